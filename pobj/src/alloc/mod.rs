@@ -1,0 +1,5 @@
+//! Small-object allocation: size classes, slab pages, and the allocator over them.
+
+pub(crate) mod classes;
+pub(crate) mod page;
+pub(crate) mod slab;

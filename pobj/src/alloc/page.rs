@@ -1,0 +1,137 @@
+//! A slab page: one libpmemobj object cut into slots of one size class.
+//!
+//! ```text
+//!   0  4  magic      "PgSb"
+//!   4  1  class      index into `classes::SIZES`
+//!   5  1  kind       what its slots hold (`Kind`)
+//!   6  2  slots      number of slots
+//!   8  4  first      where slot 0 starts, from the page's start (a 64-byte line of the pool)
+//!  12  4  slot size  bytes
+//!  16  8  checksum   XXH3-64 of the bytes before, seeded with the page's offset
+//!  64     bitmap     one bit a slot, set while the slot is allocated; whole 64-bit words
+//! ```
+//!
+//! The header is written once, before the page is published. The bitmap changes only through
+//! logged writes, so that it always agrees with what is reachable.
+
+use super::classes;
+use crate::Kind;
+use crate::layout::LINE;
+use bytemuck::{Pod, Zeroable};
+use static_assertions::const_assert_eq;
+use std::mem::size_of;
+
+/// Size of a unit of libpmemobj's allocation class for pages. Eight of them and the header of
+/// libpmemobj's run fill two of its 256 KiB chunks.
+pub(crate) const UNIT: u64 = 65_408;
+/// Bytes libpmemobj's compact object header takes of a unit.
+const OBJECT_HEADER: u64 = 16;
+/// Bytes of a page.
+pub(crate) const PAGE_LEN: u64 = UNIT - OBJECT_HEADER;
+/// Where the bitmap starts.
+const BITMAP_AT: u64 = 64;
+
+/// The head of a page.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct PageHeader {
+    magic: u32,
+    pub class: u8,
+    pub kind: u8,
+    pub slots: u16,
+    pub first: u32,
+    pub slot_size: u32,
+    checksum: u64,
+}
+const_assert_eq!(size_of::<PageHeader>(), 24);
+
+const MAGIC: u32 = u32::from_le_bytes(*b"PgSb");
+
+impl PageHeader {
+    /// The header of a page at pool offset `page` for slots of `class`.
+    pub fn new(page: u64, class: u8, kind: Kind) -> PageHeader {
+        let size = u64::from(classes::SIZES[class as usize]);
+        let first =
+            |slots: u64| (page + BITMAP_AT + 8 * slots.div_ceil(64)).next_multiple_of(LINE) - page;
+        let mut slots = (PAGE_LEN - BITMAP_AT) / size;
+        while first(slots) + slots * size > PAGE_LEN {
+            slots -= 1;
+        }
+        let mut header = PageHeader {
+            magic: MAGIC,
+            class,
+            kind: kind as u8,
+            slots: slots as u16,
+            first: first(slots) as u32,
+            slot_size: size as u32,
+            checksum: 0,
+        };
+        header.checksum = header.expected_checksum(page);
+        header
+    }
+
+    fn expected_checksum(&self, page: u64) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_seed(&bytemuck::bytes_of(self)[..16], page)
+    }
+
+    /// True if this is the header that [`PageHeader::new`] makes for its class and kind there.
+    pub fn is_valid(&self, page: u64) -> bool {
+        let known = (self.class as usize) < classes::COUNT;
+        match Kind::from_byte(self.kind) {
+            Some(kind) if known => {
+                bytemuck::bytes_of(self)
+                    == bytemuck::bytes_of(&PageHeader::new(page, self.class, kind))
+            }
+            _ => false,
+        }
+    }
+
+    /// Number of bitmap words.
+    pub fn words(&self) -> usize {
+        (self.slots as usize).div_ceil(64)
+    }
+}
+
+/// Pool offset of bitmap word `word` of the page at `page`.
+pub(crate) fn bitmap_word(page: u64, word: usize) -> u64 {
+    page + BITMAP_AT + 8 * word as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_lie_inside_the_page_and_after_the_bitmap() {
+        for class in 0..classes::COUNT as u8 {
+            for page in [4096, 4112, 1 << 20, (1 << 30) + 48] {
+                let header = PageHeader::new(page, class, Kind::Data);
+                let end =
+                    u64::from(header.first) + u64::from(header.slots) * u64::from(header.slot_size);
+                assert!(end <= PAGE_LEN, "class {class}");
+                assert!(BITMAP_AT + 8 * header.words() as u64 <= u64::from(header.first));
+                assert_eq!((page + u64::from(header.first)) % LINE, 0);
+                assert!(
+                    PAGE_LEN - end < u64::from(header.slot_size) + 80,
+                    "class {class} wastes {}",
+                    PAGE_LEN - end
+                );
+                assert!(header.is_valid(page));
+                assert!(!header.is_valid(page + 16), "a header belongs to its page");
+            }
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_is_noticed() {
+        let header = PageHeader::new(4096, 7, Kind::Record);
+        for at in 0..size_of::<PageHeader>() {
+            let mut bytes: [u8; 24] = bytemuck::cast(header);
+            bytes[at] ^= 4;
+            assert!(
+                !bytemuck::cast::<_, PageHeader>(bytes).is_valid(4096),
+                "byte {at}"
+            );
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The allocator: which slots are free, kept in DRAM and rebuilt from the page bitmaps at open.
+//!
+//! The DRAM bitmap of a page has a bit set for each slot that cannot be handed out: allocated,
+//! reserved by the running batch, or freed by a group that is not over. The persistent bitmap says
+//! what is allocated; it changes with the batch that allocates or frees (`bitmap_writes`).
+//!
+//! Cost: 64 bytes of DRAM a page plus one bit a slot; finding a free slot is O(1) in practice.
+
+use super::classes;
+use super::page::{PAGE_LEN, PageHeader, bitmap_word};
+use crate::Kind;
+use crate::error::{Result, damaged};
+use crate::log::record::Writes;
+use crate::medium::Medium;
+use std::collections::{BTreeMap, HashMap};
+
+/// A slot of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slot {
+    pub page: u32,
+    pub index: u16,
+}
+
+struct Page {
+    offset: u64,
+    header: PageHeader,
+    free: u16,
+    /// Listed in `partial`.
+    listed: bool,
+    /// Bitmap word to look at first.
+    hint: u16,
+    taken: Box<[u64]>,
+}
+
+/// Where an offset points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// A slot of a page, with its size.
+    Slot(Slot, u64),
+    /// A large object, with its usable size.
+    Large(u64),
+}
+
+/// Pages start at least `PAGE_LEN` apart, so at most one starts in a window of this many bytes.
+const WINDOW: u64 = 32 << 10;
+const NO_PAGE: u32 = u32::MAX;
+
+/// All pages and large objects of a pool.
+pub(crate) struct Slab {
+    pages: Vec<Option<Page>>,
+    vacant: Vec<u32>,
+    /// For each window of the pool the page that starts in it.
+    windows: Vec<u32>,
+    /// Pages with free slots, by kind and class; entries may be out of date.
+    partial: Vec<Vec<u32>>,
+    large: BTreeMap<u64, (u64, Kind)>,
+    used: u64,
+}
+
+impl Slab {
+    /// The allocator of a pool of `len` bytes, knowing no page yet.
+    pub fn new(len: u64) -> Slab {
+        Slab {
+            pages: Vec::new(),
+            vacant: Vec::new(),
+            windows: vec![NO_PAGE; len.div_ceil(WINDOW) as usize],
+            partial: vec![Vec::new(); Kind::COUNT * classes::COUNT],
+            large: BTreeMap::new(),
+            used: 0,
+        }
+    }
+
+    /// Bytes in allocated slots and large objects.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Number of pages.
+    pub fn page_count(&self) -> usize {
+        self.pages.len() - self.vacant.len()
+    }
+
+    /// Takes over the page at `offset`: a fresh one, or one found at open.
+    pub fn add_page(&mut self, medium: &Medium, offset: u64) -> Result<()> {
+        let header: PageHeader = bytemuck::pod_read_unaligned(
+            medium
+                .bytes(offset, PAGE_LEN)?
+                .split_at(size_of::<PageHeader>())
+                .0,
+        );
+        if !header.is_valid(offset) {
+            return Err(damaged("a slab page's header is wrong", offset));
+        }
+        let slots = usize::from(header.slots);
+        let mut taken = Vec::with_capacity(header.words());
+        for word in 0..header.words() {
+            taken.push(medium.word(bitmap_word(offset, word))?);
+        }
+        // Bits beyond the last slot are never free.
+        if !slots.is_multiple_of(64) {
+            let last = taken.len() - 1;
+            taken[last] |= u64::MAX << (slots % 64);
+        }
+        let free: u32 = taken.iter().map(|word| word.count_zeros()).sum();
+        self.used += (slots as u64 - u64::from(free)) * u64::from(header.slot_size);
+        let page = Page {
+            offset,
+            header,
+            free: free as u16,
+            listed: false,
+            hint: 0,
+            taken: taken.into_boxed_slice(),
+        };
+        let id = match self.vacant.pop() {
+            Some(id) => {
+                self.pages[id as usize] = Some(page);
+                id
+            }
+            None => {
+                self.pages.push(Some(page));
+                self.pages.len() as u32 - 1
+            }
+        };
+        self.windows[(offset / WINDOW) as usize] = id;
+        if free > 0 {
+            self.list(id);
+        }
+        Ok(())
+    }
+
+    /// Takes over a large object.
+    pub fn add_large(&mut self, offset: u64, size: u64, kind: Kind) {
+        if self.large.insert(offset, (size, kind)).is_none() {
+            self.used += size;
+        }
+    }
+
+    /// Corrects the size of a large object.
+    pub fn resize_large(&mut self, offset: u64, size: u64) {
+        if let Some(large) = self.large.get_mut(&offset) {
+            self.used = self.used - large.0 + size;
+            large.0 = size;
+        }
+    }
+
+    /// Forgets a large object that libpmemobj has freed.
+    pub fn remove_large(&mut self, offset: u64) {
+        if let Some((size, _)) = self.large.remove(&offset) {
+            self.used -= size;
+        }
+    }
+
+    fn page(&self, id: u32) -> &Page {
+        self.pages[id as usize]
+            .as_ref()
+            .expect("page ids come from live pages")
+    }
+
+    fn page_mut(&mut self, id: u32) -> &mut Page {
+        self.pages[id as usize]
+            .as_mut()
+            .expect("page ids come from live pages")
+    }
+
+    fn list(&mut self, id: u32) {
+        let page = self.page_mut(id);
+        if !page.listed {
+            page.listed = true;
+            let key =
+                usize::from(page.header.kind) * classes::COUNT + usize::from(page.header.class);
+            self.partial[key].push(id);
+        }
+    }
+
+    /// Reserves a slot of `class`; `None` if a new page is needed.
+    #[inline]
+    pub fn reserve(&mut self, class: u8, kind: Kind) -> Option<(Slot, u64)> {
+        let key = kind as usize * classes::COUNT + usize::from(class);
+        while let Some(&id) = self.partial[key].last() {
+            let page = self.pages[id as usize]
+                .as_mut()
+                .filter(|page| page.free > 0);
+            let Some(page) = page else {
+                self.partial[key].pop();
+                if let Some(page) = self.pages[id as usize].as_mut() {
+                    page.listed = false;
+                }
+                continue;
+            };
+            let words = page.taken.len();
+            let mut word = usize::from(page.hint);
+            while page.taken[word] == u64::MAX {
+                word = (word + 1) % words;
+            }
+            let bit = page.taken[word].trailing_ones();
+            page.taken[word] |= 1 << bit;
+            page.hint = word as u16;
+            page.free -= 1;
+            let index = (word * 64) as u16 + bit as u16;
+            let size = u64::from(page.header.slot_size);
+            let offset = page.offset + u64::from(page.header.first) + u64::from(index) * size;
+            self.used += size;
+            return Some((Slot { page: id, index }, offset));
+        }
+        None
+    }
+
+    /// Makes a slot free for reuse: its allocation was dropped, or its free is durable.
+    pub fn release(&mut self, slot: Slot) {
+        let page = self.page_mut(slot.page);
+        let (word, bit) = (usize::from(slot.index / 64), slot.index % 64);
+        debug_assert!(
+            page.taken[word] & (1 << bit) != 0,
+            "a slot is released once"
+        );
+        page.taken[word] &= !(1 << bit);
+        page.hint = word as u16;
+        page.free += 1;
+        let size = u64::from(page.header.slot_size);
+        self.used -= size;
+        self.list(slot.page);
+    }
+
+    /// The page that contains `offset`.
+    #[inline]
+    fn page_of(&self, offset: u64) -> Option<u32> {
+        let window = (offset / WINDOW) as usize;
+        (window.saturating_sub(2)..=window).rev().find_map(|at| {
+            let id = *self.windows.get(at)?;
+            (id != NO_PAGE
+                && (self.page(id).offset..self.page(id).offset + PAGE_LEN).contains(&offset))
+            .then_some(id)
+        })
+    }
+
+    /// The allocated block that starts exactly at `offset`.
+    pub fn block(&self, offset: u64) -> Result<Block> {
+        let wrong = || damaged("a pointer to nothing allocated", offset);
+        let Some(id) = self.page_of(offset) else {
+            return self
+                .large
+                .get(&offset)
+                .map(|large| Block::Large(large.0))
+                .ok_or_else(wrong);
+        };
+        let page = self.page(id);
+        let size = u64::from(page.header.slot_size);
+        let at = (offset - page.offset)
+            .checked_sub(u64::from(page.header.first))
+            .ok_or_else(wrong)?;
+        let index = at / size;
+        if !at.is_multiple_of(size) || index >= u64::from(page.header.slots) {
+            return Err(wrong());
+        }
+        if page.taken[(index / 64) as usize] & (1 << (index % 64)) == 0 {
+            return Err(wrong());
+        }
+        Ok(Block::Slot(
+            Slot {
+                page: id,
+                index: index as u16,
+            },
+            size,
+        ))
+    }
+
+    /// True if `len` bytes at `offset` lie inside one page's slots or one large object: memory that
+    /// a batch may write.
+    #[inline]
+    pub fn owns(&self, offset: u64, len: u64) -> bool {
+        if let Some(id) = self.page_of(offset) {
+            let page = self.page(id);
+            return offset >= page.offset + u64::from(page.header.first)
+                && offset.saturating_add(len) <= page.offset + PAGE_LEN;
+        }
+        match self.large.range(..=offset).next_back() {
+            Some((&start, &(size, _))) => offset.saturating_add(len) <= start + size,
+            None => false,
+        }
+    }
+
+    /// Adds to `writes` the bitmap words after `allocs` and `frees` (which get sorted).
+    pub fn bitmap_writes(
+        &self,
+        medium: &Medium,
+        allocs: &[Slot],
+        frees: &[Slot],
+        writes: &mut Writes,
+    ) -> Result<()> {
+        if let ([slot], []) = (allocs, frees) {
+            let at = bitmap_word(self.page(slot.page).offset, usize::from(slot.index / 64));
+            writes.push(
+                at,
+                &(medium.word(at)? | 1 << (slot.index % 64)).to_le_bytes(),
+            );
+            return Ok(());
+        }
+        let mut words: HashMap<u64, u64> = HashMap::with_capacity(allocs.len() + frees.len());
+        let mut order = Vec::with_capacity(allocs.len() + frees.len());
+        let changes = allocs
+            .iter()
+            .map(|slot| (slot, true))
+            .chain(frees.iter().map(|slot| (slot, false)));
+        for (slot, set) in changes {
+            let at = bitmap_word(self.page(slot.page).offset, usize::from(slot.index / 64));
+            let word = match words.entry(at) {
+                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::hash_map::Entry::Vacant(entry) => {
+                    order.push(at);
+                    entry.insert(medium.word(at)?)
+                }
+            };
+            let bit = 1 << (slot.index % 64);
+            *word = if set { *word | bit } else { *word & !bit };
+        }
+        for at in order {
+            writes.push(at, &words[&at].to_le_bytes());
+        }
+        Ok(())
+    }
+
+    /// Offset of the first allocated object of `kind` at or after `cursor`, and the cursor after it.
+    ///
+    /// Walking from cursor 0 visits each object that exists throughout the walk exactly once. The
+    /// cursor means nothing after the pool is reopened.
+    pub fn next_object(&self, kind: Kind, cursor: Cursor) -> Option<(u64, Cursor)> {
+        let mut slot = cursor.slot;
+        for id in cursor.page..self.pages.len() as u32 {
+            if let Some(page) = &self.pages[id as usize]
+                && page.header.kind == kind as u8
+                && let Some(index) = next_bit(&page.taken, slot, page.header.slots)
+            {
+                let size = u64::from(page.header.slot_size);
+                let offset = page.offset + u64::from(page.header.first) + u64::from(index) * size;
+                return Some((
+                    offset,
+                    Cursor {
+                        page: id,
+                        slot: index + 1,
+                        large: 0,
+                    },
+                ));
+            }
+            slot = 0;
+        }
+        let mut rest = self.large.range(cursor.large..);
+        let (&offset, _) = rest.find(|(_, large)| large.1 == kind)?;
+        Some((
+            offset,
+            Cursor {
+                page: u32::MAX,
+                slot: 0,
+                large: offset + 1,
+            },
+        ))
+    }
+
+    /// Takes an empty page out, for its memory to be given back; `None` if there is none.
+    pub fn take_empty_page(&mut self) -> Option<u64> {
+        let id = self.pages.iter().position(|page| {
+            page.as_ref()
+                .is_some_and(|page| page.free == page.header.slots)
+        })?;
+        let page = self.pages[id].take().expect("just found");
+        self.windows[(page.offset / WINDOW) as usize] = NO_PAGE;
+        let key = usize::from(page.header.kind) * classes::COUNT + usize::from(page.header.class);
+        self.partial[key].retain(|&listed| listed as usize != id);
+        self.vacant.push(id as u32);
+        Some(page.offset)
+    }
+
+    /// Number of pages without an allocated slot.
+    pub fn empty_pages(&self) -> usize {
+        self.pages
+            .iter()
+            .flatten()
+            .filter(|page| page.free == page.header.slots)
+            .count()
+    }
+}
+
+/// A position in a walk over the objects of one kind; the default is the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    page: u32,
+    slot: u16,
+    large: u64,
+}
+
+/// Index of the first set bit at or after `from`, below `slots`.
+fn next_bit(words: &[u64], from: u16, slots: u16) -> Option<u16> {
+    let mut at = from;
+    while at < slots {
+        let word = words[usize::from(at / 64)] >> (at % 64);
+        if word != 0 {
+            let found = at + word.trailing_zeros() as u16;
+            return (found < slots).then_some(found);
+        }
+        at = (at / 64 + 1) * 64;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_bit;
+
+    #[test]
+    fn set_bits_are_found_in_order() {
+        let words = [0b1001, 0, 1 << 63 | 1 << 5];
+        assert_eq!(next_bit(&words, 0, 192), Some(0));
+        assert_eq!(next_bit(&words, 1, 192), Some(3));
+        assert_eq!(next_bit(&words, 4, 192), Some(133));
+        assert_eq!(next_bit(&words, 134, 192), Some(191));
+        assert_eq!(
+            next_bit(&words, 134, 191),
+            None,
+            "bits beyond the last slot do not count"
+        );
+        assert_eq!(next_bit(&words, 192, 192), None);
+    }
+}

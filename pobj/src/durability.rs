@@ -1,0 +1,78 @@
+//! What a commit survives, and how libpmem is told.
+
+use crate::error::{Error, Result};
+use pmemobj_sys::Libpmemobj;
+use std::ffi::CStr;
+use std::fmt;
+use std::sync::OnceLock;
+
+/// What a committed change survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Power loss, by flush and fence on real persistent memory (a DAX file system). A file that is
+    /// not persistent memory is refused, unless `PMEM_IS_PMEM_FORCE=1` is in the environment.
+    #[default]
+    Pmem,
+    /// Power loss on any file system, by msync at every commit. Slow.
+    Msync,
+    /// A crash or kill of the process, not of the machine. No flush at all.
+    Process,
+}
+
+impl Durability {
+    /// The word used in settings and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Durability::Pmem => "pmem",
+            Durability::Msync => "msync",
+            Durability::Process => "process",
+        }
+    }
+
+    /// The durability called `name`, in any case.
+    pub fn from_name(name: &str) -> Option<Durability> {
+        [Durability::Pmem, Durability::Msync, Durability::Process]
+            .into_iter()
+            .find(|durability| durability.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// True if the environment makes every file count as persistent memory (PMDK's own switch).
+pub(crate) fn forced() -> bool {
+    std::env::var_os("PMEM_IS_PMEM_FORCE").is_some_and(|value| value == "1")
+}
+
+/// Loads libpmemobj for this durability. The first call of the process decides: libpmem reads its
+/// switches once.
+pub(crate) fn load(durability: Durability) -> Result<&'static Libpmemobj> {
+    static CHOSEN: OnceLock<Durability> = OnceLock::new();
+    let chosen = *CHOSEN.get_or_init(|| {
+        match durability {
+            Durability::Pmem => {}
+            Durability::Msync => set(c"PMEM_IS_PMEM_FORCE", c"0"),
+            Durability::Process => {
+                set(c"PMEM_IS_PMEM_FORCE", c"1");
+                set(c"PMEM_NO_FLUSH", c"1");
+            }
+        }
+        durability
+    });
+    if chosen != durability {
+        return Err(Error::Library(format!(
+            "this process already uses durability {chosen}"
+        )));
+    }
+    pmemobj_sys::load().map_err(|error| Error::Library(error.to_string()))
+}
+
+fn set(name: &CStr, value: &CStr) {
+    // SAFETY: both are terminated strings, which setenv copies. It races only with threads that use
+    // the environment at this moment; a server loads its modules before it has any that do.
+    unsafe { libc::setenv(name.as_ptr(), value.as_ptr(), 1) };
+}

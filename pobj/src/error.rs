@@ -1,0 +1,111 @@
+//! The one error type of this layer.
+//!
+//! Each cause is a variant, its message says what to do next, and where libpmemobj had something to
+//! say its own words are kept at the end.
+
+use std::path::PathBuf;
+
+/// Why a pool operation failed. None of these leaves anything changed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// libpmemobj itself could not be loaded.
+    #[error("{0}")]
+    Library(String),
+    /// The path names nothing.
+    #[error("{} does not exist", .0.display())]
+    NotFound(PathBuf),
+    /// The path names something that cannot hold a pool (a directory, a socket).
+    #[error("{} is {}, not a pool file", .0.display(), .1)]
+    NotAFile(PathBuf, &'static str),
+    /// The file exists but holds something else, and is left alone.
+    #[error("{} is not a persistent memory pool: {}", .0.display(), .1)]
+    NotAPool(PathBuf, String),
+    /// The pool belongs to another application.
+    #[error("{} is a pool of another layout (\"{found}\", expected \"{expected}\")", .path.display())]
+    WrongLayout {
+        /// The pool.
+        path: PathBuf,
+        /// The layout name found in it.
+        found: String,
+        /// The layout name this program writes.
+        expected: String,
+    },
+    /// A newer program wrote the pool.
+    #[error("{} has on-media format {found}, this program reads up to {supported}: use a newer module", .path.display())]
+    NewerFormat {
+        /// The pool.
+        path: PathBuf,
+        /// Version found.
+        found: u32,
+        /// Highest version understood.
+        supported: u32,
+    },
+    /// The pool's bytes contradict themselves (truncated, overwritten, rotten).
+    #[error("the pool is damaged: {0}")]
+    Damaged(String),
+    /// Another process has the pool open; possibly a child of a server that died.
+    #[error("{} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    /// The file system refuses access.
+    #[error("no permission for {}: {}", .0.display(), .1)]
+    Permission(PathBuf, String),
+    /// The file system has no room for a pool of the wanted size.
+    #[error("no space for a pool of {size} bytes at {}: {message}", .path.display())]
+    NoSpace {
+        /// The pool.
+        path: PathBuf,
+        /// Size asked for in bytes.
+        size: u64,
+        /// libpmemobj's words.
+        message: String,
+    },
+    /// The size asked for is below what a pool needs.
+    #[error("a pool of {size} bytes is too small, the least is {min} bytes")]
+    TooSmall {
+        /// Size asked for in bytes.
+        size: u64,
+        /// Least size in bytes.
+        min: u64,
+    },
+    /// The pool is absent and no size was given to create it with.
+    #[error("{} does not exist and no size was given to create it", .0.display())]
+    SizeMissing(PathBuf),
+    /// The file is not on persistent memory and no weaker durability was chosen.
+    #[error(
+        "{} is not on persistent memory: use a DAX file system, or choose 'durability msync' (survives \
+         power loss, slow) or 'durability process' (survives a crash of the server only)", .0.display()
+    )]
+    NotPersistent(PathBuf),
+    /// No room in the pool for an allocation of this many bytes.
+    #[error("the pool is full (no room for {0} bytes)")]
+    Full(u64),
+    /// The allocation exceeds what libpmemobj can place in one object.
+    #[error("an object of {0} bytes is larger than a pool can hold")]
+    TooLarge(u64),
+    /// The machine was shut down uncleanly in a way that may have lost persistent stores.
+    #[error(
+        "{} went through an unsafe shutdown: run 'pmempool check -v' on it and repair it with 'pmempool check -r' \
+         ({})", .0.display(), .1
+    )]
+    UnsafeShutdown(PathBuf, String),
+    /// Anything else libpmemobj reports.
+    #[error("{operation} failed: {message}")]
+    Pmdk {
+        /// The operation.
+        operation: &'static str,
+        /// libpmemobj's words.
+        message: String,
+    },
+    /// An operating system error outside libpmemobj.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// The result type of this layer.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A [`Error::Damaged`] about a location in the pool.
+pub(crate) fn damaged(what: &str, offset: u64) -> Error {
+    Error::Damaged(format!("{what} at offset {offset:#x}"))
+}

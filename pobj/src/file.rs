@@ -1,0 +1,221 @@
+//! What can be known of a pool's file before libpmemobj touches it.
+//!
+//! libpmemobj answers many different mistakes with the same errno; looking first gives each its own
+//! clear message and leaves the file untouched.
+
+use crate::durability::{self, Durability};
+use crate::error::{Error, Result};
+use crate::layout::LAYOUT;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Least size of a pool in bytes (`PMEMOBJ_MIN_POOL`).
+pub(crate) const POOL_MIN: u64 = 8 << 20;
+const SIGNATURE: &[u8] = b"PMEMOBJ\0";
+const POOLSET_SIGNATURE: &[u8] = b"PMEMPOOLSET";
+/// libpmemobj's pool header is one page, and the layout name (1,024 bytes) follows.
+const LAYOUT_AT: usize = 4096;
+const LAYOUT_LEN: usize = 1024;
+
+/// What stands at a pool's path.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing.
+    Nothing,
+    /// A pool of our layout.
+    Pool,
+    /// The description of a poolset, with the paths of its parts.
+    Poolset(Vec<PathBuf>),
+    /// A device-DAX device.
+    Device,
+}
+
+pub(crate) fn io_error(path: &Path, error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::NotFound(path.into()),
+        std::io::ErrorKind::PermissionDenied => Error::Permission(path.into(), error.to_string()),
+        _ => Error::Io(format!("{}: {error}", path.display())),
+    }
+}
+
+/// Looks at `path` without changing it.
+pub(crate) fn inspect(path: &Path) -> Result<Found> {
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(io_error(path, &error)),
+    };
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        return Err(Error::NotAFile(path.into(), "a directory"));
+    }
+    if kind.is_char_device() {
+        return Ok(Found::Device);
+    }
+    if !kind.is_file() {
+        return Err(Error::NotAFile(path.into(), "a special file"));
+    }
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| {
+            file.take((LAYOUT_AT + LAYOUT_LEN) as u64)
+                .read_to_end(&mut head)
+        })
+        .map_err(|error| io_error(path, &error))?;
+    if head.is_empty() {
+        return Err(Error::NotAPool(path.into(), "the file is empty".into()));
+    }
+    if head.starts_with(POOLSET_SIGNATURE) {
+        let parts = poolset_parts(path)?;
+        return Ok(Found::Poolset(parts));
+    }
+    if !head.starts_with(SIGNATURE) {
+        return Err(Error::NotAPool(
+            path.into(),
+            "it has no libpmemobj header".into(),
+        ));
+    }
+    if metadata.len() < POOL_MIN || head.len() < LAYOUT_AT + LAYOUT_LEN {
+        return Err(Error::Damaged(format!(
+            "{} is cut off after {} bytes",
+            path.display(),
+            metadata.len()
+        )));
+    }
+    check_layout(path, &head)?;
+    Ok(Found::Pool)
+}
+
+/// Checks the layout name in the first bytes of a pool.
+fn check_layout(path: &Path, head: &[u8]) -> Result<()> {
+    let name = &head[LAYOUT_AT..LAYOUT_AT + LAYOUT_LEN];
+    let name = &name[..name
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(LAYOUT_LEN)];
+    if name != LAYOUT.as_bytes() {
+        return Err(Error::WrongLayout {
+            path: path.into(),
+            found: String::from_utf8_lossy(name).into_owned(),
+            expected: LAYOUT.into(),
+        });
+    }
+    Ok(())
+}
+
+/// The parts a poolset description lists (its replicas' parts included).
+fn poolset_parts(path: &Path) -> Result<Vec<PathBuf>> {
+    let text = std::fs::read_to_string(path).map_err(|error| io_error(path, &error))?;
+    let part = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (size, file) = (words.next()?, words.next()?);
+        (size.starts_with(|c: char| c.is_ascii_digit()) || size == "AUTO")
+            .then(|| PathBuf::from(file))
+    };
+    Ok(text.lines().skip(1).filter_map(part).collect())
+}
+
+/// Refuses a path whose bytes are not persistent memory when `durability` needs that.
+///
+/// A file that does not exist yet is judged by its directory.
+pub(crate) fn require_pmem(path: &Path, found: &Found, durability: Durability) -> Result<()> {
+    if durability != Durability::Pmem || durability::forced() {
+        return Ok(());
+    }
+    let persistent = match found {
+        Found::Device => true,
+        Found::Pool => maps_synchronously(&open_to_probe(path, false)?),
+        Found::Nothing => {
+            let parent = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            maps_synchronously(&open_to_probe(parent.unwrap_or(Path::new(".")), true)?)
+        }
+        Found::Poolset(parts) => {
+            let mut all = true;
+            for part in parts {
+                let device = std::fs::metadata(part)
+                    .is_ok_and(|metadata| metadata.file_type().is_char_device());
+                all &= device || maps_synchronously(&open_to_probe(part, false)?);
+            }
+            all
+        }
+    };
+    if persistent {
+        Ok(())
+    } else {
+        Err(Error::NotPersistent(path.into()))
+    }
+}
+
+fn open_to_probe(path: &Path, directory: bool) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if directory {
+        options.custom_flags(libc::O_TMPFILE);
+    }
+    let file = options.open(path).map_err(|error| io_error(path, &error))?;
+    if directory {
+        file.set_len(4096).map_err(|error| io_error(path, &error))?;
+    }
+    Ok(file)
+}
+
+/// True if the kernel maps `file` with MAP_SYNC, which it does for DAX files only: stores are then
+/// durable after flush and fence, without msync. This is libpmem's own test.
+fn maps_synchronously(file: &File) -> bool {
+    let (len, offset) = (4096, 0);
+    // SAFETY: a fresh mapping of one page at an address the kernel chooses; nothing else is touched.
+    let at = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            len,
+            libc::PROT_READ,
+            libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC,
+            file.as_raw_fd(),
+            offset,
+        )
+    };
+    if at == libc::MAP_FAILED {
+        return false;
+    }
+    // SAFETY: exactly the mapping made above, which nobody else knows.
+    unsafe { libc::munmap(at, len) };
+    true
+}
+
+/// Bytes mapped for the pool whose handle is at `base`: the run of adjacent mappings of the pool's
+/// own files that starts there.
+pub(crate) fn mapped_len(base: usize, files: &[PathBuf]) -> Result<u64> {
+    let files: Vec<PathBuf> = files
+        .iter()
+        .map(|file| std::fs::canonicalize(file).unwrap_or_else(|_| file.clone()))
+        .collect();
+    let maps = std::fs::read_to_string("/proc/self/maps")
+        .map_err(|error| Error::Io(format!("/proc/self/maps: {error}")))?;
+    let mut end = base as u64;
+    for line in maps.lines() {
+        let Some((range, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let Some((from, to)) = range.split_once('-') else {
+            continue;
+        };
+        let hex = |text| u64::from_str_radix(text, 16).unwrap_or(0);
+        let ours = rest
+            .find('/')
+            .is_some_and(|at| files.iter().any(|file| file == Path::new(&rest[at..])));
+        if ours && hex(from) <= end && hex(to) > end {
+            end = hex(to);
+        }
+    }
+    match end - base as u64 {
+        0 => Err(Error::Io(
+            "the pool's mapping is not in /proc/self/maps".into(),
+        )),
+        len => Ok(len),
+    }
+}

@@ -1,0 +1,151 @@
+//! The on-media layout: the byte map of the root object and the constants around it.
+//!
+//! ```text
+//! root object (libpmemobj's, `ROOT_SIZE` bytes)
+//!     0    64  Header      identity; written once at creation, checksummed
+//!    64     8  log         offset of the log object
+//!   128     8  published   number of the last log record whose large objects libpmemobj has published
+//!   256  1024  user words  128 words that belong to the layer above (`Pool::user_word`)
+//! log object (one slab page's worth of memory)
+//!     0        the log ring, `RING_LEN` bytes from the first multiple of 64
+//!              the first undo segment, the rest
+//! ```
+//!
+//! Everything is little-endian with fixed-width integers. `docs/format.md` has the whole story.
+
+use crate::alloc::page::PAGE_LEN;
+use bytemuck::{Pod, Zeroable};
+use static_assertions::{assert_cfg, const_assert_eq};
+use std::mem::{offset_of, size_of};
+
+assert_cfg!(
+    all(target_endian = "little", target_pointer_width = "64"),
+    "pools are little-endian and are mapped whole: 64-bit little-endian targets only"
+);
+
+/// The layout name libpmemobj stores in the pool's header.
+pub const LAYOUT: &str = "pmedis";
+/// First eight bytes of the root object.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"PMEDIS\x01\0");
+/// On-media format version this program writes, and the highest it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A cache line: the unit of flushing.
+pub const LINE: u64 = 64;
+/// Bytes of the log ring. Small, so that it stays in the processor's cache.
+pub const RING_LEN: u64 = 32 << 10;
+/// Largest log record; a batch that needs more goes through the undo log. A record must never
+/// reach the record before it, hence at most half the ring.
+pub const RECORD_MAX: usize = 8 << 10;
+/// Bytes of the first undo segment: what the ring leaves of the log object.
+pub const UNDO_LEN: u64 = PAGE_LEN - LINE - RING_LEN;
+/// Words of the root object that belong to the layer above.
+pub const USER_WORDS: usize = 128;
+
+/// Offset of [`published`](self) in the root object.
+pub const PUBLISHED_AT: u64 = 128;
+/// Offset of the user words in the root object.
+pub const USER_AT: u64 = 256;
+/// Offset of the word in the root object that holds the log object's offset.
+pub const LOG_AT: u64 = 64;
+/// Bytes of the root object.
+pub const ROOT_SIZE: u64 = USER_AT + 8 * USER_WORDS as u64;
+
+/// libpmemobj type numbers of our objects.
+pub mod type_num {
+    /// A slab page (see `alloc::page`).
+    pub const PAGE: u64 = 1;
+    /// An overflow segment of the undo log.
+    pub const UNDO: u64 = 2;
+    /// The log object.
+    pub const LOG: u64 = 3;
+    /// A large object of [`crate::Kind::Data`]; plus the kind's number for the others.
+    pub const LARGE: u64 = 16;
+}
+
+/// The pool's identity, at the start of the root object; immutable once written.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: u64,
+    /// Format version of everything in the pool.
+    pub format_version: u32,
+    /// Reserved, zero.
+    pub flags: u32,
+    /// The pool's own random bytes: seeds of checksums and of keyed hashes.
+    pub seed: [u64; 2],
+    /// Reserved, zero.
+    pub reserved: [u64; 3],
+    /// XXH3-64 of the bytes before.
+    pub checksum: u64,
+}
+const_assert_eq!(size_of::<Header>(), 64);
+const_assert_eq!(offset_of!(Header, checksum), 56);
+
+impl Header {
+    /// A fresh header around a random seed.
+    pub fn new(seed: [u64; 2]) -> Header {
+        let mut header = Header {
+            magic: MAGIC,
+            format_version: FORMAT_VERSION,
+            flags: 0,
+            seed,
+            reserved: [0; 3],
+            checksum: 0,
+        };
+        header.checksum = header.expected_checksum();
+        header
+    }
+
+    /// What `checksum` must be.
+    pub fn expected_checksum(&self) -> u64 {
+        let bytes = bytemuck::bytes_of(self);
+        xxhash_rust::xxh3::xxh3_64(&bytes[..offset_of!(Header, checksum)])
+    }
+
+    /// True while the root object is as libpmemobj made it: creation was cut short.
+    pub fn is_blank(&self) -> bool {
+        bytemuck::bytes_of(self).iter().all(|&byte| byte == 0)
+    }
+}
+
+/// Where the fixed parts of the pool lie, as pool offsets.
+#[derive(Clone, Copy, Debug)]
+pub struct Areas {
+    /// The root object.
+    pub root: u64,
+    /// The log ring, `RING_LEN` bytes.
+    pub ring: u64,
+    /// The first undo segment, `UNDO_LEN` bytes.
+    pub undo: u64,
+}
+
+impl Areas {
+    /// The areas of the root object at offset `root` and the log object at `log`.
+    pub fn of(root: u64, log: u64) -> Areas {
+        let ring = log.next_multiple_of(LINE);
+        Areas {
+            root,
+            ring,
+            undo: ring + RING_LEN,
+        }
+    }
+
+    /// Offset of the `published` word.
+    pub fn published(&self) -> u64 {
+        self.root + PUBLISHED_AT
+    }
+
+    /// Offset of user word `index`.
+    pub fn user_word(&self, index: usize) -> u64 {
+        assert!(index < USER_WORDS, "user word {index} of {USER_WORDS}");
+        self.root + USER_AT + 8 * index as u64
+    }
+
+    /// True if `len` bytes at `offset` lie in the user words.
+    pub fn is_user_word(&self, offset: u64, len: u64) -> bool {
+        let start = self.root + USER_AT;
+        offset >= start && offset.saturating_add(len) <= start + 8 * USER_WORDS as u64
+    }
+}

@@ -1,0 +1,207 @@
+//! The form of a log record, and the batch of changes it carries.
+//!
+//! ```text
+//!  0  8  seq        number of the record, from 1, without gaps
+//!  8  8  checksum   XXH3-64 (seeded by the pool) of seq and of bytes 16 to the record's end
+//! 16  1  kind       RecordKind
+//! 17  1  flags      PUBLISHES | FILLS_HASHED
+//! 18  2  fills      number of fill entries
+//! 20  4  len        bytes after this header
+//! 24  8  fills_hash XXH3-64 of all filled bytes in order, if FILLS_HASHED
+//! 32     fills      16 bytes each: offset, length
+//!        writes     8 bytes each: offset (48 bits) | length (16 bits), then the new bytes, padded to 8
+//! ```
+
+use crate::error::{Result, damaged};
+use bytemuck::{Pod, Zeroable};
+use static_assertions::const_assert_eq;
+use std::mem::size_of;
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum RecordKind {
+    /// One atomic batch: redo its writes.
+    Redo = 1,
+    /// A group of steps begins; until its end is recorded, the undo log rolls it back.
+    GroupBegin = 2,
+    /// The group is over: committed, or rolled back.
+    GroupEnd = 3,
+    /// All earlier records are applied and durable: nothing before this is to be redone.
+    Barrier = 4,
+}
+
+impl RecordKind {
+    fn from_byte(byte: u8) -> Option<RecordKind> {
+        [
+            RecordKind::Redo,
+            RecordKind::GroupBegin,
+            RecordKind::GroupEnd,
+            RecordKind::Barrier,
+        ]
+        .into_iter()
+        .find(|&kind| kind as u8 == byte)
+    }
+}
+
+/// The record counts only if libpmemobj has published its large objects: `published >= seq`.
+pub(crate) const PUBLISHES: u8 = 1;
+/// The record counts only if the filled bytes hash to `fills_hash`.
+pub(crate) const FILLS_HASHED: u8 = 2;
+
+/// The fixed head of a record.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct RecordHeader {
+    pub seq: u64,
+    pub checksum: u64,
+    pub kind: u8,
+    pub flags: u8,
+    pub fills: u16,
+    pub len: u32,
+    pub fills_hash: u64,
+}
+const_assert_eq!(size_of::<RecordHeader>(), 32);
+
+impl RecordHeader {
+    pub fn kind(&self) -> Option<RecordKind> {
+        RecordKind::from_byte(self.kind)
+    }
+}
+
+/// Bytes of a record's header.
+pub(crate) const HEADER_LEN: usize = size_of::<RecordHeader>();
+const FILL_LEN: usize = 16;
+const OFFSET_BITS: u32 = 48;
+
+/// Longest byte range of one write entry.
+pub(crate) const WRITE_MAX: usize = 16 << 10;
+
+/// A range of fresh bytes that a record vouches for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fill {
+    pub offset: u64,
+    pub len: u64,
+}
+
+/// The writes of one batch, encoded as they will stand in the record; reused from batch to batch.
+#[derive(Default)]
+pub(crate) struct Writes {
+    encoded: Vec<u8>,
+}
+
+impl Writes {
+    /// Adds a write of `bytes` (at most [`WRITE_MAX`]) to `offset`.
+    #[inline]
+    pub fn push(&mut self, offset: u64, bytes: &[u8]) {
+        debug_assert!(bytes.len() <= WRITE_MAX && offset >> OFFSET_BITS == 0);
+        let head = offset | (bytes.len() as u64) << OFFSET_BITS;
+        self.encoded.extend_from_slice(&head.to_le_bytes());
+        self.encoded.extend_from_slice(bytes);
+        let padded = self.encoded.len().next_multiple_of(8);
+        self.encoded.resize(padded, 0);
+    }
+
+    pub fn encoded(&self) -> &[u8] {
+        &self.encoded
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.encoded.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.encoded.clear();
+    }
+}
+
+/// Walks encoded writes as (offset, bytes).
+pub(crate) fn writes(mut encoded: &[u8]) -> impl Iterator<Item = Result<(u64, &[u8])>> {
+    std::iter::from_fn(move || {
+        let (head, rest) = encoded.split_first_chunk::<8>()?;
+        let head = u64::from_le_bytes(*head);
+        let (offset, len) = (
+            head & ((1 << OFFSET_BITS) - 1),
+            (head >> OFFSET_BITS) as usize,
+        );
+        let padded = len.next_multiple_of(8);
+        if padded > rest.len() {
+            encoded = &[];
+            return Some(Err(damaged("a log entry overruns its record", offset)));
+        }
+        encoded = &rest[padded..];
+        Some(Ok((offset, &rest[..len])))
+    })
+}
+
+/// Encodes the fills of a record.
+pub(crate) fn encode_fills(fills: &[Fill], out: &mut Vec<u8>) {
+    for fill in fills {
+        out.extend_from_slice(&fill.offset.to_le_bytes());
+        out.extend_from_slice(&fill.len.to_le_bytes());
+    }
+}
+
+/// Splits a record's payload into its fills and its encoded writes; `None` if `count` fills do not
+/// fit.
+pub(crate) fn decode_fills(payload: &[u8], count: u16) -> Option<(Vec<Fill>, &[u8])> {
+    let (fills, writes) = payload.split_at_checked(count as usize * FILL_LEN)?;
+    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+    let fills = fills
+        .chunks_exact(FILL_LEN)
+        .map(|entry| Fill {
+            offset: word(&entry[..8]),
+            len: word(&entry[8..]),
+        })
+        .collect();
+    Some((fills, writes))
+}
+
+/// The checksum of a record whose header and payload stand in `record`.
+pub(crate) fn checksum(record: &[u8], seed: u64) -> u64 {
+    let seq = u64::from_le_bytes(record[..8].try_into().expect("a record has a header"));
+    xxhash_rust::xxh3::xxh3_64_with_seed(
+        &record[16..],
+        seed ^ seq.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_come_back_in_order() {
+        let mut batch = Writes::default();
+        batch.push(4096, &[1; 8]);
+        batch.push(5000, b"abc");
+        batch.push(1 << 40, &[7; 100]);
+        let back: Vec<_> = writes(batch.encoded())
+            .map(|entry| entry.unwrap())
+            .collect();
+        assert_eq!(
+            back,
+            [(4096, &[1u8; 8][..]), (5000, b"abc"), (1 << 40, &[7; 100])]
+        );
+    }
+
+    #[test]
+    fn an_entry_that_overruns_is_an_error() {
+        let mut batch = Writes::default();
+        batch.push(4096, &[1; 24]);
+        let cut = &batch.encoded()[..16];
+        assert!(writes(cut).next().unwrap().is_err());
+    }
+
+    #[test]
+    fn the_checksum_depends_on_each_part() {
+        let mut record = vec![0u8; 64];
+        let sum = checksum(&record, 1);
+        assert_ne!(sum, checksum(&record, 2), "seed");
+        for at in (0..64).filter(|at| !(8..16).contains(at)) {
+            record[at] ^= 1;
+            assert_ne!(sum, checksum(&record, 1), "byte {at}");
+            record[at] ^= 1;
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The redo ring: where a batch becomes durable with one fence.
+//!
+//! Invariants
+//! * Record `n` is written only after the fence of record `n - 1`; that fence also made the flushed
+//!   writes of record `n - 2` durable. So after a power cut only the last two records can hold
+//!   writes that are not in place, and only the last one can be in doubt.
+//! * A record never overwrites the one before it (`RECORD_MAX` is far below half of `RING_LEN`).
+//! * Sequence numbers have no gaps; recovery ends with a barrier above every number ever used.
+//!
+//! The last record counts if its checksum holds, the bytes it filled hash to what it says, and
+//! libpmemobj published what it allocated. Otherwise it never happened.
+
+use super::record::*;
+use crate::error::{Error, Result};
+use crate::layout::{Areas, LINE, RECORD_MAX, RING_LEN};
+use crate::medium::Medium;
+use static_assertions::const_assert;
+use xxhash_rust::xxh3::Xxh3;
+
+const_assert!(4 * RECORD_MAX as u64 <= RING_LEN);
+
+/// What a commit adds to its writes.
+#[derive(Default)]
+pub(crate) struct Extras<'a> {
+    pub fills: &'a [Fill],
+    /// Hash the filled bytes into the record instead of fencing before it.
+    pub hash_fills: bool,
+    /// The record counts only once libpmemobj has published it.
+    pub publishes: bool,
+}
+
+/// The ring of an open pool.
+pub(crate) struct Ring {
+    start: u64,
+    seed: u64,
+    /// Number of the next record.
+    next: u64,
+    /// Position of the next record in the ring.
+    tail: u64,
+    /// Position and kind of the last record.
+    last: Option<(u64, RecordKind)>,
+    scratch: Vec<u8>,
+}
+
+/// What recovery found in the ring.
+pub(crate) struct Found {
+    pub ring: Ring,
+    /// The group that was open, to be rolled back after the replay.
+    pub open_group: Option<u64>,
+    /// Encoded writes to redo, oldest first, with the fills of the record that follows them.
+    pub replay: Vec<Replay>,
+}
+
+/// One record to redo.
+pub(crate) struct Replay {
+    pub writes: Vec<u8>,
+    /// Ranges a later record filled afresh: writes into them are out of date.
+    pub superseded: Vec<Fill>,
+}
+
+struct Valid {
+    position: u64,
+    header: RecordHeader,
+    fills: Vec<Fill>,
+    writes: Vec<u8>,
+}
+
+impl Ring {
+    /// True if `fills` and `writes` fit one record.
+    pub fn fits(fills: usize, writes: &Writes) -> bool {
+        HEADER_LEN + 16 * fills + writes.encoded().len() <= RECORD_MAX
+    }
+
+    /// Writes and flushes the next record, and returns its number. It is durable after the next
+    /// fence. The caller has checked [`Ring::fits`].
+    pub fn append(
+        &mut self,
+        medium: &mut Medium,
+        kind: RecordKind,
+        extras: &Extras<'_>,
+        writes: &[u8],
+    ) -> Result<u64> {
+        let seq = self.next;
+        let len = HEADER_LEN + 16 * extras.fills.len() + writes.len();
+        debug_assert!(len <= RECORD_MAX);
+        let mut header = RecordHeader {
+            seq,
+            checksum: 0,
+            kind: kind as u8,
+            flags: if extras.publishes { PUBLISHES } else { 0 },
+            fills: extras.fills.len() as u16,
+            len: (len - HEADER_LEN) as u32,
+            fills_hash: 0,
+        };
+        if extras.hash_fills {
+            header.flags |= FILLS_HASHED;
+            header.fills_hash = hash_fills(medium, extras.fills, self.seed)?;
+        }
+        let record = &mut self.scratch;
+        record.clear();
+        record.extend_from_slice(bytemuck::bytes_of(&header));
+        encode_fills(extras.fills, record);
+        record.extend_from_slice(writes);
+        let sum = checksum(record, self.seed);
+        record[8..16].copy_from_slice(&sum.to_le_bytes());
+
+        let position = if self.tail + len as u64 > RING_LEN {
+            0
+        } else {
+            self.tail
+        };
+        medium.store(self.start + position, record)?;
+        medium.flush(self.start + position, len as u64)?;
+        self.last = Some((position, kind));
+        self.tail = (position + len as u64).next_multiple_of(LINE);
+        self.next += 1;
+        Ok(seq)
+    }
+
+    /// Makes sure that nothing before this point is ever redone, for changes that bypass the ring
+    /// (libpmemobj's own allocations). At most two fences; none if the last record says so already.
+    pub fn barrier(&mut self, medium: &mut Medium) -> Result<()> {
+        if matches!(self.last, Some((_, RecordKind::Redo)) | None) {
+            medium.fence();
+            self.append(medium, RecordKind::Barrier, &Extras::default(), &[])?;
+            medium.fence();
+        }
+        Ok(())
+    }
+
+    /// Replaces the last record, which was to be published but could not be, by a barrier of the
+    /// same number.
+    pub fn retract(&mut self, medium: &mut Medium) -> Result<()> {
+        if let Some((position, _)) = self.last {
+            (self.tail, self.next) = (position, self.next - 1);
+            self.append(medium, RecordKind::Barrier, &Extras::default(), &[])?;
+            medium.fence();
+        }
+        Ok(())
+    }
+
+    /// Takes the last record back without a trace but its number's: for a group's end that could not
+    /// be published. The record before it (the group's begin) is the last again once the caller
+    /// has rolled back and appended the next record in its place.
+    pub fn unwind(&mut self, medium: &mut Medium) {
+        if let Some((position, _)) = self.last {
+            self.tail = position;
+            // The checksum word of the abandoned record: it must not count once `published` has
+            // passed its number.
+            let wiped = medium.store(self.start + position, &[0; HEADER_LEN]);
+            debug_assert!(wiped.is_ok(), "the record was just written there");
+            if medium
+                .flush(self.start + position, HEADER_LEN as u64)
+                .is_ok()
+            {
+                medium.fence();
+            }
+            self.next -= 1;
+        }
+    }
+
+    /// Ends recovery: everything replayed or rolled back is durable and is not done again.
+    pub fn seal(&mut self, medium: &mut Medium) -> Result<()> {
+        if self.next > 1 {
+            medium.fence();
+            self.append(medium, RecordKind::Barrier, &Extras::default(), &[])?;
+            medium.fence();
+        }
+        Ok(())
+    }
+
+    /// Reads the ring of a pool that was just opened. `published` is the number of the last record
+    /// whose large objects libpmemobj has published. Changes nothing.
+    pub fn recover(medium: &Medium, areas: &Areas, seed: u64, published: u64) -> Result<Found> {
+        let mut ring = Ring {
+            start: areas.ring,
+            seed,
+            next: 1,
+            tail: 0,
+            last: None,
+            scratch: Vec::new(),
+        };
+        let mut newest: [Option<Valid>; 2] = [None, None];
+        for position in (0..RING_LEN).step_by(LINE as usize) {
+            if let Some(found) = ring.read(medium, position)? {
+                let seq = found.header.seq;
+                ring.next = ring.next.max(seq + 1);
+                if newest[1].as_ref().is_none_or(|last| last.header.seq < seq) {
+                    newest[0] = newest[1].replace(found);
+                } else if newest[0]
+                    .as_ref()
+                    .is_none_or(|previous| previous.header.seq < seq)
+                {
+                    newest[0] = Some(found);
+                }
+            }
+        }
+        let [mut previous, mut last] = newest;
+        if let Some(doubtful) = &last
+            && !doubtful.counts(medium, seed, published)?
+        {
+            ring.tail = doubtful.position;
+            last = previous.take();
+        } else if let Some(end) = &last {
+            let len = HEADER_LEN as u64 + u64::from(end.header.len);
+            ring.tail = (end.position + len).next_multiple_of(LINE);
+        }
+        // The record before the last is redone only if it really is the one before.
+        previous = previous.filter(|p| {
+            last.as_ref()
+                .is_some_and(|l| p.header.seq + 1 == l.header.seq)
+        });
+
+        let kind = |record: &Option<Valid>| record.as_ref().and_then(|r| r.header.kind());
+        ring.last = last
+            .as_ref()
+            .and_then(|r| Some((r.position, r.header.kind()?)));
+        let (kind_previous, kind_last) = (kind(&previous), kind(&last));
+        let open_group = (kind_last == Some(RecordKind::GroupBegin))
+            .then(|| last.as_ref().expect("it has a kind").header.seq);
+        let mut replay = Vec::new();
+        let superseded = last.as_ref().map(|r| r.fills.clone()).unwrap_or_default();
+        let redo_previous = matches!(kind_last, Some(RecordKind::Redo | RecordKind::GroupBegin));
+        if let (Some(RecordKind::Redo), true, Some(record)) =
+            (kind_previous, redo_previous, previous)
+        {
+            replay.push(Replay {
+                writes: record.writes,
+                superseded,
+            });
+        }
+        if let (Some(RecordKind::Redo), Some(record)) = (kind_last, last) {
+            replay.push(Replay {
+                writes: record.writes,
+                superseded: Vec::new(),
+            });
+        }
+        Ok(Found {
+            ring,
+            open_group,
+            replay,
+        })
+    }
+
+    /// The record at `position`, if its checksum holds.
+    fn read(&self, medium: &Medium, position: u64) -> Result<Option<Valid>> {
+        let room = RING_LEN - position;
+        if room < HEADER_LEN as u64 {
+            return Ok(None);
+        }
+        let header: RecordHeader =
+            bytemuck::pod_read_unaligned(medium.bytes(self.start + position, HEADER_LEN as u64)?);
+        let len = HEADER_LEN as u64 + u64::from(header.len);
+        if header.seq == 0 || header.kind().is_none() || len > room.min(RECORD_MAX as u64) {
+            return Ok(None);
+        }
+        let record = medium.bytes(self.start + position, len)?;
+        if checksum(record, self.seed) != header.checksum {
+            return Ok(None);
+        }
+        let Some((fills, writes)) = decode_fills(&record[HEADER_LEN..], header.fills) else {
+            return Ok(None);
+        };
+        Ok(Some(Valid {
+            position,
+            header,
+            fills,
+            writes: writes.to_vec(),
+        }))
+    }
+}
+
+impl Valid {
+    /// Whether the commit this record stands for was complete.
+    fn counts(&self, medium: &Medium, seed: u64, published: u64) -> Result<bool> {
+        if self.header.flags & PUBLISHES != 0 && published < self.header.seq {
+            return Ok(false);
+        }
+        if self.header.flags & FILLS_HASHED == 0 {
+            return Ok(true);
+        }
+        match hash_fills(medium, &self.fills, seed) {
+            Ok(hash) => Ok(hash == self.header.fills_hash),
+            Err(Error::Damaged(_)) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+fn hash_fills(medium: &Medium, fills: &[Fill], seed: u64) -> Result<u64> {
+    if let [fill] = fills {
+        let bytes = medium.bytes(fill.offset, fill.len)?;
+        return Ok(xxhash_rust::xxh3::xxh3_64_with_seed(bytes, seed));
+    }
+    let mut hash = Xxh3::with_seed(seed);
+    for fill in fills {
+        hash.update(medium.bytes(fill.offset, fill.len)?);
+    }
+    Ok(hash.digest())
+}

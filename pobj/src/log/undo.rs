@@ -1,0 +1,225 @@
+//! The undo log: old bytes of everything a group of steps changes.
+//!
+//! ```text
+//! segment   0  8  next     the following segment, 0 for none
+//!           8  8  len      bytes of the segment
+//!          64     entries
+//! entry     0  8  group    number of the group's begin record
+//!           8  8  checksum XXH3-64 (seeded by the pool and the group) of the entry without this word
+//!          16  8  offset   what was overwritten
+//!          24  8  len      how many bytes
+//!          32     the old bytes, padded to 8
+//! ```
+//!
+//! Invariants
+//! * An entry is durable (flushed and fenced) before the bytes it saves change.
+//! * Entries are undone newest first, so that the oldest bytes of a range win. An entry left over
+//!   from a step that was taken back holds the state before that step, which is what the entries
+//!   older than it lead to anyway: undoing it is harmless.
+//! * The first segment lies in the log object; more are libpmemobj objects linked by `next`,
+//!   allocated and freed in one libpmemobj operation with the word that links them.
+
+use super::record::{WRITE_MAX, writes};
+use crate::error::{Error, Result};
+use crate::heap::Heap;
+use crate::layout::{Areas, UNDO_LEN, type_num};
+use crate::medium::Medium;
+use bytemuck::{Pod, Zeroable};
+use static_assertions::const_assert;
+use std::mem::size_of;
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Entry {
+    group: u64,
+    checksum: u64,
+    offset: u64,
+    len: u64,
+}
+const ENTRY_LEN: u64 = size_of::<Entry>() as u64;
+const SEGMENT_HEAD: u64 = 64;
+/// Bytes of each further segment.
+const SEGMENT_LEN: u64 = 1 << 20;
+const_assert!(SEGMENT_LEN > SEGMENT_HEAD + ENTRY_LEN + WRITE_MAX as u64);
+const_assert!(UNDO_LEN > SEGMENT_HEAD + ENTRY_LEN + WRITE_MAX as u64);
+
+/// The undo log of an open pool.
+pub(crate) struct Undo {
+    seed: u64,
+    /// Segments in order: offset and length.
+    segments: Vec<(u64, u64)>,
+    /// Where the next entry goes: segment and position in it.
+    at: (usize, u64),
+    /// Offsets of the entries of the open group, oldest first.
+    entries: Vec<u64>,
+    scratch: Vec<u8>,
+}
+
+impl Undo {
+    /// The undo log of the pool whose root object has these areas, as found on media.
+    pub fn open(medium: &Medium, areas: &Areas, seed: u64) -> Result<Undo> {
+        let mut segments = vec![(areas.undo, UNDO_LEN)];
+        let mut next = medium.word(areas.undo)?;
+        while next != 0 {
+            let len = medium.word(next + 8)?;
+            medium.bytes(next, len)?;
+            if len < SEGMENT_LEN || segments.len() as u64 > medium.len() / SEGMENT_LEN {
+                return Err(Error::Damaged(
+                    "the undo log's segments do not chain".into(),
+                ));
+            }
+            segments.push((next, len));
+            next = medium.word(next)?;
+        }
+        Ok(Undo {
+            seed,
+            segments,
+            at: (0, SEGMENT_HEAD),
+            entries: Vec::new(),
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Entries saved so far: a savepoint for [`Undo::roll_back`].
+    pub fn savepoint(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Saves and flushes the old bytes of everything in `encoded`. Durable after the next fence.
+    pub fn save(
+        &mut self,
+        medium: &mut Medium,
+        heap: &mut Heap,
+        group: u64,
+        encoded: &[u8],
+    ) -> Result<()> {
+        for write in writes(encoded) {
+            let (offset, new) = write?;
+            let len = new.len() as u64;
+            let size = ENTRY_LEN + len.next_multiple_of(8);
+            let at = self.room(medium, heap, size)?;
+            let entry = Entry {
+                group,
+                checksum: 0,
+                offset,
+                len,
+            };
+            self.scratch.clear();
+            self.scratch.extend_from_slice(bytemuck::bytes_of(&entry));
+            self.scratch.extend_from_slice(medium.bytes(offset, len)?);
+            self.scratch.resize(size as usize, 0);
+            let sum = checksum(&self.scratch, self.seed, group);
+            self.scratch[8..16].copy_from_slice(&sum.to_le_bytes());
+            medium.store(at, &self.scratch)?;
+            medium.flush(at, size)?;
+            self.entries.push(at);
+            self.at.1 += size;
+        }
+        Ok(())
+    }
+
+    /// Offset of `size` free bytes at the log's end.
+    fn room(&mut self, medium: &mut Medium, heap: &mut Heap, size: u64) -> Result<u64> {
+        if self.at.1 + size > self.segments[self.at.0].1 {
+            if self.at.0 + 1 == self.segments.len() {
+                self.grow(medium, heap)?;
+            }
+            self.at = (self.at.0 + 1, SEGMENT_HEAD);
+        }
+        Ok(self.segments[self.at.0].0 + self.at.1)
+    }
+
+    fn grow(&mut self, medium: &mut Medium, heap: &mut Heap) -> Result<()> {
+        let reserved = heap.reserve(SEGMENT_LEN, type_num::UNDO)?;
+        let offset = reserved.offset();
+        let mut head = [0u8; SEGMENT_HEAD as usize];
+        head[8..16].copy_from_slice(&SEGMENT_LEN.to_le_bytes());
+        medium.store(offset, &head)?;
+        medium.flush(offset, SEGMENT_HEAD)?;
+        medium.fence();
+        let link = self.segments[self.segments.len() - 1].0;
+        heap.publish(vec![reserved], &[], Some((link, offset)))?;
+        self.segments.push((offset, SEGMENT_LEN));
+        Ok(())
+    }
+
+    /// Puts back what the entries after `savepoint` saved, newest first, durably.
+    pub fn roll_back(&mut self, medium: &mut Medium, savepoint: usize) -> Result<()> {
+        while self.entries.len() > savepoint {
+            let at = self.entries[self.entries.len() - 1];
+            let entry: Entry = *medium.get(at)?;
+            self.scratch.clear();
+            self.scratch
+                .extend_from_slice(medium.bytes(at + ENTRY_LEN, entry.len)?);
+            medium.store(entry.offset, &self.scratch)?;
+            medium.flush(entry.offset, entry.len)?;
+            self.entries.pop();
+            self.at = self.locate(at);
+        }
+        medium.fence();
+        Ok(())
+    }
+
+    fn locate(&self, offset: u64) -> (usize, u64) {
+        let index = self
+            .segments
+            .iter()
+            .position(|&(start, len)| offset >= start && offset - start < len);
+        let index = index.expect("an entry lies in one of the segments");
+        (index, offset - self.segments[index].0)
+    }
+
+    /// Finds the entries of `group` that a crash left behind, for [`Undo::roll_back`].
+    pub fn recover(&mut self, medium: &Medium, group: u64) -> Result<()> {
+        for index in 0..self.segments.len() {
+            let (start, len) = self.segments[index];
+            let mut position = SEGMENT_HEAD;
+            while let Some(size) =
+                self.valid_entry(medium, start + position, len - position, group)?
+            {
+                self.entries.push(start + position);
+                position += size;
+            }
+        }
+        Ok(())
+    }
+
+    /// Size of the entry at `at`, if there is a whole one of this group within `room` bytes.
+    fn valid_entry(&self, medium: &Medium, at: u64, room: u64, group: u64) -> Result<Option<u64>> {
+        if room < ENTRY_LEN {
+            return Ok(None);
+        }
+        let entry: Entry = *medium.get(at)?;
+        if entry.group != group || entry.len > WRITE_MAX as u64 {
+            return Ok(None);
+        }
+        let size = ENTRY_LEN + entry.len.next_multiple_of(8);
+        if size > room || checksum(medium.bytes(at, size)?, self.seed, group) != entry.checksum {
+            return Ok(None);
+        }
+        Ok(Some(size))
+    }
+
+    /// Stops using further segments that could not be given back; the next open finds them.
+    pub fn abandon_segments(&mut self) {
+        self.segments.truncate(1);
+        self.at = (0, SEGMENT_HEAD);
+    }
+
+    /// Forgets the group's entries and gives further segments back. Call only when the end of the
+    /// group is durable.
+    pub fn clear(&mut self, heap: &mut Heap) -> Result<()> {
+        self.entries.clear();
+        self.at = (0, SEGMENT_HEAD);
+        if self.segments.len() > 1 {
+            let extra: Vec<u64> = self.segments[1..].iter().map(|segment| segment.0).collect();
+            heap.publish(Vec::new(), &extra, Some((self.segments[0].0, 0)))?;
+            self.segments.truncate(1);
+        }
+        Ok(())
+    }
+}
+
+fn checksum(entry: &[u8], seed: u64, group: u64) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(&entry[16..], seed ^ group.rotate_left(32))
+}

@@ -1,0 +1,479 @@
+//! An open pool: opening, creating, recovering, reading.
+
+use crate::Kind;
+use crate::alloc::page::PAGE_LEN;
+use crate::alloc::slab::{Block, Cursor, Slab};
+use crate::durability::{self, Durability};
+use crate::error::{Error, Result};
+use crate::file::{self, Found};
+use crate::heap::{Heap, last_message};
+use crate::layout::*;
+use crate::log::record::{Fill, writes};
+use crate::log::ring::{Replay, Ring};
+use crate::log::undo::Undo;
+use crate::medium::{Medium, Traffic};
+use crate::ptr::{PPtr, Persistent};
+use crate::tx::{Batch, Group, Tx};
+use pmemobj_sys::{Libpmemobj, PMEMobjpool};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+
+/// How to open a pool.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    path: PathBuf,
+    size: Option<u64>,
+    durability: Durability,
+}
+
+impl PoolOptions {
+    /// A pool at `path`: a file, a poolset description made with `pmempool create`, or a device-DAX
+    /// device.
+    pub fn new(path: impl Into<PathBuf>) -> PoolOptions {
+        PoolOptions {
+            path: path.into(),
+            size: None,
+            durability: Durability::default(),
+        }
+    }
+
+    /// The size in bytes to create the pool with if it is absent.
+    pub fn size(mut self, bytes: u64) -> PoolOptions {
+        self.size = Some(bytes);
+        self
+    }
+
+    /// What commits must survive.
+    pub fn durability(mut self, durability: Durability) -> PoolOptions {
+        self.durability = durability;
+        self
+    }
+}
+
+/// How full a pool is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The whole pool, libpmemobj's own metadata included.
+    pub size: u64,
+    /// In objects: slots and large objects, rounding included.
+    pub used: u64,
+    /// Slab pages, each 64 KiB, that hold the slots.
+    pub pages: u64,
+}
+
+/// An open pool. One thread uses it; another process that tries to open it is refused.
+pub struct Pool {
+    pub(crate) medium: Medium,
+    pub(crate) heap: Heap,
+    pub(crate) slab: Slab,
+    pub(crate) ring: Ring,
+    pub(crate) undo: Undo,
+    pub(crate) areas: Areas,
+    pub(crate) batch: Batch,
+    /// The open group: steps that are not committed yet.
+    pub(crate) group: Option<Group>,
+    /// Commits stay steps of the open group until [`Pool::release`].
+    pub(crate) held: bool,
+    header: Header,
+    created: bool,
+    damaged_pages: Vec<String>,
+    handle: Handle,
+}
+
+/// The pool handle, closed on drop.
+struct Handle {
+    lib: &'static Libpmemobj,
+    pop: NonNull<PMEMobjpool>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: the pool was opened by `open_handle` and is closed only here; `Pool` drops the
+        // handle last, and nothing borrowed from it can be alive.
+        unsafe { self.lib.pmemobj_close(self.pop.as_ptr()) };
+    }
+}
+
+impl Pool {
+    /// Opens the pool, creating it if it is absent and a size is given; recovers from whatever
+    /// interrupted its last use.
+    ///
+    /// # Errors
+    /// Every cause in [`Error`] but `Full`. None of them changes the file.
+    pub fn open(options: &PoolOptions) -> Result<Pool> {
+        let path = options.path.as_path();
+        let found = file::inspect(path)?;
+        if found == Found::Nothing {
+            let size = options
+                .size
+                .ok_or_else(|| Error::SizeMissing(path.into()))?;
+            if size < file::POOL_MIN {
+                return Err(Error::TooSmall {
+                    size,
+                    min: file::POOL_MIN,
+                });
+            }
+            let parent = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+                return Err(Error::NotFound(parent.into()));
+            }
+        }
+        file::require_pmem(path, &found, options.durability)?;
+        let lib = durability::load(options.durability)?;
+        let created = found == Found::Nothing;
+        let handle = match created {
+            true => create_handle(lib, path, options.size.unwrap_or(0))?,
+            false => open_handle(lib, path)?,
+        };
+        let files = match found {
+            Found::Poolset(parts) => parts,
+            _ => vec![path.to_path_buf()],
+        };
+        let len = file::mapped_len(handle.pop.as_ptr() as usize, &files)?;
+        Pool::recover(handle, path, len, created)
+    }
+
+    fn recover(handle: Handle, path: &Path, len: u64, created: bool) -> Result<Pool> {
+        // SAFETY: the handle is an open pool; its mapping starts at the handle's address and `len`
+        // bytes of it were found in the process's map. `Pool` keeps the handle open (and drops it
+        // last) while medium and heap live.
+        let (mut medium, mut heap) = unsafe {
+            (
+                Medium::new(handle.lib, handle.pop.cast(), len),
+                Heap::new(handle.lib, handle.pop)?,
+            )
+        };
+        let root = heap.root(ROOT_SIZE)?;
+        medium.bytes(root, ROOT_SIZE)?;
+        let mut header: Header = *medium.get(root)?;
+        if header.is_blank() {
+            header = initialize(&mut medium, &mut heap, root)?;
+        }
+        check_header(&header, path)?;
+        let log = medium.word(root + LOG_AT)?;
+        medium.bytes(log, PAGE_LEN)?;
+        let areas = Areas::of(root, log);
+        let seed = header.seed[0];
+
+        let published = medium.word(areas.published())?;
+        let found = Ring::recover(&medium, &areas, seed, published)?;
+        let mut undo = Undo::open(&medium, &areas, seed)?;
+        for replay in &found.replay {
+            redo(&mut medium, replay)?;
+        }
+        let mut ring = found.ring;
+        if let Some(group) = found.open_group {
+            undo.recover(&medium, group)?;
+            undo.roll_back(&mut medium, 0)?;
+        }
+        ring.seal(&mut medium)?;
+        undo.clear(&mut heap)?;
+
+        let mut slab = Slab::new(len);
+        let mut damaged_pages = Vec::new();
+        heap.walk(|type_num, offset, size| {
+            match type_num {
+                type_num::PAGE => match slab.add_page(&medium, offset) {
+                    Err(Error::Damaged(what)) => damaged_pages.push(what),
+                    other => other?,
+                },
+                type_num::UNDO | type_num::LOG => {}
+                large => match large
+                    .checked_sub(type_num::LARGE)
+                    .and_then(|kind| Kind::from_byte(kind as u8))
+                {
+                    Some(kind) => slab.add_large(offset, size, kind),
+                    None => damaged_pages.push(format!(
+                        "an object of unknown type {large} at offset {offset:#x}"
+                    )),
+                },
+            }
+            Ok(())
+        })?;
+        Ok(Pool {
+            medium,
+            heap,
+            slab,
+            ring,
+            undo,
+            areas,
+            batch: Batch::default(),
+            group: None,
+            held: false,
+            header,
+            created,
+            damaged_pages,
+            handle,
+        })
+    }
+
+    /// True if [`Pool::open`] has just created the pool.
+    pub fn is_new(&self) -> bool {
+        self.created
+    }
+
+    /// Parts of the pool that could not be used because their bytes contradict themselves.
+    pub fn damages(&self) -> &[String] {
+        &self.damaged_pages
+    }
+
+    /// The pool's own random 128 bits, for keyed hashes.
+    pub fn seed(&self) -> [u64; 2] {
+        self.header.seed
+    }
+
+    /// How full the pool is.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            size: self.medium.len(),
+            used: self.slab.used(),
+            pages: self.slab.page_count() as u64,
+        }
+    }
+
+    /// Flushes and fences so far, libpmemobj's own not included.
+    pub fn traffic(&self) -> Traffic {
+        self.medium.traffic()
+    }
+
+    /// True if stores reach persistence by flush and fence (or count as if they did).
+    pub fn is_pmem(&self) -> bool {
+        let Ok(libpmem) = pmemobj_sys::load_libpmem() else {
+            return false;
+        };
+        // SAFETY: asks about the address range of the open pool's mapping; nothing is accessed.
+        unsafe {
+            libpmem.pmem_is_pmem(self.handle.pop.as_ptr().cast(), self.medium.len() as usize) == 1
+        }
+    }
+
+    /// The `T` at `ptr`. O(1).
+    ///
+    /// # Errors
+    /// `Damaged` if the pointer leaves the pool or is misaligned.
+    #[inline]
+    pub fn get<T: Persistent>(&self, ptr: PPtr<T>) -> Result<&T> {
+        self.medium.get(ptr.offset())
+    }
+
+    /// `len` bytes at `ptr`. O(1).
+    ///
+    /// # Errors
+    /// `Damaged` if they leave the pool.
+    #[inline]
+    pub fn bytes(&self, ptr: PPtr<u8>, len: u64) -> Result<&[u8]> {
+        self.medium.bytes(ptr.offset(), len)
+    }
+
+    /// Usable bytes of the allocated object at `ptr`; at least what was asked for. O(1).
+    ///
+    /// # Errors
+    /// `Damaged` if no allocated object starts there.
+    #[inline]
+    pub fn capacity<T>(&self, ptr: PPtr<T>) -> Result<u64> {
+        Ok(match self.slab.block(ptr.offset())? {
+            Block::Slot(_, size) | Block::Large(size) => size,
+        })
+    }
+
+    /// Word `index` (below [`USER_WORDS`]) of the root object, which belongs to the layer above.
+    /// Zero in a new pool.
+    pub fn user_word(&self, index: usize) -> PPtr<u64> {
+        PPtr::new(self.areas.user_word(index)).expect("the root object is not at offset zero")
+    }
+
+    /// The first allocated object of `kind` at or after `cursor`, with the cursor behind it. A walk
+    /// from the default cursor visits each object that exists throughout exactly once.
+    pub fn next_object(&self, kind: Kind, cursor: Cursor) -> Option<(PPtr<u8>, Cursor)> {
+        let (offset, next) = self.slab.next_object(kind, cursor)?;
+        Some((PPtr::new(offset)?, next))
+    }
+
+    /// The address in this process of `ptr`: a handle for [`Pool::pointer_at`], not to be read.
+    pub fn address_of<T>(&self, ptr: PPtr<T>) -> usize {
+        self.medium.base_address() + ptr.offset() as usize
+    }
+
+    /// The pointer that [`Pool::address_of`] turned into `address`; `None` if outside the pool.
+    #[inline]
+    pub fn pointer_at<T>(&self, address: usize) -> Option<PPtr<T>> {
+        let offset = address.checked_sub(self.medium.base_address())? as u64;
+        if offset < self.medium.len() {
+            PPtr::new(offset)
+        } else {
+            None
+        }
+    }
+
+    /// Begins a transaction.
+    #[inline]
+    pub fn begin(&mut self) -> Tx<'_> {
+        Tx::new(self)
+    }
+
+    /// From here on commits are steps of one group, which [`Pool::release`] makes durable together.
+    /// Until then reads see them, and a crash undoes them all.
+    pub fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// True between [`Pool::hold`] and [`Pool::release`].
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Ends [`Pool::hold`]: everything committed since is durable, together.
+    ///
+    /// # Errors
+    /// If libpmemobj cannot publish the group, the group is undone.
+    pub fn release(&mut self) -> Result<()> {
+        self.held = false;
+        self.end_group()
+    }
+
+    /// Gives the memory of empty slab pages back to libpmemobj, at most `limit` of them; returns
+    /// how many. Not inside a group.
+    pub fn trim(&mut self, limit: usize) -> Result<usize> {
+        let mut given = 0;
+        while self.group.is_none() && given < limit && self.slab.empty_pages() > 0 {
+            self.ring.barrier(&mut self.medium)?;
+            let Some(page) = self.slab.take_empty_page() else {
+                break;
+            };
+            self.heap.publish(Vec::new(), &[page], None)?;
+            given += 1;
+        }
+        Ok(given)
+    }
+}
+
+/// Applies a record again; ranges that a later record filled afresh stay as they are.
+fn redo(medium: &mut Medium, replay: &Replay) -> Result<()> {
+    let overlaps = |fill: &Fill, offset: u64, len: u64| {
+        fill.offset < offset + len && offset < fill.offset.saturating_add(fill.len)
+    };
+    for write in writes(&replay.writes) {
+        let (offset, bytes) = write?;
+        let len = bytes.len() as u64;
+        if !replay
+            .superseded
+            .iter()
+            .any(|fill| overlaps(fill, offset, len))
+        {
+            medium.store(offset, bytes)?;
+            medium.flush(offset, len)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a new pool its log and, last, its header. Cut short, it is done again at the next open.
+fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64) -> Result<Header> {
+    if medium.word(root + LOG_AT)? == 0 {
+        let log = heap.reserve_page(type_num::LOG)?;
+        let offset = log.offset();
+        medium.stream(offset, &vec![0; PAGE_LEN as usize])?;
+        medium.fence();
+        heap.publish(vec![log], &[], Some((root + LOG_AT, offset)))?;
+    }
+    let header = Header::new(random_seed()?);
+    medium.store(root, bytemuck::bytes_of(&header))?;
+    medium.flush(root, size_of::<Header>() as u64)?;
+    medium.fence();
+    Ok(header)
+}
+
+fn check_header(header: &Header, path: &Path) -> Result<()> {
+    if header.magic != MAGIC {
+        return Err(Error::Damaged(format!(
+            "{} has no pmedis root object",
+            path.display()
+        )));
+    }
+    if header.format_version > FORMAT_VERSION {
+        return Err(Error::NewerFormat {
+            path: path.into(),
+            found: header.format_version,
+            supported: FORMAT_VERSION,
+        });
+    }
+    if header.checksum != header.expected_checksum() || header.format_version == 0 {
+        return Err(Error::Damaged(format!(
+            "{}: the root header's checksum is wrong",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn random_seed() -> Result<[u64; 2]> {
+    let mut seed = [0u64; 2];
+    let bytes = bytemuck::bytes_of_mut(&mut seed);
+    // SAFETY: the buffer is valid for its length; getrandom writes at most that much.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got != bytes.len() as isize {
+        return Err(Error::Io(format!(
+            "getrandom: {}",
+            std::io::Error::last_os_error()
+        )));
+    }
+    Ok(seed)
+}
+
+fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::NotFound(path.into()))
+}
+
+fn open_handle(lib: &'static Libpmemobj, path: &Path) -> Result<Handle> {
+    let name = c_path(path)?;
+    let layout = CString::new(LAYOUT).expect("no zero byte in the layout's name");
+    // SAFETY: both are terminated strings that outlive the call.
+    let pop = unsafe { lib.pmemobj_open(name.as_ptr(), layout.as_ptr()) };
+    let errno = std::io::Error::last_os_error();
+    NonNull::new(pop)
+        .map(|pop| Handle { lib, pop })
+        .ok_or_else(|| {
+            let message = last_message(lib);
+            match errno.raw_os_error() {
+                Some(libc::EWOULDBLOCK | libc::EBUSY) => Error::Locked(path.into()),
+                Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+                    Error::Permission(path.into(), message)
+                }
+                _ if message.contains("shutdown") || message.contains("SDS") => {
+                    Error::UnsafeShutdown(path.into(), message)
+                }
+                _ => Error::Damaged(format!("{}: {message}", path.display())),
+            }
+        })
+}
+
+fn create_handle(lib: &'static Libpmemobj, path: &Path, size: u64) -> Result<Handle> {
+    let name = c_path(path)?;
+    let layout = CString::new(LAYOUT).expect("no zero byte in the layout's name");
+    // SAFETY: both are terminated strings that outlive the call; the mode is owner-only.
+    let pop = unsafe { lib.pmemobj_create(name.as_ptr(), layout.as_ptr(), size as usize, 0o600) };
+    let errno = std::io::Error::last_os_error();
+    NonNull::new(pop)
+        .map(|pop| Handle { lib, pop })
+        .ok_or_else(|| {
+            let message = last_message(lib);
+            match errno.raw_os_error() {
+                Some(libc::ENOSPC | libc::EFBIG | libc::EDQUOT | libc::ENOMEM) => Error::NoSpace {
+                    path: path.into(),
+                    size,
+                    message,
+                },
+                Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+                    Error::Permission(path.into(), message)
+                }
+                _ => Error::Pmdk {
+                    operation: "creating the pool",
+                    message,
+                },
+            }
+        })
+}

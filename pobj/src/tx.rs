@@ -1,0 +1,599 @@
+//! Transactions: a batch of changes, and the ways to make it durable.
+
+use crate::Kind;
+use crate::alloc::classes;
+use crate::alloc::page::{PageHeader, bitmap_word};
+use crate::alloc::slab::{Block, Slot};
+use crate::error::{Error, Result, damaged};
+use crate::heap::Reserved;
+use crate::layout::{LINE, type_num};
+use crate::log::record::{Fill, RecordKind, WRITE_MAX, Writes, writes};
+use crate::log::ring::{Extras, Ring};
+use crate::medium::Medium;
+use crate::pool::Pool;
+use crate::ptr::{PPtr, Persistent};
+use std::ops::Deref;
+
+/// Fresh bytes up to this many are hashed into the record, which saves a fence; above, a fence
+/// before the record is cheaper than the hash.
+const HASH_MAX: u64 = 1024;
+/// From this length on, fresh bytes bypass the cache.
+const STREAM_MIN: usize = 1024;
+/// Most fills one record lists.
+const FILLS_MAX: usize = 64;
+
+/// What a transaction has collected and not yet made durable; reused from one to the next.
+#[derive(Default)]
+pub(crate) struct Batch {
+    writes: Writes,
+    fills: Vec<Fill>,
+    /// Fills already on their way to the medium.
+    streamed: bool,
+    allocs: Vec<Slot>,
+    frees: Vec<Slot>,
+    large_allocs: Vec<Reserved>,
+    large_frees: Vec<u64>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+            && self.fills.is_empty()
+            && self.allocs.is_empty()
+            && self.frees.is_empty()
+            && self.large_allocs.is_empty()
+            && self.large_frees.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.writes.clear();
+        self.fills.clear();
+        self.streamed = false;
+        self.allocs.clear();
+        self.frees.clear();
+        self.large_allocs.clear();
+        self.large_frees.clear();
+    }
+}
+
+/// Steps that are applied but can still be undone.
+pub(crate) struct Group {
+    seq: u64,
+    allocs: Vec<Slot>,
+    frees: Vec<Slot>,
+    large_allocs: Vec<Reserved>,
+    large_frees: Vec<u64>,
+}
+
+/// How far a group had come when a transaction began.
+#[derive(Clone, Copy, Default)]
+struct Savepoint {
+    undo: usize,
+    allocs: usize,
+    frees: usize,
+    large_allocs: usize,
+    large_frees: usize,
+}
+
+/// A transaction. Dropped without [`Tx::commit`], by an early return or a panic, it leaves
+/// everything as it was.
+///
+/// Changes are collected first: until [`Tx::step`] or [`Tx::commit`], reads through the transaction
+/// see the pool as it was, except for freshly filled bytes.
+pub struct Tx<'p> {
+    pool: &'p mut Pool,
+    start: Option<Savepoint>,
+    done: bool,
+}
+
+impl Deref for Tx<'_> {
+    type Target = Pool;
+
+    fn deref(&self) -> &Pool {
+        self.pool
+    }
+}
+
+impl<'p> Tx<'p> {
+    pub(crate) fn new(pool: &'p mut Pool) -> Tx<'p> {
+        debug_assert!(pool.batch.is_empty(), "a batch ends with its transaction");
+        let start = pool.savepoint();
+        Tx {
+            pool,
+            start,
+            done: false,
+        }
+    }
+
+    /// Allocates at least `size` bytes. They hold anything until filled, and belong to nobody until
+    /// commit. O(1).
+    ///
+    /// # Errors
+    /// `Full`, `TooLarge`.
+    #[inline]
+    pub fn alloc(&mut self, size: u64, kind: Kind) -> Result<PPtr<u8>> {
+        let offset = match classes::class_of(size) {
+            Some(class) => {
+                let (slot, offset) = match self.pool.slab.reserve(class, kind) {
+                    Some(found) => found,
+                    None => self.pool.reserve_in_new_page(class, kind)?,
+                };
+                self.pool.batch.allocs.push(slot);
+                offset
+            }
+            None => self.pool.reserve_large(size, kind)?,
+        };
+        PPtr::new(offset).ok_or_else(|| damaged("an allocation at", 0))
+    }
+
+    /// Writes bytes that no committed state can reach: into an object this transaction allocated,
+    /// or into space that an object of ours does not use. Not logged; durable with the commit.
+    ///
+    /// # Errors
+    /// `Damaged` if the range is not inside an allocated object.
+    #[inline]
+    pub fn fill(&mut self, ptr: PPtr<u8>, bytes: &[u8]) -> Result<()> {
+        let (offset, len) = (ptr.offset(), bytes.len() as u64);
+        self.pool.check_owned(offset, len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        let batch = &mut self.pool.batch;
+        if bytes.len() >= STREAM_MIN {
+            batch.streamed = true;
+            self.pool.medium.stream(offset, bytes)?;
+        } else {
+            self.pool.medium.store(offset, bytes)?;
+        }
+        match batch.fills.last_mut() {
+            Some(last) if last.offset + last.len == offset => last.len += len,
+            _ => batch.fills.push(Fill { offset, len }),
+        }
+        Ok(())
+    }
+
+    /// [`Tx::fill`] with a value.
+    #[inline]
+    pub fn fill_value<T: Persistent>(&mut self, ptr: PPtr<T>, value: &T) -> Result<()> {
+        self.fill(ptr.cast(), bytemuck::bytes_of(value))
+    }
+
+    /// Sets a field. Logged.
+    ///
+    /// # Errors
+    /// `Damaged` if the field is not inside an allocated object.
+    #[inline]
+    pub fn set<T: Persistent>(&mut self, ptr: PPtr<T>, value: T) -> Result<()> {
+        self.write(ptr.cast(), bytemuck::bytes_of(&value))
+    }
+
+    /// Overwrites bytes. Logged. Must not target an object that the same step frees, nor bytes that
+    /// it fills.
+    ///
+    /// # Errors
+    /// `Damaged` if the range is not inside an allocated object.
+    #[inline]
+    pub fn write(&mut self, ptr: PPtr<u8>, bytes: &[u8]) -> Result<()> {
+        let offset = ptr.offset();
+        self.pool.check_owned(offset, bytes.len() as u64)?;
+        if bytes.len() <= WRITE_MAX {
+            self.pool.batch.writes.push(offset, bytes);
+            return Ok(());
+        }
+        for (index, part) in bytes.chunks(WRITE_MAX).enumerate() {
+            self.pool
+                .batch
+                .writes
+                .push(offset + (index * WRITE_MAX) as u64, part);
+        }
+        Ok(())
+    }
+
+    /// Frees an object. Its memory is reused only after the commit.
+    ///
+    /// # Errors
+    /// `Damaged` if no allocated object starts at `ptr`.
+    pub fn free<T>(&mut self, ptr: PPtr<T>) -> Result<()> {
+        let offset = ptr.offset();
+        let block = self.pool.slab.block(offset)?;
+        let batch = &mut self.pool.batch;
+        match block {
+            Block::Slot(slot, _) => match batch.allocs.iter().position(|&own| own == slot) {
+                Some(at) => {
+                    batch.allocs.swap_remove(at);
+                    batch.fills.retain(|fill| fill.offset != offset);
+                    self.pool.slab.release(slot);
+                }
+                None => batch.frees.push(slot),
+            },
+            Block::Large(_) => match batch
+                .large_allocs
+                .iter()
+                .position(|own| own.offset() == offset)
+            {
+                Some(at) => {
+                    let reserved = batch.large_allocs.swap_remove(at);
+                    batch.fills.retain(|fill| fill.offset != offset);
+                    self.pool.heap.cancel(vec![reserved]);
+                    self.pool.slab.remove_large(offset);
+                }
+                None => batch.large_frees.push(offset),
+            },
+        }
+        Ok(())
+    }
+
+    /// Applies what was collected so far, so that reads see it, while the whole transaction stays
+    /// one atomic step. One fence each; the first step adds two.
+    ///
+    /// # Errors
+    /// `Full` if the undo log cannot grow.
+    pub fn step(&mut self) -> Result<()> {
+        self.pool.apply_step()?;
+        if self.start.is_none() {
+            self.start = Some(Savepoint::default());
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable, as one atomic step. One fence if there was no [`Tx::step`] and
+    /// nothing large was allocated or freed; a second one if more than 1 KiB was filled.
+    ///
+    /// # Errors
+    /// On failure nothing has happened.
+    pub fn commit(mut self) -> Result<()> {
+        if self.pool.group.is_some() || self.pool.held {
+            self.pool.apply_step()?;
+            if !self.pool.held {
+                self.pool.end_group()?;
+            }
+        } else {
+            self.pool.commit_batch()?;
+        }
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        self.pool.drop_batch();
+        if let Some(start) = self.start {
+            self.pool.roll_back(start);
+        }
+    }
+}
+
+impl Pool {
+    #[inline]
+    fn check_owned(&self, offset: u64, len: u64) -> Result<()> {
+        if self.slab.owns(offset, len) || self.areas.is_user_word(offset, len) {
+            return Ok(());
+        }
+        Err(damaged("a write outside of any object", offset))
+    }
+
+    fn savepoint(&self) -> Option<Savepoint> {
+        self.group.as_ref().map(|group| Savepoint {
+            undo: self.undo.savepoint(),
+            allocs: group.allocs.len(),
+            frees: group.frees.len(),
+            large_allocs: group.large_allocs.len(),
+            large_frees: group.large_frees.len(),
+        })
+    }
+
+    /// Adds a page and reserves a slot in it. The page is allocated at once: an empty page is a
+    /// sound state, so it needs no part in the batch.
+    #[cold]
+    fn reserve_in_new_page(&mut self, class: u8, kind: Kind) -> Result<(Slot, u64)> {
+        self.ring.barrier(&mut self.medium)?;
+        let reserved = match self.heap.reserve_page(type_num::PAGE) {
+            Err(Error::Full(_)) if self.group.is_none() && self.trim(usize::MAX)? > 0 => {
+                self.heap.reserve_page(type_num::PAGE)
+            }
+            other => other,
+        }?;
+        let offset = reserved.offset();
+        let header = PageHeader::new(offset, class, kind);
+        let bitmap = vec![0u8; 8 * header.words()];
+        self.medium.store(offset, bytemuck::bytes_of(&header))?;
+        self.medium.store(bitmap_word(offset, 0), &bitmap)?;
+        self.medium.flush(offset, bitmap_word(0, header.words()))?;
+        self.medium.fence();
+        self.heap.publish(vec![reserved], &[], None)?;
+        self.slab.add_page(&self.medium, offset)?;
+        self.slab
+            .reserve(class, kind)
+            .ok_or(Error::Full(u64::from(header.slot_size)))
+    }
+
+    fn reserve_large(&mut self, size: u64, kind: Kind) -> Result<u64> {
+        let type_num = type_num::LARGE + kind as u64;
+        let reserved = match self.heap.reserve(size, type_num) {
+            Err(Error::Full(_)) if self.group.is_none() && self.trim(usize::MAX)? > 0 => {
+                self.heap.reserve(size, type_num)
+            }
+            other => other,
+        }?;
+        let offset = reserved.offset();
+        self.slab.add_large(offset, size, kind);
+        self.batch.large_allocs.push(reserved);
+        Ok(offset)
+    }
+
+    /// Flushes filled ranges that are not on their way yet.
+    fn flush_fills(&mut self) -> Result<()> {
+        for fill in &self.batch.fills {
+            self.medium.flush(fill.offset, fill.len)?;
+        }
+        Ok(())
+    }
+
+    /// The one-fence path: one redo record.
+    #[inline]
+    fn commit_batch(&mut self) -> Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let Batch {
+            writes: batch_writes,
+            fills,
+            allocs,
+            frees,
+            ..
+        } = &mut self.batch;
+        if !allocs.is_empty() || !frees.is_empty() {
+            self.slab
+                .bitmap_writes(&self.medium, allocs, frees, batch_writes)?;
+        }
+        if !Ring::fits(fills.len(), batch_writes) || fills.len() > FILLS_MAX {
+            self.apply_encoded()?;
+            return self.end_group();
+        }
+        let publishes = !self.batch.large_allocs.is_empty() || !self.batch.large_frees.is_empty();
+        self.flush_fills()?;
+        let filled: u64 = self.batch.fills.iter().map(|fill| fill.len).sum();
+        // A record that waits for libpmemobj's publish needs neither hash nor fence: publishing
+        // starts with a drain, after which both the record and the fills are durable.
+        let hash_fills = !publishes && !self.batch.streamed && (1..=HASH_MAX).contains(&filled);
+        if filled > 0 && !publishes && !hash_fills {
+            self.medium.fence();
+        }
+        let extras = Extras {
+            fills: &self.batch.fills,
+            hash_fills,
+            publishes,
+        };
+        let encoded = self.batch.writes.encoded();
+        let seq = self
+            .ring
+            .append(&mut self.medium, RecordKind::Redo, &extras, encoded)?;
+        if publishes {
+            let allocs = std::mem::take(&mut self.batch.large_allocs);
+            let offsets: Vec<u64> = allocs.iter().map(Reserved::offset).collect();
+            let word = Some((self.areas.published(), seq));
+            if let Err(error) = self.heap.publish(allocs, &self.batch.large_frees, word) {
+                self.ring.retract(&mut self.medium)?;
+                offsets
+                    .iter()
+                    .for_each(|&offset| self.slab.remove_large(offset));
+                return Err(error);
+            }
+            self.account_published(&offsets);
+            for &offset in &self.batch.large_frees {
+                self.slab.remove_large(offset);
+            }
+        } else {
+            self.medium.fence();
+        }
+        apply(&mut self.medium, self.batch.writes.encoded())?;
+        for &slot in &self.batch.frees {
+            self.slab.release(slot);
+        }
+        self.batch.clear();
+        Ok(())
+    }
+
+    /// Applies the batch as a step of a group, beginning one if need be.
+    fn apply_step(&mut self) -> Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let Batch {
+            writes: batch_writes,
+            allocs,
+            frees,
+            ..
+        } = &mut self.batch;
+        if !allocs.is_empty() || !frees.is_empty() {
+            self.slab
+                .bitmap_writes(&self.medium, allocs, frees, batch_writes)?;
+        }
+        self.apply_encoded()
+    }
+
+    /// [`Pool::apply_step`] after the bitmap words were added.
+    fn apply_encoded(&mut self) -> Result<()> {
+        let group = match self.group.as_ref() {
+            Some(group) => group.seq,
+            None => {
+                let seq = self.ring.append(
+                    &mut self.medium,
+                    RecordKind::GroupBegin,
+                    &Extras::default(),
+                    &[],
+                )?;
+                self.group = Some(Group {
+                    seq,
+                    allocs: Vec::new(),
+                    frees: Vec::new(),
+                    large_allocs: Vec::new(),
+                    large_frees: Vec::new(),
+                });
+                seq
+            }
+        };
+        self.undo.save(
+            &mut self.medium,
+            &mut self.heap,
+            group,
+            self.batch.writes.encoded(),
+        )?;
+        self.flush_fills()?;
+        self.medium.fence();
+        apply(&mut self.medium, self.batch.writes.encoded())?;
+        let open = self.group.as_mut().expect("begun above");
+        open.allocs.append(&mut self.batch.allocs);
+        open.frees.append(&mut self.batch.frees);
+        open.large_allocs.append(&mut self.batch.large_allocs);
+        open.large_frees.append(&mut self.batch.large_frees);
+        self.batch.clear();
+        Ok(())
+    }
+
+    /// Makes the open group durable, if there is one.
+    pub(crate) fn end_group(&mut self) -> Result<()> {
+        if self.group.is_none() {
+            return Ok(());
+        }
+        self.medium.fence();
+        let group = self.group.as_mut().expect("checked above");
+        let (mut allocs, mut frees) = (
+            std::mem::take(&mut group.large_allocs),
+            std::mem::take(&mut group.large_frees),
+        );
+        // An object the group both allocated and freed was never there.
+        let (passing, allocated): (Vec<_>, Vec<_>) = allocs
+            .drain(..)
+            .partition(|reserved| frees.contains(&reserved.offset()));
+        frees.retain(|offset| passing.iter().all(|reserved| reserved.offset() != *offset));
+        for reserved in &passing {
+            self.slab.remove_large(reserved.offset());
+        }
+        self.heap.cancel(passing);
+
+        let publishes = !allocated.is_empty() || !frees.is_empty();
+        let extras = Extras {
+            publishes,
+            ..Extras::default()
+        };
+        let seq = self
+            .ring
+            .append(&mut self.medium, RecordKind::GroupEnd, &extras, &[])?;
+        if publishes {
+            let offsets: Vec<u64> = allocated.iter().map(Reserved::offset).collect();
+            let word = Some((self.areas.published(), seq));
+            if let Err(error) = self.heap.publish(allocated, &frees, word) {
+                offsets
+                    .iter()
+                    .for_each(|&offset| self.slab.remove_large(offset));
+                self.ring.unwind(&mut self.medium);
+                self.roll_back(Savepoint::default());
+                return Err(error);
+            }
+            self.account_published(&offsets);
+            frees
+                .iter()
+                .for_each(|&offset| self.slab.remove_large(offset));
+        } else {
+            self.medium.fence();
+        }
+        let group = self.group.take().expect("checked above");
+        for slot in group.frees {
+            self.slab.release(slot);
+        }
+        self.undo.clear(&mut self.heap)
+    }
+
+    /// From now on published objects count with all the bytes libpmemobj gave them.
+    fn account_published(&mut self, offsets: &[u64]) {
+        for &offset in offsets {
+            self.slab
+                .resize_large(offset, self.heap.usable_size(offset));
+        }
+    }
+
+    /// Drops what was collected and not applied.
+    fn drop_batch(&mut self) {
+        for slot in std::mem::take(&mut self.batch.allocs) {
+            self.slab.release(slot);
+        }
+        let large = std::mem::take(&mut self.batch.large_allocs);
+        large
+            .iter()
+            .for_each(|reserved| self.slab.remove_large(reserved.offset()));
+        if !large.is_empty() {
+            self.heap.cancel(large);
+        }
+        self.batch.clear();
+    }
+
+    /// Takes back the steps after `start`; the group ends if it began there and nobody holds it.
+    fn roll_back(&mut self, start: Savepoint) {
+        let Some(group) = self.group.as_mut() else {
+            return;
+        };
+        // The undo entries were written by this process and lie inside the pool, so putting them
+        // back fails only if the pool's memory itself contradicts itself; then the group stays
+        // open, and the recovery at the next open decides.
+        if self.undo.roll_back(&mut self.medium, start.undo).is_err() {
+            return;
+        }
+        for slot in group.allocs.drain(start.allocs..) {
+            self.slab.release(slot);
+        }
+        group.frees.truncate(start.frees);
+        let large: Vec<Reserved> = group.large_allocs.drain(start.large_allocs..).collect();
+        large
+            .iter()
+            .for_each(|reserved| self.slab.remove_large(reserved.offset()));
+        group.large_frees.truncate(start.large_frees);
+        if !large.is_empty() {
+            self.heap.cancel(large);
+        }
+        if start.undo == 0 && !self.held {
+            self.group = None;
+            let end = self.ring.append(
+                &mut self.medium,
+                RecordKind::GroupEnd,
+                &Extras::default(),
+                &[],
+            );
+            self.medium.fence();
+            // Without the end record the next open rolls back once more, to the same state.
+            if end.is_ok() && self.undo.clear(&mut self.heap).is_err() {
+                self.undo.abandon_segments();
+            }
+        }
+    }
+}
+
+/// Applies encoded writes in place, and flushes each line once where neighbours share it. The next
+/// fence makes them durable.
+fn apply(medium: &mut Medium, encoded: &[u8]) -> Result<()> {
+    let mut dirty: Option<(u64, u64)> = None;
+    for write in writes(encoded) {
+        let (offset, bytes) = write?;
+        medium.store(offset, bytes)?;
+        let (from, to) = (
+            offset / LINE * LINE,
+            (offset + bytes.len() as u64).next_multiple_of(LINE),
+        );
+        dirty = match dirty {
+            Some((start, end)) if from >= start && from <= end => Some((start, end.max(to))),
+            Some((start, end)) => {
+                medium.flush(start, end - start)?;
+                Some((from, to))
+            }
+            None => Some((from, to)),
+        };
+    }
+    match dirty {
+        Some((start, end)) => medium.flush(start, end - start),
+        None => Ok(()),
+    }
+}
