@@ -1,0 +1,91 @@
+//! A connection to a server: one command at a time, or pipelined.
+
+use crate::resp::{Value, write_command};
+use std::io::{self, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// How long a reply may take before a test gives up on the server.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A connection that sends RESP commands and reads exact replies.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<TcpStream>,
+    unsent: Vec<u8>,
+}
+
+impl Client {
+    /// Connects to the server at `address`; replies take at most a minute.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+        Ok(Self {
+            stream: BufReader::with_capacity(64 << 10, stream),
+            unsent: Vec::new(),
+        })
+    }
+
+    /// Adds a command to those that the next [`send`](Self::send) sends.
+    pub fn queue<A: AsRef<[u8]>>(&mut self, words: &[A]) {
+        write_command(&mut self.unsent, words);
+    }
+
+    /// Sends all queued commands.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn send(&mut self) -> io::Result<()> {
+        let sent = self.stream.get_mut().write_all(&self.unsent);
+        self.unsent.clear();
+        sent
+    }
+
+    /// Reads the next reply.
+    ///
+    /// # Errors
+    /// Those of the socket, a timeout among them, and those of [`Value::read`].
+    pub fn receive(&mut self) -> io::Result<Value> {
+        Value::read(&mut self.stream)
+    }
+
+    /// Sends one command (and what is queued before it) and reads one reply.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send) and [`receive`](Self::receive). A reply that is an error is
+    /// a reply.
+    pub fn try_call<A: AsRef<[u8]>>(&mut self, words: &[A]) -> io::Result<Value> {
+        self.queue(words);
+        self.send()?;
+        self.receive()
+    }
+
+    /// Sends one command and returns its reply, for tests whose server has no reason to be gone.
+    ///
+    /// # Panics
+    /// If the connection breaks; the message names the command.
+    pub fn call<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Value {
+        self.try_call(words).unwrap_or_else(|error| {
+            let name = words
+                .first()
+                .map(|word| word.as_ref().escape_ascii().to_string());
+            panic!("{}: no reply: {error}", name.unwrap_or_default())
+        })
+    }
+
+    /// Sends several commands in one write and reads all their replies.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send) and [`receive`](Self::receive).
+    pub fn pipeline<A: AsRef<[u8]>>(&mut self, commands: &[Vec<A>]) -> io::Result<Vec<Value>> {
+        for command in commands {
+            self.queue(command);
+        }
+        self.send()?;
+        commands.iter().map(|_| self.receive()).collect()
+    }
+}

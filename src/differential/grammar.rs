@@ -1,0 +1,109 @@
+//! The words in which a table describes its type: commands, the grammar of their arguments, and
+//! how their replies compare.
+
+/// The commands of one type.
+#[derive(Debug)]
+pub struct Table {
+    /// The type's name, as the tests print it.
+    pub name: &'static str,
+    /// The commands, in groups that tables may share.
+    pub commands: &'static [&'static [Spec]],
+}
+
+/// One command.
+#[derive(Debug)]
+pub struct Spec {
+    /// The native name.
+    pub name: &'static str,
+    /// Whether the second side runs it under the prefix. Otherwise it is a native command that
+    /// both sides run on their keys.
+    pub prefixed: bool,
+    /// How often it is drawn, relative to the others.
+    pub weight: u32,
+    /// Its arguments.
+    pub grammar: &'static [Term],
+    /// How the two replies are compared.
+    pub compare: Compare,
+}
+
+/// A command of the type, which has a `PM.` form; the replies must be equal.
+pub const fn own(name: &'static str, weight: u32, grammar: &'static [Term]) -> Spec {
+    Spec {
+        name,
+        prefixed: true,
+        weight,
+        grammar,
+        compare: Compare::Exact,
+    }
+}
+
+/// A native command that both sides run; the replies must be equal.
+pub const fn native(name: &'static str, weight: u32, grammar: &'static [Term]) -> Spec {
+    Spec {
+        name,
+        prefixed: false,
+        weight,
+        grammar,
+        compare: Compare::Exact,
+    }
+}
+
+impl Spec {
+    /// The same command with its replies compared as `compare` says.
+    pub const fn compared(mut self, compare: Compare) -> Self {
+        self.compare = compare;
+        self
+    }
+}
+
+/// How two replies are compared. Errors are compared exactly in each case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// Equal in form and content.
+    Exact,
+    /// Arrays and sets whose order is open: SMEMBERS, HKEYS, SINTER.
+    Unordered,
+    /// Maps, or arrays of alternating keys and values, whose order is open: HGETALL.
+    Pairs,
+    /// The same forms and lengths, whatever the content: SRANDMEMBER, RANDOMKEY.
+    Shape,
+    /// A time in units of so many milliseconds: TTL, PTTL, EXPIRETIME.
+    Time(i64),
+}
+
+/// One part of a command's arguments.
+#[derive(Clone, Copy, Debug)]
+pub enum Term {
+    /// A key of the pool.
+    Key,
+    /// A value, anything from nothing to megabytes.
+    Value,
+    /// A short value without the large and the exotic: elements, fields, members.
+    Element,
+    /// A decimal integer, extremes and malformed ones included.
+    Integer,
+    /// A floating point number, extremes and malformed ones included.
+    Float,
+    /// A position in a value: small, negative, or far beyond what is allowed.
+    Offset,
+    /// A relative time in seconds: far enough to last, or invalid.
+    Seconds,
+    /// A relative time in milliseconds: far enough to last, or invalid.
+    Millis,
+    /// A Unix time in seconds: long past, far away, or invalid.
+    UnixSeconds,
+    /// A Unix time in milliseconds: long past, far away, or invalid.
+    UnixMillis,
+    /// A database of the same side.
+    Db,
+    /// A literal, in any case of letters.
+    Word(&'static str),
+    /// These, in this order.
+    All(&'static [Term]),
+    /// One of these, equally likely.
+    One(&'static [Term]),
+    /// Some of these, in any order: a command's options.
+    Options(&'static [Term]),
+    /// The term, from the first number of times to the second.
+    Times(usize, usize, &'static Term),
+}

@@ -1,0 +1,7 @@
+//! One table per type. A type's table lists its own commands and takes the shared groups of
+//! [`generic`] beside them.
+
+pub mod generic;
+mod string;
+
+pub use string::STRING;

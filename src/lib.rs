@@ -1,0 +1,36 @@
+//! The test kit of pmedis: everything the integration tests in `tests/` stand on.
+//!
+//! * [`server`] starts, kills and restarts real `redis-server` processes, with or without the
+//!   module, each in a directory of its own on tmpfs.
+//! * [`resp`] and [`client`] speak RESP2 and RESP3 and keep the exact form of every reply.
+//! * [`differential`] generates command sequences, runs each natively and as `PM.*` in one server
+//!   and compares everything a client can see.
+//! * [`crash`] is the workload of the kill -9 tests: clients whose history can be replayed, so
+//!   that what a restarted server holds can be judged key by key.
+//!
+//! A new type brings a table to [`differential::tables`]; nothing else in here changes.
+
+pub mod client;
+pub mod crash;
+pub mod differential;
+pub mod resp;
+pub mod server;
+
+use std::env;
+
+/// Reads the number in the environment variable `name` (decimal, or hexadecimal after `0x`), or
+/// returns `default` if the variable is not set.
+///
+/// # Panics
+/// If the variable is set to something that is not a number: a mistyped setting must not quietly
+/// run another test than the one that was asked for.
+pub fn env_number(name: &str, default: u64) -> u64 {
+    let Ok(text) = env::var(name) else {
+        return default;
+    };
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.unwrap_or_else(|_| panic!("{name}={text} is not a number"))
+}

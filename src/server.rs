@@ -1,0 +1,428 @@
+//! Real `redis-server` processes, with the module or without it.
+//!
+//! A [`Setup`] says what to start: directives of a `redis.conf`, the environment, a private
+//! directory on tmpfs. [`Setup::start`] gives a serving [`Server`], or the [`Refusal`] of one that
+//! did not want to. A server never outlives its test: it is killed when the `Server` is dropped,
+//! and by the kernel when the *thread* that started it ends, so start servers on the test's own
+//! thread.
+
+use crate::client::Client;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{env, fmt};
+use tempfile::TempDir;
+
+/// How long a server may take to serve, or to exit, before the test fails.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// The name under which the module logs: its lines carry `<pmedis>`.
+pub const MODULE_NAME: &str = "pmedis";
+
+/// The variable that makes PMDK count every file as persistent memory, flushes included.
+pub const FORCE_PMEM: &str = "PMEM_IS_PMEM_FORCE";
+
+/// What to start. Cheap to clone; clones share the directory, which is removed with the last one.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    dir: Arc<TempDir>,
+    directives: Vec<String>,
+    env: Vec<(String, String)>,
+    wrapper: Vec<String>,
+}
+
+impl Setup {
+    /// A vanilla server without persistence, in a new directory on tmpfs.
+    ///
+    /// # Panics
+    /// If the directory cannot be made.
+    pub fn native() -> Self {
+        let home = if Path::new("/dev/shm").is_dir() {
+            "/dev/shm".into()
+        } else {
+            env::temp_dir()
+        };
+        let dir = tempfile::Builder::new()
+            .prefix("pmedis-test-")
+            .tempdir_in(home);
+        let setup = Self {
+            dir: Arc::new(dir.expect("a directory for the server")),
+            directives: Vec::new(),
+            env: Vec::new(),
+            wrapper: Vec::new(),
+        };
+        setup
+            .directive("save \"\"")
+            .directive("enable-debug-command local")
+    }
+
+    /// A server with the module, on a pool of `size` (`64m`, `1g`) in its own directory, where
+    /// every file counts as persistent memory.
+    ///
+    /// # Panics
+    /// If the module has not been built.
+    pub fn pmedis(size: &str) -> Self {
+        let setup = Self::native().force_pmem();
+        let pool = setup.pool();
+        setup.module(&["path", &pool.to_string_lossy(), "size", size])
+    }
+
+    /// Makes every file count as persistent memory for PMDK.
+    pub fn force_pmem(self) -> Self {
+        self.env(FORCE_PMEM, "1")
+    }
+
+    /// Loads the module with exactly these arguments.
+    ///
+    /// # Panics
+    /// If the module has not been built.
+    pub fn module(self, arguments: &[&str]) -> Self {
+        let module = module_path();
+        assert!(
+            module.is_file(),
+            "{} is absent: build it with `cargo build --release`, or say in PMEDIS_MODULE where it is",
+            module.display()
+        );
+        let mut line = format!("loadmodule {}", quoted(&module.to_string_lossy()));
+        for argument in arguments {
+            line.push(' ');
+            line.push_str(&quoted(argument));
+        }
+        self.directive(&line)
+    }
+
+    /// Adds a line to the server's `redis.conf`.
+    pub fn directive(mut self, line: &str) -> Self {
+        self.directives.push(line.to_owned());
+        self
+    }
+
+    /// Sets a variable in the server's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the server as the last argument of another program, `setpriv` for example, which
+    /// must `exec` it.
+    pub fn wrapped_in(mut self, program_and_arguments: &[&str]) -> Self {
+        self.wrapper = program_and_arguments
+            .iter()
+            .map(|&word| word.to_owned())
+            .collect();
+        self
+    }
+
+    /// The server's private directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where [`pmedis`](Self::pmedis) puts the pool.
+    pub fn pool(&self) -> PathBuf {
+        self.dir().join("pmedis.pool")
+    }
+
+    /// Starts the server and waits until it answers.
+    ///
+    /// # Errors
+    /// The server's [`Refusal`], if it exits instead.
+    ///
+    /// # Panics
+    /// If it does neither before a deadline, or cannot be started at all.
+    pub fn start(&self) -> Result<Server, Refusal> {
+        let mut server = Server {
+            setup: self.clone(),
+            child: None,
+            port: 0,
+        };
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Starts a server that is expected to refuse, and returns how it did.
+    ///
+    /// # Panics
+    /// If it serves.
+    pub fn refusal(&self) -> Refusal {
+        match self.start() {
+            Err(refusal) => refusal,
+            Ok(server) => panic!(
+                "the server serves, but should have refused:\n{}",
+                server.log()
+            ),
+        }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir().join("redis.log")
+    }
+
+    /// Starts the process on a port that was free a moment ago.
+    fn spawn(&self) -> io::Result<(Child, u16)> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
+        let config = self.dir().join("redis.conf");
+        let dir = quoted(&self.dir().to_string_lossy());
+        let mut text = format!("bind 127.0.0.1\nport {port}\ndir {dir}\n");
+        for line in &self.directives {
+            text.push_str(line);
+            text.push('\n');
+        }
+        fs::write(&config, text)?;
+        let log = File::create(self.log_path())?;
+        let mut words = self
+            .wrapper
+            .iter()
+            .map(String::as_str)
+            .chain(["redis-server"]);
+        let mut command = Command::new(words.next().expect("at least one word"));
+        command.args(words).arg(&config).current_dir(self.dir());
+        command
+            .env_remove(FORCE_PMEM)
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0);
+        // SAFETY: between fork and exec the closure makes one prctl system call, which is
+        // async-signal-safe, and touches no memory of the parent.
+        unsafe {
+            command.pre_exec(
+                || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+                    0 => Ok(()),
+                    _ => Err(io::Error::last_os_error()),
+                },
+            );
+        }
+        Ok((command.spawn()?, port))
+    }
+}
+
+/// Where the module is: `PMEDIS_MODULE`, or the release build in the target directory that this
+/// very test was built in.
+fn module_path() -> PathBuf {
+    if let Some(path) = env::var_os("PMEDIS_MODULE") {
+        return path.into();
+    }
+    let test = env::current_exe().expect("the path of the running test");
+    // The test is <target>/<profile>/deps/<test>.
+    let target = test
+        .ancestors()
+        .nth(3)
+        .expect("a test runs from the target directory");
+    target.join("release/libpmedis.so")
+}
+
+/// A word as `redis.conf` wants it quoted.
+fn quoted(word: &str) -> String {
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A server that exited instead of serving.
+pub struct Refusal {
+    /// How the process ended.
+    pub status: ExitStatus,
+    /// All it wrote.
+    pub log: String,
+}
+
+impl Refusal {
+    /// The messages of the module's warnings: what a user finds in the log as the cause.
+    pub fn warnings(&self) -> Vec<&str> {
+        let marker = format!("<{MODULE_NAME}> ");
+        let warning = |line: &'_ str| {
+            line.split_once(&marker)
+                .is_some_and(|(head, _)| head.ends_with("# "))
+        };
+        let lines = self.log.lines().filter(|line| warning(line));
+        lines
+            .filter_map(|line| Some(line.split_once(&marker)?.1))
+            .collect()
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server refused ({}):\n{}", self.status, self.log)
+    }
+}
+
+/// A running (or stopped, but restartable) server. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Server {
+    setup: Setup,
+    child: Option<Child>,
+    port: u16,
+}
+
+impl Server {
+    /// What the server was started from.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// Where the server listens; another address after each restart.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// A new connection.
+    ///
+    /// # Panics
+    /// If the server is not there.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address())
+            .unwrap_or_else(|error| panic!("no connection: {error}\n{}", self.log()))
+    }
+
+    /// What the process has written since its last start.
+    pub fn log(&self) -> String {
+        let log = fs::read(self.setup.log_path()).expect("the server's log");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// The process, while it runs.
+    ///
+    /// # Panics
+    /// If the server is stopped.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
+    }
+
+    /// Kills the process and its children at once (SIGKILL), and waits until it is gone.
+    pub fn kill9(&mut self) -> Option<ExitStatus> {
+        let mut child = self.child.take()?;
+        if let Some(status) = child.try_wait().expect("the server can be waited for") {
+            return Some(status);
+        }
+        signal_group(&child, libc::SIGKILL);
+        Some(child.wait().expect("the server can be waited for"))
+    }
+
+    /// Asks the server to stop (SIGTERM) and waits until it has.
+    ///
+    /// # Panics
+    /// If it is not running, or does not stop before a deadline.
+    pub fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a running server");
+        signal_group(&child, libc::SIGTERM);
+        match wait_until(|| child.try_wait().expect("the server can be waited for")) {
+            Some(status) => status,
+            None => {
+                self.child = Some(child);
+                panic!("the server does not stop:\n{}", self.log());
+            }
+        }
+    }
+
+    /// Whether the process has ended by itself, and how.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child
+            .as_mut()?
+            .try_wait()
+            .expect("the server can be waited for")
+    }
+
+    /// Starts the same server again, in the same directory; kills it first if it still runs.
+    ///
+    /// # Errors
+    /// The server's [`Refusal`], if it exits instead of serving.
+    ///
+    /// # Panics
+    /// If it does neither before a deadline, or cannot be started at all.
+    pub fn restart(&mut self) -> Result<(), Refusal> {
+        loop {
+            self.spawn();
+            let served = wait_until(|| match self.exited() {
+                Some(status) => Some(Err(status)),
+                None => answers(self.address(), self.pid()).then_some(Ok(())),
+            });
+            match served {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(status)) => {
+                    self.child = None;
+                    let log = self.log();
+                    if !log.contains("Address already in use") {
+                        return Err(Refusal { status, log });
+                    }
+                }
+                None => panic!("the server neither serves nor exits:\n{}", self.log()),
+            }
+        }
+    }
+
+    /// Starts the server again and kills it after `delay`, wherever its start-up has got to.
+    pub fn restart_and_kill9(&mut self, delay: Duration) {
+        self.spawn();
+        thread::sleep(delay);
+        self.kill9();
+    }
+
+    fn spawn(&mut self) {
+        self.kill9();
+        let (child, port) = self.setup.spawn().expect("redis-server can be started");
+        self.child = Some(child);
+        self.port = port;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+/// Sends `signal` to the server and to the children it has forked.
+fn signal_group(child: &Child, signal: i32) {
+    let group = i32::try_from(child.id()).expect("a process id fits pid_t");
+    // SAFETY: kill takes no pointers. The group is the one that `spawn` made for this child, who
+    // has not been waited for, so its id cannot have been given to another process.
+    let sent = unsafe { libc::kill(-group, signal) };
+    assert_eq!(
+        sent,
+        0,
+        "signalling the server: {}",
+        io::Error::last_os_error()
+    );
+}
+
+/// Whether the process `pid` is the one that listens at `address`, and answers PING with PONG
+/// rather than with an error while it still loads.
+fn answers(address: SocketAddr, pid: u32) -> bool {
+    let asked = Client::connect(address).and_then(|mut client| {
+        let pong = client.try_call(&["PING"])?;
+        let info = client.try_call(&["INFO", "server"])?;
+        let info = String::from_utf8_lossy(info.bytes().unwrap_or_default()).into_owned();
+        Ok(pong.bytes() == Some(b"PONG") && info.contains(&format!("process_id:{pid}\r\n")))
+    });
+    asked.unwrap_or_else(|error| {
+        use ErrorKind::{ConnectionRefused, ConnectionReset, UnexpectedEof};
+        let not_yet = [ConnectionRefused, ConnectionReset, UnexpectedEof];
+        assert!(not_yet.contains(&error.kind()), "PING: {error}");
+        false
+    })
+}
+
+/// Asks `probe` again and again, less and less often, until it has an answer or the deadline is
+/// over.
+fn wait_until<T>(mut probe: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    let mut pause = Duration::from_micros(500);
+    while start.elapsed() < DEADLINE {
+        if let Some(answer) = probe() {
+            return Some(answer);
+        }
+        thread::sleep(pause);
+        pause = (pause * 3 / 2).min(Duration::from_millis(50));
+    }
+    None
+}

@@ -1,0 +1,130 @@
+//! What the server tells of a `PM.` command is what it tells of the native one: clients, proxies
+//! and cluster libraries find the keys by it.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::resp::Value;
+use pmedis_testkit::server::Setup;
+use std::collections::BTreeMap;
+
+/// The flag by which a module's command differs.
+const MODULE_FLAG: &str = "module";
+
+fn text(value: &Value) -> String {
+    String::from_utf8_lossy(
+        value
+            .bytes()
+            .unwrap_or_else(|| panic!("no text: {value:?}")),
+    )
+    .into_owned()
+}
+
+/// All commands of the module that have a native counterpart.
+fn pairs(client: &mut Client) -> Vec<(String, String)> {
+    let listed = client.call(&["COMMAND", "LIST", "FILTERBY", "MODULE", "pmedis"]);
+    let mut names: Vec<String> = listed
+        .elements()
+        .expect("a list")
+        .iter()
+        .map(text)
+        .collect();
+    names.sort();
+    let pairs = names.into_iter().filter_map(|pm| {
+        let native = pm
+            .strip_prefix("pm.")
+            .unwrap_or_else(|| panic!("{pm} lacks the prefix"))
+            .to_owned();
+        let known = client.call(&["COMMAND", "INFO", &native]);
+        let exists = !known.elements().expect("an array")[0].is_null();
+        (exists && native != "info").then_some((pm, native))
+    });
+    pairs.collect()
+}
+
+/// COMMAND INFO without the name and what only Redis itself may set: the ACL categories of the
+/// native types.
+fn info(client: &mut Client, name: &str) -> BTreeMap<&'static str, Value> {
+    let reply = client.call(&["COMMAND", "INFO", name]);
+    let entry = reply.elements().and_then(|entries| entries[0].elements());
+    let fields = entry.unwrap_or_else(|| panic!("COMMAND INFO {name}: {reply:?}"));
+    let names = [
+        "name", "arity", "flags", "first", "last", "step", "acl", "tips", "keys", "sub",
+    ];
+    let mut info: BTreeMap<_, _> = names.into_iter().zip(fields.iter().cloned()).collect();
+    let flags = info["flags"]
+        .elements()
+        .expect("flags")
+        .iter()
+        .filter(|flag| text(flag) != MODULE_FLAG);
+    let mut flags: Vec<Value> = flags.cloned().collect();
+    flags.sort();
+    info.insert("flags", Value::Array(flags));
+    info.remove("name");
+    info.remove("acl");
+    info
+}
+
+/// What COMMAND DOCS says for people, and the tree of arguments.
+fn docs(client: &mut Client, name: &str) -> BTreeMap<String, Value> {
+    let reply = client.call(&["COMMAND", "DOCS", name]);
+    let [_, Value::Array(fields)] = reply.elements().expect("an array") else {
+        panic!("COMMAND DOCS {name}: {reply:?}")
+    };
+    let pairs = fields
+        .chunks_exact(2)
+        .map(|pair| (text(&pair[0]), pair[1].clone()));
+    pairs
+        .filter(|(name, _)| ["summary", "complexity", "arguments"].contains(&name.as_str()))
+        .collect()
+}
+
+#[test]
+fn every_command_is_described_as_its_native_one() {
+    let server = Setup::pmedis("16m").start().unwrap();
+    let mut client = server.client();
+    let pairs = pairs(&mut client);
+    assert!(
+        pairs.len() >= 22,
+        "the String type alone has 22 commands: {pairs:?}"
+    );
+    for (pm, native) in pairs {
+        assert_eq!(
+            info(&mut client, &pm),
+            info(&mut client, &native),
+            "COMMAND INFO {pm}"
+        );
+        assert_eq!(
+            docs(&mut client, &pm),
+            docs(&mut client, &native),
+            "COMMAND DOCS {pm}"
+        );
+    }
+}
+
+#[test]
+fn keys_are_found_in_commands() {
+    let server = Setup::pmedis("16m").start().unwrap();
+    let mut client = server.client();
+    for command in [
+        "SET k v EX 10",
+        "MSET a 1 b 2",
+        "MGET a b c",
+        "LCS a b IDX",
+        "GETEX k PERSIST",
+    ] {
+        let words = |name: &str| -> Vec<String> {
+            let words = command.split(' ').skip(1).map(str::to_owned);
+            ["COMMAND".into(), "GETKEYSANDFLAGS".into(), name.to_owned()]
+                .into_iter()
+                .chain(words)
+                .collect()
+        };
+        let native = command.split(' ').next().unwrap();
+        let expected = client.call(&words(native));
+        assert!(!expected.is_error(), "{expected:?}");
+        assert_eq!(
+            client.call(&words(&format!("PM.{native}"))),
+            expected,
+            "{command}"
+        );
+    }
+}

@@ -1,0 +1,436 @@
+//! Start-up: arguments and pools that must be refused, each with one line that names the cause
+//! and with the file left as it was; and those that must be taken.
+
+use pmedis_testkit::resp::Value;
+use pmedis_testkit::server::{Refusal, Setup};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Starts a server with these module arguments, which must refuse with one warning that contains
+/// all of `causes`.
+#[track_caller]
+fn refuses(setup: Setup, arguments: &[&str], causes: &[&str]) -> Refusal {
+    refused(setup.module(arguments).refusal(), causes)
+}
+
+#[track_caller]
+fn refused(refusal: Refusal, causes: &[&str]) -> Refusal {
+    assert_eq!(
+        refusal.status.code(),
+        Some(1),
+        "an orderly exit: {refusal:?}"
+    );
+    let warnings = refusal.warnings();
+    let [warning] = warnings[..] else {
+        panic!("one warning expected: {refusal:?}")
+    };
+    for cause in causes {
+        assert!(warning.contains(cause), "{cause:?} is not in {warning:?}");
+    }
+    refusal
+}
+
+/// The same for a pool file (or what is there in its place), which must not change.
+#[track_caller]
+fn refuses_pool(pool: &Path, setup: Setup, causes: &[&str]) {
+    let before = Fingerprint::of(pool);
+    let path = pool.to_str().expect("a path in UTF-8");
+    for arguments in [&["path", path][..], &["path", path, "size", "64m"]] {
+        refuses(setup.clone(), arguments, causes);
+        assert_eq!(Fingerprint::of(pool), before, "{path} has changed");
+    }
+}
+
+/// All that a refused server could have changed.
+#[derive(Debug, PartialEq, Eq)]
+enum Fingerprint {
+    Nothing,
+    Directory(Vec<PathBuf>),
+    File {
+        mode: u32,
+        modified: (i64, i64),
+        content: Content,
+    },
+}
+
+#[derive(PartialEq, Eq)]
+struct Content(Vec<u8>);
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl Fingerprint {
+    fn of(path: &Path) -> Self {
+        if path.is_dir() {
+            let entries = fs::read_dir(path).expect("a readable directory");
+            return Self::Directory(
+                entries
+                    .map(|entry| entry.expect("an entry").path())
+                    .collect(),
+            );
+        }
+        let Ok(metadata) = fs::metadata(path) else {
+            return Self::Nothing;
+        };
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        let content = Content(fs::read(path).expect("a readable file"));
+        Self::File {
+            mode: metadata.mode(),
+            modified,
+            content,
+        }
+    }
+}
+
+/// A native setup under which the module would take every file for persistent memory.
+fn forced() -> Setup {
+    Setup::native().force_pmem()
+}
+
+/// A pool that a server has made, used, and closed.
+fn used_pool() -> (Setup, PathBuf) {
+    let setup = Setup::pmedis("16m");
+    let mut server = setup.start().unwrap();
+    assert_eq!(
+        server.client().call(&["PM.SET", "k", "v"]),
+        Value::Simple("OK".into())
+    );
+    server.stop();
+    let pool = setup.pool();
+    (setup, pool)
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    let dir = Setup::native();
+    let path = dir.pool();
+    let path = path.to_str().unwrap();
+    for (arguments, causes) in [
+        (&[][..], &["path"][..]),
+        (&["size", "64m"], &["path"]),
+        (&["path"], &["path", "value"]),
+        (&["path", path, "size"], &["size", "value"]),
+        (&["path", path, "size", "tiny"], &["size", "tiny"]),
+        (&["path", path, "size", "-64m"], &["size", "-64m"]),
+        (&["path", path, "size", "64mm"], &["size", "64mm"]),
+        (&["path", path, "size", "0"], &["size"]),
+        (&["path", path, "size", "64k"], &["65536", "small"]),
+        (
+            &["path", path, "size", "64m", "colour", "blue"],
+            &["colour"],
+        ),
+        (
+            &["path", path, "size", "64m", "size", "64m"],
+            &["size", "twice"],
+        ),
+        (
+            &["path", path, "size", "64m", "durability", "eternal"],
+            &["durability", "eternal"],
+        ),
+        (&["path", path], &[path, "size"]),
+    ] {
+        refuses(forced(), arguments, causes);
+        assert_eq!(
+            Fingerprint::of(Path::new(path)),
+            Fingerprint::Nothing,
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_path_is_refused() {
+    let setup = forced();
+    let pool = setup.dir().join("absent/pmedis.pool");
+    refuses_pool(&pool, setup, &[pool.to_str().unwrap()]);
+}
+
+#[test]
+fn a_directory_is_refused() {
+    let setup = forced();
+    let pool = setup.dir().join("directory");
+    fs::create_dir(&pool).unwrap();
+    refuses_pool(&pool, setup, &[pool.to_str().unwrap(), "directory"]);
+}
+
+#[test]
+fn an_empty_file_is_refused() {
+    let setup = forced();
+    let pool = setup.pool();
+    fs::write(&pool, b"").unwrap();
+    refuses_pool(&pool, setup, &[pool.to_str().unwrap(), "empty"]);
+}
+
+#[test]
+fn foreign_files_are_refused() {
+    let patterned: Vec<u8> = (0..16 << 20).map(|i| (i % 251) as u8).collect();
+    for content in [&b"dear diary\n"[..], &[0; 16 << 20], &patterned] {
+        let setup = forced();
+        let pool = setup.pool();
+        fs::write(&pool, content).unwrap();
+        refuses_pool(&pool, setup, &[pool.to_str().unwrap(), "not a", "pool"]);
+    }
+}
+
+#[test]
+fn pools_of_other_programs_are_refused() {
+    for (arguments, causes) in [
+        (&["obj", "--layout", "other"][..], &["layout", "other"][..]),
+        (&["obj"], &["layout"]),
+        (&["log"], &["not a", "pool"]),
+        (&["blk", "512"], &["not a", "pool"]),
+    ] {
+        let setup = forced();
+        let pool = setup.pool();
+        let mut command = Command::new("pmempool");
+        let made = command
+            .arg("create")
+            .args(arguments)
+            .args(["--size", "32M"])
+            .arg(&pool)
+            .output();
+        let made = made.expect("pmempool can be started");
+        assert!(made.status.success(), "{arguments:?}: {made:?}");
+        refuses_pool(&pool, setup, causes);
+    }
+}
+
+/// What happens to a pool, in words and in bytes.
+type Damage = (&'static str, fn(&mut Vec<u8>));
+
+#[test]
+fn truncated_and_overwritten_pools_are_refused() {
+    let damages: [Damage; 5] = [
+        ("cut in half", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("cut to a page", |bytes| bytes.truncate(4096)),
+        ("a byte short", |bytes| bytes.truncate(bytes.len() - 1)),
+        ("without its header", |bytes| bytes[..4096].fill(0)),
+        ("without its first megabyte but for the header", |bytes| {
+            bytes[4096..1 << 20].fill(0)
+        }),
+    ];
+    for (what, damage) in damages {
+        let (_made, source) = used_pool();
+        let setup = forced();
+        let pool = setup.pool();
+        let mut bytes = fs::read(source).unwrap();
+        damage(&mut bytes);
+        fs::write(&pool, bytes).unwrap();
+        println!("a pool {what}");
+        refuses_pool(&pool, setup, &[]);
+    }
+}
+
+#[test]
+fn a_pool_in_use_is_refused_and_its_owner_goes_on() {
+    let owner = Setup::pmedis("16m").start().unwrap();
+    let mut client = owner.client();
+    assert_eq!(
+        client.call(&["PM.SET", "k", "v"]),
+        Value::Simple("OK".into())
+    );
+    let pool = owner.setup().pool();
+    refuses_pool(&pool, forced(), &[pool.to_str().unwrap(), "in use"]);
+    assert_eq!(client.call(&["PM.GET", "k"]), Value::Bulk(b"v".to_vec()));
+}
+
+/// A file system of so many megabytes, or `None` where mounting is not allowed.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: PathBuf, megabytes: u32) -> Option<Self> {
+        fs::create_dir(&at).expect("a new directory");
+        let mut command = Command::new("mount");
+        command
+            .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"])
+            .arg(&at);
+        let mounted = command
+            .output()
+            .expect("mount can be started")
+            .status
+            .success();
+        mounted.then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        assert!(
+            unmounted.is_ok_and(|status| status.success()),
+            "{} stays mounted",
+            self.0.display()
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_is_refused_and_left_as_it_was() {
+    let setup = forced();
+    let Some(disk) = SmallDisk::mount(setup.dir().join("disk"), 16) else {
+        println!("skipped: mounting a small file system needs privileges");
+        return;
+    };
+    let pool = disk.0.join("pmedis.pool");
+    let path = pool.to_str().unwrap();
+    refuses(
+        setup.clone(),
+        &["path", path, "size", "64m"],
+        &[path, "space"],
+    );
+    assert_eq!(
+        Fingerprint::of(&pool),
+        Fingerprint::Nothing,
+        "a part of the pool is left"
+    );
+    // Nothing is left to stand in the way of a pool that fits.
+    let mut server = setup
+        .module(&["path", path, "size", "12m"])
+        .start()
+        .unwrap();
+    server.stop();
+}
+
+#[test]
+fn a_file_without_permission_is_refused() {
+    let (_made, source) = used_pool();
+    let setup = forced();
+    let pool = setup.pool();
+    fs::copy(source, &pool).unwrap();
+    let path = pool.to_str().unwrap();
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let setup = if is_root {
+        // Root may do everything, so the server runs as somebody else.
+        fs::set_permissions(setup.dir(), Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&pool, Permissions::from_mode(0o600)).unwrap();
+        setup.wrapped_in(&[
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ])
+    } else {
+        fs::set_permissions(&pool, Permissions::from_mode(0o000)).unwrap();
+        setup
+    };
+    let before = fs::metadata(&pool).unwrap();
+    refuses(setup, &["path", path], &[path, "ermission"]);
+    let after = fs::metadata(&pool).unwrap();
+    assert_eq!(
+        (before.mtime_nsec(), before.mode()),
+        (after.mtime_nsec(), after.mode())
+    );
+}
+
+#[test]
+fn a_file_system_that_is_not_persistent_memory_needs_a_choice() {
+    let setup = Setup::native();
+    let pool = setup.pool();
+    let path = pool.to_str().unwrap();
+    for extra in [&[][..], &["durability", "pmem"]] {
+        let arguments = [&["path", path, "size", "16m"], extra].concat();
+        refuses(
+            setup.clone(),
+            &arguments,
+            &[path, "durability msync", "durability process", "DAX"],
+        );
+        assert_eq!(
+            Fingerprint::of(&pool),
+            Fingerprint::Nothing,
+            "a pool is left"
+        );
+    }
+    // An existing pool is not touched either.
+    let (_made, used) = used_pool();
+    refuses_pool(
+        &used,
+        Setup::native(),
+        &["durability msync", "durability process", "DAX"],
+    );
+}
+
+#[test]
+fn each_durability_serves_and_says_so() {
+    for durability in ["process", "msync"] {
+        let setup = Setup::native();
+        let path = setup.pool();
+        let arguments = [
+            "DURABILITY",
+            durability,
+            "Size",
+            "16m",
+            "Path",
+            path.to_str().unwrap(),
+        ];
+        let mut server = setup.module(&arguments).start().unwrap();
+        assert_eq!(
+            server.client().call(&["PM.SET", "k", "v"]),
+            Value::Simple("OK".into())
+        );
+        let info = server.client().call(&["PM.INFO"]);
+        let info = String::from_utf8_lossy(info.bytes().expect("a text")).into_owned();
+        assert!(info.contains(durability), "{durability} is not in {info}");
+        assert!(
+            server.log().contains(durability),
+            "{durability} is not in:\n{}",
+            server.log()
+        );
+        assert_eq!(
+            fs::metadata(&path).unwrap().mode() & 0o777,
+            0o600,
+            "others can read the pool"
+        );
+        server.kill9();
+        server.restart().unwrap();
+        assert_eq!(
+            server.client().call(&["PM.GET", "k"]),
+            Value::Bulk(b"v".to_vec())
+        );
+    }
+}
+
+#[test]
+fn an_existing_pool_keeps_its_size() {
+    let (made, pool) = used_pool();
+    let len = fs::metadata(&pool).unwrap().len();
+    let path = pool.to_str().unwrap();
+    for arguments in [&["path", path][..], &["path", path, "size", "64m"]] {
+        let mut server = forced().module(arguments).start().unwrap();
+        assert_eq!(
+            server.client().call(&["PM.GET", "k"]),
+            Value::Bulk(b"v".to_vec())
+        );
+        let log = server.log();
+        assert_eq!(
+            log.contains("67108864") || log.contains("64m"),
+            arguments.len() > 2,
+            "{log}"
+        );
+        server.stop();
+        assert_eq!(fs::metadata(&pool).unwrap().len(), len);
+    }
+    drop(made);
+}
+
+#[test]
+fn the_log_tells_what_was_found() {
+    let setup = Setup::pmedis("16m");
+    let mut server = setup.start().unwrap();
+    let mut client = server.client();
+    for n in 0..123 {
+        assert_eq!(
+            client.call(&["PM.SET", &n.to_string(), "v"]),
+            Value::Simple("OK".into())
+        );
+    }
+    server.kill9();
+    server.restart().unwrap();
+    let log = server.log();
+    let told = |line: &str| line.contains("<pmedis>") && line.contains("123 keys");
+    assert!(log.lines().any(told), "no line tells of 123 keys:\n{log}");
+}
