@@ -12,7 +12,7 @@
 //! 2. **Cut.** [`model`] replays the trace; at each fence it knows which lines are durable and which
 //!    contents each other line may have, and [`cut`] chooses from them: all combinations if they are
 //!    few, otherwise the telling ones and a seeded random share of the rest.
-//! 3. **Check.** [`explore`] writes each choice to an image file and has a worker process open it
+//! 3. **Check.** [`explore()`] writes each choice to an image file and has a worker process open it
 //!    with the normal recovery path and judge it. The recovery is recorded too, and cut in turn.
 //!
 //! # What is assumed of the memory
