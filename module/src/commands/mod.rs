@@ -1,0 +1,66 @@
+//! The commands: parse and validate arguments, call the keyspace, reply.
+
+mod info_from_native;
+mod server;
+
+use crate::redis::{CommandInfo, Ctx, Handler, Registrar};
+use info_from_native::Native;
+
+/// Adds all commands to the server: one row each.
+pub fn register(ctx: &Ctx) -> Result<(), String> {
+    let mut table = Table {
+        ctx,
+        registrar: Registrar::new(ctx),
+        natives: Vec::new(),
+    };
+
+    let served_always = "readonly fast allow-loading allow-stale";
+    table.own("pm.info", server::info, 1, served_always, (0, 0, 0))?;
+
+    info_from_native::describe(ctx, &table.natives);
+    Ok(())
+}
+
+/// The table of commands, while it is being filled.
+struct Table<'a> {
+    ctx: &'a Ctx,
+    registrar: Registrar<'a>,
+    natives: Vec<Native>,
+}
+
+impl Table<'_> {
+    /// Adds `pm.<name>`, the counterpart of a native command, which also describes it. No handler is
+    /// called with fewer or more arguments than the arity allows.
+    #[allow(dead_code, reason = "the commands of the types come next")]
+    fn native<H: Handler>(
+        &mut self,
+        name: &'static str,
+        handler: H,
+        arity: i32,
+        flags: &str,
+        keys: (i32, i32, i32),
+    ) -> Result<(), String> {
+        self.natives.push(Native { name, arity });
+        self.registrar
+            .add(&format!("pm.{name}"), handler, flags, keys)
+    }
+
+    /// Adds a command that Redis does not have.
+    fn own<H: Handler>(
+        &mut self,
+        name: &'static str,
+        handler: H,
+        arity: i32,
+        flags: &str,
+        keys: (i32, i32, i32),
+    ) -> Result<(), String> {
+        self.registrar.add(name, handler, flags, keys)?;
+        let info = CommandInfo {
+            arity,
+            ..CommandInfo::default()
+        };
+        self.ctx
+            .set_command_info(name, &info)
+            .map_err(|error| format!("{name}: {error:?}"))
+    }
+}

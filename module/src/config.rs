@@ -1,0 +1,156 @@
+//! The module's arguments: `loadmodule libpmedis.so path FILE [size SIZE] [durability HOW]`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use pobj::{Durability, parse_size};
+use thiserror::Error;
+
+/// The settings the module was loaded with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The pool's file, or a poolset description.
+    pub path: PathBuf,
+    /// The size in bytes of a pool that has to be created; an existing one keeps its own.
+    pub size: Option<u64>,
+    /// What a committed write has to survive.
+    pub durability: Durability,
+}
+
+/// What is wrong with the arguments.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// No `path`.
+    #[error("no pool named: loadmodule libpmedis.so path <file> [size <size>] [durability <how>]")]
+    NoPath,
+    /// A word that is no argument's name.
+    #[error("unknown argument '{0}': expected path, size or durability")]
+    Unknown(String),
+    /// The last argument's value is missing.
+    #[error("argument '{0}' has no value")]
+    NoValue(&'static str),
+    /// An argument is given twice.
+    #[error("argument '{0}' is given twice")]
+    Twice(&'static str),
+    /// The path is empty.
+    #[error("argument 'path' is empty")]
+    EmptyPath,
+    /// The size is not one.
+    #[error("argument 'size' is '{0}': expected bytes, or a number with k, m, g or t, as in 64m")]
+    Size(String),
+    /// The durability is not one.
+    #[error("argument 'durability' is '{0}': expected pmem, msync or process")]
+    Durability(String),
+}
+
+impl Config {
+    /// Reads the arguments, which may come in any order, their names in any case.
+    pub fn parse<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ConfigError> {
+        let (mut path, mut size, mut durability) = (None, None, None);
+        let mut args = args.into_iter();
+        while let Some(name) = args.next() {
+            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+            let mut value = |name, taken: bool| {
+                if taken {
+                    Err(ConfigError::Twice(name))
+                } else {
+                    args.next().ok_or(ConfigError::NoValue(name))
+                }
+            };
+            match name.to_ascii_lowercase().as_slice() {
+                b"path" => {
+                    let value = value("path", path.is_some())?;
+                    if value.is_empty() {
+                        return Err(ConfigError::EmptyPath);
+                    }
+                    path = Some(PathBuf::from(OsStr::from_bytes(value)));
+                }
+                b"size" => {
+                    let value = text(value("size", size.is_some())?);
+                    size = Some(parse_size(&value).ok_or(ConfigError::Size(value))?);
+                }
+                b"durability" => {
+                    let value = text(value("durability", durability.is_some())?);
+                    durability =
+                        Some(Durability::from_name(&value).ok_or(ConfigError::Durability(value))?);
+                }
+                _ => return Err(ConfigError::Unknown(text(name))),
+            }
+        }
+        Ok(Self {
+            path: path.ok_or(ConfigError::NoPath)?,
+            size,
+            durability: durability.unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Config, ConfigError> {
+        Config::parse(
+            line.split(' ')
+                .filter(|word| !word.is_empty())
+                .map(str::as_bytes),
+        )
+    }
+
+    #[test]
+    fn order_and_case_do_not_matter() {
+        let expected = Config {
+            path: "/mnt/pmem0/Pool".into(),
+            size: Some(64 << 20),
+            durability: Durability::Process,
+        };
+        for line in [
+            "path /mnt/pmem0/Pool size 64m durability process",
+            "DURABILITY Process Size 64M Path /mnt/pmem0/Pool",
+            "size 67108864 path /mnt/pmem0/Pool durability process",
+        ] {
+            assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
+        }
+        let short = parse("path p").unwrap();
+        assert_eq!((short.size, short.durability), (None, Durability::Pmem));
+    }
+
+    #[test]
+    fn a_path_is_bytes_and_may_be_named_like_an_argument() {
+        let config = Config::parse([b"path".as_slice(), b"\xff size"]).unwrap();
+        assert_eq!(config.path.as_os_str().as_bytes(), b"\xff size");
+        assert_eq!(parse("path size").unwrap().path, PathBuf::from("size"));
+    }
+
+    #[test]
+    fn each_error_names_the_argument() {
+        for (line, error, named) in [
+            ("", ConfigError::NoPath, "path"),
+            ("size 8m", ConfigError::NoPath, "path"),
+            (
+                "path p sise 8m",
+                ConfigError::Unknown("sise".into()),
+                "sise",
+            ),
+            ("path", ConfigError::NoValue("path"), "path"),
+            ("path p size", ConfigError::NoValue("size"), "size"),
+            ("path p path q", ConfigError::Twice("path"), "path"),
+            ("path p size 8m SIZE 8m", ConfigError::Twice("size"), "size"),
+            ("path p size 8x", ConfigError::Size("8x".into()), "8x"),
+            ("path p size 0", ConfigError::Size("0".into()), "'size'"),
+            (
+                "path p durability disk",
+                ConfigError::Durability("disk".into()),
+                "disk",
+            ),
+        ] {
+            assert_eq!(parse(line), Err(error.clone()), "{line}");
+            assert!(error.to_string().contains(named), "{error}");
+        }
+        assert_eq!(
+            Config::parse([b"path".as_slice(), b""]),
+            Err(ConfigError::EmptyPath)
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! What Redis asks of the values it holds.
+
+use super::record::{self, Fields, NEVER, RecordPtr};
+use super::serialize::{self, Loaded};
+use super::{ENGINE, Engine};
+use crate::redis::{
+    AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
+};
+use crate::structures::{Root, string};
+use crate::value::ValueType;
+use pobj::{Error, Result, Tx};
+
+/// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced by
+/// the pool's own record, or goes, when the keyspace is filled.
+pub(super) const PLACEHOLDER: usize = 1;
+
+/// The callbacks of all five types.
+pub struct Values;
+
+/// Runs `f` with the engine; failures are logged, since these callbacks cannot report them.
+fn with<R>(what: &str, f: impl FnOnce(&mut Engine) -> Result<R>) -> Option<R> {
+    match ENGINE.with(f) {
+        Ok(Ok(value)) => Some(value),
+        Ok(Err(error)) => {
+            log(Level::Warning, &format!("{what} failed: {error}"));
+            None
+        }
+        Err(refused) => {
+            log(
+                Level::Warning,
+                &format!("{what} failed: the engine cannot be reached: {refused:?}"),
+            );
+            None
+        }
+    }
+}
+
+impl TypeCallbacks for Values {
+    const ENCODING_VERSION: i32 = serialize::VERSION;
+
+    fn rdb_load(io: &mut RdbReader<'_>, ty: PmType, version: i32) -> Option<usize> {
+        let ty = ValueType::from(ty);
+        let loaded = serialize::load(io, ty, version)?;
+        let (key, db) = (io.key().unwrap_or_default(), io.db().unwrap_or(0));
+        with("loading a key", |engine| {
+            if !engine.filled && !engine.take_loaded {
+                engine.placeholders += 1;
+                return Ok(PLACEHOLDER);
+            }
+            let record = engine.build(ty, key, db, loaded)?;
+            Ok(engine.pool.address_of(record))
+        })
+    }
+
+    fn rdb_save(io: &mut RdbWriter<'_>, ty: PmType, addr: usize) {
+        let saved = with("saving a key", |engine| {
+            let Some(record) = engine.record_at(addr) else {
+                return Ok(());
+            };
+            let root = record::get(&engine.pool, record)?.root;
+            let inline = record::inline(&engine.pool, record)?;
+            serialize::save(io, &engine.pool, ty.into(), root, inline)
+        });
+        assert!(
+            saved.is_some(),
+            "a key cannot be saved: the file must not replace a good one"
+        );
+    }
+
+    /// Writes nothing: the pool holds the key, and loading it from an AOF as well would change it a
+    /// second time.
+    fn aof_rewrite(_io: &mut AofWriter<'_>, _key: Arg<'_>, _ty: PmType, _addr: usize) {}
+
+    fn mem_usage(_place: &KeyPlace<'_>, ty: PmType, addr: usize, _samples: usize) -> usize {
+        let size = with("measuring a key", |engine| {
+            let Some(record) = engine.record_at(addr) else {
+                return Ok(0);
+            };
+            let own = engine.pool.capacity(record)?;
+            let root = record::get(&engine.pool, record)?.root;
+            Ok(own + crate::structures::memory(&engine.pool, ty.into(), root)?)
+        });
+        size.unwrap_or(0) as usize
+    }
+
+    fn digest(digest: &mut Digest<'_>, ty: PmType, addr: usize) {
+        with("digesting a key", |engine| {
+            let Some(record) = engine.record_at(addr) else {
+                return Ok(());
+            };
+            let root = record::get(&engine.pool, record)?.root;
+            let inline = record::inline(&engine.pool, record)?;
+            serialize::digest(digest, &engine.pool, ty.into(), root, inline)
+        });
+    }
+
+    /// Nothing to do: when the value goes for good, `free` follows at once; when it lives on under
+    /// another name, an event tells so.
+    fn unlink(_place: &KeyPlace<'_>, _ty: PmType, _addr: usize) {}
+
+    fn free(_ty: PmType, addr: usize) {
+        with("deleting a key", |engine| {
+            if engine.gone == Some(addr) {
+                engine.gone = None;
+                return Ok(());
+            }
+            match engine.record_at(addr) {
+                Some(record) if engine.flushing => {
+                    // The flush has ended the record already; the sweep reclaims it.
+                    let _ = record;
+                    Ok(())
+                }
+                Some(record) => engine.bury(record),
+                None => Ok(()),
+            }
+        });
+    }
+
+    fn copy(place: &KeyPlace<'_>, ty: PmType, addr: usize) -> Option<usize> {
+        let key = place.to_key()?.bytes();
+        with("copying a key", |engine| {
+            let Some(source) = engine.record_at(addr) else {
+                return Err(Error::Damaged("the key is not in the pool yet".into()));
+            };
+            let record = engine.copy(source, ty.into(), key, place.to_db())?;
+            Ok(engine.pool.address_of(record))
+        })
+    }
+
+    /// One: small enough for DEL, UNLINK and lazy freeing to stay on the main thread, which alone may
+    /// touch the pool. What is large there is freed in the background by `reclaim`.
+    fn free_effort(_place: &KeyPlace<'_>, _ty: PmType, _addr: usize) -> usize {
+        1
+    }
+}
+
+impl Engine {
+    /// Makes a live record whose value `f` builds; it does not expire.
+    fn make(
+        &mut self,
+        ty: ValueType,
+        key: &[u8],
+        db: i32,
+        inline: u64,
+        expire_at: i64,
+        f: impl FnOnce(&mut Tx<'_>, record::Inline) -> Result<Root>,
+    ) -> Result<RecordPtr> {
+        let space = self.dbs.space(&mut self.pool, db)?;
+        let birth = self.dbs.tick(&mut self.pool)?;
+        let mut tx = self.pool.begin();
+        let (record, area) = record::reserve(&mut tx, key, inline)?;
+        let root = f(&mut tx, area)?;
+        record::fill(
+            &mut tx,
+            record,
+            key,
+            Fields {
+                ty,
+                space,
+                birth,
+                expire_at,
+                root,
+            },
+        )?;
+        tx.commit()?;
+        Ok(record)
+    }
+
+    /// Makes the record of a value that was read from a file.
+    fn build(&mut self, ty: ValueType, key: &[u8], db: i32, loaded: Loaded) -> Result<RecordPtr> {
+        match loaded {
+            Loaded::String(bytes) => {
+                let value = string::Value::of(&bytes);
+                self.make(ty, key, db, value.inline_len(), NEVER, |tx, inline| {
+                    let mut root = Root::EMPTY;
+                    string::set(tx, &mut root, inline, value)?;
+                    Ok(root)
+                })
+            }
+        }
+    }
+
+    /// Makes a copy of a record, expire time included, for another key.
+    fn copy(&mut self, source: RecordPtr, ty: ValueType, key: &[u8], db: i32) -> Result<RecordPtr> {
+        let head = *record::get(&self.pool, source)?;
+        let from = record::inline(&self.pool, source)?;
+        match ty {
+            ValueType::String => {
+                let needs = string::inline_used(head.root);
+                self.make(ty, key, db, needs, head.expire_at, |tx, inline| {
+                    string::copy(tx, head.root, from, inline)
+                })
+            }
+            _ => Err(Error::Damaged(format!("a value of type {ty:?}"))),
+        }
+    }
+
+    /// Gives a record another key, in one atomic step; the new record's address.
+    pub(super) fn rename(&mut self, old: RecordPtr, key: &[u8], db: i32) -> Result<RecordPtr> {
+        let head = *record::get(&self.pool, old)?;
+        let (ty, from) = (head.value_type()?, record::inline(&self.pool, old)?);
+        let space = self.dbs.space(&mut self.pool, db)?;
+        let birth = self.dbs.tick(&mut self.pool)?;
+        let needs = if ty == ValueType::String {
+            string::inline_used(head.root)
+        } else {
+            0
+        };
+        let mut tx = self.pool.begin();
+        let (record, area) = record::reserve(&mut tx, key, needs)?;
+        // Only inline bytes move; everything else hangs from the root, which moves as it is.
+        tx.fill_from(area.at, from.at, needs)?;
+        let fields = Fields {
+            ty,
+            space,
+            birth,
+            expire_at: head.expire_at,
+            root: head.root,
+        };
+        record::fill(&mut tx, record, key, fields)?;
+        tx.free(old)?;
+        tx.commit()?;
+        Ok(record)
+    }
+}

@@ -1,0 +1,173 @@
+//! Databases, the key spaces they show, and the pool's own clock.
+//!
+//! ```text
+//! user word 0   clock limit: no tick at or above it was ever given out
+//! user word 1   offset of the table, 0 before the first key
+//! user word 2   entries in the table
+//! table         one entry of 16 bytes per database number d
+//!                 0  8  space    the key space that database d shows
+//!                 8  8  flushed  tick of the last flush of *space* d: records born before are dead
+//! ```
+//!
+//! So FLUSHDB is one word, FLUSHALL one word a database, SWAPDB two words, whatever the number of
+//! keys; the memory of flushed records is reclaimed in the background.
+
+use super::record::Record;
+use bytemuck::{Pod, Zeroable};
+use pobj::{Kind, PPtr, Pool, Result, Tx, field};
+use static_assertions::const_assert_eq;
+
+const CLOCK_LIMIT: usize = 0;
+const TABLE: usize = 1;
+const TABLE_LEN: usize = 2;
+
+/// Ticks claimed from the pool at a time.
+const CLAIM: u64 = 1 << 20;
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Entry {
+    space: u64,
+    flushed: u64,
+}
+const_assert_eq!(size_of::<Entry>(), 16);
+
+/// The databases of an open pool, mirrored in DRAM.
+pub struct Dbs {
+    table: Option<PPtr<Entry>>,
+    entries: Vec<Entry>,
+    now: u64,
+    limit: u64,
+}
+
+impl Dbs {
+    /// Reads the databases of the pool.
+    pub fn open(pool: &Pool) -> Result<Dbs> {
+        let limit = *pool.get(pool.user_word(CLOCK_LIMIT))?;
+        let table = PPtr::<Entry>::new(*pool.get(pool.user_word(TABLE))?);
+        let mut entries = Vec::new();
+        if let Some(table) = table {
+            let len = *pool.get(pool.user_word(TABLE_LEN))?;
+            let bytes = pool.bytes(table.cast(), len.saturating_mul(size_of::<Entry>() as u64))?;
+            entries = bytes
+                .chunks_exact(size_of::<Entry>())
+                .map(bytemuck::pod_read_unaligned)
+                .collect();
+        }
+        Ok(Dbs {
+            table,
+            entries,
+            now: limit,
+            limit,
+        })
+    }
+
+    /// The next tick of the pool's clock: later than every tick before, also across restarts.
+    pub fn tick(&mut self, pool: &mut Pool) -> Result<u64> {
+        if self.now + 1 >= self.limit {
+            let mut tx = pool.begin();
+            let limit = self.now + CLAIM;
+            tx.set(tx.user_word(CLOCK_LIMIT), limit)?;
+            tx.commit()?;
+            self.limit = limit;
+        }
+        self.now += 1;
+        Ok(self.now)
+    }
+
+    /// The key space that database `db` shows, which gets a table entry if it has none.
+    pub fn space(&mut self, pool: &mut Pool, db: i32) -> Result<u16> {
+        let db = db.max(0) as usize;
+        if db >= self.entries.len() {
+            self.grow(pool, db + 1)?;
+        }
+        Ok(self.entries[db].space as u16)
+    }
+
+    /// The database that shows key space `space`; `None` for a space that the table does not have.
+    pub fn db_of(&self, space: u16) -> Option<i32> {
+        self.entries
+            .iter()
+            .position(|entry| entry.space == u64::from(space))
+            .map(|db| db as i32)
+    }
+
+    /// True while the record's key exists.
+    pub fn is_live(&self, record: &Record) -> bool {
+        let flushed = self
+            .entries
+            .get(usize::from(record.space))
+            .map_or(0, |entry| entry.flushed);
+        record.birth > flushed
+    }
+
+    fn grow(&mut self, pool: &mut Pool, len: usize) -> Result<()> {
+        let len = len.max(16);
+        let fresh = (self.entries.len()..len).map(|db| Entry {
+            space: db as u64,
+            flushed: 0,
+        });
+        let entries: Vec<Entry> = self.entries.iter().copied().chain(fresh).collect();
+        let mut tx = pool.begin();
+        let bytes: &[u8] = bytemuck::cast_slice(&entries);
+        let table = tx.alloc(bytes.len() as u64, Kind::Data)?;
+        tx.fill(table, bytes)?;
+        tx.set(tx.user_word(TABLE), table.offset())?;
+        tx.set(tx.user_word(TABLE_LEN), len as u64)?;
+        if let Some(old) = self.table {
+            tx.free(old)?;
+        }
+        tx.commit()?;
+        (self.table, self.entries) = (Some(table.cast()), entries);
+        Ok(())
+    }
+
+    fn entry(&self, index: usize) -> Option<PPtr<Entry>> {
+        self.table
+            .map(|table| table.at((index * size_of::<Entry>()) as u64))
+    }
+
+    /// Ends the life of every key of `db`, or of all databases, in one atomic step.
+    pub fn flush(&mut self, pool: &mut Pool, db: Option<i32>) -> Result<()> {
+        let now = self.tick(pool)?;
+        let spaces: Vec<usize> = match db {
+            None => (0..self.entries.len()).collect(),
+            Some(db) => self
+                .entries
+                .get(db.max(0) as usize)
+                .map(|e| e.space as usize)
+                .into_iter()
+                .collect(),
+        };
+        let mut tx = pool.begin();
+        for &space in &spaces {
+            if let Some(entry) = self.entry(space) {
+                tx.set(field!(entry, Entry, flushed), now)?;
+            }
+        }
+        tx.commit()?;
+        for space in spaces {
+            self.entries[space].flushed = now;
+        }
+        Ok(())
+    }
+
+    /// Exchanges the key spaces of two databases, in one atomic step.
+    pub fn swap(&mut self, pool: &mut Pool, a: i32, b: i32) -> Result<()> {
+        let (space_a, space_b) = (self.space(pool, a)?, self.space(pool, b)?);
+        let mut tx = pool.begin();
+        self.set_space(&mut tx, a, space_b)?;
+        self.set_space(&mut tx, b, space_a)?;
+        tx.commit()?;
+        self.entries[a as usize].space = u64::from(space_b);
+        self.entries[b as usize].space = u64::from(space_a);
+        Ok(())
+    }
+
+    fn set_space(&self, tx: &mut Tx<'_>, db: i32, space: u16) -> Result<()> {
+        match self.entry(db as usize) {
+            Some(entry) => tx.set(field!(entry, Entry, space), u64::from(space)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Start-up: Redis's keyspace is filled from the pool's records.
+//!
+//! It runs once, at the first end of the event loop's turn: Redis has loaded its own files by then, and
+//! no client has been served. About 1.5 µs a key, most of it Redis's own dictionary growing.
+
+use super::callbacks::PLACEHOLDER;
+use super::record::{self, NEVER, RecordPtr};
+use super::{ENGINE, Engine};
+use crate::redis::{Ctx, Kind, Level, Mode, OwnedString, log};
+use pobj::{Cursor, Result};
+use std::time::{Duration, Instant};
+
+/// How often progress is logged.
+const PROGRESS: Duration = Duration::from_secs(2);
+
+/// What filling found.
+#[derive(Default)]
+struct Tally {
+    keys: u64,
+    dead: u64,
+    damaged: u64,
+    homeless: u64,
+    overwritten: u64,
+}
+
+/// A record that is to become a key.
+struct Found {
+    record: RecordPtr,
+    addr: usize,
+    db: i32,
+    name: OwnedString,
+    expire_at: i64,
+    birth: u64,
+    ty: crate::value::ValueType,
+}
+
+enum Next {
+    End,
+    Skip(Cursor),
+    Key(Cursor, Box<Found>),
+}
+
+/// Fills the keyspace of the whole server.
+pub fn fill(ctx: &Ctx) {
+    let start = Instant::now();
+    let mut reported = start;
+    let mut tally = Tally::default();
+    let mut cursor = Cursor::default();
+    let home = ctx.db();
+    loop {
+        let next = ENGINE.with(|engine| engine.next_key(cursor, &mut tally));
+        match next {
+            Ok(Next::Skip(after)) => cursor = after,
+            Ok(Next::Key(after, found)) => {
+                cursor = after;
+                show(ctx, *found, &mut tally);
+            }
+            Ok(Next::End) => break,
+            Err(refused) => {
+                log(
+                    Level::Warning,
+                    &format!("the keyspace cannot be filled: {refused:?}"),
+                );
+                return;
+            }
+        }
+        if reported.elapsed() >= PROGRESS {
+            reported = Instant::now();
+            log(
+                Level::Notice,
+                &format!(
+                    "filling the keyspace from the pool: {} keys so far",
+                    tally.keys
+                ),
+            );
+        }
+    }
+    ctx.select_db(home);
+    let bytes = ENGINE.with(|engine| {
+        engine.filled = true;
+        if tally.dead > 0 {
+            engine.start_sweep();
+        }
+        engine.pool.usage().used
+    });
+    log(
+        Level::Notice,
+        &format!(
+            "the pool holds {} keys in {} bytes; they were in the keyspace after {:.3} seconds",
+            tally.keys,
+            bytes.unwrap_or(0),
+            start.elapsed().as_secs_f64()
+        ),
+    );
+    tally.report();
+}
+
+impl Tally {
+    fn report(&self) {
+        let warn = |count: u64, what: &str| {
+            if count > 0 {
+                log(Level::Warning, &format!("{count} {what}"));
+            }
+        };
+        warn(
+            self.damaged,
+            "records of the pool are damaged and were left out",
+        );
+        warn(
+            self.homeless,
+            "keys of the pool belong to databases this server does not have; they stay in the pool",
+        );
+        warn(
+            self.overwritten,
+            "native keys that Redis loaded were overwritten by PM keys of the same name, which are newer",
+        );
+    }
+}
+
+impl Engine {
+    /// The record at `cursor`, as a key to be.
+    fn next_key(&mut self, cursor: Cursor, tally: &mut Tally) -> Next {
+        let Some((object, after)) = self.pool.next_object(pobj::Kind::Record, cursor) else {
+            return Next::End;
+        };
+        match self.found(object.cast(), tally) {
+            Ok(Some(found)) => Next::Key(after, Box::new(found)),
+            Ok(None) => Next::Skip(after),
+            Err(error) => {
+                tally.damaged += 1;
+                if tally.damaged <= 10 {
+                    log(
+                        Level::Warning,
+                        &format!("a record at {:#x}: {error}", object.offset()),
+                    );
+                }
+                Next::Skip(after)
+            }
+        }
+    }
+
+    fn found(&self, record: RecordPtr, tally: &mut Tally) -> Result<Option<Found>> {
+        record::verify(&self.pool, record)?;
+        let head = record::get(&self.pool, record)?;
+        if !self.dbs.is_live(head) {
+            tally.dead += 1;
+            return Ok(None);
+        }
+        let Some(db) = self.dbs.db_of(head.space) else {
+            tally.homeless += 1;
+            return Ok(None);
+        };
+        Ok(Some(Found {
+            record,
+            addr: self.pool.address_of(record),
+            db,
+            name: OwnedString::new(record::key(&self.pool, record)?),
+            expire_at: head.expire_at,
+            birth: head.birth,
+            ty: head.value_type()?,
+        }))
+    }
+}
+
+/// Puts one record into the keyspace.
+fn show(ctx: &Ctx, found: Found, tally: &mut Tally) {
+    if ctx.db() != found.db && !ctx.select_db(found.db) {
+        tally.homeless += 1;
+        return;
+    }
+    let mut key = ctx.open(found.name.arg(), Mode::Write);
+    match key.kind() {
+        Kind::Absent => {}
+        Kind::Pm(_, PLACEHOLDER) => {}
+        Kind::Other => tally.overwritten += 1,
+        Kind::Pm(_, addr) => {
+            // Two records of one key: a crash came between a copy and the end of its original.
+            if older(addr, found.birth) {
+                tally.keys -= 1;
+            } else {
+                super::bury_quietly(found.record);
+                return;
+            }
+        }
+    }
+    key.set_value(found.ty.into(), found.addr);
+    if found.expire_at != NEVER {
+        key.set_expire_at_ms(Some(found.expire_at));
+    }
+    tally.keys += 1;
+}
+
+/// True if the record at `addr` was born before `birth`.
+fn older(addr: usize, birth: u64) -> bool {
+    let own = ENGINE.with(|engine| {
+        let record = engine.record_at(addr)?;
+        record::get(&engine.pool, record)
+            .ok()
+            .map(|head| head.birth)
+    });
+    own.ok().flatten().is_none_or(|own| own < birth)
+}

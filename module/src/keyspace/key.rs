@@ -1,0 +1,530 @@
+//! A key opened by a command.
+//!
+//! The order of every change: the record is changed durably first, then Redis's keyspace follows.
+//! Redis calls back while it follows (`free` of what is overwritten or deleted); the engine is not
+//! borrowed then.
+
+use super::record::{self, Fields, Inline, NEVER, RecordPtr};
+use super::{Engine, with_engine};
+use crate::error::CmdError;
+use crate::redis::{Arg, Ctx, Key, Kind, Mode, PmType};
+use crate::structures::Root;
+use crate::value::ValueType;
+use pobj::{Pool, Result, Tx};
+
+/// A key of the selected database, opened for values of one type.
+pub struct PmKey<'a> {
+    key: Key<'a>,
+    ctx: &'a Ctx,
+    ty: ValueType,
+    state: State,
+}
+
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Absent,
+    /// A value of ours at this address.
+    Ours(ValueType, usize),
+    /// Something native.
+    Native,
+}
+
+impl From<PmType> for ValueType {
+    fn from(ty: PmType) -> ValueType {
+        ValueType::ALL[ty as usize]
+    }
+}
+
+impl From<ValueType> for PmType {
+    fn from(ty: ValueType) -> PmType {
+        PmType::ALL[ty as usize - 1]
+    }
+}
+
+/// Closures see the pool's errors; commands see their own.
+fn lift<R>(result: Result<R>) -> Result<R, CmdError> {
+    result.map_err(CmdError::from)
+}
+
+impl<'a> PmKey<'a> {
+    fn open(ctx: &'a Ctx, name: Arg<'a>, mode: Mode, ty: ValueType) -> PmKey<'a> {
+        let key = ctx.open(name, mode);
+        let state = match key.kind() {
+            Kind::Absent => State::Absent,
+            Kind::Pm(ty, addr) => State::Ours(ty.into(), addr),
+            Kind::Other => State::Native,
+        };
+        PmKey {
+            key,
+            ctx,
+            ty,
+            state,
+        }
+    }
+
+    fn open_typed(
+        ctx: &'a Ctx,
+        name: Arg<'a>,
+        mode: Mode,
+        ty: ValueType,
+    ) -> Result<PmKey<'a>, CmdError> {
+        let key = PmKey::open(ctx, name, mode, ty);
+        match key.state {
+            State::Native => Err(CmdError::WrongType),
+            State::Ours(found, _) if found != ty => Err(CmdError::WrongType),
+            _ => Ok(key),
+        }
+    }
+
+    /// Opens a key to read a value of type `ty`.
+    ///
+    /// # Errors
+    /// `WrongType` if it holds anything else.
+    pub fn open_read(ctx: &'a Ctx, name: Arg<'a>, ty: ValueType) -> Result<PmKey<'a>, CmdError> {
+        PmKey::open_typed(ctx, name, Mode::Read, ty)
+    }
+
+    /// Opens a key to change a value of type `ty`.
+    ///
+    /// # Errors
+    /// `WrongType` if it holds anything else.
+    pub fn open_write(ctx: &'a Ctx, name: Arg<'a>, ty: ValueType) -> Result<PmKey<'a>, CmdError> {
+        PmKey::open_typed(ctx, name, Mode::Write, ty)
+    }
+
+    /// Opens a key to put a value of type `ty` there, whatever it holds now.
+    pub fn open_any(ctx: &'a Ctx, name: Arg<'a>, ty: ValueType) -> PmKey<'a> {
+        PmKey::open(ctx, name, Mode::Write, ty)
+    }
+
+    /// The key's name.
+    pub fn name(&self) -> Arg<'a> {
+        self.key.name()
+    }
+
+    /// The type of the value, if it is one of ours.
+    pub fn value_type(&self) -> Option<ValueType> {
+        match self.state {
+            State::Ours(ty, _) => Some(ty),
+            _ => None,
+        }
+    }
+
+    /// True if the key holds a value of the type it was opened for.
+    pub fn exists(&self) -> bool {
+        self.value_type() == Some(self.ty)
+    }
+
+    /// True if the key holds anything, native values included.
+    pub fn occupied(&self) -> bool {
+        self.state != State::Absent
+    }
+
+    /// The record, if the key holds a value of the type it was opened for.
+    fn record(&self, engine: &Engine) -> Result<Option<RecordPtr>, CmdError> {
+        match self.state {
+            State::Ours(ty, addr) if ty == self.ty => {
+                let record = engine.record_at(addr).filter(|_| engine.filled);
+                record.map(Some).ok_or(LOADING)
+            }
+            _ if engine.filled => Ok(None),
+            _ => Err(LOADING),
+        }
+    }
+
+    /// Reads the value: `f` gets its root, `Root::EMPTY` if there is none. Replying inside `f` saves a
+    /// copy.
+    #[inline]
+    pub fn read<R>(&self, f: impl FnOnce(&Pool, Root) -> Result<R>) -> Result<R, CmdError> {
+        with_engine(|engine| {
+            let root = match self.record(engine)? {
+                Some(record) => lift(record::get(&engine.pool, record))?.root,
+                None => Root::EMPTY,
+            };
+            lift(f(&engine.pool, root))
+        })
+    }
+
+    /// [`PmKey::read`] of an existing value that may use its record's inline area.
+    #[inline]
+    pub fn read_inline<R>(
+        &self,
+        f: impl FnOnce(&Pool, Root, Inline) -> Result<R>,
+    ) -> Result<Option<R>, CmdError> {
+        with_engine(|engine| {
+            let Some(record) = self.record(engine)? else {
+                return Ok(None);
+            };
+            let root = lift(record::get(&engine.pool, record))?.root;
+            let inline = lift(record::inline(&engine.pool, record))?;
+            lift(f(&engine.pool, root, inline)).map(Some)
+        })
+    }
+
+    /// Changes the value as one atomic, durable step. The key comes to be if there was none and the
+    /// root is not empty afterwards; it goes if the root is empty afterwards.
+    pub fn edit<R>(
+        &mut self,
+        f: impl FnOnce(&mut Tx<'_>, &mut Root) -> Result<R>,
+    ) -> Result<R, CmdError> {
+        let (result, outcome) = with_engine(|engine| {
+            let place = Place::of(self, engine)?;
+            let db = self.ctx.db();
+            let born = Born::now(engine, db, place.record.is_none())?;
+            lift((|| {
+                let mut tx = engine.pool.begin();
+                let mut root = place.root(&tx)?;
+                let old = root;
+                let result = f(&mut tx, &mut root)?;
+                let outcome =
+                    place.write(&mut tx, self.name().bytes(), self.ty, born, old, root)?;
+                let addr = outcome.address(&tx);
+                tx.commit()?;
+                engine.gone = outcome.gone(place.record, &engine.pool);
+                Ok((result, (outcome, addr)))
+            })())
+        })?;
+        self.follow(outcome);
+        Ok(result)
+    }
+
+    /// Changes an existing value that may use its record's inline area, and its expire time if one is
+    /// given, as one atomic, durable step; `None` if there is no value.
+    #[inline]
+    pub fn edit_inline<R>(
+        &mut self,
+        expire_at: Option<i64>,
+        f: impl FnOnce(&mut Tx<'_>, &mut Root, Inline) -> Result<R>,
+    ) -> Result<Option<R>, CmdError> {
+        let result = with_engine(|engine| {
+            let Some(record) = self.record(engine)? else {
+                return Ok(None);
+            };
+            lift((|| {
+                let mut tx = engine.pool.begin();
+                let head = record::get(&tx, record)?;
+                let (old, old_expire) = (head.root, head.expire_at);
+                let inline = record::inline(&tx, record)?;
+                let mut root = old;
+                let result = f(&mut tx, &mut root, inline)?;
+                record::set_root(&mut tx, record, old, root)?;
+                if let Some(at) = expire_at.filter(|&at| at != old_expire) {
+                    record::set_expire(&mut tx, record, at)?;
+                }
+                tx.commit()?;
+                Ok(Some(result))
+            })())
+        })?;
+        if let (Some(at), Some(_)) = (expire_at, &result) {
+            self.follow_expire(at);
+        }
+        Ok(result)
+    }
+
+    /// Puts a new value there, whatever the key held, as one atomic, durable step. `f` builds the value
+    /// and may use `inline` bytes of the record; an empty root deletes the key. `expire_at` is in Unix
+    /// milliseconds, or `NEVER`.
+    pub fn put(
+        &mut self,
+        inline: u64,
+        expire_at: i64,
+        f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
+    ) -> Result<(), CmdError> {
+        let outcome = with_engine(|engine| {
+            if !engine.filled {
+                return Err(LOADING);
+            }
+            let mut born = Born::now(engine, self.ctx.db(), true)?;
+            born.expire_at = expire_at;
+            let old = match self.state {
+                State::Ours(_, addr) => engine.record_at(addr),
+                _ => None,
+            };
+            lift((|| {
+                let mut tx = engine.pool.begin();
+                let outcome = put_record(&mut tx, self.name().bytes(), self.ty, born, inline, f)?;
+                if let Some(old) = old {
+                    record::kill(&mut tx, old)?;
+                }
+                let addr = outcome.address(&tx);
+                tx.commit()?;
+                Ok((outcome, addr))
+            })())
+        })?;
+        let emptied = matches!(outcome.0, Outcome::Nothing) && self.occupied();
+        self.follow(if emptied {
+            (Outcome::Emptied, 0)
+        } else {
+            outcome
+        });
+        if expire_at != NEVER && self.exists() {
+            self.follow_expire(expire_at);
+        }
+        Ok(())
+    }
+
+    /// [`PmKey::put`] of a value that does not use the record and does not expire.
+    pub fn replace(&mut self, f: impl FnOnce(&mut Tx<'_>) -> Result<Root>) -> Result<(), CmdError> {
+        self.put(0, NEVER, |tx, _| f(tx))
+    }
+
+    /// Deletes the key and its value, durably.
+    pub fn delete(&mut self) {
+        self.key.delete();
+        self.state = State::Absent;
+    }
+
+    /// When the key expires, in Unix milliseconds.
+    pub fn expire_at(&self) -> Option<i64> {
+        self.key.expire_at_ms()
+    }
+
+    /// Sets or removes the expire time, durably.
+    pub fn set_expire(&mut self, at: Option<i64>) -> Result<(), CmdError> {
+        let at = at.unwrap_or(NEVER);
+        with_engine(|engine| {
+            let Some(record) = self.record(engine)? else {
+                return Ok(());
+            };
+            let mut tx = engine.pool.begin();
+            lift(record::set_expire(&mut tx, record, at))?;
+            lift(tx.commit())
+        })?;
+        self.follow_expire(at);
+        Ok(())
+    }
+
+    /// Tells WATCH and client tracking that the key has changed.
+    pub fn signal(&self) {
+        self.key.signal_modified();
+    }
+
+    /// Serves clients blocked on the key once the command is done.
+    pub fn signal_ready(&self) {
+        self.ctx.signal_ready(self.name());
+    }
+
+    /// Brings Redis's keyspace to where the record is.
+    fn follow(&mut self, (outcome, addr): (Outcome, usize)) {
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Created(_) => {
+                self.key.set_value(self.ty.into(), addr);
+                self.state = State::Ours(self.ty, addr);
+            }
+            Outcome::Emptied => self.delete(),
+        }
+    }
+
+    fn follow_expire(&mut self, at: i64) {
+        let at = (at != NEVER).then_some(at);
+        if at.is_some() || self.key.expire_at_ms().is_some() {
+            self.key.set_expire_at_ms(at);
+        }
+    }
+}
+
+/// The answer while Redis still loads its own files: the pool's keys are not shown yet.
+const LOADING: CmdError =
+    CmdError::text_only("LOADING the pool's keys are not in the keyspace yet");
+
+/// The circumstances of a key's birth.
+#[derive(Clone, Copy)]
+struct Born {
+    space: u16,
+    birth: u64,
+    expire_at: i64,
+}
+
+impl Born {
+    /// For a key that may come to be in `db`; nothing is claimed if `needed` is false.
+    fn now(engine: &mut Engine, db: i32, needed: bool) -> Result<Born, CmdError> {
+        if !needed {
+            return Ok(Born {
+                space: 0,
+                birth: 0,
+                expire_at: NEVER,
+            });
+        }
+        let space = lift(engine.dbs.space(&mut engine.pool, db))?;
+        let birth = lift(engine.dbs.tick(&mut engine.pool))?;
+        Ok(Born {
+            space,
+            birth,
+            expire_at: NEVER,
+        })
+    }
+}
+
+/// What became of a key's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It is there as before, or still absent.
+    Nothing,
+    /// It is new.
+    Created(RecordPtr),
+    /// It is freed.
+    Emptied,
+}
+
+impl Outcome {
+    fn address(self, pool: &Pool) -> usize {
+        match self {
+            Outcome::Created(record) => pool.address_of(record),
+            _ => 0,
+        }
+    }
+
+    /// The address whose `free` callback is to be ignored.
+    fn gone(self, record: Option<RecordPtr>, pool: &Pool) -> Option<usize> {
+        match (self, record) {
+            (Outcome::Emptied, Some(record)) => Some(pool.address_of(record)),
+            _ => None,
+        }
+    }
+}
+
+/// Makes a record with a value built by `f`.
+fn put_record(
+    tx: &mut Tx<'_>,
+    key: &[u8],
+    ty: ValueType,
+    born: Born,
+    inline: u64,
+    f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
+) -> Result<Outcome> {
+    let (record, area) = record::reserve(tx, key, inline)?;
+    let root = f(tx, area)?;
+    if root == Root::EMPTY {
+        tx.free(record)?;
+        return Ok(Outcome::Nothing);
+    }
+    let Born {
+        space,
+        birth,
+        expire_at,
+    } = born;
+    record::fill(
+        tx,
+        record,
+        key,
+        Fields {
+            ty,
+            space,
+            birth,
+            expire_at,
+            root,
+        },
+    )?;
+    Ok(Outcome::Created(record))
+}
+
+/// Where a value's root is kept.
+#[derive(Clone, Copy)]
+struct Place {
+    record: Option<RecordPtr>,
+}
+
+impl Place {
+    fn of(key: &PmKey<'_>, engine: &Engine) -> Result<Place, CmdError> {
+        Ok(Place {
+            record: key.record(engine)?,
+        })
+    }
+
+    fn root(self, pool: &Pool) -> Result<Root> {
+        match self.record {
+            Some(record) => Ok(record::get(pool, record)?.root),
+            None => Ok(Root::EMPTY),
+        }
+    }
+
+    /// Writes a changed root back: into the record, into a new record, or frees the record.
+    fn write(
+        self,
+        tx: &mut Tx<'_>,
+        key: &[u8],
+        ty: ValueType,
+        born: Born,
+        old: Root,
+        new: Root,
+    ) -> Result<Outcome> {
+        match self.record {
+            Some(record) if new == Root::EMPTY => {
+                tx.free(record)?;
+                Ok(Outcome::Emptied)
+            }
+            Some(record) => {
+                record::set_root(tx, record, old, new)?;
+                Ok(Outcome::Nothing)
+            }
+            None if new == Root::EMPTY => Ok(Outcome::Nothing),
+            None => put_record(tx, key, ty, born, 0, |_, _| Ok(new)),
+        }
+    }
+}
+
+/// Changes the values of two different keys as one atomic, durable step; see [`PmKey::edit`].
+///
+/// # Errors
+/// `Internal` if both are the same existing key.
+pub fn edit2<R>(
+    first: &mut PmKey<'_>,
+    second: &mut PmKey<'_>,
+    f: impl FnOnce(&mut Tx<'_>, &mut Root, &mut Root) -> Result<R>,
+) -> Result<R, CmdError> {
+    if first.name().bytes() == second.name().bytes() {
+        return Err(CmdError::Internal);
+    }
+    let (result, outcomes, gone) = with_engine(|engine| {
+        let places = [Place::of(first, engine)?, Place::of(second, engine)?];
+        let db = first.ctx.db();
+        let born = [
+            Born::now(engine, db, places[0].record.is_none())?,
+            Born::now(engine, db, places[1].record.is_none())?,
+        ];
+        lift((|| {
+            let mut tx = engine.pool.begin();
+            let old = [places[0].root(&tx)?, places[1].root(&tx)?];
+            let mut new = old;
+            let [one, two] = &mut new;
+            let result = f(&mut tx, one, two)?;
+            let outcomes = [
+                places[0].write(
+                    &mut tx,
+                    first.name().bytes(),
+                    first.ty,
+                    born[0],
+                    old[0],
+                    new[0],
+                )?,
+                places[1].write(
+                    &mut tx,
+                    second.name().bytes(),
+                    second.ty,
+                    born[1],
+                    old[1],
+                    new[1],
+                )?,
+            ];
+            let addresses = outcomes.map(|outcome| outcome.address(&tx));
+            tx.commit()?;
+            let gone = [0, 1].map(|i| outcomes[i].gone(places[i].record, &engine.pool));
+            Ok((result, [0, 1].map(|i| (outcomes[i], addresses[i])), gone))
+        })())
+    })?;
+    expect_free(gone[0])?;
+    first.follow(outcomes[0]);
+    expect_free(gone[1])?;
+    second.follow(outcomes[1]);
+    Ok(result)
+}
+
+/// The next `free` callback for this address is of a record that is freed already.
+fn expect_free(addr: Option<usize>) -> Result<(), CmdError> {
+    with_engine(|engine| {
+        engine.gone = addr;
+        Ok(())
+    })
+}

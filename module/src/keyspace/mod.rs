@@ -1,0 +1,151 @@
+//! The keyspace: where Redis's keys meet the pool's records.
+//!
+//! A PM key sits in Redis's own keyspace as a module-type value; the word Redis keeps for it is the
+//! address of the key's [`record`]. What happens to the key in Redis (deletion, expiry, RENAME,
+//! FLUSHALL, …) reaches the record through callbacks and events ([`events`], [`callbacks`]); what PM
+//! commands do goes the other way, record first ([`key`]). This is the only layer that knows both.
+//!
+//! | file | what |
+//! |---|---|
+//! | `record.rs` | the record's byte map |
+//! | `dbs.rs` | databases, flushes, the pool's clock |
+//! | `key.rs` | a key opened by a command: read, edit, create, replace, delete |
+//! | `callbacks.rs` | what Redis asks of values: free, copy, save, load, … |
+//! | `events.rs` | what happens to keys and databases behind the commands' back |
+//! | `fill.rs` | start-up: from the pool's records to Redis's keys |
+//! | `open.rs` | opening the pool at load |
+//! | `reclaim.rs` | memory of dead records, in the background |
+//! | `serialize.rs` | values in RDB files |
+
+pub mod callbacks;
+pub mod dbs;
+pub mod events;
+pub mod fill;
+pub mod key;
+pub mod open;
+pub mod reclaim;
+pub mod record;
+pub mod serialize;
+
+use crate::error::CmdError;
+use crate::redis::{Level, MainCell, log};
+use crate::structures;
+use dbs::Dbs;
+use pobj::{Pool, PoolOptions, Tx};
+use record::{Record, RecordPtr};
+use std::collections::VecDeque;
+
+pub use key::{PmKey, edit2};
+
+/// The engine: everything durable, and what is kept in DRAM about it.
+pub struct Engine {
+    /// The pool.
+    pub pool: Pool,
+    /// Databases and clock.
+    pub dbs: Dbs,
+    /// Dead records whose values are too large to free at once.
+    pub(crate) dead: VecDeque<RecordPtr>,
+    /// Where the search for flushed records stands; `None` when there are none.
+    pub(crate) sweep: Option<pobj::Cursor>,
+    /// The record that a command has already freed, and that Redis is about to say so of.
+    pub(crate) gone: Option<usize>,
+    /// Records that `rdb_load` left alone because the pool was the truth.
+    pub(crate) placeholders: u64,
+    /// Records from an RDB are taken over (the pool was empty, or a full sync has emptied it).
+    pub(crate) take_loaded: bool,
+    /// The keyspace shows the pool's keys.
+    pub(crate) filled: bool,
+    /// Redis is freeing keys that a flush has ended already.
+    pub(crate) flushing: bool,
+}
+
+/// The one engine of the process.
+pub static ENGINE: MainCell<Engine> = MainCell::empty();
+
+impl Engine {
+    /// Opens the pool.
+    pub fn open(options: &PoolOptions) -> pobj::Result<Engine> {
+        let pool = Pool::open(options)?;
+        let dbs = Dbs::open(&pool)?;
+        Ok(Engine {
+            pool,
+            dbs,
+            dead: VecDeque::new(),
+            sweep: None,
+            gone: None,
+            placeholders: 0,
+            take_loaded: false,
+            filled: false,
+            flushing: false,
+        })
+    }
+
+    /// The record whose address Redis keeps as `addr`; `None` for a placeholder.
+    #[inline]
+    pub fn record_at(&self, addr: usize) -> Option<RecordPtr> {
+        self.pool.pointer_at::<Record>(addr)
+    }
+
+    /// The key of `record` is gone: frees it with its value, at once if that is little work, else in
+    /// the background. Durable on return.
+    pub(crate) fn bury(&mut self, record: RecordPtr) -> pobj::Result<()> {
+        let head = *record::get(&self.pool, record)?;
+        let ty = head.value_type()?;
+        if structures::is_small(&self.pool, ty, head.root) {
+            let mut tx = self.pool.begin();
+            free_record(&mut tx, record, &head)?;
+            return tx.commit();
+        }
+        if head.birth != 0 {
+            let mut tx = self.pool.begin();
+            record::kill(&mut tx, record)?;
+            tx.commit()?;
+        }
+        self.dead.push_back(record);
+        Ok(())
+    }
+}
+
+/// [`Engine::bury`] from where a failure can only be logged.
+pub(crate) fn bury_quietly(record: RecordPtr) {
+    if let Ok(Err(error)) = ENGINE.with(|engine| engine.bury(record)) {
+        log(
+            Level::Warning,
+            &format!("a stale record stays in the pool: {error}"),
+        );
+    }
+}
+
+/// Frees a record and its (small) value in the running transaction.
+pub(crate) fn free_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> pobj::Result<()> {
+    structures::destroy(tx, head.value_type()?, head.root)?;
+    tx.free(record)
+}
+
+impl From<pobj::Error> for CmdError {
+    fn from(error: pobj::Error) -> CmdError {
+        match error {
+            pobj::Error::Full(_) | pobj::Error::TooLarge(_) => CmdError::PoolFull,
+            other => {
+                log(Level::Warning, &format!("a command failed: {other}"));
+                CmdError::Other(format!("ERR {other}").replace(['\r', '\n'], " ").into())
+            }
+        }
+    }
+}
+
+/// Runs `f` with the engine.
+///
+/// # Errors
+/// What `f` fails with; `Internal` if the engine is in use further up the stack, which is a mistake of
+/// ours.
+#[inline]
+pub fn with_engine<R>(f: impl FnOnce(&mut Engine) -> Result<R, CmdError>) -> Result<R, CmdError> {
+    ENGINE.with(f).unwrap_or_else(|refused| {
+        log(
+            Level::Warning,
+            &format!("the engine cannot be reached: {refused:?}"),
+        );
+        Err(CmdError::Internal)
+    })
+}

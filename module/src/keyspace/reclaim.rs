@@ -1,0 +1,90 @@
+//! Memory of dead records: given back in the background, a little at every turn of the event loop.
+//!
+//! A record is dead when its birth is 0 (its key was deleted, and its value was too large to be freed
+//! at once) or not later than its space's last flush. Dead records are found again after a crash, by
+//! [`super::fill`]; freeing one is idempotent, a transaction at a time.
+
+use super::Engine;
+use super::record::{self, RecordPtr};
+use crate::redis::{Level, log};
+use crate::structures;
+use pobj::{Cursor, Kind};
+use std::time::{Duration, Instant};
+
+/// Frees per transaction while a large value is taken apart.
+const BATCH: usize = 64;
+/// Records looked at between two looks at the clock.
+const SWEEP: usize = 64;
+
+impl Engine {
+    /// True if there is memory to reclaim.
+    pub fn has_garbage(&self) -> bool {
+        self.sweep.is_some() || !self.dead.is_empty()
+    }
+
+    /// Starts the search for records that a flush has ended.
+    pub(crate) fn start_sweep(&mut self) {
+        self.sweep = Some(Cursor::default());
+    }
+
+    /// Reclaims memory for about `budget`.
+    pub fn reclaim(&mut self, budget: Duration) {
+        let start = Instant::now();
+        while self.has_garbage() && !self.pool.is_held() {
+            let step = if self.dead.is_empty() {
+                self.sweep_some()
+            } else {
+                self.dismantle_some()
+            };
+            if let Err(error) = step {
+                log(
+                    Level::Warning,
+                    &format!("memory of a deleted key is lost: {error}"),
+                );
+            }
+            if start.elapsed() >= budget {
+                return;
+            }
+        }
+    }
+
+    /// Takes a part of the first dead record's value apart.
+    fn dismantle_some(&mut self) -> pobj::Result<()> {
+        let Some(record) = self.dead.pop_front() else {
+            return Ok(());
+        };
+        let head = *record::get(&self.pool, record)?;
+        let mut root = head.root;
+        let mut tx = self.pool.begin();
+        let done = structures::dismantle(&mut tx, head.value_type()?, &mut root, BATCH)?;
+        if done {
+            tx.free(record)?;
+        } else {
+            record::set_root(&mut tx, record, head.root, root)?;
+        }
+        tx.commit()?;
+        if !done {
+            self.dead.push_front(record);
+        }
+        Ok(())
+    }
+
+    /// Looks at some records, and buries those that a flush has ended.
+    fn sweep_some(&mut self) -> pobj::Result<()> {
+        for _ in 0..SWEEP {
+            let Some(cursor) = self.sweep else {
+                return Ok(());
+            };
+            let next = self.pool.next_object(Kind::Record, cursor);
+            self.sweep = next.map(|(_, cursor)| cursor);
+            let Some((object, _)) = next else {
+                return Ok(());
+            };
+            let record: RecordPtr = object.cast();
+            if !self.dbs.is_live(record::get(&self.pool, record)?) && !self.dead.contains(&record) {
+                self.bury(record)?;
+            }
+        }
+        Ok(())
+    }
+}

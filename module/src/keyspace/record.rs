@@ -1,0 +1,190 @@
+//! A key's record: where everything about one key begins on media.
+//!
+//! ```text
+//!  0  1  type       ValueType
+//!  1  1  reserved   zero
+//!  2  2  space      number of the key space, which a database shows (see `dbs`)
+//!  4  4  check      low half of XXH3-64 of the key, seeded with the pool, mixed with type and length
+//!  8  8  birth      when the key was made, in ticks of the pool's own clock; 0: dead
+//! 16  8  expire at  Unix milliseconds; -1: never
+//! 24 16  root       the value's two words (see `structures::Root`)
+//! 40  4  key length bytes
+//! 44  4  reserved   zero
+//! 48     the key, then from the next multiple of 8 the value's inline area, up to the object's end
+//! ```
+//!
+//! A record is live while its birth is later than the last flush of its space. It is written once,
+//! as fresh bytes; later only space, birth, expire time, root and the inline area change, logged.
+
+use crate::structures::Root;
+use crate::value::ValueType;
+use bytemuck::{Pod, Zeroable};
+use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
+use static_assertions::const_assert_eq;
+use std::mem::{offset_of, size_of};
+
+/// The fixed part of a record.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Record {
+    ty: u8,
+    reserved: u8,
+    /// Number of the key space.
+    pub space: u16,
+    check: u32,
+    /// When the key was made; 0 if it is dead.
+    pub birth: u64,
+    /// Unix milliseconds, or [`NEVER`].
+    pub expire_at: i64,
+    /// The value's root.
+    pub root: Root,
+    key_len: u32,
+    reserved2: u32,
+}
+const_assert_eq!(size_of::<Record>(), 48);
+const_assert_eq!(offset_of!(Record, root), 24);
+
+/// A pointer to a record.
+pub type RecordPtr = PPtr<Record>;
+
+/// The expire time of a key that does not expire.
+pub const NEVER: i64 = -1;
+/// Bytes of a record before the key.
+pub const HEAD: u64 = size_of::<Record>() as u64;
+
+/// Space in a record that its value may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Inline {
+    /// Where it starts.
+    pub at: PPtr<u8>,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// Reserves a record for `key` with at least `inline` bytes of inline area.
+pub fn reserve(tx: &mut Tx<'_>, key: &[u8], inline: u64) -> Result<(RecordPtr, Inline)> {
+    let start = inline_start(key.len());
+    let record = tx.alloc(start + inline, Kind::Record)?;
+    let len = tx.capacity(record)?.saturating_sub(start);
+    Ok((
+        record.cast(),
+        Inline {
+            at: record.at(start),
+            len,
+        },
+    ))
+}
+
+fn inline_start(key_len: usize) -> u64 {
+    HEAD + (key_len as u64).next_multiple_of(8)
+}
+
+/// What a new record says besides its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields {
+    /// The value's type.
+    pub ty: ValueType,
+    /// Number of the key space.
+    pub space: u16,
+    /// When the key was made.
+    pub birth: u64,
+    /// Unix milliseconds, or [`NEVER`].
+    pub expire_at: i64,
+    /// The value.
+    pub root: Root,
+}
+
+/// Fills the record reserved for `key`.
+pub fn fill(tx: &mut Tx<'_>, record: RecordPtr, key: &[u8], fields: Fields) -> Result<()> {
+    let key_len = u32::try_from(key.len()).map_err(|_| Error::TooLarge(key.len() as u64))?;
+    let head = Record {
+        ty: fields.ty as u8,
+        reserved: 0,
+        space: fields.space,
+        check: check(tx, fields.ty as u8, key),
+        birth: fields.birth,
+        expire_at: fields.expire_at,
+        root: fields.root,
+        key_len,
+        reserved2: 0,
+    };
+    tx.fill_value(record, &head)?;
+    tx.fill(record.at(HEAD), key)
+}
+
+fn check(pool: &Pool, ty: u8, key: &[u8]) -> u32 {
+    let seed = pool.seed()[1] ^ u64::from(ty) << 56 ^ key.len() as u64;
+    xxhash_rust::xxh3::xxh3_64_with_seed(key, seed) as u32
+}
+
+impl Record {
+    /// The value's type.
+    pub fn value_type(&self) -> Result<ValueType> {
+        ValueType::from_byte(self.ty).ok_or_else(|| damaged("a record of unknown type"))
+    }
+}
+
+fn damaged(what: &str) -> Error {
+    Error::Damaged(what.to_owned())
+}
+
+/// The record's fixed part. O(1).
+#[inline]
+pub fn get(pool: &Pool, record: RecordPtr) -> Result<&Record> {
+    pool.get(record)
+}
+
+/// The record's key. O(1).
+pub fn key(pool: &Pool, record: RecordPtr) -> Result<&[u8]> {
+    let len = pool.get(record)?.key_len;
+    pool.bytes(record.at(HEAD), u64::from(len))
+}
+
+/// The record's inline area. O(1).
+pub fn inline(pool: &Pool, record: RecordPtr) -> Result<Inline> {
+    let start = inline_start(pool.get(record)?.key_len as usize);
+    let len = pool.capacity(record)?.checked_sub(start);
+    let len = len.ok_or_else(|| damaged("a record's key is longer than the record"))?;
+    Ok(Inline {
+        at: record.at(start),
+        len,
+    })
+}
+
+/// Checks all that can be checked of a record without its value: O(length of the key).
+pub fn verify(pool: &Pool, record: RecordPtr) -> Result<()> {
+    let head = pool.get(record)?;
+    head.value_type()?;
+    inline(pool, record)?;
+    if check(pool, head.ty, key(pool, record)?) != head.check {
+        return Err(damaged("a record's key does not match its check"));
+    }
+    Ok(())
+}
+
+/// Marks the record as dead: from the commit on the key is gone, and its memory can be reclaimed.
+pub fn kill(tx: &mut Tx<'_>, record: RecordPtr) -> Result<()> {
+    tx.set(field!(record, Record, birth), 0)
+}
+
+/// Sets the expire time.
+pub fn set_expire(tx: &mut Tx<'_>, record: RecordPtr, at: i64) -> Result<()> {
+    tx.set(field!(record, Record, expire_at), at)
+}
+
+/// Moves the record to another key space.
+pub fn set_space(tx: &mut Tx<'_>, record: RecordPtr, space: u16) -> Result<()> {
+    tx.set(field!(record, Record, space), space)
+}
+
+/// Writes the words of the root that differ.
+#[inline]
+pub fn set_root(tx: &mut Tx<'_>, record: RecordPtr, old: Root, new: Root) -> Result<()> {
+    let at = field!(record, Record, root);
+    match (old.value != new.value, old.form != new.form) {
+        (true, true) => tx.set(at, new),
+        (true, false) => tx.set(field!(at, Root, value), new.value),
+        (false, true) => tx.set(field!(at, Root, form), new.form),
+        (false, false) => Ok(()),
+    }
+}

@@ -1,0 +1,38 @@
+//! libpmedis.so: Redis's five native types on persistent memory.
+//!
+//! The way of a command: `commands` parses and validates, `keyspace` finds the record behind the key,
+//! `structures` computes and writes through a `pobj` transaction, and `redis` is the boundary to the
+//! server.
+
+#![deny(unsafe_code)]
+
+pub mod commands;
+pub mod config;
+pub mod error;
+pub mod keyspace;
+pub mod number;
+#[allow(unsafe_code)]
+pub mod redis;
+pub mod structures;
+pub mod value;
+
+use config::Config;
+use redis::{Args, Ctx, MainCell};
+
+/// The settings the module was loaded with.
+pub(crate) static SETTINGS: MainCell<Config> = MainCell::empty();
+
+/// Sets the module up; an error is logged and refuses the module.
+pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
+    let config = Config::parse(args.from(0).iter().map(|arg| arg.bytes()))
+        .map_err(|error| error.to_string())?;
+    let engine = keyspace::open::open(&config).map_err(|error| error.to_string())?;
+    keyspace::ENGINE
+        .replace(Some(engine))
+        .map_err(|_| "loaded twice")?;
+    redis::register_types::<keyspace::callbacks::Values>(ctx)?;
+    keyspace::events::subscribe(ctx);
+    commands::register(ctx)?;
+    SETTINGS.replace(Some(config)).map_err(|_| "loaded twice")?;
+    Ok(())
+}

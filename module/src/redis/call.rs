@@ -1,0 +1,81 @@
+//! Commands run by the module itself, off the hot path.
+
+use std::ffi::CStr;
+
+use redis_module::raw as rm;
+
+use super::{Ctx, OwnedString, api};
+
+/// A reply of [`Ctx::call`], in RESP2 terms: a map is a flat array of names and values.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// A null.
+    Null,
+    /// An integer.
+    Integer(i64),
+    /// A simple or a bulk string.
+    Text(Vec<u8>),
+    /// An error's text.
+    Error(Vec<u8>),
+    /// An array, a set, or a map as a flat array.
+    Array(Vec<Reply>),
+}
+
+impl Ctx {
+    /// Runs a command and copies its reply; nothing is replicated. `None` if there is no such
+    /// command, or not with so many arguments.
+    pub fn call(&self, command: &CStr, args: &[&[u8]]) -> Option<Reply> {
+        let strings: Vec<OwnedString> = args.iter().map(|bytes| OwnedString::new(bytes)).collect();
+        let argv: Vec<_> = strings.iter().map(OwnedString::arg).collect();
+        // SAFETY: live context; `v` takes a vector of strings, which Arg is, and its length as
+        // size_t. A reply that is not NULL is ours to free, after the last look at it.
+        unsafe {
+            let call = api(rm::RedisModule_Call);
+            let raw = call(
+                self.raw(),
+                command.as_ptr(),
+                c"v".as_ptr(),
+                argv.as_ptr(),
+                argv.len(),
+            );
+            if raw.is_null() {
+                return None;
+            }
+            let reply = copy(raw);
+            api(rm::RedisModule_FreeCallReply)(raw);
+            Some(reply)
+        }
+    }
+}
+
+/// # Safety
+/// `raw` must be a live reply.
+unsafe fn copy(raw: *mut rm::RedisModuleCallReply) -> Reply {
+    // SAFETY: a live reply, by the contract; elements live as long as their array.
+    unsafe {
+        match api(rm::RedisModule_CallReplyType)(raw) as isize {
+            rm::REDISMODULE_REPLY_STRING => Reply::Text(bytes(raw)),
+            rm::REDISMODULE_REPLY_ERROR => Reply::Error(bytes(raw)),
+            rm::REDISMODULE_REPLY_INTEGER => {
+                Reply::Integer(api(rm::RedisModule_CallReplyInteger)(raw))
+            }
+            rm::REDISMODULE_REPLY_ARRAY => {
+                let element = api(rm::RedisModule_CallReplyArrayElement);
+                let len = api(rm::RedisModule_CallReplyLength)(raw);
+                Reply::Array((0..len).map(|i| copy(element(raw, i))).collect())
+            }
+            _ => Reply::Null,
+        }
+    }
+}
+
+/// # Safety
+/// `raw` must be a live reply that is a string or an error.
+unsafe fn bytes(raw: *mut rm::RedisModuleCallReply) -> Vec<u8> {
+    let mut len = 0;
+    // SAFETY: by the contract; the bytes live as long as the reply.
+    unsafe {
+        let start = api(rm::RedisModule_CallReplyStringPtr)(raw, &mut len);
+        std::slice::from_raw_parts(start.cast(), len).to_vec()
+    }
+}

@@ -1,0 +1,93 @@
+//! Commands: registration, and the trampoline between Redis and a handler.
+
+use std::ffi::{CStr, c_int};
+
+use redis_module::raw as rm;
+
+use super::{Args, Ctx, api, log, zero_sized};
+use crate::error::CmdError;
+
+/// A command handler: a plain function that replies once, or returns the error to reply with.
+///
+/// An error must be returned before any reply, and before any change.
+pub trait Handler: for<'a> Fn(&'a Ctx, Args<'a>) -> Result<(), CmdError> + Copy + 'static {}
+
+impl<H> Handler for H where H: for<'a> Fn(&'a Ctx, Args<'a>) -> Result<(), CmdError> + Copy + 'static
+{}
+
+/// Adds commands to the server, while the module is being loaded.
+pub struct Registrar<'a> {
+    ctx: &'a Ctx,
+}
+
+impl<'a> Registrar<'a> {
+    /// A registrar for the module that is being loaded.
+    pub fn new(ctx: &'a Ctx) -> Self {
+        Self { ctx }
+    }
+
+    /// Adds a command.
+    ///
+    /// Its `name` is shown in errors and statistics and so, like native ones, in lower case
+    /// (`pm.set`); clients may write it in any case. The `flags` are those of `RM_CreateCommand`
+    /// (`write`, `readonly`, `deny-oom`, `fast`, ...). The `keys` are the first, the last (negative:
+    /// from the end) and the step, all 0 without keys. [`Ctx::set_command_info`] says the rest; until
+    /// it does, any number of arguments is accepted.
+    pub fn add<H: Handler>(
+        &self,
+        name: &str,
+        _handler: H,
+        flags: &str,
+        (first, last, step): (i32, i32, i32),
+    ) -> Result<(), String> {
+        let (c_name, c_flags) = (log::c_string(name), log::c_string(flags));
+        // SAFETY: live context; Redis copies the strings; the callback is a function.
+        let status = unsafe {
+            let create = api(rm::RedisModule_CreateCommand);
+            let (name, flags) = (c_name.as_ptr(), c_flags.as_ptr());
+            create(
+                self.ctx.raw(),
+                name,
+                Some(run::<H>),
+                flags,
+                first,
+                last,
+                step,
+            )
+        };
+        if status == rm::REDISMODULE_OK as c_int {
+            Ok(())
+        } else {
+            Err(format!(
+                "cannot register the command {name}: another module has one of that name"
+            ))
+        }
+    }
+}
+
+unsafe extern "C" fn run<H: Handler>(
+    ctx: *mut rm::RedisModuleCtx,
+    argv: *mut *mut rm::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // SAFETY: Redis passes a live context and `argc` strings, all for the time of the call.
+    let (ctx, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(argv, argc)) };
+    let handled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        if let Err(error) = zero_sized::<H>()(&ctx, args) {
+            ctx.reply_error(&error);
+        }
+    }));
+    if handled.is_err() {
+        ctx.reply_panic();
+    }
+    rm::REDISMODULE_OK as c_int
+}
+
+impl Ctx {
+    /// The registered command of this name, for the module's own commands only.
+    pub(super) fn command(&self, name: &CStr) -> Option<*mut rm::RedisModuleCommand> {
+        // SAFETY: live context and C string; the command lives as long as the module.
+        let command = unsafe { rm::RedisModule_GetCommand?(self.raw(), name.as_ptr()) };
+        (!command.is_null()).then_some(command)
+    }
+}

@@ -1,0 +1,380 @@
+//! The context of a callback: what a handler can ask of Redis and tell it.
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_int};
+
+use redis_module::raw as rm;
+
+use super::{Arg, Class, Level, api, log, replication};
+use crate::error::CmdError;
+
+/// The context of one callback: the client, its database, the reply under construction.
+///
+/// It lives as long as the callback and stays on its thread.
+pub struct Ctx {
+    raw: *mut rm::RedisModuleCtx,
+    replied: Cell<bool>,
+}
+
+/// The replies that hold others. In RESP2 a map is a flat array and a set an array; Redis sees to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collection {
+    /// An array of replies.
+    Array,
+    /// A map; its length counts pairs.
+    Map,
+    /// A set.
+    Set,
+}
+
+impl Ctx {
+    /// # Safety
+    /// `raw` must be a live context, for as long as the result lives.
+    pub(super) unsafe fn from_raw(raw: *mut rm::RedisModuleCtx) -> Self {
+        Self {
+            raw,
+            replied: Cell::new(false),
+        }
+    }
+
+    pub(super) fn raw(&self) -> *mut rm::RedisModuleCtx {
+        self.raw
+    }
+
+    /// The context, noting that a part of the reply goes out through it.
+    #[inline]
+    fn replying(&self) -> *mut rm::RedisModuleCtx {
+        self.replied.set(true);
+        self.raw
+    }
+
+    /// Replies with a simple string, such as `+OK`.
+    #[inline]
+    pub fn reply_simple(&self, text: &CStr) {
+        // SAFETY: live context (from_raw); Redis copies the C string.
+        unsafe { api(rm::RedisModule_ReplyWithSimpleString)(self.replying(), text.as_ptr()) };
+    }
+
+    /// Replies with an integer.
+    #[inline]
+    pub fn reply_integer(&self, n: i64) {
+        // SAFETY: live context.
+        unsafe { api(rm::RedisModule_ReplyWithLongLong)(self.replying(), n) };
+    }
+
+    /// Replies with a bulk string; the bytes are copied once, into the client's output.
+    #[inline]
+    pub fn reply_bulk(&self, bytes: &[u8]) {
+        let ctx = self.replying();
+        // SAFETY: live context; the bytes are readable for their length and copied by Redis.
+        unsafe {
+            let reply = api(rm::RedisModule_ReplyWithStringBuffer);
+            reply(ctx, bytes.as_ptr().cast(), bytes.len())
+        };
+    }
+
+    /// Replies with a string of Redis, such as an argument, as a bulk string.
+    #[inline]
+    pub fn reply_arg(&self, arg: Arg<'_>) {
+        // SAFETY: live context and string.
+        unsafe { api(rm::RedisModule_ReplyWithString)(self.replying(), arg.raw()) };
+    }
+
+    /// Replies with a null: the null bulk string in RESP2.
+    #[inline]
+    pub fn reply_null(&self) {
+        // SAFETY: live context.
+        unsafe { api(rm::RedisModule_ReplyWithNull)(self.replying()) };
+    }
+
+    /// Replies with a null array (RESP2) or a null (RESP3).
+    #[inline]
+    pub fn reply_null_array(&self) {
+        // SAFETY: live context.
+        unsafe { api(rm::RedisModule_ReplyWithNullArray)(self.replying()) };
+    }
+
+    /// Replies with a double, formatted as this server's native commands do it.
+    #[inline]
+    pub fn reply_double(&self, n: f64) {
+        // SAFETY: live context.
+        unsafe { api(rm::RedisModule_ReplyWithDouble)(self.replying(), n) };
+    }
+
+    /// Replies with a boolean (RESP3) or 1 and 0 (RESP2).
+    pub fn reply_bool(&self, b: bool) {
+        // SAFETY: live context.
+        unsafe { api(rm::RedisModule_ReplyWithBool)(self.replying(), b.into()) };
+    }
+
+    /// Replies with a big number (RESP3) or its digits (RESP2).
+    pub fn reply_big_number(&self, digits: &[u8]) {
+        let ctx = self.replying();
+        // SAFETY: live context; the bytes are readable for their length and copied by Redis.
+        unsafe {
+            let reply = api(rm::RedisModule_ReplyWithBigNumber);
+            reply(ctx, digits.as_ptr().cast(), digits.len())
+        };
+    }
+
+    /// Replies with a verbatim string (RESP3) of a three-letter format, or a bulk string (RESP2).
+    pub fn reply_verbatim(&self, format: &CStr, bytes: &[u8]) {
+        let ctx = self.replying();
+        // SAFETY: live context; the bytes are readable for their length, the format is a C string,
+        // and Redis copies both.
+        unsafe {
+            let reply = api(rm::RedisModule_ReplyWithVerbatimStringType);
+            reply(ctx, bytes.as_ptr().cast(), bytes.len(), format.as_ptr())
+        };
+    }
+
+    /// Begins a collection of `len` elements (pairs, for a map); the elements follow as replies.
+    #[inline]
+    pub fn reply_collection(&self, kind: Collection, len: usize) {
+        self.begin_collection(kind, len as i64);
+    }
+
+    /// Begins an array of `len` elements, which follow as replies.
+    #[inline]
+    pub fn reply_array(&self, len: usize) {
+        self.reply_collection(Collection::Array, len);
+    }
+
+    /// Begins a collection whose length [`Ctx::end_collection`] will tell; innermost ends first.
+    pub fn reply_postponed(&self, kind: Collection) {
+        self.begin_collection(kind, rm::REDISMODULE_POSTPONED_LEN.into());
+    }
+
+    /// Ends the innermost postponed collection, which must be of this kind.
+    pub fn end_collection(&self, kind: Collection, len: usize) {
+        // SAFETY: live context. Without a matching begin, Redis only logs the misuse.
+        unsafe {
+            let set_len = match kind {
+                Collection::Array => api(rm::RedisModule_ReplySetArrayLength),
+                Collection::Map => api(rm::RedisModule_ReplySetMapLength),
+                Collection::Set => api(rm::RedisModule_ReplySetSetLength),
+            };
+            set_len(self.raw, len as i64);
+        }
+    }
+
+    #[inline]
+    fn begin_collection(&self, kind: Collection, len: i64) {
+        // SAFETY: live context.
+        unsafe {
+            let begin = match kind {
+                Collection::Array => api(rm::RedisModule_ReplyWithArray),
+                Collection::Map => api(rm::RedisModule_ReplyWithMap),
+                Collection::Set => api(rm::RedisModule_ReplyWithSet),
+            };
+            begin(self.replying(), len);
+        }
+    }
+
+    /// Replies with an error. What a handler returns as `Err` gets here by itself.
+    #[cold]
+    pub fn reply_error(&self, error: &CmdError) {
+        let text = log::c_string(error.text(&self.command_name()).into_owned());
+        // SAFETY: live context; Redis copies the C string.
+        unsafe { api(rm::RedisModule_ReplyWithError)(self.replying(), text.as_ptr()) };
+    }
+
+    /// What the client gets after a panic: an error, or the end of its connection if a part of a
+    /// reply, which nobody can complete now, is on its way.
+    #[cold]
+    pub(super) fn reply_panic(&self) {
+        if !self.replied.get() {
+            return self.reply_error(&CmdError::Internal);
+        }
+        // SAFETY: live context; an id that is no client's is an error that Redis reports.
+        unsafe {
+            let client = api(rm::RedisModule_GetClientId)(self.raw);
+            api(rm::RedisModule_DeauthenticateAndCloseClient)(self.raw, client);
+        }
+    }
+
+    /// The running command's name as Redis shows it in errors, `pm.set`; empty outside a command.
+    pub fn command_name(&self) -> String {
+        // SAFETY: live context; the name, NULL outside a command, lives as long as the command.
+        unsafe {
+            let name = api(rm::RedisModule_GetCurrentCommandName)(self.raw);
+            if name.is_null() {
+                return String::new();
+            }
+            CStr::from_ptr(name).to_string_lossy().into_owned()
+        }
+    }
+
+    /// The number of the selected database.
+    #[inline]
+    pub fn db(&self) -> i32 {
+        // SAFETY: live context.
+        unsafe { api(rm::RedisModule_GetSelectedDb)(self.raw) }
+    }
+
+    /// Selects a database for what follows in this context; `false` if the server has none of that
+    /// number.
+    pub fn select_db(&self, db: i32) -> bool {
+        // SAFETY: live context.
+        unsafe { api(rm::RedisModule_SelectDb)(self.raw, db) == rm::REDISMODULE_OK as c_int }
+    }
+
+    /// The time from which relative expire times count, in Unix milliseconds.
+    ///
+    /// Up to Redis 7.0 that is the clock (native `SET EX` calls `mstime()`, and so does this). From
+    /// 7.2 on it is the time at which the command or script began, hence the cached clock there.
+    #[inline]
+    pub fn now_ms(&self) -> i64 {
+        // SAFETY: a copy of a pointer written before the module ran; neither function has
+        // preconditions.
+        unsafe {
+            match rm::RedisModule_CachedMicroseconds {
+                Some(microseconds) => microseconds() / 1000,
+                None => api(rm::RedisModule_Milliseconds)(),
+            }
+        }
+    }
+
+    /// What is going on around this callback. Some 20 ns: ask once, then look at the answer.
+    #[inline]
+    pub fn flags(&self) -> Flags {
+        // SAFETY: live context.
+        Flags(unsafe { api(rm::RedisModule_GetContextFlags)(self.raw) } as u32)
+    }
+
+    /// Whether the command comes from the master or the AOF and must not be refused for a limit.
+    pub fn must_obey(&self) -> bool {
+        const CLIENT_ID_AOF: u64 = u64::MAX;
+        // SAFETY: live context.
+        self.flags().from_master()
+            || unsafe { api(rm::RedisModule_GetClientId)(self.raw) } == CLIENT_ID_AOF
+    }
+
+    /// Publishes a keyspace event of a key of the selected database, as native commands do. Other
+    /// modules and our own subscriber run at once.
+    #[inline]
+    pub fn notify(&self, class: Class, event: &CStr, key: Arg<'_>) {
+        let bits = class.bits();
+        // SAFETY: live context and string; subscribers copy the event's name.
+        unsafe {
+            let notify = api(rm::RedisModule_NotifyKeyspaceEvent);
+            notify(self.raw, bits, event.as_ptr(), key.raw())
+        };
+    }
+
+    /// Tells WATCH and client tracking that a key of the selected database has changed.
+    #[inline]
+    pub fn signal_modified(&self, key: Arg<'_>) {
+        // SAFETY: live context and string.
+        unsafe { api(rm::RedisModule_SignalModifiedKey)(self.raw, key.raw()) };
+    }
+
+    /// Serves the clients blocked on a key of the selected database, once the command is done.
+    #[inline]
+    pub fn signal_ready(&self, key: Arg<'_>) {
+        // SAFETY: live context and string.
+        unsafe { api(rm::RedisModule_SignalKeyAsReady)(self.raw, key.raw()) };
+    }
+
+    /// Sends `command` with `args` (its name not among them) to the replicas, but not to the AOF:
+    /// what it changes is in the pool. Costs nothing while [`replication::may_replicate`] says no.
+    #[inline]
+    pub fn replicate(&self, command: &CStr, args: &[Arg<'_>]) {
+        if !replication::may_replicate(self) {
+            return;
+        }
+        let (argv, argc) = (args.as_ptr(), args.len());
+        // SAFETY: live context; `v` takes a vector of strings, which Arg is, and its length as
+        // size_t. Redis takes references to the strings.
+        let status = unsafe {
+            let replicate = api(rm::RedisModule_Replicate);
+            replicate(self.raw, command.as_ptr(), c"vA".as_ptr(), argv, argc)
+        };
+        assert_eq!(
+            status,
+            rm::REDISMODULE_OK as c_int,
+            "{command:?} is not a command"
+        );
+    }
+
+    /// Writes a line to the server's log.
+    pub fn log(&self, level: Level, line: &str) {
+        log::log(level, line);
+    }
+}
+
+/// The state of the server and of the client, as of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    fn any(self, mask: u32) -> bool {
+        self.0 & mask != 0
+    }
+
+    /// Inside EXEC, a script or a function: further commands follow in the same atomic unit.
+    pub fn in_multi_or_script(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_MULTI | rm::REDISMODULE_CTX_FLAGS_LUA)
+    }
+
+    /// Blocking is not allowed: in EXEC, in a script, or called by a module.
+    pub fn deny_blocking(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_DENY_BLOCKING)
+    }
+
+    /// The server is a master.
+    pub fn master(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_MASTER)
+    }
+
+    /// The server is a replica.
+    pub fn replica(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_SLAVE)
+    }
+
+    /// The command comes over the link from the master.
+    pub fn from_master(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_REPLICATED)
+    }
+
+    /// An RDB or an AOF is being loaded, and no clients are served meanwhile.
+    pub fn loading(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_LOADING)
+    }
+
+    /// A full sync is being loaded beside the old data, which goes on being served.
+    pub fn async_loading(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_ASYNC_LOADING)
+    }
+
+    /// This process is a fork child that saves.
+    pub fn fork_child(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_IS_CHILD)
+    }
+
+    /// A fork child is at work.
+    pub fn has_fork_child(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_ACTIVE_CHILD)
+    }
+
+    /// The AOF is on.
+    pub fn aof(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_AOF)
+    }
+
+    /// The server is a node of a cluster.
+    pub fn cluster(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_CLUSTER)
+    }
+
+    /// The client speaks RESP3. Replies adapt themselves; this is for those that differ in shape.
+    pub fn resp3(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_RESP3)
+    }
+}
+
+/// The state of the server, where there is no context: what concerns a client is not in it.
+pub fn server_flags() -> Flags {
+    // SAFETY: the function takes a null context for "none".
+    Flags(unsafe { api(rm::RedisModule_GetContextFlags)(std::ptr::null_mut()) } as u32)
+}

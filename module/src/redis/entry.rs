@@ -1,0 +1,190 @@
+//! Where Redis loads the module.
+
+use std::ffi::{CStr, c_int};
+
+use redis_module::raw as rm;
+
+use super::{Args, Ctx, Level, cell, events, guard, log};
+
+const NAME: &CStr = c"pmedis";
+
+/// Called by Redis when it loads the module, with the words after the file name as arguments.
+///
+/// Everything that can go wrong is one line in the log, and the module is refused.
+///
+/// # Safety
+/// Only for Redis, with a live context and `argc` strings.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn RedisModule_OnLoad(
+    ctx: *mut rm::RedisModuleCtx,
+    argv: *mut *mut rm::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // SAFETY: the contract of this function is that of `attach`.
+    if let Err(line) = unsafe { attach(ctx) } {
+        log::log(Level::Warning, &line);
+        return rm::REDISMODULE_ERR as c_int;
+    }
+    // SAFETY: the context and the arguments live until this function returns.
+    let (ctx, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(argv, argc)) };
+    match guard(Err("internal error".to_string()), || {
+        crate::load(&ctx, args)
+    }) {
+        Ok(()) => rm::REDISMODULE_OK as c_int,
+        Err(line) => {
+            log::log(Level::Warning, &line);
+            rm::REDISMODULE_ERR as c_int
+        }
+    }
+}
+
+/// Makes this library a module of the server: the API, the thread, the options, the panic hook.
+///
+/// # Safety
+/// As for [`RedisModule_OnLoad`].
+unsafe fn attach(ctx: *mut rm::RedisModuleCtx) -> Result<(), String> {
+    // SAFETY: `ctx` is the live context of OnLoad; the name is a C string that Redis copies.
+    let status = unsafe {
+        rm::Export_RedisModule_Init(
+            ctx,
+            NAME.as_ptr(),
+            version(),
+            rm::REDISMODULE_APIVER_1 as c_int,
+        )
+    };
+    if status != rm::REDISMODULE_OK as c_int {
+        return Err("a module named pmedis is loaded already".to_string());
+    }
+    let missing = missing_api();
+    if !missing.is_empty() {
+        return Err(format!(
+            "this server lacks module API functions of Redis 7.0: {missing:?}"
+        ));
+    }
+    cell::claim_main_thread();
+    // SAFETY: Init has succeeded, and the API was checked.
+    unsafe {
+        log::attach(ctx);
+        let options = rm::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
+            | rm::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED;
+        super::api(rm::RedisModule_SetModuleOptions)(ctx, options as c_int);
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        log::log(
+            Level::Warning,
+            &format!("internal error, please report: {panic}"),
+        );
+    }));
+    // SAFETY: as above.
+    events::watch_replication(&unsafe { Ctx::from_raw(ctx) });
+    Ok(())
+}
+
+/// The module's version as Redis shows it: 1.2.3 is 10203.
+fn version() -> c_int {
+    env!("CARGO_PKG_VERSION")
+        .split('.')
+        .map(|part| part.parse::<c_int>().unwrap_or(0))
+        .fold(0, |version, part| version * 100 + part)
+}
+
+/// Which of the functions that the module cannot do without are absent. All are in Redis 7.0.0.
+fn missing_api() -> Vec<&'static str> {
+    macro_rules! absent {
+        ($($function:ident)*) => {
+            [$((
+                stringify!($function),
+                // SAFETY: a copy of a pointer that Init wrote before, on this thread.
+                unsafe { rm::$function }.is_none(),
+            )),*]
+        };
+    }
+    absent![
+        RedisModule_CallReplyArrayElement
+        RedisModule_CallReplyInteger
+        RedisModule_CallReplyLength
+        RedisModule_CallReplyStringPtr
+        RedisModule_CallReplyType
+        RedisModule_CloseKey
+        RedisModule_CommandFilterArgGet
+        RedisModule_CommandFilterArgsCount
+        RedisModule_Call
+        RedisModule_CreateCommand
+        RedisModule_CreateDataType
+        RedisModule_CreateString
+        RedisModule_CreateTimer
+        RedisModule_DeauthenticateAndCloseClient
+        RedisModule_DeleteKey
+        RedisModule_DigestAddLongLong
+        RedisModule_DigestAddStringBuffer
+        RedisModule_DigestEndSequence
+        RedisModule_EmitAOF
+        RedisModule_Free
+        RedisModule_FreeCallReply
+        RedisModule_FreeServerInfo
+        RedisModule_FreeString
+        RedisModule_GetAbsExpire
+        RedisModule_GetClientId
+        RedisModule_GetContextFlags
+        RedisModule_GetCurrentCommandName
+        RedisModule_GetDbIdFromIO
+        RedisModule_GetDbIdFromOptCtx
+        RedisModule_GetDetachedThreadSafeContext
+        RedisModule_GetKeyNameFromIO
+        RedisModule_GetKeyNameFromOptCtx
+        RedisModule_GetSelectedDb
+        RedisModule_GetServerInfo
+        RedisModule_GetToDbIdFromOptCtx
+        RedisModule_GetToKeyNameFromOptCtx
+        RedisModule_IsIOError
+        RedisModule_KeyType
+        RedisModule_LoadDouble
+        RedisModule_LoadSigned
+        RedisModule_LoadStringBuffer
+        RedisModule_LoadUnsigned
+        RedisModule_Log
+        RedisModule_Milliseconds
+        RedisModule_ModuleTypeGetType
+        RedisModule_ModuleTypeGetValue
+        RedisModule_ModuleTypeReplaceValue
+        RedisModule_ModuleTypeSetValue
+        RedisModule_NotifyKeyspaceEvent
+        RedisModule_OpenKey
+        RedisModule_RegisterCommandFilter
+        RedisModule_Replicate
+        RedisModule_ReplySetArrayLength
+        RedisModule_ReplySetMapLength
+        RedisModule_ReplySetSetLength
+        RedisModule_ReplyWithArray
+        RedisModule_ReplyWithBigNumber
+        RedisModule_ReplyWithBool
+        RedisModule_ReplyWithDouble
+        RedisModule_ReplyWithError
+        RedisModule_ReplyWithLongLong
+        RedisModule_ReplyWithMap
+        RedisModule_ReplyWithNull
+        RedisModule_ReplyWithNullArray
+        RedisModule_ReplyWithSet
+        RedisModule_ReplyWithSimpleString
+        RedisModule_ReplyWithString
+        RedisModule_ReplyWithStringBuffer
+        RedisModule_ReplyWithVerbatimStringType
+        RedisModule_SaveDouble
+        RedisModule_SaveSigned
+        RedisModule_SaveStringBuffer
+        RedisModule_SaveUnsigned
+        RedisModule_SelectDb
+        RedisModule_ServerInfoGetFieldSigned
+        RedisModule_SetAbsExpire
+        RedisModule_SetModuleOptions
+        RedisModule_SignalKeyAsReady
+        RedisModule_SignalModifiedKey
+        RedisModule_StopTimer
+        RedisModule_StringPtrLen
+        RedisModule_SubscribeToKeyspaceEvents
+        RedisModule_SubscribeToServerEvent
+    ]
+    .into_iter()
+    .filter_map(|(name, absent)| absent.then_some(name))
+    .collect()
+}

@@ -1,0 +1,104 @@
+//! Keyspace events, published and heard.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::ops::BitOr;
+
+use redis_module::raw as rm;
+
+use super::{Arg, Ctx, api, guard, zero_sized};
+
+/// Classes of keyspace events; `|` joins them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class(c_int);
+
+impl Class {
+    /// `g`: DEL, EXPIRE, RENAME, ...
+    pub const GENERIC: Self = Self(rm::REDISMODULE_NOTIFY_GENERIC);
+    /// `$`
+    pub const STRING: Self = Self(rm::REDISMODULE_NOTIFY_STRING);
+    /// `l`
+    pub const LIST: Self = Self(rm::REDISMODULE_NOTIFY_LIST);
+    /// `s`
+    pub const SET: Self = Self(rm::REDISMODULE_NOTIFY_SET);
+    /// `h`
+    pub const HASH: Self = Self(rm::REDISMODULE_NOTIFY_HASH);
+    /// `z`
+    pub const ZSET: Self = Self(rm::REDISMODULE_NOTIFY_ZSET);
+    /// `t`
+    pub const STREAM: Self = Self(rm::REDISMODULE_NOTIFY_STREAM);
+    /// `d`: the module events of other modules.
+    pub const MODULE: Self = Self(rm::REDISMODULE_NOTIFY_MODULE);
+    /// `x`: expired.
+    pub const EXPIRED: Self = Self(rm::REDISMODULE_NOTIFY_EXPIRED);
+    /// `e`: evicted.
+    pub const EVICTED: Self = Self(rm::REDISMODULE_NOTIFY_EVICTED);
+    /// `m`: a read of an absent key.
+    pub const KEY_MISS: Self = Self(rm::REDISMODULE_NOTIFY_KEY_MISS);
+    /// `n`: a key came to be.
+    pub const NEW: Self = Self(rm::REDISMODULE_NOTIFY_NEW);
+    /// A key was read from an RDB; for modules only.
+    pub const LOADED: Self = Self(rm::REDISMODULE_NOTIFY_LOADED);
+
+    pub(super) fn bits(self) -> c_int {
+        self.0
+    }
+
+    /// Whether this has a class in common with `other`.
+    pub fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOr for Class {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+unsafe extern "C" fn on_notification<H>(
+    ctx: *mut rm::RedisModuleCtx,
+    class: c_int,
+    event: *const c_char,
+    key: *mut rm::RedisModuleString,
+) -> c_int
+where
+    H: Fn(&Ctx, Class, &CStr, Arg<'_>) + Copy + 'static,
+{
+    // SAFETY: Redis passes a live context, a C string and a string, for the time of the call.
+    let (ctx, event, key) = unsafe {
+        (
+            Ctx::from_raw(ctx),
+            CStr::from_ptr(event),
+            Arg::from_raw(key),
+        )
+    };
+    if let Some(key) = key {
+        guard((), || zero_sized::<H>()(&ctx, Class(class), event, key));
+    }
+    rm::REDISMODULE_OK as c_int
+}
+
+impl Ctx {
+    /// Hands the keyspace events of the given classes to `handler`, as they happen and whatever
+    /// `notify-keyspace-events` is; the context's database is the key's. Events that the handler
+    /// itself causes do not come back to it.
+    ///
+    /// Every event costs a callback, our own commands' included: take few classes.
+    pub fn subscribe_keyspace<H>(&self, classes: Class, _handler: H)
+    where
+        H: Fn(&Ctx, Class, &CStr, Arg<'_>) + Copy + 'static,
+    {
+        // SAFETY: live context; the callback is a function.
+        let status = unsafe {
+            let subscribe = api(rm::RedisModule_SubscribeToKeyspaceEvents);
+            subscribe(self.raw(), classes.0, Some(on_notification::<H>))
+        };
+        assert_eq!(
+            status,
+            rm::REDISMODULE_OK as c_int,
+            "only while the module is being loaded"
+        );
+    }
+}

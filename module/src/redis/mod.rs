@@ -1,0 +1,92 @@
+//! The boundary to Redis: the only part of the module that holds `unsafe`.
+//!
+//! It speaks the module API through the bare function pointers, so that a command costs no copy of
+//! its arguments and no allocation, and it gives the rest of the module safe types:
+//!
+//! | type | is | see |
+//! |---|---|---|
+//! | [`Ctx`] | the context of one callback: replies, replication, notifications, logs, timers | `ctx.rs` |
+//! | [`Args`], [`Arg`], [`OwnedString`] | arguments as byte strings, borrowed from Redis; strings of our own | `args.rs` |
+//! | [`Key`], [`Kind`] | an opened key; what it holds; its value and its expire time | `key.rs` |
+//! | [`PmType`], [`TypeCallbacks`] | the five data types and what Redis asks of them | `types.rs` |
+//! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
+//! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
+//! | [`Event`], [`EventKind`] | server events | `events.rs` |
+//! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
+//! | [`FilterArgs`], [`Timer`] | a look at commands before they run; timers | `hooks.rs` |
+//! | [`Reply`] | the owned reply of [`Ctx::call`] | `call.rs` |
+//! | [`MainCell`] | module state that only the main thread reaches, one borrower at a time | `cell.rs` |
+//!
+//! What holds everywhere:
+//!
+//! - Every callback runs under `catch_unwind`: a panic is logged and never enters C. A panicking
+//!   command answers with an error, or loses its client if a part of the reply is out already.
+//! - Callbacks are plain functions. Their type is a type parameter of the `extern "C"` trampoline,
+//!   hence no table of handlers and no indirect call.
+//! - [`Key`] closes itself; it signals WATCH and client tracking only by [`Key::signal_modified`]
+//!   (the option NO_IMPLICIT_SIGNAL_MODIFIED is set), as native commands do it.
+//! - API functions that Redis 7.0 has are required, and looked for at load. Newer ones are asked for
+//!   before each use.
+
+mod args;
+mod call;
+mod cell;
+mod command_info;
+mod commands;
+mod ctx;
+mod entry;
+mod events;
+mod hooks;
+mod io;
+mod key;
+mod keyspace_events;
+mod log;
+mod replication;
+mod types;
+
+pub use args::{Arg, Args, OwnedString};
+pub use call::Reply;
+pub use cell::{MainCell, Refused, on_main_thread};
+pub use command_info::{
+    Argument, ArgumentType, BeginSearch, CommandInfo, FindKeys, InfoError, KeySpec, argument_flag,
+    key_flag,
+};
+pub use commands::{Handler, Registrar};
+pub use ctx::{Collection, Ctx, Flags, server_flags};
+pub use events::{Event, EventKind, Loading, Persistence};
+pub use hooks::{FilterArgs, Timer};
+pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
+pub use key::{Key, Kind, Mode};
+pub use keyspace_events::Class;
+pub use log::{Level, log};
+pub use replication::{may_replicate, note_replication};
+pub use types::{KeyPlace, PmType, TypeCallbacks, register_types};
+
+/// The function behind an API pointer which `entry` found present when the module was loaded.
+#[inline(always)]
+fn api<F: Copy>(pointer: Option<F>) -> F {
+    match pointer {
+        Some(function) => function,
+        None => missing(),
+    }
+}
+
+#[cold]
+fn missing() -> ! {
+    panic!("a module API function is absent that was there at load")
+}
+
+/// Runs the Rust side of a callback; a panic in it, which the panic hook has logged, gives `fallback`.
+fn guard<R>(fallback: R, callback: impl FnOnce() -> R) -> R {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(callback)).unwrap_or(fallback)
+}
+
+/// The one value of a zero-sized callback type, as a plain function's is.
+///
+/// Callbacks reach C as the type parameter of a trampoline, not as data, so this brings them back.
+fn zero_sized<H: Copy + 'static>() -> H {
+    const { assert!(size_of::<H>() == 0, "a callback must be a plain function") };
+    // SAFETY: H has no bytes, so a dangling, aligned pointer is good for reading it; and each
+    // trampoline is instantiated from a value of H that was passed in, so H has a value.
+    unsafe { std::ptr::NonNull::<H>::dangling().read() }
+}

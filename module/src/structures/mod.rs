@@ -1,0 +1,100 @@
+//! The persistent data structures, one file (or folder) per type. They know nothing of Redis.
+//!
+//! A value hangs from a [`Root`]: two words that the caller keeps for it. A structure's functions
+//! take the root by reference, change it in DRAM, and collect every other change in the transaction;
+//! the caller writes the root back where it belongs, in the same transaction. So a structure never
+//! knows whether its root lies in a new record or an old one, and each change is one atomic step.
+//!
+//! The contract of every structure
+//! * The empty value is `Root::EMPTY` and owns no memory; a function that removes the last element
+//!   frees everything and leaves `Root::EMPTY`. (A string is the exception: it may be empty and there.)
+//! * Reads go to the pool, or through the transaction, which shows the pool as it was at its begin or
+//!   at its last `step`. A function reads what it needs first and writes then; whoever calls several
+//!   functions on one value in one transaction calls `tx.step()` between them.
+//! * Nothing read is trusted: lengths and pointers are checked by `pobj` and against each other, and a
+//!   contradiction is `pobj::Error::Damaged`, never a panic, an endless loop or a huge allocation.
+
+pub mod string;
+
+use crate::value::ValueType;
+use bytemuck::{Pod, Zeroable};
+use pobj::{Pool, Result, Tx};
+use static_assertions::const_assert_eq;
+
+/// The two words from which a value hangs.
+///
+/// The top byte of `form` is the encoding, which each type numbers from 1 on; the rest and `value` are
+/// the type's own. All zero is the empty value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Root {
+    /// A number, or a pointer's offset: the type's own.
+    pub value: u64,
+    /// The encoding in the top byte; below, 56 bits of the type's own (a length, a count).
+    pub form: u64,
+}
+const_assert_eq!(size_of::<Root>(), 16);
+
+impl Root {
+    /// The empty value.
+    pub const EMPTY: Root = Root { value: 0, form: 0 };
+    const REST: u64 = (1 << 56) - 1;
+
+    /// A root of this encoding; `rest` is below 2^56.
+    pub fn new(encoding: u8, rest: u64, value: u64) -> Root {
+        debug_assert!(rest <= Self::REST);
+        Root {
+            value,
+            form: u64::from(encoding) << 56 | rest,
+        }
+    }
+
+    /// The encoding's number; 0 for the empty value.
+    pub fn encoding(self) -> u8 {
+        (self.form >> 56) as u8
+    }
+
+    /// The 56 bits of `form` that are the type's own.
+    pub fn rest(self) -> u64 {
+        self.form & Self::REST
+    }
+}
+
+/// Whether destroying the value takes few enough steps to do it at once (a handful of frees).
+pub fn is_small(pool: &Pool, ty: ValueType, root: Root) -> bool {
+    match ty {
+        ValueType::String => true,
+        _ => pool_free_is_unknown(pool, root),
+    }
+}
+
+/// Frees everything the value owns, in one batch. For values that [`is_small`] calls small.
+pub fn destroy(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<()> {
+    match ty {
+        ValueType::String => string::destroy(tx, root),
+        _ => Ok(()),
+    }
+}
+
+/// Frees a part of a value that nobody can reach any more, in at most about `budget` frees, and leaves
+/// in `root` what is still to be freed; true when nothing is left. The caller makes each call one
+/// transaction and writes the root back in it.
+pub fn dismantle(tx: &mut Tx<'_>, ty: ValueType, root: &mut Root, budget: usize) -> Result<bool> {
+    let _ = budget;
+    destroy(tx, ty, *root)?;
+    *root = Root::EMPTY;
+    Ok(true)
+}
+
+/// Bytes of the pool that the value takes, besides its record.
+pub fn memory(pool: &Pool, ty: ValueType, root: Root) -> Result<u64> {
+    match ty {
+        ValueType::String => string::memory(pool, root),
+        _ => Ok(0),
+    }
+}
+
+/// No other type has values yet.
+fn pool_free_is_unknown(_pool: &Pool, _root: Root) -> bool {
+    true
+}

@@ -1,0 +1,368 @@
+//! The string: a number in the root, bytes in the key's record, or bytes in an object of their own.
+//!
+//! ```text
+//! encoding     rest of form   value
+//! 1 Int        0              the number, an i64
+//! 2 Inline     length         0; the bytes lie at the start of the record's inline area
+//! 3 External   length         offset of an object that starts with the bytes
+//! ```
+//!
+//! * A text that is a canonical 64-bit number may be Int or bytes; readers see no difference.
+//! * Length never exceeds the inline area or the object. What lies behind it there is spare: growing
+//!   into it is a fill, as no committed state can reach those bytes.
+//! * Values up to `INLINE_MAX` bytes are Inline if the record has the room (it is made to measure for
+//!   its first value), longer ones External. An appended-to string is External with room to grow.
+//!
+//! Each function collects one batch; the caller's commit is the commit point, and the root its last
+//! word. One fence each, two above 1 KiB of fresh bytes, more only for objects beyond a slab page:
+//!
+//! | change | is |
+//! |---|---|
+//! | number to number | the root |
+//! | short bytes over bytes in the same place | logged bytes, the length if it differs |
+//! | short bytes over a number | fill of the inline area, the root |
+//! | long bytes | fill of a new object, the root, free of the old one |
+//! | append, with room | fill of the room, the length |
+//! | append, without | fill of a larger object, the root, free of the old one |
+
+use super::Root;
+use crate::keyspace::record::Inline;
+use crate::number::parse_i64;
+use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
+
+const INT: u8 = 1;
+const INLINE: u8 = 2;
+const EXTERNAL: u8 = 3;
+
+/// The longest bytes that are kept in the record, and the longest that are overwritten in place.
+const INLINE_MAX: u64 = 512;
+/// A longer patch over a good part of a string is written by copying the string, not by logging it.
+const PATCH_MAX: u64 = 8 << 10;
+/// Up to this length a growing string doubles; from there on it gains so much at a time.
+const GROWTH_MAX: u64 = 1 << 20;
+
+/// A string's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// The number's decimal digits.
+    Int(i64),
+    /// These bytes.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Value<'a> {
+    /// The shorter form of `text`. O(1), as only 20 bytes are looked at.
+    #[inline]
+    pub fn of(text: &'a [u8]) -> Value<'a> {
+        match parse_i64(text) {
+            Some(n) => Value::Int(n),
+            None => Value::Bytes(text),
+        }
+    }
+
+    /// The text; a number's is written to `digits`.
+    #[inline]
+    pub fn text<'b>(self, digits: &'b mut itoa::Buffer) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        match self {
+            Value::Int(n) => digits.format(n).as_bytes(),
+            Value::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// The text's length in bytes.
+    pub fn text_len(self) -> u64 {
+        self.text(&mut itoa::Buffer::new()).len() as u64
+    }
+
+    /// Inline bytes that a record made for this value should have.
+    #[inline]
+    pub fn inline_len(self) -> u64 {
+        match self {
+            Value::Bytes(bytes) if bytes.len() as u64 <= INLINE_MAX => bytes.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
+/// Inline bytes that a record made for a string of `len` bytes should have.
+pub fn inline_len(len: u64) -> u64 {
+    if len <= INLINE_MAX { len } else { 0 }
+}
+
+/// Where the bytes of a string are, and how many may be.
+#[derive(Clone, Copy)]
+struct Place {
+    at: PPtr<u8>,
+    len: u64,
+    capacity: u64,
+}
+
+/// A root, understood and checked.
+#[derive(Clone, Copy)]
+enum Form {
+    Empty,
+    Int(i64),
+    Inline(Place),
+    External(Place),
+}
+
+impl Form {
+    #[inline]
+    fn of(pool: &Pool, root: Root, inline: Inline) -> Result<Form> {
+        let len = root.rest();
+        let place = |at, capacity| match len <= capacity {
+            true => Ok(Place { at, len, capacity }),
+            false => Err(damaged("a string is longer than its memory")),
+        };
+        match root.encoding() {
+            INT => Ok(Form::Int(root.value as i64)),
+            INLINE => place(inline.at, inline.len).map(Form::Inline),
+            EXTERNAL => {
+                let at = object(root)?;
+                place(at, pool.capacity(at)?).map(Form::External)
+            }
+            0 if root == Root::EMPTY => Ok(Form::Empty),
+            _ => Err(damaged("a string of unknown encoding")),
+        }
+    }
+
+    /// The text's length in bytes.
+    fn len(self) -> u64 {
+        match self {
+            Form::Empty => 0,
+            Form::Int(n) => Value::Int(n).text_len(),
+            Form::Inline(place) | Form::External(place) => place.len,
+        }
+    }
+}
+
+fn damaged(what: &str) -> Error {
+    Error::Damaged(what.to_owned())
+}
+
+fn object(root: Root) -> Result<PPtr<u8>> {
+    PPtr::new(root.value).ok_or_else(|| damaged("a string without its object"))
+}
+
+fn external(object: PPtr<u8>, len: u64) -> Root {
+    Root::new(EXTERNAL, len, object.offset())
+}
+
+/// The string's value; `None` for the empty root. O(1).
+///
+/// # Errors
+/// `Damaged` if the root contradicts the memory it points to.
+#[inline]
+pub fn read(pool: &Pool, root: Root, inline: Inline) -> Result<Option<Value<'_>>> {
+    Ok(match Form::of(pool, root, inline)? {
+        Form::Empty => None,
+        Form::Int(n) => Some(Value::Int(n)),
+        Form::Inline(place) | Form::External(place) => {
+            Some(Value::Bytes(pool.bytes(place.at, place.len)?))
+        }
+    })
+}
+
+/// Gives the string a new value, as one batch. The root may be empty: then `inline` belongs to a
+/// fresh record. O(length).
+pub fn set(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, value: Value<'_>) -> Result<()> {
+    let bytes = match value {
+        Value::Int(n) => {
+            if root.encoding() != INT {
+                destroy(tx, *root)?;
+            }
+            *root = Root::new(INT, 0, n as u64);
+            return Ok(());
+        }
+        Value::Bytes(bytes) => bytes,
+    };
+    let len = bytes.len() as u64;
+    let form = Form::of(tx, *root, inline)?;
+    if len <= INLINE_MAX.min(inline.len) {
+        match form {
+            Form::Inline(_) if len == 0 => {}
+            Form::Inline(_) => tx.write(inline.at, bytes)?,
+            Form::Empty => tx.fill(inline.at, bytes)?,
+            Form::Int(_) | Form::External(_) => {
+                tx.fill_spare(inline.at, bytes)?;
+                destroy(tx, *root)?;
+            }
+        }
+        *root = Root::new(INLINE, len, 0);
+        return Ok(());
+    }
+    if let Form::External(place) = form
+        && (1..=INLINE_MAX).contains(&len)
+        && (len..=2 * INLINE_MAX).contains(&place.capacity)
+    {
+        tx.write(place.at, bytes)?;
+        *root = external(place.at, len);
+        return Ok(());
+    }
+    let object = tx.alloc(len, Kind::Data)?;
+    tx.fill(object, bytes)?;
+    destroy(tx, *root)?;
+    *root = external(object, len);
+    Ok(())
+}
+
+/// Adds bytes at the end of an existing string and returns the new length, as one batch. O(length of
+/// the suffix), amortised.
+pub fn append(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, suffix: &[u8]) -> Result<u64> {
+    let len = Form::of(tx, *root, inline)?.len();
+    match suffix {
+        [] => Ok(len),
+        _ => set_range(tx, root, inline, len, suffix),
+    }
+}
+
+/// Puts bytes, at least one, at `offset`, after zeros if the string ends before it, and returns the
+/// new length, as one batch. The root may be empty, as in [`set`]. O(length of the new bytes),
+/// amortised, or of the string for a patch of more than 8 KiB.
+pub fn set_range(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    inline: Inline,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<u64> {
+    let form = Form::of(tx, *root, inline)?;
+    let end = offset + bytes.len() as u64;
+    let len = end.max(form.len());
+    match form {
+        Form::Inline(place) | Form::External(place)
+            if len <= place.capacity && logs_well(place.len, offset, end) =>
+        {
+            patch(tx, place, offset, bytes)?;
+            *root = Root::new(root.encoding(), len, root.value);
+        }
+        Form::Empty | Form::Int(_) if len <= INLINE_MAX.min(inline.len) => {
+            let mut text = [0; INLINE_MAX as usize];
+            if let Form::Int(n) = form {
+                let mut digits = itoa::Buffer::new();
+                let digits = digits.format(n).as_bytes();
+                text[..digits.len()].copy_from_slice(digits);
+            }
+            text[offset as usize..end as usize].copy_from_slice(bytes);
+            tx.fill_spare(inline.at, &text[..len as usize])?;
+            *root = Root::new(INLINE, len, 0);
+        }
+        _ => *root = rebuild(tx, *root, form, offset, bytes)?,
+    }
+    Ok(len)
+}
+
+/// Whether the part of a patch that hits the string's bytes is better logged than copied around.
+fn logs_well(len: u64, offset: u64, end: u64) -> bool {
+    let overwritten = len.min(end).saturating_sub(offset);
+    overwritten <= PATCH_MAX || overwritten < len / 2
+}
+
+/// Writes bytes where there is room: logged up to the string's end, filled from there on.
+fn patch(tx: &mut Tx<'_>, place: Place, offset: u64, bytes: &[u8]) -> Result<()> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let inside = place.len.saturating_sub(offset).min(bytes.len() as u64) as usize;
+    let (inside, beyond) = bytes.split_at(inside);
+    if !inside.is_empty() {
+        tx.write(place.at.at(offset), inside)?;
+    }
+    let mut at = place.len;
+    while at < offset {
+        let gap = (offset - at).min(ZEROS.len() as u64);
+        tx.fill_spare(place.at.at(at), &ZEROS[..gap as usize])?;
+        at += gap;
+    }
+    if !beyond.is_empty() {
+        tx.fill_spare(place.at.at(offset + inside.len() as u64), beyond)?;
+    }
+    Ok(())
+}
+
+/// Puts the string, changed, in a new object, which has room to grow if the string has just grown.
+fn rebuild(tx: &mut Tx<'_>, root: Root, form: Form, offset: u64, bytes: &[u8]) -> Result<Root> {
+    let (old_len, end) = (form.len(), offset + bytes.len() as u64);
+    let len = end.max(old_len);
+    let object = match form {
+        Form::Empty => tx.alloc(len, Kind::Data)?,
+        _ if end <= old_len => tx.alloc(len, Kind::Data)?,
+        _ => allocate_roomy(tx, len)?,
+    };
+    let (head, tail) = (old_len.min(offset), end.min(old_len));
+    match form {
+        Form::Empty => {}
+        Form::Int(n) => {
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(n).as_bytes();
+            tx.fill(object, &digits[..head as usize])?;
+            tx.fill(object.at(tail), &digits[tail as usize..])?;
+        }
+        Form::Inline(place) | Form::External(place) => {
+            tx.fill_from(object, place.at, head)?;
+            tx.fill_from(object.at(tail), place.at.at(tail), old_len - tail)?;
+        }
+    }
+    tx.fill_zeros(object.at(head), offset - head)?;
+    tx.fill(object.at(offset), bytes)?;
+    destroy(tx, root)?;
+    Ok(external(object, len))
+}
+
+/// An object for a string of `len` bytes that grows, as roomy as the pool allows.
+fn allocate_roomy(tx: &mut Tx<'_>, len: u64) -> Result<PPtr<u8>> {
+    match tx.alloc(len + len.min(GROWTH_MAX), Kind::Data) {
+        Err(Error::Full(_)) => tx.alloc(len, Kind::Data),
+        other => other,
+    }
+}
+
+/// Copies a string into a fresh record with the inline area `target`; the source stays. O(length).
+pub fn copy(tx: &mut Tx<'_>, root: Root, source: Inline, target: Inline) -> Result<Root> {
+    match Form::of(tx, root, source)? {
+        Form::Empty | Form::Int(_) => Ok(root),
+        Form::Inline(place) | Form::External(place) => {
+            if inline_len(place.len) == place.len && place.len <= target.len {
+                tx.fill_from(target.at, place.at, place.len)?;
+                return Ok(Root::new(INLINE, place.len, 0));
+            }
+            let object = tx.alloc(place.len, Kind::Data)?;
+            tx.fill_from(object, place.at, place.len)?;
+            Ok(external(object, place.len))
+        }
+    }
+}
+
+/// Moves a string to a fresh record with the inline area `target`, which has room for what is inline.
+/// The old record is the caller's to free. O(1).
+pub fn relocate(tx: &mut Tx<'_>, root: Root, source: Inline, target: Inline) -> Result<Root> {
+    match Form::of(tx, root, source)? {
+        Form::Inline(_) => copy(tx, root, source, target),
+        Form::Empty | Form::Int(_) | Form::External(_) => Ok(root),
+    }
+}
+
+/// Inline bytes that a record to which the string is copied or moved should have.
+pub fn inline_used(root: Root) -> u64 {
+    match root.encoding() {
+        INLINE => root.rest(),
+        _ => 0,
+    }
+}
+
+/// Bytes of the pool that the string takes outside its record. O(1).
+pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
+    match root.encoding() {
+        EXTERNAL => pool.capacity(object(root)?),
+        _ => Ok(0),
+    }
+}
+
+/// Frees what the string owns outside its record. O(1).
+pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
+    match root.encoding() {
+        EXTERNAL => tx.free(object(root)?),
+        _ => Ok(()),
+    }
+}

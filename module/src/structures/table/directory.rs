@@ -1,0 +1,297 @@
+//! The directory: from a bucket's number to the bucket.
+//!
+//! ```text
+//! top      0  8  buckets   how many there are
+//!          8  4  widest    slots of the widest bucket there has been
+//!         12  4  height    levels of pages between the top and the buckets
+//!         16  4  capacity  words in the top
+//!         20 12  reserved  zero
+//!         32     words     capacity of them
+//! page     0     512 words
+//! ```
+//!
+//! With height 0 the top's words are buckets (`slot::Word`); else they are offsets of pages, whose words
+//! are pages, down to the last level, whose words are buckets. Words beyond the last bucket hold
+//! anything: they are unreachable, so a new bucket's word is *filled*, not logged.
+//!
+//! The top grows and shrinks by halves: 4, 8, … 512 words, then one level more with 2 words, the first
+//! of which is a page made of the old 512. So no step copies more than 4 KiB, whatever the table's size.
+
+use super::slot::{LINE_SLOTS, Word};
+use bytemuck::{Pod, Zeroable};
+use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
+use static_assertions::const_assert_eq;
+
+const PAGE_BITS: u32 = 9;
+/// Words of a page, and of the largest top.
+const PAGE_WORDS: u64 = 1 << PAGE_BITS;
+const CAPACITY_MIN: u64 = 4;
+/// Capacity of the top when a level is added.
+const CAPACITY_DEEP: u64 = 2;
+const HEIGHT_MAX: u32 = 4;
+const HEAD: u64 = size_of::<Top>() as u64;
+
+/// The fixed part of the top.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Top {
+    buckets: u64,
+    widest: u32,
+    height: u32,
+    capacity: u32,
+    reserved: [u32; 3],
+}
+const_assert_eq!(size_of::<Top>(), 32);
+
+/// A table's directory, as the transaction's reads show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Directory {
+    top: PPtr<Top>,
+    /// Buckets.
+    pub buckets: u64,
+    /// Slots of the widest bucket there has been.
+    pub widest: u64,
+    height: u32,
+    capacity: u64,
+}
+
+/// Where a bucket is, and how many slots it has.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    /// Its first slot.
+    pub at: PPtr<u64>,
+    /// Slots.
+    pub slots: u64,
+}
+
+impl Bucket {
+    /// The bucket behind a word of the directory.
+    fn of(word: Word) -> Result<Bucket> {
+        let at = word.target().filter(|_| word.extra() > 0);
+        let at = at.ok_or_else(|| damaged("a bucket is missing"))?.cast();
+        Ok(Bucket { at, slots: word.extra() * LINE_SLOTS })
+    }
+
+    /// Its slots; empty ones are zero.
+    #[inline]
+    pub fn words<'p>(&self, pool: &'p Pool) -> Result<&'p [u64]> {
+        words(pool, self.at, self.slots)
+    }
+}
+
+fn words(pool: &Pool, at: PPtr<u64>, count: u64) -> Result<&[u64]> {
+    let bytes = pool.bytes(at.cast(), 8 * count)?;
+    bytemuck::try_cast_slice(bytes).map_err(|_| damaged("a misaligned node"))
+}
+
+pub(super) fn damaged(what: &str) -> Error {
+    Error::Damaged(format!("a hash table: {what}"))
+}
+
+impl Directory {
+    /// The directory whose top is at the offset `at`.
+    #[inline]
+    pub fn open(pool: &Pool, at: u64) -> Result<Directory> {
+        let top: PPtr<Top> = PPtr::new(at).ok_or_else(|| damaged("no directory"))?;
+        let head = pool.get(top)?;
+        let directory = Directory {
+            top,
+            buckets: head.buckets,
+            widest: u64::from(head.widest),
+            height: head.height,
+            capacity: u64::from(head.capacity),
+        };
+        let sound = directory.height <= HEIGHT_MAX
+            && (1..=PAGE_WORDS).contains(&directory.capacity)
+            && (1..=directory.room()).contains(&directory.buckets);
+        if sound { Ok(directory) } else { Err(damaged("a directory contradicts itself")) }
+    }
+
+    /// A new directory of one bucket. It can be opened after a `step`.
+    pub fn create(tx: &mut Tx<'_>, bucket: Word, slots: u64) -> Result<PPtr<u8>> {
+        let head = Top {
+            buckets: 1,
+            widest: slots as u32,
+            height: 0,
+            capacity: CAPACITY_MIN as u32,
+            reserved: [0; 3],
+        };
+        write_top(tx, &head, &[bucket.0])
+    }
+
+    /// The offset to open it with.
+    pub fn offset(&self) -> u64 {
+        self.top.offset()
+    }
+
+    /// Most buckets this shape can hold.
+    fn room(&self) -> u64 {
+        self.capacity << (PAGE_BITS * self.height)
+    }
+
+    fn top_words(&self) -> PPtr<u64> {
+        self.top.at(HEAD)
+    }
+
+    /// The word in which a path ends that goes `levels` down from the top towards bucket `index`.
+    #[inline]
+    fn word_at(&self, pool: &Pool, index: u64, levels: u32) -> Result<PPtr<u64>> {
+        let place = |level: u32| index >> (PAGE_BITS * level);
+        let mut at: PPtr<u64> = self.top_words().at(8 * place(self.height));
+        for level in (self.height - levels..self.height).rev() {
+            let page = PPtr::<u64>::new(*pool.get(at)?);
+            let page = page.ok_or_else(|| damaged("a directory page is missing"))?;
+            at = page.at(8 * (place(level) % PAGE_WORDS));
+        }
+        Ok(at)
+    }
+
+    /// Bucket `index`, which must be below `buckets`. O(height).
+    #[inline]
+    pub fn bucket(&self, pool: &Pool, index: u64) -> Result<Bucket> {
+        Bucket::of(Word(*pool.get(self.word_at(pool, index, self.height)?)?))
+    }
+
+    /// Sets the word of bucket `index`, which `make_room` has made room for.
+    pub fn set_bucket(&self, tx: &mut Tx<'_>, index: u64, word: Word) -> Result<()> {
+        let at = self.word_at(tx, index, self.height)?;
+        if index < self.buckets { tx.set(at, word.0) } else { tx.fill_value(at, &word.0) }
+    }
+
+    /// Writes the number of buckets and the widest bucket's slots.
+    pub fn set_size(&mut self, tx: &mut Tx<'_>, buckets: u64, widest: u64) -> Result<()> {
+        if self.buckets != buckets {
+            tx.set(field!(self.top, Top, buckets), buckets)?;
+        }
+        if self.widest != widest {
+            tx.set(field!(self.top, Top, widest), widest as u32)?;
+        }
+        (self.buckets, self.widest) = (buckets, widest);
+        Ok(())
+    }
+
+    /// Makes room for `buckets`; a new top takes a `step`.
+    pub fn make_room(&mut self, tx: &mut Tx<'_>, buckets: u64) -> Result<()> {
+        while self.room() < buckets {
+            self.grow(tx)?;
+        }
+        // Level by level from the top: pages over [buckets before, buckets after) that are not there.
+        for level in (0..self.height).rev() {
+            let span = 1 << (PAGE_BITS * (level + 1));
+            for page in self.buckets.div_ceil(span)..buckets.div_ceil(span) {
+                let at = self.word_at(tx, page * span, self.height - level - 1)?;
+                let fresh = tx.alloc(8 * PAGE_WORDS, Kind::Data)?;
+                tx.fill_value(at, &fresh.offset())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what a directory of `buckets` does not need, after [`Directory::set_size`] and a
+    /// `step`; `before` is the number of buckets it had.
+    pub fn trim(&mut self, tx: &mut Tx<'_>, before: u64) -> Result<()> {
+        self.free_pages(tx, before)?;
+        while 4 * self.buckets <= self.room() && (self.height > 0 || self.capacity > CAPACITY_MIN) {
+            self.shrink(tx)?;
+        }
+        Ok(())
+    }
+
+    /// True if [`Directory::trim`] would give something back.
+    pub fn is_loose(&self, before: u64) -> bool {
+        let pages = |buckets: u64| buckets.div_ceil(PAGE_WORDS);
+        (self.height > 0 && pages(before) > pages(self.buckets))
+            || (4 * self.buckets <= self.room()
+                && (self.height > 0 || self.capacity > CAPACITY_MIN))
+    }
+
+    /// Frees the pages that only buckets in [buckets, before) needed.
+    fn free_pages(&self, tx: &mut Tx<'_>, before: u64) -> Result<()> {
+        for level in 0..self.height {
+            let span = 1 << (PAGE_BITS * (level + 1));
+            for page in self.buckets.div_ceil(span)..before.div_ceil(span) {
+                let at = self.word_at(tx, page * span, self.height - level - 1)?;
+                let page = PPtr::<u8>::new(*tx.get(at)?);
+                tx.free(page.ok_or_else(|| damaged("a directory page is missing"))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees all pages and the top. The buckets are gone already.
+    pub fn destroy(mut self, tx: &mut Tx<'_>, before: u64) -> Result<()> {
+        self.buckets = 0;
+        self.free_pages(tx, before)?;
+        tx.free(self.top)
+    }
+
+    fn used_words(&self) -> u64 {
+        self.buckets.div_ceil(1 << (PAGE_BITS * self.height))
+    }
+
+    fn head(&self) -> Top {
+        Top {
+            buckets: self.buckets,
+            widest: self.widest as u32,
+            height: self.height,
+            capacity: self.capacity as u32,
+            reserved: [0; 3],
+        }
+    }
+
+    /// Replaces the top by one of twice the room.
+    fn grow(&mut self, tx: &mut Tx<'_>) -> Result<()> {
+        let old = words(tx, self.top_words(), self.used_words())?.to_vec();
+        if self.capacity < PAGE_WORDS {
+            self.capacity *= 2;
+            return self.replace_top(tx, &old);
+        }
+        if self.height == HEIGHT_MAX {
+            return Err(Error::TooLarge(self.buckets));
+        }
+        let page = tx.alloc(8 * PAGE_WORDS, Kind::Data)?;
+        tx.fill(page, bytemuck::cast_slice(&old))?;
+        (self.height, self.capacity) = (self.height + 1, CAPACITY_DEEP);
+        self.replace_top(tx, &[page.offset()])
+    }
+
+    /// Replaces the top by one of half the room.
+    fn shrink(&mut self, tx: &mut Tx<'_>) -> Result<()> {
+        if self.height == 0 || self.capacity > CAPACITY_DEEP {
+            self.capacity /= 2;
+            let kept = words(tx, self.top_words(), self.used_words())?.to_vec();
+            return self.replace_top(tx, &kept);
+        }
+        let page = PPtr::<u8>::new(*tx.get(self.top_words())?);
+        let page = page.ok_or_else(|| damaged("a directory page is missing"))?;
+        (self.height, self.capacity) = (self.height - 1, PAGE_WORDS);
+        let kept = words(tx, page.cast(), self.used_words())?.to_vec();
+        tx.free(page)?;
+        self.replace_top(tx, &kept)
+    }
+
+    fn replace_top(&mut self, tx: &mut Tx<'_>, words: &[u64]) -> Result<()> {
+        let top = write_top(tx, &self.head(), words)?;
+        tx.free(self.top)?;
+        self.top = top.cast();
+        tx.step()
+    }
+
+    /// Bytes of the pool that top and pages take, about.
+    pub fn memory(&self, pool: &Pool) -> Result<u64> {
+        let pages: u64 = (0..self.height)
+            .map(|level| self.buckets.div_ceil(1 << (PAGE_BITS * (level + 1))))
+            .sum();
+        Ok(pool.capacity(self.top)? + pages * 8 * PAGE_WORDS)
+    }
+}
+
+/// A new top with these first words.
+fn write_top(tx: &mut Tx<'_>, head: &Top, words: &[u64]) -> Result<PPtr<u8>> {
+    let top = tx.alloc(HEAD + 8 * u64::from(head.capacity), Kind::Data)?;
+    let mut bytes = Vec::with_capacity(HEAD as usize + 8 * words.len());
+    bytes.extend_from_slice(bytemuck::bytes_of(head));
+    bytes.extend_from_slice(bytemuck::cast_slice(words));
+    tx.fill(top, &bytes)?;
+    Ok(top)
+}

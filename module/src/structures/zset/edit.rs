@@ -1,0 +1,463 @@
+//! Changing the tree of a large sorted set.
+//!
+//! An [`Editor`] works on copies of the nodes it changes, in DRAM, so that an element can be removed
+//! and inserted again, and nodes split and joined on the way, before anything is written. At the end
+//! [`Editor::finish`] compares the copies with the pool and writes the words that differ: usually a
+//! slot and a word or two of the leaf's order, and one count in each node above. Counts alone do not
+//! make a copy; they are collected as differences.
+//!
+//! Splits: a full leaf first gives some elements to a neighbour with room, so leaves are about four
+//! fifths full; if it cannot, it is split. Elements that arrive in order leave full leaves behind.
+
+use super::node::{
+    Bound, Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, LEAF_MIN, Leaf, damaged, pointer,
+};
+use super::tree::{HEIGHT_MAX, Path, Step, Tree};
+use pobj::{Kind, Persistent, Pool, Result, Tx};
+use std::mem::size_of;
+
+/// A node's copy.
+struct Copy<T> {
+    at: u64,
+    node: T,
+    /// Allocated by this editor: not in the pool yet.
+    fresh: bool,
+}
+
+/// The copies of nodes of one kind.
+struct Copies<T>(Vec<Copy<T>>);
+
+impl<T: Persistent> Copies<T> {
+    fn find(&self, at: u64) -> Option<usize> {
+        self.0.iter().position(|copy| copy.at == at)
+    }
+
+    fn get<'a>(&'a self, pool: &'a Pool, at: u64) -> Result<&'a T> {
+        match self.find(at) {
+            Some(i) => Ok(&self.0[i].node),
+            None => pool.get(pointer(at)?),
+        }
+    }
+
+    /// The copy, and whether it was made only now.
+    fn get_mut(&mut self, pool: &Pool, at: u64) -> Result<(&mut T, bool)> {
+        let (i, made) = match self.find(at) {
+            Some(i) => (i, false),
+            None => {
+                let node = *pool.get(pointer(at)?)?;
+                self.0.push(Copy { at, node, fresh: false });
+                (self.0.len() - 1, true)
+            }
+        };
+        Ok((&mut self.0[i].node, made))
+    }
+
+    fn create(&mut self, tx: &mut Tx<'_>, node: T) -> Result<u64> {
+        let at = tx.alloc(size_of::<T>() as u64, Kind::Data)?.offset();
+        self.0.push(Copy { at, node, fresh: true });
+        Ok(at)
+    }
+
+    fn free(&mut self, tx: &mut Tx<'_>, at: u64) -> Result<()> {
+        self.0.retain(|copy| copy.at != at);
+        tx.free::<u8>(pointer(at)?)
+    }
+
+    fn write(&self, tx: &mut Tx<'_>) -> Result<()> {
+        for copy in &self.0 {
+            if copy.fresh {
+                tx.fill_value(pointer(copy.at)?, &copy.node)?;
+            } else {
+                write_difference(tx, copy.at, &copy.node)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the words of `node` that differ from the pool's, neighbours together.
+fn write_difference<T: Persistent>(tx: &mut Tx<'_>, at: u64, node: &T) -> Result<()> {
+    const WORDS: usize = size_of::<Inner>() / 8;
+    let new: &[u64] = bytemuck::cast_slice(bytemuck::bytes_of(node));
+    let mut old = [0u64; WORDS];
+    let old = &mut old[..new.len()];
+    old.copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(tx.get::<T>(pointer(at)?)?)));
+    let mut i = 0;
+    while i < new.len() {
+        if old[i] == new[i] {
+            i += 1;
+            continue;
+        }
+        let start = i;
+        while i < new.len() && old[i] != new[i] {
+            i += 1;
+        }
+        tx.write(pointer(at + 8 * start as u64)?, bytemuck::cast_slice(&new[start..i]))?;
+    }
+    Ok(())
+}
+
+/// A difference to a count that is not copied.
+struct Delta {
+    node: u64,
+    index: usize,
+    by: i64,
+}
+
+/// Changes to one tree, to be written by [`Editor::finish`].
+pub struct Editor<'t, 'p> {
+    tx: &'t mut Tx<'p>,
+    tree: Tree,
+    leaves: Copies<Leaf>,
+    inners: Copies<Inner>,
+    deltas: Vec<Delta>,
+}
+
+impl<'t, 'p> Editor<'t, 'p> {
+    /// Begins to change a tree.
+    pub fn new(tx: &'t mut Tx<'p>, tree: Tree) -> Editor<'t, 'p> {
+        let (leaves, inners) = (Copies(Vec::with_capacity(2)), Copies(Vec::new()));
+        Editor { tx, tree, leaves, inners, deltas: Vec::with_capacity(8) }
+    }
+
+    /// Writes the changes to the transaction. The tree is empty if its length is 0; it owns nothing
+    /// then.
+    pub fn finish(self) -> Result<Tree> {
+        self.leaves.write(self.tx)?;
+        self.inners.write(self.tx)?;
+        for delta in self.deltas.iter().filter(|delta| delta.by != 0) {
+            let node: &Inner = self.tx.get(pointer(delta.node)?)?;
+            let count = node.child(delta.index).count.wrapping_add_signed(delta.by);
+            self.tx.set(pointer(delta.node + Inner::count_at(delta.index))?, count)?;
+        }
+        Ok(self.tree)
+    }
+
+    fn inner(&self, at: u64) -> Result<&Inner> {
+        self.inners.get(self.tx, at)
+    }
+
+    fn leaf(&self, at: u64) -> Result<&Leaf> {
+        self.leaves.get(self.tx, at)
+    }
+
+    /// The copy of an inner node, with the differences to its counts.
+    fn inner_mut(&mut self, at: u64) -> Result<&mut Inner> {
+        let (node, made) = self.inners.get_mut(self.tx, at)?;
+        if made {
+            for delta in self.deltas.extract_if(.., |delta| delta.node == at) {
+                let count = node.child(delta.index).count;
+                node.set_count(delta.index, count.wrapping_add_signed(delta.by));
+            }
+        }
+        Ok(node)
+    }
+
+    fn leaf_mut(&mut self, at: u64) -> Result<&mut Leaf> {
+        Ok(self.leaves.get_mut(self.tx, at)?.0)
+    }
+
+    fn count(&self, at: u64, index: usize) -> Result<u64> {
+        let count = self.inner(at)?.child(index).count;
+        let of_child = |delta: &&Delta| delta.node == at && delta.index == index;
+        let by: i64 = self.deltas.iter().filter(of_child).map(|delta| delta.by).sum();
+        Ok(count.wrapping_add_signed(by))
+    }
+
+    /// Adds to the counts along a path, and to the tree's.
+    fn add_to_counts(&mut self, path: &Path, by: i64) -> Result<()> {
+        self.tree.len = self.tree.len.wrapping_add_signed(by);
+        for &Step { node, index } in path.steps() {
+            if self.inners.find(node).is_some() {
+                let copy = self.inner_mut(node)?;
+                copy.set_count(index, copy.child(index).count.wrapping_add_signed(by));
+                continue;
+            }
+            let same = |delta: &&mut Delta| delta.node == node && delta.index == index;
+            match self.deltas.iter_mut().find(same) {
+                Some(delta) => delta.by += by,
+                None => self.deltas.push(Delta { node, index, by }),
+            }
+        }
+        Ok(())
+    }
+
+    fn down(&self, bound: &Bound<'_>) -> Result<Path> {
+        Path::down(
+            self.tree,
+            |at| self.inner(at),
+            |at, index| self.count(at, index),
+            |node| node.search(self.tx, bound),
+        )
+    }
+
+    /// Inserts an element which is not there; `name` is its member's. O(log n).
+    pub fn insert(&mut self, element: Element, name: &[u8]) -> Result<()> {
+        if self.tree.len == 0 {
+            let root = self.leaves.create(self.tx, Leaf::new(&[element]))?;
+            self.tree = Tree { root, height: 0, len: 1 };
+            return Ok(());
+        }
+        let bound = Bound::Before(element.score, name);
+        // Each round splits a node on the way down, or ends.
+        for _ in 0..2 * HEIGHT_MAX + 2 {
+            let path = self.down(&bound)?;
+            let at = self.leaf(path.leaf)?.search(self.tx, path.len, &bound)?;
+            if path.len < LEAF_MAX {
+                self.leaf_mut(path.leaf)?.insert(at, path.len, element)?;
+                return self.add_to_counts(&path, 1);
+            }
+            self.make_room(&path, at)?;
+        }
+        Err(damaged("a tree's height"))
+    }
+
+    /// Removes the element of this score and name, which must be there. O(log n).
+    pub fn remove(&mut self, score: f64, name: &[u8]) -> Result<Element> {
+        if self.tree.len == 0 {
+            return Err(damaged("an element is missing from the tree"));
+        }
+        let bound = Bound::After(score, name);
+        let path = self.down(&bound)?;
+        let after = self.leaf(path.leaf)?.search(self.tx, path.len, &bound)?;
+        let at = after.checked_sub(1).ok_or_else(|| damaged("an element is missing from the tree"))?;
+        let element = self.leaf(path.leaf)?.element(at)?;
+        if super::node::name_at(self.tx, element.member)? != name {
+            return Err(damaged("an element is missing from the tree"));
+        }
+        self.leaf_mut(path.leaf)?.remove(at, path.len)?;
+        self.add_to_counts(&path, -1)?;
+        if path.len == 1 {
+            self.drop_leaf(&path)?;
+            return Ok(element);
+        }
+        if at == 0 {
+            let first = self.leaf(path.leaf)?.element(0)?;
+            self.set_first(path.steps(), first)?;
+        }
+        if path.len - 1 < LEAF_MIN {
+            self.refill_leaf(&path)?;
+        }
+        Ok(element)
+    }
+
+    /// The subtree at the end of `steps` has another first element now.
+    fn set_first(&mut self, steps: &[Step], first: Element) -> Result<()> {
+        match steps.iter().rev().find(|step| step.index > 0) {
+            Some(&Step { node, index }) => {
+                self.inner_mut(node)?.set_first(index, first);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes room in the full leaf at the end of the path, or in a full node above it.
+    fn make_room(&mut self, path: &Path, at: usize) -> Result<()> {
+        let Some(&Step { node, index }) = path.steps().last() else {
+            let root = self.tree.root;
+            return self.split_leaf_under_new_root(root);
+        };
+        let appends = at == LEAF_MAX && path.steps().iter().try_fold(true, |last, step| {
+            Ok::<_, pobj::Error>(last && step.index + 1 == self.inner(step.node)?.len()?)
+        })?;
+        if !appends {
+            for left in [index.checked_sub(1), Some(index)].into_iter().flatten() {
+                if left + 1 < self.inner(node)?.len()? {
+                    let total = self.count(node, left)? + self.count(node, left + 1)?;
+                    if total <= 2 * LEAF_MAX as u64 - 4 {
+                        return self.even_leaves(node, left, total as usize / 2);
+                    }
+                }
+            }
+        }
+        if self.inner(node)?.len()? == INNER_MAX {
+            return self.split_inner(path.steps());
+        }
+        self.split_leaf(node, index, if appends { LEAF_MAX - 1 } else { LEAF_MAX / 2 })
+    }
+
+    /// The elements of a leaf from index `from` of `n` on.
+    fn tail(&self, leaf: u64, from: usize, n: usize) -> Result<Vec<Element>> {
+        (from..n).map(|i| self.leaf(leaf)?.element(i)).collect()
+    }
+
+    fn split_leaf(&mut self, parent: u64, index: usize, keep: usize) -> Result<()> {
+        let left = self.inner(parent)?.child(index).node;
+        let moved = self.tail(left, keep, LEAF_MAX)?;
+        let right = self.leaves.create(self.tx, Leaf::new(&moved))?;
+        let child = Child { first: moved[0], count: moved.len() as u64, node: right };
+        let parent = self.inner_mut(parent)?;
+        parent.set_count(index, keep as u64);
+        parent.insert(index + 1, child)
+    }
+
+    fn split_leaf_under_new_root(&mut self, leaf: u64) -> Result<()> {
+        let first = self.leaf(leaf)?.element(0)?;
+        let child = Child { first, count: LEAF_MAX as u64, node: leaf };
+        self.grow(child)?;
+        self.split_leaf(self.tree.root, 0, LEAF_MAX / 2)
+    }
+
+    /// Puts a new root above the old one.
+    fn grow(&mut self, only: Child) -> Result<()> {
+        if self.tree.height == HEIGHT_MAX {
+            return Err(damaged("a tree's height"));
+        }
+        self.tree.root = self.inners.create(self.tx, Inner::new(&[only]))?;
+        self.tree.height += 1;
+        Ok(())
+    }
+
+    /// Splits the full inner node at the end of `steps`, or a full one above it.
+    fn split_inner(&mut self, steps: &[Step]) -> Result<()> {
+        let Some((&Step { node, .. }, above)) = steps.split_last() else {
+            return Err(damaged("a tree's height"));
+        };
+        let (parent, index) = match above.last() {
+            Some(step) if self.inner(step.node)?.len()? == INNER_MAX => {
+                return self.split_inner(above);
+            }
+            Some(step) => (step.node, step.index),
+            None => {
+                let first = self.inner(node)?.child(0).first;
+                self.grow(Child { first, count: self.tree.len, node })?;
+                (self.tree.root, 0)
+            }
+        };
+        let keep = INNER_MAX / 2;
+        let full = self.inner_mut(node)?;
+        let moved: Vec<Child> = (keep..INNER_MAX).map(|i| full.child(i)).collect();
+        while full.len()? > keep {
+            full.remove(full.len()? - 1)?;
+        }
+        let count = moved.iter().map(|child| child.count).sum();
+        let right = self.inners.create(self.tx, Inner::new(&moved))?;
+        let total = self.count(parent, index)?;
+        let parent = self.inner_mut(parent)?;
+        parent.set_count(index, total.wrapping_sub(count));
+        parent.insert(index + 1, Child { first: moved[0].first, count, node: right })
+    }
+
+    /// Moves elements between the children `left` and `left + 1`, leaves both, so that `keep` are in
+    /// the left one.
+    fn even_leaves(&mut self, parent: u64, left: usize, keep: usize) -> Result<()> {
+        let (a, b) = (self.inner(parent)?.child(left).node, self.inner(parent)?.child(left + 1).node);
+        let mut n = self.count(parent, left)? as usize;
+        let total = n + self.count(parent, left + 1)? as usize;
+        while n > keep {
+            let element = self.leaf_mut(a)?.remove(n - 1, n)?;
+            self.leaf_mut(b)?.insert(0, total - n, element)?;
+            n -= 1;
+        }
+        while n < keep {
+            let element = self.leaf_mut(b)?.remove(0, total - n)?;
+            self.leaf_mut(a)?.insert(n, n, element)?;
+            n += 1;
+        }
+        let parent = self.inner_mut(parent)?;
+        parent.set_count(left, n as u64);
+        parent.set_count(left + 1, (total - n) as u64);
+        let first = self.leaf(b)?.element(0)?;
+        self.inner_mut(parent)?.set_first(left + 1, first);
+        Ok(())
+    }
+
+    /// The leaf at the end of the path has few elements left.
+    fn refill_leaf(&mut self, path: &Path) -> Result<()> {
+        let Some(&Step { node: parent, index }) = path.steps().last() else {
+            return Ok(());
+        };
+        if self.inner(parent)?.len()? == 1 {
+            return Ok(());
+        }
+        let left = index.saturating_sub(1);
+        let n = self.count(parent, left)? as usize;
+        let total = n + self.count(parent, left + 1)? as usize;
+        if total > LEAF_MAX - 4 {
+            return self.even_leaves(parent, left, total / 2);
+        }
+        let (a, b) = (self.inner(parent)?.child(left).node, self.inner(parent)?.child(left + 1).node);
+        let moved = self.tail(b, 0, total - n)?;
+        let leaf = self.leaf_mut(a)?;
+        for (i, &element) in moved.iter().enumerate() {
+            leaf.insert(n + i, n + i, element)?;
+        }
+        self.leaves.free(self.tx, b)?;
+        let parent = self.inner_mut(parent)?;
+        parent.remove(left + 1)?;
+        parent.set_count(left, total as u64);
+        self.refill_inner(path.steps())
+    }
+
+    /// The leaf at the end of the path has no elements left.
+    fn drop_leaf(&mut self, path: &Path) -> Result<()> {
+        self.leaves.free(self.tx, path.leaf)?;
+        let mut steps = path.steps();
+        while let Some((&Step { node, index }, above)) = steps.split_last() {
+            let copy = self.inner_mut(node)?;
+            copy.remove(index)?;
+            if !copy.is_empty() {
+                let first = copy.child(0).first;
+                if index == 0 {
+                    self.set_first(above, first)?;
+                }
+                return self.refill_inner(steps);
+            }
+            self.inners.free(self.tx, node)?;
+            steps = above;
+        }
+        if self.tree.len != 0 {
+            return Err(damaged("a tree's counts"));
+        }
+        self.tree = Tree { root: 0, height: 0, len: 0 };
+        Ok(())
+    }
+
+    /// The inner node at the end of `steps` has lost a child.
+    fn refill_inner(&mut self, steps: &[Step]) -> Result<()> {
+        let Some((&Step { node, .. }, above)) = steps.split_last() else {
+            return Ok(());
+        };
+        let n = self.inner(node)?.len()?;
+        let Some(&Step { node: parent, index }) = above.last() else {
+            if n == 1 {
+                self.tree.root = self.inner(node)?.child(0).node;
+                self.tree.height -= 1;
+                self.inners.free(self.tx, node)?;
+            }
+            return Ok(());
+        };
+        if n >= INNER_MIN || self.inner(parent)?.len()? == 1 {
+            return Ok(());
+        }
+        let left = index.saturating_sub(1);
+        let (a, b) = (self.inner(parent)?.child(left), self.inner(parent)?.child(left + 1));
+        // Copies first: their counts are up to date.
+        let mut children = children(self.inner_mut(a.node)?)?;
+        let right = children.len();
+        children.append(&mut self::children(self.inner_mut(b.node)?)?);
+        children[right].first = b.first;
+        if children.len() <= INNER_MAX - 8 {
+            *self.inner_mut(a.node)? = Inner::new(&children);
+            self.inners.free(self.tx, b.node)?;
+            let total = children.iter().map(|child| child.count).sum();
+            let parent = self.inner_mut(parent)?;
+            parent.remove(left + 1)?;
+            parent.set_count(left, total);
+            return self.refill_inner(above);
+        }
+        let (to_a, to_b) = children.split_at(children.len() / 2);
+        *self.inner_mut(a.node)? = Inner::new(to_a);
+        *self.inner_mut(b.node)? = Inner::new(to_b);
+        let parent = self.inner_mut(parent)?;
+        parent.set_count(left, to_a.iter().map(|child| child.count).sum());
+        parent.set_count(left + 1, to_b.iter().map(|child| child.count).sum());
+        parent.set_first(left + 1, to_b[0].first);
+        Ok(())
+    }
+}
+
+fn children(node: &Inner) -> Result<Vec<Child>> {
+    Ok((0..node.len()?).map(|i| node.child(i)).collect())
+}

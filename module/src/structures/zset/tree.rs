@@ -1,0 +1,217 @@
+//! Reading the tree of a large sorted set: ranks, searches, walks. Nothing is written here.
+
+use super::node::{Bound, Element, Inner, LEAF_MAX, Leaf, damaged, member, pointer};
+use pobj::{Pool, Result};
+
+/// Most levels of inner nodes. The fewest elements of a tree this high are beyond any pool.
+pub const HEIGHT_MAX: usize = 16;
+
+/// A tree: where it begins and how large it is. Its elements are at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// Offset of the root node.
+    pub root: u64,
+    /// Levels of inner nodes; 0 if the root is a leaf.
+    pub height: usize,
+    /// Number of elements.
+    pub len: u64,
+}
+
+/// A step of the way down: an inner node, and the child taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Step {
+    /// Offset of the node.
+    pub node: u64,
+    /// Index of the child.
+    pub index: usize,
+}
+
+/// The way from the root to a leaf.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    steps: [Step; HEIGHT_MAX],
+    height: usize,
+    /// Offset of the leaf.
+    pub leaf: u64,
+    /// Number of the leaf's elements.
+    pub len: usize,
+}
+
+impl Path {
+    /// The steps, the root's first.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps[..self.height]
+    }
+
+    /// Walks down; `choose` takes the child of each inner node. `inner` and `count` read nodes and a
+    /// child's count, so that a writer can show its own view.
+    pub fn down<'a>(
+        tree: Tree,
+        inner: impl Fn(u64) -> Result<&'a Inner>,
+        count: impl Fn(u64, usize) -> Result<u64>,
+        mut choose: impl FnMut(&'a Inner) -> Result<usize>,
+    ) -> Result<Path> {
+        if tree.height > HEIGHT_MAX {
+            return Err(damaged("a tree's height"));
+        }
+        let mut path = Path {
+            steps: [Step::default(); HEIGHT_MAX],
+            height: tree.height,
+            leaf: tree.root,
+            len: 0,
+        };
+        let mut below = tree.len;
+        for level in 0..tree.height {
+            let node = inner(path.leaf)?;
+            let index = choose(node)?;
+            if index >= node.len()? {
+                return Err(damaged("a count"));
+            }
+            path.steps[level] = Step { node: path.leaf, index };
+            below = count(path.leaf, index)?;
+            path.leaf = node.child(index).node;
+        }
+        match below {
+            1..=30 => path.len = below as usize,
+            _ => return Err(damaged("a leaf's length")),
+        }
+        Ok(path)
+    }
+}
+const _: () = assert!(LEAF_MAX == 30);
+
+fn inner(pool: &Pool, at: u64) -> Result<&Inner> {
+    pool.get(pointer(at)?)
+}
+
+fn leaf(pool: &Pool, at: u64) -> Result<&Leaf> {
+    pool.get(pointer(at)?)
+}
+
+impl Tree {
+    fn down<'p>(
+        self,
+        pool: &'p Pool,
+        choose: impl FnMut(&'p Inner) -> Result<usize>,
+    ) -> Result<Path> {
+        let count = |at, i| Ok(inner(pool, at)?.child(i).count);
+        Path::down(self, |at| inner(pool, at), count, choose)
+    }
+
+    /// The number of elements before the bound. O(log n).
+    pub fn rank(self, pool: &Pool, bound: &Bound<'_>) -> Result<u64> {
+        let mut before = 0u64;
+        let path = self.down(pool, |node| {
+            let index = node.search(pool, bound)?;
+            let left = node.counts()?[..index].iter().fold(0u64, |sum, &n| sum.saturating_add(n));
+            before = before.saturating_add(left);
+            Ok(index)
+        })?;
+        let at = leaf(pool, path.leaf)?.search(pool, path.len, bound)? as u64;
+        match before.checked_add(at) {
+            Some(rank) if rank <= self.len => Ok(rank),
+            _ => Err(damaged("a tree's counts")),
+        }
+    }
+
+    /// A walk that begins at the element of this rank. O(log n), then O(1) a step.
+    pub fn walk(self, pool: &Pool, rank: u64, reverse: bool) -> Result<Walk<'_>> {
+        let mut left = rank;
+        if rank >= self.len {
+            return Ok(Walk { pool, path: None, at: 0, leaf: None, left: 0, reverse });
+        }
+        let path = self.down(pool, |node| {
+            for (index, &count) in node.counts()?.iter().enumerate() {
+                if left < count {
+                    return Ok(index);
+                }
+                left -= count;
+            }
+            Err(damaged("a tree's counts"))
+        })?;
+        let left_elements = if reverse { rank + 1 } else { self.len - rank };
+        let leaf = leaf(pool, path.leaf)?;
+        Ok(Walk {
+            pool,
+            path: Some(path),
+            at: left as usize,
+            leaf: Some(leaf),
+            left: left_elements,
+            reverse,
+        })
+    }
+
+}
+
+/// A walk over elements, in either direction.
+pub struct Walk<'p> {
+    pool: &'p Pool,
+    path: Option<Path>,
+    leaf: Option<&'p Leaf>,
+    /// Index of the next element in the leaf.
+    at: usize,
+    /// Elements still to come.
+    left: u64,
+    reverse: bool,
+}
+
+impl<'p> Walk<'p> {
+    /// The next element; `None` at the end.
+    pub fn next_element(&mut self) -> Result<Option<Element>> {
+        let (Some(path), Some(leaf), 1..) = (&self.path, self.leaf, self.left) else {
+            return Ok(None);
+        };
+        let len = path.len;
+        if self.at >= len {
+            return Err(damaged("a tree's counts"));
+        }
+        let element = leaf.element(self.at)?;
+        self.left -= 1;
+        match self.reverse {
+            false if self.at + 1 < len => self.at += 1,
+            true if self.at > 0 => self.at -= 1,
+            _ if self.left > 0 => self.turn_leaf()?,
+            _ => {}
+        }
+        Ok(Some(element))
+    }
+
+    /// The next element's name and score; `None` at the end.
+    #[inline]
+    pub fn next_member(&mut self) -> Result<Option<(&'p [u8], f64)>> {
+        match self.next_element()? {
+            Some(element) => Ok(Some(member(self.pool, pointer(element.member)?)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Goes to the neighbouring leaf.
+    #[cold]
+    fn turn_leaf(&mut self) -> Result<()> {
+        let path = self.path.as_mut().ok_or_else(|| damaged("a walk"))?;
+        for level in (0..path.height).rev() {
+            let Step { node, index } = path.steps[level];
+            let node = inner(self.pool, node)?;
+            let next = match self.reverse {
+                false if index + 1 < node.len()? => index + 1,
+                true if index > 0 => index - 1,
+                _ => continue,
+            };
+            path.steps[level].index = next;
+            let mut child = node.child(next);
+            for below in level + 1..path.height {
+                let node = inner(self.pool, child.node)?;
+                let index = if self.reverse { node.len()? - 1 } else { 0 };
+                path.steps[below] = Step { node: child.node, index };
+                child = node.child(index);
+            }
+            let len = usize::try_from(child.count).ok().filter(|n| (1..=LEAF_MAX).contains(n));
+            path.len = len.ok_or_else(|| damaged("a leaf's length"))?;
+            path.leaf = child.node;
+            self.leaf = Some(leaf(self.pool, path.leaf)?);
+            self.at = if self.reverse { path.len - 1 } else { 0 };
+            return Ok(());
+        }
+        Err(damaged("a tree's counts"))
+    }
+}
