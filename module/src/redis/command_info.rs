@@ -234,10 +234,8 @@ impl Ctx {
         // Redis copies it; each array ends with a zeroed element, as the API wants it.
         done(unsafe { set(command, &raw) })?;
         // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 7.2.
-        match (
-            unsafe { rm::RedisModule_SetCommandACLCategories },
-            &info.acl_categories,
-        ) {
+        let set_categories = unsafe { rm::RedisModule_SetCommandACLCategories };
+        match (set_categories, &info.acl_categories) {
             // SAFETY: a live command and a C string.
             (Some(set), Some(categories)) => done(unsafe { set(command, categories.as_ptr()) }),
             _ => Ok(()),

@@ -246,7 +246,7 @@ impl Ctx {
     pub fn must_obey(&self) -> bool {
         const CLIENT_ID_AOF: u64 = u64::MAX;
         // SAFETY: live context.
-        self.flags().from_master()
+        self.flags().replicated()
             || unsafe { api(rm::RedisModule_GetClientId)(self.raw) } == CLIENT_ID_AOF
     }
 
@@ -333,7 +333,7 @@ impl Flags {
     }
 
     /// The command comes over the link from the master.
-    pub fn from_master(self) -> bool {
+    pub fn replicated(self) -> bool {
         self.any(rm::REDISMODULE_CTX_FLAGS_REPLICATED)
     }
 
