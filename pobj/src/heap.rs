@@ -142,13 +142,14 @@ impl Heap {
         unsafe { self.lib.pmemobj_alloc_usable_size(self.oid(offset)) as u64 }
     }
 
-    /// Reserves a slab page, or an object of that size.
-    pub fn reserve_page(&mut self, type_num: u64) -> Result<Reserved> {
-        self.reserve_flags(
-            page::PAGE_LEN,
-            type_num,
-            pmemobj_sys::pobj_class_id(self.page_class),
-        )
+    /// Reserves a slab page of `len` bytes.
+    pub fn reserve_page(&mut self, len: u64, type_num: u64) -> Result<Reserved> {
+        let class = if len == page::PAGE_LEN {
+            self.page_class
+        } else {
+            0
+        };
+        self.reserve_flags(len, type_num, pmemobj_sys::pobj_class_id(class))
     }
 
     fn reserve_flags(&mut self, size: u64, type_num: u64, flags: u64) -> Result<Reserved> {

@@ -338,15 +338,17 @@ impl Pool {
     /// Gives the memory of empty slab pages back to libpmemobj, at most `limit` of them; returns
     /// how many. Not inside a group.
     pub fn trim(&mut self, limit: usize) -> Result<usize> {
-        let mut given = 0;
-        while self.group.is_none() && given < limit && self.slab.empty_pages() > 0 {
-            self.ring.barrier(&mut self.medium)?;
-            let Some(page) = self.slab.take_empty_page() else {
-                break;
-            };
-            self.heap.publish(Vec::new(), &[page], None)?;
-            given += 1;
+        /// Pages freed by one publish.
+        const CHUNK: usize = 16;
+        if self.group.is_some() || self.slab.empty_pages() == 0 {
+            return Ok(0);
         }
+        self.ring.barrier(&mut self.medium)?;
+        let pages = self.slab.take_empty_pages(limit);
+        for chunk in pages.chunks(CHUNK) {
+            self.heap.publish(Vec::new(), chunk, None)?;
+        }
+        let given = pages.len();
         Ok(given)
     }
 }
@@ -374,7 +376,7 @@ fn redo(medium: &mut Medium, replay: &Replay) -> Result<()> {
 /// Gives a new pool its log and, last, its header. Cut short, it is done again at the next open.
 fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64) -> Result<Header> {
     if medium.word(root + LOG_AT)? == 0 {
-        let log = heap.reserve_page(type_num::LOG)?;
+        let log = heap.reserve_page(PAGE_LEN, type_num::LOG)?;
         let offset = log.offset();
         medium.stream(offset, &vec![0; PAGE_LEN as usize])?;
         medium.fence();

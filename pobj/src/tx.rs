@@ -2,7 +2,7 @@
 
 use crate::Kind;
 use crate::alloc::classes;
-use crate::alloc::page::{PageHeader, bitmap_word};
+use crate::alloc::page::{PAGE_LEN, PageHeader, bitmap_word, page_len};
 use crate::alloc::slab::{Block, Slot};
 use crate::error::{Error, Result, damaged};
 use crate::heap::Reserved;
@@ -18,7 +18,9 @@ use std::ops::Deref;
 /// before the record is cheaper than the hash.
 const HASH_MAX: u64 = 1024;
 /// From this length on, fresh bytes bypass the cache.
-const STREAM_MIN: usize = 1024;
+const STREAM_MIN: usize = HASH_MAX as usize + 1;
+/// Size of the smallest pool that has big slab pages.
+const BIG_PAGES_MIN: u64 = 64 << 20;
 /// Most fills one record lists.
 const FILLS_MAX: usize = 64;
 
@@ -27,8 +29,8 @@ const FILLS_MAX: usize = 64;
 pub(crate) struct Batch {
     writes: Writes,
     fills: Vec<Fill>,
-    /// Fills already on their way to the medium.
-    streamed: bool,
+    /// Fills that are on their way to the medium already.
+    streamed: Vec<Fill>,
     allocs: Vec<Slot>,
     frees: Vec<Slot>,
     large_allocs: Vec<Reserved>,
@@ -39,16 +41,25 @@ impl Batch {
     fn is_empty(&self) -> bool {
         self.writes.is_empty()
             && self.fills.is_empty()
+            && self.streamed.is_empty()
             && self.allocs.is_empty()
             && self.frees.is_empty()
             && self.large_allocs.is_empty()
             && self.large_frees.is_empty()
     }
 
+    /// Forgets what was filled into an object of `len` bytes at `offset` that is given back: after
+    /// the commit those bytes are anybody's, so the record must not vouch for them.
+    fn forget_fills(&mut self, offset: u64, len: u64) {
+        for fills in [&mut self.fills, &mut self.streamed] {
+            subtract(fills, offset, offset + len);
+        }
+    }
+
     fn clear(&mut self) {
         self.writes.clear();
         self.fills.clear();
-        self.streamed = false;
+        self.streamed.clear();
         self.allocs.clear();
         self.frees.clear();
         self.large_allocs.clear();
@@ -113,7 +124,7 @@ impl<'p> Tx<'p> {
     #[inline]
     pub fn alloc(&mut self, size: u64, kind: Kind) -> Result<PPtr<u8>> {
         let offset = match classes::class_of(size) {
-            Some(class) => {
+            Some(class) if self.pool.uses_pages(class) => {
                 let (slot, offset) = match self.pool.slab.reserve(class, kind) {
                     Some(found) => found,
                     None => self.pool.reserve_in_new_page(class, kind)?,
@@ -121,7 +132,7 @@ impl<'p> Tx<'p> {
                 self.pool.batch.allocs.push(slot);
                 offset
             }
-            None => self.pool.reserve_large(size, kind)?,
+            _ => self.pool.reserve_large(size, kind)?,
         };
         PPtr::new(offset).ok_or_else(|| damaged("an allocation at", 0))
     }
@@ -139,15 +150,59 @@ impl<'p> Tx<'p> {
             return Ok(());
         }
         let batch = &mut self.pool.batch;
-        if bytes.len() >= STREAM_MIN {
-            batch.streamed = true;
+        let fills = if bytes.len() >= STREAM_MIN {
             self.pool.medium.stream(offset, bytes)?;
+            &mut batch.streamed
         } else {
             self.pool.medium.store(offset, bytes)?;
-        }
-        match batch.fills.last_mut() {
+            &mut batch.fills
+        };
+        match fills.last_mut() {
             Some(last) if last.offset + last.len == offset => last.len += len,
-            _ => batch.fills.push(Fill { offset, len }),
+            _ => fills.push(Fill { offset, len }),
+        }
+        Ok(())
+    }
+
+    /// [`Tx::fill`] of unused space in an object that may be older than this transaction, such as the
+    /// room behind a string's end. Inside a group an earlier step may have given that space up, and
+    /// undoing the group needs its bytes: there they are logged.
+    ///
+    /// # Errors
+    /// As for [`Tx::fill`].
+    #[inline]
+    pub fn fill_spare(&mut self, ptr: PPtr<u8>, bytes: &[u8]) -> Result<()> {
+        match self.pool.group {
+            Some(_) => self.write(ptr, bytes),
+            None => self.fill(ptr, bytes),
+        }
+    }
+
+    /// [`Tx::fill`] with `len` bytes of the pool itself, which must not overlap the target.
+    ///
+    /// # Errors
+    /// `Damaged` if either range is not inside the pool, or the target not inside an object.
+    pub fn fill_from(&mut self, target: PPtr<u8>, source: PPtr<u8>, len: u64) -> Result<()> {
+        const CHUNK: u64 = 4096;
+        let mut buffer = [0u8; CHUNK as usize];
+        for at in (0..len).step_by(CHUNK as usize) {
+            let part = CHUNK.min(len - at);
+            let copy = &mut buffer[..part as usize];
+            copy.copy_from_slice(self.bytes(source.at(at), part)?);
+            self.fill(target.at(at), copy)?;
+        }
+        Ok(())
+    }
+
+    /// [`Tx::fill`] with `len` zeros.
+    ///
+    /// # Errors
+    /// As for [`Tx::fill`].
+    pub fn fill_zeros(&mut self, target: PPtr<u8>, len: u64) -> Result<()> {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        for at in (0..len).step_by(ZEROS.len()) {
+            let part = (ZEROS.len() as u64).min(len - at) as usize;
+            self.fill(target.at(at), &ZEROS[..part])?;
         }
         Ok(())
     }
@@ -198,22 +253,22 @@ impl<'p> Tx<'p> {
         let block = self.pool.slab.block(offset)?;
         let batch = &mut self.pool.batch;
         match block {
-            Block::Slot(slot, _) => match batch.allocs.iter().position(|&own| own == slot) {
+            Block::Slot(slot, size) => match batch.allocs.iter().position(|&own| own == slot) {
                 Some(at) => {
                     batch.allocs.swap_remove(at);
-                    batch.fills.retain(|fill| fill.offset != offset);
+                    batch.forget_fills(offset, size);
                     self.pool.slab.release(slot);
                 }
                 None => batch.frees.push(slot),
             },
-            Block::Large(_) => match batch
+            Block::Large(size) => match batch
                 .large_allocs
                 .iter()
                 .position(|own| own.offset() == offset)
             {
                 Some(at) => {
                     let reserved = batch.large_allocs.swap_remove(at);
-                    batch.fills.retain(|fill| fill.offset != offset);
+                    batch.forget_fills(offset, size);
                     self.pool.heap.cancel(vec![reserved]);
                     self.pool.slab.remove_large(offset);
                 }
@@ -291,9 +346,10 @@ impl Pool {
     #[cold]
     fn reserve_in_new_page(&mut self, class: u8, kind: Kind) -> Result<(Slot, u64)> {
         self.ring.barrier(&mut self.medium)?;
-        let reserved = match self.heap.reserve_page(type_num::PAGE) {
+        let len = page_len(class);
+        let reserved = match self.heap.reserve_page(len, type_num::PAGE) {
             Err(Error::Full(_)) if self.group.is_none() && self.trim(usize::MAX)? > 0 => {
-                self.heap.reserve_page(type_num::PAGE)
+                self.heap.reserve_page(len, type_num::PAGE)
             }
             other => other,
         }?;
@@ -309,6 +365,12 @@ impl Pool {
         self.slab
             .reserve(class, kind)
             .ok_or(Error::Full(u64::from(header.slot_size)))
+    }
+
+    /// Big pages are for pools in which one of them is little.
+    #[inline]
+    fn uses_pages(&self, class: u8) -> bool {
+        page_len(class) == PAGE_LEN || self.medium.len() >= BIG_PAGES_MIN
     }
 
     fn reserve_large(&mut self, size: u64, kind: Kind) -> Result<u64> {
@@ -330,6 +392,7 @@ impl Pool {
         for fill in &self.batch.fills {
             self.medium.flush(fill.offset, fill.len)?;
         }
+        self.batch.fills.append(&mut self.batch.streamed);
         Ok(())
     }
 
@@ -342,6 +405,7 @@ impl Pool {
         let Batch {
             writes: batch_writes,
             fills,
+            streamed,
             allocs,
             frees,
             ..
@@ -350,7 +414,8 @@ impl Pool {
             self.slab
                 .bitmap_writes(&self.medium, allocs, frees, batch_writes)?;
         }
-        if !Ring::fits(fills.len(), batch_writes) || fills.len() > FILLS_MAX {
+        let count = fills.len() + streamed.len();
+        if !Ring::fits(count, batch_writes) || count > FILLS_MAX {
             self.apply_encoded()?;
             return self.end_group();
         }
@@ -359,7 +424,7 @@ impl Pool {
         let filled: u64 = self.batch.fills.iter().map(|fill| fill.len).sum();
         // A record that waits for libpmemobj's publish needs neither hash nor fence: publishing
         // starts with a drain, after which both the record and the fills are durable.
-        let hash_fills = !publishes && !self.batch.streamed && (1..=HASH_MAX).contains(&filled);
+        let hash_fills = !publishes && (1..=HASH_MAX).contains(&filled);
         if filled > 0 && !publishes && !hash_fills {
             self.medium.fence();
         }
@@ -595,5 +660,51 @@ fn apply(medium: &mut Medium, encoded: &[u8]) -> Result<()> {
     match dirty {
         Some((start, end)) => medium.flush(start, end - start),
         None => Ok(()),
+    }
+}
+
+/// Cuts the bytes from `start` to `end` out of each range.
+fn subtract(fills: &mut Vec<Fill>, start: u64, end: u64) {
+    let overlaps = |fill: &Fill| fill.offset < end && start < fill.offset + fill.len;
+    if !fills.iter().any(overlaps) {
+        return;
+    }
+    let rest = fills.iter().flat_map(|fill| {
+        let fill_end = fill.offset + fill.len;
+        let before = (fill.offset, fill_end.min(start));
+        let after = (fill.offset.max(end), fill_end);
+        [before, after]
+    });
+    let rest = rest.filter(|(from, to)| from < to);
+    *fills = rest
+        .map(|(from, to)| Fill {
+            offset: from,
+            len: to - from,
+        })
+        .collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(offset: u64, len: u64) -> Fill {
+        Fill { offset, len }
+    }
+
+    #[test]
+    fn subtracting_cuts_only_what_overlaps() {
+        let all = vec![fill(100, 50), fill(200, 50)];
+        let cut = |start, end| {
+            let mut fills = all.clone();
+            subtract(&mut fills, start, end);
+            fills
+        };
+        assert_eq!(cut(0, 100), all);
+        assert_eq!(cut(150, 200), all);
+        assert_eq!(cut(100, 150), [fill(200, 50)]);
+        assert_eq!(cut(110, 120), [fill(100, 10), fill(120, 30), fill(200, 50)]);
+        assert_eq!(cut(140, 210), [fill(100, 40), fill(210, 40)]);
+        assert_eq!(cut(0, 300), []);
     }
 }

@@ -1,17 +1,21 @@
 //! Size classes: the slot sizes of slab pages.
 //!
+//! Slots above [`SMALL_MAX`] lie on big pages, the others on small ones (see `page`).
+//!
 //! Steps of 16 bytes up to 128, then four to eight steps a doubling, so that a slot wastes at most
 //! an eighth (above 128 bytes), and the largest ones divide a page with little left over. Slots of
 //! 64-byte multiples start on cache lines.
 
 /// Slot sizes in bytes, ascending.
-pub(crate) const SIZES: [u32; 54] = [
+pub(crate) const SIZES: [u32; 60] = [
     16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240, 256, 288, 320, 352, 384,
     416, 448, 480, 512, 576, 640, 704, 768, 832, 896, 960, 1024, 1152, 1280, 1408, 1536, 1792,
     2048, 2304, 2560, 3072, 3584, 4096, 5120, 5888, 6528, 7232, 8128, 9280, 10880, 13056, 16320,
-    21760, 32640,
+    21760, 32640, 40960, 49152, 65536, 81920, 104_704, 130_816,
 ];
 
+/// The largest slot of a small page.
+pub(crate) const SMALL_MAX: u32 = 32_640;
 /// Number of size classes.
 pub(crate) const COUNT: usize = SIZES.len();
 /// The class of the smallest slot that holds `size` bytes; `None` above the

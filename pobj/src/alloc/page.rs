@@ -26,8 +26,19 @@ use std::mem::size_of;
 pub(crate) const UNIT: u64 = 65_408;
 /// Bytes libpmemobj's compact object header takes of a unit.
 const OBJECT_HEADER: u64 = 16;
-/// Bytes of a page.
+/// Bytes of a small page.
 pub(crate) const PAGE_LEN: u64 = UNIT - OBJECT_HEADER;
+/// Bytes of a big page: four of libpmemobj's chunks.
+pub(crate) const BIG_PAGE_LEN: u64 = (1 << 20) - OBJECT_HEADER;
+
+/// Bytes of a page for slots of `class`.
+pub(crate) fn page_len(class: u8) -> u64 {
+    if classes::SIZES[class as usize] <= classes::SMALL_MAX {
+        PAGE_LEN
+    } else {
+        BIG_PAGE_LEN
+    }
+}
 /// Where the bitmap starts.
 const BITMAP_AT: u64 = 64;
 
@@ -53,8 +64,9 @@ impl PageHeader {
         let size = u64::from(classes::SIZES[class as usize]);
         let first =
             |slots: u64| (page + BITMAP_AT + 8 * slots.div_ceil(64)).next_multiple_of(LINE) - page;
-        let mut slots = (PAGE_LEN - BITMAP_AT) / size;
-        while first(slots) + slots * size > PAGE_LEN {
+        let len = page_len(class);
+        let mut slots = (len - BITMAP_AT) / size;
+        while first(slots) + slots * size > len {
             slots -= 1;
         }
         let mut header = PageHeader {
@@ -108,13 +120,13 @@ mod tests {
                 let header = PageHeader::new(page, class, Kind::Data);
                 let end =
                     u64::from(header.first) + u64::from(header.slots) * u64::from(header.slot_size);
-                assert!(end <= PAGE_LEN, "class {class}");
+                assert!(end <= page_len(class), "class {class}");
                 assert!(BITMAP_AT + 8 * header.words() as u64 <= u64::from(header.first));
                 assert_eq!((page + u64::from(header.first)) % LINE, 0);
                 assert!(
-                    PAGE_LEN - end < u64::from(header.slot_size) + 80,
+                    page_len(class) - end < u64::from(header.slot_size) + 80,
                     "class {class} wastes {}",
-                    PAGE_LEN - end
+                    page_len(class) - end
                 );
                 assert!(header.is_valid(page));
                 assert!(!header.is_valid(page + 16), "a header belongs to its page");

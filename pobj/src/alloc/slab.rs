@@ -7,7 +7,7 @@
 //! Cost: 64 bytes of DRAM a page plus one bit a slot; finding a free slot is O(1) in practice.
 
 use super::classes;
-use super::page::{PAGE_LEN, PageHeader, bitmap_word};
+use super::page::{PAGE_LEN, PageHeader, bitmap_word, page_len};
 use crate::Kind;
 use crate::error::{Result, damaged};
 use crate::log::record::Writes;
@@ -41,7 +41,8 @@ pub(crate) enum Block {
     Large(u64),
 }
 
-/// Pages start at least `PAGE_LEN` apart, so at most one starts in a window of this many bytes.
+/// Pages start at least `PAGE_LEN` apart, so at most one starts in a window of this many bytes, and one
+/// that covers a window's start also starts in, or covers the start of, the window before.
 const WINDOW: u64 = 32 << 10;
 const NO_PAGE: u32 = u32::MAX;
 
@@ -49,12 +50,14 @@ const NO_PAGE: u32 = u32::MAX;
 pub(crate) struct Slab {
     pages: Vec<Option<Page>>,
     vacant: Vec<u32>,
-    /// For each window of the pool the page that starts in it.
+    /// For each window of the pool the page that starts in it, else the one that covers its start.
     windows: Vec<u32>,
     /// Pages with free slots, by kind and class; entries may be out of date.
     partial: Vec<Vec<u32>>,
     large: BTreeMap<u64, (u64, Kind)>,
     used: u64,
+    /// Pages without an allocated slot.
+    empty: usize,
 }
 
 impl Slab {
@@ -67,6 +70,7 @@ impl Slab {
             partial: vec![Vec::new(); Kind::COUNT * classes::COUNT],
             large: BTreeMap::new(),
             used: 0,
+            empty: 0,
         }
     }
 
@@ -91,6 +95,7 @@ impl Slab {
         if !header.is_valid(offset) {
             return Err(damaged("a slab page's header is wrong", offset));
         }
+        medium.bytes(offset, page_len(header.class))?;
         let slots = usize::from(header.slots);
         let mut taken = Vec::with_capacity(header.words());
         for word in 0..header.words() {
@@ -103,6 +108,7 @@ impl Slab {
         }
         let free: u32 = taken.iter().map(|word| word.count_zeros()).sum();
         self.used += (slots as u64 - u64::from(free)) * u64::from(header.slot_size);
+        self.empty += usize::from(free == u32::from(header.slots));
         let page = Page {
             offset,
             header,
@@ -121,7 +127,8 @@ impl Slab {
                 self.pages.len() as u32 - 1
             }
         };
-        self.windows[(offset / WINDOW) as usize] = id;
+        let len = page_len(header.class);
+        self.enter(id, offset, len);
         if free > 0 {
             self.list(id);
         }
@@ -195,6 +202,7 @@ impl Slab {
             let bit = page.taken[word].trailing_ones();
             page.taken[word] |= 1 << bit;
             page.hint = word as u16;
+            self.empty -= usize::from(page.free == page.header.slots);
             page.free -= 1;
             let index = (word * 64) as u16 + bit as u16;
             let size = u64::from(page.header.slot_size);
@@ -216,21 +224,67 @@ impl Slab {
         page.taken[word] &= !(1 << bit);
         page.hint = word as u16;
         page.free += 1;
-        let size = u64::from(page.header.slot_size);
+        let (size, empty) = (
+            u64::from(page.header.slot_size),
+            page.free == page.header.slots,
+        );
         self.used -= size;
+        self.empty += usize::from(empty);
         self.list(slot.page);
+    }
+
+    /// First and last window that `len` bytes at `offset` touch.
+    fn windows_of(offset: u64, len: u64) -> (usize, usize) {
+        (
+            (offset / WINDOW) as usize,
+            ((offset + len - 1) / WINDOW) as usize,
+        )
+    }
+
+    /// Enters a page: in the window it starts in, and where nothing else starts in the others.
+    fn enter(&mut self, id: u32, offset: u64, len: u64) {
+        let (first, last) = Self::windows_of(offset, len);
+        self.windows[first] = id;
+        for window in &mut self.windows[first + 1..=last] {
+            if *window == NO_PAGE {
+                *window = id;
+            }
+        }
+    }
+
+    /// Takes a page out again.
+    fn leave(&mut self, id: u32, offset: u64, len: u64) {
+        let (first, last) = Self::windows_of(offset, len);
+        for window in &mut self.windows[first..=last] {
+            if *window == id {
+                *window = NO_PAGE;
+            }
+        }
+        // The page before may reach into the window where this one started.
+        let start = first as u64 * WINDOW;
+        if let Some(before) = start.checked_sub(1).and_then(|at| self.page_of(at))
+            && self.covers(before, start)
+        {
+            self.windows[first] = before;
+        }
+    }
+
+    fn covers(&self, id: u32, offset: u64) -> bool {
+        let page = self.page(id);
+        (page.offset..page.offset + page_len(page.header.class)).contains(&offset)
     }
 
     /// The page that contains `offset`.
     #[inline]
     fn page_of(&self, offset: u64) -> Option<u32> {
         let window = (offset / WINDOW) as usize;
-        (window.saturating_sub(2)..=window).rev().find_map(|at| {
-            let id = *self.windows.get(at)?;
-            (id != NO_PAGE
-                && (self.page(id).offset..self.page(id).offset + PAGE_LEN).contains(&offset))
-            .then_some(id)
-        })
+        [Some(window), window.checked_sub(1)]
+            .into_iter()
+            .flatten()
+            .find_map(|at| {
+                let id = *self.windows.get(at)?;
+                (id != NO_PAGE && self.covers(id, offset)).then_some(id)
+            })
     }
 
     /// The allocated block that starts exactly at `offset`.
@@ -271,7 +325,7 @@ impl Slab {
         if let Some(id) = self.page_of(offset) {
             let page = self.page(id);
             return offset >= page.offset + u64::from(page.header.first)
-                && offset.saturating_add(len) <= page.offset + PAGE_LEN;
+                && offset.saturating_add(len) <= page.offset + page_len(page.header.class);
         }
         match self.large.range(..=offset).next_back() {
             Some((&start, &(size, _))) => offset.saturating_add(len) <= start + size,
@@ -355,27 +409,31 @@ impl Slab {
         ))
     }
 
-    /// Takes an empty page out, for its memory to be given back; `None` if there is none.
-    pub fn take_empty_page(&mut self) -> Option<u64> {
-        let id = self.pages.iter().position(|page| {
-            page.as_ref()
-                .is_some_and(|page| page.free == page.header.slots)
-        })?;
-        let page = self.pages[id].take().expect("just found");
-        self.windows[(page.offset / WINDOW) as usize] = NO_PAGE;
-        let key = usize::from(page.header.kind) * classes::COUNT + usize::from(page.header.class);
-        self.partial[key].retain(|&listed| listed as usize != id);
-        self.vacant.push(id as u32);
-        Some(page.offset)
+    /// Takes at most `limit` empty pages out, for their memory to be given back: their offsets.
+    pub fn take_empty_pages(&mut self, limit: usize) -> Vec<u64> {
+        let is_empty = |page: &Page| page.free == page.header.slots;
+        let ids = (0..self.pages.len()).filter(|&id| self.pages[id].as_ref().is_some_and(is_empty));
+        let ids: Vec<usize> = ids.take(limit.min(self.empty)).collect();
+        self.empty -= ids.len();
+        let mut offsets = Vec::with_capacity(ids.len());
+        for &id in &ids {
+            let page = self.page(id as u32);
+            let (offset, len) = (page.offset, page_len(page.header.class));
+            self.leave(id as u32, offset, len);
+            self.pages[id] = None;
+            self.vacant.push(id as u32);
+            offsets.push(offset);
+        }
+        let pages = &self.pages;
+        for listed in &mut self.partial {
+            listed.retain(|&id| pages[id as usize].is_some());
+        }
+        offsets
     }
 
     /// Number of pages without an allocated slot.
     pub fn empty_pages(&self) -> usize {
-        self.pages
-            .iter()
-            .flatten()
-            .filter(|page| page.free == page.header.slots)
-            .count()
+        self.empty
     }
 }
 

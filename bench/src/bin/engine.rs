@@ -1,0 +1,189 @@
+//! Time and fences of the engine's string operations, without a server.
+//!
+//! ```text
+//! cargo run --release -p pmedis-bench --bin engine            the table
+//! cargo run --release -p pmedis-bench --bin engine -- check   also fails if a fence budget is exceeded
+//! ```
+//!
+//! The pool lies on tmpfs and counts as persistent memory (`PMEM_IS_PMEM_FORCE=1`, set here): flushes and
+//! fences are real. Fences are counted where libpmem is called, libpmemobj's own included. Each figure is
+//! the median of several runs over random keys.
+
+use pmedis::keyspace::Engine;
+use pmedis::keyspace::record::{self, Fields, NEVER, RecordPtr};
+use pmedis::structures::Root;
+use pmedis::structures::string::{self, Value};
+use pmedis::value::ValueType;
+use pobj::{PoolOptions, Result};
+use std::time::Instant;
+
+/// Runs per figure.
+const RUNS: usize = 5;
+
+/// One line of the table.
+struct Figure {
+    name: String,
+    nanoseconds: f64,
+    fences: f64,
+    lines: f64,
+    budget: Option<f64>,
+}
+
+fn main() -> Result<()> {
+    relaunch_with_flushes();
+    let check = std::env::args().nth(1).as_deref() == Some("check");
+    let place = tempfile::tempdir_in("/dev/shm").expect("a directory on tmpfs");
+    let options = PoolOptions::new(place.path().join("engine.pool")).size(2 << 30);
+    let mut engine = Engine::open(&options)?;
+
+    println!("{:<28} {:>9} {:>8} {:>8} {:>8}", "operation", "ns", "fences", "lines", "budget");
+    let mut exceeded = false;
+    for (len, label) in [(8, "8 B"), (128, "128 B"), (1024, "1 KiB"), (64 << 10, "64 KiB")] {
+        for figure in strings(&mut engine, len, label)? {
+            let budget = figure.budget.map_or("-".to_owned(), |budget| format!("<= {budget}"));
+            let Figure { name, nanoseconds, fences, lines, .. } = &figure;
+            println!("{name:<28} {nanoseconds:>9.0} {fences:>8.2} {lines:>8.1} {budget:>8}");
+            exceeded |= figure.budget.is_some_and(|budget| figure.fences > budget + 0.05);
+        }
+    }
+    if check && exceeded {
+        eprintln!("a fence budget is exceeded");
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+/// libpmem reads its switches when it is loaded, before `main`'s code could set them safely.
+fn relaunch_with_flushes() {
+    if std::env::var_os("PMEM_IS_PMEM_FORCE").is_none() {
+        let program = std::env::current_exe().expect("the path of this program");
+        let status = std::process::Command::new(program)
+            .args(std::env::args_os().skip(1))
+            .env("PMEM_IS_PMEM_FORCE", "1")
+            .status()
+            .expect("this program starts");
+        std::process::exit(status.code().unwrap_or(1));
+    }
+}
+
+/// Measures `operation` over each element of `items`, `RUNS` times; `restore` undoes it in between.
+fn measure<T: Copy>(
+    engine: &mut Engine,
+    name: &str,
+    label: &str,
+    budget: Option<f64>,
+    items: &[T],
+    mut operation: impl FnMut(&mut Engine, T) -> Result<()>,
+) -> Result<Figure> {
+    let mut times = Vec::with_capacity(RUNS);
+    let before = powercut::interpose::counters().counts();
+    for part in items.chunks(items.len().div_ceil(RUNS)) {
+        let start = Instant::now();
+        for &item in part {
+            operation(engine, item)?;
+        }
+        times.push(start.elapsed().as_nanos() as f64 / part.len() as f64);
+    }
+    let after = powercut::interpose::counters().counts();
+    times.sort_by(f64::total_cmp);
+    let per = |count: u64| count as f64 / items.len() as f64;
+    Ok(Figure {
+        name: format!("{name} {label}"),
+        nanoseconds: times[times.len() / 2],
+        fences: per(after.fences - before.fences),
+        lines: per(after.lines - before.lines),
+        budget,
+    })
+}
+
+/// The figures of strings of `len` bytes.
+fn strings(engine: &mut Engine, len: usize, label: &str) -> Result<Vec<Figure>> {
+    let count = if len > 4096 { 5_000 } else { 200_000 };
+    let value: Vec<u8> = (0..len).map(|at| b'a' + (at % 26) as u8).collect();
+    let other: Vec<u8> = value.iter().rev().copied().collect();
+    let mut figures = Vec::new();
+
+    let mut records = Vec::with_capacity(count);
+    let indices: Vec<usize> = (0..count).collect();
+    figures.push(measure(engine, "SET new", label, Some(2.0), &indices, |engine, index| {
+        records.push(set_new(engine, &key(index), &value)?);
+        Ok(())
+    })?);
+    shuffle(&mut records);
+    figures.push(measure(engine, "SET overwrite", label, Some(4.0), &records, |engine, record| {
+        edit(engine, record, |tx, root, inline| string::set(tx, root, inline, Value::of(&other)))
+    })?);
+    shuffle(&mut records);
+    let mut total = 0u64;
+    figures.push(measure(engine, "GET", label, Some(0.0), &records, |engine, record| {
+        let inline = record::inline(&engine.pool, record)?;
+        let root = record::get(&engine.pool, record)?.root;
+        if let Some(Value::Bytes(bytes)) = string::read(&engine.pool, root, inline)? {
+            total += bytes.len() as u64 + u64::from(bytes[bytes.len() - 1]);
+        }
+        Ok(())
+    })?);
+    assert!(total >= (count * len) as u64, "every value was read");
+    if len == 8 {
+        for &record in &records {
+            edit(engine, record, |tx, root, inline| string::set(tx, root, inline, Value::Int(1)))?;
+        }
+        figures.push(measure(engine, "INCR", "", Some(1.0), &records, |engine, record| {
+            edit(engine, record, |tx, root, inline| {
+                let Some(Value::Int(n)) = string::read(tx, *root, inline)? else {
+                    return Err(pobj::Error::Damaged("not a number".into()));
+                };
+                string::set(tx, root, inline, Value::Int(n + 1))
+            })
+        })?);
+    }
+    shuffle(&mut records);
+    figures.push(measure(engine, "DEL", label, None, &records, |engine, record| engine.bury(record))?);
+    Ok(figures)
+}
+
+fn key(index: usize) -> [u8; 16] {
+    let mut key = *b"key:000000000000";
+    let digits = format!("{index:012}");
+    key[4..].copy_from_slice(digits.as_bytes());
+    key
+}
+
+fn set_new(engine: &mut Engine, key: &[u8], value: &[u8]) -> Result<RecordPtr> {
+    let space = engine.dbs.space(&mut engine.pool, 0)?;
+    let birth = engine.dbs.tick(&mut engine.pool)?;
+    let value = Value::of(value);
+    let mut tx = engine.pool.begin();
+    let (record, inline) = record::reserve(&mut tx, key, value.inline_len())?;
+    let mut root = Root::EMPTY;
+    string::set(&mut tx, &mut root, inline, value)?;
+    let fields = Fields { ty: ValueType::String, space, birth, expire_at: NEVER, root };
+    record::fill(&mut tx, record, key, fields)?;
+    tx.commit()?;
+    Ok(record)
+}
+
+fn edit(
+    engine: &mut Engine,
+    record: RecordPtr,
+    f: impl FnOnce(&mut pobj::Tx<'_>, &mut Root, record::Inline) -> Result<()>,
+) -> Result<()> {
+    let mut tx = engine.pool.begin();
+    let inline = record::inline(&tx, record)?;
+    let old = record::get(&tx, record)?.root;
+    let mut root = old;
+    f(&mut tx, &mut root, inline)?;
+    record::set_root(&mut tx, record, old, root)?;
+    tx.commit()
+}
+
+/// A fixed permutation (multiplicative congruential steps), so that runs compare.
+fn shuffle<T>(items: &mut [T]) {
+    let mut state = 0x2545_F491_4F6C_DD1Du64;
+    for at in (1..items.len()).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        items.swap(at, (state % (at as u64 + 1)) as usize);
+    }
+}
