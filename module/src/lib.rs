@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod keyspace;
+pub mod limits;
 pub mod number;
 #[allow(unsafe_code)]
 pub mod redis;
@@ -32,6 +33,7 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         .map_err(|_| "loaded twice")?;
     redis::register_types::<keyspace::callbacks::Values>(ctx)?;
     keyspace::events::subscribe(ctx);
+    limits::watch(ctx);
     commands::register(ctx)?;
     SETTINGS.replace(Some(config)).map_err(|_| "loaded twice")?;
     Ok(())

@@ -105,7 +105,11 @@ impl LongDouble {
             let digits = format!("{fraction:0FRACTION_DIGITS$}");
             return format!("{sign}{whole}.{}", digits.trim_end_matches('0'));
         }
-        if whole == "0" { whole } else { format!("{sign}{whole}") }
+        if whole == "0" {
+            whole
+        } else {
+            format!("{sign}{whole}")
+        }
     }
 }
 
@@ -191,7 +195,9 @@ pub fn double_to_text(n: f64) -> String {
         return format!("{}{text}", if n.is_sign_negative() { "-" } else { "" });
     }
     let scientific = format!("{n:.16e}");
-    let (digits, exponent) = scientific.split_once('e').expect("the form has an exponent");
+    let (digits, exponent) = scientific
+        .split_once('e')
+        .expect("the form has an exponent");
     let exponent: i32 = exponent.parse().expect("the exponent is a number");
     if (-4..17).contains(&exponent) {
         let text = format!("{n:.*}", (16 - exponent) as usize);
@@ -215,7 +221,19 @@ mod tests {
 
     #[test]
     fn integers_are_read_in_their_canonical_form_only() {
-        for n in [0, 1, -1, 9, 10, -10, 9999, i64::MAX, i64::MIN, i64::MAX - 1, i64::MIN + 1] {
+        for n in [
+            0,
+            1,
+            -1,
+            9,
+            10,
+            -10,
+            9999,
+            i64::MAX,
+            i64::MIN,
+            i64::MAX - 1,
+            i64::MIN + 1,
+        ] {
             assert_eq!(parse_i64(n.to_string().as_bytes()), Some(n));
         }
         for text in [
@@ -293,15 +311,59 @@ mod tests {
         let long = "1".repeat(LONG_DOUBLE_TEXT_MAX - 1);
         let too_long = format!("{long}0");
         for text in [
-            "", "+", "-", ".", "e1", "1e", "1e+", "1.2.3", " 1", "1 ", "1\0", "--1", "+-1", "nan", "-nan",
-            "nan(1)", "infinit", "0x", "0x.", "0xg", "0x1p", "1e5000", "-1e5000", "1e-5000", "1e99999999999",
-            "1e-99999999999", "0x1p20000", "0x1p-20000", "abc", "1f", "\u{e9}", "1_0", &too_long,
+            "",
+            "+",
+            "-",
+            ".",
+            "e1",
+            "1e",
+            "1e+",
+            "1.2.3",
+            " 1",
+            "1 ",
+            "1\0",
+            "--1",
+            "+-1",
+            "nan",
+            "-nan",
+            "nan(1)",
+            "infinit",
+            "0x",
+            "0x.",
+            "0xg",
+            "0x1p",
+            "1e5000",
+            "-1e5000",
+            "1e-5000",
+            "1e99999999999",
+            "1e-99999999999",
+            "0x1p20000",
+            "0x1p-20000",
+            "abc",
+            "1f",
+            "\u{e9}",
+            "1_0",
+            &too_long,
         ] {
             assert_eq!(LongDouble::parse(text.as_bytes()), None, "{text:?}");
         }
         for text in [
-            "0", "-0", "+1", "1.", ".1", "1E5", "1e-4940", "1e+5", "0e99999999999", "inf", "+INF", "-Infinity",
-            "0x1", "0XaP+1", "0x.8p1", "3.6e-4951",
+            "0",
+            "-0",
+            "+1",
+            "1.",
+            ".1",
+            "1E5",
+            "1e-4940",
+            "1e+5",
+            "0e99999999999",
+            "inf",
+            "+INF",
+            "-Infinity",
+            "0x1",
+            "0XaP+1",
+            "0x.8p1",
+            "3.6e-4951",
         ] {
             assert!(LongDouble::parse(text.as_bytes()).is_some(), "{text:?}");
         }

@@ -2,6 +2,7 @@
 
 mod info_from_native;
 mod server;
+mod string;
 
 use crate::redis::{CommandInfo, Ctx, Handler, Registrar};
 use info_from_native::Native;
@@ -17,6 +18,8 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
     let served_always = "readonly fast allow-loading allow-stale";
     table.own("pm.info", server::info, 1, served_always, (0, 0, 0))?;
 
+    string::rows(&mut table)?;
+
     info_from_native::describe(ctx, &table.natives);
     Ok(())
 }
@@ -31,7 +34,6 @@ struct Table<'a> {
 impl Table<'_> {
     /// Adds `pm.<name>`, the counterpart of a native command, which also describes it. No handler is
     /// called with fewer or more arguments than the arity allows.
-    #[allow(dead_code, reason = "the commands of the types come next")]
     fn native<H: Handler>(
         &mut self,
         name: &'static str,

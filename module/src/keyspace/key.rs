@@ -4,6 +4,10 @@
 //! Redis calls back while it follows (`free` of what is overwritten or deleted); the engine is not
 //! borrowed then.
 
+mod many;
+
+pub use many::put_all;
+
 use super::record::{self, Fields, Inline, NEVER, RecordPtr};
 use super::{Engine, with_engine};
 use crate::error::CmdError;

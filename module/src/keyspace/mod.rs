@@ -35,7 +35,7 @@ use pobj::{Pool, PoolOptions, Tx};
 use record::{Record, RecordPtr};
 use std::collections::VecDeque;
 
-pub use key::{PmKey, edit2};
+pub use key::{PmKey, edit2, put_all};
 
 /// The engine: everything durable, and what is kept in DRAM about it.
 pub struct Engine {
@@ -88,7 +88,7 @@ impl Engine {
 
     /// The key of `record` is gone: frees it with its value, at once if that is little work, else in
     /// the background. Durable on return.
-    pub(crate) fn bury(&mut self, record: RecordPtr) -> pobj::Result<()> {
+    pub fn bury(&mut self, record: RecordPtr) -> pobj::Result<()> {
         let head = *record::get(&self.pool, record)?;
         let ty = head.value_type()?;
         if structures::is_small(&self.pool, ty, head.root) {

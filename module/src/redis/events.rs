@@ -33,10 +33,12 @@ pub enum EventKind {
     CronLoop = rm::REDISMODULE_EVENT_CRON_LOOP,
     /// [`Event::AsyncLoadStarted`] and its ends.
     ReplAsyncLoad = rm::REDISMODULE_EVENT_REPL_ASYNC_LOAD,
+    /// [`Event::ConfigChanged`].
+    Config = rm::REDISMODULE_EVENT_CONFIG,
 }
 
 impl EventKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Loading,
         Self::FlushDb,
         Self::SwapDb,
@@ -48,6 +50,7 @@ impl EventKind {
         Self::ReplicaChange,
         Self::CronLoop,
         Self::ReplAsyncLoad,
+        Self::Config,
     ];
 }
 
@@ -134,6 +137,8 @@ pub enum Event {
     AsyncLoadAborted,
     /// It has replaced the data that was in use.
     AsyncLoadCompleted,
+    /// CONFIG SET has changed something.
+    ConfigChanged,
 }
 
 impl Event {
@@ -205,6 +210,7 @@ impl Event {
                 let cron = unsafe { &*data.cast::<rm::RedisModuleCronLoopInfo>() };
                 Self::Cron { hz: cron.hz }
             }
+            (rm::REDISMODULE_EVENT_CONFIG, _) => Self::ConfigChanged,
             (rm::REDISMODULE_EVENT_REPL_ASYNC_LOAD, sub) => match sub {
                 rm::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_STARTED => Self::AsyncLoadStarted,
                 rm::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_ABORTED => Self::AsyncLoadAborted,

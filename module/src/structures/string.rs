@@ -209,14 +209,13 @@ pub fn set(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, value: Value<'_>) -
     Ok(())
 }
 
-/// Adds bytes at the end of an existing string and returns the new length, as one batch. O(length of
-/// the suffix), amortised.
-pub fn append(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, suffix: &[u8]) -> Result<u64> {
+/// Adds bytes at the end of the string, as one batch. O(length of the suffix), amortised.
+pub fn append(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, suffix: &[u8]) -> Result<()> {
     let len = Form::of(tx, *root, inline)?.len();
-    match suffix {
-        [] => Ok(len),
-        _ => set_range(tx, root, inline, len, suffix),
+    if !suffix.is_empty() {
+        set_range(tx, root, inline, len, suffix)?;
     }
+    Ok(())
 }
 
 /// Puts bytes, at least one, at `offset`, after zeros if the string ends before it, and returns the
@@ -247,7 +246,11 @@ pub fn set_range(
                 text[..digits.len()].copy_from_slice(digits);
             }
             text[offset as usize..end as usize].copy_from_slice(bytes);
-            tx.fill_spare(inline.at, &text[..len as usize])?;
+            let text = &text[..len as usize];
+            match form {
+                Form::Empty => tx.fill(inline.at, text)?,
+                _ => tx.fill_spare(inline.at, text)?,
+            }
             *root = Root::new(INLINE, len, 0);
         }
         _ => *root = rebuild(tx, *root, form, offset, bytes)?,
@@ -331,15 +334,6 @@ pub fn copy(tx: &mut Tx<'_>, root: Root, source: Inline, target: Inline) -> Resu
             tx.fill_from(object, place.at, place.len)?;
             Ok(external(object, place.len))
         }
-    }
-}
-
-/// Moves a string to a fresh record with the inline area `target`, which has room for what is inline.
-/// The old record is the caller's to free. O(1).
-pub fn relocate(tx: &mut Tx<'_>, root: Root, source: Inline, target: Inline) -> Result<Root> {
-    match Form::of(tx, root, source)? {
-        Form::Inline(_) => copy(tx, root, source, target),
-        Form::Empty | Form::Int(_) | Form::External(_) => Ok(root),
     }
 }
 

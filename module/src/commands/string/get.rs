@@ -1,0 +1,102 @@
+//! GET, and what it can be joined with: GETDEL, GETEX; and STRLEN.
+
+use super::options::{Command, Options, Ttl};
+use super::{read, reply_value};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
+use crate::value::ValueType;
+
+/// `GET key`
+pub fn get(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    get_and_reply(ctx, args[1]).map(|_| ())
+}
+
+/// Replies with the key's value or a null; true if there is one.
+#[inline]
+fn get_and_reply(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
+    let key = PmKey::open_read(ctx, name, ValueType::String)?;
+    let found = read(&key, |value| reply_value(ctx, value))?.is_some();
+    if !found {
+        ctx.reply_null();
+    }
+    Ok(found)
+}
+
+/// `GETDEL key`
+pub fn getdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    if get_and_reply(ctx, args[1])? {
+        let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
+        delete(ctx, &mut key);
+    }
+    Ok(())
+}
+
+/// Deletes a key and tells of it.
+fn delete(ctx: &Ctx, key: &mut PmKey<'_>) {
+    key.delete();
+    key.signal();
+    ctx.notify(Class::GENERIC, c"del", key.name());
+    ctx.replicate(c"DEL", &[key.name()]);
+}
+
+/// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
+pub fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let name = args[1];
+    let Some(ttl) = Options::parse(Command::Getex, args.from(2))?.ttl else {
+        return get(ctx, args);
+    };
+    let key = PmKey::open_read(ctx, name, ValueType::String)?;
+    let value = read(&key, |value| value.text(&mut itoa::Buffer::new()).to_vec())?;
+    drop(key);
+    let Some(value) = value else {
+        ctx.reply_null();
+        return Ok(());
+    };
+    let time = match ttl {
+        Ttl::Time(unit, arg) => Some((unit, unit.time(ctx, arg)?)),
+        Ttl::Keep | Ttl::Persist => None,
+    };
+    let mut key = PmKey::open_write(ctx, name, ValueType::String)?;
+    match time {
+        Some((unit, at)) if unit.is_absolute() && has_passed(ctx, at) => delete(ctx, &mut key),
+        Some((_, at)) => expire_at(ctx, &mut key, at)?,
+        None => persist(ctx, &mut key)?,
+    }
+    ctx.reply_bulk(&value);
+    Ok(())
+}
+
+/// Whether a key that expires at `at` can be deleted now. A replica waits for its master to do it.
+fn has_passed(ctx: &Ctx, at: i64) -> bool {
+    at <= ctx.now_ms() && ctx.flags().master()
+}
+
+fn expire_at(ctx: &Ctx, key: &mut PmKey<'_>, at: i64) -> Result<(), CmdError> {
+    key.set_expire(Some(at))?;
+    key.signal();
+    ctx.notify(Class::GENERIC, c"expire", key.name());
+    if may_replicate(ctx) {
+        let at = OwnedString::new(at.to_string().as_bytes());
+        ctx.replicate(c"PEXPIREAT", &[key.name(), at.arg()]);
+    }
+    Ok(())
+}
+
+fn persist(ctx: &Ctx, key: &mut PmKey<'_>) -> Result<(), CmdError> {
+    if key.expire_at().is_some() {
+        key.set_expire(None)?;
+        key.signal();
+        ctx.notify(Class::GENERIC, c"persist", key.name());
+        ctx.replicate(c"PERSIST", &[key.name()]);
+    }
+    Ok(())
+}
+
+/// `STRLEN key`
+pub fn strlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let key = PmKey::open_read(ctx, args[1], ValueType::String)?;
+    let len = read(&key, |value| value.text_len())?;
+    ctx.reply_integer(len.unwrap_or(0) as i64);
+    Ok(())
+}

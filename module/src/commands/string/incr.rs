@@ -1,0 +1,80 @@
+//! Strings as numbers: INCR, DECR, INCRBY, DECRBY and INCRBYFLOAT.
+
+use super::{Expire, integer, read, store};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::number::{LongDouble, parse_i64};
+use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
+use crate::structures::string::Value;
+use crate::value::ValueType;
+use std::ffi::CStr;
+
+/// `INCR key`
+pub fn incr(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    add(ctx, args, c"PM.INCR", 1)
+}
+
+/// `DECR key`
+pub fn decr(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    add(ctx, args, c"PM.DECR", -1)
+}
+
+/// `INCRBY key increment`
+pub fn incrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    add(ctx, args, c"PM.INCRBY", integer(args[2])?)
+}
+
+/// `DECRBY key decrement`
+pub fn decrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let by = integer(args[2])?.checked_neg();
+    let by = by.ok_or(CmdError::text_only("ERR decrement would overflow"))?;
+    add(ctx, args, c"PM.DECRBY", by)
+}
+
+/// Adds to the key's number and replies with the sum; `command` is what is replicated.
+fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, by: i64) -> Result<(), CmdError> {
+    let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
+    let old = read(&key, |value| match value {
+        Value::Int(n) => Ok(n),
+        Value::Bytes(text) => parse_i64(text).ok_or(CmdError::NotAnInteger),
+    })?;
+    let sum = old
+        .unwrap_or(Ok(0))?
+        .checked_add(by)
+        .ok_or(CmdError::Overflow)?;
+    store(&mut key, Value::Int(sum), Expire::Keep)?;
+    key.signal();
+    ctx.notify(Class::STRING, c"incrby", args[1]);
+    ctx.replicate(command, args.from(1));
+    ctx.reply_integer(sum);
+    Ok(())
+}
+
+/// `INCRBYFLOAT key increment`
+pub fn incrbyfloat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
+    let old = read(&key, |value| match value {
+        Value::Int(n) => Ok(n.into()),
+        Value::Bytes(text) => LongDouble::parse(text).ok_or(CmdError::NotAFloat),
+    })?;
+    let old = old.unwrap_or(Ok(0.into()))?;
+    let by = LongDouble::parse(args[2].bytes()).ok_or(CmdError::NotAFloat)?;
+    let sum = old.checked_add(by).ok_or(CmdError::NotFinite)?.to_text();
+    store(&mut key, Value::of(sum.as_bytes()), Expire::Keep)?;
+    key.signal();
+    ctx.notify(Class::STRING, c"incrbyfloat", args[1]);
+    replicate_sum(ctx, args[1], &sum);
+    ctx.reply_bulk(sum.as_bytes());
+    Ok(())
+}
+
+/// Replicas get the sum, not the summand: they may round in another way.
+fn replicate_sum(ctx: &Ctx, name: Arg<'_>, sum: &str) {
+    if may_replicate(ctx) {
+        let (sum, keepttl) = (
+            OwnedString::new(sum.as_bytes()),
+            OwnedString::new(b"KEEPTTL"),
+        );
+        ctx.replicate(c"PM.SET", &[name, sum.arg(), keepttl.arg()]);
+    }
+}

@@ -1,0 +1,111 @@
+//! The commands of the String type.
+
+mod get;
+mod incr;
+mod lcs;
+mod many;
+mod options;
+mod range;
+mod set;
+
+use super::Table;
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::keyspace::record::NEVER;
+use crate::limits;
+use crate::number::parse_i64;
+use crate::redis::{Arg, Ctx};
+use crate::structures::Root;
+use crate::structures::string::{self, Value};
+
+/// One row a command: name, handler, arity, flags, keys (first, last, step).
+pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
+    const ONE: (i32, i32, i32) = (1, 1, 1);
+    const READ: &str = "readonly";
+    const READ_FAST: &str = "readonly fast";
+    const WRITE: &str = "write deny-oom";
+    const WRITE_FAST: &str = "write deny-oom fast";
+
+    table.native("set", set::set, -3, WRITE, ONE)?;
+    table.native("setnx", set::setnx, 3, WRITE_FAST, ONE)?;
+    table.native("setex", set::setex, 4, WRITE, ONE)?;
+    table.native("psetex", set::psetex, 4, WRITE, ONE)?;
+    table.native("getset", set::getset, 3, WRITE_FAST, ONE)?;
+    table.native("get", get::get, 2, READ_FAST, ONE)?;
+    table.native("getdel", get::getdel, 2, "write fast", ONE)?;
+    table.native("getex", get::getex, -2, "write fast", ONE)?;
+    table.native("strlen", get::strlen, 2, READ_FAST, ONE)?;
+    table.native("mget", many::mget, -2, READ_FAST, (1, -1, 1))?;
+    table.native("mset", many::mset, -3, WRITE, (1, -1, 2))?;
+    table.native("msetnx", many::msetnx, -3, WRITE, (1, -1, 2))?;
+    table.native("append", range::append, 3, WRITE_FAST, ONE)?;
+    table.native("setrange", range::setrange, 4, WRITE, ONE)?;
+    table.native("getrange", range::getrange, 4, READ, ONE)?;
+    table.native("substr", range::getrange, 4, READ, ONE)?;
+    table.native("incr", incr::incr, 2, WRITE_FAST, ONE)?;
+    table.native("decr", incr::decr, 2, WRITE_FAST, ONE)?;
+    table.native("incrby", incr::incrby, 3, WRITE_FAST, ONE)?;
+    table.native("decrby", incr::decrby, 3, WRITE_FAST, ONE)?;
+    table.native("incrbyfloat", incr::incrbyfloat, 3, WRITE_FAST, ONE)?;
+    table.native("lcs", lcs::lcs, -3, READ, (1, 2, 1))
+}
+
+fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
+    parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
+}
+
+/// Hands the key's value to `f`; `None` if there is none.
+fn read<R>(key: &PmKey<'_>, f: impl FnOnce(Value<'_>) -> R) -> Result<Option<R>, CmdError> {
+    let result =
+        key.read_inline(|pool, root, inline| Ok(string::read(pool, root, inline)?.map(f)))?;
+    Ok(result.flatten())
+}
+
+/// Makes the key hold `value`, whatever it held, until `expire_at`; durable on return.
+fn store(key: &mut PmKey<'_>, value: Value<'_>, expire_at: Expire) -> Result<(), CmdError> {
+    if key.exists() {
+        let at = match expire_at {
+            Expire::Keep => None,
+            Expire::Never => Some(NEVER),
+            Expire::At(ms) => Some(ms),
+        };
+        key.edit_inline(at, |tx, root, inline| string::set(tx, root, inline, value))?;
+        return Ok(());
+    }
+    let at = match expire_at {
+        Expire::Keep => key.expire_at().unwrap_or(NEVER),
+        Expire::Never => NEVER,
+        Expire::At(ms) => ms,
+    };
+    key.put(value.inline_len(), at, |tx, inline| {
+        let mut root = Root::EMPTY;
+        string::set(tx, &mut root, inline, value)?;
+        Ok(root)
+    })
+}
+
+/// What becomes of a key's expire time when it gets a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expire {
+    Keep,
+    Never,
+    /// In Unix milliseconds.
+    At(i64),
+}
+
+fn reply_value(ctx: &Ctx, value: Value<'_>) {
+    ctx.reply_bulk(value.text(&mut itoa::Buffer::new()));
+}
+
+/// Refuses a string of `len` bytes and `more` if that is longer than the server allows, unless the
+/// command comes from a server that has allowed it.
+fn check_length(ctx: &Ctx, len: u64, more: u64) -> Result<(), CmdError> {
+    let fits = len
+        .checked_add(more)
+        .is_some_and(|total| total <= limits::string_max());
+    if fits || ctx.must_obey() {
+        Ok(())
+    } else {
+        Err(CmdError::StringTooLong)
+    }
+}

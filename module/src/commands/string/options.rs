@@ -1,0 +1,139 @@
+//! The options that SET and GETEX share, and expire times.
+
+use super::integer;
+use crate::error::CmdError;
+use crate::redis::{Arg, Ctx};
+
+/// The options of SET or GETEX, as far as they can be judged without the key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// NX or XX.
+    pub condition: Option<Condition>,
+    /// GET.
+    pub get: bool,
+    /// What to do about the expire time.
+    pub ttl: Option<Ttl<'a>>,
+}
+
+/// When SET does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// NX: if the key is absent.
+    Absent,
+    /// XX: if the key is there.
+    Present,
+}
+
+/// What an option says about the expire time.
+#[derive(Clone, Copy, Debug)]
+pub enum Ttl<'a> {
+    /// KEEPTTL.
+    Keep,
+    /// PERSIST.
+    Persist,
+    /// EX, PX, EXAT or PXAT, and its argument.
+    Time(Unit, Arg<'a>),
+}
+
+/// How a time is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// EX: seconds from now.
+    Seconds,
+    /// PX: milliseconds from now.
+    Millis,
+    /// EXAT: Unix seconds.
+    UnixSeconds,
+    /// PXAT: Unix milliseconds.
+    UnixMillis,
+}
+
+impl Unit {
+    fn of(option: Arg<'_>) -> Option<Unit> {
+        const OPTIONS: [(&[u8], Unit); 4] = [
+            (b"EX", Unit::Seconds),
+            (b"PX", Unit::Millis),
+            (b"EXAT", Unit::UnixSeconds),
+            (b"PXAT", Unit::UnixMillis),
+        ];
+        OPTIONS
+            .into_iter()
+            .find(|(word, _)| option.is(word))
+            .map(|(_, unit)| unit)
+    }
+
+    /// True if the time is not relative to now.
+    pub fn is_absolute(self) -> bool {
+        matches!(self, Unit::UnixSeconds | Unit::UnixMillis)
+    }
+
+    /// The time in Unix milliseconds.
+    ///
+    /// # Errors
+    /// `NotAnInteger`; `InvalidExpireTime` if it is not positive or too late for the clock.
+    pub fn time(self, ctx: &Ctx, arg: Arg<'_>) -> Result<i64, CmdError> {
+        let number = integer(arg)?;
+        if number <= 0 {
+            return Err(CmdError::InvalidExpireTime);
+        }
+        let ms = match self {
+            Unit::Seconds | Unit::UnixSeconds => number.checked_mul(1000),
+            Unit::Millis | Unit::UnixMillis => Some(number),
+        };
+        let start = if self.is_absolute() { 0 } else { ctx.now_ms() };
+        ms.and_then(|ms| ms.checked_add(start))
+            .ok_or(CmdError::InvalidExpireTime)
+    }
+}
+
+/// Which command's options are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// SET.
+    Set,
+    /// GETEX.
+    Getex,
+}
+
+impl<'a> Options<'a> {
+    /// Reads the options of a command.
+    ///
+    /// # Errors
+    /// `Syntax` if one is unknown, lacks its argument, or excludes an earlier one.
+    pub fn parse(command: Command, args: &[Arg<'a>]) -> Result<Options<'a>, CmdError> {
+        let set = command == Command::Set;
+        let mut options = Options::default();
+        let mut args = args.iter().copied();
+        while let Some(option) = args.next() {
+            match option {
+                _ if set && option.is(b"NX") => options.only_if(Condition::Absent)?,
+                _ if set && option.is(b"XX") => options.only_if(Condition::Present)?,
+                _ if set && option.is(b"GET") => options.get = true,
+                _ if set && option.is(b"KEEPTTL") => options.expire(Ttl::Keep)?,
+                _ if !set && option.is(b"PERSIST") => options.expire(Ttl::Persist)?,
+                _ => {
+                    let unit = Unit::of(option).ok_or(CmdError::Syntax)?;
+                    let time = args.next().ok_or(CmdError::Syntax)?;
+                    options.expire(Ttl::Time(unit, time))?;
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    fn only_if(&mut self, condition: Condition) -> Result<(), CmdError> {
+        match self.condition.replace(condition) {
+            Some(other) if other != condition => Err(CmdError::Syntax),
+            _ => Ok(()),
+        }
+    }
+
+    /// An option may be repeated, and the last one counts; two different ones exclude each other.
+    fn expire(&mut self, ttl: Ttl<'a>) -> Result<(), CmdError> {
+        match (self.ttl.replace(ttl), ttl) {
+            (None, _) | (Some(Ttl::Keep), Ttl::Keep) | (Some(Ttl::Persist), Ttl::Persist) => Ok(()),
+            (Some(Ttl::Time(old, _)), Ttl::Time(new, _)) if old == new => Ok(()),
+            _ => Err(CmdError::Syntax),
+        }
+    }
+}

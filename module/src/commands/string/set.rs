@@ -1,0 +1,135 @@
+//! SET and its older siblings SETNX, SETEX, PSETEX and GETSET.
+
+use super::options::{Command, Condition, Options, Ttl, Unit};
+use super::{Expire, read, store};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
+use crate::structures::string::Value;
+use crate::value::ValueType;
+
+/// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
+pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let (name, value) = (args[1], args[2]);
+    let options = Options::parse(Command::Set, args.from(3))?;
+    let expire = match options.ttl {
+        Some(Ttl::Keep) => Expire::Keep,
+        Some(Ttl::Time(unit, arg)) => Expire::At(unit.time(ctx, arg)?),
+        Some(Ttl::Persist) | None => Expire::Never,
+    };
+    let old = if options.get {
+        Some(old_value(ctx, name)?)
+    } else {
+        None
+    };
+
+    let mut key = PmKey::open_any(ctx, name, ValueType::String);
+    let proceeds = options.condition.is_none_or(|condition| match condition {
+        Condition::Absent => !key.occupied(),
+        Condition::Present => key.occupied(),
+    });
+    if proceeds {
+        put(ctx, &mut key, value, expire)?;
+        match expire {
+            Expire::At(at) => replicate_expiring(ctx, name, value, at),
+            _ if options.get => replicate_without_get(ctx, args),
+            _ => ctx.replicate(c"PM.SET", args.from(1)),
+        }
+    }
+    match old {
+        Some(old) => reply_old(ctx, old),
+        None if proceeds => ctx.reply_simple(c"OK"),
+        None => ctx.reply_null(),
+    }
+    Ok(())
+}
+
+/// `SETNX key value`
+pub fn setnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
+    let proceeds = !key.occupied();
+    if proceeds {
+        put(ctx, &mut key, args[2], Expire::Never)?;
+        ctx.replicate(c"PM.SETNX", args.from(1));
+    }
+    ctx.reply_integer(proceeds.into());
+    Ok(())
+}
+
+/// `SETEX key seconds value`
+pub fn setex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    set_expiring(ctx, args, Unit::Seconds)
+}
+
+/// `PSETEX key milliseconds value`
+pub fn psetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    set_expiring(ctx, args, Unit::Millis)
+}
+
+fn set_expiring(ctx: &Ctx, args: Args<'_>, unit: Unit) -> Result<(), CmdError> {
+    let (name, value) = (args[1], args[3]);
+    let at = unit.time(ctx, args[2])?;
+    let mut key = PmKey::open_any(ctx, name, ValueType::String);
+    put(ctx, &mut key, value, Expire::At(at))?;
+    replicate_expiring(ctx, name, value, at);
+    ctx.reply_simple(c"OK");
+    Ok(())
+}
+
+/// `GETSET key value`
+pub fn getset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let old = old_value(ctx, args[1])?;
+    let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
+    put(ctx, &mut key, args[2], Expire::Never)?;
+    ctx.replicate(c"PM.SET", args.from(1));
+    reply_old(ctx, old);
+    Ok(())
+}
+
+/// Stores the value and tells of it.
+#[inline]
+fn put(ctx: &Ctx, key: &mut PmKey<'_>, value: Arg<'_>, expire: Expire) -> Result<(), CmdError> {
+    store(key, Value::of(value.bytes()), expire)?;
+    key.signal();
+    ctx.notify(Class::STRING, c"set", key.name());
+    if let Expire::At(_) = expire {
+        ctx.notify(Class::GENERIC, c"expire", key.name());
+    }
+    Ok(())
+}
+
+/// A copy of the value, to reply with after it was replaced.
+fn old_value(ctx: &Ctx, name: Arg<'_>) -> Result<Option<Vec<u8>>, CmdError> {
+    let key = PmKey::open_read(ctx, name, ValueType::String)?;
+    read(&key, |value| value.text(&mut itoa::Buffer::new()).to_vec())
+}
+
+fn reply_old(ctx: &Ctx, old: Option<Vec<u8>>) {
+    match old {
+        Some(old) => ctx.reply_bulk(&old),
+        None => ctx.reply_null(),
+    }
+}
+
+/// To replicas every expire time is absolute.
+fn replicate_expiring(ctx: &Ctx, name: Arg<'_>, value: Arg<'_>, at: i64) {
+    if may_replicate(ctx) {
+        let (pxat, at) = (
+            OwnedString::new(b"PXAT"),
+            OwnedString::new(at.to_string().as_bytes()),
+        );
+        ctx.replicate(c"PM.SET", &[name, value, pxat.arg(), at.arg()]);
+    }
+}
+
+fn replicate_without_get(ctx: &Ctx, args: Args<'_>) {
+    if may_replicate(ctx) {
+        let options = args
+            .from(3)
+            .iter()
+            .copied()
+            .filter(|option| !option.is(b"GET"));
+        let args: Vec<Arg<'_>> = [args[1], args[2]].into_iter().chain(options).collect();
+        ctx.replicate(c"PM.SET", &args);
+    }
+}

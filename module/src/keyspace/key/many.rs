@@ -1,0 +1,96 @@
+//! Several keys given new values in one atomic step.
+
+use super::{Born, LOADING, Outcome, PmKey, State, lift, put_record};
+use crate::error::CmdError;
+use crate::keyspace::record::{self, Inline, NEVER, RecordPtr};
+use crate::keyspace::{Engine, with_engine};
+use crate::structures::Root;
+use pobj::{Result, Tx};
+
+/// What happens to one key's record.
+enum Plan {
+    /// It is changed.
+    Edit(RecordPtr),
+    /// A new one is made; one of another type goes.
+    Make(Born, Option<RecordPtr>),
+}
+
+impl Plan {
+    fn of(key: &PmKey<'_>, engine: &mut Engine) -> std::result::Result<Plan, CmdError> {
+        if let Some(record) = key.record(engine)? {
+            return Ok(Plan::Edit(record));
+        }
+        let old = match key.state {
+            State::Ours(_, addr) => engine.record_at(addr),
+            _ => None,
+        };
+        Ok(Plan::Make(Born::now(engine, key.ctx.db(), true)?, old))
+    }
+}
+
+/// Gives each of several *different* keys a value that does not expire, whatever it held, all as one
+/// atomic, durable step. `f` sets the `i`-th value: as in [`PmKey::edit_inline`] if there is one, else
+/// from an empty root, with a fresh record's inline area of at least `inline(i)` bytes.
+pub fn put_all(
+    keys: &mut [PmKey<'_>],
+    inline: impl Fn(usize) -> u64,
+    mut f: impl FnMut(usize, &mut Tx<'_>, &mut Root, Inline) -> Result<()>,
+) -> std::result::Result<(), CmdError> {
+    let outcomes = with_engine(|engine| {
+        if !engine.filled {
+            return Err(LOADING);
+        }
+        let plans: Vec<Plan> = keys
+            .iter()
+            .map(|key| Plan::of(key, engine))
+            .collect::<std::result::Result<_, _>>()?;
+        lift((|| {
+            let mut tx = engine.pool.begin();
+            let mut outcomes = Vec::with_capacity(plans.len());
+            for (i, (key, plan)) in keys.iter().zip(plans).enumerate() {
+                let outcome = match plan {
+                    Plan::Edit(record) => {
+                        edit(&mut tx, record, |tx, root, inline| f(i, tx, root, inline))?;
+                        Outcome::Nothing
+                    }
+                    Plan::Make(born, old) => {
+                        if let Some(old) = old {
+                            record::kill(&mut tx, old)?;
+                        }
+                        let name = key.name().bytes();
+                        put_record(&mut tx, name, key.ty, born, inline(i), |tx, area| {
+                            let mut root = Root::EMPTY;
+                            f(i, tx, &mut root, area)?;
+                            Ok(root)
+                        })?
+                    }
+                };
+                outcomes.push((outcome, outcome.address(&tx)));
+            }
+            tx.commit()?;
+            Ok(outcomes)
+        })())
+    })?;
+    for (key, outcome) in keys.iter_mut().zip(outcomes) {
+        key.follow(outcome);
+        key.follow_expire(NEVER);
+    }
+    Ok(())
+}
+
+/// Changes a value in its record, which does not expire any more.
+fn edit(
+    tx: &mut Tx<'_>,
+    record: RecordPtr,
+    f: impl FnOnce(&mut Tx<'_>, &mut Root, Inline) -> Result<()>,
+) -> Result<()> {
+    let head = *record::get(tx, record)?;
+    let inline = record::inline(tx, record)?;
+    let mut root = head.root;
+    f(tx, &mut root, inline)?;
+    record::set_root(tx, record, head.root, root)?;
+    match head.expire_at {
+        NEVER => Ok(()),
+        _ => record::set_expire(tx, record, NEVER),
+    }
+}
