@@ -16,7 +16,7 @@ use std::ops::Deref;
 
 /// Fresh bytes up to this many are hashed into the record, which saves a fence; above, a fence
 /// before the record is cheaper than the hash.
-const HASH_MAX: u64 = 1024;
+const HASH_MAX: u64 = 1280;
 /// From this length on, fresh bytes bypass the cache.
 const STREAM_MIN: usize = HASH_MAX as usize + 1;
 /// Size of the smallest pool that has big slab pages.
@@ -292,7 +292,7 @@ impl<'p> Tx<'p> {
     }
 
     /// Makes everything durable, as one atomic step. One fence if there was no [`Tx::step`] and
-    /// nothing large was allocated or freed; a second one if more than 1 KiB was filled.
+    /// nothing large was allocated or freed; a second one if more than 1,280 bytes were filled.
     ///
     /// # Errors
     /// On failure nothing has happened.
@@ -345,7 +345,6 @@ impl Pool {
     /// sound state, so it needs no part in the batch.
     #[cold]
     fn reserve_in_new_page(&mut self, class: u8, kind: Kind) -> Result<(Slot, u64)> {
-        self.ring.barrier(&mut self.medium)?;
         let len = page_len(class);
         let reserved = match self.heap.reserve_page(len, type_num::PAGE) {
             Err(Error::Full(_)) if self.group.is_none() && self.trim(usize::MAX)? > 0 => {
@@ -359,7 +358,8 @@ impl Pool {
         self.medium.store(offset, bytemuck::bytes_of(&header))?;
         self.medium.store(bitmap_word(offset, 0), &bitmap)?;
         self.medium.flush(offset, bitmap_word(0, header.words()))?;
-        self.medium.fence();
+        // Publishing starts with a drain, which makes the header durable, and the barrier too.
+        self.ring.barrier(&mut self.medium)?;
         self.heap.publish(vec![reserved], &[], None)?;
         self.slab.add_page(&self.medium, offset)?;
         self.slab
