@@ -132,8 +132,8 @@ fn begins_group(name: &[u8], argc: usize) -> bool {
         b"restore-asking",
     ];
     const IF_MANY: [&[u8]; 3] = [b"del", b"unlink", b"mset"];
-    let is = |word: &&[u8]| name.eq_ignore_ascii_case(word);
-    name.len() <= 14 && (ALWAYS.iter().any(|w| is(w)) || argc > 2 && IF_MANY.iter().any(|w| is(w)))
+    let is = |words: &[&[u8]]| words.iter().any(|word| name.eq_ignore_ascii_case(word));
+    name.len() <= 14 && (is(&ALWAYS) || argc > 2 && is(&IF_MANY))
 }
 
 impl Engine {
