@@ -27,6 +27,8 @@
 //! * A time to live that is relative to now is computed at two moments. The two may differ by no
 //!   more than the wall-clock time between the first command's start and the second one's end.
 //!   Replies that count time from now may differ by that and by one unit of rounding.
+//! * Where a PM value replaces one of another type, the event `new` precedes the command's own: the
+//!   module API can give a key another type only by deleting it first.
 //! * Replies whose order (SMEMBERS) or content (SRANDMEMBER) Redis leaves open are compared as
 //!   sets, as maps or by shape, if the table says so.
 //!

@@ -7,6 +7,8 @@ use super::{DBS, Dialect, KEYS, PM_DB, Sequence, Side, Step};
 use crate::client::Client;
 use crate::resp::{Quoted, Value};
 use crate::server::{Refusal, Server, Setup};
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::mem::discriminant;
@@ -79,6 +81,8 @@ pub struct Pair {
     events: Client,
     /// By how much the sides' relative times may differ by now.
     slack_ms: i64,
+    /// Database and name of keys that may hold a value of a type that has no `PM.` form.
+    foreign: BTreeSet<(u8, Vec<u8>)>,
 }
 
 impl Pair {
@@ -100,6 +104,7 @@ impl Pair {
             pm,
             events,
             slack_ms: 0,
+            foreign: BTreeSet::new(),
         }
     }
 
@@ -171,6 +176,7 @@ impl Pair {
             self.connect();
         }
         self.slack_ms = 0;
+        self.foreign.clear();
         let reset = self.flush_and_greet(resp3);
         reset.map_err(|error| self.gone(&error))
     }
@@ -309,26 +315,50 @@ impl Pair {
 
     fn compare_events(&mut self) -> Result<(), Mismatch> {
         let events = self.read_events().map_err(|error| self.gone(&error))?;
-        let of = |side: Side| -> Vec<_> {
+        let of = |side: Side| -> Vec<Event> {
             let dbs = side.db(0)..side.db(DBS);
             let own = events.iter().filter(|event| dbs.contains(&event.db));
-            own.map(|event| {
-                format!(
-                    "{}({:?}, db {})",
-                    event.name,
-                    Quoted(&event.key),
-                    event.db - side.db(0)
-                )
+            own.map(|event| Event {
+                db: event.db - side.db(0),
+                ..event.clone()
             })
             .collect()
         };
         let (native, pm) = (of(Side::Native), of(Side::Pm));
-        if native == pm {
+        let agree = self.events_agree(&native, &pm);
+        for event in &native {
+            self.note_foreign(event);
+        }
+        if agree {
             return Ok(());
         }
         Err(Mismatch::Events(format!(
             "native: {native:?}\nPM:     {pm:?}"
         )))
+    }
+
+    /// Whether the events are the same, but for the event `new` where a PM value replaces another
+    /// type's.
+    fn events_agree(&self, native: &[Event], pm: &[Event]) -> bool {
+        let mut native = native.iter().peekable();
+        let agree = pm.iter().all(|event| {
+            native.next_if_eq(&event).is_some()
+                || event.name == "new" && self.foreign.contains(&(event.db, event.key.clone()))
+        });
+        agree && native.next().is_none()
+    }
+
+    /// Keeps account of the keys that may hold a value of a native type on both sides.
+    fn note_foreign(&mut self, event: &Event) {
+        let place = (event.db, event.key.clone());
+        match event.name.as_str() {
+            "xadd" => self.foreign.insert(place),
+            "rename_to" | "copy_to" | "move_to" if !self.foreign.is_empty() => {
+                self.foreign.insert(place)
+            }
+            "set" | "del" => self.foreign.remove(&place),
+            _ => false,
+        };
     }
 
     /// All events of the commands that have been answered: they were put before the reply to a
@@ -362,10 +392,17 @@ struct Replies {
 }
 
 /// One keyspace event.
+#[derive(Clone, PartialEq, Eq)]
 struct Event {
     db: u8,
     name: String,
     key: Vec<u8>,
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({:?}, db {})", self.name, Quoted(&self.key), self.db)
+    }
 }
 
 impl Event {

@@ -31,71 +31,80 @@ pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `MSET key value [key value ...]`
 pub fn mset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let (mut keys, values) = open_pairs(ctx, pairs(args)?);
-    set_all(ctx, args, c"PM.MSET", &mut keys, &values)?;
+    Assignments::open(ctx, args)?.make(ctx, args, c"PM.MSET")?;
     ctx.reply_simple(c"OK");
     Ok(())
 }
 
 /// `MSETNX key value [key value ...]`
 pub fn msetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let (mut keys, values) = open_pairs(ctx, pairs(args)?);
-    let proceeds = !keys.iter().any(PmKey::occupied);
+    let assignments = Assignments::open(ctx, args)?;
+    let proceeds = !assignments.keys.iter().any(PmKey::occupied);
     if proceeds {
-        set_all(ctx, args, c"PM.MSETNX", &mut keys, &values)?;
+        assignments.make(ctx, args, c"PM.MSETNX")?;
     }
     ctx.reply_integer(proceeds.into());
     Ok(())
 }
 
-fn pairs<'a>(args: Args<'a>) -> Result<&'a [Arg<'a>], CmdError> {
-    let pairs = args.from(1);
-    if pairs.len() % 2 == 0 {
-        Ok(pairs)
-    } else {
-        Err(CmdError::WrongArity)
-    }
+/// The pairs of MSET, each key once: of a key given several times, the last value counts.
+struct Assignments<'a> {
+    pairs: &'a [Arg<'a>],
+    keys: Vec<PmKey<'a>>,
+    /// What each key gets.
+    values: Vec<Value<'a>>,
+    /// Where in `pairs` each key is given first.
+    starts: Vec<usize>,
 }
 
-/// The keys, each once, and what they get: of a key given several times, the last value.
-fn open_pairs<'a>(ctx: &'a Ctx, pairs: &'a [Arg<'a>]) -> (Vec<PmKey<'a>>, Vec<Value<'a>>) {
-    let last: HashMap<&[u8], usize> = pairs
-        .chunks_exact(2)
-        .enumerate()
-        .map(|(i, pair)| (pair[0].bytes(), i))
-        .collect();
-    let counts = |&(i, pair): &(usize, &[Arg<'_>])| last.get(pair[0].bytes()) == Some(&i);
-    let open = |(_, pair): (usize, &[Arg<'a>])| {
-        (
-            PmKey::open_any(ctx, pair[0], ValueType::String),
-            Value::of(pair[1].bytes()),
-        )
-    };
-    pairs
-        .chunks_exact(2)
-        .enumerate()
-        .filter(counts)
-        .map(open)
-        .unzip()
-}
-
-/// Stores all values in one atomic step and tells of them.
-fn set_all(
-    ctx: &Ctx,
-    args: Args<'_>,
-    command: &CStr,
-    keys: &mut [PmKey<'_>],
-    values: &[Value<'_>],
-) -> Result<(), CmdError> {
-    put_all(
-        keys,
-        |i| values[i].inline_len(),
-        |i, tx, root, inline| string::set(tx, root, inline, values[i]),
-    )?;
-    for pair in args.from(1).chunks_exact(2) {
-        ctx.signal_modified(pair[0]);
-        ctx.notify(Class::STRING, c"set", pair[0]);
+impl<'a> Assignments<'a> {
+    fn open(ctx: &'a Ctx, args: Args<'a>) -> Result<Assignments<'a>, CmdError> {
+        let pairs = args.from(1);
+        if pairs.len() % 2 != 0 {
+            return Err(CmdError::WrongArity);
+        }
+        let (mut keys, mut values, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut indexes = HashMap::new();
+        for (i, pair) in pairs.chunks_exact(2).enumerate() {
+            let (name, value) = (pair[0], Value::of(pair[1].bytes()));
+            let index = *indexes.entry(name.bytes()).or_insert(keys.len());
+            if index < keys.len() {
+                values[index] = value;
+            } else {
+                keys.push(PmKey::open_any(ctx, name, ValueType::String));
+                values.push(value);
+                starts.push(2 * i);
+            }
+        }
+        Ok(Assignments {
+            pairs,
+            keys,
+            values,
+            starts,
+        })
     }
-    ctx.replicate(command, args.from(1));
-    Ok(())
+
+    /// Makes all assignments in one atomic step and tells of them, pair by pair.
+    fn make(self, ctx: &Ctx, args: Args<'_>, command: &CStr) -> Result<(), CmdError> {
+        let Assignments {
+            pairs,
+            mut keys,
+            values,
+            starts,
+        } = self;
+        put_all(
+            &mut keys,
+            |i| values[i].inline_len(),
+            |i, tx, root, inline| string::set(tx, root, inline, values[i]),
+            |i| {
+                let end = starts.get(i + 1).copied().unwrap_or(pairs.len());
+                for pair in pairs[starts[i]..end].chunks_exact(2) {
+                    ctx.signal_modified(pair[0]);
+                    ctx.notify(Class::STRING, c"set", pair[0]);
+                }
+            },
+        )?;
+        ctx.replicate(command, args.from(1));
+        Ok(())
+    }
 }

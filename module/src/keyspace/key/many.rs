@@ -30,11 +30,13 @@ impl Plan {
 
 /// Gives each of several *different* keys a value that does not expire, whatever it held, all as one
 /// atomic, durable step. `f` sets the `i`-th value: as in [`PmKey::edit_inline`] if there is one, else
-/// from an empty root, with a fresh record's inline area of at least `inline(i)` bytes.
+/// from an empty root, with a fresh record's inline area of at least `inline(i)` bytes. `then` tells
+/// of the `i`-th key, once that shows its value.
 pub fn put_all(
     keys: &mut [PmKey<'_>],
     inline: impl Fn(usize) -> u64,
     mut f: impl FnMut(usize, &mut Tx<'_>, &mut Root, Inline) -> Result<()>,
+    mut then: impl FnMut(usize),
 ) -> std::result::Result<(), CmdError> {
     let outcomes = with_engine(|engine| {
         if !engine.filled {
@@ -71,9 +73,10 @@ pub fn put_all(
             Ok(outcomes)
         })())
     })?;
-    for (key, outcome) in keys.iter_mut().zip(outcomes) {
+    for (i, (key, outcome)) in keys.iter_mut().zip(outcomes).enumerate() {
         key.follow(outcome);
         key.follow_expire(NEVER);
+        then(i);
     }
     Ok(())
 }
