@@ -104,9 +104,9 @@ impl Header {
         xxhash_rust::xxh3::xxh3_64(&bytes[..offset_of!(Header, checksum)])
     }
 
-    /// True while the root object is as libpmemobj made it: creation was cut short.
+    /// True while creation is not over: the magic is written last.
     pub fn is_blank(&self) -> bool {
-        bytemuck::bytes_of(self).iter().all(|&byte| byte == 0)
+        self.magic == 0
     }
 }
 

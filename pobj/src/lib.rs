@@ -35,6 +35,7 @@ mod medium;
 mod pool;
 mod ptr;
 mod size;
+mod snapshot;
 mod tx;
 
 pub use alloc::slab::Cursor;

@@ -11,6 +11,7 @@
 use crate::error::{Result, damaged};
 use crate::layout::LINE;
 use crate::ptr::Persistent;
+use crate::snapshot::Snapshots;
 use pmemobj_sys::Libpmemobj;
 use std::mem::{align_of, size_of};
 use std::ptr::NonNull;
@@ -31,6 +32,8 @@ pub(crate) struct Medium {
     base: NonNull<u8>,
     len: u64,
     traffic: Traffic,
+    /// What a fork child sees.
+    pub snapshots: Snapshots,
 }
 
 impl Medium {
@@ -39,13 +42,16 @@ impl Medium {
     /// # Safety
     /// `pop` must be an open pool whose mapping of at least `len` readable and writable bytes starts
     /// at the handle's address and stays mapped while the medium lives.
-    pub unsafe fn new(lib: &'static Libpmemobj, pop: NonNull<u8>, len: u64) -> Medium {
-        Medium {
+    pub unsafe fn new(lib: &'static Libpmemobj, pop: NonNull<u8>, len: u64) -> Result<Medium> {
+        // SAFETY: as the caller promises.
+        let snapshots = unsafe { Snapshots::new(pop, len)? };
+        Ok(Medium {
             lib,
             base: pop,
             len,
             traffic: Traffic::default(),
-        }
+            snapshots,
+        })
     }
 
     /// Bytes mapped.
@@ -78,6 +84,9 @@ impl Medium {
     #[inline]
     pub fn bytes(&self, offset: u64, len: u64) -> Result<&[u8]> {
         let at = self.check(offset, len)?;
+        if self.snapshots.is_child() {
+            return Ok(self.snapshots.view(offset, len));
+        }
         // SAFETY: the range lies inside the mapping (checked), any byte is a valid u8, and nobody
         // writes it while the result lives: all stores of this process take `&mut self`, and
         // libpmemobj writes only its own metadata and reserved objects nobody has a pointer to.
@@ -87,11 +96,22 @@ impl Medium {
     /// The `T` at `offset`.
     #[inline]
     pub fn get<T: Persistent>(&self, offset: u64) -> Result<&T> {
+        const {
+            assert!(
+                align_of::<T>() <= 8,
+                "persistent types are at most 8-byte aligned"
+            )
+        };
         if !offset.is_multiple_of(align_of::<T>() as u64) {
             return Err(damaged("a misaligned pointer", offset));
         }
-        let at = self.check(offset, size_of::<T>() as u64)?;
-        // SAFETY: inside the mapping and aligned (checked; the mapping itself is page-aligned); any
+        let len = size_of::<T>() as u64;
+        let mut at = self.check(offset, len)?.cast_const();
+        if self.snapshots.is_child() {
+            at = self.snapshots.view(offset, len).as_ptr();
+        }
+        // SAFETY: inside the mapping, or a copy in a fork child, and aligned (checked; the mapping itself is
+        // page-aligned, and a copy is as aligned as its offset, up to 8); any
         // bit pattern is a `T: Pod`; not written while borrowed, as for `bytes`.
         Ok(unsafe { &*at.cast::<T>() })
     }
@@ -106,6 +126,7 @@ impl Medium {
     #[inline]
     pub fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let at = self.check(offset, bytes.len() as u64)?;
+        self.snapshots.preserve(offset, bytes.len() as u64);
         if let (Ok(word), true) = (<[u8; 8]>::try_from(bytes), offset.is_multiple_of(8)) {
             // SAFETY: in bounds and 8-byte aligned; `&mut self` excludes every reference into the
             // pool; an atomic store keeps the compiler from splitting it.
@@ -122,6 +143,7 @@ impl Medium {
     /// Stores and flushes `bytes` with non-temporal stores where they pay; `fence` makes it durable.
     pub fn stream(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let at = self.check(offset, bytes.len() as u64)?;
+        self.snapshots.preserve(offset, bytes.len() as u64);
         self.traffic.lines += lines(offset, bytes.len() as u64);
         // SAFETY: as in `store`; the pool is open, and libpmemobj only copies and flushes.
         unsafe {

@@ -143,7 +143,7 @@ impl Pool {
         // last) while medium and heap live.
         let (mut medium, mut heap) = unsafe {
             (
-                Medium::new(handle.lib, handle.pop.cast(), len),
+                Medium::new(handle.lib, handle.pop.cast(), len)?,
                 Heap::new(handle.lib, handle.pop)?,
             )
         };
@@ -335,6 +335,33 @@ impl Pool {
         self.end_group()
     }
 
+    /// A child was forked: until [`Pool::end_snapshot`] the bytes of this moment are kept for it. Call in
+    /// the parent before anything else is written.
+    pub fn begin_snapshot(&mut self) {
+        self.medium.snapshots.begin();
+    }
+
+    /// The child is gone.
+    pub fn end_snapshot(&mut self) {
+        self.medium.snapshots.end();
+    }
+
+    /// Call in the child: from here on, reads give the pool as it was at the fork, exactly. Each read makes a
+    /// copy, which lives until [`Pool::forget_copies`]. Nothing may be written in the child.
+    pub fn enter_snapshot(&mut self) {
+        self.medium.snapshots.enter();
+    }
+
+    /// Drops the copies that a child's reads have made.
+    pub fn forget_copies(&mut self) {
+        self.medium.snapshots.forget();
+    }
+
+    /// True in a child that has called [`Pool::enter_snapshot`].
+    pub fn is_snapshot(&self) -> bool {
+        self.medium.snapshots.is_child()
+    }
+
     /// Gives the memory of empty slab pages back to libpmemobj, at most `limit` of them; returns
     /// how many. Not inside a group.
     pub fn trim(&mut self, limit: usize) -> Result<usize> {
@@ -346,7 +373,11 @@ impl Pool {
         self.ring.barrier(&mut self.medium)?;
         let pages = self.slab.take_empty_pages(limit);
         for chunk in pages.chunks(CHUNK) {
-            self.heap.publish(Vec::new(), chunk, None)?;
+            for &(page, len) in chunk {
+                self.medium.snapshots.preserve(page, len);
+            }
+            let offsets: Vec<u64> = chunk.iter().map(|page| page.0).collect();
+            self.heap.publish(Vec::new(), &offsets, None)?;
         }
         let given = pages.len();
         Ok(given)
@@ -383,9 +414,13 @@ fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64) -> Result<Header>
         heap.publish(vec![log], &[], Some((root + LOG_AT, offset)))?;
     }
     let header = Header::new(random_seed()?);
-    medium.store(root, bytemuck::bytes_of(&header))?;
-    medium.flush(root, size_of::<Header>() as u64)?;
-    medium.fence();
+    let (magic, rest) = bytemuck::bytes_of(&header).split_at(size_of::<u64>());
+    // The header lies on two lines, of which a power cut may keep the second alone.
+    for (at, bytes) in [(size_of::<u64>() as u64, rest), (0, magic)] {
+        medium.store(root + at, bytes)?;
+        medium.flush(root + at, bytes.len() as u64)?;
+        medium.fence();
+    }
     Ok(header)
 }
 

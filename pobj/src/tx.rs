@@ -441,7 +441,9 @@ impl Pool {
             let allocs = std::mem::take(&mut self.batch.large_allocs);
             let offsets: Vec<u64> = allocs.iter().map(Reserved::offset).collect();
             let word = Some((self.areas.published(), seq));
-            if let Err(error) = self.heap.publish(allocs, &self.batch.large_frees, word) {
+            let frees = std::mem::take(&mut self.batch.large_frees);
+            self.preserve_large(&frees);
+            if let Err(error) = self.heap.publish(allocs, &frees, word) {
                 self.ring.retract(&mut self.medium)?;
                 offsets
                     .iter()
@@ -449,7 +451,7 @@ impl Pool {
                 return Err(error);
             }
             self.account_published(&offsets);
-            for &offset in &self.batch.large_frees {
+            for offset in frees {
                 self.slab.remove_large(offset);
             }
         } else {
@@ -552,6 +554,7 @@ impl Pool {
         if publishes {
             let offsets: Vec<u64> = allocated.iter().map(Reserved::offset).collect();
             let word = Some((self.areas.published(), seq));
+            self.preserve_large(&frees);
             if let Err(error) = self.heap.publish(allocated, &frees, word) {
                 offsets
                     .iter()
@@ -572,6 +575,16 @@ impl Pool {
             self.slab.release(slot);
         }
         self.undo.clear(&mut self.heap)
+    }
+
+    /// Keeps large objects that are about to be freed for a fork child: libpmemobj may write its own
+    /// metadata where they were.
+    fn preserve_large(&mut self, offsets: &[u64]) {
+        for &offset in offsets {
+            if let Ok(Block::Large(size)) = self.slab.block(offset) {
+                self.medium.snapshots.preserve(offset, size);
+            }
+        }
     }
 
     /// From now on published objects count with all the bytes libpmemobj gave them.

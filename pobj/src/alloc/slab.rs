@@ -409,26 +409,27 @@ impl Slab {
         ))
     }
 
-    /// Takes at most `limit` empty pages out, for their memory to be given back: their offsets.
-    pub fn take_empty_pages(&mut self, limit: usize) -> Vec<u64> {
+    /// Takes at most `limit` empty pages out, for their memory to be given back: offsets and
+    /// lengths.
+    pub fn take_empty_pages(&mut self, limit: usize) -> Vec<(u64, u64)> {
         let is_empty = |page: &Page| page.free == page.header.slots;
         let ids = (0..self.pages.len()).filter(|&id| self.pages[id].as_ref().is_some_and(is_empty));
         let ids: Vec<usize> = ids.take(limit.min(self.empty)).collect();
         self.empty -= ids.len();
-        let mut offsets = Vec::with_capacity(ids.len());
+        let mut pages_taken = Vec::with_capacity(ids.len());
         for &id in &ids {
             let page = self.page(id as u32);
             let (offset, len) = (page.offset, page_len(page.header.class));
             self.leave(id as u32, offset, len);
             self.pages[id] = None;
             self.vacant.push(id as u32);
-            offsets.push(offset);
+            pages_taken.push((offset, len));
         }
         let pages = &self.pages;
         for listed in &mut self.partial {
             listed.retain(|&id| pages[id as usize].is_some());
         }
-        offsets
+        pages_taken
     }
 
     /// Number of pages without an allocated slot.

@@ -13,9 +13,9 @@
 //!
 //! Invariants
 //! * An entry is durable (flushed and fenced) before the bytes it saves change.
-//! * Entries are undone newest first, so that the oldest bytes of a range win. An entry left over
-//!   from a step that was taken back holds the state before that step, which is what the entries
-//!   older than it lead to anyway: undoing it is harmless.
+//! * Entries are undone newest first, so that the oldest bytes of a range win. Entries of steps that
+//!   are taken back while the group goes on are wiped, once what they saved is back in place: new
+//!   entries overwrite the oldest of them first, and the others would follow as if they were newer.
 //! * The first segment lies in the log object; more are libpmemobj objects linked by `next`,
 //!   allocated and freed in one libpmemobj operation with the word that links them.
 
@@ -143,20 +143,27 @@ impl Undo {
         Ok(())
     }
 
-    /// Puts back what the entries after `savepoint` saved, newest first, durably.
+    /// Puts back what the entries after `savepoint` saved, newest first, and wipes them; durably.
     pub fn roll_back(&mut self, medium: &mut Medium, savepoint: usize) -> Result<()> {
-        while self.entries.len() > savepoint {
-            let at = self.entries[self.entries.len() - 1];
+        let undone = self.entries[savepoint..].to_vec();
+        for &at in undone.iter().rev() {
             let entry: Entry = *medium.get(at)?;
             self.scratch.clear();
             self.scratch
                 .extend_from_slice(medium.bytes(at + ENTRY_LEN, entry.len)?);
             medium.store(entry.offset, &self.scratch)?;
             medium.flush(entry.offset, entry.len)?;
-            self.entries.pop();
-            self.at = self.locate(at);
         }
         medium.fence();
+        for &at in &undone {
+            medium.store(at, &[0; 8])?;
+            medium.flush(at, 8)?;
+        }
+        medium.fence();
+        if let Some(&first) = undone.first() {
+            self.at = self.locate(first);
+        }
+        self.entries.truncate(savepoint);
         Ok(())
     }
 
