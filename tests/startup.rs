@@ -146,8 +146,9 @@ fn wrong_arguments_are_named() {
 #[test]
 fn a_wrong_path_is_refused() {
     let setup = forced();
-    let pool = setup.dir().join("absent/pmedis.pool");
-    refuses_pool(&pool, setup, &[pool.to_str().unwrap()]);
+    let absent = setup.dir().join("absent");
+    let causes = [absent.to_str().unwrap(), "does not exist"];
+    refuses_pool(&absent.join("pmedis.pool"), setup, &causes);
 }
 
 #[test]
@@ -319,7 +320,7 @@ fn a_file_without_permission_is_refused() {
         setup
     };
     let before = fs::metadata(&pool).unwrap();
-    refuses(setup, &["path", path], &[path, "ermission"]);
+    refuses(setup.clone(), &["path", path], &[path, "ermission"]);
     let after = fs::metadata(&pool).unwrap();
     assert_eq!(
         (before.mtime_nsec(), before.mode()),

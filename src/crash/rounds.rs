@@ -143,7 +143,7 @@ impl Rounds {
             return Ok(());
         }
         let checked = Command::new("pmempool")
-            .arg("check")
+            .args(["check", "--verbose"])
             .arg(self.server.setup().pool())
             .output();
         let checked = checked.map_err(|error| format!("pmempool: {error}"))?;
