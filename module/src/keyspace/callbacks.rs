@@ -4,8 +4,9 @@ use super::record::{self, Fields, NEVER, RecordPtr};
 use super::serialize::{self, Loaded};
 use super::{ENGINE, Engine};
 use crate::redis::{
-    AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
+    AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log, server_flags,
 };
+use crate::structures::list::{self, Side};
 use crate::structures::{Root, string};
 use crate::value::ValueType;
 use pobj::{Error, Result, Tx};
@@ -54,6 +55,7 @@ impl TypeCallbacks for Values {
 
     fn rdb_save(io: &mut RdbWriter<'_>, ty: PmType, addr: usize) {
         let saved = with("saving a key", |engine| {
+            engine.see_the_fork();
             let Some(record) = engine.record_at(addr) else {
                 return Ok(());
             };
@@ -135,6 +137,15 @@ impl TypeCallbacks for Values {
 }
 
 impl Engine {
+    /// In a fork child: reads give the pool as it was at the fork.
+    fn see_the_fork(&mut self) {
+        if self.pool.is_snapshot() {
+            self.pool.forget_copies();
+        } else if server_flags().fork_child() {
+            self.pool.enter_snapshot();
+        }
+    }
+
     /// Makes a live record whose value `f` builds; it does not expire.
     fn make(
         &mut self,
@@ -177,6 +188,11 @@ impl Engine {
                     Ok(root)
                 })
             }
+            Loaded::List(elements) => self.make(ty, key, db, 0, NEVER, |tx, _| {
+                let mut root = Root::EMPTY;
+                list::push(tx, &mut root, Side::Right, elements.iter().map(|e| &**e))?;
+                Ok(root)
+            }),
         }
     }
 
@@ -191,6 +207,9 @@ impl Engine {
                     string::copy(tx, head.root, from, inline)
                 })
             }
+            ValueType::List => self.make(ty, key, db, 0, head.expire_at, |tx, _| {
+                list::copy(tx, head.root)
+            }),
             _ => Err(Error::Damaged(format!("a value of type {ty:?}"))),
         }
     }

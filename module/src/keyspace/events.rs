@@ -35,6 +35,7 @@ pub fn subscribe(ctx: &Ctx) {
         EventKind::EventLoop,
         EventKind::Loading,
         EventKind::CronLoop,
+        EventKind::ForkChild,
     ] {
         ctx.subscribe(kind, on_event);
     }
@@ -72,6 +73,14 @@ fn on_event(ctx: &Ctx, event: Event) {
         }),
         Event::FlushEnded { .. } => durable("a flush", |engine| {
             engine.flushing = false;
+            Ok(())
+        }),
+        Event::ForkChildBorn => durable("a snapshot", |engine| {
+            engine.pool.begin_snapshot();
+            Ok(())
+        }),
+        Event::ForkChildDied => durable("the end of a snapshot", |engine| {
+            engine.pool.end_snapshot();
             Ok(())
         }),
         Event::SwapDb(a, b) => durable("SWAPDB", |engine| engine.dbs.swap(&mut engine.pool, a, b)),
