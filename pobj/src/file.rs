@@ -19,6 +19,10 @@ const POOLSET_SIGNATURE: &[u8] = b"PMEMPOOLSET";
 /// libpmemobj's pool header is one page, and the layout name (1,024 bytes) follows.
 const LAYOUT_AT: usize = 4096;
 const LAYOUT_LEN: usize = 1024;
+/// Where libpmemobj notes where its heap starts, and how long it is: to the pool's end.
+const HEAP_OFFSET_AT: usize = LAYOUT_AT + LAYOUT_LEN + 16;
+const HEAP_SIZE_AT: usize = LAYOUT_AT + 2048 + 32;
+const HEAD_LEN: usize = HEAP_SIZE_AT + 8;
 
 /// What stands at a pool's path.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,10 +64,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Found> {
     }
     let mut head = Vec::new();
     File::open(path)
-        .and_then(|file| {
-            file.take((LAYOUT_AT + LAYOUT_LEN) as u64)
-                .read_to_end(&mut head)
-        })
+        .and_then(|file| file.take(HEAD_LEN as u64).read_to_end(&mut head))
         .map_err(|error| io_error(path, &error))?;
     if head.is_empty() {
         return Err(Error::NotAPool(path.into(), "the file is empty".into()));
@@ -78,7 +79,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Found> {
             "it has no libpmemobj header".into(),
         ));
     }
-    if metadata.len() < POOL_MIN || head.len() < LAYOUT_AT + LAYOUT_LEN {
+    if metadata.len() < POOL_MIN || metadata.len() < pool_len(&head) {
         return Err(Error::Damaged(format!(
             "{} is cut off after {} bytes",
             path.display(),
@@ -87,6 +88,15 @@ pub(crate) fn inspect(path: &Path) -> Result<Found> {
     }
     check_layout(path, &head)?;
     Ok(Found::Pool)
+}
+
+/// The pool's length in bytes, by its first bytes; more than any file's if they are not all there.
+fn pool_len(head: &[u8]) -> u64 {
+    let word = |at: usize| {
+        let bytes = head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(u64::MAX, u64::from_le_bytes)
+    };
+    word(HEAP_OFFSET_AT).saturating_add(word(HEAP_SIZE_AT))
 }
 
 /// Checks the layout name in the first bytes of a pool.
