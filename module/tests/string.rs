@@ -248,8 +248,8 @@ fn campaign(seed: u64) {
             }
         }
     }
-    for key in 0..KEYS {
-        let old = strings[key].take().map(|(record, _)| record);
+    for string in strings {
+        let old = string.map(|(record, _)| record);
         change(&mut pool, b"", old, &Change::Delete, 0, true);
     }
     assert_eq!(pool.usage().used, 0, "seed {seed}: something leaks");

@@ -60,7 +60,7 @@ struct Assignments<'a> {
 impl<'a> Assignments<'a> {
     fn open(ctx: &'a Ctx, args: Args<'a>) -> Result<Assignments<'a>, CmdError> {
         let pairs = args.from(1);
-        if pairs.len() % 2 != 0 {
+        if !pairs.len().is_multiple_of(2) {
             return Err(CmdError::WrongArity);
         }
         let (mut keys, mut values, mut starts) = (Vec::new(), Vec::new(), Vec::new());
