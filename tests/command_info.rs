@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 
 /// The flag by which a module's command differs.
 const MODULE_FLAG: &str = "module";
+/// The flag of keys whose use depends on the arguments. Without it a command's keys have the widest
+/// flags it may need: of SET, those with GET.
+const VARIABLE_FLAGS: &str = "variable_flags";
 
 fn text(value: &Value) -> String {
     String::from_utf8_lossy(
@@ -58,9 +61,24 @@ fn info(client: &mut Client, name: &str) -> BTreeMap<&'static str, Value> {
     let mut flags: Vec<Value> = flags.cloned().collect();
     flags.sort();
     info.insert("flags", Value::Array(flags));
+    info.insert("keys", without(&info["keys"], VARIABLE_FLAGS));
     info.remove("name");
     info.remove("acl");
     info
+}
+
+/// The value without the flag, in whatever set it stands.
+fn without(value: &Value, flag: &str) -> Value {
+    match value {
+        Value::Array(values) => Value::Array(
+            values
+                .iter()
+                .filter(|value| **value != Value::Simple(flag.into()))
+                .map(|value| without(value, flag))
+                .collect(),
+        ),
+        other => other.clone(),
+    }
 }
 
 /// What COMMAND DOCS says for people, and the tree of arguments.
@@ -105,7 +123,7 @@ fn keys_are_found_in_commands() {
     let server = Setup::pmedis("16m").start().unwrap();
     let mut client = server.client();
     for command in [
-        "SET k v EX 10",
+        "SET k v EX 10 GET",
         "MSET a 1 b 2",
         "MGET a b c",
         "LCS a b IDX",
