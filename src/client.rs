@@ -30,6 +30,14 @@ impl Client {
         })
     }
 
+    /// The address of this end, by which CLIENT LIST names the connection.
+    ///
+    /// # Panics
+    /// If the socket is gone.
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.get_ref().local_addr().expect("a connected socket")
+    }
+
     /// Adds a command to those that the next [`send`](Self::send) sends.
     pub fn queue<A: AsRef<[u8]>>(&mut self, words: &[A]) {
         write_command(&mut self.unsent, words);

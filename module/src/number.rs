@@ -78,6 +78,19 @@ impl LongDouble {
         Some(LongDouble(if negative { -magnitude } else { magnitude }))
     }
 
+    /// A thousand times the number, rounded up: seconds in milliseconds. Beyond 64 bits it is
+    /// `i64::MIN`, as C on x86-64 has it.
+    pub fn ceil_thousandfold(self) -> i64 {
+        let product = (self.0 * LongDouble::from(1000).0).value;
+        let whole = product.round_to_integral(Round::TowardPositive).value;
+        let mut exact = false;
+        let n = whole.to_i128_r(64, Round::TowardZero, &mut exact);
+        match exact || whole.is_zero() {
+            true => n.value as i64,
+            false => i64::MIN,
+        }
+    }
+
     /// The sum, rounded to nearest; `None` if it is infinite or no number.
     pub fn checked_add(self, other: LongDouble) -> Option<LongDouble> {
         let sum = (self.0 + other.0).value;

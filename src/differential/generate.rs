@@ -67,7 +67,10 @@ fn bend(rng: &mut Rng, words: &mut Vec<Word>) {
         1 if at < words.len() => {
             words.remove(at);
         }
-        2 if at < words.len() => words[at] = Word::Data(values::junk(rng)),
+        // A database given as data would be the same one on both sides.
+        2 if at < words.len() && !matches!(words[at], Word::Db(_)) => {
+            words[at] = Word::Data(values::junk(rng));
+        }
         _ => words.insert(at, Word::Data(values::junk(rng))),
     }
 }

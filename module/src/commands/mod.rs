@@ -1,6 +1,7 @@
 //! The commands: parse and validate arguments, call the keyspace, reply.
 
 mod info_from_native;
+mod list;
 mod server;
 mod string;
 
@@ -19,6 +20,7 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
     table.own("pm.info", server::info, 1, served_always, (0, 0, 0))?;
 
     string::rows(&mut table)?;
+    list::rows(&mut table)?;
 
     info_from_native::describe(ctx, &table.natives);
     Ok(())

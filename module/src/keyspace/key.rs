@@ -8,6 +8,7 @@ mod many;
 
 pub use many::put_all;
 
+use super::reclaim;
 use super::record::{self, Fields, Inline, NEVER, RecordPtr};
 use super::{Engine, with_engine};
 use crate::error::CmdError;
@@ -190,6 +191,30 @@ impl<'a> PmKey<'a> {
             })())
         })?;
         self.follow(outcome);
+        Ok(result)
+    }
+
+    /// [`PmKey::edit`] by an `f` that also gives parts of the value up, which may be too large to be
+    /// freed at once: they are reclaimed in the background.
+    pub fn edit_leaving<R, const N: usize>(
+        &mut self,
+        f: impl FnOnce(&mut Tx<'_>, &mut Root) -> Result<(R, [Root; N])>,
+    ) -> Result<R, CmdError> {
+        let ty = self.ty;
+        let (result, dead) = self.edit(|tx, root| {
+            let (result, parts) = f(tx, root)?;
+            let mut dead = [None; N];
+            for (record, part) in dead.iter_mut().zip(parts) {
+                *record = reclaim::entomb(tx, ty, part)?;
+            }
+            Ok((result, dead))
+        })?;
+        if dead.iter().any(Option::is_some) {
+            with_engine(|engine| {
+                engine.reclaim_later(dead.into_iter().flatten());
+                Ok(())
+            })?;
+        }
         Ok(result)
     }
 

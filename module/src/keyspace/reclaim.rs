@@ -5,10 +5,11 @@
 //! [`super::fill`]; freeing one is idempotent, a transaction at a time.
 
 use super::Engine;
-use super::record::{self, RecordPtr};
+use super::record::{self, Fields, NEVER, RecordPtr};
 use crate::redis::{Level, log};
-use crate::structures;
-use pobj::{Cursor, Kind};
+use crate::structures::{self, Root};
+use crate::value::ValueType;
+use pobj::{Cursor, Kind, Result, Tx};
 use std::time::{Duration, Instant};
 
 /// Frees per transaction while a large value is taken apart.
@@ -16,7 +17,31 @@ const BATCH: usize = 64;
 /// Records looked at between two looks at the clock.
 const SWEEP: usize = 64;
 
+/// Hangs a part of a value that nobody refers to any more on a dead record of its own, so that it is
+/// reclaimed like a deleted key; `None` if there is none. After the commit the record goes to
+/// [`Engine::reclaim_later`]; after a crash it is found.
+pub(super) fn entomb(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option<RecordPtr>> {
+    if root == Root::EMPTY {
+        return Ok(None);
+    }
+    let (record, _) = record::reserve(tx, b"", 0)?;
+    let fields = Fields {
+        ty,
+        space: 0,
+        birth: 0,
+        expire_at: NEVER,
+        root,
+    };
+    record::fill(tx, record, b"", fields)?;
+    Ok(Some(record))
+}
+
 impl Engine {
+    /// Adds dead records to those to be reclaimed.
+    pub(super) fn reclaim_later(&mut self, records: impl IntoIterator<Item = RecordPtr>) {
+        self.dead.extend(records);
+    }
+
     /// True if there is memory to reclaim.
     pub fn has_garbage(&self) -> bool {
         self.sweep.is_some() || !self.dead.is_empty()
@@ -49,7 +74,7 @@ impl Engine {
     }
 
     /// Takes a part of the first dead record's value apart.
-    fn dismantle_some(&mut self) -> pobj::Result<()> {
+    fn dismantle_some(&mut self) -> Result<()> {
         let Some(record) = self.dead.pop_front() else {
             return Ok(());
         };
@@ -70,7 +95,7 @@ impl Engine {
     }
 
     /// Looks at some records, and buries those that a flush has ended.
-    fn sweep_some(&mut self) -> pobj::Result<()> {
+    fn sweep_some(&mut self) -> Result<()> {
         for _ in 0..SWEEP {
             let Some(cursor) = self.sweep else {
                 return Ok(());

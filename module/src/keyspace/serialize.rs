@@ -4,13 +4,15 @@
 //!
 //! ```text
 //! string   the bytes
+//! list     the number of elements, each element's bytes
 //! ```
 //!
 //! What is read is not trusted: a value is built in one transaction, which a malformed payload ends
 //! without a trace.
 
 use super::record::Inline;
-use crate::redis::{Digest, RdbReader, RdbWriter};
+use crate::redis::{Digest, RdbBytes, RdbReader, RdbWriter};
+use crate::structures::list::{self, Side};
 use crate::structures::{Root, string};
 use crate::value::ValueType;
 use pobj::{Pool, Result};
@@ -21,7 +23,9 @@ pub const VERSION: i32 = 1;
 /// A value as read from a file, before it is built in the pool.
 pub enum Loaded {
     /// A string's bytes.
-    String(crate::redis::RdbBytes),
+    String(RdbBytes),
+    /// A list's elements; there are some.
+    List(Vec<RdbBytes>),
 }
 
 /// Writes a value.
@@ -38,6 +42,13 @@ pub fn save(
             io.save_bytes(text(pool, root, inline, &mut digits)?);
             Ok(())
         }
+        ValueType::List => {
+            io.save_unsigned(list::len(pool, root)?);
+            list::each(pool, root, Side::Left, 0, |value| {
+                io.save_bytes(value.bytes(pool)?);
+                Ok(!io.failed())
+            })
+        }
         _ => Err(unsupported(ty)),
     }
 }
@@ -49,6 +60,11 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Loade
     }
     match ty {
         ValueType::String => io.load_bytes().ok().map(Loaded::String),
+        ValueType::List => {
+            let len = io.load_unsigned().ok().filter(|&len| len > 0)?;
+            let elements = (0..len).map(|_| io.load_bytes());
+            elements.collect::<Result<_, _>>().ok().map(Loaded::List)
+        }
         _ => None,
     }
 }
@@ -65,6 +81,14 @@ pub fn digest(
         ValueType::String => {
             let mut digits = itoa::Buffer::new();
             digest.add_bytes(text(pool, root, inline, &mut digits)?);
+            digest.end_sequence();
+            Ok(())
+        }
+        ValueType::List => {
+            list::each(pool, root, Side::Left, 0, |value| {
+                digest.add_bytes(value.bytes(pool)?);
+                Ok(true)
+            })?;
             digest.end_sequence();
             Ok(())
         }

@@ -100,6 +100,7 @@ fn missing_api() -> Vec<&'static str> {
         };
     }
     absent![
+        RedisModule_BlockClientOnKeys
         RedisModule_CallReplyArrayElement
         RedisModule_CallReplyInteger
         RedisModule_CallReplyLength
@@ -124,6 +125,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_FreeServerInfo
         RedisModule_FreeString
         RedisModule_GetAbsExpire
+        RedisModule_GetBlockedClientReadyKey
         RedisModule_GetClientId
         RedisModule_GetContextFlags
         RedisModule_GetCurrentCommandName

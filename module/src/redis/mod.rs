@@ -10,6 +10,7 @@
 //! | [`Key`], [`Kind`] | an opened key; what it holds; its value and its expire time | `key.rs` |
 //! | [`PmType`], [`TypeCallbacks`] | the five data types and what Redis asks of them | `types.rs` |
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
+//! | [`Serve`] | clients that wait for keys | `blocking.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
@@ -29,6 +30,7 @@
 //!   before each use.
 
 mod args;
+mod blocking;
 mod call;
 mod cell;
 mod command_info;
@@ -45,6 +47,7 @@ mod replication;
 mod types;
 
 pub use args::{Arg, Args, OwnedString};
+pub use blocking::Serve;
 pub use call::Reply;
 pub use cell::{MainCell, Refused, on_main_thread};
 pub use command_info::{

@@ -14,6 +14,7 @@
 //! * Nothing read is trusted: lengths and pointers are checked by `pobj` and against each other, and a
 //!   contradiction is `pobj::Error::Damaged`, never a panic, an endless loop or a huge allocation.
 
+pub mod list;
 pub mod string;
 
 use crate::value::ValueType;
@@ -64,6 +65,7 @@ impl Root {
 pub fn is_small(pool: &Pool, ty: ValueType, root: Root) -> bool {
     match ty {
         ValueType::String => true,
+        ValueType::List => list::is_small(root),
         _ => pool_free_is_unknown(pool, root),
     }
 }
@@ -72,6 +74,7 @@ pub fn is_small(pool: &Pool, ty: ValueType, root: Root) -> bool {
 pub fn destroy(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<()> {
     match ty {
         ValueType::String => string::destroy(tx, root),
+        ValueType::List => list::destroy(tx, root),
         _ => Ok(()),
     }
 }
@@ -80,7 +83,9 @@ pub fn destroy(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<()> {
 /// in `root` what is still to be freed; true when nothing is left. The caller makes each call one
 /// transaction and writes the root back in it.
 pub fn dismantle(tx: &mut Tx<'_>, ty: ValueType, root: &mut Root, budget: usize) -> Result<bool> {
-    let _ = budget;
+    if ty == ValueType::List {
+        return list::dismantle(tx, root, budget);
+    }
     destroy(tx, ty, *root)?;
     *root = Root::EMPTY;
     Ok(true)
@@ -90,6 +95,7 @@ pub fn dismantle(tx: &mut Tx<'_>, ty: ValueType, root: &mut Root, budget: usize)
 pub fn memory(pool: &Pool, ty: ValueType, root: Root) -> Result<u64> {
     match ty {
         ValueType::String => string::memory(pool, root),
+        ValueType::List => list::memory(pool, root),
         _ => Ok(0),
     }
 }

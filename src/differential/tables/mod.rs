@@ -2,6 +2,8 @@
 //! [`generic`] beside them.
 
 pub mod generic;
+mod list;
 mod string;
 
+pub use list::LIST;
 pub use string::STRING;

@@ -8,10 +8,10 @@
 //! A chunk has no header. Its [`Span`], one word, is kept by whoever points to it, so that a push is
 //! a fill of unused bytes and one logged word, and a pop is one logged word.
 
+use super::Side;
 use super::damaged;
 use super::entry::{ENTRY_MAX, Entries, Entry};
 use super::tree::Child;
-use super::Side;
 use pobj::{Kind, PPtr, Pool, Result, Tx};
 use static_assertions::const_assert;
 
@@ -37,7 +37,11 @@ impl Span {
     }
 
     pub fn of(word: u64) -> Span {
-        Span { start: word as u16, end: (word >> 16) as u16, count: (word >> 32) as u16 }
+        Span {
+            start: word as u16,
+            end: (word >> 16) as u16,
+            count: (word >> 32) as u16,
+        }
     }
 }
 
@@ -69,14 +73,19 @@ impl Chunk {
         let used = span.end.checked_sub(span.start);
         match (at, used) {
             // An entry has two bytes at least.
-            (Some(at), Some(used)) if span.count > 0 && used / 2 >= span.count => Ok(Chunk { at, span }),
+            (Some(at), Some(used)) if span.count > 0 && used / 2 >= span.count => {
+                Ok(Chunk { at, span })
+            }
             _ => Err(damaged("a chunk's span contradicts itself")),
         }
     }
 
     /// The pointer and the span as they are kept on media.
     pub fn child(self) -> Child {
-        Child { at: self.at.offset(), word: self.span.word() }
+        Child {
+            at: self.at.offset(),
+            word: self.span.word(),
+        }
     }
 
     /// Number of entries.
@@ -121,12 +130,18 @@ impl Chunk {
             for _ in 0..index {
                 entries.next().ok_or_else(missing)??;
             }
-            Ok(Cut { byte: bytes.len() - entries.0.len(), index })
+            Ok(Cut {
+                byte: bytes.len() - entries.0.len(),
+                index,
+            })
         } else {
             for _ in index..count {
                 entries.next_back().ok_or_else(missing)??;
             }
-            Ok(Cut { byte: entries.0.len(), index })
+            Ok(Cut {
+                byte: entries.0.len(),
+                index,
+            })
         }
     }
 
@@ -156,10 +171,10 @@ impl Chunk {
         match side {
             Side::Left => {
                 self.span.start -= len;
-                tx.fill_unused(self.at.at(self.span.start.into()), run)?;
+                tx.fill_spare(self.at.at(self.span.start.into()), run)?;
             }
             Side::Right => {
-                tx.fill_unused(self.at.at(self.span.end.into()), run)?;
+                tx.fill_spare(self.at.at(self.span.end.into()), run)?;
                 self.span.end += len;
             }
         }
@@ -177,35 +192,56 @@ impl Chunk {
         self.span.count -= 1;
     }
 
-    /// Drops `n` entries at one end, with their objects.
-    pub fn drop_entries(&mut self, tx: &mut Tx<'_>, side: Side, n: usize) -> Result<()> {
+    /// Drops `n` entries at one end, and frees their objects; how many there were.
+    pub fn drop_entries(&mut self, tx: &mut Tx<'_>, side: Side, n: usize) -> Result<usize> {
+        let mut frees = 0;
         for _ in 0..n {
             let entry = self.end_entry(tx, side)?;
             let (len, object) = (entry.raw.len(), entry.object());
             if let Some(object) = object {
                 tx.free(object)?;
+                frees += 1;
             }
             self.shrink(side, len);
         }
-        Ok(())
+        Ok(frees)
     }
 
     /// A new chunk with these entries and at least `capacity` bytes.
-    pub fn build(tx: &mut Tx<'_>, run: &[u8], count: usize, capacity: usize, room: Room) -> Result<Chunk> {
+    pub fn build(
+        tx: &mut Tx<'_>,
+        run: &[u8],
+        count: usize,
+        capacity: usize,
+        room: Room,
+    ) -> Result<Chunk> {
         let at = tx.alloc(capacity.max(run.len()) as u64, Kind::Data)?;
-        let spare = (tx.capacity(at)? as usize).min(CHUNK_MAX).saturating_sub(run.len());
+        let spare = (tx.capacity(at)? as usize)
+            .min(CHUNK_MAX)
+            .saturating_sub(run.len());
         let start = match room {
             Room::At(Side::Right) => 0,
             Room::At(Side::Left) => spare,
             Room::Even => spare / 2,
         };
         tx.fill(at.at(start as u64), run)?;
-        let span = Span { start: start as u16, end: (start + run.len()) as u16, count: count as u16 };
+        let span = Span {
+            start: start as u16,
+            end: (start + run.len()) as u16,
+            count: count as u16,
+        };
         Ok(Chunk { at, span })
     }
 
     /// The same entries and more at one end in a new chunk; the old one is freed.
-    pub fn rebuild(self, tx: &mut Tx<'_>, side: Side, run: &[u8], count: usize, capacity: usize) -> Result<Chunk> {
+    pub fn rebuild(
+        self,
+        tx: &mut Tx<'_>,
+        side: Side,
+        run: &[u8],
+        count: usize,
+        capacity: usize,
+    ) -> Result<Chunk> {
         // Whoever has room only at the other end is pushed to from both.
         let room = match self.room(tx, side.other())? {
             0 => Room::At(side),
@@ -216,7 +252,13 @@ impl Chunk {
             Side::Left => [run, own].concat(),
             Side::Right => [own, run].concat(),
         };
-        let chunk = Chunk::build(tx, &all, usize::from(self.span.count) + count, capacity, room)?;
+        let chunk = Chunk::build(
+            tx,
+            &all,
+            usize::from(self.span.count) + count,
+            capacity,
+            room,
+        )?;
         tx.free(self.at)?;
         Ok(chunk)
     }
@@ -236,7 +278,8 @@ impl Chunk {
         let fits_right = end as isize + growth <= capacity as isize;
         let fits_left = start as isize >= growth;
         if fits_right || fits_left || growth == 0 {
-            let shift_right = fits_right && (right.len() <= left.len() || !fits_left) || growth == 0;
+            let shift_right =
+                fits_right && (right.len() <= left.len() || !fits_left) || growth == 0;
             let (at, bytes, start, end) = if shift_right {
                 let right = if growth == 0 { &[][..] } else { right };
                 let end = end.wrapping_add_signed(growth);
@@ -246,7 +289,11 @@ impl Chunk {
                 (start, [left, new].concat(), start, end)
             };
             tx.write(self.at.at(at as u64), &bytes)?;
-            let span = Span { start: start as u16, end: end as u16, count: count as u16 };
+            let span = Span {
+                start: start as u16,
+                end: end as u16,
+                count: count as u16,
+            };
             return Ok(vec![Chunk { span, ..self }]);
         }
 
@@ -258,23 +305,40 @@ impl Chunk {
         }
         let middle = middle(&all)?;
         let keep = |start: usize, end: usize, count: usize| {
-            let span = Span { start: start as u16, end: end as u16, count: count as u16 };
+            let span = Span {
+                start: start as u16,
+                end: end as u16,
+                count: count as u16,
+            };
             Chunk { span, ..self }
         };
         if middle.byte <= cut.byte {
-            let rest = Chunk::build(tx, &all[middle.byte..], count - middle.index, CHUNK_MAX, Room::At(Side::Right))?;
+            let rest = Chunk::build(
+                tx,
+                &all[middle.byte..],
+                count - middle.index,
+                CHUNK_MAX,
+                Room::At(Side::Right),
+            )?;
             Ok(vec![keep(start, start + middle.byte, middle.index), rest])
         } else {
-            let rest = Chunk::build(tx, &all[..middle.byte], middle.index, CHUNK_MAX, Room::At(Side::Right))?;
+            let rest = Chunk::build(
+                tx,
+                &all[..middle.byte],
+                middle.index,
+                CHUNK_MAX,
+                Room::At(Side::Right),
+            )?;
             let kept = all.len() - middle.byte;
             Ok(vec![rest, keep(end - kept, end, count - middle.index)])
         }
     }
 
-    /// Frees the chunk and the objects of its entries.
-    pub fn destroy(mut self, tx: &mut Tx<'_>) -> Result<()> {
-        self.drop_entries(tx, Side::Right, self.span.count.into())?;
-        tx.free(self.at)
+    /// Frees the chunk and the objects of its entries; how many frees that took.
+    pub fn destroy(mut self, tx: &mut Tx<'_>) -> Result<usize> {
+        let objects = self.drop_entries(tx, Side::Right, self.span.count.into())?;
+        tx.free(self.at)?;
+        Ok(objects + 1)
     }
 }
 
@@ -283,7 +347,10 @@ fn middle(bytes: &[u8]) -> Result<Cut> {
     let (mut byte, mut index) = (0, 0);
     for entry in Entries(bytes) {
         let next = byte + entry?.raw.len();
-        if index > 0 && (next >= bytes.len() || next.abs_diff(bytes.len() / 2) > byte.abs_diff(bytes.len() / 2)) {
+        if index > 0
+            && (next >= bytes.len()
+                || next.abs_diff(bytes.len() / 2) > byte.abs_diff(bytes.len() / 2))
+        {
             break;
         }
         (byte, index) = (next, index + 1);

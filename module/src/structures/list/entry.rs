@@ -93,7 +93,10 @@ impl<'a> Entry<'a> {
             [.., OBJECT] => (1, OBJECT_LEN - 2),
             _ => return Err(damaged("an entry ends with no length")),
         };
-        let from = bytes.len().checked_sub(2 * head + len).ok_or_else(overrun)?;
+        let from = bytes
+            .len()
+            .checked_sub(2 * head + len)
+            .ok_or_else(overrun)?;
         Entry::new(&bytes[from..], head)
     }
 
@@ -111,7 +114,8 @@ impl<'a> Entry<'a> {
                     let bytes = inside[at..at + 8].try_into().expect("16 bytes are inside");
                     u64::from_le_bytes(bytes)
                 };
-                let at = PPtr::new(word(0)).ok_or_else(|| damaged("an element's object is null"))?;
+                let at =
+                    PPtr::new(word(0)).ok_or_else(|| damaged("an element's object is null"))?;
                 Value::Object(at, word(8))
             }
             _ => Value::Inline(inside),
@@ -141,7 +145,9 @@ impl<'a> Iterator for Entries<'a> {
             return None;
         }
         let entry = Entry::first(self.0);
-        self.0 = entry.as_ref().map_or(&[], |entry| &self.0[entry.raw.len()..]);
+        self.0 = entry
+            .as_ref()
+            .map_or(&[], |entry| &self.0[entry.raw.len()..]);
         Some(entry)
     }
 }
@@ -153,7 +159,9 @@ impl DoubleEndedIterator for Entries<'_> {
             return None;
         }
         let entry = Entry::last(self.0);
-        self.0 = entry.as_ref().map_or(&[], |entry| &self.0[..self.0.len() - entry.raw.len()]);
+        self.0 = entry
+            .as_ref()
+            .map_or(&[], |entry| &self.0[..self.0.len() - entry.raw.len()]);
         Some(entry)
     }
 }
@@ -168,7 +176,10 @@ impl Packed {
     /// The entry of `value`, with an object allocated and filled for it if it is long.
     #[inline]
     pub fn new(tx: &mut Tx<'_>, value: &[u8]) -> Result<Packed> {
-        let mut packed = Packed { bytes: [0; ENTRY_MAX], len: 0 };
+        let mut packed = Packed {
+            bytes: [0; ENTRY_MAX],
+            len: 0,
+        };
         match value.len() {
             len if len < usize::from(WIDE) => {
                 packed.put(&[len as u8]);
@@ -196,7 +207,10 @@ impl Packed {
     /// A copy of an entry; its object, if it has one, changes hands.
     #[inline]
     pub fn copy(entry: &Entry<'_>) -> Packed {
-        let mut packed = Packed { bytes: [0; ENTRY_MAX], len: 0 };
+        let mut packed = Packed {
+            bytes: [0; ENTRY_MAX],
+            len: 0,
+        };
         packed.put(entry.raw);
         packed
     }
@@ -228,8 +242,13 @@ mod tests {
         let long = vec![b'x'; 300];
         let wide = [&[0xC1, 44][..], &long, &[44, 0xC1]].concat();
         let bytes = [short(b""), short(b"one"), wide, short(&[0xFF; 3])].concat();
-        let forward: Vec<_> = Entries(&bytes).map(|entry| entry.unwrap().raw.to_vec()).collect();
-        let mut back: Vec<_> = Entries(&bytes).rev().map(|entry| entry.unwrap().raw.to_vec()).collect();
+        let forward: Vec<_> = Entries(&bytes)
+            .map(|entry| entry.unwrap().raw.to_vec())
+            .collect();
+        let mut back: Vec<_> = Entries(&bytes)
+            .rev()
+            .map(|entry| entry.unwrap().raw.to_vec())
+            .collect();
         back.reverse();
         assert_eq!(forward, back);
         assert_eq!(forward.len(), 4);
@@ -238,12 +257,22 @@ mod tests {
 
     #[test]
     fn damage_is_an_error_once() {
-        for bytes in [&[3, b'a', b'b'][..], &[1, b'a', 2], &[0xE0; 40], &[0xFF; 17], &[0xC0], &[0xFF; 1]] {
+        for bytes in [
+            &[3, b'a', b'b'][..],
+            &[1, b'a', 2],
+            &[0xE0; 40],
+            &[0xFF; 17],
+            &[0xC0],
+            &[0xFF; 1],
+        ] {
             assert!(Entries(bytes).next().unwrap().is_err(), "{bytes:?}");
             let mut entries = Entries(bytes);
             assert!(entries.next_back().unwrap().is_err(), "{bytes:?} backwards");
             assert!(entries.next_back().is_none());
         }
-        assert!(Entry::first(&[[0xFF].as_slice(), &[0; 16], &[0xFF]].concat()).is_err(), "a null object");
+        assert!(
+            Entry::first(&[[0xFF].as_slice(), &[0; 16], &[0xFF]].concat()).is_err(),
+            "a null object"
+        );
     }
 }

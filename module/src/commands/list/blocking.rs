@@ -1,0 +1,133 @@
+//! BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH.
+//!
+//! Each does what its non-blocking relative does if it can. Otherwise the client waits: whenever one
+//! of its keys comes to be, whichever command made it, Redis asks the command's `serve` function for
+//! each client waiting for that key, in the order in which they came. A client that is gone is not
+//! among them, so that nothing is popped for it.
+
+use super::moves::Route;
+use super::pop::{Many, pm_command, pop_one};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::number::LongDouble;
+use crate::redis::{Arg, Args, Ctx, Serve};
+use crate::structures::list::Side;
+use crate::value::ValueType;
+
+/// `BLPOP key [key ...] timeout`
+pub fn blpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    pop(ctx, args, Side::Left, serve_left)
+}
+
+/// `BRPOP key [key ...] timeout`
+pub fn brpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    pop(ctx, args, Side::Right, serve_right)
+}
+
+fn serve_left(ctx: &Ctx, _: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
+    Ok(is_list(ctx, ready) && pop_from(ctx, ready, Side::Left)?)
+}
+
+fn serve_right(ctx: &Ctx, _: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
+    Ok(is_list(ctx, ready) && pop_from(ctx, ready, Side::Right)?)
+}
+
+fn pop(ctx: &Ctx, args: Args<'_>, side: Side, serve: impl Serve) -> Result<(), CmdError> {
+    let (&last, keys) = args.from(1).split_last().ok_or(CmdError::WrongArity)?;
+    let timeout = timeout(last)?;
+    for &key in keys {
+        if pop_from(ctx, key, side)? {
+            return Ok(());
+        }
+    }
+    wait(ctx, keys, timeout, serve);
+    Ok(())
+}
+
+/// Pops from `name`, replies and replicates; false if there is no list.
+fn pop_from(ctx: &Ctx, name: Arg<'_>, side: Side) -> Result<bool, CmdError> {
+    let mut key = PmKey::open_write(ctx, name, ValueType::List)?;
+    let Some(element) = pop_one(ctx, &mut key, side)? else {
+        return Ok(false);
+    };
+    ctx.reply_array(2);
+    ctx.reply_arg(name);
+    ctx.reply_bulk(&element);
+    ctx.replicate(pm_command(side), &[name]);
+    Ok(true)
+}
+
+/// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
+pub fn blmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let many = Many::parse(args.from(2))?;
+    let timeout = timeout(args[1])?;
+    for &key in many.keys {
+        if many.pop_from(ctx, key)? {
+            return Ok(());
+        }
+    }
+    wait(ctx, many.keys, timeout, serve_many);
+    Ok(())
+}
+
+fn serve_many(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
+    Ok(is_list(ctx, ready) && Many::parse(args.from(2))?.pop_from(ctx, ready)?)
+}
+
+/// `BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout`
+pub fn blmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let route = Route::parse(args.from(1))?;
+    go(ctx, &route, timeout(args[5])?, serve_move)
+}
+
+fn serve_move(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
+    Ok(is_list(ctx, ready) && Route::parse(args.from(1))?.go(ctx)?)
+}
+
+/// `BRPOPLPUSH source destination timeout`
+pub fn brpoplpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let route = Route::rpoplpush(args.from(1));
+    go(ctx, &route, timeout(args[3])?, serve_rpoplpush)
+}
+
+fn serve_rpoplpush(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
+    Ok(is_list(ctx, ready) && Route::rpoplpush(args.from(1)).go(ctx)?)
+}
+
+fn go(ctx: &Ctx, route: &Route<'_>, timeout: i64, serve: impl Serve) -> Result<(), CmdError> {
+    if route.go(ctx)? {
+        return Ok(());
+    }
+    if ctx.flags().deny_blocking() {
+        ctx.reply_null();
+        return Ok(());
+    }
+    wait(ctx, &[route.source], timeout, serve);
+    Ok(())
+}
+
+/// Makes the client wait; it gets a null array after the timeout, as it does at once where blocking is
+/// not allowed.
+fn wait(ctx: &Ctx, keys: &[Arg<'_>], timeout: i64, serve: impl Serve) {
+    if ctx.flags().deny_blocking() {
+        ctx.reply_null_array();
+    } else {
+        ctx.block_on_keys(keys, timeout, serve, Ctx::reply_null_array);
+    }
+}
+
+/// Whether a key that has come to be is a list of ours; waiting goes on if it is not.
+fn is_list(ctx: &Ctx, name: Arg<'_>) -> bool {
+    PmKey::open_write(ctx, name, ValueType::List).is_ok_and(|key| key.exists())
+}
+
+/// A timeout in seconds, as milliseconds rounded up; 0 is for ever.
+fn timeout(arg: Arg<'_>) -> Result<i64, CmdError> {
+    let seconds = LongDouble::parse(arg.bytes()).ok_or(CmdError::text_only(
+        "ERR timeout is not a float or out of range",
+    ))?;
+    match seconds.ceil_thousandfold() {
+        ms @ 0.. => Ok(ms),
+        _ => Err(CmdError::text_only("ERR timeout is negative")),
+    }
+}

@@ -1,0 +1,134 @@
+//! Changes in the middle: LSET, LINSERT, LREM, LTRIM.
+
+use super::{from_start, integer, range};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Args, Class, Ctx};
+use crate::structures::Root;
+use crate::structures::list::{self, Side};
+use crate::value::ValueType;
+
+/// `LSET key index element`
+pub fn lset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
+    if !key.exists() {
+        return Err(CmdError::NoSuchKey);
+    }
+    let index = integer(args[2])?;
+    let found = key.edit(|tx, root| {
+        let len = list::len(tx, *root)?;
+        match u64::try_from(from_start(index, len)) {
+            Ok(index) if index < len => {
+                list::set(tx, root, index, args[3].bytes())?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    })?;
+    if !found {
+        return Err(CmdError::IndexOutOfRange);
+    }
+    key.signal();
+    ctx.notify(Class::LIST, c"lset", args[1]);
+    ctx.replicate(c"PM.LSET", args.from(1));
+    ctx.reply_simple(c"OK");
+    Ok(())
+}
+
+/// `LINSERT key BEFORE|AFTER pivot element`
+pub fn linsert(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let after = if args[2].is(b"after") {
+        1
+    } else if args[2].is(b"before") {
+        0
+    } else {
+        return Err(CmdError::Syntax);
+    };
+    let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
+    if !key.exists() {
+        ctx.reply_integer(0);
+        return Ok(());
+    }
+    let len = key.edit(|tx, root| {
+        let (mut index, mut found) = (0, false);
+        list::each(tx, *root, Side::Left, 0, |value| {
+            found = value.equals(tx, args[3].bytes())?;
+            index += u64::from(!found);
+            Ok(!found)
+        })?;
+        match found {
+            true => list::insert(tx, root, index + after, args[4].bytes()).map(Some),
+            false => Ok(None),
+        }
+    })?;
+    let Some(len) = len else {
+        ctx.reply_integer(-1);
+        return Ok(());
+    };
+    key.signal();
+    ctx.notify(Class::LIST, c"linsert", args[1]);
+    ctx.replicate(c"PM.LINSERT", args.from(1));
+    ctx.reply_integer(len as i64);
+    Ok(())
+}
+
+/// `LREM key count element`
+pub fn lrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let count = integer(args[2])?;
+    let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
+    if !key.exists() {
+        ctx.reply_integer(0);
+        return Ok(());
+    }
+    let (side, limit) = match count {
+        0 => (Side::Left, u64::MAX),
+        1.. => (Side::Left, count as u64),
+        _ => (Side::Right, count.unsigned_abs()),
+    };
+    let removed = key.edit(|tx, root| list::remove(tx, root, side, args[3].bytes(), limit))?;
+    if removed > 0 {
+        key.signal();
+        ctx.notify(Class::LIST, c"lrem", args[1]);
+        if !key.exists() {
+            ctx.notify(Class::GENERIC, c"del", args[1]);
+        }
+        ctx.replicate(c"PM.LREM", args.from(1));
+    }
+    ctx.reply_integer(removed as i64);
+    Ok(())
+}
+
+/// `LTRIM key start stop`
+pub fn ltrim(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let (start, stop) = (integer(args[2])?, integer(args[3])?);
+    let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
+    if !key.exists() {
+        ctx.reply_simple(c"OK");
+        return Ok(());
+    }
+    let dropped = key.edit_leaving(|tx, root| {
+        let len = list::len(tx, *root)?;
+        let (first, kept) = range(start, stop, len);
+        let mut rest = [Root::EMPTY; 2];
+        let ends = [(Side::Right, len - first - kept), (Side::Left, first)];
+        for (rest, (side, n)) in rest.iter_mut().zip(ends) {
+            let before = *root;
+            *rest = list::drop_end(tx, root, side, n)?;
+            // The header of a long list is written, and read again for the other end.
+            if side == Side::Right && n > 0 && first > 0 && before != Root::EMPTY {
+                tx.step()?;
+            }
+        }
+        Ok((len - kept, rest))
+    })?;
+    ctx.notify(Class::LIST, c"ltrim", args[1]);
+    if !key.exists() {
+        ctx.notify(Class::GENERIC, c"del", args[1]);
+    }
+    key.signal();
+    if dropped > 0 {
+        ctx.replicate(c"PM.LTRIM", args.from(1));
+    }
+    ctx.reply_simple(c"OK");
+    Ok(())
+}

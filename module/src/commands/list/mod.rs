@@ -1,0 +1,125 @@
+//! The commands of the List type.
+
+mod blocking;
+mod edit;
+mod moves;
+mod pop;
+mod push;
+mod read;
+
+use super::Table;
+use crate::error::CmdError;
+use crate::number::parse_i64;
+use crate::redis::Arg;
+use crate::structures::list::Side;
+use std::ffi::CStr;
+
+/// One row a command: name, handler, arity, flags, keys (first, last, step).
+pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
+    const ONE: (i32, i32, i32) = (1, 1, 1);
+    const TWO: (i32, i32, i32) = (1, 2, 1);
+    const NUMBERED: (i32, i32, i32) = (0, 0, 0);
+    const WRITE: &str = "write deny-oom";
+    const WRITE_FAST: &str = "write deny-oom fast";
+    const BLOCKING: &str = "write deny-script blocking";
+    const BLOCKING_GROWING: &str = "write deny-oom deny-script blocking";
+
+    table.native("lpush", push::lpush, -3, WRITE_FAST, ONE)?;
+    table.native("rpush", push::rpush, -3, WRITE_FAST, ONE)?;
+    table.native("lpushx", push::lpushx, -3, WRITE_FAST, ONE)?;
+    table.native("rpushx", push::rpushx, -3, WRITE_FAST, ONE)?;
+    table.native("lpop", pop::lpop, -2, "write fast", ONE)?;
+    table.native("rpop", pop::rpop, -2, "write fast", ONE)?;
+    table.native("lmpop", pop::lmpop, -4, "write", NUMBERED)?;
+    table.native("llen", read::llen, 2, "readonly fast", ONE)?;
+    table.native("lindex", read::lindex, 3, "readonly", ONE)?;
+    table.native("lrange", read::lrange, 4, "readonly", ONE)?;
+    table.native("lpos", read::lpos, -3, "readonly", ONE)?;
+    table.native("lset", edit::lset, 4, WRITE, ONE)?;
+    table.native("linsert", edit::linsert, 5, WRITE, ONE)?;
+    table.native("lrem", edit::lrem, 4, "write", ONE)?;
+    table.native("ltrim", edit::ltrim, 4, "write", ONE)?;
+    table.native("lmove", moves::lmove, 5, WRITE, TWO)?;
+    table.native("rpoplpush", moves::rpoplpush, 3, WRITE, TWO)?;
+    table.native("blpop", blocking::blpop, -3, BLOCKING, (1, -2, 1))?;
+    table.native("brpop", blocking::brpop, -3, BLOCKING, (1, -2, 1))?;
+    table.native("blmpop", blocking::blmpop, -5, "write blocking", NUMBERED)?;
+    table.native("blmove", blocking::blmove, 6, BLOCKING_GROWING, TWO)?;
+    table.native("brpoplpush", blocking::brpoplpush, 4, BLOCKING_GROWING, TWO)
+}
+
+fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
+    parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
+}
+
+/// A number from `min` on; anything else is the error `text`.
+fn at_least(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdError> {
+    match parse_i64(arg.bytes()) {
+        Some(n) if n >= min => Ok(n as u64),
+        _ => Err(CmdError::text_only(text)),
+    }
+}
+
+/// `LEFT` or `RIGHT`.
+fn side(arg: Arg<'_>) -> Result<Side, CmdError> {
+    if arg.is(b"right") {
+        Ok(Side::Right)
+    } else if arg.is(b"left") {
+        Ok(Side::Left)
+    } else {
+        Err(CmdError::Syntax)
+    }
+}
+
+/// What a negative index counts from the end; below zero if it is before the start.
+fn from_start(index: i64, len: u64) -> i64 {
+    if index < 0 {
+        index.saturating_add(len as i64)
+    } else {
+        index
+    }
+}
+
+/// The elements from `start` to `stop`, both included and negative if counted from the end, of a list
+/// of this length: the first one and how many.
+fn range(start: i64, stop: i64, len: u64) -> (u64, u64) {
+    let start = from_start(start, len).max(0) as u64;
+    let stop = from_start(stop, len);
+    if stop < 0 || start > stop as u64 || start >= len {
+        return (0, 0);
+    }
+    (start, (stop as u64).min(len - 1) - start + 1)
+}
+
+/// The event of a push.
+fn pushed(side: Side) -> &'static CStr {
+    match side {
+        Side::Left => c"lpush",
+        Side::Right => c"rpush",
+    }
+}
+
+/// The event of a pop.
+fn popped(side: Side) -> &'static CStr {
+    match side {
+        Side::Left => c"lpop",
+        Side::Right => c"rpop",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::range;
+
+    #[test]
+    fn ranges_are_clamped_as_redis_does() {
+        assert_eq!(range(0, -1, 5), (0, 5));
+        assert_eq!(range(-100, 100, 5), (0, 5));
+        assert_eq!(range(-2, -1, 5), (3, 2));
+        assert_eq!(range(3, 1, 5), (0, 0));
+        assert_eq!(range(5, 9, 5), (0, 0));
+        assert_eq!(range(0, -6, 5), (0, 0));
+        assert_eq!(range(i64::MIN, i64::MAX, 5), (0, 5));
+        assert_eq!(range(i64::MAX, i64::MIN, 5), (0, 0));
+    }
+}

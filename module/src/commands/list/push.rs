@@ -1,0 +1,52 @@
+//! LPUSH, RPUSH, LPUSHX, RPUSHX.
+
+use super::pushed;
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Args, Class, Ctx};
+use crate::structures::list::{self, Side};
+use crate::value::ValueType;
+use std::ffi::CStr;
+
+/// `LPUSH key element [element ...]`
+pub fn lpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    push(ctx, args, Side::Left, c"PM.LPUSH", false)
+}
+
+/// `RPUSH key element [element ...]`
+pub fn rpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    push(ctx, args, Side::Right, c"PM.RPUSH", false)
+}
+
+/// `LPUSHX key element [element ...]`
+pub fn lpushx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    push(ctx, args, Side::Left, c"PM.LPUSHX", true)
+}
+
+/// `RPUSHX key element [element ...]`
+pub fn rpushx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    push(ctx, args, Side::Right, c"PM.RPUSHX", true)
+}
+
+/// Pushes and replies with the length; `command` is what is replicated. With `only_existing`, a key
+/// that is not there stays so.
+fn push(
+    ctx: &Ctx,
+    args: Args<'_>,
+    side: Side,
+    command: &CStr,
+    only_existing: bool,
+) -> Result<(), CmdError> {
+    let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
+    if only_existing && !key.exists() {
+        ctx.reply_integer(0);
+        return Ok(());
+    }
+    let values = args.from(2).iter().map(|arg| arg.bytes());
+    let len = key.edit(|tx, root| list::push(tx, root, side, values))?;
+    key.signal();
+    ctx.notify(Class::LIST, pushed(side), args[1]);
+    ctx.replicate(command, args.from(1));
+    ctx.reply_integer(len as i64);
+    Ok(())
+}

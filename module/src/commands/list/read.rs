@@ -1,0 +1,140 @@
+//! LLEN, LINDEX, LRANGE, LPOS.
+
+use super::{at_least, from_start, integer, range};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Arg, Args, Collection, Ctx};
+use crate::structures::list::{self, Side};
+use crate::value::ValueType;
+
+/// `LLEN key`
+pub fn llen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
+    let len = key.read(list::len)?;
+    ctx.reply_integer(len as i64);
+    Ok(())
+}
+
+/// `LINDEX key index`
+pub fn lindex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
+    if !key.exists() {
+        ctx.reply_null();
+        return Ok(());
+    }
+    let index = integer(args[2])?;
+    key.read(|pool, root| {
+        let index = match index {
+            0.. => Ok(index as u64),
+            _ => u64::try_from(from_start(index, list::len(pool, root)?)),
+        };
+        let element = match index {
+            Ok(index) => list::get(pool, root, index)?,
+            Err(_) => None,
+        };
+        match element {
+            Some(element) => ctx.reply_bulk(element),
+            None => ctx.reply_null(),
+        }
+        Ok(())
+    })
+}
+
+/// `LRANGE key start stop`
+pub fn lrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let (start, stop) = (integer(args[2])?, integer(args[3])?);
+    let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
+    key.read(|pool, root| {
+        let (skip, mut left) = range(start, stop, list::len(pool, root)?);
+        ctx.reply_array(left as usize);
+        if left == 0 {
+            return Ok(());
+        }
+        list::each(pool, root, Side::Left, skip, |value| {
+            ctx.reply_bulk(value.bytes(pool)?);
+            left -= 1;
+            Ok(left > 0)
+        })
+    })
+}
+
+/// What LPOS is asked for.
+struct Search {
+    from: Side,
+    /// The first match that counts, from 1 on.
+    rank: i64,
+    /// How many matches, 0 for all; without COUNT one, which is not in an array.
+    count: Option<u64>,
+    /// How many elements to look at, 0 for all.
+    max_len: u64,
+}
+
+impl Search {
+    fn parse(mut options: &[Arg<'_>]) -> Result<Search, CmdError> {
+        let (mut rank, mut count, mut max_len) = (1, None, 0);
+        while let [option, rest @ ..] = options {
+            let [value, rest @ ..] = rest else {
+                return Err(CmdError::Syntax);
+            };
+            if option.is(b"rank") {
+                rank = integer(*value)?;
+                if rank == 0 {
+                    return Err(CmdError::text_only(
+                        "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second \
+                         ... or use negative to start from the end of the list",
+                    ));
+                }
+            } else if option.is(b"count") {
+                count = Some(at_least(*value, 0, "ERR COUNT can't be negative")?);
+            } else if option.is(b"maxlen") {
+                max_len = at_least(*value, 0, "ERR MAXLEN can't be negative")?;
+            } else {
+                return Err(CmdError::Syntax);
+            }
+            options = rest;
+        }
+        let from = if rank < 0 { Side::Right } else { Side::Left };
+        // The least rank has no opposite: to Redis it is below all matches, like 1.
+        Ok(Search {
+            from,
+            rank: rank.checked_abs().unwrap_or(1),
+            count,
+            max_len,
+        })
+    }
+}
+
+/// `LPOS key element [RANK rank] [COUNT matches] [MAXLEN len]`
+pub fn lpos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let search = Search::parse(args.from(3))?;
+    let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
+    if search.count.is_some() {
+        ctx.reply_postponed(Collection::Array);
+    }
+    let mut found = 0;
+    key.read(|pool, root| {
+        let len = list::len(pool, root)?;
+        let (mut seen, mut matches) = (0, 0);
+        list::each(pool, root, search.from, 0, |value| {
+            if value.equals(pool, args[2].bytes())? {
+                matches += 1;
+                if matches >= search.rank {
+                    found += 1;
+                    ctx.reply_integer(match search.from {
+                        Side::Left => seen,
+                        Side::Right => len - 1 - seen,
+                    } as i64);
+                }
+            }
+            seen += 1;
+            let enough = found > 0 && found == search.count.unwrap_or(1);
+            Ok(!enough && seen != search.max_len)
+        })
+    })?;
+    match search.count {
+        Some(_) => ctx.end_collection(Collection::Array, found as usize),
+        None if found == 0 => ctx.reply_null(),
+        None => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,391 @@
+//! Lists: chunks of packed entries, reached at once at the two ends and by a counted tree between.
+//!
+//! ```text
+//! root     form: 1 SINGLE | span of the chunk     value: the one chunk
+//!          form: 2 DEEP   | 0                     value: the header
+//!
+//! header   0 16  head    first chunk: pointer, span
+//!         16 16  tail    last chunk: pointer, span
+//!         32 24  tree    chunks between: root node, count of elements, levels
+//!         56  8  reserved, zero
+//! ```
+//!
+//! See `entry.rs` for an element's bytes, `chunk.rs` for spans, `tree.rs` for nodes; `handle.rs` keeps
+//! the parts together, `remove.rs` and `release.rs` are what takes more than one step.
+//!
+//! Invariants
+//! * A chunk holds at least one entry, and has at most `CHUNK_MAX` bytes; only that of a SINGLE list
+//!   may be smaller than that. Head and tail of a DEEP list are different chunks.
+//! * The count of a list is head + tree + tail; nothing else keeps it, so that a push or a pop in the
+//!   middle of an end chunk changes one word: the chunk's span in the header (or in the root).
+//! * An element that is an object of its own has exactly one entry that points to it.
+//!
+//! Commit point: the record of the transaction. Everything new (entries in unused bytes, chunks, nodes,
+//! the header, objects) is filled, everything old is changed by logged writes. A push or a pop at an
+//! end is one fence; so is a change in the middle that fits its chunk (an insertion shifts at most half
+//! of it). A new chunk with more than 1 KiB of entries costs a second fence. Operations that walk over
+//! several chunks (a long push, LREM, LTRIM across chunks) take a step for each.
+//!
+//! Costs: both ends O(1); an index, an insertion or a removal at an index O(log n).
+
+mod chunk;
+mod entry;
+mod handle;
+mod release;
+mod remove;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use entry::Value;
+pub use release::{destroy, dismantle, drop_end, is_small};
+pub use remove::remove;
+
+use super::Root;
+use chunk::{CHUNK_MAX, Chunk};
+use entry::{Entries, Entry, INLINE_MAX, Packed};
+use handle::{Form, Header, List};
+use pobj::{Error, Pool, Result, Tx};
+use std::ops::Deref;
+
+/// One end of a list, as Redis names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The head.
+    Left,
+    /// The tail.
+    Right,
+}
+
+impl Side {
+    /// The opposite one.
+    pub fn other(self) -> Side {
+        match self {
+            Side::Left => Side::Right,
+            Side::Right => Side::Left,
+        }
+    }
+}
+
+fn damaged(what: &str) -> Error {
+    Error::Damaged(format!("list: {what}"))
+}
+
+/// The bytes of an element that was taken out of a list.
+pub struct Element(Bytes);
+
+enum Bytes {
+    Small([u8; INLINE_MAX], usize),
+    Large(Vec<u8>),
+}
+
+impl Element {
+    fn of(packed: &Packed, pool: &Pool) -> Result<Element> {
+        Ok(Element(match Entry::first(packed.bytes())?.value {
+            Value::Inline(bytes) => {
+                let mut small = [0; INLINE_MAX];
+                small
+                    .get_mut(..bytes.len())
+                    .ok_or_else(|| damaged("an entry is too long"))?
+                    .copy_from_slice(bytes);
+                Bytes::Small(small, bytes.len())
+            }
+            object => Bytes::Large(object.bytes(pool)?.to_vec()),
+        }))
+    }
+}
+
+impl Deref for Element {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Small(bytes, len) => &bytes[..*len],
+            Bytes::Large(bytes) => bytes,
+        }
+    }
+}
+
+/// Number of elements. O(1).
+#[inline]
+pub fn len(pool: &Pool, root: Root) -> Result<u64> {
+    Ok(List::open(pool, root)?.len())
+}
+
+/// Adds elements at one end, one after the other; the new length. O(number of elements).
+pub fn push<'v>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    side: Side,
+    values: impl ExactSizeIterator<Item = &'v [u8]>,
+) -> Result<u64> {
+    let mut list = List::open(tx, *root)?;
+    let single = values.len() == 1;
+    let mut values = values.peekable();
+    if single && let Some(value) = values.peek() {
+        let packed = Packed::new(tx, value)?;
+        list.push_run(tx, side, packed.bytes(), 1)?;
+    } else {
+        let mut run = Run::new(side);
+        for value in values {
+            let packed = Packed::new(tx, value)?;
+            if !run.takes(packed.bytes()) {
+                run.flush(tx, &mut list)?;
+                run.limit = match list.room(tx, side)? {
+                    room if room >= packed.bytes().len() => room,
+                    _ => CHUNK_MAX,
+                };
+            }
+            run.add(packed.bytes());
+        }
+        run.flush(tx, &mut list)?;
+    }
+    let len = list.len();
+    list.close(tx, root)?;
+    Ok(len)
+}
+
+/// Entries collected for one chunk.
+struct Run {
+    side: Side,
+    /// In the order of the pushes; turned around for the left side when they are written.
+    entries: Vec<u8>,
+    count: usize,
+    limit: usize,
+}
+
+impl Run {
+    fn new(side: Side) -> Run {
+        Run {
+            side,
+            entries: Vec::new(),
+            count: 0,
+            limit: 0,
+        }
+    }
+
+    fn takes(&self, entry: &[u8]) -> bool {
+        self.entries.len() + entry.len() <= self.limit
+    }
+
+    fn add(&mut self, entry: &[u8]) {
+        self.entries.extend_from_slice(entry);
+        self.count += 1;
+    }
+
+    fn flush(&mut self, tx: &mut Tx<'_>, list: &mut List) -> Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let reversed: Vec<u8>;
+        let run = match self.side {
+            Side::Right => &self.entries,
+            Side::Left => {
+                let entries = Entries(&self.entries).rev().collect::<Result<Vec<_>>>()?;
+                reversed = entries
+                    .iter()
+                    .flat_map(|entry| entry.raw.iter().copied())
+                    .collect();
+                &reversed
+            }
+        };
+        list.push_run(tx, self.side, run, self.count)?;
+        self.entries.clear();
+        self.count = 0;
+        Ok(())
+    }
+}
+
+/// Takes the element at one end out; `None` if the list is empty. O(1), and the element's length.
+pub fn pop(tx: &mut Tx<'_>, root: &mut Root, side: Side) -> Result<Option<Element>> {
+    let mut list = List::open(tx, *root)?;
+    let Some(packed) = list.take(tx, side)? else {
+        return Ok(None);
+    };
+    let element = Element::of(&packed, tx)?;
+    if let Some(object) = Entry::first(packed.bytes())?.object() {
+        tx.free(object)?;
+    }
+    list.close(tx, root)?;
+    Ok(Some(element))
+}
+
+/// Moves the element at one end of a list to an end of another one; a copy of it, `None` if the
+/// source is empty. O(1), and the element's length.
+pub fn transfer(
+    tx: &mut Tx<'_>,
+    source: &mut Root,
+    from: Side,
+    target: &mut Root,
+    to: Side,
+) -> Result<Option<Element>> {
+    let mut list = List::open(tx, *source)?;
+    let Some(packed) = list.take(tx, from)? else {
+        return Ok(None);
+    };
+    let element = Element::of(&packed, tx)?;
+    list.close(tx, source)?;
+    let mut list = List::open(tx, *target)?;
+    list.push_run(tx, to, packed.bytes(), 1)?;
+    list.close(tx, target)?;
+    Ok(Some(element))
+}
+
+/// Moves the element at one end of a list to the same or the other end of it; a copy of it, `None` if
+/// the list is empty.
+pub fn rotate(tx: &mut Tx<'_>, root: &mut Root, from: Side, to: Side) -> Result<Option<Element>> {
+    let mut list = List::open(tx, *root)?;
+    let len = list.len();
+    let Some(packed) = list.take(tx, from)? else {
+        return Ok(None);
+    };
+    let element = Element::of(&packed, tx)?;
+    if from != to && len > 1 {
+        // Settled first, so that the element does not land in a chunk that is about to go.
+        list.settle_ends(tx)?;
+        list.push_run(tx, to, packed.bytes(), 1)?;
+        list.close(tx, root)?;
+    }
+    Ok(Some(element))
+}
+
+/// The element at `index`; `None` beyond the end. O(log n).
+pub fn get(pool: &Pool, root: Root, index: u64) -> Result<Option<&[u8]>> {
+    let list = List::open(pool, root)?;
+    if index >= list.len() {
+        return Ok(None);
+    }
+    let found = list.find(pool, index)?;
+    let cut = found.chunk.cut(pool, found.number)?;
+    let entry = Entry::first(&found.chunk.bytes(pool)?[cut.byte..])?;
+    entry.value.bytes(pool).map(Some)
+}
+
+/// Shows elements to `f`, from number `skip` on as counted from `side`, until there are no more or `f`
+/// says false. O(log n + elements shown).
+pub fn each<'p>(
+    pool: &'p Pool,
+    root: Root,
+    side: Side,
+    skip: u64,
+    mut f: impl FnMut(Value<'p>) -> Result<bool>,
+) -> Result<()> {
+    let list = List::open(pool, root)?;
+    if skip >= list.len() {
+        return Ok(());
+    }
+    list.walk(pool, side, skip, |chunk, inside| {
+        each_in(pool, chunk, side, inside, &mut f)
+    })
+}
+
+fn each_in<'p>(
+    pool: &'p Pool,
+    chunk: Chunk,
+    side: Side,
+    skip: usize,
+    f: &mut impl FnMut(Value<'p>) -> Result<bool>,
+) -> Result<bool> {
+    let mut entries = chunk.entries(pool)?;
+    let left = usize::from(chunk.span.count) - skip;
+    if skip > 0 {
+        entries.0 = match side {
+            Side::Left => &entries.0[chunk.cut(pool, skip)?.byte..],
+            Side::Right => &entries.0[..chunk.cut(pool, left)?.byte],
+        };
+    }
+    for _ in 0..left {
+        let entry = match side {
+            Side::Left => entries.next(),
+            Side::Right => entries.next_back(),
+        };
+        let entry = entry.ok_or_else(|| damaged("a chunk has fewer entries than it says"))??;
+        if !f(entry.value)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Puts `value` before element `index`, or at the end if there is none; the new length. O(log n).
+pub fn insert(tx: &mut Tx<'_>, root: &mut Root, index: u64, value: &[u8]) -> Result<u64> {
+    let mut list = List::open(tx, *root)?;
+    let len = list.len();
+    let packed = Packed::new(tx, value)?;
+    if index == 0 || index >= len {
+        let side = if index == 0 { Side::Left } else { Side::Right };
+        list.push_run(tx, side, packed.bytes(), 1)?;
+    } else {
+        let found = list.find(tx, index)?;
+        let cut = found.chunk.cut(tx, found.number)?;
+        let chunks = found.chunk.splice(tx, cut, 0, packed.bytes())?;
+        list.put(tx, found.place, &chunks)?;
+    }
+    list.close(tx, root)?;
+    Ok(len + 1)
+}
+
+/// Puts `value` in the place of element `index`, which must be there. O(log n).
+pub fn set(tx: &mut Tx<'_>, root: &mut Root, index: u64, value: &[u8]) -> Result<()> {
+    let mut list = List::open(tx, *root)?;
+    let found = list.find(tx, index)?;
+    let cut = found.chunk.cut(tx, found.number)?;
+    let entry = Entry::first(&found.chunk.bytes(tx)?[cut.byte..])?;
+    let (old, object) = (entry.raw.len(), entry.object());
+    let packed = Packed::new(tx, value)?;
+    let chunks = found.chunk.splice(tx, cut, old, packed.bytes())?;
+    if let Some(object) = object {
+        tx.free(object)?;
+    }
+    list.put(tx, found.place, &chunks)?;
+    list.close(tx, root)
+}
+
+/// Copies a list. O(n).
+pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
+    let mut root = Root::EMPTY;
+    let len = len(tx, source)?;
+    let mut done = 0;
+    while done < len {
+        // A few chunks at a time, so that the copy in DRAM stays small.
+        let (mut values, mut bytes) = (Vec::new(), 0);
+        each(tx, source, Side::Left, done, |value| {
+            let value = value.bytes(tx)?;
+            bytes += value.len();
+            values.push(value.to_vec());
+            Ok(bytes < 16 * CHUNK_MAX)
+        })?;
+        done += values.len() as u64;
+        push(tx, &mut root, Side::Right, values.iter().map(Vec::as_slice))?;
+        if done < len {
+            tx.step()?;
+        }
+    }
+    Ok(root)
+}
+
+fn chunk_memory(pool: &Pool, chunk: Chunk) -> Result<u64> {
+    let mut bytes = pool.capacity(chunk.at)?;
+    for entry in chunk.entries(pool)? {
+        if let Some(object) = entry?.object() {
+            bytes += pool.capacity(object)?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// Bytes in the pool that the list takes. O(n).
+pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
+    let list = List::open(pool, root)?;
+    Ok(match list.form {
+        Form::Empty => 0,
+        Form::Single(chunk) => chunk_memory(pool, chunk)?,
+        Form::Deep { head, tree, tail } => {
+            let mut bytes = size_of::<Header>() as u64 + tree.memory(pool)?;
+            for chunk in [head, tail].into_iter().flatten() {
+                bytes += chunk_memory(pool, chunk)?;
+            }
+            bytes
+        }
+    })
+}

@@ -1,0 +1,408 @@
+//! The blocking commands of lists against Redis's own: each scenario is played twice on one server,
+//! natively in database 0 and with the prefix in database 8, and its transcripts must be equal.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::resp::Value;
+use pmedis_testkit::server::{Server, Setup};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The commands that have a `PM.` form here; others are native on both sides.
+const OWN: &[&str] = &[
+    "LPUSH",
+    "RPUSH",
+    "LPOP",
+    "RPOP",
+    "LRANGE",
+    "LLEN",
+    "LMOVE",
+    "LMPOP",
+    "BLPOP",
+    "BRPOP",
+    "BLMOVE",
+    "BRPOPLPUSH",
+    "BLMPOP",
+];
+
+/// A scenario's stage: one side of the server, clients that may block, and what was seen.
+struct Stage<'s> {
+    server: &'s Server,
+    prefix: &'static str,
+    db: &'static str,
+    clients: Vec<Client>,
+    main: Client,
+    blocked: i64,
+    seen: Vec<String>,
+}
+
+impl<'s> Stage<'s> {
+    fn new(server: &'s Server, prefix: &'static str, db: &'static str) -> Self {
+        let mut stage = Stage {
+            server,
+            prefix,
+            db,
+            clients: Vec::new(),
+            main: server.client(),
+            blocked: 0,
+            seen: Vec::new(),
+        };
+        stage.main = stage.connect();
+        stage
+    }
+
+    fn connect(&self) -> Client {
+        let mut client = self.server.client();
+        assert_eq!(
+            client.call(&["SELECT", self.db]),
+            Value::Simple("OK".into())
+        );
+        client
+    }
+
+    fn words(&self, command: &str) -> Vec<String> {
+        let mut words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+        if OWN.contains(&words[0].as_str()) {
+            words[0].insert_str(0, self.prefix);
+        }
+        words
+    }
+
+    /// Shows a reply, with the prefix in error texts taken off.
+    fn note(&mut self, what: &str, reply: &Value) {
+        let text = format!("{reply:?}").replace("'pm.", "'");
+        self.seen.push(format!("{what} -> {text}"));
+    }
+
+    /// Runs a command that replies at once.
+    fn call(&mut self, command: &str) -> Value {
+        let reply = self.main.call(&self.words(command));
+        self.note(command, &reply);
+        reply
+    }
+
+    /// Starts a command on a client of its own and waits until that client is blocked; its number.
+    fn block(&mut self, command: &str) -> usize {
+        let mut client = self.connect();
+        client.queue(&self.words(command));
+        client.send().unwrap();
+        self.clients.push(client);
+        self.blocked += 1;
+        self.wait_blocked(self.blocked);
+        self.clients.len() - 1
+    }
+
+    fn wait_blocked(&mut self, count: i64) {
+        let start = Instant::now();
+        loop {
+            let info = self.main.call(&["INFO", "clients"]);
+            let text = String::from_utf8(info.bytes().unwrap().to_vec()).unwrap();
+            if text.contains(&format!("blocked_clients:{count}\r\n")) {
+                return;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "never {count} blocked clients: {text}"
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Reads what a blocked client got.
+    fn served(&mut self, client: usize) -> Value {
+        let reply = self.clients[client].receive().unwrap();
+        self.note(&format!("client {client}"), &reply);
+        self.blocked -= 1;
+        reply
+    }
+
+    fn id(&mut self, client: usize) -> String {
+        // Clients that wait are asked through the list of all.
+        let address = self.clients[client].local_address().to_string();
+        let list = self.main.call(&["CLIENT", "LIST"]);
+        let text = String::from_utf8(list.bytes().unwrap().to_vec()).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.contains(&format!("addr={address} ")));
+        let id = line.unwrap().split(' ').next().unwrap().strip_prefix("id=");
+        id.unwrap().to_owned()
+    }
+}
+
+/// Plays a scenario on both sides.
+#[track_caller]
+fn same(scenario: fn(&mut Stage<'_>)) {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let play = |prefix, db| {
+        let mut stage = Stage::new(&server, prefix, db);
+        scenario(&mut stage);
+        assert_eq!(stage.blocked, 0, "everybody has got an answer");
+        stage.seen
+    };
+    let native = play("", "0");
+    let pm = play("PM.", "8");
+    assert!(!native.is_empty());
+    assert_eq!(pm, native);
+}
+
+#[test]
+fn first_come_first_served() {
+    same(|stage| {
+        let clients: Vec<_> = [
+            "BLPOP k 0",
+            "BRPOP k 0",
+            "BLPOP other k 0",
+            "BLMPOP 0 2 k other RIGHT COUNT 2",
+        ]
+        .into_iter()
+        .map(|command| stage.block(command))
+        .collect();
+        stage.call("RPUSH k 1 2 3 4 5 6");
+        for client in clients {
+            stage.served(client);
+        }
+        stage.call("LRANGE k 0 -1");
+        stage.call("EXISTS k");
+    });
+}
+
+#[test]
+fn a_list_popped_empty_leaves_the_others_waiting() {
+    same(|stage| {
+        let first = stage.block("BLPOP k 0");
+        let second = stage.block("BLPOP k 0");
+        stage.call("LPUSH k one");
+        stage.served(first);
+        stage.call("EXISTS k");
+        stage.call("LPUSH k two three");
+        stage.served(second);
+        stage.call("LRANGE k 0 -1");
+    });
+}
+
+#[test]
+fn the_key_that_came_first_serves() {
+    same(|stage| {
+        let client = stage.block("BLPOP a b 0");
+        for command in ["MULTI", "RPUSH b 1", "RPUSH a 2", "EXEC"] {
+            stage.call(command);
+        }
+        stage.served(client);
+        stage.call("LRANGE a 0 -1");
+        stage.call("LRANGE b 0 -1");
+    });
+}
+
+#[test]
+fn moves_are_served_and_serve_others() {
+    same(|stage| {
+        let mover = stage.block("BLMOVE a b LEFT RIGHT 0");
+        let pusher = stage.block("BRPOPLPUSH b c 0");
+        let popper = stage.block("BLPOP c 0");
+        stage.call("RPUSH a one two");
+        stage.served(mover);
+        stage.served(pusher);
+        stage.served(popper);
+        stage.call("LRANGE a 0 -1");
+        stage.call("EXISTS b c");
+        let rotating = stage.block("BLMOVE r r LEFT RIGHT 0");
+        stage.call("RPUSH r 1 2 3");
+        stage.served(rotating);
+        stage.call("LRANGE r 0 -1");
+    });
+}
+
+#[test]
+fn a_target_of_another_type_is_an_error_and_nothing_is_lost() {
+    same(|stage| {
+        stage.call("SET string x");
+        let mover = stage.block("BLMOVE a string LEFT RIGHT 0");
+        let next = stage.block("BLPOP a 0");
+        stage.call("RPUSH a one two");
+        stage.served(mover);
+        stage.served(next);
+        stage.call("LRANGE a 0 -1");
+    });
+}
+
+#[test]
+fn another_type_does_not_serve() {
+    same(|stage| {
+        let client = stage.block("BLPOP k 0");
+        stage.call("SET k x");
+        stage.call("DEL k");
+        stage.call("SADD k x");
+        stage.call("BLPOP k 0");
+        stage.call("DEL k");
+        stage.call("RPUSH k 1");
+        stage.served(client);
+    });
+}
+
+#[test]
+fn renaming_copying_and_restoring_serve() {
+    same(|stage| {
+        let client = stage.block("BLPOP k 0");
+        stage.call("RPUSH x 1 2 3");
+        stage.call("RENAME x k");
+        stage.served(client);
+        stage.call("RENAME k x");
+        let client = stage.block("BRPOP k 0");
+        stage.call("COPY x k");
+        stage.served(client);
+        stage.call("DEL k");
+        let client = stage.block("BRPOP k 0");
+        let payload = stage.main.call(&["DUMP", "x"]).bytes().unwrap().to_vec();
+        let reply = stage.main.call(&[&b"RESTORE"[..], b"k", b"0", &payload]);
+        stage.note("RESTORE", &reply);
+        stage.served(client);
+        stage.call("LRANGE k 0 -1");
+        stage.call("LRANGE x 0 -1");
+    });
+}
+
+#[test]
+fn timeouts_end_the_wait() {
+    same(|stage| {
+        for command in [
+            "BLPOP k 0.05",
+            "BRPOP k j 0.001",
+            "BLMPOP 0.01 1 k LEFT",
+            "BLMOVE k j LEFT LEFT 1e-2",
+            "BRPOPLPUSH k j 0.02",
+        ] {
+            let start = Instant::now();
+            stage.call(command);
+            assert!(start.elapsed() < Duration::from_secs(5), "{command}");
+        }
+        stage.call("RPUSH k left");
+        stage.call("LRANGE k 0 -1");
+    });
+}
+
+#[test]
+fn bad_arguments_are_refused_before_keys_are_looked_at() {
+    same(|stage| {
+        stage.call("RPUSH k 1 2 3");
+        stage.call("SET s x");
+        for timeout in [
+            "-1", "-0.001", "x", "nan", "inf", "-inf", "1e400", "", " 1", "1e5000",
+        ] {
+            stage.call(&format!("BLPOP s {timeout}"));
+            stage.call(&format!("BLMOVE s k LEFT RIGHT {timeout}"));
+            stage.call(&format!("BRPOPLPUSH s k {timeout}"));
+            stage.call(&format!("BLMPOP {timeout} 1 s LEFT"));
+        }
+        for command in [
+            "BLPOP k",
+            "BLPOP s k 0",
+            "BLMOVE k j LEFT UP 0",
+            "BLMOVE k j UP LEFT x",
+            "BLMOVE k s LEFT LEFT 0",
+            "BLMPOP 0 0 k LEFT",
+            "BLMPOP x 0 k LEFT",
+            "BLMPOP 0 2 k LEFT",
+            "BLMPOP 0 1 k LEFT COUNT 0",
+            "BLMPOP 0 1 k LEFT COUNT 1 COUNT 1",
+            "BLMPOP 0 1 k LEFT COUNT",
+            "BLMPOP 0 9223372036854775807 k LEFT",
+            "LRANGE k 0 -1",
+        ] {
+            stage.call(command);
+        }
+    });
+}
+
+#[test]
+fn transactions_and_scripts_do_not_wait() {
+    same(|stage| {
+        stage.call("MULTI");
+        for command in [
+            "BLPOP k 0",
+            "BLMOVE k j LEFT LEFT 0",
+            "BRPOPLPUSH k j 0",
+            "BLMPOP 0 1 k LEFT",
+        ] {
+            stage.call(command);
+        }
+        stage.call("EXEC");
+        let prefix = stage.prefix;
+        let script = format!("return redis.call('{prefix}BLMPOP', 0, 1, 'k', 'LEFT')");
+        let reply = stage.main.call(&["EVAL", &script, "1", "k"]);
+        stage.note("script", &reply);
+        let script = format!("return redis.pcall('{prefix}BLPOP', 'k', 0)");
+        let reply = stage.main.call(&["EVAL", &script, "1", "k"]);
+        assert!(reply.is_error(), "not allowed in scripts: {reply:?}");
+        let client = stage.block("BLPOP k 0");
+        let script = format!(
+            "redis.call('{prefix}RPUSH', 'k', 'a', 'b') return redis.call('{prefix}LLEN', 'k')"
+        );
+        let reply = stage.main.call(&["EVAL", &script, "1", "k"]);
+        stage.note("script", &reply);
+        stage.served(client);
+        stage.call("LRANGE k 0 -1");
+    });
+}
+
+#[test]
+fn unblocked_killed_and_disconnected_clients_take_nothing() {
+    same(|stage| {
+        for (how, command) in [
+            ("TIMEOUT", "BLPOP k 0"),
+            ("ERROR", "BLPOP k 0"),
+            ("TIMEOUT", "BLMOVE k j LEFT LEFT 0"),
+        ] {
+            let client = stage.block(command);
+            let id = stage.id(client);
+            let reply = stage.main.call(&["CLIENT", "UNBLOCK", &id, how]);
+            stage.note(how, &reply);
+            stage.served(client);
+        }
+        let killed = stage.block("BLPOP k 0");
+        let id = stage.id(killed);
+        let reply = stage.main.call(&["CLIENT", "KILL", "ID", &id]);
+        stage.note("KILL", &reply);
+        stage.blocked -= 1;
+        stage.wait_blocked(0);
+        stage.block("BLMOVE k j LEFT RIGHT 0");
+        stage.clients.pop();
+        stage.blocked -= 1;
+        stage.wait_blocked(0);
+        stage.call("RPUSH k 1 2");
+        stage.call("LRANGE k 0 -1");
+        stage.call("EXISTS j");
+    });
+}
+
+#[test]
+fn the_events_are_those_of_redis() {
+    same(|stage| {
+        let mut listener = stage.server.client();
+        listener.call(&["CONFIG", "SET", "notify-keyspace-events", "KEA"]);
+        let pattern = format!("__keyevent@{}__:*", stage.db);
+        listener.call(&["PSUBSCRIBE", &pattern]);
+        let popper = stage.block("BLPOP a 0");
+        let mover = stage.block("BLMOVE b c RIGHT LEFT 0");
+        let many = stage.block("BLMPOP 0 1 d LEFT COUNT 3");
+        for command in [
+            "RPUSH a 1",
+            "RPUSH b 1 2",
+            "RPUSH d 1 2",
+            "LMOVE b c LEFT LEFT",
+        ] {
+            stage.call(command);
+        }
+        for client in [popper, mover, many] {
+            stage.served(client);
+        }
+        stage.call("SET end x");
+        loop {
+            let event = format!("{:?}", listener.receive().unwrap());
+            let event = event.replace(&format!("@{}__", stage.db), "@db__");
+            let last = event.contains("end");
+            stage.seen.push(event);
+            if last {
+                break;
+            }
+        }
+    });
+}
