@@ -76,7 +76,7 @@ impl<'a> Entry<'a> {
     pub fn first(bytes: &'a [u8]) -> Result<Entry<'a>> {
         let (head, len) = match *bytes {
             [len, ..] if len < WIDE => (1, len as usize),
-            [high @ WIDE..=WIDE_LAST, low, ..] => (2, wide(high, low)),
+            [high @ WIDE..=WIDE_LAST, low, ..] => (2, wide(high, low)?),
             [OBJECT, ..] => (1, OBJECT_LEN - 2),
             _ => return Err(damaged("an entry begins with no length")),
         };
@@ -89,7 +89,7 @@ impl<'a> Entry<'a> {
     pub fn last(bytes: &'a [u8]) -> Result<Entry<'a>> {
         let (head, len) = match *bytes {
             [.., len] if len < WIDE => (1, len as usize),
-            [.., low, high @ WIDE..=WIDE_LAST] => (2, wide(high, low)),
+            [.., low, high @ WIDE..=WIDE_LAST] => (2, wide(high, low)?),
             [.., OBJECT] => (1, OBJECT_LEN - 2),
             _ => return Err(damaged("an entry ends with no length")),
         };
@@ -124,8 +124,11 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn wide(high: u8, low: u8) -> usize {
-    usize::from(high - WIDE) << 8 | usize::from(low)
+fn wide(high: u8, low: u8) -> Result<usize> {
+    match usize::from(high - WIDE) << 8 | usize::from(low) {
+        len if len <= INLINE_MAX => Ok(len),
+        _ => Err(damaged("an entry is too long")),
+    }
 }
 
 fn overrun() -> pobj::Error {
@@ -211,6 +214,7 @@ impl Packed {
             bytes: [0; ENTRY_MAX],
             len: 0,
         };
+        debug_assert!(entry.raw.len() <= ENTRY_MAX);
         packed.put(entry.raw);
         packed
     }
@@ -225,6 +229,18 @@ impl Packed {
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+
+    /// The entry.
+    pub fn entry(&self) -> Result<Entry<'_>> {
+        Entry::first(self.bytes())
+    }
+
+    /// The element's bytes if they stand in the entry.
+    #[inline]
+    pub fn inline(&self) -> &[u8] {
+        let head = if self.bytes[0] < WIDE { 1 } else { 2 };
+        &self.bytes[head..self.len - head]
     }
 }
 

@@ -43,7 +43,7 @@ pub use remove::remove;
 
 use super::Root;
 use chunk::{CHUNK_MAX, Chunk};
-use entry::{Entries, Entry, INLINE_MAX, Packed};
+use entry::{Entries, Entry, Packed};
 use handle::{Form, Header, List};
 use pobj::{Error, Pool, Result, Tx};
 use std::ops::Deref;
@@ -71,27 +71,20 @@ fn damaged(what: &str) -> Error {
     Error::Damaged(format!("list: {what}"))
 }
 
-/// The bytes of an element that was taken out of a list.
-pub struct Element(Bytes);
-
-enum Bytes {
-    Small([u8; INLINE_MAX], usize),
-    Large(Vec<u8>),
+/// An element that was taken out of a list.
+pub struct Element {
+    packed: Packed,
+    /// The bytes, if they are not in the entry.
+    object: Option<Vec<u8>>,
 }
 
 impl Element {
-    fn of(packed: &Packed, pool: &Pool) -> Result<Element> {
-        Ok(Element(match Entry::first(packed.bytes())?.value {
-            Value::Inline(bytes) => {
-                let mut small = [0; INLINE_MAX];
-                small
-                    .get_mut(..bytes.len())
-                    .ok_or_else(|| damaged("an entry is too long"))?
-                    .copy_from_slice(bytes);
-                Bytes::Small(small, bytes.len())
-            }
-            object => Bytes::Large(object.bytes(pool)?.to_vec()),
-        }))
+    fn of(packed: Packed, pool: &Pool) -> Result<Element> {
+        let object = match packed.entry()?.value {
+            Value::Inline(_) => None,
+            object => Some(object.bytes(pool)?.to_vec()),
+        };
+        Ok(Element { packed, object })
     }
 }
 
@@ -99,9 +92,9 @@ impl Deref for Element {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match &self.0 {
-            Bytes::Small(bytes, len) => &bytes[..*len],
-            Bytes::Large(bytes) => bytes,
+        match &self.object {
+            Some(bytes) => bytes,
+            None => self.packed.inline(),
         }
     }
 }
@@ -202,12 +195,11 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, side: Side) -> Result<Option<Elemen
     let Some(packed) = list.take(tx, side)? else {
         return Ok(None);
     };
-    let element = Element::of(&packed, tx)?;
-    if let Some(object) = Entry::first(packed.bytes())?.object() {
+    if let Some(object) = packed.entry()?.object() {
         tx.free(object)?;
     }
     list.close(tx, root)?;
-    Ok(Some(element))
+    Element::of(packed, tx).map(Some)
 }
 
 /// Moves the element at one end of a list to an end of another one; a copy of it, `None` if the
@@ -223,12 +215,11 @@ pub fn transfer(
     let Some(packed) = list.take(tx, from)? else {
         return Ok(None);
     };
-    let element = Element::of(&packed, tx)?;
     list.close(tx, source)?;
     let mut list = List::open(tx, *target)?;
     list.push_run(tx, to, packed.bytes(), 1)?;
     list.close(tx, target)?;
-    Ok(Some(element))
+    Element::of(packed, tx).map(Some)
 }
 
 /// Moves the element at one end of a list to the same or the other end of it; a copy of it, `None` if
@@ -239,14 +230,13 @@ pub fn rotate(tx: &mut Tx<'_>, root: &mut Root, from: Side, to: Side) -> Result<
     let Some(packed) = list.take(tx, from)? else {
         return Ok(None);
     };
-    let element = Element::of(&packed, tx)?;
     if from != to && len > 1 {
         // Settled first, so that the element does not land in a chunk that is about to go.
         list.settle_ends(tx)?;
         list.push_run(tx, to, packed.bytes(), 1)?;
         list.close(tx, root)?;
     }
-    Ok(Some(element))
+    Element::of(packed, tx).map(Some)
 }
 
 /// The element at `index`; `None` beyond the end. O(log n).

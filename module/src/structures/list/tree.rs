@@ -291,7 +291,7 @@ impl Tree {
                     };
                     return Ok(());
                 }
-                ..=NODE_MAX => {
+                1..=NODE_MAX => {
                     let moved = &all[range.start..];
                     if !moved.is_empty() {
                         tx.write(child_at(node, range.start), bytemuck::cast_slice(moved))?;
