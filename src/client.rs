@@ -1,7 +1,7 @@
 //! A connection to a server: one command at a time, or pipelined.
 
 use crate::resp::{Value, write_command};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -35,7 +35,10 @@ impl Client {
     /// # Panics
     /// If the socket is gone.
     pub fn local_address(&self) -> SocketAddr {
-        self.stream.get_ref().local_addr().expect("a connected socket")
+        self.stream
+            .get_ref()
+            .local_addr()
+            .expect("a connected socket")
     }
 
     /// Adds a command to those that the next [`send`](Self::send) sends.
@@ -59,6 +62,45 @@ impl Client {
     /// Those of the socket, a timeout among them, and those of [`Value::read`].
     pub fn receive(&mut self) -> io::Result<Value> {
         Value::read(&mut self.stream)
+    }
+
+    /// Reads the RDB file that answers SYNC, and the empty lines before it; commands follow.
+    ///
+    /// # Errors
+    /// Those of the socket; `InvalidData` if something else comes.
+    pub fn receive_snapshot(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let line = line.trim_end();
+            let Some(len) = line.strip_prefix('$') else {
+                if line.is_empty() {
+                    continue;
+                }
+                return Err(io::Error::new(io::ErrorKind::InvalidData, line.to_owned()));
+            };
+            let mut file = Vec::new();
+            match len.strip_prefix("EOF:") {
+                // Sent as it is made: up to a mark of 40 bytes.
+                Some(mark) if mark.len() == 40 => {
+                    while !file.ends_with(mark.as_bytes()) {
+                        let last = mark.as_bytes()[mark.len() - 1];
+                        if self.stream.read_until(last, &mut file)? == 0 {
+                            return Err(io::ErrorKind::UnexpectedEof.into());
+                        }
+                    }
+                    file.truncate(file.len() - mark.len());
+                }
+                _ => {
+                    let len = len.parse().map_err(io::Error::other)?;
+                    file.resize(len, 0);
+                    self.stream.read_exact(&mut file)?;
+                }
+            }
+            return Ok(file);
+        }
     }
 
     /// Sends one command (and what is queued before it) and reads one reply.

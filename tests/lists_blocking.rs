@@ -406,3 +406,63 @@ fn the_events_are_those_of_redis() {
         }
     });
 }
+
+/// The commands that a replica gets, until `end` comes by; the module's without their prefix.
+fn stream(mut replica: Client, end: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    loop {
+        let Value::Array(words) = replica.receive().unwrap() else {
+            panic!("the stream is made of commands")
+        };
+        let words = words
+            .iter()
+            .map(|word| String::from_utf8_lossy(word.bytes().unwrap()).into_owned());
+        let command = words.collect::<Vec<_>>().join(" ").to_uppercase();
+        let command = command.replacen("PM.", "", 1);
+        if command.ends_with(end) {
+            return commands;
+        }
+        if !command.starts_with("PING") && !command.starts_with("SELECT") {
+            commands.push(command);
+        }
+    }
+}
+
+#[test]
+fn a_replica_gets_plain_pops_and_moves() {
+    same(|stage| {
+        let mut replica = stage.server.client();
+        replica.queue(&["SYNC"]);
+        replica.send().unwrap();
+        replica.receive_snapshot().unwrap();
+        let waiting: Vec<_> = [
+            "BLPOP k 0",
+            "BLMOVE s t LEFT RIGHT 0",
+            "BLMPOP 0 2 q r LEFT COUNT 3",
+            "BRPOPLPUSH u v 0",
+        ]
+        .into_iter()
+        .map(|command| stage.block(command))
+        .collect();
+        for command in [
+            "RPUSH k a b",
+            "RPUSH s x",
+            "RPUSH r 1 2",
+            "RPUSH u z",
+            "BRPOP k 1",
+            "LMPOP 2 q t LEFT COUNT 9",
+            "LPOP nokey",
+            "RPUSH l 1 2 3",
+            "BLMOVE l l LEFT RIGHT 1",
+            "BRPOPLPUSH l m 1",
+            "BLMPOP 1 1 l RIGHT COUNT 2",
+            "SET the end",
+        ] {
+            stage.call(command);
+        }
+        for client in waiting {
+            stage.served(client);
+        }
+        stage.seen.extend(stream(replica, "END"));
+    });
+}
