@@ -29,7 +29,7 @@ fn step(rng: &mut Rng, specs: &[&'static Spec]) -> Step {
     for term in spec.grammar {
         arguments.add(rng, term);
     }
-    if percent(rng, BENT_PERCENT) {
+    if percent(rng, BENT_PERCENT) && spec.bent {
         bend(rng, &mut arguments.words);
     }
     Step {

@@ -134,6 +134,8 @@ impl Pair {
     /// # Errors
     /// What is missing or different.
     pub fn survive_kill9(&mut self) -> Result<(), Mismatch> {
+        // Both readings in the protocol that a new connection speaks.
+        self.connect();
         let before = self.pool_state().map_err(|error| self.gone(&error))?;
         self.server
             .restart()

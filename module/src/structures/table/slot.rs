@@ -193,7 +193,8 @@ mod tests {
             let hash = random.u64(..);
             let (mut cursor, mut found, mut steps) = (0, false, 0);
             loop {
-                let buckets = random.u64(1..=1 << random.u32(0..10));
+                let most = 1 << random.u32(0..10);
+                let buckets = random.u64(1..=most);
                 let (index, next) = scan_step(cursor, buckets);
                 found |= index == bucket_of(hash, buckets);
                 assert!(next == 0 || next.reverse_bits() > cursor.reverse_bits());

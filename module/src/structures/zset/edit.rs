@@ -10,7 +10,8 @@
 //! fifths full; if it cannot, it is split. Elements that arrive in order leave full leaves behind.
 
 use super::node::{
-    Bound, Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, LEAF_MIN, Leaf, damaged, pointer,
+    Bound, Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, LEAF_MIN, Leaf, MemberPtr,
+    damaged, member, name_at, pointer,
 };
 use super::tree::{HEIGHT_MAX, Path, Step, Tree};
 use pobj::{Kind, Persistent, Pool, Result, Tx};
@@ -45,7 +46,11 @@ impl<T: Persistent> Copies<T> {
             Some(i) => (i, false),
             None => {
                 let node = *pool.get(pointer(at)?)?;
-                self.0.push(Copy { at, node, fresh: false });
+                self.0.push(Copy {
+                    at,
+                    node,
+                    fresh: false,
+                });
                 (self.0.len() - 1, true)
             }
         };
@@ -54,7 +59,11 @@ impl<T: Persistent> Copies<T> {
 
     fn create(&mut self, tx: &mut Tx<'_>, node: T) -> Result<u64> {
         let at = tx.alloc(size_of::<T>() as u64, Kind::Data)?.offset();
-        self.0.push(Copy { at, node, fresh: true });
+        self.0.push(Copy {
+            at,
+            node,
+            fresh: true,
+        });
         Ok(at)
     }
 
@@ -81,7 +90,9 @@ fn write_difference<T: Persistent>(tx: &mut Tx<'_>, at: u64, node: &T) -> Result
     let new: &[u64] = bytemuck::cast_slice(bytemuck::bytes_of(node));
     let mut old = [0u64; WORDS];
     let old = &mut old[..new.len()];
-    old.copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(tx.get::<T>(pointer(at)?)?)));
+    old.copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(
+        tx.get::<T>(pointer(at)?)?,
+    )));
     let mut i = 0;
     while i < new.len() {
         if old[i] == new[i] {
@@ -92,7 +103,10 @@ fn write_difference<T: Persistent>(tx: &mut Tx<'_>, at: u64, node: &T) -> Result
         while i < new.len() && old[i] != new[i] {
             i += 1;
         }
-        tx.write(pointer(at + 8 * start as u64)?, bytemuck::cast_slice(&new[start..i]))?;
+        tx.write(
+            pointer(at + 8 * start as u64)?,
+            bytemuck::cast_slice(&new[start..i]),
+        )?;
     }
     Ok(())
 }
@@ -117,7 +131,13 @@ impl<'t, 'p> Editor<'t, 'p> {
     /// Begins to change a tree.
     pub fn new(tx: &'t mut Tx<'p>, tree: Tree) -> Editor<'t, 'p> {
         let (leaves, inners) = (Copies(Vec::with_capacity(2)), Copies(Vec::new()));
-        Editor { tx, tree, leaves, inners, deltas: Vec::with_capacity(8) }
+        Editor {
+            tx,
+            tree,
+            leaves,
+            inners,
+            deltas: Vec::with_capacity(8),
+        }
     }
 
     /// Writes the changes to the transaction. The tree is empty if its length is 0; it owns nothing
@@ -128,9 +148,15 @@ impl<'t, 'p> Editor<'t, 'p> {
         for delta in self.deltas.iter().filter(|delta| delta.by != 0) {
             let node: &Inner = self.tx.get(pointer(delta.node)?)?;
             let count = node.child(delta.index).count.wrapping_add_signed(delta.by);
-            self.tx.set(pointer(delta.node + Inner::count_at(delta.index))?, count)?;
+            self.tx
+                .set(pointer(delta.node + Inner::count_at(delta.index))?, count)?;
         }
         Ok(self.tree)
+    }
+
+    /// The name of a member.
+    pub fn name(&self, ptr: MemberPtr) -> Result<&[u8]> {
+        Ok(member(self.tx, ptr)?.0)
     }
 
     fn inner(&self, at: u64) -> Result<&Inner> {
@@ -160,7 +186,12 @@ impl<'t, 'p> Editor<'t, 'p> {
     fn count(&self, at: u64, index: usize) -> Result<u64> {
         let count = self.inner(at)?.child(index).count;
         let of_child = |delta: &&Delta| delta.node == at && delta.index == index;
-        let by: i64 = self.deltas.iter().filter(of_child).map(|delta| delta.by).sum();
+        let by: i64 = self
+            .deltas
+            .iter()
+            .filter(of_child)
+            .map(|delta| delta.by)
+            .sum();
         Ok(count.wrapping_add_signed(by))
     }
 
@@ -195,7 +226,11 @@ impl<'t, 'p> Editor<'t, 'p> {
     pub fn insert(&mut self, element: Element, name: &[u8]) -> Result<()> {
         if self.tree.len == 0 {
             let root = self.leaves.create(self.tx, Leaf::new(&[element]))?;
-            self.tree = Tree { root, height: 0, len: 1 };
+            self.tree = Tree {
+                root,
+                height: 0,
+                len: 1,
+            };
             return Ok(());
         }
         let bound = Bound::Before(element.score, name);
@@ -220,9 +255,11 @@ impl<'t, 'p> Editor<'t, 'p> {
         let bound = Bound::After(score, name);
         let path = self.down(&bound)?;
         let after = self.leaf(path.leaf)?.search(self.tx, path.len, &bound)?;
-        let at = after.checked_sub(1).ok_or_else(|| damaged("an element is missing from the tree"))?;
+        let at = after
+            .checked_sub(1)
+            .ok_or_else(|| damaged("an element is missing from the tree"))?;
         let element = self.leaf(path.leaf)?.element(at)?;
-        if super::node::name_at(self.tx, element.member)? != name {
+        if name_at(self.tx, element.member)? != name {
             return Err(damaged("an element is missing from the tree"));
         }
         self.leaf_mut(path.leaf)?.remove(at, path.len)?;
@@ -258,9 +295,10 @@ impl<'t, 'p> Editor<'t, 'p> {
             let root = self.tree.root;
             return self.split_leaf_under_new_root(root);
         };
-        let appends = at == LEAF_MAX && path.steps().iter().try_fold(true, |last, step| {
-            Ok::<_, pobj::Error>(last && step.index + 1 == self.inner(step.node)?.len()?)
-        })?;
+        let appends = at == LEAF_MAX
+            && path.steps().iter().try_fold(true, |last, step| {
+                Ok::<_, pobj::Error>(last && step.index + 1 == self.inner(step.node)?.len()?)
+            })?;
         if !appends {
             for left in [index.checked_sub(1), Some(index)].into_iter().flatten() {
                 if left + 1 < self.inner(node)?.len()? {
@@ -274,7 +312,11 @@ impl<'t, 'p> Editor<'t, 'p> {
         if self.inner(node)?.len()? == INNER_MAX {
             return self.split_inner(path.steps());
         }
-        self.split_leaf(node, index, if appends { LEAF_MAX - 1 } else { LEAF_MAX / 2 })
+        self.split_leaf(
+            node,
+            index,
+            if appends { LEAF_MAX - 1 } else { LEAF_MAX / 2 },
+        )
     }
 
     /// The elements of a leaf from index `from` of `n` on.
@@ -286,7 +328,11 @@ impl<'t, 'p> Editor<'t, 'p> {
         let left = self.inner(parent)?.child(index).node;
         let moved = self.tail(left, keep, LEAF_MAX)?;
         let right = self.leaves.create(self.tx, Leaf::new(&moved))?;
-        let child = Child { first: moved[0], count: moved.len() as u64, node: right };
+        let child = Child {
+            first: moved[0],
+            count: moved.len() as u64,
+            node: right,
+        };
         let parent = self.inner_mut(parent)?;
         parent.set_count(index, keep as u64);
         parent.insert(index + 1, child)
@@ -294,7 +340,11 @@ impl<'t, 'p> Editor<'t, 'p> {
 
     fn split_leaf_under_new_root(&mut self, leaf: u64) -> Result<()> {
         let first = self.leaf(leaf)?.element(0)?;
-        let child = Child { first, count: LEAF_MAX as u64, node: leaf };
+        let child = Child {
+            first,
+            count: LEAF_MAX as u64,
+            node: leaf,
+        };
         self.grow(child)?;
         self.split_leaf(self.tree.root, 0, LEAF_MAX / 2)
     }
@@ -321,7 +371,11 @@ impl<'t, 'p> Editor<'t, 'p> {
             Some(step) => (step.node, step.index),
             None => {
                 let first = self.inner(node)?.child(0).first;
-                self.grow(Child { first, count: self.tree.len, node })?;
+                self.grow(Child {
+                    first,
+                    count: self.tree.len,
+                    node,
+                })?;
                 (self.tree.root, 0)
             }
         };
@@ -336,13 +390,23 @@ impl<'t, 'p> Editor<'t, 'p> {
         let total = self.count(parent, index)?;
         let parent = self.inner_mut(parent)?;
         parent.set_count(index, total.wrapping_sub(count));
-        parent.insert(index + 1, Child { first: moved[0].first, count, node: right })
+        parent.insert(
+            index + 1,
+            Child {
+                first: moved[0].first,
+                count,
+                node: right,
+            },
+        )
     }
 
     /// Moves elements between the children `left` and `left + 1`, leaves both, so that `keep` are in
     /// the left one.
     fn even_leaves(&mut self, parent: u64, left: usize, keep: usize) -> Result<()> {
-        let (a, b) = (self.inner(parent)?.child(left).node, self.inner(parent)?.child(left + 1).node);
+        let (a, b) = (
+            self.inner(parent)?.child(left).node,
+            self.inner(parent)?.child(left + 1).node,
+        );
         let mut n = self.count(parent, left)? as usize;
         let total = n + self.count(parent, left + 1)? as usize;
         while n > keep {
@@ -355,17 +419,21 @@ impl<'t, 'p> Editor<'t, 'p> {
             self.leaf_mut(a)?.insert(n, n, element)?;
             n += 1;
         }
+        let first = self.leaf(b)?.element(0)?;
         let parent = self.inner_mut(parent)?;
         parent.set_count(left, n as u64);
         parent.set_count(left + 1, (total - n) as u64);
-        let first = self.leaf(b)?.element(0)?;
-        self.inner_mut(parent)?.set_first(left + 1, first);
+        parent.set_first(left + 1, first);
         Ok(())
     }
 
     /// The leaf at the end of the path has few elements left.
     fn refill_leaf(&mut self, path: &Path) -> Result<()> {
-        let Some(&Step { node: parent, index }) = path.steps().last() else {
+        let Some(&Step {
+            node: parent,
+            index,
+        }) = path.steps().last()
+        else {
             return Ok(());
         };
         if self.inner(parent)?.len()? == 1 {
@@ -377,7 +445,10 @@ impl<'t, 'p> Editor<'t, 'p> {
         if total > LEAF_MAX - 4 {
             return self.even_leaves(parent, left, total / 2);
         }
-        let (a, b) = (self.inner(parent)?.child(left).node, self.inner(parent)?.child(left + 1).node);
+        let (a, b) = (
+            self.inner(parent)?.child(left).node,
+            self.inner(parent)?.child(left + 1).node,
+        );
         let moved = self.tail(b, 0, total - n)?;
         let leaf = self.leaf_mut(a)?;
         for (i, &element) in moved.iter().enumerate() {
@@ -410,7 +481,11 @@ impl<'t, 'p> Editor<'t, 'p> {
         if self.tree.len != 0 {
             return Err(damaged("a tree's counts"));
         }
-        self.tree = Tree { root: 0, height: 0, len: 0 };
+        self.tree = Tree {
+            root: 0,
+            height: 0,
+            len: 0,
+        };
         Ok(())
     }
 
@@ -420,7 +495,11 @@ impl<'t, 'p> Editor<'t, 'p> {
             return Ok(());
         };
         let n = self.inner(node)?.len()?;
-        let Some(&Step { node: parent, index }) = above.last() else {
+        let Some(&Step {
+            node: parent,
+            index,
+        }) = above.last()
+        else {
             if n == 1 {
                 self.tree.root = self.inner(node)?.child(0).node;
                 self.tree.height -= 1;
@@ -432,7 +511,10 @@ impl<'t, 'p> Editor<'t, 'p> {
             return Ok(());
         }
         let left = index.saturating_sub(1);
-        let (a, b) = (self.inner(parent)?.child(left), self.inner(parent)?.child(left + 1));
+        let (a, b) = (
+            self.inner(parent)?.child(left),
+            self.inner(parent)?.child(left + 1),
+        );
         // Copies first: their counts are up to date.
         let mut children = children(self.inner_mut(a.node)?)?;
         let right = children.len();

@@ -1,9 +1,9 @@
 //! The nodes of a large sorted set's tree, and its members.
 //!
 //! ```text
-//! member, 12 bytes and the name
-//!  0  8  score     f64
-//!  8  4  len       of the name, bytes
+//! member, an entry of the table: 12 bytes and the name
+//!  0  4  len       of the name, bytes
+//!  4  8  score     f64
 //! 12     name
 //!
 //! leaf, 512 bytes: up to 30 slots, in no order
@@ -29,7 +29,7 @@ use bytemuck::{Pod, Zeroable};
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 use std::cmp::Ordering;
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 
 /// Most elements of a leaf.
 pub const LEAF_MAX: usize = 30;
@@ -49,16 +49,17 @@ pub fn damaged(what: &str) -> Error {
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Member {
-    /// Low and high half of the score's bits; so the whole needs no padding before the name.
-    score: [u32; 2],
     len: u32,
+    /// Low and high half of the score's bits; so the whole needs no padding.
+    score: [u32; 2],
 }
 const_assert_eq!(size_of::<Member>(), 12);
 
 /// A pointer to a member.
 pub type MemberPtr = PPtr<Member>;
 
-const NAME_AT: u64 = size_of::<Member>() as u64;
+/// Where a member's name begins.
+pub const NAME_AT: u64 = size_of::<Member>() as u64;
 
 impl Member {
     /// The score.
@@ -72,7 +73,10 @@ impl Member {
         let len = u32::try_from(name.len()).map_err(|_| Error::TooLarge(name.len() as u64))?;
         let ptr = tx.alloc(NAME_AT + u64::from(len), Kind::Data)?;
         let bits = score.to_bits();
-        let head = Member { score: [bits as u32, (bits >> 32) as u32], len };
+        let head = Member {
+            len,
+            score: [bits as u32, (bits >> 32) as u32],
+        };
         tx.fill_value(ptr.cast(), &head)?;
         tx.fill(ptr.at(NAME_AT), name)?;
         Ok(ptr.cast())
@@ -80,7 +84,10 @@ impl Member {
 
     /// Changes the score. Logged.
     pub fn set_score(tx: &mut Tx<'_>, ptr: MemberPtr, score: f64) -> Result<()> {
-        tx.set(ptr.cast(), score.to_bits())
+        tx.write(
+            ptr.at(offset_of!(Member, score) as u64),
+            &score.to_le_bytes(),
+        )
     }
 }
 
@@ -134,7 +141,11 @@ pub enum Bound<'a> {
 impl Bound<'_> {
     /// Whether an element lies before the place. `name` is asked for only where it decides.
     #[inline]
-    pub fn is_after<'p>(&self, score: f64, name: impl FnOnce() -> Result<&'p [u8]>) -> Result<bool> {
+    pub fn is_after<'p>(
+        &self,
+        score: f64,
+        name: impl FnOnce() -> Result<&'p [u8]>,
+    ) -> Result<bool> {
         Ok(match *self {
             Bound::BeforeScore(bound) => score < bound,
             Bound::AfterScore(bound) => score <= bound,
@@ -149,7 +160,9 @@ impl Bound<'_> {
 /// The order of elements: by score, then by the names' bytes. Minus zero equals zero.
 #[inline]
 pub fn compare(a: (f64, &[u8]), b: (f64, &[u8])) -> Ordering {
-    a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal).then_with(|| a.1.cmp(b.1))
+    a.0.partial_cmp(&b.0)
+        .unwrap_or(Ordering::Equal)
+        .then_with(|| a.1.cmp(b.1))
 }
 
 /// A leaf. See the byte map above.
@@ -175,7 +188,10 @@ impl Leaf {
     #[inline]
     pub fn element(&self, i: usize) -> Result<Element> {
         let slot = usize::from(*self.order.get(i).ok_or_else(|| damaged("an index"))?);
-        self.slots.get(slot).copied().ok_or_else(|| damaged("a leaf's order"))
+        self.slots
+            .get(slot)
+            .copied()
+            .ok_or_else(|| damaged("a leaf's order"))
     }
 
     /// How many of the `n` elements lie before the bound.
@@ -196,7 +212,10 @@ impl Leaf {
     /// Puts an element at index `i` of `n`, which is below `LEAF_MAX`.
     pub fn insert(&mut self, i: usize, n: usize, element: Element) -> Result<()> {
         let slot = *self.order.get(n).ok_or_else(|| damaged("a full leaf"))?;
-        *self.slots.get_mut(usize::from(slot)).ok_or_else(|| damaged("a leaf's order"))? = element;
+        *self
+            .slots
+            .get_mut(usize::from(slot))
+            .ok_or_else(|| damaged("a leaf's order"))? = element;
         self.order[i..=n].rotate_right(1);
         Ok(())
     }
@@ -245,7 +264,7 @@ impl Inner {
 
     /// Where the count of child `i` lies, from the node's first byte.
     pub fn count_at(i: usize) -> u64 {
-        std::mem::offset_of!(Inner, counts) as u64 + 8 * i as u64
+        offset_of!(Inner, counts) as u64 + 8 * i as u64
     }
 
     /// Number of children.
@@ -260,8 +279,15 @@ impl Inner {
     /// What the node says of child `i`.
     #[inline]
     pub fn child(&self, i: usize) -> Child {
-        let first = Element { score: self.scores[i], member: self.firsts[i] };
-        Child { first, count: self.counts[i], node: self.children[i] }
+        let first = Element {
+            score: self.scores[i],
+            member: self.firsts[i],
+        };
+        Child {
+            first,
+            count: self.counts[i],
+            node: self.children[i],
+        }
     }
 
     /// The numbers of elements below the children.

@@ -67,7 +67,10 @@ impl Path {
             if index >= node.len()? {
                 return Err(damaged("a count"));
             }
-            path.steps[level] = Step { node: path.leaf, index };
+            path.steps[level] = Step {
+                node: path.leaf,
+                index,
+            };
             below = count(path.leaf, index)?;
             path.leaf = node.child(index).node;
         }
@@ -103,7 +106,9 @@ impl Tree {
         let mut before = 0u64;
         let path = self.down(pool, |node| {
             let index = node.search(pool, bound)?;
-            let left = node.counts()?[..index].iter().fold(0u64, |sum, &n| sum.saturating_add(n));
+            let left = node.counts()?[..index]
+                .iter()
+                .fold(0u64, |sum, &n| sum.saturating_add(n));
             before = before.saturating_add(left);
             Ok(index)
         })?;
@@ -118,7 +123,14 @@ impl Tree {
     pub fn walk(self, pool: &Pool, rank: u64, reverse: bool) -> Result<Walk<'_>> {
         let mut left = rank;
         if rank >= self.len {
-            return Ok(Walk { pool, path: None, at: 0, leaf: None, left: 0, reverse });
+            return Ok(Walk {
+                pool,
+                path: None,
+                at: 0,
+                leaf: None,
+                left: 0,
+                reverse,
+            });
         }
         let path = self.down(pool, |node| {
             for (index, &count) in node.counts()?.iter().enumerate() {
@@ -140,7 +152,6 @@ impl Tree {
             reverse,
         })
     }
-
 }
 
 /// A walk over elements, in either direction.
@@ -202,10 +213,15 @@ impl<'p> Walk<'p> {
             for below in level + 1..path.height {
                 let node = inner(self.pool, child.node)?;
                 let index = if self.reverse { node.len()? - 1 } else { 0 };
-                path.steps[below] = Step { node: child.node, index };
+                path.steps[below] = Step {
+                    node: child.node,
+                    index,
+                };
                 child = node.child(index);
             }
-            let len = usize::try_from(child.count).ok().filter(|n| (1..=LEAF_MAX).contains(n));
+            let len = usize::try_from(child.count)
+                .ok()
+                .filter(|n| (1..=LEAF_MAX).contains(n));
             path.len = len.ok_or_else(|| damaged("a leaf's length"))?;
             path.leaf = child.node;
             self.leaf = Some(leaf(self.pool, path.leaf)?);

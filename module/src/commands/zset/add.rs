@@ -1,0 +1,144 @@
+//! ZADD and ZINCRBY.
+
+use super::{TY, announce};
+use crate::double;
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Arg, Args, Ctx};
+use crate::structures::zset::{self, Added, Rule};
+use std::ffi::CStr;
+
+const NOT_A_NUMBER: CmdError = CmdError::text_only("ERR resulting score is not a number (NaN)");
+
+/// `PM.ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member [score member ...]`
+pub fn zadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    add(ctx, args, c"PM.ZADD", Rule::default())
+}
+
+/// `PM.ZINCRBY key increment member`
+pub fn zincrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let rule = Rule {
+        increment: true,
+        ..Rule::default()
+    };
+    add(ctx, args, c"PM.ZINCRBY", rule)
+}
+
+/// ZINCRBY is ZADD INCR in Redis too: it takes the option words, and fails for what is missing then.
+fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, mut rule: Rule) -> Result<(), CmdError> {
+    let (mut count_changed, mut at) = (false, 2);
+    while let Some(arg) = args.get(at) {
+        match () {
+            _ if arg.is(b"NX") => rule.only_new = true,
+            _ if arg.is(b"XX") => rule.only_old = true,
+            _ if arg.is(b"CH") => count_changed = true,
+            _ if arg.is(b"INCR") => rule.increment = true,
+            _ if arg.is(b"GT") => rule.only_up = true,
+            _ if arg.is(b"LT") => rule.only_down = true,
+            _ => break,
+        }
+        at += 1;
+    }
+    let elements = args.from(at);
+    if elements.is_empty() || !elements.len().is_multiple_of(2) {
+        return Err(CmdError::Syntax);
+    }
+    if rule.only_new && rule.only_old {
+        return Err(CmdError::text_only(
+            "ERR XX and NX options at the same time are not compatible",
+        ));
+    }
+    let directions = u8::from(rule.only_up) + u8::from(rule.only_down);
+    if directions + u8::from(rule.only_new) > 1 {
+        return Err(CmdError::text_only(
+            "ERR GT, LT, and/or NX options at the same time are not compatible",
+        ));
+    }
+    if rule.increment && elements.len() > 2 {
+        return Err(CmdError::text_only(
+            "ERR INCR option supports a single increment-element pair",
+        ));
+    }
+    match elements {
+        [score, name] => add_one(ctx, args, command, (*score, *name), rule, count_changed),
+        _ => add_many(ctx, args, elements, rule, count_changed),
+    }
+}
+
+fn score(arg: Arg<'_>) -> Result<f64, CmdError> {
+    double::parse(arg.bytes()).ok_or(CmdError::NotAFloat)
+}
+
+fn add_one(
+    ctx: &Ctx,
+    args: Args<'_>,
+    command: &CStr,
+    (given, name): (Arg<'_>, Arg<'_>),
+    rule: Rule,
+    count_changed: bool,
+) -> Result<(), CmdError> {
+    let given = score(given)?;
+    let mut key = PmKey::open_write(ctx, args[1], TY)?;
+    let existed = key.exists();
+    let added = match existed || !rule.only_old {
+        true => key.edit(|tx, root| zset::add(tx, root, name.bytes(), given, rule))?,
+        false => Added::Refused,
+    };
+    if added == Added::NotANumber {
+        return Err(NOT_A_NUMBER);
+    }
+    let (new, changed) = (
+        matches!(added, Added::New(_)),
+        matches!(added, Added::Changed(_)),
+    );
+    if new || changed {
+        ctx.replicate(command, args.from(1));
+        finish(ctx, &key, existed, rule);
+    }
+    match added {
+        _ if !rule.increment => ctx.reply_integer((new || changed && count_changed).into()),
+        Added::New(score) | Added::Changed(score) | Added::Same(score) => ctx.reply_double(score),
+        Added::Refused | Added::NotANumber => ctx.reply_null(),
+    }
+    Ok(())
+}
+
+fn add_many(
+    ctx: &Ctx,
+    args: Args<'_>,
+    elements: &[Arg<'_>],
+    rule: Rule,
+    count_changed: bool,
+) -> Result<(), CmdError> {
+    let scores: Vec<f64> = elements
+        .iter()
+        .step_by(2)
+        .map(|arg| score(*arg))
+        .collect::<Result<_, _>>()?;
+    let mut key = PmKey::open_write(ctx, args[1], TY)?;
+    let existed = key.exists();
+    let (mut new, mut changed) = (0, 0);
+    if existed || !rule.only_old {
+        key.edit(|tx, root| {
+            let names = elements.iter().skip(1).step_by(2).map(|arg| arg.bytes());
+            zset::add_all(tx, root, names.zip(scores), rule, |added| match added {
+                Added::New(_) => new += 1,
+                Added::Changed(_) => changed += 1,
+                _ => {}
+            })
+        })?;
+    }
+    if new + changed > 0 {
+        ctx.replicate(c"PM.ZADD", args.from(1));
+        finish(ctx, &key, existed, rule);
+    }
+    ctx.reply_integer(if count_changed { new + changed } else { new });
+    Ok(())
+}
+
+fn finish(ctx: &Ctx, key: &PmKey<'_>, existed: bool, rule: Rule) {
+    announce(ctx, key, if rule.increment { c"zincr" } else { c"zadd" });
+    if !existed {
+        key.signal_ready();
+    }
+}

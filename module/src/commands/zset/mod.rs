@@ -1,0 +1,120 @@
+//! The commands of the Sorted Set type.
+
+mod add;
+mod algebra;
+mod pop;
+mod range;
+mod read;
+mod remove;
+mod scan;
+mod spec;
+
+use super::Table;
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::number::parse_i64;
+use crate::redis::{Arg, Class, Ctx};
+use crate::value::ValueType;
+use std::ffi::CStr;
+
+/// One row a command: name, handler, arity, flags, keys (first, last, step).
+pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
+    const ONE: (i32, i32, i32) = (1, 1, 1);
+    const TWO: (i32, i32, i32) = (1, 2, 1);
+    const NONE: (i32, i32, i32) = (0, 0, 0);
+    const READ: &str = "readonly";
+    const READ_FAST: &str = "readonly fast";
+    const WRITE: &str = "write deny-oom";
+    const WRITE_FAST: &str = "write deny-oom fast";
+
+    table.native("zadd", add::zadd, -4, WRITE_FAST, ONE)?;
+    table.native("zincrby", add::zincrby, 4, WRITE_FAST, ONE)?;
+    table.native("zrem", remove::zrem, -3, "write fast", ONE)?;
+    table.native("zremrangebyrank", remove::zremrangebyrank, 4, "write", ONE)?;
+    table.native(
+        "zremrangebyscore",
+        remove::zremrangebyscore,
+        4,
+        "write",
+        ONE,
+    )?;
+    table.native("zremrangebylex", remove::zremrangebylex, 4, "write", ONE)?;
+    table.native("zcard", read::zcard, 2, READ_FAST, ONE)?;
+    table.native("zscore", read::zscore, 3, READ_FAST, ONE)?;
+    table.native("zmscore", read::zmscore, -3, READ_FAST, ONE)?;
+    table.native("zrank", read::zrank, 3, READ_FAST, ONE)?;
+    table.native("zrevrank", read::zrevrank, 3, READ_FAST, ONE)?;
+    table.native("zcount", read::zcount, 4, READ_FAST, ONE)?;
+    table.native("zlexcount", read::zlexcount, 4, READ_FAST, ONE)?;
+    table.native("zrandmember", read::zrandmember, -2, READ, ONE)?;
+    table.native("zscan", scan::zscan, -3, READ, ONE)?;
+    table.native("zrange", range::zrange, -4, READ, ONE)?;
+    table.native("zrevrange", range::zrevrange, -4, READ, ONE)?;
+    table.native("zrangebyscore", range::zrangebyscore, -4, READ, ONE)?;
+    table.native("zrevrangebyscore", range::zrevrangebyscore, -4, READ, ONE)?;
+    table.native("zrangebylex", range::zrangebylex, -4, READ, ONE)?;
+    table.native("zrevrangebylex", range::zrevrangebylex, -4, READ, ONE)?;
+    table.native("zrangestore", range::zrangestore, -5, WRITE, TWO)?;
+    table.native("zpopmin", pop::zpopmin, -2, "write fast", ONE)?;
+    table.native("zpopmax", pop::zpopmax, -2, "write fast", ONE)?;
+    table.native("zmpop", pop::zmpop, -4, "write", NONE)?;
+    table.native("zunion", algebra::zunion, -3, READ, NONE)?;
+    table.native("zinter", algebra::zinter, -3, READ, NONE)?;
+    table.native("zdiff", algebra::zdiff, -3, READ, NONE)?;
+    table.native("zintercard", algebra::zintercard, -3, READ, NONE)?;
+    table.native("zunionstore", algebra::zunionstore, -4, WRITE, ONE)?;
+    table.native("zinterstore", algebra::zinterstore, -4, WRITE, ONE)?;
+    table.native("zdiffstore", algebra::zdiffstore, -4, WRITE, ONE)
+}
+
+const TY: ValueType = ValueType::ZSet;
+
+fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
+    parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
+}
+
+/// What every change of a sorted set tells the rest of the server.
+fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
+    key.signal();
+    ctx.notify(Class::ZSET, event, key.name());
+    if !key.exists() {
+        ctx.notify(Class::GENERIC, c"del", key.name());
+    }
+}
+
+/// How elements are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Names.
+    Names,
+    /// Names and scores by turns.
+    Flat,
+    /// Pairs of a name and a score.
+    Pairs,
+}
+
+impl Shape {
+    /// With scores, as the client's protocol has it: RESP3 nests.
+    fn with_scores(ctx: &Ctx, with_scores: bool) -> Shape {
+        match with_scores {
+            false => Shape::Names,
+            true if ctx.flags().resp3() => Shape::Pairs,
+            true => Shape::Flat,
+        }
+    }
+
+    /// Begins an array of `len` elements.
+    fn begin(self, ctx: &Ctx, len: usize) {
+        ctx.reply_array(if self == Shape::Flat { 2 * len } else { len });
+    }
+
+    fn element(self, ctx: &Ctx, name: &[u8], score: f64) {
+        if self == Shape::Pairs {
+            ctx.reply_array(2);
+        }
+        ctx.reply_bulk(name);
+        if self != Shape::Names {
+            ctx.reply_double(score);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! ZPOPMIN, ZPOPMAX, ZMPOP.
+
+use super::{Shape, TY, announce};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::number::parse_i64;
+use crate::redis::{Arg, Args, Ctx, OwnedString};
+use crate::structures::{Root, zset};
+use pobj::Pool;
+use std::ffi::CStr;
+
+/// The end that elements are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The lowest scores.
+    Min,
+    /// The highest scores.
+    Max,
+}
+
+impl End {
+    fn event(self) -> &'static CStr {
+        match self {
+            End::Min => c"zpopmin",
+            End::Max => c"zpopmax",
+        }
+    }
+
+    /// The command that takes a number of elements from this end.
+    fn command(self) -> &'static CStr {
+        match self {
+            End::Min => c"PM.ZPOPMIN",
+            End::Max => c"PM.ZPOPMAX",
+        }
+    }
+
+    /// `MIN` or `MAX`.
+    fn parse(arg: Arg<'_>) -> Option<End> {
+        match () {
+            _ if arg.is(b"MIN") => Some(End::Min),
+            _ if arg.is(b"MAX") => Some(End::Max),
+            _ => None,
+        }
+    }
+}
+
+/// `PM.ZPOPMIN key [count]`
+pub fn zpopmin(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    pop_one_key(ctx, args, End::Min)
+}
+
+/// `PM.ZPOPMAX key [count]`
+pub fn zpopmax(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    pop_one_key(ctx, args, End::Max)
+}
+
+fn pop_one_key(ctx: &Ctx, args: Args<'_>, end: End) -> Result<(), CmdError> {
+    if args.len() > 3 {
+        return Err(CmdError::Syntax);
+    }
+    let count = match args.get(2) {
+        Some(count) => Some(integer_from(
+            count,
+            0,
+            "ERR value is out of range, must be positive",
+        )?),
+        None => None,
+    };
+    let mut key = PmKey::open_write(ctx, args[1], TY)?;
+    if !key.exists() || count == Some(0) {
+        ctx.reply_array(0);
+        return Ok(());
+    }
+    let shape = match count {
+        Some(_) => Shape::with_scores(ctx, true),
+        None => Shape::Flat,
+    };
+    let popped = take(&mut key, end, count.unwrap_or(1))?;
+    ctx.replicate(end.command(), args.from(1));
+    announce(ctx, &key, end.event());
+    shape.begin(ctx, popped.len());
+    popped
+        .iter()
+        .for_each(|(name, score)| shape.element(ctx, name, *score));
+    Ok(())
+}
+
+/// An integer that is at least `min`; any other one is the error `text`.
+fn integer_from(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdError> {
+    match parse_i64(arg.bytes()) {
+        Some(n) if n >= min => Ok(n as u64),
+        _ => Err(CmdError::text_only(text)),
+    }
+}
+
+/// Takes up to `count` elements, at least one, from one end of a sorted set that is there.
+pub fn take(key: &mut PmKey<'_>, end: End, count: u64) -> Result<Vec<(Vec<u8>, f64)>, CmdError> {
+    let len = key.read(|_, root| Ok(zset::len(root)))?;
+    if count >= len {
+        let taken = key.read(|pool, root| first(pool, root, end, len))?;
+        // The keyspace frees what is large in the background.
+        key.delete();
+        return Ok(taken);
+    }
+    key.edit(|tx, root| {
+        let taken = first(tx, *root, end, count)?;
+        let ranks = match end {
+            End::Min => 0..count,
+            End::Max => len - count..len,
+        };
+        zset::remove_range(tx, root, ranks)?;
+        Ok(taken)
+    })
+}
+
+/// The first `count` elements, seen from one end.
+fn first(pool: &Pool, root: Root, end: End, count: u64) -> pobj::Result<Vec<(Vec<u8>, f64)>> {
+    let mut walk = match end {
+        End::Min => zset::walk(pool, root, 0, false)?,
+        End::Max => zset::walk(pool, root, zset::len(root).saturating_sub(1), true)?,
+    };
+    let mut taken = Vec::with_capacity(count as usize);
+    while (taken.len() as u64) < count
+        && let Some((name, score)) = walk.step()?
+    {
+        taken.push((name.to_vec(), score));
+    }
+    Ok(taken)
+}
+
+/// What ZMPOP and BZMPOP take.
+pub struct Request<'a> {
+    /// The keys, to be looked at in this order.
+    pub keys: &'a [Arg<'a>],
+    /// The end.
+    pub end: End,
+    /// Most elements.
+    pub count: u64,
+}
+
+impl<'a> Request<'a> {
+    /// Parses `numkeys key [key ...] MIN|MAX [COUNT count]`.
+    pub fn parse(args: &'a [Arg<'a>]) -> Result<Request<'a>, CmdError> {
+        let (numkeys, rest) = args.split_first().ok_or(CmdError::Syntax)?;
+        let numkeys = integer_from(*numkeys, 1, "ERR numkeys should be greater than 0")?;
+        let numkeys = usize::try_from(numkeys).unwrap_or(usize::MAX);
+        let (keys, rest) = rest.split_at_checked(numkeys).ok_or(CmdError::Syntax)?;
+        let (end, mut rest) = rest.split_first().ok_or(CmdError::Syntax)?;
+        let end = End::parse(*end).ok_or(CmdError::Syntax)?;
+        let mut count = None;
+        while let Some((option, more)) = rest.split_first() {
+            let (value, more) = more.split_first().ok_or(CmdError::Syntax)?;
+            if count.is_some() || !option.is(b"COUNT") {
+                return Err(CmdError::Syntax);
+            }
+            count = Some(integer_from(
+                *value,
+                1,
+                "ERR count should be greater than 0",
+            )?);
+            rest = more;
+        }
+        Ok(Request {
+            keys,
+            end,
+            count: count.unwrap_or(1),
+        })
+    }
+}
+
+/// `PM.ZMPOP numkeys key [key ...] MIN|MAX [COUNT count]`
+pub fn zmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let request = Request::parse(args.from(1))?;
+    for &name in request.keys {
+        let mut key = PmKey::open_write(ctx, name, TY)?;
+        if key.exists() {
+            let popped = take(&mut key, request.end, request.count)?;
+            replicate(ctx, name, request.end, popped.len());
+            announce(ctx, &key, request.end.event());
+            ctx.reply_array(2);
+            ctx.reply_arg(name);
+            Shape::Pairs.begin(ctx, popped.len());
+            popped
+                .iter()
+                .for_each(|(name, score)| Shape::Pairs.element(ctx, name, *score));
+            return Ok(());
+        }
+    }
+    ctx.reply_null_array();
+    Ok(())
+}
+
+/// Replicates the removal of `count` elements from one end.
+fn replicate(ctx: &Ctx, key: Arg<'_>, end: End, count: usize) {
+    let count = OwnedString::new(count.to_string().as_bytes());
+    ctx.replicate(end.command(), &[key, count.arg()]);
+}

@@ -1,0 +1,255 @@
+//! ZRANGE, its elder siblings, and ZRANGESTORE.
+
+use super::spec::{By, Spec};
+use super::{Shape, TY, integer};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Arg, Args, Class, Ctx};
+use crate::structures::Root;
+use crate::structures::zset::{self, Walk};
+use pobj::Pool;
+
+/// What the name of a command leaves open, and its options say.
+#[derive(Clone, Copy)]
+struct Form {
+    by: Option<By>,
+    reverse: Option<bool>,
+    /// The result is stored, and so has scores anyway.
+    store: bool,
+}
+
+/// A parsed command.
+struct Query<'a> {
+    spec: Spec<'a>,
+    reverse: bool,
+    with_scores: bool,
+    offset: i64,
+    /// Negative: all.
+    limit: i64,
+}
+
+impl<'a> Query<'a> {
+    /// Parses `min max [BYSCORE|BYLEX] [REV] [LIMIT offset count] [WITHSCORES]`.
+    fn parse(args: &[Arg<'a>], form: Form) -> Result<Query<'a>, CmdError> {
+        let Form {
+            mut by,
+            mut reverse,
+            store,
+        } = form;
+        let (mut with_scores, mut offset, mut limit) = (false, 0, -1);
+        let mut at = 2;
+        while let Some(arg) = args.get(at) {
+            match () {
+                _ if !store && arg.is(b"WITHSCORES") => with_scores = true,
+                _ if arg.is(b"LIMIT") && args.len() - at > 2 => {
+                    (offset, limit) = (integer(args[at + 1])?, integer(args[at + 2])?);
+                    at += 2;
+                }
+                _ if form.reverse.is_none() && arg.is(b"REV") => reverse = Some(true),
+                _ if by.is_none() && arg.is(b"BYLEX") => by = Some(By::Name),
+                _ if by.is_none() && arg.is(b"BYSCORE") => by = Some(By::Score),
+                _ => return Err(CmdError::Syntax),
+            }
+            at += 1;
+        }
+        let (by, reverse) = (by.unwrap_or(By::Rank), reverse.unwrap_or(false));
+        if limit != -1 && by == By::Rank {
+            return Err(CmdError::text_only(
+                "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
+            ));
+        }
+        if with_scores && by == By::Name {
+            return Err(CmdError::text_only(
+                "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
+            ));
+        }
+        let (min, max) = match reverse && by != By::Rank {
+            true => (args[1], args[0]),
+            false => (args[0], args[1]),
+        };
+        let spec = Spec::parse(by, min, max)?;
+        // With ranks the offset says nothing, as no limit goes with it.
+        let offset = if by == By::Rank { 0 } else { offset };
+        Ok(Query {
+            spec,
+            reverse,
+            with_scores,
+            offset,
+            limit,
+        })
+    }
+
+    /// A walk over the result, and how many elements it has.
+    fn run<'p>(&self, pool: &'p Pool, root: Root) -> pobj::Result<(Walk<'p>, u64)> {
+        // Negative: beyond the end, as Redis counts an offset down to zero; and any number.
+        let skip = u64::try_from(self.offset).unwrap_or(u64::MAX);
+        let limit = u64::try_from(self.limit).unwrap_or(u64::MAX);
+        let range = self.spec.resolve(pool, root, skip, self.reverse)?;
+        let first = match self.reverse {
+            false => range.start,
+            true => range.end.saturating_sub(1),
+        };
+        let walk = zset::walk(pool, root, first, self.reverse)?;
+        Ok((walk, limit.min(range.end - range.start)))
+    }
+}
+
+/// `PM.ZRANGE key start stop [BYSCORE|BYLEX] [REV] [LIMIT offset count] [WITHSCORES]`
+pub fn zrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply(
+        ctx,
+        args,
+        Form {
+            by: None,
+            reverse: None,
+            store: false,
+        },
+    )
+}
+
+/// `PM.ZREVRANGE key start stop [WITHSCORES]`
+pub fn zrevrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply(
+        ctx,
+        args,
+        Form {
+            by: Some(By::Rank),
+            reverse: Some(true),
+            store: false,
+        },
+    )
+}
+
+/// `PM.ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]`
+pub fn zrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply(
+        ctx,
+        args,
+        Form {
+            by: Some(By::Score),
+            reverse: Some(false),
+            store: false,
+        },
+    )
+}
+
+/// `PM.ZREVRANGEBYSCORE key max min [WITHSCORES] [LIMIT offset count]`
+pub fn zrevrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply(
+        ctx,
+        args,
+        Form {
+            by: Some(By::Score),
+            reverse: Some(true),
+            store: false,
+        },
+    )
+}
+
+/// `PM.ZRANGEBYLEX key min max [LIMIT offset count]`
+pub fn zrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply(
+        ctx,
+        args,
+        Form {
+            by: Some(By::Name),
+            reverse: Some(false),
+            store: false,
+        },
+    )
+}
+
+/// `PM.ZREVRANGEBYLEX key max min [LIMIT offset count]`
+pub fn zrevrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply(
+        ctx,
+        args,
+        Form {
+            by: Some(By::Name),
+            reverse: Some(true),
+            store: false,
+        },
+    )
+}
+
+fn reply(ctx: &Ctx, args: Args<'_>, form: Form) -> Result<(), CmdError> {
+    let query = Query::parse(args.from(2), form)?;
+    let key = PmKey::open_read(ctx, args[1], TY)?;
+    let shape = Shape::with_scores(ctx, query.with_scores);
+    key.read(|pool, root| {
+        let (mut walk, count) = query.run(pool, root)?;
+        shape.begin(ctx, count as usize);
+        for _ in 0..count {
+            let (name, score) = walk.step()?.unwrap_or((b"", 0.0));
+            shape.element(ctx, name, score);
+        }
+        Ok(())
+    })
+}
+
+/// `PM.ZRANGESTORE dst src min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]`
+pub fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let query = Query::parse(
+        args.from(3),
+        Form {
+            by: None,
+            reverse: None,
+            store: true,
+        },
+    )?;
+    let mut elements = {
+        let source = PmKey::open_read(ctx, args[2], TY)?;
+        source.read(|pool, root| {
+            let (mut walk, count) = query.run(pool, root)?;
+            let mut elements = Vec::with_capacity(count as usize);
+            while (elements.len() as u64) < count
+                && let Some((name, score)) = walk.step()?
+            {
+                elements.push((name.to_vec(), score));
+            }
+            Ok(elements)
+        })?
+    };
+    // Redis knows how many elements there will be only if the range is one of ranks.
+    if elements.len() <= zset::PACKED_MAX || !matches!(query.spec, Spec::Ranks(..)) {
+        zset::settle(&mut elements);
+    }
+    if query.reverse {
+        elements.reverse();
+    }
+    store(ctx, args, c"PM.ZRANGESTORE", c"zrangestore", &elements)
+}
+
+/// Stores elements in ascending order under the first key of a command, whatever is there, and replies
+/// with their number.
+pub fn store(
+    ctx: &Ctx,
+    args: Args<'_>,
+    command: &std::ffi::CStr,
+    event: &std::ffi::CStr,
+    elements: &[(Vec<u8>, f64)],
+) -> Result<(), CmdError> {
+    let mut key = PmKey::open_any(ctx, args[1], TY);
+    let occupied = key.occupied();
+    if elements.is_empty() {
+        if occupied {
+            key.delete();
+            ctx.replicate(command, args.from(1));
+            key.signal();
+            ctx.notify(Class::GENERIC, c"del", args[1]);
+        }
+        ctx.reply_integer(0);
+        return Ok(());
+    }
+    let borrowed: Vec<(&[u8], f64)> = elements
+        .iter()
+        .map(|(name, score)| (name.as_slice(), *score))
+        .collect();
+    key.replace(|tx| zset::build(tx, &borrowed))?;
+    ctx.replicate(command, args.from(1));
+    key.signal();
+    key.signal_ready();
+    ctx.notify(Class::ZSET, event, args[1]);
+    ctx.reply_integer(elements.len() as i64);
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! ZREM and the ZREMRANGEBY family.
+
+use super::spec::{By, Spec};
+use super::{TY, announce};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Args, Ctx};
+use crate::structures::zset;
+use std::ffi::CStr;
+
+/// `PM.ZREM key member [member ...]`
+pub fn zrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let mut key = PmKey::open_write(ctx, args[1], TY)?;
+    let removed = match key.exists() {
+        true => {
+            key.edit(|tx, root| zset::remove(tx, root, args.from(2).iter().map(|arg| arg.bytes())))?
+        }
+        false => 0,
+    };
+    if removed > 0 {
+        ctx.replicate(c"PM.ZREM", args.from(1));
+        announce(ctx, &key, c"zrem");
+    }
+    ctx.reply_integer(removed as i64);
+    Ok(())
+}
+
+/// `PM.ZREMRANGEBYRANK key start stop`
+pub fn zremrangebyrank(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    remove_range(
+        ctx,
+        args,
+        By::Rank,
+        c"PM.ZREMRANGEBYRANK",
+        c"zremrangebyrank",
+    )
+}
+
+/// `PM.ZREMRANGEBYSCORE key min max`
+pub fn zremrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    remove_range(
+        ctx,
+        args,
+        By::Score,
+        c"PM.ZREMRANGEBYSCORE",
+        c"zremrangebyscore",
+    )
+}
+
+/// `PM.ZREMRANGEBYLEX key min max`
+pub fn zremrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    remove_range(ctx, args, By::Name, c"PM.ZREMRANGEBYLEX", c"zremrangebylex")
+}
+
+fn remove_range(
+    ctx: &Ctx,
+    args: Args<'_>,
+    by: By,
+    command: &CStr,
+    event: &CStr,
+) -> Result<(), CmdError> {
+    let spec = Spec::parse(by, args[2], args[3])?;
+    let mut key = PmKey::open_write(ctx, args[1], TY)?;
+    let (ranks, len) =
+        key.read(|pool, root| Ok((spec.resolve(pool, root, 0, false)?, zset::len(root))))?;
+    let removed = ranks.end - ranks.start;
+    if removed > 0 {
+        if removed == len {
+            // The keyspace frees what is large in the background.
+            key.delete();
+        } else {
+            key.edit(|tx, root| zset::remove_range(tx, root, ranks))?;
+        }
+        ctx.replicate(command, args.from(1));
+        announce(ctx, &key, event);
+    }
+    ctx.reply_integer(removed as i64);
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! ZSCAN.
+
+use super::TY;
+use crate::commands::scan::{self, Options};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::number::double_to_text;
+use crate::redis::{Args, Ctx};
+use crate::structures::zset;
+
+/// `PM.ZSCAN key cursor [MATCH pattern] [COUNT count]`
+pub fn zscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let cursor = scan::cursor(args[2])?;
+    let key = PmKey::open_read(ctx, args[1], TY)?;
+    if !key.exists() {
+        reply_head(ctx, 0, 0);
+        return Ok(());
+    }
+    let options = Options::parse(args.from(3))?;
+    key.read(|pool, root| {
+        let mut found = Vec::new();
+        let next = options.run(cursor, |cursor| {
+            let mut visited = 0;
+            let next = zset::scan(pool, root, cursor, |name, score| {
+                visited += 1;
+                if options.admits(name) {
+                    found.push((name, score));
+                }
+            })?;
+            Ok((next, visited))
+        })?;
+        reply_head(ctx, next, 2 * found.len());
+        let packed = zset::is_packed(root);
+        for (name, score) in found {
+            ctx.reply_bulk(name);
+            ctx.reply_bulk(score_text(score, packed).as_bytes());
+        }
+        Ok(())
+    })
+}
+
+fn reply_head(ctx: &Ctx, cursor: u64, len: usize) {
+    ctx.reply_array(2);
+    ctx.reply_bulk(itoa::Buffer::new().format(cursor as i64).as_bytes());
+    ctx.reply_array(len);
+}
+
+/// A score as ZSCAN shows it, here only as text: in a listpack Redis keeps whole numbers as integers,
+/// so that large ones show no exponent.
+fn score_text(score: f64, packed: bool) -> String {
+    const LIMIT: f64 = (i64::MAX / 2) as f64;
+    if packed && score.abs() <= LIMIT && score.trunc() == score {
+        return (score as i64).to_string();
+    }
+    double_to_text(score)
+}

@@ -1,0 +1,109 @@
+//! Building a tree from all its elements at once, and taking one apart.
+
+use super::node::{Child, Element, INNER_MAX, Inner, LEAF_MAX, Leaf, damaged, pointer};
+use super::tree::{HEIGHT_MAX, Tree};
+use pobj::{Kind, Pool, Result, Tx};
+use std::mem::size_of;
+
+/// Elements of a leaf of a new tree: some room is left for later ones.
+const LEAF_FILL: usize = LEAF_MAX * 9 / 10;
+/// Children of an inner node of a new tree.
+const INNER_FILL: usize = INNER_MAX * 9 / 10;
+
+/// Cuts `n` things into the fewest parts of at most `most`, of nearly equal size.
+fn parts(n: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let count = n.div_ceil(most);
+    (0..count).map(move |i| i * n / count..(i + 1) * n / count)
+}
+
+/// Builds a tree of elements in ascending order, at least one. O(n).
+pub fn build(tx: &mut Tx<'_>, elements: &[Element]) -> Result<Tree> {
+    let mut level = Vec::with_capacity(elements.len().div_ceil(LEAF_FILL));
+    for part in parts(elements.len(), LEAF_FILL) {
+        let part = &elements[part];
+        let leaf = tx.alloc(size_of::<Leaf>() as u64, Kind::Data)?;
+        tx.fill_value(leaf.cast(), &Leaf::new(part))?;
+        level.push(Child {
+            first: part[0],
+            count: part.len() as u64,
+            node: leaf.offset(),
+        });
+    }
+    let mut height = 0;
+    while level.len() > 1 {
+        let mut above = Vec::with_capacity(level.len().div_ceil(INNER_FILL));
+        for part in parts(level.len(), INNER_FILL) {
+            let part = &level[part];
+            let inner = tx.alloc(size_of::<Inner>() as u64, Kind::Data)?;
+            tx.fill_value(inner.cast(), &Inner::new(part))?;
+            let count = part.iter().map(|child| child.count).sum();
+            above.push(Child {
+                first: part[0].first,
+                count,
+                node: inner.offset(),
+            });
+        }
+        level = above;
+        height += 1;
+    }
+    let root = level.first().ok_or_else(|| damaged("an empty tree"))?.node;
+    Ok(Tree {
+        root,
+        height,
+        len: elements.len() as u64,
+    })
+}
+
+/// Frees nodes from the tree's end, at most about `budget`, but no members. Gives what is left, of
+/// length 0 if nothing is. The tree can no longer be read as one: counts are not kept up to date.
+pub fn dismantle(tx: &mut Tx<'_>, tree: Tree, budget: usize) -> Result<Tree> {
+    if tree.height > HEIGHT_MAX {
+        return Err(damaged("a tree's height"));
+    }
+    match tear(tx, tree.root, tree.height, &mut budget.max(1))? {
+        true => Ok(Tree {
+            root: 0,
+            height: 0,
+            len: 0,
+        }),
+        false => Ok(tree),
+    }
+}
+
+/// Frees what is below a node from its end, and the node itself if nothing is left; true then.
+fn tear(tx: &mut Tx<'_>, node: u64, height: usize, budget: &mut usize) -> Result<bool> {
+    if height > 0 {
+        let inner: Inner = *tx.get(pointer(node)?)?;
+        let n = inner.len()?;
+        for left in (0..n).rev() {
+            if *budget > 0 && tear(tx, inner.child(left).node, height - 1, budget)? {
+                continue;
+            }
+            if left + 1 < n {
+                tx.set(pointer(node)?, left as u64 + 1)?;
+            }
+            return Ok(false);
+        }
+    }
+    *budget = budget.saturating_sub(1);
+    tx.free::<u8>(pointer(node)?)?;
+    Ok(true)
+}
+
+/// The objects a tree takes besides its members, in bytes.
+pub fn memory(pool: &Pool, tree: Tree) -> Result<u64> {
+    let (mut sum, mut level) = (0, vec![tree.root]);
+    for height in (0..tree.height.min(HEIGHT_MAX)).rev() {
+        let mut below = Vec::new();
+        for &node in &level {
+            let inner: &Inner = pool.get(pointer(node)?)?;
+            below.extend((0..inner.len()?).map(|i| inner.child(i).node));
+            sum += pool.capacity(pointer::<u8>(node)?)?;
+        }
+        if height == 0 {
+            return Ok(sum + below.len() as u64 * size_of::<Leaf>() as u64);
+        }
+        level = below;
+    }
+    Ok(sum + size_of::<Leaf>() as u64)
+}

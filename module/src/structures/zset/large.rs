@@ -1,0 +1,372 @@
+//! A large sorted set: a tree of the elements by order, and a hash table of them by name.
+//!
+//! ```text
+//! head   0  8  top   the table's directory (see `structures::table`)
+//!        8  8  tree  the tree's root node (see `node`)
+//! ```
+//!
+//! The root's 56 bits are the number of elements (48 bits) and the tree's height (8 bits); the table
+//! has as many entries. A member is one object, to which the table and a leaf point; so a new score is
+//! written to the member and to its leaf.
+//!
+//! One element inserted, moved or removed is one batch, one fence in general: the member's bytes, a
+//! word of a bucket, a slot and the order of one or two leaves, a count in each node above, the root.
+
+use super::bulk;
+use super::edit;
+use super::node::{Bound, Element, Member, MemberPtr, NAME_AT, damaged, member, pointer};
+use super::tree::Tree;
+use crate::structures::Root;
+use crate::structures::table;
+use bytemuck::{Pod, Zeroable};
+use pobj::{Kind, PPtr, Pool, Result, Tx, field};
+use static_assertions::const_assert_eq;
+use std::mem::size_of;
+
+/// The encoding's number.
+pub const ENCODING: u8 = 2;
+/// A tree's nodes, or a whole table, are being freed.
+const TABLE_ENCODING: u8 = 1;
+const COUNT_BITS: u32 = 48;
+
+/// Elements changed in one batch.
+pub const BATCH: usize = table::BATCH;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+struct Head {
+    top: u64,
+    tree: u64,
+}
+const_assert_eq!(size_of::<Head>(), 16);
+
+/// A large sorted set, as a transaction's reads show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Large {
+    head: PPtr<Head>,
+    table: Root,
+    /// The elements in order.
+    pub tree: Tree,
+}
+
+/// Number of elements. O(1).
+#[inline]
+pub fn len(root: Root) -> u64 {
+    root.rest() & ((1 << COUNT_BITS) - 1)
+}
+
+impl Large {
+    /// The sorted set behind a root of this encoding. O(1).
+    #[inline]
+    pub fn open(pool: &Pool, root: Root) -> Result<Large> {
+        let head: PPtr<Head> = pointer(root.value)?;
+        let Head { top, tree } = *pool.get(head)?;
+        let len = len(root);
+        let height = (root.rest() >> COUNT_BITS) as usize;
+        if len == 0 {
+            return Err(damaged("a length of zero"));
+        }
+        let table = Root::new(TABLE_ENCODING, len, top);
+        Ok(Large {
+            head,
+            table,
+            tree: Tree {
+                root: tree,
+                height,
+                len,
+            },
+        })
+    }
+
+    fn contents(&self) -> Head {
+        Head {
+            top: self.table.value,
+            tree: self.tree.root,
+        }
+    }
+
+    fn root(&self) -> Root {
+        let rest = self.tree.len | (self.tree.height as u64) << COUNT_BITS;
+        Root::new(ENCODING, rest, self.head.offset())
+    }
+
+    /// Writes what changed since `before`, and the new root.
+    fn close(self, tx: &mut Tx<'_>, before: Large, root: &mut Root) -> Result<()> {
+        if self.tree.len == 0 {
+            if self.table != Root::EMPTY {
+                return Err(damaged("the table holds more than the tree"));
+            }
+            *root = Root::EMPTY;
+            return tx.free(self.head);
+        }
+        if self.table.rest() != self.tree.len {
+            return Err(damaged("the table and the tree differ in length"));
+        }
+        let (old, new) = (before.contents(), self.contents());
+        if old.top != new.top {
+            tx.set(field!(self.head, Head, top), new.top)?;
+        }
+        if old.tree != new.tree {
+            tx.set(field!(self.head, Head, tree), new.tree)?;
+        }
+        *root = self.root();
+        Ok(())
+    }
+
+    /// The member of this name, and its score. O(1).
+    #[inline]
+    pub fn find(&self, pool: &Pool, name: &[u8]) -> Result<Option<(MemberPtr, f64)>> {
+        let hash = table::hash(pool, name);
+        let Some(found) = table::find::<NAME_AT>(pool, self.table, name, hash)? else {
+            return Ok(None);
+        };
+        let ptr: MemberPtr = found.entry.cast();
+        Ok(Some((ptr, pool.get(ptr)?.score())))
+    }
+
+    /// The rank of an element. O(log n).
+    pub fn rank(&self, pool: &Pool, name: &[u8]) -> Result<Option<u64>> {
+        match self.find(pool, name)? {
+            Some((_, score)) => self.tree.rank(pool, &Bound::Before(score, name)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Visits the members at a cursor; see `table::scan`.
+    pub fn scan<'p>(
+        &self,
+        pool: &'p Pool,
+        cursor: u64,
+        mut visit: impl FnMut(&'p [u8], f64),
+    ) -> Result<u64> {
+        table::scan(pool, self.table, cursor, |entry| {
+            let (name, score) = member(pool, entry.cast())?;
+            visit(name, score);
+            Ok(())
+        })
+    }
+}
+
+/// Builds a sorted set of elements in ascending order, at least one. O(n); several steps.
+pub fn build<'e>(
+    tx: &mut Tx<'_>,
+    elements: impl ExactSizeIterator<Item = (&'e [u8], f64)>,
+) -> Result<Root> {
+    let mut table = Root::EMPTY;
+    let mut sorted = Vec::with_capacity(elements.len());
+    let mut elements = elements.peekable();
+    while elements.peek().is_some() {
+        let mut editor = match table {
+            Root::EMPTY => table::Editor::<NAME_AT>::create(tx, &mut table, TABLE_ENCODING)?,
+            _ => table::Editor::<NAME_AT>::begin(tx, &mut table)?,
+        };
+        for (name, score) in elements.by_ref().take(BATCH) {
+            let ptr = Member::create(editor.tx, name, score)?;
+            let hash = table::hash(editor.tx, name);
+            editor.insert(ptr.cast(), hash)?;
+            sorted.push(Element {
+                score,
+                member: ptr.offset(),
+            });
+        }
+        editor.finish()?;
+        tx.step()?;
+    }
+    let tree = bulk::build(tx, &sorted)?;
+    let head = tx.alloc(size_of::<Head>() as u64, Kind::Data)?.cast();
+    let large = Large { head, table, tree };
+    tx.fill_value(head, &large.contents())?;
+    Ok(large.root())
+}
+
+/// Inserts an element which is not there. O(log n).
+pub fn insert(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64) -> Result<()> {
+    let before = Large::open(tx, *root)?;
+    let mut after = before;
+    let ptr = Member::create(tx, name, score)?;
+    let hash = table::hash(tx, name);
+    table::insert::<NAME_AT>(tx, &mut after.table, ptr.cast(), hash)?;
+    let mut editor = edit::Editor::new(tx, before.tree);
+    editor.insert(
+        Element {
+            score,
+            member: ptr.offset(),
+        },
+        name,
+    )?;
+    after.tree = editor.finish()?;
+    after.close(tx, before, root)
+}
+
+/// Gives a member another score. O(log n).
+pub fn update(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    ptr: MemberPtr,
+    name: &[u8],
+    old: f64,
+    score: f64,
+) -> Result<()> {
+    let before = Large::open(tx, *root)?;
+    let mut after = before;
+    let mut editor = edit::Editor::new(tx, before.tree);
+    let element = editor.remove(old, name)?;
+    if element.member != ptr.offset() {
+        return Err(damaged("two members of one name"));
+    }
+    editor.insert(Element { score, ..element }, name)?;
+    after.tree = editor.finish()?;
+    Member::set_score(tx, ptr, score)?;
+    after.close(tx, before, root)
+}
+
+/// Adds one batch of elements, at most `BATCH`, of different names. `score` is asked for the new score,
+/// given the old one; `None` leaves things as they are. O(log n) each.
+pub fn add_batch<'e>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    elements: &[(&'e [u8], f64)],
+    mut score: impl FnMut(f64, Option<f64>) -> Option<f64>,
+) -> Result<()> {
+    let before = Large::open(tx, *root)?;
+    let mut after = before;
+    let mut changes: Vec<(&'e [u8], u64, Option<f64>, f64)> = Vec::with_capacity(elements.len());
+    let mut editor = table::Editor::<NAME_AT>::begin(tx, &mut after.table)?;
+    for &(name, given) in elements {
+        let hash = table::hash(editor.tx, name);
+        let found = editor.find(name, hash)?;
+        let old = match found {
+            Some(place) => Some(editor.tx.get::<Member>(place.entry.cast())?.score()),
+            None => None,
+        };
+        let Some(new) = score(given, old) else {
+            continue;
+        };
+        let entry = match found {
+            Some(place) => place.entry.offset(),
+            None => {
+                let ptr = Member::create(editor.tx, name, new)?;
+                editor.insert(ptr.cast(), hash)?;
+                ptr.offset()
+            }
+        };
+        changes.push((name, entry, old, new));
+    }
+    editor.finish()?;
+    let mut editor = edit::Editor::new(tx, before.tree);
+    for &(name, member, old, score) in &changes {
+        if let Some(old) = old {
+            editor.remove(old, name)?;
+        }
+        editor.insert(Element { score, member }, name)?;
+    }
+    after.tree = editor.finish()?;
+    for (_, entry, old, score) in changes {
+        if old.is_some() {
+            Member::set_score(tx, pointer(entry)?, score)?;
+        }
+    }
+    after.close(tx, before, root)
+}
+
+/// Removes the element of a name; its score, if it was there. O(log n).
+pub fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
+    let before = Large::open(tx, *root)?;
+    let mut after = before;
+    let hash = table::hash(tx, name);
+    let Some(found) = table::find::<NAME_AT>(tx, before.table, name, hash)? else {
+        return Ok(false);
+    };
+    let ptr: MemberPtr = found.entry.cast();
+    let score = tx.get(ptr)?.score();
+    table::remove::<NAME_AT>(tx, &mut after.table, found, hash)?;
+    let mut editor = edit::Editor::new(tx, before.tree);
+    editor.remove(score, name)?;
+    after.tree = editor.finish()?;
+    tx.free(ptr)?;
+    after.close(tx, before, root)?;
+    Ok(true)
+}
+
+/// Removes `count` elements from rank `from` on, at most `BATCH` and not all there are. O(log n) each.
+pub fn remove_batch(tx: &mut Tx<'_>, root: &mut Root, from: u64, count: usize) -> Result<()> {
+    let before = Large::open(tx, *root)?;
+    let mut after = before;
+    let mut gone: Vec<(MemberPtr, f64)> = Vec::with_capacity(count);
+    let mut walk = before.tree.walk(tx, from, false)?;
+    for _ in 0..count {
+        let element = walk
+            .next_element()?
+            .ok_or_else(|| damaged("a tree's counts"))?;
+        gone.push((pointer(element.member)?, element.score));
+    }
+    let mut editor = table::Editor::<NAME_AT>::begin(tx, &mut after.table)?;
+    for &(ptr, _) in &gone {
+        let name = member(editor.tx, ptr)?.0.to_vec();
+        let hash = table::hash(editor.tx, &name);
+        match editor.find(&name, hash)? {
+            Some(place) if place.entry.offset() == ptr.offset() => editor.remove(place)?,
+            _ => return Err(damaged("the table misses a member")),
+        }
+    }
+    editor.finish()?;
+    let mut editor = edit::Editor::new(tx, before.tree);
+    for &(ptr, score) in &gone {
+        let name = editor.name(ptr)?.to_vec();
+        editor.remove(score, &name)?;
+    }
+    after.tree = editor.finish()?;
+    for (ptr, _) in gone {
+        tx.free(ptr)?;
+    }
+    after.close(tx, before, root)
+}
+
+/// Frees a part of what the sorted set owns, in about `budget` frees; true if nothing is left.
+///
+/// First the tree goes, whose place in the head is zero then, and last the table with the members.
+pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
+    let large = Large::open(tx, *root)?;
+    if large.tree.root != 0 {
+        let tree = bulk::dismantle(tx, large.tree, budget)?;
+        if tree.len == 0 {
+            tx.set(field!(large.head, Head, tree), 0)?;
+        }
+        return Ok(false);
+    }
+    let mut table = large.table;
+    if !table::dismantle(tx, &mut table, budget)? {
+        return Ok(false);
+    }
+    tx.free(large.head)?;
+    *root = Root::EMPTY;
+    Ok(true)
+}
+
+/// Frees everything at once. O(n).
+pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
+    let large = Large::open(tx, root)?;
+    if large.tree.root != 0 {
+        bulk::dismantle(tx, large.tree, usize::MAX)?;
+    }
+    table::destroy(tx, large.table)?;
+    tx.free(large.head)
+}
+
+/// Bytes of the pool that the sorted set takes: exact but for the members, which are estimated from the
+/// first few.
+pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
+    const SAMPLES: u64 = 16;
+    let large = Large::open(pool, root)?;
+    let (mut sum, mut count) = (0, 0);
+    let mut walk = large.tree.walk(pool, 0, false)?;
+    while count < SAMPLES
+        && let Some(element) = walk.next_element()?
+    {
+        sum += pool.capacity(pointer::<u8>(element.member)?)?;
+        count += 1;
+    }
+    let members = sum * large.tree.len / count.max(1);
+    let own = pool.capacity(large.head)?;
+    Ok(own + members + bulk::memory(pool, large.tree)? + table::memory(pool, large.table)?)
+}
