@@ -12,7 +12,7 @@
 //!
 //! With height 0 the top's words are buckets (`slot::Word`); else they are offsets of pages, whose words
 //! are pages, down to the last level, whose words are buckets. Words beyond the last bucket hold
-//! anything: they are unreachable, so a new bucket's word is *filled*, not logged.
+//! anything: they are unreachable, so a new bucket's word need not be logged (`Tx::fill_spare`).
 //!
 //! The top grows and shrinks by halves: 4, 8, … 512 words, then one level more with 2 words, the first
 //! of which is a page made of the old 512. So no step copies more than 4 KiB, whatever the table's size.
@@ -69,7 +69,10 @@ impl Bucket {
     fn of(word: Word) -> Result<Bucket> {
         let at = word.target().filter(|_| word.extra() > 0);
         let at = at.ok_or_else(|| damaged("a bucket is missing"))?.cast();
-        Ok(Bucket { at, slots: word.extra() * LINE_SLOTS })
+        Ok(Bucket {
+            at,
+            slots: word.extra() * LINE_SLOTS,
+        })
     }
 
     /// Its slots; empty ones are zero.
@@ -104,7 +107,11 @@ impl Directory {
         let sound = directory.height <= HEIGHT_MAX
             && (1..=PAGE_WORDS).contains(&directory.capacity)
             && (1..=directory.room()).contains(&directory.buckets);
-        if sound { Ok(directory) } else { Err(damaged("a directory contradicts itself")) }
+        if sound {
+            Ok(directory)
+        } else {
+            Err(damaged("a directory contradicts itself"))
+        }
     }
 
     /// A new directory of one bucket. It can be opened after a `step`.
@@ -149,13 +156,20 @@ impl Directory {
     /// Bucket `index`, which must be below `buckets`. O(height).
     #[inline]
     pub fn bucket(&self, pool: &Pool, index: u64) -> Result<Bucket> {
-        Bucket::of(Word(*pool.get(self.word_at(pool, index, self.height)?)?))
+        Bucket::of(Word(*pool.get(self.word_at(
+            pool,
+            index,
+            self.height,
+        )?)?))
     }
 
     /// Sets the word of bucket `index`, which `make_room` has made room for.
     pub fn set_bucket(&self, tx: &mut Tx<'_>, index: u64, word: Word) -> Result<()> {
         let at = self.word_at(tx, index, self.height)?;
-        if index < self.buckets { tx.set(at, word.0) } else { tx.fill_value(at, &word.0) }
+        if index < self.buckets {
+            return tx.set(at, word.0);
+        }
+        tx.fill_spare(at.cast(), bytemuck::bytes_of(&word.0))
     }
 
     /// Writes the number of buckets and the widest bucket's slots.
@@ -170,7 +184,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Makes room for `buckets`; a new top takes a `step`.
+    /// Makes room for `buckets`; each new top and page takes a `step`.
     pub fn make_room(&mut self, tx: &mut Tx<'_>, buckets: u64) -> Result<()> {
         while self.room() < buckets {
             self.grow(tx)?;
@@ -181,7 +195,8 @@ impl Directory {
             for page in self.buckets.div_ceil(span)..buckets.div_ceil(span) {
                 let at = self.word_at(tx, page * span, self.height - level - 1)?;
                 let fresh = tx.alloc(8 * PAGE_WORDS, Kind::Data)?;
-                tx.fill_value(at, &fresh.offset())?;
+                tx.fill_spare(at.cast(), bytemuck::bytes_of(&fresh.offset()))?;
+                tx.step()?;
             }
         }
         Ok(())
@@ -206,7 +221,7 @@ impl Directory {
     }
 
     /// Frees the pages that only buckets in [buckets, before) needed.
-    fn free_pages(&self, tx: &mut Tx<'_>, before: u64) -> Result<()> {
+    pub(super) fn free_pages(&self, tx: &mut Tx<'_>, before: u64) -> Result<()> {
         for level in 0..self.height {
             let span = 1 << (PAGE_BITS * (level + 1));
             for page in self.buckets.div_ceil(span)..before.div_ceil(span) {

@@ -1,0 +1,328 @@
+//! SINTER, SUNION, SDIFF, SINTERCARD, and the forms that store.
+//!
+//! The sources are PM sets and native sets. A set is a set: whichever kind its members come from, the
+//! answer is the native command's. The result of a form that stores is a PM set, in place of whatever
+//! the destination held.
+
+use super::TY;
+use crate::error::CmdError;
+use crate::keyspace::{PmKey, read_all};
+use crate::number::parse_i64;
+use crate::redis::{Arg, Args, Class, Collection, Ctx, Reply};
+use crate::structures::Root;
+use crate::structures::set::{self, Member};
+use pobj::Pool;
+use std::collections::HashSet;
+use std::ffi::CStr;
+
+/// Which members the result has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    /// Those of any source.
+    Union,
+    /// Those of every source.
+    Inter,
+    /// Those of the first source only.
+    Diff,
+}
+
+/// `PM.SINTER key [key ...]`
+pub fn sinter(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply(ctx, args, Operation::Inter)
+}
+
+/// `PM.SUNION key [key ...]`
+pub fn sunion(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply(ctx, args, Operation::Union)
+}
+
+/// `PM.SDIFF key [key ...]`
+pub fn sdiff(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply(ctx, args, Operation::Diff)
+}
+
+/// `PM.SINTERSTORE destination key [key ...]`
+pub fn sinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    store(
+        ctx,
+        args,
+        Operation::Inter,
+        c"PM.SINTERSTORE",
+        c"sinterstore",
+    )
+}
+
+/// `PM.SUNIONSTORE destination key [key ...]`
+pub fn sunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    store(
+        ctx,
+        args,
+        Operation::Union,
+        c"PM.SUNIONSTORE",
+        c"sunionstore",
+    )
+}
+
+/// `PM.SDIFFSTORE destination key [key ...]`
+pub fn sdiffstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    store(ctx, args, Operation::Diff, c"PM.SDIFFSTORE", c"sdiffstore")
+}
+
+/// `PM.SINTERCARD numkeys key [key ...] [LIMIT limit]`
+pub fn sintercard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let numkeys = at_least(args[1], 1, "ERR numkeys should be greater than 0")?;
+    let numkeys = usize::try_from(numkeys).unwrap_or(usize::MAX);
+    let (names, mut options) =
+        args.from(2)
+            .split_at_checked(numkeys)
+            .ok_or(CmdError::text_only(
+                "ERR Number of keys can't be greater than number of args",
+            ))?;
+    let mut limit = 0;
+    while let [option, value, rest @ ..] = options
+        && option.is(b"LIMIT")
+    {
+        limit = at_least(*value, 0, "ERR LIMIT can't be negative")?;
+        options = rest;
+    }
+    if !options.is_empty() {
+        return Err(CmdError::Syntax);
+    }
+    let sources = Sources::open(ctx, names)?;
+    let limit = if limit == 0 { u64::MAX } else { limit };
+    let count = sources.evaluate(Operation::Inter, |result| {
+        let mut count = 0;
+        for member in result {
+            member?;
+            count += 1;
+            if count == limit {
+                break;
+            }
+        }
+        Ok(count)
+    })?;
+    ctx.reply_integer(count as i64);
+    Ok(())
+}
+
+/// An integer that is at least `min`; any other one is the error `text`.
+fn at_least(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdError> {
+    match parse_i64(arg.bytes()) {
+        Some(n) if n >= min => Ok(n as u64),
+        _ => Err(CmdError::text_only(text)),
+    }
+}
+
+fn reply(ctx: &Ctx, args: Args<'_>, operation: Operation) -> Result<(), CmdError> {
+    let sources = Sources::open(ctx, args.from(1))?;
+    sources.evaluate(operation, |result| {
+        let members = result.collect::<pobj::Result<Vec<_>>>()?;
+        ctx.reply_collection(Collection::Set, members.len());
+        let mut digits = itoa::Buffer::new();
+        for member in members {
+            ctx.reply_bulk(member.bytes(&mut digits));
+        }
+        Ok(())
+    })
+}
+
+fn store(
+    ctx: &Ctx,
+    args: Args<'_>,
+    operation: Operation,
+    command: &CStr,
+    event: &CStr,
+) -> Result<(), CmdError> {
+    let sources = Sources::open(ctx, args.from(2))?;
+    let members = sources.evaluate(operation, |result| {
+        let text = |member: Member<'_>| member.bytes(&mut itoa::Buffer::new()).to_vec();
+        result
+            .map(|member| member.map(text))
+            .collect::<pobj::Result<Vec<_>>>()
+    })?;
+    drop(sources);
+    let mut destination = PmKey::open_any(ctx, args[1], TY);
+    if !members.is_empty() {
+        destination.replace(|tx| {
+            let mut root = Root::EMPTY;
+            set::add(tx, &mut root, members.iter().map(Vec::as_slice))?;
+            Ok(root)
+        })?;
+        destination.signal();
+        ctx.notify(Class::SET, event, args[1]);
+        ctx.replicate(command, args.from(1));
+    } else if destination.occupied() {
+        destination.delete();
+        destination.signal();
+        ctx.notify(Class::GENERIC, c"del", args[1]);
+        ctx.replicate(command, args.from(1));
+    }
+    ctx.reply_integer(members.len() as i64);
+    Ok(())
+}
+
+/// The opened sources: the PM sets, and the members of the native ones.
+struct Sources<'a> {
+    keys: Vec<PmKey<'a>>,
+    natives: Vec<HashSet<Vec<u8>>>,
+    /// Which of the two the sources are, in their order.
+    order: Vec<Place>,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Pm(usize),
+    Native(usize),
+}
+
+/// A source while the pool is being read.
+#[derive(Clone, Copy)]
+enum Source<'s> {
+    Pm(Root),
+    Native(&'s HashSet<Vec<u8>>),
+}
+
+impl<'s> Source<'s> {
+    fn len(self) -> u64 {
+        match self {
+            Source::Pm(root) => set::len(root),
+            Source::Native(members) => members.len() as u64,
+        }
+    }
+
+    fn contains(self, pool: &Pool, member: Member<'_>) -> pobj::Result<bool> {
+        match self {
+            Source::Pm(root) => set::contains_member(pool, root, member),
+            Source::Native(members) => Ok(members.contains(member.bytes(&mut itoa::Buffer::new()))),
+        }
+    }
+
+    fn members(self, pool: &'s Pool) -> pobj::Result<Members<'s>> {
+        Ok(match self {
+            Source::Pm(root) => Members::Pm(set::members(pool, root)?),
+            Source::Native(members) => Members::Native(members.iter()),
+        })
+    }
+}
+
+enum Members<'s> {
+    Pm(set::Members<'s>),
+    Native(std::collections::hash_set::Iter<'s, Vec<u8>>),
+}
+
+impl<'s> Iterator for Members<'s> {
+    type Item = pobj::Result<Member<'s>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Members::Pm(members) => members.next(),
+            Members::Native(members) => members.next().map(|member| Ok(Member::Bytes(member))),
+        }
+    }
+}
+
+/// The members of a result, each once.
+type Outcome<'s> = Box<dyn Iterator<Item = pobj::Result<Member<'s>>> + 's>;
+
+impl<'a> Sources<'a> {
+    fn open(ctx: &'a Ctx, names: &[Arg<'a>]) -> Result<Sources<'a>, CmdError> {
+        let (mut keys, mut natives) = (Vec::with_capacity(names.len()), Vec::new());
+        let mut order = Vec::with_capacity(names.len());
+        for &name in names {
+            order.push(match PmKey::open_read(ctx, name, TY) {
+                Ok(key) => {
+                    keys.push(key);
+                    Place::Pm(keys.len() - 1)
+                }
+                Err(CmdError::WrongType) => {
+                    natives.push(native(ctx, name).ok_or(CmdError::WrongType)?);
+                    Place::Native(natives.len() - 1)
+                }
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(Sources {
+            keys,
+            natives,
+            order,
+        })
+    }
+
+    /// Hands the members of the result to `f`.
+    fn evaluate<R>(
+        &self,
+        operation: Operation,
+        f: impl FnOnce(Outcome<'_>) -> pobj::Result<R>,
+    ) -> Result<R, CmdError> {
+        read_all(&self.keys, |pool, roots| {
+            let source = |place: &Place| match *place {
+                Place::Pm(at) => Source::Pm(roots[at]),
+                Place::Native(at) => Source::Native(&self.natives[at]),
+            };
+            let mut sources: Vec<Source<'_>> = self.order.iter().map(source).collect();
+            match operation {
+                Operation::Union => f(Box::new(union(pool, &sources)?)),
+                Operation::Inter => {
+                    sources.sort_by_key(|source| source.len());
+                    f(Box::new(first_if(pool, &sources, true)?))
+                }
+                Operation::Diff => {
+                    // The largest are the likeliest to rule a member out.
+                    sources[1..].sort_by_key(|source| std::cmp::Reverse(source.len()));
+                    f(Box::new(first_if(pool, &sources, false)?))
+                }
+            }
+        })
+    }
+}
+
+/// The members of a native set; `None` if the key holds anything else.
+fn native(ctx: &Ctx, name: Arg<'_>) -> Option<HashSet<Vec<u8>>> {
+    let Some(Reply::Array(members)) = ctx.call(c"SMEMBERS", &[name.bytes()]) else {
+        return None;
+    };
+    let text = |member| match member {
+        Reply::Text(text) => Some(text),
+        _ => None,
+    };
+    members.into_iter().map(text).collect()
+}
+
+/// The members of the first source that all other sources have, or that none has.
+fn first_if<'s>(
+    pool: &'s Pool,
+    sources: &'s [Source<'s>],
+    in_all: bool,
+) -> pobj::Result<impl Iterator<Item = pobj::Result<Member<'s>>>> {
+    let (first, others) = sources.split_first().expect("the arity asks for a source");
+    Ok(first.members(pool)?.filter_map(move |member| {
+        let admit = |member: Member<'s>| {
+            for source in others {
+                if source.contains(pool, member)? != in_all {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(member))
+        };
+        member.and_then(admit).transpose()
+    }))
+}
+
+/// The members of all sources.
+fn union<'s>(
+    pool: &'s Pool,
+    sources: &'s [Source<'s>],
+) -> pobj::Result<impl Iterator<Item = pobj::Result<Member<'s>>>> {
+    let most = sources.iter().map(|source| source.len()).max().unwrap_or(0);
+    let mut seen = HashSet::with_capacity(if sources.len() > 1 { most as usize } else { 0 });
+    let walks = sources.iter().map(|source| source.members(pool));
+    let walks = walks.collect::<pobj::Result<Vec<_>>>()?;
+    let alone = sources.len() == 1;
+    Ok(walks
+        .into_iter()
+        .flatten()
+        .filter(move |member| match member {
+            Ok(member) => alone || seen.insert(member.normal()),
+            Err(_) => true,
+        }))
+}

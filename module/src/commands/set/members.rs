@@ -1,0 +1,149 @@
+//! Commands of single members, and of all: SADD, SREM, SMOVE, SISMEMBER, SMISMEMBER, SCARD, SMEMBERS,
+//! SSCAN.
+
+use super::{TY, announce};
+use crate::commands::scan::{self, Options};
+use crate::error::CmdError;
+use crate::keyspace::{PmKey, edit2_telling};
+use crate::redis::{Arg, Args, Collection, Ctx};
+use crate::structures::{Root, set};
+use pobj::Tx;
+use std::iter;
+
+/// `PM.SADD key member [member ...]`
+pub fn sadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let mut key = PmKey::open_write(ctx, args[1], TY)?;
+    let members = args.from(2).iter().copied().map(Arg::bytes);
+    let added = key.edit(|tx, root| set::add(tx, root, members))?;
+    if added > 0 {
+        announce(ctx, &key, c"sadd");
+        ctx.replicate(c"PM.SADD", args.from(1));
+    }
+    ctx.reply_integer(added as i64);
+    Ok(())
+}
+
+/// `PM.SREM key member [member ...]`
+pub fn srem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let mut key = PmKey::open_write(ctx, args[1], TY)?;
+    let mut removed = 0;
+    if key.exists() {
+        let members = args.from(2).iter().copied().map(Arg::bytes);
+        removed = key.edit(|tx, root| set::remove(tx, root, members))?;
+    }
+    if removed > 0 {
+        announce(ctx, &key, c"srem");
+        ctx.replicate(c"PM.SREM", args.from(1));
+    }
+    ctx.reply_integer(removed as i64);
+    Ok(())
+}
+
+/// `PM.SMOVE source destination member`
+pub fn smove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let member = args[3].bytes();
+    let mut from = PmKey::open_write(ctx, args[1], TY)?;
+    if !from.exists() {
+        ctx.reply_integer(0);
+        return Ok(());
+    }
+    let mut to = PmKey::open_write(ctx, args[2], TY)?;
+    if args[1].bytes() == args[2].bytes() {
+        let there = from.read(|pool, root| set::contains(pool, root, member))?;
+        ctx.reply_integer(there.into());
+        return Ok(());
+    }
+    let take = |tx: &mut Tx<'_>, from: &mut Root, to: &mut Root| {
+        let removed = set::remove(tx, from, iter::once(member))?;
+        let added = if removed > 0 {
+            set::add(tx, to, iter::once(member))?
+        } else {
+            0
+        };
+        Ok((removed > 0, added > 0))
+    };
+    let (removed, added) = edit2_telling(&mut from, &mut to, take, |&(removed, _), from| {
+        if removed {
+            announce(ctx, from, c"srem");
+        }
+    })?;
+    if added {
+        announce(ctx, &to, c"sadd");
+    }
+    if removed {
+        ctx.replicate(c"PM.SMOVE", args.from(1));
+    }
+    ctx.reply_integer(removed.into());
+    Ok(())
+}
+
+/// `PM.SISMEMBER key member`
+pub fn sismember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let key = PmKey::open_read(ctx, args[1], TY)?;
+    let there = key.read(|pool, root| set::contains(pool, root, args[2].bytes()))?;
+    ctx.reply_integer(there.into());
+    Ok(())
+}
+
+/// `PM.SMISMEMBER key member [member ...]`
+pub fn smismember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let key = PmKey::open_read(ctx, args[1], TY)?;
+    let members = args.from(2);
+    key.read(|pool, root| {
+        ctx.reply_array(members.len());
+        for member in members {
+            ctx.reply_integer(set::contains(pool, root, member.bytes())?.into());
+        }
+        Ok(())
+    })
+}
+
+/// `PM.SCARD key`
+pub fn scard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let key = PmKey::open_read(ctx, args[1], TY)?;
+    ctx.reply_integer(key.read(|_, root| Ok(set::len(root)))? as i64);
+    Ok(())
+}
+
+/// `PM.SMEMBERS key`
+pub fn smembers(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let key = PmKey::open_read(ctx, args[1], TY)?;
+    key.read(|pool, root| {
+        ctx.reply_collection(Collection::Set, set::len(root) as usize);
+        let mut digits = itoa::Buffer::new();
+        for member in set::members(pool, root)? {
+            ctx.reply_bulk(member?.bytes(&mut digits));
+        }
+        Ok(())
+    })
+}
+
+/// `PM.SSCAN key cursor [MATCH pattern] [COUNT count]`
+pub fn sscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let cursor = scan::cursor(args[2])?;
+    let key = PmKey::open_read(ctx, args[1], TY)?;
+    if !key.exists() {
+        scan::reply_head(ctx, 0, 0);
+        return Ok(());
+    }
+    let options = Options::parse(args.from(3))?;
+    key.read(|pool, root| {
+        let mut digits = itoa::Buffer::new();
+        let mut found = Vec::new();
+        let next = options.run(cursor, |cursor| {
+            let mut visited = 0;
+            let next = set::scan(pool, root, cursor, |member| {
+                visited += 1;
+                if options.admits(member.bytes(&mut digits)) {
+                    found.push(member);
+                }
+            })?;
+            Ok((next, visited))
+        })?;
+        scan::reply_head(ctx, next, found.len());
+        for member in found {
+            ctx.reply_bulk(member.bytes(&mut digits));
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,153 @@
+//! Small collections: all elements in one object, one behind the other.
+//!
+//! ```text
+//! root     value = the object, rest = number of items | used bytes << 16
+//! item     0  1  length
+//!          1     bytes
+//! ```
+//!
+//! A change is composed in DRAM and then written as the difference to what is there ([`store`]): bytes
+//! behind the old end are fresh, up to [`LOGGED_MAX`] changed bytes are logged, and for more the object
+//! moves. One fence each; two if the object moves and has more than 1 KiB.
+
+use super::Root;
+use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
+
+/// Most elements of a packed collection.
+pub const COUNT_MAX: u64 = 128;
+/// Longest item in bytes.
+pub const ITEM_MAX: usize = 64;
+/// Most bytes of a packed collection.
+pub const BYTES_MAX: usize = 4096;
+/// Most bytes that a change in place logs.
+const LOGGED_MAX: usize = 512;
+
+/// The root of a packed collection of `count` elements in the first `len` bytes of `object`.
+pub fn root(encoding: u8, count: u64, object: PPtr<u8>, len: usize) -> Root {
+    Root::new(encoding, count | (len as u64) << 16, object.offset())
+}
+
+/// Number of elements.
+#[inline]
+pub fn count(root: Root) -> u64 {
+    root.rest() & 0xFFFF
+}
+
+/// Where the elements are, and how many bytes they take.
+pub fn place(root: Root) -> Result<(PPtr<u8>, usize)> {
+    let (at, len) = (PPtr::new(root.value), (root.rest() >> 16) as usize);
+    match at {
+        Some(at) if len <= BYTES_MAX => Ok((at, len)),
+        _ => Err(damaged("its root contradicts itself")),
+    }
+}
+
+/// The elements' bytes.
+#[inline]
+pub fn bytes(pool: &Pool, root: Root) -> Result<&[u8]> {
+    let (at, len) = place(root)?;
+    pool.bytes(at, len as u64)
+}
+
+fn damaged(what: &str) -> Error {
+    Error::Damaged(format!("a packed collection: {what}"))
+}
+
+/// The items in `bytes`.
+pub fn items(bytes: &[u8]) -> Items<'_> {
+    Items { rest: bytes }
+}
+
+/// See [`items`].
+#[derive(Clone)]
+pub struct Items<'p> {
+    rest: &'p [u8],
+}
+
+impl<'p> Items<'p> {
+    /// Bytes not walked yet.
+    pub fn rest(&self) -> &'p [u8] {
+        self.rest
+    }
+}
+
+impl<'p> Iterator for Items<'p> {
+    type Item = Result<&'p [u8]>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Result<&'p [u8]>> {
+        let (&len, rest) = self.rest.split_first()?;
+        let Some((item, rest)) = rest.split_at_checked(usize::from(len)) else {
+            self.rest = &[];
+            return Some(Err(damaged("an item overruns it")));
+        };
+        self.rest = rest;
+        Some(Ok(item))
+    }
+}
+
+/// Appends an item of at most [`ITEM_MAX`] bytes.
+pub fn push(out: &mut Vec<u8>, item: &[u8]) {
+    debug_assert!(item.len() <= ITEM_MAX);
+    out.push(item.len() as u8);
+    out.extend_from_slice(item);
+}
+
+/// Makes the object hold `new`: in place, or in another object. `old` is the object, if there is one,
+/// and the bytes it uses.
+pub fn store(tx: &mut Tx<'_>, old: Option<(PPtr<u8>, usize)>, new: &[u8]) -> Result<PPtr<u8>> {
+    let mut size = new.len();
+    if let Some((at, old_len)) = old {
+        if store_in_place(tx, at, old_len, new)? {
+            return Ok(at);
+        }
+        if new.len() > old_len {
+            size += new.len() / 2;
+        }
+    }
+    let fresh = tx.alloc(size as u64, Kind::Data)?;
+    tx.fill(fresh, new)?;
+    if let Some((at, _)) = old {
+        tx.free(at)?;
+    }
+    Ok(fresh)
+}
+
+/// Writes the difference, if the object has the room and the difference is small.
+fn store_in_place(tx: &mut Tx<'_>, at: PPtr<u8>, old_len: usize, new: &[u8]) -> Result<bool> {
+    let room = tx.capacity(at)? as usize;
+    if new.len() > room || 4 * new.len() < room && room > 256 {
+        return Ok(false);
+    }
+    let old = tx.bytes(at, old_len as u64)?;
+    let common = old_len.min(new.len());
+    let differs = |(old, new): (&u8, &u8)| old != new;
+    if let Some(from) = old.iter().zip(new).position(differs) {
+        let to = 1 + (from..common).rfind(|&i| old[i] != new[i]).unwrap_or(from);
+        if to - from > LOGGED_MAX {
+            return Ok(false);
+        }
+        tx.write(at.at(from as u64), &new[from..to])?;
+    }
+    if new.len() > old_len {
+        tx.fill_spare(at.at(old_len as u64), &new[old_len..])?;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_come_back_and_overruns_are_errors() {
+        let mut bytes = Vec::new();
+        for item in [b"".as_slice(), b"a", &[7; 64]] {
+            push(&mut bytes, item);
+        }
+        let back: Vec<_> = items(&bytes).map(|item| item.unwrap()).collect();
+        assert_eq!(back, [b"".as_slice(), b"a", &[7; 64]]);
+        let cut: Vec<_> = items(&bytes[..bytes.len() - 1]).collect();
+        assert!(cut.len() == 3 && cut[2].is_err());
+    }
+}

@@ -1,0 +1,289 @@
+//! Changes of a set.
+
+use super::{INTEGERS, INTEGERS_MAX, KEY_AT, Member, PACKED, TABLE, find_packed, unknown};
+use super::{integers, len, random};
+use crate::number::parse_i64;
+use crate::structures::table::{self, BATCH, Editor, EntryPtr};
+use crate::structures::{Root, packed};
+use pobj::{Error, Kind, PPtr, Result, Tx};
+
+/// Adds members; gives the number of new ones. O(members); O(n) unless the set is a table.
+pub fn add<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    mut members: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> Result<u64> {
+    if root.encoding() == TABLE && members.len() == 1 {
+        return match members.next() {
+            Some(member) => add_one_to_table(tx, root, member).map(u64::from),
+            None => Ok(0),
+        };
+    }
+    let before = len(*root);
+    let mut members = members.peekable();
+    if matches!(root.encoding(), 0 | INTEGERS) {
+        add_integers(tx, root, &mut members)?;
+    }
+    // A set of integers that is still one here has taken all members.
+    if matches!(root.encoding(), 0 | PACKED) && members.peek().is_some() {
+        add_packed(tx, root, &mut members)?;
+    }
+    match root.encoding() {
+        0 | INTEGERS | PACKED => {}
+        TABLE => add_to_table(tx, root, &mut members)?,
+        _ => return Err(unknown(*root)),
+    }
+    Ok(len(*root) - before)
+}
+
+type Rest<'m, I> = &'m mut std::iter::Peekable<I>;
+
+/// Takes members while they are integers and few. With some left, it turns the set into another
+/// encoding, which takes those.
+fn add_integers<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    members: Rest<'_, impl Iterator<Item = &'a [u8]>>,
+) -> Result<()> {
+    let old = (*root != Root::EMPTY)
+        .then(|| packed::place(*root))
+        .transpose()?;
+    let mut numbers = match old {
+        Some(_) => integers(tx, *root)?.to_vec(),
+        None => Vec::new(),
+    };
+    while let Some(&member) = members.peek() {
+        let Some(n) = parse_i64(member) else { break };
+        if let Err(at) = numbers.binary_search(&n) {
+            if numbers.len() == INTEGERS_MAX {
+                break;
+            }
+            numbers.insert(at, n);
+        }
+        members.next();
+    }
+    if members.peek().is_none() {
+        let bytes: &[u8] = bytemuck::cast_slice(&numbers);
+        let object = packed::store(tx, old, bytes)?;
+        *root = packed::root(INTEGERS, numbers.len() as u64, object, bytes.len());
+        return Ok(());
+    }
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    if numbers.len() as u64 >= packed::COUNT_MAX {
+        let texts: Vec<String> = numbers.iter().map(i64::to_string).collect();
+        return become_table(tx, root, old, texts.iter().map(String::as_bytes));
+    }
+    let mut bytes = Vec::new();
+    for n in &numbers {
+        packed::push(&mut bytes, itoa::Buffer::new().format(*n).as_bytes());
+    }
+    let object = packed::store(tx, None, &bytes)?;
+    free_object(tx, old)?;
+    *root = packed::root(PACKED, numbers.len() as u64, object, bytes.len());
+    tx.step()
+}
+
+/// Takes members while they are short and few. With some left, it turns the set into a table.
+fn add_packed<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    members: Rest<'_, impl Iterator<Item = &'a [u8]>>,
+) -> Result<()> {
+    let old = (*root != Root::EMPTY)
+        .then(|| packed::place(*root))
+        .transpose()?;
+    let (before, mut bytes) = match old {
+        Some(_) => (packed::count(*root), packed::bytes(tx, *root)?.to_vec()),
+        None => (0, Vec::new()),
+    };
+    let mut count = before;
+    while let Some(&member) = members.peek() {
+        let short = member.len() <= packed::ITEM_MAX;
+        if !short || find_packed(&bytes, member)?.is_none() {
+            let fits = bytes.len() + 1 + member.len() <= packed::BYTES_MAX;
+            if !short || !fits || count == packed::COUNT_MAX {
+                break;
+            }
+            packed::push(&mut bytes, member);
+            count += 1;
+        }
+        members.next();
+    }
+    if members.peek().is_some() {
+        let items = packed::items(&bytes).collect::<Result<Vec<_>>>()?;
+        return become_table(tx, root, old, items.into_iter());
+    }
+    if count != before {
+        let object = packed::store(tx, old, &bytes)?;
+        *root = packed::root(PACKED, count, object, bytes.len());
+    }
+    Ok(())
+}
+
+/// Replaces a small set by a table of these members, all different.
+fn become_table<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    old: Option<(PPtr<u8>, usize)>,
+    members: impl Iterator<Item = &'a [u8]>,
+) -> Result<()> {
+    free_object(tx, old)?;
+    *root = table::create(tx, TABLE)?;
+    add_to_table(tx, root, &mut members.peekable())?;
+    tx.step()
+}
+
+fn free_object(tx: &mut Tx<'_>, object: Option<(PPtr<u8>, usize)>) -> Result<()> {
+    match object {
+        Some((at, _)) => tx.free(at),
+        None => Ok(()),
+    }
+}
+
+fn add_to_table<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    members: Rest<'_, impl Iterator<Item = &'a [u8]>>,
+) -> Result<()> {
+    let mut first = true;
+    while members.peek().is_some() {
+        if !std::mem::take(&mut first) {
+            tx.step()?;
+        }
+        let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
+        for member in members.by_ref().take(BATCH) {
+            let hash = table::hash(editor.tx, member);
+            if editor.find(member, hash)?.is_none() {
+                let entry = new_entry(editor.tx, member)?;
+                editor.insert(entry, hash)?;
+            }
+        }
+        editor.finish()?;
+    }
+    Ok(())
+}
+
+/// The one-word way of [`add_to_table`].
+fn add_one_to_table(tx: &mut Tx<'_>, root: &mut Root, member: &[u8]) -> Result<bool> {
+    let hash = table::hash(tx, member);
+    if table::find::<KEY_AT>(tx, *root, member, hash)?.is_some() {
+        return Ok(false);
+    }
+    let entry = new_entry(tx, member)?;
+    table::insert::<KEY_AT>(tx, root, entry, hash)?;
+    Ok(true)
+}
+
+fn new_entry(tx: &mut Tx<'_>, member: &[u8]) -> Result<EntryPtr> {
+    let size = KEY_AT + member.len() as u64;
+    let len = u32::try_from(member.len()).map_err(|_| Error::TooLarge(size))?;
+    let entry = tx.alloc(size, Kind::Data)?;
+    tx.fill_value(entry.cast(), &len)?;
+    tx.fill(entry.at(KEY_AT), member)?;
+    Ok(entry)
+}
+
+/// Removes members; gives the number of those that were there. O(members); O(n) unless the set is a
+/// table.
+pub fn remove<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    mut members: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> Result<u64> {
+    let before = len(*root);
+    match root.encoding() {
+        0 => {}
+        INTEGERS => {
+            let mut numbers = integers(tx, *root)?.to_vec();
+            for n in members.filter_map(parse_i64) {
+                if let Ok(at) = numbers.binary_search(&n) {
+                    numbers.remove(at);
+                }
+            }
+            let bytes = bytemuck::cast_slice(&numbers);
+            shrink(tx, root, bytes, numbers.len() as u64)?;
+        }
+        PACKED => {
+            let mut bytes = packed::bytes(tx, *root)?.to_vec();
+            let mut count = before;
+            for member in members {
+                if let Some(at) = find_packed(&bytes, member)? {
+                    bytes.drain(at..at + 1 + member.len());
+                    count = count.saturating_sub(1);
+                }
+            }
+            shrink(tx, root, &bytes, count)?;
+        }
+        TABLE if members.len() == 1 => {
+            if let Some(member) = members.next() {
+                table::remove_key::<KEY_AT>(tx, root, member)?;
+            }
+        }
+        TABLE => {
+            table::remove_keys::<KEY_AT>(tx, root, members)?;
+        }
+        _ => return Err(unknown(*root)),
+    }
+    Ok(before - len(*root))
+}
+
+/// Writes a small set that lost members.
+fn shrink(tx: &mut Tx<'_>, root: &mut Root, bytes: &[u8], count: u64) -> Result<()> {
+    let old = packed::place(*root)?;
+    if bytes.is_empty() {
+        *root = Root::EMPTY;
+        return tx.free(old.0);
+    }
+    if count != packed::count(*root) {
+        let object = packed::store(tx, Some(old), bytes)?;
+        *root = packed::root(root.encoding(), count, object, bytes.len());
+    }
+    Ok(())
+}
+
+/// Removes a random member of a set that is not empty, each with the same probability, and gives it.
+pub fn pop(tx: &mut Tx<'_>, root: &mut Root) -> Result<Vec<u8>> {
+    if root.encoding() == TABLE {
+        let found = table::random(tx, *root)?;
+        let member = table::key::<KEY_AT>(tx, found.entry)?.to_vec();
+        let hash = table::hash(tx, &member);
+        table::remove::<KEY_AT>(tx, root, found, hash)?;
+        tx.free(found.entry)?;
+        return Ok(member);
+    }
+    let member = match random(tx, *root)? {
+        Member::Integer(n) => itoa::Buffer::new().format(n).as_bytes().to_vec(),
+        Member::Bytes(bytes) => bytes.to_vec(),
+    };
+    remove(tx, root, std::iter::once(member.as_slice()))?;
+    Ok(member)
+}
+
+/// A copy of the set. O(n).
+pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
+    let mut copy = Root::EMPTY;
+    let mut members = Vec::new();
+    for member in super::members(tx, source)? {
+        members.push(member?.bytes(&mut itoa::Buffer::new()).to_vec());
+    }
+    add(tx, &mut copy, members.iter().map(Vec::as_slice))?;
+    Ok(copy)
+}
+
+/// Frees a part of a set that nobody reaches any more; see `structures::dismantle`.
+pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
+    match root.encoding() {
+        0 => {}
+        TABLE => return table::dismantle(tx, root, budget),
+        _ => tx.free(packed::place(*root)?.0)?,
+    }
+    *root = Root::EMPTY;
+    Ok(true)
+}
+
+/// Whether freeing it takes few steps.
+pub fn is_small(root: Root) -> bool {
+    root.encoding() != TABLE || table::len(root) <= BATCH as u64
+}

@@ -1,0 +1,438 @@
+//! Changes of a table: one entry at a time, or several in one batch.
+//!
+//! A transaction's reads do not see its writes, so whoever inserts twice in one batch must remember
+//! what the first insertion did. [`Editor`] does: it keeps the buckets it has touched in DRAM, splits
+//! and merges them there, and writes each one once, in [`Editor::finish`].
+
+use super::directory::{Bucket, Directory, damaged};
+use super::slot::{self, LINE, LINE_SLOTS, Word};
+use super::{EntryPtr, FULL, Found, Root, SPARSE, hash, key, position};
+use pobj::{Kind, PPtr, Pool, Result, Tx};
+
+/// How many changes a batch should collect: enough to share a fence, few enough for a small batch.
+pub const BATCH: usize = 32;
+
+/// A bucket in DRAM.
+struct Touched {
+    index: u64,
+    /// Where it is on media; `None` if it is new.
+    old: Option<Bucket>,
+    words: Vec<u64>,
+    /// It was split or merged: its size is to be fitted.
+    refit: bool,
+    /// It was merged into another one.
+    gone: bool,
+}
+
+impl Touched {
+    fn put(&mut self, word: Word) {
+        match self.words.iter_mut().find(|slot| **slot == 0) {
+            Some(slot) => *slot = word.0,
+            None => self.words.push(word.0),
+        }
+    }
+}
+
+/// Several changes of one table as one batch.
+pub struct Editor<'t, 'p, const KEY_AT: u64> {
+    /// The transaction, for entries to be made in.
+    pub tx: &'t mut Tx<'p>,
+    root: &'t mut Root,
+    directory: Directory,
+    buckets: u64,
+    entries: u64,
+    touched: Vec<Touched>,
+}
+
+/// A place in an [`Editor`].
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The entry.
+    pub entry: EntryPtr,
+    touched: usize,
+    slot: usize,
+}
+
+/// A new table without entries: the first thing to do with it is to insert some. Takes a `step`.
+pub fn create(tx: &mut Tx<'_>, encoding: u8) -> Result<Root> {
+    let bucket = new_bucket(tx, &[], 1)?;
+    let top = Directory::create(tx, Word::of_bucket(bucket, 1)?, LINE_SLOTS)?;
+    tx.step()?;
+    Ok(Root::new(encoding, 0, top.offset()))
+}
+
+impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
+    /// Begins a batch of changes. What the transaction collected before about this table must have
+    /// been followed by a `step`.
+    pub fn begin(tx: &'t mut Tx<'p>, root: &'t mut Root) -> Result<Self> {
+        let directory = Directory::open(tx, root.value)?;
+        let (buckets, entries) = (directory.buckets, root.rest());
+        Ok(Editor {
+            tx,
+            root,
+            directory,
+            buckets,
+            entries,
+            touched: Vec::new(),
+        })
+    }
+
+    /// Begins a batch on a new table.
+    pub fn create(tx: &'t mut Tx<'p>, root: &'t mut Root, encoding: u8) -> Result<Self> {
+        *root = create(tx, encoding)?;
+        Editor::begin(tx, root)
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> u64 {
+        self.entries
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// The bucket `index`, from media if it is not touched yet.
+    fn touch(&mut self, index: u64) -> Result<usize> {
+        if let Some(at) = self
+            .touched
+            .iter()
+            .position(|touched| touched.index == index)
+        {
+            return Ok(at);
+        }
+        let bucket = self.directory.bucket(self.tx, index)?;
+        let words = bucket.words(self.tx)?.to_vec();
+        let old = Some(bucket);
+        self.touched.push(Touched {
+            index,
+            old,
+            words,
+            refit: false,
+            gone: false,
+        });
+        Ok(self.touched.len() - 1)
+    }
+
+    /// The entry of `key`, whose hash is `hash`.
+    pub fn find(&mut self, key: &[u8], hash: u64) -> Result<Option<Place>> {
+        let touched = self.touch(slot::bucket_of(hash, self.buckets))?;
+        let words = &self.touched[touched].words;
+        let at = position::<KEY_AT>(self.tx, words, key, hash)?;
+        Ok(at.map(|(slot, entry)| Place {
+            entry,
+            touched,
+            slot,
+        }))
+    }
+
+    /// Adds an entry whose key is not there yet.
+    pub fn insert(&mut self, entry: EntryPtr, hash: u64) -> Result<()> {
+        let word = Word::of_entry(entry, hash)?;
+        let touched = self.touch(slot::bucket_of(hash, self.buckets))?;
+        self.touched[touched].put(word);
+        self.entries += 1;
+        while self.entries > FULL * self.buckets {
+            self.split()?;
+        }
+        Ok(())
+    }
+
+    /// Puts another entry of the same key at a place that the last `find` gave.
+    pub fn replace(&mut self, place: Place, entry: EntryPtr, hash: u64) -> Result<()> {
+        self.touched[place.touched].words[place.slot] = Word::of_entry(entry, hash)?.0;
+        Ok(())
+    }
+
+    /// Takes out the entry at a place that the last `find` gave; the entry is the caller's to free.
+    pub fn remove(&mut self, place: Place) -> Result<()> {
+        self.touched[place.touched].words[place.slot] = 0;
+        self.entries -= 1;
+        while self.buckets > 1 && self.entries < SPARSE * self.buckets {
+            self.merge()?;
+        }
+        Ok(())
+    }
+
+    /// Moves a part of one bucket to a new one.
+    fn split(&mut self) -> Result<()> {
+        let index = self.buckets;
+        let (parent, bit) = slot::parent_of(index);
+        let at = self.touch(parent)?;
+        let words = std::mem::take(&mut self.touched[at].words);
+        let (mut low, mut high) = (Vec::with_capacity(words.len()), Vec::new());
+        for word in words.into_iter().filter(|&word| word != 0) {
+            if hash_bit::<KEY_AT>(self.tx, Word(word), bit)? {
+                &mut high
+            } else {
+                &mut low
+            }
+            .push(word);
+        }
+        (self.touched[at].words, self.touched[at].refit) = (low, true);
+        match self
+            .touched
+            .iter_mut()
+            .find(|touched| touched.index == index)
+        {
+            // It was there when the batch began, and was merged since.
+            Some(again) => (again.words, again.refit, again.gone) = (high, true, false),
+            None => {
+                self.touched.push(Touched {
+                    index,
+                    old: None,
+                    words: high,
+                    refit: true,
+                    gone: false,
+                });
+            }
+        }
+        self.buckets += 1;
+        Ok(())
+    }
+
+    /// Moves the last bucket's entries to the one it was split from.
+    fn merge(&mut self) -> Result<()> {
+        let index = self.buckets - 1;
+        let (parent, _) = slot::parent_of(index);
+        let from = self.touch(index)?;
+        let into = self.touch(parent)?;
+        let moved = std::mem::take(&mut self.touched[from].words);
+        self.touched[from].gone = true;
+        let into = &mut self.touched[into];
+        into.words.extend(moved);
+        into.words.retain(|&word| word != 0);
+        into.refit = true;
+        self.buckets -= 1;
+        Ok(())
+    }
+
+    /// Adds all changes to the transaction. O(changes).
+    pub fn finish(mut self) -> Result<()> {
+        if self.entries == 0 {
+            return self.finish_empty();
+        }
+        self.directory.make_room(self.tx, self.buckets)?;
+        let mut widest = self.directory.widest;
+        for touched in std::mem::take(&mut self.touched) {
+            widest = widest.max(self.write(&touched)?);
+        }
+        let before = self.directory.buckets;
+        self.directory.set_size(self.tx, self.buckets, widest)?;
+        if self.buckets < before && self.directory.is_loose(before) {
+            self.tx.step()?;
+            self.directory.trim(self.tx, before)?;
+        }
+        *self.root = Root::new(self.root.encoding(), self.entries, self.directory.offset());
+        Ok(())
+    }
+
+    /// The last entry is gone: so goes the table.
+    fn finish_empty(self) -> Result<()> {
+        for index in 0..self.directory.buckets {
+            let bucket = self.directory.bucket(self.tx, index)?;
+            self.tx.free(bucket.at)?;
+        }
+        self.directory.destroy(self.tx, self.directory.buckets)?;
+        *self.root = Root::EMPTY;
+        Ok(())
+    }
+
+    /// Adds a bucket's changes to the transaction, and gives its number of slots.
+    fn write(&mut self, touched: &Touched) -> Result<u64> {
+        if touched.gone {
+            if let Some(old) = touched.old {
+                self.tx.free(old.at)?;
+            }
+            return Ok(0);
+        }
+        let fit = touched.words.len() as u64 / LINE_SLOTS + 1;
+        if let Some(old) = touched.old
+            && touched.words.len() as u64 <= old.slots
+            && (!touched.refit || fit * LINE_SLOTS == old.slots)
+        {
+            self.write_in_place(old, &touched.words)?;
+            return Ok(old.slots);
+        }
+        let bucket = new_bucket(self.tx, &touched.words, fit)?;
+        self.directory
+            .set_bucket(self.tx, touched.index, Word::of_bucket(bucket, fit)?)?;
+        if let Some(old) = touched.old {
+            self.tx.free(old.at)?;
+        }
+        Ok(fit * LINE_SLOTS)
+    }
+
+    /// Logs the slots that differ, neighbours together.
+    fn write_in_place(&mut self, old: Bucket, words: &[u64]) -> Result<()> {
+        let before = old.words(self.tx)?.to_vec();
+        let after = |at: usize| words.get(at).copied().unwrap_or(0);
+        let mut at = 0;
+        while at < before.len() {
+            let start = at;
+            while at < before.len() && before[at] != after(at) {
+                at += 1;
+            }
+            if at > start {
+                let run: Vec<u64> = (start..at).map(after).collect();
+                self.tx
+                    .write(old.at.at(8 * start as u64), bytemuck::cast_slice(&run))?;
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+}
+
+fn new_bucket(tx: &mut Tx<'_>, words: &[u64], lines: u64) -> Result<PPtr<u8>> {
+    let bucket = tx.alloc(lines * LINE, Kind::Data)?;
+    let mut slots = words.to_vec();
+    slots.resize((lines * LINE_SLOTS) as usize, 0);
+    tx.fill(bucket, bytemuck::cast_slice(&slots))?;
+    Ok(bucket)
+}
+
+/// Bit `bit` of the hash of the entry behind a word.
+fn hash_bit<const KEY_AT: u64>(pool: &Pool, word: Word, bit: u32) -> Result<bool> {
+    if let Some(known) = word.hash_bit(bit) {
+        return Ok(known);
+    }
+    let entry = word.target().ok_or_else(|| damaged("an empty word"))?;
+    Ok(hash(pool, key::<KEY_AT>(pool, entry)?) >> bit & 1 == 1)
+}
+
+/// Adds an entry whose key is not there yet. One logged word, unless a bucket is full. O(1).
+pub fn insert<const KEY_AT: u64>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    entry: EntryPtr,
+    hash: u64,
+) -> Result<()> {
+    let directory = Directory::open(tx, root.value)?;
+    if root.rest() < FULL * directory.buckets {
+        let bucket = directory.bucket(tx, slot::bucket_of(hash, directory.buckets))?;
+        if let Some(free) = bucket.words(tx)?.iter().position(|&word| word == 0) {
+            tx.set(
+                bucket.at.at(8 * free as u64),
+                Word::of_entry(entry, hash)?.0,
+            )?;
+            root.form += 1;
+            return Ok(());
+        }
+    }
+    let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
+    editor.insert(entry, hash)?;
+    editor.finish()
+}
+
+/// Takes an entry out, whose hash is `hash`; the entry is the caller's to free. One logged word, unless
+/// the table shrinks. O(1).
+pub fn remove<const KEY_AT: u64>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    found: Found,
+    hash: u64,
+) -> Result<()> {
+    let directory = Directory::open(tx, root.value)?;
+    let least = if directory.buckets == 1 {
+        1
+    } else {
+        SPARSE * directory.buckets
+    };
+    if root.rest() > least {
+        tx.set(found.slot, 0)?;
+        root.form -= 1;
+        return Ok(());
+    }
+    let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
+    let touched = editor.touch(slot::bucket_of(hash, editor.buckets))?;
+    let bucket = editor.touched[touched]
+        .old
+        .ok_or_else(|| damaged("a bucket is missing"))?;
+    let slot = found.slot.offset().wrapping_sub(bucket.at.offset()) / 8;
+    if slot >= bucket.slots {
+        return Err(damaged("an entry is in the wrong bucket"));
+    }
+    editor.remove(Place {
+        entry: found.entry,
+        touched,
+        slot: slot as usize,
+    })?;
+    editor.finish()
+}
+
+/// Removes the entry of `key`, if it is there, and frees it. O(1).
+pub fn remove_key<const KEY_AT: u64>(tx: &mut Tx<'_>, root: &mut Root, key: &[u8]) -> Result<bool> {
+    let hash = hash(tx, key);
+    let Some(found) = super::find::<KEY_AT>(tx, *root, key, hash)? else {
+        return Ok(false);
+    };
+    remove::<KEY_AT>(tx, root, found, hash)?;
+    tx.free(found.entry)?;
+    Ok(true)
+}
+
+/// Removes the entries of `keys` that are there, and frees them; gives their number. O(keys).
+pub fn remove_keys<'a, const KEY_AT: u64>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    keys: impl Iterator<Item = &'a [u8]>,
+) -> Result<u64> {
+    let mut removed = 0;
+    let mut keys = keys.peekable();
+    while root.rest() > 0 && keys.peek().is_some() {
+        if removed > 0 {
+            tx.step()?;
+        }
+        let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
+        for key in keys.by_ref().take(BATCH) {
+            let hash = hash(editor.tx, key);
+            if let Some(place) = editor.find(key, hash)? {
+                editor.remove(place)?;
+                editor.tx.free(place.entry)?;
+                removed += 1;
+            }
+            if editor.is_empty() {
+                break;
+            }
+        }
+        editor.finish()?;
+    }
+    Ok(removed)
+}
+
+/// Frees a part of a table that nobody reaches any more, in about `budget` frees, from its last bucket
+/// on; true, and the root empty, when nothing is left. An entry owns nothing but itself.
+pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
+    let mut directory = Directory::open(tx, root.value)?;
+    let before = directory.buckets;
+    let (mut buckets, mut frees) = (before, 0);
+    while buckets > 0 && frees < budget {
+        buckets -= 1;
+        let bucket = directory.bucket(tx, buckets)?;
+        for word in bucket.words(tx)?.to_vec() {
+            if let Some(entry) = Word(word).target() {
+                tx.free(entry)?;
+                frees += 1;
+            }
+        }
+        tx.free(bucket.at)?;
+        frees += 1;
+    }
+    if buckets == 0 {
+        directory.destroy(tx, before)?;
+        *root = Root::EMPTY;
+        return Ok(true);
+    }
+    let widest = directory.widest;
+    directory.set_size(tx, buckets, widest)?;
+    directory.free_pages(tx, before)?;
+    Ok(false)
+}
+
+/// Frees the table with all its entries, in one batch. O(n).
+pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
+    let mut rest = root;
+    dismantle(tx, &mut rest, usize::MAX).map(|_| ())
+}
