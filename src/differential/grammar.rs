@@ -24,6 +24,8 @@ pub struct Spec {
     pub grammar: &'static [Term],
     /// How the two replies are compared.
     pub compare: Compare,
+    /// Whether now and then its arguments are bent out of shape.
+    pub bent: bool,
 }
 
 /// A command of the type, which has a `PM.` form; the replies must be equal.
@@ -34,6 +36,7 @@ pub const fn own(name: &'static str, weight: u32, grammar: &'static [Term]) -> S
         weight,
         grammar,
         compare: Compare::Exact,
+        bent: true,
     }
 }
 
@@ -45,10 +48,17 @@ pub const fn native(name: &'static str, weight: u32, grammar: &'static [Term]) -
         weight,
         grammar,
         compare: Compare::Exact,
+        bent: true,
     }
 }
 
 impl Spec {
+    /// The same command with its arguments always as the grammar says.
+    pub const fn unbent(mut self) -> Self {
+        self.bent = false;
+        self
+    }
+
     /// The same command with its replies compared as `compare` says.
     pub const fn compared(mut self, compare: Compare) -> Self {
         self.compare = compare;
