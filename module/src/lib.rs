@@ -8,7 +8,9 @@
 
 pub mod commands;
 pub mod config;
+pub mod double;
 pub mod error;
+pub mod glob;
 pub mod keyspace;
 pub mod limits;
 pub mod number;

@@ -17,6 +17,7 @@ pub fn same(native: &Value, pm: &Value, how: Compare, slack_ms: i64, dialect: &D
         Compare::Unordered => sorted(native) == sorted(pm),
         Compare::Pairs => sorted_pairs(native) == sorted_pairs(pm),
         Compare::Shape => shape(native) == shape(pm),
+        Compare::Page => is_page(native) && is_page(pm),
         Compare::Time(unit_ms) => same_time(native, pm, slack_ms, unit_ms),
     }
 }
@@ -75,6 +76,17 @@ fn sorted_pairs(reply: &Value) -> Value {
             Value::Array(pairs)
         }
         other => sorted(other),
+    }
+}
+
+fn is_page(reply: &Value) -> bool {
+    let is_bulk = |value: &Value| matches!(value, Value::Bulk(_));
+    match reply {
+        Value::Array(parts) => match parts.as_slice() {
+            [cursor, Value::Array(page)] => is_bulk(cursor) && page.iter().all(is_bulk),
+            _ => false,
+        },
+        _ => false,
     }
 }
 

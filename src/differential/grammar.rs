@@ -77,6 +77,8 @@ pub enum Compare {
     Pairs,
     /// The same forms and lengths, whatever the content: SRANDMEMBER, RANDOMKEY.
     Shape,
+    /// Pages of a scan: a cursor and an array of bulk strings. Where a page ends is left open.
+    Page,
     /// A time in units of so many milliseconds: TTL, PTTL, EXPIRETIME.
     Time(i64),
 }

@@ -1,9 +1,14 @@
 //! The commands: parse and validate arguments, call the keyspace, reply.
 
+mod hash;
 mod info_from_native;
 mod list;
+mod sample;
+mod scan;
 mod server;
+mod set;
 mod string;
+mod zset;
 
 use crate::redis::{CommandInfo, Ctx, Handler, Registrar};
 use info_from_native::Native;
@@ -21,6 +26,9 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
 
     string::rows(&mut table)?;
     list::rows(&mut table)?;
+    hash::rows(&mut table)?;
+    set::rows(&mut table)?;
+    zset::rows(&mut table)?;
 
     info_from_native::describe(ctx, &table.natives);
     Ok(())

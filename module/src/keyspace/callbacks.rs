@@ -4,10 +4,11 @@ use super::record::{self, Fields, NEVER, RecordPtr};
 use super::serialize::{self, Loaded};
 use super::{ENGINE, Engine};
 use crate::redis::{
-    AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log, server_flags,
+    AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
+    server_flags,
 };
 use crate::structures::list::{self, Side};
-use crate::structures::{Root, string};
+use crate::structures::{Root, hash, set, string, zset};
 use crate::value::ValueType;
 use pobj::{Error, Result, Tx};
 
@@ -136,6 +137,14 @@ impl TypeCallbacks for Values {
     }
 }
 
+/// An error if the elements of a payload are not all different.
+fn unlike(added: u64, len: usize) -> Result<()> {
+    match added == len as u64 {
+        true => Ok(()),
+        false => Err(Error::Damaged("an element twice in a payload".into())),
+    }
+}
+
 impl Engine {
     /// In a fork child: reads give the pool as it was at the fork.
     fn see_the_fork(&mut self) {
@@ -193,6 +202,25 @@ impl Engine {
                 list::push(tx, &mut root, Side::Right, elements.iter().map(|e| &**e))?;
                 Ok(root)
             }),
+            Loaded::ZSet(elements) => self.make(ty, key, db, 0, NEVER, |tx, _| {
+                let elements: Vec<_> = elements
+                    .iter()
+                    .map(|(name, score)| (&**name, *score))
+                    .collect();
+                zset::build(tx, &elements)
+            }),
+            Loaded::Hash(pairs) => self.make(ty, key, db, 0, NEVER, |tx, _| {
+                let mut root = Root::EMPTY;
+                let added = hash::set(tx, &mut root, pairs.iter().map(|(f, v)| (&**f, &**v)))?;
+                unlike(added, pairs.len())?;
+                Ok(root)
+            }),
+            Loaded::Set(members) => self.make(ty, key, db, 0, NEVER, |tx, _| {
+                let mut root = Root::EMPTY;
+                let added = set::add(tx, &mut root, members.iter().map(|m| &**m))?;
+                unlike(added, members.len())?;
+                Ok(root)
+            }),
         }
     }
 
@@ -210,7 +238,15 @@ impl Engine {
             ValueType::List => self.make(ty, key, db, 0, head.expire_at, |tx, _| {
                 list::copy(tx, head.root)
             }),
-            _ => Err(Error::Damaged(format!("a value of type {ty:?}"))),
+            ValueType::ZSet => self.make(ty, key, db, 0, head.expire_at, |tx, _| {
+                zset::copy(tx, head.root)
+            }),
+            ValueType::Hash => self.make(ty, key, db, 0, head.expire_at, |tx, _| {
+                hash::copy(tx, head.root)
+            }),
+            ValueType::Set => self.make(ty, key, db, 0, head.expire_at, |tx, _| {
+                set::copy(tx, head.root)
+            }),
         }
     }
 

@@ -6,7 +6,7 @@
 
 mod many;
 
-pub use many::put_all;
+pub use many::{put_all, read_all};
 
 use super::reclaim;
 use super::record::{self, Fields, Inline, NEVER, RecordPtr};
@@ -260,7 +260,7 @@ impl<'a> PmKey<'a> {
         expire_at: i64,
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<(), CmdError> {
-        let outcome = with_engine(|engine| {
+        let (outcome, old) = with_engine(|engine| {
             if !engine.filled {
                 return Err(LOADING);
             }
@@ -278,15 +278,16 @@ impl<'a> PmKey<'a> {
                 }
                 let addr = outcome.address(&tx);
                 tx.commit()?;
-                Ok((outcome, addr))
+                Ok(((outcome, addr), old))
             })())
         })?;
-        let emptied = matches!(outcome.0, Outcome::Nothing) && self.occupied();
-        self.follow(if emptied {
-            (Outcome::Emptied, 0)
-        } else {
-            outcome
-        });
+        match (outcome, old) {
+            ((Outcome::Nothing, _), _) if self.occupied() => self.follow((Outcome::Emptied, 0)),
+            ((Outcome::Created(_), addr), Some(old)) if self.exists() => {
+                self.follow_exchange(old, addr)?;
+            }
+            _ => self.follow(outcome),
+        }
         if expire_at != NEVER && self.exists() {
             self.follow_expire(expire_at);
         }
@@ -344,6 +345,14 @@ impl<'a> PmKey<'a> {
             }
             Outcome::Emptied => self.delete(),
         }
+    }
+
+    /// Brings Redis's keyspace to a new value of the same type: the key is not a new one.
+    fn follow_exchange(&mut self, old: RecordPtr, addr: usize) -> Result<(), CmdError> {
+        self.key.replace_value(self.ty.into(), addr);
+        self.state = State::Ours(self.ty, addr);
+        self.follow_expire(NEVER);
+        with_engine(|engine| lift(engine.bury(old)))
     }
 
     fn follow_expire(&mut self, at: i64) {
@@ -503,6 +512,17 @@ pub fn edit2<R>(
     second: &mut PmKey<'_>,
     f: impl FnOnce(&mut Tx<'_>, &mut Root, &mut Root) -> Result<R>,
 ) -> Result<R, CmdError> {
+    edit2_telling(first, second, f, |_, _| {})
+}
+
+/// [`edit2`], where `between` tells of the first key before the keyspace shows what became of the
+/// second.
+pub fn edit2_telling<R>(
+    first: &mut PmKey<'_>,
+    second: &mut PmKey<'_>,
+    f: impl FnOnce(&mut Tx<'_>, &mut Root, &mut Root) -> Result<R>,
+    between: impl FnOnce(&R, &PmKey<'_>),
+) -> Result<R, CmdError> {
     if first.name().bytes() == second.name().bytes() {
         return Err(CmdError::Internal);
     }
@@ -545,6 +565,7 @@ pub fn edit2<R>(
     })?;
     expect_free(gone[0])?;
     first.follow(outcomes[0]);
+    between(&result, first);
     expect_free(gone[1])?;
     second.follow(outcomes[1]);
     Ok(result)

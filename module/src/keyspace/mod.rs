@@ -35,7 +35,7 @@ use pobj::{Pool, PoolOptions, Tx};
 use record::{Record, RecordPtr};
 use std::collections::VecDeque;
 
-pub use key::{PmKey, edit2, put_all};
+pub use key::{PmKey, edit2, edit2_telling, put_all, read_all};
 
 /// The engine: everything durable, and what is kept in DRAM about it.
 pub struct Engine {

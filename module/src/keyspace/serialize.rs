@@ -5,15 +5,19 @@
 //! ```text
 //! string   the bytes
 //! list     the number of elements, each element's bytes
+//! zset     the number of elements, each one's name and score, ascending
+//! hash     the number of fields, each field's bytes and its value's
+//! set      the number of members, each member's bytes
 //! ```
 //!
 //! What is read is not trusted: a value is built in one transaction, which a malformed payload ends
 //! without a trace.
 
 use super::record::Inline;
-use crate::redis::{Digest, RdbBytes, RdbReader, RdbWriter};
+use crate::number::double_to_text;
+use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 use crate::structures::list::{self, Side};
-use crate::structures::{Root, string};
+use crate::structures::{Root, hash, set, string, zset};
 use crate::value::ValueType;
 use pobj::{Pool, Result};
 
@@ -26,6 +30,12 @@ pub enum Loaded {
     String(RdbBytes),
     /// A list's elements; there are some.
     List(Vec<RdbBytes>),
+    /// A sorted set's elements, ascending; there are some.
+    ZSet(Vec<(RdbBytes, f64)>),
+    /// A hash's fields and values; there are some.
+    Hash(Vec<(RdbBytes, RdbBytes)>),
+    /// A set's members; there are some.
+    Set(Vec<RdbBytes>),
 }
 
 /// Writes a value.
@@ -49,7 +59,32 @@ pub fn save(
                 Ok(!io.failed())
             })
         }
-        _ => Err(unsupported(ty)),
+        ValueType::Hash => {
+            io.save_unsigned(hash::len(root));
+            for pair in hash::pairs(pool, root)? {
+                let (field, value) = pair?;
+                io.save_bytes(field);
+                io.save_bytes(value);
+            }
+            Ok(())
+        }
+        ValueType::Set => {
+            io.save_unsigned(set::len(root));
+            let mut digits = itoa::Buffer::new();
+            for member in set::members(pool, root)? {
+                io.save_bytes(member?.bytes(&mut digits));
+            }
+            Ok(())
+        }
+        ValueType::ZSet => {
+            io.save_unsigned(zset::len(root));
+            let mut walk = zset::walk(pool, root, 0, false)?;
+            while let Some((name, score)) = walk.step()?.filter(|_| !io.failed()) {
+                io.save_bytes(name);
+                io.save_double(score);
+            }
+            Ok(())
+        }
     }
 }
 
@@ -60,13 +95,26 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Loade
     }
     match ty {
         ValueType::String => io.load_bytes().ok().map(Loaded::String),
-        ValueType::List => {
-            let len = io.load_unsigned().ok().filter(|&len| len > 0)?;
-            let elements = (0..len).map(|_| io.load_bytes());
-            elements.collect::<Result<_, _>>().ok().map(Loaded::List)
+        ValueType::List => load_some(io, RdbReader::load_bytes).map(Loaded::List),
+        ValueType::Set => load_some(io, RdbReader::load_bytes).map(Loaded::Set),
+        ValueType::Hash => {
+            load_some(io, |io| Ok((io.load_bytes()?, io.load_bytes()?))).map(Loaded::Hash)
         }
-        _ => None,
+        ValueType::ZSet => {
+            let elements = load_some(io, |io| Ok((io.load_bytes()?, io.load_double()?)))?;
+            zset::is_sound(elements.iter().map(|(name, score)| (&**name, *score)))
+                .then_some(Loaded::ZSet(elements))
+        }
     }
+}
+
+/// Reads a number, which is not 0, and as many elements.
+fn load_some<'io, T>(
+    io: &mut RdbReader<'io>,
+    mut load: impl FnMut(&mut RdbReader<'io>) -> Result<T, IoError>,
+) -> Option<Vec<T>> {
+    let len = io.load_unsigned().ok().filter(|&len| len > 0)?;
+    (0..len).map(|_| load(io)).collect::<Result<_, _>>().ok()
 }
 
 /// Adds a value's content to a digest, the same for every encoding.
@@ -92,12 +140,33 @@ pub fn digest(
             digest.end_sequence();
             Ok(())
         }
-        _ => Err(unsupported(ty)),
+        ValueType::Hash => {
+            for pair in hash::pairs(pool, root)? {
+                let (field, value) = pair?;
+                digest.add_bytes(field);
+                digest.add_bytes(value);
+                digest.end_sequence();
+            }
+            Ok(())
+        }
+        ValueType::Set => {
+            let mut digits = itoa::Buffer::new();
+            for member in set::members(pool, root)? {
+                digest.add_bytes(member?.bytes(&mut digits));
+                digest.end_sequence();
+            }
+            Ok(())
+        }
+        ValueType::ZSet => {
+            let mut walk = zset::walk(pool, root, 0, false)?;
+            while let Some((name, score)) = walk.step()? {
+                digest.add_bytes(name);
+                digest.add_bytes(double_to_text(score).as_bytes());
+                digest.end_sequence();
+            }
+            Ok(())
+        }
     }
-}
-
-fn unsupported(ty: ValueType) -> pobj::Error {
-    pobj::Error::Damaged(format!("a value of type {ty:?}"))
 }
 
 /// A string's bytes.

@@ -14,8 +14,13 @@
 //! * Nothing read is trusted: lengths and pointers are checked by `pobj` and against each other, and a
 //!   contradiction is `pobj::Error::Damaged`, never a panic, an endless loop or a huge allocation.
 
+pub mod hash;
 pub mod list;
+mod packed;
+pub mod set;
 pub mod string;
+pub mod table;
+pub mod zset;
 
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
@@ -62,11 +67,13 @@ impl Root {
 }
 
 /// Whether destroying the value takes few enough steps to do it at once (a handful of frees).
-pub fn is_small(pool: &Pool, ty: ValueType, root: Root) -> bool {
+pub fn is_small(_pool: &Pool, ty: ValueType, root: Root) -> bool {
     match ty {
         ValueType::String => true,
         ValueType::List => list::is_small(root),
-        _ => pool_free_is_unknown(pool, root),
+        ValueType::Hash => hash::is_small(root),
+        ValueType::Set => set::is_small(root),
+        ValueType::ZSet => zset::is_small(root),
     }
 }
 
@@ -75,7 +82,10 @@ pub fn destroy(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<()> {
     match ty {
         ValueType::String => string::destroy(tx, root),
         ValueType::List => list::destroy(tx, root),
-        _ => Ok(()),
+        ValueType::ZSet => zset::destroy(tx, root),
+        ValueType::Hash | ValueType::Set => {
+            dismantle(tx, ty, &mut { root }, usize::MAX).map(|_| ())
+        }
     }
 }
 
@@ -83,12 +93,17 @@ pub fn destroy(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<()> {
 /// in `root` what is still to be freed; true when nothing is left. The caller makes each call one
 /// transaction and writes the root back in it.
 pub fn dismantle(tx: &mut Tx<'_>, ty: ValueType, root: &mut Root, budget: usize) -> Result<bool> {
-    if ty == ValueType::List {
-        return list::dismantle(tx, root, budget);
+    match ty {
+        ValueType::List => list::dismantle(tx, root, budget),
+        ValueType::Hash => hash::dismantle(tx, root, budget),
+        ValueType::Set => set::dismantle(tx, root, budget),
+        ValueType::ZSet => zset::dismantle(tx, root, budget),
+        ValueType::String => {
+            string::destroy(tx, *root)?;
+            *root = Root::EMPTY;
+            Ok(true)
+        }
     }
-    destroy(tx, ty, *root)?;
-    *root = Root::EMPTY;
-    Ok(true)
 }
 
 /// Bytes of the pool that the value takes, besides its record.
@@ -96,11 +111,8 @@ pub fn memory(pool: &Pool, ty: ValueType, root: Root) -> Result<u64> {
     match ty {
         ValueType::String => string::memory(pool, root),
         ValueType::List => list::memory(pool, root),
-        _ => Ok(0),
+        ValueType::Hash => hash::memory(pool, root),
+        ValueType::Set => set::memory(pool, root),
+        ValueType::ZSet => zset::memory(pool, root),
     }
-}
-
-/// No other type has values yet.
-fn pool_free_is_unknown(_pool: &Pool, _root: Root) -> bool {
-    true
 }

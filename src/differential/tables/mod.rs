@@ -2,8 +2,14 @@
 //! [`generic`] beside them.
 
 pub mod generic;
+mod hash;
 mod list;
+mod set;
 mod string;
+mod zset;
 
+pub use hash::HASH;
 pub use list::LIST;
+pub use set::SET;
 pub use string::STRING;
+pub use zset::{ZSET, ZSET_LEX, ZSET_SMALL};

@@ -5,7 +5,7 @@ use crate::error::CmdError;
 use crate::keyspace::record::{self, Inline, NEVER, RecordPtr};
 use crate::keyspace::{Engine, with_engine};
 use crate::structures::Root;
-use pobj::{Result, Tx};
+use pobj::{Pool, Result, Tx};
 
 /// What happens to one key's record.
 enum Plan {
@@ -96,4 +96,21 @@ fn edit(
         NEVER => Ok(()),
         _ => record::set_expire(tx, record, NEVER),
     }
+}
+
+/// Reads the values of several keys: `f` gets their roots, as [`PmKey::read`] does.
+pub fn read_all<R>(
+    keys: &[PmKey<'_>],
+    f: impl FnOnce(&Pool, &[Root]) -> Result<R>,
+) -> std::result::Result<R, CmdError> {
+    with_engine(|engine| {
+        let mut roots = Vec::with_capacity(keys.len());
+        for key in keys {
+            roots.push(match key.record(engine)? {
+                Some(record) => lift(record::get(&engine.pool, record))?.root,
+                None => Root::EMPTY,
+            });
+        }
+        lift(f(&engine.pool, &roots))
+    })
 }
