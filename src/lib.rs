@@ -7,6 +7,7 @@
 //!   and compares everything a client can see.
 //! * [`crash`] is the workload of the kill -9 tests: clients whose history can be replayed, so
 //!   that what a restarted server holds can be judged key by key.
+//! * [`stage`] plays scenarios of clients that wait, natively and as `PM.*`.
 //!
 //! A new type brings a table to [`differential::tables`]; nothing else in here changes.
 
@@ -15,6 +16,7 @@ pub mod crash;
 pub mod differential;
 pub mod resp;
 pub mod server;
+pub mod stage;
 
 use std::env;
 

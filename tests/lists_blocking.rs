@@ -1,10 +1,7 @@
 //! The blocking commands of lists against Redis's own: each scenario is played twice on one server,
 //! natively in database 0 and with the prefix in database 8, and its transcripts must be equal.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::{Server, Setup};
-use std::thread;
+use pmedis_testkit::stage::{self, Stage, stream};
 use std::time::{Duration, Instant};
 
 /// The commands that have a `PM.` form here; others are native on both sides.
@@ -24,124 +21,9 @@ const OWN: &[&str] = &[
     "BLMPOP",
 ];
 
-/// A scenario's stage: one side of the server, clients that may block, and what was seen.
-struct Stage<'s> {
-    server: &'s Server,
-    prefix: &'static str,
-    db: &'static str,
-    clients: Vec<Client>,
-    main: Client,
-    blocked: i64,
-    seen: Vec<String>,
-}
-
-impl<'s> Stage<'s> {
-    fn new(server: &'s Server, prefix: &'static str, db: &'static str) -> Self {
-        let mut stage = Stage {
-            server,
-            prefix,
-            db,
-            clients: Vec::new(),
-            main: server.client(),
-            blocked: 0,
-            seen: Vec::new(),
-        };
-        stage.main = stage.connect();
-        stage
-    }
-
-    fn connect(&self) -> Client {
-        let mut client = self.server.client();
-        assert_eq!(
-            client.call(&["SELECT", self.db]),
-            Value::Simple("OK".into())
-        );
-        client
-    }
-
-    fn words(&self, command: &str) -> Vec<String> {
-        let mut words: Vec<String> = command.split(' ').map(str::to_owned).collect();
-        if OWN.contains(&words[0].as_str()) {
-            words[0].insert_str(0, self.prefix);
-        }
-        words
-    }
-
-    /// Shows a reply, with the prefix in error texts taken off.
-    fn note(&mut self, what: &str, reply: &Value) {
-        let text = format!("{reply:?}").replace("'pm.", "'");
-        self.seen.push(format!("{what} -> {text}"));
-    }
-
-    /// Runs a command that replies at once.
-    fn call(&mut self, command: &str) -> Value {
-        let reply = self.main.call(&self.words(command));
-        self.note(command, &reply);
-        reply
-    }
-
-    /// Starts a command on a client of its own and waits until that client is blocked; its number.
-    fn block(&mut self, command: &str) -> usize {
-        let mut client = self.connect();
-        client.queue(&self.words(command));
-        client.send().unwrap();
-        self.clients.push(client);
-        self.blocked += 1;
-        self.wait_blocked(self.blocked);
-        self.clients.len() - 1
-    }
-
-    fn wait_blocked(&mut self, count: i64) {
-        let start = Instant::now();
-        loop {
-            let info = self.main.call(&["INFO", "clients"]);
-            let text = String::from_utf8(info.bytes().unwrap().to_vec()).unwrap();
-            if text.contains(&format!("blocked_clients:{count}\r\n")) {
-                return;
-            }
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "never {count} blocked clients: {text}"
-            );
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Reads what a blocked client got.
-    fn served(&mut self, client: usize) -> Value {
-        let reply = self.clients[client].receive().unwrap();
-        self.note(&format!("client {client}"), &reply);
-        self.blocked -= 1;
-        reply
-    }
-
-    fn id(&mut self, client: usize) -> String {
-        // Clients that wait are asked through the list of all.
-        let address = self.clients[client].local_address().to_string();
-        let list = self.main.call(&["CLIENT", "LIST"]);
-        let text = String::from_utf8(list.bytes().unwrap().to_vec()).unwrap();
-        let line = text
-            .lines()
-            .find(|line| line.contains(&format!("addr={address} ")));
-        let id = line.unwrap().split(' ').next().unwrap().strip_prefix("id=");
-        id.unwrap().to_owned()
-    }
-}
-
-/// Plays a scenario on both sides.
 #[track_caller]
 fn same(scenario: fn(&mut Stage<'_>)) {
-    let server = Setup::pmedis("64m").start().unwrap();
-    let play = |prefix, db| {
-        let mut stage = Stage::new(&server, prefix, db);
-        scenario(&mut stage);
-        assert_eq!(stage.blocked, 0, "everybody has got an answer");
-        stage.seen
-    };
-    let native = play("", "0");
-    let pm = play("PM.", "8");
-    assert!(!native.is_empty());
-    assert_eq!(pm, native);
+    stage::same(OWN, scenario);
 }
 
 #[test]
@@ -405,27 +287,6 @@ fn the_events_are_those_of_redis() {
             }
         }
     });
-}
-
-/// The commands that a replica gets, until `end` comes by; the module's without their prefix.
-fn stream(mut replica: Client, end: &str) -> Vec<String> {
-    let mut commands = Vec::new();
-    loop {
-        let Value::Array(words) = replica.receive().unwrap() else {
-            panic!("the stream is made of commands")
-        };
-        let words = words
-            .iter()
-            .map(|word| String::from_utf8_lossy(word.bytes().unwrap()).into_owned());
-        let command = words.collect::<Vec<_>>().join(" ").to_uppercase();
-        let command = command.replacen("PM.", "", 1);
-        if command.ends_with(end) {
-            return commands;
-        }
-        if !command.starts_with("PING") && !command.starts_with("SELECT") {
-            commands.push(command);
-        }
-    }
 }
 
 #[test]

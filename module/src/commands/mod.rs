@@ -8,6 +8,7 @@ mod scan;
 mod server;
 mod set;
 mod string;
+mod wait;
 mod zset;
 
 use crate::redis::{CommandInfo, Ctx, Handler, Registrar};

@@ -7,9 +7,9 @@
 
 use super::moves::Route;
 use super::pop::{Many, pm_command, pop_one};
+use crate::commands::wait::{timeout, wait};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::number::LongDouble;
 use crate::redis::{Arg, Args, Ctx, Serve};
 use crate::structures::list::Side;
 use crate::value::ValueType;
@@ -106,28 +106,7 @@ fn go(ctx: &Ctx, route: &Route<'_>, timeout: i64, serve: impl Serve) -> Result<(
     Ok(())
 }
 
-/// Makes the client wait; it gets a null array after the timeout, as it does at once where blocking is
-/// not allowed.
-fn wait(ctx: &Ctx, keys: &[Arg<'_>], timeout: i64, serve: impl Serve) {
-    if ctx.flags().deny_blocking() {
-        ctx.reply_null_array();
-    } else {
-        ctx.block_on_keys(keys, timeout, serve, Ctx::reply_null_array);
-    }
-}
-
 /// Whether a key that has come to be is a list of ours; waiting goes on if it is not.
 fn is_list(ctx: &Ctx, name: Arg<'_>) -> bool {
     PmKey::open_write(ctx, name, ValueType::List).is_ok_and(|key| key.exists())
-}
-
-/// A timeout in seconds, as milliseconds rounded up; 0 is for ever.
-fn timeout(arg: Arg<'_>) -> Result<i64, CmdError> {
-    let seconds = LongDouble::parse(arg.bytes()).ok_or(CmdError::text_only(
-        "ERR timeout is not a float or out of range",
-    ))?;
-    match seconds.ceil_thousandfold() {
-        ms @ 0.. => Ok(ms),
-        _ => Err(CmdError::text_only("ERR timeout is negative")),
-    }
 }

@@ -2,6 +2,7 @@
 
 mod add;
 mod algebra;
+mod blocking;
 mod pop;
 mod range;
 mod read;
@@ -24,6 +25,7 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     const NONE: (i32, i32, i32) = (0, 0, 0);
     const READ: &str = "readonly";
     const READ_FAST: &str = "readonly fast";
+    const BLOCKING: &str = "write deny-script fast blocking";
     const WRITE: &str = "write deny-oom";
     const WRITE_FAST: &str = "write deny-oom fast";
 
@@ -57,6 +59,9 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("zrangestore", range::zrangestore, -5, WRITE, TWO)?;
     table.native("zpopmin", pop::zpopmin, -2, "write fast", ONE)?;
     table.native("zpopmax", pop::zpopmax, -2, "write fast", ONE)?;
+    table.native("bzpopmin", blocking::bzpopmin, -3, BLOCKING, (1, -2, 1))?;
+    table.native("bzpopmax", blocking::bzpopmax, -3, BLOCKING, (1, -2, 1))?;
+    table.native("bzmpop", blocking::bzmpop, -5, "write blocking", NONE)?;
     table.native("zmpop", pop::zmpop, -4, "write", NONE)?;
     table.native("zunion", algebra::zunion, -3, READ, NONE)?;
     table.native("zinter", algebra::zinter, -3, READ, NONE)?;

@@ -171,27 +171,57 @@ impl<'a> Request<'a> {
 /// `PM.ZMPOP numkeys key [key ...] MIN|MAX [COUNT count]`
 pub fn zmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let request = Request::parse(args.from(1))?;
-    for &name in request.keys {
-        let mut key = PmKey::open_write(ctx, name, TY)?;
-        if key.exists() {
-            let popped = take(&mut key, request.end, request.count)?;
-            replicate(ctx, name, request.end, popped.len());
-            announce(ctx, &key, request.end.event());
-            ctx.reply_array(2);
-            ctx.reply_arg(name);
-            Shape::Pairs.begin(ctx, popped.len());
-            popped
-                .iter()
-                .for_each(|(name, score)| Shape::Pairs.element(ctx, name, *score));
-            return Ok(());
-        }
+    if !request.serve_any(ctx)? {
+        ctx.reply_null_array();
     }
-    ctx.reply_null_array();
     Ok(())
 }
 
-/// Replicates the removal of `count` elements from one end.
-fn replicate(ctx: &Ctx, key: Arg<'_>, end: End, count: usize) {
-    let count = OwnedString::new(count.to_string().as_bytes());
-    ctx.replicate(end.command(), &[key, count.arg()]);
+impl Request<'_> {
+    /// Takes from the first key that holds a sorted set, and replies; false if none does.
+    pub fn serve_any(&self, ctx: &Ctx) -> Result<bool, CmdError> {
+        for &name in self.keys {
+            if self.serve(ctx, name)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes from a key, and replies; false if there is nothing.
+    pub fn serve(&self, ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
+        let mut key = PmKey::open_write(ctx, name, TY)?;
+        if !key.exists() {
+            return Ok(false);
+        }
+        let popped = take(&mut key, self.end, self.count)?;
+        let count = OwnedString::new(popped.len().to_string().as_bytes());
+        ctx.replicate(self.end.command(), &[name, count.arg()]);
+        announce(ctx, &key, self.end.event());
+        ctx.reply_array(2);
+        ctx.reply_arg(name);
+        Shape::Pairs.begin(ctx, popped.len());
+        for (name, score) in &popped {
+            Shape::Pairs.element(ctx, name, *score);
+        }
+        Ok(true)
+    }
+}
+
+/// Takes one element from a key, and replies with the key, the name and the score; false if there is
+/// nothing.
+pub fn serve_one(ctx: &Ctx, name: Arg<'_>, end: End) -> Result<bool, CmdError> {
+    let mut key = PmKey::open_write(ctx, name, TY)?;
+    if !key.exists() {
+        return Ok(false);
+    }
+    let popped = take(&mut key, end, 1)?;
+    ctx.replicate(end.command(), &[name]);
+    announce(ctx, &key, end.event());
+    ctx.reply_array(1 + 2 * popped.len());
+    ctx.reply_arg(name);
+    for (name, score) in &popped {
+        Shape::Flat.element(ctx, name, *score);
+    }
+    Ok(true)
 }

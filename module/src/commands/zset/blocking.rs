@@ -1,0 +1,58 @@
+//! BZPOPMIN, BZPOPMAX, BZMPOP: each does what its non-blocking relative does if it can, else its client
+//! waits until a key comes to be.
+
+use super::TY;
+use super::pop::{End, Request, serve_one};
+use crate::commands::wait::{timeout, wait};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Arg, Args, Ctx, Serve};
+
+/// `PM.BZPOPMIN key [key ...] timeout`
+pub fn bzpopmin(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    pop(ctx, args, End::Min, serve_min)
+}
+
+/// `PM.BZPOPMAX key [key ...] timeout`
+pub fn bzpopmax(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    pop(ctx, args, End::Max, serve_max)
+}
+
+fn serve_min(ctx: &Ctx, _: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
+    Ok(is_sorted_set(ctx, ready) && serve_one(ctx, ready, End::Min)?)
+}
+
+fn serve_max(ctx: &Ctx, _: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
+    Ok(is_sorted_set(ctx, ready) && serve_one(ctx, ready, End::Max)?)
+}
+
+fn pop(ctx: &Ctx, args: Args<'_>, end: End, serve: impl Serve) -> Result<(), CmdError> {
+    let (&last, keys) = args.from(1).split_last().ok_or(CmdError::WrongArity)?;
+    let timeout = timeout(last)?;
+    for &key in keys {
+        if serve_one(ctx, key, end)? {
+            return Ok(());
+        }
+    }
+    wait(ctx, keys, timeout, serve);
+    Ok(())
+}
+
+/// `PM.BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]`
+pub fn bzmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let request = Request::parse(args.from(2))?;
+    let timeout = timeout(args[1])?;
+    if !request.serve_any(ctx)? {
+        wait(ctx, request.keys, timeout, serve_request);
+    }
+    Ok(())
+}
+
+fn serve_request(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
+    Ok(is_sorted_set(ctx, ready) && Request::parse(args.from(2))?.serve(ctx, ready)?)
+}
+
+/// Whether a key that has come to be is a sorted set of ours; waiting goes on if it is not.
+fn is_sorted_set(ctx: &Ctx, name: Arg<'_>) -> bool {
+    PmKey::open_write(ctx, name, TY).is_ok_and(|key| key.exists())
+}
