@@ -284,7 +284,12 @@ const SCAN: &[Spec] = &[own(
     ],
 )];
 
+/// Keys of sets, which are inputs too. They are never overwritten: a module cannot change the type of a
+/// key without an event that says it is new.
+const SET_KEY: Term = One(&[Word("s1"), Word("s2")]);
+
 const INPUTS: Term = One(&[
+    All(&[Word("2"), Key, SET_KEY]),
     All(&[Word("1"), Key]),
     All(&[Word("2"), Key, Key]),
     All(&[Word("3"), Key, Key, Key]),
@@ -304,6 +309,8 @@ const COMBINE: Term = Options(&[
 ]);
 
 const ALGEBRA: &[Spec] = &[
+    own("SADD", 6, &[SET_KEY, Times(1, 5, &One(&[MEMBER, Offset]))]).unbent(),
+    own("SADD", 1, &[Key]).unbent(),
     own(
         "ZUNION",
         6,
