@@ -643,11 +643,25 @@ pub fn is_packed(root: Root) -> bool {
 
 /// Makes a copy. O(n); takes steps if it is large.
 pub fn copy(tx: &mut Tx<'_>, root: Root) -> Result<Root> {
+    copy_without(tx, root, 0..0)
+}
+
+/// Makes a copy without the elements of these ranks. O(n) for n elements copied; takes steps if it is
+/// large.
+pub fn copy_without(tx: &mut Tx<'_>, root: Root, ranks: Range<u64>) -> Result<Root> {
     let mut elements: Vec<(Vec<u8>, f64)> = Vec::new();
-    let mut walk = walk(tx, root, 0, false)?;
-    while let Some((name, score)) = walk.step()? {
-        elements.push((name.to_vec(), score));
-    }
+    let mut take = |from: u64, count: u64| -> Result<()> {
+        let mut walk = walk(tx, root, from, false)?;
+        for _ in 0..count {
+            let Some((name, score)) = walk.step()? else {
+                break;
+            };
+            elements.push((name.to_vec(), score));
+        }
+        Ok(())
+    };
+    take(0, ranks.start)?;
+    take(ranks.end, len(root).saturating_sub(ranks.end))?;
     let borrowed = elements
         .iter()
         .map(|(name, score)| (name.as_slice(), *score));
