@@ -1,0 +1,293 @@
+//! Changes: elements added, moved and removed, in the form that the sorted set has or needs.
+
+use super::node::compare;
+use super::{View, destroy, large, small};
+use crate::structures::Root;
+use pobj::{Pool, Result, Tx};
+use std::ops::Range;
+
+/// Under which conditions [`add`] changes something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Only elements that are not there (NX).
+    pub only_new: bool,
+    /// Only elements that are there (XX).
+    pub only_old: bool,
+    /// Elements that are there, only if the score rises (GT).
+    pub only_up: bool,
+    /// Elements that are there, only if the score falls (LT).
+    pub only_down: bool,
+    /// The score is added to the one that is there.
+    pub increment: bool,
+}
+
+/// What [`add`] did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Added {
+    /// The element is new, with this score.
+    New(f64),
+    /// The element has this score now.
+    Changed(f64),
+    /// The element had this score already.
+    Same(f64),
+    /// The rule forbids the change.
+    Refused,
+    /// The sum is not a number; nothing is changed.
+    NotANumber,
+}
+
+impl Rule {
+    /// What becomes of an element whose score was `old`.
+    pub fn apply(self, given: f64, old: Option<f64>) -> Added {
+        let Some(old) = old else {
+            return if self.only_old {
+                Added::Refused
+            } else {
+                Added::New(given)
+            };
+        };
+        if self.only_new {
+            return Added::Refused;
+        }
+        let score = if self.increment { old + given } else { given };
+        match () {
+            _ if score.is_nan() => Added::NotANumber,
+            _ if self.only_up && score <= old || self.only_down && score >= old => Added::Refused,
+            _ if score == old => Added::Same(score),
+            _ => Added::Changed(score),
+        }
+    }
+}
+
+/// Adds an element, or changes its score. O(log n).
+pub fn add(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64, rule: Rule) -> Result<Added> {
+    let view = View::open(tx, *root)?;
+    let (old, place) = match &view {
+        View::Empty => (None, None),
+        View::Small(small) => match small.find(name)? {
+            Some((at, score)) => (Some(score), Some(Ok(at))),
+            None => (None, None),
+        },
+        View::Large(large) => match large.find(tx, name)? {
+            Some((ptr, score)) => (Some(score), Some(Err(ptr))),
+            None => (None, None),
+        },
+    };
+    let count = match &view {
+        View::Empty => Some(0),
+        View::Small(small) => Some(small.len() as u64),
+        View::Large(_) => None,
+    };
+    let added = rule.apply(score, old);
+    match (added, place) {
+        (Added::New(score), _) => match count {
+            Some(count) if small::fits(count, name) => small::insert(tx, root, name, score)?,
+            Some(_) => {
+                let mut draft = Draft::of(tx, *root)?;
+                draft.enlarge(tx, root, name, score)?;
+            }
+            None => large::insert(tx, root, name, score)?,
+        },
+        (Added::Changed(score), Some(Ok(at))) => small::update(tx, *root, at, score)?,
+        (Added::Changed(score), Some(Err(ptr))) => {
+            large::update(tx, root, ptr, name, old.unwrap_or(score), score)?;
+        }
+        _ => {}
+    }
+    Ok(added)
+}
+
+/// A small sorted set in DRAM, while several changes are made to it.
+struct Draft {
+    /// Ascending.
+    elements: Vec<(Vec<u8>, f64)>,
+}
+
+impl Draft {
+    fn of(pool: &Pool, root: Root) -> Result<Draft> {
+        let elements = match View::open(pool, root)? {
+            View::Small(small) => small.elements()?,
+            _ => Vec::new(),
+        };
+        let own = |(name, score): (&[u8], f64)| (name.to_vec(), score);
+        Ok(Draft {
+            elements: elements.into_iter().map(own).collect(),
+        })
+    }
+
+    fn find(&self, name: &[u8]) -> Option<usize> {
+        self.elements.iter().position(|(found, _)| found == name)
+    }
+
+    fn insert(&mut self, name: Vec<u8>, score: f64) {
+        let before = |(n, s): &(Vec<u8>, f64)| compare((*s, n), (score, &name)).is_lt();
+        let at = self.elements.partition_point(before);
+        self.elements.insert(at, (name, score));
+    }
+
+    fn borrowed(&self) -> impl ExactSizeIterator<Item = (&[u8], f64)> {
+        self.elements
+            .iter()
+            .map(|(name, score)| (name.as_slice(), *score))
+    }
+
+    /// Writes the draft in place of a small (or no) sorted set.
+    fn write(&self, tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
+        let elements: Vec<_> = self.borrowed().collect();
+        let new = small::build(tx, &elements)?;
+        destroy(tx, *root)?;
+        *root = new;
+        Ok(())
+    }
+
+    /// Writes the draft and one element more as a large sorted set, in place of a small (or no) one.
+    /// Takes steps.
+    fn enlarge(&mut self, tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64) -> Result<()> {
+        self.insert(name.to_vec(), score);
+        let new = large::build(tx, self.borrowed())?;
+        destroy(tx, *root)?;
+        *root = new;
+        Ok(())
+    }
+}
+
+/// Adds elements, or changes their scores, in this order, and tells `outcome` of each. O(log n) each;
+/// takes steps in general. Ends at the first `NotANumber`.
+pub fn add_all<'e>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    elements: impl Iterator<Item = (&'e [u8], f64)>,
+    rule: Rule,
+    mut outcome: impl FnMut(Added),
+) -> Result<()> {
+    let mut elements = elements.peekable();
+    if !matches!(View::open(tx, *root)?, View::Large(_)) {
+        let mut draft = Draft::of(tx, *root)?;
+        let mut changed = false;
+        loop {
+            let Some((name, given)) = elements.next() else {
+                return if changed {
+                    draft.write(tx, root)
+                } else {
+                    Ok(())
+                };
+            };
+            let at = draft.find(name);
+            let added = rule.apply(given, at.map(|at| draft.elements[at].1));
+            outcome(added);
+            match (added, at) {
+                (Added::New(score), _) => {
+                    if !small::fits(draft.elements.len() as u64, name) {
+                        draft.enlarge(tx, root, name, score)?;
+                        tx.step()?;
+                        break;
+                    }
+                    draft.insert(name.to_vec(), small::plain(score));
+                    changed = true;
+                }
+                (Added::Changed(score), Some(at)) => {
+                    let (name, _) = draft.elements.remove(at);
+                    draft.insert(name, small::plain(score));
+                    changed = true;
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut batch: Vec<(&[u8], f64)> = Vec::with_capacity(large::BATCH);
+    while elements.peek().is_some() {
+        batch.clear();
+        while batch.len() < large::BATCH
+            && let Some(element) =
+                elements.next_if(|(name, _)| batch.iter().all(|(other, _)| other != name))
+        {
+            batch.push(element);
+        }
+        large::add_batch(tx, root, &batch, |given, old| {
+            let added = rule.apply(given, old);
+            outcome(added);
+            match added {
+                Added::New(score) | Added::Changed(score) => Some(score),
+                _ => None,
+            }
+        })?;
+        if elements.peek().is_some() {
+            tx.step()?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the elements of these names; says how many there were. O(log n) each; takes steps in
+/// general if there are several names.
+pub fn remove<'e>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    names: impl ExactSizeIterator<Item = &'e [u8]>,
+) -> Result<u64> {
+    let mut removed = 0;
+    for name in names {
+        if removed > 0 {
+            tx.step()?;
+        }
+        match View::open(tx, *root)? {
+            View::Empty => break,
+            View::Small(small) => {
+                if let Some((at, _)) = small.find(name)? {
+                    small::remove(tx, root, at, at + 1)?;
+                    removed += 1;
+                }
+            }
+            View::Large(_) => removed += u64::from(large::remove(tx, root, name)?),
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes the elements of these ranks, which must be below the length. O(k log n) for k elements;
+/// takes steps in general if they are many.
+pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Result<()> {
+    if ranks.is_empty() {
+        return Ok(());
+    }
+    match View::open(tx, *root)? {
+        View::Empty => Ok(()),
+        View::Small(_) => small::remove(tx, root, ranks.start as usize, ranks.end as usize),
+        View::Large(large) if ranks == (0..large.tree.len) => {
+            large::destroy(tx, *root)?;
+            *root = Root::EMPTY;
+            Ok(())
+        }
+        View::Large(_) => {
+            let mut left = ranks.end - ranks.start;
+            while left > 0 {
+                let count = left.min(large::BATCH as u64);
+                large::remove_batch(tx, root, ranks.start, count as usize)?;
+                left -= count;
+                if left > 0 {
+                    tx.step()?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Builds a sorted set of elements of different names, in ascending order. O(n); takes steps if it is
+/// large.
+pub fn build(tx: &mut Tx<'_>, elements: &[(&[u8], f64)]) -> Result<Root> {
+    if elements.is_empty() {
+        return Ok(Root::EMPTY);
+    }
+    debug_assert!(elements.is_sorted_by(|a, b| compare((a.1, a.0), (b.1, b.0)).is_lt()));
+    let few = elements.len() <= small::COUNT_MAX;
+    if few
+        && elements
+            .iter()
+            .all(|(name, _)| name.len() <= small::NAME_MAX)
+    {
+        small::build(tx, elements)
+    } else {
+        large::build(tx, elements.iter().copied())
+    }
+}
