@@ -45,7 +45,7 @@ impl TypeCallbacks for Values {
         let loaded = serialize::load(io, ty, version)?;
         let (key, db) = (io.key().unwrap_or_default(), io.db().unwrap_or(0));
         with("loading a key", |engine| {
-            if !engine.filled && !engine.take_loaded {
+            if !engine.is_shown() {
                 engine.placeholders += 1;
                 return Ok(PLACEHOLDER);
             }
@@ -103,19 +103,22 @@ impl TypeCallbacks for Values {
 
     fn free(_ty: PmType, addr: usize) {
         with("deleting a key", |engine| {
+            let Some(record) = engine.record_at(addr) else {
+                engine.placeholders = engine.placeholders.saturating_sub(1);
+                return Ok(());
+            };
+            if engine.flushing {
+                // The flush has ended the record already; the sweep reclaims it.
+                return Ok(());
+            }
+            // A command may have freed the record already: its bytes are still what they were.
+            let space = record::get(&engine.pool, record)?.space;
+            engine.dbs.key_goes(space);
             if engine.gone == Some(addr) {
                 engine.gone = None;
                 return Ok(());
             }
-            match engine.record_at(addr) {
-                Some(record) if engine.flushing => {
-                    // The flush has ended the record already; the sweep reclaims it.
-                    let _ = record;
-                    Ok(())
-                }
-                Some(record) => engine.bury(record),
-                None => Ok(()),
-            }
+            engine.bury(record)
         });
     }
 
@@ -155,7 +158,7 @@ impl Engine {
         }
     }
 
-    /// Makes a live record whose value `f` builds; it does not expire.
+    /// Makes a live record whose value `f` builds, for a key that Redis is about to show.
     fn make(
         &mut self,
         ty: ValueType,
@@ -183,6 +186,7 @@ impl Engine {
             },
         )?;
         tx.commit()?;
+        self.dbs.key_comes(space);
         Ok(record)
     }
 

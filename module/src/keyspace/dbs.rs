@@ -4,6 +4,7 @@
 //! user word 0   clock limit: no tick at or above it was ever given out
 //! user word 1   offset of the table, 0 before the first key
 //! user word 2   entries in the table
+//! user word 3   1 while the pool takes over the keys of a file or of a master, else 0
 //! table         one entry of 16 bytes per database number d
 //!                 0  8  space    the key space that database d shows
 //!                 8  8  flushed  tick of the last flush of *space* d: records born before are dead
@@ -14,12 +15,18 @@
 
 use super::record::Record;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Kind, PPtr, Pool, Result, Tx, field};
+use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
 use static_assertions::const_assert_eq;
 
 const CLOCK_LIMIT: usize = 0;
 const TABLE: usize = 1;
 const TABLE_LEN: usize = 2;
+const TAKING_OVER: usize = 3;
+
+/// Databases a pool can have: the number of a space has 16 bits on media.
+const DBS_MAX: usize = 1 << 16;
+/// Entries of the first table.
+const DBS_MIN: usize = 16;
 
 /// Ticks claimed from the pool at a time.
 const CLAIM: u64 = 1 << 20;
@@ -36,6 +43,8 @@ const_assert_eq!(size_of::<Entry>(), 16);
 pub struct Dbs {
     table: Option<PPtr<Entry>>,
     entries: Vec<Entry>,
+    /// Live keys of each *space*; in DRAM only, counted as keys come and go in Redis's keyspace.
+    keys: Vec<u64>,
     now: u64,
     limit: u64,
 }
@@ -53,9 +62,14 @@ impl Dbs {
                 .chunks_exact(size_of::<Entry>())
                 .map(bytemuck::pod_read_unaligned)
                 .collect();
+            let len = entries.len() as u64;
+            if entries.iter().any(|entry: &Entry| entry.space >= len) {
+                return Err(Error::Damaged("the table of databases".into()));
+            }
         }
         Ok(Dbs {
             table,
+            keys: vec![0; entries.len()],
             entries,
             now: limit,
             limit,
@@ -75,7 +89,53 @@ impl Dbs {
         Ok(self.now)
     }
 
+    /// True if the pool has never had a key.
+    pub fn is_unused(&self) -> bool {
+        self.table.is_none()
+    }
+
+    /// True if the pool began to take over the keys of a file or of a master, and has not been told
+    /// that these were all.
+    pub fn is_taking_over(pool: &Pool) -> Result<bool> {
+        Ok(*pool.get(pool.user_word(TAKING_OVER))? != 0)
+    }
+
+    /// Notes, durably, that such a take-over begins or is complete.
+    pub fn set_taking_over(pool: &mut Pool, on: bool) -> Result<()> {
+        let mut tx = pool.begin();
+        tx.set(tx.user_word(TAKING_OVER), u64::from(on))?;
+        tx.commit()
+    }
+
+    /// Keys of database `db`. O(1).
+    pub fn keys(&self, db: i32) -> u64 {
+        let space = self.entries.get(db.max(0) as usize).map(|e| e.space);
+        space.map_or(0, |space| self.keys[space as usize])
+    }
+
+    /// How many databases the pool knows; those with keys are among them.
+    pub fn count(&self) -> i32 {
+        self.entries.len() as i32
+    }
+
+    /// Counts a key that has come to a space.
+    pub fn key_comes(&mut self, space: u16) {
+        if let Some(keys) = self.keys.get_mut(usize::from(space)) {
+            *keys += 1;
+        }
+    }
+
+    /// Counts a key that has left a space.
+    pub fn key_goes(&mut self, space: u16) {
+        if let Some(keys) = self.keys.get_mut(usize::from(space)) {
+            *keys = keys.saturating_sub(1);
+        }
+    }
+
     /// The key space that database `db` shows, which gets a table entry if it has none.
+    ///
+    /// # Errors
+    /// `TooLarge` for a database beyond 65,535.
     pub fn space(&mut self, pool: &mut Pool, db: i32) -> Result<u16> {
         let db = db.max(0) as usize;
         if db >= self.entries.len() {
@@ -102,7 +162,10 @@ impl Dbs {
     }
 
     fn grow(&mut self, pool: &mut Pool, len: usize) -> Result<()> {
-        let len = len.max(16);
+        if len > DBS_MAX {
+            return Err(Error::TooLarge(len as u64));
+        }
+        let len = len.next_power_of_two().max(DBS_MIN);
         let fresh = (self.entries.len()..len).map(|db| Entry {
             space: db as u64,
             flushed: 0,
@@ -119,6 +182,7 @@ impl Dbs {
         }
         tx.commit()?;
         (self.table, self.entries) = (Some(table.cast()), entries);
+        self.keys.resize(len, 0);
         Ok(())
     }
 
@@ -136,6 +200,7 @@ impl Dbs {
                 .entries
                 .get(db.max(0) as usize)
                 .map(|e| e.space as usize)
+                .filter(|&space| space < self.entries.len())
                 .into_iter()
                 .collect(),
         };
@@ -148,6 +213,7 @@ impl Dbs {
         tx.commit()?;
         for space in spaces {
             self.entries[space].flushed = now;
+            self.keys[space] = 0;
         }
         Ok(())
     }

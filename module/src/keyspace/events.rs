@@ -6,71 +6,59 @@
 //! | EXPIRE, PERSIST and their family | the events `expire`, `persist` |
 //! | RENAME | the event `rename_to`: a record with the new key replaces the old one |
 //! | MOVE | the event `move_to` |
-//! | COPY, RESTORE | `copy` and `rdb_load` make the record; the events bring the expire time |
+//! | COPY, RESTORE, loading | `copy` and `rdb_load` make the record; the events bring the expire time |
 //! | FLUSHDB, FLUSHALL, a full sync | the server event before it |
 //! | SWAPDB | the server event after it |
 //!
-//! Commands that take several such steps are one group in the pool: [`before_command`] opens it, and
-//! the next command, or the end of the event loop's turn, makes it durable, before replies are sent.
+//! Where a command takes several such steps, they are one group (see `groups`).
+//!
+//! While Redis loads its own files and the pool is the truth, none of this is about the pool's keys:
+//! those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
 use super::record::{self, NEVER, RecordPtr};
-use super::{ENGINE, Engine};
-use crate::redis::{
-    Arg, Class, Ctx, Event, EventKind, FilterArgs, Kind, Level, Loading, Mode, log, server_flags,
-};
+use super::{ENGINE, Engine, durable, fill, groups, loading};
+use crate::redis::{Arg, Class, Ctx, Event, EventKind, Kind, Level, Mode, log};
 use pobj::Result;
 use std::ffi::CStr;
 use std::time::Duration;
 
-/// How long the memory of dead records may take of one turn of the event loop, and of one cron.
+/// How long the memory of dead records may take of one turn of the event loop, and of one tick of the
+/// timer that runs while there are some.
 const RECLAIM_TURN: Duration = Duration::from_micros(100);
-const RECLAIM_CRON: Duration = Duration::from_millis(2);
+const RECLAIM_TICK: Duration = Duration::from_micros(200);
+/// From one tick to the next.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Subscribes to everything. Only while the module is being loaded.
 pub fn subscribe(ctx: &Ctx) {
-    ctx.subscribe_keyspace(Class::GENERIC, on_key_event);
+    ctx.subscribe_keyspace(Class::GENERIC | Class::LOADED, on_key_event);
     for kind in [
         EventKind::FlushDb,
         EventKind::SwapDb,
         EventKind::EventLoop,
         EventKind::Loading,
-        EventKind::CronLoop,
         EventKind::ForkChild,
     ] {
         ctx.subscribe(kind, on_event);
     }
-    ctx.filter_commands(before_command);
-}
-
-/// Runs `f`; a failure leaves the pool behind what Redis shows, which only the log can tell.
-fn durable(what: &str, f: impl FnOnce(&mut Engine) -> Result<()>) {
-    match ENGINE.with(f) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => log(Level::Warning, &format!("{what} is not durable: {error}")),
-        Err(refused) => log(
-            Level::Warning,
-            &format!("{what} is not durable: {refused:?}"),
-        ),
-    }
+    groups::subscribe(ctx);
 }
 
 fn on_event(ctx: &Ctx, event: Event) {
     match event {
         Event::BeforeSleep => before_sleep(ctx),
-        Event::Cron { .. } => durable("reclaiming", |engine| {
-            engine.reclaim(RECLAIM_CRON);
-            Ok(())
-        }),
-        Event::LoadingStarted(from) => durable("the start of loading", |engine| {
-            engine.loading_starts(from);
-            Ok(())
-        }),
-        Event::FlushStarted { db } => durable("a flush", |engine| {
-            engine.flushing = true;
-            engine.dbs.flush(&mut engine.pool, db)?;
-            engine.start_sweep();
-            Ok(())
-        }),
+        Event::AfterSleep => groups::turn_begins(),
+        Event::LoadingStarted(from) => {
+            durable("the start of loading", |engine| {
+                loading::starts(engine, from)
+            });
+        }
+        Event::LoadingEnded { complete } => {
+            durable("the end of loading", |engine| {
+                loading::ends(engine, complete)
+            });
+        }
+        Event::FlushStarted { db } => durable("a flush", |engine| engine.flush(db)),
         Event::FlushEnded { .. } => durable("a flush", |engine| {
             engine.flushing = false;
             Ok(())
@@ -83,7 +71,10 @@ fn on_event(ctx: &Ctx, event: Event) {
             engine.pool.end_snapshot();
             Ok(())
         }),
-        Event::SwapDb(a, b) => durable("SWAPDB", |engine| engine.dbs.swap(&mut engine.pool, a, b)),
+        Event::SwapDb(a, b) => durable("SWAPDB", |engine| match engine.is_shown() {
+            true => engine.dbs.swap(&mut engine.pool, a, b),
+            false => Ok(()),
+        }),
         _ => {}
     }
 }
@@ -92,79 +83,71 @@ fn on_event(ctx: &Ctx, event: Event) {
 fn before_sleep(ctx: &Ctx) {
     let filled = ENGINE.with(|engine| engine.filled).unwrap_or(true);
     if !filled {
-        super::fill::fill(ctx);
+        fill::fill(ctx);
     }
-    durable("the last commands", |engine| {
-        if engine.pool.is_held() {
-            engine.pool.release()?;
-        }
-        engine.reclaim(RECLAIM_TURN);
-        Ok(())
-    });
+    groups::turn_ends();
+    reclaim(ctx, RECLAIM_TURN);
 }
 
-/// Before each command of a client or a script: the group of the command before it is over, and a
-/// command of several steps begins one.
-fn before_command(args: &FilterArgs<'_>) {
-    let Some(name) = args.get(0) else { return };
-    let groups = begins_group(name.bytes(), args.len());
-    durable("the last commands", |engine| {
-        if engine.pool.is_held() {
-            // A script's own commands belong to its group.
-            if server_flags().in_multi_or_script() {
-                return Ok(());
-            }
-            engine.pool.release()?;
-        }
-        if groups && engine.filled {
-            engine.pool.hold();
-        }
-        Ok(())
+/// Reclaims memory, and sees to it that the event loop does not sleep for long while there is more.
+fn reclaim(ctx: &Ctx, budget: Duration) {
+    let starts_timer = ENGINE.with(|engine| {
+        engine.reclaim(budget);
+        engine.has_garbage() && !std::mem::replace(&mut engine.reclaim_ticks, true)
     });
-}
-
-/// True for native commands that can change several PM keys, or one in several steps.
-fn begins_group(name: &[u8], argc: usize) -> bool {
-    const ALWAYS: [&[u8]; 13] = [
-        b"exec",
-        b"eval",
-        b"evalsha",
-        b"fcall",
-        b"eval_ro",
-        b"evalsha_ro",
-        b"fcall_ro",
-        b"rename",
-        b"renamenx",
-        b"copy",
-        b"move",
-        b"restore",
-        b"restore-asking",
-    ];
-    const IF_MANY: [&[u8]; 3] = [b"del", b"unlink", b"mset"];
-    let is = |words: &[&[u8]]| words.iter().any(|word| name.eq_ignore_ascii_case(word));
-    name.len() <= 14 && (is(&ALWAYS) || argc > 2 && is(&IF_MANY))
+    if starts_timer == Ok(true) {
+        ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
+            durable("reclaiming", |engine| {
+                engine.reclaim_ticks = false;
+                Ok(())
+            });
+            reclaim(ctx, RECLAIM_TICK);
+        });
+    }
 }
 
 impl Engine {
-    fn loading_starts(&mut self, from: Loading) {
-        // A full sync replaces what there is. At start the pool is the truth, unless it is empty: then
-        // a backup is being restored. Later (DEBUG RELOAD) a flush came before.
-        self.take_loaded = from == Loading::Replication
-            || self.filled
-            || self
-                .pool
-                .next_object(pobj::Kind::Record, Default::default())
-                .is_none();
+    /// True if what Redis does to its keys and databases is done to the pool's: the keyspace shows
+    /// them, or the pool takes over what is being loaded.
+    pub(super) fn is_shown(&self) -> bool {
+        self.filled || self.take_loaded
+    }
+
+    /// The keys of a database, or of all, end with this: durable on return. Redis frees its own
+    /// afterwards.
+    pub(crate) fn flush(&mut self, db: Option<i32>) -> Result<()> {
+        if !self.is_shown() {
+            return Ok(());
+        }
+        self.flushing = true;
+        self.dbs.flush(&mut self.pool, db)?;
+        self.start_sweep();
+        Ok(())
     }
 }
 
 /// An event of a key of the context's database.
 fn on_key_event(ctx: &Ctx, _class: Class, event: &CStr, name: Arg<'_>) {
     match event.to_bytes() {
-        b"expire" | b"persist" | b"restore" | b"copy_to" => follow_expire(ctx, name),
-        b"rename_to" => follow_rename(ctx, name),
+        b"expire" | b"persist" | b"restore" | b"loaded" => follow_expire(ctx, name),
+        b"copy_to" => {
+            follow_expire(ctx, name);
+            take_place(ctx, name);
+        }
+        b"rename_to" => {
+            follow_rename(ctx, name);
+            take_place(ctx, name);
+        }
         b"move_to" => follow_move(ctx, name),
         _ => {}
+    }
+}
+
+/// A PM key may have taken the place of a native key, by a command that means nothing to an AOF which
+/// does not know the PM key.
+fn take_place(ctx: &Ctx, name: Arg<'_>) {
+    if record_of(ctx, name).is_some() {
+        ctx.forget_in_aof(name);
     }
 }
 
@@ -203,9 +186,14 @@ fn follow_move(ctx: &Ctx, name: Arg<'_>) {
     let db = ctx.db();
     durable("MOVE", |engine| {
         let space = engine.dbs.space(&mut engine.pool, db)?;
+        let birth = engine.dbs.tick(&mut engine.pool)?;
+        let from = record::get(&engine.pool, record)?.space;
         let mut tx = engine.pool.begin();
-        record::set_space(&mut tx, record, space)?;
-        tx.commit()
+        record::set_space(&mut tx, record, space, birth)?;
+        tx.commit()?;
+        engine.dbs.key_goes(from);
+        engine.dbs.key_comes(space);
+        Ok(())
     });
 }
 

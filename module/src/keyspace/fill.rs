@@ -5,9 +5,9 @@
 
 use super::callbacks::PLACEHOLDER;
 use super::record::{self, NEVER, RecordPtr};
-use super::{ENGINE, Engine};
+use super::{ENGINE, Engine, count_shown};
 use crate::redis::{Ctx, Kind, Level, Mode, OwnedString, log};
-use pobj::{Cursor, Result};
+use pobj::{Cursor, Error, Result};
 use std::time::{Duration, Instant};
 
 /// How often progress is logged.
@@ -17,7 +17,7 @@ const PROGRESS: Duration = Duration::from_secs(2);
 #[derive(Default)]
 struct Tally {
     keys: u64,
-    dead: u64,
+    flushed: u64,
     damaged: u64,
     homeless: u64,
     overwritten: u64,
@@ -75,10 +75,11 @@ pub fn fill(ctx: &Ctx) {
             );
         }
     }
+    remove_placeholders(ctx);
     ctx.select_db(home);
     let bytes = ENGINE.with(|engine| {
         engine.filled = true;
-        if tally.dead > 0 {
+        if tally.flushed > 0 {
             engine.start_sweep();
         }
         engine.pool.usage().used
@@ -112,7 +113,7 @@ impl Tally {
         );
         warn(
             self.overwritten,
-            "native keys that Redis loaded were overwritten by PM keys of the same name, which are newer",
+            "native keys that Redis loaded gave way to PM keys of the same name, which are newer",
         );
     }
 }
@@ -139,17 +140,19 @@ impl Engine {
         }
     }
 
-    fn found(&self, record: RecordPtr, tally: &mut Tally) -> Result<Option<Found>> {
+    fn found(&mut self, record: RecordPtr, tally: &mut Tally) -> Result<Option<Found>> {
         record::verify(&self.pool, record)?;
         let head = record::get(&self.pool, record)?;
         if !self.dbs.is_live(head) {
-            tally.dead += 1;
+            match head.birth {
+                0 => self.dead.push_back(record),
+                _ => tally.flushed += 1,
+            }
             return Ok(None);
         }
-        let Some(db) = self.dbs.db_of(head.space) else {
-            tally.homeless += 1;
-            return Ok(None);
-        };
+        let db = self.dbs.db_of(head.space).ok_or_else(|| {
+            Error::Damaged("a record of a database that the pool does not have".into())
+        })?;
         Ok(Some(Found {
             record,
             addr: self.pool.address_of(record),
@@ -166,6 +169,7 @@ impl Engine {
 fn show(ctx: &Ctx, found: Found, tally: &mut Tally) {
     if ctx.db() != found.db && !ctx.select_db(found.db) {
         tally.homeless += 1;
+        count_shown(found.record);
         return;
     }
     let mut key = ctx.open(found.name.arg(), Mode::Write);
@@ -175,6 +179,11 @@ fn show(ctx: &Ctx, found: Found, tally: &mut Tally) {
         Kind::Other => tally.overwritten += 1,
         Kind::Pm(_, addr) => {
             // Two records of one key: a crash came between a copy and the end of its original.
+            if addr == found.addr {
+                // Taken over from a file just now.
+                tally.keys += 1;
+                return;
+            }
             if older(addr, found.birth) {
                 tally.keys -= 1;
             } else {
@@ -184,10 +193,42 @@ fn show(ctx: &Ctx, found: Found, tally: &mut Tally) {
         }
     }
     key.set_value(found.ty.into(), found.addr);
+    count_shown(found.record);
     if found.expire_at != NEVER {
         key.set_expire_at_ms(Some(found.expire_at));
     }
     tally.keys += 1;
+}
+
+/// Removes the keys that a file has of the pool, and the pool does not have any more.
+fn remove_placeholders(ctx: &Ctx) {
+    let left = || ENGINE.with(|engine| engine.placeholders).unwrap_or(0);
+    let found = left();
+    let mut db = 0;
+    while left() > 0 && ctx.select_db(db) {
+        let mut names = Vec::new();
+        ctx.scan(|name, kind| {
+            if let Kind::Pm(_, PLACEHOLDER) = kind {
+                names.push(OwnedString::new(name.bytes()));
+            }
+        });
+        for name in names {
+            let mut key = ctx.open(name.arg(), Mode::Write);
+            if let Kind::Pm(_, PLACEHOLDER) = key.kind() {
+                key.delete();
+            }
+        }
+        db += 1;
+    }
+    let gone = found - left();
+    if gone > 0 {
+        log(
+            Level::Notice,
+            &format!(
+                "{gone} PM keys in the loaded file are not in the pool any more, and stay gone"
+            ),
+        );
+    }
 }
 
 /// True if the record at `addr` was born before `birth`.

@@ -10,7 +10,7 @@ pub use many::{put_all, read_all};
 
 use super::reclaim;
 use super::record::{self, Fields, Inline, NEVER, RecordPtr};
-use super::{Engine, with_engine};
+use super::{Engine, count_shown, with_engine};
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode, PmType};
 use crate::structures::Root;
@@ -339,8 +339,12 @@ impl<'a> PmKey<'a> {
     fn follow(&mut self, (outcome, addr): (Outcome, usize)) {
         match outcome {
             Outcome::Nothing => {}
-            Outcome::Created(_) => {
+            Outcome::Created(record) => {
+                if self.state == State::Native {
+                    self.ctx.forget_in_aof(self.name());
+                }
                 self.key.set_value(self.ty.into(), addr);
+                count_shown(record);
                 self.state = State::Ours(self.ty, addr);
             }
             Outcome::Emptied => self.delete(),

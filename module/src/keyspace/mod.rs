@@ -12,6 +12,8 @@
 //! | `key.rs` | a key opened by a command: read, edit, create, replace, delete |
 //! | `callbacks.rs` | what Redis asks of values: free, copy, save, load, … |
 //! | `events.rs` | what happens to keys and databases behind the commands' back |
+//! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
+//! | `loading.rs` | whether the pool takes over the PM keys of an RDB, an AOF, a full sync |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
 //! | `open.rs` | opening the pool at load |
 //! | `reclaim.rs` | memory of dead records, in the background |
@@ -21,7 +23,9 @@ pub mod callbacks;
 pub mod dbs;
 pub mod events;
 pub mod fill;
+mod groups;
 pub mod key;
+mod loading;
 pub mod open;
 pub mod reclaim;
 pub mod record;
@@ -49,7 +53,7 @@ pub struct Engine {
     pub(crate) sweep: Option<pobj::Cursor>,
     /// The record that a command has already freed, and that Redis is about to say so of.
     pub(crate) gone: Option<usize>,
-    /// Records that `rdb_load` left alone because the pool was the truth.
+    /// Keys that a file brought while the pool was the truth, and that are still in the keyspace.
     pub(crate) placeholders: u64,
     /// Records from an RDB are taken over (the pool was empty, or a full sync has emptied it).
     pub(crate) take_loaded: bool,
@@ -57,6 +61,10 @@ pub struct Engine {
     pub(crate) filled: bool,
     /// Redis is freeing keys that a flush has ended already.
     pub(crate) flushing: bool,
+    /// The event loop is between two turns: replies are sent, and no end of a turn is to come first.
+    pub(crate) between_turns: bool,
+    /// A timer for reclaiming memory runs.
+    pub(crate) reclaim_ticks: bool,
 }
 
 /// The one engine of the process.
@@ -67,7 +75,7 @@ impl Engine {
     pub fn open(options: &PoolOptions) -> pobj::Result<Engine> {
         let pool = Pool::open(options)?;
         let dbs = Dbs::open(&pool)?;
-        Ok(Engine {
+        let mut engine = Engine {
             pool,
             dbs,
             dead: VecDeque::new(),
@@ -77,7 +85,11 @@ impl Engine {
             take_loaded: false,
             filled: false,
             flushing: false,
-        })
+            between_turns: false,
+            reclaim_ticks: false,
+        };
+        loading::undo_interrupted(&mut engine)?;
+        Ok(engine)
     }
 
     /// The record whose address Redis keeps as `addr`; `None` for a placeholder.
@@ -106,6 +118,28 @@ impl Engine {
     }
 }
 
+/// Runs `f` with the engine; a failure leaves the pool behind what Redis shows, which only the log can
+/// tell.
+fn durable(what: &str, f: impl FnOnce(&mut Engine) -> pobj::Result<()>) {
+    match ENGINE.with(f) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => log(Level::Warning, &format!("{what} is not durable: {error}")),
+        Err(refused) => log(
+            Level::Warning,
+            &format!("{what} is not durable: {refused:?}"),
+        ),
+    }
+}
+
+/// Counts the key of a record that has come into Redis's keyspace.
+fn count_shown(record: RecordPtr) {
+    durable("a key's count", |engine| {
+        let space = record::get(&engine.pool, record)?.space;
+        engine.dbs.key_comes(space);
+        Ok(())
+    });
+}
+
 /// [`Engine::bury`] from where a failure can only be logged.
 pub(crate) fn bury_quietly(record: RecordPtr) {
     if let Ok(Err(error)) = ENGINE.with(|engine| engine.bury(record)) {
@@ -132,6 +166,41 @@ impl From<pobj::Error> for CmdError {
             }
         }
     }
+}
+
+/// PM keys of a database. O(1).
+pub fn keys_of(db: i32) -> Result<u64, CmdError> {
+    with_engine(|engine| Ok(engine.dbs.keys(db)))
+}
+
+/// The databases that have PM keys.
+pub fn dbs_with_keys() -> Result<Vec<i32>, CmdError> {
+    with_engine(|engine| {
+        let dbs = 0..engine.dbs.count();
+        Ok(dbs.filter(|&db| engine.dbs.keys(db) > 0).collect())
+    })
+}
+
+/// Ends all PM keys of a database, or of all, in the pool. Redis's keyspace has to follow at once.
+pub fn flush(db: Option<i32>) -> Result<(), CmdError> {
+    with_engine(|engine| Ok(engine.flush(db)?))
+}
+
+/// Whether Redis's keyspace is following a [`flush`], so that the keys that go have ended already.
+pub fn follow_flush(on: bool) -> Result<(), CmdError> {
+    with_engine(|engine| {
+        engine.flushing = on;
+        Ok(())
+    })
+}
+
+/// What OBJECT ENCODING calls the encoding of the value whose record is at `addr`.
+pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
+    with_engine(|engine| {
+        let record = engine.record_at(addr).ok_or(CmdError::Internal)?;
+        let head = record::get(&engine.pool, record)?;
+        Ok(structures::encoding::name(head.value_type()?, head.root))
+    })
 }
 
 /// Runs `f` with the engine.

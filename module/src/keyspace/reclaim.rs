@@ -1,11 +1,12 @@
 //! Memory of dead records: given back in the background, a little at every turn of the event loop.
 //!
 //! A record is dead when its birth is 0 (its key was deleted, and its value was too large to be freed
-//! at once) or not later than its space's last flush. Dead records are found again after a crash, by
-//! [`super::fill`]; freeing one is idempotent, a transaction at a time.
+//! at once), or not later than its space's last flush. The former are listed, and found again after a
+//! crash by [`super::fill`]; the latter are looked for by a *sweep* over all records. Freeing one is
+//! idempotent, a transaction at a time.
 
-use super::Engine;
-use super::record::{self, Fields, NEVER, RecordPtr};
+use super::record::{self, Fields, NEVER, Record, RecordPtr};
+use super::{Engine, free_record};
 use crate::redis::{Level, log};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 64;
 /// Records looked at between two looks at the clock.
 const SWEEP: usize = 64;
+/// The part of the pool that is free, as a fraction, below which reclaiming is urgent.
+const TIGHT: u64 = 8;
 
 /// Hangs a part of a value that nobody refers to any more on a dead record of its own, so that it is
 /// reclaimed like a deleted key; `None` if there is none. After the commit the record goes to
@@ -45,6 +48,17 @@ impl Engine {
     /// True if there is memory to reclaim.
     pub fn has_garbage(&self) -> bool {
         self.sweep.is_some() || !self.dead.is_empty()
+    }
+
+    /// True if there is so little room that commands should wait for reclaimed memory.
+    pub(super) fn is_tight(&self) -> bool {
+        let usage = self.pool.usage();
+        usage.size.saturating_sub(usage.used) < usage.size / TIGHT
+    }
+
+    /// What there is to reclaim: dead values known of, and whether more are being looked for.
+    pub fn backlog(&self) -> (usize, bool) {
+        (self.dead.len(), self.sweep.is_some())
     }
 
     /// Starts the search for records that a flush has ended.
@@ -94,22 +108,40 @@ impl Engine {
         Ok(())
     }
 
-    /// Looks at some records, and buries those that a flush has ended.
+    /// Looks at some records, and frees those that a flush has ended.
     fn sweep_some(&mut self) -> Result<()> {
+        let mut ended = Vec::new();
         for _ in 0..SWEEP {
-            let Some(cursor) = self.sweep else {
-                return Ok(());
-            };
+            let Some(cursor) = self.sweep else { break };
             let next = self.pool.next_object(Kind::Record, cursor);
             self.sweep = next.map(|(_, cursor)| cursor);
-            let Some((object, _)) = next else {
-                return Ok(());
-            };
+            let Some((object, _)) = next else { break };
             let record: RecordPtr = object.cast();
-            if !self.dbs.is_live(record::get(&self.pool, record)?) && !self.dead.contains(&record) {
-                self.bury(record)?;
+            let head = record::get(&self.pool, record)?;
+            // Those without a birth are listed.
+            if head.birth != 0 && !self.dbs.is_live(head) {
+                ended.push((record, *head));
             }
         }
-        Ok(())
+        let (small, large): (Vec<_>, Vec<_>) = ended.into_iter().partition(|(_, head)| {
+            head.value_type()
+                .is_ok_and(|ty| structures::is_small(&self.pool, ty, head.root))
+        });
+        if self.free_all(&small).is_err() {
+            // One of them is damaged: it must not keep the others.
+            small
+                .iter()
+                .try_for_each(|&(record, _)| self.bury(record))?;
+        }
+        large.iter().try_for_each(|&(record, _)| self.bury(record))
+    }
+
+    /// Frees several records with their small values, as one step.
+    fn free_all(&mut self, records: &[(RecordPtr, Record)]) -> Result<()> {
+        let mut tx = self.pool.begin();
+        for (record, head) in records {
+            free_record(&mut tx, *record, head)?;
+        }
+        tx.commit()
     }
 }

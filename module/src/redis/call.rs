@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use redis_module::raw as rm;
 
-use super::{Ctx, OwnedString, api};
+use super::{Arg, Ctx, OwnedString, api};
 
 /// A reply of [`Ctx::call`], in RESP2 terms: a map is a flat array of names and values.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +44,41 @@ impl Ctx {
             let reply = copy(raw);
             api(rm::RedisModule_FreeCallReply)(raw);
             Some(reply)
+        }
+    }
+}
+
+/// Who else gets a command that the module runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagate {
+    /// Nobody.
+    Nowhere,
+    /// The replicas, but not the AOF: what it changes is in the pool.
+    Replicas,
+}
+
+impl Ctx {
+    /// Runs a command and replies as it does, in the client's protocol, errors included. Keyspace
+    /// events, expiry and everything else are those of that command.
+    pub fn forward(&self, command: &CStr, args: &[Arg<'_>], to: Propagate) {
+        let format = match to {
+            Propagate::Nowhere => c"v0E",
+            Propagate::Replicas => c"v0E!A",
+        };
+        let (argv, argc) = (args.as_ptr(), args.len());
+        // SAFETY: live context; `v` takes a vector of strings, which Arg is, and its length as
+        // size_t. With `E`, errors are replies, so there always is one, which is ours to free.
+        unsafe {
+            let call = api(rm::RedisModule_Call);
+            let reply = call(
+                self.replying(),
+                command.as_ptr(),
+                format.as_ptr(),
+                argv,
+                argc,
+            );
+            api(rm::RedisModule_ReplyWithCallReply)(self.raw(), reply);
+            api(rm::RedisModule_FreeCallReply)(reply);
         }
     }
 }

@@ -40,20 +40,27 @@ impl<'a> Registrar<'a> {
         flags: &str,
         (first, last, step): (i32, i32, i32),
     ) -> Result<(), String> {
+        self.create(name, Some(run::<H>), flags, (first, last, step))
+    }
+
+    /// Adds a command that only consists of parts.
+    pub fn add_container(&self, name: &str) -> Result<(), String> {
+        self.create(name, None, "", (0, 0, 0))
+    }
+
+    fn create(
+        &self,
+        name: &str,
+        run: rm::RedisModuleCmdFunc,
+        flags: &str,
+        (first, last, step): (i32, i32, i32),
+    ) -> Result<(), String> {
         let (c_name, c_flags) = (log::c_string(name), log::c_string(flags));
-        // SAFETY: live context; Redis copies the strings; the callback is a function.
+        // SAFETY: live context; Redis copies the strings; the callback is a function, or NULL.
         let status = unsafe {
             let create = api(rm::RedisModule_CreateCommand);
             let (name, flags) = (c_name.as_ptr(), c_flags.as_ptr());
-            create(
-                self.ctx.raw(),
-                name,
-                Some(run::<H>),
-                flags,
-                first,
-                last,
-                step,
-            )
+            create(self.ctx.raw(), name, run, flags, first, last, step)
         };
         if status == rm::REDISMODULE_OK as c_int {
             Ok(())
@@ -61,6 +68,34 @@ impl<'a> Registrar<'a> {
             Err(format!(
                 "cannot register the command {name}: another module has one of that name"
             ))
+        }
+    }
+
+    /// Adds a part of a container; see [`Registrar::add`].
+    pub fn add_part<H: Handler>(
+        &self,
+        container: &str,
+        name: &str,
+        _handler: H,
+        flags: &str,
+        (first, last, step): (i32, i32, i32),
+    ) -> Result<(), String> {
+        let refused = || format!("cannot register {container} {name}");
+        let parent = self
+            .ctx
+            .command(&log::c_string(container))
+            .ok_or_else(refused)?;
+        let (c_name, c_flags) = (log::c_string(name), log::c_string(flags));
+        // SAFETY: a live command; Redis copies the strings; the callback is a function.
+        let status = unsafe {
+            let create = api(rm::RedisModule_CreateSubcommand);
+            let (name, flags) = (c_name.as_ptr(), c_flags.as_ptr());
+            create(parent, name, Some(run::<H>), flags, first, last, step)
+        };
+        if status == rm::REDISMODULE_OK as c_int {
+            Ok(())
+        } else {
+            Err(refused())
         }
     }
 }

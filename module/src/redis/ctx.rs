@@ -43,7 +43,7 @@ impl Ctx {
 
     /// The context, noting that a part of the reply goes out through it.
     #[inline]
-    fn replying(&self) -> *mut rm::RedisModuleCtx {
+    pub(super) fn replying(&self) -> *mut rm::RedisModuleCtx {
         self.replied.set(true);
         self.raw
     }
@@ -295,6 +295,19 @@ impl Ctx {
             rm::REDISMODULE_OK as c_int,
             "{command:?} is not a command"
         );
+    }
+
+    /// Tells the AOF, but not the replicas, that a key of the selected database is gone: what it says
+    /// of a native key must not come back once a PM key has taken its place.
+    pub fn forget_in_aof(&self, key: Arg<'_>) {
+        if !self.flags().aof() {
+            return;
+        }
+        // SAFETY: live context; `s` takes a string, which Arg is; DEL is a command.
+        unsafe {
+            let replicate = api(rm::RedisModule_Replicate);
+            replicate(self.raw, c"DEL".as_ptr(), c"sR".as_ptr(), key.raw())
+        };
     }
 
     /// Writes a line to the server's log.

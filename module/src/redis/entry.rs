@@ -113,7 +113,9 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_CreateCommand
         RedisModule_CreateDataType
         RedisModule_CreateString
+        RedisModule_CreateSubcommand
         RedisModule_CreateTimer
+        RedisModule_DbSize
         RedisModule_DeauthenticateAndCloseClient
         RedisModule_DeleteKey
         RedisModule_DigestAddLongLong
@@ -160,6 +162,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_ReplyWithArray
         RedisModule_ReplyWithBigNumber
         RedisModule_ReplyWithBool
+        RedisModule_ReplyWithCallReply
         RedisModule_ReplyWithDouble
         RedisModule_ReplyWithError
         RedisModule_ReplyWithLongLong
@@ -175,6 +178,9 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_SaveSigned
         RedisModule_SaveStringBuffer
         RedisModule_SaveUnsigned
+        RedisModule_Scan
+        RedisModule_ScanCursorCreate
+        RedisModule_ScanCursorDestroy
         RedisModule_SelectDb
         RedisModule_ServerInfoGetFieldSigned
         RedisModule_SetAbsExpire

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis_module::raw as rm;
 
-use super::{Arg, Ctx, api, guard, zero_sized};
+use super::{Arg, Ctx, api, guard, log, zero_sized};
 
 /// A command that is about to run, of any client: its name and arguments.
 pub struct FilterArgs<'a> {
@@ -51,6 +51,28 @@ impl Ctx {
         // SAFETY: live context; the callback is a function.
         unsafe { api(rm::RedisModule_RegisterCommandFilter)(self.raw(), Some(on_filter::<H>), 0) };
     }
+}
+
+unsafe extern "C" fn on_command_end<H: Fn() + Copy + 'static>(
+    _ctx: *mut rm::RedisModuleCtx,
+    _data: *mut c_void,
+) {
+    guard((), || zero_sized::<H>()());
+}
+
+/// Calls `handler` once when the running command has ended, with all that it ran (of EXEC and scripts),
+/// and before its reply is sent. `false` if the server cannot: it came with Redis 7.2.
+pub fn after_command<H: Fn() + Copy + 'static>(_handler: H) -> bool {
+    // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 7.2.
+    let Some(add) = (unsafe { rm::RedisModule_AddPostNotificationJob }) else {
+        return false;
+    };
+    // SAFETY: the module's own context lives for good; the callback is a function, without data.
+    let status = unsafe {
+        let callback = Some(on_command_end::<H> as unsafe extern "C" fn(_, _));
+        add(log::module_context(), callback, std::ptr::null_mut(), None)
+    };
+    status == rm::REDISMODULE_OK as c_int
 }
 
 /// A timer that has not fired yet.

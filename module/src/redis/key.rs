@@ -55,6 +55,28 @@ impl Ctx {
     }
 }
 
+/// What a key holds.
+///
+/// # Safety
+/// `raw` must be an open key, or NULL.
+#[inline]
+pub(super) unsafe fn kind(raw: *mut rm::RedisModuleKey) -> Kind {
+    // SAFETY: these functions take an open key or NULL.
+    unsafe {
+        let ty = api(rm::RedisModule_ModuleTypeGetType)(raw);
+        if !ty.is_null() {
+            return match types::ours(ty) {
+                Some(ty) => Kind::Pm(ty, api(rm::RedisModule_ModuleTypeGetValue)(raw).addr()),
+                None => Kind::Other,
+            };
+        }
+        match api(rm::RedisModule_KeyType)(raw) as isize {
+            rm::REDISMODULE_KEYTYPE_EMPTY => Kind::Absent,
+            _ => Kind::Other,
+        }
+    }
+}
+
 impl<'a> Key<'a> {
     /// The key's name.
     pub fn name(&self) -> Arg<'a> {
@@ -64,23 +86,8 @@ impl<'a> Key<'a> {
     /// What the key holds now. O(1).
     #[inline]
     pub fn kind(&self) -> Kind {
-        // SAFETY: these functions take an open key or NULL.
-        unsafe {
-            let ty = api(rm::RedisModule_ModuleTypeGetType)(self.raw);
-            if !ty.is_null() {
-                return match types::ours(ty) {
-                    Some(ty) => {
-                        let value = api(rm::RedisModule_ModuleTypeGetValue)(self.raw);
-                        Kind::Pm(ty, value.addr())
-                    }
-                    None => Kind::Other,
-                };
-            }
-            match api(rm::RedisModule_KeyType)(self.raw) as isize {
-                rm::REDISMODULE_KEYTYPE_EMPTY => Kind::Absent,
-                _ => Kind::Other,
-            }
-        }
+        // SAFETY: an open key, or NULL.
+        unsafe { kind(self.raw) }
     }
 
     /// Makes the key hold a value of ours. Whatever it held is deleted first (`unlink` and `free` run

@@ -42,6 +42,11 @@ pub(super) unsafe fn attach(ctx: *mut rm::RedisModuleCtx) {
     MODULE.store(detached, Ordering::Relaxed);
 }
 
+/// The module's own context, for what needs one where no callback brings it.
+pub(super) fn module_context() -> *mut rm::RedisModuleCtx {
+    MODULE.load(Ordering::Relaxed)
+}
+
 /// Writes a line to the server's log, from any thread. Outside a server it goes to stderr.
 pub fn log(level: Level, line: &str) {
     // SAFETY: a copy of the pointer, which is written once, before the module runs.
@@ -53,7 +58,7 @@ pub fn log(level: Level, line: &str) {
     // SAFETY: RM_Log takes a NULL context too; the format consumes exactly one C string.
     unsafe {
         write(
-            MODULE.load(Ordering::Relaxed),
+            module_context(),
             level.name().as_ptr(),
             c"%s".as_ptr(),
             line.as_ptr(),

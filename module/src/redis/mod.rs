@@ -14,8 +14,8 @@
 //! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
-//! | [`FilterArgs`], [`Timer`] | a look at commands before they run; timers | `hooks.rs` |
-//! | [`Reply`] | the owned reply of [`Ctx::call`] | `call.rs` |
+//! | [`FilterArgs`], [`Timer`] | a look at commands before they run, and after; timers | `hooks.rs` |
+//! | [`Reply`], [`Propagate`] | commands run by the module: the owned reply of [`Ctx::call`], or the reply as it is | `call.rs` |
 //! | [`MainCell`] | module state that only the main thread reaches, one borrower at a time | `cell.rs` |
 //!
 //! What holds everywhere:
@@ -44,11 +44,12 @@ mod key;
 mod keyspace_events;
 mod log;
 mod replication;
+mod scan;
 mod types;
 
 pub use args::{Arg, Args, OwnedString};
 pub use blocking::Serve;
-pub use call::Reply;
+pub use call::{Propagate, Reply};
 pub use cell::{MainCell, Refused, on_main_thread};
 pub use command_info::{
     Argument, ArgumentType, BeginSearch, CommandInfo, FindKeys, InfoError, KeySpec, argument_flag,
@@ -57,7 +58,7 @@ pub use command_info::{
 pub use commands::{Handler, Registrar};
 pub use ctx::{Collection, Ctx, Flags, server_flags};
 pub use events::{Event, EventKind, Loading, Persistence};
-pub use hooks::{FilterArgs, Timer};
+pub use hooks::{FilterArgs, Timer, after_command};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 pub use key::{Key, Kind, Mode};
 pub use keyspace_events::Class;

@@ -14,6 +14,7 @@
 //! * Nothing read is trusted: lengths and pointers are checked by `pobj` and against each other, and a
 //!   contradiction is `pobj::Error::Damaged`, never a panic, an endless loop or a huge allocation.
 
+pub mod encoding;
 pub mod hash;
 pub mod list;
 mod packed;

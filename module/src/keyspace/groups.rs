@@ -1,0 +1,109 @@
+//! Commands that change the pool in several steps, as one atomic and durable step.
+//!
+//! EXEC, scripts, RENAME onto a key, DEL of several keys: each part of them commits. A command filter
+//! sees them begin and opens a group, of which all commits are steps. It ends, and is durable, before
+//! the next command of any client runs, and at the latest when the turn of the event loop ends, before
+//! the turn's replies are sent.
+//!
+//! One stretch of time has no such end: Redis runs commands of clients that were just unblocked, or
+//! that CLIENT PAUSE held back, *after* it has told of the end of the turn, and sends their replies at
+//! once. No group is opened there: each step is durable on its own, so that no reply is ahead of it.
+//! Servers that run a callback right after each command (7.2 and later) have no such stretch.
+
+use super::durable;
+use crate::redis::{Ctx, FilterArgs, after_command, server_flags};
+use std::time::Duration;
+
+/// How long a command may be held up to make room for it, where little is left.
+const MAKE_ROOM: Duration = Duration::from_millis(2);
+
+/// Subscribes to commands. Only while the module is being loaded.
+pub(super) fn subscribe(ctx: &Ctx) {
+    ctx.filter_commands(before_command);
+}
+
+/// The end of a turn of the event loop: replies are sent after this.
+pub(super) fn turn_ends() {
+    end_group(true);
+}
+
+/// The event loop has slept; its next turn begins.
+pub(super) fn turn_begins() {
+    durable("a turn", |engine| {
+        engine.between_turns = false;
+        Ok(())
+    });
+}
+
+fn end_group(between_turns: bool) {
+    durable("the last commands", |engine| {
+        engine.between_turns |= between_turns;
+        if engine.pool.is_held() {
+            engine.pool.release()?;
+        }
+        Ok(())
+    });
+}
+
+/// Before each command of a client or a script: the group of the command before it is over, and a
+/// command of several steps begins one.
+fn before_command(args: &FilterArgs<'_>) {
+    let Some(name) = args.get(0) else { return };
+    let groups = begins_group(name.bytes(), args.len());
+    durable("the last commands", |engine| {
+        if engine.pool.is_held() {
+            // A script's own commands belong to its group.
+            if server_flags().in_multi_or_script() {
+                return Ok(());
+            }
+            engine.pool.release()?;
+        }
+        if engine.has_garbage() && engine.is_tight() {
+            engine.reclaim(MAKE_ROOM);
+        }
+        let opens = groups && engine.filled;
+        if opens && (after_command(command_ends) || !engine.between_turns) {
+            engine.pool.hold();
+        }
+        Ok(())
+    });
+}
+
+/// After a command, and all that it ran, on servers that tell.
+fn command_ends() {
+    end_group(false);
+}
+
+/// True for native commands that can change several PM keys, or one in several steps.
+fn begins_group(name: &[u8], argc: usize) -> bool {
+    const ALWAYS: [&[u8]; 13] = [
+        b"exec",
+        b"eval",
+        b"evalsha",
+        b"fcall",
+        b"eval_ro",
+        b"evalsha_ro",
+        b"fcall_ro",
+        b"rename",
+        b"renamenx",
+        b"copy",
+        b"move",
+        b"restore",
+        b"restore-asking",
+    ];
+    const IF_MANY: [&[u8]; 3] = [b"del", b"unlink", b"mset"];
+    let is = |words: &[&[u8]]| words.iter().any(|word| name.eq_ignore_ascii_case(word));
+    name.len() <= 14 && (is(&ALWAYS) || argc > 2 && is(&IF_MANY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins_group;
+
+    #[test]
+    fn commands_of_several_steps_begin_a_group() {
+        assert!(begins_group(b"EXEC", 1) && begins_group(b"Restore-Asking", 4));
+        assert!(begins_group(b"del", 3) && !begins_group(b"del", 2));
+        assert!(!begins_group(b"get", 2) && !begins_group(b"pm.set", 3));
+    }
+}

@@ -1,0 +1,52 @@
+//! A walk over the keys of a database.
+
+use std::ffi::c_void;
+
+use redis_module::raw as rm;
+
+use super::{Arg, Ctx, Kind, api, guard, key};
+
+/// What is called for each key: its name, and what it holds.
+type Visit<'v> = dyn FnMut(Arg<'_>, Kind) + 'v;
+
+unsafe extern "C" fn on_key(
+    _ctx: *mut rm::RedisModuleCtx,
+    name: *mut rm::RedisModuleString,
+    key: *mut rm::RedisModuleKey,
+    visit: *mut c_void,
+) {
+    // SAFETY: Redis passes a name and an open key, or NULL, for the time of the call; the data is
+    // what `scan` gave, a visitor that nobody else uses meanwhile.
+    let (name, kind, visit) = unsafe {
+        (
+            Arg::from_raw(name),
+            key::kind(key),
+            &mut *visit.cast::<&mut Visit<'_>>(),
+        )
+    };
+    if let Some(name) = name {
+        guard((), || visit(name, kind));
+    }
+}
+
+impl Ctx {
+    /// Shows every key of the selected database to `visit`, some perhaps twice. `visit` must not
+    /// change the keyspace: keys that are to be changed are noted, and changed afterwards. O(n).
+    pub fn scan(&self, mut visit: impl FnMut(Arg<'_>, Kind)) {
+        let mut visit: &mut Visit<'_> = &mut visit;
+        // SAFETY: live context; the cursor is freed once, after its last use; the visitor lives until
+        // then, and Redis only hands it to the callback.
+        unsafe {
+            let cursor = api(rm::RedisModule_ScanCursorCreate)();
+            let data = (&raw mut visit).cast();
+            while api(rm::RedisModule_Scan)(self.raw(), cursor, Some(on_key), data) != 0 {}
+            api(rm::RedisModule_ScanCursorDestroy)(cursor);
+        }
+    }
+
+    /// How many keys the selected database has, of any kind. O(1).
+    pub fn db_size(&self) -> u64 {
+        // SAFETY: live context.
+        unsafe { api(rm::RedisModule_DbSize)(self.raw()) }
+    }
+}
