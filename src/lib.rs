@@ -5,6 +5,7 @@
 //! * [`resp`] and [`client`] speak RESP2 and RESP3 and keep the exact form of every reply.
 //! * [`differential`] generates command sequences, runs each natively and as `PM.*` in one server
 //!   and compares everything a client can see.
+//! * [`script`] runs transcripts, and shows what PM keys a server has.
 //! * [`crash`] is the workload of the kill -9 tests: clients whose history can be replayed, so
 //!   that what a restarted server holds can be judged key by key.
 //! * [`stage`] plays scenarios of clients that wait, natively and as `PM.*`.
@@ -15,6 +16,7 @@ pub mod client;
 pub mod crash;
 pub mod differential;
 pub mod resp;
+pub mod script;
 pub mod server;
 pub mod stage;
 

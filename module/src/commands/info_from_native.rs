@@ -31,7 +31,7 @@ pub fn describe(ctx: &Ctx, natives: &[Native]) {
         let pm_name = format!("pm.{}", native.name);
         let info = infos
             .get(i)
-            .and_then(|info| command_info(info, field(&docs, native.name)));
+            .and_then(|info| command_info(info, field(&docs, &native.name)));
         let outcome = match &info {
             Some(info) => match ctx.set_command_info(&pm_name, info) {
                 Ok(()) => continue,
@@ -58,8 +58,8 @@ pub fn describe(ctx: &Ctx, natives: &[Native]) {
 
 /// A native command which the module has a counterpart of.
 pub struct Native {
-    /// Its name, in lower case.
-    pub name: &'static str,
+    /// Its name, in lower case; that of a part follows the container's after a `|`.
+    pub name: String,
     /// Its arity, for when the server does not tell.
     pub arity: i32,
 }

@@ -1,5 +1,6 @@
 //! The commands: parse and validate arguments, call the keyspace, reply.
 
+mod generic;
 mod hash;
 mod info_from_native;
 mod list;
@@ -25,6 +26,7 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
     let served_always = "readonly fast allow-loading allow-stale";
     table.own("pm.info", server::info, 1, served_always, (0, 0, 0))?;
 
+    generic::rows(&mut table)?;
     string::rows(&mut table)?;
     list::rows(&mut table)?;
     hash::rows(&mut table)?;
@@ -53,9 +55,40 @@ impl Table<'_> {
         flags: &str,
         keys: (i32, i32, i32),
     ) -> Result<(), String> {
-        self.natives.push(Native { name, arity });
+        self.natives.push(Native {
+            name: name.to_owned(),
+            arity,
+        });
         self.registrar
             .add(&format!("pm.{name}"), handler, flags, keys)
+    }
+
+    /// Adds `pm.<name>`, the counterpart of a native command that consists of others.
+    fn container(&mut self, name: &'static str, arity: i32) -> Result<(), String> {
+        self.natives.push(Native {
+            name: name.to_owned(),
+            arity,
+        });
+        self.registrar.add_container(&format!("pm.{name}"))
+    }
+
+    /// Adds a part of the container `pm.<container>`; see [`Table::native`]. Keys count from the
+    /// container's name.
+    fn part<H: Handler>(
+        &mut self,
+        container: &'static str,
+        name: &'static str,
+        handler: H,
+        arity: i32,
+        flags: &str,
+        keys: (i32, i32, i32),
+    ) -> Result<(), String> {
+        self.natives.push(Native {
+            name: format!("{container}|{name}"),
+            arity,
+        });
+        self.registrar
+            .add_part(&format!("pm.{container}"), name, handler, flags, keys)
     }
 
     /// Adds a command that Redis does not have.

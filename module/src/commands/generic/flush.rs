@@ -1,0 +1,69 @@
+//! FLUSHDB and FLUSHALL of PM keys.
+//!
+//! In the pool a flush is one step, whatever the number of keys. In Redis's keyspace it is Redis's own,
+//! on a background thread if so asked, where there are no native keys; else PM keys are deleted there
+//! one after the other.
+
+use crate::error::CmdError;
+use crate::keyspace;
+use crate::redis::{Args, Ctx, Kind, Mode, OwnedString};
+
+/// `FLUSHDB [ASYNC | SYNC]`
+pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    check(args)?;
+    let db = ctx.db();
+    keyspace::flush(Some(db))?;
+    empty(ctx, args)?;
+    ctx.replicate(c"PM.FLUSHDB", args.from(1));
+    ctx.reply_simple(c"OK");
+    Ok(())
+}
+
+/// `FLUSHALL [ASYNC | SYNC]`
+pub fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    check(args)?;
+    let home = ctx.db();
+    let dbs = keyspace::dbs_with_keys()?;
+    keyspace::flush(None)?;
+    for db in dbs {
+        if ctx.select_db(db) {
+            empty(ctx, args)?;
+        }
+    }
+    ctx.select_db(home);
+    ctx.replicate(c"PM.FLUSHALL", args.from(1));
+    ctx.reply_simple(c"OK");
+    Ok(())
+}
+
+fn check(args: Args<'_>) -> Result<(), CmdError> {
+    match args.from(1) {
+        [] => Ok(()),
+        [mode] if mode.is(b"SYNC") || mode.is(b"ASYNC") => Ok(()),
+        _ => Err(CmdError::Syntax),
+    }
+}
+
+/// Removes the PM keys of the selected database, which have ended in the pool, from Redis's keyspace.
+fn empty(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let (mut ours, mut natives) = (Vec::new(), false);
+    ctx.scan(|name, kind| match kind {
+        Kind::Pm(..) => ours.push(OwnedString::new(name.bytes())),
+        _ => natives = true,
+    });
+    if !natives {
+        let words: Vec<&[u8]> = args.from(1).iter().map(|arg| arg.bytes()).collect();
+        if ctx.call(c"FLUSHDB", &words).is_some() {
+            return Ok(());
+        }
+    }
+    keyspace::follow_flush(true)?;
+    for name in ours {
+        let mut key = ctx.open(name.arg(), Mode::Write);
+        if let Kind::Pm(..) = key.kind() {
+            key.delete();
+            key.signal_modified();
+        }
+    }
+    keyspace::follow_flush(false)
+}

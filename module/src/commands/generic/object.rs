@@ -1,0 +1,57 @@
+//! OBJECT and its subcommands.
+
+use super::is_native;
+use crate::error::CmdError;
+use crate::keyspace;
+use crate::redis::{Args, Ctx, Kind, Mode, Propagate, Reply};
+use std::ffi::CString;
+
+/// `OBJECT ENCODING key`: the name of Redis's encoding that is most like the value's.
+pub fn encoding(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    match ctx.open(args[2], Mode::Peek).kind() {
+        Kind::Pm(_, addr) => ctx.reply_bulk(keyspace::encoding(addr)?.as_bytes()),
+        _ => ctx.reply_null(),
+    }
+    Ok(())
+}
+
+/// `OBJECT FREQ key`
+pub fn freq(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    ask(ctx, args)
+}
+
+/// `OBJECT IDLETIME key`
+pub fn idletime(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    ask(ctx, args)
+}
+
+/// `OBJECT REFCOUNT key`
+pub fn refcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    ask(ctx, args)
+}
+
+/// What Redis says of a key's object.
+fn ask(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    match is_native(ctx, args[2]) {
+        true => ctx.reply_null(),
+        false => ctx.forward(c"OBJECT", args.from(1), Propagate::Nowhere),
+    }
+    Ok(())
+}
+
+/// `OBJECT HELP`
+pub fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+    let Some(Reply::Array(lines)) = ctx.call(c"OBJECT", &[b"HELP"]) else {
+        return Err(CmdError::Internal);
+    };
+    ctx.reply_array(lines.len());
+    for (i, line) in lines.into_iter().enumerate() {
+        let Reply::Text(text) = line else {
+            return Err(CmdError::Internal);
+        };
+        let prefix = if i == 0 { b"PM.".as_slice() } else { b"" };
+        let line = CString::new([prefix, &text].concat()).unwrap_or_default();
+        ctx.reply_simple(&line);
+    }
+    Ok(())
+}
