@@ -1,0 +1,53 @@
+//! Explores what power cuts leave of pmedis's pools: workloads, what recovery must find, and the
+//! mistakes that the exploration must notice.
+//!
+//! | file | what is cut |
+//! |---|---|
+//! | `transactions.rs` | random transactions of `pobj` |
+//! | `creation.rs` | the creation of a pool |
+//!
+//! Each has a workload and a recovery for [`powercut`]; `campaign.rs` runs them seed by seed.
+
+pub mod campaign;
+pub mod creation;
+mod heap;
+pub mod states;
+pub mod transactions;
+
+use std::path::Path;
+
+/// Where pools and images are: on tmpfs, which costs no disk.
+pub const DIRECTORY: &str = "/dev/shm";
+
+/// Makes every file count as persistent memory. Call it first, before libpmemobj is loaded.
+///
+/// # Panics
+/// If this executable does not stand in for libpmem: then nothing would be seen.
+pub fn prepare_process() {
+    // SAFETY: the callers are single-threaded programs at their beginning.
+    unsafe { std::env::set_var("PMEM_IS_PMEM_FORCE", "1") };
+    let directory = tempfile::tempdir_in(DIRECTORY).expect("tmpfs is mounted");
+    let before = powercut::interpose::counters().counts();
+    create_pool(&directory.path().join("pool"));
+    let after = powercut::interpose::counters().counts();
+    assert!(
+        after.fences > before.fences,
+        "libpmemobj does not call this executable: it must be linked with -rdynamic"
+    );
+}
+
+/// Size of the pools: small, as each image is written and opened.
+const POOL_BYTES: u64 = 12 << 20;
+
+/// Lanes of the pools: they have one user (see [`powercut::limit_lanes`]).
+const LANES: u64 = 8;
+
+/// Creates a pool with few lanes and leaves it closed.
+///
+/// # Panics
+/// If it cannot be created.
+pub fn create_pool(path: &Path) {
+    let options = pobj::PoolOptions::new(path).size(POOL_BYTES);
+    drop(pobj::Pool::open(&options).expect("the pool can be created"));
+    powercut::limit_lanes(path, LANES).expect("it is a pool");
+}
