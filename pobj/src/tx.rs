@@ -145,10 +145,11 @@ impl<'p> Tx<'p> {
     #[inline]
     pub fn fill(&mut self, ptr: PPtr<u8>, bytes: &[u8]) -> Result<()> {
         let (offset, len) = (ptr.offset(), bytes.len() as u64);
-        self.pool.check_owned(offset, len)?;
+        // No bytes may also lie behind an object that ends with its page.
         if len == 0 {
             return Ok(());
         }
+        self.pool.check_owned(offset, len)?;
         let batch = &mut self.pool.batch;
         let fills = if bytes.len() >= STREAM_MIN {
             self.pool.medium.stream(offset, bytes)?;
@@ -229,6 +230,9 @@ impl<'p> Tx<'p> {
     /// `Damaged` if the range is not inside an allocated object.
     #[inline]
     pub fn write(&mut self, ptr: PPtr<u8>, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let offset = ptr.offset();
         self.pool.check_owned(offset, bytes.len() as u64)?;
         if bytes.len() <= WRITE_MAX {

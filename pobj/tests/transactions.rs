@@ -373,3 +373,20 @@ fn wild_pointers_are_errors() {
     assert!(tx.free(ptr.at::<u8>(16)).is_err());
     assert!(tx.set(tx.user_word(0), 1u64).is_ok());
 }
+
+#[test]
+fn no_bytes_behind_an_object_that_ends_with_its_page() {
+    let place = Place::new();
+    let mut pool = place.open(POOL);
+    // Two slots of the largest class but the big pages' fill a page; both ends are tried.
+    let mut tx = pool.begin();
+    for _ in 0..40 {
+        let ptr = tx.alloc(32_640, Kind::Data).unwrap();
+        for end in [ptr.at(32_640), ptr.at(32_640 + 64), ptr.at(32_640 + 32)] {
+            tx.fill(end, b"").unwrap();
+            tx.write(end, b"").unwrap();
+        }
+        assert!(tx.fill(ptr.at(70_000), b"").is_ok(), "nothing is written");
+    }
+    tx.commit().unwrap();
+}

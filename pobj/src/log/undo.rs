@@ -16,6 +16,7 @@
 //! * Entries are undone newest first, so that the oldest bytes of a range win. Entries of steps that
 //!   are taken back while the group goes on are wiped, once what they saved is back in place: new
 //!   entries overwrite the oldest of them first, and the others would follow as if they were newer.
+//!   The checksum is wiped, as the word that a torn new entry in its place cannot bring back.
 //! * The first segment lies in the log object; more are libpmemobj objects linked by `next`,
 //!   allocated and freed in one libpmemobj operation with the word that links them.
 
@@ -26,7 +27,7 @@ use crate::layout::{Areas, UNDO_LEN, type_num};
 use crate::medium::Medium;
 use bytemuck::{Pod, Zeroable};
 use static_assertions::const_assert;
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -156,8 +157,9 @@ impl Undo {
         }
         medium.fence();
         for &at in &undone {
-            medium.store(at, &[0; 8])?;
-            medium.flush(at, 8)?;
+            let checksum = at + offset_of!(Entry, checksum) as u64;
+            medium.store(checksum, &[0; 8])?;
+            medium.flush(checksum, 8)?;
         }
         medium.fence();
         if let Some(&first) = undone.first() {
