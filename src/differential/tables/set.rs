@@ -47,8 +47,9 @@ const OWN: &[Spec] = &[
             One(&[Word("1000000"), Word("0"), Word("-1"), Word("x")]),
         ],
     )
-    .compared(Unordered),
-    own("SPOP", 1, &[Key, Word("1"), Word("1")]),
+    .compared(Unordered)
+    .unbent(),
+    own("SPOP", 1, &[Key, Word("1"), Word("1")]).unbent(),
     own("SRANDMEMBER", 8, &[Key, Options(&[Offset])]).compared(Shape),
     own("SINTER", 8, &[KEYS]).compared(Unordered),
     own("SUNION", 8, &[KEYS]).compared(Unordered),
