@@ -220,7 +220,13 @@ impl Ring {
             .then(|| last.as_ref().expect("it has a kind").header.seq);
         let mut replay = Vec::new();
         let superseded = last.as_ref().map(|r| r.fills.clone()).unwrap_or_default();
-        let redo_previous = matches!(kind_last, Some(RecordKind::Redo | RecordKind::GroupBegin));
+        // A publish begins with a drain, so what the record before it wrote is in place; and libpmemobj
+        // may have its own metadata by now where that was, if the publish freed it.
+        let published = last
+            .as_ref()
+            .is_some_and(|r| r.header.flags & PUBLISHES != 0);
+        let redo_previous =
+            !published && matches!(kind_last, Some(RecordKind::Redo | RecordKind::GroupBegin));
         if let (Some(RecordKind::Redo), true, Some(record)) =
             (kind_previous, redo_previous, previous)
         {
