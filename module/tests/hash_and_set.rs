@@ -225,7 +225,7 @@ fn a_hash_that_changes_its_form_is_what_its_model_is() {
 
 #[test]
 fn a_large_hash_is_what_its_model_is() {
-    run_hash(20, 40_000, false, 20_000);
+    run_hash(20, 10_000, false, 3_000);
 }
 
 fn check_set(pool: &Pool, model: &BTreeSet<Bytes>) {
