@@ -17,7 +17,7 @@
 
 use super::record::{self, NEVER, RecordPtr};
 use super::{ENGINE, Engine, durable, fill, groups, loading};
-use crate::redis::{Arg, Class, Ctx, Event, EventKind, Kind, Level, Mode, log};
+use crate::redis::{Arg, Class, Ctx, Event, EventKind, Kind, Level, Mode, OwnedString, log};
 use pobj::Result;
 use std::ffi::CStr;
 use std::time::Duration;
@@ -129,7 +129,8 @@ impl Engine {
 /// An event of a key of the context's database.
 fn on_key_event(ctx: &Ctx, _class: Class, event: &CStr, name: Arg<'_>) {
     match event.to_bytes() {
-        b"expire" | b"persist" | b"restore" | b"loaded" => follow_expire(ctx, name),
+        b"expire" | b"persist" | b"restore" => follow_expire(ctx, name),
+        b"loaded" => follow_load(ctx, name),
         b"copy_to" => {
             follow_expire(ctx, name);
             take_place(ctx, name);
@@ -177,6 +178,14 @@ fn follow_expire(ctx: &Ctx, name: Arg<'_>) {
         record::set_expire(&mut tx, record, expire_at)?;
         tx.commit()
     });
+}
+
+/// A key was loaded from a file, native ones too. Its name is on Redis's stack, and nothing may keep it.
+fn follow_load(ctx: &Ctx, name: Arg<'_>) {
+    if ENGINE.with(|engine| engine.is_shown()) == Ok(true) {
+        let name = OwnedString::new(name.bytes());
+        follow_expire(ctx, name.arg());
+    }
 }
 
 fn follow_move(ctx: &Ctx, name: Arg<'_>) {
