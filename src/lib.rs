@@ -8,6 +8,7 @@
 //! * [`script`] runs transcripts, and shows what PM keys a server has.
 //! * [`crash`] is the workload of the kill -9 tests: clients whose history can be replayed, so
 //!   that what a restarted server holds can be judged key by key.
+//! * [`replication`] attaches replicas, waits for them, and compares servers.
 //! * [`stage`] plays scenarios of clients that wait, natively and as `PM.*`.
 //!
 //! A new type brings a table to [`differential::tables`]; nothing else in here changes.
@@ -15,6 +16,7 @@
 pub mod client;
 pub mod crash;
 pub mod differential;
+pub mod replication;
 pub mod resp;
 pub mod script;
 pub mod server;

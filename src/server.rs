@@ -35,6 +35,7 @@ pub struct Setup {
     directives: Vec<String>,
     env: Vec<(String, String)>,
     wrapper: Vec<String>,
+    keeps_port: bool,
 }
 
 impl Setup {
@@ -56,6 +57,7 @@ impl Setup {
             directives: Vec::new(),
             env: Vec::new(),
             wrapper: Vec::new(),
+            keeps_port: false,
         };
         setup
             .directive("save \"\"")
@@ -119,6 +121,12 @@ impl Setup {
         self
     }
 
+    /// Lets the server listen on the same port after each restart, for others to find it again.
+    pub fn keep_port(mut self) -> Self {
+        self.keeps_port = true;
+        self
+    }
+
     /// The server's private directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -164,11 +172,14 @@ impl Setup {
         self.dir().join("redis.log")
     }
 
-    /// Starts the process on a port that was free a moment ago.
-    fn spawn(&self) -> io::Result<(Child, u16)> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+    /// Starts the process, on the port it had if it keeps that, else on one that was free a moment ago.
+    fn spawn(&self, last_port: u16) -> io::Result<(Child, u16)> {
+        let port = match last_port {
+            1.. if self.keeps_port => last_port,
+            _ => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+                .local_addr()?
+                .port(),
+        };
         let config = self.dir().join("redis.conf");
         let dir = quoted(&self.dir().to_string_lossy());
         let mut text = format!("bind 127.0.0.1\nport {port}\ndir {dir}\n");
@@ -270,7 +281,7 @@ impl Server {
         &self.setup
     }
 
-    /// Where the server listens; another address after each restart.
+    /// Where the server listens; another address after each restart, unless [`Setup::keep_port`].
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
@@ -369,7 +380,10 @@ impl Server {
 
     fn spawn(&mut self) {
         self.kill9();
-        let (child, port) = self.setup.spawn().expect("redis-server can be started");
+        let (child, port) = self
+            .setup
+            .spawn(self.port)
+            .expect("redis-server can be started");
         self.child = Some(child);
         self.port = port;
     }
