@@ -201,6 +201,98 @@ fn pools_of_other_programs_are_refused() {
     }
 }
 
+/// Makes the format version in a pool's root object one that this module does not know yet.
+fn write_newer_format(pool: &Path) {
+    // libpmemobj's descriptor holds the root object's offset; docs/format.md has the root object.
+    const ROOT_OFFSET_AT: usize = 4096 + 2048;
+    let mut bytes = fs::read(pool).unwrap();
+    let word = bytes[ROOT_OFFSET_AT..ROOT_OFFSET_AT + 8]
+        .try_into()
+        .unwrap();
+    let root = u64::from_le_bytes(word) as usize;
+    assert!(bytes[root..].starts_with(b"PMEDIS\x01\0"));
+    bytes[root + 8..root + 12].copy_from_slice(&2u32.to_le_bytes());
+    fs::write(pool, bytes).unwrap();
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let (_made, pool) = used_pool();
+    write_newer_format(&pool);
+    let causes = [pool.to_str().unwrap(), "format 2", "newer module"];
+    refuses_pool(&pool, forced(), &causes);
+}
+
+/// A poolset of two parts in the setup's directory, made with `pmempool create`: its description
+/// and its parts.
+fn poolset(setup: &Setup, layout: &str) -> (PathBuf, [PathBuf; 2]) {
+    let set = setup.dir().join("pmedis.set");
+    let parts = ["first", "second"].map(|name| setup.dir().join(name));
+    let [first, second] = parts.each_ref().map(|part| part.display());
+    fs::write(&set, format!("PMEMPOOLSET\n16M {first}\n24M {second}\n")).unwrap();
+    let made = Command::new("pmempool")
+        .args(["create", "--layout", layout, "obj"])
+        .arg(&set)
+        .output()
+        .expect("pmempool is installed");
+    assert!(made.status.success(), "{made:?}");
+    (set, parts)
+}
+
+#[test]
+fn a_poolset_serves_and_survives_a_kill() {
+    let setup = forced();
+    let (set, _) = poolset(&setup, "pmedis");
+    let path = set.to_str().unwrap();
+    let mut server = setup.module(&["path", path]).start().unwrap();
+    // Together more than the first part holds.
+    let values: Vec<String> = (0..200).map(|n| n.to_string().repeat(50_000)).collect();
+    let mut client = server.client();
+    for (n, value) in values.iter().enumerate() {
+        let ok = client.call(&["PM.SET", &n.to_string(), value]);
+        assert_eq!(ok, Value::Simple("OK".into()));
+    }
+    server.kill9();
+    server.restart().unwrap();
+    let mut client = server.client();
+    for (n, value) in values.iter().enumerate() {
+        let found = client.call(&["PM.GET", &n.to_string()]);
+        assert_eq!(found, Value::Bulk(value.clone().into_bytes()));
+    }
+    server.stop();
+    let check = Command::new("pmempool").arg("check").arg(&set).output();
+    let check = check.expect("pmempool is installed");
+    assert!(check.status.success(), "{check:?}");
+}
+
+#[test]
+fn foreign_and_newer_poolsets_are_refused() {
+    let setup = forced();
+    let (set, parts) = poolset(&setup, "another");
+    let before = parts.each_ref().map(|part| Fingerprint::of(part));
+    let path = set.to_str().unwrap();
+    refuses(setup.clone(), &["path", path], &[path, "layout"]);
+    assert_eq!(parts.each_ref().map(|part| Fingerprint::of(part)), before);
+
+    let setup = forced();
+    let (set, parts) = poolset(&setup, "pmedis");
+    let path = set.to_str().unwrap();
+    setup
+        .clone()
+        .module(&["path", path])
+        .start()
+        .unwrap()
+        .stop();
+    write_newer_format(&parts[0]);
+    let before = parts.each_ref().map(|part| Fingerprint::of(part));
+    refuses(
+        setup.clone(),
+        &["path", path],
+        &[path, "format 2", "newer module"],
+    );
+    assert_eq!(parts.each_ref().map(|part| Fingerprint::of(part)), before);
+}
+
 /// What happens to a pool, in words and in bytes.
 type Damage = (&'static str, fn(&mut Vec<u8>));
 
@@ -271,7 +363,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_is_refused_and_left_as_it_was() {
+fn a_full_disk_is_refused_where_one_can_be_mounted() {
     let setup = forced();
     let Some(disk) = SmallDisk::mount(setup.dir().join("disk"), 16) else {
         println!("skipped: mounting a small file system needs privileges");

@@ -5,11 +5,12 @@
 
 use crate::durability::{self, Durability};
 use crate::error::{Error, Result};
-use crate::layout::LAYOUT;
+use crate::layout::{FORMAT_VERSION, Header, LAYOUT, MAGIC};
+use bytemuck::Zeroable;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Least size of a pool in bytes (`PMEMOBJ_MIN_POOL`).
@@ -21,6 +22,8 @@ const LAYOUT_AT: usize = 4096;
 const LAYOUT_LEN: usize = 1024;
 /// Where libpmemobj notes where its heap starts, and how long it is: to the pool's end.
 const HEAP_OFFSET_AT: usize = LAYOUT_AT + LAYOUT_LEN + 16;
+/// Where libpmemobj notes the root object's offset; zero in a pool that has none yet.
+const ROOT_OFFSET_AT: usize = LAYOUT_AT + 2048;
 const HEAP_SIZE_AT: usize = LAYOUT_AT + 2048 + 32;
 const HEAD_LEN: usize = HEAP_SIZE_AT + 8;
 
@@ -62,15 +65,21 @@ pub(crate) fn inspect(path: &Path) -> Result<Found> {
     if !kind.is_file() {
         return Err(Error::NotAFile(path.into(), "a special file"));
     }
-    let mut head = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(HEAD_LEN as u64).read_to_end(&mut head))
-        .map_err(|error| io_error(path, &error))?;
+    let file = File::open(path).map_err(|error| io_error(path, &error))?;
+    let head = read_head(path, &file)?;
     if head.is_empty() {
         return Err(Error::NotAPool(path.into(), "the file is empty".into()));
     }
     if head.starts_with(POOLSET_SIGNATURE) {
         let parts = poolset_parts(path)?;
+        // A part that cannot be read is left to libpmemobj, which names it.
+        if let Some(Ok(part)) = parts.first().map(File::open)
+            && let Ok(head) = read_head(path, &part)
+            && head.len() == HEAD_LEN
+            && head.starts_with(SIGNATURE)
+        {
+            check_identity(path, &part, &head)?;
+        }
         return Ok(Found::Poolset(parts));
     }
     if !head.starts_with(SIGNATURE) {
@@ -86,8 +95,26 @@ pub(crate) fn inspect(path: &Path) -> Result<Found> {
             metadata.len()
         )));
     }
-    check_layout(path, &head)?;
+    check_identity(path, &file, &head)?;
     Ok(Found::Pool)
+}
+
+/// The first bytes of a pool, up to what libpmemobj notes about its heap; fewer of a shorter file.
+fn read_head(path: &Path, file: &File) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(HEAD_LEN as u64)
+        .read_to_end(&mut head)
+        .map_err(|error| io_error(path, &error))?;
+    Ok(head)
+}
+
+/// Refuses a pool of another program, or of a newer one of ours. `file` is the pool or the first part of a
+/// poolset, `head` its first [`HEAD_LEN`] bytes.
+///
+/// Opening it would already change it: libpmemobj counts the openings and runs its recovery.
+fn check_identity(path: &Path, file: &File, head: &[u8]) -> Result<()> {
+    check_layout(path, head)?;
+    check_format(path, file)
 }
 
 /// The pool's length in bytes, by its first bytes; more than any file's if they are not all there.
@@ -111,6 +138,32 @@ fn check_layout(path: &Path, head: &[u8]) -> Result<()> {
             path: path.into(),
             found: String::from_utf8_lossy(name).into_owned(),
             expected: LAYOUT.into(),
+        });
+    }
+    Ok(())
+}
+
+/// Refuses a pool that a newer program wrote, by the header of its root object, which is one of a pool's
+/// first and so lies in a poolset's first part. One that cannot be read is left to the checks behind opening.
+fn check_format(path: &Path, file: &File) -> Result<()> {
+    let mut offset = 0u64;
+    let mut header = Header::zeroed();
+    let read = file
+        .read_exact_at(bytemuck::bytes_of_mut(&mut offset), ROOT_OFFSET_AT as u64)
+        .and_then(|()| file.read_exact_at(bytemuck::bytes_of_mut(&mut header), offset));
+    match read {
+        Ok(()) if offset != 0 && header.magic == MAGIC => known_format(path, &header),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a format above the one this program writes.
+pub(crate) fn known_format(path: &Path, header: &Header) -> Result<()> {
+    if header.format_version > FORMAT_VERSION {
+        return Err(Error::NewerFormat {
+            path: path.into(),
+            found: header.format_version,
+            supported: FORMAT_VERSION,
         });
     }
     Ok(())

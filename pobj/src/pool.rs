@@ -431,13 +431,7 @@ fn check_header(header: &Header, path: &Path) -> Result<()> {
             path.display()
         )));
     }
-    if header.format_version > FORMAT_VERSION {
-        return Err(Error::NewerFormat {
-            path: path.into(),
-            found: header.format_version,
-            supported: FORMAT_VERSION,
-        });
-    }
+    file::known_format(path, header)?;
     if header.checksum != header.expected_checksum() || header.format_version == 0 {
         return Err(Error::Damaged(format!(
             "{}: the root header's checksum is wrong",
