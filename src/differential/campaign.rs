@@ -5,8 +5,10 @@ use super::grammar::Table;
 use super::pair::{Failure, Mismatch, Outcome, Pair};
 use super::shrink::shrink;
 use super::{Dialect, Sequence};
+use crate::env_number;
 use crate::server::Setup;
 use std::collections::BTreeMap;
+use std::env;
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -49,6 +51,34 @@ impl Coverage {
             }
         }
         gaps
+    }
+}
+
+/// Runs `sequences` of a table on a pool with the module, and panics with the report of the first that
+/// differs. The environment can ask for others: `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n`
+/// runs so many of them.
+///
+/// # Panics
+/// Also if the table has a command that was never answered or never failed in a run of full length.
+#[track_caller]
+pub fn agrees(table: &'static Table, sequences: u64) {
+    let replayed = env::var_os("PMEDIS_SEED").is_some();
+    let campaign = Campaign {
+        table,
+        dialect: Dialect::PM,
+        first_seed: env_number("PMEDIS_SEED", 1),
+        sequences: if replayed {
+            1
+        } else {
+            env_number("PMEDIS_SEQUENCES", sequences)
+        },
+        restarts: true,
+    };
+    let coverage = campaign
+        .run(Setup::pmedis("512m"))
+        .unwrap_or_else(|report| panic!("{report}"));
+    if campaign.sequences >= sequences {
+        assert_eq!(coverage.gaps(table), [""; 0], "{coverage:?}");
     }
 }
 
