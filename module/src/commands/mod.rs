@@ -24,7 +24,7 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
     };
 
     let served_always = "readonly fast allow-loading allow-stale";
-    table.own("pm.info", server::info, 1, served_always, (0, 0, 0))?;
+    table.own("pm.info", server::info, -1, served_always, (0, 0, 0))?;
 
     generic::rows(&mut table)?;
     string::rows(&mut table)?;

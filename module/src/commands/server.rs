@@ -2,17 +2,91 @@
 
 use crate::SETTINGS;
 use crate::error::CmdError;
+use crate::keyspace::{Engine, with_engine};
 use crate::redis::{Args, Ctx};
+use std::fmt::Write;
 
-/// `PM.INFO`: the pool and what is in force, in the form of INFO.
-pub fn info(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
-    let text = SETTINGS.with(|config| {
-        format!(
-            "# Pool\r\npath:{}\r\ndurability:{}\r\n",
-            config.path.display(),
-            config.durability,
-        )
-    });
-    ctx.reply_verbatim(c"txt", text.map_err(|_| CmdError::Internal)?.as_bytes());
+/// Writes a section's lines.
+type Section = fn(&mut String, &Engine) -> std::fmt::Result;
+
+const SECTIONS: [(&str, Section); 4] = [
+    ("Pool", pool),
+    ("Keys", keys),
+    ("Traffic", traffic),
+    ("Reclaim", reclaim),
+];
+
+/// Words that ask for all sections.
+const ALL: [&[u8]; 3] = [b"all", b"everything", b"default"];
+
+/// `PM.INFO [section ...]`: the pool and what is in force, in the form of INFO.
+pub fn info(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let wanted = args.from(1);
+    let is_wanted = |name: &str| {
+        let says = |word: &[u8]| word.eq_ignore_ascii_case(name.as_bytes());
+        let all = |word: &[u8]| ALL.iter().any(|all| word.eq_ignore_ascii_case(all));
+        wanted.is_empty()
+            || wanted
+                .iter()
+                .any(|arg| says(arg.bytes()) || all(arg.bytes()))
+    };
+    let mut text = String::new();
+    with_engine(|engine| {
+        for (name, section) in SECTIONS.iter().filter(|(name, _)| is_wanted(name)) {
+            let gap = if text.is_empty() { "" } else { "\r\n" };
+            write!(text, "{gap}# {name}\r\n")
+                .and_then(|()| section(&mut text, engine))
+                .map_err(|_| CmdError::Internal)?;
+        }
+        Ok(())
+    })?;
+    ctx.reply_verbatim(c"txt", text.as_bytes());
     Ok(())
+}
+
+/// Where the pool is, and how full: bytes, and slab pages.
+fn pool(text: &mut String, engine: &Engine) -> std::fmt::Result {
+    let settings = SETTINGS.with(|config| (config.path.display().to_string(), config.durability));
+    if let Ok((path, durability)) = settings {
+        write!(text, "path:{path}\r\ndurability:{durability}\r\n")?;
+    }
+    let usage = engine.pool.usage();
+    write!(
+        text,
+        "is_pmem:{}\r\nsize:{}\r\nused:{}\r\nfree:{}\r\npages:{}\r\n",
+        u8::from(engine.pool.is_pmem()),
+        usage.size,
+        usage.used,
+        usage.size.saturating_sub(usage.used),
+        usage.pages,
+    )
+}
+
+/// PM keys of each database that has some.
+fn keys(text: &mut String, engine: &Engine) -> std::fmt::Result {
+    let counts = (0..engine.dbs.count()).map(|db| (db, engine.dbs.keys(db)));
+    for (db, keys) in counts.filter(|&(_, keys)| keys > 0) {
+        write!(text, "db{db}:keys={keys}\r\n")?;
+    }
+    Ok(())
+}
+
+/// Cache lines flushed, and fences, since the pool was opened.
+fn traffic(text: &mut String, engine: &Engine) -> std::fmt::Result {
+    let traffic = engine.pool.traffic();
+    write!(
+        text,
+        "fences:{}\r\nlines:{}\r\n",
+        traffic.fences, traffic.lines
+    )
+}
+
+/// Deleted values whose memory is still to be given back, and whether flushed keys are being looked for.
+fn reclaim(text: &mut String, engine: &Engine) -> std::fmt::Result {
+    let (values, sweeping) = engine.backlog();
+    write!(
+        text,
+        "reclaim_values:{values}\r\nreclaim_sweeping:{}\r\n",
+        u8::from(sweeping)
+    )
 }

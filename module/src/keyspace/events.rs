@@ -121,6 +121,15 @@ impl Engine {
         }
         self.flushing = true;
         self.dbs.flush(&mut self.pool, db)?;
+        if db.is_none() && self.homeless > 0 {
+            let homeless = std::mem::take(&mut self.homeless);
+            log(
+                Level::Warning,
+                &format!(
+                    "{homeless} keys of databases this server does not have are flushed with all others"
+                ),
+            );
+        }
         self.start_sweep();
         Ok(())
     }

@@ -79,6 +79,7 @@ pub fn fill(ctx: &Ctx) {
     ctx.select_db(home);
     let bytes = ENGINE.with(|engine| {
         engine.filled = true;
+        engine.homeless = tally.homeless;
         if tally.flushed > 0 {
             engine.start_sweep();
         }

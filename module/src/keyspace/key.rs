@@ -368,7 +368,7 @@ impl<'a> PmKey<'a> {
 }
 
 /// The answer while Redis still loads its own files: the pool's keys are not shown yet.
-const LOADING: CmdError =
+pub(super) const LOADING: CmdError =
     CmdError::text_only("LOADING the pool's keys are not in the keyspace yet");
 
 /// The circumstances of a key's birth.

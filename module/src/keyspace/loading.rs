@@ -9,7 +9,7 @@
 
 use super::Engine;
 use super::dbs::Dbs;
-use crate::redis::{Level, Loading, log};
+use crate::redis::{Level, Loading, failed_while_loading, log};
 use pobj::Result;
 
 /// Loading begins.
@@ -29,6 +29,17 @@ pub(super) fn ends(engine: &mut Engine, complete: bool) -> Result<()> {
     if complete && engine.take_loaded {
         Dbs::set_taking_over(&mut engine.pool, false)?;
         engine.take_loaded = false;
+    }
+    let failed = failed_while_loading() - engine.failed_while_loading;
+    if failed > 0 {
+        engine.failed_while_loading += failed;
+        log(
+            Level::Warning,
+            &format!(
+                "{failed} PM commands in the loaded file were passed over: PM keys are loaded from \
+                 the pool only"
+            ),
+        );
     }
     Ok(())
 }

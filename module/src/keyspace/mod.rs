@@ -65,6 +65,10 @@ pub struct Engine {
     pub(crate) between_turns: bool,
     /// A timer for reclaiming memory runs.
     pub(crate) reclaim_ticks: bool,
+    /// Keys of databases that the server does not have.
+    pub(crate) homeless: u64,
+    /// PM commands in loaded files that failed, and were logged.
+    pub(crate) failed_while_loading: u64,
 }
 
 /// The one engine of the process.
@@ -87,6 +91,8 @@ impl Engine {
             flushing: false,
             between_turns: false,
             reclaim_ticks: false,
+            homeless: 0,
+            failed_while_loading: 0,
         };
         loading::undo_interrupted(&mut engine)?;
         Ok(engine)
@@ -183,7 +189,10 @@ pub fn dbs_with_keys() -> Result<Vec<i32>, CmdError> {
 
 /// Ends all PM keys of a database, or of all, in the pool. Redis's keyspace has to follow at once.
 pub fn flush(db: Option<i32>) -> Result<(), CmdError> {
-    with_engine(|engine| Ok(engine.flush(db)?))
+    with_engine(|engine| match engine.filled {
+        true => Ok(engine.flush(db)?),
+        false => Err(key::LOADING),
+    })
 }
 
 /// Whether Redis's keyspace is following a [`flush`], so that the keys that go have ended already.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_int};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis_module::raw as rm;
 
@@ -25,6 +26,15 @@ pub enum Collection {
     Map,
     /// A set.
     Set,
+}
+
+/// Commands that failed while Redis loaded its files.
+static FAILED_WHILE_LOADING: AtomicU64 = AtomicU64::new(0);
+
+/// How many commands of the module have failed while Redis loaded an RDB or an AOF: nobody reads what
+/// is replied to an AOF.
+pub fn failed_while_loading() -> u64 {
+    FAILED_WHILE_LOADING.load(Ordering::Relaxed)
 }
 
 impl Ctx {
@@ -174,6 +184,9 @@ impl Ctx {
     /// Replies with an error. What a handler returns as `Err` gets here by itself.
     #[cold]
     pub fn reply_error(&self, error: &CmdError) {
+        if self.flags().loading() {
+            FAILED_WHILE_LOADING.fetch_add(1, Ordering::Relaxed);
+        }
         let text = log::c_string(error.text(&self.command_name()).into_owned());
         // SAFETY: live context; Redis copies the C string.
         unsafe { api(rm::RedisModule_ReplyWithError)(self.replying(), text.as_ptr()) };

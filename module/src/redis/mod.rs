@@ -56,7 +56,7 @@ pub use command_info::{
     key_flag,
 };
 pub use commands::{Handler, Registrar};
-pub use ctx::{Collection, Ctx, Flags, server_flags};
+pub use ctx::{Collection, Ctx, Flags, failed_while_loading, server_flags};
 pub use events::{Event, EventKind, Loading, Persistence};
 pub use hooks::{FilterArgs, Timer, after_command};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};

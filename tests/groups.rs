@@ -1,0 +1,202 @@
+//! What EXEC and scripts do is durable together or not at all, and before it is told of.
+//!
+//! `PMEDIS_KILL_ROUNDS=n` runs so many rounds, `PMEDIS_SEED=n` other ones.
+
+use fastrand::Rng;
+use pmedis_testkit::client::Client;
+use pmedis_testkit::env_number;
+use pmedis_testkit::script::{ask, crash, expect, run, words};
+use pmedis_testkit::server::Setup;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+/// The clients that write at the same time.
+const CLIENTS: usize = 3;
+/// Keys in the pool that each unit leaves.
+const KEYS: usize = 6;
+/// When the keys of a client expire: this, plus the number of its last unit.
+const EXPIRE_BASE: u64 = 33_177_117_420_000;
+
+/// The `n`-th unit of a client: PM commands, native ones on PM keys, and native ones.
+fn unit(client: usize, n: u64) -> Vec<Vec<String>> {
+    let at = EXPIRE_BASE + n;
+    let lines = format!(
+        "PM.SET x{client} {n}
+        DEL y{client} z{client} absent
+        COPY x{client} y{client}
+        SET native{client} {n}
+        PM.SET t{client} {n}
+        RENAME t{client} z{client}
+        PM.HSET h{client} f {n}
+        RENAME h{client} g{client}
+        COPY g{client} h{client} REPLACE
+        PM.RPUSH l{client} {n}
+        PM.LTRIM l{client} -1 -1
+        PEXPIREAT x{client} {at}
+        SETRANGE native{client} 0 {n}"
+    );
+    let words = |line: &str| line.trim().split(' ').map(str::to_owned).collect();
+    lines.lines().map(words).collect()
+}
+
+/// What a client has sent and what it has been told.
+struct Writer {
+    client: usize,
+    sent: u64,
+    acknowledged: u64,
+}
+
+impl Writer {
+    /// Sends units, several at a time, by EXEC and by EVAL, until the server is gone.
+    fn write(&mut self, address: SocketAddr, mut rng: Rng) {
+        let Ok(mut connection) = Client::connect(address) else {
+            return;
+        };
+        loop {
+            let units = rng.u64(1..4);
+            let mut replies = Vec::new();
+            for _ in 0..units {
+                self.sent += 1;
+                replies.push(self.queue(&mut connection, rng.bool()));
+            }
+            if connection.send().is_err() {
+                return;
+            }
+            for count in replies {
+                for _ in 0..count {
+                    let Ok(reply) = connection.receive() else {
+                        return;
+                    };
+                    assert!(!reply.is_error(), "{reply:?}");
+                }
+                self.acknowledged += 1;
+            }
+        }
+    }
+
+    /// Queues the unit `sent`; returns how many replies it brings.
+    fn queue(&self, connection: &mut Client, script: bool) -> usize {
+        let commands = unit(self.client, self.sent);
+        if !script {
+            connection.queue(&["MULTI"]);
+            commands
+                .iter()
+                .for_each(|command| connection.queue(command));
+            connection.queue(&["EXEC"]);
+            return commands.len() + 2;
+        }
+        let calls: String = commands
+            .iter()
+            .map(|command| format!("redis.call('{}')\n", command.join("','")))
+            .collect();
+        connection.queue(&["EVAL", &calls, "0"]);
+        1
+    }
+
+    /// The unit that all keys tell of, which is one of those that were sent, and not earlier than the
+    /// last one that was acknowledged.
+    fn judge(&mut self, connection: &mut Client) {
+        let c = self.client;
+        let n = match ask(connection, &format!("PM.GET x{c}")).as_str() {
+            "nil" => 0,
+            n => n.parse().expect("a number"),
+        };
+        assert!(
+            (self.acknowledged..=self.sent).contains(&n),
+            "client {c}: unit {n} is there, {} were sent, {} acknowledged",
+            self.sent,
+            self.acknowledged
+        );
+        if n > 0 {
+            run(
+                connection,
+                &format!(
+                    "PM.GET y{c} -> {n}
+                    PM.GET z{c} -> {n}
+                    EXISTS t{c} -> 0
+                    PM.HGET g{c} f -> {n}
+                    PM.HGET h{c} f -> {n}
+                    PM.LRANGE l{c} 0 -1 -> [{n}]
+                    PEXPIRETIME x{c} -> {}",
+                    EXPIRE_BASE + n
+                ),
+            );
+        }
+        (self.sent, self.acknowledged) = (n, n);
+    }
+}
+
+#[test]
+fn units_are_durable_wholly_or_not_at_all() {
+    let rounds = env_number("PMEDIS_KILL_ROUNDS", 25);
+    let mut rng = Rng::with_seed(env_number("PMEDIS_SEED", 1));
+    let mut server = Setup::pmedis("128m").start().unwrap();
+    let mut writers: Vec<Writer> = (0..CLIENTS)
+        .map(|client| Writer {
+            client,
+            sent: 0,
+            acknowledged: 0,
+        })
+        .collect();
+    let mut units = 0;
+    for _ in 0..rounds {
+        let address = server.address();
+        let life = Duration::from_micros(rng.u64(2_000..80_000));
+        thread::scope(|scope| {
+            for writer in &mut writers {
+                let rng = rng.fork();
+                scope.spawn(|| writer.write(address, rng));
+            }
+            thread::sleep(life);
+            server.kill9();
+        });
+        units += writers
+            .iter()
+            .map(|writer| writer.acknowledged)
+            .sum::<u64>();
+        let mut connection = crash(&mut server);
+        for writer in &mut writers {
+            writer.judge(&mut connection);
+        }
+        let begun = writers.iter().filter(|writer| writer.sent > 0).count();
+        expect(&mut connection, "PM.DBSIZE", &(KEYS * begun).to_string());
+    }
+    assert!(units > 20 * rounds, "only {units} units in {rounds} rounds");
+}
+
+/// Redis runs what is left of a pipeline at the very end of a turn of its event loop, when the client
+/// was waiting until then, and replies at once.
+#[test]
+fn no_reply_is_ahead_of_its_unit() {
+    let mut server = Setup::pmedis("64m").start().unwrap();
+    for n in 0..20 {
+        let mut client = server.client();
+        let waits: &[&str] = match n % 2 {
+            0 => &["BLPOP", "nobody", "0.01"],
+            _ => &["PM.BLPOP", "nobody", "0.01"],
+        };
+        client.queue(waits);
+        match n % 4 {
+            0 | 1 => {
+                client.queue(&["MULTI"]);
+                client.queue(&["PM.SET", "k", &n.to_string()]);
+                client.queue(&["PM.RPUSH", "l", &n.to_string()]);
+                client.queue(&["EXEC"]);
+            }
+            _ => {
+                let script = format!("redis.call('PM.SET','k',{n}) redis.call('PM.RPUSH','l',{n})");
+                client.queue(&["EVAL", &script, "0"]);
+            }
+        }
+        client.send().unwrap();
+        let replies = if n % 4 < 2 { 5 } else { 2 };
+        for _ in 0..replies {
+            let reply = client.receive().unwrap();
+            assert!(!reply.is_error(), "{}", words(&reply));
+        }
+        let mut client = crash(&mut server);
+        expect(&mut client, "PM.GET k", &n.to_string());
+        expect(&mut client, "PM.LINDEX l -1", &n.to_string());
+    }
+}
