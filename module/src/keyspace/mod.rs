@@ -179,11 +179,11 @@ pub fn keys_of(db: i32) -> Result<u64, CmdError> {
     with_engine(|engine| Ok(engine.dbs.keys(db)))
 }
 
-/// The databases that have PM keys.
-pub fn dbs_with_keys() -> Result<Vec<i32>, CmdError> {
+/// The databases that have PM keys, and how many each has.
+pub fn dbs_with_keys() -> Result<Vec<(i32, u64)>, CmdError> {
     with_engine(|engine| {
-        let dbs = 0..engine.dbs.count();
-        Ok(dbs.filter(|&db| engine.dbs.keys(db) > 0).collect())
+        let dbs = (0..engine.dbs.count()).map(|db| (db, engine.dbs.keys(db)));
+        Ok(dbs.filter(|&(_, keys)| keys > 0).collect())
     })
 }
 

@@ -12,8 +12,9 @@ use crate::redis::{Args, Ctx, Kind, Mode, OwnedString};
 pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
     let db = ctx.db();
+    let keys = keyspace::keys_of(db)?;
     keyspace::flush(Some(db))?;
-    empty(ctx, args)?;
+    empty(ctx, args, keys)?;
     ctx.replicate(c"PM.FLUSHDB", args.from(1));
     ctx.reply_simple(c"OK");
     Ok(())
@@ -25,9 +26,9 @@ pub fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let home = ctx.db();
     let dbs = keyspace::dbs_with_keys()?;
     keyspace::flush(None)?;
-    for db in dbs {
+    for (db, keys) in dbs {
         if ctx.select_db(db) {
-            empty(ctx, args)?;
+            empty(ctx, args, keys)?;
         }
     }
     ctx.select_db(home);
@@ -44,19 +45,21 @@ fn check(args: Args<'_>) -> Result<(), CmdError> {
     }
 }
 
-/// Removes the PM keys of the selected database, which have ended in the pool, from Redis's keyspace.
-fn empty(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let (mut ours, mut natives) = (Vec::new(), false);
-    ctx.scan(|name, kind| match kind {
-        Kind::Pm(..) => ours.push(OwnedString::new(name.bytes())),
-        _ => natives = true,
-    });
-    if !natives {
+/// Removes the PM keys of the selected database, so many, which have ended in the pool, from Redis's
+/// keyspace.
+fn empty(ctx: &Ctx, args: Args<'_>, keys: u64) -> Result<(), CmdError> {
+    if ctx.db_size() == keys {
         let words: Vec<&[u8]> = args.from(1).iter().map(|arg| arg.bytes()).collect();
         if ctx.call(c"FLUSHDB", &words).is_some() {
             return Ok(());
         }
     }
+    let mut ours = Vec::new();
+    ctx.scan(|name, kind| {
+        if let Kind::Pm(..) = kind {
+            ours.push(OwnedString::new(name.bytes()));
+        }
+    });
     keyspace::follow_flush(true)?;
     for name in ours {
         let mut key = ctx.open(name.arg(), Mode::Write);

@@ -1,0 +1,178 @@
+//! Deleting something huge: answered at once, and the space comes back in the background, also after
+//! a crash in the middle.
+//!
+//! `PMEDIS_HUGE=n` makes structures of so many elements, and as many keys.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::env_number;
+use pmedis_testkit::script::{ask, crash, expect, run};
+use pmedis_testkit::server::{Server, Setup};
+use std::time::{Duration, Instant};
+
+const HUGE: u64 = 200_000;
+/// The longest time a client may wait for a reply meanwhile. Much more than the module takes, as other
+/// processes share the machine.
+const STALL_MAX: Duration = Duration::from_millis(100);
+
+fn start(elements: u64) -> (Server, Client) {
+    let megabytes = 64 + elements * 6 / 1000;
+    let server = Setup::pmedis(&format!("{megabytes}m")).start().unwrap();
+    let client = server.client();
+    (server, client)
+}
+
+/// A number in PM.INFO or INFO.
+#[track_caller]
+fn figure(client: &mut Client, command: &str, name: &str) -> u64 {
+    let info = ask(client, command);
+    let field = info
+        .split("\\r\\n")
+        .find_map(|line| line.strip_prefix(name));
+    let number = field.map(|rest| rest.split(',').next().unwrap().parse());
+    number
+        .unwrap_or_else(|| panic!("no {name} in {info}"))
+        .expect("a number")
+}
+
+fn used(client: &mut Client) -> u64 {
+    figure(client, "PM.INFO pool", "used:")
+}
+
+/// Makes a structure of so many elements.
+fn grow(client: &mut Client, kind: &str, key: &str, elements: u64) {
+    const BATCH: u64 = 1000;
+    for start in (0..elements).step_by(BATCH as usize) {
+        let mut words = vec![format!("PM.{kind}"), key.to_owned()];
+        for n in start..start + BATCH {
+            match kind {
+                "HSET" => words.extend([format!("field:{n}"), format!("value:{n}")]),
+                "ZADD" => words.extend([n.to_string(), format!("element:{n}")]),
+                _ => words.push(format!("element:{n}")),
+            }
+        }
+        let reply = client.call(&words);
+        assert!(!reply.is_error(), "{reply:?}");
+    }
+}
+
+/// Waits until no more than `left` bytes are in use, and sees to it that the server answers meanwhile.
+#[track_caller]
+fn space_comes_back(client: &mut Client, left: u64) {
+    let start = Instant::now();
+    loop {
+        let asked = Instant::now();
+        let used = used(client);
+        let waited = asked.elapsed();
+        assert!(waited < STALL_MAX, "a reply took {waited:?}");
+        if used <= left {
+            println!("after {:?}", start.elapsed());
+            return;
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "{used} bytes are in use, not {left}"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn huge_structures_go_at_once() {
+    let elements = env_number("PMEDIS_HUGE", HUGE);
+    let (mut server, mut client) = start(elements);
+    run(&mut client, "PM.SET stays v -> OK");
+    let before = used(&mut client);
+    for kind in ["RPUSH", "HSET", "SADD", "ZADD"] {
+        for command in [
+            "UNLINK huge",
+            "DEL huge",
+            "PM.UNLINK huge",
+            "PEXPIRE huge -1",
+            "PM.SET huge v",
+        ] {
+            grow(&mut client, kind, "huge", elements);
+            run(&mut client, "CONFIG RESETSTAT -> OK");
+            run(&mut client, command);
+            let name = command.split(' ').next().unwrap().to_lowercase();
+            let usec = figure(
+                &mut client,
+                "INFO commandstats",
+                &format!("cmdstat_{name}:calls=1,usec="),
+            );
+            println!("{kind}: {command} took {usec} us");
+            run(&mut client, "PM.DEL huge");
+            if command.starts_with("UNLINK") {
+                let mut again = crash(&mut server);
+                run(&mut again, "EXISTS huge -> 0\nPM.DBSIZE -> 1");
+                space_comes_back(&mut again, before);
+                client = server.client();
+            } else {
+                space_comes_back(&mut client, before);
+            }
+            assert!(usec < 1000, "{kind}: {command} took {usec} us");
+        }
+    }
+    expect(&mut client, "PM.GET stays", "v");
+}
+
+#[test]
+fn many_keys_are_flushed_at_once() {
+    let keys = env_number("PMEDIS_HUGE", HUGE);
+    let (mut server, mut client) = start(keys);
+    for (command, crashes) in [
+        ("FLUSHALL ASYNC", true),
+        ("FLUSHDB ASYNC", false),
+        ("PM.FLUSHALL ASYNC", false),
+    ] {
+        for n in 0..keys {
+            client.queue(&["PM.SET".to_owned(), format!("key:{n}"), format!("{n:0100}")]);
+        }
+        client.send().unwrap();
+        for _ in 0..keys {
+            assert!(!client.receive().unwrap().is_error());
+        }
+        run(&mut client, "CONFIG RESETSTAT -> OK");
+        expect(&mut client, command, "OK");
+        expect(&mut client, "PM.DBSIZE", "0");
+        expect(&mut client, "PM.SET again v", "OK");
+        if crashes {
+            client = crash(&mut server);
+        } else {
+            let name = command.split(' ').next().unwrap().to_lowercase();
+            let stat = format!("cmdstat_{name}:calls=1,usec=");
+            let usec = figure(&mut client, "INFO commandstats", &stat);
+            println!("{command} took {usec} us");
+            assert!(usec < 5000, "{command} took {usec} us");
+        }
+        space_comes_back(&mut client, 4096);
+        run(
+            &mut client,
+            "PM.DBSIZE -> 1\nDBSIZE -> 1\nPM.GET again -> v\nDEL again -> 1",
+        );
+    }
+}
+
+#[test]
+fn a_full_pool_takes_writes_right_after_a_flush() {
+    let mut server = Setup::pmedis("32m").start().unwrap();
+    let mut client = server.client();
+    for flush in ["FLUSHALL ASYNC", "FLUSHDB", "PM.FLUSHALL"] {
+        let mut n = 0;
+        while !client
+            .call(&["PM.SET".to_owned(), format!("k{n}"), "x".repeat(1000)])
+            .is_error()
+        {
+            n += 1;
+        }
+        assert!(n > 10_000, "the pool is full after {n} keys");
+        expect(&mut client, flush, "OK");
+        for again in 0..n {
+            let set = ["PM.SET".to_owned(), format!("k{again}"), "y".repeat(1000)];
+            let reply = client.call(&set);
+            assert!(!reply.is_error(), "{flush}: key {again} of {n}: {reply:?}");
+        }
+        client = crash(&mut server);
+        expect(&mut client, "PM.DBSIZE", &n.to_string());
+        run(&mut client, "FLUSHALL -> OK");
+    }
+}
