@@ -312,3 +312,40 @@ fn keys_of_databases_that_the_server_does_not_have_wait() {
     server.restart().unwrap();
     run(&mut server.client(), "SELECT 30 -> OK\nDBSIZE -> 0");
 }
+
+#[test]
+fn keys_in_slots_of_others_stay() {
+    let setup = Setup::pmedis("64m").directive("cluster-enabled yes");
+    let (mut server, mut client) = start(setup);
+    run(&mut client, "CLUSTER ADDSLOTSRANGE 0 16383 -> OK");
+    let serves = |client: &mut Client| {
+        let start = Instant::now();
+        while ask(client, "PM.SET a v") != "OK" {
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "the cluster is never up"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    serves(&mut client);
+    let slot = ask(&mut client, "CLUSTER KEYSLOT b");
+    run(&mut client, "PM.SET b v -> OK\nPM.RPUSH {b}l x -> 1");
+    run(
+        &mut client,
+        &format!("CLUSTER DELSLOTS {slot} -> OK\nCLUSTER SAVECONFIG -> OK"),
+    );
+    let mut client = crash(&mut server);
+    told(
+        &server,
+        "2 keys lie in 1 hash slots that are not this node's",
+    );
+    run(&mut client, &format!("CLUSTER COUNTKEYSINSLOT {slot} -> 2"));
+    assert!(ask(&mut client, "PM.GET b").contains("CLUSTERDOWN"));
+    run(&mut client, &format!("CLUSTER ADDSLOTS {slot} -> OK"));
+    serves(&mut client);
+    run(
+        &mut client,
+        "PM.GET b -> v\nPM.LLEN {b}l -> 1\nPM.GET a -> v",
+    );
+}

@@ -95,6 +95,7 @@ pub fn fill(ctx: &Ctx) {
         ),
     );
     tally.report();
+    super::cluster::report_foreign_slots(ctx);
 }
 
 impl Tally {

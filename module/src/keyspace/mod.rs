@@ -15,11 +15,13 @@
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
 //! | `loading.rs` | whether the pool takes over the PM keys of an RDB, an AOF, a full sync |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
+//! | `cluster.rs` | keys in hash slots of other nodes |
 //! | `open.rs` | opening the pool at load |
 //! | `reclaim.rs` | memory of dead records, in the background |
 //! | `serialize.rs` | values in RDB files |
 
 pub mod callbacks;
+mod cluster;
 pub mod dbs;
 pub mod events;
 pub mod fill;
