@@ -103,7 +103,29 @@ fn docs(client: &mut Client, name: &str) -> BTreeMap<String, Value> {
         .map(|pair| (text(&pair[0]), pair[1].clone()));
     pairs
         .filter(|(name, _)| ["summary", "complexity", "arguments"].contains(&name.as_str()))
+        .map(|(name, value)| (name, as_a_module_may(&value)))
         .collect()
+}
+
+/// The tree of arguments without the key specifications of those that are no keys, such as patterns: a
+/// module cannot give them.
+fn as_a_module_may(value: &Value) -> Value {
+    let Value::Array(values) = value else {
+        return value.clone();
+    };
+    let name = |pair: &[Value]| pair[0].bytes().map(<[u8]>::to_vec);
+    let is_pattern = values
+        .chunks_exact(2)
+        .any(|pair| name(pair).as_deref() == Some(b"type") && text(&pair[1]) == "pattern");
+    let drop = |pair: &&[Value]| is_pattern && name(pair).as_deref() == Some(b"key_spec_index");
+    Value::Array(
+        values
+            .chunks(2)
+            .filter(|pair| !drop(pair))
+            .flatten()
+            .map(as_a_module_may)
+            .collect(),
+    )
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Doubles as Redis reads them: with C's `strtod`, in two ways.
+//! Doubles as Redis reads them: with C's `strtod`, in three ways.
 
 use rustc_apfloat::ieee::Double;
 use rustc_apfloat::{Float, Round};
@@ -22,6 +22,15 @@ pub fn parse_end(text: &[u8]) -> Option<f64> {
     let text = text.split(|&byte| byte == 0).next().unwrap_or(&[]);
     let read = strtod(text);
     (read.len == text.len() && !read.value.is_nan()).then_some(read.value)
+}
+
+/// Reads what SORT compares: as [`parse_end`], but `None` also for what C's `strtod` calls out of range,
+/// numbers that lose digits for being near zero among it.
+pub fn parse_weight(text: &[u8]) -> Option<f64> {
+    let text = text.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let read = strtod(text);
+    let in_range = !read.out_of_range && !read.value.is_subnormal();
+    (read.len == text.len() && !read.value.is_nan() && in_range).then_some(read.value)
 }
 
 /// What `strtod` gives.
@@ -170,7 +179,7 @@ fn read_hex(mantissa: &[u8], exponent: &[u8]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, parse_end};
+    use super::{parse, parse_end, parse_weight};
 
     #[test]
     fn scores_are_whole_and_finite_numbers_or_infinities() {
@@ -247,6 +256,21 @@ mod tests {
         }
         for text in [" ", "1 ", "nan", "(1", "x", "1e", "0x", "-"] {
             assert_eq!(parse_end(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn weights_are_c_strings_in_range() {
+        for (text, value) in [
+            ("", 0.0),
+            (" 1", 1.0),
+            ("1\0junk", 1.0),
+            ("inf", f64::INFINITY),
+        ] {
+            assert_eq!(parse_weight(text.as_bytes()), Some(value), "{text:?}");
+        }
+        for text in ["1 ", "nan", "x", "1e999", "-1e999", "1e-999", "1e-310"] {
+            assert_eq!(parse_weight(text.as_bytes()), None, "{text:?}");
         }
     }
 }

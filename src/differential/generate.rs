@@ -85,6 +85,8 @@ impl Arguments {
         let word = match *term {
             // The first keys are drawn more often than the last ones.
             Term::Key => Word::Key(KEYS[rng.usize(..KEYS.len()).min(rng.usize(..KEYS.len()))]),
+            Term::KeyNumber(at) => Word::Key(KEYS[at]),
+            Term::Data(text) => Word::Data(text.into()),
             Term::Value => Word::Data(values::value(rng)),
             Term::Element => Word::Data(values::element(rng)),
             Term::Integer => Word::Data(values::integer(rng)),

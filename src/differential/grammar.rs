@@ -88,6 +88,10 @@ pub enum Compare {
 pub enum Term {
     /// A key of the pool.
     Key,
+    /// The key of this number in the pool.
+    KeyNumber(usize),
+    /// Exactly these bytes, which the shrinker may simplify.
+    Data(&'static str),
     /// A value, anything from nothing to megabytes.
     Value,
     /// A short value without the large and the exotic: elements, fields, members.

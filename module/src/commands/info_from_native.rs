@@ -161,10 +161,13 @@ fn argument(reply: &Reply) -> Option<Argument> {
         Some(names) => flags(names, argument_flag)?,
         None => Vec::new(),
     };
+    let ty = ArgumentType::from_name(text(field(argument, "type")?)?)?;
+    // A pattern may name one natively (SORT's BY), but not in the API.
+    let key_spec_index = number(argument, "key_spec_index").filter(|_| ty == ArgumentType::Key);
     Some(Argument {
         name: string(argument, "name")?,
-        ty: ArgumentType::from_name(text(field(argument, "type")?)?)?,
-        key_spec_index: number(argument, "key_spec_index").unwrap_or(-1),
+        ty,
+        key_spec_index: key_spec_index.unwrap_or(-1),
         token: string(argument, "token"),
         summary: string(argument, "summary"),
         since: string(argument, "since"),

@@ -8,6 +8,7 @@ mod sample;
 mod scan;
 mod server;
 mod set;
+mod sort;
 mod string;
 mod wait;
 mod zset;
@@ -32,6 +33,7 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
     hash::rows(&mut table)?;
     set::rows(&mut table)?;
     zset::rows(&mut table)?;
+    sort::rows(&mut table)?;
 
     info_from_native::describe(ctx, &table.natives);
     Ok(())

@@ -90,6 +90,26 @@ impl<'a> PmKey<'a> {
         PmKey::open_typed(ctx, name, Mode::Read, ty)
     }
 
+    /// Opens a key to read a value of one of some types, the first of which it has if it is absent.
+    ///
+    /// # Errors
+    /// `WrongType` if it holds anything else.
+    pub fn open_read_one_of(
+        ctx: &'a Ctx,
+        name: Arg<'a>,
+        types: &[ValueType; 3],
+    ) -> Result<PmKey<'a>, CmdError> {
+        let mut key = PmKey::open(ctx, name, Mode::Read, types[0]);
+        match key.state {
+            State::Absent => Ok(key),
+            State::Ours(found, _) if types.contains(&found) => {
+                key.ty = found;
+                Ok(key)
+            }
+            _ => Err(CmdError::WrongType),
+        }
+    }
+
     /// Opens a key to change a value of type `ty`.
     ///
     /// # Errors

@@ -343,6 +343,11 @@ impl Flags {
         self.any(rm::REDISMODULE_CTX_FLAGS_MULTI | rm::REDISMODULE_CTX_FLAGS_LUA)
     }
 
+    /// Inside a script or a function.
+    pub fn script(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_LUA)
+    }
+
     /// Blocking is not allowed: in EXEC, in a script, or called by a module.
     pub fn deny_blocking(self) -> bool {
         self.any(rm::REDISMODULE_CTX_FLAGS_DENY_BLOCKING)

@@ -100,6 +100,7 @@ fn missing_api() -> Vec<&'static str> {
         };
     }
     absent![
+        RedisModule_ACLCheckCommandPermissions
         RedisModule_BlockClientOnKeys
         RedisModule_CallReplyArrayElement
         RedisModule_CallReplyInteger
@@ -124,6 +125,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_EmitAOF
         RedisModule_Free
         RedisModule_FreeCallReply
+        RedisModule_FreeModuleUser
         RedisModule_FreeServerInfo
         RedisModule_FreeString
         RedisModule_GetAbsExpire
@@ -131,16 +133,20 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_GetClientId
         RedisModule_GetContextFlags
         RedisModule_GetCurrentCommandName
+        RedisModule_GetCurrentUserName
         RedisModule_GetDbIdFromIO
         RedisModule_GetDbIdFromOptCtx
         RedisModule_GetDetachedThreadSafeContext
         RedisModule_GetKeyNameFromIO
         RedisModule_GetKeyNameFromOptCtx
+        RedisModule_GetModuleUserFromUserName
         RedisModule_GetSelectedDb
         RedisModule_GetServerInfo
         RedisModule_GetToDbIdFromOptCtx
         RedisModule_GetToKeyNameFromOptCtx
         RedisModule_IsIOError
+        RedisModule_IsKeysPositionRequest
+        RedisModule_KeyAtPosWithFlags
         RedisModule_KeyType
         RedisModule_LoadDouble
         RedisModule_LoadSigned

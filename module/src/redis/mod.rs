@@ -11,6 +11,8 @@
 //! | [`PmType`], [`TypeCallbacks`] | the five data types and what Redis asks of them | `types.rs` |
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
 //! | [`Serve`] | clients that wait for keys | `blocking.rs` |
+//! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
+//! | [`collate`] | the order of texts in the server's locale | `collate.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
@@ -29,10 +31,12 @@
 //! - API functions that Redis 7.0 has are required, and looked for at load. Newer ones are asked for
 //!   before each use.
 
+mod access;
 mod args;
 mod blocking;
 mod call;
 mod cell;
+mod collate;
 mod command_info;
 mod commands;
 mod ctx;
@@ -47,10 +51,12 @@ mod replication;
 mod scan;
 mod types;
 
+pub use access::KeyUse;
 pub use args::{Arg, Args, OwnedString};
 pub use blocking::Serve;
 pub use call::{Propagate, Reply};
 pub use cell::{MainCell, Refused, on_main_thread};
+pub use collate::collate;
 pub use command_info::{
     Argument, ArgumentType, BeginSearch, CommandInfo, FindKeys, InfoError, KeySpec, argument_flag,
     key_flag,

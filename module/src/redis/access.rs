@@ -1,0 +1,95 @@
+//! Which keys a command uses, where its arguments must be parsed to know, and what its user may.
+
+use std::ffi::c_int;
+
+use redis_module::raw as rm;
+
+use super::{Arg, Ctx, OwnedString, Reply, api};
+
+/// What a command does with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUse {
+    /// It reads the value.
+    Read,
+    /// It puts another value there, whatever was there.
+    Overwrite,
+}
+
+impl Ctx {
+    /// True if a handler registered with the flag `getkeys-api` is not to run, but to tell its keys and
+    /// return: there is no client, and nothing may be replied.
+    pub fn asks_for_keys(&self) -> bool {
+        // SAFETY: live context.
+        unsafe { api(rm::RedisModule_IsKeysPositionRequest)(self.raw()) != 0 }
+    }
+
+    /// Tells that the argument at `at` is a key; only if [`Ctx::asks_for_keys`].
+    pub fn tell_key(&self, at: usize, key_use: KeyUse) {
+        let flags = match key_use {
+            KeyUse::Read => rm::REDISMODULE_CMD_KEY_RO | rm::REDISMODULE_CMD_KEY_ACCESS,
+            KeyUse::Overwrite => rm::REDISMODULE_CMD_KEY_OW | rm::REDISMODULE_CMD_KEY_UPDATE,
+        };
+        // SAFETY: live context; a position is a number below that of the arguments, an int.
+        unsafe {
+            api(rm::RedisModule_KeyAtPosWithFlags)(self.raw(), at as c_int, flags as c_int);
+        }
+    }
+
+    /// Whether the client's user may run `command`, whose first argument is a key, on every key. Where
+    /// there is no user (the link to the master, a module), everything is allowed.
+    ///
+    /// The API only answers for a given key. So it is asked for one that nobody can guess, and the
+    /// user's rules must say that all keys may be read.
+    pub fn may_run_on_all_keys(&self, command: Arg<'_>) -> bool {
+        if !self.has_user() {
+            return true;
+        }
+        let unguessable = OwnedString::new(&fastrand::u128(..).to_le_bytes());
+        // SAFETY: live context of a client with a user; the name, the user's handle and the strings
+        // live until their last use, and the first two are freed once, here.
+        let (name, allowed) = unsafe {
+            let name = api(rm::RedisModule_GetCurrentUserName)(self.raw());
+            let text = Arg::from_raw(name).map(|name| name.bytes().to_vec());
+            let user = api(rm::RedisModule_GetModuleUserFromUserName)(name);
+            api(rm::RedisModule_FreeString)(self.raw(), name);
+            if user.is_null() {
+                return false;
+            }
+            let mut argv = [command.raw(), unguessable.arg().raw()];
+            let check = api(rm::RedisModule_ACLCheckCommandPermissions);
+            let allowed = check(user, argv.as_mut_ptr(), argv.len() as c_int);
+            api(rm::RedisModule_FreeModuleUser)(user);
+            (text.unwrap_or_default(), allowed)
+        };
+        allowed == rm::REDISMODULE_OK as c_int
+            && self
+                .call(c"ACL", &[b"GETUSER", &name])
+                .is_some_and(|rules| reads_all_keys(&rules))
+    }
+
+    /// Whether a user is attached to the client. A call as that user fails without one before anything
+    /// else is looked at; and it is made to fail in any case, by a format that does not exist.
+    fn has_user(&self) -> bool {
+        // SAFETY: live context and C strings; a malformed call runs nothing and gives NULL.
+        let reply = unsafe {
+            let call = api(rm::RedisModule_Call);
+            call(self.raw(), c"PING".as_ptr(), c"C?".as_ptr())
+        };
+        debug_assert!(reply.is_null());
+        std::io::Error::last_os_error().raw_os_error() != Some(libc::ENOTSUP)
+    }
+}
+
+/// Whether a user's rules, or one of the selectors among them, have all keys in what may be read.
+fn reads_all_keys(rules: &Reply) -> bool {
+    let Reply::Array(rules) = rules else {
+        return false;
+    };
+    let is_here = rules.windows(2).any(|field| match (&field[0], &field[1]) {
+        (Reply::Text(name), Reply::Text(keys)) if name == b"keys" => keys
+            .split(|&byte| byte == b' ')
+            .any(|pattern| matches!(pattern, b"~*" | b"%R~*")),
+        _ => false,
+    });
+    is_here || rules.iter().any(reads_all_keys)
+}

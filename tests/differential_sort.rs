@@ -1,0 +1,14 @@
+//! SORT and SORT_RO against Redis's own, command by command.
+//!
+//! `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n` runs so many of them.
+
+use pmedis_testkit::differential::campaign::agrees;
+use pmedis_testkit::differential::tables;
+
+/// Some seconds' worth.
+const SEQUENCES: u64 = 500;
+
+#[test]
+fn sorting_replies_as_redis_does() {
+    agrees(&tables::SORT, SEQUENCES);
+}
