@@ -8,6 +8,7 @@
 //! * [`script`] runs transcripts, and shows what PM keys a server has.
 //! * [`crash`] is the workload of the kill -9 tests: clients whose history can be replayed, so
 //!   that what a restarted server holds can be judged key by key.
+//! * [`rdb`] seals payloads for RESTORE.
 //! * [`replication`] attaches replicas, waits for them, and compares servers.
 //! * [`stage`] plays scenarios of clients that wait, natively and as `PM.*`.
 //!
@@ -16,6 +17,7 @@
 pub mod client;
 pub mod crash;
 pub mod differential;
+pub mod rdb;
 pub mod replication;
 pub mod resp;
 pub mod script;

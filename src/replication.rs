@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::resp::Value;
-use crate::script::{ask, expect};
+use crate::script::{ask, expect, words as words_of};
 use crate::server::Server;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,6 +46,18 @@ pub fn follow(replica: &mut Client, master: &Server) {
     expect(replica, &format!("REPLICAOF 127.0.0.1 {port}"), "OK");
 }
 
+/// Makes an RDB, once no child makes one any more.
+///
+/// # Panics
+/// If it is not made.
+#[track_caller]
+pub fn save(client: &mut Client) {
+    wait_for("no child saves", || {
+        info(client, "rdb_bgsave_in_progress") == "0"
+    });
+    expect(client, "SAVE", "OK");
+}
+
 /// Waits until `replica` has all that `master` had when this began, and is still linked to it.
 ///
 /// # Panics
@@ -81,7 +93,7 @@ pub fn assert_same(one: &mut Client, other: &mut Client) {
     if digest(one) == digest(other) {
         return;
     }
-    let (here, there) = (key_digests(one), key_digests(other));
+    let (here, there) = (key_digests(one, "KEYS"), key_digests(other, "KEYS"));
     let differ = |a: &[String], b: &[String]| {
         let only: Vec<_> = a.iter().filter(|key| !b.contains(key)).take(5).collect();
         format!("{only:#?}")
@@ -95,22 +107,29 @@ pub fn assert_same(one: &mut Client, other: &mut Client) {
     );
 }
 
-/// Each key with the digest of its value, for messages.
-fn key_digests(client: &mut Client) -> Vec<String> {
+/// The PM keys of the first databases with their expire times and the digests of their values, which are
+/// the same in every pool.
+///
+/// # Panics
+/// If the connection breaks.
+pub fn pm_digests(client: &mut Client) -> Vec<String> {
+    key_digests(client, "PM.KEYS")
+}
+
+/// The same of the keys that a command lists.
+fn key_digests(client: &mut Client, list: &str) -> Vec<String> {
     let mut keys = Vec::new();
-    for db in 0..16 {
+    for db in 0..8 {
         if ask(client, &format!("SELECT {db}")) != "OK" {
             break;
         }
-        let names = client.call(&["KEYS", "*"]);
+        let names = client.call(&[list, "*"]);
         for name in names.elements().unwrap_or_default() {
             let Value::Bulk(name) = name else { continue };
-            let value = client.call(&[b"DEBUG".as_slice(), b"DIGEST-VALUE", name]);
-            let expires = client.call(&[b"PEXPIRETIME".as_slice(), name]);
-            keys.push(format!(
-                "{db} {} {value:?} {expires:?}",
-                name.escape_ascii()
-            ));
+            let mut about = |words: &[&[u8]]| words_of(&client.call(&[words, &[name]].concat()));
+            let value = about(&[b"DEBUG", b"DIGEST-VALUE"]);
+            let expires = about(&[b"PEXPIRETIME"]);
+            keys.push(format!("{db} {} {value} {expires}", name.escape_ascii()));
         }
     }
     expect(client, "SELECT 0", "OK");

@@ -70,9 +70,17 @@ impl Setup {
     /// # Panics
     /// If the module has not been built.
     pub fn pmedis(size: &str) -> Self {
+        Self::pmedis_with(size, &[])
+    }
+
+    /// The same, with more arguments for the module.
+    ///
+    /// # Panics
+    /// If the module has not been built.
+    pub fn pmedis_with(size: &str, arguments: &[&str]) -> Self {
         let setup = Self::native().force_pmem();
-        let pool = setup.pool();
-        setup.module(&["path", &pool.to_string_lossy(), "size", size])
+        let pool = setup.pool().to_string_lossy().into_owned();
+        setup.module(&[&["path", &pool, "size", size], arguments].concat())
     }
 
     /// Makes every file count as persistent memory for PMDK.

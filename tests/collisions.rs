@@ -116,7 +116,7 @@ fn saved(client: &mut Client, keys: usize) -> Vec<String> {
 
 #[test]
 fn a_new_pool_takes_a_backup_over() {
-    let (mut server, mut client) = start(Setup::pmedis("64m"));
+    let (mut server, mut client) = start(Setup::pmedis_with("64m", &["rdb", "full"]));
     let before = saved(&mut client, 100);
     server.stop();
     fs::remove_file(server.setup().pool()).unwrap();
@@ -133,7 +133,7 @@ fn a_new_pool_takes_a_backup_over() {
 
 #[test]
 fn a_backup_is_taken_over_wholly_though_the_server_dies_meanwhile() {
-    let (mut server, _) = start(Setup::pmedis("64m"));
+    let (mut server, _) = start(Setup::pmedis_with("64m", &["rdb", "full"]));
     server.stop();
     let pool = server.setup().pool();
     let unused = server.setup().dir().join("unused.pool");

@@ -141,6 +141,9 @@ fn failover_hands_over_without_losing_a_write() {
     let (master, mut of_master, replica, mut of_replica) = pair(&[]);
     let port = replica.address().port();
     write_some(&mut of_master, 2);
+    wait_for("the master knows that the replica is online", || {
+        info(&mut of_master, "slave0").contains("state=online")
+    });
     expect(
         &mut of_master,
         &format!("FAILOVER TO 127.0.0.1 {port} TIMEOUT 60000"),

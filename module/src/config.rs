@@ -1,4 +1,5 @@
-//! The module's arguments: `loadmodule libpmedis.so path FILE [size SIZE] [durability HOW]`.
+//! The module's arguments: `loadmodule libpmedis.so path FILE [size SIZE] [durability HOW] [rdb WHAT]
+//! [orphans HOW]`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,16 +17,44 @@ pub struct Config {
     pub size: Option<u64>,
     /// What a committed write has to survive.
     pub durability: Durability,
+    /// What the server's own RDB files hold of PM keys.
+    pub rdb: RdbContent,
+    /// What becomes of keys whose values are in another pool.
+    pub orphans: Orphans,
+}
+
+/// What SAVE, BGSAVE, the save points and SHUTDOWN write of a PM key. What replicas and `redis-cli
+/// --rdb` get is always full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RdbContent {
+    /// That it is there: its value is in the pool.
+    #[default]
+    Markers,
+    /// Its value too, so that the file is a backup.
+    Full,
+}
+
+/// What to do about an RDB that has markers only, when the pool that has their values is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Orphans {
+    /// The server does not start.
+    #[default]
+    Refuse,
+    /// It starts without these keys.
+    Drop,
 }
 
 /// What is wrong with the arguments.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ConfigError {
     /// No `path`.
-    #[error("no pool named: loadmodule libpmedis.so path <file> [size <size>] [durability <how>]")]
+    #[error(
+        "no pool named: loadmodule libpmedis.so path <file> [size <size>] [durability <how>] \
+         [rdb <what>] [orphans <how>]"
+    )]
     NoPath,
     /// A word that is no argument's name.
-    #[error("unknown argument '{0}': expected path, size or durability")]
+    #[error("unknown argument '{0}': expected path, size, durability, rdb or orphans")]
     Unknown(String),
     /// The last argument's value is missing.
     #[error("argument '{0}' has no value")]
@@ -42,12 +71,19 @@ pub enum ConfigError {
     /// The durability is not one.
     #[error("argument 'durability' is '{0}': expected pmem, msync or process")]
     Durability(String),
+    /// The content of RDB files is not one.
+    #[error("argument 'rdb' is '{0}': expected markers or full")]
+    Rdb(String),
+    /// The fate of orphans is not one.
+    #[error("argument 'orphans' is '{0}': expected refuse or drop")]
+    Orphans(String),
 }
 
 impl Config {
     /// Reads the arguments, which may come in any order, their names in any case.
     pub fn parse<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ConfigError> {
         let (mut path, mut size, mut durability) = (None, None, None);
+        let (mut rdb, mut orphans) = (None, None);
         let mut args = args.into_iter();
         while let Some(name) = args.next() {
             let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
@@ -75,6 +111,22 @@ impl Config {
                     durability =
                         Some(Durability::from_name(&value).ok_or(ConfigError::Durability(value))?);
                 }
+                b"rdb" => {
+                    let value = text(value("rdb", rdb.is_some())?);
+                    rdb = Some(match value.to_ascii_lowercase().as_str() {
+                        "markers" => RdbContent::Markers,
+                        "full" => RdbContent::Full,
+                        _ => return Err(ConfigError::Rdb(value)),
+                    });
+                }
+                b"orphans" => {
+                    let value = text(value("orphans", orphans.is_some())?);
+                    orphans = Some(match value.to_ascii_lowercase().as_str() {
+                        "refuse" => Orphans::Refuse,
+                        "drop" => Orphans::Drop,
+                        _ => return Err(ConfigError::Orphans(value)),
+                    });
+                }
                 _ => return Err(ConfigError::Unknown(text(name))),
             }
         }
@@ -82,6 +134,8 @@ impl Config {
             path: path.ok_or(ConfigError::NoPath)?,
             size,
             durability: durability.unwrap_or_default(),
+            rdb: rdb.unwrap_or_default(),
+            orphans: orphans.unwrap_or_default(),
         })
     }
 }
@@ -104,16 +158,22 @@ mod tests {
             path: "/mnt/pmem0/Pool".into(),
             size: Some(64 << 20),
             durability: Durability::Process,
+            rdb: RdbContent::Full,
+            orphans: Orphans::Drop,
         };
         for line in [
-            "path /mnt/pmem0/Pool size 64m durability process",
-            "DURABILITY Process Size 64M Path /mnt/pmem0/Pool",
-            "size 67108864 path /mnt/pmem0/Pool durability process",
+            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop",
+            "RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool",
+            "size 67108864 orphans drop path /mnt/pmem0/Pool rdb full durability process",
         ] {
             assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
         }
         let short = parse("path p").unwrap();
         assert_eq!((short.size, short.durability), (None, Durability::Pmem));
+        assert_eq!(
+            (short.rdb, short.orphans),
+            (RdbContent::Markers, Orphans::Refuse)
+        );
     }
 
     #[test]
@@ -143,6 +203,12 @@ mod tests {
                 "path p durability disk",
                 ConfigError::Durability("disk".into()),
                 "disk",
+            ),
+            ("path p rdb half", ConfigError::Rdb("half".into()), "half"),
+            (
+                "path p orphans keep",
+                ConfigError::Orphans("keep".into()),
+                "keep",
             ),
         ] {
             assert_eq!(parse(line), Err(error.clone()), "{line}");

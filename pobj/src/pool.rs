@@ -78,6 +78,7 @@ pub struct Pool {
     pub(crate) held: bool,
     header: Header,
     created: bool,
+    found_position: u64,
     damaged_pages: Vec<String>,
     handle: Handle,
 }
@@ -166,6 +167,7 @@ impl Pool {
             redo(&mut medium, replay)?;
         }
         let mut ring = found.ring;
+        let found_position = ring.position();
         if let Some(group) = found.open_group {
             undo.recover(&medium, group)?;
             undo.roll_back(&mut medium, 0)?;
@@ -206,6 +208,7 @@ impl Pool {
             held: false,
             header,
             created,
+            found_position,
             damaged_pages,
             handle,
         })
@@ -224,6 +227,17 @@ impl Pool {
     /// The pool's own random 128 bits, for keyed hashes.
     pub fn seed(&self) -> [u64; 2] {
         self.header.seed
+    }
+
+    /// How far the pool's history has come: it grows with every change, across restarts. O(1).
+    pub fn position(&self) -> u64 {
+        self.ring.position()
+    }
+
+    /// The [`position`](Self::position) that [`Pool::open`] has found. If it is the one that was read
+    /// before, nothing has changed since; the reverse is not certain.
+    pub fn found_position(&self) -> u64 {
+        self.found_position
     }
 
     /// How full the pool is.

@@ -2,7 +2,7 @@
 
 use super::record::{self, Fields, NEVER, RecordPtr};
 use super::serialize::{self, Loaded};
-use super::{ENGINE, Engine};
+use super::{ENGINE, Engine, loading};
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
     server_flags,
@@ -42,15 +42,19 @@ impl TypeCallbacks for Values {
 
     fn rdb_load(io: &mut RdbReader<'_>, ty: PmType, version: i32) -> Option<usize> {
         let ty = ValueType::from(ty);
-        let loaded = serialize::load(io, ty, version)?;
+        let payload = serialize::load(io, ty, version)?;
         let (key, db) = (io.key().unwrap_or_default(), io.db().unwrap_or(0));
         with("loading a key", |engine| {
-            if !engine.is_shown() {
-                engine.placeholders += 1;
-                return Ok(PLACEHOLDER);
+            match loading::value_of(engine, payload)? {
+                Some(value) => {
+                    let record = engine.build(ty, key, db, value)?;
+                    Ok(engine.pool.address_of(record))
+                }
+                None => {
+                    engine.placeholders += 1;
+                    Ok(PLACEHOLDER)
+                }
             }
-            let record = engine.build(ty, key, db, loaded)?;
-            Ok(engine.pool.address_of(record))
         })
     }
 
@@ -58,8 +62,13 @@ impl TypeCallbacks for Values {
         let saved = with("saving a key", |engine| {
             engine.see_the_fork();
             let Some(record) = engine.record_at(addr) else {
-                return Ok(());
+                return Err(Error::Damaged("the key is not in the pool yet".into()));
             };
+            let form = engine.next_form();
+            serialize::save_head(io, &form);
+            if form.is_marker {
+                return Ok(());
+            }
             let root = record::get(&engine.pool, record)?.root;
             let inline = record::inline(&engine.pool, record)?;
             serialize::save(io, &engine.pool, ty.into(), root, inline)
@@ -107,8 +116,9 @@ impl TypeCallbacks for Values {
                 engine.placeholders = engine.placeholders.saturating_sub(1);
                 return Ok(());
             };
-            if engine.flushing {
-                // The flush has ended the record already; the sweep reclaims it.
+            if engine.flushing || !engine.is_shown() {
+                // The flush has ended the record already, and the sweep reclaims it; or the key only
+                // leaves Redis's keyspace, which is about to be filled from the pool.
                 return Ok(());
             }
             // A command may have freed the record already: its bytes are still what they were.

@@ -5,6 +5,7 @@
 //! user word 1   offset of the table, 0 before the first key
 //! user word 2   entries in the table
 //! user word 3   1 while the pool takes over the keys of a file or of a master, else 0
+//! user word 4   number of the run that has the pool open, or had it last (see `moment`)
 //! table         one entry of 16 bytes per database number d
 //!                 0  8  space    the key space that database d shows
 //!                 8  8  flushed  tick of the last flush of *space* d: records born before are dead
@@ -189,6 +190,11 @@ impl Dbs {
     fn entry(&self, index: usize) -> Option<PPtr<Entry>> {
         self.table
             .map(|table| table.at((index * size_of::<Entry>()) as u64))
+    }
+
+    /// Counts no key any more: Redis's keyspace has been emptied.
+    pub fn forget_counts(&mut self) {
+        self.keys.fill(0);
     }
 
     /// Ends the life of every key of `db`, or of all databases, in one atomic step.

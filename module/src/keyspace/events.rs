@@ -16,7 +16,7 @@
 //! those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
 use super::record::{self, NEVER, RecordPtr};
-use super::{ENGINE, Engine, durable, fill, groups, loading};
+use super::{ENGINE, Engine, durable, fill, groups, loading, saving};
 use crate::redis::{Arg, Class, Ctx, Event, EventKind, Kind, Level, Mode, OwnedString, log};
 use pobj::Result;
 use std::ffi::CStr;
@@ -38,6 +38,8 @@ pub fn subscribe(ctx: &Ctx) {
         EventKind::EventLoop,
         EventKind::Loading,
         EventKind::ForkChild,
+        EventKind::Persistence,
+        EventKind::Role,
     ] {
         ctx.subscribe(kind, on_event);
     }
@@ -57,7 +59,16 @@ fn on_event(ctx: &Ctx, event: Event) {
             durable("the end of loading", |engine| {
                 loading::ends(engine, complete)
             });
+            if ENGINE.with(|engine| engine.reloading) == Ok(true) {
+                fill::fill(ctx);
+            }
         }
+        Event::Persistence(what) => saving::follow(ctx, what),
+        // A full sync that failed is not to be tried again: what came of it is what there is.
+        Event::BecameMaster => durable("the end of a full sync", |engine| match engine.filled {
+            true => loading::end_take_over(engine),
+            false => Ok(()),
+        }),
         Event::FlushStarted { db } => durable("a flush", |engine| engine.flush(db)),
         Event::FlushEnded { .. } => durable("a flush", |engine| {
             engine.flushing = false;
@@ -83,6 +94,7 @@ fn on_event(ctx: &Ctx, event: Event) {
 fn before_sleep(ctx: &Ctx) {
     let filled = ENGINE.with(|engine| engine.filled).unwrap_or(true);
     if !filled {
+        loading::settle(ctx);
         fill::fill(ctx);
     }
     groups::turn_ends();
@@ -120,6 +132,10 @@ impl Engine {
             return Ok(());
         }
         self.flushing = true;
+        if self.reloading {
+            self.hide();
+            return Ok(());
+        }
         self.dbs.flush(&mut self.pool, db)?;
         if db.is_none() && self.homeless > 0 {
             let homeless = std::mem::take(&mut self.homeless);

@@ -80,6 +80,7 @@ pub fn fill(ctx: &Ctx) {
     let bytes = ENGINE.with(|engine| {
         engine.filled = true;
         engine.homeless = tally.homeless;
+        engine.reloading = false;
         if tally.flushed > 0 {
             engine.start_sweep();
         }
@@ -182,7 +183,10 @@ fn show(ctx: &Ctx, found: Found, tally: &mut Tally) {
         Kind::Pm(_, addr) => {
             // Two records of one key: a crash came between a copy and the end of its original.
             if addr == found.addr {
-                // Taken over from a file just now.
+                // Taken over from a file just now, and counted; or a reload has left it here.
+                if ENGINE.with(|engine| engine.reloading) == Ok(true) {
+                    count_shown(found.record);
+                }
                 tally.keys += 1;
                 return;
             }

@@ -10,8 +10,8 @@
 //! once. No group is opened there: each step is durable on its own, so that no reply is ahead of it.
 //! Servers that run a callback right after each command (7.2 and later) have no such stretch.
 
-use super::durable;
-use crate::redis::{Ctx, FilterArgs, after_command, server_flags};
+use super::{durable, loading};
+use crate::redis::{Arg, Ctx, FilterArgs, after_command, server_flags};
 use std::time::Duration;
 
 /// How long a command may be held up to make room for it, where little is left.
@@ -38,6 +38,7 @@ pub(super) fn turn_begins() {
 fn end_group(between_turns: bool) {
     durable("the last commands", |engine| {
         engine.between_turns |= between_turns;
+        engine.reloading = false;
         if engine.pool.is_held() {
             engine.pool.release()?;
         }
@@ -49,8 +50,10 @@ fn end_group(between_turns: bool) {
 /// command of several steps begins one.
 fn before_command(args: &FilterArgs<'_>) {
     let Some(name) = args.get(0) else { return };
+    let reloads = loading::is_reload(name.bytes(), args.get(1).map(Arg::bytes));
     let groups = begins_group(name.bytes(), args.len());
     durable("the last commands", |engine| {
+        loading::note_reload(engine, reloads);
         if engine.pool.is_held() {
             // A script's own commands belong to its group.
             if server_flags().in_multi_or_script() {

@@ -16,6 +16,8 @@
 //! | `loading.rs` | whether the pool takes over the PM keys of an RDB, an AOF, a full sync |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
 //! | `cluster.rs` | keys in hash slots of other nodes |
+//! | `saving.rs` | what files get of PM keys |
+//! | `moment.rs` | whether a file and the pool are of the same moment |
 //! | `open.rs` | opening the pool at load |
 //! | `reclaim.rs` | memory of dead records, in the background |
 //! | `serialize.rs` | values in RDB files |
@@ -28,17 +30,22 @@ pub mod fill;
 mod groups;
 pub mod key;
 mod loading;
+mod moment;
 pub mod open;
 pub mod reclaim;
 pub mod record;
+mod saving;
 pub mod serialize;
 
 use crate::error::CmdError;
 use crate::redis::{Level, MainCell, log};
 use crate::structures;
 use dbs::Dbs;
+use loading::Startup;
+use moment::Moment;
 use pobj::{Pool, PoolOptions, Tx};
 use record::{Record, RecordPtr};
+use saving::Saving;
 use std::collections::VecDeque;
 
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all};
@@ -71,6 +78,14 @@ pub struct Engine {
     pub(crate) homeless: u64,
     /// PM commands in loaded files that failed, and were logged.
     pub(crate) failed_while_loading: u64,
+    /// The number of this run of the pool.
+    pub(crate) run: u64,
+    /// What the start of the server has seen, until the keyspace is filled.
+    pub(crate) startup: Option<Startup>,
+    /// A file that this process writes.
+    pub(crate) saving: Option<Saving>,
+    /// A command empties the keyspace and loads a file; the pool keeps its keys.
+    pub(crate) reloading: bool,
 }
 
 /// The one engine of the process.
@@ -79,9 +94,11 @@ pub static ENGINE: MainCell<Engine> = MainCell::empty();
 impl Engine {
     /// Opens the pool.
     pub fn open(options: &PoolOptions) -> pobj::Result<Engine> {
-        let pool = Pool::open(options)?;
+        let mut pool = Pool::open(options)?;
         let dbs = Dbs::open(&pool)?;
+        let (run, found) = Moment::begin_run(&mut pool)?;
         let mut engine = Engine {
+            startup: Some(Startup::new(found, dbs.is_unused())),
             pool,
             dbs,
             dead: VecDeque::new(),
@@ -95,6 +112,9 @@ impl Engine {
             reclaim_ticks: false,
             homeless: 0,
             failed_while_loading: 0,
+            run,
+            saving: None,
+            reloading: false,
         };
         loading::undo_interrupted(&mut engine)?;
         Ok(engine)

@@ -3,6 +3,8 @@
 //! The form is the module's own, versioned by [`VERSION`], and independent of the pool's layout:
 //!
 //! ```text
+//! head     0 a value, 1 a marker instead of it; 2 and 3 the same, after
+//!          the run and the position of the pool's moment (see `moment`)
 //! string   the bytes
 //! list     the number of elements, each element's bytes
 //! zset     the number of elements, each one's name and score, ascending
@@ -10,10 +12,12 @@
 //! set      the number of members, each member's bytes
 //! ```
 //!
-//! What is read is not trusted: a value is built in one transaction, which a malformed payload ends
+//! Version 1 had no head, and always a value. What is read is not trusted: a value is built in one transaction, which a malformed payload ends
 //! without a trace.
 
+use super::moment::Moment;
 use super::record::Inline;
+use super::saving::Form;
 use crate::number::double_to_text;
 use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 use crate::structures::list::{self, Side};
@@ -22,7 +26,19 @@ use crate::value::ValueType;
 use pobj::{Pool, Result};
 
 /// The version written with each value.
-pub const VERSION: i32 = 1;
+pub const VERSION: i32 = 2;
+
+/// The parts of a head.
+const MARKER: u64 = 1;
+const MOMENT: u64 = 2;
+
+/// A key as read from a file.
+pub struct Payload {
+    /// The moment of the pool from which the file was made, with one of its keys.
+    pub moment: Option<Moment>,
+    /// The value; `None` for a marker.
+    pub value: Option<Loaded>,
+}
 
 /// A value as read from a file, before it is built in the pool.
 pub enum Loaded {
@@ -36,6 +52,19 @@ pub enum Loaded {
     Hash(Vec<(RdbBytes, RdbBytes)>),
     /// A set's members; there are some.
     Set(Vec<RdbBytes>),
+}
+
+/// Writes the head of a key, after which its value follows unless it is a marker.
+pub fn save_head(io: &mut RdbWriter<'_>, form: &Form) {
+    let marker = if form.is_marker { MARKER } else { 0 };
+    match form.moment {
+        None => io.save_unsigned(marker),
+        Some(moment) => {
+            io.save_unsigned(marker | MOMENT);
+            io.save_unsigned(moment.run);
+            io.save_unsigned(moment.position);
+        }
+    }
 }
 
 /// Writes a value.
@@ -88,11 +117,31 @@ pub fn save(
     }
 }
 
-/// Reads a value; `None` if the payload is malformed or newer than [`VERSION`].
-pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Loaded> {
-    if version > VERSION {
+/// Reads a key; `None` if the payload is malformed or newer than [`VERSION`].
+pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Payload> {
+    let head = match version {
+        1 => 0,
+        VERSION => io.load_unsigned().ok()?,
+        _ => return None,
+    };
+    if head > MARKER | MOMENT {
         return None;
     }
+    let moment = match head & MOMENT {
+        0 => None,
+        _ => Some(Moment {
+            run: io.load_unsigned().ok()?,
+            position: io.load_unsigned().ok()?,
+        }),
+    };
+    let value = match head & MARKER {
+        0 => Some(load_value(io, ty)?),
+        _ => None,
+    };
+    Some(Payload { moment, value })
+}
+
+fn load_value(io: &mut RdbReader<'_>, ty: ValueType) -> Option<Loaded> {
     match ty {
         ValueType::String => io.load_bytes().ok().map(Loaded::String),
         ValueType::List => load_some(io, RdbReader::load_bytes).map(Loaded::List),

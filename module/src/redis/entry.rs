@@ -188,6 +188,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_ScanCursorCreate
         RedisModule_ScanCursorDestroy
         RedisModule_SelectDb
+        RedisModule_ServerInfoGetFieldC
         RedisModule_ServerInfoGetFieldSigned
         RedisModule_SetAbsExpire
         RedisModule_SetModuleOptions

@@ -69,7 +69,7 @@ pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 pub use key::{Key, Kind, Mode};
 pub use keyspace_events::Class;
 pub use log::{Level, log};
-pub use replication::{may_replicate, note_replication};
+pub use replication::{may_replicate, note_replication, replica_waits};
 pub use types::{KeyPlace, PmType, TypeCallbacks, register_types};
 
 /// The function behind an API pointer which `entry` found present when the module was loaded.

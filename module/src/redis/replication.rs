@@ -1,4 +1,4 @@
-//! Whether anybody follows this server.
+//! Whether anybody follows this server, and where in the replication's history it stands.
 //!
 //! `RM_Replicate` looks up the command, copies the argument vector and counts a change even if nobody
 //! listens. A lone server saves that: nothing is replicated until the first sign of replication, and
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use redis_module::raw as rm;
 
-use super::{Ctx, api};
+use super::{Ctx, Reply, api, log};
 
 const UNKNOWN: u8 = 0;
 const ALONE: u8 = 1;
@@ -53,6 +53,55 @@ fn find_out(ctx: &Ctx) -> bool {
         && info_field(ctx, c"connected_slaves") == Some(0);
     STATE.store(if alone { ALONE } else { FOLLOWED }, Ordering::Relaxed);
     !alone
+}
+
+/// Whether a replica waits for a full sync, be it the one that just begins.
+pub fn replica_waits(ctx: &Ctx) -> bool {
+    let replicas = (0..).map_while(|n| info_text(ctx, &format!("slave{n}")));
+    replicas
+        .into_iter()
+        .any(|about| about.contains("state=wait_bgsave"))
+}
+
+impl Ctx {
+    /// Makes the server forget at which offset of which history its data is, as it has just read that in
+    /// an RDB: no partial resync will be asked for, nor granted. Only at start, before it has connected to
+    /// its master.
+    ///
+    /// # Errors
+    /// Which command the server lacks for that.
+    pub fn forget_offset(&self) -> Result<(), String> {
+        let run = |command: &CStr, args: &[&[u8]]| match self.call(command, args) {
+            Some(Reply::Text(_)) => Ok(()),
+            other => Err(format!("{command:?} answers {other:?}")),
+        };
+        // A replica has made the state of its link out of the RDB, which only a change of role drops. In a
+        // cluster, the link is made later, out of what the server knows itself to be.
+        let host = info_text(self, "master_host").filter(|_| !self.flags().cluster());
+        let port = info_text(self, "master_port");
+        if host.is_some() {
+            run(c"REPLICAOF", &[b"NO", b"ONE"])?;
+        }
+        run(c"DEBUG", &[b"CHANGE-REPL-ID"])?;
+        if let (Some(host), Some(port)) = (host, port) {
+            run(c"REPLICAOF", &[host.as_bytes(), port.as_bytes()])?;
+        }
+        Ok(())
+    }
+}
+
+/// A text in `INFO replication`.
+fn info_text(ctx: &Ctx, field: &str) -> Option<String> {
+    let field = log::c_string(field);
+    // SAFETY: the context is live; the text, NULL if there is no such field, is copied before the section
+    // is freed, which happens once.
+    unsafe {
+        let info = api(rm::RedisModule_GetServerInfo)(ctx.raw(), c"replication".as_ptr());
+        let text = api(rm::RedisModule_ServerInfoGetFieldC)(info, field.as_ptr());
+        let text = (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned());
+        api(rm::RedisModule_FreeServerInfo)(ctx.raw(), info);
+        text
+    }
 }
 
 /// A number in `INFO replication`.

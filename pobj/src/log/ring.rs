@@ -66,6 +66,11 @@ struct Valid {
 }
 
 impl Ring {
+    /// Number of the last record.
+    pub fn position(&self) -> u64 {
+        self.next - 1
+    }
+
     /// True if `fills` and `writes` fit one record.
     pub fn fits(fills: usize, writes: &Writes) -> bool {
         HEADER_LEN + 16 * fills + writes.encoded().len() <= RECORD_MAX

@@ -1,0 +1,78 @@
+//! What a file gets of PM keys: their values, or markers only.
+//!
+//! | file | PM keys |
+//! |---|---|
+//! | full sync, `redis-cli --rdb` | values |
+//! | DUMP, MIGRATE | values |
+//! | RDB by SAVE, BGSAVE, save points, SHUTDOWN | markers, or values with `rdb full` |
+//! | AOF | markers: what comes after its base is not in it either |
+//!
+//! A marker says that the key is there, and the pool has its value: so a save costs what the native
+//! data costs, however large the pool is. The first PM key in a file carries the pool's [`Moment`].
+//!
+//! Values could not carry the moment beside them (as "aux data"): Redis writes that into every RDB, which
+//! no server without the module could load then, even if there is no PM key in it.
+
+use super::moment::Moment;
+use super::{Engine, durable};
+use crate::SETTINGS;
+use crate::config::RdbContent;
+use crate::redis::{Ctx, Persistence, replica_waits, server_flags};
+
+/// A file that this process writes.
+pub struct Saving {
+    /// It gets markers.
+    markers: bool,
+    /// It has the moment already.
+    stamped: bool,
+}
+
+/// What is to be written of one key.
+pub struct Form {
+    /// The moment of the pool goes before it.
+    pub moment: Option<Moment>,
+    /// Its value stays in the pool.
+    pub is_marker: bool,
+}
+
+/// A file is begun, or is done.
+pub(super) fn follow(ctx: &Ctx, what: Persistence) {
+    let markers = match what {
+        Persistence::Ended | Persistence::Failed => None,
+        Persistence::AofStarted | Persistence::SyncAofStarted => Some(true),
+        Persistence::RdbStarted => Some(marks() && !replica_waits(ctx)),
+        // In EXEC it can only be DEBUG RELOAD, which the command filter has not seen run.
+        Persistence::SyncRdbStarted => Some(marks() && !server_flags().in_multi_or_script()),
+    };
+    durable("a save", |engine| {
+        engine.saving = markers.map(|markers| Saving {
+            markers,
+            stamped: false,
+        });
+        Ok(())
+    });
+}
+
+fn marks() -> bool {
+    SETTINGS.with(|settings| settings.rdb) != Ok(RdbContent::Full)
+}
+
+impl Engine {
+    /// The form of the next key that is saved; outside of files, a value alone.
+    pub(super) fn next_form(&mut self) -> Form {
+        let now = Moment {
+            run: self.run,
+            position: self.pool.position(),
+        };
+        match &mut self.saving {
+            None => Form {
+                moment: None,
+                is_marker: false,
+            },
+            Some(saving) => Form {
+                moment: (!std::mem::replace(&mut saving.stamped, true)).then_some(now),
+                is_marker: saving.markers,
+            },
+        }
+    }
+}

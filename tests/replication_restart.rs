@@ -1,0 +1,213 @@
+//! Servers that restart: no command is done twice, and none is left out, whatever RDB they find beside
+//! the pool.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::replication::{
+    assert_same, follow, info, save, wait_for, wait_in_sync, write_some,
+};
+use pmedis_testkit::script::{ask, expect};
+use pmedis_testkit::server::{Server, Setup};
+
+fn setup() -> Setup {
+    Setup::pmedis("64m")
+        .directive("repl-diskless-sync-delay 0")
+        .keep_port()
+}
+
+fn start(setup: Setup) -> (Server, Client) {
+    let server = setup.start().unwrap();
+    let client = server.client();
+    (server, client)
+}
+
+/// A master with some data and a replica in sync with it, which stays one over restarts.
+fn pair(master: Setup, replica: Setup) -> (Server, Client, Server, Client) {
+    let (master, mut of_master) = start(master);
+    write_some(&mut of_master, 1);
+    let port = master.address().port();
+    let replica = replica.directive(&format!("replicaof 127.0.0.1 {port}"));
+    let (replica, mut of_replica) = start(replica);
+    wait_in_sync(&mut of_master, &mut of_replica);
+    (master, of_master, replica, of_replica)
+}
+
+fn restart(server: &mut Server) -> Client {
+    server.restart().unwrap();
+    server.client()
+}
+
+#[track_caller]
+fn assert_in_sync(of_master: &mut Client, of_replica: &mut Client) {
+    wait_in_sync(of_master, of_replica);
+    assert_same(of_master, of_replica);
+}
+
+const LOADS: &str = "Loading DB in memory";
+const FORGOTTEN: &str = "the replication offset in it is forgotten";
+
+#[test]
+fn a_replica_with_an_old_rdb_does_nothing_twice() {
+    for command in ["SAVE", "BGSAVE"] {
+        let (_master, mut of_master, mut replica, mut of_replica) = pair(setup(), setup());
+        expect(&mut of_master, "PM.SET count 0", "OK");
+        wait_in_sync(&mut of_master, &mut of_replica);
+        assert!(!ask(&mut of_replica, command).starts_with("(error)"));
+        wait_for("no child saves", || {
+            info(&mut of_replica, "rdb_bgsave_in_progress") == "0"
+        });
+        for _ in 0..100 {
+            ask(&mut of_master, "PM.INCR count");
+            ask(&mut of_master, "PM.RPUSH list x");
+        }
+        assert_in_sync(&mut of_master, &mut of_replica);
+        replica.kill9();
+        expect(&mut of_master, "PM.INCR count", "101");
+        let mut of_replica = restart(&mut replica);
+        assert!(replica.log().contains(FORGOTTEN), "{}", replica.log());
+        assert_in_sync(&mut of_master, &mut of_replica);
+        expect(&mut of_replica, "PM.GET count", "101");
+        expect(&mut of_replica, "PM.LLEN list", "100");
+        assert_eq!(info(&mut of_master, "sync_full"), "2", "{command}");
+    }
+}
+
+#[test]
+fn a_replica_whose_rdb_came_with_the_full_sync_does_nothing_twice() {
+    let disk = || {
+        setup()
+            .directive("repl-diskless-sync no")
+            .directive("save 3600 1")
+    };
+    let (_master, mut of_master, mut replica, mut of_replica) = pair(disk(), disk());
+    for round in 2..4 {
+        write_some(&mut of_master, round);
+        assert_in_sync(&mut of_master, &mut of_replica);
+        replica.kill9();
+        write_some(&mut of_master, round + 10);
+        of_replica = restart(&mut replica);
+        assert_in_sync(&mut of_master, &mut of_replica);
+    }
+    assert_eq!(info(&mut of_master, "sync_full"), "3");
+}
+
+#[test]
+fn an_orderly_restart_of_the_replica_needs_no_full_sync() {
+    let saves = || setup().directive("save 3600 1");
+    let (_master, mut of_master, mut replica, _) = pair(setup(), saves());
+    for round in 2..5 {
+        replica.stop();
+        write_some(&mut of_master, round);
+        let mut of_replica = restart(&mut replica);
+        assert!(!replica.log().contains(FORGOTTEN), "{}", replica.log());
+        assert_in_sync(&mut of_master, &mut of_replica);
+    }
+    assert_eq!(info(&mut of_master, "sync_full"), "1");
+    assert_eq!(info(&mut of_master, "sync_partial_ok"), "3");
+}
+
+#[test]
+fn an_orderly_restart_of_the_master_needs_no_full_sync() {
+    let saves = || setup().directive("save 3600 1");
+    let (mut master, mut of_master, _replica, mut of_replica) = pair(saves(), setup());
+    for round in 2..4 {
+        write_some(&mut of_master, round);
+        wait_in_sync(&mut of_master, &mut of_replica);
+        master.stop();
+        of_master = restart(&mut master);
+        write_some(&mut of_master, round + 10);
+        assert_in_sync(&mut of_master, &mut of_replica);
+        assert_eq!(info(&mut of_master, "sync_full"), "0");
+    }
+}
+
+#[test]
+fn a_master_that_crashed_is_not_taken_for_what_its_rdb_says() {
+    // The replica leaves at the very offset of the master's RDB, and misses what came after.
+    let (mut master, mut of_master, mut replica, mut of_replica) = pair(setup(), setup());
+    wait_in_sync(&mut of_master, &mut of_replica);
+    save(&mut of_replica);
+    replica.stop();
+    save(&mut of_master);
+    write_some(&mut of_master, 2);
+    master.kill9();
+    let mut of_master = restart(&mut master);
+    assert!(master.log().contains(FORGOTTEN), "{}", master.log());
+    let mut of_replica = restart(&mut replica);
+    assert_in_sync(&mut of_master, &mut of_replica);
+    assert_eq!(info(&mut of_master, "sync_full"), "1");
+}
+
+#[test]
+fn a_crashed_master_that_rejoins_as_a_replica_does_nothing_twice() {
+    let (mut master, mut of_master, replica, mut of_replica) = pair(setup(), setup());
+    save(&mut of_master);
+    write_some(&mut of_master, 2);
+    assert_in_sync(&mut of_master, &mut of_replica);
+    master.kill9();
+    expect(&mut of_replica, "REPLICAOF NO ONE", "OK");
+    write_some(&mut of_replica, 3);
+    // Told at its start, and told later.
+    let port = replica.address().port();
+    let as_replica = master
+        .setup()
+        .clone()
+        .directive(&format!("replicaof 127.0.0.1 {port}"));
+    let (mut again, mut of_again) = start(as_replica);
+    assert_in_sync(&mut of_replica, &mut of_again);
+    again.kill9();
+    let mut of_master = restart(&mut master);
+    follow(&mut of_master, &replica);
+    assert_in_sync(&mut of_replica, &mut of_master);
+}
+
+#[test]
+fn a_replica_killed_while_it_loads_begins_again() {
+    for by in ["no", "yes"] {
+        let setup = || {
+            setup()
+                .directive(&format!("repl-diskless-sync {by}"))
+                .directive("repl-diskless-load on-empty-db")
+                .directive("key-load-delay 2000")
+                .directive("loading-process-events-interval-bytes 1024")
+        };
+        let (_master, mut of_master, mut replica, mut of_replica) = pair(setup(), setup());
+        save(&mut of_replica);
+        for round in 2..4 {
+            write_some(&mut of_master, round);
+            wait_in_sync(&mut of_master, &mut of_replica);
+            replica.kill9();
+            replica.restart().unwrap();
+            wait_for("the replica loads", || replica.log().contains(LOADS));
+            replica.kill9();
+            of_replica = restart(&mut replica);
+            assert_in_sync(&mut of_master, &mut of_replica);
+        }
+    }
+}
+
+#[test]
+fn a_failed_full_sync_does_not_hang_over_what_is_written_later() {
+    // Killed while it takes over a master's keys, then promoted: what it is told then is its own.
+    let (mut master, mut of_master, mut replica, mut of_replica) = pair(
+        setup().directive("repl-diskless-sync yes"),
+        setup()
+            .directive("repl-diskless-load on-empty-db")
+            .directive("key-load-delay 2000"),
+    );
+    save(&mut of_replica);
+    write_some(&mut of_master, 2);
+    wait_in_sync(&mut of_master, &mut of_replica);
+    replica.kill9();
+    replica.restart().unwrap();
+    wait_for("the replica loads", || replica.log().contains(LOADS));
+    replica.kill9();
+    master.kill9();
+    let mut of_replica = restart(&mut replica);
+    expect(&mut of_replica, "REPLICAOF NO ONE", "OK");
+    expect(&mut of_replica, "FLUSHALL", "OK");
+    expect(&mut of_replica, "PM.SET own v", "OK");
+    replica.kill9();
+    let mut of_replica = restart(&mut replica);
+    // The configuration still names the master that is gone; reads are answered all the same.
+    expect(&mut of_replica, "PM.GET own", "v");
+}
