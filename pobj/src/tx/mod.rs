@@ -1,18 +1,25 @@
 //! Transactions: a batch of changes, and the ways to make it durable.
 
+mod batch;
+mod group;
+
 use crate::Kind;
 use crate::alloc::classes;
 use crate::alloc::page::{PAGE_LEN, PageHeader, bitmap_word, page_len};
 use crate::alloc::slab::{Block, Slot};
 use crate::error::{Error, Result, damaged};
 use crate::heap::Reserved;
-use crate::layout::{LINE, type_num};
-use crate::log::record::{Fill, RecordKind, WRITE_MAX, Writes, writes};
+use crate::layout::type_num;
+use crate::log::record::{Fill, RecordKind, WRITE_MAX};
 use crate::log::ring::{Extras, Ring};
-use crate::medium::Medium;
 use crate::pool::Pool;
 use crate::ptr::{PPtr, Persistent};
+use batch::apply;
+use group::Savepoint;
 use std::ops::Deref;
+
+pub(crate) use batch::Batch;
+pub(crate) use group::Group;
 
 /// Fresh bytes up to this many are hashed into the record, which saves a fence; above, a fence
 /// before the record is cheaper than the hash.
@@ -23,68 +30,6 @@ const STREAM_MIN: usize = HASH_MAX as usize + 1;
 const BIG_PAGES_MIN: u64 = 64 << 20;
 /// Most fills one record lists.
 const FILLS_MAX: usize = 64;
-
-/// What a transaction has collected and not yet made durable; reused from one to the next.
-#[derive(Default)]
-pub(crate) struct Batch {
-    writes: Writes,
-    fills: Vec<Fill>,
-    /// Fills that are on their way to the medium already.
-    streamed: Vec<Fill>,
-    allocs: Vec<Slot>,
-    frees: Vec<Slot>,
-    large_allocs: Vec<Reserved>,
-    large_frees: Vec<u64>,
-}
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.writes.is_empty()
-            && self.fills.is_empty()
-            && self.streamed.is_empty()
-            && self.allocs.is_empty()
-            && self.frees.is_empty()
-            && self.large_allocs.is_empty()
-            && self.large_frees.is_empty()
-    }
-
-    /// Forgets what was filled into an object of `len` bytes at `offset` that is given back: after
-    /// the commit those bytes are anybody's, so the record must not vouch for them.
-    fn forget_fills(&mut self, offset: u64, len: u64) {
-        for fills in [&mut self.fills, &mut self.streamed] {
-            subtract(fills, offset, offset + len);
-        }
-    }
-
-    fn clear(&mut self) {
-        self.writes.clear();
-        self.fills.clear();
-        self.streamed.clear();
-        self.allocs.clear();
-        self.frees.clear();
-        self.large_allocs.clear();
-        self.large_frees.clear();
-    }
-}
-
-/// Steps that are applied but can still be undone.
-pub(crate) struct Group {
-    seq: u64,
-    allocs: Vec<Slot>,
-    frees: Vec<Slot>,
-    large_allocs: Vec<Reserved>,
-    large_frees: Vec<u64>,
-}
-
-/// How far a group had come when a transaction began.
-#[derive(Clone, Copy, Default)]
-struct Savepoint {
-    undo: usize,
-    allocs: usize,
-    frees: usize,
-    large_allocs: usize,
-    large_frees: usize,
-}
 
 /// A transaction. Dropped without [`Tx::commit`], by an early return or a panic, it leaves
 /// everything as it was.
@@ -335,16 +280,6 @@ impl Pool {
         Err(damaged("a write outside of any object", offset))
     }
 
-    fn savepoint(&self) -> Option<Savepoint> {
-        self.group.as_ref().map(|group| Savepoint {
-            undo: self.undo.savepoint(),
-            allocs: group.allocs.len(),
-            frees: group.frees.len(),
-            large_allocs: group.large_allocs.len(),
-            large_frees: group.large_frees.len(),
-        })
-    }
-
     /// Adds a page and reserves a slot in it. The page is allocated at once: an empty page is a
     /// sound state, so it needs no part in the batch.
     #[cold]
@@ -469,118 +404,6 @@ impl Pool {
         Ok(())
     }
 
-    /// Applies the batch as a step of a group, beginning one if need be.
-    fn apply_step(&mut self) -> Result<()> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let Batch {
-            writes: batch_writes,
-            allocs,
-            frees,
-            ..
-        } = &mut self.batch;
-        if !allocs.is_empty() || !frees.is_empty() {
-            self.slab
-                .bitmap_writes(&self.medium, allocs, frees, batch_writes)?;
-        }
-        self.apply_encoded()
-    }
-
-    /// [`Pool::apply_step`] after the bitmap words were added.
-    fn apply_encoded(&mut self) -> Result<()> {
-        let group = match self.group.as_ref() {
-            Some(group) => group.seq,
-            None => {
-                let seq = self.ring.append(
-                    &mut self.medium,
-                    RecordKind::GroupBegin,
-                    &Extras::default(),
-                    &[],
-                )?;
-                self.group = Some(Group {
-                    seq,
-                    allocs: Vec::new(),
-                    frees: Vec::new(),
-                    large_allocs: Vec::new(),
-                    large_frees: Vec::new(),
-                });
-                seq
-            }
-        };
-        self.undo.save(
-            &mut self.medium,
-            &mut self.heap,
-            group,
-            self.batch.writes.encoded(),
-        )?;
-        self.flush_fills()?;
-        self.medium.fence();
-        apply(&mut self.medium, self.batch.writes.encoded())?;
-        let open = self.group.as_mut().expect("begun above");
-        open.allocs.append(&mut self.batch.allocs);
-        open.frees.append(&mut self.batch.frees);
-        open.large_allocs.append(&mut self.batch.large_allocs);
-        open.large_frees.append(&mut self.batch.large_frees);
-        self.batch.clear();
-        Ok(())
-    }
-
-    /// Makes the open group durable, if there is one.
-    pub(crate) fn end_group(&mut self) -> Result<()> {
-        if self.group.is_none() {
-            return Ok(());
-        }
-        self.medium.fence();
-        let group = self.group.as_mut().expect("checked above");
-        let (mut allocs, mut frees) = (
-            std::mem::take(&mut group.large_allocs),
-            std::mem::take(&mut group.large_frees),
-        );
-        // An object the group both allocated and freed was never there.
-        let (passing, allocated): (Vec<_>, Vec<_>) = allocs
-            .drain(..)
-            .partition(|reserved| frees.contains(&reserved.offset()));
-        frees.retain(|offset| passing.iter().all(|reserved| reserved.offset() != *offset));
-        for reserved in &passing {
-            self.slab.remove_large(reserved.offset());
-        }
-        self.heap.cancel(passing);
-
-        let publishes = !allocated.is_empty() || !frees.is_empty();
-        let extras = Extras {
-            publishes,
-            ..Extras::default()
-        };
-        let seq = self
-            .ring
-            .append(&mut self.medium, RecordKind::GroupEnd, &extras, &[])?;
-        if publishes {
-            let offsets: Vec<u64> = allocated.iter().map(Reserved::offset).collect();
-            let word = Some((self.areas.published(), seq));
-            self.preserve_large(&frees);
-            if let Err(error) = self.heap.publish(allocated, &frees, word) {
-                offsets
-                    .iter()
-                    .for_each(|&offset| self.slab.remove_large(offset));
-                self.ring.unwind(&mut self.medium);
-                self.roll_back(Savepoint::default());
-                return Err(error);
-            }
-            self.account_published(&offsets);
-            frees
-                .iter()
-                .for_each(|&offset| self.slab.remove_large(offset));
-        } else {
-            self.medium.fence();
-        }
-        let group = self.group.take().expect("checked above");
-        for slot in group.frees {
-            self.slab.release(slot);
-        }
-        self.undo.clear(&mut self.heap)
-    }
-
     /// Keeps large objects that are about to be freed for a fork child: libpmemobj may write its own
     /// metadata where they were.
     fn preserve_large(&mut self, offsets: &[u64]) {
@@ -612,116 +435,5 @@ impl Pool {
             self.heap.cancel(large);
         }
         self.batch.clear();
-    }
-
-    /// Takes back the steps after `start`; the group ends if it began there and nobody holds it.
-    fn roll_back(&mut self, start: Savepoint) {
-        let Some(group) = self.group.as_mut() else {
-            return;
-        };
-        // The undo entries were written by this process and lie inside the pool, so putting them
-        // back fails only if the pool's memory itself contradicts itself; then the group stays
-        // open, and the recovery at the next open decides.
-        if self.undo.roll_back(&mut self.medium, start.undo).is_err() {
-            return;
-        }
-        for slot in group.allocs.drain(start.allocs..) {
-            self.slab.release(slot);
-        }
-        group.frees.truncate(start.frees);
-        let large: Vec<Reserved> = group.large_allocs.drain(start.large_allocs..).collect();
-        large
-            .iter()
-            .for_each(|reserved| self.slab.remove_large(reserved.offset()));
-        group.large_frees.truncate(start.large_frees);
-        if !large.is_empty() {
-            self.heap.cancel(large);
-        }
-        if start.undo == 0 && !self.held {
-            self.group = None;
-            let end = self.ring.append(
-                &mut self.medium,
-                RecordKind::GroupEnd,
-                &Extras::default(),
-                &[],
-            );
-            self.medium.fence();
-            // Without the end record the next open rolls back once more, to the same state.
-            if end.is_ok() && self.undo.clear(&mut self.heap).is_err() {
-                self.undo.abandon_segments();
-            }
-        }
-    }
-}
-
-/// Applies encoded writes in place, and flushes each line once where neighbours share it. The next
-/// fence makes them durable.
-fn apply(medium: &mut Medium, encoded: &[u8]) -> Result<()> {
-    let mut dirty: Option<(u64, u64)> = None;
-    for write in writes(encoded) {
-        let (offset, bytes) = write?;
-        medium.store(offset, bytes)?;
-        let (from, to) = (
-            offset / LINE * LINE,
-            (offset + bytes.len() as u64).next_multiple_of(LINE),
-        );
-        dirty = match dirty {
-            Some((start, end)) if from >= start && from <= end => Some((start, end.max(to))),
-            Some((start, end)) => {
-                medium.flush(start, end - start)?;
-                Some((from, to))
-            }
-            None => Some((from, to)),
-        };
-    }
-    match dirty {
-        Some((start, end)) => medium.flush(start, end - start),
-        None => Ok(()),
-    }
-}
-
-/// Cuts the bytes from `start` to `end` out of each range.
-fn subtract(fills: &mut Vec<Fill>, start: u64, end: u64) {
-    let overlaps = |fill: &Fill| fill.offset < end && start < fill.offset + fill.len;
-    if !fills.iter().any(overlaps) {
-        return;
-    }
-    let rest = fills.iter().flat_map(|fill| {
-        let fill_end = fill.offset + fill.len;
-        let before = (fill.offset, fill_end.min(start));
-        let after = (fill.offset.max(end), fill_end);
-        [before, after]
-    });
-    let rest = rest.filter(|(from, to)| from < to);
-    *fills = rest
-        .map(|(from, to)| Fill {
-            offset: from,
-            len: to - from,
-        })
-        .collect();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fill(offset: u64, len: u64) -> Fill {
-        Fill { offset, len }
-    }
-
-    #[test]
-    fn subtracting_cuts_only_what_overlaps() {
-        let all = vec![fill(100, 50), fill(200, 50)];
-        let cut = |start, end| {
-            let mut fills = all.clone();
-            subtract(&mut fills, start, end);
-            fills
-        };
-        assert_eq!(cut(0, 100), all);
-        assert_eq!(cut(150, 200), all);
-        assert_eq!(cut(100, 150), [fill(200, 50)]);
-        assert_eq!(cut(110, 120), [fill(100, 10), fill(120, 30), fill(200, 50)]);
-        assert_eq!(cut(140, 210), [fill(100, 40), fill(210, 40)]);
-        assert_eq!(cut(0, 300), []);
     }
 }

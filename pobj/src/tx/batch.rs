@@ -1,0 +1,123 @@
+//! What a transaction collects before it is made durable.
+
+use crate::alloc::slab::Slot;
+use crate::error::Result;
+use crate::heap::Reserved;
+use crate::layout::LINE;
+use crate::log::record::{Fill, Writes, writes};
+use crate::medium::Medium;
+
+/// What a transaction has collected and not yet made durable; reused from one to the next.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(super) writes: Writes,
+    pub(super) fills: Vec<Fill>,
+    /// Fills that are on their way to the medium already.
+    pub(super) streamed: Vec<Fill>,
+    pub(super) allocs: Vec<Slot>,
+    pub(super) frees: Vec<Slot>,
+    pub(super) large_allocs: Vec<Reserved>,
+    pub(super) large_frees: Vec<u64>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+            && self.fills.is_empty()
+            && self.streamed.is_empty()
+            && self.allocs.is_empty()
+            && self.frees.is_empty()
+            && self.large_allocs.is_empty()
+            && self.large_frees.is_empty()
+    }
+
+    /// Forgets what was filled into an object of `len` bytes at `offset` that is given back: after
+    /// the commit those bytes are anybody's, so the record must not vouch for them.
+    pub(super) fn forget_fills(&mut self, offset: u64, len: u64) {
+        for fills in [&mut self.fills, &mut self.streamed] {
+            subtract(fills, offset, offset + len);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.writes.clear();
+        self.fills.clear();
+        self.streamed.clear();
+        self.allocs.clear();
+        self.frees.clear();
+        self.large_allocs.clear();
+        self.large_frees.clear();
+    }
+}
+
+/// Applies encoded writes in place, and flushes each line once where neighbours share it. The next
+/// fence makes them durable.
+pub(super) fn apply(medium: &mut Medium, encoded: &[u8]) -> Result<()> {
+    let mut dirty: Option<(u64, u64)> = None;
+    for write in writes(encoded) {
+        let (offset, bytes) = write?;
+        medium.store(offset, bytes)?;
+        let (from, to) = (
+            offset / LINE * LINE,
+            (offset + bytes.len() as u64).next_multiple_of(LINE),
+        );
+        dirty = match dirty {
+            Some((start, end)) if from >= start && from <= end => Some((start, end.max(to))),
+            Some((start, end)) => {
+                medium.flush(start, end - start)?;
+                Some((from, to))
+            }
+            None => Some((from, to)),
+        };
+    }
+    match dirty {
+        Some((start, end)) => medium.flush(start, end - start),
+        None => Ok(()),
+    }
+}
+
+/// Cuts the bytes from `start` to `end` out of each range.
+fn subtract(fills: &mut Vec<Fill>, start: u64, end: u64) {
+    let overlaps = |fill: &Fill| fill.offset < end && start < fill.offset + fill.len;
+    if !fills.iter().any(overlaps) {
+        return;
+    }
+    let rest = fills.iter().flat_map(|fill| {
+        let fill_end = fill.offset + fill.len;
+        let before = (fill.offset, fill_end.min(start));
+        let after = (fill.offset.max(end), fill_end);
+        [before, after]
+    });
+    let rest = rest.filter(|(from, to)| from < to);
+    *fills = rest
+        .map(|(from, to)| Fill {
+            offset: from,
+            len: to - from,
+        })
+        .collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(offset: u64, len: u64) -> Fill {
+        Fill { offset, len }
+    }
+
+    #[test]
+    fn subtracting_cuts_only_what_overlaps() {
+        let all = vec![fill(100, 50), fill(200, 50)];
+        let cut = |start, end| {
+            let mut fills = all.clone();
+            subtract(&mut fills, start, end);
+            fills
+        };
+        assert_eq!(cut(0, 100), all);
+        assert_eq!(cut(150, 200), all);
+        assert_eq!(cut(100, 150), [fill(200, 50)]);
+        assert_eq!(cut(110, 120), [fill(100, 10), fill(120, 30), fill(200, 50)]);
+        assert_eq!(cut(140, 210), [fill(100, 40), fill(210, 40)]);
+        assert_eq!(cut(0, 300), []);
+    }
+}
