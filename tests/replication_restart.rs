@@ -211,3 +211,49 @@ fn a_failed_full_sync_does_not_hang_over_what_is_written_later() {
     // The configuration still names the master that is gone; reads are answered all the same.
     expect(&mut of_replica, "PM.GET own", "v");
 }
+
+/// Fills a server with so many values of 100 kB.
+fn fill(client: &mut Client, prefix: &str, count: usize) {
+    let value = "v".repeat(100_000);
+    for n in 0..count {
+        let reply = client.call(&["PM.SET", &format!("{prefix}:{n}"), &value]);
+        assert!(!reply.is_error(), "{prefix}:{n}: {reply:?}");
+        let fields: Vec<String> = (0..20).map(|i| format!("{prefix}-{n}-{i}")).collect();
+        let words = ["PM.SADD".to_owned(), format!("{prefix}:set:{n}")];
+        client.call(&[&words[..], &fields].concat());
+    }
+}
+
+#[test]
+fn a_full_sync_uses_the_room_of_what_it_replaces() {
+    let (master, mut of_master) = start(setup());
+    fill(&mut of_master, "master", 300);
+    let (_replica, mut of_replica) = start(Setup::pmedis("48m"));
+    fill(&mut of_replica, "replica", 300);
+    follow(&mut of_replica, &master);
+    assert_in_sync(&mut of_master, &mut of_replica);
+    for prefix in ["a", "b", "c"] {
+        expect(&mut of_master, "FLUSHALL", "OK");
+        fill(&mut of_master, prefix, 300);
+    }
+    assert_in_sync(&mut of_master, &mut of_replica);
+}
+
+#[test]
+fn a_replica_with_too_small_a_pool_says_so_and_ends() {
+    let (master, mut of_master) = start(setup());
+    fill(&mut of_master, "k", 50);
+    let port = master.address().port();
+    let small = Setup::pmedis("16m").directive(&format!("replicaof 127.0.0.1 {port}"));
+    let (mut replica, mut of_replica) = start(small);
+    assert_in_sync(&mut of_master, &mut of_replica);
+    // In the stream, and then in the full sync.
+    fill(&mut of_master, "more", 200);
+    wait_for("the replica ends", || replica.exited().is_some());
+    let told = "the pool is full: this replica cannot hold what its master has";
+    assert!(replica.log().contains(told), "{}", replica.log());
+    replica.restart().ok();
+    wait_for("the replica ends again", || replica.exited().is_some());
+    assert!(replica.log().contains(told), "{}", replica.log());
+    assert_eq!(info(&mut of_master, "sync_full"), "2");
+}

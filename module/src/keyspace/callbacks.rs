@@ -2,7 +2,7 @@
 
 use super::record::{self, Fields, NEVER, RecordPtr};
 use super::serialize::{self, Loaded};
-use super::{ENGINE, Engine, loading};
+use super::{ENGINE, Engine, follower, loading};
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
     server_flags,
@@ -47,7 +47,9 @@ impl TypeCallbacks for Values {
         with("loading a key", |engine| {
             match loading::value_of(engine, payload)? {
                 Some(value) => {
-                    let record = engine.build(ty, key, db, value)?;
+                    engine.make_room();
+                    let built = engine.build(ty, key, db, value);
+                    let record = built.inspect_err(follower::end_if_full)?;
                     Ok(engine.pool.address_of(record))
                 }
                 None => {
@@ -138,7 +140,8 @@ impl TypeCallbacks for Values {
             let Some(source) = engine.record_at(addr) else {
                 return Err(Error::Damaged("the key is not in the pool yet".into()));
             };
-            let record = engine.copy(source, ty.into(), key, place.to_db())?;
+            let copied = engine.copy(source, ty.into(), key, place.to_db());
+            let record = copied.inspect_err(follower::end_if_full)?;
             Ok(engine.pool.address_of(record))
         })
     }

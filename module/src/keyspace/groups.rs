@@ -12,10 +12,6 @@
 
 use super::{durable, loading};
 use crate::redis::{Arg, Ctx, FilterArgs, after_command, server_flags};
-use std::time::Duration;
-
-/// How long a command may be held up to make room for it, where little is left.
-const MAKE_ROOM: Duration = Duration::from_millis(2);
 
 /// Subscribes to commands. Only while the module is being loaded.
 pub(super) fn subscribe(ctx: &Ctx) {
@@ -61,9 +57,7 @@ fn before_command(args: &FilterArgs<'_>) {
             }
             engine.pool.release()?;
         }
-        if engine.has_garbage() && engine.is_tight() {
-            engine.reclaim(MAKE_ROOM);
-        }
+        engine.make_room();
         let opens = groups && engine.filled;
         if opens && (after_command(command_ends) || !engine.between_turns) {
             engine.pool.hold();

@@ -15,6 +15,7 @@
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
 //! | `loading.rs` | whether the pool takes over the PM keys of an RDB, an AOF, a full sync |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
+//! | `follower.rs` | a replica whose pool is too small |
 //! | `cluster.rs` | keys in hash slots of other nodes |
 //! | `saving.rs` | what files get of PM keys |
 //! | `moment.rs` | whether a file and the pool are of the same moment |
@@ -27,6 +28,7 @@ mod cluster;
 pub mod dbs;
 pub mod events;
 pub mod fill;
+mod follower;
 mod groups;
 pub mod key;
 mod loading;
@@ -186,6 +188,7 @@ pub(crate) fn free_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> 
 
 impl From<pobj::Error> for CmdError {
     fn from(error: pobj::Error) -> CmdError {
+        follower::end_if_full(&error);
         match error {
             pobj::Error::Full(_) | pobj::Error::TooLarge(_) => CmdError::PoolFull,
             other => {

@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 64;
 /// Records looked at between two looks at the clock.
 const SWEEP: usize = 64;
-/// The part of the pool that is free, as a fraction, below which reclaiming is urgent.
-const TIGHT: u64 = 8;
 
 /// Hangs a part of a value that nobody refers to any more on a dead record of its own, so that it is
 /// reclaimed like a deleted key; `None` if there is none. After the commit the record goes to
@@ -48,12 +46,6 @@ impl Engine {
     /// True if there is memory to reclaim.
     pub fn has_garbage(&self) -> bool {
         self.sweep.is_some() || !self.dead.is_empty()
-    }
-
-    /// True if there is so little room that commands should wait for reclaimed memory.
-    pub(super) fn is_tight(&self) -> bool {
-        let usage = self.pool.usage();
-        usage.size.saturating_sub(usage.used) < usage.size / TIGHT
     }
 
     /// What there is to reclaim: dead values known of, and whether more are being looked for.

@@ -363,6 +363,11 @@ impl Flags {
         self.any(rm::REDISMODULE_CTX_FLAGS_SLAVE)
     }
 
+    /// A replica that refuses its clients' writes.
+    pub fn read_only(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_READONLY)
+    }
+
     /// The command comes over the link from the master.
     pub fn replicated(self) -> bool {
         self.any(rm::REDISMODULE_CTX_FLAGS_REPLICATED)
