@@ -3,6 +3,7 @@
 use pmedis_testkit::client::Client;
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::server::Setup;
+use std::time::{Duration, Instant};
 
 const MEMBERS: usize = 100_000;
 
@@ -189,4 +190,86 @@ fn copies_dumps_and_restarts_keep_every_element() {
         assert_eq!(sides.pm.call(&range("copy")), whole);
         sides.native.call(&["FLUSHALL"]);
     }
+}
+
+/// A field of PM.INFO.
+fn info(client: &mut Client, field: &str) -> u64 {
+    let text = client.call(&["PM.INFO"]);
+    let text = String::from_utf8_lossy(text.bytes().expect("PM.INFO is text")).into_owned();
+    let mut fields = text.lines().filter_map(|line| line.split_once(':'));
+    let value = fields.find(|(name, _)| *name == field);
+    let (_, value) = value.unwrap_or_else(|| panic!("no {field} in {text}"));
+    value.parse().expect("a number")
+}
+
+#[test]
+fn a_long_range_goes_at_once_and_its_memory_soon() {
+    const COUNT: usize = 200_000;
+    let mut server = Setup::pmedis("512m").start().unwrap();
+    let mut client = server.client();
+    for from in (0..COUNT).step_by(1000) {
+        let mut words = vec!["PM.ZADD".to_owned(), "k".to_owned()];
+        words.extend((from..from + 1000).flat_map(|i| [i.to_string(), format!("member:{i}")]));
+        client.call(&words);
+    }
+    let full = info(&mut client, "used");
+    let start = Instant::now();
+    let removed = client.call(&["PM.ZREMRANGEBYSCORE", "k", "1000", "(150000"]);
+    let elapsed = start.elapsed();
+    assert_eq!(removed, Value::Integer(149_000));
+    assert!(elapsed < Duration::from_millis(100), "{elapsed:?}");
+    let expect = |client: &mut Client, command: &str, expected: Value| {
+        let words: Vec<&str> = command.split(' ').collect();
+        assert_eq!(client.call(&words), expected, "{command}");
+    };
+    let left = |client: &mut Client, key: &str| {
+        expect(client, &format!("PM.ZCARD {key}"), Value::Integer(51_000));
+        expect(
+            client,
+            &format!("PM.ZSCORE {key} member:1000"),
+            Value::NullBulk,
+        );
+        expect(
+            client,
+            &format!("PM.ZRANK {key} member:150000"),
+            Value::Integer(1000),
+        );
+    };
+    left(&mut client, "k");
+    expect(&mut client, "PM.ZADD k 5.5 member:7777", Value::Integer(1));
+    expect(&mut client, "PM.ZADD k 8.5 member:7777", Value::Integer(0));
+    expect(
+        &mut client,
+        "PM.ZREM k member:7777 member:7778",
+        Value::Integer(1),
+    );
+    server.kill9();
+    server.restart().unwrap();
+    let mut client = server.client();
+    left(&mut client, "k");
+    expect(&mut client, "RENAME k j", Value::Simple("OK".into()));
+    left(&mut client, "j");
+    expect(
+        &mut client,
+        "PM.ZREMRANGEBYRANK j 10 -1000",
+        Value::Integer(49_991),
+    );
+    // The last elements go while there is waste: the key ends.
+    for (command, popped) in [("PM.ZPOPMIN j 600", 600), ("PM.ZPOPMAX j 600", 409)] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let reply = client.call(&words);
+        assert_eq!(reply.elements().map(<[Value]>::len), Some(2 * popped));
+    }
+    expect(&mut client, "EXISTS j", Value::Integer(0));
+    expect(&mut client, "PM.ZADD j 1 member:1", Value::Integer(1));
+    expect(&mut client, "PM.ZCARD j", Value::Integer(1));
+    let start = Instant::now();
+    while info(&mut client, "reclaim_values") > 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "still reclaiming"
+        );
+    }
+    let used = info(&mut client, "used");
+    assert!(used < full / 50, "{used} of {full} bytes");
 }

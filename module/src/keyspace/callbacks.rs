@@ -292,6 +292,8 @@ impl Engine {
         record::fill(&mut tx, record, key, fields)?;
         tx.free(old)?;
         tx.commit()?;
+        self.wasting.retain(|&wasting| wasting != old);
+        self.note_waste(Some(record), ty, Root::EMPTY, head.root);
         Ok(record)
     }
 }

@@ -7,6 +7,7 @@ use super::callbacks::PLACEHOLDER;
 use super::record::{self, NEVER, RecordPtr};
 use super::{ENGINE, Engine, count_shown};
 use crate::redis::{Ctx, Kind, Level, Mode, OwnedString, log};
+use crate::structures;
 use pobj::{Cursor, Error, Result};
 use std::time::{Duration, Instant};
 
@@ -152,6 +153,9 @@ impl Engine {
                 _ => tally.flushed += 1,
             }
             return Ok(None);
+        }
+        if structures::has_waste(head.value_type()?, head.root) {
+            self.wasting.push_back(record);
         }
         let db = self.dbs.db_of(head.space).ok_or_else(|| {
             Error::Damaged("a record of a database that the pool does not have".into())

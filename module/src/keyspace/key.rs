@@ -13,7 +13,7 @@ use super::record::{self, Fields, Inline, NEVER, RecordPtr};
 use super::{Engine, count_shown, with_engine};
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode, PmType};
-use crate::structures::Root;
+use crate::structures::{self, Root};
 use crate::value::ValueType;
 use pobj::{Pool, Result, Tx};
 
@@ -207,6 +207,7 @@ impl<'a> PmKey<'a> {
                 let addr = outcome.address(&tx);
                 tx.commit()?;
                 engine.gone = outcome.gone(place.record, &engine.pool);
+                engine.note_waste(place.record, self.ty, old, root);
                 Ok((result, (outcome, addr)))
             })())
         })?;
@@ -426,7 +427,7 @@ enum Outcome {
     Nothing,
     /// It is new.
     Created(RecordPtr),
-    /// It is freed.
+    /// It is freed, or dead.
     Emptied,
 }
 
@@ -517,6 +518,11 @@ impl Place {
                 tx.free(record)?;
                 Ok(Outcome::Emptied)
             }
+            Some(record) if structures::is_over(ty, new) => {
+                record::kill(tx, record)?;
+                record::set_root(tx, record, old, new)?;
+                Ok(Outcome::Emptied)
+            }
             Some(record) => {
                 record::set_root(tx, record, old, new)?;
                 Ok(Outcome::Nothing)
@@ -584,6 +590,8 @@ pub fn edit2_telling<R>(
             let addresses = outcomes.map(|outcome| outcome.address(&tx));
             tx.commit()?;
             let gone = [0, 1].map(|i| outcomes[i].gone(places[i].record, &engine.pool));
+            engine.note_waste(places[0].record, first.ty, old[0], new[0]);
+            engine.note_waste(places[1].record, second.ty, old[1], new[1]);
             Ok((result, [0, 1].map(|i| (outcomes[i], addresses[i])), gone))
         })())
     })?;

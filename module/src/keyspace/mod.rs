@@ -60,6 +60,8 @@ pub struct Engine {
     pub dbs: Dbs,
     /// Dead records whose values are too large to free at once.
     pub(crate) dead: VecDeque<RecordPtr>,
+    /// Records of living keys whose values have memory to be reclaimed.
+    pub(crate) wasting: VecDeque<RecordPtr>,
     /// Where the search for flushed records stands; `None` when there are none.
     pub(crate) sweep: Option<pobj::Cursor>,
     /// The record that a command has already freed, and that Redis is about to say so of.
@@ -104,6 +106,7 @@ impl Engine {
             pool,
             dbs,
             dead: VecDeque::new(),
+            wasting: VecDeque::new(),
             sweep: None,
             gone: None,
             placeholders: 0,

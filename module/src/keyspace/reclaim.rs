@@ -4,6 +4,9 @@
 //! at once), or not later than its space's last flush. The former are listed, and found again after a
 //! crash by [`super::fill`]; the latter are looked for by a *sweep* over all records. Freeing one is
 //! idempotent, a transaction at a time.
+//!
+//! Values of living keys, too, may have memory that is to be reclaimed: a sorted set that has lost a long
+//! range. Their records are listed as well, and found again after a crash by their encoding.
 
 use super::record::{self, Fields, NEVER, Record, RecordPtr};
 use super::{Engine, free_record};
@@ -43,14 +46,34 @@ impl Engine {
         self.dead.extend(records);
     }
 
-    /// True if there is memory to reclaim.
-    pub fn has_garbage(&self) -> bool {
-        self.sweep.is_some() || !self.dead.is_empty()
+    /// Lists a record whose value was changed, if there is memory to reclaim now: the record is dead, or
+    /// its value has waste.
+    pub(super) fn note_waste(
+        &mut self,
+        record: Option<RecordPtr>,
+        ty: ValueType,
+        old: Root,
+        new: Root,
+    ) {
+        let Some(record) = record.filter(|_| structures::has_waste(ty, new)) else {
+            return;
+        };
+        if structures::is_over(ty, new) {
+            self.dead.push_back(record);
+        } else if !structures::has_waste(ty, old) {
+            self.wasting.push_back(record);
+        }
     }
 
-    /// What there is to reclaim: dead values known of, and whether more are being looked for.
+    /// True if there is memory to reclaim.
+    pub fn has_garbage(&self) -> bool {
+        self.sweep.is_some() || !self.dead.is_empty() || !self.wasting.is_empty()
+    }
+
+    /// What there is to reclaim: values known of, and whether more are being looked for.
     pub fn backlog(&self) -> (usize, bool) {
-        (self.dead.len(), self.sweep.is_some())
+        let values = self.dead.len() + self.wasting.len();
+        (values, self.sweep.is_some())
     }
 
     /// Starts the search for records that a flush has ended.
@@ -62,10 +85,12 @@ impl Engine {
     pub fn reclaim(&mut self, budget: Duration) {
         let start = Instant::now();
         while self.has_garbage() && !self.pool.is_held() {
-            let step = if self.dead.is_empty() {
-                self.sweep_some()
-            } else {
+            let step = if !self.dead.is_empty() {
                 self.dismantle_some()
+            } else if !self.wasting.is_empty() {
+                self.clean_some()
+            } else {
+                self.sweep_some()
             };
             if let Err(error) = step {
                 log(
@@ -94,8 +119,30 @@ impl Engine {
             record::set_root(&mut tx, record, head.root, root)?;
         }
         tx.commit()?;
-        if !done {
-            self.dead.push_front(record);
+        match done {
+            true => self.wasting.retain(|&wasting| wasting != record),
+            false => self.dead.push_front(record),
+        }
+        Ok(())
+    }
+
+    /// Frees some waste of the first living value that has some.
+    fn clean_some(&mut self) -> Result<()> {
+        let Some(record) = self.wasting.pop_front() else {
+            return Ok(());
+        };
+        self.pool.capacity(record)?;
+        let head = *record::get(&self.pool, record)?;
+        let (ty, mut root) = (head.value_type()?, head.root);
+        if head.birth == 0 || !structures::has_waste(ty, root) {
+            return Ok(());
+        }
+        let mut tx = self.pool.begin();
+        structures::clean(&mut tx, &mut root)?;
+        record::set_root(&mut tx, record, head.root, root)?;
+        tx.commit()?;
+        if structures::has_waste(ty, root) {
+            self.wasting.push_front(record);
         }
         Ok(())
     }

@@ -107,6 +107,23 @@ pub fn dismantle(tx: &mut Tx<'_>, ty: ValueType, root: &mut Root, budget: usize)
     }
 }
 
+/// Whether a value has no elements, but memory that is yet to be reclaimed: its key ends, but not by
+/// freeing it.
+pub fn is_over(ty: ValueType, root: Root) -> bool {
+    ty == ValueType::ZSet && zset::is_over(root)
+}
+
+/// Whether a value that lives has memory to be reclaimed by [`clean`].
+pub fn has_waste(ty: ValueType, root: Root) -> bool {
+    ty == ValueType::ZSet && zset::has_waste(root)
+}
+
+/// Reclaims some of the memory of a value that [`has_waste`], some dozen frees; the caller makes each call
+/// one transaction and writes the root back in it. The value's elements stay.
+pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
+    zset::clean(tx, root).map(|_| ())
+}
+
 /// Bytes of the pool that the value takes, besides its record.
 pub fn memory(pool: &Pool, ty: ValueType, root: Root) -> Result<u64> {
     match ty {

@@ -8,9 +8,6 @@ use crate::redis::{Args, Ctx};
 use crate::structures::zset;
 use std::ffi::CStr;
 
-/// Removing more elements than this takes notable time.
-const MANY: u64 = 4096;
-
 /// `PM.ZREM key member [member ...]`
 pub fn zrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
@@ -68,19 +65,10 @@ fn remove_range(
         key.read(|pool, root| Ok((spec.resolve(pool, root, 0, false)?, zset::len(root))))?;
     let removed = ranks.end - ranks.start;
     if removed > 0 {
-        let left = len - removed;
-        if left == 0 {
+        match removed == len {
             // The keyspace frees what is large in the background.
-            key.delete();
-        } else if removed > MANY && left < removed {
-            // So does it here: what is left is copied, which is less than what goes.
-            key.edit_leaving(|tx, root| {
-                let old = *root;
-                *root = zset::copy_without(tx, old, ranks)?;
-                Ok(((), [old]))
-            })?;
-        } else {
-            key.edit(|tx, root| zset::remove_range(tx, root, ranks))?;
+            true => key.delete(),
+            false => key.edit(|tx, root| zset::remove_range(tx, root, ranks))?,
         }
         ctx.replicate(command, args.from(1));
         announce(ctx, &key, event);

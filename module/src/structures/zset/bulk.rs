@@ -1,7 +1,8 @@
 //! Building a tree from all its elements at once, and taking one apart.
 
-use super::node::{Child, Element, INNER_MAX, Inner, LEAF_MAX, Leaf, damaged, pointer};
+use super::node::{Child, Element, INNER_MAX, Inner, LEAF_MAX, Leaf, MemberPtr, damaged, pointer};
 use super::tree::{HEIGHT_MAX, Tree};
+use bytemuck::{Pod, Zeroable};
 use pobj::{Kind, Pool, Result, Tx};
 use std::mem::size_of;
 
@@ -14,6 +15,59 @@ const INNER_FILL: usize = INNER_MAX * 9 / 10;
 fn parts(n: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     let count = n.div_ceil(most);
     (0..count).map(move |i| i * n / count..(i + 1) * n / count)
+}
+
+/// A tree that was cut off another one, and that owns its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Cut {
+    /// Offset of the root node.
+    pub root: u64,
+    /// Levels of inner nodes.
+    pub height: u64,
+    /// Number of elements when it was cut off.
+    pub len: u64,
+}
+
+impl Cut {
+    /// The whole of a tree.
+    pub fn of(tree: Tree) -> Cut {
+        Cut {
+            root: tree.root,
+            height: tree.height as u64,
+            len: tree.len,
+        }
+    }
+
+    /// Frees the last leaf, and the nodes that become empty; gives its members, and whether nothing is
+    /// left.
+    pub fn shed(self, tx: &mut Tx<'_>) -> Result<(Vec<MemberPtr>, bool)> {
+        if self.height > HEIGHT_MAX as u64 {
+            return Err(damaged("a tree's height"));
+        }
+        let (mut node, mut count, mut above) = (self.root, self.len, Vec::new());
+        for _ in 0..self.height {
+            let inner: &Inner = tx.get(pointer(node)?)?;
+            let n = inner.len()?;
+            let last = inner.child(n - 1);
+            above.push((node, n));
+            (node, count) = (last.node, last.count);
+        }
+        let leaf: Leaf = *tx.get(pointer(node)?)?;
+        let count = usize::try_from(count).ok().filter(|&n| n <= LEAF_MAX);
+        let members = (0..count.ok_or_else(|| damaged("a leaf's length"))?)
+            .map(|i| pointer(leaf.element(i)?.member))
+            .collect::<Result<_>>()?;
+        tx.free::<u8>(pointer(node)?)?;
+        while let Some((node, n)) = above.pop() {
+            if n > 1 {
+                tx.set(pointer(node)?, n as u64 - 1)?;
+                return Ok((members, false));
+            }
+            tx.free::<u8>(pointer(node)?)?;
+        }
+        Ok((members, true))
+    }
 }
 
 /// Builds a tree of elements in ascending order, at least one. O(n).

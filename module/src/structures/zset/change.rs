@@ -1,7 +1,7 @@
 //! Changes: elements added, moved and removed, in the form that the sorted set has or needs.
 
 use super::node::compare;
-use super::{View, destroy, large, small};
+use super::{View, destroy, large, small, waste};
 use crate::structures::Root;
 use pobj::{Pool, Result, Tx};
 use std::ops::Range;
@@ -244,26 +244,31 @@ pub fn remove<'e>(
     Ok(removed)
 }
 
-/// Removes the elements of these ranks, which must be below the length. O(k log n) for k elements;
-/// takes steps in general if they are many.
+/// How many elements a range removal frees at once; those of a longer range are waste until
+/// [`clean`](super::clean) has freed them. Few in tests, so that these meet waste often.
+const FREED_MAX: u64 = if cfg!(test) { 20 } else { 256 };
+
+/// Removes the elements of these ranks, which must be below the length. O(log n), and O(log n) for each
+/// element of a short range. A sorted set of which nothing is left but waste is over; see
+/// [`is_over`](super::is_over).
 pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Result<()> {
-    if ranks.is_empty() {
-        return Ok(());
-    }
+    let count = ranks.end.saturating_sub(ranks.start);
     match View::open(tx, *root)? {
+        _ if count == 0 => Ok(()),
         View::Empty => Ok(()),
         View::Small(_) => small::remove(tx, root, ranks.start as usize, ranks.end as usize),
-        View::Large(large) if ranks == (0..large.tree.len) => {
+        View::Large(_) if count > FREED_MAX => waste::remove_range(tx, root, ranks),
+        View::Large(large) if count == large.tree.len && !waste::has_waste(*root) => {
             large::destroy(tx, *root)?;
             *root = Root::EMPTY;
             Ok(())
         }
         View::Large(_) => {
-            let mut left = ranks.end - ranks.start;
+            let mut left = count;
             while left > 0 {
-                let count = left.min(large::BATCH as u64);
-                large::remove_batch(tx, root, ranks.start, count as usize)?;
-                left -= count;
+                let batch = left.min(large::BATCH as u64);
+                large::remove_batch(tx, root, ranks.start, batch as usize)?;
+                left -= batch;
                 if left > 0 {
                     tx.step()?;
                 }

@@ -9,6 +9,8 @@
 //! Splits: a full leaf first gives some elements to a neighbour with room, so leaves are about four
 //! fifths full; if it cannot, it is split. Elements that arrive in order leave full leaves behind.
 
+mod cut;
+
 use super::node::{
     Bound, Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, LEAF_MIN, Leaf, MemberPtr,
     damaged, member, name_at, pointer,

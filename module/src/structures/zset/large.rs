@@ -5,6 +5,10 @@
 //!        8  8  tree  the tree's root node (see `node`)
 //! ```
 //!
+//! After the removal of a long range, the encoding is another one and the head has two words more; see
+//! `waste.rs`. Until the waste is gone, the table also has entries of members that are no elements: what
+//! it finds is an element only if the tree has it, too.
+//!
 //! The root's 56 bits are the number of elements (48 bits) and the tree's height (8 bits); the table
 //! has as many entries. A member is one object, to which the table and a leaf point; so a new score is
 //! written to the member and to its leaf.
@@ -16,6 +20,7 @@ use super::bulk;
 use super::edit;
 use super::node::{Bound, Element, Member, MemberPtr, NAME_AT, damaged, member, pointer};
 use super::tree::Tree;
+use super::waste::{self, Waste};
 use crate::structures::Root;
 use crate::structures::table;
 use bytemuck::{Pod, Zeroable};
@@ -26,7 +31,7 @@ use std::mem::size_of;
 /// The encoding's number.
 pub const ENCODING: u8 = 2;
 /// A tree's nodes, or a whole table, are being freed.
-const TABLE_ENCODING: u8 = 1;
+pub(super) const TABLE_ENCODING: u8 = 1;
 const COUNT_BITS: u32 = 48;
 
 /// Elements changed in one batch.
@@ -34,19 +39,26 @@ pub const BATCH: usize = table::BATCH;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
-struct Head {
-    top: u64,
-    tree: u64,
+pub(super) struct Head {
+    pub top: u64,
+    pub tree: u64,
 }
 const_assert_eq!(size_of::<Head>(), 16);
 
 /// A large sorted set, as a transaction's reads show it.
 #[derive(Clone, Copy, Debug)]
 pub struct Large {
-    head: PPtr<Head>,
-    table: Root,
+    pub(super) head: PPtr<Head>,
+    pub(super) table: Root,
     /// The elements in order.
     pub tree: Tree,
+    pub(super) waste: Option<Waste>,
+}
+
+/// Whether a root is of one of the encodings of this file.
+#[inline]
+pub fn is_large(root: Root) -> bool {
+    matches!(root.encoding(), ENCODING | waste::ENCODING)
 }
 
 /// Number of elements. O(1).
@@ -63,12 +75,20 @@ impl Large {
         let Head { top, tree } = *pool.get(head)?;
         let len = len(root);
         let height = (root.rest() >> COUNT_BITS) as usize;
-        if len == 0 {
-            return Err(damaged("a length of zero"));
-        }
-        let table = Root::new(TABLE_ENCODING, len, top);
+        let waste = match root.encoding() {
+            ENCODING if len == 0 => return Err(damaged("a length of zero")),
+            ENCODING => None,
+            _ => Some(Waste::of(pool, head)?),
+        };
+        let entries = waste.map_or(Some(len), |waste| len.checked_add(waste.entries));
+        let table = match entries.filter(|&entries| entries >> COUNT_BITS == 0) {
+            Some(0) => Root::EMPTY,
+            Some(entries) => Root::new(TABLE_ENCODING, entries, top),
+            None => return Err(damaged("a count of waste")),
+        };
         Ok(Large {
             head,
+            waste,
             table,
             tree: Tree {
                 root: tree,
@@ -78,28 +98,33 @@ impl Large {
         })
     }
 
-    fn contents(&self) -> Head {
+    pub(super) fn contents(&self) -> Head {
         Head {
             top: self.table.value,
             tree: self.tree.root,
         }
     }
 
-    fn root(&self) -> Root {
+    pub(super) fn root(&self) -> Root {
         let rest = self.tree.len | (self.tree.height as u64) << COUNT_BITS;
-        Root::new(ENCODING, rest, self.head.offset())
+        let encoding = match self.waste {
+            Some(_) => waste::ENCODING,
+            None => ENCODING,
+        };
+        Root::new(encoding, rest, self.head.offset())
     }
 
     /// Writes what changed since `before`, and the new root.
-    fn close(self, tx: &mut Tx<'_>, before: Large, root: &mut Root) -> Result<()> {
-        if self.tree.len == 0 {
+    pub(super) fn close(self, tx: &mut Tx<'_>, before: Large, root: &mut Root) -> Result<()> {
+        if self.tree.len == 0 && self.waste.is_none() {
             if self.table != Root::EMPTY {
                 return Err(damaged("the table holds more than the tree"));
             }
             *root = Root::EMPTY;
             return tx.free(self.head);
         }
-        if self.table.rest() != self.tree.len {
+        let entries = self.waste.map_or(0, |waste| waste.entries) + self.tree.len;
+        if self.table.rest() != entries {
             return Err(damaged("the table and the tree differ in length"));
         }
         let (old, new) = (before.contents(), self.contents());
@@ -109,6 +134,9 @@ impl Large {
         if old.tree != new.tree {
             tx.set(field!(self.head, Head, tree), new.tree)?;
         }
+        if let (Some(old), Some(new)) = (before.waste, self.waste) {
+            old.write_changes(tx, self.head, new)?;
+        }
         *root = self.root();
         Ok(())
     }
@@ -117,11 +145,34 @@ impl Large {
     #[inline]
     pub fn find(&self, pool: &Pool, name: &[u8]) -> Result<Option<(MemberPtr, f64)>> {
         let hash = table::hash(pool, name);
-        let Some(found) = table::find::<NAME_AT>(pool, self.table, name, hash)? else {
+        let Some(found) = self.found(pool, name, hash)? else {
             return Ok(None);
         };
         let ptr: MemberPtr = found.entry.cast();
         Ok(Some((ptr, pool.get(ptr)?.score())))
+    }
+
+    /// The table's place of an element.
+    #[inline]
+    fn found(&self, pool: &Pool, name: &[u8], hash: u64) -> Result<Option<table::Found>> {
+        if self.table == Root::EMPTY {
+            return Ok(None);
+        }
+        let found = table::find::<NAME_AT>(pool, self.table, name, hash)?;
+        match found {
+            Some(found) if !self.is_element(pool, found.entry.cast())? => Ok(None),
+            _ => Ok(found),
+        }
+    }
+
+    /// Whether what the table points to is an element, and not waste. O(1) without waste, else O(log n).
+    #[inline]
+    pub(super) fn is_element(&self, pool: &Pool, ptr: MemberPtr) -> Result<bool> {
+        if self.waste.is_none() {
+            return Ok(true);
+        }
+        let (name, score) = member(pool, ptr)?;
+        self.tree.holds(pool, score, name, ptr.offset())
     }
 
     /// The rank of an element. O(log n).
@@ -140,8 +191,10 @@ impl Large {
         mut visit: impl FnMut(&'p [u8], f64),
     ) -> Result<u64> {
         table::scan(pool, self.table, cursor, |entry| {
-            let (name, score) = member(pool, entry.cast())?;
-            visit(name, score);
+            if self.is_element(pool, entry.cast())? {
+                let (name, score) = member(pool, entry.cast())?;
+                visit(name, score);
+            }
             Ok(())
         })
     }
@@ -174,7 +227,12 @@ pub fn build<'e>(
     }
     let tree = bulk::build(tx, &sorted)?;
     let head = tx.alloc(size_of::<Head>() as u64, Kind::Data)?.cast();
-    let large = Large { head, table, tree };
+    let large = Large {
+        head,
+        table,
+        tree,
+        waste: None,
+    };
     tx.fill_value(head, &large.contents())?;
     Ok(large.root())
 }
@@ -185,7 +243,14 @@ pub fn insert(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64) -> Resu
     let mut after = before;
     let ptr = Member::create(tx, name, score)?;
     let hash = table::hash(tx, name);
-    table::insert::<NAME_AT>(tx, &mut after.table, ptr.cast(), hash)?;
+    let wasted = match &mut after.waste {
+        Some(waste) => waste.give_up(tx, before.table, name, hash)?,
+        None => None,
+    };
+    match wasted {
+        Some(found) => table::replace(tx, found, ptr.cast(), hash)?,
+        None => table::insert::<NAME_AT>(tx, &mut after.table, ptr.cast(), hash)?,
+    }
     let mut editor = edit::Editor::new(tx, before.tree);
     editor.insert(
         Element {
@@ -236,17 +301,25 @@ pub fn add_batch<'e>(
         let hash = table::hash(editor.tx, name);
         let found = editor.find(name, hash)?;
         let old = match found {
-            Some(place) => Some(editor.tx.get::<Member>(place.entry.cast())?.score()),
-            None => None,
+            Some(place) if before.is_element(editor.tx, place.entry.cast())? => {
+                Some(editor.tx.get::<Member>(place.entry.cast())?.score())
+            }
+            _ => None,
         };
         let Some(new) = score(given, old) else {
             continue;
         };
-        let entry = match found {
-            Some(place) => place.entry.offset(),
-            None => {
+        let entry = match (found, old) {
+            (Some(place), Some(_)) => place.entry.offset(),
+            (found, _) => {
                 let ptr = Member::create(editor.tx, name, new)?;
-                editor.insert(ptr.cast(), hash)?;
+                match (found, &mut after.waste) {
+                    (Some(place), Some(waste)) => {
+                        editor.replace(place, ptr.cast(), hash)?;
+                        waste.lose_entries(1)?;
+                    }
+                    _ => editor.insert(ptr.cast(), hash)?,
+                }
                 ptr.offset()
             }
         };
@@ -274,7 +347,7 @@ pub fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
     let before = Large::open(tx, *root)?;
     let mut after = before;
     let hash = table::hash(tx, name);
-    let Some(found) = table::find::<NAME_AT>(tx, before.table, name, hash)? else {
+    let Some(found) = before.found(tx, name, hash)? else {
         return Ok(false);
     };
     let ptr: MemberPtr = found.entry.cast();
@@ -324,8 +397,12 @@ pub fn remove_batch(tx: &mut Tx<'_>, root: &mut Root, from: u64, count: usize) -
 
 /// Frees a part of what the sorted set owns, in about `budget` frees; true if nothing is left.
 ///
-/// First the tree goes, whose place in the head is zero then, and last the table with the members.
+/// First the waste goes, then the tree, whose place in the head is zero then, and last the table with
+/// the members.
 pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
+    if waste::clean(tx, root)? {
+        return Ok(*root == Root::EMPTY);
+    }
     let large = Large::open(tx, *root)?;
     if large.tree.root != 0 {
         let tree = bulk::dismantle(tx, large.tree, budget)?;
@@ -343,8 +420,14 @@ pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool
     Ok(true)
 }
 
-/// Frees everything at once. O(n).
-pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
+/// Frees everything at once. O(n); takes steps if there is waste.
+pub fn destroy(tx: &mut Tx<'_>, mut root: Root) -> Result<()> {
+    while waste::clean(tx, &mut root)? {
+        tx.step()?;
+    }
+    if root == Root::EMPTY {
+        return Ok(());
+    }
     let large = Large::open(tx, root)?;
     if large.tree.root != 0 {
         bulk::dismantle(tx, large.tree, usize::MAX)?;
@@ -354,7 +437,7 @@ pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
 }
 
 /// Bytes of the pool that the sorted set takes: exact but for the members, which are estimated from the
-/// first few.
+/// first few. Waste does not count.
 pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     const SAMPLES: u64 = 16;
     let large = Large::open(pool, root)?;

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | 1 | up to 128 elements with names of up to 64 bytes: one packed object | `small.rs` |
 //! | 2 | a counted B+tree by order, and a hash table by name | `large.rs`, `node.rs`, `tree.rs`, `edit.rs`, `bulk.rs` |
+//! | 3 | the same, with members that are still to be freed | `waste.rs` |
 //!
 //! The limits are those of Redis's listpack encoding, and like there a sorted set that was large once
 //! stays large. Scores are doubles, NaN excepted; a packed one turns minus zero into zero, as Redis does.
@@ -19,6 +20,7 @@ mod large;
 mod node;
 mod small;
 mod tree;
+mod waste;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ pub use small::COUNT_MAX as PACKED_MAX;
 use small::Small;
 use std::collections::HashSet;
 use std::ops::Range;
+pub use waste::{clean, has_waste, is_over};
 
 /// An opened sorted set.
 enum View<'p> {
@@ -49,7 +52,7 @@ impl<'p> View<'p> {
         match root.encoding() {
             _ if root == Root::EMPTY => Ok(View::Empty),
             small::ENCODING => Ok(View::Small(Small::open(pool, root)?)),
-            large::ENCODING => Ok(View::Large(Large::open(pool, root)?)),
+            large::ENCODING | waste::ENCODING => Ok(View::Large(Large::open(pool, root)?)),
             _ => Err(damaged("an unknown encoding")),
         }
     }
@@ -60,7 +63,7 @@ impl<'p> View<'p> {
 pub fn len(root: Root) -> u64 {
     match root.encoding() {
         small::ENCODING => small::len(root),
-        large::ENCODING => large::len(root),
+        large::ENCODING | waste::ENCODING => large::len(root),
         _ => 0,
     }
 }
@@ -309,7 +312,7 @@ pub fn sort<N: AsRef<[u8]>>(elements: &mut [(N, f64)]) {
 /// Whether freeing takes few steps.
 pub fn is_small(root: Root) -> bool {
     const FEW: u64 = 64;
-    root.encoding() != large::ENCODING || len(root) <= FEW
+    !waste::has_waste(root) && (root.encoding() != large::ENCODING || len(root) <= FEW)
 }
 
 /// Frees everything the sorted set owns. O(n).
@@ -317,14 +320,14 @@ pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
     match root.encoding() {
         _ if root == Root::EMPTY => Ok(()),
         small::ENCODING => small::destroy(tx, root),
-        large::ENCODING => large::destroy(tx, root),
+        large::ENCODING | waste::ENCODING => large::destroy(tx, root),
         _ => Err(damaged("an unknown encoding")),
     }
 }
 
 /// Frees a part in about `budget` frees; true, and the root empty, when nothing is left.
 pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
-    if root.encoding() == large::ENCODING {
+    if large::is_large(*root) {
         return large::dismantle(tx, root, budget);
     }
     destroy(tx, *root)?;
@@ -336,7 +339,7 @@ pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool
 pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     match root.encoding() {
         small::ENCODING => pool.capacity(node::pointer::<u8>(root.value)?),
-        large::ENCODING => large::memory(pool, root),
+        large::ENCODING | waste::ENCODING => large::memory(pool, root),
         _ => Ok(0),
     }
 }
@@ -359,25 +362,11 @@ pub fn is_packed(root: Root) -> bool {
 
 /// Makes a copy. O(n); takes steps if it is large.
 pub fn copy(tx: &mut Tx<'_>, root: Root) -> Result<Root> {
-    copy_without(tx, root, 0..0)
-}
-
-/// Makes a copy without the elements of these ranks. O(n) for n elements copied; takes steps if it is
-/// large.
-pub fn copy_without(tx: &mut Tx<'_>, root: Root, ranks: Range<u64>) -> Result<Root> {
     let mut elements: Vec<(Vec<u8>, f64)> = Vec::new();
-    let mut take = |from: u64, count: u64| -> Result<()> {
-        let mut walk = walk(tx, root, from, false)?;
-        for _ in 0..count {
-            let Some((name, score)) = walk.step()? else {
-                break;
-            };
-            elements.push((name.to_vec(), score));
-        }
-        Ok(())
-    };
-    take(0, ranks.start)?;
-    take(ranks.end, len(root).saturating_sub(ranks.end))?;
+    let mut walk = walk(tx, root, 0, false)?;
+    while let Some((name, score)) = walk.step()? {
+        elements.push((name.to_vec(), score));
+    }
     let borrowed = elements
         .iter()
         .map(|(name, score)| (name.as_slice(), *score));

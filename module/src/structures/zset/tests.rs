@@ -188,6 +188,13 @@ fn campaign(seed: u64, rounds: usize, names: u32) {
         if !keep {
             bed.model = before;
         }
+        if has_waste(bed.root) && random.u8(..4) == 0 {
+            let keep = random.u8(..4) > 0;
+            bed.change(keep, |tx, root| assert!(clean(tx, root).unwrap()));
+        }
+        while is_over(bed.root) {
+            bed.change(true, |tx, root| dismantle(tx, root, 50).unwrap());
+        }
         if round % 29 == 0 {
             bed.check();
         }
@@ -216,6 +223,49 @@ fn random_changes_match_the_model() {
 }
 
 #[test]
+fn a_long_range_goes_in_few_steps_and_its_names_can_come_again() {
+    const N: usize = 50_000;
+    let mut bed = Bed::new();
+    bed.model = (0..N)
+        .map(|i| (format!("{i:06}").into_bytes(), i as f64))
+        .collect();
+    let model = bed.model.clone();
+    let elements: Vec<_> = model.iter().map(|(n, s)| (n.as_slice(), *s)).collect();
+    bed.change(true, |tx, root| *root = build(tx, &elements).unwrap());
+    let before = bed.pool().traffic().fences;
+    bed.change(true, |tx, root| {
+        remove_range(tx, root, 100..40_100).unwrap()
+    });
+    let fences = bed.pool().traffic().fences - before;
+    assert!(fences < 10, "{fences} fences");
+    bed.model.drain(100..40_100);
+    bed.check();
+    for name in ["000100", "020000", "040099"] {
+        let rule = Rule::default();
+        let expected = bed.apply(name.as_bytes(), 7.5, rule);
+        assert_eq!(expected, Added::New(7.5));
+        let added = bed.change(true, |tx, root| {
+            add(tx, root, name.as_bytes(), 7.5, rule).unwrap()
+        });
+        assert_eq!(added, expected);
+    }
+    let mut rounds = 0;
+    while has_waste(bed.root) {
+        bed.change(true, |tx, root| assert!(clean(tx, root).unwrap()));
+        rounds += 1;
+        if rounds % 500 == 0 {
+            bed.check();
+        }
+    }
+    bed.check();
+    assert_eq!(bed.root.encoding(), 2);
+    while bed.root != Root::EMPTY {
+        bed.change(true, |tx, root| dismantle(tx, root, 50).unwrap());
+    }
+    assert_eq!(bed.pool().usage().used, 0);
+}
+
+#[test]
 fn built_ones_are_like_grown_ones() {
     for n in [1usize, 128, 129, 5000] {
         let mut bed = Bed::new();
@@ -231,6 +281,10 @@ fn built_ones_are_like_grown_ones() {
         bed.change(true, |tx, root| {
             remove_range(tx, root, 0..n as u64).unwrap()
         });
+        assert!(bed.root == Root::EMPTY || is_over(bed.root));
+        while bed.root != Root::EMPTY {
+            bed.change(true, |tx, root| dismantle(tx, root, 50).unwrap());
+        }
         assert_eq!((bed.root, bed.pool().usage().used), (Root::EMPTY, 0));
     }
 }

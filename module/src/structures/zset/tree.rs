@@ -119,6 +119,20 @@ impl Tree {
         }
     }
 
+    /// Whether the element of this score and name is this member. O(log n).
+    pub fn holds(self, pool: &Pool, score: f64, name: &[u8], member: u64) -> Result<bool> {
+        if self.len == 0 {
+            return Ok(false);
+        }
+        let bound = Bound::After(score, name);
+        let path = self.down(pool, |node| node.search(pool, &bound))?;
+        let leaf = leaf(pool, path.leaf)?;
+        match leaf.search(pool, path.len, &bound)?.checked_sub(1) {
+            Some(at) => Ok(leaf.element(at)?.member == member),
+            None => Ok(false),
+        }
+    }
+
     /// A walk that begins at the element of this rank. O(log n), then O(1) a step.
     pub fn walk(self, pool: &Pool, rank: u64, reverse: bool) -> Result<Walk<'_>> {
         let mut left = rank;

@@ -5,6 +5,7 @@ use super::edit::Editor;
 use super::node::{Bound, Element, Inner, LEAF_MAX, Leaf, Member, compare, member, pointer};
 use super::tree::Tree;
 use pobj::{Durability, PPtr, Pool, PoolOptions};
+use std::ops::Range;
 use tempfile::TempDir;
 
 const EMPTY: Tree = Tree {
@@ -88,6 +89,30 @@ impl Bed {
         self.model.insert(at, (score, name));
     }
 
+    /// Cuts some elements out, and frees them leaf by leaf.
+    fn cut(&mut self, ranks: Range<usize>) {
+        let mut gone: Vec<_> = self.model.drain(ranks.clone()).collect();
+        let mut tx = self.pool.begin();
+        let mut editor = Editor::new(&mut tx, self.tree);
+        let cut = editor.cut(ranks.start as u64..ranks.end as u64).unwrap();
+        self.tree = editor.finish().unwrap();
+        tx.commit().unwrap();
+        assert_eq!(cut.len, gone.len() as u64);
+        let mut is_last = false;
+        while !is_last {
+            let mut tx = self.pool.begin();
+            let shed = cut.shed(&mut tx).unwrap();
+            for ptr in shed.0.into_iter().rev() {
+                let (name, score) = member(&tx, ptr).unwrap();
+                assert_eq!(gone.pop(), Some((score, name.to_vec())));
+                tx.free(ptr).unwrap();
+            }
+            tx.commit().unwrap();
+            is_last = shed.1;
+        }
+        assert!(gone.is_empty());
+    }
+
     fn check(&self) {
         assert_eq!(self.tree.len, self.model.len() as u64);
         if self.model.is_empty() {
@@ -164,6 +189,13 @@ fn campaign(seed: u64, rounds: usize, scores: u32) {
         };
         let n = bed.model.len();
         match random.u8(..10) {
+            _ if n > 0 && random.u8(..100) == 0 => {
+                let most = if random.bool() { n } else { n.min(70) };
+                let len = random.usize(1..=most);
+                let from = random.usize(..=n - len);
+                bed.cut(from..from + len);
+                bed.check();
+            }
             0..2 if n > 0 => bed.change(random.usize(..n), score),
             2..4 if n > 0 => bed.remove(if random.bool() { 0 } else { random.usize(..n) }),
             _ if growing => {

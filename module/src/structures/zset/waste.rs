@@ -1,0 +1,227 @@
+//! Waste: what the removal of a long range leaves to be freed later.
+//!
+//! ```text
+//! head   0 16  as without waste (see `large`)
+//!       16  8  entries  of the table that are waste: no element has them
+//!       24  8  cuts     the first cut, or 0
+//!
+//! cut    0  8  next     the next cut, or 0
+//!        8 24  tree     a tree that was cut off: root node, height, number of elements
+//! ```
+//!
+//! The range is cut out of the tree of elements, in O(log n), and its tree is kept as a *cut*. The table
+//! still has entries of the cut's members; what is found there is an element only if the tree of elements
+//! has it. [`clean`] takes the cuts apart, a leaf at a time, and once all are gone the encoding is the usual
+//! one again.
+//!
+//! Invariants
+//! * A member belongs either to the tree of elements or to one cut.
+//! * Every element has its entry in the table. A member of a cut has one, unless an element of the same
+//!   name has come and taken its entry: then only the cut points to it.
+//! * The table has as many entries as there are elements and `entries` of waste.
+//!
+//! With no element left the sorted set is over ([`is_over`]), but not yet free.
+
+use super::bulk::Cut;
+use super::edit;
+use super::large::{Head, Large, len};
+use super::node::{MemberPtr, NAME_AT, damaged, member, pointer};
+use crate::structures::{Root, table};
+use bytemuck::{Pod, Zeroable};
+use pobj::{Kind, PPtr, Pool, Result, Tx, field};
+use static_assertions::const_assert_eq;
+use std::ops::Range;
+
+/// The encoding's number.
+pub const ENCODING: u8 = 3;
+
+/// The last two words of the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Waste {
+    /// Entries of the table that are waste.
+    pub entries: u64,
+    cuts: u64,
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct WastedHead {
+    head: Head,
+    waste: Waste,
+}
+const_assert_eq!(size_of::<WastedHead>(), 32);
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Link {
+    next: u64,
+    cut: Cut,
+}
+const_assert_eq!(size_of::<Link>(), 32);
+
+/// Whether a sorted set has waste. O(1).
+pub fn has_waste(root: Root) -> bool {
+    root.encoding() == ENCODING
+}
+
+/// Whether a sorted set has no elements, only waste. O(1).
+pub fn is_over(root: Root) -> bool {
+    has_waste(root) && len(root) == 0
+}
+
+impl Waste {
+    /// The waste of a sorted set whose encoding says that there is some.
+    pub fn of(pool: &Pool, head: PPtr<Head>) -> Result<Waste> {
+        Ok(pool.get::<WastedHead>(head.cast())?.waste)
+    }
+
+    /// Writes what differs.
+    pub fn write_changes(self, tx: &mut Tx<'_>, head: PPtr<Head>, new: Waste) -> Result<()> {
+        match self == new {
+            true => Ok(()),
+            false => tx.set(field!(head.cast::<WastedHead>(), WastedHead, waste), new),
+        }
+    }
+
+    /// Where the table has an entry of this name, if it has one: it is waste, and the caller, who knows
+    /// that no element has the name, puts an element's there.
+    pub fn give_up(
+        &mut self,
+        pool: &Pool,
+        table: Root,
+        name: &[u8],
+        hash: u64,
+    ) -> Result<Option<table::Found>> {
+        let found = match table {
+            Root::EMPTY => None,
+            _ => table::find::<NAME_AT>(pool, table, name, hash)?,
+        };
+        if found.is_some() {
+            self.lose_entries(1)?;
+        }
+        Ok(found)
+    }
+
+    /// So many entries of the table are no waste any more.
+    pub fn lose_entries(&mut self, count: u64) -> Result<()> {
+        let left = self.entries.checked_sub(count);
+        self.entries = left.ok_or_else(|| damaged("a count of waste"))?;
+        Ok(())
+    }
+}
+
+/// Removes the elements of these ranks, of which there are some. O(log n): their memory is waste.
+pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Result<()> {
+    let mut large = Large::open(tx, *root)?;
+    let count = ranks.end - ranks.start;
+    let mut editor = edit::Editor::new(tx, large.tree);
+    let cut = editor.cut(ranks)?;
+    large.tree = editor.finish()?;
+    let old = large.waste.unwrap_or(Waste {
+        entries: 0,
+        cuts: 0,
+    });
+    let link = tx.alloc(size_of::<Link>() as u64, Kind::Data)?;
+    let next = old.cuts;
+    tx.fill_value(link.cast(), &Link { next, cut })?;
+    let waste = Waste {
+        entries: old.entries + count,
+        cuts: link.offset(),
+    };
+    let before = large;
+    large.waste = Some(waste);
+    match before.waste {
+        Some(_) => {
+            let head = large.head.cast::<WastedHead>();
+            let contents = WastedHead {
+                head: large.contents(),
+                waste,
+            };
+            tx.set(head, contents)?;
+        }
+        None => {
+            let head = tx.alloc(size_of::<WastedHead>() as u64, Kind::Data)?;
+            let contents = WastedHead {
+                head: large.contents(),
+                waste,
+            };
+            tx.fill_value(head.cast(), &contents)?;
+            tx.free(large.head)?;
+            large.head = head.cast();
+        }
+    }
+    *root = large.root();
+    Ok(())
+}
+
+/// Frees a part of the waste, some dozen members; false if there is none. The root may be empty then.
+pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<bool> {
+    if !has_waste(*root) {
+        return Ok(false);
+    }
+    let before = Large::open(tx, *root)?;
+    let mut after = before;
+    let waste = before.waste.ok_or_else(|| damaged("no waste"))?;
+    if waste.cuts == 0 {
+        end(tx, before, root)?;
+        return Ok(true);
+    }
+    let link: PPtr<Link> = pointer(waste.cuts)?;
+    let Link { next, cut } = *tx.get(link)?;
+    let (members, is_last) = cut.shed(tx)?;
+    let dropped = drop_entries(tx, &mut after.table, &members)?;
+    let mut left = waste;
+    left.lose_entries(dropped)?;
+    for ptr in members {
+        tx.free(ptr)?;
+    }
+    if is_last {
+        left.cuts = next;
+        tx.free(link)?;
+    }
+    after.waste = Some(left);
+    after.close(tx, before, root)?;
+    Ok(true)
+}
+
+/// Takes the entries of wasted members out of the table; says how many had one.
+fn drop_entries(tx: &mut Tx<'_>, table: &mut Root, members: &[MemberPtr]) -> Result<u64> {
+    if *table == Root::EMPTY {
+        return Ok(0);
+    }
+    let mut editor = table::Editor::<NAME_AT>::begin(tx, table)?;
+    let mut dropped = 0;
+    for &ptr in members {
+        if editor.is_empty() {
+            break;
+        }
+        let name = member(editor.tx, ptr)?.0.to_vec();
+        let hash = table::hash(editor.tx, &name);
+        if let Some(place) = editor.find(&name, hash)?
+            && place.entry.offset() == ptr.offset()
+        {
+            editor.remove(place)?;
+            dropped += 1;
+        }
+    }
+    editor.finish()?;
+    Ok(dropped)
+}
+
+/// All waste is gone: the head loses its words for it, or goes.
+fn end(tx: &mut Tx<'_>, mut large: Large, root: &mut Root) -> Result<()> {
+    if large.table.rest() != large.tree.len {
+        return Err(damaged("a count of waste"));
+    }
+    tx.free(large.head)?;
+    if large.tree.len == 0 {
+        *root = Root::EMPTY;
+        return Ok(());
+    }
+    let head = tx.alloc(size_of::<Head>() as u64, Kind::Data)?;
+    tx.fill_value(head.cast(), &large.contents())?;
+    (large.head, large.waste) = (head.cast(), None);
+    *root = large.root();
+    Ok(())
+}
