@@ -8,6 +8,7 @@
 //! * [`script`] runs transcripts, and shows what PM keys a server has.
 //! * [`crash`] is the workload of the kill -9 tests: clients whose history can be replayed, so
 //!   that what a restarted server holds can be judged key by key.
+//! * [`load`] keeps a server busy with changes of all types.
 //! * [`rdb`] seals payloads for RESTORE.
 //! * [`replication`] attaches replicas, waits for them, and compares servers.
 //! * [`stage`] plays scenarios of clients that wait, natively and as `PM.*`.
@@ -17,6 +18,7 @@
 pub mod client;
 pub mod crash;
 pub mod differential;
+pub mod load;
 pub mod rdb;
 pub mod replication;
 pub mod resp;
