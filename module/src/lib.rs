@@ -6,14 +6,19 @@
 
 #![deny(unsafe_code)]
 
+pub mod bitfield;
+pub mod bits;
 pub mod commands;
 pub mod config;
 pub mod double;
 pub mod error;
+pub mod geo;
 pub mod glob;
+pub mod hyperloglog;
 pub mod keyspace;
 pub mod limits;
 pub mod number;
+pub mod partial_sort;
 #[allow(unsafe_code)]
 pub mod redis;
 pub mod structures;

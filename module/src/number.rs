@@ -3,8 +3,8 @@
 //! Redis computes INCRBYFLOAT and HINCRBYFLOAT in C's `long double`, which on x86-64 is the 80-bit
 //! format of the x87; [`LongDouble`] is that format everywhere.
 
-use rustc_apfloat::ieee::X87DoubleExtended;
-use rustc_apfloat::{Float, Round, Status};
+use rustc_apfloat::ieee::{Double, X87DoubleExtended};
+use rustc_apfloat::{Float, FloatConvert, Round, Status};
 
 /// The longest text that Redis reads as a `long double`, plus one.
 const LONG_DOUBLE_TEXT_MAX: usize = 5 * 1024;
@@ -50,7 +50,21 @@ impl From<i64> for LongDouble {
     }
 }
 
+impl From<f64> for LongDouble {
+    /// Exact.
+    fn from(n: f64) -> LongDouble {
+        let mut loses = false;
+        let double = Double::from_bits(n.to_bits().into());
+        LongDouble(double.convert(&mut loses).value)
+    }
+}
+
 impl LongDouble {
+    /// The ten bytes of the x87's format, as a number.
+    pub fn to_bits(self) -> u128 {
+        self.0.to_bits()
+    }
+
     /// Reads what C's `strtold` reads, all of it: decimal or hexadecimal, or `inf`. `None` for
     /// anything else, for a NaN, and for what is too large or too near zero.
     pub fn parse(text: &[u8]) -> Option<LongDouble> {

@@ -22,12 +22,15 @@ pub fn same(native: &Value, pm: &Value, how: Compare, slack_ms: i64, dialect: &D
     }
 }
 
-/// The reply with the prefix taken from the command that an error quotes.
+/// The reply with the prefix taken from the command that an error names, quoted in lower case or as the
+/// client has written it.
 fn unprefixed(reply: &Value, dialect: &Dialect) -> Value {
     match reply {
         Value::Error(text) if !dialect.prefix.is_empty() => {
             let quoted = format!("'{}", dialect.prefix.to_lowercase());
-            Value::Error(text.replacen(&quoted, "'", 1))
+            let written = format!(" for {}", dialect.prefix);
+            let text = text.replacen(&quoted, "'", 1);
+            Value::Error(text.replacen(&written, " for ", 1))
         }
         Value::Array(items) => {
             Value::Array(items.iter().map(|item| unprefixed(item, dialect)).collect())

@@ -92,6 +92,8 @@ impl Arguments {
             Term::Integer => Word::Data(values::integer(rng)),
             Term::Float => Word::Data(values::float(rng)),
             Term::Offset => Word::Data(values::offset(rng)),
+            Term::Bit => Word::Data(values::bit(rng)),
+            Term::Degrees => Word::Data(values::degrees(rng)),
             Term::Seconds => self.relative(values::relative_time(rng, 1000)),
             Term::Millis => self.relative(values::relative_time(rng, 1)),
             Term::UnixSeconds => Word::Fixed(values::unix_time(rng, 1000)),

@@ -102,6 +102,10 @@ pub enum Term {
     Float,
     /// A position in a value: small, negative, or far beyond what is allowed.
     Offset,
+    /// The number of a bit in a value: small, some thousands, or invalid.
+    Bit,
+    /// A longitude or a latitude, or a little more.
+    Degrees,
     /// A relative time in seconds: far enough to last, or invalid.
     Seconds,
     /// A relative time in milliseconds: far enough to last, or invalid.

@@ -20,8 +20,8 @@
 //! these differences are accepted, each because it is what "the same" means for a command under
 //! another name:
 //!
-//! * An error that quotes the command's own name quotes `'pm.set'` instead of `'set'`: Redis itself
-//!   prints the name of the command that was called.
+//! * An error that names the command names `'pm.set'` instead of `'set'`, `PM.GEOSEARCH` instead of
+//!   `GEOSEARCH`: Redis itself prints the name of the command that was called.
 //! * TYPE names the module's type; a table's readers say which native type that is.
 //! * A database number given as an argument (MOVE, COPY) is that of the side's own databases.
 //! * A time to live that is relative to now is computed at two moments. The two may differ by no

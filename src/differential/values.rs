@@ -138,6 +138,35 @@ pub fn offset(rng: &mut Rng) -> Vec<u8> {
     }
 }
 
+/// The number of a bit. Never one that is allowed and would make a value of megabytes.
+pub fn bit(rng: &mut Rng) -> Vec<u8> {
+    match rng.u8(..100) {
+        0..60 => rng.i32(-2..100).to_string().into_bytes(),
+        60..85 => rng.i32(100..12_000).to_string().into_bytes(),
+        85..88 => rng.i32(12_000..600_000).to_string().into_bytes(),
+        88..94 => pick(
+            rng,
+            &[
+                "4294967296",
+                "4294967297",
+                "9223372036854775807",
+                "-9223372036854775808",
+            ],
+        ),
+        _ => pick(rng, &NO_INTEGERS),
+    }
+}
+
+/// Degrees of longitude, which are too many for a latitude now and then.
+pub fn degrees(rng: &mut Rng) -> Vec<u8> {
+    let most = *rng.choice(&[1.0, 40.0, 85.0, 182.0]).expect("a scale");
+    let degrees = (rng.f64() * 2.0 - 1.0) * most;
+    match rng.bool() {
+        true => format!("{degrees:.3}").into_bytes(),
+        false => degrees.to_string().into_bytes(),
+    }
+}
+
 /// A value: numbers, short texts of few letters (which have much in common), binary data, the
 /// boundary lengths, rarely a large one.
 pub fn value(rng: &mut Rng) -> Vec<u8> {

@@ -1,7 +1,10 @@
 //! The commands: parse and validate arguments, call the keyspace, reply.
 
+mod bitmap;
 mod generic;
+mod geo;
 mod hash;
+mod hyperloglog;
 mod info_from_native;
 mod list;
 mod sample;
@@ -29,11 +32,14 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
 
     generic::rows(&mut table)?;
     string::rows(&mut table)?;
+    bitmap::rows(&mut table)?;
+    hyperloglog::rows(&mut table)?;
     list::rows(&mut table)?;
     hash::rows(&mut table)?;
     set::rows(&mut table)?;
     zset::rows(&mut table)?;
     sort::rows(&mut table)?;
+    geo::rows(&mut table)?;
 
     info_from_native::describe(ctx, &table.natives);
     Ok(())

@@ -5,7 +5,7 @@
 //!
 //! | type | is | see |
 //! |---|---|---|
-//! | [`Ctx`] | the context of one callback: replies, replication, notifications, logs, timers | `ctx.rs` |
+//! | [`Ctx`] | the context of one callback: replies, replication, notifications, logs, timers | `ctx.rs`, `long_double.rs` |
 //! | [`Args`], [`Arg`], [`OwnedString`] | arguments as byte strings, borrowed from Redis; strings of our own | `args.rs` |
 //! | [`Key`], [`Kind`] | an opened key; what it holds; its value and its expire time | `key.rs` |
 //! | [`PmType`], [`TypeCallbacks`] | the five data types and what Redis asks of them | `types.rs` |
@@ -47,6 +47,7 @@ mod io;
 mod key;
 mod keyspace_events;
 mod log;
+mod long_double;
 mod replication;
 mod scan;
 mod types;

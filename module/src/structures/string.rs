@@ -24,11 +24,13 @@
 //! | long bytes | fill of a new object, the root, free of the old one |
 //! | append, with room | fill of the room, the length |
 //! | append, without | fill of a larger object, the root, free of the old one |
+//! | a few bytes within | logged bytes, the length if it differs |
 
 use super::Root;
 use crate::keyspace::record::Inline;
 use crate::number::parse_i64;
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
+use std::ops::Range;
 
 const INT: u8 = 1;
 const INLINE: u8 = 2;
@@ -256,6 +258,50 @@ pub fn set_range(
         _ => *root = rebuild(tx, *root, form, offset, bytes)?,
     }
     Ok(len)
+}
+
+/// Gives the string a text that differs from the old one in a few places, as one batch. O(length).
+///
+/// The bytes that differ are logged where they lie, if there is room and they are not too many;
+/// otherwise this is [`set`].
+pub fn rewrite(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, text: &[u8]) -> Result<()> {
+    let (Form::Inline(place) | Form::External(place)) = Form::of(tx, *root, inline)? else {
+        return set(tx, root, inline, Value::Bytes(text));
+    };
+    let len = text.len() as u64;
+    let (common, beyond) = text.split_at(place.len.min(len) as usize);
+    let (mut at, mut logged) = (0, 0);
+    while let Some(run) = difference(tx.bytes(place.at, common.len() as u64)?, common, at) {
+        logged += run.len() as u64;
+        at = run.end;
+    }
+    if len > place.capacity || logged > PATCH_MAX {
+        return set(tx, root, inline, Value::Bytes(text));
+    }
+    at = 0;
+    while let Some(run) = difference(tx.bytes(place.at, common.len() as u64)?, common, at) {
+        at = run.end;
+        tx.write(place.at.at(run.start as u64), &common[run])?;
+    }
+    if !beyond.is_empty() {
+        tx.fill_spare(place.at.at(place.len), beyond)?;
+    }
+    *root = Root::new(root.encoding(), len, root.value);
+    Ok(())
+}
+
+/// The next run of bytes from `at` on in which two texts of equal length differ. Runs with few equal
+/// bytes between them count as one.
+fn difference(old: &[u8], new: &[u8], at: usize) -> Option<Range<usize>> {
+    /// About what a logged write costs beside its bytes.
+    const GAP_MAX: usize = 16;
+    let differs = |i: &usize| old[*i] != new[*i];
+    let start = (at..old.len()).find(differs)?;
+    let mut end = start + 1;
+    while let Some(next) = (end..old.len().min(end + GAP_MAX)).find(differs) {
+        end = next + 1;
+    }
+    Some(start..end)
 }
 
 /// Whether the part of a patch that hits the string's bytes is better logged than copied around.

@@ -1,15 +1,21 @@
 //! One table per type. A type's table lists its own commands and takes the shared groups of
 //! [`generic`] beside them.
 
+mod bitmap;
 pub mod generic;
+mod geo;
 mod hash;
+mod hyperloglog;
 mod list;
 mod set;
 mod sort;
 mod string;
 mod zset;
 
+pub use bitmap::BITMAP;
+pub use geo::GEO;
 pub use hash::HASH;
+pub use hyperloglog::HYPERLOGLOG;
 pub use list::LIST;
 pub use set::SET;
 pub use sort::SORT;

@@ -8,6 +8,8 @@ mod options;
 mod range;
 mod set;
 
+pub(super) use range::write_range;
+
 use super::Table;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -50,19 +52,26 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("lcs", lcs::lcs, -3, READ, (1, 2, 1))
 }
 
-fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
+pub(super) fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
     parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
 }
 
 /// Hands the key's value to `f`; `None` if there is none.
-fn read<R>(key: &PmKey<'_>, f: impl FnOnce(Value<'_>) -> R) -> Result<Option<R>, CmdError> {
+pub(super) fn read<R>(
+    key: &PmKey<'_>,
+    f: impl FnOnce(Value<'_>) -> R,
+) -> Result<Option<R>, CmdError> {
     let result =
         key.read_inline(|pool, root, inline| Ok(string::read(pool, root, inline)?.map(f)))?;
     Ok(result.flatten())
 }
 
 /// Makes the key hold `value`, whatever it held, until `expire_at`; durable on return.
-fn store(key: &mut PmKey<'_>, value: Value<'_>, expire_at: Expire) -> Result<(), CmdError> {
+pub(super) fn store(
+    key: &mut PmKey<'_>,
+    value: Value<'_>,
+    expire_at: Expire,
+) -> Result<(), CmdError> {
     if key.exists() {
         let at = match expire_at {
             Expire::Keep => None,
@@ -86,8 +95,10 @@ fn store(key: &mut PmKey<'_>, value: Value<'_>, expire_at: Expire) -> Result<(),
 
 /// What becomes of a key's expire time when it gets a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expire {
+pub(super) enum Expire {
+    /// It stays.
     Keep,
+    /// It goes.
     Never,
     /// In Unix milliseconds.
     At(i64),

@@ -45,26 +45,30 @@ pub fn setrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         return Ok(());
     }
     check_length(ctx, offset, bytes.len() as u64)?;
-    let changed = key.edit_inline(None, |tx, root, inline| {
-        string::set_range(tx, root, inline, offset, bytes)
-    })?;
-    let len = match changed {
-        Some(len) => len,
-        None => {
-            let len = offset + bytes.len() as u64;
-            key.put(string::inline_len(len), NEVER, |tx, inline| {
-                let mut root = Root::EMPTY;
-                string::set_range(tx, &mut root, inline, offset, bytes)?;
-                Ok(root)
-            })?;
-            len
-        }
-    };
+    let len = write_range(&mut key, offset, bytes)?;
     key.signal();
     ctx.notify(Class::STRING, c"setrange", args[1]);
     ctx.replicate(c"PM.SETRANGE", args.from(1));
     ctx.reply_integer(len as i64);
     Ok(())
+}
+
+/// Puts bytes, at least one, at an offset of the key's string, after zeros if it ends before, and gives
+/// the new length. There need not be a string.
+pub fn write_range(key: &mut PmKey<'_>, offset: u64, bytes: &[u8]) -> Result<u64, CmdError> {
+    let changed = key.edit_inline(None, |tx, root, inline| {
+        string::set_range(tx, root, inline, offset, bytes)
+    })?;
+    if let Some(len) = changed {
+        return Ok(len);
+    }
+    let len = offset + bytes.len() as u64;
+    key.put(string::inline_len(len), NEVER, |tx, inline| {
+        let mut root = Root::EMPTY;
+        string::set_range(tx, &mut root, inline, offset, bytes)?;
+        Ok(root)
+    })?;
+    Ok(len)
 }
 
 /// `GETRANGE key start end`

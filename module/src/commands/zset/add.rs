@@ -59,9 +59,35 @@ fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, mut rule: Rule) -> Result<(), 
             "ERR INCR option supports a single increment-element pair",
         ));
     }
+    let replicate = || ctx.replicate(command, args.from(1));
     match elements {
-        [score, name] => add_one(ctx, args, command, (*score, *name), rule, count_changed),
-        _ => add_many(ctx, args, elements, rule, count_changed),
+        [given, name] => {
+            let given = score(*given)?;
+            add_one(
+                ctx,
+                args[1],
+                (name.bytes(), given),
+                rule,
+                count_changed,
+                replicate,
+            )
+        }
+        _ => {
+            let scores: Vec<f64> = elements
+                .iter()
+                .step_by(2)
+                .map(|arg| score(*arg))
+                .collect::<Result<_, _>>()?;
+            let names = elements.iter().skip(1).step_by(2).map(|arg| arg.bytes());
+            add_many(
+                ctx,
+                args[1],
+                names.zip(scores),
+                rule,
+                count_changed,
+                replicate,
+            )
+        }
     }
 }
 
@@ -69,19 +95,19 @@ fn score(arg: Arg<'_>) -> Result<f64, CmdError> {
     double::parse(arg.bytes()).ok_or(CmdError::NotAFloat)
 }
 
-fn add_one(
+/// Adds one element, tells of it and replies.
+pub fn add_one(
     ctx: &Ctx,
-    args: Args<'_>,
-    command: &CStr,
-    (given, name): (Arg<'_>, Arg<'_>),
+    key: Arg<'_>,
+    (name, given): (&[u8], f64),
     rule: Rule,
     count_changed: bool,
+    replicate: impl FnOnce(),
 ) -> Result<(), CmdError> {
-    let given = score(given)?;
-    let mut key = PmKey::open_write(ctx, args[1], TY)?;
+    let mut key = PmKey::open_write(ctx, key, TY)?;
     let existed = key.exists();
     let added = match existed || !rule.only_old {
-        true => key.edit(|tx, root| zset::add(tx, root, name.bytes(), given, rule))?,
+        true => key.edit(|tx, root| zset::add(tx, root, name, given, rule))?,
         false => Added::Refused,
     };
     if added == Added::NotANumber {
@@ -92,7 +118,7 @@ fn add_one(
         matches!(added, Added::Changed(_)),
     );
     if new || changed {
-        ctx.replicate(command, args.from(1));
+        replicate();
         finish(ctx, &key, existed, rule);
     }
     match added {
@@ -103,25 +129,21 @@ fn add_one(
     Ok(())
 }
 
-fn add_many(
+/// Adds elements as one atomic step, tells of it and replies with how many are new, or changed.
+pub fn add_many<'e>(
     ctx: &Ctx,
-    args: Args<'_>,
-    elements: &[Arg<'_>],
+    key: Arg<'_>,
+    elements: impl Iterator<Item = (&'e [u8], f64)>,
     rule: Rule,
     count_changed: bool,
+    replicate: impl FnOnce(),
 ) -> Result<(), CmdError> {
-    let scores: Vec<f64> = elements
-        .iter()
-        .step_by(2)
-        .map(|arg| score(*arg))
-        .collect::<Result<_, _>>()?;
-    let mut key = PmKey::open_write(ctx, args[1], TY)?;
+    let mut key = PmKey::open_write(ctx, key, TY)?;
     let existed = key.exists();
     let (mut new, mut changed) = (0, 0);
     if existed || !rule.only_old {
         key.edit(|tx, root| {
-            let names = elements.iter().skip(1).step_by(2).map(|arg| arg.bytes());
-            zset::add_all(tx, root, names.zip(scores), rule, |added| match added {
+            zset::add_all(tx, root, elements, rule, |added| match added {
                 Added::New(_) => new += 1,
                 Added::Changed(_) => changed += 1,
                 _ => {}
@@ -129,7 +151,7 @@ fn add_many(
         })?;
     }
     if new + changed > 0 {
-        ctx.replicate(c"PM.ZADD", args.from(1));
+        replicate();
         finish(ctx, &key, existed, rule);
     }
     ctx.reply_integer(if count_changed { new + changed } else { new });

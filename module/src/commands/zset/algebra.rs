@@ -366,17 +366,23 @@ pub fn zintercard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// `PM.ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX]`
 pub fn zunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let elements = Query::parse(ctx, args.from(2), Operation::Union, Form::Store)?.run()?;
-    store(ctx, args, c"PM.ZUNIONSTORE", c"zunionstore", &elements)
+    store(ctx, args[1], c"zunionstore", &elements, || {
+        ctx.replicate(c"PM.ZUNIONSTORE", args.from(1));
+    })
 }
 
 /// `PM.ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX]`
 pub fn zinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let elements = Query::parse(ctx, args.from(2), Operation::Inter, Form::Store)?.run()?;
-    store(ctx, args, c"PM.ZINTERSTORE", c"zinterstore", &elements)
+    store(ctx, args[1], c"zinterstore", &elements, || {
+        ctx.replicate(c"PM.ZINTERSTORE", args.from(1));
+    })
 }
 
 /// `PM.ZDIFFSTORE destination numkeys key [key ...]`
 pub fn zdiffstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let elements = Query::parse(ctx, args.from(2), Operation::Diff, Form::Store)?.run()?;
-    store(ctx, args, c"PM.ZDIFFSTORE", c"zdiffstore", &elements)
+    store(ctx, args[1], c"zdiffstore", &elements, || {
+        ctx.replicate(c"PM.ZDIFFSTORE", args.from(1));
+    })
 }

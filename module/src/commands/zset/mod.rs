@@ -10,6 +10,9 @@ mod remove;
 mod scan;
 mod spec;
 
+pub(super) use add::{add_many, add_one};
+pub(super) use range::store;
+
 use super::Table;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;

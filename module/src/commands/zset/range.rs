@@ -217,26 +217,28 @@ pub fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if query.reverse {
         elements.reverse();
     }
-    store(ctx, args, c"PM.ZRANGESTORE", c"zrangestore", &elements)
+    store(ctx, args[1], c"zrangestore", &elements, || {
+        ctx.replicate(c"PM.ZRANGESTORE", args.from(1));
+    })
 }
 
-/// Stores elements in ascending order under the first key of a command, whatever is there, and replies
-/// with their number.
+/// Stores elements in ascending order under a key, whatever is there, tells of it, and replies with their
+/// number.
 pub fn store(
     ctx: &Ctx,
-    args: Args<'_>,
-    command: &std::ffi::CStr,
+    target: Arg<'_>,
     event: &std::ffi::CStr,
     elements: &[(Vec<u8>, f64)],
+    replicate: impl FnOnce(),
 ) -> Result<(), CmdError> {
-    let mut key = PmKey::open_any(ctx, args[1], TY);
+    let mut key = PmKey::open_any(ctx, target, TY);
     let occupied = key.occupied();
     if elements.is_empty() {
         if occupied {
             key.delete();
-            ctx.replicate(command, args.from(1));
+            replicate();
             key.signal();
-            ctx.notify(Class::GENERIC, c"del", args[1]);
+            ctx.notify(Class::GENERIC, c"del", target);
         }
         ctx.reply_integer(0);
         return Ok(());
@@ -246,10 +248,10 @@ pub fn store(
         .map(|(name, score)| (name.as_slice(), *score))
         .collect();
     key.replace(|tx| zset::build(tx, &borrowed))?;
-    ctx.replicate(command, args.from(1));
+    replicate();
     key.signal();
     key.signal_ready();
-    ctx.notify(Class::ZSET, event, args[1]);
+    ctx.notify(Class::ZSET, event, target);
     ctx.reply_integer(elements.len() as i64);
     Ok(())
 }

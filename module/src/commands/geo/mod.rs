@@ -1,0 +1,123 @@
+//! Sorted sets as maps: members are places, which their scores stand for.
+
+mod add;
+mod read;
+mod search;
+
+use super::Table;
+use super::zset::{add_many, add_one, store};
+use crate::double;
+use crate::error::CmdError;
+use crate::geo::Point;
+use crate::redis::{Arg, Ctx};
+use crate::value::ValueType;
+
+/// One row a command: name, handler, arity, flags, keys (first, last, step).
+pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
+    const ONE: (i32, i32, i32) = (1, 1, 1);
+    const TWO: (i32, i32, i32) = (1, 2, 1);
+    const READ: &str = "readonly";
+    const WRITE: &str = "write deny-oom";
+
+    table.native("geoadd", add::geoadd, -5, WRITE, ONE)?;
+    table.native("geodist", read::geodist, -4, READ, ONE)?;
+    table.native("geohash", read::geohash, -2, READ, ONE)?;
+    table.native("geopos", read::geopos, -2, READ, ONE)?;
+    table.native("geosearch", search::geosearch, -7, READ, ONE)?;
+    table.native("geosearchstore", search::geosearchstore, -8, WRITE, TWO)?;
+    table.native("georadius", search::georadius, -6, WRITE, ONE)?;
+    table.native("georadius_ro", search::georadius_ro, -6, READ, ONE)?;
+    table.native(
+        "georadiusbymember",
+        search::georadiusbymember,
+        -5,
+        WRITE,
+        ONE,
+    )?;
+    table.native(
+        "georadiusbymember_ro",
+        search::georadiusbymember_ro,
+        -5,
+        READ,
+        ONE,
+    )
+}
+
+const TY: ValueType = ValueType::ZSet;
+
+/// Reads a place.
+fn point(longitude: Arg<'_>, latitude: Arg<'_>) -> Result<Point, CmdError> {
+    let degrees = |arg: Arg<'_>| double::parse(arg.bytes()).ok_or(CmdError::NotAFloat);
+    let point = Point {
+        longitude: degrees(longitude)?,
+        latitude: degrees(latitude)?,
+    };
+    if point.is_valid() {
+        return Ok(point);
+    }
+    let Point {
+        longitude,
+        latitude,
+    } = point;
+    let text = format!("ERR invalid longitude,latitude pair {longitude:.6},{latitude:.6}");
+    Err(CmdError::Other(text.into()))
+}
+
+/// The metres of a unit of length.
+fn unit(arg: Arg<'_>) -> Result<f64, CmdError> {
+    const UNITS: [(&[u8], f64); 4] = [
+        (b"m", 1.0),
+        (b"km", 1000.0),
+        (b"ft", 0.3048),
+        (b"mi", 1609.34),
+    ];
+    let unit = UNITS.iter().find(|(word, _)| arg.is(word));
+    unit.map(|(_, metres)| *metres).ok_or(CmdError::text_only(
+        "ERR unsupported unit provided. please use M, KM, FT, MI",
+    ))
+}
+
+/// Replies with a distance, to four digits after the point.
+fn reply_distance(ctx: &Ctx, distance: f64) {
+    ctx.reply_bulk(distance_text(distance).as_bytes());
+}
+
+fn distance_text(distance: f64) -> String {
+    const ONE: u64 = 10_000;
+    let scaled = (distance * ONE as f64).round_ties_even();
+    // What is no number or too large is the least integer, as C's conversion has it.
+    const END: f64 = (1u64 << 63) as f64;
+    let scaled = match (-END..END).contains(&scaled) {
+        true => scaled as i64,
+        false => i64::MIN,
+    };
+    let sign = if scaled < 0 { "-" } else { "" };
+    let scaled = scaled.unsigned_abs();
+    format!("{sign}{}.{:04}", scaled / ONE, scaled % ONE)
+}
+
+fn reply_point(ctx: &Ctx, point: Point) {
+    ctx.reply_array(2);
+    ctx.reply_human_double(point.longitude);
+    ctx.reply_human_double(point.latitude);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance_text;
+
+    #[test]
+    fn distances_have_four_digits_after_the_point() {
+        for (distance, text) in [
+            (0.0, "0.0000"),
+            (0.775, "0.7750"),
+            (166274.15156960033, "166274.1516"),
+            (0.00005, "0.0000"),
+            (0.00015, "0.0002"),
+            (12.0, "12.0000"),
+            (f64::NAN, "-922337203685477.5808"),
+        ] {
+            assert_eq!(distance_text(distance), text);
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! GEOSEARCH, GEOSEARCHSTORE, and the older GEORADIUS family.
+
+use super::{TY, point, reply_distance, reply_point, store, unit};
+use crate::double;
+use crate::error::CmdError;
+use crate::geo::{Area, Point, Shape};
+use crate::keyspace::PmKey;
+use crate::number::parse_i64;
+use crate::partial_sort::partial_sort;
+use crate::redis::{Arg, Args, Ctx};
+use crate::structures::Root;
+use crate::structures::zset::{self, Bound};
+use pobj::Pool;
+use std::cmp::Ordering;
+use std::ffi::CStr;
+
+/// `PM.GEORADIUS key longitude latitude radius M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH]
+/// [COUNT count [ANY]] [ASC|DESC] [STORE key|STOREDIST key]`
+pub fn georadius(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    search(ctx, args, Form::Radius, c"PM.GEORADIUS")
+}
+
+/// `PM.GEORADIUS_RO`: [`georadius`] without STORE and STOREDIST.
+pub fn georadius_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    search(ctx, args, Form::RadiusReadOnly, c"")
+}
+
+/// `PM.GEORADIUSBYMEMBER key member radius M|KM|FT|MI ...`: as [`georadius`].
+pub fn georadiusbymember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    search(ctx, args, Form::Member, c"PM.GEORADIUSBYMEMBER")
+}
+
+/// `PM.GEORADIUSBYMEMBER_RO`: [`georadiusbymember`] without STORE and STOREDIST.
+pub fn georadiusbymember_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    search(ctx, args, Form::MemberReadOnly, c"")
+}
+
+/// `PM.GEOSEARCH key FROMMEMBER member|FROMLONLAT longitude latitude BYRADIUS radius M|KM|FT|MI|
+/// BYBOX width height M|KM|FT|MI [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]`
+pub fn geosearch(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    search(ctx, args, Form::Search, c"")
+}
+
+/// `PM.GEOSEARCHSTORE destination source ... [STOREDIST]`: as [`geosearch`].
+pub fn geosearchstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    search(ctx, args, Form::SearchStore, c"PM.GEOSEARCHSTORE")
+}
+
+/// Which of the commands it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Radius,
+    RadiusReadOnly,
+    Member,
+    MemberReadOnly,
+    Search,
+    SearchStore,
+}
+
+impl Form {
+    /// Where the source's name stands.
+    fn source(self) -> usize {
+        if self == Form::SearchStore { 2 } else { 1 }
+    }
+
+    /// Middle and form are options.
+    fn is_search(self) -> bool {
+        matches!(self, Form::Search | Form::SearchStore)
+    }
+}
+
+/// In which order the result is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// As it is found.
+    None,
+    Nearest,
+    Farthest,
+}
+
+/// What a command asks for.
+struct Query<'a> {
+    /// The middle; unknown if it is a member of a key that is absent.
+    center: Option<Point>,
+    shape: Option<Shape>,
+    /// The metres of the unit of lengths.
+    unit: f64,
+    order: Order,
+    /// 0: all.
+    count: usize,
+    /// Any members up to the count, not the nearest ones.
+    any: bool,
+    with_distance: bool,
+    with_score: bool,
+    with_point: bool,
+    target: Option<Arg<'a>>,
+    /// Distances are stored, not scores.
+    store_distances: bool,
+}
+
+const NO_MEMBER: CmdError = CmdError::text_only("ERR could not decode requested zset member");
+
+/// The place of a member; `None` if the key is absent.
+fn place(source: &PmKey<'_>, member: Arg<'_>) -> Result<Option<Point>, CmdError> {
+    if !source.exists() {
+        return Ok(None);
+    }
+    let score = source.read(|pool, root| zset::score(pool, root, member.bytes()))?;
+    score.map(Point::of_score).map(Some).ok_or(NO_MEMBER)
+}
+
+/// A length in metres and the metres of its unit.
+fn lengths<const N: usize>(
+    args: [(Arg<'_>, &'static str); N],
+    negative: &'static str,
+    word: Arg<'_>,
+) -> Result<([f64; N], f64), CmdError> {
+    let mut lengths = [0.0; N];
+    for (length, (arg, not_a_number)) in lengths.iter_mut().zip(args) {
+        *length = double::parse(arg.bytes()).ok_or(CmdError::text_only(not_a_number))?;
+    }
+    if lengths.iter().any(|length| *length < 0.0) {
+        return Err(CmdError::text_only(negative));
+    }
+    let unit = unit(word)?;
+    Ok((lengths.map(|length| length * unit), unit))
+}
+
+fn circle(radius: Arg<'_>, word: Arg<'_>) -> Result<(Shape, f64), CmdError> {
+    let radius = [(radius, "ERR need numeric radius")];
+    let ([radius], unit) = lengths(radius, "ERR radius cannot be negative", word)?;
+    Ok((Shape::Circle(radius), unit))
+}
+
+fn rectangle(width: Arg<'_>, height: Arg<'_>, word: Arg<'_>) -> Result<(Shape, f64), CmdError> {
+    let sides = [
+        (width, "ERR need numeric width"),
+        (height, "ERR need numeric height"),
+    ];
+    let ([width, height], unit) = lengths(sides, "ERR height or width cannot be negative", word)?;
+    Ok((Shape::Box { width, height }, unit))
+}
+
+impl<'a> Query<'a> {
+    fn parse(args: Args<'a>, form: Form, source: &PmKey<'_>) -> Result<Query<'a>, CmdError> {
+        let mut query = Query {
+            center: None,
+            shape: None,
+            unit: 1.0,
+            order: Order::None,
+            count: 0,
+            any: false,
+            with_distance: false,
+            with_score: false,
+            with_point: false,
+            target: (form == Form::SearchStore).then(|| args[1]),
+            store_distances: false,
+        };
+        let options = match form {
+            Form::Radius | Form::RadiusReadOnly => {
+                query.center = Some(point(args[2], args[3])?);
+                query.set_shape(circle(args[4], args[5])?);
+                args.from(6)
+            }
+            Form::Member | Form::MemberReadOnly => {
+                // As in Redis, of an absent key's arguments only the options are looked at.
+                if let Some(center) = place(source, args[2])? {
+                    query.center = Some(center);
+                    query.set_shape(circle(args[3], args[4])?);
+                }
+                args.from(5)
+            }
+            Form::Search => args.from(2),
+            Form::SearchStore => args.from(3),
+        };
+        query.parse_options(args[0], options, form, source)?;
+        Ok(query)
+    }
+
+    fn set_shape(&mut self, (shape, unit): (Shape, f64)) {
+        self.shape = Some(shape);
+        self.unit = unit;
+    }
+
+    fn parse_options(
+        &mut self,
+        command: Arg<'_>,
+        mut options: &[Arg<'a>],
+        form: Form,
+        source: &PmKey<'_>,
+    ) -> Result<(), CmdError> {
+        // The two ways to name a middle, and a form, exclude each other.
+        let (mut member, mut place_given, mut round, mut square) = (false, false, false, false);
+        let searches = form.is_search();
+        let may_store = matches!(form, Form::Radius | Form::Member);
+        while let [word, rest @ ..] = options {
+            let used = match rest {
+                _ if word.is(b"WITHDIST") => {
+                    self.with_distance = true;
+                    0
+                }
+                _ if word.is(b"WITHHASH") => {
+                    self.with_score = true;
+                    0
+                }
+                _ if word.is(b"WITHCOORD") => {
+                    self.with_point = true;
+                    0
+                }
+                _ if word.is(b"ANY") => {
+                    self.any = true;
+                    0
+                }
+                _ if word.is(b"ASC") => {
+                    self.order = Order::Nearest;
+                    0
+                }
+                _ if word.is(b"DESC") => {
+                    self.order = Order::Farthest;
+                    0
+                }
+                [count, ..] if word.is(b"COUNT") => {
+                    let count = parse_i64(count.bytes()).ok_or(CmdError::NotAnInteger)?;
+                    if count <= 0 {
+                        return Err(CmdError::text_only("ERR COUNT must be > 0"));
+                    }
+                    self.count = count as usize;
+                    1
+                }
+                [target, ..] if may_store && word.is(b"STORE") => {
+                    (self.target, self.store_distances) = (Some(*target), false);
+                    1
+                }
+                [target, ..] if may_store && word.is(b"STOREDIST") => {
+                    (self.target, self.store_distances) = (Some(*target), true);
+                    1
+                }
+                _ if form == Form::SearchStore && word.is(b"STOREDIST") => {
+                    self.store_distances = true;
+                    0
+                }
+                [name, ..] if searches && !place_given && word.is(b"FROMMEMBER") => {
+                    self.center = place(source, *name)?;
+                    member = true;
+                    1
+                }
+                [longitude, latitude, ..] if searches && !member && word.is(b"FROMLONLAT") => {
+                    self.center = Some(point(*longitude, *latitude)?);
+                    place_given = true;
+                    2
+                }
+                [radius, unit, ..] if searches && !square && word.is(b"BYRADIUS") => {
+                    self.set_shape(circle(*radius, *unit)?);
+                    round = true;
+                    2
+                }
+                [width, height, unit, ..] if searches && !round && word.is(b"BYBOX") => {
+                    self.set_shape(rectangle(*width, *height, *unit)?);
+                    square = true;
+                    3
+                }
+                _ => return Err(CmdError::Syntax),
+            };
+            options = &rest[used..];
+        }
+        self.check(command, form, (member || place_given, round || square))
+    }
+
+    fn check(
+        &self,
+        command: Arg<'_>,
+        form: Form,
+        (has_center, has_shape): (bool, bool),
+    ) -> Result<(), CmdError> {
+        let fails = |text: String| Err(CmdError::Other(text.into()));
+        if self.target.is_some() && (self.with_distance || self.with_score || self.with_point) {
+            let what = match form {
+                Form::SearchStore => "GEOSEARCHSTORE",
+                _ => "STORE option in GEORADIUS",
+            };
+            return fails(format!(
+                "ERR {what} is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
+            ));
+        }
+        let command = || String::from_utf8_lossy(command.bytes());
+        if form.is_search() && !has_center {
+            return fails(format!(
+                "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {}",
+                command()
+            ));
+        }
+        if form.is_search() && !has_shape {
+            return fails(format!(
+                "ERR exactly one of BYRADIUS and BYBOX can be specified for {}",
+                command()
+            ));
+        }
+        if self.any && self.count == 0 {
+            return fails("ERR the ANY argument requires COUNT argument".into());
+        }
+        Ok(())
+    }
+
+    /// The members found, in order, and no more than asked for.
+    fn run<'p>(&self, pool: &'p Pool, root: Root) -> pobj::Result<Vec<Found<'p>>> {
+        let (Some(center), Some(shape)) = (self.center, self.shape) else {
+            return Ok(Vec::new());
+        };
+        let enough = if self.any { self.count } else { 0 };
+        let mut found = find(pool, root, &Area { center, shape }, enough)?;
+        let wanted = match self.count {
+            0 => found.len(),
+            count => count.min(found.len()),
+        };
+        // The nearest ones, if not all are wanted.
+        let order = match self.order {
+            Order::None if self.count > 0 && !self.any => Order::Nearest,
+            order => order,
+        };
+        if order != Order::None {
+            let compare = |a: &Found<'_>, b: &Found<'_>| {
+                let ascending = a.distance.total_cmp(&b.distance);
+                match order {
+                    Order::Farthest => ascending.reverse(),
+                    _ => ascending,
+                }
+            };
+            sort(&mut found, wanted, compare);
+        }
+        found.truncate(wanted);
+        Ok(found)
+    }
+}
+
+/// Puts the first `wanted` in order. Equal ones keep theirs only if all are wanted, as in Redis.
+fn sort<T>(items: &mut [T], wanted: usize, compare: impl Fn(&T, &T) -> Ordering) {
+    if wanted == items.len() {
+        items.sort_by(compare);
+    } else {
+        partial_sort(items, wanted, compare);
+    }
+}
+
+/// A member in the area.
+struct Found<'p> {
+    name: &'p [u8],
+    score: f64,
+    point: Point,
+    /// From the middle, in metres.
+    distance: f64,
+}
+
+/// The members in an area, cell by cell; up to `enough` of them, if that is not 0. O(log n) for each of
+/// up to nine cells, and O(1) for each member in these.
+fn find<'p>(
+    pool: &'p Pool,
+    root: Root,
+    area: &Area,
+    enough: usize,
+) -> pobj::Result<Vec<Found<'p>>> {
+    let mut found = Vec::new();
+    let len = zset::len(root);
+    for cell in area.cells() {
+        let end = cell.end_score();
+        let rank = zset::rank_of(pool, root, &Bound::BeforeScore(cell.first_score()))?;
+        if rank >= len {
+            continue;
+        }
+        let mut walk = zset::walk(pool, root, rank, false)?;
+        while let Some((name, score)) = walk.step()?
+            && score < end
+        {
+            let point = Point::of_score(score);
+            if let Some(distance) = area.distance(point) {
+                found.push(Found {
+                    name,
+                    score,
+                    point,
+                    distance,
+                });
+                if found.len() == enough {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn search(ctx: &Ctx, args: Args<'_>, form: Form, command: &CStr) -> Result<(), CmdError> {
+    let source = PmKey::open_read(ctx, args[form.source()], TY)?;
+    let query = Query::parse(args, form, &source)?;
+    let Some(target) = query.target else {
+        return source.read(|pool, root| {
+            let found = query.run(pool, root)?;
+            reply(ctx, &query, &found);
+            Ok(())
+        });
+    };
+    let mut elements = source.read(|pool, root| {
+        let found = query.run(pool, root)?;
+        let element = |found: &Found<'_>| (found.name.to_vec(), query.stored_score(found));
+        Ok(found.iter().map(element).collect::<Vec<_>>())
+    })?;
+    drop(source);
+    zset::sort(&mut elements);
+    let event = match form {
+        Form::SearchStore => c"geosearchstore",
+        _ => c"georadiusstore",
+    };
+    store(ctx, target, event, &elements, || {
+        ctx.replicate(command, args.from(1));
+    })
+}
+
+impl Query<'_> {
+    fn stored_score(&self, found: &Found<'_>) -> f64 {
+        match self.store_distances {
+            false => found.score,
+            // Rounding may make the distance of the antipode no number, which no score can be.
+            true if found.distance.is_nan() => f64::INFINITY,
+            true => found.distance / self.unit,
+        }
+    }
+}
+
+fn reply(ctx: &Ctx, query: &Query<'_>, found: &[Found<'_>]) {
+    let extras = [query.with_distance, query.with_score, query.with_point];
+    let extras = extras.into_iter().filter(|wanted| *wanted).count();
+    ctx.reply_array(found.len());
+    for found in found {
+        if extras > 0 {
+            ctx.reply_array(1 + extras);
+        }
+        ctx.reply_bulk(found.name);
+        if query.with_distance {
+            reply_distance(ctx, found.distance / query.unit);
+        }
+        if query.with_score {
+            ctx.reply_integer(found.score as i64);
+        }
+        if query.with_point {
+            reply_point(ctx, found.point);
+        }
+    }
+}

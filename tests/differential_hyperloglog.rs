@@ -1,0 +1,14 @@
+//! HyperLogLogs, to their last byte, against Redis's own, command by command.
+//!
+//! `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n` runs so many of them.
+
+use pmedis_testkit::differential::campaign::agrees;
+use pmedis_testkit::differential::tables;
+
+/// About fifteen seconds' worth.
+const SEQUENCES: u64 = 400;
+
+#[test]
+fn hyperloglogs_reply_as_redis_does() {
+    agrees(&tables::HYPERLOGLOG, SEQUENCES);
+}
