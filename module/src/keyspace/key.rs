@@ -247,6 +247,7 @@ impl<'a> PmKey<'a> {
         expire_at: Option<i64>,
         f: impl FnOnce(&mut Tx<'_>, &mut Root, Inline) -> Result<R>,
     ) -> Result<Option<R>, CmdError> {
+        let mut old_expire = NEVER;
         let result = with_engine(|engine| {
             let Some(record) = self.record(engine)? else {
                 return Ok(None);
@@ -254,7 +255,8 @@ impl<'a> PmKey<'a> {
             lift((|| {
                 let mut tx = engine.pool.begin();
                 let head = record::get(&tx, record)?;
-                let (old, old_expire) = (head.root, head.expire_at);
+                let old = head.root;
+                old_expire = head.expire_at;
                 let inline = record::inline(&tx, record)?;
                 let mut root = old;
                 let result = f(&mut tx, &mut root, inline)?;
@@ -266,7 +268,9 @@ impl<'a> PmKey<'a> {
                 Ok(Some(result))
             })())
         })?;
-        if let (Some(at), Some(_)) = (expire_at, &result) {
+        if let (Some(at), Some(_)) = (expire_at, &result)
+            && (at, old_expire) != (NEVER, NEVER)
+        {
             self.follow_expire(at);
         }
         Ok(result)

@@ -5,7 +5,7 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::number::{LongDouble, parse_i64};
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
-use crate::structures::string::Value;
+use crate::structures::string::{self, Value};
 use crate::value::ValueType;
 use std::ffi::CStr;
 
@@ -34,20 +34,33 @@ pub fn decrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// Adds to the key's number and replies with the sum; `command` is what is replicated.
 fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, by: i64) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
-    let old = read(&key, |value| match value {
-        Value::Int(n) => Ok(n),
-        Value::Bytes(text) => parse_i64(text).ok_or(CmdError::NotAnInteger),
+    let changed = key.edit_inline(None, |tx, root, inline| {
+        let sum = string::read(tx, *root, inline)?.map_or(Ok(by), |old| plus(old, by));
+        if let Ok(sum) = sum {
+            string::set(tx, root, inline, Value::Int(sum))?;
+        }
+        Ok(sum)
     })?;
-    let sum = old
-        .unwrap_or(Ok(0))?
-        .checked_add(by)
-        .ok_or(CmdError::Overflow)?;
-    store(&mut key, Value::Int(sum), Expire::Keep)?;
+    let sum = match changed {
+        Some(sum) => sum?,
+        None => {
+            store(&mut key, Value::Int(by), Expire::Keep)?;
+            by
+        }
+    };
     key.signal();
     ctx.notify(Class::STRING, c"incrby", args[1]);
     ctx.replicate(command, args.from(1));
     ctx.reply_integer(sum);
     Ok(())
+}
+
+fn plus(old: Value<'_>, by: i64) -> Result<i64, CmdError> {
+    let old = match old {
+        Value::Int(n) => n,
+        Value::Bytes(text) => parse_i64(text).ok_or(CmdError::NotAnInteger)?,
+    };
+    old.checked_add(by).ok_or(CmdError::Overflow)
 }
 
 /// `INCRBYFLOAT key increment`
