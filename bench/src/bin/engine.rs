@@ -1,8 +1,9 @@
 //! Time and fences of the engine's string operations, without a server.
 //!
 //! ```text
-//! cargo run --release -p pmedis-bench --bin engine            the table
-//! cargo run --release -p pmedis-bench --bin engine -- check   also fails if a fence budget is exceeded
+//! cargo run --release -p pmedis-bench --bin engine             the table
+//! cargo run --release -p pmedis-bench --bin engine -- check    also fails if a fence budget is exceeded
+//! cargo run --release -p pmedis-bench --bin engine -- fences   the fences alone, as docs/fences.md has them
 //! ```
 //!
 //! The pool lies on tmpfs and counts as persistent memory (`PMEM_IS_PMEM_FORCE=1`, set here): flushes and
@@ -21,6 +22,14 @@ use std::time::Instant;
 /// Runs per figure.
 const RUNS: usize = 5;
 
+/// Lengths of values.
+const LENGTHS: [(usize, &str); 4] = [
+    (8, "8 B"),
+    (128, "128 B"),
+    (1024, "1 KiB"),
+    (64 << 10, "64 KiB"),
+];
+
 /// One line of the table.
 struct Figure {
     name: String,
@@ -33,23 +42,23 @@ struct Figure {
 
 fn main() -> Result<()> {
     relaunch_with_flushes();
-    let check = std::env::args().nth(1).as_deref() == Some("check");
+    let mode = std::env::args().nth(1).unwrap_or_default();
+    if mode == "fences" {
+        return print_fences();
+    }
+    let check = mode == "check";
     let place = tempfile::tempdir_in("/dev/shm").expect("a directory on tmpfs");
     let options = PoolOptions::new(place.path().join("engine.pool")).size(2 << 30);
     let mut engine = Engine::open(&options)?;
+    const OPERATIONS: usize = 200_000;
 
     println!(
         "{:<28} {:>9} {:>8} {:>8} {:>8} {:>8}",
         "operation", "ns", "fences", "mean", "lines", "budget"
     );
     let mut exceeded = false;
-    for (len, label) in [
-        (8, "8 B"),
-        (128, "128 B"),
-        (1024, "1 KiB"),
-        (64 << 10, "64 KiB"),
-    ] {
-        for figure in strings(&mut engine, len, label)? {
+    for (len, label) in LENGTHS {
+        for figure in strings(&mut engine, len, label, OPERATIONS)? {
             let budget = figure
                 .budget
                 .map_or("-".to_owned(), |budget| format!("<= {budget}"));
@@ -70,6 +79,36 @@ fn main() -> Result<()> {
     if check && exceeded {
         eprintln!("a fence budget is exceeded");
         std::process::exit(1);
+    }
+    Ok(())
+}
+
+/// Prints the fences of each operation as a page of the documentation. Unlike times, they are the same on
+/// every machine.
+fn print_fences() -> Result<()> {
+    let place = tempfile::tempdir_in("/dev/shm").expect("a directory on tmpfs");
+    let options = PoolOptions::new(place.path().join("engine.pool")).size(256 << 20);
+    let mut engine = Engine::open(&options)?;
+    println!("# Fences per operation\n");
+    println!(
+        "Of a typical operation: one in many also makes a slab page, which takes some more. This table is"
+    );
+    println!(
+        "generated (`cargo run -p pmedis-bench --bin engine -- fences`), and a test compares it.\n"
+    );
+    println!("| operation | fences | at most |");
+    println!("|---|---|---|");
+    for (len, label) in LENGTHS {
+        for figure in strings(&mut engine, len, label, 1_000)? {
+            let budget = figure
+                .budget
+                .map_or("–".to_owned(), |most| most.to_string());
+            println!(
+                "| {} | {} | {budget} |",
+                figure.name.trim_end(),
+                figure.fences
+            );
+        }
     }
     Ok(())
 }
@@ -125,9 +164,13 @@ fn measure<T: Copy>(
     })
 }
 
-/// The figures of strings of `len` bytes.
-fn strings(engine: &mut Engine, len: usize, label: &str) -> Result<Vec<Figure>> {
-    let count = if len > 4096 { 5_000 } else { 200_000 };
+/// The figures of strings of `len` bytes, from so many operations each.
+fn strings(engine: &mut Engine, len: usize, label: &str, operations: usize) -> Result<Vec<Figure>> {
+    let count = if len > 4096 {
+        operations.min(1_000)
+    } else {
+        operations
+    };
     let value: Vec<u8> = (0..len).map(|at| b'a' + (at % 26) as u8).collect();
     let other: Vec<u8> = value.iter().rev().copied().collect();
     let mut figures = Vec::new();

@@ -1,0 +1,95 @@
+//! `ci/bench`: PM commands beside native ones, on this machine.
+
+use pmedis_bench::contender::{Config, Contender};
+use pmedis_bench::machine::Machine;
+use pmedis_bench::options::{HELP, Options};
+use pmedis_bench::report::{Report, thousands};
+use pmedis_bench::throughput::{self, Cell};
+use pmedis_bench::workload::{self, Workload};
+use std::process::ExitCode;
+use std::time::Instant;
+use std::{error, io};
+
+fn main() -> ExitCode {
+    match Options::parse(lexopt::Parser::from_env()) {
+        Ok(None) => print!("{HELP}"),
+        Ok(Some(options)) => {
+            if let Err(error) = compare(&options) {
+                eprintln!("{error}");
+                return ExitCode::FAILURE;
+            }
+        }
+        Err(error) => {
+            eprintln!("{error}\n\n{HELP}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn compare(options: &Options) -> Result<(), Box<dyn error::Error>> {
+    let workloads = chosen(options)?;
+    let machine = Machine::look(options.disk.as_deref())?;
+    match machine.fdatasyncs_per_second {
+        Some(rate) => eprintln!("the disk: {} fdatasync/s", thousands(rate)),
+        None => eprintln!("without --disk DIR there is no comparison with an AOF"),
+    }
+    let mut contenders = start(options)?;
+    let mut cells = Vec::new();
+    for &clients in &options.clients {
+        for &pipeline in &options.pipelines {
+            let sensible = |workload: &&Workload| pipeline == 1 || !workload.is_heavy();
+            cells.extend(workloads.iter().filter(sensible).map(|&workload| Cell {
+                workload,
+                clients,
+                pipeline,
+            }));
+        }
+    }
+    let began = Instant::now();
+    let figures = throughput::measure(&cells, &mut contenders, options, |line| {
+        eprintln!("{:>5.0} s {line}", began.elapsed().as_secs_f64());
+    })?;
+    let report = Report {
+        machine,
+        rounds: options.rounds,
+        keys: options.keys,
+        figures,
+    };
+    report.save(&options.out)?;
+    println!("{}", report.markdown());
+    eprintln!("results and plots are in {}", options.out.display());
+    Ok(())
+}
+
+/// The commands that the command line asks for.
+fn chosen(options: &Options) -> io::Result<Vec<Workload>> {
+    let mut all = workload::main();
+    if options.further || !options.commands.is_empty() {
+        all.extend(workload::further());
+    }
+    if options.commands.is_empty() {
+        return Ok(all);
+    }
+    let named = |name: &String| {
+        let found = all.iter().find(|workload| workload.name == name);
+        let names: Vec<_> = all.iter().map(|workload| workload.name).collect();
+        found.copied().ok_or_else(|| {
+            io::Error::other(format!(
+                "there is no command {name:?}; there are {}",
+                names.join(", ")
+            ))
+        })
+    };
+    options.commands.iter().map(named).collect()
+}
+
+fn start(options: &Options) -> io::Result<Vec<Contender>> {
+    let mut configs = vec![Config::Pm, Config::Native];
+    if options.disk.is_some() {
+        configs.extend([Config::AofAlways, Config::AofEverysec]);
+    }
+    let disk = options.disk.as_deref();
+    let start = |config| Contender::start(config, &options.pool, disk);
+    configs.into_iter().map(start).collect()
+}

@@ -1,0 +1,27 @@
+//! Benchmarks of pmedis beside native Redis: what `ci/bench` runs.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`workload`] | the commands, and the data each of them needs |
+//! | [`contender`] | the servers that are compared |
+//! | [`stock`] | `redis-benchmark` as the client |
+//! | [`throughput`] | interleaved rounds of it, over all commands |
+//! | [`summary`] | medians, spread, ratios |
+//! | [`machine`] | what the figures were measured on |
+//! | [`latency`] | latencies under a mixed load, with something large going on beside it |
+//! | [`restart`] | time to the first reply after a restart, memory a key |
+//! | [`report`] | CSV, JSON and Markdown |
+//! | [`chart`] | grouped bars, as SVG and PNG |
+
+pub mod chart;
+pub mod contender;
+pub mod latency;
+pub mod machine;
+pub mod options;
+pub mod report;
+pub mod restart;
+pub mod stock;
+pub mod summary;
+pub mod throughput;
+pub mod workload;

@@ -1,0 +1,191 @@
+//! Restarts: how long until the first right reply, and what a key takes of memory.
+
+use crate::contender::{Config, Contender};
+use crate::workload::{Count, Data, Kind, Range, Run, Workload};
+use pmedis_testkit::client::Client;
+use pmedis_testkit::server::Setup;
+use serde::Serialize;
+use std::io;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How a server keeps its data over a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// In the pool; it is killed, without a word.
+    Pool,
+    /// In an RDB file, written by SAVE.
+    Rdb,
+    /// In an AOF, as the commands were written.
+    Aof,
+}
+
+/// The data to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// So many strings of 128 bytes.
+    Strings(u64),
+    /// So many hashes of so many fields, each a number.
+    Hashes(u64, u64),
+}
+
+/// What one case took.
+#[derive(Clone, Debug, Serialize)]
+pub struct Restarted {
+    /// The data.
+    pub data: String,
+    /// How it was kept.
+    pub keeper: String,
+    /// From the start of the process to the first right reply to a read, in seconds.
+    pub seconds: f64,
+    /// Bytes of DRAM a key, as INFO counts them.
+    pub dram_per_key: f64,
+    /// Bytes of the pool, or of DRAM for native, for a byte of keys, fields and values.
+    pub bytes_per_payload_byte: f64,
+}
+
+impl Kept {
+    fn name(self) -> String {
+        match self {
+            Kept::Strings(count) => format!("{count} strings of 128 bytes"),
+            Kept::Hashes(count, fields) => format!("{count} hashes of {fields} fields"),
+        }
+    }
+
+    fn keys(self) -> u64 {
+        match self {
+            Kept::Strings(count) | Kept::Hashes(count, _) => count,
+        }
+    }
+
+    /// Bytes of keys, fields and values.
+    fn payload(self) -> u64 {
+        match self {
+            // key:000000000000 and 128 bytes.
+            Kept::Strings(count) => count * (16 + 128),
+            // hash:0000, and field:000000000000 with seven digits.
+            Kept::Hashes(count, fields) => count * (9 + fields * (18 + 7)),
+        }
+    }
+
+    fn load(self, server: &mut Contender) -> io::Result<()> {
+        let workload = |data| Workload {
+            name: "load",
+            kind: Kind::Read,
+            words: "",
+            range: Range::Keys,
+            data,
+        };
+        let run = |number, keys| Run {
+            number,
+            requests: 0,
+            keys,
+        };
+        match self {
+            Kept::Strings(count) => workload(Data::Strings).prepare(server, run(0, count)),
+            Kept::Hashes(count, fields) => {
+                let hash = workload(Data::Counts("hash:{run}", Count::Keys));
+                (0..count).try_for_each(|n| hash.prepare(server, run(1000 + n, fields)))
+            }
+        }
+    }
+
+    /// A read of the last key, and its reply.
+    fn probe(self) -> (Vec<String>, Vec<u8>) {
+        match self {
+            Kept::Strings(count) => (
+                vec!["GET".into(), format!("key:{:012}", count - 1)],
+                vec![b'x'; 128],
+            ),
+            Kept::Hashes(count, fields) => (
+                vec![
+                    "HGET".into(),
+                    format!("hash:{}", 999 + count),
+                    format!("field:{:012}", fields - 1),
+                ],
+                (1_000_000 + fields - 1).to_string().into_bytes(),
+            ),
+        }
+    }
+}
+
+/// Loads the data into a server, restarts it, and waits for the first right reply.
+///
+/// # Errors
+/// Those of the server and its connections.
+pub fn measure(keeper: Keeper, kept: Kept, pool: &str) -> io::Result<Restarted> {
+    let (config, setup) = match keeper {
+        Keeper::Pool => (Config::Pm, Setup::pmedis(pool)),
+        Keeper::Rdb => (Config::Native, Setup::native()),
+        Keeper::Aof => {
+            let setup = Setup::native().directive("appendonly yes");
+            let setup = setup.directive("appendfsync no");
+            (
+                Config::Native,
+                setup.directive("auto-aof-rewrite-percentage 0"),
+            )
+        }
+    };
+    let mut server = Contender::launch(config, &setup.keep_port())?;
+    let memory = server.info("memory", "used_memory")?;
+    let pool_before = pool_used(&mut server)?;
+    kept.load(&mut server)?;
+    let dram = server.info("memory", "used_memory")? - memory;
+    let taken = match (pool_before, pool_used(&mut server)?) {
+        (Some(before), Some(after)) => after - before,
+        _ => dram,
+    };
+    if keeper == Keeper::Rdb {
+        server.call(&["SAVE"])?;
+    }
+    let (words, expected) = kept.probe();
+    let words = server.command(&words);
+    let address = server.server().address();
+    server.server().kill9();
+    let start = Instant::now();
+    let waiting = thread::spawn(move || first_reply(address, &words, &expected, start));
+    let restarted = server.server().restart();
+    restarted.map_err(|refusal| io::Error::other(format!("{refusal:?}")))?;
+    let seconds = waiting
+        .join()
+        .map_err(|_| io::Error::other("the waiting thread panicked"))?;
+    Ok(Restarted {
+        data: kept.name(),
+        keeper: format!("{keeper:?}"),
+        seconds: seconds?.as_secs_f64(),
+        dram_per_key: dram / kept.keys() as f64,
+        bytes_per_payload_byte: taken / kept.payload() as f64,
+    })
+}
+
+/// Asks until the reply is the expected one.
+fn first_reply(
+    address: SocketAddr,
+    words: &[String],
+    expected: &[u8],
+    start: Instant,
+) -> io::Result<Duration> {
+    const LIMIT: Duration = Duration::from_secs(600);
+    while start.elapsed() < LIMIT {
+        let reply = Client::connect(address).and_then(|mut client| client.try_call(words));
+        if reply.is_ok_and(|reply| reply.bytes() == Some(expected)) {
+            return Ok(start.elapsed());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Err(io::Error::other("the data does not come back"))
+}
+
+/// Bytes used in the pool, if the server has one.
+fn pool_used(server: &mut Contender) -> io::Result<Option<f64>> {
+    if server.config != Config::Pm {
+        return Ok(None);
+    }
+    let reply = server.call(&["PM.INFO"])?;
+    let text = String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned();
+    let used = text.lines().find_map(|line| line.strip_prefix("used:"));
+    let used = used.and_then(|used| used.trim().parse().ok());
+    let missing = || io::Error::other("PM.INFO does not say how much is used");
+    used.map(Some).ok_or_else(missing)
+}
