@@ -19,6 +19,7 @@ const OWN: &[&str] = &[
     "BLMOVE",
     "BRPOPLPUSH",
     "BLMPOP",
+    "SORT",
 ];
 
 #[track_caller]
@@ -139,6 +140,63 @@ fn renaming_copying_and_restoring_serve() {
         stage.served(client);
         stage.call("LRANGE k 0 -1");
         stage.call("LRANGE x 0 -1");
+    });
+}
+
+#[test]
+fn whatever_else_makes_the_key_serves() {
+    same(|stage| {
+        let other = (stage.db.parse::<u8>().unwrap() + 1).to_string();
+        let client = stage.block("BLPOP k 0");
+        stage.call("RPUSH x 3 1 2");
+        stage.call("SORT x STORE k");
+        stage.served(client);
+        stage.call("LRANGE k 0 -1");
+        stage.main.call(&["MOVE", "k", &other]);
+        let client = stage.block("BLMPOP 0 1 k RIGHT COUNT 9");
+        stage.main.call(&["SELECT", &other]);
+        stage.main.call(&["MOVE", "k", stage.db]);
+        stage.served(client);
+        stage.call("RPUSH k swapped");
+        stage.main.call(&["SELECT", stage.db]);
+        let client = stage.block("BRPOP k 0");
+        stage.main.call(&["SWAPDB", stage.db, &other]);
+        stage.served(client);
+        stage.call("LRANGE x 0 -1");
+        stage.main.call(&["SWAPDB", stage.db, &other]);
+        stage.call("LRANGE x 0 -1");
+        stage.call("EXISTS k");
+    });
+}
+
+#[test]
+fn a_client_that_is_gone_when_the_key_comes_takes_nothing() {
+    same(|stage| {
+        for how in ["UNBLOCK", "KILL"] {
+            let gone = stage.block("BLPOP k 0");
+            let mover = stage.block("BLMOVE k j LEFT LEFT 0");
+            let ids = [gone, mover].map(|client| stage.id(client));
+            let next = stage.block("BLPOP k 0");
+            stage.call("MULTI");
+            stage.call("RPUSH k 1 2 3");
+            for id in &ids {
+                match how {
+                    "KILL" => stage.main.call(&["CLIENT", "KILL", "ID", id]),
+                    _ => stage.main.call(&["CLIENT", "UNBLOCK", id, "ERROR"]),
+                };
+            }
+            stage.call("EXEC");
+            match how {
+                "KILL" => stage.blocked -= 2,
+                _ => [gone, mover].into_iter().for_each(|client| {
+                    stage.served(client);
+                }),
+            }
+            stage.served(next);
+            stage.call("LRANGE k 0 -1");
+            stage.call("EXISTS j");
+            stage.call("DEL k");
+        }
     });
 }
 
