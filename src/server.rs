@@ -157,6 +157,7 @@ impl Setup {
             setup: self.clone(),
             child: None,
             port: 0,
+            configured: String::new(),
         };
         server.restart()?;
         Ok(server)
@@ -281,6 +282,7 @@ pub struct Server {
     setup: Setup,
     child: Option<Child>,
     port: u16,
+    configured: String,
 }
 
 impl Server {
@@ -351,6 +353,12 @@ impl Server {
             .expect("the server can be waited for")
     }
 
+    /// Adds a line to the configuration from the next start on, in place of the one that this method has
+    /// added before.
+    pub fn configure(&mut self, line: &str) {
+        self.configured = line.to_owned();
+    }
+
     /// Starts the same server again, in the same directory; kills it first if it still runs.
     ///
     /// # Errors
@@ -388,10 +396,8 @@ impl Server {
 
     fn spawn(&mut self) {
         self.kill9();
-        let (child, port) = self
-            .setup
-            .spawn(self.port)
-            .expect("redis-server can be started");
+        let setup = self.setup.clone().directive(&self.configured);
+        let (child, port) = setup.spawn(self.port).expect("redis-server can be started");
         self.child = Some(child);
         self.port = port;
     }
