@@ -2,7 +2,8 @@
 //! change is there once, twice, or not at all.
 
 use crate::client::Client;
-use crate::script::ask;
+use crate::resp::Value;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,40 +56,54 @@ impl Counting {
         let Ok(mut client) = Client::connect(address) else {
             return;
         };
-        while !ends.load(Ordering::Relaxed) {
-            for which in 0..COUNTERS.len() {
-                let next = self.counts[which].sent + 1;
-                let command = self.command(COUNTERS[which].0, next);
-                self.counts[which].sent = next;
-                let words: Vec<&str> = command.split(' ').collect();
-                let Ok(reply) = client.try_call(&words) else {
-                    return;
-                };
-                let expected = if words[0] == "PM.SADD" { 1 } else { next };
-                let text = crate::script::words(&reply);
-                if text.starts_with("(error)") {
-                    return;
+        let mut call = |words: &[&str]| client.try_call(words);
+        while !ends.load(Ordering::Relaxed) && self.pass(&mut call, waits) {}
+    }
+
+    /// Changes each counter once; `false` if one of the calls did not come to its end, after which only
+    /// [`judge`](Counting::judge) knows how far it came.
+    ///
+    /// # Panics
+    /// If a reply is another one than counting gives.
+    pub fn pass(
+        &mut self,
+        call: &mut impl FnMut(&[&str]) -> io::Result<Value>,
+        waits: bool,
+    ) -> bool {
+        for (which, (change, _)) in COUNTERS.into_iter().enumerate() {
+            let next = self.counts[which].sent + 1;
+            let command = self.command(change, next);
+            self.counts[which].sent = next;
+            let words: Vec<&str> = command.split(' ').collect();
+            let Ok(reply) = call(&words) else {
+                return false;
+            };
+            let expected = if words[0] == "PM.SADD" { 1 } else { next };
+            let text = crate::script::words(&reply);
+            assert_eq!(text, expected.to_string(), "{command}");
+            if waits {
+                match call(&["WAIT", "1", "5000"]) {
+                    Ok(replicas) if replicas.integer() >= Some(1) => {}
+                    _ => return false,
                 }
-                assert_eq!(text, expected.to_string(), "{command}");
-                if waits {
-                    match client.try_call(&["WAIT", "1", "5000"]) {
-                        Ok(replicas) if replicas.integer() >= Some(1) => {}
-                        _ => return,
-                    }
-                }
-                self.counts[which].acknowledged = next;
             }
+            self.counts[which].acknowledged = next;
         }
+        true
     }
 
     /// Compares what a server has with what is known; from then on, that is what is known.
     ///
     /// # Panics
     /// If a change that must be there is not, or one is there twice, or out of order.
-    pub fn judge(&mut self, client: &mut Client) -> u64 {
-        for which in 0..COUNTERS.len() {
-            let read = self.command(COUNTERS[which].1, 0);
-            let text = ask(client, &read);
+    pub fn judge(&mut self, mut call: impl FnMut(&[&str]) -> Value) -> u64 {
+        let mut ask = |command: &str| {
+            let words: Vec<&str> = command.split(' ').collect();
+            crate::script::words(&call(&words))
+        };
+        for (which, (_, read)) in COUNTERS.into_iter().enumerate() {
+            let read = self.command(read, 0);
+            let text = ask(&read);
             let found = match text.as_str() {
                 "nil" => 0,
                 text => text.parse().unwrap_or_else(|_| panic!("{read}: {text}")),
@@ -105,7 +120,7 @@ impl Counting {
         }
         let list = self.command("PM.LRANGE {n}:l 0 -1", 0);
         let expected: Vec<String> = (1..=self.counts[1].sent).map(|n| n.to_string()).collect();
-        assert_eq!(ask(client, &list), format!("[{}]", expected.join(" ")));
+        assert_eq!(ask(&list), format!("[{}]", expected.join(" ")));
         self.counts.iter().map(|count| count.sent).sum()
     }
 }

@@ -6,6 +6,7 @@
 //! * [`differential`] generates command sequences, runs each natively and as `PM.*` in one server
 //!   and compares everything a client can see.
 //! * [`script`] runs transcripts, and shows what PM keys a server has.
+//! * [`cluster`] makes Redis Clusters, and has a client that follows redirects.
 //! * [`counting`] has clients whose every change can be found once, twice or not at all.
 //! * [`crash`] is the workload of the kill -9 tests: clients whose history can be replayed, so
 //!   that what a restarted server holds can be judged key by key.
@@ -17,6 +18,7 @@
 //! A new type brings a table to [`differential::tables`]; nothing else in here changes.
 
 pub mod client;
+pub mod cluster;
 pub mod counting;
 pub mod crash;
 pub mod differential;

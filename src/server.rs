@@ -35,6 +35,7 @@ pub struct Setup {
     directives: Vec<String>,
     env: Vec<(String, String)>,
     wrapper: Vec<String>,
+    arguments: Vec<String>,
     keeps_port: bool,
 }
 
@@ -57,6 +58,7 @@ impl Setup {
             directives: Vec::new(),
             env: Vec::new(),
             wrapper: Vec::new(),
+            arguments: Vec::new(),
             keeps_port: false,
         };
         setup
@@ -129,6 +131,12 @@ impl Setup {
         self
     }
 
+    /// Adds an argument behind the name of the configuration file, `--sentinel` for example.
+    pub fn argument(mut self, word: &str) -> Self {
+        self.arguments.push(word.to_owned());
+        self
+    }
+
     /// Lets the server listen on the same port after each restart, for others to find it again.
     pub fn keep_port(mut self) -> Self {
         self.keeps_port = true;
@@ -185,9 +193,7 @@ impl Setup {
     fn spawn(&self, last_port: u16) -> io::Result<(Child, u16)> {
         let port = match last_port {
             1.. if self.keeps_port => last_port,
-            _ => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-                .local_addr()?
-                .port(),
+            _ => free_port()?,
         };
         let config = self.dir().join("redis.conf");
         let dir = quoted(&self.dir().to_string_lossy());
@@ -204,7 +210,11 @@ impl Setup {
             .map(String::as_str)
             .chain(["redis-server"]);
         let mut command = Command::new(words.next().expect("at least one word"));
-        command.args(words).arg(&config).current_dir(self.dir());
+        command
+            .args(words)
+            .arg(&config)
+            .args(&self.arguments)
+            .current_dir(self.dir());
         command
             .env_remove(FORCE_PMEM)
             .envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -224,6 +234,17 @@ impl Setup {
             );
         }
         Ok((command.spawn()?, port))
+    }
+}
+
+/// A port that nobody listens at, low enough for a cluster's bus to have one 10,000 above.
+fn free_port() -> io::Result<u16> {
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        if port < 55_000 {
+            return Ok(port);
+        }
     }
 }
 

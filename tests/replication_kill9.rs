@@ -148,7 +148,7 @@ impl Pair {
         }
         let (mut master, mut replica) = (self.master.client(), self.replica.client());
         assert_same(&mut master, &mut replica);
-        let judge = |client: &mut Counting| client.judge(&mut master);
+        let judge = |client: &mut Counting| client.judge(|words| master.call(words));
         self.clients.iter_mut().map(judge).sum()
     }
 }

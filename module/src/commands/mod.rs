@@ -16,7 +16,7 @@ mod string;
 mod wait;
 mod zset;
 
-use crate::redis::{CommandInfo, Ctx, Handler, Registrar};
+use crate::redis::{CommandInfo, Ctx, Handler, NumberedKeys, Registrar};
 use info_from_native::Native;
 
 /// Adds all commands to the server: one row each.
@@ -69,6 +69,23 @@ impl Table<'_> {
         });
         self.registrar
             .add(&format!("pm.{name}"), handler, flags, keys)
+    }
+
+    /// The same for a command that says how many keys follow.
+    fn numbered<H: Handler>(
+        &mut self,
+        name: &'static str,
+        handler: H,
+        arity: i32,
+        flags: &str,
+        numbered: NumberedKeys,
+    ) -> Result<(), String> {
+        self.natives.push(Native {
+            name: name.to_owned(),
+            arity,
+        });
+        self.registrar
+            .add_numbered(&format!("pm.{name}"), handler, flags, numbered)
     }
 
     /// Adds `pm.<name>`, the counterpart of a native command that consists of others.

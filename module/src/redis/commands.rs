@@ -4,8 +4,9 @@ use std::ffi::{CStr, c_int};
 
 use redis_module::raw as rm;
 
-use super::{Args, Ctx, api, log, zero_sized};
+use super::{Args, Ctx, KeyUse, api, log, zero_sized};
 use crate::error::CmdError;
+use crate::number::parse_i64;
 
 /// A command handler: a plain function that replies once, or returns the error to reply with.
 ///
@@ -14,6 +15,17 @@ pub trait Handler: for<'a> Fn(&'a Ctx, Args<'a>) -> Result<(), CmdError> + Copy 
 
 impl<H> Handler for H where H: for<'a> Fn(&'a Ctx, Args<'a>) -> Result<(), CmdError> + Copy + 'static
 {}
+
+/// Where a command has the number of its keys, which follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberedKeys {
+    /// In the first argument: ZUNION.
+    First,
+    /// In the second: after the destination of ZUNIONSTORE, which is a key as well.
+    AfterDestination,
+    /// In the second: after the timeout of BLMPOP.
+    AfterTimeout,
+}
 
 /// Adds commands to the server, while the module is being loaded.
 pub struct Registrar<'a> {
@@ -41,6 +53,23 @@ impl<'a> Registrar<'a> {
         (first, last, step): (i32, i32, i32),
     ) -> Result<(), String> {
         self.create(name, Some(run::<H>), flags, (first, last, step))
+    }
+
+    /// Adds a command that says how many keys follow. Redis 7.0 finds keys for cluster redirects and
+    /// client tracking by asking the command, wherever first, last and step do not tell.
+    pub fn add_numbered<H: Handler>(
+        &self,
+        name: &str,
+        _handler: H,
+        flags: &str,
+        numbered: NumberedKeys,
+    ) -> Result<(), String> {
+        let (run, keys): (rm::RedisModuleCmdFunc, _) = match numbered {
+            NumberedKeys::First => (Some(run_numbered::<H, false, 1>), (0, 0, 0)),
+            NumberedKeys::AfterTimeout => (Some(run_numbered::<H, false, 2>), (0, 0, 0)),
+            NumberedKeys::AfterDestination => (Some(run_numbered::<H, true, 2>), (1, 1, 1)),
+        };
+        self.create(name, run, &format!("{flags} getkeys-api"), keys)
     }
 
     /// Adds a command that only consists of parts.
@@ -114,6 +143,30 @@ unsafe extern "C" fn run<H: Handler>(
     }));
     if handled.is_err() {
         ctx.reply_panic();
+    }
+    rm::REDISMODULE_OK as c_int
+}
+
+/// [`run`] for a command that has a destination or not, and the number of its keys at an argument.
+unsafe extern "C" fn run_numbered<H: Handler, const DESTINATION: bool, const AT: usize>(
+    ctx: *mut rm::RedisModuleCtx,
+    argv: *mut *mut rm::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // SAFETY: Redis passes a live context and `argc` strings, all for the time of the call.
+    let (asker, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(argv, argc)) };
+    if !asker.asks_for_keys() {
+        // SAFETY: the arguments are those of this function, as Redis passed them.
+        return unsafe { run::<H>(ctx, argv, argc) };
+    }
+    let room = args.len().saturating_sub(AT + 1);
+    let number = args.get(AT).and_then(|arg| parse_i64(arg.bytes()));
+    let number = number.and_then(|number| usize::try_from(number).ok());
+    if let Some(number) = number.filter(|number| (1..=room).contains(number)) {
+        if DESTINATION {
+            asker.tell_key(1, KeyUse::Overwrite);
+        }
+        (AT + 1..AT + 1 + number).for_each(|at| asker.tell_key(at, KeyUse::Read));
     }
     rm::REDISMODULE_OK as c_int
 }

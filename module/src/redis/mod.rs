@@ -62,7 +62,7 @@ pub use command_info::{
     Argument, ArgumentType, BeginSearch, CommandInfo, FindKeys, InfoError, KeySpec, argument_flag,
     key_flag,
 };
-pub use commands::{Handler, Registrar};
+pub use commands::{Handler, NumberedKeys, Registrar};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, server_flags};
 pub use events::{Event, EventKind, Loading, Persistence};
 pub use hooks::{FilterArgs, Timer, after_command};

@@ -18,6 +18,7 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     const TWO: (i32, i32, i32) = (1, 2, 1);
     const READ: &str = "readonly";
     const WRITE: &str = "write deny-oom";
+    const MOVABLE: &str = "write deny-oom getkeys-api";
 
     table.native("geoadd", add::geoadd, -5, WRITE, ONE)?;
     table.native("geodist", read::geodist, -4, READ, ONE)?;
@@ -25,13 +26,13 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("geopos", read::geopos, -2, READ, ONE)?;
     table.native("geosearch", search::geosearch, -7, READ, ONE)?;
     table.native("geosearchstore", search::geosearchstore, -8, WRITE, TWO)?;
-    table.native("georadius", search::georadius, -6, WRITE, ONE)?;
+    table.native("georadius", search::georadius, -6, MOVABLE, ONE)?;
     table.native("georadius_ro", search::georadius_ro, -6, READ, ONE)?;
     table.native(
         "georadiusbymember",
         search::georadiusbymember,
         -5,
-        WRITE,
+        MOVABLE,
         ONE,
     )?;
     table.native(

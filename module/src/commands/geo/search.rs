@@ -7,7 +7,7 @@ use crate::geo::{Area, Point, Shape};
 use crate::keyspace::PmKey;
 use crate::number::parse_i64;
 use crate::partial_sort::partial_sort;
-use crate::redis::{Arg, Args, Ctx};
+use crate::redis::{Arg, Args, Ctx, KeyUse};
 use crate::structures::Root;
 use crate::structures::zset::{self, Bound};
 use pobj::Pool;
@@ -17,7 +17,23 @@ use std::ffi::CStr;
 /// `PM.GEORADIUS key longitude latitude radius M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH]
 /// [COUNT count [ANY]] [ASC|DESC] [STORE key|STOREDIST key]`
 pub fn georadius(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    if ctx.asks_for_keys() {
+        tell_keys(ctx, args, 6);
+        return Ok(());
+    }
     search(ctx, args, Form::Radius, c"PM.GEORADIUS")
+}
+
+/// Tells the source, and the destination among the options, which begin at `at`.
+fn tell_keys(ctx: &Ctx, args: Args<'_>, at: usize) {
+    ctx.tell_key(1, KeyUse::Read);
+    let stores = |&at: &usize| {
+        let says = |word| args.get(at).is_some_and(|arg| arg.is(word));
+        says(b"store".as_slice()) || says(b"storedist")
+    };
+    if let Some(option) = (at..args.len().saturating_sub(1)).rev().find(stores) {
+        ctx.tell_key(option + 1, KeyUse::Overwrite);
+    }
 }
 
 /// `PM.GEORADIUS_RO`: [`georadius`] without STORE and STOREDIST.
@@ -27,6 +43,10 @@ pub fn georadius_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `PM.GEORADIUSBYMEMBER key member radius M|KM|FT|MI ...`: as [`georadius`].
 pub fn georadiusbymember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    if ctx.asks_for_keys() {
+        tell_keys(ctx, args, 5);
+        return Ok(());
+    }
     search(ctx, args, Form::Member, c"PM.GEORADIUSBYMEMBER")
 }
 

@@ -10,7 +10,7 @@ mod read;
 use super::Table;
 use crate::error::CmdError;
 use crate::number::parse_i64;
-use crate::redis::Arg;
+use crate::redis::{Arg, NumberedKeys};
 use crate::structures::list::Side;
 use std::ffi::CStr;
 
@@ -18,7 +18,6 @@ use std::ffi::CStr;
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     const ONE: (i32, i32, i32) = (1, 1, 1);
     const TWO: (i32, i32, i32) = (1, 2, 1);
-    const NUMBERED: (i32, i32, i32) = (0, 0, 0);
     const WRITE: &str = "write deny-oom";
     const WRITE_FAST: &str = "write deny-oom fast";
     const BLOCKING: &str = "write deny-script blocking";
@@ -30,7 +29,7 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("rpushx", push::rpushx, -3, WRITE_FAST, ONE)?;
     table.native("lpop", pop::lpop, -2, "write fast", ONE)?;
     table.native("rpop", pop::rpop, -2, "write fast", ONE)?;
-    table.native("lmpop", pop::lmpop, -4, "write", NUMBERED)?;
+    table.numbered("lmpop", pop::lmpop, -4, "write", NumberedKeys::First)?;
     table.native("llen", read::llen, 2, "readonly fast", ONE)?;
     table.native("lindex", read::lindex, 3, "readonly", ONE)?;
     table.native("lrange", read::lrange, 4, "readonly", ONE)?;
@@ -43,7 +42,13 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("rpoplpush", moves::rpoplpush, 3, WRITE, TWO)?;
     table.native("blpop", blocking::blpop, -3, BLOCKING, (1, -2, 1))?;
     table.native("brpop", blocking::brpop, -3, BLOCKING, (1, -2, 1))?;
-    table.native("blmpop", blocking::blmpop, -5, "write blocking", NUMBERED)?;
+    table.numbered(
+        "blmpop",
+        blocking::blmpop,
+        -5,
+        "write blocking",
+        NumberedKeys::AfterTimeout,
+    )?;
     table.native("blmove", blocking::blmove, 6, BLOCKING_GROWING, TWO)?;
     table.native("brpoplpush", blocking::brpoplpush, 4, BLOCKING_GROWING, TWO)
 }

@@ -6,7 +6,7 @@ mod random;
 
 use super::Table;
 use crate::keyspace::PmKey;
-use crate::redis::{Class, Ctx};
+use crate::redis::{Class, Ctx, NumberedKeys};
 use crate::value::ValueType;
 use std::ffi::CStr;
 
@@ -14,7 +14,6 @@ use std::ffi::CStr;
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     const ONE: (i32, i32, i32) = (1, 1, 1);
     const ALL: (i32, i32, i32) = (1, -1, 1);
-    const NONE: (i32, i32, i32) = (0, 0, 0);
     const READ: &str = "readonly";
     const READ_FAST: &str = "readonly fast";
     const WRITE: &str = "write deny-oom";
@@ -32,7 +31,13 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("sinter", algebra::sinter, -2, READ, ALL)?;
     table.native("sunion", algebra::sunion, -2, READ, ALL)?;
     table.native("sdiff", algebra::sdiff, -2, READ, ALL)?;
-    table.native("sintercard", algebra::sintercard, -3, READ, NONE)?;
+    table.numbered(
+        "sintercard",
+        algebra::sintercard,
+        -3,
+        READ,
+        NumberedKeys::First,
+    )?;
     table.native("sinterstore", algebra::sinterstore, -3, WRITE, ALL)?;
     table.native("sunionstore", algebra::sunionstore, -3, WRITE, ALL)?;
     table.native("sdiffstore", algebra::sdiffstore, -3, WRITE, ALL)

@@ -17,7 +17,7 @@ use super::Table;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::number::parse_i64;
-use crate::redis::{Arg, Class, Ctx};
+use crate::redis::{Arg, Class, Ctx, NumberedKeys};
 use crate::value::ValueType;
 use std::ffi::CStr;
 
@@ -25,7 +25,6 @@ use std::ffi::CStr;
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     const ONE: (i32, i32, i32) = (1, 1, 1);
     const TWO: (i32, i32, i32) = (1, 2, 1);
-    const NONE: (i32, i32, i32) = (0, 0, 0);
     const READ: &str = "readonly";
     const READ_FAST: &str = "readonly fast";
     const BLOCKING: &str = "write deny-script fast blocking";
@@ -64,15 +63,45 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("zpopmax", pop::zpopmax, -2, "write fast", ONE)?;
     table.native("bzpopmin", blocking::bzpopmin, -3, BLOCKING, (1, -2, 1))?;
     table.native("bzpopmax", blocking::bzpopmax, -3, BLOCKING, (1, -2, 1))?;
-    table.native("bzmpop", blocking::bzmpop, -5, "write blocking", NONE)?;
-    table.native("zmpop", pop::zmpop, -4, "write", NONE)?;
-    table.native("zunion", algebra::zunion, -3, READ, NONE)?;
-    table.native("zinter", algebra::zinter, -3, READ, NONE)?;
-    table.native("zdiff", algebra::zdiff, -3, READ, NONE)?;
-    table.native("zintercard", algebra::zintercard, -3, READ, NONE)?;
-    table.native("zunionstore", algebra::zunionstore, -4, WRITE, ONE)?;
-    table.native("zinterstore", algebra::zinterstore, -4, WRITE, ONE)?;
-    table.native("zdiffstore", algebra::zdiffstore, -4, WRITE, ONE)
+    table.numbered(
+        "bzmpop",
+        blocking::bzmpop,
+        -5,
+        "write blocking",
+        NumberedKeys::AfterTimeout,
+    )?;
+    table.numbered("zmpop", pop::zmpop, -4, "write", NumberedKeys::First)?;
+    table.numbered("zunion", algebra::zunion, -3, READ, NumberedKeys::First)?;
+    table.numbered("zinter", algebra::zinter, -3, READ, NumberedKeys::First)?;
+    table.numbered("zdiff", algebra::zdiff, -3, READ, NumberedKeys::First)?;
+    table.numbered(
+        "zintercard",
+        algebra::zintercard,
+        -3,
+        READ,
+        NumberedKeys::First,
+    )?;
+    table.numbered(
+        "zunionstore",
+        algebra::zunionstore,
+        -4,
+        WRITE,
+        NumberedKeys::AfterDestination,
+    )?;
+    table.numbered(
+        "zinterstore",
+        algebra::zinterstore,
+        -4,
+        WRITE,
+        NumberedKeys::AfterDestination,
+    )?;
+    table.numbered(
+        "zdiffstore",
+        algebra::zdiffstore,
+        -4,
+        WRITE,
+        NumberedKeys::AfterDestination,
+    )
 }
 
 const TY: ValueType = ValueType::ZSet;
