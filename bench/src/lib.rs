@@ -8,6 +8,7 @@
 //! | [`stock`] | `redis-benchmark` as the client |
 //! | [`throughput`] | interleaved rounds of it, over all commands |
 //! | [`summary`] | medians, spread, ratios |
+//! | [`measure`] | the engine's operations without a server: time, fences, space |
 //! | [`machine`] | what the figures were measured on |
 //! | [`latency`] | latencies under a mixed load, with something large going on beside it |
 //! | [`restart`] | time to the first reply after a restart, memory a key |
@@ -18,6 +19,7 @@ pub mod chart;
 pub mod contender;
 pub mod latency;
 pub mod machine;
+pub mod measure;
 pub mod options;
 pub mod report;
 pub mod restart;
