@@ -494,3 +494,58 @@ fn many_fields_take_less_than_twice_their_bytes() {
     }
     println!("{:?} a lookup", start.elapsed() / COUNT as u32);
 }
+
+#[test]
+fn built_ones_are_like_grown_ones() {
+    for count in [1usize, 100, 129, 513, 8000, 70_000] {
+        let place = Place::new(64 << 20);
+        let mut pool = place.open();
+        let mut model: BTreeMap<Bytes, Bytes> = (0..count)
+            .map(|n| {
+                (
+                    format!("field {n}").into_bytes(),
+                    n.to_string().into_bytes(),
+                )
+            })
+            .collect();
+        let pairs = || model.iter().map(|(f, v)| (f.as_slice(), v.as_slice()));
+        edit(&mut pool, false, |tx, _| hash::build(tx, pairs()).unwrap());
+        assert_eq!(pool.usage().used, 0, "a dropped transaction leaks");
+        edit(&mut pool, true, |tx, root| {
+            *root = hash::build(tx, pairs()).unwrap()
+        });
+        drop(pool);
+        let mut pool = place.open();
+        check_hash(&pool, &model);
+        // It grows, shrinks and ends as any other.
+        for n in count..count + 300 {
+            let (field, value) = (format!("field {n}").into_bytes(), b"v".to_vec());
+            edit(&mut pool, true, |tx, root| {
+                hash::set(tx, root, std::iter::once((&field[..], &value[..]))).unwrap()
+            });
+            model.insert(field, value);
+        }
+        for n in (0..count).step_by(2) {
+            let field = format!("field {n}").into_bytes();
+            edit(&mut pool, true, |tx, root| {
+                hash::remove(tx, root, std::iter::once(field.as_slice())).unwrap()
+            });
+            model.remove(&field);
+        }
+        check_hash(&pool, &model);
+        while root(&pool) != Root::EMPTY {
+            edit(&mut pool, true, |tx, root| {
+                hash::dismantle(tx, root, 1000).unwrap()
+            });
+        }
+        assert_eq!(pool.usage().used, 0, "{count} fields");
+        let members = model.keys().map(Vec::as_slice);
+        edit(&mut pool, true, |tx, root| {
+            *root = set::build(tx, members).unwrap()
+        });
+        assert_eq!(set::len(root(&pool)), model.len() as u64);
+        for field in model.keys() {
+            assert!(set::contains(&pool, root(&pool), field).unwrap());
+        }
+    }
+}

@@ -11,6 +11,7 @@ use crate::structures::list::{self, Side};
 use crate::structures::{Root, hash, set, string, zset};
 use crate::value::ValueType;
 use pobj::{Error, Result, Tx};
+use std::collections::HashSet;
 
 /// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced by
 /// the pool's own record, or goes, when the keyspace is filled.
@@ -154,8 +155,9 @@ impl TypeCallbacks for Values {
 }
 
 /// An error if the elements of a payload are not all different.
-fn unlike(added: u64, len: usize) -> Result<()> {
-    match added == len as u64 {
+fn unlike<'e>(mut elements: impl ExactSizeIterator<Item = &'e [u8]>) -> Result<()> {
+    let mut seen = HashSet::with_capacity(elements.len());
+    match elements.all(|element| seen.insert(element)) {
         true => Ok(()),
         false => Err(Error::Damaged("an element twice in a payload".into())),
     }
@@ -227,16 +229,12 @@ impl Engine {
                 zset::build(tx, &elements)
             }),
             Loaded::Hash(pairs) => self.make(ty, key, db, 0, NEVER, |tx, _| {
-                let mut root = Root::EMPTY;
-                let added = hash::set(tx, &mut root, pairs.iter().map(|(f, v)| (&**f, &**v)))?;
-                unlike(added, pairs.len())?;
-                Ok(root)
+                unlike(pairs.iter().map(|(field, _)| &**field))?;
+                hash::build(tx, pairs.iter().map(|(f, v)| (&**f, &**v)))
             }),
             Loaded::Set(members) => self.make(ty, key, db, 0, NEVER, |tx, _| {
-                let mut root = Root::EMPTY;
-                let added = set::add(tx, &mut root, members.iter().map(|m| &**m))?;
-                unlike(added, members.len())?;
-                Ok(root)
+                unlike(members.iter().map(|m| &**m))?;
+                set::build(tx, members.iter().map(|m| &**m))
             }),
         }
     }

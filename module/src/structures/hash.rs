@@ -434,22 +434,35 @@ fn remove_packed<'a>(
     Ok(before - count)
 }
 
+/// A hash of fields that all differ. O(fields); a large one takes steps, and fewer than [`set`] does.
+pub fn build<'a>(tx: &mut Tx<'_>, pairs: impl ExactSizeIterator<Item = Pair<'a>>) -> Result<Root> {
+    if pairs.len() as u64 <= packed::COUNT_MAX {
+        let mut root = Root::EMPTY;
+        set(tx, &mut root, pairs)?;
+        return Ok(root);
+    }
+    let mut builder = table::Builder::with_capacity(pairs.len());
+    for (field, value) in pairs {
+        let entry = new_entry(tx, field, value)?;
+        let hash = table::hash(tx, field);
+        builder.push(tx, entry, hash)?;
+    }
+    builder.finish(tx, TABLE)
+}
+
 /// A copy of the hash. O(n).
 pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
-    let mut copy = Root::EMPTY;
     let mut pairs = Vec::new();
     for pair in self::pairs(tx, source)? {
         let (field, value) = pair?;
         pairs.push((field.to_vec(), value.to_vec()));
     }
-    set(
+    build(
         tx,
-        &mut copy,
         pairs
             .iter()
             .map(|(field, value)| (field.as_slice(), value.as_slice())),
-    )?;
-    Ok(copy)
+    )
 }
 
 /// Frees a part of a hash that nobody reaches any more; see `structures::dismantle`.

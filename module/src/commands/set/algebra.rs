@@ -143,11 +143,7 @@ fn store(
     drop(sources);
     let mut destination = PmKey::open_any(ctx, args[1], TY);
     if !members.is_empty() {
-        destination.replace(|tx| {
-            let mut root = Root::EMPTY;
-            set::add(tx, &mut root, members.iter().map(Vec::as_slice))?;
-            Ok(root)
-        })?;
+        destination.replace(|tx| set::build(tx, members.iter().map(Vec::as_slice)))?;
         destination.signal();
         ctx.notify(Class::SET, event, args[1]);
         ctx.replicate(command, args.from(1));

@@ -261,15 +261,32 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root) -> Result<Vec<u8>> {
     Ok(member)
 }
 
+/// A set of members that all differ. O(members); a large one takes steps, and fewer than [`add`] does.
+pub fn build<'a>(
+    tx: &mut Tx<'_>,
+    members: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> Result<Root> {
+    if members.len() <= INTEGERS_MAX {
+        let mut root = Root::EMPTY;
+        add(tx, &mut root, members)?;
+        return Ok(root);
+    }
+    let mut builder = table::Builder::with_capacity(members.len());
+    for member in members {
+        let entry = new_entry(tx, member)?;
+        let hash = table::hash(tx, member);
+        builder.push(tx, entry, hash)?;
+    }
+    builder.finish(tx, TABLE)
+}
+
 /// A copy of the set. O(n).
 pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
-    let mut copy = Root::EMPTY;
     let mut members = Vec::new();
     for member in super::members(tx, source)? {
         members.push(member?.bytes(&mut itoa::Buffer::new()).to_vec());
     }
-    add(tx, &mut copy, members.iter().map(Vec::as_slice))?;
-    Ok(copy)
+    build(tx, members.iter().map(Vec::as_slice))
 }
 
 /// Frees a part of a set that nobody reaches any more; see `structures::dismantle`.

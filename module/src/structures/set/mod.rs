@@ -19,7 +19,7 @@
 
 mod change;
 
-pub use change::{add, copy, dismantle, is_small, pop, remove};
+pub use change::{add, build, copy, dismantle, is_small, pop, remove};
 
 use super::{Root, packed, table};
 use crate::number::parse_i64;

@@ -126,6 +126,39 @@ impl Directory {
         write_top(tx, &head, &[bucket.0])
     }
 
+    /// A new directory of these buckets, at least one, the widest of which has `slots` slots. O(buckets);
+    /// takes steps if they are many. It can be opened after a `step`.
+    pub fn build(tx: &mut Tx<'_>, buckets: &[Word], slots: u64) -> Result<PPtr<u8>> {
+        let mut level: Vec<u64> = buckets.iter().map(|word| word.0).collect();
+        let mut height = 0;
+        while level.len() as u64 > PAGE_WORDS {
+            let mut above = Vec::with_capacity(level.len().div_ceil(PAGE_WORDS as usize));
+            for words in level.chunks(PAGE_WORDS as usize) {
+                let page = tx.alloc(8 * PAGE_WORDS, Kind::Data)?;
+                tx.fill(page, bytemuck::cast_slice(words))?;
+                above.push(page.offset());
+            }
+            tx.step()?;
+            (level, height) = (above, height + 1);
+        }
+        if height > HEIGHT_MAX {
+            return Err(Error::TooLarge(buckets.len() as u64));
+        }
+        let least = if height == 0 {
+            CAPACITY_MIN
+        } else {
+            CAPACITY_DEEP
+        };
+        let head = Top {
+            buckets: buckets.len() as u64,
+            widest: slots as u32,
+            height,
+            capacity: (level.len() as u64).next_power_of_two().max(least) as u32,
+            reserved: [0; 3],
+        };
+        write_top(tx, &head, &level)
+    }
+
     /// The offset to open it with.
     pub fn offset(&self) -> u64 {
         self.top.offset()

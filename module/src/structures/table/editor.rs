@@ -285,7 +285,7 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
     }
 }
 
-fn new_bucket(tx: &mut Tx<'_>, words: &[u64], lines: u64) -> Result<PPtr<u8>> {
+pub(super) fn new_bucket(tx: &mut Tx<'_>, words: &[u64], lines: u64) -> Result<PPtr<u8>> {
     let bucket = tx.alloc(lines * LINE, Kind::Data)?;
     let mut slots = words.to_vec();
     slots.resize((lines * LINE_SLOTS) as usize, 0);

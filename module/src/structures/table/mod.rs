@@ -27,10 +27,12 @@
 //! Space: 48 bytes for a field of 16 and a value of 16 with its header, about 11 for its share of
 //! bucket and directory.
 
+mod build;
 mod directory;
 mod editor;
 pub mod slot;
 
+pub use build::Builder;
 pub use directory::{Bucket, Directory};
 pub use editor::{
     BATCH, Editor, create, destroy, dismantle, insert, remove, remove_key, remove_keys,

@@ -263,6 +263,7 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
             *root = Root::EMPTY;
             Ok(())
         }
+        View::Large(_) if count == 1 => large::remove_at(tx, root, ranks.start),
         View::Large(_) => {
             let mut left = count;
             while left > 0 {

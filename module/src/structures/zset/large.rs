@@ -205,26 +205,18 @@ pub fn build<'e>(
     tx: &mut Tx<'_>,
     elements: impl ExactSizeIterator<Item = (&'e [u8], f64)>,
 ) -> Result<Root> {
-    let mut table = Root::EMPTY;
+    let mut builder = table::Builder::with_capacity(elements.len());
     let mut sorted = Vec::with_capacity(elements.len());
-    let mut elements = elements.peekable();
-    while elements.peek().is_some() {
-        let mut editor = match table {
-            Root::EMPTY => table::Editor::<NAME_AT>::create(tx, &mut table, TABLE_ENCODING)?,
-            _ => table::Editor::<NAME_AT>::begin(tx, &mut table)?,
-        };
-        for (name, score) in elements.by_ref().take(BATCH) {
-            let ptr = Member::create(editor.tx, name, score)?;
-            let hash = table::hash(editor.tx, name);
-            editor.insert(ptr.cast(), hash)?;
-            sorted.push(Element {
-                score,
-                member: ptr.offset(),
-            });
-        }
-        editor.finish()?;
-        tx.step()?;
+    for (name, score) in elements {
+        let ptr = Member::create(tx, name, score)?;
+        let hash = table::hash(tx, name);
+        builder.push(tx, ptr.cast(), hash)?;
+        sorted.push(Element {
+            score,
+            member: ptr.offset(),
+        });
     }
+    let table = builder.finish(tx, TABLE_ENCODING)?;
     let tree = bulk::build(tx, &sorted)?;
     let head = tx.alloc(size_of::<Head>() as u64, Kind::Data)?.cast();
     let large = Large {
@@ -342,14 +334,41 @@ pub fn add_batch<'e>(
     after.close(tx, before, root)
 }
 
-/// Removes the element of a name; its score, if it was there. O(log n).
+/// Removes the element of a name; false if there is none. O(log n).
 pub fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
-    let before = Large::open(tx, *root)?;
-    let mut after = before;
+    let large = Large::open(tx, *root)?;
     let hash = table::hash(tx, name);
-    let Some(found) = before.found(tx, name, hash)? else {
-        return Ok(false);
-    };
+    match large.found(tx, name, hash)? {
+        Some(found) => take_out(tx, root, large, found, name, hash).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Removes the element of a rank, which must be below the length. O(log n).
+pub fn remove_at(tx: &mut Tx<'_>, root: &mut Root, rank: u64) -> Result<()> {
+    let large = Large::open(tx, *root)?;
+    let element = large.tree.walk(tx, rank, false)?.next_element()?;
+    let element = element.ok_or_else(|| damaged("a tree's counts"))?;
+    let name = member(tx, pointer(element.member)?)?.0.to_vec();
+    let hash = table::hash(tx, &name);
+    match table::find::<NAME_AT>(tx, large.table, &name, hash)? {
+        Some(found) if found.entry.offset() == element.member => {
+            take_out(tx, root, large, found, &name, hash)
+        }
+        _ => Err(damaged("the table misses a member")),
+    }
+}
+
+/// Removes an element that was found.
+fn take_out(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    before: Large,
+    found: table::Found,
+    name: &[u8],
+    hash: u64,
+) -> Result<()> {
+    let mut after = before;
     let ptr: MemberPtr = found.entry.cast();
     let score = tx.get(ptr)?.score();
     table::remove::<NAME_AT>(tx, &mut after.table, found, hash)?;
@@ -357,8 +376,7 @@ pub fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
     editor.remove(score, name)?;
     after.tree = editor.finish()?;
     tx.free(ptr)?;
-    after.close(tx, before, root)?;
-    Ok(true)
+    after.close(tx, before, root)
 }
 
 /// Removes `count` elements from rank `from` on, at most `BATCH` and not all there are. O(log n) each.

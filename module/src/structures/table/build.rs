@@ -1,0 +1,70 @@
+//! Building a table of all its entries at once.
+
+use super::directory::Directory;
+use super::editor::new_bucket;
+use super::slot::{self, LINE_SLOTS, Word};
+use super::{EntryPtr, FULL, Root, SPARSE};
+use pobj::{Result, Tx};
+
+/// Entries a bucket, on average, in a new table: it neither grows nor shrinks soon.
+const FILL: u64 = (FULL + SPARSE) / 2;
+/// Fills between two steps: enough to share a fence.
+const STEP: usize = 512;
+
+/// The entries of a table to be. The caller makes them, and has them here one by one.
+#[derive(Default)]
+pub struct Builder {
+    entries: Vec<(u64, Word)>,
+}
+
+impl Builder {
+    /// For so many entries.
+    pub fn with_capacity(count: usize) -> Builder {
+        Builder {
+            entries: Vec::with_capacity(count),
+        }
+    }
+
+    /// Adds an entry, whose key no other entry has; may take a `step`.
+    pub fn push(&mut self, tx: &mut Tx<'_>, entry: EntryPtr, hash: u64) -> Result<()> {
+        self.entries.push((hash, Word::of_entry(entry, hash)?));
+        match self.entries.len().is_multiple_of(STEP) {
+            true => tx.step(),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes the table; its root is empty if there are no entries. O(entries); takes steps. Every bucket
+    /// is written once.
+    pub fn finish(mut self, tx: &mut Tx<'_>, encoding: u8) -> Result<Root> {
+        if self.entries.is_empty() {
+            return Ok(Root::EMPTY);
+        }
+        let count = self.entries.len() as u64;
+        let buckets = count.div_ceil(FILL);
+        let index = |hash: u64| slot::bucket_of(hash, buckets);
+        self.entries.sort_unstable_by_key(|&(hash, _)| index(hash));
+        let (mut directory, mut widest) = (Vec::with_capacity(buckets as usize), 0);
+        let (mut rest, mut words) = (self.entries.as_slice(), Vec::new());
+        for at in 0..buckets {
+            let len = rest
+                .iter()
+                .take_while(|&&(hash, _)| index(hash) == at)
+                .count();
+            let (own, others) = rest.split_at(len);
+            rest = others;
+            words.clear();
+            words.extend(own.iter().map(|&(_, word)| word.0));
+            let lines = words.len() as u64 / LINE_SLOTS + 1;
+            widest = widest.max(lines * LINE_SLOTS);
+            let bucket = new_bucket(tx, &words, lines)?;
+            directory.push(Word::of_bucket(bucket, lines)?);
+            if directory.len().is_multiple_of(STEP) {
+                tx.step()?;
+            }
+        }
+        let top = Directory::build(tx, &directory, widest)?;
+        tx.step()?;
+        Ok(Root::new(encoding, count, top.offset()))
+    }
+}
