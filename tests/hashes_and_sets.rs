@@ -295,3 +295,16 @@ fn random_replies_are_spread_evenly() {
         );
     }
 }
+
+#[test]
+fn memory_usage_counts_the_elements() {
+    let (_server, mut client) = start();
+    fill(&mut client, "PM.HSET", "h", 2000);
+    fill(&mut client, "PM.SADD", "s", 2000);
+    for (key, payload) in [("h", 2000 * 22), ("s", 2000 * 12)] {
+        let usage = call(&mut client, &format!("MEMORY USAGE {key}"));
+        let usage = usage.integer().expect("a number");
+        let plausible = payload..5 * payload;
+        assert!(plausible.contains(&usage), "{key}: {usage} for {payload}");
+    }
+}

@@ -481,11 +481,11 @@ pub fn is_small(root: Root) -> bool {
     root.encoding() != TABLE || table::len(root) <= BATCH as u64
 }
 
-/// Bytes of the pool that the hash takes. O(n).
+/// Bytes of the pool that the hash takes; those of a table's entries are estimated. O(n).
 pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     match root.encoding() {
         PACKED => pool.capacity(packed::place(root)?.0),
-        TABLE => table::memory(pool, root),
+        TABLE => Ok(table::memory(pool, root)? + table::entries_memory(pool, root)?),
         _ => Ok(0),
     }
 }

@@ -210,11 +210,11 @@ pub fn random(pool: &Pool, root: Root) -> Result<Member<'_>> {
     })
 }
 
-/// Bytes of the pool that the set takes. O(n).
+/// Bytes of the pool that the set takes; those of a table's entries are estimated. O(n).
 pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     match root.encoding() {
         0 => Ok(0),
-        TABLE => table::memory(pool, root),
+        TABLE => Ok(table::memory(pool, root)? + table::entries_memory(pool, root)?),
         _ => pool.capacity(packed::place(root)?.0),
     }
 }

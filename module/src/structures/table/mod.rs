@@ -215,3 +215,14 @@ pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     }
     Ok(bytes)
 }
+
+/// Bytes of the pool that the entries take, estimated from the first few. O(1).
+pub fn entries_memory(pool: &Pool, root: Root) -> Result<u64> {
+    const SAMPLES: usize = 16;
+    let (mut sum, mut count) = (0, 0);
+    for entry in entries(pool, root)?.take(SAMPLES) {
+        sum += pool.capacity(entry?)?;
+        count += 1;
+    }
+    Ok(sum * len(root) / count.max(1))
+}

@@ -454,20 +454,11 @@ pub fn destroy(tx: &mut Tx<'_>, mut root: Root) -> Result<()> {
     tx.free(large.head)
 }
 
-/// Bytes of the pool that the sorted set takes: exact but for the members, which are estimated from the
-/// first few. Waste does not count.
+/// Bytes of the pool that the sorted set takes: exact but for the members, which are estimated from a
+/// few. O(n / 16).
 pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
-    const SAMPLES: u64 = 16;
     let large = Large::open(pool, root)?;
-    let (mut sum, mut count) = (0, 0);
-    let mut walk = large.tree.walk(pool, 0, false)?;
-    while count < SAMPLES
-        && let Some(element) = walk.next_element()?
-    {
-        sum += pool.capacity(pointer::<u8>(element.member)?)?;
-        count += 1;
-    }
-    let members = sum * large.tree.len / count.max(1);
     let own = pool.capacity(large.head)?;
+    let members = table::entries_memory(pool, large.table)?;
     Ok(own + members + bulk::memory(pool, large.tree)? + table::memory(pool, large.table)?)
 }
