@@ -149,6 +149,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "PM.DBSIZE -> 0\nSELECT 1 -> OK\nPM.GET s -> other\nSELECT 0 -> OK",
     ),
     (
+        "PM.FLUSHALL -> OK\nPM.FLUSHALL -> OK\nPM.SET s again -> OK\nPM.SET t v -> OK\nDEL s -> 1",
+        "PM.DBSIZE -> 1\nEXISTS s -> 0",
+    ),
+    (
         "PM.FLUSHALL ASYNC -> OK\nPM.SET s again -> OK",
         "PM.DBSIZE -> 1\nPM.GET s -> again",
     ),

@@ -3,6 +3,7 @@
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::resp::Value;
+use pmedis_testkit::script::{ask, crash, expect, run};
 use pmedis_testkit::server::Setup;
 
 /// Fills the pool with values of `len` bytes until one does not fit; returns how many did.
@@ -111,4 +112,94 @@ fn a_full_pool_refuses_writes_and_nothing_else() {
         large,
         "an emptied pool takes what a new one takes"
     );
+}
+
+/// Native commands on the keys of a pool without room: Redis has done its part when the pool hears of it,
+/// so what needs no more than a record finds room, and what needs more changes nothing.
+#[test]
+fn keys_are_neither_changed_nor_lost_for_want_of_room() {
+    const MANY: usize = 15_000;
+    // What a pool keeps for this is less in small ones.
+    for size in ["16m", "64m"] {
+        let mut server = Setup::pmedis(size).start().unwrap();
+        let mut client = server.client();
+        run(
+            &mut client,
+            "PM.RPUSH l a b -> 2\nPM.HSET h f v -> 1\nPM.SET ttl v PXAT 33177117420000 -> OK
+            PM.MSET one 1 two 2 three 3 -> OK",
+        );
+        for n in 0..MANY {
+            client.queue(&["PM.SET".to_owned(), format!("many:{n}"), "v".to_owned()]);
+        }
+        client.send().unwrap();
+        for _ in 0..MANY {
+            assert_eq!(client.receive().unwrap(), Value::Simple("OK".into()));
+        }
+        for (name, len) in [("large", 100_000), ("small", 1000), ("tiny", 1)] {
+            fill(&mut client, name, len);
+        }
+        let refusal = ask(&mut client, "PM.SET new x");
+        assert!(refusal.starts_with("(error) OOM"), "{refusal}");
+
+        // What needs a second value.
+        let before = ask(&mut client, "DEBUG DIGEST");
+        let payload = client.call(&["DUMP", "large:0"]);
+        let payload = payload.bytes().expect("a payload");
+        for target in ["new", "l"] {
+            expect(
+                &mut client,
+                &format!("COPY large:0 {target} REPLACE"),
+                "(error) ERR module key failed to copy",
+            );
+            is_out_of_memory(&client.call(&["PM.COPY", "large:0", target, "REPLACE"]));
+            let restore = [b"RESTORE", target.as_bytes(), b"0", payload, b"REPLACE"];
+            let refused = client.call(&restore);
+            assert_eq!(refused, Value::Error("ERR Bad data format".into()));
+        }
+        expect(&mut client, "COPY large:0 l", "0");
+        assert!(
+            ask(&mut client, "DEBUG DIGEST") == before,
+            "something has changed"
+        );
+
+        // What needs a record, or nothing.
+        let long = "x".repeat(300);
+        run(
+            &mut client,
+            &format!(
+                "
+                RENAME large:0 {long} -> OK
+                RENAME l large:1 -> OK
+                RENAMENX h {long}h -> 1
+                PM.RENAME one {long}one -> OK
+                MOVE ttl 3 -> 1
+                PEXPIREAT large:2 33177117420001 -> 1
+                PM.EXPIREAT two 33177117420 -> 1
+                MULTI -> OK
+                RENAME two {long}two -> QUEUED
+                EXPIRE three 100000 -> QUEUED
+                MOVE large:3 2 -> QUEUED
+                EXEC -> [OK 1 1]
+                "
+            ),
+        );
+        let before = ask(&mut client, "DEBUG DIGEST");
+        assert!(!server.log().contains("not durable"), "{}", server.log());
+        let mut client = crash(&mut server);
+        assert!(
+            ask(&mut client, "DEBUG DIGEST") == before,
+            "something is lost"
+        );
+
+        // What frees more than the undo log has room for.
+        let all = (0..MANY).map(|n| format!("many:{n}"));
+        let del: Vec<String> = std::iter::once("DEL".to_owned()).chain(all).collect();
+        assert_eq!(client.call(&del), Value::Integer(MANY as i64));
+        let before = ask(&mut client, "DEBUG DIGEST");
+        let mut client = crash(&mut server);
+        assert!(
+            ask(&mut client, "DEBUG DIGEST") == before,
+            "deleted keys are back"
+        );
+    }
 }

@@ -6,11 +6,11 @@ use crate::alloc::slab::{Block, Cursor, Slab};
 use crate::durability::{self, Durability};
 use crate::error::{Error, Result};
 use crate::file::{self, Found};
-use crate::heap::{Heap, last_message};
+use crate::heap::{Heap, Reserved, last_message};
 use crate::layout::*;
 use crate::log::record::{Fill, writes};
 use crate::log::ring::{Replay, Ring};
-use crate::log::undo::Undo;
+use crate::log::undo::{self, Undo};
 use crate::medium::{Medium, Traffic};
 use crate::ptr::{PPtr, Persistent};
 use crate::tx::{Batch, Group, Tx};
@@ -76,11 +76,35 @@ pub struct Pool {
     pub(crate) group: Option<Group>,
     /// Commits stay steps of the open group until [`Pool::release`].
     pub(crate) held: bool,
+    spare: Spare,
     header: Header,
     created: bool,
     found_position: u64,
     damaged_pages: Vec<String>,
     handle: Handle,
+}
+
+/// Space kept free for what must not fail for want of it: a reservation of libpmemobj's, which is in
+/// DRAM only.
+struct Spare {
+    kept: Option<Reserved>,
+    /// Bytes in use when there was last no room for it.
+    missed_at: u64,
+}
+
+impl Spare {
+    /// One segment of the undo log, or slab pages; where that would be much, or is not there, pages only. Whole
+    /// chunks of libpmemobj's: what is less it takes from chunks that it keeps for that size.
+    const LEN: u64 = undo::SEGMENT_LEN;
+    const SMALL_LEN: u64 = (512 << 10) - 16;
+    const SMALL_POOL: u64 = 64 << 20;
+
+    fn none() -> Spare {
+        Spare {
+            kept: None,
+            missed_at: u64::MAX,
+        }
+    }
 }
 
 /// The pool handle, closed on drop.
@@ -196,7 +220,7 @@ impl Pool {
             }
             Ok(())
         })?;
-        Ok(Pool {
+        let mut pool = Pool {
             medium,
             heap,
             slab,
@@ -206,12 +230,15 @@ impl Pool {
             batch: Batch::default(),
             group: None,
             held: false,
+            spare: Spare::none(),
             header,
             created,
             found_position,
             damaged_pages,
             handle,
-        })
+        };
+        pool.keep_spare();
+        Ok(pool)
     }
 
     /// True if [`Pool::open`] has just created the pool.
@@ -347,6 +374,36 @@ impl Pool {
     pub fn release(&mut self) -> Result<()> {
         self.held = false;
         self.end_group()
+    }
+
+    /// Lets the next allocations have the space that is kept free. For what must not fail: retry it after
+    /// this, and call [`Pool::keep_spare`] in the end.
+    pub fn lend_spare(&mut self) {
+        if let Some(kept) = self.spare.kept.take() {
+            self.heap.cancel(vec![kept]);
+        }
+        self.spare.missed_at = u64::MAX;
+    }
+
+    /// Keeps some space free again, if there is enough by now. O(1), and next to nothing if nothing has
+    /// changed.
+    pub fn keep_spare(&mut self) {
+        let used = self.slab.used();
+        if self.spare.kept.is_some() || used >= self.spare.missed_at {
+            return;
+        }
+        let lens = match self.medium.len() < Spare::SMALL_POOL {
+            true => &[Spare::SMALL_LEN][..],
+            false => &[Spare::LEN, Spare::SMALL_LEN],
+        };
+        let mut found = lens
+            .iter()
+            .map(|&len| self.heap.reserve(len, type_num::UNDO));
+        self.spare.kept = found.find_map(Result::ok);
+        self.spare.missed_at = match self.spare.kept {
+            Some(_) => u64::MAX,
+            None => used,
+        };
     }
 
     /// A child was forked: until [`Pool::end_snapshot`] the bytes of this moment are kept for it. Call in

@@ -142,6 +142,7 @@ impl TypeCallbacks for Values {
                 return Err(Error::Damaged("the key is not in the pool yet".into()));
             };
             let copied = engine.copy(source, ty.into(), key, place.to_db());
+            engine.no_room_for_copy = matches!(copied, Err(Error::Full(_) | Error::TooLarge(_)));
             let record = copied.inspect_err(follower::end_if_full)?;
             Ok(engine.pool.address_of(record))
         })

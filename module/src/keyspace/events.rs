@@ -69,7 +69,10 @@ fn on_event(ctx: &Ctx, event: Event) {
             true => loading::end_take_over(engine),
             false => Ok(()),
         }),
-        Event::FlushStarted { db } => durable("a flush", |engine| engine.flush(db)),
+        Event::FlushStarted { db } => durable("a flush", |engine| {
+            engine.flushing = engine.is_shown();
+            engine.flush(db)
+        }),
         Event::FlushEnded { .. } => durable("a flush", |engine| {
             engine.flushing = false;
             Ok(())
@@ -131,7 +134,6 @@ impl Engine {
         if !self.is_shown() {
             return Ok(());
         }
-        self.flushing = true;
         if self.reloading {
             self.hide();
             return Ok(());
@@ -241,7 +243,7 @@ fn follow_rename(ctx: &Ctx, name: Arg<'_>) {
         let Some(record) = engine.record_at(addr) else {
             return Ok(None);
         };
-        let record = engine.rename(record, name.bytes(), db)?;
+        let record = engine.must(|engine| engine.rename(record, name.bytes(), db))?;
         Ok(Some(engine.pool.address_of(record)))
     });
     match renamed {

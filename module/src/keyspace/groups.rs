@@ -38,6 +38,7 @@ fn end_group(between_turns: bool) {
         if engine.pool.is_held() {
             engine.pool.release()?;
         }
+        engine.pool.keep_spare();
         Ok(())
     });
 }

@@ -20,6 +20,7 @@
 //! | `saving.rs` | what files get of PM keys |
 //! | `moment.rs` | whether a file and the pool are of the same moment |
 //! | `open.rs` | opening the pool at load |
+//! | `must.rs` | what must not fail for want of room |
 //! | `reclaim.rs` | memory of dead records, in the background |
 //! | `serialize.rs` | values in RDB files |
 
@@ -33,6 +34,7 @@ mod groups;
 pub mod key;
 mod loading;
 mod moment;
+mod must;
 pub mod open;
 pub mod reclaim;
 pub mod record;
@@ -80,6 +82,8 @@ pub struct Engine {
     pub(crate) reclaim_ticks: bool,
     /// Keys of databases that the server does not have.
     pub(crate) homeless: u64,
+    /// The last copy of a key failed for want of room.
+    pub(crate) no_room_for_copy: bool,
     /// PM commands in loaded files that failed, and were logged.
     pub(crate) failed_while_loading: u64,
     /// The number of this run of the pool.
@@ -116,6 +120,7 @@ impl Engine {
             between_turns: false,
             reclaim_ticks: false,
             homeless: 0,
+            no_room_for_copy: false,
             failed_while_loading: 0,
             run,
             saving: None,
@@ -132,8 +137,12 @@ impl Engine {
     }
 
     /// The key of `record` is gone: frees it with its value, at once if that is little work, else in
-    /// the background. Durable on return.
+    /// the background. Durable on return, or with the group.
     pub fn bury(&mut self, record: RecordPtr) -> pobj::Result<()> {
+        self.must(|engine| engine.bury_if_room(record))
+    }
+
+    fn bury_if_room(&mut self, record: RecordPtr) -> pobj::Result<()> {
         let head = *record::get(&self.pool, record)?;
         let ty = head.value_type()?;
         if structures::is_small(&self.pool, ty, head.root) {
@@ -153,8 +162,8 @@ impl Engine {
 
 /// Runs `f` with the engine; a failure leaves the pool behind what Redis shows, which only the log can
 /// tell.
-fn durable(what: &str, f: impl FnOnce(&mut Engine) -> pobj::Result<()>) {
-    match ENGINE.with(f) {
+fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>) {
+    match ENGINE.with(|engine| engine.must(f)) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => log(Level::Warning, &format!("{what} is not durable: {error}")),
         Err(refused) => log(
@@ -229,6 +238,12 @@ pub fn follow_flush(on: bool) -> Result<(), CmdError> {
         engine.flushing = on;
         Ok(())
     })
+}
+
+/// Why the last COPY failed, if it was for want of room: Redis does not know. Tells once.
+pub fn no_room_for_copy() -> Option<CmdError> {
+    let failed = with_engine(|engine| Ok(std::mem::take(&mut engine.no_room_for_copy)));
+    (failed == Ok(true)).then_some(CmdError::PoolFull)
 }
 
 /// What OBJECT ENCODING calls the encoding of the value whose record is at `addr`.

@@ -4,6 +4,8 @@ use std::ffi::CStr;
 
 use redis_module::raw as rm;
 
+use crate::error::CmdError;
+
 use super::{Arg, Ctx, OwnedString, api};
 
 /// A reply of [`Ctx::call`], in RESP2 terms: a map is a flat array of names and values.
@@ -61,6 +63,21 @@ impl Ctx {
     /// Runs a command and replies as it does, in the client's protocol, errors included. Keyspace
     /// events, expiry and everything else are those of that command.
     pub fn forward(&self, command: &CStr, args: &[Arg<'_>], to: Propagate) {
+        // Without another explanation there is no error.
+        let _ = self.forward_explained(command, args, to, || None);
+    }
+
+    /// [`Ctx::forward`], but where the command fails and `why` has an error to tell, nothing is replied.
+    ///
+    /// # Errors
+    /// That error.
+    pub fn forward_explained(
+        &self,
+        command: &CStr,
+        args: &[Arg<'_>],
+        to: Propagate,
+        why: impl FnOnce() -> Option<CmdError>,
+    ) -> Result<(), CmdError> {
         let format = match to {
             Propagate::Nowhere => c"v0E",
             Propagate::Replicas => c"v0E!A",
@@ -77,8 +94,14 @@ impl Ctx {
                 argv,
                 argc,
             );
-            api(rm::RedisModule_ReplyWithCallReply)(self.raw(), reply);
+            let failed =
+                api(rm::RedisModule_CallReplyType)(reply) as isize == rm::REDISMODULE_REPLY_ERROR;
+            let explained = failed.then(why).flatten();
+            if explained.is_none() {
+                api(rm::RedisModule_ReplyWithCallReply)(self.raw(), reply);
+            }
             api(rm::RedisModule_FreeCallReply)(reply);
+            explained.map_or(Ok(()), Err)
         }
     }
 }

@@ -39,8 +39,8 @@ struct Entry {
 }
 const ENTRY_LEN: u64 = size_of::<Entry>() as u64;
 const SEGMENT_HEAD: u64 = 64;
-/// Bytes of each further segment.
-const SEGMENT_LEN: u64 = 1 << 20;
+/// Bytes of each further segment: with libpmemobj's object header, four of its 256 KiB chunks.
+pub(crate) const SEGMENT_LEN: u64 = (1 << 20) - 16;
 const_assert!(SEGMENT_LEN > SEGMENT_HEAD + ENTRY_LEN + WRITE_MAX as u64);
 const_assert!(UNDO_LEN > SEGMENT_HEAD + ENTRY_LEN + WRITE_MAX as u64);
 

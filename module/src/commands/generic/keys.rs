@@ -2,6 +2,7 @@
 
 use super::is_native;
 use crate::error::CmdError;
+use crate::keyspace;
 use crate::redis::{Arg, Args, Ctx, Kind, Mode, Propagate};
 use std::ffi::CStr;
 
@@ -127,5 +128,12 @@ pub fn renamenx(ctx: &Ctx, args: Args<'_>) -> Done {
 
 /// `COPY source destination [DB destination-db] [REPLACE]`
 pub fn copy(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"COPY", Propagate::Replicas, ZERO)
+    if is_native(ctx, args[1]) {
+        ctx.reply_integer(0);
+        return Ok(());
+    }
+    // What an earlier COPY found is not about this one.
+    keyspace::no_room_for_copy();
+    let why = keyspace::no_room_for_copy;
+    ctx.forward_explained(c"COPY", args.from(1), Propagate::Replicas, why)
 }

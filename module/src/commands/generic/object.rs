@@ -8,7 +8,8 @@ use std::ffi::CString;
 
 /// `OBJECT ENCODING key`: the name of Redis's encoding that is most like the value's.
 pub fn encoding(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    match ctx.open(args[2], Mode::Peek).kind() {
+    // Opened to be written: neither an access nor a miss.
+    match ctx.open(args[2], Mode::Write).kind() {
         Kind::Pm(_, addr) => ctx.reply_bulk(keyspace::encoding(addr)?.as_bytes()),
         _ => ctx.reply_null(),
     }
