@@ -17,6 +17,7 @@ pub fn same(native: &Value, pm: &Value, how: Compare, slack_ms: i64, dialect: &D
         Compare::Unordered => sorted(native) == sorted(pm),
         Compare::Pairs => sorted_pairs(native) == sorted_pairs(pm),
         Compare::Shape => shape(native) == shape(pm),
+        Compare::WholeScan => whole_scan(native) == whole_scan(pm),
         Compare::Page => is_page(native) && is_page(pm),
         Compare::Time(unit_ms) => same_time(native, pm, slack_ms, unit_ms),
     }
@@ -79,6 +80,14 @@ fn sorted_pairs(reply: &Value) -> Value {
             Value::Array(pairs)
         }
         other => sorted(other),
+    }
+}
+
+/// The reply with its elements in order.
+fn whole_scan(reply: &Value) -> Value {
+    match reply {
+        Value::Array(parts) => Value::Array(parts.iter().map(sorted).collect()),
+        other => other.clone(),
     }
 }
 

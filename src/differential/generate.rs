@@ -83,9 +83,9 @@ struct Arguments {
 impl Arguments {
     fn add(&mut self, rng: &mut Rng, term: &Term) {
         let word = match *term {
-            // The first keys are drawn more often than the last ones.
-            Term::Key => Word::Key(KEYS[rng.usize(..KEYS.len()).min(rng.usize(..KEYS.len()))]),
+            Term::Key => Word::Key(key(rng)),
             Term::KeyNumber(at) => Word::Key(KEYS[at]),
+            Term::Dump => Word::Dump(key(rng)),
             Term::Data(text) => Word::Data(text.into()),
             Term::Value => Word::Data(values::value(rng)),
             Term::Element => Word::Data(values::element(rng)),
@@ -125,6 +125,11 @@ impl Arguments {
         self.relative_time = true;
         Word::Fixed(time)
     }
+}
+
+/// The first keys are drawn more often than the last ones.
+fn key(rng: &mut Rng) -> &'static [u8] {
+    KEYS[rng.usize(..KEYS.len()).min(rng.usize(..KEYS.len()))]
 }
 
 fn mixed_case(rng: &mut Rng, byte: u8) -> u8 {

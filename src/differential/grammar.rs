@@ -77,6 +77,8 @@ pub enum Compare {
     Pairs,
     /// The same forms and lengths, whatever the content: SRANDMEMBER, RANDOMKEY.
     Shape,
+    /// A scan that ends with its first page: the elements in any order.
+    WholeScan,
     /// Pages of a scan: a cursor and an array of bulk strings. Where a page ends is left open.
     Page,
     /// A time in units of so many milliseconds: TTL, PTTL, EXPIRETIME.
@@ -90,6 +92,8 @@ pub enum Term {
     Key,
     /// The key of this number in the pool.
     KeyNumber(usize),
+    /// What DUMP says of a key of the pool.
+    Dump,
     /// Exactly these bytes, which the shrinker may simplify.
     Data(&'static str),
     /// A value, anything from nothing to megabytes.

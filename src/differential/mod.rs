@@ -125,6 +125,8 @@ pub enum Word {
     Key(&'static [u8]),
     /// A side's `n`-th database.
     Db(u8),
+    /// What DUMP says of one of [`KEYS`] on the side itself.
+    Dump(&'static [u8]),
     /// Data, which the shrinker may simplify.
     Data(Vec<u8>),
     /// An option's name or a time: the shrinker drops it or leaves it alone, as a shorter time
@@ -150,18 +152,29 @@ pub struct Step {
 }
 
 impl Step {
-    /// The command as `side` sends it.
-    pub fn command(&self, side: Side, dialect: &Dialect) -> Vec<Vec<u8>> {
+    /// The command as `side` sends it; `dump` gives the side's payloads.
+    ///
+    /// # Errors
+    /// Those of `dump`.
+    pub fn command<E>(
+        &self,
+        side: Side,
+        dialect: &Dialect,
+        mut dump: impl FnMut(&[u8]) -> Result<Vec<u8>, E>,
+    ) -> Result<Vec<Vec<u8>>, E> {
         let name = match side {
             Side::Pm if self.spec.prefixed => dialect.translate(self.spec.name),
             _ => self.spec.name.to_owned(),
         };
         let words = self.words.iter().map(|word| match word {
-            Word::Key(name) => name.to_vec(),
-            Word::Db(n) => side.db(*n).to_string().into_bytes(),
-            Word::Data(bytes) | Word::Fixed(bytes) => bytes.clone(),
+            Word::Key(name) => Ok(name.to_vec()),
+            Word::Dump(name) => dump(name),
+            Word::Db(n) => Ok(side.db(*n).to_string().into_bytes()),
+            Word::Data(bytes) | Word::Fixed(bytes) => Ok(bytes.clone()),
         });
-        std::iter::once(name.into_bytes()).chain(words).collect()
+        std::iter::once(Ok(name.into_bytes()))
+            .chain(words)
+            .collect()
     }
 }
 
@@ -171,6 +184,7 @@ impl fmt::Debug for Step {
         for word in &self.words {
             match word {
                 Word::Key(name) => write!(f, " {:?}", Quoted(name))?,
+                Word::Dump(name) => write!(f, " dump-of-{:?}", Quoted(name))?,
                 Word::Data(bytes) => write!(f, " {:?}", Quoted(bytes))?,
                 Word::Fixed(bytes) => write!(f, " {}", bytes.escape_ascii())?,
                 Word::Db(n) => write!(f, " db+{n}")?,

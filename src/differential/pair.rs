@@ -202,6 +202,9 @@ impl Pair {
 
     fn step(&mut self, step: &Step) -> Result<Outcome, Mismatch> {
         let replies = self.call_both(step).map_err(|error| self.gone(&error))?;
+        if step.spec.name == "SWAPDB" {
+            self.note_swap();
+        }
         let [native, pm] = &replies.reply;
         let slack_ms = self.slack_ms + replies.elapsed_ms;
         if step.relative_time {
@@ -235,7 +238,12 @@ impl Pair {
         if step.check_watch {
             both(watchers, [watch(), watch()])?;
         }
-        let commands = [Side::Native, Side::Pm].map(|side| step.command(side, &self.dialect));
+        let dialect = self.dialect;
+        let [native, pm] = [&mut self.native.dbs[0], &mut self.pm.dbs[0]];
+        let commands = [
+            step.command(Side::Native, &dialect, |key| dump(native, key))?,
+            step.command(Side::Pm, &dialect, |key| dump(pm, key))?,
+        ];
         let start = Instant::now();
         let reply = both([&mut self.native.dbs[0], &mut self.pm.dbs[0]], commands)?;
         // Both sides count whole milliseconds, so a difference of less than one may show as one.
@@ -355,12 +363,21 @@ impl Pair {
         let place = (event.db, event.key.clone());
         match event.name.as_str() {
             "xadd" => self.foreign.insert(place),
-            "rename_to" | "copy_to" | "move_to" if !self.foreign.is_empty() => {
+            "rename_to" | "copy_to" | "move_to" | "restore" if !self.foreign.is_empty() => {
                 self.foreign.insert(place)
             }
             "set" | "del" => self.foreign.remove(&place),
             _ => false,
         };
+    }
+
+    /// After a swap, what is foreign in one database may be so in the other.
+    fn note_swap(&mut self) {
+        let places = self.foreign.iter();
+        let swapped: Vec<_> = places
+            .map(|(db, key)| (DBS - 1 - db, key.clone()))
+            .collect();
+        self.foreign.extend(swapped);
     }
 
     /// All events of the commands that have been answered: they were put before the reply to a
@@ -436,6 +453,12 @@ fn both(clients: [&mut Client; 2], commands: [Vec<Vec<u8>>; 2]) -> io::Result<[V
     Ok([native.receive()?, pm.receive()?])
 }
 
+/// The payload of a key; nothing, which no command takes for one, if it is absent.
+fn dump(client: &mut Client, key: &[u8]) -> io::Result<Vec<u8>> {
+    let payload = client.try_call(&[b"DUMP", key])?;
+    Ok(payload.bytes().unwrap_or_default().to_vec())
+}
+
 fn differing(native: &Value, pm: &Value) -> String {
     format!("native: {native:?}\nPM:     {pm:?}")
 }
@@ -474,3 +497,4 @@ fn subscribe(server: &Server) -> Client {
 }
 
 const _: () = assert!(PM_DB >= DBS, "the sides' databases overlap");
+const _: () = assert!(DBS == 2, "a swap is of the only two databases");
