@@ -220,7 +220,7 @@ impl Pool {
             }
             Ok(())
         })?;
-        let mut pool = Pool {
+        Ok(Pool {
             medium,
             heap,
             slab,
@@ -236,9 +236,7 @@ impl Pool {
             found_position,
             damaged_pages,
             handle,
-        };
-        pool.keep_spare();
-        Ok(pool)
+        })
     }
 
     /// True if [`Pool::open`] has just created the pool.
@@ -385,8 +383,8 @@ impl Pool {
         self.spare.missed_at = u64::MAX;
     }
 
-    /// Keeps some space free again, if there is enough by now. O(1), and next to nothing if nothing has
-    /// changed.
+    /// Keeps some space free, from the first call on, and again after it was lent, if there is enough. O(1),
+    /// and next to nothing if nothing has changed.
     pub fn keep_spare(&mut self) {
         let used = self.slab.used();
         if self.spare.kept.is_some() || used >= self.spare.missed_at {

@@ -28,6 +28,7 @@ fn a_lent_spare_has_room_for_small_objects() {
     ] {
         let place = Place::new();
         let mut pool = place.open(size);
+        pool.keep_spare();
         for len in [100_000, 20_000, 1000] {
             fill(&mut pool, len);
         }
