@@ -56,11 +56,14 @@ impl Chart {
         };
         options.fontdb_mut().load_system_fonts();
         let tree = usvg::Tree::from_str(&self.svg(LIGHT), &options).map_err(io::Error::other)?;
-        let (width, height) = (2 * WIDTH as u32, 2 * self.height() as u32);
+        let (width, height) = (WIDTH as u32, self.height() as u32);
         let mut picture = tiny_skia::Pixmap::new(width, height)
             .ok_or_else(|| io::Error::other("the picture is too large"))?;
-        let scale = tiny_skia::Transform::from_scale(2.0, 2.0);
-        resvg::render(&tree, scale, &mut picture.as_mut());
+        resvg::render(
+            &tree,
+            tiny_skia::Transform::identity(),
+            &mut picture.as_mut(),
+        );
         let path = dir.join(format!("{name}.png"));
         picture.save_png(path).map_err(io::Error::other)
     }

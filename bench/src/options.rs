@@ -19,6 +19,7 @@ Compares PM commands with native ones, on this machine, with redis-benchmark as 
   --keys N           keys, and elements of collections   (default: 1000000)
   --pool SIZE        size of the pool                    (default: 4g)
   --out DIR          where results and plots go          (default: bench-results)
+  --redraw           only draws the plots again, from the results in there
 ";
 
 /// The settings of a comparison.
@@ -44,6 +45,8 @@ pub struct Options {
     pub pool: String,
     /// Where results go.
     pub out: PathBuf,
+    /// Only draw the results that are there.
+    pub redraw: bool,
 }
 
 impl Default for Options {
@@ -59,6 +62,7 @@ impl Default for Options {
             keys: 1_000_000,
             pool: "4g".into(),
             out: "bench-results".into(),
+            redraw: false,
         }
     }
 }
@@ -92,6 +96,7 @@ impl Options {
                 Long("seconds") => options.seconds = parser.value()?.parse()?,
                 Long("keys") => options.keys = parser.value()?.parse::<u64>()?.max(1000),
                 Long("pool") => options.pool = parser.value()?.string()?,
+                Long("redraw") => options.redraw = true,
                 Long("out") => options.out = parser.value()?.into(),
                 Long("help") | Short('h') => return Ok(None),
                 other => return Err(other.unexpected()),

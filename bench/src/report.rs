@@ -4,14 +4,14 @@ use crate::chart::{Chart, Panel};
 use crate::contender::Config;
 use crate::machine::Machine;
 use crate::throughput::Figure;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 /// Everything that was measured, and on what.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The machine.
     pub machine: Machine,
@@ -23,29 +23,43 @@ pub struct Report {
     pub figures: Vec<Figure>,
 }
 
+/// The file that holds everything.
+const JSON: &str = "throughput.json";
+
 impl Report {
-    /// Writes `throughput.csv`, `throughput.json`, `throughput.md`, and the charts `throughput` and
-    /// `latency`.
+    /// Writes `throughput.csv`, `throughput.json`, `throughput.md`, and the charts.
     ///
     /// # Errors
     /// Those of the files.
     pub fn save(&self, dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir)?;
         fs::write(dir.join("throughput.csv"), self.csv())?;
-        fs::write(
-            dir.join("throughput.json"),
-            serde_json::to_string_pretty(self)?,
-        )?;
+        fs::write(dir.join(JSON), serde_json::to_string(self)?)?;
         fs::write(dir.join("throughput.md"), self.markdown())?;
-        self.chart("Throughput", "requests a second", false, |f| f.rps.median)
-            .save(dir, "throughput")?;
-        self.chart(
-            "Latency that 99 of 100 requests stay below",
-            "ms",
-            true,
-            |f| f.p99_ms.median,
-        )
-        .save(dir, "latency")
+        self.draw(dir)
+    }
+
+    /// Reads a report that was saved in a directory.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn load(dir: &Path) -> io::Result<Report> {
+        Ok(serde_json::from_str(&fs::read_to_string(dir.join(JSON))?)?)
+    }
+
+    /// Draws the charts `throughput`, `latency` and `processor`.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub fn draw(&self, dir: &Path) -> io::Result<()> {
+        let throughput = self.chart("Throughput", "requests a second", false, |f| f.rps.median);
+        throughput.save(dir, "throughput")?;
+        let title = "Latency that 99 of 100 requests stay below";
+        let latency = self.chart(title, "ms", true, |f| f.p99_ms.median);
+        latency.save(dir, "latency")?;
+        let title = "Processor time of the server";
+        let processor = self.chart(title, "µs a request", false, |f| f.cpu_us.median);
+        processor.save(dir, "processor")
     }
 
     fn csv(&self) -> String {
@@ -98,19 +112,23 @@ impl Report {
     }
 
     fn find(&self, command: &str, load: (u64, u64), config: &str) -> Option<&Figure> {
-        self.figures
-            .iter()
-            .find(|f| (f.command, (f.clients, f.pipeline), f.config) == (command, load, config))
+        self.figures.iter().find(|f| {
+            (
+                f.command.as_str(),
+                (f.clients, f.pipeline),
+                f.config.as_str(),
+            ) == (command, load, config)
+        })
     }
 
     /// A table for each load: requests a second of all, and pmedis over each of the others.
     pub fn markdown(&self) -> String {
-        let configs = distinct(self.figures.iter().map(|f| f.config));
-        let commands = distinct(self.figures.iter().map(|f| f.command));
+        let configs = distinct(self.figures.iter().map(|f| f.config.as_str()));
+        let commands = distinct(self.figures.iter().map(|f| f.command.as_str()));
         let pm = Config::Pm.name();
         let mut text = self.preface();
         for load in self.loads() {
-            let _ = writeln!(text, "\n### {} clients, pipeline {}\n", load.0, load.1);
+            let _ = writeln!(text, "\n### {}\n", describe(load));
             let heads = configs.iter().map(|config| format!(" {config}/s |"));
             let _ = writeln!(
                 text,
@@ -172,10 +190,10 @@ impl Report {
         logarithmic: bool,
         value: fn(&Figure) -> f64,
     ) -> Chart {
-        let configs = distinct(self.figures.iter().map(|f| f.config));
-        let commands = distinct(self.figures.iter().map(|f| f.command));
+        let configs = distinct(self.figures.iter().map(|f| f.config.as_str()));
+        let commands = distinct(self.figures.iter().map(|f| f.command.as_str()));
         let panel = |load: (u64, u64)| Panel {
-            title: format!("{} clients, pipeline {} ({unit})", load.0, load.1),
+            title: format!("{} ({unit})", describe(load)),
             logarithmic,
             groups: commands
                 .iter()
@@ -201,6 +219,13 @@ impl Report {
                 .collect(),
             panels: self.shown().into_iter().map(panel).collect(),
         }
+    }
+}
+
+fn describe((clients, pipeline): (u64, u64)) -> String {
+    match clients {
+        1 => format!("1 client, pipeline {pipeline}"),
+        _ => format!("{clients} clients, pipeline {pipeline}"),
     }
 }
 

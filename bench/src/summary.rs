@@ -1,9 +1,9 @@
 //! Medians, spread, ratios.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A median and its spread.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The middle one.
     pub median: f64,

@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::stock::{self, Load, Sample};
 use crate::summary::Spread;
 use crate::workload::{Kind, Run, Workload};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::io;
 
 /// Most requests of one run.
@@ -28,18 +28,18 @@ pub struct Cell {
 }
 
 /// The figures of one command on one server.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
     /// The command.
-    pub command: &'static str,
+    pub command: String,
     /// `read` or `write`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Connections.
     pub clients: u64,
     /// Requests sent at a time.
     pub pipeline: u64,
     /// The server.
-    pub config: &'static str,
+    pub config: String,
     /// Requests a run.
     pub requests: u64,
     /// Requests a second.
@@ -199,14 +199,14 @@ fn summarise(
     let base = native.unwrap_or(0);
     let (rps, cpu) = (|m: &Measured| m.0.rps, |m: &Measured| m.1 * 1e6);
     let figure = |(place, contender): (usize, &Contender)| Figure {
-        command: cell.workload.name,
+        command: cell.workload.name.to_owned(),
         kind: match cell.workload.kind {
-            Kind::Read => "read",
-            Kind::Write => "write",
+            Kind::Read => "read".to_owned(),
+            Kind::Write => "write".to_owned(),
         },
         clients: cell.clients,
         pipeline: cell.pipeline,
-        config: contender.config.name(),
+        config: contender.config.name().to_owned(),
         requests: requests[place],
         rps: Spread::of(column(place, &rps)),
         ratio: Spread::of_ratios(&column(place, &rps), &column(base, &rps)),

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
 }
 
 fn compare(options: &Options) -> Result<(), Box<dyn error::Error>> {
+    if options.redraw {
+        return Ok(Report::load(&options.out)?.draw(&options.out)?);
+    }
     let workloads = chosen(options)?;
     let machine = Machine::look(options.disk.as_deref())?;
     match machine.fdatasyncs_per_second {
