@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 /// How long a command may be redirected, or find the cluster down, before that is an error.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A node that belongs to no cluster yet.
+/// A node that belongs to no cluster yet, and takes others for dead after so many milliseconds.
 ///
 /// # Panics
 /// If it does not serve.
-pub fn node(pool: &str) -> Server {
+pub fn node(pool: &str, timeout_ms: u32) -> Server {
     let setup = Setup::pmedis(pool)
         .directive("cluster-enabled yes")
-        .directive("cluster-node-timeout 2000")
+        .directive(&format!("cluster-node-timeout {timeout_ms}"))
         .directive("repl-diskless-sync-delay 0")
         .keep_port();
     setup

@@ -18,6 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 const POOL: &str = "128m";
+/// When a node counts as dead: where none is to be, and where one is.
+const PATIENT_MS: u32 = 30_000;
+const QUICK_MS: u32 = 2000;
 /// Threads, and counting clients of each: their keys lie in as many slots.
 const THREADS: usize = 2;
 const COUNTERS: usize = 30;
@@ -127,8 +130,8 @@ fn under_load(nodes: &[Server], counters: &mut [Counting], operate: impl FnOnce(
     }
 }
 
-fn start() -> (Vec<Server>, Vec<Counting>, BTreeMap<String, String>) {
-    let nodes: Vec<Server> = (0..6).map(|_| node(POOL)).collect();
+fn start(timeout_ms: u32) -> (Vec<Server>, Vec<Counting>, BTreeMap<String, String>) {
+    let nodes: Vec<Server> = (0..6).map(|_| node(POOL, timeout_ms)).collect();
     create(&nodes);
     fill(&mut ClusterClient::new(&nodes));
     let before = keys(&nodes);
@@ -158,7 +161,7 @@ fn assert_replicas_agree(nodes: &[Server]) {
 
 #[test]
 fn slots_move_and_nodes_come_and_go_under_load() {
-    let (mut nodes, mut counters, before) = start();
+    let (mut nodes, mut counters, before) = start(PATIENT_MS);
     let entry = address(&nodes[0]);
     let ids: Vec<String> = nodes[..3].iter().map(id).collect();
     let slots = env_number("PMEDIS_CLUSTER_SLOTS", 300).to_string();
@@ -172,8 +175,8 @@ fn slots_move_and_nodes_come_and_go_under_load() {
     assert_replicas_agree(&nodes);
 
     // A seventh node as a master, which gets its share, and an eighth as its replica.
-    nodes.push(node(POOL));
-    nodes.push(node(POOL));
+    nodes.push(node(POOL, PATIENT_MS));
+    nodes.push(node(POOL, PATIENT_MS));
     let (seventh, eighth) = (address(&nodes[6]), address(&nodes[7]));
     cli(&["add-node", &seventh, &entry]);
     wait_until_whole(&nodes[..7]);
@@ -212,7 +215,7 @@ fn slots_move_and_nodes_come_and_go_under_load() {
 
 #[test]
 fn clients_are_sent_to_the_right_node_and_a_dead_master_is_replaced() {
-    let (mut nodes, mut counters, before) = start();
+    let (mut nodes, mut counters, before) = start(QUICK_MS);
     crossslot(&nodes);
     read_from_a_replica(&nodes);
 
