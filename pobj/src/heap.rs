@@ -5,6 +5,7 @@
 
 use crate::alloc::page;
 use crate::error::{Error, Result};
+use crate::layout::type_num;
 use pmemobj_sys::{Libpmemobj, PMEMobjpool, PMEMoid, pobj_action};
 use std::ffi::CStr;
 use std::mem::zeroed;
@@ -239,6 +240,16 @@ impl Heap {
             self.lib
                 .pmemobj_cancel(self.pop.as_ptr(), actions.as_mut_ptr(), actions.len())
         };
+    }
+
+    /// True if there are slab pages or large objects. Costs a walk.
+    pub fn holds_data(&self) -> Result<bool> {
+        let mut found = false;
+        self.walk(|kind, _, _| {
+            found |= kind == type_num::PAGE || kind >= type_num::LARGE;
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Calls `visit` with type number, offset and usable size of every object but the root.

@@ -25,6 +25,7 @@
 //! (loads, stores, flushes, fences). `docs/format.md` and `docs/crash-consistency.md` tell the rest.
 
 mod alloc;
+mod check;
 mod durability;
 mod error;
 mod file;

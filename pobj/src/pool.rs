@@ -3,8 +3,9 @@
 use crate::Kind;
 use crate::alloc::page::PAGE_LEN;
 use crate::alloc::slab::{Block, Cursor, Slab};
+use crate::check;
 use crate::durability::{self, Durability};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, damaged};
 use crate::file::{self, Found};
 use crate::heap::{Heap, Reserved, last_message};
 use crate::layout::*;
@@ -15,6 +16,7 @@ use crate::medium::{Medium, Traffic};
 use crate::ptr::{PPtr, Persistent};
 use crate::tx::{Batch, Group, Tx};
 use pmemobj_sys::{Libpmemobj, PMEMobjpool};
+use std::collections::HashSet;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -148,6 +150,9 @@ impl Pool {
             }
         }
         file::require_pmem(path, &found, options.durability)?;
+        if found == Found::Pool {
+            check::verify(path)?;
+        }
         let lib = durability::load(options.durability)?;
         let created = found == Found::Nothing;
         let handle = match created {
@@ -176,6 +181,11 @@ impl Pool {
         medium.bytes(root, ROOT_SIZE)?;
         let mut header: Header = *medium.get(root)?;
         if header.is_blank() {
+            if heap.holds_data()? {
+                return Err(Error::Damaged(
+                    "the root header is blank, but there is data".into(),
+                ));
+            }
             header = initialize(&mut medium, &mut heap, root)?;
         }
         check_header(&header, path)?;
@@ -197,17 +207,20 @@ impl Pool {
             undo.roll_back(&mut medium, 0)?;
         }
         ring.seal(&mut medium)?;
-        undo.clear(&mut heap)?;
 
         let mut slab = Slab::new(len);
         let mut damaged_pages = Vec::new();
+        let (mut has_log, mut segments) = (false, HashSet::new());
         heap.walk(|type_num, offset, size| {
             match type_num {
                 type_num::PAGE => match slab.add_page(&medium, offset) {
                     Err(Error::Damaged(what)) => damaged_pages.push(what),
                     other => other?,
                 },
-                type_num::UNDO | type_num::LOG => {}
+                type_num::UNDO => {
+                    segments.insert(offset);
+                }
+                type_num::LOG => has_log |= offset == log,
                 large => match large
                     .checked_sub(type_num::LARGE)
                     .and_then(|kind| Kind::from_byte(kind as u8))
@@ -220,6 +233,13 @@ impl Pool {
             }
             Ok(())
         })?;
+        if !has_log {
+            return Err(damaged("there is no log object", log));
+        }
+        if let Some(other) = undo.further_segments().find(|at| !segments.contains(at)) {
+            return Err(damaged("no segment of the undo log", other));
+        }
+        undo.clear(&mut heap)?;
         Ok(Pool {
             medium,
             heap,

@@ -333,7 +333,10 @@ impl Slab {
         }
     }
 
-    /// Adds to `writes` the bitmap words after `allocs` and `frees` (which get sorted).
+    /// Adds to `writes` the bitmap words after `allocs` and `frees`.
+    ///
+    /// # Errors
+    /// `Damaged`, with nothing added, if a slot is freed twice: in this batch, or in its group before.
     pub fn bitmap_writes(
         &self,
         medium: &Medium,
@@ -365,6 +368,9 @@ impl Slab {
                 }
             };
             let bit = 1 << (slot.index % 64);
+            if !set && *word & bit == 0 {
+                return Err(damaged("an object that is freed twice in page", at));
+            }
             *word = if set { *word | bit } else { *word & !bit };
         }
         for at in order {

@@ -215,13 +215,18 @@ impl Undo {
         self.at = (0, SEGMENT_HEAD);
     }
 
+    /// Offsets of the segments that are objects of their own.
+    pub fn further_segments(&self) -> impl Iterator<Item = u64> {
+        self.segments[1..].iter().map(|segment| segment.0)
+    }
+
     /// Forgets the group's entries and gives further segments back. Call only when the end of the
     /// group is durable.
     pub fn clear(&mut self, heap: &mut Heap) -> Result<()> {
         self.entries.clear();
         self.at = (0, SEGMENT_HEAD);
         if self.segments.len() > 1 {
-            let extra: Vec<u64> = self.segments[1..].iter().map(|segment| segment.0).collect();
+            let extra: Vec<u64> = self.further_segments().collect();
             heap.publish(Vec::new(), &extra, Some((self.segments[0].0, 0)))?;
             self.segments.truncate(1);
         }

@@ -14,7 +14,7 @@ pub(crate) struct Group {
     allocs: Vec<Slot>,
     frees: Vec<Slot>,
     large_allocs: Vec<Reserved>,
-    large_frees: Vec<u64>,
+    pub(super) large_frees: Vec<u64>,
 }
 
 /// How far a group had come when a transaction began.

@@ -196,7 +196,8 @@ impl<'p> Tx<'p> {
     /// Frees an object. Its memory is reused only after the commit.
     ///
     /// # Errors
-    /// `Damaged` if no allocated object starts at `ptr`.
+    /// `Damaged` if no allocated object starts at `ptr`. Of a small object that is freed twice, the commit
+    /// or the next step says so.
     pub fn free<T>(&mut self, ptr: PPtr<T>) -> Result<()> {
         let offset = ptr.offset();
         let block = self.pool.slab.block(offset)?;
@@ -221,7 +222,14 @@ impl<'p> Tx<'p> {
                     self.pool.heap.cancel(vec![reserved]);
                     self.pool.slab.remove_large(offset);
                 }
-                None => batch.large_frees.push(offset),
+                None => {
+                    let group = self.pool.group.as_ref();
+                    let before = group.map_or(&[][..], |group| &group.large_frees);
+                    if before.contains(&offset) || batch.large_frees.contains(&offset) {
+                        return Err(damaged("an object that is freed twice", offset));
+                    }
+                    batch.large_frees.push(offset);
+                }
             },
         }
         Ok(())

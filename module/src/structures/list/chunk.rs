@@ -304,6 +304,9 @@ impl Chunk {
             return Ok(vec![chunk]);
         }
         let middle = middle(&all)?;
+        if middle.index >= count {
+            return Err(damaged("a chunk has more entries than it counts"));
+        }
         let keep = |start: usize, end: usize, count: usize| {
             let span = Span {
                 start: start as u16,
