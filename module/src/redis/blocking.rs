@@ -73,12 +73,12 @@ unsafe extern "C" fn try_to_serve<S: Serve>(
     };
     let served = catch_unwind(AssertUnwindSafe(|| {
         zero_sized::<S>()(&ctx, args, ready).unwrap_or_else(|error| {
-            ctx.reply_error(&error);
+            ctx.reply_failure(&error);
             true
         })
     }));
     let served = served.unwrap_or_else(|_| {
-        ctx.reply_panic();
+        ctx.reply_failure(&CmdError::Internal);
         true
     });
     match served {
@@ -96,7 +96,7 @@ unsafe extern "C" fn time_out<T: Fn(&Ctx) + Copy + 'static>(
     let ctx = unsafe { Ctx::from_raw(raw) };
     let replied = catch_unwind(AssertUnwindSafe(|| zero_sized::<T>()(&ctx)));
     if replied.is_err() {
-        ctx.reply_panic();
+        ctx.reply_failure(&CmdError::Internal);
     }
     rm::REDISMODULE_OK as c_int
 }

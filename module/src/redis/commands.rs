@@ -138,11 +138,11 @@ unsafe extern "C" fn run<H: Handler>(
     let (ctx, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(argv, argc)) };
     let handled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         if let Err(error) = zero_sized::<H>()(&ctx, args) {
-            ctx.reply_error(&error);
+            ctx.reply_failure(&error);
         }
     }));
     if handled.is_err() {
-        ctx.reply_panic();
+        ctx.reply_failure(&CmdError::Internal);
     }
     rm::REDISMODULE_OK as c_int
 }

@@ -14,7 +14,10 @@ use crate::error::CmdError;
 /// It lives as long as the callback and stays on its thread.
 pub struct Ctx {
     raw: *mut rm::RedisModuleCtx,
-    replied: Cell<bool>,
+    /// Replies that are still to come: one, and as many as the collections begun have elements.
+    owed: Cell<i64>,
+    /// The postponed collection that was begun, and what is owed besides it.
+    postponed: Cell<Option<(Collection, i64)>>,
 }
 
 /// The replies that hold others. In RESP2 a map is a flat array and a set an array; Redis sees to it.
@@ -26,6 +29,16 @@ pub enum Collection {
     Map,
     /// A set.
     Set,
+}
+
+impl Collection {
+    /// How many replies `len` elements are.
+    fn replies(self, len: i64) -> i64 {
+        match self {
+            Collection::Map => 2 * len,
+            Collection::Array | Collection::Set => len,
+        }
+    }
 }
 
 /// Commands that failed while Redis loaded its files.
@@ -43,7 +56,8 @@ impl Ctx {
     pub(super) unsafe fn from_raw(raw: *mut rm::RedisModuleCtx) -> Self {
         Self {
             raw,
-            replied: Cell::new(false),
+            owed: Cell::new(1),
+            postponed: Cell::new(None),
         }
     }
 
@@ -51,10 +65,10 @@ impl Ctx {
         self.raw
     }
 
-    /// The context, noting that a part of the reply goes out through it.
+    /// The context, noting that one reply, or the head of a collection, goes out through it.
     #[inline]
     pub(super) fn replying(&self) -> *mut rm::RedisModuleCtx {
-        self.replied.set(true);
+        self.owed.set(self.owed.get() - 1);
         self.raw
     }
 
@@ -142,6 +156,7 @@ impl Ctx {
     #[inline]
     pub fn reply_collection(&self, kind: Collection, len: usize) {
         self.begin_collection(kind, len as i64);
+        self.owed.set(self.owed.get() + kind.replies(len as i64));
     }
 
     /// Begins an array of `len` elements, which follow as replies.
@@ -153,10 +168,14 @@ impl Ctx {
     /// Begins a collection whose length [`Ctx::end_collection`] will tell; innermost ends first.
     pub fn reply_postponed(&self, kind: Collection) {
         self.begin_collection(kind, rm::REDISMODULE_POSTPONED_LEN.into());
+        self.postponed.set(Some((kind, self.owed.get())));
     }
 
     /// Ends the innermost postponed collection, which must be of this kind.
     pub fn end_collection(&self, kind: Collection, len: usize) {
+        if let Some((_, owed)) = self.postponed.take() {
+            self.owed.set(owed);
+        }
         // SAFETY: live context. Without a matching begin, Redis only logs the misuse.
         unsafe {
             let set_len = match kind {
@@ -192,17 +211,19 @@ impl Ctx {
         unsafe { api(rm::RedisModule_ReplyWithError)(self.replying(), text.as_ptr()) };
     }
 
-    /// What the client gets after a panic: an error, or the end of its connection if a part of a
-    /// reply, which nobody can complete now, is on its way.
+    /// What the client gets when a handler fails: the error. If a part of the reply is on its way, the error
+    /// takes the place of what comes next in it, and nulls that of the rest.
     #[cold]
-    pub(super) fn reply_panic(&self) {
-        if !self.replied.get() {
-            return self.reply_error(&CmdError::Internal);
+    pub(super) fn reply_failure(&self, error: &CmdError) {
+        if let Some((kind, owed)) = self.postponed.get() {
+            let len = (owed - self.owed.get()) / kind.replies(1);
+            self.end_collection(kind, len as usize);
         }
-        // SAFETY: live context; an id that is no client's is an error that Redis reports.
-        unsafe {
-            let client = api(rm::RedisModule_GetClientId)(self.raw);
-            api(rm::RedisModule_DeauthenticateAndCloseClient)(self.raw, client);
+        if self.owed.get() > 0 {
+            self.reply_error(error);
+        }
+        while self.owed.get() > 0 {
+            self.reply_null();
         }
     }
 

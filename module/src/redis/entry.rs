@@ -117,7 +117,6 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_CreateSubcommand
         RedisModule_CreateTimer
         RedisModule_DbSize
-        RedisModule_DeauthenticateAndCloseClient
         RedisModule_DeleteKey
         RedisModule_DigestAddLongLong
         RedisModule_DigestAddStringBuffer
