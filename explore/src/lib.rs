@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `transactions.rs` | random transactions of `pobj` |
 //! | `creation.rs` | the creation of a pool |
+//! | `damage/` | no power: pools are damaged |
 //!
 //! Each has a workload and a recovery for [`powercut`]; `campaign.rs` runs them seed by seed.
 
 pub mod campaign;
 pub mod creation;
+pub mod damage;
 mod heap;
 pub mod states;
 pub mod transactions;
@@ -20,12 +22,17 @@ use std::path::Path;
 pub const DIRECTORY: &str = "/dev/shm";
 
 /// Makes every file count as persistent memory. Call it first, before libpmemobj is loaded.
+pub fn force_pmem() {
+    // SAFETY: the callers are single-threaded programs at their beginning.
+    unsafe { std::env::set_var("PMEM_IS_PMEM_FORCE", "1") };
+}
+
+/// The same, where libpmem's calls must be seen.
 ///
 /// # Panics
 /// If this executable does not stand in for libpmem: then nothing would be seen.
 pub fn prepare_process() {
-    // SAFETY: the callers are single-threaded programs at their beginning.
-    unsafe { std::env::set_var("PMEM_IS_PMEM_FORCE", "1") };
+    force_pmem();
     let directory = tempfile::tempdir_in(DIRECTORY).expect("tmpfs is mounted");
     let before = powercut::interpose::counters().counts();
     create_pool(&directory.path().join("pool"));
@@ -34,6 +41,19 @@ pub fn prepare_process() {
         after.fences > before.fences,
         "libpmemobj does not call this executable: it must be linked with -rdynamic"
     );
+}
+
+/// Sends what this process writes to stderr nowhere: complaints about damage are many.
+fn silence_stderr() {
+    let nowhere = std::fs::File::options().write(true).open("/dev/null");
+    let nowhere = nowhere.expect("Linux has it");
+    // SAFETY: both are open files of this process; whoever writes to stderr goes on doing so.
+    unsafe {
+        libc::dup2(
+            std::os::fd::AsRawFd::as_raw_fd(&nowhere),
+            libc::STDERR_FILENO,
+        )
+    };
 }
 
 /// Size of the pools: small, as each image is written and opened.

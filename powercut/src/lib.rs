@@ -46,8 +46,9 @@ mod worker;
 
 pub use explore::{Config, Report, Violation, explore};
 pub use lanes::limit_lanes;
+pub use process::{Child, fork};
 pub use recording::{Progress, Recording, Steps, Workload};
-pub use worker::Recovery;
+pub use worker::{Recovery, Worker};
 
 /// Bytes in a cache line, the unit of flushing.
 pub const LINE_BYTES: usize = 64;

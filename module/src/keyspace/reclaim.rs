@@ -77,7 +77,7 @@ impl Engine {
     }
 
     /// Starts the search for records that a flush has ended.
-    pub(crate) fn start_sweep(&mut self) {
+    pub fn start_sweep(&mut self) {
         self.sweep = Some(Cursor::default());
     }
 
