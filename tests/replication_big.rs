@@ -15,7 +15,7 @@ use std::process::Command;
 const ROUND: u64 = 64 << 10;
 
 fn start(megabytes: u64, diskless: &str) -> (Server, Client) {
-    let setup = Setup::pmedis(&format!("{}m", megabytes * 2 + 128))
+    let setup = Setup::pmedis(&format!("{}m", megabytes * 3 / 2 + 256))
         .directive("repl-diskless-sync-delay 0")
         .directive(&format!("repl-diskless-sync {diskless}"))
         .directive("repl-diskless-load on-empty-db")
@@ -81,7 +81,7 @@ fn much_is_synced_while_it_changes_and_restored_from_a_backup() {
     assert_eq!(info(&mut of_master, "sync_full"), "1");
 
     // A backup from the replica, into an empty pool.
-    let restored = Setup::pmedis(&format!("{}m", megabytes * 2 + 128));
+    let restored = Setup::pmedis(&format!("{}m", megabytes * 3 / 2 + 256));
     let file = restored.dir().join("dump.rdb");
     let port = replica.address().port().to_string();
     let backup = Command::new("redis-cli")
