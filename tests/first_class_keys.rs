@@ -227,9 +227,9 @@ fn reads_are_as_of_native_keys() {
         PM.OBJECT REFCOUNT native -> nil
         PM.OBJECT ENCODING n -> int
         PM.OBJECT ENCODING s -> embstr
-        PM.OBJECT ENCODING l -> listpack
+        PM.OBJECT ENCODING l -> quicklist
         PM.OBJECT ENCODING h -> listpack
-        PM.OBJECT ENCODING set -> listpack
+        PM.OBJECT ENCODING set -> hashtable
         PM.OBJECT ENCODING z -> listpack
         PM.OBJECT ENCODING native -> nil
         PM.OBJECT ENCODING absent -> nil

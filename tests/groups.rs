@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The clients that write at the same time.
 const CLIENTS: usize = 3;
 /// Keys in the pool that each unit leaves.
-const KEYS: usize = 6;
+const KEYS: usize = 7;
 /// When the keys of a client expire: this, plus the number of its last unit.
 const EXPIRE_BASE: u64 = 33_177_117_420_000;
 
@@ -33,6 +33,7 @@ fn unit(client: usize, n: u64) -> Vec<Vec<String>> {
         COPY g{client} h{client} REPLACE
         PM.RPUSH l{client} {n}
         PM.LTRIM l{client} -1 -1
+        PM.BITFIELD b{client} SET i64 #1 {n} SET u8 3 1
         PEXPIREAT x{client} {at}
         SETRANGE native{client} 0 {n}"
     );
@@ -118,6 +119,7 @@ impl Writer {
                     PM.HGET g{c} f -> {n}
                     PM.HGET h{c} f -> {n}
                     PM.LRANGE l{c} 0 -1 -> [{n}]
+                    PM.BITFIELD b{c} GET i64 64 -> [{n}]
                     PEXPIRETIME x{c} -> {}",
                     EXPIRE_BASE + n
                 ),

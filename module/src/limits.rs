@@ -1,42 +1,51 @@
 //! Limits that the server's configuration sets, kept up to date.
 
 use crate::redis::{Ctx, Event, EventKind, Reply};
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::structures::limits::{HASH, INTEGERS, SET, ZSET};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A number among the server's settings.
-struct Limit {
-    /// What CONFIG calls it.
-    name: &'static str,
-    value: AtomicU64,
-}
+/// `proto-max-bulk-len` of a server that does not say otherwise.
+static STRING_MAX: AtomicU64 = AtomicU64::new(512 << 20);
+/// `hll-sparse-max-bytes` of such a server.
+static HLL_SPARSE_MAX: AtomicU64 = AtomicU64::new(3000);
+/// Whether the server has a setting for sets that are listpacks.
+static LISTPACK_SETS: AtomicBool = AtomicBool::new(false);
 
-impl Limit {
-    /// A limit, and its value in a server that does not say otherwise.
-    const fn new(name: &'static str, default: u64) -> Limit {
-        Limit {
-            name,
-            value: AtomicU64::new(default),
-        }
-    }
+type Setter = fn(u64);
 
-    fn get(&self) -> u64 {
-        self.value.load(Ordering::Relaxed)
-    }
-}
-
-static STRING_MAX: Limit = Limit::new("proto-max-bulk-len", 512 << 20);
-static HLL_SPARSE_MAX: Limit = Limit::new("hll-sparse-max-bytes", 3000);
-
-static LIMITS: [&Limit; 2] = [&STRING_MAX, &HLL_SPARSE_MAX];
+/// Settings, and what takes their values.
+const SETTINGS: [(&str, Setter); 9] = [
+    ("proto-max-bulk-len", |n| {
+        STRING_MAX.store(n, Ordering::Relaxed)
+    }),
+    ("hll-sparse-max-bytes", |n| {
+        HLL_SPARSE_MAX.store(n, Ordering::Relaxed)
+    }),
+    ("hash-max-listpack-entries", |n| HASH.elements.set(n)),
+    ("hash-max-listpack-value", |n| HASH.element_len.set(n)),
+    ("set-max-intset-entries", |n| INTEGERS.set(n)),
+    ("set-max-listpack-entries", |n| {
+        LISTPACK_SETS.store(true, Ordering::Relaxed);
+        SET.elements.set(n);
+    }),
+    ("set-max-listpack-value", |n| SET.element_len.set(n)),
+    ("zset-max-listpack-entries", |n| ZSET.elements.set(n)),
+    ("zset-max-listpack-value", |n| ZSET.element_len.set(n)),
+];
 
 /// The longest string in bytes: `proto-max-bulk-len`.
 pub fn string_max() -> u64 {
-    STRING_MAX.get()
+    STRING_MAX.load(Ordering::Relaxed)
 }
 
 /// The longest HyperLogLog in bytes that is sparse: `hll-sparse-max-bytes`.
 pub fn hll_sparse_max() -> u64 {
-    HLL_SPARSE_MAX.get()
+    HLL_SPARSE_MAX.load(Ordering::Relaxed)
+}
+
+/// Whether the server's own small sets and lists are listpacks, as Redis has it from 7.2 on.
+pub fn listpack_sets_and_lists() -> bool {
+    LISTPACK_SETS.load(Ordering::Relaxed)
 }
 
 /// Reads the limits, now and whenever the configuration changes. Only while the module is being
@@ -47,16 +56,16 @@ pub fn watch(ctx: &Ctx) {
 }
 
 fn read(ctx: &Ctx) {
-    for limit in LIMITS {
-        let reply = ctx.call(c"CONFIG", &[b"GET", limit.name.as_bytes()]);
-        // A server whose CONFIG is renamed keeps the default.
+    for (name, set) in SETTINGS {
+        let reply = ctx.call(c"CONFIG", &[b"GET", name.as_bytes()]);
+        // What a server does not know, or does not tell as its CONFIG is renamed, keeps its default.
         if let Some(Reply::Array(pair)) = reply
             && let Some(Reply::Text(text)) = pair.get(1)
             && let Some(value) = std::str::from_utf8(text)
                 .ok()
                 .and_then(|text| text.parse().ok())
         {
-            limit.value.store(value, Ordering::Relaxed);
+            set(value);
         }
     }
 }

@@ -35,6 +35,8 @@ enum Change {
     Set(Vec<u8>),
     Append(Vec<u8>),
     SetRange(u64, Vec<u8>),
+    /// A few bytes at positions that these give, and another length now and then.
+    Rewrite(Vec<u8>),
     Delete,
 }
 
@@ -65,10 +67,27 @@ impl Random {
         match self.0.u8(..20) {
             0..8 => Change::Set(self.bytes()),
             8..13 => Change::Append(self.bytes()),
-            13..18 => Change::SetRange(self.len() as u64, self.bytes()),
+            13..16 => Change::SetRange(self.len() as u64, self.bytes()),
+            16..18 => Change::Rewrite(self.bytes()),
             _ => Change::Delete,
         }
     }
+}
+
+/// A text with a few bytes changed, some added or some cut off.
+fn rewritten(old: &[u8], places: &[u8]) -> Vec<u8> {
+    let mut new = old.to_vec();
+    for place in places.iter().take(40).map(|&byte| usize::from(byte)) {
+        if let Some(byte) = new.get_mut(place * place) {
+            *byte = byte.wrapping_add(1);
+        }
+    }
+    match places {
+        [0..30, ..] => new.extend_from_slice(places),
+        [30..60, ..] => new.truncate(old.len() / 2),
+        _ => {}
+    }
+    new
 }
 
 /// What the change makes of a string.
@@ -77,6 +96,7 @@ fn model(old: Option<&[u8]>, change: &Change) -> Option<Vec<u8>> {
     match change {
         Change::Delete => return None,
         Change::Set(bytes) => new.clone_from(bytes),
+        Change::Rewrite(places) => new = rewritten(&new, places),
         Change::Append(bytes) => new.extend(bytes),
         Change::SetRange(_, bytes) if bytes.is_empty() => return old.map(<[u8]>::to_vec),
         Change::SetRange(offset, bytes) => {
@@ -95,6 +115,12 @@ fn apply(tx: &mut Tx<'_>, root: &mut Root, inline: record::Inline, change: &Chan
             string::set(tx, root, inline, Value::of(bytes))
         }
         Change::Append(bytes) => string::append(tx, root, inline, bytes),
+        Change::Rewrite(places) => {
+            let old = string::read(tx, *root, inline)?;
+            let old = old.map(|value| value.text(&mut itoa::Buffer::new()).to_vec());
+            let new = rewritten(&old.unwrap_or_default(), places);
+            string::rewrite(tx, root, inline, &new)
+        }
         Change::SetRange(_, bytes) if bytes.is_empty() => Ok(()),
         Change::SetRange(offset, bytes) => {
             let len = string::set_range(tx, root, inline, *offset, bytes)?;

@@ -42,6 +42,7 @@ mod saving;
 pub mod serialize;
 
 use crate::error::CmdError;
+use crate::limits;
 use crate::redis::{Level, MainCell, log};
 use crate::structures;
 use dbs::Dbs;
@@ -251,7 +252,12 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
     with_engine(|engine| {
         let record = engine.record_at(addr).ok_or(CmdError::Internal)?;
         let head = record::get(&engine.pool, record)?;
-        Ok(structures::encoding::name(head.value_type()?, head.root))
+        let listpacks = limits::listpack_sets_and_lists();
+        Ok(structures::encoding::name(
+            head.value_type()?,
+            head.root,
+            listpacks,
+        ))
     })
 }
 

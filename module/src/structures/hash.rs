@@ -18,7 +18,7 @@
 //! fields at once cost the same as long as they fit one log record.
 
 use super::table::{self, BATCH, Editor, EntryPtr, Found};
-use super::{Root, packed};
+use super::{Root, limits, packed};
 use pobj::{Error, Kind, Pool, Result, Tx};
 
 const PACKED: u8 = 1;
@@ -278,8 +278,8 @@ fn set_several<'a>(
         };
         let longest = field.len().max(value.len());
         let len = bytes.len() + 2 + field.len() + value.len();
-        let room = found.is_some() || count < packed::COUNT_MAX;
-        if longest > packed::ITEM_MAX || len > packed::BYTES_MAX || !room {
+        let others = if found.is_some() { 0 } else { count };
+        if len > packed::BYTES_MAX || !limits::HASH.admit(others, longest) {
             break;
         }
         match found {

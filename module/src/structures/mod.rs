@@ -16,6 +16,7 @@
 
 pub mod encoding;
 pub mod hash;
+pub mod limits;
 pub mod list;
 mod packed;
 pub mod set;

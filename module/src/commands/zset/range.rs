@@ -6,6 +6,7 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx};
 use crate::structures::Root;
+use crate::structures::limits;
 use crate::structures::zset::{self, Walk};
 use pobj::Pool;
 
@@ -211,7 +212,9 @@ pub fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         })?
     };
     // Redis knows how many elements there will be only if the range is one of ranks.
-    if elements.len() <= zset::PACKED_MAX || !matches!(query.spec, Spec::Ranks(..)) {
+    if elements.len() as u64 <= limits::ZSET.elements.get()
+        || !matches!(query.spec, Spec::Ranks(..))
+    {
         zset::settle(&mut elements);
     }
     if query.reverse {

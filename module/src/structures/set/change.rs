@@ -1,10 +1,10 @@
 //! Changes of a set.
 
-use super::{INTEGERS, INTEGERS_MAX, KEY_AT, Member, PACKED, TABLE, find_packed, unknown};
+use super::{INTEGERS, KEY_AT, Member, PACKED, TABLE, find_packed, unknown};
 use super::{integers, len, random};
 use crate::number::parse_i64;
 use crate::structures::table::{self, BATCH, Editor, EntryPtr};
-use crate::structures::{Root, packed};
+use crate::structures::{Root, limits, packed};
 use pobj::{Error, Kind, PPtr, Result, Tx};
 
 /// Adds members; gives the number of new ones. O(members); O(n) unless the set is a table.
@@ -55,7 +55,7 @@ fn add_integers<'a>(
     while let Some(&member) = members.peek() {
         let Some(n) = parse_i64(member) else { break };
         if let Err(at) = numbers.binary_search(&n) {
-            if numbers.len() == INTEGERS_MAX {
+            if numbers.len() as u64 >= limits::INTEGERS.get() {
                 break;
             }
             numbers.insert(at, n);
@@ -71,7 +71,7 @@ fn add_integers<'a>(
     if numbers.is_empty() {
         return Ok(());
     }
-    if numbers.len() as u64 >= packed::COUNT_MAX {
+    if numbers.len() as u64 >= limits::SET.elements.get() {
         let texts: Vec<String> = numbers.iter().map(i64::to_string).collect();
         return become_table(tx, root, old, texts.iter().map(String::as_bytes));
     }
@@ -100,10 +100,10 @@ fn add_packed<'a>(
     };
     let mut count = before;
     while let Some(&member) = members.peek() {
-        let short = member.len() <= packed::ITEM_MAX;
+        let short = member.len() as u64 <= limits::SET.element_len.get();
         if !short || find_packed(&bytes, member)?.is_none() {
             let fits = bytes.len() + 1 + member.len() <= packed::BYTES_MAX;
-            if !short || !fits || count == packed::COUNT_MAX {
+            if !fits || !limits::SET.admit(count, member.len()) {
                 break;
             }
             packed::push(&mut bytes, member);
@@ -266,7 +266,8 @@ pub fn build<'a>(
     tx: &mut Tx<'_>,
     members: impl ExactSizeIterator<Item = &'a [u8]>,
 ) -> Result<Root> {
-    if members.len() <= INTEGERS_MAX {
+    let few = limits::INTEGERS.get().max(limits::SET.elements.get());
+    if members.len() as u64 <= few {
         let mut root = Root::EMPTY;
         add(tx, &mut root, members)?;
         return Ok(root);

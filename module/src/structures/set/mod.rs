@@ -30,8 +30,6 @@ const PACKED: u8 = 2;
 const TABLE: u8 = 3;
 /// Where an entry's member begins.
 const KEY_AT: u64 = 4;
-/// Most members of a set of integers.
-const INTEGERS_MAX: usize = packed::BYTES_MAX / 8;
 
 /// A member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

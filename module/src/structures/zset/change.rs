@@ -225,11 +225,11 @@ pub fn remove<'e>(
     root: &mut Root,
     names: impl ExactSizeIterator<Item = &'e [u8]>,
 ) -> Result<u64> {
+    if names.len() > 1 && root.encoding() == small::ENCODING {
+        return remove_from_small(tx, root, names);
+    }
     let mut removed = 0;
     for name in names {
-        if removed > 0 {
-            tx.step()?;
-        }
         match View::open(tx, *root)? {
             View::Empty => break,
             View::Small(small) => {
@@ -238,10 +238,38 @@ pub fn remove<'e>(
                     removed += 1;
                 }
             }
-            View::Large(_) => removed += u64::from(large::remove(tx, root, name)?),
+            View::Large(_) => {
+                if removed > 0 {
+                    tx.step()?;
+                }
+                removed += u64::from(large::remove(tx, root, name)?);
+            }
         }
     }
     Ok(removed)
+}
+
+/// Removes several elements of a small sorted set, as one batch.
+fn remove_from_small<'e>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    names: impl Iterator<Item = &'e [u8]>,
+) -> Result<u64> {
+    let mut draft = Draft::of(tx, *root)?;
+    let before = draft.elements.len();
+    for name in names {
+        if let Some(at) = draft.find(name) {
+            draft.elements.remove(at);
+        }
+    }
+    let removed = before - draft.elements.len();
+    if draft.elements.is_empty() {
+        destroy(tx, *root)?;
+        *root = Root::EMPTY;
+    } else if removed > 0 {
+        draft.write(tx, root)?;
+    }
+    Ok(removed as u64)
 }
 
 /// How many elements a range removal frees at once; those of a longer range are waste until
@@ -286,12 +314,8 @@ pub fn build(tx: &mut Tx<'_>, elements: &[(&[u8], f64)]) -> Result<Root> {
         return Ok(Root::EMPTY);
     }
     debug_assert!(elements.is_sorted_by(|a, b| compare((a.1, a.0), (b.1, b.0)).is_lt()));
-    let few = elements.len() <= small::COUNT_MAX;
-    if few
-        && elements
-            .iter()
-            .all(|(name, _)| name.len() <= small::NAME_MAX)
-    {
+    let others = elements.len() as u64 - 1;
+    if elements.iter().all(|(name, _)| small::fits(others, name)) {
         small::build(tx, elements)
     } else {
         large::build(tx, elements.iter().copied())

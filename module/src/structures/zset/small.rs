@@ -14,7 +14,7 @@
 //! Like Redis's listpack, this form does not know minus zero.
 
 use super::node::{Bound, compare, damaged};
-use crate::structures::Root;
+use crate::structures::{Root, limits};
 use pobj::{Kind, PPtr, Pool, Result, Tx};
 
 /// Most elements of a small sorted set.
@@ -142,7 +142,7 @@ impl<'p> Small<'p> {
 
 /// Whether an element can be kept in this form beside `count` others.
 pub fn fits(count: u64, name: &[u8]) -> bool {
-    count < COUNT_MAX as u64 && name.len() <= NAME_MAX
+    limits::ZSET.admit(count, name.len())
 }
 
 /// Writes elements, ascending, at least one and all fitting, as a new object with room for more.
