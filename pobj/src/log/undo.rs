@@ -16,6 +16,8 @@
 //! * Entries are undone newest first, so that the oldest bytes of a range win. Entries of steps that
 //!   are taken back while the group goes on are wiped, once what they saved is back in place: new
 //!   entries overwrite the oldest of them first, and the others would follow as if they were newer.
+//!   Those of the last segment are wiped first: what is left at any moment is the oldest entries, and
+//!   undoing these alone gives the oldest bytes of every range that they have.
 //!   The checksum is wiped, as the word that a torn new entry in its place cannot bring back.
 //! * The first segment lies in the log object; more are libpmemobj objects linked by `next`,
 //!   allocated and freed in one libpmemobj operation with the word that links them.
@@ -156,12 +158,19 @@ impl Undo {
             medium.flush(entry.offset, entry.len)?;
         }
         medium.fence();
-        for &at in &undone {
-            let checksum = at + offset_of!(Entry, checksum) as u64;
-            medium.store(checksum, &[0; 8])?;
-            medium.flush(checksum, 8)?;
+        // Recovery reads each segment up to the first entry that is wiped. So those of later segments
+        // go first, durably: they must not be put back without the older ones of a segment before.
+        for entries in undone
+            .chunk_by(|&a, &b| self.locate(a).0 == self.locate(b).0)
+            .rev()
+        {
+            for &at in entries {
+                let checksum = at + offset_of!(Entry, checksum) as u64;
+                medium.store(checksum, &[0; 8])?;
+                medium.flush(checksum, 8)?;
+            }
+            medium.fence();
         }
-        medium.fence();
         if let Some(&first) = undone.first() {
             self.at = self.locate(first);
         }
