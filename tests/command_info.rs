@@ -163,6 +163,11 @@ fn keys_are_found_in_commands() {
         "MGET a b c",
         "LCS a b IDX",
         "GETEX k PERSIST",
+        "DEL a b c",
+        "RENAME a b",
+        "COPY a b DB 3 REPLACE",
+        "PEXPIRE a 1 NX",
+        "OBJECT ENCODING a",
     ] {
         let words = |name: &str| -> Vec<String> {
             let words = command.split(' ').skip(1).map(str::to_owned);

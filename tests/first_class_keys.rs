@@ -387,36 +387,55 @@ fn expired_keys_stay_gone() {
 
 #[test]
 fn evicted_keys_stay_gone() {
-    let setup = Setup::pmedis("256m").directive("maxmemory-policy allkeys-random");
-    let mut server = setup.start().unwrap();
+    const KEYS: usize = 8000;
+    let mut server = Setup::pmedis("64m").start().unwrap();
     let mut client = server.client();
-    const KEYS: usize = 20_000;
-    for n in 0..KEYS {
-        client.queue(&["PM.SET".to_owned(), format!("key:{n}"), "v".to_owned()]);
+    for policy in [
+        "allkeys-random",
+        "allkeys-lru",
+        "allkeys-lfu",
+        "volatile-random",
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-ttl",
+    ] {
+        run(
+            &mut client,
+            &format!("FLUSHALL -> OK\nCONFIG SET maxmemory-policy {policy} -> OK"),
+        );
+        run(&mut client, "PM.SET lasts v -> OK");
+        for n in 0..KEYS {
+            client.queue(
+                &format!("PM.SET key:{n} v EX 100000")
+                    .split(' ')
+                    .collect::<Vec<_>>(),
+            );
+        }
+        client.send().unwrap();
+        for _ in 0..KEYS {
+            assert_eq!(words(&client.receive().unwrap()), "OK");
+        }
+        let used = ask(&mut client, "INFO memory");
+        let used = used.split("used_memory:").nth(1).expect("a figure");
+        let used: u64 = used.split('\\').next().unwrap().parse().expect("a number");
+        run(
+            &mut client,
+            &format!("CONFIG SET maxmemory {} -> OK", used - 300_000),
+        );
+        wait_for("evicted", || {
+            expect(&mut client, "PM.SET again v EX 100000", "OK");
+            client.call(&["DBSIZE"]).integer().unwrap() < KEYS as i64 - 1000
+        });
+        run(&mut client, "CONFIG SET maxmemory 0 -> OK");
+        if policy.starts_with("volatile") {
+            expect(&mut client, "PM.GET lasts", "v");
+        }
+        let state = |client: &mut Client| [ask(client, "PM.DBSIZE"), ask(client, "DEBUG DIGEST")];
+        let before = state(&mut client);
+        expect(&mut client, "DBSIZE", &before[0]);
+        client = crash(&mut server);
+        assert_eq!(state(&mut client), before, "{policy}");
     }
-    client.send().unwrap();
-    for _ in 0..KEYS {
-        assert_eq!(words(&client.receive().unwrap()), "OK");
-    }
-    let used = ask(&mut client, "INFO memory");
-    let used = used.split("used_memory:").nth(1).expect("a figure");
-    let used: u64 = used.split('\\').next().unwrap().parse().expect("a number");
-    run(
-        &mut client,
-        &format!("CONFIG SET maxmemory {} -> OK", used - 600_000),
-    );
-    wait_for("evicted", || {
-        expect(&mut client, "PM.SET again v", "OK");
-        client.call(&["DBSIZE"]).integer().unwrap() < KEYS as i64 - 2000
-    });
-    run(&mut client, "CONFIG SET maxmemory 0 -> OK");
-    let before = pm_keys(&mut client, 1);
-    assert_eq!(ask(&mut client, "PM.DBSIZE"), before.len().to_string());
-    let mut client = crash(&mut server);
-    assert!(
-        pm_keys(&mut client, 1) == before,
-        "evicted keys are back, or others are missing"
-    );
 }
 
 #[test]
