@@ -432,6 +432,7 @@ impl Workload {
                 vec![field(n), data.clone()]
             }),
             Data::Counts(hash, count) => {
+                let hash = &name(hash);
                 load(["HLEN", hash], &["HSET", hash], 0, of(count), &|n| {
                     vec![field(n), format!("{}", 1_000_000 + n)]
                 })
