@@ -3,12 +3,17 @@
 use std::path::Path;
 
 use powercut::explore::LIBPMEMOBJ_VOLATILE;
-use powercut::{Config, Recording, Report, explore};
+use powercut::{Config, Recording, Report, Workload, explore};
 
 use crate::DIRECTORY;
 use crate::creation::Creation;
+use crate::keys::{self, Keys};
 use crate::states::States;
+use crate::structures::{self, Hashes, Lists, Sets, Strings, Structure, Values, ZSets};
 use crate::transactions::{Check, FLAVOURS, Transactions};
+
+/// Steps of a workload of values.
+const VALUE_STEPS: usize = 16;
 
 /// What can be explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +22,54 @@ pub enum Subject {
     Transactions,
     /// The creation of a pool.
     Creation,
+    /// Random changes of strings.
+    Strings,
+    /// Random changes of lists.
+    Lists,
+    /// Random changes of hashes.
+    Hashes,
+    /// Random changes of sets.
+    Sets,
+    /// Random changes of sorted sets.
+    ZSets,
+    /// Random changes of keys.
+    Keys,
 }
 
 impl Subject {
     /// All subjects.
-    pub const ALL: [Subject; 2] = [Subject::Transactions, Subject::Creation];
+    pub const ALL: [Subject; 8] = [
+        Subject::Transactions,
+        Subject::Creation,
+        Subject::Strings,
+        Subject::Lists,
+        Subject::Hashes,
+        Subject::Sets,
+        Subject::ZSets,
+        Subject::Keys,
+    ];
+
+    /// Those of the module.
+    pub const MODULE: [Subject; 6] = [
+        Subject::Strings,
+        Subject::Lists,
+        Subject::Hashes,
+        Subject::Sets,
+        Subject::ZSets,
+        Subject::Keys,
+    ];
 
     /// The subject's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Subject::Transactions => "transactions",
             Subject::Creation => "creation",
+            Subject::Strings => "strings",
+            Subject::Lists => "lists",
+            Subject::Hashes => "hashes",
+            Subject::Sets => "sets",
+            Subject::ZSets => "zsets",
+            Subject::Keys => "keys",
         }
     }
 
@@ -58,12 +100,25 @@ impl Subject {
                 let recording = Recording::of(&Creation, directory.path());
                 explore(&recording, &Creation, Path::new(DIRECTORY), config)
             }
+            Subject::Strings => explore_values::<Strings>(config),
+            Subject::Lists => explore_values::<Lists>(config),
+            Subject::Hashes => explore_values::<Hashes>(config),
+            Subject::Sets => explore_values::<Sets>(config),
+            Subject::ZSets => explore_values::<ZSets>(config),
+            Subject::Keys => {
+                let (recording, states) = record(&Keys {
+                    seed: config.seed,
+                    steps: VALUE_STEPS,
+                });
+                let check = keys::Check::new(states);
+                explore(&recording, &check, Path::new(DIRECTORY), config)
+            }
         }
     }
 }
 
-/// Records a workload of transactions; the states are those it passed through.
-pub fn record(workload: &Transactions) -> (Recording, States) {
+/// Records a workload that writes its states; these are those it passed through.
+pub fn record(workload: &impl Workload) -> (Recording, States) {
     let directory = tempfile::tempdir_in(DIRECTORY).expect("tmpfs is mounted");
     let recording = Recording::of(workload, directory.path());
     let path = States::path_for(&directory.path().join("pool"));
@@ -82,6 +137,12 @@ pub fn explore_transactions(workload: &Transactions, config: &Config) -> Report 
         Path::new(DIRECTORY),
         config,
     )
+}
+
+fn explore_values<S: Structure>(config: &Config) -> Report {
+    let (recording, states) = record(&Values::<S>::new(config.seed, VALUE_STEPS));
+    let check = structures::Check::<S>::new(states);
+    explore(&recording, &check, Path::new(DIRECTORY), config)
 }
 
 /// The configuration of a workload with this seed.

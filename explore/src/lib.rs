@@ -5,15 +5,20 @@
 //! |---|---|
 //! | `transactions.rs` | random transactions of `pobj` |
 //! | `creation.rs` | the creation of a pool |
+//! | `keys/` | keys that come, change hands and go, with values of all types |
+//! | `structures/` | random changes of values of each type |
 //! | `damage/` | no power: pools are damaged |
 //!
 //! Each has a workload and a recovery for [`powercut`]; `campaign.rs` runs them seed by seed.
 
 pub mod campaign;
+mod closer;
 pub mod creation;
 pub mod damage;
 mod heap;
+pub mod keys;
 pub mod states;
+pub mod structures;
 pub mod transactions;
 
 use std::path::Path;

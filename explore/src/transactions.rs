@@ -4,7 +4,6 @@
 //! and appending fills it. A step of the workload is one acknowledged change: a transaction, with or
 //! without steps of its own, kept or dropped; a held group of them; or a trim.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use fastrand::Rng;
 use pobj::{Cursor, Error, Kind, PPtr, Pool, PoolOptions, Tx};
 use powercut::{Progress, Recovery, Steps, Workload};
 
-use crate::heap;
+use crate::closer::Closer;
 use crate::states::{Description, States, digest};
 
 /// Bytes of an object before those that count: their number.
@@ -168,7 +167,8 @@ impl Actor {
         let capacity = |&offset: &u64| self.pool.capacity(pointer(offset)).expect("it is there");
         let used = self.model.objects.keys().map(capacity).sum();
         state.extend(totals(self.model.words, used));
-        assert_eq!(describe(&self.pool), Ok(state.clone()), "without any cut");
+        let found = describe(&self.pool).expect("the pool is sound");
+        assert_eq!(found, state, "without any cut");
         state
     }
 
@@ -498,17 +498,13 @@ impl Change<'_, '_> {
 }
 
 /// What a pool holds.
-fn describe(pool: &Pool) -> Result<Description, String> {
+fn describe(pool: &Pool) -> pobj::Result<Description> {
     let mut objects = BTreeMap::new();
     for kind in [Kind::Data, Kind::Record] {
         let mut cursor = Cursor::default();
         while let Some((ptr, next)) = pool.next_object(kind, cursor) {
-            let len = *pool
-                .get(ptr.cast::<u64>())
-                .map_err(|error| error.to_string())?;
-            let bytes = pool
-                .bytes(ptr.at(HEAD as u64), len)
-                .map_err(|error| error.to_string())?;
+            let len = *pool.get(ptr.cast::<u64>())?;
+            let bytes = pool.bytes(ptr.at(HEAD as u64), len)?;
             objects.insert(ptr.offset(), line(ptr.offset(), kind, bytes));
             cursor = next;
         }
@@ -516,9 +512,7 @@ fn describe(pool: &Pool) -> Result<Description, String> {
     let mut state: Description = objects.into_values().collect();
     let mut words = [0; WORDS];
     for (index, word) in words.iter_mut().enumerate() {
-        *word = *pool
-            .get(pool.user_word(index))
-            .map_err(|error| error.to_string())?;
+        *word = *pool.get(pool.user_word(index))?;
     }
     state.extend(totals(words, pool.usage().used));
     Ok(state)
@@ -527,35 +521,29 @@ fn describe(pool: &Pool) -> Result<Description, String> {
 /// The normal way back, and what must be there then.
 pub struct Check {
     states: States,
-    /// Images judged by this process; some get a closer look.
-    judged: Cell<u64>,
+    closer: Closer,
 }
-
-/// One image of so many gets the closer look.
-const CLOSER_ONE_IN: u64 = 12;
 
 impl Check {
     /// The check for the workload whose states these are.
     pub fn new(states: States) -> Check {
         Check {
             states,
-            judged: Cell::new(0),
+            closer: Closer::default(),
         }
     }
 
     /// Recovers again, then goes on working, then frees everything: nothing may be left over.
-    fn look_closer(&self, pool: Pool, image: &Path, found: &Description) -> Result<(), String> {
-        drop(pool);
-        heap::check(image)?;
-        let pool = open(image)?;
-        let again = describe(&pool)?;
-        if again != *found {
-            return Err(format!(
-                "recovered twice, it is {again:?} and no longer {found:?}"
-            ));
-        }
-        let pool = go_on(pool, self.judged.get(), found.clone())?;
-        free_all(pool, image)
+    fn look_closer(
+        &self,
+        pool: Pool,
+        image: &Path,
+        found: &Description,
+        seed: u64,
+    ) -> Result<(), String> {
+        let pool = Closer::recover_again(pool, image, open, describe, found)?;
+        let pool = go_on(pool, seed, found.clone())?;
+        Closer::nothing_is_left(free_all(pool)?, image)
     }
 }
 
@@ -563,7 +551,7 @@ impl Check {
 fn go_on(pool: Pool, seed: u64, state: Description) -> Result<Pool, String> {
     let mut tx_rng = Rng::with_seed(seed);
     let mut actor = Actor {
-        model: read_model(&pool)?,
+        model: read_model(&pool).map_err(|error| error.to_string())?,
         pool,
         rng: tx_rng.fork(),
         flavour: Flavour::Small,
@@ -577,49 +565,34 @@ fn go_on(pool: Pool, seed: u64, state: Description) -> Result<Pool, String> {
     Ok(actor.pool)
 }
 
-fn read_model(pool: &Pool) -> Result<Model, String> {
+fn read_model(pool: &Pool) -> pobj::Result<Model> {
     let mut model = Model::default();
     for kind in [Kind::Data, Kind::Record] {
         let mut cursor = Cursor::default();
         while let Some((ptr, next)) = pool.next_object(kind, cursor) {
-            let len = *pool
-                .get(ptr.cast::<u64>())
-                .map_err(|error| error.to_string())?;
-            let bytes = pool
-                .bytes(ptr.at(HEAD as u64), len)
-                .map_err(|error| error.to_string())?
-                .to_vec();
+            let len = *pool.get(ptr.cast::<u64>())?;
+            let bytes = pool.bytes(ptr.at(HEAD as u64), len)?.to_vec();
             model.objects.insert(ptr.offset(), Object { kind, bytes });
             cursor = next;
         }
     }
     for (index, word) in model.words.iter_mut().enumerate() {
-        *word = *pool
-            .get(pool.user_word(index))
-            .map_err(|error| error.to_string())?;
+        *word = *pool.get(pool.user_word(index))?;
     }
     Ok(model)
 }
 
-/// Frees every object and gives all pages back: libpmemobj must then hold nothing but the log.
-fn free_all(mut pool: Pool, image: &Path) -> Result<(), String> {
+/// Frees every object.
+fn free_all(mut pool: Pool) -> Result<Pool, String> {
+    let text = |error: Error| error.to_string();
     for kind in [Kind::Data, Kind::Record] {
         while let Some((ptr, _)) = pool.next_object(kind, Cursor::default()) {
             let mut tx = pool.begin();
-            tx.free(ptr).map_err(|error| error.to_string())?;
-            tx.commit().map_err(|error| error.to_string())?;
+            tx.free(ptr).map_err(text)?;
+            tx.commit().map_err(text)?;
         }
     }
-    pool.trim(usize::MAX).map_err(|error| error.to_string())?;
-    let (used, pages) = (pool.usage().used, pool.usage().pages);
-    drop(pool);
-    let objects = heap::count_objects(image)?;
-    match (used, pages, objects) {
-        (0, 0, 1) => Ok(()),
-        _ => Err(format!(
-            "after freeing all: {used} bytes, {pages} pages, {objects} objects"
-        )),
-    }
+    Ok(pool)
 }
 
 impl Recovery for Check {
@@ -633,12 +606,11 @@ impl Recovery for Check {
         if !pool.damages().is_empty() {
             return Err(format!("damaged: {:?}", pool.damages()));
         }
-        let found = describe(&pool)?;
+        let found = describe(&pool).map_err(|error| error.to_string())?;
         self.states.check(&found, progress)?;
-        self.judged.set(self.judged.get() + 1);
-        if self.judged.get().is_multiple_of(CLOSER_ONE_IN) {
-            self.look_closer(pool, image, &found)?;
+        match self.closer.chosen() {
+            Some(seed) => self.look_closer(pool, image, &found, seed),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

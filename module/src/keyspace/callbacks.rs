@@ -241,7 +241,13 @@ impl Engine {
     }
 
     /// Makes a copy of a record, expire time included, for another key.
-    fn copy(&mut self, source: RecordPtr, ty: ValueType, key: &[u8], db: i32) -> Result<RecordPtr> {
+    pub fn copy(
+        &mut self,
+        source: RecordPtr,
+        ty: ValueType,
+        key: &[u8],
+        db: i32,
+    ) -> Result<RecordPtr> {
         let head = *record::get(&self.pool, source)?;
         let from = record::inline(&self.pool, source)?;
         match ty {
@@ -267,7 +273,7 @@ impl Engine {
     }
 
     /// Gives a record another key, in one atomic step; the new record's address.
-    pub(super) fn rename(&mut self, old: RecordPtr, key: &[u8], db: i32) -> Result<RecordPtr> {
+    pub fn rename(&mut self, old: RecordPtr, key: &[u8], db: i32) -> Result<RecordPtr> {
         let head = *record::get(&self.pool, old)?;
         let (ty, from) = (head.value_type()?, record::inline(&self.pool, old)?);
         let space = self.dbs.space(&mut self.pool, db)?;

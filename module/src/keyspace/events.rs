@@ -130,7 +130,7 @@ impl Engine {
 
     /// The keys of a database, or of all, end with this: durable on return. Redis frees its own
     /// afterwards.
-    pub(crate) fn flush(&mut self, db: Option<i32>) -> Result<()> {
+    pub fn flush(&mut self, db: Option<i32>) -> Result<()> {
         if !self.is_shown() {
             return Ok(());
         }

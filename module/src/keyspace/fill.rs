@@ -79,12 +79,9 @@ pub fn fill(ctx: &Ctx) {
     remove_placeholders(ctx);
     ctx.select_db(home);
     let bytes = ENGINE.with(|engine| {
-        engine.filled = true;
         engine.homeless = tally.homeless;
         engine.reloading = false;
-        if tally.flushed > 0 {
-            engine.start_sweep();
-        }
+        engine.serve(tally.flushed > 0);
         engine.pool.usage().used
     });
     log(
@@ -123,6 +120,15 @@ impl Tally {
 }
 
 impl Engine {
+    /// The keyspace shows the pool's keys from now on. `flushed` tells whether there are records that a
+    /// flush has ended.
+    pub fn serve(&mut self, flushed: bool) {
+        self.filled = true;
+        if flushed {
+            self.start_sweep();
+        }
+    }
+
     /// The record at `cursor`, as a key to be.
     fn next_key(&mut self, cursor: Cursor, tally: &mut Tally) -> Next {
         let Some((object, after)) = self.pool.next_object(pobj::Kind::Record, cursor) else {

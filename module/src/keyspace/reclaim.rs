@@ -24,7 +24,7 @@ const SWEEP: usize = 64;
 /// Hangs a part of a value that nobody refers to any more on a dead record of its own, so that it is
 /// reclaimed like a deleted key; `None` if there is none. After the commit the record goes to
 /// [`Engine::reclaim_later`]; after a crash it is found.
-pub(super) fn entomb(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option<RecordPtr>> {
+pub fn entomb(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option<RecordPtr>> {
     if root == Root::EMPTY {
         return Ok(None);
     }
@@ -42,19 +42,13 @@ pub(super) fn entomb(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Optio
 
 impl Engine {
     /// Adds dead records to those to be reclaimed.
-    pub(super) fn reclaim_later(&mut self, records: impl IntoIterator<Item = RecordPtr>) {
+    pub fn reclaim_later(&mut self, records: impl IntoIterator<Item = RecordPtr>) {
         self.dead.extend(records);
     }
 
     /// Lists a record whose value was changed, if there is memory to reclaim now: the record is dead, or
     /// its value has waste.
-    pub(super) fn note_waste(
-        &mut self,
-        record: Option<RecordPtr>,
-        ty: ValueType,
-        old: Root,
-        new: Root,
-    ) {
+    pub fn note_waste(&mut self, record: Option<RecordPtr>, ty: ValueType, old: Root, new: Root) {
         let Some(record) = record.filter(|_| structures::has_waste(ty, new)) else {
             return;
         };

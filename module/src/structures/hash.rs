@@ -18,8 +18,9 @@
 //! fields at once cost the same as long as they fit one log record.
 
 use super::table::{self, BATCH, Editor, EntryPtr, Found};
-use super::{Root, limits, packed};
+use super::{Owns, Root, limits, packed};
 use pobj::{Error, Kind, Pool, Result, Tx};
+use std::collections::HashSet;
 
 const PACKED: u8 = 1;
 const TABLE: u8 = 2;
@@ -479,6 +480,26 @@ pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool
 /// Whether freeing it takes few steps.
 pub fn is_small(root: Root) -> bool {
     root.encoding() != TABLE || table::len(root) <= BATCH as u64
+}
+
+/// Checks a hash, and shows `owns` every object of it. O(n).
+pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
+    match root.encoding() {
+        TABLE => {
+            table::check::<KEY_AT>(pool, root, owns)?;
+            pairs(pool, root)?.try_for_each(|pair| pair.map(drop))
+        }
+        0 => Ok(()),
+        _ => {
+            owns(packed::place(root)?.0);
+            let fields = pairs(pool, root)?.map(|pair| Ok(pair?.0));
+            let fields = fields.collect::<Result<HashSet<_>>>()?;
+            match fields.len() as u64 == packed::count(root) {
+                true => Ok(()),
+                false => Err(Error::Damaged("a packed hash: its fields".to_owned())),
+            }
+        }
+    }
 }
 
 /// Bytes of the pool that the hash takes; those of a table's entries are estimated. O(n).

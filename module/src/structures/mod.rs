@@ -24,9 +24,10 @@ pub mod string;
 pub mod table;
 pub mod zset;
 
+use crate::keyspace::record::Inline;
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Pool, Result, Tx};
+use pobj::{PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 
 /// The two words from which a value hangs.
@@ -123,6 +124,24 @@ pub fn has_waste(ty: ValueType, root: Root) -> bool {
 /// one transaction and writes the root back in it. The value's elements stay.
 pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
     zset::clean(tx, root).map(|_| ())
+}
+
+/// What is told of every object that a value owns.
+pub type Owns<'a> = &'a mut dyn FnMut(PPtr<u8>);
+
+/// Checks all that can be checked of a value, down to the last element, and shows `owns` every object
+/// that it owns besides its record. `inline` is the record's area. O(n), for tests and tools.
+///
+/// # Errors
+/// `Damaged` at the first thing that is not as it must be.
+pub fn check(pool: &Pool, ty: ValueType, root: Root, inline: Inline, owns: Owns<'_>) -> Result<()> {
+    match ty {
+        ValueType::String => string::check(pool, root, inline, owns),
+        ValueType::List => list::check(pool, root, owns),
+        ValueType::Hash => hash::check(pool, root, owns),
+        ValueType::Set => set::check(pool, root, owns),
+        ValueType::ZSet => zset::check(pool, root, owns),
+    }
 }
 
 /// Bytes of the pool that the value takes, besides its record.

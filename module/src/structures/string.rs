@@ -26,7 +26,7 @@
 //! | append, without | fill of a larger object, the root, free of the old one |
 //! | a few bytes within | logged bytes, the length if it differs |
 
-use super::Root;
+use super::{Owns, Root};
 use crate::keyspace::record::Inline;
 use crate::number::parse_i64;
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
@@ -389,6 +389,14 @@ pub fn inline_used(root: Root) -> u64 {
         INLINE => root.rest(),
         _ => 0,
     }
+}
+
+/// Checks a string, and shows `owns` the object of it. O(1).
+pub fn check(pool: &Pool, root: Root, inline: Inline, owns: Owns<'_>) -> Result<()> {
+    if let Form::External(place) = Form::of(pool, root, inline)? {
+        owns(place.at);
+    }
+    Ok(())
 }
 
 /// Bytes of the pool that the string takes outside its record. O(1).

@@ -28,6 +28,7 @@
 //!
 //! Costs: both ends O(1); an index, an insertion or a removal at an index O(log n).
 
+mod check;
 mod chunk;
 mod entry;
 mod handle;
@@ -37,6 +38,7 @@ mod remove;
 mod tests;
 mod tree;
 
+pub use check::check;
 pub use entry::Value;
 pub use release::{destroy, dismantle, drop_end, is_small};
 pub use remove::remove;

@@ -47,7 +47,8 @@ impl Child {
         }
     }
 
-    fn node(self) -> Result<PPtr<u8>> {
+    /// The node it points to.
+    pub fn node(self) -> Result<PPtr<u8>> {
         PPtr::new(self.at).ok_or_else(|| damaged("a null node"))
     }
 }
@@ -94,7 +95,7 @@ impl Path {
 
 /// The children of a node of this level.
 #[inline]
-fn children(pool: &Pool, node: PPtr<u8>, level: u64) -> Result<&[Child]> {
+pub fn children(pool: &Pool, node: PPtr<u8>, level: u64) -> Result<&[Child]> {
     let head: &Head = pool.get(node.cast())?;
     if u64::from(head.level) != level || !(1..=NODE_MAX).contains(&usize::from(head.len)) {
         return Err(damaged("a node's head contradicts itself"));

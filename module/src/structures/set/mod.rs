@@ -21,9 +21,10 @@ mod change;
 
 pub use change::{add, build, copy, dismantle, is_small, pop, remove};
 
-use super::{Root, packed, table};
+use super::{Owns, Root, packed, table};
 use crate::number::parse_i64;
 use pobj::{Error, Pool, Result};
+use std::collections::HashSet;
 
 const INTEGERS: u8 = 1;
 const PACKED: u8 = 2;
@@ -206,6 +207,25 @@ pub fn random(pool: &Pool, root: Root) -> Result<Member<'_>> {
             "a set: fewer members than it counts".to_owned(),
         ))
     })
+}
+
+/// Checks a set, and shows `owns` every object of it. O(n).
+pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
+    let sound = match root.encoding() {
+        0 => true,
+        TABLE => return table::check::<KEY_AT>(pool, root, owns),
+        _ => {
+            owns(packed::place(root)?.0);
+            let members = members(pool, root)?.collect::<Result<HashSet<_>>>()?;
+            let ordered =
+                root.encoding() != INTEGERS || integers(pool, root)?.is_sorted_by(|a, b| a < b);
+            ordered && members.len() as u64 == packed::count(root)
+        }
+    };
+    match sound {
+        true => Ok(()),
+        false => Err(Error::Damaged("a packed set: its members".to_owned())),
+    }
 }
 
 /// Bytes of the pool that the set takes; those of a table's entries are estimated. O(n).

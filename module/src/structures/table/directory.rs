@@ -18,6 +18,7 @@
 //! of which is a page made of the old 512. So no step copies more than 4 KiB, whatever the table's size.
 
 use super::slot::{LINE_SLOTS, Word};
+use crate::structures::Owns;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
 use static_assertions::const_assert_eq;
@@ -323,6 +324,20 @@ impl Directory {
         tx.free(self.top)?;
         self.top = top.cast();
         tx.step()
+    }
+
+    /// Shows `owns` the top and the pages.
+    pub(super) fn each_object(&self, pool: &Pool, owns: Owns<'_>) -> Result<()> {
+        owns(self.top.cast());
+        for level in 0..self.height {
+            let span = 1 << (PAGE_BITS * (level + 1));
+            for page in 0..self.buckets.div_ceil(span) {
+                let at = self.word_at(pool, page * span, self.height - level - 1)?;
+                let page = PPtr::new(*pool.get(at)?);
+                owns(page.ok_or_else(|| damaged("a directory page is missing"))?);
+            }
+        }
+        Ok(())
     }
 
     /// Bytes of the pool that top and pages take, about.

@@ -28,11 +28,13 @@
 //! bucket and directory.
 
 mod build;
+mod check;
 mod directory;
 mod editor;
 pub mod slot;
 
 pub use build::Builder;
+pub use check::check;
 pub use directory::{Bucket, Directory};
 pub use editor::{
     BATCH, Editor, create, destroy, dismantle, insert, remove, remove_key, remove_keys,

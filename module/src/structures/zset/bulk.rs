@@ -2,6 +2,7 @@
 
 use super::node::{Child, Element, INNER_MAX, Inner, LEAF_MAX, Leaf, MemberPtr, damaged, pointer};
 use super::tree::{HEIGHT_MAX, Tree};
+use crate::structures::Owns;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Kind, Pool, Result, Tx};
 use std::mem::size_of;
@@ -37,6 +38,34 @@ impl Cut {
             height: tree.height as u64,
             len: tree.len,
         }
+    }
+
+    /// Shows `owns` the nodes, and `members` the members that are left.
+    pub fn each(
+        self,
+        pool: &Pool,
+        owns: Owns<'_>,
+        members: &mut dyn FnMut(MemberPtr),
+    ) -> Result<()> {
+        let mut level = vec![(self.root, self.len)];
+        for _ in 0..self.height.min(HEIGHT_MAX as u64) {
+            let mut below = Vec::new();
+            for (node, _) in level {
+                owns(pointer(node)?);
+                let inner: &Inner = pool.get(pointer(node)?)?;
+                let children = (0..inner.len()?).map(|i| inner.child(i));
+                below.extend(children.map(|child| (child.node, child.count)));
+            }
+            level = below;
+        }
+        for (node, count) in level {
+            owns(pointer(node)?);
+            let leaf: &Leaf = pool.get(pointer(node)?)?;
+            for i in 0..count as usize {
+                members(pointer(leaf.element(i)?.member)?);
+            }
+        }
+        Ok(())
     }
 
     /// Frees the last leaf, and the nodes that become empty; gives its members, and whether nothing is

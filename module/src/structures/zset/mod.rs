@@ -15,6 +15,7 @@
 
 mod bulk;
 mod change;
+mod check;
 mod edit;
 mod large;
 mod node;
@@ -29,6 +30,7 @@ mod tree_tests;
 
 use super::Root;
 pub use change::{Added, Rule, add, add_all, build, remove, remove_range};
+pub use check::check;
 use large::Large;
 pub use node::Bound;
 use node::{compare, damaged};

@@ -194,6 +194,11 @@ impl Leaf {
             .ok_or_else(|| damaged("a leaf's order"))
     }
 
+    /// The numbers of the slots: of those in use, ascending, and of the free ones.
+    pub fn order(&self) -> &[u8] {
+        &self.order
+    }
+
     /// How many of the `n` elements lie before the bound.
     pub fn search(&self, pool: &Pool, n: usize, bound: &Bound<'_>) -> Result<usize> {
         let (mut low, mut high) = (0, n);

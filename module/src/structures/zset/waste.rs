@@ -26,7 +26,7 @@ use super::bulk::Cut;
 use super::edit;
 use super::large::{Head, Large, len};
 use super::node::{MemberPtr, NAME_AT, damaged, member, pointer};
-use crate::structures::{Root, table};
+use crate::structures::{Owns, Root, table};
 use bytemuck::{Pod, Zeroable};
 use pobj::{Kind, PPtr, Pool, Result, Tx, field};
 use static_assertions::const_assert_eq;
@@ -82,6 +82,24 @@ impl Waste {
             true => Ok(()),
             false => tx.set(field!(head.cast::<WastedHead>(), WastedHead, waste), new),
         }
+    }
+
+    /// Shows `owns` the cuts with their nodes, and `members` the members in them.
+    pub fn each(
+        self,
+        pool: &Pool,
+        owns: Owns<'_>,
+        members: &mut dyn FnMut(MemberPtr),
+    ) -> Result<()> {
+        let mut next = self.cuts;
+        while next != 0 {
+            let link: PPtr<Link> = pointer(next)?;
+            owns(link.cast());
+            let Link { next: after, cut } = *pool.get(link)?;
+            cut.each(pool, owns, members)?;
+            next = after;
+        }
+        Ok(())
     }
 
     /// Where the table has an entry of this name, if it has one: it is waste, and the caller, who knows

@@ -1,0 +1,69 @@
+//! A closer look, which some images get: it takes longer than opening them.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use pobj::Pool;
+
+use crate::heap;
+use crate::states::Description;
+
+/// One image of so many gets it.
+const ONE_IN: u64 = 12;
+
+/// Chooses the images that get a closer look, and has the parts that are common to all.
+#[derive(Default)]
+pub struct Closer {
+    /// Images judged by this process.
+    judged: Cell<u64>,
+}
+
+impl Closer {
+    /// Whether this image is one of those; and a seed for what is done to it then.
+    pub fn chosen(&self) -> Option<u64> {
+        let judged = self.judged.get() + 1;
+        self.judged.set(judged);
+        judged.is_multiple_of(ONE_IN).then_some(judged)
+    }
+
+    /// Closes the pool, has PMDK check it, and opens it again: `describe` must find it unchanged.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn recover_again<P>(
+        pool: P,
+        image: &Path,
+        open: impl Fn(&Path) -> Result<P, String>,
+        describe: impl Fn(&P) -> pobj::Result<Description>,
+        found: &Description,
+    ) -> Result<P, String> {
+        drop(pool);
+        heap::check(image)?;
+        let pool = open(image)?;
+        let again = describe(&pool).map_err(|error| error.to_string())?;
+        match again == *found {
+            true => Ok(pool),
+            false => Err(format!(
+                "recovered twice, it is {again:?} and no longer {found:?}"
+            )),
+        }
+    }
+
+    /// A pool of which everything was freed: when its pages are given back too, libpmemobj must hold
+    /// nothing but the log.
+    ///
+    /// # Errors
+    /// What is left.
+    pub fn nothing_is_left(mut pool: Pool, image: &Path) -> Result<(), String> {
+        pool.trim(usize::MAX).map_err(|error| error.to_string())?;
+        let (used, pages) = (pool.usage().used, pool.usage().pages);
+        drop(pool);
+        let objects = heap::count_objects(image)?;
+        match (used, pages, objects) {
+            (0, 0, 1) => Ok(()),
+            _ => Err(format!(
+                "after freeing all: {used} bytes, {pages} pages, {objects} objects"
+            )),
+        }
+    }
+}

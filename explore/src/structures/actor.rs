@@ -1,0 +1,205 @@
+//! Works on the values of a pool and knows what they must hold.
+
+use std::collections::VecDeque;
+
+use fastrand::Rng;
+use pmedis::keyspace::reclaim::entomb;
+use pmedis::keyspace::record::{self, Fields, NEVER, RecordPtr};
+use pmedis::structures::{Root, clean, dismantle, has_waste};
+use pobj::{Pool, Result, Tx};
+
+use super::check::{Found, describe, records};
+use super::{Structure, Value, digest};
+use crate::states::Description;
+
+/// The keys of the two records.
+const KEYS: [&[u8]; 2] = [b"a", b"b"];
+
+pub struct Actor<S: Structure> {
+    pub pool: Pool,
+    rng: Rng,
+    values: [Value<S::Model>; 2],
+    records: [RecordPtr; 2],
+    dead: VecDeque<RecordPtr>,
+}
+
+impl<S: Structure> Actor<S> {
+    /// Makes the two records, with values, in an empty pool.
+    pub fn build(mut pool: Pool, rng: &mut Rng) -> Result<()> {
+        for key in KEYS {
+            let mut tx = pool.begin();
+            let (record, inline) = record::reserve(&mut tx, key, S::inline(rng))?;
+            let mut value = Value {
+                root: Root::EMPTY,
+                inline,
+                model: S::Model::default(),
+            };
+            S::build(&mut tx, rng, &mut value)?;
+            let fields = Fields {
+                ty: S::TYPE,
+                space: 0,
+                birth: 1,
+                expire_at: NEVER,
+                root: value.root,
+            };
+            record::fill(&mut tx, record, key, fields)?;
+            tx.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the models from the pool.
+    pub fn new(pool: Pool, rng: Rng) -> Result<Actor<S>> {
+        let (mut live, mut dead) = (Vec::new(), VecDeque::new());
+        for Found { record, head } in records(&pool)? {
+            match head.birth {
+                0 => dead.push_back(record),
+                _ => live.push((record::key(&pool, record)?.to_vec(), record)),
+            }
+        }
+        live.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let (first, second) = (live[0].1, live[1].1);
+        let value = |record: RecordPtr| -> Result<Value<S::Model>> {
+            let (root, inline) = (
+                record::get(&pool, record)?.root,
+                record::inline(&pool, record)?,
+            );
+            Ok(Value {
+                root,
+                inline,
+                model: S::read(&pool, root, inline)?,
+            })
+        };
+        Ok(Actor {
+            values: [value(first)?, value(second)?],
+            records: [first, second],
+            pool,
+            rng,
+            dead,
+        })
+    }
+
+    /// What the pool holds now, after making sure that these are the models.
+    pub fn describe(&self) -> Description {
+        let found = describe::<S>(&self.pool).expect("the pool is sound");
+        for (key, value) in KEYS.iter().zip(&self.values) {
+            let line = line::<S>(key, &value.model);
+            assert!(
+                found.contains(&line),
+                "without any cut: {line} in {found:?}"
+            );
+        }
+        found
+    }
+
+    fn percent(&mut self, percent: u32) -> bool {
+        self.rng.u32(..100) < percent
+    }
+
+    /// Does one step.
+    pub fn act(&mut self) -> Result<()> {
+        if self.percent(4) {
+            return self.pool.trim(usize::MAX).map(drop);
+        }
+        if !self.dead.is_empty() && self.percent(40) {
+            return self.reclaim();
+        }
+        if self.percent(20) {
+            return self.clean();
+        }
+        if !self.percent(15) {
+            return self.change();
+        }
+        self.pool.hold();
+        for _ in 0..self.rng.usize(1..5) {
+            self.change()?;
+        }
+        self.pool.release()
+    }
+
+    /// A transaction, committed or dropped.
+    fn change(&mut self) -> Result<()> {
+        let (exchanges, keep) = (self.percent(15), !self.percent(10));
+        let nth = usize::from(self.percent(25));
+        let before = self
+            .values
+            .each_ref()
+            .map(|value| (value.root, value.model.clone()));
+        let mut tx = self.pool.begin();
+        let given_up = match exchanges {
+            true => S::exchange(&mut tx, &mut self.rng, &mut self.values).map(|()| Root::EMPTY),
+            false => S::change(&mut tx, &mut self.rng, &mut self.values[nth]),
+        }?;
+        let dead = entomb(&mut tx, S::TYPE, given_up)?;
+        for ((value, (old, _)), record) in self.values.iter().zip(&before).zip(self.records) {
+            record::set_root(&mut tx, record, *old, value.root)?;
+        }
+        if keep {
+            tx.commit()?;
+            self.dead.extend(dead);
+            return Ok(());
+        }
+        drop(tx);
+        for (value, (root, model)) in self.values.iter_mut().zip(before) {
+            (value.root, value.model) = (root, model);
+        }
+        Ok(())
+    }
+
+    /// Frees some of the waste of the values that live.
+    fn clean(&mut self) -> Result<()> {
+        for (value, record) in self.values.iter_mut().zip(self.records) {
+            if has_waste(S::TYPE, value.root) {
+                let old = value.root;
+                let mut tx = self.pool.begin();
+                clean(&mut tx, &mut value.root)?;
+                record::set_root(&mut tx, record, old, value.root)?;
+                tx.commit()?;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees a part of what was given up.
+    fn reclaim(&mut self) -> Result<()> {
+        let budget = self.rng.usize(1..64);
+        let record = self.dead[0];
+        if bury_some(&mut self.pool, record, budget)? {
+            self.dead.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Frees all there is, values and records, a step at a time.
+    pub fn free_all(mut self) -> Result<Pool> {
+        let records = self
+            .records
+            .into_iter()
+            .chain(std::mem::take(&mut self.dead));
+        for record in records {
+            while !bury_some(&mut self.pool, record, self.rng.usize(1..300))? {}
+        }
+        Ok(self.pool)
+    }
+}
+
+/// A line of a description.
+pub fn line<S: Structure>(key: &[u8], model: &S::Model) -> String {
+    let key = String::from_utf8_lossy(key);
+    format!("{key} {:?} {}", S::TYPE, digest(model))
+}
+
+/// Frees a part of a record's value, or the rest with the record: true then.
+pub fn bury_some(pool: &mut Pool, record: RecordPtr, budget: usize) -> Result<bool> {
+    let head = *record::get(pool, record)?;
+    let mut root = head.root;
+    let mut tx: Tx<'_> = pool.begin();
+    let done = dismantle(&mut tx, head.value_type()?, &mut root, budget)?;
+    match done {
+        true => tx.free(record)?,
+        false => record::set_root(&mut tx, record, head.root, root)?,
+    }
+    tx.commit()?;
+    Ok(done)
+}

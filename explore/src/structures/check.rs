@@ -1,0 +1,160 @@
+//! What recovery must find of values.
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::path::Path;
+
+use fastrand::Rng;
+use pmedis::keyspace::record::{self, Record, RecordPtr};
+use pmedis::structures;
+use pobj::{Cursor, Kind, Pool};
+use powercut::{Progress, Recovery};
+
+use super::actor::{Actor, bury_some, line};
+use super::{Structure, open};
+use crate::closer::Closer;
+use crate::states::{Description, States};
+
+/// A record of a pool.
+pub struct Found {
+    pub record: RecordPtr,
+    pub head: Record,
+}
+
+/// All records of a pool.
+pub fn records(pool: &Pool) -> pobj::Result<Vec<Found>> {
+    let (mut records, mut cursor) = (Vec::new(), Cursor::default());
+    while let Some((object, next)) = pool.next_object(Kind::Record, cursor) {
+        let record = object.cast();
+        record::verify(pool, record)?;
+        let head = *record::get(pool, record)?;
+        records.push(Found { record, head });
+        cursor = next;
+    }
+    Ok(records)
+}
+
+/// What a pool of values holds: a line for each record, and the bytes in use. Values are checked down to
+/// their last element; and if nothing waits for being reclaimed, every object of the pool must be
+/// somebody's, and nobody else's.
+pub fn describe<S: Structure>(pool: &Pool) -> pobj::Result<Description> {
+    let (mut state, mut owned, mut dead) = (Vec::new(), Owned::default(), 0);
+    for Found { record, head } in records(pool)? {
+        if head.birth == 0 {
+            state.push(format!("dead {:?}", head.root));
+            dead += 1;
+            continue;
+        }
+        let inline = record::inline(pool, record)?;
+        owned.check(pool, &head, inline)?;
+        let model = S::read(pool, head.root, inline)?;
+        state.push(line::<S>(record::key(pool, record)?, &model));
+    }
+    state.push(format!("used {}", pool.usage().used));
+    if dead == 0 {
+        owned.must_be_all(pool)?;
+    }
+    state.sort();
+    Ok(state)
+}
+
+/// The objects that values own.
+#[derive(Default)]
+pub struct Owned(BTreeSet<u64>, Option<u64>);
+
+impl Owned {
+    /// Checks a value and takes its objects.
+    pub fn check(
+        &mut self,
+        pool: &Pool,
+        head: &Record,
+        inline: record::Inline,
+    ) -> pobj::Result<()> {
+        structures::check(pool, head.value_type()?, head.root, inline, &mut |object| {
+            self.add(object.offset());
+        })
+    }
+
+    /// Takes an object.
+    pub fn add(&mut self, object: u64) {
+        if !self.0.insert(object) {
+            self.1 = Some(object);
+        }
+    }
+
+    /// An error unless the pool's objects are these, each taken once.
+    pub fn must_be_all(&self, pool: &Pool) -> pobj::Result<()> {
+        let wrong = |what: String| Err(pobj::Error::Damaged(what));
+        if let Some(twice) = self.1 {
+            return wrong(format!("{twice:#x} has two owners"));
+        }
+        let (mut there, mut cursor) = (BTreeSet::new(), Cursor::default());
+        while let Some((object, next)) = pool.next_object(Kind::Data, cursor) {
+            there.insert(object.offset());
+            cursor = next;
+        }
+        match there == self.0 {
+            true => Ok(()),
+            false => wrong(format!(
+                "nobody's: {:x?}, missing: {:x?}",
+                there.difference(&self.0).take(3).collect::<Vec<_>>(),
+                self.0.difference(&there).take(3).collect::<Vec<_>>(),
+            )),
+        }
+    }
+}
+
+/// The normal way back, and what must be there then.
+pub struct Check<S> {
+    states: States,
+    closer: Closer,
+    structure: PhantomData<S>,
+}
+
+impl<S: Structure> Check<S> {
+    /// The check for the workload whose states these are.
+    pub fn new(states: States) -> Check<S> {
+        Check {
+            states,
+            closer: Closer::default(),
+            structure: PhantomData,
+        }
+    }
+}
+
+impl<S: Structure> Recovery for Check<S> {
+    type Pool = Pool;
+
+    fn recover(&self, image: &Path) -> Result<Pool, String> {
+        open(image)
+    }
+
+    fn check(&self, pool: Pool, image: &Path, progress: Progress) -> Result<(), String> {
+        if !pool.damages().is_empty() {
+            return Err(format!("damaged: {:?}", pool.damages()));
+        }
+        let text = |error: pobj::Error| error.to_string();
+        let found = describe::<S>(&pool).map_err(text)?;
+        self.states.check(&found, progress)?;
+        let Some(seed) = self.closer.chosen() else {
+            return Ok(());
+        };
+        let pool = Closer::recover_again(pool, image, open, describe::<S>, &found)?;
+        let pool = work_on::<S>(pool, seed).map_err(text)?;
+        Closer::nothing_is_left(pool, image)
+    }
+}
+
+/// Reclaims what is dead, goes on changing the values, and frees them.
+fn work_on<S: Structure>(mut pool: Pool, seed: u64) -> pobj::Result<Pool> {
+    for Found { record, head } in records(&pool)? {
+        while head.birth == 0 && !bury_some(&mut pool, record, 16)? {}
+    }
+    describe::<S>(&pool)?;
+    let mut actor = Actor::<S>::new(pool, Rng::with_seed(seed))?;
+    for _ in 0..4 {
+        actor.act()?;
+    }
+    actor.describe();
+    actor.free_all()
+}

@@ -1,0 +1,131 @@
+//! Whether a sorted set is sound: its order, its counts, and the tree against the table.
+
+use super::large::Large;
+use super::node::{Element, Inner, LEAF_MAX, Leaf, NAME_AT, compare, damaged, member, pointer};
+use super::small::{self, Small};
+use super::tree::Tree;
+use super::{large, len, walk, waste};
+use crate::structures::{Owns, Root, table};
+use pobj::{Pool, Result};
+use std::collections::HashSet;
+
+/// Checks a sorted set, and shows `owns` every object of it. O(n).
+///
+/// # Errors
+/// `Damaged` at the first invariant that does not hold.
+pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
+    match root.encoding() {
+        0 => Ok(()),
+        small::ENCODING => {
+            owns(pointer(root.value)?);
+            let elements = Small::open(pool, root)?.elements()?;
+            let names: HashSet<_> = elements.iter().map(|(name, _)| name).collect();
+            let ordered = elements.is_sorted_by(|a, b| compare((a.1, a.0), (b.1, b.0)).is_lt());
+            match ordered && names.len() == elements.len() {
+                true => Ok(()),
+                false => Err(damaged("a packed one's order")),
+            }
+        }
+        large::ENCODING | waste::ENCODING => check_large(pool, root, owns),
+        _ => Err(damaged("an unknown encoding")),
+    }
+}
+
+fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
+    let large = Large::open(pool, root)?;
+    owns(pointer(root.value)?);
+    // The table owns the members of its entries: the elements, and waste.
+    let mut entries = HashSet::new();
+    if large.table != Root::EMPTY {
+        table::check::<NAME_AT>(pool, large.table, &mut |object| {
+            entries.insert(object.offset());
+            owns(object);
+        })?;
+    }
+    if let Some(waste) = large.waste {
+        let (mut cut, mut listed) = (Vec::new(), 0);
+        waste.each(pool, owns, &mut |member| cut.push(member))?;
+        for member in cut {
+            match entries.contains(&member.offset()) {
+                true => listed += 1,
+                false => owns(member.cast()),
+            }
+        }
+        if listed != waste.entries {
+            return Err(damaged("a count of waste"));
+        }
+    }
+    if large.tree.len == 0 {
+        return Ok(());
+    }
+    check_tree(pool, large.tree, owns)?;
+    // As many elements in the tree as in the table, all different by their order, each of them found
+    // by its name: the two hold the same.
+    let mut walk = walk(pool, root, 0, false)?;
+    let (mut count, mut before) = (0, None);
+    while let Some((name, score)) = walk.step()? {
+        if large.find(pool, name)?.is_none_or(|(_, own)| own != score) {
+            return Err(damaged("the table misses a member"));
+        }
+        if before.is_some_and(|before| compare(before, (score, name)).is_ge()) {
+            return Err(damaged("the order of the tree"));
+        }
+        before = Some((score, name));
+        count += 1;
+    }
+    let wasted = large.waste.map_or(0, |waste| waste.entries);
+    match count == len(root) && count + wasted == table::len(large.table) {
+        true => Ok(()),
+        false => Err(damaged("the number of elements")),
+    }
+}
+
+/// Checks the nodes of a tree, without its members.
+pub fn check_tree(pool: &Pool, tree: Tree, owns: Owns<'_>) -> Result<()> {
+    check_node(pool, tree.root, tree.height, tree.len, true, owns).map(drop)
+}
+
+/// Checks the nodes below one, which has `count` elements; gives the first of them.
+fn check_node(
+    pool: &Pool,
+    at: u64,
+    height: usize,
+    count: u64,
+    is_root: bool,
+    owns: Owns<'_>,
+) -> Result<Element> {
+    owns(pointer(at)?);
+    if height == 0 {
+        return check_leaf(pool, at, count as usize);
+    }
+    let inner: &Inner = pool.get(pointer(at)?)?;
+    let n = inner.len()?;
+    if n < 1 + usize::from(is_root) || inner.counts()?.iter().sum::<u64>() != count {
+        return Err(damaged("an inner node's children"));
+    }
+    let mut first = None;
+    for i in 0..n {
+        let child = inner.child(i);
+        let own = check_node(pool, child.node, height - 1, child.count, false, owns)?;
+        if i > 0 && own != child.first {
+            return Err(damaged("a separator"));
+        }
+        first.get_or_insert(own);
+    }
+    first.ok_or_else(|| damaged("an empty node"))
+}
+
+fn check_leaf(pool: &Pool, at: u64, count: usize) -> Result<Element> {
+    let leaf: &Leaf = pool.get(pointer(at)?)?;
+    let slots: HashSet<_> = leaf.order().iter().collect();
+    if !(1..=LEAF_MAX).contains(&count) || slots.len() != LEAF_MAX {
+        return Err(damaged("a leaf's order"));
+    }
+    for i in 0..count {
+        let element = leaf.element(i)?;
+        if member(pool, pointer(element.member)?)?.1 != element.score {
+            return Err(damaged("a leaf's copy of a score"));
+        }
+    }
+    leaf.element(0)
+}
