@@ -87,18 +87,12 @@ impl Ctx {
         // size_t. With `E`, errors are replies, so there always is one, which is ours to free.
         unsafe {
             let call = api(rm::RedisModule_Call);
-            let reply = call(
-                self.replying(),
-                command.as_ptr(),
-                format.as_ptr(),
-                argv,
-                argc,
-            );
+            let reply = call(self.raw(), command.as_ptr(), format.as_ptr(), argv, argc);
             let failed =
                 api(rm::RedisModule_CallReplyType)(reply) as isize == rm::REDISMODULE_REPLY_ERROR;
             let explained = failed.then(why).flatten();
             if explained.is_none() {
-                api(rm::RedisModule_ReplyWithCallReply)(self.raw(), reply);
+                api(rm::RedisModule_ReplyWithCallReply)(self.replying(), reply);
             }
             api(rm::RedisModule_FreeCallReply)(reply);
             explained.map_or(Ok(()), Err)
