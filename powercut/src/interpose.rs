@@ -5,7 +5,8 @@
 //! here store plainly and flush nothing: a simulated pool lies on tmpfs.
 //!
 //! Preloaded, the library takes its orders from the environment:
-//! * [`POOL_VARIABLE`] and [`TRACE_VARIABLE`]: record that pool's life into that file;
+//! * [`POOL_VARIABLE`] and [`TRACE_VARIABLE`]: record that pool's life, and what the program sends to
+//!   its peers meanwhile, into that file;
 //! * [`COUNTERS_VARIABLE`]: count in that file, where others can look ([`Counters::map`]).
 
 use std::env;
@@ -22,6 +23,7 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use crate::LINE_BYTES;
 use crate::recorder::Recorder;
+use crate::sockets;
 
 /// The environment variable with the path of the pool to record.
 pub const POOL_VARIABLE: &str = "POWERCUT_POOL";
@@ -36,6 +38,8 @@ pub trait Observer: Send {
     fn flush(&mut self, address: usize, len: usize);
     /// Everything flushed before becomes durable.
     fn fence(&mut self);
+    /// The process sends so many bytes to its peer at this TCP port.
+    fn sent(&mut self, _port: u16, _bytes: usize) {}
     /// How far the record has grown, in units of the observer's choice.
     fn position(&self) -> u64;
 }
@@ -70,7 +74,8 @@ pub fn position() -> u64 {
         .map_or(0, |observing| observing.observer.position())
 }
 
-fn tell(what: impl FnOnce(&mut dyn Observer)) {
+/// Has the observer told, if there is one and it watches this very process.
+pub(crate) fn tell(what: impl FnOnce(&mut dyn Observer)) {
     match observing().as_mut() {
         Some(observing) if observing.process == process::id() => what(&mut *observing.observer),
         _ => {}
@@ -162,6 +167,7 @@ extern "C" fn start() {
     if let (Some(pool), Some(trace)) = (env::var_os(POOL_VARIABLE), env::var_os(TRACE_VARIABLE)) {
         let recorder = Recorder::new(Path::new(&pool), Path::new(&trace));
         observe(Some(Box::new(recorder.expect("the pool can be recorded"))));
+        sockets::watch();
     }
 }
 

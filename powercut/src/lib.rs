@@ -41,6 +41,7 @@ mod process;
 pub mod program;
 pub mod recorder;
 mod recording;
+mod sockets;
 pub mod trace;
 mod worker;
 

@@ -93,6 +93,7 @@ impl Memory {
                 }
             }
             Event::Fence => self.fence(),
+            Event::Sent(..) => {}
         }
     }
 

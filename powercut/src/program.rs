@@ -8,13 +8,36 @@ use std::path::{Path, PathBuf};
 use crate::Recording;
 use crate::interpose::{POOL_VARIABLE, TRACE_VARIABLE};
 use crate::recording::Step;
+use crate::trace::{self, Event};
 
 /// Records what programs do to one pool, from this process, which drives them.
 pub struct ProgramRecorder {
     pool: PathBuf,
     trace: PathBuf,
     base: Option<Vec<u8>>,
-    steps: Vec<Step>,
+    steps: Vec<Begun>,
+}
+
+/// A step, and what acknowledges it.
+struct Begun {
+    at: u64,
+    acknowledged: Acknowledgement,
+}
+
+enum Acknowledgement {
+    /// The end of the trace when it was known to the driver.
+    Position(u64),
+    /// The program has sent a byte of this number (from 0) to its peer at this port.
+    Sent(Told),
+}
+
+/// What acknowledges a step: the first byte of its reply.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// The driver's port.
+    pub port: u16,
+    /// How many bytes the program had sent to that port before the reply.
+    pub before: u64,
 }
 
 impl ProgramRecorder {
@@ -44,31 +67,76 @@ impl ProgramRecorder {
 
     /// Has the program do an operation; when `operation` returns, the program has acknowledged it.
     pub fn step<T>(&mut self, operation: impl FnOnce() -> T) -> T {
-        let begun = self.position();
+        let at = self.position();
         let result = operation();
-        self.steps.push(Step {
-            begun,
-            acknowledged: self.position(),
+        self.steps.push(Begun {
+            at,
+            acknowledged: Acknowledgement::Position(self.position()),
         });
         result
     }
 
-    /// The end of the trace. It grows at fences, and what happens between them may be lost in a cut
-    /// anyway, so it does not matter that this is a fence's position.
+    /// Has the program do an operation that it tells of over a connection: it is acknowledged when the
+    /// program sends the first byte of its reply, whether the driver has read that or not.
+    pub fn conversation<T>(&mut self, told: Told, operation: impl FnOnce() -> T) -> T {
+        let at = self.position();
+        let result = operation();
+        self.steps.push(Begun {
+            at,
+            acknowledged: Acknowledgement::Sent(told),
+        });
+        result
+    }
+
+    /// The end of the trace. It grows at fences and when something is sent; what happens between may
+    /// be lost in a cut anyway, so it does not matter that this is a fence's position.
     fn position(&self) -> u64 {
         fs::metadata(&self.trace).map_or(0, |metadata| metadata.len())
     }
 
     /// The recording, after the program has ended, whichever way.
+    ///
+    /// # Panics
+    /// If the program never sent what acknowledges a step.
     pub fn finish(self) -> io::Result<Recording> {
         let base = match self.base {
             Some(base) => base,
             None => vec![0; fs::metadata(&self.pool)?.len() as usize],
         };
-        Ok(Recording {
-            base,
-            trace: fs::read(&self.trace)?,
-            steps: self.steps,
-        })
+        let trace = fs::read(&self.trace)?;
+        let mut steps: Vec<Step> = self
+            .steps
+            .iter()
+            .map(|step| Step {
+                begun: step.at,
+                acknowledged: match step.acknowledged {
+                    Acknowledgement::Position(position) => position,
+                    Acknowledgement::Sent(told) => sent_at(&trace, told),
+                },
+            })
+            .collect();
+        // Whoever is told of a step knows that those before it were done.
+        let mut next = u64::MAX;
+        for step in steps.iter_mut().rev() {
+            next = next.min(step.acknowledged);
+            step.acknowledged = next;
+        }
+        Ok(Recording { base, trace, steps })
     }
+}
+
+/// Where in the trace the program sends a byte.
+fn sent_at(trace: &[u8], told: Told) -> u64 {
+    let mut sent = 0;
+    for (position, event) in trace::events(trace) {
+        if let Event::Sent(port, bytes) = event
+            && port == told.port
+        {
+            sent += u64::from(bytes);
+            if sent > told.before {
+                return position as u64;
+            }
+        }
+    }
+    panic!("the program has sent {sent} bytes, and nothing of {told:?}");
 }

@@ -60,6 +60,14 @@ impl Recorder {
         let offset = pool.view.offset_of(address)?;
         Some((pool, offset))
     }
+
+    fn write_out(&mut self) {
+        self.trace
+            .write_all(&self.unwritten)
+            .expect("the trace can be written");
+        self.trace_bytes += self.unwritten.len() as u64;
+        self.unwritten.clear();
+    }
 }
 
 impl Observer for Recorder {
@@ -77,11 +85,12 @@ impl Observer for Recorder {
             pool.look(0..pool.seen.len(), &mut self.unwritten);
         }
         Event::Fence.write(&mut self.unwritten);
-        self.trace
-            .write_all(&self.unwritten)
-            .expect("the trace can be written");
-        self.trace_bytes += self.unwritten.len() as u64;
-        self.unwritten.clear();
+        self.write_out();
+    }
+
+    fn sent(&mut self, port: u16, bytes: usize) {
+        Event::Sent(port, bytes as u32).write(&mut self.unwritten);
+        self.write_out();
     }
 
     fn position(&self) -> u64 {
@@ -95,9 +104,7 @@ impl Drop for Recorder {
         if let Some(pool) = &mut self.pool {
             pool.look(0..pool.seen.len(), &mut self.unwritten);
         }
-        self.trace
-            .write_all(&self.unwritten)
-            .expect("the trace can be written");
+        self.write_out();
     }
 }
 

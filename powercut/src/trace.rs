@@ -1,7 +1,8 @@
 //! What happened to a pool's lines, in order: the record of a workload, as bytes.
 //!
-//! An event is one byte for its kind, the line's number (4 bytes, little-endian) unless it is a fence,
-//! and the line's contents if it is a store. Positions in a trace are byte offsets.
+//! An event is one byte for its kind, the line's number (4 bytes, little-endian) if it is about one,
+//! and the line's contents if it is a store. What a program tells others is an event too: the port (2
+//! bytes) and the number of bytes (4). Positions in a trace are byte offsets.
 
 use std::ops::Range;
 
@@ -10,6 +11,7 @@ use crate::{LINE_BYTES, Line, LineNumber};
 const STORE: u8 = b'S';
 const FLUSH: u8 = b'F';
 const FENCE: u8 = b'|';
+const SENT: u8 = b'>';
 
 /// Something that happened to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum Event {
     Flush(LineNumber),
     /// Everything flushed is durable.
     Fence,
+    /// The program has sent so many bytes to its peer at this TCP port.
+    Sent(u16, u32),
 }
 
 impl Event {
@@ -36,6 +40,11 @@ impl Event {
                 trace.extend(line.to_le_bytes());
             }
             Event::Fence => trace.push(FENCE),
+            Event::Sent(port, bytes) => {
+                trace.push(SENT);
+                trace.extend(port.to_le_bytes());
+                trace.extend(bytes.to_le_bytes());
+            }
         }
     }
 
@@ -50,6 +59,10 @@ impl Event {
             }
             FLUSH => Event::Flush(LineNumber::from_le_bytes(*take(&mut rest)?)),
             FENCE => Event::Fence,
+            SENT => {
+                let port = u16::from_le_bytes(*take(&mut rest)?);
+                Event::Sent(port, u32::from_le_bytes(*take(&mut rest)?))
+            }
             other => panic!("not a trace: an event of the kind {other:#x}"),
         };
         *trace = rest;
@@ -97,11 +110,12 @@ pub fn without(
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 4] = [
+    const EVENTS: [Event; 5] = [
         Event::Store(7, [3; 64]),
         Event::Flush(7),
         Event::Fence,
         Event::Flush(0x01020304),
+        Event::Sent(6379, 5),
     ];
 
     fn trace() -> Vec<u8> {
@@ -114,13 +128,13 @@ mod tests {
     fn events_come_back_with_their_positions() {
         let (positions, read): (Vec<_>, Vec<_>) = events(&trace()).unzip();
         assert_eq!(read, EVENTS);
-        assert_eq!(positions, [0, 69, 74, 75]);
+        assert_eq!(positions, [0, 69, 74, 75, 80]);
     }
 
     #[test]
     fn a_torn_last_event_is_dropped() {
         let trace = trace();
-        assert_eq!(events(&trace[..trace.len() - 1]).count(), 3);
+        assert_eq!(events(&trace[..trace.len() - 1]).count(), 4);
     }
 
     #[test]
@@ -130,7 +144,7 @@ mod tests {
         assert_eq!(removed, 75..80);
         assert_eq!(
             events(&rest).map(|(_, event)| event).collect::<Vec<_>>(),
-            EVENTS[..3]
+            [&EVENTS[..3], &EVENTS[4..]].concat()
         );
         assert_eq!(without(&trace(), 2, is_flush), None);
     }

@@ -29,6 +29,15 @@ pub trait Recovery {
     /// Opens the image on the normal path. Recorded, to be cut in turn: do nothing else here.
     fn recover(&self, image: &Path) -> Result<Self::Pool, String>;
 
+    /// The same on an image whose recovery will be cut in turn: its trace is left in the file `trace`.
+    fn recover_recorded(&self, image: &Path, trace: &Path) -> Result<Self::Pool, String> {
+        let recorder = Recorder::new(image, trace).expect("the image can be recorded");
+        interpose::observe(Some(Box::new(recorder)));
+        let recovered = self.recover(image);
+        drop(interpose::observe(None));
+        recovered
+    }
+
     /// Judges what came back, given how far the workload had come. Anything may be done to the image.
     fn check(&self, pool: Self::Pool, image: &Path, progress: Progress) -> Result<(), String>;
 }
@@ -169,12 +178,10 @@ fn judge<R: Recovery>(
     trace: &Path,
     request: &Request,
 ) -> Result<(), String> {
-    if request.is_recorded {
-        let recorder = Recorder::new(image, trace).expect("the image can be recorded");
-        interpose::observe(Some(Box::new(recorder)));
-    }
-    let recovered = recovery.recover(image);
-    drop(interpose::observe(None));
+    let recovered = match request.is_recorded {
+        true => recovery.recover_recorded(image, trace),
+        false => recovery.recover(image),
+    };
     recovery.check(recovered?, image, request.progress)
 }
 
