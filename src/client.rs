@@ -64,6 +64,31 @@ impl Client {
         Value::read(&mut self.stream)
     }
 
+    /// Reads and forgets what comes, until nothing has come for `quiet`; returns how many bytes that were.
+    ///
+    /// # Errors
+    /// Those of the socket; `UnexpectedEof` if the server closes it.
+    pub fn discard_arrivals(&mut self, quiet: Duration) -> io::Result<usize> {
+        self.stream.get_ref().set_read_timeout(Some(quiet))?;
+        let mut discarded = 0;
+        loop {
+            match self.stream.fill_buf() {
+                Ok([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(bytes) => {
+                    let len = bytes.len();
+                    self.stream.consume(len);
+                    discarded += len;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.stream
+            .get_ref()
+            .set_read_timeout(Some(REPLY_TIMEOUT))?;
+        Ok(discarded)
+    }
+
     /// Reads the RDB file that answers SYNC, and the empty lines before it; commands follow.
     ///
     /// # Errors

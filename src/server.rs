@@ -350,6 +350,35 @@ impl Server {
         Some(child.wait().expect("the server can be waited for"))
     }
 
+    /// Keeps the server from running (SIGSTOP) while `meanwhile` runs: what comes in that time, it finds
+    /// all at once.
+    ///
+    /// # Panics
+    /// If it is not running.
+    pub fn frozen<T>(&mut self, meanwhile: impl FnOnce() -> T) -> T {
+        let stat = format!("/proc/{}/stat", self.pid());
+        let child = self.child.as_ref().expect("a running server");
+        signal_group(child, libc::SIGSTOP);
+        let stopped = wait_until(|| {
+            let stat = fs::read_to_string(&stat).expect("the process is there");
+            let (_, state) = stat.rsplit_once(") ").expect("a state behind the name");
+            state.starts_with('T').then_some(())
+        });
+        assert!(stopped.is_some(), "the server does not stop");
+        let result = meanwhile();
+        signal_group(child, libc::SIGCONT);
+        result
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Panics
+    /// If it does not before a deadline.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        wait_until(|| self.exited())
+            .unwrap_or_else(|| panic!("the server goes on:\n{}", self.log()))
+    }
+
     /// Asks the server to stop (SIGTERM) and waits until it has.
     ///
     /// # Panics

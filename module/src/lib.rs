@@ -43,5 +43,6 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     limits::watch(ctx);
     commands::register(ctx)?;
     SETTINGS.replace(Some(config)).map_err(|_| "loaded twice")?;
+    keyspace::watch_output(ctx);
     Ok(())
 }

@@ -2,20 +2,57 @@
 //!
 //! EXEC, scripts, RENAME onto a key, DEL of several keys: each part of them commits. A command filter
 //! sees them begin and opens a group, of which all commits are steps. It ends, and is durable, before
-//! the next command of any client runs, and at the latest when the turn of the event loop ends, before
-//! the turn's replies are sent.
+//! the next command of any client runs, before the server sends anything to anybody, and at the latest
+//! when the turn of the event loop ends.
 //!
-//! One stretch of time has no such end: Redis runs commands of clients that were just unblocked, or
-//! that CLIENT PAUSE held back, *after* it has told of the end of the turn, and sends their replies at
-//! once. No group is opened there: each step is durable on its own, so that no reply is ahead of it.
-//! Servers that run a callback right after each command (7.2 and later) have no such stretch.
+//! Servers from 7.2 on run a callback right after each command. Redis 7.0 has none, so there the module
+//! looks at what is sent (`redis/output.rs`). With threads for I/O that look comes too late for one stretch
+//! of time: Redis runs commands of clients that were just unblocked, or that CLIENT PAUSE held back,
+//! *after* it has told of the end of the turn, and sends their replies at once, from any thread. No group is
+//! opened there then: each step is durable on its own, so that no reply is ahead of it.
 
-use super::{durable, loading};
-use crate::redis::{Arg, Ctx, FilterArgs, after_command, server_flags};
+use super::{ENGINE, durable, loading};
+use crate::redis::{
+    Arg, Ctx, FilterArgs, Level, Reply, after_command, before_output, log, server_flags,
+    tells_after_commands,
+};
 
 /// Subscribes to commands. Only while the module is being loaded.
 pub(super) fn subscribe(ctx: &Ctx) {
     ctx.filter_commands(before_command);
+}
+
+/// Sees to it that groups end before anything is sent. Only as the very last step of loading the module:
+/// it cannot be undone.
+pub fn watch_output(ctx: &Ctx) {
+    if tells_after_commands() {
+        return;
+    }
+    let watched = before_output(output_begins);
+    if !watched {
+        log(
+            Level::Warning,
+            "this server does not let the module look at what it sends: to a client that is slow to \
+             read, the reply of EXEC or a script can leave microseconds before its writes are durable",
+        );
+    }
+    let one_thread = match ctx.call(c"CONFIG", &[b"GET", b"io-threads"]) {
+        Some(Reply::Array(pair)) => pair.get(1) == Some(&Reply::Text(b"1".to_vec())),
+        _ => false,
+    };
+    durable("the setup", |engine| {
+        engine.output_watched = watched && one_thread;
+        Ok(())
+    });
+}
+
+/// The server is about to send something. A script that has run for long lets it send meanwhile; then its
+/// group goes on.
+fn output_begins() {
+    let held = ENGINE.with(|engine| engine.pool.is_held());
+    if held == Ok(true) && !server_flags().in_multi_or_script() {
+        end_group(false);
+    }
 }
 
 /// The end of a turn of the event loop: replies are sent after this.
@@ -60,7 +97,9 @@ fn before_command(args: &FilterArgs<'_>) {
         }
         engine.make_room();
         let opens = groups && engine.filled;
-        if opens && (after_command(command_ends) || !engine.between_turns) {
+        let ends_in_time =
+            engine.output_watched || after_command(command_ends) || !engine.between_turns;
+        if opens && ends_in_time {
             engine.pool.hold();
         }
         Ok(())

@@ -53,6 +53,7 @@ use record::{Record, RecordPtr};
 use saving::Saving;
 use std::collections::VecDeque;
 
+pub use groups::watch_output;
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all};
 
 /// The engine: everything durable, and what is kept in DRAM about it.
@@ -79,6 +80,8 @@ pub struct Engine {
     pub(crate) flushing: bool,
     /// The event loop is between two turns: replies are sent, and no end of a turn is to come first.
     pub(crate) between_turns: bool,
+    /// Groups end before anything is sent, whenever that is.
+    pub(crate) output_watched: bool,
     /// A timer for reclaiming memory runs.
     pub(crate) reclaim_ticks: bool,
     /// Keys of databases that the server does not have.
@@ -119,6 +122,7 @@ impl Engine {
             filled: false,
             flushing: false,
             between_turns: false,
+            output_watched: false,
             reclaim_ticks: false,
             homeless: 0,
             no_room_for_copy: false,

@@ -60,6 +60,12 @@ unsafe extern "C" fn on_command_end<H: Fn() + Copy + 'static>(
     guard((), || zero_sized::<H>()());
 }
 
+/// Whether [`after_command`] works on this server.
+pub fn tells_after_commands() -> bool {
+    // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 7.2.
+    unsafe { rm::RedisModule_AddPostNotificationJob }.is_some()
+}
+
 /// Calls `handler` once when the running command has ended, with all that it ran (of EXEC and scripts),
 /// and before its reply is sent. `false` if the server cannot: it came with Redis 7.2.
 pub fn after_command<H: Fn() + Copy + 'static>(_handler: H) -> bool {

@@ -1,0 +1,102 @@
+//! What the server sends, held up for a moment: a callback before bytes leave on any connection.
+//!
+//! Redis 7.0 has no such hook in its module API, nor one between the end of EXEC or a script and the
+//! reply. But all that it sends to clients, replicas and monitors goes through two functions of a table
+//! for each kind of connection, `CT_Socket` and `CT_TLS`; the server exports these, in writable memory.
+//! Their layout is that of all releases of 7.0, and no more releases of it with another one are to come;
+//! from 7.2 on, [`super::after_command`] makes this needless. So the module puts a function of its own
+//! in front of each of the two.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+
+use redis_module::raw as rm;
+
+use super::{guard, zero_sized};
+
+type Write = unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> c_int;
+type Writev = unsafe extern "C" fn(*mut c_void, *const libc::iovec, c_int) -> c_int;
+
+/// The beginning of Redis 7.0's `ConnectionType`.
+#[repr(C)]
+struct ConnectionType {
+    ae_handler: Option<unsafe extern "C" fn()>,
+    connect: Option<unsafe extern "C" fn()>,
+    write: Option<Write>,
+    writev: Option<Writev>,
+}
+
+/// Kinds of connections. A server that was built without TLS has only the first.
+const TABLES: [&CStr; 2] = [c"CT_Socket", c"CT_TLS"];
+
+/// The server's own functions.
+static SERVERS: [OnceLock<(Write, Writev)>; 2] = [const { OnceLock::new() }; 2];
+
+/// Calls `handler` from now on before anything is sent, on the thread that sends it. `false` if this
+/// server cannot do that. Only while the module is being loaded.
+pub fn before_output<H: Fn() + Copy + 'static>(_handler: H) -> bool {
+    if !is_redis_7_0() {
+        return false;
+    }
+    let hooked = [hook::<H, 0>(), hook::<H, 1>()];
+    hooked[0]
+}
+
+fn is_redis_7_0() -> bool {
+    // SAFETY: a copy of a pointer written before the module ran.
+    let version = unsafe { rm::RedisModule_GetServerVersion };
+    // SAFETY: without preconditions. The version is 0x00MMmmpp.
+    version.is_some_and(|version| unsafe { version() } >> 8 == 0x0700)
+}
+
+fn hook<H: Fn() + Copy + 'static, const KIND: usize>() -> bool {
+    // SAFETY: looks up a C string in the program and its libraries.
+    let table = unsafe { libc::dlsym(libc::RTLD_DEFAULT, TABLES[KIND].as_ptr()) };
+    let Some(table) = NonNull::new(table.cast::<ConnectionType>()) else {
+        return false;
+    };
+    // SAFETY: in Redis 7.0 a symbol of this name is such a table, in memory that is mapped writable for
+    // the process's life. Its functions are called by this thread only while a module is being loaded:
+    // threads for I/O work only while this one waits for them.
+    unsafe {
+        let table = table.as_ptr();
+        let ((Some(write), Some(writev)), true) = (
+            ((*table).write, (*table).writev),
+            SERVERS[KIND].get().is_none(),
+        ) else {
+            return false;
+        };
+        if SERVERS[KIND].set((write, writev)).is_err() {
+            return false;
+        }
+        (*table).write = Some(write_after::<H, KIND>);
+        (*table).writev = Some(writev_after::<H, KIND>);
+    }
+    true
+}
+
+/// The server's own functions for a kind of connection that was hooked.
+fn servers<const KIND: usize>() -> (Write, Writev) {
+    *SERVERS[KIND].get().expect("set before the hook")
+}
+
+unsafe extern "C" fn write_after<H: Fn() + Copy + 'static, const KIND: usize>(
+    connection: *mut c_void,
+    data: *const c_void,
+    len: usize,
+) -> c_int {
+    guard((), || zero_sized::<H>()());
+    // SAFETY: the arguments are the caller's, for the function that it meant to call.
+    unsafe { servers::<KIND>().0(connection, data, len) }
+}
+
+unsafe extern "C" fn writev_after<H: Fn() + Copy + 'static, const KIND: usize>(
+    connection: *mut c_void,
+    parts: *const libc::iovec,
+    count: c_int,
+) -> c_int {
+    guard((), || zero_sized::<H>()());
+    // SAFETY: the arguments are the caller's, for the function that it meant to call.
+    unsafe { servers::<KIND>().1(connection, parts, count) }
+}
