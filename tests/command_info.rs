@@ -50,8 +50,7 @@ fn part_name(part: &Value) -> Value {
     Value::Bulk(name.into())
 }
 
-/// COMMAND INFO without the name and what only Redis itself may set: the ACL categories of the
-/// native types.
+/// COMMAND INFO without the name and what Redis 7.0 keeps from modules: the ACL categories.
 fn info(client: &mut Client, name: &str) -> BTreeMap<&'static str, Value> {
     let reply = client.call(&["COMMAND", "INFO", name]);
     let entry = reply.elements().and_then(|entries| entries[0].elements());
