@@ -4,39 +4,36 @@ use super::is_native;
 use crate::error::CmdError;
 use crate::keyspace;
 use crate::redis::{Arg, Args, Ctx, Kind, Mode, Propagate};
-use std::ffi::CStr;
+use std::ffi::CString;
 
 type Done = Result<(), CmdError>;
 
-/// Runs a native command of several keys on those that are not native; replies 0 if none is left.
-fn on_all(ctx: &Ctx, args: Args<'_>, command: &CStr, to: Propagate) -> Done {
+/// The native command whose counterpart is running: `EXPIRE` in PM.EXPIRE.
+fn native(ctx: &Ctx) -> Result<CString, CmdError> {
+    let name = ctx.command_name().to_uppercase();
+    let native = name.strip_prefix("PM.").ok_or(CmdError::Internal)?;
+    CString::new(native).map_err(|_| CmdError::Internal)
+}
+
+/// DEL, UNLINK: all keys but native ones.
+pub fn change_all(ctx: &Ctx, args: Args<'_>) -> Done {
+    on_all(ctx, args, Propagate::Replicas)
+}
+
+/// EXISTS, TOUCH: all keys but native ones.
+pub fn look_at_all(ctx: &Ctx, args: Args<'_>) -> Done {
+    on_all(ctx, args, Propagate::Nowhere)
+}
+
+/// Runs the native command on those keys that are not native; replies 0 if none is left.
+fn on_all(ctx: &Ctx, args: Args<'_>, to: Propagate) -> Done {
     let keys = args.from(1).iter().copied();
     let ours: Vec<Arg<'_>> = keys.filter(|&key| !is_native(ctx, key)).collect();
     match ours.is_empty() {
         true => ctx.reply_integer(0),
-        false => ctx.forward(command, &ours, to),
+        false => ctx.forward(&native(ctx)?, &ours, to),
     }
     Ok(())
-}
-
-/// `DEL key [key ...]`
-pub fn del(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_all(ctx, args, c"DEL", Propagate::Replicas)
-}
-
-/// `UNLINK key [key ...]`
-pub fn unlink(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_all(ctx, args, c"UNLINK", Propagate::Replicas)
-}
-
-/// `EXISTS key [key ...]`
-pub fn exists(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_all(ctx, args, c"EXISTS", Propagate::Nowhere)
-}
-
-/// `TOUCH key [key ...]`
-pub fn touch(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_all(ctx, args, c"TOUCH", Propagate::Nowhere)
 }
 
 /// `TYPE key`
@@ -48,82 +45,34 @@ pub fn type_of(ctx: &Ctx, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// Runs a native command unless its first key is native.
-fn on_first(ctx: &Ctx, args: Args<'_>, command: &CStr, to: Propagate, absent: Absent) -> Done {
-    if !is_native(ctx, args[1]) {
-        ctx.forward(command, args.from(1), to);
-        return Ok(());
-    }
-    match absent {
-        Absent::Integer(reply) => ctx.reply_integer(reply),
-        Absent::Error => return Err(CmdError::NoSuchKey),
-    }
-    Ok(())
+/// PERSIST, and EXPIRE and its like: 0 without the key.
+pub fn change_one(ctx: &Ctx, args: Args<'_>) -> Done {
+    on_first(ctx, args, Propagate::Replicas, || {
+        ctx.reply_integer(0);
+        Ok(())
+    })
 }
 
-/// What a command replies if its key is absent.
-#[derive(Clone, Copy)]
-enum Absent {
-    Integer(i64),
-    Error,
+/// TTL and its like: -2 without the key.
+pub fn look_at_one(ctx: &Ctx, args: Args<'_>) -> Done {
+    on_first(ctx, args, Propagate::Nowhere, || {
+        ctx.reply_integer(-2);
+        Ok(())
+    })
 }
 
-const ZERO: Absent = Absent::Integer(0);
-const NO_KEY: Absent = Absent::Integer(-2);
-
-/// `EXPIRE key seconds [NX | XX | GT | LT]`
-pub fn expire(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"EXPIRE", Propagate::Replicas, ZERO)
-}
-
-/// `PEXPIRE key milliseconds [NX | XX | GT | LT]`
-pub fn pexpire(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"PEXPIRE", Propagate::Replicas, ZERO)
-}
-
-/// `EXPIREAT key unix-time-seconds [NX | XX | GT | LT]`
-pub fn expireat(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"EXPIREAT", Propagate::Replicas, ZERO)
-}
-
-/// `PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]`
-pub fn pexpireat(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"PEXPIREAT", Propagate::Replicas, ZERO)
-}
-
-/// `PERSIST key`
-pub fn persist(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"PERSIST", Propagate::Replicas, ZERO)
-}
-
-/// `TTL key`
-pub fn ttl(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"TTL", Propagate::Nowhere, NO_KEY)
-}
-
-/// `PTTL key`
-pub fn pttl(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"PTTL", Propagate::Nowhere, NO_KEY)
-}
-
-/// `EXPIRETIME key`
-pub fn expiretime(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"EXPIRETIME", Propagate::Nowhere, NO_KEY)
-}
-
-/// `PEXPIRETIME key`
-pub fn pexpiretime(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"PEXPIRETIME", Propagate::Nowhere, NO_KEY)
-}
-
-/// `RENAME key newkey`
+/// `RENAME key newkey`, `RENAMENX key newkey`
 pub fn rename(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"RENAME", Propagate::Replicas, Absent::Error)
+    on_first(ctx, args, Propagate::Replicas, || Err(CmdError::NoSuchKey))
 }
 
-/// `RENAMENX key newkey`
-pub fn renamenx(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, c"RENAMENX", Propagate::Replicas, Absent::Error)
+/// Runs the native command unless its first key is native.
+fn on_first(ctx: &Ctx, args: Args<'_>, to: Propagate, absent: impl FnOnce() -> Done) -> Done {
+    if is_native(ctx, args[1]) {
+        return absent();
+    }
+    ctx.forward(&native(ctx)?, args.from(1), to);
+    Ok(())
 }
 
 /// `COPY source destination [DB destination-db] [REPLACE]`
