@@ -395,6 +395,39 @@ impl Server {
         }
     }
 
+    /// Stops the process where it is (SIGSTOP), until [`resume`](Self::resume); returns when it stands.
+    ///
+    /// # Panics
+    /// If it is not running.
+    pub fn pause(&self) {
+        let child = self.child.as_ref().expect("a running server");
+        signal_group(child, libc::SIGSTOP);
+        // SAFETY: any bytes are a valid `siginfo_t`, and the call writes to nothing else. It leaves the
+        // child to be waited for, whatever has become of it.
+        let (failed, how) = unsafe {
+            let mut info = std::mem::zeroed::<libc::siginfo_t>();
+            let which = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT;
+            let failed = libc::waitid(libc::P_PID, child.id(), &mut info, which);
+            (failed, info.si_code)
+        };
+        assert_eq!(failed, 0, "waiting: {}", io::Error::last_os_error());
+        assert_eq!(
+            how,
+            libc::CLD_STOPPED,
+            "the server has died:\n{}",
+            self.log()
+        );
+    }
+
+    /// Has a stopped process go on (SIGCONT).
+    ///
+    /// # Panics
+    /// If it is not running.
+    pub fn resume(&self) {
+        let child = self.child.as_ref().expect("a running server");
+        signal_group(child, libc::SIGCONT);
+    }
+
     /// Whether the process has ended by itself, and how.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.child

@@ -8,6 +8,7 @@ use powercut::{Config, Recording, Report, Workload, explore};
 use crate::DIRECTORY;
 use crate::creation::Creation;
 use crate::keys::{self, Keys};
+use crate::server;
 use crate::states::States;
 use crate::structures::{self, Hashes, Lists, Sets, Strings, Structure, Values, ZSets};
 use crate::transactions::{Check, FLAVOURS, Transactions};
@@ -34,11 +35,13 @@ pub enum Subject {
     ZSets,
     /// Random changes of keys.
     Keys,
+    /// Random commands, sent to a real server.
+    Server,
 }
 
 impl Subject {
     /// All subjects.
-    pub const ALL: [Subject; 8] = [
+    pub const ALL: [Subject; 9] = [
         Subject::Transactions,
         Subject::Creation,
         Subject::Strings,
@@ -47,9 +50,10 @@ impl Subject {
         Subject::Sets,
         Subject::ZSets,
         Subject::Keys,
+        Subject::Server,
     ];
 
-    /// Those of the module.
+    /// Those of the module, without a server.
     pub const MODULE: [Subject; 6] = [
         Subject::Strings,
         Subject::Lists,
@@ -70,6 +74,7 @@ impl Subject {
             Subject::Sets => "sets",
             Subject::ZSets => "zsets",
             Subject::Keys => "keys",
+            Subject::Server => "server",
         }
     }
 
@@ -113,6 +118,7 @@ impl Subject {
                 let check = keys::Check::new(states);
                 explore(&recording, &check, Path::new(DIRECTORY), config)
             }
+            Subject::Server => server::explore(config),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | `creation.rs` | the creation of a pool |
 //! | `keys/` | keys that come, change hands and go, with values of all types |
 //! | `structures/` | random changes of values of each type |
+//! | `server/` | a real `redis-server` with the module, from its start-up on |
 //! | `damage/` | no power: pools are damaged |
 //!
 //! Each has a workload and a recovery for [`powercut`]; `campaign.rs` runs them seed by seed.
@@ -17,6 +18,7 @@ pub mod creation;
 pub mod damage;
 mod heap;
 pub mod keys;
+pub mod server;
 pub mod states;
 pub mod structures;
 pub mod transactions;

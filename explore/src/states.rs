@@ -28,6 +28,11 @@ impl States {
         self.0.push(state);
     }
 
+    /// The last state so far.
+    pub fn last(&self) -> Option<&Description> {
+        self.0.last()
+    }
+
     /// Where the process that runs a workload on `pool` leaves the states for the one that explores.
     pub fn path_for(pool: &Path) -> PathBuf {
         pool.with_file_name("states")

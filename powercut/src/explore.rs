@@ -113,7 +113,9 @@ pub struct Report {
     pub exhausted_cuts: u64,
     /// Different states judged: bytes of the pool, and progress.
     pub states: u64,
-    /// Those of them that come from cutting a recovery.
+    /// Recoveries that were cut.
+    pub recoveries: u64,
+    /// States that come from cutting a recovery.
     pub recovery_states: u64,
     /// What is wrong.
     pub violations: Vec<Violation>,
@@ -128,6 +130,7 @@ impl Report {
         self.cuts += other.cuts;
         self.exhausted_cuts += other.exhausted_cuts;
         self.states += other.states;
+        self.recoveries += other.recoveries;
         self.recovery_states += other.recovery_states;
         self.violations.extend(other.violations);
         self.elapsed += other.elapsed;
@@ -139,11 +142,12 @@ impl fmt::Display for Report {
         let rate = self.states as f64 / self.elapsed.as_secs_f64().max(1e-3);
         write!(
             f,
-            "seed {}: {} states ({} of cut recoveries) from {} cuts ({} exhausted), \
+            "seed {}: {} states ({} of {} cut recoveries) from {} cuts ({} exhausted), \
              {} violations; {:.1} s, {rate:.0} states/s",
             self.seed,
             self.states,
             self.recovery_states,
+            self.recoveries,
             self.cuts,
             self.exhausted_cuts,
             self.violations.len(),
@@ -283,6 +287,7 @@ impl<R: Recovery> Explorer<'_, R> {
             depth < self.config.recovery_depth_max && one_in > 0 && self.rng.u32(..one_in) == 0;
         match self.worker.judge(progress, is_recorded) {
             Ok(()) if is_recorded => {
+                self.report.recoveries += 1;
                 self.cut_recovery(memory.after_cut(&survivors), progress, depth + 1);
             }
             Ok(()) => {}

@@ -53,6 +53,11 @@ impl ProgramRecorder {
         })
     }
 
+    /// The pool.
+    pub fn pool(&self) -> &Path {
+        &self.pool
+    }
+
     /// The environment to start the program with; `library` is the path of `libpowercut.so`.
     ///
     /// libpmemobj must take the pool for persistent memory, or its flushes are not seen as such.
@@ -77,15 +82,25 @@ impl ProgramRecorder {
     }
 
     /// Has the program do an operation that it tells of over a connection: it is acknowledged when the
-    /// program sends the first byte of its reply, whether the driver has read that or not.
-    pub fn conversation<T>(&mut self, told: Told, operation: impl FnOnce() -> T) -> T {
+    /// program sends the first byte of its reply, whether the driver has read that or not. What that
+    /// byte is the operation says.
+    ///
+    /// # Errors
+    /// Those of `operation`; there is no step then.
+    pub fn conversation<E>(
+        &mut self,
+        operation: impl FnOnce() -> Result<Told, E>,
+    ) -> Result<(), E> {
         let at = self.position();
-        let result = operation();
-        self.steps.push(Begun {
-            at,
-            acknowledged: Acknowledgement::Sent(told),
-        });
-        result
+        let acknowledged = Acknowledgement::Sent(operation()?);
+        self.steps.push(Begun { at, acknowledged });
+        Ok(())
+    }
+
+    /// How many bytes the program has sent to its peer at this port. Reads the whole trace.
+    pub fn sent_to(&self, port: u16) -> io::Result<u64> {
+        let trace = fs::read(&self.trace)?;
+        Ok(sent(&trace, port).map(|(_, bytes)| bytes).sum())
     }
 
     /// The end of the trace. It grows at fences and when something is sent; what happens between may
@@ -125,18 +140,22 @@ impl ProgramRecorder {
     }
 }
 
+/// What the program has sent to a port: where in the trace, and how many bytes.
+fn sent(trace: &[u8], port: u16) -> impl Iterator<Item = (usize, u64)> {
+    trace::events(trace).filter_map(move |(position, event)| match event {
+        Event::Sent(to, bytes) if to == port => Some((position, bytes.into())),
+        _ => None,
+    })
+}
+
 /// Where in the trace the program sends a byte.
 fn sent_at(trace: &[u8], told: Told) -> u64 {
-    let mut sent = 0;
-    for (position, event) in trace::events(trace) {
-        if let Event::Sent(port, bytes) = event
-            && port == told.port
-        {
-            sent += u64::from(bytes);
-            if sent > told.before {
-                return position as u64;
-            }
+    let mut before = 0;
+    for (position, bytes) in sent(trace, told.port) {
+        before += bytes;
+        if before > told.before {
+            return position as u64;
         }
     }
-    panic!("the program has sent {sent} bytes, and nothing of {told:?}");
+    panic!("the program has sent {before} bytes, and nothing of {told:?}");
 }

@@ -15,7 +15,7 @@ use pobj::Pool;
 use powercut::{Progress, Recovery, Steps, Workload};
 
 use crate::closer::Closer;
-use crate::states::States;
+use crate::states::{Description, States};
 use keyspace::Keyspace;
 
 /// A workload of random changes of keys.
@@ -57,6 +57,14 @@ impl Workload for Keys {
 
 fn open(path: &Path) -> Result<Keyspace, String> {
     Keyspace::open(path).map_err(|error| error.to_string())
+}
+
+/// What the keys in a pool are, each value checked: what a server would show.
+///
+/// # Errors
+/// What is wrong with the pool.
+pub fn describe(path: &Path) -> Result<Description, String> {
+    open(path)?.describe().map_err(|error| error.to_string())
 }
 
 /// The normal way back, and what must be there then.

@@ -1,0 +1,43 @@
+//! The programs: `redis-server`, the module, and the library that is preloaded.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use pmedis_testkit::server::{Refusal, Server, Setup};
+use powercut::program::ProgramRecorder;
+
+/// A server on `pool`.
+pub fn start(pool: &Path) -> Result<Server, Refusal> {
+    setup(pool).start()
+}
+
+/// A server on `pool` that is recorded.
+pub fn start_recorded(pool: &Path, recorder: &ProgramRecorder) -> Result<Server, Refusal> {
+    let variables = recorder.environment(&built("libpowercut.so"));
+    let setup = variables.iter().fold(setup(pool), |setup, (name, value)| {
+        setup.env(name, value.to_str().expect("paths of ours are text"))
+    });
+    setup.start()
+}
+
+fn setup(pool: &Path) -> Setup {
+    let line = format!(
+        "loadmodule {} path {}",
+        built("libpmedis.so").display(),
+        pool.display()
+    );
+    Setup::native().force_pmem().directive(&line)
+}
+
+/// A library of this very build, which lies beside this executable, or where those that it needs lie.
+///
+/// # Panics
+/// If it is not there.
+fn built(name: &str) -> PathBuf {
+    let executable = env::current_exe().expect("Linux has it");
+    let directory = executable.parent().expect("it is in a directory");
+    let mut places = [directory.join("deps"), directory.to_owned()].into_iter();
+    places
+        .find_map(|place| Some(place.join(name)).filter(|path| path.exists()))
+        .unwrap_or_else(|| panic!("{name} is built along with {}", executable.display()))
+}

@@ -1,0 +1,113 @@
+//! A fixed-seed share of what `ci/explore` does with a real server; and a server that replies too early, or
+//! leaves out a flush or a fence, is found.
+
+use pmedis_explore::campaign;
+use pmedis_explore::server::{self, Session};
+use powercut::trace::{self, Event};
+use powercut::{Config, Recording};
+
+/// Few outcomes a cut, a few real starts.
+fn thinly(seed: u64) -> Config {
+    Config {
+        outcomes_per_cut: 4,
+        outcomes_per_recovery_cut: 1,
+        recoveries_one_in: 60,
+        ..campaign::config(seed)
+    }
+}
+
+/// The same without real starts.
+fn without_starts() -> Config {
+    Config {
+        recoveries_one_in: 0,
+        ..thinly(1)
+    }
+}
+
+fn everything_acknowledged_is_there() {
+    for seed in [1, 3] {
+        let session = Session::record(seed, 12);
+        let report = server::explore_recording(&session, &session.recording, &thinly(seed));
+        println!("{report}");
+        assert!(report.violations.is_empty(), "{report}");
+        assert!(report.states >= 100, "{report}");
+        assert!(report.recoveries > 0, "no server was started: {report}");
+        assert!(report.recovery_states > 0, "no start-up was cut: {report}");
+    }
+}
+
+/// Where the fences are.
+fn fences(recording: &Recording) -> Vec<u64> {
+    trace::events(&recording.trace)
+        .filter(|(_, event)| *event == Event::Fence)
+        .map(|(position, _)| position as u64)
+        .collect()
+}
+
+/// For each reply that waited for fences, the number of the last of them.
+fn last_fences(recording: &Recording) -> Vec<usize> {
+    let fences = fences(recording);
+    let before = |position: u64| fences.partition_point(|fence| *fence < position);
+    let steps = recording.steps.iter();
+    steps
+        .filter(|step| before(step.begun) < before(step.acknowledged))
+        .map(|step| before(step.acknowledged) - 1)
+        .collect()
+}
+
+/// The same session with every reply sent before the last fence that it waited for.
+fn hastily(recording: &Recording) -> Recording {
+    let fences = fences(recording);
+    let mut steps = recording.steps.clone();
+    for step in &mut steps {
+        let before = fences.partition_point(|fence| *fence < step.acknowledged);
+        let last = before.checked_sub(1).map_or(0, |nth| fences[nth]);
+        step.acknowledged = last.max(step.begun);
+    }
+    Recording {
+        base: recording.base.clone(),
+        trace: recording.trace.clone(),
+        steps,
+    }
+}
+
+fn mistakes_are_found() {
+    const FLUSHES: usize = 6;
+    let session = Session::record(3, 5);
+    let right = &session.recording;
+    let is_found = |recording: &Recording| {
+        let report = server::explore_recording(&session, recording, &without_starts());
+        !report.violations.is_empty()
+    };
+    assert!(!is_found(right), "without a mistake");
+    assert!(is_found(&hastily(right)), "a reply that is too early");
+    let count = |variants: &mut dyn Iterator<Item = Recording>| variants.filter(is_found).count();
+
+    let waited_for = last_fences(right);
+    let is_fence = |event: &Event| *event == Event::Fence;
+    let fences = count(
+        &mut waited_for
+            .iter()
+            .filter_map(|&nth| right.without(nth, is_fence)),
+    );
+    // Those of the commands, not those of the server's start.
+    let is_flush = |event: &Event| matches!(event, Event::Flush(_));
+    let start = &right.trace[..right.steps[0].begun as usize];
+    let first = trace::events(start).filter(|(_, event)| is_flush(event));
+    let first = first.count();
+    let flushes =
+        count(&mut (first..first + FLUSHES).filter_map(|nth| right.without(nth, is_flush)));
+    println!(
+        "{fences} of {} fences and {flushes} of {FLUSHES} flushes left out are noticed",
+        waited_for.len()
+    );
+    // Some steps have changed nothing, and some flushes are of what recovery redoes.
+    assert!(fences * 2 > waited_for.len(), "fences that are left out");
+    assert!(flushes > 0, "no flush that is left out is noticed");
+}
+
+fn main() {
+    pmedis_explore::prepare_process();
+    everything_acknowledged_is_there();
+    mistakes_are_found();
+}
