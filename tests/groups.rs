@@ -1,4 +1,4 @@
-//! What EXEC and scripts do is durable together or not at all, and before it is told of.
+//! What EXEC, scripts and functions do is durable together or not at all, and before it is told of.
 //!
 //! `PMEDIS_KILL_ROUNDS=n` runs so many rounds, `PMEDIS_SEED=n` other ones.
 
@@ -41,6 +41,24 @@ fn unit(client: usize, n: u64) -> Vec<Vec<String>> {
     lines.lines().map(words).collect()
 }
 
+/// A function that runs the commands it is given, one an argument.
+const LIBRARY: &str = "#!lua name=units
+    redis.register_function('unit', function(_, lines)
+        for _, line in ipairs(lines) do
+            local words = {}
+            for word in line:gmatch('%S+') do words[#words + 1] = word end
+            redis.call(unpack(words))
+        end
+    end)";
+
+/// What runs a unit.
+#[derive(Clone, Copy)]
+enum Runner {
+    Exec,
+    Script,
+    Function,
+}
+
 /// What a client has sent and what it has been told.
 struct Writer {
     client: usize,
@@ -49,17 +67,23 @@ struct Writer {
 }
 
 impl Writer {
-    /// Sends units, several at a time, by EXEC and by EVAL, until the server is gone.
+    /// Sends units, several at a time, by EXEC, EVAL and FCALL, until the server is gone.
     fn write(&mut self, address: SocketAddr, mut rng: Rng) {
         let Ok(mut connection) = Client::connect(address) else {
             return;
         };
+        let Ok(loaded) = connection.try_call(&["FUNCTION", "LOAD", "REPLACE", LIBRARY]) else {
+            return;
+        };
+        assert!(!loaded.is_error(), "{loaded:?}");
         loop {
             let units = rng.u64(1..4);
             let mut replies = Vec::new();
             for _ in 0..units {
                 self.sent += 1;
-                replies.push(self.queue(&mut connection, rng.bool()));
+                let runners = [Runner::Exec, Runner::Script, Runner::Function];
+                let runner = *rng.choice(&runners).expect("not empty");
+                replies.push(self.queue(&mut connection, runner));
             }
             if connection.send().is_err() {
                 return;
@@ -77,22 +101,31 @@ impl Writer {
     }
 
     /// Queues the unit `sent`; returns how many replies it brings.
-    fn queue(&self, connection: &mut Client, script: bool) -> usize {
+    fn queue(&self, connection: &mut Client, runner: Runner) -> usize {
         let commands = unit(self.client, self.sent);
-        if !script {
-            connection.queue(&["MULTI"]);
-            commands
-                .iter()
-                .for_each(|command| connection.queue(command));
-            connection.queue(&["EXEC"]);
-            return commands.len() + 2;
+        match runner {
+            Runner::Exec => {
+                connection.queue(&["MULTI"]);
+                commands
+                    .iter()
+                    .for_each(|command| connection.queue(command));
+                connection.queue(&["EXEC"]);
+                commands.len() + 2
+            }
+            Runner::Script => {
+                let calls = commands
+                    .iter()
+                    .map(|command| format!("redis.call('{}')\n", command.join("','")));
+                connection.queue(&["EVAL", &calls.collect::<String>(), "0"]);
+                1
+            }
+            Runner::Function => {
+                let call = ["FCALL", "unit", "0"].map(str::to_owned);
+                let lines = commands.iter().map(|command| command.join(" "));
+                connection.queue(&call.into_iter().chain(lines).collect::<Vec<_>>());
+                1
+            }
         }
-        let calls: String = commands
-            .iter()
-            .map(|command| format!("redis.call('{}')\n", command.join("','")))
-            .collect();
-        connection.queue(&["EVAL", &calls, "0"]);
-        1
     }
 
     /// The unit that all keys tell of, which is one of those that were sent, and not earlier than the
