@@ -3,7 +3,7 @@
 //!
 //! | file | what is cut |
 //! |---|---|
-//! | `transactions.rs` | random transactions of `pobj` |
+//! | `transactions/` | random transactions of `pobj` |
 //! | `creation.rs` | the creation of a pool |
 //! | `keys/` | keys that come, change hands and go, with values of all types |
 //! | `structures/` | random changes of values of each type |
@@ -66,6 +66,9 @@ fn silence_stderr() {
 /// Size of the pools: small, as each image is written and opened.
 const POOL_BYTES: u64 = 12 << 20;
 
+/// The pools' own random bytes: always the same, so that a seed gives the same states again.
+const POOL_SEED: [u64; 2] = [0x706d, 0x6564];
+
 /// Lanes of the pools: they have one user (see [`powercut::limit_lanes`]).
 const LANES: u64 = 8;
 
@@ -74,7 +77,9 @@ const LANES: u64 = 8;
 /// # Panics
 /// If it cannot be created.
 pub fn create_pool(path: &Path) {
-    let options = pobj::PoolOptions::new(path).size(POOL_BYTES);
+    let options = pobj::PoolOptions::new(path)
+        .size(POOL_BYTES)
+        .seed(POOL_SEED);
     drop(pobj::Pool::open(&options).expect("the pool can be created"));
     powercut::limit_lanes(path, LANES).expect("it is a pool");
 }

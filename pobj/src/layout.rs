@@ -14,6 +14,7 @@
 //! Everything is little-endian with fixed-width integers. `docs/format.md` has the whole story.
 
 use crate::alloc::page::PAGE_LEN;
+use crate::error::{Error, Result};
 use bytemuck::{Pod, Zeroable};
 use static_assertions::{assert_cfg, const_assert_eq};
 use std::mem::{offset_of, size_of};
@@ -82,6 +83,21 @@ pub struct Header {
 }
 const_assert_eq!(size_of::<Header>(), 64);
 const_assert_eq!(offset_of!(Header, checksum), 56);
+
+/// A seed for a new pool.
+pub fn random_seed() -> Result<[u64; 2]> {
+    let mut seed = [0u64; 2];
+    let bytes = bytemuck::bytes_of_mut(&mut seed);
+    // SAFETY: the buffer is valid for its length; getrandom writes at most that much.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    match got == bytes.len() as isize {
+        true => Ok(seed),
+        false => {
+            let error = std::io::Error::last_os_error();
+            Err(Error::Io(format!("getrandom: {error}")))
+        }
+    }
+}
 
 impl Header {
     /// A fresh header around a random seed.

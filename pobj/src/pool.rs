@@ -27,6 +27,7 @@ use std::ptr::NonNull;
 pub struct PoolOptions {
     path: PathBuf,
     size: Option<u64>,
+    seed: Option<[u64; 2]>,
     durability: Durability,
 }
 
@@ -37,6 +38,7 @@ impl PoolOptions {
         PoolOptions {
             path: path.into(),
             size: None,
+            seed: None,
             durability: Durability::default(),
         }
     }
@@ -44,6 +46,13 @@ impl PoolOptions {
     /// The size in bytes to create the pool with if it is absent.
     pub fn size(mut self, bytes: u64) -> PoolOptions {
         self.size = Some(bytes);
+        self
+    }
+
+    /// What to create the pool with as [`Pool::seed`] if it is absent, in place of random bytes: for tests
+    /// that are to be repeated exactly.
+    pub fn seed(mut self, seed: [u64; 2]) -> PoolOptions {
+        self.seed = Some(seed);
         self
     }
 
@@ -164,10 +173,10 @@ impl Pool {
             _ => vec![path.to_path_buf()],
         };
         let len = file::mapped_len(handle.pop.as_ptr() as usize, &files)?;
-        Pool::recover(handle, path, len, created)
+        Pool::recover(handle, options, len, created)
     }
 
-    fn recover(handle: Handle, path: &Path, len: u64, created: bool) -> Result<Pool> {
+    fn recover(handle: Handle, options: &PoolOptions, len: u64, created: bool) -> Result<Pool> {
         // SAFETY: the handle is an open pool; its mapping starts at the handle's address and `len`
         // bytes of it were found in the process's map. `Pool` keeps the handle open (and drops it
         // last) while medium and heap live.
@@ -186,9 +195,10 @@ impl Pool {
                     "the root header is blank, but there is data".into(),
                 ));
             }
-            header = initialize(&mut medium, &mut heap, root)?;
+            let seed = options.seed.map_or_else(random_seed, Ok)?;
+            header = initialize(&mut medium, &mut heap, root, seed)?;
         }
-        check_header(&header, path)?;
+        check_header(&header, &options.path)?;
         let log = medium.word(root + LOG_AT)?;
         medium.bytes(log, PAGE_LEN)?;
         let areas = Areas::of(root, log);
@@ -494,7 +504,7 @@ fn redo(medium: &mut Medium, replay: &Replay) -> Result<()> {
 }
 
 /// Gives a new pool its log and, last, its header. Cut short, it is done again at the next open.
-fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64) -> Result<Header> {
+fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64, seed: [u64; 2]) -> Result<Header> {
     if medium.word(root + LOG_AT)? == 0 {
         let log = heap.reserve_page(PAGE_LEN, type_num::LOG)?;
         let offset = log.offset();
@@ -502,7 +512,7 @@ fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64) -> Result<Header>
         medium.fence();
         heap.publish(vec![log], &[], Some((root + LOG_AT, offset)))?;
     }
-    let header = Header::new(random_seed()?);
+    let header = Header::new(seed);
     let (magic, rest) = bytemuck::bytes_of(&header).split_at(size_of::<u64>());
     // The header lies on two lines, of which a power cut may keep the second alone.
     for (at, bytes) in [(size_of::<u64>() as u64, rest), (0, magic)] {
@@ -528,20 +538,6 @@ fn check_header(header: &Header, path: &Path) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-fn random_seed() -> Result<[u64; 2]> {
-    let mut seed = [0u64; 2];
-    let bytes = bytemuck::bytes_of_mut(&mut seed);
-    // SAFETY: the buffer is valid for its length; getrandom writes at most that much.
-    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if got != bytes.len() as isize {
-        return Err(Error::Io(format!(
-            "getrandom: {}",
-            std::io::Error::last_os_error()
-        )));
-    }
-    Ok(seed)
 }
 
 fn c_path(path: &Path) -> Result<CString> {

@@ -82,11 +82,13 @@ fn chosen_outcomes(memory: &Memory, count: usize, rng: &mut Rng) -> Vec<Survivor
     found.add(vec![]);
     found.add(survivors(memory, |_, pending| last(pending)));
 
-    let mut telling = telling_outcomes(memory);
+    let mut telling: Vec<Telling> = telling(memory).collect();
     rng.shuffle(&mut telling);
     // A third is left to chance, so that long sequences see torn and mixed lines as well.
     telling.truncate((count * 2 / 3).saturating_sub(found.outcomes.len()));
-    telling.into_iter().for_each(|outcome| found.add(outcome));
+    for one in telling {
+        found.add(one.outcome(memory));
+    }
 
     let tries_max = 4 * count;
     for _ in 0..tries_max {
@@ -104,31 +106,36 @@ fn chosen_outcomes(memory: &Memory, count: usize, rng: &mut Rng) -> Vec<Survivor
     found.outcomes
 }
 
-fn telling_outcomes(memory: &Memory) -> Vec<Survivors> {
-    let mut outcomes = Vec::new();
-    for &one in memory.pending().keys() {
-        outcomes.push(survivors(memory, |line, it| {
-            (line != one).then(|| last(it)).flatten()
-        }));
-        outcomes.push(survivors(memory, |line, it| {
-            (line == one).then(|| last(it)).flatten()
-        }));
+/// An outcome in which a mistake shows clearly. There may be tens of thousands of them, each as long.
+enum Telling {
+    /// Everything survives but this line.
+    AllBut(LineNumber),
+    /// This line survives alone.
+    Only(LineNumber),
+    /// Everything that was stored up to this moment survives.
+    Until(u64),
+}
+
+fn telling(memory: &Memory) -> impl Iterator<Item = Telling> {
+    let lines = memory.pending().keys();
+    let versions = memory.pending().values().flat_map(Pending::versions);
+    lines
+        .flat_map(|&line| [Telling::AllBut(line), Telling::Only(line)])
+        .chain(versions.map(|version| Telling::Until(version.stored)))
+}
+
+impl Telling {
+    fn outcome(&self, memory: &Memory) -> Survivors {
+        survivors(memory, |line, pending| match *self {
+            Telling::AllBut(one) => (line != one).then(|| last(pending)).flatten(),
+            Telling::Only(one) => (line == one).then(|| last(pending)).flatten(),
+            Telling::Until(moment) => {
+                let versions = pending.versions().iter();
+                let stored = versions.take_while(|version| version.stored <= moment);
+                stored.last().map(|version| version.contents)
+            }
+        })
     }
-    let moments = memory
-        .pending()
-        .values()
-        .flat_map(Pending::versions)
-        .map(|it| it.stored);
-    for moment in moments {
-        outcomes.push(survivors(memory, |_, pending| {
-            let stored = pending
-                .versions()
-                .iter()
-                .take_while(|it| it.stored <= moment);
-            stored.last().map(|version| version.contents)
-        }));
-    }
-    outcomes
 }
 
 /// The outcome in which each line has the contents that `choose` gives, or the durable ones.
@@ -297,8 +304,8 @@ mod tests {
             200,
             "no repetition"
         );
-        for telling in telling_outcomes(&memory) {
-            assert!(found.contains(&telling));
+        for telling in telling(&memory) {
+            assert!(found.contains(&telling.outcome(&memory)));
         }
         let is_torn = |(_, contents): &(_, Line)| contents.iter().any(|it| *it != contents[0]);
         assert!(found.iter().flatten().any(is_torn));

@@ -281,7 +281,9 @@ impl<R: Recovery> Explorer<'_, R> {
     fn judge(&mut self, memory: &Memory, survivors: Survivors, progress: Progress, depth: u32) {
         self.report.states += 1;
         self.report.recovery_states += u64::from(depth > 0);
-        self.image.write(memory.durable(), &survivors);
+        self.image
+            .write(memory, &survivors)
+            .expect("the image can be written");
         let one_in = self.config.recoveries_one_in;
         let is_recorded =
             depth < self.config.recovery_depth_max && one_in > 0 && self.rng.u32(..one_in) == 0;

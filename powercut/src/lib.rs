@@ -33,6 +33,7 @@
 
 pub mod cut;
 pub mod explore;
+mod extents;
 mod image;
 pub mod interpose;
 mod lanes;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::cut::Survivors;
+use crate::extents::PAGE_BYTES;
 use crate::trace::Event;
 use crate::{LINE_BYTES, Line, LineNumber};
 
@@ -42,6 +43,8 @@ impl Pending {
 #[derive(Clone, Debug)]
 pub struct Memory {
     durable: Vec<u8>,
+    /// Which pages of `durable` may hold something else than zeros.
+    used: Vec<bool>,
     pending: BTreeMap<LineNumber, Pending>,
     stores: u64,
     fingerprint: u64,
@@ -57,7 +60,9 @@ impl Memory {
             durable.len().is_multiple_of(LINE_BYTES),
             "a pool has whole lines"
         );
+        let is_used = |page: &[u8]| page.iter().any(|&byte| byte != 0);
         Memory {
+            used: durable.chunks(PAGE_BYTES).map(is_used).collect(),
             durable,
             pending: BTreeMap::new(),
             stores: 0,
@@ -68,6 +73,12 @@ impl Memory {
     /// The bytes as they are if no line that may be lost survives.
     pub fn durable(&self) -> &[u8] {
         &self.durable
+    }
+
+    /// Where the pages of [`Memory::durable`] begin that may hold something else than zeros.
+    pub(crate) fn used_pages(&self) -> impl Iterator<Item = usize> {
+        let used = self.used.iter().enumerate().filter(|(_, used)| **used);
+        used.map(|(page, _)| page * PAGE_BYTES)
     }
 
     /// The durable contents of a line.
@@ -99,13 +110,29 @@ impl Memory {
 
     /// The memory as the next start finds it if the power is cut now and `survivors` survive.
     pub fn after_cut(&self, survivors: &Survivors) -> Memory {
-        let mut memory = Memory::new(self.durable.clone());
-        for (line, contents) in survivors {
-            let start = *line as usize * LINE_BYTES;
-            memory.durable[start..start + LINE_BYTES].copy_from_slice(contents);
+        let mut durable = vec![0; self.durable.len()];
+        for start in self.used_pages() {
+            let page = start..durable.len().min(start + PAGE_BYTES);
+            durable[page.clone()].copy_from_slice(&self.durable[page]);
         }
-        memory.fingerprint = self.fingerprint_after_cut(survivors);
+        let mut memory = Memory {
+            durable,
+            used: self.used.clone(),
+            pending: BTreeMap::new(),
+            stores: 0,
+            fingerprint: self.fingerprint_after_cut(survivors),
+        };
+        for (line, contents) in survivors {
+            memory.settle(*line, contents);
+        }
         memory
+    }
+
+    /// Makes a line's contents durable; the fingerprint is the caller's.
+    fn settle(&mut self, line: LineNumber, contents: &Line) {
+        let start = line as usize * LINE_BYTES;
+        self.durable[start..start + LINE_BYTES].copy_from_slice(contents);
+        self.used[start / PAGE_BYTES] = true;
     }
 
     /// A number that differs if the bytes found after a cut differ (but for 1 in 2^64), among all
@@ -138,19 +165,19 @@ impl Memory {
     }
 
     fn fence(&mut self) {
-        let (durable, fingerprint) = (&mut self.durable, &mut self.fingerprint);
-        self.pending.retain(|line, pending| {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.retain(|&line, pending| {
             if let Some(version) = pending.versions[..pending.flushed].last() {
-                let start = *line as usize * LINE_BYTES;
-                let held = &mut durable[start..start + LINE_BYTES];
-                *fingerprint = changed_fingerprint(*fingerprint, *line, held, &version.contents);
-                held.copy_from_slice(&version.contents);
+                let (before, after) = (self.durable_line(line), &version.contents);
+                self.fingerprint = changed_fingerprint(self.fingerprint, line, before, after);
+                self.settle(line, after);
             }
             pending
                 .versions
                 .drain(..std::mem::take(&mut pending.flushed));
             !pending.versions.is_empty()
         });
+        self.pending = pending;
     }
 }
 

@@ -12,12 +12,10 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
+use crate::extents::{self, PAGE_BYTES};
 use crate::interpose::Observer;
 use crate::trace::Event;
 use crate::{LINE_BYTES, Line, LineNumber};
-
-/// Lines are compared in runs of this many bytes first, since most of a pool stays as it is.
-const RUN_BYTES: usize = 4096;
 
 /// Records what happens to one pool.
 pub struct Recorder {
@@ -43,7 +41,7 @@ impl Recorder {
         };
         if path.exists() {
             let view = View::open(path)?;
-            let seen = view.bytes().to_vec();
+            let seen = extents::read(&view.file)?;
             recorder.pool = Some(Pool::new(view, seen));
         }
         Ok(recorder)
@@ -82,7 +80,7 @@ impl Observer for Recorder {
 
     fn fence(&mut self) {
         if let Some(pool) = &mut self.pool {
-            pool.look(0..pool.seen.len(), &mut self.unwritten);
+            pool.look_around(&mut self.unwritten);
         }
         Event::Fence.write(&mut self.unwritten);
         self.write_out();
@@ -102,7 +100,7 @@ impl Drop for Recorder {
     /// Adds what was stored and flushed since the last fence.
     fn drop(&mut self) {
         if let Some(pool) = &mut self.pool {
-            pool.look(0..pool.seen.len(), &mut self.unwritten);
+            pool.look_around(&mut self.unwritten);
         }
         self.write_out();
     }
@@ -125,12 +123,21 @@ impl Pool {
         }
     }
 
+    /// Looks at everything that can have changed: what is allocated to the file.
+    fn look_around(&mut self, trace: &mut Vec<u8>) {
+        let allocated = extents::allocated(&self.view.file).expect("the file can be asked");
+        for range in allocated {
+            self.look(range, trace);
+        }
+    }
+
     /// Looks at the lines of a range and records what is new.
     fn look(&mut self, range: Range<usize>, trace: &mut Vec<u8>) {
         let lines = lines_of(range, self.seen.len());
         let bytes = lines.start * LINE_BYTES..lines.end * LINE_BYTES;
-        for start in bytes.clone().step_by(RUN_BYTES) {
-            let run = start..bytes.end.min(start + RUN_BYTES);
+        // In runs of a page first, since most of a pool stays as it is.
+        for start in bytes.clone().step_by(PAGE_BYTES) {
+            let run = start..bytes.end.min(start + PAGE_BYTES);
             if self.view.bytes()[run.clone()] != self.seen[run.clone()] {
                 run.step_by(LINE_BYTES)
                     .for_each(|start| self.look_at_line(start, trace));
@@ -188,7 +195,7 @@ impl View {
         // happens in this process, which waits in a call of libpmem while the bytes are looked at. A
         // torn look at another thread's store costs precision, nothing else: they are plain bytes.
         let map = unsafe { Mmap::map(&file)? };
-        if !map.len().is_multiple_of(RUN_BYTES) {
+        if !map.len().is_multiple_of(PAGE_BYTES) {
             return Err(io::Error::other("a pool has whole pages"));
         }
         Ok(View {

@@ -6,7 +6,7 @@ use pmedis::structures::Root;
 use pmedis::value::ValueType;
 use pobj::{Pool, Result, Tx};
 
-use crate::structures::{Hashes, Lists, Sets, Strings, Structure, Value, ZSets, digest};
+use crate::structures::{Hashes, Lists, Sets, Strings, Structure, Value, ZSets};
 
 /// A value's model, whatever its type.
 pub trait Content {
@@ -60,7 +60,7 @@ impl<S: Structure + 'static> Content for Held<S> {
     }
 
     fn line(&self) -> String {
-        format!("{:?} {}", S::TYPE, digest(&self.0))
+        line::<S>(S::digest(&self.0))
     }
 
     fn build(&mut self, tx: &mut Tx<'_>, rng: &mut Rng, inline: Inline) -> Result<Root> {
@@ -92,6 +92,24 @@ pub fn empty(ty: ValueType) -> Box<dyn Content> {
         ValueType::Hash => Box::new(Held::<Hashes>(Default::default())),
         ValueType::Set => Box::new(Held::<Sets>(Default::default())),
         ValueType::ZSet => Box::new(Held::<ZSets>(Default::default())),
+    }
+}
+
+fn line<S: Structure>(digest: u64) -> String {
+    format!("{:?} {digest:016x}", S::TYPE)
+}
+
+/// The content of the value behind a root in short.
+pub fn read_line(pool: &Pool, ty: ValueType, root: Root, inline: Inline) -> Result<String> {
+    fn of<S: Structure>(pool: &Pool, root: Root, inline: Inline) -> Result<String> {
+        Ok(line::<S>(S::read_digest(pool, root, inline)?))
+    }
+    match ty {
+        ValueType::String => of::<Strings>(pool, root, inline),
+        ValueType::List => of::<Lists>(pool, root, inline),
+        ValueType::Hash => of::<Hashes>(pool, root, inline),
+        ValueType::Set => of::<Sets>(pool, root, inline),
+        ValueType::ZSet => of::<ZSets>(pool, root, inline),
     }
 }
 

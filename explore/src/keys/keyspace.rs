@@ -32,11 +32,10 @@ struct Key {
     expire_at: i64,
 }
 
-impl Key {
-    fn line(&self, (db, name): &Name) -> String {
-        let name = String::from_utf8_lossy(name);
-        format!("{db} {name} {} {}", self.content.line(), self.expire_at)
-    }
+/// A line of a description.
+fn line((db, name): &Name, content: &str, expire_at: i64) -> String {
+    let name = String::from_utf8_lossy(name);
+    format!("{db} {name} {content} {expire_at}")
 }
 
 pub struct Keyspace {
@@ -93,7 +92,9 @@ impl Keyspace {
 
     /// What the keys must be.
     pub fn expected(&self) -> Description {
-        self.keys.iter().map(|(name, key)| key.line(name)).collect()
+        let keys = self.keys.iter();
+        keys.map(|(name, key)| line(name, &key.content.line(), key.expire_at))
+            .collect()
     }
 
     /// What the keys are, after a check of every value; and of every object, if nothing waits for
@@ -106,12 +107,8 @@ impl Keyspace {
             let head = record::get(pool, key.record)?;
             let inline = record::inline(pool, key.record)?;
             owned.check(pool, head, inline)?;
-            let found = Key {
-                content: content::read(pool, head.value_type()?, head.root, inline)?,
-                expire_at: head.expire_at,
-                ..*key
-            };
-            state.push(found.line(name));
+            let content = content::read_line(pool, head.value_type()?, head.root, inline)?;
+            state.push(line(name, &content, head.expire_at));
         }
         if !self.engine.has_garbage() && !self.keys.is_empty() {
             owned.must_be_all(pool)?;

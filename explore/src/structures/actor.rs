@@ -9,7 +9,7 @@ use pmedis::structures::{Root, clean, dismantle, has_waste};
 use pobj::{Pool, Result, Tx};
 
 use super::check::{Found, describe, records};
-use super::{Structure, Value, digest};
+use super::{Structure, Value};
 use crate::states::Description;
 
 /// The keys of the two records.
@@ -83,7 +83,7 @@ impl<S: Structure> Actor<S> {
     pub fn describe(&self) -> Description {
         let found = describe::<S>(&self.pool).expect("the pool is sound");
         for (key, value) in KEYS.iter().zip(&self.values) {
-            let line = line::<S>(key, &value.model);
+            let line = line::<S>(key, S::digest(&value.model));
             assert!(
                 found.contains(&line),
                 "without any cut: {line} in {found:?}"
@@ -185,9 +185,9 @@ impl<S: Structure> Actor<S> {
 }
 
 /// A line of a description.
-pub fn line<S: Structure>(key: &[u8], model: &S::Model) -> String {
+pub fn line<S: Structure>(key: &[u8], digest: u64) -> String {
     let key = String::from_utf8_lossy(key);
-    format!("{key} {:?} {}", S::TYPE, digest(model))
+    format!("{key} {:?} {digest:016x}", S::TYPE)
 }
 
 /// Frees a part of a record's value, or the rest with the record: true then.

@@ -1,6 +1,5 @@
 //! What recovery must find of values.
 
-use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::path::Path;
 
@@ -47,8 +46,8 @@ pub fn describe<S: Structure>(pool: &Pool) -> pobj::Result<Description> {
         }
         let inline = record::inline(pool, record)?;
         owned.check(pool, &head, inline)?;
-        let model = S::read(pool, head.root, inline)?;
-        state.push(line::<S>(record::key(pool, record)?, &model));
+        let digest = S::read_digest(pool, head.root, inline)?;
+        state.push(line::<S>(record::key(pool, record)?, digest));
     }
     state.push(format!("used {}", pool.usage().used));
     if dead == 0 {
@@ -60,7 +59,7 @@ pub fn describe<S: Structure>(pool: &Pool) -> pobj::Result<Description> {
 
 /// The objects that values own.
 #[derive(Default)]
-pub struct Owned(BTreeSet<u64>, Option<u64>);
+pub struct Owned(Vec<u64>);
 
 impl Owned {
     /// Checks a value and takes its objects.
@@ -77,30 +76,36 @@ impl Owned {
 
     /// Takes an object.
     pub fn add(&mut self, object: u64) {
-        if !self.0.insert(object) {
-            self.1 = Some(object);
-        }
+        self.0.push(object);
     }
 
     /// An error unless the pool's objects are these, each taken once.
-    pub fn must_be_all(&self, pool: &Pool) -> pobj::Result<()> {
-        let wrong = |what: String| Err(pobj::Error::Damaged(what));
-        if let Some(twice) = self.1 {
-            return wrong(format!("{twice:#x} has two owners"));
-        }
-        let (mut there, mut cursor) = (BTreeSet::new(), Cursor::default());
+    pub fn must_be_all(mut self, pool: &Pool) -> pobj::Result<()> {
+        let (mut there, mut cursor) = (Vec::new(), Cursor::default());
         while let Some((object, next)) = pool.next_object(Kind::Data, cursor) {
-            there.insert(object.offset());
+            there.push(object.offset());
             cursor = next;
         }
-        match there == self.0 {
-            true => Ok(()),
-            false => wrong(format!(
-                "nobody's: {:x?}, missing: {:x?}",
-                there.difference(&self.0).take(3).collect::<Vec<_>>(),
-                self.0.difference(&there).take(3).collect::<Vec<_>>(),
-            )),
+        self.0.sort_unstable();
+        there.sort_unstable();
+        if there == self.0 {
+            return Ok(());
         }
+        if let Some(twice) = self.0.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(pobj::Error::Damaged(format!(
+                "{:#x} has two owners",
+                twice[0]
+            )));
+        }
+        let lacking = |these: &[u64], those: &[u64]| {
+            let lacking = these.iter().filter(|object| !those.contains(object));
+            lacking.take(3).copied().collect::<Vec<_>>()
+        };
+        Err(pobj::Error::Damaged(format!(
+            "nobody's: {:x?}, missing: {:x?}",
+            lacking(&there, &self.0),
+            lacking(&self.0, &there),
+        )))
     }
 }
 

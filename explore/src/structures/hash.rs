@@ -8,7 +8,7 @@ use pmedis::structures::{Root, hash};
 use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
 
-use super::{Structure, Value, content, sizes};
+use super::{Structure, Value, content, digest_of_elements, sizes};
 
 /// Hashes.
 pub struct Hashes;
@@ -98,5 +98,18 @@ impl Structure for Hashes {
         pairs
             .map(|pair| pair.map(|(field, value)| (field.to_vec(), value.to_vec())))
             .collect()
+    }
+
+    fn digest(model: &Model) -> u64 {
+        digest_of_elements(
+            model
+                .iter()
+                .map(|(field, value)| Ok((&field[..], &value[..]))),
+        )
+        .expect("a model can be read")
+    }
+
+    fn read_digest(pool: &Pool, root: Root, _: Inline) -> pobj::Result<u64> {
+        digest_of_elements(hash::pairs(pool, root)?)
     }
 }

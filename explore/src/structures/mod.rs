@@ -78,13 +78,33 @@ pub trait Structure {
 
     /// Reads a value.
     fn read(pool: &Pool, root: Root, inline: Inline) -> pobj::Result<Self::Model>;
+
+    /// A short form of what a model holds, that differs if that does.
+    fn digest(model: &Self::Model) -> u64 {
+        digest(model)
+    }
+
+    /// The same of a value, without a model where that would take long.
+    fn read_digest(pool: &Pool, root: Root, inline: Inline) -> pobj::Result<u64> {
+        Ok(Self::digest(&Self::read(pool, root, inline)?))
+    }
 }
 
-/// A short form of what a value holds, that differs if that does.
-pub fn digest<M: Hash>(model: &M) -> String {
+/// A short form of elements in no particular order, that differs if they do or one is there twice.
+fn digest_of_elements<E: Hash>(
+    elements: impl Iterator<Item = pobj::Result<E>>,
+) -> pobj::Result<u64> {
+    let mut sum = 0_u64;
+    for element in elements {
+        sum = sum.wrapping_add(digest(&element?));
+    }
+    Ok(sum)
+}
+
+fn digest<T: Hash + ?Sized>(value: &T) -> u64 {
     let mut hasher = Xxh3::new();
-    model.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A workload of random changes of values of one type.

@@ -8,7 +8,7 @@ use pmedis::structures::{Root, set};
 use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
 
-use super::{Structure, Value, sizes};
+use super::{Structure, Value, digest, digest_of_elements, sizes};
 
 /// Sets.
 pub struct Sets;
@@ -111,5 +111,16 @@ impl Structure for Sets {
         set::members(pool, root)?
             .map(|member| member.map(bytes))
             .collect()
+    }
+
+    fn digest(model: &Model) -> u64 {
+        digest_of_elements(model.iter().map(|member| Ok(digest(&member[..]))))
+            .expect("a model can be read")
+    }
+
+    fn read_digest(pool: &Pool, root: Root, _: Inline) -> pobj::Result<u64> {
+        let mut digits = itoa::Buffer::new();
+        let members = set::members(pool, root)?;
+        digest_of_elements(members.map(|member| Ok(digest(member?.bytes(&mut digits)))))
     }
 }

@@ -9,7 +9,7 @@ use pmedis::structures::zset::{self, Rule};
 use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
 
-use super::{Structure, Value, sizes};
+use super::{Structure, Value, digest_of_elements, sizes};
 
 /// Sorted sets.
 pub struct ZSets;
@@ -142,5 +142,21 @@ impl Structure for ZSets {
             model.insert(name.to_vec(), score.to_bits());
         }
         Ok(model)
+    }
+
+    fn digest(model: &Model) -> u64 {
+        digest_of_elements(model.iter().map(|(name, score)| Ok((&name[..], *score))))
+            .expect("a model can be read")
+    }
+
+    fn read_digest(pool: &Pool, root: Root, _: Inline) -> pobj::Result<u64> {
+        if root == Root::EMPTY {
+            return Ok(0);
+        }
+        let mut walk = zset::walk(pool, root, 0, false)?;
+        digest_of_elements(
+            std::iter::from_fn(|| walk.step().transpose())
+                .map(|element| element.map(|(name, score)| (name, score.to_bits()))),
+        )
     }
 }

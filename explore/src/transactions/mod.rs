@@ -1,0 +1,108 @@
+//! Random transactions on a pool without a structure: what `pobj` promises, whatever is built on it.
+//!
+//! An object begins with a word that says how many bytes of it count; what lies behind them is spare,
+//! and appending fills it. A step of the workload is one acknowledged change: a transaction, with or
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `actor.rs` | the steps |
+//! | `change.rs` | the changes of one transaction |
+//! | `model.rs` | what a pool must hold, and what it holds |
+//! | `check.rs` | what recovery must find |
+
+mod actor;
+mod change;
+mod check;
+mod model;
+
+use std::path::Path;
+
+use pobj::{Pool, PoolOptions};
+use powercut::{Steps, Workload};
+
+use crate::states::States;
+use actor::Actor;
+pub use check::Check;
+
+/// What a workload does most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Everything.
+    Mixed,
+    /// Small transactions, one redo record each.
+    Small,
+    /// Transactions of several steps and held groups, some taken back.
+    Groups,
+    /// Objects that libpmemobj places, and pages that come and go.
+    Large,
+    /// Batches beyond a record, groups beyond the first segment of the undo log.
+    Overflow,
+}
+
+/// All flavours.
+pub const FLAVOURS: [Flavour; 5] = [
+    Flavour::Mixed,
+    Flavour::Small,
+    Flavour::Groups,
+    Flavour::Large,
+    Flavour::Overflow,
+];
+
+/// A mistake in using `pobj`, which the exploration must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// An object is published in one transaction and filled in the next.
+    PublishedBeforeFilled,
+    /// An object is freed in one transaction and forgotten in the next.
+    FreedBeforeUnlinked,
+    /// Bytes that count are filled, not written.
+    FilledInsteadOfWritten,
+    /// A group is acknowledged before it is released.
+    AcknowledgedBeforeReleased,
+}
+
+/// All mistakes.
+pub const MISTAKES: [Mistake; 4] = [
+    Mistake::PublishedBeforeFilled,
+    Mistake::FreedBeforeUnlinked,
+    Mistake::FilledInsteadOfWritten,
+    Mistake::AcknowledgedBeforeReleased,
+];
+
+/// A workload of random transactions.
+#[derive(Clone, Debug)]
+pub struct Transactions {
+    /// Decides what is done.
+    pub seed: u64,
+    /// How many steps there are.
+    pub steps: usize,
+    /// What is done most.
+    pub flavour: Flavour,
+    /// What is done wrongly, if anything.
+    pub mistake: Option<Mistake>,
+}
+
+impl Workload for Transactions {
+    fn prepare(&self, pool: &Path) {
+        crate::create_pool(pool);
+    }
+
+    fn run(&self, pool: &Path, steps: &mut Steps) {
+        let mut actor = Actor::new(self, open(pool).expect("the pool opens"));
+        let mut states = States::default();
+        states.push(actor.describe());
+        for _ in 0..self.steps {
+            steps.step(|| actor.act());
+            if self.mistake == Some(Mistake::AcknowledgedBeforeReleased) {
+                actor.pool.release().expect("the group is small");
+            }
+            states.push(actor.describe());
+        }
+        let path = States::path_for(pool);
+        states.write(&path).expect("the directory is writable");
+    }
+}
+
+fn open(path: &Path) -> Result<Pool, String> {
+    Pool::open(&PoolOptions::new(path)).map_err(|error| error.to_string())
+}
