@@ -3,9 +3,9 @@
 //! Redis 7.0 has no such hook in its module API, nor one between the end of EXEC or a script and the
 //! reply. But all that it sends to clients, replicas and monitors goes through two functions of a table
 //! for each kind of connection, `CT_Socket` and `CT_TLS`; the server exports these, in writable memory.
-//! Their layout is that of all releases of 7.0, and no more releases of it with another one are to come;
-//! from 7.2 on, [`super::after_command`] makes this needless. So the module puts a function of its own
-//! in front of each of the two.
+//! Their head has been the same since the release candidates of 7.0, and it is a closed series: from 7.2 on,
+//! [`super::after_command`] makes this needless. So the module puts a function of its own in front of each
+//! of the two, if both lie in the program that the table lies in.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
@@ -67,6 +67,15 @@ fn hook<H: Fn() + Copy + 'static, const KIND: usize>() -> bool {
         ) else {
             return false;
         };
+        let homes = [
+            table.cast(),
+            write as *const c_void,
+            writev as *const c_void,
+        ]
+        .map(home);
+        if homes[0].is_none() || homes.iter().any(|home| *home != homes[0]) {
+            return false;
+        }
         if SERVERS[KIND].set((write, writev)).is_err() {
             return false;
         }
@@ -74,6 +83,17 @@ fn hook<H: Fn() + Copy + 'static, const KIND: usize>() -> bool {
         (*table).writev = Some(writev_after::<H, KIND>);
     }
     true
+}
+
+/// Where the program or library begins that the address lies in.
+fn home(address: *const c_void) -> Option<NonNull<c_void>> {
+    // SAFETY: all zeroes is a value of the struct of pointers; dladdr takes any address and fills it.
+    unsafe {
+        let mut found = std::mem::zeroed::<libc::Dl_info>();
+        (libc::dladdr(address, &mut found) != 0)
+            .then_some(found.dli_fbase)
+            .and_then(NonNull::new)
+    }
 }
 
 /// The server's own functions for a kind of connection that was hooked.
