@@ -5,8 +5,6 @@ use std::path::Path;
 use pobj::{Kind, Pool, PoolOptions};
 use powercut::{Progress, Recovery, Steps, Workload};
 
-use crate::{LANES, heap};
-
 /// Opens a pool that has nothing in it, not even a root object.
 pub struct Creation;
 
@@ -16,8 +14,7 @@ fn open(path: &Path) -> Result<Pool, String> {
 
 impl Workload for Creation {
     fn prepare(&self, pool: &Path) {
-        heap::create_empty(pool);
-        powercut::limit_lanes(pool, LANES).expect("it is a pool");
+        crate::create_empty_pool(pool);
     }
 
     fn run(&self, pool: &Path, steps: &mut Steps) {

@@ -72,6 +72,15 @@ const POOL_SEED: [u64; 2] = [0x706d, 0x6564];
 /// Lanes of the pools: they have one user (see [`powercut::limit_lanes`]).
 const LANES: u64 = 8;
 
+/// Creates a pool in which the module has nothing yet, and leaves it closed.
+///
+/// # Panics
+/// If it cannot be created.
+pub fn create_empty_pool(path: &Path) {
+    heap::create_empty(path);
+    powercut::limit_lanes(path, LANES).expect("it is a pool");
+}
+
 /// Creates a pool with few lanes and leaves it closed.
 ///
 /// # Panics

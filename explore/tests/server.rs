@@ -4,14 +4,14 @@
 use pmedis_explore::campaign;
 use pmedis_explore::server::{self, Session};
 use powercut::trace::{self, Event};
-use powercut::{Config, Recording};
+use powercut::{Config, Recording, Report};
 
 /// Few outcomes a cut, a few real starts.
 fn thinly(seed: u64) -> Config {
     Config {
         outcomes_per_cut: 4,
         outcomes_per_recovery_cut: 1,
-        recoveries_one_in: 60,
+        recoveries_one_in: 80,
         ..campaign::config(seed)
     }
 }
@@ -25,15 +25,17 @@ fn without_starts() -> Config {
 }
 
 fn everything_acknowledged_is_there() {
+    let mut total = Report::default();
     for seed in [1, 3] {
-        let session = Session::record(seed, 12);
+        let session = Session::record(seed, 8, &[]);
         let report = server::explore_recording(&session, &session.recording, &thinly(seed));
         println!("{report}");
         assert!(report.violations.is_empty(), "{report}");
-        assert!(report.states >= 100, "{report}");
-        assert!(report.recoveries > 0, "no server was started: {report}");
-        assert!(report.recovery_states > 0, "no start-up was cut: {report}");
+        total.add(report);
     }
+    assert!(total.states >= 150, "{total}");
+    assert!(total.recoveries > 0, "no server was started: {total}");
+    assert!(total.recovery_states > 0, "no start-up was cut: {total}");
 }
 
 /// Where the fences are.
@@ -72,8 +74,8 @@ fn hastily(recording: &Recording) -> Recording {
 }
 
 fn mistakes_are_found() {
-    const FLUSHES: usize = 6;
-    let session = Session::record(3, 5);
+    const FLUSHES: usize = 4;
+    let session = Session::record(3, 5, &[]);
     let right = &session.recording;
     let is_found = |recording: &Recording| {
         let report = server::explore_recording(&session, recording, &without_starts());
@@ -102,12 +104,24 @@ fn mistakes_are_found() {
         waited_for.len()
     );
     // Some steps have changed nothing, and some flushes are of what recovery redoes.
-    assert!(fences * 2 > waited_for.len(), "fences that are left out");
+    assert!(fences * 3 >= waited_for.len(), "fences that are left out");
     assert!(flushes > 0, "no flush that is left out is noticed");
+}
+
+/// With threads for I/O, a transaction that CLIENT PAUSE held back is no group: the module cannot see in time
+/// that its reply is sent. So a cut leaves a part of it.
+fn a_part_of_a_script_is_found() {
+    let session = Session::record(3, 3, &["io-threads 2"]);
+    let report = server::explore_recording(&session, &session.recording, &without_starts());
+    let [violation] = &report.violations[..] else {
+        panic!("nothing is found: {report}");
+    };
+    assert!(violation.message.contains("Paused Script"), "{report}");
 }
 
 fn main() {
     pmedis_explore::prepare_process();
     everything_acknowledged_is_there();
     mistakes_are_found();
+    a_part_of_a_script_is_found();
 }

@@ -72,7 +72,7 @@ impl Recovery for Check {
         let text = |error: io::Error| error.to_string();
         let recorder = ProgramRecorder::new(image, trace).map_err(text)?;
         let mut server =
-            program::start_recorded(image, &recorder).map_err(|refusal| format!("{refusal:?}"))?;
+            program::start_recorded(&recorder, &[]).map_err(|refusal| format!("{refusal:?}"))?;
         let asked = Connection::new(server.address(), DB).and_then(|mut it| digest(&mut it));
         let log = server.log();
         server.kill9();

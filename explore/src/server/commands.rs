@@ -71,6 +71,19 @@ pub enum Shape {
     Script,
 }
 
+/// How a step reaches the server: Redis 7.0 sends replies at different places of its event loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// On a connection that does nothing else.
+    Plain,
+    /// While the connection has output waiting, in the turn in which the socket takes it.
+    Stalled,
+    /// Held back by CLIENT PAUSE.
+    Paused,
+    /// In a pipeline behind a BLPOP of a native list that has to wait.
+    Unblocked,
+}
+
 /// An endless source of what to send.
 pub struct Source {
     rng: Rng,
@@ -103,16 +116,22 @@ impl Source {
         (shape, commands)
     }
 
-    /// Whether the next step finds its connection busy.
-    pub fn stalls(&mut self) -> bool {
-        self.rng.u8(..8) == 0
+    /// How the next step reaches the server.
+    pub fn way(&mut self) -> Way {
+        match self.rng.u8(..16) {
+            0..2 => Way::Stalled,
+            2 => Way::Paused,
+            3 => Way::Unblocked,
+            _ => Way::Plain,
+        }
     }
 
     /// One command.
     pub fn command(&mut self, dump: &mut impl FnMut(&[u8]) -> Vec<u8>) -> Command {
-        match self.rng.u8(..16) {
-            0..3 => return self.bulk(),
-            3 => return self.whole(),
+        match self.rng.u8(..32) {
+            0..6 => return self.bulk(),
+            6..8 => return self.whole(),
+            8 => return self.large(),
             _ => {}
         }
         loop {
@@ -156,6 +175,14 @@ impl Source {
             words.push(format!("{n:0len$}").into_bytes());
         }
         words
+    }
+
+    /// A string that needs an object of libpmemobj's own.
+    fn large(&mut self) -> Command {
+        let key = self.rng.choice(&differential::KEYS).expect("not empty");
+        let at = self.rng.usize(120_000..200_000).to_string();
+        let words = [b"PM.SETRANGE", &key[..], at.as_bytes(), b"end"];
+        words.map(<[u8]>::to_vec).to_vec()
     }
 
     /// Something that happens to whole databases, or to a key whatever it holds.

@@ -12,6 +12,7 @@
 mod check;
 mod commands;
 mod connection;
+mod driver;
 mod program;
 mod session;
 
@@ -35,7 +36,7 @@ pub fn explore(config: &Config) -> Report {
         recoveries_one_in: STARTS_ONE_IN,
         ..config.clone()
     };
-    let session = Session::record(config.seed, CHANGES);
+    let session = Session::record(config.seed, CHANGES, &[]);
     explore_recording(&session, &session.recording, &config)
 }
 

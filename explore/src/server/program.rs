@@ -11,10 +11,13 @@ pub fn start(pool: &Path) -> Result<Server, Refusal> {
     setup(pool).start()
 }
 
-/// A server on `pool` that is recorded.
-pub fn start_recorded(pool: &Path, recorder: &ProgramRecorder) -> Result<Server, Refusal> {
+/// A server on its pool that is recorded, with more lines of configuration.
+pub fn start_recorded(recorder: &ProgramRecorder, lines: &[&str]) -> Result<Server, Refusal> {
+    let setup = lines
+        .iter()
+        .fold(setup(recorder.pool()), |setup, line| setup.directive(line));
     let variables = recorder.environment(&built("libpowercut.so"));
-    let setup = variables.iter().fold(setup(pool), |setup, (name, value)| {
+    let setup = variables.iter().fold(setup, |setup, (name, value)| {
         setup.env(name, value.to_str().expect("paths of ours are text"))
     });
     setup.start()

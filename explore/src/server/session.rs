@@ -9,8 +9,9 @@ use pmedis_testkit::server::Server;
 use powercut::Recording;
 use powercut::program::ProgramRecorder;
 
-use super::commands::{Command, DB, Shape, Source, in_shape};
+use super::commands::{Command, DB, Shape, Source, Way, in_shape};
 use super::connection::{Connection, command};
+use super::driver::Driver;
 use super::program;
 use crate::states::{Description, States};
 use crate::{DIRECTORY, keys};
@@ -19,10 +20,10 @@ use crate::{DIRECTORY, keys};
 const COMMANDS_BEFORE: usize = 24;
 /// Steps of a session at most.
 const STEPS_MAX: usize = 120;
+/// One session of so many begins with a pool in which there is nothing yet.
+const FRESH_ONE_IN: u64 = 8;
 /// Connections of a session.
 const CONNECTIONS: usize = 2;
-/// Bytes of a reply that keeps a connection busy: a few of them are sent in one turn of the event loop.
-const ECHO_BYTES: usize = 16 << 10;
 
 /// A recorded session.
 pub struct Session {
@@ -37,16 +38,21 @@ pub struct Session {
 }
 
 impl Session {
-    /// Records the session of a seed; it ends when so many steps have changed something.
+    /// Records the session of a seed, on a server with these lines of configuration; it ends when so
+    /// many steps have changed something.
     ///
     /// # Panics
     /// If the server does not do what servers do.
-    pub fn record(seed: u64, changes: usize) -> Session {
+    pub fn record(seed: u64, changes: usize, lines: &[&str]) -> Session {
         let directory = tempfile::tempdir_in(DIRECTORY).expect("tmpfs is mounted");
         let pool = directory.path().join("recorded.pool");
-        crate::create_pool(&pool);
         let mut source = Source::new(seed);
-        fill(&pool, &mut source).expect("the server answers");
+        if seed.is_multiple_of(FRESH_ONE_IN) {
+            crate::create_empty_pool(&pool);
+        } else {
+            crate::create_pool(&pool);
+            fill(&pool, &mut source).expect("the server answers");
+        }
         let mut session = Session {
             recording: Recording {
                 base: vec![],
@@ -61,7 +67,7 @@ impl Session {
 
         let trace = directory.path().join("recorded.trace");
         let mut recorder = ProgramRecorder::new(&pool, &trace).expect("there is room");
-        let mut server = program::start_recorded(&pool, &recorder)
+        let mut server = program::start_recorded(&recorder, lines)
             .unwrap_or_else(|refusal| panic!("{refusal:?}"));
         session
             .drive(&server, changes, &mut recorder, &mut source)
@@ -89,16 +95,15 @@ impl Session {
         let mut changed = 0;
         for step in 0..STEPS_MAX {
             let (shape, commands) = source.next(|key| dump(&mut observer, key));
-            let connection = &mut connections[step % CONNECTIONS];
-            let sent = in_shape(shape, &commands);
-            match source.stalls() {
-                true => tell_stalled(server, recorder, connection, &mut observer, &sent)?,
-                false => recorder.conversation(|| {
-                    connection.send(&sent)?;
-                    connection.receive_last(sent.len())
-                })?,
-            }
-            self.steps.push(text(shape, &commands));
+            let mut driver = Driver {
+                server,
+                recorder,
+                connection: &mut connections[step % CONNECTIONS],
+                observer: &mut observer,
+            };
+            let way = source.way();
+            driver.tell(way, &in_shape(shape, &commands))?;
+            self.steps.push(text(way, shape, &commands));
             let state = snapshot_of_running(server, recorder.pool());
             changed += usize::from(self.states.last() != Some(&state));
             self.states.push(state);
@@ -109,54 +114,6 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// Sends commands to a server that has something left to send on this connection. It gets them in the
-/// same turn of its event loop in which it can go on sending.
-fn tell_stalled(
-    server: &Server,
-    recorder: &mut ProgramRecorder,
-    connection: &mut Connection,
-    observer: &mut Connection,
-    sent: &[Command],
-) -> io::Result<()> {
-    let echo = command(&["ECHO", &"x".repeat(ECHO_BYTES)]);
-    let reply_bytes = (ECHO_BYTES + format!("${ECHO_BYTES}\r\n\r\n").len()) as u64;
-    let mut owed = 0;
-    let arrived = loop {
-        // The first answer may be of the turn of the event loop that ends with sending.
-        while !(has_unsent(observer, connection.port())?
-            && has_unsent(observer, connection.port())?)
-        {
-            connection.send(std::slice::from_ref(&echo))?;
-            owed += 1;
-        }
-        server.pause();
-        let on_the_way = recorder.sent_to(connection.port())? - connection.told_next().before;
-        if on_the_way < owed * reply_bytes {
-            break on_the_way / reply_bytes;
-        }
-        // It has found room for it after all.
-        server.resume();
-    };
-    for _ in 0..arrived {
-        connection.receive()?;
-    }
-    recorder.conversation(|| {
-        connection.send(sent)?;
-        server.resume();
-        connection.receive_last((owed - arrived) as usize + sent.len())
-    })
-}
-
-/// Whether the server has something that the peer at this port does not take.
-fn has_unsent(observer: &mut Connection, port: u16) -> io::Result<bool> {
-    let clients = observer.call(&command(&["CLIENT", "LIST"]))?;
-    let clients = String::from_utf8_lossy(clients.bytes().unwrap_or_default()).into_owned();
-    let address = format!(":{port} ");
-    let line = clients.lines().find(|line| line.contains(&address));
-    let line = line.ok_or_else(|| io::Error::other("the server does not know us"))?;
-    Ok(!(line.contains(" obl=0 ") && line.contains(" oll=0 ")))
 }
 
 /// Fills a new pool, with a server that is killed then.
@@ -214,7 +171,7 @@ fn snapshot(pool: &Path) -> Description {
 }
 
 /// A step in short.
-fn text(shape: Shape, commands: &[Command]) -> String {
+fn text(way: Way, shape: Shape, commands: &[Command]) -> String {
     const WORDS_MAX: usize = 8;
     const BYTES_MAX: usize = 40;
     let word = |bytes: &Vec<u8>| {
@@ -231,5 +188,5 @@ fn text(shape: Shape, commands: &[Command]) -> String {
         }
     };
     let lines: Vec<_> = commands.iter().map(line).collect();
-    format!("{shape:?}: {}", lines.join("; "))
+    format!("{way:?} {shape:?}: {}", lines.join("; "))
 }

@@ -31,7 +31,7 @@ fn remove(tx: &mut Tx<'_>, value: &mut Value<Model>, members: &[Vec<u8>]) -> pob
 fn is_of_integers(model: &Model) -> bool {
     model
         .first()
-        .is_none_or(|member| member[0].is_ascii_digit())
+        .is_none_or(|member| member.first().is_some_and(u8::is_ascii_digit))
 }
 
 fn members(rng: &mut Rng, value: &Value<Model>, count: usize) -> Vec<Vec<u8>> {
