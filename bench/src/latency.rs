@@ -56,7 +56,7 @@ impl Beside {
     }
 }
 
-/// Runs `clients` clients for the time of each phase.
+/// Runs `clients` clients for the time of each phase, and tells `report` what it found.
 ///
 /// # Errors
 /// Those of the servers and connections; an error in a reply.
@@ -65,13 +65,13 @@ pub fn measure(
     pool: &str,
     clients: u64,
     phases: &[Beside],
-) -> io::Result<Vec<Latencies>> {
+    mut report: impl FnMut(Beside, &Latencies),
+) -> io::Result<()> {
     let setup = match config {
         Config::Pm => Setup::pmedis(pool),
         _ => Setup::native(),
     };
     let mut server = Contender::launch(config, &setup.directive("repl-diskless-sync-delay 0"))?;
-    let mut found = Vec::new();
     for &phase in phases {
         if let Beside::Reclaim(keys) = phase {
             make_keys(&mut server, keys)?;
@@ -82,12 +82,10 @@ pub fn measure(
         let took = start.elapsed();
         let histogram = load.stop();
         done?;
-        found.push(Latencies {
-            histogram: histogram?,
-            took,
-        });
+        let histogram = histogram?;
+        report(phase, &Latencies { histogram, took });
     }
-    Ok(found)
+    Ok(())
 }
 
 fn beside(server: &mut Contender, phase: Beside, pool: &str) -> io::Result<()> {

@@ -8,7 +8,11 @@
 //! | [`stock`] | `redis-benchmark` as the client |
 //! | [`throughput`] | interleaved rounds of it, over all commands |
 //! | [`summary`] | medians, spread, ratios |
-//! | [`measure`] | the engine's operations without a server: time, fences, space |
+//! | [`operations`] | the engine's operations, without a server |
+//! | [`fences`] | their fences and flushed lines |
+//! | [`instructions`] | their instructions and cache misses, by callgrind |
+//! | [`costs`] | the checked-in table of these, and how a build differs from it |
+//! | [`measure`] | large values of the structures: time, fences, space |
 //! | [`machine`] | what the figures were measured on |
 //! | [`latency`] | latencies under a mixed load, with something large going on beside it |
 //! | [`restart`] | time to the first reply after a restart, memory a key |
@@ -17,9 +21,13 @@
 
 pub mod chart;
 pub mod contender;
+pub mod costs;
+pub mod fences;
+pub mod instructions;
 pub mod latency;
 pub mod machine;
 pub mod measure;
+pub mod operations;
 pub mod options;
 pub mod report;
 pub mod restart;

@@ -1,6 +1,7 @@
 //! Restarts: how long until the first right reply, and what a key takes of memory.
 
 use crate::contender::{Config, Contender};
+use crate::summary::Spread;
 use crate::workload::{Count, Data, Kind, Range, Run, Workload};
 use pmedis_testkit::client::Client;
 use pmedis_testkit::server::Setup;
@@ -38,7 +39,9 @@ pub struct Restarted {
     /// How it was kept.
     pub keeper: String,
     /// From the start of the process to the first right reply to a read, in seconds.
-    pub seconds: f64,
+    pub seconds: Spread,
+    /// How many times as long it takes with an RDB.
+    pub times_faster: Spread,
     /// Bytes of DRAM a key, as INFO counts them.
     pub dram_per_key: f64,
     /// Bytes of the pool, or of DRAM for native, for a byte of keys, fields and values.
@@ -110,53 +113,110 @@ impl Kept {
     }
 }
 
-/// Loads the data into a server, restarts it, and waits for the first right reply.
+/// Loads the data into a server of each kind, then starts each of them again in turn, `rounds` times;
+/// `progress` hears a line for each start.
 ///
 /// # Errors
-/// Those of the server and its connections.
-pub fn measure(keeper: Keeper, kept: Kept, pool: &str) -> io::Result<Restarted> {
-    let (config, setup) = match keeper {
-        Keeper::Pool => (Config::Pm, Setup::pmedis(pool)),
-        Keeper::Rdb => (Config::Native, Setup::native()),
-        Keeper::Aof => {
-            let setup = Setup::native().directive("appendonly yes");
-            let setup = setup.directive("appendfsync no");
-            (
-                Config::Native,
-                setup.directive("auto-aof-rewrite-percentage 0"),
-            )
+/// Those of the servers and their connections.
+pub fn measure(
+    kept: Kept,
+    pool: &str,
+    rounds: usize,
+    mut progress: impl FnMut(&str),
+) -> io::Result<Vec<Restarted>> {
+    let keepers = [Keeper::Pool, Keeper::Rdb, Keeper::Aof];
+    let cases = keepers.map(|keeper| Case::load(keeper, kept, pool));
+    let mut cases: Vec<Case> = cases.into_iter().collect::<io::Result<_>>()?;
+    for round in 1..=rounds {
+        for case in &mut cases {
+            let seconds = case.restart()?;
+            case.seconds.push(seconds);
+            let (name, keeper) = (kept.name(), case.keeper);
+            progress(&format!(
+                "{name}, {keeper:?}, round {round}/{rounds}: {seconds:.3} s"
+            ));
         }
-    };
-    let mut server = Contender::launch(config, &setup.keep_port())?;
-    let memory = server.info("memory", "used_memory")?;
-    let pool_before = pool_used(&mut server)?;
-    kept.load(&mut server)?;
-    let dram = server.info("memory", "used_memory")? - memory;
-    let taken = match (pool_before, pool_used(&mut server)?) {
-        (Some(before), Some(after)) => after - before,
-        _ => dram,
-    };
-    if keeper == Keeper::Rdb {
-        server.call(&["SAVE"])?;
     }
-    let (words, expected) = kept.probe();
-    let words = server.command(&words);
-    let address = server.server().address();
-    server.server().kill9();
-    let start = Instant::now();
-    let waiting = thread::spawn(move || first_reply(address, &words, &expected, start));
-    let restarted = server.server().restart();
-    restarted.map_err(|refusal| io::Error::other(format!("{refusal:?}")))?;
-    let seconds = waiting
-        .join()
-        .map_err(|_| io::Error::other("the waiting thread panicked"))?;
-    Ok(Restarted {
+    let rdb = cases.iter().find(|case| case.keeper == Keeper::Rdb);
+    let rdb = rdb.map_or(Vec::new(), |case| case.seconds.clone());
+    let restarted = |case: Case| Restarted {
         data: kept.name(),
-        keeper: format!("{keeper:?}"),
-        seconds: seconds?.as_secs_f64(),
-        dram_per_key: dram / kept.keys() as f64,
-        bytes_per_payload_byte: taken / kept.payload() as f64,
-    })
+        keeper: format!("{:?}", case.keeper),
+        times_faster: Spread::of_ratios(&rdb, &case.seconds),
+        seconds: Spread::of(case.seconds),
+        dram_per_key: case.dram / kept.keys() as f64,
+        bytes_per_payload_byte: case.taken / kept.payload() as f64,
+    };
+    Ok(cases.into_iter().map(restarted).collect())
+}
+
+/// A server that is down, with its data kept.
+struct Case {
+    keeper: Keeper,
+    server: Contender,
+    /// A read, and its reply when the data is back.
+    probe: (Vec<String>, Vec<u8>),
+    /// DRAM that the data took.
+    dram: f64,
+    /// Bytes of the pool, or of DRAM, that the data took.
+    taken: f64,
+    /// What each restart took.
+    seconds: Vec<f64>,
+}
+
+impl Case {
+    fn load(keeper: Keeper, kept: Kept, pool: &str) -> io::Result<Case> {
+        let (config, setup) = match keeper {
+            Keeper::Pool => (Config::Pm, Setup::pmedis(pool)),
+            Keeper::Rdb => (Config::Native, Setup::native()),
+            Keeper::Aof => {
+                let setup = Setup::native().directive("appendonly yes");
+                let setup = setup.directive("appendfsync no");
+                (
+                    Config::Native,
+                    setup.directive("auto-aof-rewrite-percentage 0"),
+                )
+            }
+        };
+        let mut server = Contender::launch(config, &setup.keep_port())?;
+        let memory = server.info("memory", "used_memory")?;
+        let pool_before = pool_used(&mut server)?;
+        kept.load(&mut server)?;
+        let dram = server.info("memory", "used_memory")? - memory;
+        let taken = match (pool_before, pool_used(&mut server)?) {
+            (Some(before), Some(after)) => after - before,
+            _ => dram,
+        };
+        if keeper == Keeper::Rdb {
+            server.call(&["SAVE"])?;
+        }
+        let (words, expected) = kept.probe();
+        let words = server.command(&words);
+        server.server().kill9();
+        Ok(Case {
+            keeper,
+            server,
+            probe: (words, expected),
+            dram,
+            taken,
+            seconds: Vec::new(),
+        })
+    }
+
+    /// Starts the server and kills it again: how long the first right reply took, in seconds.
+    fn restart(&mut self) -> io::Result<f64> {
+        let address = self.server.server().address();
+        let (words, expected) = self.probe.clone();
+        let start = Instant::now();
+        let waiting = thread::spawn(move || first_reply(address, &words, &expected, start));
+        let restarted = self.server.server().restart();
+        restarted.map_err(|refusal| io::Error::other(format!("{refusal:?}")))?;
+        let waited = waiting
+            .join()
+            .map_err(|_| io::Error::other("the waiting thread panicked"))?;
+        self.server.server().kill9();
+        Ok(waited?.as_secs_f64())
+    }
 }
 
 /// Asks until the reply is the expected one.

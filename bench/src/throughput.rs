@@ -61,7 +61,7 @@ pub struct Figure {
 /// A run's sample and the processor time it took, in seconds a request.
 type Measured = (Sample, f64);
 
-/// Measures all cells; `progress` hears a line for each round.
+/// Measures all cells; `progress` hears which share is done, and a line for each round.
 ///
 /// # Errors
 /// Those of the connections, of `redis-benchmark`, and errors in replies.
@@ -69,7 +69,7 @@ pub fn measure(
     cells: &[Cell],
     contenders: &mut [Contender],
     options: &Options,
-    mut progress: impl FnMut(&str),
+    mut progress: impl FnMut(f64, &str),
 ) -> io::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let mut number = 0;
@@ -96,13 +96,17 @@ pub fn measure(
                 measured[place] = Some(run_once(cell, &mut contenders[place], run)?);
             }
             let measured: Vec<Measured> = measured.into_iter().flatten().collect();
-            progress(&line(
-                cell,
-                (at, cells.len()),
-                (round, options.rounds),
-                contenders,
-                &measured,
-            ));
+            let done = (at * options.rounds + round + 1) as f64;
+            progress(
+                done / (cells.len() * options.rounds) as f64,
+                &line(
+                    cell,
+                    (at, cells.len()),
+                    (round, options.rounds),
+                    contenders,
+                    &measured,
+                ),
+            );
             rounds.push(measured);
         }
         figures.extend(summarise(cell, contenders, &requests, &rounds));

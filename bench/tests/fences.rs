@@ -18,3 +18,18 @@ fn the_documented_fences_are_the_engines() {
         "fences have changed: docs/fences.md tells how to make it anew"
     );
 }
+
+#[test]
+fn no_operation_takes_more_fences_than_it_may() {
+    let documented = include_str!("../../docs/fences.md");
+    let rows = documented.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let (fences, most) = (cells.get(3)?.parse().ok()?, cells.get(4)?.parse().ok()?);
+        Some((line, fences, most))
+    });
+    let rows: Vec<(&str, u64, u64)> = rows.collect();
+    assert!(rows.len() > 60, "a row for each operation");
+    for (line, fences, most) in rows {
+        assert!(fences <= most, "{line}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use pmedis_bench::contender::{Config, Contender};
 use pmedis_bench::machine::Machine;
-use pmedis_bench::options::{HELP, Options};
+use pmedis_bench::options::{self, HELP, Options};
 use pmedis_bench::report::{Report, thousands};
 use pmedis_bench::throughput::{self, Cell};
 use pmedis_bench::workload::{self, Workload};
@@ -11,33 +11,20 @@ use std::time::Instant;
 use std::{error, io};
 
 fn main() -> ExitCode {
-    match Options::parse(lexopt::Parser::from_env()) {
-        Ok(None) => print!("{HELP}"),
-        Ok(Some(options)) => {
-            if let Err(error) = compare(&options) {
-                eprintln!("{error}");
-                return ExitCode::FAILURE;
-            }
-        }
-        Err(error) => {
-            eprintln!("{error}\n\n{HELP}");
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
+    options::run(HELP, |parser| compare(Options::parse(parser)?))
 }
 
-fn compare(options: &Options) -> Result<(), Box<dyn error::Error>> {
+fn compare(mut options: Options) -> Result<(), Box<dyn error::Error>> {
     if options.redraw {
         return Ok(Report::load(&options.out)?.draw(&options.out)?);
     }
-    let workloads = chosen(options)?;
+    let workloads = chosen(&options)?;
     let machine = Machine::look(options.disk.as_deref())?;
     match machine.fdatasyncs_per_second {
         Some(rate) => eprintln!("the disk: {} fdatasync/s", thousands(rate)),
         None => eprintln!("without --disk DIR there is no comparison with an AOF"),
     }
-    let mut contenders = start(options)?;
+    let mut contenders = start(&options)?;
     let mut cells = Vec::new();
     for &clients in &options.clients {
         for &pipeline in &options.pipelines {
@@ -49,9 +36,20 @@ fn compare(options: &Options) -> Result<(), Box<dyn error::Error>> {
             }));
         }
     }
+    options.fit(cells.len(), contenders.len());
+    eprintln!(
+        "{} measurements on {} servers, {} rounds of {:.2} s: about {:.0} minutes",
+        cells.len(),
+        contenders.len(),
+        options.rounds,
+        options.seconds,
+        options.duration(cells.len(), contenders.len()) / 60.0
+    );
     let began = Instant::now();
-    let figures = throughput::measure(&cells, &mut contenders, options, |line| {
-        eprintln!("{:>5.0} s {line}", began.elapsed().as_secs_f64());
+    let figures = throughput::measure(&cells, &mut contenders, &options, |done, line| {
+        let elapsed = began.elapsed().as_secs_f64();
+        let left = elapsed * (1.0 - done) / done / 60.0;
+        eprintln!("{elapsed:>5.0} s, {left:.0} min left: {line}");
     })?;
     let report = Report {
         machine,

@@ -1,8 +1,9 @@
 //! `ci/bench latency`: latencies under a mixed load, against native Redis.
 
 use pmedis_bench::contender::Config;
-use pmedis_bench::latency::{Beside, Latencies, measure};
-use std::error;
+use pmedis_bench::latency::{Beside, measure};
+use pmedis_bench::options;
+use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,38 +16,28 @@ Latencies of closed-loop clients with a mix of commands, while the server does s
   --seconds S    of load alone                               (default: 20)
   --fields N     to which a hash grows beside the load       (default: 10000000)
   --keys N       that are flushed and reclaimed beside it    (default: 10000000)
-  --pool SIZE    size of the pool                            (default: 6g)
+  --pool SIZE    size of the pool                            (default: 3g)
+
+Everything is on tmpfs: two pools while a full sync runs, and two servers of 2 GiB.
 ";
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}\n\n{HELP}");
-            ExitCode::FAILURE
-        }
-    }
+    options::run(HELP, run)
 }
 
-fn run() -> Result<(), Box<dyn error::Error>> {
-    use lexopt::prelude::*;
+fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
     let (mut clients, mut seconds) = (8, 20.0);
-    let (mut fields, mut keys, mut pool) = (10_000_000, 10_000_000, "6g".to_owned());
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("clients") => clients = parser.value()?.parse()?,
-            Long("seconds") => seconds = parser.value()?.parse()?,
-            Long("fields") => fields = parser.value()?.parse()?,
-            Long("keys") => keys = parser.value()?.parse()?,
-            Long("pool") => pool = parser.value()?.string()?,
-            Long("help") => {
-                print!("{HELP}");
-                return Ok(());
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
+    let (mut fields, mut keys, mut pool) = (10_000_000, 10_000_000, "3g".to_owned());
+    options::read(
+        parser,
+        &mut [
+            ("clients", &mut clients),
+            ("seconds", &mut seconds),
+            ("fields", &mut fields),
+            ("keys", &mut keys),
+            ("pool", &mut pool),
+        ],
+    )?;
     let phases = [
         Beside::Nothing(Duration::from_secs_f64(seconds)),
         Beside::Growth(fields),
@@ -56,21 +47,20 @@ fn run() -> Result<(), Box<dyn error::Error>> {
     println!("| | | commands | p50 | p99 | p99.9 | worst |");
     println!("|---|---|---|---|---|---|---|");
     for config in [Config::Pm, Config::Native] {
-        let found = measure(config, &pool, clients, &phases)?;
-        for (phase, Latencies { histogram, took }) in phases.iter().zip(found) {
-            let at = |quantile| micros(histogram.value_at_quantile(quantile));
+        measure(config, &pool, clients, &phases, |phase, found| {
+            let at = |quantile| micros(found.histogram.value_at_quantile(quantile));
             println!(
                 "| {} ({:.1} s) | {} | {} | {} | {} | {} | {} |",
                 phase.name(),
-                took.as_secs_f64(),
+                found.took.as_secs_f64(),
                 config.name(),
-                histogram.len(),
+                found.histogram.len(),
                 at(0.5),
                 at(0.99),
                 at(0.999),
-                micros(histogram.max())
+                micros(found.histogram.max())
             );
-        }
+        })?;
     }
     Ok(())
 }

@@ -7,7 +7,8 @@
 //! PMEDIS_ELEMENTS=10000000 cargo run ...                           for values of so many elements
 //! ```
 //!
-//! The pool lies on tmpfs and counts as persistent memory, as in `engine`. `worst` is the slowest single
+//! The pool lies on tmpfs and counts as persistent memory; flushes are counted, not executed, so times are without
+//! them (`cargo bench` has times with them). `worst` is the slowest single
 //! operation that the kernel did not interrupt, growth of the pool included. Space is what the pool gives out for
 //! a value, in proportion to the payload: an element, field and value, member and score.
 

@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 
 /// How often progress is logged.
 const PROGRESS: Duration = Duration::from_secs(2);
+/// Records between looks at the clock.
+const CLOCK_EVERY: u64 = 1024;
 
 /// What filling found.
 #[derive(Default)]
 struct Tally {
+    records: u64,
     keys: u64,
     flushed: u64,
     damaged: u64,
@@ -38,7 +41,7 @@ struct Found {
 enum Next {
     End,
     Skip(Cursor),
-    Key(Cursor, Box<Found>),
+    Key(Cursor, Found),
 }
 
 /// Fills the keyspace of the whole server.
@@ -54,7 +57,7 @@ pub fn fill(ctx: &Ctx) {
             Ok(Next::Skip(after)) => cursor = after,
             Ok(Next::Key(after, found)) => {
                 cursor = after;
-                show(ctx, *found, &mut tally);
+                show(ctx, found, &mut tally);
             }
             Ok(Next::End) => break,
             Err(refused) => {
@@ -65,7 +68,8 @@ pub fn fill(ctx: &Ctx) {
                 return;
             }
         }
-        if reported.elapsed() >= PROGRESS {
+        tally.records += 1;
+        if tally.records.is_multiple_of(CLOCK_EVERY) && reported.elapsed() >= PROGRESS {
             reported = Instant::now();
             log(
                 Level::Notice,
@@ -135,7 +139,7 @@ impl Engine {
             return Next::End;
         };
         match self.found(object.cast(), tally) {
-            Ok(Some(found)) => Next::Key(after, Box::new(found)),
+            Ok(Some(found)) => Next::Key(after, found),
             Ok(None) => Next::Skip(after),
             Err(error) => {
                 tally.damaged += 1;

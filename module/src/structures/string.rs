@@ -90,7 +90,7 @@ impl<'a> Value<'a> {
 }
 
 /// Inline bytes that a record made for a string of `len` bytes should have.
-pub fn inline_len(len: u64) -> u64 {
+pub const fn inline_len(len: u64) -> u64 {
     if len <= INLINE_MAX { len } else { 0 }
 }
 

@@ -1,0 +1,7 @@
+//! Runs each operation's steps, for callgrind to count: what `ci/bench engine` starts. Nothing stands in for
+//! libpmem here.
+
+fn main() -> pobj::Result<()> {
+    let all = pmedis_bench::operations::all();
+    all.iter().try_for_each(pmedis_bench::instructions::run)
+}
