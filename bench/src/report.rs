@@ -208,8 +208,9 @@ impl Report {
         Chart {
             title: format!("{title}, 128-byte values"),
             subtitle: format!(
-                "redis-benchmark on {} shared processors, {} keys, medians of {} interleaved rounds",
+                "redis-benchmark on {} processors (load average {} before), {} keys, medians of {} interleaved rounds",
                 self.machine.processors,
+                self.machine.load.split(' ').next().unwrap_or_default(),
                 thousands(self.keys as f64),
                 self.rounds
             ),
