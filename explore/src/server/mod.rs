@@ -19,6 +19,7 @@ mod session;
 pub use check::Check;
 pub use session::Session;
 
+use std::fs;
 use std::path::Path;
 
 use powercut::{Config, Recording, Report};
@@ -30,14 +31,21 @@ const CHANGES: usize = 24;
 /// Of so many states one is given to a real server, and its start-up cut.
 const STARTS_ONE_IN: u32 = 100;
 
-/// Records the session of the seed and explores it.
+/// Records the session of the seed and explores it. A seed sends the same commands again; what the server
+/// does between them depends on the clock, so the trace of a session with violations is kept with their
+/// images.
 pub fn explore(config: &Config) -> Report {
     let config = Config {
         recoveries_one_in: STARTS_ONE_IN,
         ..config.clone()
     };
     let session = Session::record(config.seed, CHANGES, &[]);
-    explore_recording(&session, &session.recording, &config)
+    let report = explore_recording(&session, &session.recording, &config);
+    if let (false, Some(directory)) = (report.violations.is_empty(), &config.keep) {
+        let path = directory.join(format!("{}-server.trace", config.seed));
+        fs::write(path, &session.recording.trace).expect("the directory is writable");
+    }
+    report
 }
 
 /// Explores what was recorded in a session, or a variant of it.
