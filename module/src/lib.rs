@@ -43,6 +43,7 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     limits::watch(ctx);
     commands::register(ctx)?;
     SETTINGS.replace(Some(config)).map_err(|_| "loaded twice")?;
+    ctx.keep_ok();
     keyspace::watch_output(ctx);
     Ok(())
 }

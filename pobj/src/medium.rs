@@ -158,6 +158,25 @@ impl Medium {
         Ok(())
     }
 
+    /// [`Medium::stream`] around the cache, however few the bytes: for whole lines that nobody loads soon.
+    pub fn stream_lines(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        debug_assert!(offset.is_multiple_of(LINE) && (bytes.len() as u64).is_multiple_of(LINE));
+        let at = self.check(offset, bytes.len() as u64)?;
+        self.snapshots.preserve(offset, bytes.len() as u64);
+        self.traffic.lines += lines(offset, bytes.len() as u64);
+        // SAFETY: as in `store`; the pool is open, and libpmemobj only copies and flushes.
+        unsafe {
+            self.lib.pmemobj_memcpy(
+                self.base.as_ptr().cast(),
+                at.cast(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN | pmemobj_sys::PMEMOBJ_F_MEM_NONTEMPORAL,
+            );
+        }
+        Ok(())
+    }
+
     /// Starts writing back the lines of `len` bytes at `offset`.
     #[inline]
     pub fn flush(&mut self, offset: u64, len: u64) -> Result<()> {

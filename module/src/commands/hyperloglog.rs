@@ -232,6 +232,6 @@ pub fn pfmerge(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     // Redis tells of a merge as of many additions.
     ctx.notify(Class::STRING, c"pfadd", args[1]);
     ctx.replicate(c"PM.PFMERGE", args.from(1));
-    ctx.reply_simple(c"OK");
+    ctx.reply_ok();
     Ok(())
 }

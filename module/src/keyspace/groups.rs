@@ -11,7 +11,7 @@
 //! *after* it has told of the end of the turn, and sends their replies at once, from any thread. No group is
 //! opened there then: each step is durable on its own, so that no reply is ahead of it.
 
-use super::{ENGINE, durable, loading};
+use super::{ENGINE, Engine, durable, loading};
 use crate::redis::{
     Arg, Ctx, FilterArgs, Level, Reply, after_command, before_output, log, server_flags,
     tells_after_commands,
@@ -81,11 +81,26 @@ fn end_group(between_turns: bool) {
 }
 
 /// Before each command of a client or a script: the group of the command before it is over, and a
-/// command of several steps begins one.
+/// command of several steps begins one. Nearly all have nothing to do here, so that is found out first.
 fn before_command(args: &FilterArgs<'_>) {
-    let Some(name) = args.get(0) else { return };
-    let reloads = loading::is_reload(name.bytes(), args.get(1).map(Arg::bytes));
-    let groups = begins_group(name.bytes(), args.len());
+    let Some(name) = args.get(0).map(Arg::bytes) else {
+        return;
+    };
+    let groups = begins_group(name, args);
+    let reloads = name.len() == loading::RELOADER.len() && {
+        loading::is_reload(name, args.get(1).map(Arg::bytes))
+    };
+    let idle = |engine: &mut Engine| {
+        !engine.pool.is_held() && engine.reloading == reloads && !engine.has_garbage()
+    };
+    if groups || ENGINE.with(idle) != Ok(true) {
+        prepare(groups, reloads);
+    }
+}
+
+/// What [`before_command`] does if there is something to do.
+#[cold]
+fn prepare(groups: bool, reloads: bool) {
     durable("the last commands", |engine| {
         loading::note_reload(engine, reloads);
         if engine.pool.is_held() {
@@ -112,35 +127,51 @@ fn command_ends() {
 }
 
 /// True for native commands that can change several PM keys, or one in several steps.
-fn begins_group(name: &[u8], argc: usize) -> bool {
-    const ALWAYS: [&[u8]; 13] = [
-        b"exec",
-        b"eval",
-        b"evalsha",
-        b"fcall",
-        b"eval_ro",
-        b"evalsha_ro",
-        b"fcall_ro",
-        b"rename",
-        b"renamenx",
-        b"copy",
-        b"move",
-        b"restore",
-        b"restore-asking",
-    ];
-    const IF_MANY: [&[u8]; 3] = [b"del", b"unlink", b"mset"];
-    let is = |words: &[&[u8]]| words.iter().any(|word| name.eq_ignore_ascii_case(word));
-    name.len() <= 14 && (is(&ALWAYS) || argc > 2 && is(&IF_MANY))
+fn begins_group(name: &[u8], args: &FilterArgs<'_>) -> bool {
+    // Our own commands, most of those that come, are one step each.
+    if name.get(2) == Some(&b'.') {
+        return false;
+    }
+    match needs_group(name) {
+        Some(many) => !many || args.len() > 2,
+        None => false,
+    }
+}
+
+/// For a command that may begin a group: whether it does so only if it has several keys.
+fn needs_group(name: &[u8]) -> Option<bool> {
+    let (always, if_many): (&[&[u8]], &[u8]) = match name.len() {
+        3 => (&[], b"del"),
+        4 => (&[b"exec", b"eval", b"copy", b"move"], b"mset"),
+        5 => (&[b"fcall"], b""),
+        6 => (&[b"rename"], b"unlink"),
+        7 => (&[b"evalsha", b"eval_ro", b"restore"], b""),
+        8 => (&[b"renamenx", b"fcall_ro"], b""),
+        10 => (&[b"evalsha_ro"], b""),
+        14 => (&[b"restore-asking"], b""),
+        _ => return None,
+    };
+    let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
+    if is(if_many) {
+        return Some(true);
+    }
+    always.iter().any(|word| is(word)).then_some(false)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::begins_group;
+    use super::needs_group;
 
     #[test]
     fn commands_of_several_steps_begin_a_group() {
-        assert!(begins_group(b"EXEC", 1) && begins_group(b"Restore-Asking", 4));
-        assert!(begins_group(b"del", 3) && !begins_group(b"del", 2));
-        assert!(!begins_group(b"get", 2) && !begins_group(b"pm.set", 3));
+        for always in [b"EXEC".as_slice(), b"Restore-Asking", b"fcall_RO", b"move"] {
+            assert_eq!(needs_group(always), Some(false));
+        }
+        for if_many in [b"del".as_slice(), b"MSET", b"unlink"] {
+            assert_eq!(needs_group(if_many), Some(true));
+        }
+        for never in [b"get".as_slice(), b"pm.set", b"", b"ping"] {
+            assert_eq!(needs_group(never), None);
+        }
     }
 }

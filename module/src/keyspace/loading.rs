@@ -203,10 +203,13 @@ impl Engine {
     }
 }
 
+/// The command whose subcommands load a file.
+pub(super) const RELOADER: &[u8] = b"debug";
+
 /// True for a command that loads a file in place of what there is.
 pub(super) fn is_reload(name: &[u8], first: Option<&[u8]>) -> bool {
     const RELOADS: [&[u8]; 2] = [b"reload", b"loadaof"];
-    name.eq_ignore_ascii_case(b"debug")
+    name.eq_ignore_ascii_case(RELOADER)
         && first.is_some_and(|first| RELOADS.iter().any(|word| first.eq_ignore_ascii_case(word)))
 }
 

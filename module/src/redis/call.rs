@@ -1,6 +1,7 @@
 //! Commands run by the module itself, off the hot path.
 
 use std::ffi::CStr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::raw as rm;
 
@@ -47,6 +48,42 @@ impl Ctx {
             api(rm::RedisModule_FreeCallReply)(raw);
             Some(reply)
         }
+    }
+}
+
+/// A reply of the server's own that is `OK`, for as long as the module lives.
+///
+/// The API sends a simple string in three parts, each of which costs as much as a whole reply that was
+/// received from a command.
+static OK: AtomicPtr<rm::RedisModuleCallReply> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Ctx {
+    /// Keeps a reply for [`Ctx::reply_ok`]. While the module is being loaded.
+    pub fn keep_ok(&self) {
+        // SAFETY: live context and C strings. This command, without arguments, replies OK and does nothing
+        // for a client that watches no key, which the client of a call never does. The reply is kept for
+        // good; its context is not used for what it is kept for.
+        unsafe {
+            let reply = api(rm::RedisModule_Call)(self.raw(), c"UNWATCH".as_ptr(), c"".as_ptr());
+            let is_ok = !reply.is_null()
+                && api(rm::RedisModule_CallReplyType)(reply) as isize
+                    == rm::REDISMODULE_REPLY_STRING
+                && bytes(reply) == b"OK";
+            if is_ok {
+                OK.store(reply, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Replies with `OK`.
+    #[inline]
+    pub fn reply_ok(&self) {
+        let reply = OK.load(Ordering::Relaxed);
+        if reply.is_null() {
+            return self.reply_simple(c"OK");
+        }
+        // SAFETY: live context; a live reply that stays as it is, with bytes that Redis copies.
+        unsafe { api(rm::RedisModule_ReplyWithCallReply)(self.replying(), reply) };
     }
 }
 

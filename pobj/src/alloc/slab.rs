@@ -30,6 +30,14 @@ struct Page {
     /// Bitmap word to look at first.
     hint: u16,
     taken: Box<[u64]>,
+    len: u64,
+}
+
+impl Page {
+    #[inline]
+    fn covers(&self, offset: u64) -> bool {
+        offset.wrapping_sub(self.offset) < self.len
+    }
 }
 
 /// Where an offset points.
@@ -45,6 +53,8 @@ pub(crate) enum Block {
 /// that covers a window's start also starts in, or covers the start of, the window before.
 const WINDOW: u64 = 32 << 10;
 const NO_PAGE: u32 = u32::MAX;
+/// So many slots and fewer change their bitmaps without a hash table.
+const FEW: usize = 16;
 
 /// All pages and large objects of a pool.
 pub(crate) struct Slab {
@@ -116,6 +126,7 @@ impl Slab {
             listed: false,
             hint: 0,
             taken: taken.into_boxed_slice(),
+            len: page_len(header.class),
         };
         let id = match self.vacant.pop() {
             Some(id) => {
@@ -262,51 +273,51 @@ impl Slab {
         }
         // The page before may reach into the window where this one started.
         let start = first as u64 * WINDOW;
-        if let Some(before) = start.checked_sub(1).and_then(|at| self.page_of(at))
-            && self.covers(before, start)
+        let before = start.checked_sub(1).and_then(|at| self.page_of(at));
+        if let Some((before, page)) = before
+            && page.covers(start)
         {
             self.windows[first] = before;
         }
     }
 
-    fn covers(&self, id: u32, offset: u64) -> bool {
-        let page = self.page(id);
-        (page.offset..page.offset + page_len(page.header.class)).contains(&offset)
-    }
-
     /// The page that contains `offset`.
     #[inline]
-    fn page_of(&self, offset: u64) -> Option<u32> {
+    fn page_of(&self, offset: u64) -> Option<(u32, &Page)> {
         let window = (offset / WINDOW) as usize;
-        [Some(window), window.checked_sub(1)]
-            .into_iter()
-            .flatten()
-            .find_map(|at| {
-                let id = *self.windows.get(at)?;
-                (id != NO_PAGE && self.covers(id, offset)).then_some(id)
-            })
+        match self.page_in(window, offset) {
+            None if window > 0 => self.page_in(window - 1, offset),
+            found => found,
+        }
+    }
+
+    /// The page of a window, if it contains `offset`.
+    #[inline]
+    fn page_in(&self, window: usize, offset: u64) -> Option<(u32, &Page)> {
+        let &id = self.windows.get(window)?;
+        // No page has the number NO_PAGE.
+        let page = self.pages.get(id as usize)?.as_ref()?;
+        page.covers(offset).then_some((id, page))
     }
 
     /// The allocated block that starts exactly at `offset`.
+    #[inline]
     pub fn block(&self, offset: u64) -> Result<Block> {
         let wrong = || damaged("a pointer to nothing allocated", offset);
-        let Some(id) = self.page_of(offset) else {
+        let Some((id, page)) = self.page_of(offset) else {
             return self
                 .large
                 .get(&offset)
                 .map(|large| Block::Large(large.0))
                 .ok_or_else(wrong);
         };
-        let page = self.page(id);
-        let size = u64::from(page.header.slot_size);
-        let at = (offset - page.offset)
-            .checked_sub(u64::from(page.header.first))
-            .ok_or_else(wrong)?;
-        let index = at / size;
-        if !at.is_multiple_of(size) || index >= u64::from(page.header.slots) {
-            return Err(wrong());
-        }
-        if page.taken[(index / 64) as usize] & (1 << (index % 64)) == 0 {
+        // A page has less than 4 GiB: the shorter division is the faster one.
+        let at = ((offset - page.offset) as u32).wrapping_sub(page.header.first);
+        let size = page.header.slot_size;
+        let (index, rest) = (at / size, at % size);
+        let taken = page.taken.get((index / 64) as usize).copied();
+        let is_taken = taken.is_some_and(|word| word & (1 << (index % 64)) != 0);
+        if rest != 0 || index >= u32::from(page.header.slots) || !is_taken {
             return Err(wrong());
         }
         Ok(Block::Slot(
@@ -314,7 +325,7 @@ impl Slab {
                 page: id,
                 index: index as u16,
             },
-            size,
+            u64::from(size),
         ))
     }
 
@@ -322,10 +333,9 @@ impl Slab {
     /// a batch may write.
     #[inline]
     pub fn owns(&self, offset: u64, len: u64) -> bool {
-        if let Some(id) = self.page_of(offset) {
-            let page = self.page(id);
+        if let Some((_, page)) = self.page_of(offset) {
             return offset >= page.offset + u64::from(page.header.first)
-                && offset.saturating_add(len) <= page.offset + page_len(page.header.class);
+                && offset.saturating_add(len) <= page.offset + page.len;
         }
         match self.large.range(..=offset).next_back() {
             Some((&start, &(size, _))) => offset.saturating_add(len) <= start + size,
@@ -344,22 +354,46 @@ impl Slab {
         frees: &[Slot],
         writes: &mut Writes,
     ) -> Result<()> {
-        if let ([slot], []) = (allocs, frees) {
-            let at = bitmap_word(self.page(slot.page).offset, usize::from(slot.index / 64));
-            writes.push(
-                at,
-                &(medium.word(at)? | 1 << (slot.index % 64)).to_le_bytes(),
-            );
-            return Ok(());
-        }
-        let mut words: HashMap<u64, u64> = HashMap::with_capacity(allocs.len() + frees.len());
-        let mut order = Vec::with_capacity(allocs.len() + frees.len());
         let changes = allocs
             .iter()
             .map(|slot| (slot, true))
             .chain(frees.iter().map(|slot| (slot, false)));
+        if allocs.len() + frees.len() > FEW {
+            return self.many_bitmap_writes(medium, changes, writes);
+        }
+        let mut words = [(0, 0); FEW];
+        let mut used = 0;
         for (slot, set) in changes {
-            let at = bitmap_word(self.page(slot.page).offset, usize::from(slot.index / 64));
+            let at = self.word_of(slot);
+            let known = words[..used].iter().position(|&(known, _)| known == at);
+            let index = match known {
+                Some(index) => index,
+                None => {
+                    words[used] = (at, medium.word(at)?);
+                    used += 1;
+                    used - 1
+                }
+            };
+            words[index].1 = changed(words[index].1, at, slot, set)?;
+        }
+        for (at, word) in &words[..used] {
+            writes.push(*at, &word.to_le_bytes());
+        }
+        Ok(())
+    }
+
+    /// [`Slab::bitmap_writes`] for any number of slots.
+    #[cold]
+    fn many_bitmap_writes<'a>(
+        &self,
+        medium: &Medium,
+        changes: impl Iterator<Item = (&'a Slot, bool)>,
+        writes: &mut Writes,
+    ) -> Result<()> {
+        let mut words: HashMap<u64, u64> = HashMap::new();
+        let mut order = Vec::new();
+        for (slot, set) in changes {
+            let at = self.word_of(slot);
             let word = match words.entry(at) {
                 std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::hash_map::Entry::Vacant(entry) => {
@@ -367,16 +401,17 @@ impl Slab {
                     entry.insert(medium.word(at)?)
                 }
             };
-            let bit = 1 << (slot.index % 64);
-            if !set && *word & bit == 0 {
-                return Err(damaged("an object that is freed twice in page", at));
-            }
-            *word = if set { *word | bit } else { *word & !bit };
+            *word = changed(*word, at, slot, set)?;
         }
         for at in order {
             writes.push(at, &words[&at].to_le_bytes());
         }
         Ok(())
+    }
+
+    /// Where the word is whose bits tell of a slot.
+    fn word_of(&self, slot: &Slot) -> u64 {
+        bitmap_word(self.page(slot.page).offset, usize::from(slot.index / 64))
     }
 
     /// Offset of the first allocated object of `kind` at or after `cursor`, and the cursor after it.
@@ -442,6 +477,15 @@ impl Slab {
     pub fn empty_pages(&self) -> usize {
         self.empty
     }
+}
+
+/// The bitmap word at `at` after a slot of it was allocated (`set`) or freed.
+fn changed(word: u64, at: u64, slot: &Slot, set: bool) -> Result<u64> {
+    let bit = 1 << (slot.index % 64);
+    if !set && word & bit == 0 {
+        return Err(damaged("an object that is freed twice in page", at));
+    }
+    Ok(if set { word | bit } else { word & !bit })
 }
 
 /// A position in a walk over the objects of one kind; the default is the start.

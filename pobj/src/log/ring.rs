@@ -23,8 +23,9 @@ const_assert!(4 * RECORD_MAX as u64 <= RING_LEN);
 #[derive(Default)]
 pub(crate) struct Extras<'a> {
     pub fills: &'a [Fill],
-    /// Hash the filled bytes into the record instead of fencing before it.
-    pub hash_fills: bool,
+    /// The hash of the filled bytes ([`Ring::hash`]), by which recovery knows that all of them are there.
+    /// Without it a fence before the record must make them durable.
+    pub fills_hash: Option<u64>,
     /// The record counts only once libpmemobj has published it.
     pub publishes: bool,
 }
@@ -76,6 +77,12 @@ impl Ring {
         HEADER_LEN + 16 * fills + writes.encoded().len() <= RECORD_MAX
     }
 
+    /// The hash of filled bytes. To be taken before they are flushed: a load from a line that is on its way
+    /// to the medium waits for it, some hundred nanoseconds.
+    pub fn hash(&self, medium: &Medium, fills: &[Fill]) -> Result<u64> {
+        hash_fills(medium, fills, self.seed)
+    }
+
     /// Writes and flushes the next record, and returns its number. It is durable after the next
     /// fence. The caller has checked [`Ring::fits`].
     pub fn append(
@@ -97,9 +104,9 @@ impl Ring {
             len: (len - HEADER_LEN) as u32,
             fills_hash: 0,
         };
-        if extras.hash_fills {
+        if let Some(hash) = extras.fills_hash {
             header.flags |= FILLS_HASHED;
-            header.fills_hash = hash_fills(medium, extras.fills, self.seed)?;
+            header.fills_hash = hash;
         }
         let record = &mut self.scratch;
         record.clear();
@@ -114,8 +121,8 @@ impl Ring {
         } else {
             self.tail
         };
-        medium.store(self.start + position, record)?;
-        medium.flush(self.start + position, len as u64)?;
+        record.resize(len.next_multiple_of(LINE as usize), 0);
+        medium.stream_lines(self.start + position, record)?;
         self.last = Some((position, kind));
         self.tail = (position + len as u64).next_multiple_of(LINE);
         self.next += 1;

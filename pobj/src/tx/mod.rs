@@ -367,17 +367,22 @@ impl Pool {
             return self.end_group();
         }
         let publishes = !self.batch.large_allocs.is_empty() || !self.batch.large_frees.is_empty();
-        self.flush_fills()?;
-        let filled: u64 = self.batch.fills.iter().map(|fill| fill.len).sum();
+        let batch = &mut self.batch;
+        let filled: u64 = batch.fills.iter().map(|fill| fill.len).sum();
         // A record that waits for libpmemobj's publish needs neither hash nor fence: publishing
         // starts with a drain, after which both the record and the fills are durable.
-        let hash_fills = !publishes && (1..=HASH_MAX).contains(&filled);
-        if filled > 0 && !publishes && !hash_fills {
+        let hashes = !publishes && batch.streamed.is_empty() && (1..=HASH_MAX).contains(&filled);
+        let fills_hash = match hashes {
+            true => Some(self.ring.hash(&self.medium, &batch.fills)?),
+            false => None,
+        };
+        self.flush_fills()?;
+        if !self.batch.fills.is_empty() && !publishes && !hashes {
             self.medium.fence();
         }
         let extras = Extras {
             fills: &self.batch.fills,
-            hash_fills,
+            fills_hash,
             publishes,
         };
         let encoded = self.batch.writes.encoded();

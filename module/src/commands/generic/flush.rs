@@ -16,7 +16,7 @@ pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     keyspace::flush(Some(db))?;
     empty(ctx, args, keys)?;
     ctx.replicate(c"PM.FLUSHDB", args.from(1));
-    ctx.reply_simple(c"OK");
+    ctx.reply_ok();
     Ok(())
 }
 
@@ -33,7 +33,7 @@ pub fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     }
     ctx.select_db(home);
     ctx.replicate(c"PM.FLUSHALL", args.from(1));
-    ctx.reply_simple(c"OK");
+    ctx.reply_ok();
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub fn hset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// `PM.HMSET key field value [field value ...]`
 pub fn hmset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     set(ctx, args, c"PM.HMSET")?;
-    ctx.reply_simple(c"OK");
+    ctx.reply_ok();
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub fn lset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     key.signal();
     ctx.notify(Class::LIST, c"lset", args[1]);
     ctx.replicate(c"PM.LSET", args.from(1));
-    ctx.reply_simple(c"OK");
+    ctx.reply_ok();
     Ok(())
 }
 
@@ -103,7 +103,7 @@ pub fn ltrim(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (start, stop) = (integer(args[2])?, integer(args[3])?);
     let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
     if !key.exists() {
-        ctx.reply_simple(c"OK");
+        ctx.reply_ok();
         return Ok(());
     }
     let dropped = key.edit_leaving(|tx, root| {
@@ -129,6 +129,6 @@ pub fn ltrim(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if dropped > 0 {
         ctx.replicate(c"PM.LTRIM", args.from(1));
     }
-    ctx.reply_simple(c"OK");
+    ctx.reply_ok();
     Ok(())
 }

@@ -32,7 +32,7 @@ pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// `MSET key value [key value ...]`
 pub fn mset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Assignments::open(ctx, args)?.make(ctx, args, c"PM.MSET")?;
-    ctx.reply_simple(c"OK");
+    ctx.reply_ok();
     Ok(())
 }
 

@@ -38,7 +38,7 @@ pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     }
     match old {
         Some(old) => reply_old(ctx, old),
-        None if proceeds => ctx.reply_simple(c"OK"),
+        None if proceeds => ctx.reply_ok(),
         None => ctx.reply_null(),
     }
     Ok(())
@@ -72,7 +72,7 @@ fn set_expiring(ctx: &Ctx, args: Args<'_>, unit: Unit) -> Result<(), CmdError> {
     let mut key = PmKey::open_any(ctx, name, ValueType::String);
     put(ctx, &mut key, value, Expire::At(at))?;
     replicate_expiring(ctx, name, value, at);
-    ctx.reply_simple(c"OK");
+    ctx.reply_ok();
     Ok(())
 }
 
