@@ -10,11 +10,14 @@ use crate::creation::Creation;
 use crate::keys::{self, Keys};
 use crate::server;
 use crate::states::States;
-use crate::structures::{self, Hashes, Lists, Sets, Strings, Structure, Values, ZSets};
+use crate::structures::{self, Hashes, Lists, Mistake, Sets, Strings, Structure, Values, ZSets};
 use crate::transactions::{Check, FLAVOURS, Transactions};
 
 /// Steps of a workload of values.
 const VALUE_STEPS: usize = 16;
+
+/// Outcomes of each cut of a pool's creation, of which there is one only, whatever the seed.
+const CREATION_OUTCOMES: usize = 250;
 
 /// What can be explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,13 +106,17 @@ impl Subject {
             Subject::Creation => {
                 let directory = tempfile::tempdir_in(DIRECTORY).expect("tmpfs is mounted");
                 let recording = Recording::of(&Creation, directory.path());
-                explore(&recording, &Creation, Path::new(DIRECTORY), config)
+                let config = Config {
+                    outcomes_per_cut: CREATION_OUTCOMES,
+                    ..config.clone()
+                };
+                explore(&recording, &Creation, Path::new(DIRECTORY), &config)
             }
-            Subject::Strings => explore_values::<Strings>(config),
-            Subject::Lists => explore_values::<Lists>(config),
-            Subject::Hashes => explore_values::<Hashes>(config),
-            Subject::Sets => explore_values::<Sets>(config),
-            Subject::ZSets => explore_values::<ZSets>(config),
+            Subject::Strings => explore_values::<Strings>(None, config),
+            Subject::Lists => explore_values::<Lists>(None, config),
+            Subject::Hashes => explore_values::<Hashes>(None, config),
+            Subject::Sets => explore_values::<Sets>(None, config),
+            Subject::ZSets => explore_values::<ZSets>(None, config),
             Subject::Keys => {
                 let (recording, states) = record(&Keys {
                     seed: config.seed,
@@ -145,8 +152,11 @@ pub fn explore_transactions(workload: &Transactions, config: &Config) -> Report 
     )
 }
 
-fn explore_values<S: Structure>(config: &Config) -> Report {
-    let (recording, states) = record(&Values::<S>::new(config.seed, VALUE_STEPS));
+/// Explores a workload of values of one type.
+pub fn explore_values<S: Structure>(mistake: Option<Mistake>, config: &Config) -> Report {
+    let mut workload = Values::<S>::new(config.seed, VALUE_STEPS);
+    workload.mistake = mistake;
+    let (recording, states) = record(&workload);
     let check = structures::Check::<S>::new(states);
     explore(&recording, &check, Path::new(DIRECTORY), config)
 }
@@ -161,14 +171,16 @@ pub fn config(seed: u64) -> Config {
     }
 }
 
-/// Explores workloads of the seeds from `seed` on until there were `states` states, or a violation.
+/// Explores workloads of the seeds from `seed` on until there were `states` states, or a violation. Creation
+/// is explored once: with another seed the states would be the same again.
 pub fn run(subject: Subject, seed: u64, states: u64, config: impl Fn(u64) -> Config) -> Report {
     let mut total = Report::default();
     for seed in seed.. {
         let report = subject.explore(&config(seed));
         println!("{}: {report}", subject.name());
         total.add(report);
-        if total.states >= states || !total.violations.is_empty() {
+        let is_enough = total.states >= states || subject == Subject::Creation;
+        if is_enough || !total.violations.is_empty() {
             break;
         }
     }

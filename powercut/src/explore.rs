@@ -25,10 +25,14 @@ pub const LIBPMEMOBJ_VOLATILE: Range<usize> = 0x1a00..0x2000;
 pub struct Config {
     /// Decides all random choices; the same seed and recording give the same states.
     pub seed: u64,
+    /// The fences of the workload at which it is cut, numbered from 0; its end counts as one.
+    pub fences: Range<usize>,
     /// Bytes whose fate does not matter, as no recovery reads them: they never survive.
     pub volatile: Range<usize>,
     /// Outcomes tried for each cut of the workload; a cut with no more than that is exhausted.
     pub outcomes_per_cut: usize,
+    /// Fences of a recovery at which it is cut: about so many, if it has more.
+    pub cuts_per_recovery: usize,
     /// Outcomes tried for each cut of a recovery.
     pub outcomes_per_recovery_cut: usize,
     /// Of how many states one has its recovery cut as well; 0 for none.
@@ -47,8 +51,10 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             seed: 0,
+            fences: 0..usize::MAX,
             volatile: 0..0,
             outcomes_per_cut: 32,
+            cuts_per_recovery: 16,
             outcomes_per_recovery_cut: 4,
             recoveries_one_in: 16,
             recovery_depth_max: 2,
@@ -221,18 +227,26 @@ impl<R: Recovery> Explorer<'_, R> {
         let mut memory = Memory::new(recording.base.clone());
         for (position, event) in trace::events(&recording.trace) {
             if event == Event::Fence {
-                self.cut(&memory, recording.progress(position as u64), 0);
+                self.cut_here(&memory, recording.progress(position as u64));
                 self.fence += 1;
             }
             self.apply(&mut memory, &event);
         }
-        self.cut(&memory, recording.progress(recording.trace.len() as u64), 0);
+        self.cut_here(&memory, recording.progress(recording.trace.len() as u64));
+    }
+
+    fn cut_here(&mut self, memory: &Memory, progress: Progress) {
+        if self.config.fences.contains(&self.fence) {
+            self.cut(memory, progress, 0);
+        }
     }
 
     fn cut_recovery(&mut self, mut memory: Memory, progress: Progress, depth: u32) {
         let trace = fs::read(&self.recovery_trace).expect("the worker wrote a trace");
+        let fences = trace::events(&trace).filter(|(_, event)| *event == Event::Fence);
+        let fences = fences.count().max(1);
         for (_, event) in trace::events(&trace) {
-            if event == Event::Fence {
+            if event == Event::Fence && self.rng.usize(..fences) < self.config.cuts_per_recovery {
                 self.cut(&memory, progress, depth);
             }
             self.apply(&mut memory, &event);

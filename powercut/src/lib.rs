@@ -38,6 +38,7 @@ mod image;
 pub mod interpose;
 mod lanes;
 pub mod model;
+pub mod mutant;
 mod process;
 pub mod program;
 pub mod recorder;

@@ -9,7 +9,7 @@ use pmedis::structures::{Root, clean, dismantle, has_waste};
 use pobj::{Pool, Result, Tx};
 
 use super::check::{Found, describe, records};
-use super::{Structure, Value};
+use super::{Mistake, Structure, Value};
 use crate::states::Description;
 
 /// The keys of the two records.
@@ -17,6 +17,7 @@ const KEYS: [&[u8]; 2] = [b"a", b"b"];
 
 pub struct Actor<S: Structure> {
     pub pool: Pool,
+    pub mistake: Option<Mistake>,
     rng: Rng,
     values: [Value<S::Model>; 2],
     records: [RecordPtr; 2],
@@ -74,6 +75,7 @@ impl<S: Structure> Actor<S> {
             values: [value(first)?, value(second)?],
             records: [first, second],
             pool,
+            mistake: None,
             rng,
             dead,
         })
@@ -120,30 +122,57 @@ impl<S: Structure> Actor<S> {
     /// A transaction, committed or dropped.
     fn change(&mut self) -> Result<()> {
         let (exchanges, keep) = (self.percent(15), !self.percent(10));
-        let nth = usize::from(self.percent(25));
-        let before = self
-            .values
-            .each_ref()
-            .map(|value| (value.root, value.model.clone()));
+        let target = (!exchanges).then_some(usize::from(self.percent(25)));
+        if self.mistake == Some(Mistake::LinkedFirst) {
+            self.link_first(target)?;
+        }
+        let before = self.contents();
         let mut tx = self.pool.begin();
-        let given_up = match exchanges {
-            true => S::exchange(&mut tx, &mut self.rng, &mut self.values).map(|()| Root::EMPTY),
-            false => S::change(&mut tx, &mut self.rng, &mut self.values[nth]),
-        }?;
+        let given_up = change::<S>(&mut tx, &mut self.rng, &mut self.values, target)?;
         let dead = entomb(&mut tx, S::TYPE, given_up)?;
+        if self.mistake == Some(Mistake::LinkedLast) {
+            tx.commit()?;
+            tx = self.pool.begin();
+        }
         for ((value, (old, _)), record) in self.values.iter().zip(&before).zip(self.records) {
             record::set_root(&mut tx, record, *old, value.root)?;
         }
-        if keep {
+        if keep || self.mistake.is_some() {
             tx.commit()?;
             self.dead.extend(dead);
             return Ok(());
         }
         drop(tx);
-        for (value, (root, model)) in self.values.iter_mut().zip(before) {
+        self.set_contents(before);
+        Ok(())
+    }
+
+    /// Sets the roots to what a change that comes next will make them.
+    fn link_first(&mut self, target: Option<usize>) -> Result<()> {
+        let (rng, before) = (self.rng.clone(), self.contents());
+        let mut tx = self.pool.begin();
+        change::<S>(&mut tx, &mut self.rng, &mut self.values, target)?;
+        drop(tx);
+        let mut tx = self.pool.begin();
+        for ((value, (old, _)), record) in self.values.iter().zip(&before).zip(self.records) {
+            record::set_root(&mut tx, record, *old, value.root)?;
+        }
+        tx.commit()?;
+        self.rng = rng;
+        self.set_contents(before);
+        Ok(())
+    }
+
+    fn contents(&self) -> [(Root, S::Model); 2] {
+        self.values
+            .each_ref()
+            .map(|value| (value.root, value.model.clone()))
+    }
+
+    fn set_contents(&mut self, contents: [(Root, S::Model); 2]) {
+        for (value, (root, model)) in self.values.iter_mut().zip(contents) {
             (value.root, value.model) = (root, model);
         }
-        Ok(())
     }
 
     /// Frees some of the waste of the values that live.
@@ -181,6 +210,19 @@ impl<S: Structure> Actor<S> {
             while !bury_some(&mut self.pool, record, self.rng.usize(1..300))? {}
         }
         Ok(self.pool)
+    }
+}
+
+/// Changes the `target`th value, or moves something between both; gives what is given up.
+fn change<S: Structure>(
+    tx: &mut Tx<'_>,
+    rng: &mut Rng,
+    values: &mut [Value<S::Model>; 2],
+    target: Option<usize>,
+) -> Result<Root> {
+    match target {
+        Some(nth) => S::change(tx, rng, &mut values[nth]),
+        None => S::exchange(tx, rng, values).map(|()| Root::EMPTY),
     }
 }
 

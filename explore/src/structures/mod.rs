@@ -107,12 +107,27 @@ fn digest<T: Hash + ?Sized>(value: &T) -> u64 {
     hasher.finish()
 }
 
+/// A mistake in changing values, which the exploration must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// The root is set to refer to what a change makes in a batch before it is made.
+    LinkedFirst,
+    /// The root, with the count, is set in a batch after that of the change, which has freed what the
+    /// old root refers to.
+    LinkedLast,
+}
+
+/// All mistakes.
+pub const MISTAKES: [Mistake; 2] = [Mistake::LinkedFirst, Mistake::LinkedLast];
+
 /// A workload of random changes of values of one type.
 pub struct Values<S> {
     /// Decides what is done.
     pub seed: u64,
     /// How many steps there are.
     pub steps: usize,
+    /// What is done wrongly, if anything.
+    pub mistake: Option<Mistake>,
     structure: PhantomData<S>,
 }
 
@@ -122,6 +137,7 @@ impl<S> Values<S> {
         Values {
             seed,
             steps,
+            mistake: None,
             structure: PhantomData,
         }
     }
@@ -137,6 +153,7 @@ impl<S: Structure> Workload for Values<S> {
     fn run(&self, pool: &Path, steps: &mut Steps) {
         let rng = Rng::with_seed(!self.seed);
         let mut actor = Actor::<S>::new(open(pool).expect("the pool opens"), rng).expect("sound");
+        actor.mistake = self.mistake;
         let mut states = States::default();
         states.push(actor.describe());
         for _ in 0..self.steps {

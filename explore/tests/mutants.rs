@@ -1,0 +1,140 @@
+//! Mistakes in the structures' use of transactions, and in the flushes, the fences and the order of the stores that
+//! they come down to, are found.
+
+use std::path::Path;
+
+use pmedis_explore::structures::{
+    self, Hashes, Lists, MISTAKES, Sets, Strings, Structure, Values, ZSets,
+};
+use pmedis_explore::transactions::{self, Flavour, Transactions};
+use pmedis_explore::{DIRECTORY, campaign};
+use powercut::explore::LIBPMEMOBJ_VOLATILE;
+use powercut::mutant::{Mutant, Mutation};
+use powercut::{Config, LINE_BYTES, LineNumber, Recording, Recovery, explore};
+
+/// Seeds after which a mistake that was not found counts as missed.
+const SEEDS: u64 = 4;
+
+/// With this variable in the environment all mutants of the steps are tried, and thoroughly.
+const ALL_VARIABLE: &str = "PMEDIS_MUTANTS_ALL";
+
+fn tries_all() -> bool {
+    std::env::var_os(ALL_VARIABLE).is_some()
+}
+
+/// Outcomes of a cut: few first, and more for what they do not show.
+fn outcomes() -> &'static [usize] {
+    if tries_all() { &[8, 64] } else { &[8] }
+}
+
+fn config(seed: u64) -> Config {
+    Config {
+        outcomes_per_cut: 8,
+        recoveries_one_in: 0,
+        ..campaign::config(seed)
+    }
+}
+
+fn mistakes_are_found<S: Structure>() {
+    for mistake in MISTAKES {
+        let found = (1..=SEEDS).find(|&seed| {
+            let report = campaign::explore_values::<S>(Some(mistake), &config(seed));
+            !report.violations.is_empty()
+        });
+        let seed = found.unwrap_or_else(|| panic!("{:?}: {mistake:?} is not found", S::TYPE));
+        println!("{:?}: {mistake:?} is found with seed {seed}", S::TYPE);
+    }
+}
+
+/// Kinds of mutations: flushes and fences left out, stores ahead of a fence, and stores swapped.
+const KINDS: usize = 4;
+
+/// A mutation's kind; none if it is about what libpmemobj never makes durable.
+fn kind(mutation: Mutation) -> Option<usize> {
+    let counts = |line: LineNumber| !LIBPMEMOBJ_VOLATILE.contains(&(line as usize * LINE_BYTES));
+    match mutation {
+        Mutation::FlushLeftOut(line) => counts(line).then_some(0),
+        Mutation::FenceLeftOut => Some(1),
+        Mutation::StoreAheadOfFence(line) => counts(line).then_some(2),
+        Mutation::StoresSwapped(a, b) => (counts(a) && counts(b)).then_some(3),
+    }
+}
+
+/// Whether the exploration of a mutant finds something, thoroughly if it has to.
+fn is_found(mutant: &Mutant, check: &impl Recovery) -> bool {
+    outcomes().iter().any(|&outcomes_per_cut| {
+        let config = Config {
+            fences: mutant.fences.clone(),
+            outcomes_per_cut,
+            ..config(1)
+        };
+        let report = explore(&mutant.recording, check, Path::new(DIRECTORY), &config);
+        !report.violations.is_empty()
+    })
+}
+
+/// Explores mutants of the steps of a recording until one of each kind is found. Not each makes a difference:
+/// `docs/crash-consistency.md` tells which do not, and why.
+fn mutants_are_found(name: &str, recording: &Recording, check: &impl Recovery) {
+    let mut tried = [0; KINDS];
+    let mut found = [0; KINDS];
+    for step in 0..recording.steps.len() - 2 {
+        for mutant in recording.mutants(step) {
+            let Some(kind) = kind(mutant.mutation) else {
+                continue;
+            };
+            if found[kind] > 0 && !tries_all() {
+                continue;
+            }
+            tried[kind] += 1;
+            if is_found(&mutant, check) {
+                found[kind] += 1;
+            } else {
+                let Mutant {
+                    mutation, event, ..
+                } = mutant;
+                println!("{name}, step {step}, event {event}: {mutation}: makes no difference");
+            }
+        }
+    }
+    println!("{name}: {found:?} of {tried:?} mutants are found");
+    assert!(
+        found.iter().all(|&found| found > 0),
+        "{name}: a kind of mutants is not found: {found:?} of {tried:?}"
+    );
+}
+
+fn mutants_of_values<S: Structure>(seed: u64) {
+    let (recording, states) = campaign::record(&Values::<S>::new(seed, 6));
+    let check = structures::Check::<S>::new(states);
+    mutants_are_found(&format!("{:?}", S::TYPE), &recording, &check);
+}
+
+fn mutants_of_transactions() {
+    let (recording, states) = campaign::record(&Transactions {
+        seed: 3,
+        steps: 8,
+        flavour: Flavour::Small,
+        mistake: None,
+    });
+    mutants_are_found(
+        "transactions",
+        &recording,
+        &transactions::Check::new(states),
+    );
+}
+
+fn main() {
+    pmedis_explore::prepare_process();
+    mutants_of_transactions();
+    mutants_of_values::<Strings>(1);
+    mutants_of_values::<Lists>(1);
+    mutants_of_values::<Hashes>(1);
+    mutants_of_values::<Sets>(1);
+    mutants_of_values::<ZSets>(1);
+    mistakes_are_found::<Strings>();
+    mistakes_are_found::<Lists>();
+    mistakes_are_found::<Hashes>();
+    mistakes_are_found::<Sets>();
+    mistakes_are_found::<ZSets>();
+}
