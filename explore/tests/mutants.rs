@@ -61,14 +61,15 @@ fn kind(mutation: Mutation) -> Option<usize> {
 }
 
 /// Whether the exploration of a mutant finds something, thoroughly if it has to.
-fn is_found(mutant: &Mutant, check: &impl Recovery) -> bool {
+fn is_found(recording: &Recording, mutant: &Mutant, check: &impl Recovery) -> bool {
+    let recording = recording.with(mutant);
     outcomes().iter().any(|&outcomes_per_cut| {
         let config = Config {
             fences: mutant.fences.clone(),
             outcomes_per_cut,
             ..config(1)
         };
-        let report = explore(&mutant.recording, check, Path::new(DIRECTORY), &config);
+        let report = explore(&recording, check, Path::new(DIRECTORY), &config);
         !report.violations.is_empty()
     })
 }
@@ -87,7 +88,7 @@ fn mutants_are_found(name: &str, recording: &Recording, check: &impl Recovery) {
                 continue;
             }
             tried[kind] += 1;
-            if is_found(&mutant, check) {
+            if is_found(recording, &mutant, check) {
                 found[kind] += 1;
             } else {
                 let Mutant {

@@ -35,14 +35,14 @@ impl fmt::Display for Mutation {
     }
 }
 
-/// A recording with one mistake.
+/// A step with one mistake.
 pub struct Mutant {
     /// The mistake.
     pub mutation: Mutation,
     /// The number of the first event of the step that differs.
     pub event: usize,
-    /// The recording with it.
-    pub recording: Recording,
+    step: usize,
+    events: Vec<Event>,
     /// The fences where it can show, for [`crate::Config::fences`]: those of the step and of the next.
     pub fences: Range<usize>,
 }
@@ -76,14 +76,17 @@ impl Recording {
         all.map(|(mutation, event, changed)| Mutant {
             mutation,
             event,
-            recording: self.with_step(step, &changed),
+            step,
+            events: changed,
             fences: window.clone(),
         })
         .collect()
     }
 
-    /// The recording with other events in one step.
-    fn with_step(&self, step: usize, events: &[Event]) -> Recording {
+    /// The recording with a mutant in place of its step.
+    pub fn with(&self, mutant: &Mutant) -> Recording {
+        let Mutant { step, events, .. } = mutant;
+        let step = *step;
         let Step {
             begun,
             acknowledged,
@@ -223,7 +226,7 @@ mod tests {
     fn mutant(mutation: Mutation) -> Vec<Event> {
         let mutants = recording().mutants(0);
         let mutant = mutants.iter().find(|it| it.mutation == mutation);
-        let recording = &mutant.expect("it is one of them").recording;
+        let recording = recording().with(mutant.expect("it is one of them"));
         assert_eq!(recording.steps[0].acknowledged, recording.steps[1].begun);
         assert_eq!(
             recording.steps[1].acknowledged,
