@@ -16,9 +16,6 @@ use crate::transactions::{Check, FLAVOURS, Transactions};
 /// Steps of a workload of values.
 const VALUE_STEPS: usize = 16;
 
-/// Outcomes of each cut of a pool's creation, of which there is one only, whatever the seed.
-const CREATION_OUTCOMES: usize = 250;
-
 /// What can be explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -106,8 +103,9 @@ impl Subject {
             Subject::Creation => {
                 let directory = tempfile::tempdir_in(DIRECTORY).expect("tmpfs is mounted");
                 let recording = Recording::of(&Creation, directory.path());
+                // There is one creation only, whatever the seed, so it is looked at twice as closely.
                 let config = Config {
-                    outcomes_per_cut: CREATION_OUTCOMES,
+                    outcomes_per_cut: 2 * config.outcomes_per_cut,
                     ..config.clone()
                 };
                 explore(&recording, &Creation, Path::new(DIRECTORY), &config)

@@ -3,13 +3,14 @@
 
 use pmedis_explore::campaign::{self, Subject};
 use pmedis_explore::transactions::{Flavour, MISTAKES, Transactions};
+use powercut::Config;
 use std::panic::catch_unwind;
 
 /// Seeds after which a mistake that was not found counts as missed.
 const SEEDS: u64 = 12;
 
-fn correct_use_passes(subject: Subject, states: u64) {
-    let report = campaign::run(subject, 1, states, campaign::config);
+fn correct_use_passes(subject: Subject, states: u64, config: impl Fn(u64) -> Config) {
+    let report = campaign::run(subject, 1, states, config);
     assert!(report.violations.is_empty(), "{}: {report}", subject.name());
     assert!(report.states >= states, "{report}");
 }
@@ -34,7 +35,11 @@ fn mistakes_are_found() {
 
 fn main() {
     pmedis_explore::prepare_process();
-    correct_use_passes(Subject::Transactions, 1_800);
-    correct_use_passes(Subject::Creation, 300);
+    correct_use_passes(Subject::Transactions, 1_800, campaign::config);
+    correct_use_passes(Subject::Creation, 100, |seed| Config {
+        outcomes_per_cut: 4,
+        recoveries_one_in: 64,
+        ..campaign::config(seed)
+    });
     mistakes_are_found();
 }
