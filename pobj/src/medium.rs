@@ -142,25 +142,19 @@ impl Medium {
 
     /// Stores and flushes `bytes` with non-temporal stores where they pay; `fence` makes it durable.
     pub fn stream(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let at = self.check(offset, bytes.len() as u64)?;
-        self.snapshots.preserve(offset, bytes.len() as u64);
-        self.traffic.lines += lines(offset, bytes.len() as u64);
-        // SAFETY: as in `store`; the pool is open, and libpmemobj only copies and flushes.
-        unsafe {
-            self.lib.pmemobj_memcpy(
-                self.base.as_ptr().cast(),
-                at.cast(),
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN,
-            );
-        }
-        Ok(())
+        self.copy(offset, bytes, pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN)
     }
 
     /// [`Medium::stream`] around the cache, however few the bytes: for whole lines that nobody loads soon.
     pub fn stream_lines(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         debug_assert!(offset.is_multiple_of(LINE) && (bytes.len() as u64).is_multiple_of(LINE));
+        let flags = pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN | pmemobj_sys::PMEMOBJ_F_MEM_NONTEMPORAL;
+        self.copy(offset, bytes, flags)
+    }
+
+    /// Lets libpmemobj store and flush `bytes`; the flags, which include NODRAIN, say how.
+    #[inline]
+    fn copy(&mut self, offset: u64, bytes: &[u8], flags: u32) -> Result<()> {
         let at = self.check(offset, bytes.len() as u64)?;
         self.snapshots.preserve(offset, bytes.len() as u64);
         self.traffic.lines += lines(offset, bytes.len() as u64);
@@ -171,7 +165,7 @@ impl Medium {
                 at.cast(),
                 bytes.as_ptr().cast(),
                 bytes.len(),
-                pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN | pmemobj_sys::PMEMOBJ_F_MEM_NONTEMPORAL,
+                flags,
             );
         }
         Ok(())

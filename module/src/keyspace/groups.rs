@@ -87,9 +87,7 @@ fn before_command(args: &FilterArgs<'_>) {
         return;
     };
     let groups = begins_group(name, args);
-    let reloads = name.len() == loading::RELOADER.len() && {
-        loading::is_reload(name, args.get(1).map(Arg::bytes))
-    };
+    let reloads = loading::is_reload(name, args);
     let idle = |engine: &mut Engine| {
         !engine.pool.is_held() && engine.reloading == reloads && !engine.has_garbage()
     };

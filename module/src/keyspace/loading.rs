@@ -15,7 +15,7 @@ use super::serialize::{Loaded, Payload};
 use super::{Engine, durable};
 use crate::SETTINGS;
 use crate::config::Orphans;
-use crate::redis::{Ctx, Level, Loading, failed_while_loading, log, server_flags};
+use crate::redis::{Arg, Ctx, FilterArgs, Level, Loading, failed_while_loading, log, server_flags};
 use pobj::{Error, Result};
 
 /// What the start of the server has to know of the file that Redis loads.
@@ -203,14 +203,14 @@ impl Engine {
     }
 }
 
-/// The command whose subcommands load a file.
-pub(super) const RELOADER: &[u8] = b"debug";
-
 /// True for a command that loads a file in place of what there is.
-pub(super) fn is_reload(name: &[u8], first: Option<&[u8]>) -> bool {
+pub(super) fn is_reload(name: &[u8], args: &FilterArgs<'_>) -> bool {
     const RELOADS: [&[u8]; 2] = [b"reload", b"loadaof"];
-    name.eq_ignore_ascii_case(RELOADER)
-        && first.is_some_and(|first| RELOADS.iter().any(|word| first.eq_ignore_ascii_case(word)))
+    let is_one = |first: Arg<'_>| {
+        let first = first.bytes();
+        RELOADS.iter().any(|word| first.eq_ignore_ascii_case(word))
+    };
+    name.eq_ignore_ascii_case(b"debug") && args.get(1).is_some_and(is_one)
 }
 
 /// A command is about to run, which is such a reload or not.

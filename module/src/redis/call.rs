@@ -1,4 +1,4 @@
-//! Commands run by the module itself, off the hot path.
+//! Commands run by the module itself, off the hot path; and a reply of one, kept for it.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -65,12 +65,13 @@ impl Ctx {
         // good; its context is not used for what it is kept for.
         unsafe {
             let reply = api(rm::RedisModule_Call)(self.raw(), c"UNWATCH".as_ptr(), c"".as_ptr());
-            let is_ok = !reply.is_null()
-                && api(rm::RedisModule_CallReplyType)(reply) as isize
-                    == rm::REDISMODULE_REPLY_STRING
-                && bytes(reply) == b"OK";
-            if is_ok {
+            if reply.is_null() {
+                return;
+            }
+            if copy(reply) == Reply::Text(b"OK".to_vec()) {
                 OK.store(reply, Ordering::Relaxed);
+            } else {
+                api(rm::RedisModule_FreeCallReply)(reply);
             }
         }
     }

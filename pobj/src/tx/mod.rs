@@ -377,7 +377,7 @@ impl Pool {
             false => None,
         };
         self.flush_fills()?;
-        if !self.batch.fills.is_empty() && !publishes && !hashes {
+        if !self.batch.fills.is_empty() && !publishes && fills_hash.is_none() {
             self.medium.fence();
         }
         let extras = Extras {
