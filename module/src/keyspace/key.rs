@@ -189,26 +189,24 @@ impl<'a> PmKey<'a> {
 
     /// Changes the value as one atomic, durable step. The key comes to be if there was none and the
     /// root is not empty afterwards; it goes if the root is empty afterwards.
+    #[inline]
     pub fn edit<R>(
         &mut self,
         f: impl FnOnce(&mut Tx<'_>, &mut Root) -> Result<R>,
     ) -> Result<R, CmdError> {
-        let (result, outcome) = with_engine(|engine| {
+        let mut outcome = Outcome::Nothing;
+        let result = with_engine(|engine| {
             let place = Place::of(self, engine)?;
-            let db = self.ctx.db();
-            let born = Born::now(engine, db, place.record.is_none())?;
             lift((|| {
                 let mut tx = engine.pool.begin();
-                let mut root = place.root(&tx)?;
-                let old = root;
+                let old = place.root(&tx)?;
+                let mut root = old;
                 let result = f(&mut tx, &mut root)?;
-                let outcome =
-                    place.write(&mut tx, self.name().bytes(), self.ty, born, old, root)?;
-                let addr = outcome.address(&tx);
+                outcome = place.write(&mut tx, old, root)?;
                 tx.commit()?;
-                engine.gone = outcome.gone(place.record, &engine.pool);
-                engine.note_waste(place.record, self.ty, old, root);
-                Ok((result, (outcome, addr)))
+                engine.gone = outcome.gone();
+                engine.note_waste(place.record, place.ty, old, root);
+                Ok(result)
             })())
         })?;
         self.follow(outcome);
@@ -289,8 +287,10 @@ impl<'a> PmKey<'a> {
             if !engine.filled {
                 return Err(LOADING);
             }
-            let mut born = Born::now(engine, self.ctx.db(), true)?;
-            born.expire_at = expire_at;
+            let born = Born {
+                expire_at,
+                ..Born::now(engine, self.ctx.db())?
+            };
             let old = match self.state {
                 State::Ours(_, addr) => engine.record_at(addr),
                 _ => None,
@@ -301,14 +301,13 @@ impl<'a> PmKey<'a> {
                 if let Some(old) = old {
                     record::kill(&mut tx, old)?;
                 }
-                let addr = outcome.address(&tx);
                 tx.commit()?;
-                Ok(((outcome, addr), old))
+                Ok((outcome, old))
             })())
         })?;
         match (outcome, old) {
-            ((Outcome::Nothing, _), _) if self.occupied() => self.follow((Outcome::Emptied, 0)),
-            ((Outcome::Created(_), addr), Some(old)) if self.exists() => {
+            (Outcome::Nothing, _) if self.occupied() => self.delete(),
+            (Outcome::Created(_, addr), Some(old)) if self.exists() => {
                 self.follow_exchange(old, addr)?;
             }
             _ => self.follow(outcome),
@@ -361,10 +360,17 @@ impl<'a> PmKey<'a> {
     }
 
     /// Brings Redis's keyspace to where the record is.
-    fn follow(&mut self, (outcome, addr): (Outcome, usize)) {
+    #[inline]
+    fn follow(&mut self, outcome: Outcome) {
+        if outcome != Outcome::Nothing {
+            self.come_or_go(outcome);
+        }
+    }
+
+    fn come_or_go(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Nothing => {}
-            Outcome::Created(record) => {
+            Outcome::Created(record, addr) => {
                 if self.state == State::Native {
                     self.ctx.forget_in_aof(self.name());
                 }
@@ -372,7 +378,7 @@ impl<'a> PmKey<'a> {
                 count_shown(record);
                 self.state = State::Ours(self.ty, addr);
             }
-            Outcome::Emptied => self.delete(),
+            Outcome::Emptied(_) => self.delete(),
         }
     }
 
@@ -405,20 +411,11 @@ struct Born {
 }
 
 impl Born {
-    /// For a key that may come to be in `db`; nothing is claimed if `needed` is false.
-    fn now(engine: &mut Engine, db: i32, needed: bool) -> Result<Born, CmdError> {
-        if !needed {
-            return Ok(Born {
-                space: 0,
-                birth: 0,
-                expire_at: NEVER,
-            });
-        }
-        let space = lift(engine.dbs.space(&mut engine.pool, db))?;
-        let birth = lift(engine.dbs.tick(&mut engine.pool))?;
+    /// For a key that may come to be in `db`.
+    fn now(engine: &mut Engine, db: i32) -> Result<Born, CmdError> {
         Ok(Born {
-            space,
-            birth,
+            space: lift(engine.dbs.space(&mut engine.pool, db))?,
+            birth: lift(engine.dbs.tick(&mut engine.pool))?,
             expire_at: NEVER,
         })
     }
@@ -429,24 +426,17 @@ impl Born {
 enum Outcome {
     /// It is there as before, or still absent.
     Nothing,
-    /// It is new.
-    Created(RecordPtr),
-    /// It is freed, or dead.
-    Emptied,
+    /// It is new, and has this address.
+    Created(RecordPtr, usize),
+    /// It is freed, or dead; it had this address.
+    Emptied(usize),
 }
 
 impl Outcome {
-    fn address(self, pool: &Pool) -> usize {
-        match self {
-            Outcome::Created(record) => pool.address_of(record),
-            _ => 0,
-        }
-    }
-
     /// The address whose `free` callback is to be ignored.
-    fn gone(self, record: Option<RecordPtr>, pool: &Pool) -> Option<usize> {
-        match (self, record) {
-            (Outcome::Emptied, Some(record)) => Some(pool.address_of(record)),
+    fn gone(self) -> Option<usize> {
+        match self {
+            Outcome::Emptied(addr) => Some(addr),
             _ => None,
         }
     }
@@ -484,23 +474,35 @@ fn put_record(
             root,
         },
     )?;
-    Ok(Outcome::Created(record))
+    Ok(Outcome::Created(record, tx.address_of(record)))
 }
 
-/// Where a value's root is kept.
+/// Where a value's root is kept, or will be.
 #[derive(Clone, Copy)]
-struct Place {
+struct Place<'a> {
     record: Option<RecordPtr>,
+    ty: ValueType,
+    /// Without a record: that of the key that may come to be.
+    unborn: Option<(Arg<'a>, Born)>,
 }
 
-impl Place {
-    fn of(key: &PmKey<'_>, engine: &Engine) -> Result<Place, CmdError> {
+impl<'a> Place<'a> {
+    #[inline]
+    fn of(key: &PmKey<'a>, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
+        let record = key.record(engine)?;
+        let unborn = match record {
+            Some(_) => None,
+            None => Some((key.name(), Born::now(engine, key.ctx.db())?)),
+        };
         Ok(Place {
-            record: key.record(engine)?,
+            record,
+            ty: key.ty,
+            unborn,
         })
     }
 
-    fn root(self, pool: &Pool) -> Result<Root> {
+    #[inline]
+    fn root(&self, pool: &Pool) -> Result<Root> {
         match self.record {
             Some(record) => Ok(record::get(pool, record)?.root),
             None => Ok(Root::EMPTY),
@@ -508,31 +510,34 @@ impl Place {
     }
 
     /// Writes a changed root back: into the record, into a new record, or frees the record.
-    fn write(
-        self,
-        tx: &mut Tx<'_>,
-        key: &[u8],
-        ty: ValueType,
-        born: Born,
-        old: Root,
-        new: Root,
-    ) -> Result<Outcome> {
+    #[inline]
+    fn write(&self, tx: &mut Tx<'_>, old: Root, new: Root) -> Result<Outcome> {
         match self.record {
-            Some(record) if new == Root::EMPTY => {
-                tx.free(record)?;
-                Ok(Outcome::Emptied)
-            }
-            Some(record) if structures::is_over(ty, new) => {
-                record::kill(tx, record)?;
-                record::set_root(tx, record, old, new)?;
-                Ok(Outcome::Emptied)
-            }
-            Some(record) => {
+            Some(record) if new != Root::EMPTY && !structures::is_over(self.ty, new) => {
                 record::set_root(tx, record, old, new)?;
                 Ok(Outcome::Nothing)
             }
-            None if new == Root::EMPTY => Ok(Outcome::Nothing),
-            None => put_record(tx, key, ty, born, 0, |_, _| Ok(new)),
+            Some(record) => {
+                match new {
+                    Root::EMPTY => tx.free(record)?,
+                    _ => {
+                        record::kill(tx, record)?;
+                        record::set_root(tx, record, old, new)?;
+                    }
+                }
+                Ok(Outcome::Emptied(tx.address_of(record)))
+            }
+            None => self.bear(tx, new),
+        }
+    }
+
+    /// Makes the record of a key that comes to be, if it does.
+    fn bear(&self, tx: &mut Tx<'_>, root: Root) -> Result<Outcome> {
+        match self.unborn {
+            Some((name, born)) if root != Root::EMPTY => {
+                put_record(tx, name.bytes(), self.ty, born, 0, |_, _| Ok(root))
+            }
+            _ => Ok(Outcome::Nothing),
         }
     }
 }
@@ -560,13 +565,8 @@ pub fn edit2_telling<R>(
     if first.name().bytes() == second.name().bytes() {
         return Err(CmdError::Internal);
     }
-    let (result, outcomes, gone) = with_engine(|engine| {
+    let (result, outcomes) = with_engine(|engine| {
         let places = [Place::of(first, engine)?, Place::of(second, engine)?];
-        let db = first.ctx.db();
-        let born = [
-            Born::now(engine, db, places[0].record.is_none())?,
-            Born::now(engine, db, places[1].record.is_none())?,
-        ];
         lift((|| {
             let mut tx = engine.pool.begin();
             let old = [places[0].root(&tx)?, places[1].root(&tx)?];
@@ -574,43 +574,28 @@ pub fn edit2_telling<R>(
             let [one, two] = &mut new;
             let result = f(&mut tx, one, two)?;
             let outcomes = [
-                places[0].write(
-                    &mut tx,
-                    first.name().bytes(),
-                    first.ty,
-                    born[0],
-                    old[0],
-                    new[0],
-                )?,
-                places[1].write(
-                    &mut tx,
-                    second.name().bytes(),
-                    second.ty,
-                    born[1],
-                    old[1],
-                    new[1],
-                )?,
+                places[0].write(&mut tx, old[0], new[0])?,
+                places[1].write(&mut tx, old[1], new[1])?,
             ];
-            let addresses = outcomes.map(|outcome| outcome.address(&tx));
             tx.commit()?;
-            let gone = [0, 1].map(|i| outcomes[i].gone(places[i].record, &engine.pool));
-            engine.note_waste(places[0].record, first.ty, old[0], new[0]);
-            engine.note_waste(places[1].record, second.ty, old[1], new[1]);
-            Ok((result, [0, 1].map(|i| (outcomes[i], addresses[i])), gone))
+            for ((place, old), new) in places.iter().zip(old).zip(new) {
+                engine.note_waste(place.record, place.ty, old, new);
+            }
+            Ok((result, outcomes))
         })())
     })?;
-    expect_free(gone[0])?;
+    expect_free(outcomes[0])?;
     first.follow(outcomes[0]);
     between(&result, first);
-    expect_free(gone[1])?;
+    expect_free(outcomes[1])?;
     second.follow(outcomes[1]);
     Ok(result)
 }
 
-/// The next `free` callback for this address is of a record that is freed already.
-fn expect_free(addr: Option<usize>) -> Result<(), CmdError> {
+/// The `free` callback of a record that is freed already may come next.
+fn expect_free(outcome: Outcome) -> Result<(), CmdError> {
     with_engine(|engine| {
-        engine.gone = addr;
+        engine.gone = outcome.gone();
         Ok(())
     })
 }

@@ -48,10 +48,16 @@ impl Engine {
 
     /// Lists a record whose value was changed, if there is memory to reclaim now: the record is dead, or
     /// its value has waste.
+    #[inline]
     pub fn note_waste(&mut self, record: Option<RecordPtr>, ty: ValueType, old: Root, new: Root) {
-        let Some(record) = record.filter(|_| structures::has_waste(ty, new)) else {
-            return;
-        };
+        if let Some(record) = record
+            && structures::has_waste(ty, new)
+        {
+            self.list_waste(record, ty, old, new);
+        }
+    }
+
+    fn list_waste(&mut self, record: RecordPtr, ty: ValueType, old: Root, new: Root) {
         if structures::is_over(ty, new) {
             self.dead.push_back(record);
         } else if !structures::has_waste(ty, old) {

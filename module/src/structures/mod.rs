@@ -111,11 +111,13 @@ pub fn dismantle(tx: &mut Tx<'_>, ty: ValueType, root: &mut Root, budget: usize)
 
 /// Whether a value has no elements, but memory that is yet to be reclaimed: its key ends, but not by
 /// freeing it.
+#[inline]
 pub fn is_over(ty: ValueType, root: Root) -> bool {
     ty == ValueType::ZSet && zset::is_over(root)
 }
 
 /// Whether a value that lives has memory to be reclaimed by [`clean`].
+#[inline]
 pub fn has_waste(ty: ValueType, root: Root) -> bool {
     ty == ValueType::ZSet && zset::has_waste(root)
 }

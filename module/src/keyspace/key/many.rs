@@ -24,7 +24,7 @@ impl Plan {
             State::Ours(_, addr) => engine.record_at(addr),
             _ => None,
         };
-        Ok(Plan::Make(Born::now(engine, key.ctx.db(), true)?, old))
+        Ok(Plan::Make(Born::now(engine, key.ctx.db())?, old))
     }
 }
 
@@ -67,7 +67,7 @@ pub fn put_all(
                         })?
                     }
                 };
-                outcomes.push((outcome, outcome.address(&tx)));
+                outcomes.push(outcome);
             }
             tx.commit()?;
             Ok(outcomes)

@@ -61,11 +61,13 @@ struct Link {
 const_assert_eq!(size_of::<Link>(), 32);
 
 /// Whether a sorted set has waste. O(1).
+#[inline]
 pub fn has_waste(root: Root) -> bool {
     root.encoding() == ENCODING
 }
 
 /// Whether a sorted set has no elements, only waste. O(1).
+#[inline]
 pub fn is_over(root: Root) -> bool {
     has_waste(root) && len(root) == 0
 }
