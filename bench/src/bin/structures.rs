@@ -12,7 +12,7 @@
 //! operation that the kernel did not interrupt, growth of the pool included. Space is what the pool gives out for
 //! a value, in proportion to the payload: an element, field and value, member and score.
 
-use pmedis::structures::list::{self, Side};
+use pmedis::structures::list::{self, Element, Side};
 use pmedis::structures::zset::{self, Rule};
 use pmedis::structures::{self, Root, hash, set};
 use pmedis::value::ValueType;
@@ -189,13 +189,13 @@ fn lists(bench: &mut Bench, count: usize) -> Result<()> {
         list::insert(tx, root, i as u64, &text(i))
     })?;
     bench.changes("LMOVE to the other end", Some(2), &random, |tx, root, _| {
-        list::rotate(tx, root, Side::Left, Side::Right).map(|element| element.is_some())
+        list::rotate(tx, root, Side::Left, Side::Right, &mut Element::default())
     })?;
     bench.changes("LPOP", Some(2), &random, |tx, root, _| {
-        list::pop(tx, root, Side::Left).map(|element| element.is_some())
+        list::pop(tx, root, Side::Left, &mut Element::default())
     })?;
     bench.changes("RPOP", Some(2), &random, |tx, root, _| {
-        list::pop(tx, root, Side::Right).map(|element| element.is_some())
+        list::pop(tx, root, Side::Right, &mut Element::default())
     })?;
     bench.once("LTRIM by nine tenths", ValueType::List, |tx, root| {
         list::drop_end(tx, root, Side::Left, count as u64 / 10 * 9)

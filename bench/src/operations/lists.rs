@@ -3,7 +3,7 @@
 use super::{Effect, Form, Operation, delete, read, text, write};
 use pmedis::keyspace::record::Inline;
 use pmedis::structures::Root;
-use pmedis::structures::list::{self, Side};
+use pmedis::structures::list::{self, Element, Side};
 use pmedis::value::ValueType;
 use pobj::{Pool, Result, Tx};
 
@@ -51,7 +51,7 @@ fn push(tx: &mut Tx<'_>, root: &mut Root, side: Side, i: usize) -> Result<()> {
 }
 
 fn pop(tx: &mut Tx<'_>, root: &mut Root, side: Side) -> Result<()> {
-    list::pop(tx, root, side).map(|_| ())
+    list::pop(tx, root, side, &mut Element::default()).map(|_| ())
 }
 
 fn index(pool: &Pool, root: Root, _: Inline, i: usize) -> Result<u64> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pmedis::keyspace::Engine;
 use pmedis::keyspace::record::{self, RecordPtr};
-use pmedis::structures::list::{self, Side};
+use pmedis::structures::list::{self, Element, Side};
 use pmedis::structures::{self, Root, hash, set, string, zset};
 use pmedis::value::ValueType;
 use pobj::{Cursor, Kind, Pool, PoolOptions, Tx};
@@ -261,7 +261,7 @@ fn shrink(
     match ty {
         ValueType::String => string::set_range(tx, root, inline, 1, b"x").map(|_| ()),
         ValueType::List => {
-            list::pop(tx, root, Side::Right)?;
+            list::pop(tx, root, Side::Right, &mut Element::default())?;
             tx.step()?;
             list::remove(tx, root, Side::Left, NEW, 1).map(|_| ())
         }

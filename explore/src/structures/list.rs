@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 use pmedis::keyspace::record::Inline;
 use pmedis::structures::Root;
-use pmedis::structures::list::{self, Side};
+use pmedis::structures::list::{self, Element, Side};
 use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
 
@@ -91,12 +91,12 @@ impl Structure for Lists {
             }
             11..14 => {
                 let side = side(rng);
-                list::pop(tx, &mut value.root, side)?;
+                list::pop(tx, &mut value.root, side, &mut Element::default())?;
                 take(&mut value.model, side);
             }
             14 => {
                 let (from, to) = (side(rng), side(rng));
-                list::rotate(tx, &mut value.root, from, to)?;
+                list::rotate(tx, &mut value.root, from, to, &mut Element::default())?;
                 if let Some(element) = take(&mut value.model, from) {
                     put(&mut value.model, to, element);
                 }
@@ -126,7 +126,8 @@ impl Structure for Lists {
     ) -> pobj::Result<()> {
         let (from, to) = (side(rng), side(rng));
         let [source, target] = values;
-        list::transfer(tx, &mut source.root, from, &mut target.root, to)?;
+        let element = &mut Element::default();
+        list::transfer(tx, &mut source.root, from, &mut target.root, to, element)?;
         if let Some(element) = take(&mut source.model, from) {
             put(&mut target.model, to, element);
         }

@@ -47,14 +47,15 @@ fn pop(ctx: &Ctx, args: Args<'_>, side: Side, serve: impl Serve) -> Result<(), C
 /// Pops from `name`, replies and replicates; false if there is no list.
 fn pop_from(ctx: &Ctx, name: Arg<'_>, side: Side) -> Result<bool, CmdError> {
     let mut key = PmKey::open_write(ctx, name, ValueType::List)?;
-    let Some(element) = pop_one(ctx, &mut key, side)? else {
-        return Ok(false);
-    };
-    ctx.reply_array(2);
-    ctx.reply_arg(name);
-    ctx.reply_bulk(&element);
-    ctx.replicate(pm_command(side), &[name]);
-    Ok(true)
+    let popped = pop_one(ctx, &mut key, side, |element| {
+        ctx.reply_array(2);
+        ctx.reply_arg(name);
+        ctx.reply_bulk(element);
+    })?;
+    if popped {
+        ctx.replicate(pm_command(side), &[name]);
+    }
+    Ok(popped)
 }
 
 /// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`

@@ -4,7 +4,7 @@ use super::{popped, pushed, side};
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, edit2};
 use crate::redis::{Arg, Args, Class, Ctx};
-use crate::structures::list::{self, Side};
+use crate::structures::list::{self, Element, Side};
 use crate::value::ValueType;
 use std::ffi::CStr;
 
@@ -71,17 +71,18 @@ impl<'a> Route<'a> {
         if !source.exists() {
             return Ok(false);
         }
-        let element = if self.source.bytes() == self.target.bytes() {
-            source.edit(|tx, root| list::rotate(tx, root, from, to))?
+        let mut element = Element::default();
+        let moved = if self.source.bytes() == self.target.bytes() {
+            source.edit(|tx, root| list::rotate(tx, root, from, to, &mut element))?
         } else {
             let mut target = PmKey::open_write(ctx, self.target, ValueType::List)?;
             edit2(&mut source, &mut target, |tx, source, target| {
-                list::transfer(tx, source, from, target, to)
+                list::transfer(tx, source, from, target, to, &mut element)
             })?
         };
-        let Some(element) = element else {
+        if !moved {
             return Ok(false);
-        };
+        }
         ctx.signal_modified(self.target);
         ctx.notify(Class::LIST, pushed(to), self.target);
         ctx.notify(Class::LIST, popped(from), self.source);

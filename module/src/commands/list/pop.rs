@@ -31,13 +31,12 @@ fn pop(ctx: &Ctx, args: Args<'_>, side: Side) -> Result<(), CmdError> {
         .transpose()?;
     let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
     match count {
-        None => match pop_one(ctx, &mut key, side)? {
-            Some(element) => ctx.reply_bulk(&element),
-            None => {
+        None => {
+            if !pop_one(ctx, &mut key, side, |element| ctx.reply_bulk(element))? {
                 ctx.reply_null();
                 return Ok(());
             }
-        },
+        }
         Some(_) if !key.exists() => {
             ctx.reply_null_array();
             return Ok(());
@@ -60,14 +59,21 @@ pub fn pm_command(side: Side) -> &'static CStr {
     }
 }
 
-/// Takes one element out and tells of it; `None` if there is no list.
-pub fn pop_one(ctx: &Ctx, key: &mut PmKey<'_>, side: Side) -> Result<Option<Element>, CmdError> {
-    if !key.exists() {
-        return Ok(None);
+/// Takes one element out, replies with it by `reply` and tells of it; false if there is no list.
+#[inline]
+pub fn pop_one(
+    ctx: &Ctx,
+    key: &mut PmKey<'_>,
+    side: Side,
+    reply: impl FnOnce(&[u8]),
+) -> Result<bool, CmdError> {
+    let mut element = Element::default();
+    if !key.exists() || !key.edit(|tx, root| list::pop(tx, root, side, &mut element))? {
+        return Ok(false);
     }
-    let element = key.edit(|tx, root| list::pop(tx, root, side))?;
+    reply(&element);
     tell(ctx, key, side);
-    Ok(element)
+    Ok(true)
 }
 
 /// Elements that were taken out together.

@@ -10,7 +10,7 @@
 
 use super::Side;
 use super::damaged;
-use super::entry::{ENTRY_MAX, Entries, Entry};
+use super::entry::{ENTRY_MAX, Entries, Entry, Packed};
 use super::tree::Child;
 use pobj::{Kind, PPtr, Pool, Result, Tx};
 use static_assertions::const_assert;
@@ -68,6 +68,7 @@ pub struct Cut {
 
 impl Chunk {
     /// The chunk a pointer and a span word stand for.
+    #[inline]
     pub fn of(child: Child) -> Result<Chunk> {
         let (at, span) = (PPtr::new(child.at), Span::of(child.word));
         let used = span.end.checked_sub(span.start);
@@ -157,11 +158,19 @@ impl Chunk {
     /// Bytes of room at one end.
     #[inline]
     pub fn room(self, pool: &Pool, side: Side) -> Result<usize> {
-        let capacity = self.capacity(pool)?;
-        Ok(match side {
-            Side::Left => self.span.start.into(),
-            Side::Right => capacity.saturating_sub(self.span.end.into()),
-        })
+        match side {
+            Side::Left => Ok(self.span.start.into()),
+            Side::Right => Ok(self.capacity(pool)?.saturating_sub(self.span.end.into())),
+        }
+    }
+
+    /// Takes the entry at one end out.
+    #[inline]
+    pub fn take(&mut self, pool: &Pool, side: Side, packed: &mut Packed) -> Result<()> {
+        let entry = self.end_entry(pool, side)?;
+        packed.copy(&entry);
+        self.shrink(side, entry.raw.len());
+        Ok(())
     }
 
     /// Adds `count` entries, which must fit the room there.

@@ -10,6 +10,7 @@
 //! stands at the two ends of an entry must agree, which tells damage from data.
 
 use super::damaged;
+use arrayvec::ArrayVec;
 use pobj::{Kind, PPtr, Pool, Result, Tx};
 
 /// Longest element that stands in the chunk itself.
@@ -32,6 +33,14 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// The object, if it is one.
+    pub fn object(self) -> Option<PPtr<u8>> {
+        match self {
+            Value::Object(at, _) => Some(at),
+            Value::Inline(_) => None,
+        }
+    }
+
     /// The element's bytes. O(1).
     #[inline]
     pub fn bytes(self, pool: &'a Pool) -> Result<&'a [u8]> {
@@ -65,10 +74,7 @@ pub struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// The object that belongs to the entry, if it has one.
     pub fn object(&self) -> Option<PPtr<u8>> {
-        match self.value {
-            Value::Object(at, _) => Some(at),
-            Value::Inline(_) => None,
-        }
+        self.value.object()
     }
 
     /// The first entry in `bytes`.
@@ -169,78 +175,87 @@ impl DoubleEndedIterator for Entries<'_> {
     }
 }
 
-/// An entry on its way into a chunk.
+/// An entry on its way into a chunk or out of one. Large, so that it is filled where it lies rather than
+/// passed on.
+#[derive(Default)]
 pub struct Packed {
-    bytes: [u8; ENTRY_MAX],
-    len: usize,
+    bytes: ArrayVec<u8, ENTRY_MAX>,
 }
 
 impl Packed {
-    /// The entry of `value`, with an object allocated and filled for it if it is long.
-    #[inline]
+    /// The entry of `value`; see [`Packed::pack`].
     pub fn new(tx: &mut Tx<'_>, value: &[u8]) -> Result<Packed> {
-        let mut packed = Packed {
-            bytes: [0; ENTRY_MAX],
-            len: 0,
-        };
+        let mut packed = Packed::default();
+        packed.pack(tx, value)?;
+        Ok(packed)
+    }
+
+    /// Becomes the entry of `value`, with an object allocated and filled for it if it is long.
+    #[inline]
+    pub fn pack(&mut self, tx: &mut Tx<'_>, value: &[u8]) -> Result<()> {
+        self.bytes.clear();
         match value.len() {
             len if len < usize::from(WIDE) => {
-                packed.put(&[len as u8]);
-                packed.put(value);
-                packed.put(&[len as u8]);
+                self.bytes.push(len as u8);
+                self.put(value);
+                self.bytes.push(len as u8);
             }
             len if len <= INLINE_MAX => {
                 let (high, low) = (WIDE + (len >> 8) as u8, len as u8);
-                packed.put(&[high, low]);
-                packed.put(value);
-                packed.put(&[low, high]);
+                self.put(&[high, low]);
+                self.put(value);
+                self.put(&[low, high]);
             }
             len => {
                 let object = tx.alloc(len as u64, Kind::Data)?;
                 tx.fill(object, value)?;
-                packed.put(&[OBJECT]);
-                packed.put(&object.offset().to_le_bytes());
-                packed.put(&(len as u64).to_le_bytes());
-                packed.put(&[OBJECT]);
+                self.put(&[OBJECT]);
+                self.put(&object.offset().to_le_bytes());
+                self.put(&(len as u64).to_le_bytes());
+                self.put(&[OBJECT]);
             }
         }
-        Ok(packed)
+        Ok(())
     }
 
-    /// A copy of an entry; its object, if it has one, changes hands.
+    /// Becomes a copy of an entry; its object, if it has one, changes hands.
     #[inline]
-    pub fn copy(entry: &Entry<'_>) -> Packed {
-        let mut packed = Packed {
-            bytes: [0; ENTRY_MAX],
-            len: 0,
-        };
-        debug_assert!(entry.raw.len() <= ENTRY_MAX);
-        packed.put(entry.raw);
-        packed
+    pub fn copy(&mut self, entry: &Entry<'_>) {
+        self.bytes.clear();
+        self.put(entry.raw);
     }
 
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
+        self.bytes
+            .try_extend_from_slice(bytes)
+            .expect("an entry is at most ENTRY_MAX long");
     }
 
     /// The entry's bytes.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.bytes
     }
 
-    /// The entry.
-    pub fn entry(&self) -> Result<Entry<'_>> {
-        Entry::first(self.bytes())
+    /// Where the element's bytes are if they are not in the entry.
+    #[inline]
+    pub fn object(&self) -> Result<Option<Value<'_>>> {
+        match self.bytes.first() {
+            Some(&OBJECT) => Entry::first(&self.bytes).map(|entry| Some(entry.value)),
+            _ => Ok(None),
+        }
     }
 
     /// The element's bytes if they stand in the entry.
     #[inline]
     pub fn inline(&self) -> &[u8] {
-        let head = if self.bytes[0] < WIDE { 1 } else { 2 };
-        &self.bytes[head..self.len - head]
+        let head = match self.bytes.first() {
+            None => 0,
+            Some(&first) if first < WIDE => 1,
+            Some(_) => 2,
+        };
+        &self.bytes[head..self.bytes.len() - head]
     }
 }
 

@@ -9,7 +9,7 @@ use bytemuck::{Pod, Zeroable};
 use pobj::{Kind, PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 
-const SINGLE: u8 = 1;
+pub const SINGLE: u8 = 1;
 pub const DEEP: u8 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -345,15 +345,12 @@ impl List {
         self.push_in_tree(tx, side, full)
     }
 
-    /// Takes the entry at one end out. Its object, if it has one, is the caller's from here on.
-    #[inline]
-    pub fn take(&mut self, pool: &Pool, side: Side) -> Result<Option<Packed>> {
-        let Some(chunk) = self.end_mut(side) else {
-            return Ok(None);
-        };
-        let packed = Packed::copy(&chunk.end_entry(pool, side)?);
-        chunk.shrink(side, packed.bytes().len());
-        Ok(Some(packed))
+    /// Takes the entry at one end out, with its object if it has one; false if there is none.
+    pub fn take(&mut self, pool: &Pool, side: Side, packed: &mut Packed) -> Result<bool> {
+        match self.end_mut(side) {
+            Some(chunk) => chunk.take(pool, side, packed).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Shows the chunks from one end on; see [`Tree::walk`].

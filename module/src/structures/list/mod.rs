@@ -11,7 +11,8 @@
 //! ```
 //!
 //! See `entry.rs` for an element's bytes, `chunk.rs` for spans, `tree.rs` for nodes; `handle.rs` keeps
-//! the parts together, `remove.rs` and `release.rs` are what takes more than one step.
+//! the parts together, `end.rs` is the short way to an end's chunk, `remove.rs` and `release.rs` are what
+//! takes more than one step.
 //!
 //! Invariants
 //! * A chunk holds at least one entry, and has at most `CHUNK_MAX` bytes; only that of a SINGLE list
@@ -30,6 +31,7 @@
 
 mod check;
 mod chunk;
+mod end;
 mod entry;
 mod handle;
 mod release;
@@ -45,9 +47,10 @@ pub use remove::remove;
 
 use super::Root;
 use chunk::{CHUNK_MAX, Chunk};
+use end::End;
 use entry::{Entries, Entry, Packed};
 use handle::{Form, Header, List};
-use pobj::{Error, Pool, Result, Tx};
+use pobj::{Error, PPtr, Pool, Result, Tx};
 use std::ops::Deref;
 
 /// One end of a list, as Redis names it.
@@ -73,28 +76,33 @@ fn damaged(what: &str) -> Error {
     Error::Damaged(format!("list: {what}"))
 }
 
-/// An element that was taken out of a list.
+/// An element that was taken out of a list; empty before that.
+#[derive(Default)]
 pub struct Element {
     packed: Packed,
     /// The bytes, if they are not in the entry.
-    object: Option<Vec<u8>>,
+    bytes: Option<Vec<u8>>,
 }
 
 impl Element {
-    fn of(packed: Packed, pool: &Pool) -> Result<Element> {
-        let object = match packed.entry()?.value {
-            Value::Inline(_) => None,
-            object => Some(object.bytes(pool)?.to_vec()),
+    /// Copies the bytes that are not in the entry; the object that they are in.
+    #[inline]
+    fn fetch(&mut self, pool: &Pool) -> Result<Option<PPtr<u8>>> {
+        let object = self.packed.object()?;
+        self.bytes = match object {
+            Some(object) => Some(object.bytes(pool)?.to_vec()),
+            None => None,
         };
-        Ok(Element { packed, object })
+        Ok(object.and_then(Value::object))
     }
 }
 
 impl Deref for Element {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        match &self.object {
+        match &self.bytes {
             Some(bytes) => bytes,
             None => self.packed.inline(),
         }
@@ -108,36 +116,79 @@ pub fn len(pool: &Pool, root: Root) -> Result<u64> {
 }
 
 /// Adds elements at one end, one after the other; the new length. O(number of elements).
+#[inline]
 pub fn push<'v>(
     tx: &mut Tx<'_>,
     root: &mut Root,
     side: Side,
-    values: impl ExactSizeIterator<Item = &'v [u8]>,
+    mut values: impl ExactSizeIterator<Item = &'v [u8]>,
+) -> Result<u64> {
+    if values.len() == 1
+        && let Some(value) = values.next()
+    {
+        let mut packed = Packed::default();
+        packed.pack(tx, value)?;
+        return put(tx, root, side, packed.bytes());
+    }
+    push_many(tx, root, side, values)
+}
+
+fn push_many<'v>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    side: Side,
+    values: impl Iterator<Item = &'v [u8]>,
 ) -> Result<u64> {
     let mut list = List::open(tx, *root)?;
-    let single = values.len() == 1;
-    let mut values = values.peekable();
-    if single && let Some(value) = values.peek() {
-        let packed = Packed::new(tx, value)?;
-        list.push_run(tx, side, packed.bytes(), 1)?;
-    } else {
-        let mut run = Run::new(side);
-        for value in values {
-            let packed = Packed::new(tx, value)?;
-            if !run.takes(packed.bytes()) {
-                run.flush(tx, &mut list)?;
-                run.limit = match list.room(tx, side)? {
-                    room if room >= packed.bytes().len() => room,
-                    _ => CHUNK_MAX,
-                };
-            }
-            run.add(packed.bytes());
+    let mut run = Run::new(side);
+    let mut packed = Packed::default();
+    for value in values {
+        packed.pack(tx, value)?;
+        if !run.takes(packed.bytes()) {
+            run.flush(tx, &mut list)?;
+            run.limit = match list.room(tx, side)? {
+                room if room >= packed.bytes().len() => room,
+                _ => CHUNK_MAX,
+            };
         }
-        run.flush(tx, &mut list)?;
+        run.add(packed.bytes());
     }
+    run.flush(tx, &mut list)?;
     let len = list.len();
     list.close(tx, root)?;
     Ok(len)
+}
+
+/// Adds an entry at one end; the new length.
+fn put(tx: &mut Tx<'_>, root: &mut Root, side: Side, entry: &[u8]) -> Result<u64> {
+    if let Some(mut end) = End::open(tx, *root, side)?
+        && entry.len() <= end.chunk.room(tx, side)?
+    {
+        end.chunk.append(tx, side, entry, 1)?;
+        return end.close(tx, root);
+    }
+    let mut list = List::open(tx, *root)?;
+    list.push_run(tx, side, entry, 1)?;
+    let len = list.len();
+    list.close(tx, root)?;
+    Ok(len)
+}
+
+/// Takes the entry at one end out, with its object if it has one; false if the list is empty.
+fn take(tx: &mut Tx<'_>, root: &mut Root, side: Side, packed: &mut Packed) -> Result<bool> {
+    if let Some(mut end) = End::open(tx, *root, side)?
+        && end.chunk.count() > 1
+    {
+        end.chunk.take(tx, side, packed)?;
+        end.close(tx, root)?;
+        return Ok(true);
+    }
+    let mut list = List::open(tx, *root)?;
+    let taken = list.take(tx, side, packed)?;
+    if taken {
+        list.close(tx, root)?;
+    }
+    Ok(taken)
 }
 
 /// Entries collected for one chunk.
@@ -191,54 +242,56 @@ impl Run {
     }
 }
 
-/// Takes the element at one end out; `None` if the list is empty. O(1), and the element's length.
-pub fn pop(tx: &mut Tx<'_>, root: &mut Root, side: Side) -> Result<Option<Element>> {
-    let mut list = List::open(tx, *root)?;
-    let Some(packed) = list.take(tx, side)? else {
-        return Ok(None);
-    };
-    if let Some(object) = packed.entry()?.object() {
+/// Takes the element at one end out, into `element`; false if the list is empty. O(1), and the element's
+/// length.
+pub fn pop(tx: &mut Tx<'_>, root: &mut Root, side: Side, element: &mut Element) -> Result<bool> {
+    let taken = take(tx, root, side, &mut element.packed)?;
+    if taken && let Some(object) = element.fetch(tx)? {
         tx.free(object)?;
     }
-    list.close(tx, root)?;
-    Element::of(packed, tx).map(Some)
+    Ok(taken)
 }
 
-/// Moves the element at one end of a list to an end of another one; a copy of it, `None` if the
-/// source is empty. O(1), and the element's length.
+/// Moves the element at one end of a list to an end of another one, and copies it into `element`; false if
+/// the source is empty. O(1), and the element's length.
 pub fn transfer(
     tx: &mut Tx<'_>,
     source: &mut Root,
     from: Side,
     target: &mut Root,
     to: Side,
-) -> Result<Option<Element>> {
-    let mut list = List::open(tx, *source)?;
-    let Some(packed) = list.take(tx, from)? else {
-        return Ok(None);
-    };
-    list.close(tx, source)?;
-    let mut list = List::open(tx, *target)?;
-    list.push_run(tx, to, packed.bytes(), 1)?;
-    list.close(tx, target)?;
-    Element::of(packed, tx).map(Some)
+    element: &mut Element,
+) -> Result<bool> {
+    let taken = take(tx, source, from, &mut element.packed)?;
+    if taken {
+        put(tx, target, to, element.packed.bytes())?;
+        element.fetch(tx)?;
+    }
+    Ok(taken)
 }
 
-/// Moves the element at one end of a list to the same or the other end of it; a copy of it, `None` if
-/// the list is empty.
-pub fn rotate(tx: &mut Tx<'_>, root: &mut Root, from: Side, to: Side) -> Result<Option<Element>> {
+/// Moves the element at one end of a list to the same or the other end of it, and copies it into
+/// `element`; false if the list is empty.
+pub fn rotate(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    from: Side,
+    to: Side,
+    element: &mut Element,
+) -> Result<bool> {
     let mut list = List::open(tx, *root)?;
     let len = list.len();
-    let Some(packed) = list.take(tx, from)? else {
-        return Ok(None);
-    };
+    if !list.take(tx, from, &mut element.packed)? {
+        return Ok(false);
+    }
     if from != to && len > 1 {
         // Settled first, so that the element does not land in a chunk that is about to go.
         list.settle_ends(tx)?;
-        list.push_run(tx, to, packed.bytes(), 1)?;
+        list.push_run(tx, to, element.packed.bytes(), 1)?;
         list.close(tx, root)?;
     }
-    Element::of(packed, tx).map(Some)
+    element.fetch(tx)?;
+    Ok(true)
 }
 
 /// The element at `index`; `None` beyond the end. O(log n).

@@ -84,6 +84,16 @@ fn edit<R>(pool: &mut Pool, keep: bool, f: impl FnOnce(&mut Tx<'_>, &mut Root) -
     result
 }
 
+/// One transaction that may take an element out: its bytes.
+fn edit_taking(
+    pool: &mut Pool,
+    keep: bool,
+    f: impl FnOnce(&mut Tx<'_>, &mut Root, &mut Element) -> Result<bool>,
+) -> Option<Vec<u8>> {
+    let mut element = Element::default();
+    edit(pool, keep, |tx, root| f(tx, root, &mut element)).then(|| element.to_vec())
+}
+
 fn collect(pool: &Pool, root: Root, side: Side, skip: u64) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     each(pool, root, side, skip, |value| {
@@ -191,7 +201,9 @@ fn change(pool: &mut Pool, model: &mut Model, random: &mut Random, keep: bool, g
         }
         6..8 => {
             let (from, to) = (random.side(), random.side());
-            let moved = edit(pool, keep, |tx, root| rotate(tx, root, from, to));
+            let moved = edit_taking(pool, keep, |tx, root, element| {
+                rotate(tx, root, from, to, element)
+            });
             let expected = take(&mut after, from);
             assert_eq!(moved.as_deref(), expected.as_deref());
             expected
@@ -205,7 +217,7 @@ fn change(pool: &mut Pool, model: &mut Model, random: &mut Random, keep: bool, g
         }
         10..12 => {
             let side = random.side();
-            let popped = edit(pool, keep, |tx, root| pop(tx, root, side));
+            let popped = edit_taking(pool, keep, |tx, root, element| pop(tx, root, side, element));
             assert_eq!(popped.as_deref(), take(&mut after, side).as_deref());
         }
         12..14 => {
@@ -340,13 +352,14 @@ fn moves_between_lists_are_one_step() {
         };
         let used = pool.usage().used;
         let mut tx = pool.begin();
-        let moved = transfer(&mut tx, a, from, b, to).unwrap();
+        let mut element = Element::default();
+        let moved = transfer(&mut tx, a, from, b, to, &mut element).unwrap();
         tx.commit().unwrap();
         let expected = match from {
             Side::Left => models[source].pop_front(),
             Side::Right => models[source].pop_back(),
         };
-        assert_eq!(moved.as_deref(), expected.as_deref());
+        assert_eq!(moved.then_some(&*element), expected.as_deref());
         if let Some(value) = expected {
             match to {
                 Side::Left => models[1 - source].push_front(value),
@@ -425,12 +438,10 @@ fn pushes_and_pops_cost_one_fence_and_little_space() {
     let start = fences(&pool);
     for _ in 0..count / 2 {
         for side in [Side::Left, Side::Right] {
-            assert_eq!(
-                edit(&mut pool, true, |tx, root| pop(tx, root, side))
-                    .unwrap()
-                    .len(),
-                16
-            );
+            let popped = edit_taking(&mut pool, true, |tx, root, element| {
+                pop(tx, root, side, element)
+            });
+            assert_eq!(popped.map(|element| element.len()), Some(16));
         }
     }
     let per_pop = (fences(&pool) - start) as f64 / count as f64;
@@ -517,7 +528,7 @@ fn damage_is_an_error_not_a_panic() {
             .is_err();
             let mut root = home;
             let mut tx = pool.begin();
-            failed |= pop(&mut tx, &mut root, side).is_err();
+            failed |= pop(&mut tx, &mut root, side, &mut Element::default()).is_err();
             drop(tx);
         }
         let mut root = home;

@@ -42,9 +42,15 @@ impl Child {
     #[inline]
     fn count(self, level: u64) -> u64 {
         match level {
-            1 => Span::of(self.word).count.into(),
+            1 => self.elements(),
             _ => self.word,
         }
+    }
+
+    /// Number of elements in a chunk; 0 if there is none.
+    #[inline]
+    pub fn elements(self) -> u64 {
+        Span::of(self.word).count.into()
     }
 
     /// The node it points to.

@@ -1,0 +1,63 @@
+//! The chunk at one end of a list, without the rest: nearly all pushes and pops stay within it, so that one
+//! word changes.
+
+use super::chunk::Chunk;
+use super::handle::{DEEP, Header, SINGLE};
+use super::tree::Child;
+use super::{Side, damaged};
+use crate::structures::Root;
+use pobj::{PPtr, Pool, Result, Tx, field};
+
+/// The chunk at one end. What it becomes is written back by [`End::close`]; it must not become empty.
+pub struct End {
+    pub chunk: Chunk,
+    /// Where its span is kept; in the root, if not in a header.
+    span: Option<PPtr<u64>>,
+    /// Number of elements in other chunks.
+    others: u64,
+}
+
+impl End {
+    /// The end of a list; `None` if the list is empty.
+    #[inline]
+    pub fn open(pool: &Pool, root: Root, side: Side) -> Result<Option<End>> {
+        match root.encoding() {
+            SINGLE => {
+                let child = Child {
+                    at: root.value,
+                    word: root.rest(),
+                };
+                Ok(Some(End {
+                    chunk: Chunk::of(child)?,
+                    span: None,
+                    others: 0,
+                }))
+            }
+            DEEP => {
+                let at = PPtr::new(root.value).ok_or_else(|| damaged("a null header"))?;
+                let header: &Header = pool.get(at)?;
+                let (near, far, place) = match side {
+                    Side::Left => (header.head, header.tail, field!(at, Header, head)),
+                    Side::Right => (header.tail, header.head, field!(at, Header, tail)),
+                };
+                Ok(Some(End {
+                    chunk: Chunk::of(near)?,
+                    span: Some(field!(place, Child, word)),
+                    others: far.elements().saturating_add(header.tree.count),
+                }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Writes the chunk's span back; the list's length.
+    #[inline]
+    pub fn close(self, tx: &mut Tx<'_>, root: &mut Root) -> Result<u64> {
+        let word = self.chunk.span.word();
+        match self.span {
+            Some(at) => tx.set(at, word)?,
+            None => *root = Root::new(SINGLE, word, root.value),
+        }
+        Ok(self.others.saturating_add(self.chunk.count()))
+    }
+}
