@@ -194,21 +194,25 @@ impl<'a> PmKey<'a> {
         &mut self,
         f: impl FnOnce(&mut Tx<'_>, &mut Root) -> Result<R>,
     ) -> Result<R, CmdError> {
-        let mut outcome = Outcome::Nothing;
-        let result = with_engine(|engine| {
+        // Here and below, what comes out is not handed out within a `Result`, which lies on the stack: read
+        // back right after the commit, it would wait for the flushes.
+        let mut done = None;
+        with_engine(|engine| {
             let place = Place::of(self, engine)?;
             lift((|| {
                 let mut tx = engine.pool.begin();
                 let old = place.root(&tx)?;
                 let mut root = old;
                 let result = f(&mut tx, &mut root)?;
-                outcome = place.write(&mut tx, old, root)?;
+                let outcome = place.write(&mut tx, old, root)?;
                 tx.commit()?;
                 engine.gone = outcome.gone();
                 engine.note_waste(place.record, place.ty, old, root);
-                Ok(result)
+                done = Some((result, outcome));
+                Ok(())
             })())
         })?;
+        let (result, outcome) = done.ok_or(CmdError::Internal)?;
         self.follow(outcome);
         Ok(result)
     }
@@ -245,10 +249,10 @@ impl<'a> PmKey<'a> {
         expire_at: Option<i64>,
         f: impl FnOnce(&mut Tx<'_>, &mut Root, Inline) -> Result<R>,
     ) -> Result<Option<R>, CmdError> {
-        let mut old_expire = NEVER;
-        let result = with_engine(|engine| {
+        let (mut old_expire, mut result) = (NEVER, None);
+        with_engine(|engine| {
             let Some(record) = self.record(engine)? else {
-                return Ok(None);
+                return Ok(());
             };
             lift((|| {
                 let mut tx = engine.pool.begin();
@@ -257,13 +261,12 @@ impl<'a> PmKey<'a> {
                 old_expire = head.expire_at;
                 let inline = record::inline(&tx, record)?;
                 let mut root = old;
-                let result = f(&mut tx, &mut root, inline)?;
+                result = Some(f(&mut tx, &mut root, inline)?);
                 record::set_root(&mut tx, record, old, root)?;
                 if let Some(at) = expire_at.filter(|&at| at != old_expire) {
                     record::set_expire(&mut tx, record, at)?;
                 }
-                tx.commit()?;
-                Ok(Some(result))
+                tx.commit()
             })())
         })?;
         if let (Some(at), Some(_)) = (expire_at, &result)
@@ -283,7 +286,8 @@ impl<'a> PmKey<'a> {
         expire_at: i64,
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<(), CmdError> {
-        let (outcome, old) = with_engine(|engine| {
+        let (mut outcome, mut old) = (Outcome::Nothing, None);
+        with_engine(|engine| {
             if !engine.filled {
                 return Err(LOADING);
             }
@@ -291,18 +295,17 @@ impl<'a> PmKey<'a> {
                 expire_at,
                 ..Born::now(engine, self.ctx.db())?
             };
-            let old = match self.state {
+            old = match self.state {
                 State::Ours(_, addr) => engine.record_at(addr),
                 _ => None,
             };
             lift((|| {
                 let mut tx = engine.pool.begin();
-                let outcome = put_record(&mut tx, self.name().bytes(), self.ty, born, inline, f)?;
+                outcome = put_record(&mut tx, self.name().bytes(), self.ty, born, inline, f)?;
                 if let Some(old) = old {
                     record::kill(&mut tx, old)?;
                 }
-                tx.commit()?;
-                Ok((outcome, old))
+                tx.commit()
             })())
         })?;
         match (outcome, old) {
@@ -489,15 +492,23 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     #[inline]
     fn of(key: &PmKey<'a>, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
-        let record = key.record(engine)?;
-        let unborn = match record {
-            Some(_) => None,
-            None => Some((key.name(), Born::now(engine, key.ctx.db())?)),
-        };
+        match key.record(engine)? {
+            None => Place::unborn(key, engine),
+            record => Ok(Place {
+                record,
+                ty: key.ty,
+                unborn: None,
+            }),
+        }
+    }
+
+    #[inline(never)]
+    fn unborn(key: &PmKey<'a>, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
+        let born = Born::now(engine, key.ctx.db())?;
         Ok(Place {
-            record,
+            record: None,
             ty: key.ty,
-            unborn,
+            unborn: Some((key.name(), born)),
         })
     }
 
@@ -517,21 +528,26 @@ impl<'a> Place<'a> {
                 record::set_root(tx, record, old, new)?;
                 Ok(Outcome::Nothing)
             }
-            Some(record) => {
-                match new {
-                    Root::EMPTY => tx.free(record)?,
-                    _ => {
-                        record::kill(tx, record)?;
-                        record::set_root(tx, record, old, new)?;
-                    }
-                }
-                Ok(Outcome::Emptied(tx.address_of(record)))
-            }
+            Some(record) => self.empty(tx, record, old, new),
             None => self.bear(tx, new),
         }
     }
 
+    /// Frees the record of a key that goes, or marks it as dead.
+    #[inline(never)]
+    fn empty(&self, tx: &mut Tx<'_>, record: RecordPtr, old: Root, new: Root) -> Result<Outcome> {
+        match new {
+            Root::EMPTY => tx.free(record)?,
+            _ => {
+                record::kill(tx, record)?;
+                record::set_root(tx, record, old, new)?;
+            }
+        }
+        Ok(Outcome::Emptied(tx.address_of(record)))
+    }
+
     /// Makes the record of a key that comes to be, if it does.
+    #[inline(never)]
     fn bear(&self, tx: &mut Tx<'_>, root: Root) -> Result<Outcome> {
         match self.unborn {
             Some((name, born)) if root != Root::EMPTY => {

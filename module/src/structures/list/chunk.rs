@@ -176,19 +176,28 @@ impl Chunk {
     /// Adds `count` entries, which must fit the room there.
     #[inline]
     pub fn append(&mut self, tx: &mut Tx<'_>, side: Side, run: &[u8], count: usize) -> Result<()> {
-        let len = run.len() as u16;
-        match side {
+        let at;
+        (*self, at) = self.grown(side, run.len(), count);
+        tx.fill_spare(at, run)
+    }
+
+    /// The chunk with `count` more entries of `len` bytes, which must fit the room there, and where they
+    /// are to be filled in.
+    #[inline]
+    pub fn grown(self, side: Side, len: usize, count: usize) -> (Chunk, PPtr<u8>) {
+        let (len, mut span) = (len as u16, self.span);
+        span.count += count as u16;
+        let start = match side {
             Side::Left => {
-                self.span.start -= len;
-                tx.fill_spare(self.at.at(self.span.start.into()), run)?;
+                span.start -= len;
+                span.start
             }
             Side::Right => {
-                tx.fill_spare(self.at.at(self.span.end.into()), run)?;
-                self.span.end += len;
+                span.end += len;
+                self.span.end
             }
-        }
-        self.span.count += count as u16;
-        Ok(())
+        };
+        (Chunk { span, ..self }, self.at.at(start.into()))
     }
 
     /// Forgets the last entry at one end, whose length is `len`.

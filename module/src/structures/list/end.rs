@@ -8,7 +8,8 @@ use super::{Side, damaged};
 use crate::structures::Root;
 use pobj::{PPtr, Pool, Result, Tx, field};
 
-/// The chunk at one end. What it becomes is written back by [`End::close`]; it must not become empty.
+/// The chunk at one end. Both functions are inlined so that the spans stay in registers: what is written to
+/// the stack in halves and read as a whole has to wait for the flushes before it.
 pub struct End {
     pub chunk: Chunk,
     /// Where its span is kept; in the root, if not in a header.
@@ -19,7 +20,7 @@ pub struct End {
 
 impl End {
     /// The end of a list; `None` if the list is empty.
-    #[inline]
+    #[inline(always)]
     pub fn open(pool: &Pool, root: Root, side: Side) -> Result<Option<End>> {
         match root.encoding() {
             SINGLE => {
@@ -50,14 +51,14 @@ impl End {
         }
     }
 
-    /// Writes the chunk's span back; the list's length.
-    #[inline]
-    pub fn close(self, tx: &mut Tx<'_>, root: &mut Root) -> Result<u64> {
-        let word = self.chunk.span.word();
+    /// Writes back what has become of the chunk, which must not be empty; the list's length.
+    #[inline(always)]
+    pub fn close(self, tx: &mut Tx<'_>, root: &mut Root, chunk: Chunk) -> Result<u64> {
+        let word = chunk.span.word();
         match self.span {
             Some(at) => tx.set(at, word)?,
             None => *root = Root::new(SINGLE, word, root.value),
         }
-        Ok(self.others.saturating_add(self.chunk.count()))
+        Ok(self.others.saturating_add(chunk.count()))
     }
 }

@@ -161,11 +161,12 @@ fn push_many<'v>(
 
 /// Adds an entry at one end; the new length.
 fn put(tx: &mut Tx<'_>, root: &mut Root, side: Side, entry: &[u8]) -> Result<u64> {
-    if let Some(mut end) = End::open(tx, *root, side)?
+    if let Some(end) = End::open(tx, *root, side)?
         && entry.len() <= end.chunk.room(tx, side)?
     {
-        end.chunk.append(tx, side, entry, 1)?;
-        return end.close(tx, root);
+        let (chunk, at) = end.chunk.grown(side, entry.len(), 1);
+        tx.fill_spare(at, entry)?;
+        return end.close(tx, root, chunk);
     }
     let mut list = List::open(tx, *root)?;
     list.push_run(tx, side, entry, 1)?;
@@ -176,11 +177,12 @@ fn put(tx: &mut Tx<'_>, root: &mut Root, side: Side, entry: &[u8]) -> Result<u64
 
 /// Takes the entry at one end out, with its object if it has one; false if the list is empty.
 fn take(tx: &mut Tx<'_>, root: &mut Root, side: Side, packed: &mut Packed) -> Result<bool> {
-    if let Some(mut end) = End::open(tx, *root, side)?
+    if let Some(end) = End::open(tx, *root, side)?
         && end.chunk.count() > 1
     {
-        end.chunk.take(tx, side, packed)?;
-        end.close(tx, root)?;
+        let mut chunk = end.chunk;
+        chunk.take(tx, side, packed)?;
+        end.close(tx, root, chunk)?;
         return Ok(true);
     }
     let mut list = List::open(tx, *root)?;
