@@ -44,7 +44,7 @@ pub fn operations() -> Vec<Operation> {
                 zset::remove(tx, root, std::iter::once(&text(i)[..])).map(|_| ())
             }),
             write("ZPOPMIN", form, Effect::Drains, |tx, root, _, _| {
-                zset::remove_range(tx, root, 0..1)
+                zset::pop(tx, root, false).map(drop)
             }),
         ]
     };

@@ -102,6 +102,12 @@ pub fn take(key: &mut PmKey<'_>, end: End, count: u64) -> Result<Vec<(Vec<u8>, f
         key.delete();
         return Ok(taken);
     }
+    if count == 1 {
+        return key.edit(|tx, root| {
+            let popped = zset::pop(tx, root, end == End::Max)?;
+            Ok(popped.into_iter().collect())
+        });
+    }
     key.edit(|tx, root| {
         let taken = first(tx, *root, end, count)?;
         let ranks = match end {

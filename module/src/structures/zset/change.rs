@@ -61,38 +61,30 @@ impl Rule {
 
 /// Adds an element, or changes its score. O(log n).
 pub fn add(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64, rule: Rule) -> Result<Added> {
-    let view = View::open(tx, *root)?;
-    let (old, place) = match &view {
-        View::Empty => (None, None),
-        View::Small(small) => match small.find(name)? {
-            Some((at, score)) => (Some(score), Some(Ok(at))),
-            None => (None, None),
-        },
-        View::Large(large) => match large.find(tx, name)? {
-            Some((ptr, score)) => (Some(score), Some(Err(ptr))),
-            None => (None, None),
-        },
-    };
-    let count = match &view {
-        View::Empty => Some(0),
-        View::Small(small) => Some(small.len() as u64),
-        View::Large(_) => None,
-    };
-    let added = rule.apply(score, old);
-    match (added, place) {
-        (Added::New(score), _) => match count {
-            Some(count) if small::fits(count, name) => small::insert(tx, root, name, score)?,
-            Some(_) => {
-                let mut draft = Draft::of(tx, *root)?;
-                draft.enlarge(tx, root, name, score)?;
-            }
-            None => large::insert(tx, root, name, score)?,
-        },
-        (Added::Changed(score), Some(Ok(at))) => small::update(tx, *root, at, score)?,
-        (Added::Changed(score), Some(Err(ptr))) => {
-            large::update(tx, root, ptr, name, old.unwrap_or(score), score)?;
+    let mut added = Added::Refused;
+    let mut decide = |old| {
+        added = rule.apply(score, old);
+        match added {
+            Added::New(score) | Added::Changed(score) => Some(score),
+            _ => None,
         }
-        _ => {}
+    };
+    match View::open(tx, *root)? {
+        View::Large(large) => large::add(tx, root, large, name, decide)?,
+        view => {
+            let (count, place) = match view {
+                View::Small(small) => (small.len() as u64, small.find(name)?),
+                _ => (0, None),
+            };
+            match (decide(place.map(|(_, old)| old)), place) {
+                (None, _) => {}
+                (Some(score), Some((at, _))) => small::update(tx, *root, at, score)?,
+                (Some(score), None) if small::fits(count, name) => {
+                    small::insert(tx, root, name, score)?;
+                }
+                (Some(score), None) => Draft::of(tx, *root)?.enlarge(tx, root, name, score)?,
+            }
+        }
     }
     Ok(added)
 }
@@ -230,6 +222,9 @@ pub fn remove<'e>(
     }
     let mut removed = 0;
     for name in names {
+        if removed > 0 && *root != Root::EMPTY {
+            tx.step()?;
+        }
         match View::open(tx, *root)? {
             View::Empty => break,
             View::Small(small) => {
@@ -238,12 +233,7 @@ pub fn remove<'e>(
                     removed += 1;
                 }
             }
-            View::Large(_) => {
-                if removed > 0 {
-                    tx.step()?;
-                }
-                removed += u64::from(large::remove(tx, root, name)?);
-            }
+            View::Large(large) => removed += u64::from(large::remove(tx, root, large, name)?),
         }
     }
     Ok(removed)
@@ -272,6 +262,21 @@ fn remove_from_small<'e>(
     Ok(removed as u64)
 }
 
+/// Takes the first element, or the last one, and gives its name and score; `None` if there is none. O(log n).
+pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<Option<(Vec<u8>, f64)>> {
+    match View::open(tx, *root)? {
+        View::Empty => Ok(None),
+        View::Small(small) => {
+            let at = if last { small.len() - 1 } else { 0 };
+            let (name, score) = small.element(at)?;
+            let name = name.to_vec();
+            small::remove(tx, root, at, at + 1)?;
+            Ok(Some((name, score)))
+        }
+        View::Large(large) => large::pop(tx, root, large, last).map(Some),
+    }
+}
+
 /// How many elements a range removal frees at once; those of a longer range are waste until
 /// [`clean`](super::clean) has freed them. Few in tests, so that these meet waste often.
 const FREED_MAX: u64 = if cfg!(test) { 20 } else { 256 };
@@ -291,7 +296,9 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
             *root = Root::EMPTY;
             Ok(())
         }
-        View::Large(_) if count == 1 => large::remove_at(tx, root, ranks.start),
+        View::Large(large) if count == 1 && ranks.start == 0 => {
+            large::pop(tx, root, large, false).map(drop)
+        }
         View::Large(_) => {
             let mut left = count;
             while left > 0 {

@@ -186,7 +186,11 @@ impl<'t, 'p> Editor<'t, 'p> {
     }
 
     fn count(&self, at: u64, index: usize) -> Result<u64> {
-        let count = self.inner(at)?.child(index).count;
+        Ok(self.count_in(at, self.inner(at)?, index))
+    }
+
+    /// The count of a child of the node at `at`.
+    fn count_in(&self, at: u64, node: &Inner, index: usize) -> u64 {
         let of_child = |delta: &&Delta| delta.node == at && delta.index == index;
         let by: i64 = self
             .deltas
@@ -194,7 +198,7 @@ impl<'t, 'p> Editor<'t, 'p> {
             .filter(of_child)
             .map(|delta| delta.by)
             .sum();
-        Ok(count.wrapping_add_signed(by))
+        node.child(index).count.wrapping_add_signed(by)
     }
 
     /// Adds to the counts along a path, and to the tree's.
@@ -219,7 +223,7 @@ impl<'t, 'p> Editor<'t, 'p> {
         Path::down(
             self.tree,
             |at| self.inner(at),
-            |at, index| self.count(at, index),
+            |at, node, index| self.count_in(at, node, index),
             |node| node.search(self.tx, bound),
         )
     }

@@ -18,8 +18,9 @@
 
 use super::bulk;
 use super::edit;
-use super::node::{Bound, Element, Member, MemberPtr, NAME_AT, damaged, member, pointer};
-use super::tree::Tree;
+use super::node::{Bound, Element, Member, MemberPtr, NAME_AT, damaged, member, name_at, pointer};
+use super::single;
+use super::tree::{Tree, leaf};
 use super::waste::{self, Waste};
 use crate::structures::Root;
 use crate::structures::table;
@@ -155,14 +156,26 @@ impl Large {
     /// The table's place of an element.
     #[inline]
     fn found(&self, pool: &Pool, name: &[u8], hash: u64) -> Result<Option<table::Found>> {
+        match self.entry(pool, name, hash)? {
+            Some(found) if !self.is_element(pool, found.entry.cast())? => Ok(None),
+            entry => Ok(entry),
+        }
+    }
+
+    /// The table's place of this name, be it an element's or waste.
+    #[inline]
+    fn entry(&self, pool: &Pool, name: &[u8], hash: u64) -> Result<Option<table::Found>> {
         if self.table == Root::EMPTY {
             return Ok(None);
         }
-        let found = table::find::<NAME_AT>(pool, self.table, name, hash)?;
-        match found {
-            Some(found) if !self.is_element(pool, found.entry.cast())? => Ok(None),
-            _ => Ok(found),
-        }
+        table::find::<NAME_AT>(pool, self.table, name, hash)
+    }
+
+    /// Takes a member that the tree does not have any more out of the table, and frees it.
+    #[inline]
+    fn forget(&mut self, tx: &mut Tx<'_>, found: table::Found, hash: u64) -> Result<()> {
+        table::remove::<NAME_AT>(tx, &mut self.table, found, hash)?;
+        tx.free(found.entry)
     }
 
     /// Whether what the table points to is an element, and not waste. O(1) without waste, else O(log n).
@@ -229,51 +242,47 @@ pub fn build<'e>(
     Ok(large.root())
 }
 
-/// Inserts an element which is not there. O(log n).
-pub fn insert(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64) -> Result<()> {
-    let before = Large::open(tx, *root)?;
-    let mut after = before;
-    let ptr = Member::create(tx, name, score)?;
-    let hash = table::hash(tx, name);
-    let wasted = match &mut after.waste {
-        Some(waste) => waste.give_up(tx, before.table, name, hash)?,
-        None => None,
-    };
-    match wasted {
-        Some(found) => table::replace(tx, found, ptr.cast(), hash)?,
-        None => table::insert::<NAME_AT>(tx, &mut after.table, ptr.cast(), hash)?,
-    }
-    let mut editor = edit::Editor::new(tx, before.tree);
-    editor.insert(
-        Element {
-            score,
-            member: ptr.offset(),
-        },
-        name,
-    )?;
-    after.tree = editor.finish()?;
-    after.close(tx, before, root)
-}
-
-/// Gives a member another score. O(log n).
-pub fn update(
+/// Adds one element, or changes its score. `score` is asked for the new score, given the old one; `None`
+/// leaves things as they are. O(log n).
+pub fn add(
     tx: &mut Tx<'_>,
     root: &mut Root,
-    ptr: MemberPtr,
+    before: Large,
     name: &[u8],
-    old: f64,
-    score: f64,
+    score: impl FnOnce(Option<f64>) -> Option<f64>,
 ) -> Result<()> {
-    let before = Large::open(tx, *root)?;
+    let hash = table::hash(tx, name);
+    let entry = before.entry(tx, name, hash)?;
+    let found = match entry {
+        Some(found) if before.is_element(tx, found.entry.cast())? => {
+            let ptr: MemberPtr = found.entry.cast();
+            Some((ptr, tx.get(ptr)?.score()))
+        }
+        _ => None,
+    };
+    let Some(score) = score(found.map(|(_, old)| old)) else {
+        return Ok(());
+    };
     let mut after = before;
-    let mut editor = edit::Editor::new(tx, before.tree);
-    let element = editor.remove(old, name)?;
-    if element.member != ptr.offset() {
-        return Err(damaged("two members of one name"));
+    if let Some((ptr, old)) = found {
+        let element = Element {
+            score: old,
+            member: ptr.offset(),
+        };
+        after.tree = single::rescore(tx, before.tree, element, name, score)?;
+        Member::set_score(tx, ptr, score)?;
+        return after.close(tx, before, root);
     }
-    editor.insert(Element { score, ..element }, name)?;
-    after.tree = editor.finish()?;
-    Member::set_score(tx, ptr, score)?;
+    let ptr = Member::create(tx, name, score)?;
+    match (entry, &mut after.waste) {
+        (Some(wasted), Some(waste)) => {
+            table::replace(tx, wasted, ptr.cast(), hash)?;
+            waste.lose_entries(1)?;
+        }
+        _ => table::insert::<NAME_AT>(tx, &mut after.table, ptr.cast(), hash)?,
+    }
+    let member = ptr.offset();
+    after.tree = single::insert(tx, before.tree, Element { score, member }, name)?;
     after.close(tx, before, root)
 }
 
@@ -335,48 +344,43 @@ pub fn add_batch<'e>(
 }
 
 /// Removes the element of a name; false if there is none. O(log n).
-pub fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
-    let large = Large::open(tx, *root)?;
+pub fn remove(tx: &mut Tx<'_>, root: &mut Root, before: Large, name: &[u8]) -> Result<bool> {
     let hash = table::hash(tx, name);
-    match large.found(tx, name, hash)? {
-        Some(found) => take_out(tx, root, large, found, name, hash).map(|()| true),
-        None => Ok(false),
-    }
-}
-
-/// Removes the element of a rank, which must be below the length. O(log n).
-pub fn remove_at(tx: &mut Tx<'_>, root: &mut Root, rank: u64) -> Result<()> {
-    let large = Large::open(tx, *root)?;
-    let element = large.tree.walk(tx, rank, false)?.next_element()?;
-    let element = element.ok_or_else(|| damaged("a tree's counts"))?;
-    let name = member(tx, pointer(element.member)?)?.0.to_vec();
-    let hash = table::hash(tx, &name);
-    match table::find::<NAME_AT>(tx, large.table, &name, hash)? {
-        Some(found) if found.entry.offset() == element.member => {
-            take_out(tx, root, large, found, &name, hash)
-        }
-        _ => Err(damaged("the table misses a member")),
-    }
-}
-
-/// Removes an element that was found.
-fn take_out(
-    tx: &mut Tx<'_>,
-    root: &mut Root,
-    before: Large,
-    found: table::Found,
-    name: &[u8],
-    hash: u64,
-) -> Result<()> {
-    let mut after = before;
+    let Some(found) = before.found(tx, name, hash)? else {
+        return Ok(false);
+    };
     let ptr: MemberPtr = found.entry.cast();
-    let score = tx.get(ptr)?.score();
-    table::remove::<NAME_AT>(tx, &mut after.table, found, hash)?;
-    let mut editor = edit::Editor::new(tx, before.tree);
-    editor.remove(score, name)?;
-    after.tree = editor.finish()?;
-    tx.free(ptr)?;
-    after.close(tx, before, root)
+    let element = Element {
+        score: tx.get(ptr)?.score(),
+        member: ptr.offset(),
+    };
+    let mut after = before;
+    after.tree = single::remove(tx, before.tree, element, name)?;
+    after.forget(tx, found, hash)?;
+    after.close(tx, before, root)?;
+    Ok(true)
+}
+
+/// Takes the first element, or the last one, and gives its name and score. O(log n).
+pub fn pop(tx: &mut Tx<'_>, root: &mut Root, before: Large, last: bool) -> Result<(Vec<u8>, f64)> {
+    if before.tree.len == 0 {
+        return Err(damaged("a length of zero"));
+    }
+    let place = before.tree.end(tx, last)?;
+    let element = leaf(tx, place.path.leaf)?.element(place.at)?;
+    let name = name_at(tx, element.member)?.to_vec();
+    let hash = table::hash(tx, &name);
+    let Some(found) = before
+        .entry(tx, &name, hash)?
+        .filter(|found| found.entry.offset() == element.member)
+    else {
+        return Err(damaged("the table misses a member"));
+    };
+    let mut after = before;
+    after.tree = single::pop(tx, before.tree, &place, element, &name)?;
+    after.forget(tx, found, hash)?;
+    after.close(tx, before, root)?;
+    Ok((name, element.score))
 }
 
 /// Removes `count` elements from rank `from` on, at most `BATCH` and not all there are. O(log n) each.

@@ -4,7 +4,7 @@
 //! | encoding | what | see |
 //! |---|---|---|
 //! | 1 | up to 128 elements with names of up to 64 bytes: one packed object | `small.rs` |
-//! | 2 | a counted B+tree by order, and a hash table by name | `large.rs`, `node.rs`, `tree.rs`, `edit.rs`, `bulk.rs` |
+//! | 2 | a counted B+tree by order, and a hash table by name | `large.rs`, `node.rs`, `tree.rs`, `single.rs`, `spill.rs`, `edit.rs`, `bulk.rs` |
 //! | 3 | the same, with members that are still to be freed | `waste.rs` |
 //!
 //! The limits are those of Redis's listpack encoding, and like there a sorted set that was large once
@@ -19,7 +19,9 @@ mod check;
 mod edit;
 mod large;
 mod node;
+mod single;
 mod small;
+mod spill;
 mod tree;
 mod waste;
 
@@ -29,7 +31,7 @@ mod tests;
 mod tree_tests;
 
 use super::Root;
-pub use change::{Added, Rule, add, add_all, build, remove, remove_range};
+pub use change::{Added, Rule, add, add_all, build, pop, remove, remove_range};
 pub use check::check;
 use large::Large;
 pub use node::Bound;

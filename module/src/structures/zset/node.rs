@@ -70,6 +70,8 @@ impl Member {
 
     /// Makes a member in the running transaction.
     pub fn create(tx: &mut Tx<'_>, name: &[u8], score: f64) -> Result<MemberPtr> {
+        /// Up to so many bytes are filled in at once.
+        const AT_ONCE: usize = 128;
         let len = u32::try_from(name.len()).map_err(|_| Error::TooLarge(name.len() as u64))?;
         let ptr = tx.alloc(NAME_AT + u64::from(len), Kind::Data)?;
         let bits = score.to_bits();
@@ -77,8 +79,18 @@ impl Member {
             len,
             score: [bits as u32, (bits >> 32) as u32],
         };
-        tx.fill_value(ptr.cast(), &head)?;
-        tx.fill(ptr.at(NAME_AT), name)?;
+        let (mut bytes, at) = ([0u8; AT_ONCE], size_of::<Member>());
+        match bytes.get_mut(..at + name.len()) {
+            Some(bytes) => {
+                bytes[..at].copy_from_slice(bytemuck::bytes_of(&head));
+                bytes[at..].copy_from_slice(name);
+                tx.fill(ptr, bytes)?;
+            }
+            None => {
+                tx.fill_value(ptr.cast(), &head)?;
+                tx.fill(ptr.at(NAME_AT), name)?;
+            }
+        }
         Ok(ptr.cast())
     }
 
@@ -139,22 +151,57 @@ pub enum Bound<'a> {
 }
 
 impl Bound<'_> {
-    /// Whether an element lies before the place. `name` is asked for only where it decides.
+    /// How many of `n` ascending elements lie before the place; `name` is asked for only where it decides.
     #[inline]
-    pub fn is_after<'p>(
+    pub fn search<'p>(
         &self,
-        score: f64,
-        name: impl FnOnce() -> Result<&'p [u8]>,
-    ) -> Result<bool> {
-        Ok(match *self {
-            Bound::BeforeScore(bound) => score < bound,
-            Bound::AfterScore(bound) => score <= bound,
-            Bound::BeforeName(bound) => name()? < bound,
-            Bound::AfterName(bound) => name()? <= bound,
-            Bound::Before(at, bound) => score < at || score == at && name()? < bound,
-            Bound::After(at, bound) => score < at || score == at && name()? <= bound,
-        })
+        n: usize,
+        score: impl Fn(usize) -> Result<f64>,
+        name: impl Fn(usize) -> Result<&'p [u8]>,
+    ) -> Result<usize> {
+        match *self {
+            Bound::BeforeScore(at) => partition(0, n, |i| Ok(score(i)? < at)),
+            Bound::AfterScore(at) => partition(0, n, |i| Ok(score(i)? <= at)),
+            Bound::BeforeName(bound) => partition(0, n, |i| Ok(name(i)? < bound)),
+            Bound::AfterName(bound) => partition(0, n, |i| Ok(name(i)? <= bound)),
+            Bound::Before(at, bound) => {
+                let (from, to) = equals(n, at, score)?;
+                partition(from, to, |i| Ok(name(i)? < bound))
+            }
+            Bound::After(at, bound) => {
+                let (from, to) = equals(n, at, score)?;
+                partition(from, to, |i| Ok(name(i)? <= bound))
+            }
+        }
     }
+}
+
+/// Where the elements of this score begin and end.
+#[inline]
+fn equals(n: usize, at: f64, score: impl Fn(usize) -> Result<f64>) -> Result<(usize, usize)> {
+    let from = partition(0, n, |i| Ok(score(i)? < at))?;
+    let to = match from < n && score(from)? == at {
+        true => partition(from + 1, n, |i| Ok(score(i)? <= at))?,
+        false => from,
+    };
+    Ok((from, to))
+}
+
+/// The first index from `low` on, at most `high`, for which `is_before` is false; it is true up to there.
+#[inline]
+fn partition(
+    mut low: usize,
+    mut high: usize,
+    is_before: impl Fn(usize) -> Result<bool>,
+) -> Result<usize> {
+    while low < high {
+        let middle = (low + high) / 2;
+        match is_before(middle)? {
+            true => low = middle + 1,
+            false => high = middle,
+        }
+    }
+    Ok(low)
 }
 
 /// The order of elements: by score, then by the names' bytes. Minus zero equals zero.
@@ -169,7 +216,7 @@ pub fn compare(a: (f64, &[u8]), b: (f64, &[u8])) -> Ordering {
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Leaf {
-    order: [u8; LEAF_MAX],
+    order: Order,
     reserved: [u8; 2],
     slots: [Element; LEAF_MAX],
 }
@@ -195,42 +242,75 @@ impl Leaf {
     }
 
     /// The numbers of the slots: of those in use, ascending, and of the free ones.
-    pub fn order(&self) -> &[u8] {
+    pub fn order(&self) -> &Order {
         &self.order
     }
 
     /// How many of the `n` elements lie before the bound.
+    #[inline]
     pub fn search(&self, pool: &Pool, n: usize, bound: &Bound<'_>) -> Result<usize> {
-        let (mut low, mut high) = (0, n);
-        while low < high {
-            let middle = (low + high) / 2;
-            let element = self.element(middle)?;
-            if bound.is_after(element.score, || name_at(pool, element.member))? {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
+        let score = |i| Ok(self.element(i)?.score);
+        bound.search(n, score, |i| name_at(pool, self.element(i)?.member))
+    }
+
+    /// Where slot `slot` lies, from the leaf's first byte.
+    #[inline]
+    pub fn slot_at(slot: u8) -> Result<u64> {
+        match usize::from(slot) < LEAF_MAX {
+            true => Ok((offset_of!(Leaf, slots) + size_of::<Element>() * usize::from(slot)) as u64),
+            false => Err(damaged("a leaf's order")),
         }
-        Ok(low)
     }
 
     /// Puts an element at index `i` of `n`, which is below `LEAF_MAX`.
     pub fn insert(&mut self, i: usize, n: usize, element: Element) -> Result<()> {
-        let slot = *self.order.get(n).ok_or_else(|| damaged("a full leaf"))?;
+        let (slot, order) = order_with(&self.order, i, n)?;
         *self
             .slots
             .get_mut(usize::from(slot))
             .ok_or_else(|| damaged("a leaf's order"))? = element;
-        self.order[i..=n].rotate_right(1);
+        self.order = order;
         Ok(())
     }
 
     /// Takes the element at index `i` of `n` out.
     pub fn remove(&mut self, i: usize, n: usize) -> Result<Element> {
         let element = self.element(i)?;
-        self.order[i..n].rotate_left(1);
+        self.order = self.order_moved(i, n - 1)?;
         Ok(element)
     }
+
+    /// The order if the slot at index `from` stood at index `to`.
+    #[inline]
+    pub fn order_moved(&self, from: usize, to: usize) -> Result<Order> {
+        if from.max(to) >= LEAF_MAX {
+            return Err(damaged("an index"));
+        }
+        let mut order = self.order;
+        let slot = order[from];
+        match from < to {
+            true => order.copy_within(from + 1..to + 1, from),
+            false => order.copy_within(to..from, to + 1),
+        }
+        order[to] = slot;
+        Ok(order)
+    }
+}
+
+/// The numbers of a leaf's slots.
+pub type Order = [u8; LEAF_MAX];
+
+/// The free slot that an element at index `i` of `n`, which is below `LEAF_MAX`, would get; and the order then.
+#[inline]
+pub fn order_with(order: &Order, i: usize, n: usize) -> Result<(u8, Order)> {
+    if i > n || n >= LEAF_MAX {
+        return Err(damaged("a full leaf"));
+    }
+    let mut order = *order;
+    let slot = order[n];
+    order.copy_within(i..n, i + 1);
+    order[i] = slot;
+    Ok((slot, order))
 }
 
 /// An inner node. See the byte map above.
@@ -272,6 +352,15 @@ impl Inner {
         offset_of!(Inner, counts) as u64 + 8 * i as u64
     }
 
+    /// Where the score and the member of the first element of child `i` lie, from the node's first byte.
+    pub fn first_at(i: usize) -> (u64, u64) {
+        let at = 8 * i as u64;
+        (
+            offset_of!(Inner, scores) as u64 + at,
+            offset_of!(Inner, firsts) as u64 + at,
+        )
+    }
+
     /// Number of children.
     #[inline]
     pub fn len(&self) -> Result<usize> {
@@ -311,16 +400,10 @@ impl Inner {
     /// The child that a search for the bound goes to: the last one that begins before it.
     #[inline]
     pub fn search(&self, pool: &Pool, bound: &Bound<'_>) -> Result<usize> {
-        let (mut low, mut high) = (1, self.len()?);
-        while low < high {
-            let middle = (low + high) / 2;
-            if bound.is_after(self.scores[middle], || name_at(pool, self.firsts[middle]))? {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low - 1)
+        // The first child begins before everything.
+        let n = self.len()?;
+        let (scores, firsts) = (&self.scores[1..n], &self.firsts[1..n]);
+        bound.search(n - 1, |i| Ok(scores[i]), |i| name_at(pool, firsts[i]))
     }
 
     /// Says of child `i` how many elements are below it.

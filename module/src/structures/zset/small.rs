@@ -116,17 +116,8 @@ impl<'p> Small<'p> {
 
     /// How many elements lie before the bound. O(log n).
     pub fn rank(&self, bound: &Bound<'_>) -> Result<usize> {
-        let (mut low, mut high) = (0, self.count);
-        while low < high {
-            let middle = (low + high) / 2;
-            let (name, score) = self.element(middle)?;
-            if bound.is_after(score, || Ok(name))? {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
+        let score = |i| Ok(self.element(i)?.1);
+        bound.search(self.count, score, |i| Ok(self.element(i)?.0))
     }
 
     /// Bytes of order for `entries`.

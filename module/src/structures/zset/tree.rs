@@ -18,7 +18,7 @@ pub struct Tree {
 }
 
 /// A step of the way down: an inner node, and the child taken.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// Offset of the node.
     pub node: u64,
@@ -45,10 +45,11 @@ impl Path {
 
     /// Walks down; `choose` takes the child of each inner node. `inner` and `count` read nodes and a
     /// child's count, so that a writer can show its own view.
+    #[inline]
     pub fn down<'a>(
         tree: Tree,
         inner: impl Fn(u64) -> Result<&'a Inner>,
-        count: impl Fn(u64, usize) -> Result<u64>,
+        count: impl Fn(u64, &Inner, usize) -> u64,
         mut choose: impl FnMut(&'a Inner) -> Result<usize>,
     ) -> Result<Path> {
         if tree.height > HEIGHT_MAX {
@@ -71,7 +72,7 @@ impl Path {
                 node: path.leaf,
                 index,
             };
-            below = count(path.leaf, index)?;
+            below = count(path.leaf, node, index);
             path.leaf = node.child(index).node;
         }
         match below {
@@ -83,22 +84,55 @@ impl Path {
 }
 const _: () = assert!(LEAF_MAX == 30);
 
+#[inline]
 fn inner(pool: &Pool, at: u64) -> Result<&Inner> {
     pool.get(pointer(at)?)
 }
 
-fn leaf(pool: &Pool, at: u64) -> Result<&Leaf> {
+/// The leaf at an offset.
+#[inline]
+pub fn leaf(pool: &Pool, at: u64) -> Result<&Leaf> {
     pool.get(pointer(at)?)
 }
 
+/// A place in a leaf.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The way to the leaf.
+    pub path: Path,
+    /// The index in the leaf.
+    pub at: usize,
+}
+
 impl Tree {
+    #[inline]
     fn down<'p>(
         self,
         pool: &'p Pool,
         choose: impl FnMut(&'p Inner) -> Result<usize>,
     ) -> Result<Path> {
-        let count = |at, i| Ok(inner(pool, at)?.child(i).count);
+        let count = |_, node: &Inner, i| node.child(i).count;
         Path::down(self, |at| inner(pool, at), count, choose)
+    }
+
+    /// The place of a bound: that of the first element behind it, or the end of the leaf before that. The tree
+    /// is not empty. O(log n).
+    #[inline]
+    pub fn place(self, pool: &Pool, bound: &Bound<'_>) -> Result<Place> {
+        let path = self.down(pool, |node| node.search(pool, bound))?;
+        let at = leaf(pool, path.leaf)?.search(pool, path.len, bound)?;
+        Ok(Place { path, at })
+    }
+
+    /// The place of the first element, or of the last one. The tree is not empty. O(log n).
+    #[inline]
+    pub fn end(self, pool: &Pool, last: bool) -> Result<Place> {
+        let path = self.down(pool, |node| match last {
+            true => Ok(node.len()? - 1),
+            false => Ok(0),
+        })?;
+        let at = if last { path.len - 1 } else { 0 };
+        Ok(Place { path, at })
     }
 
     /// The number of elements before the bound. O(log n).
@@ -124,11 +158,9 @@ impl Tree {
         if self.len == 0 {
             return Ok(false);
         }
-        let bound = Bound::After(score, name);
-        let path = self.down(pool, |node| node.search(pool, &bound))?;
-        let leaf = leaf(pool, path.leaf)?;
-        match leaf.search(pool, path.len, &bound)?.checked_sub(1) {
-            Some(at) => Ok(leaf.element(at)?.member == member),
+        let Place { path, at } = self.place(pool, &Bound::After(score, name))?;
+        match at.checked_sub(1) {
+            Some(at) => Ok(leaf(pool, path.leaf)?.element(at)?.member == member),
             None => Ok(false),
         }
     }

@@ -3,7 +3,8 @@
 use super::bulk::{build, dismantle};
 use super::edit::Editor;
 use super::node::{Bound, Element, Inner, LEAF_MAX, Leaf, Member, compare, member, pointer};
-use super::tree::Tree;
+use super::single;
+use super::tree::{Tree, leaf};
 use pobj::{Durability, PPtr, Pool, PoolOptions};
 use std::ops::Range;
 use tempfile::TempDir;
@@ -17,6 +18,8 @@ const EMPTY: Tree = Tree {
 struct Bed {
     pool: Pool,
     tree: Tree,
+    /// The next change goes through an editor, whatever the leaf.
+    edits: bool,
     model: Vec<(f64, Vec<u8>)>,
     _place: TempDir,
 }
@@ -34,6 +37,7 @@ impl Bed {
         Bed {
             pool,
             tree: EMPTY,
+            edits: false,
             model: Vec::new(),
             _place: place,
         }
@@ -50,39 +54,67 @@ impl Bed {
         };
         let mut tx = self.pool.begin();
         let ptr = Member::create(&mut tx, name, score).unwrap();
-        let mut editor = Editor::new(&mut tx, self.tree);
-        editor
-            .insert(
-                Element {
-                    score,
-                    member: ptr.offset(),
-                },
-                name,
-            )
-            .unwrap();
-        self.tree = editor.finish().unwrap();
+        let member = ptr.offset();
+        let element = Element { score, member };
+        self.tree = if self.edits {
+            let mut editor = Editor::new(&mut tx, self.tree);
+            editor.insert(element, name).unwrap();
+            editor.finish().unwrap()
+        } else {
+            single::insert(&mut tx, self.tree, element, name).unwrap()
+        };
         tx.commit().unwrap();
         self.model.insert(at, (score, name.to_vec()));
     }
 
+    /// The element of this rank.
+    fn element(&self, at: usize) -> Element {
+        let mut walk = self.tree.walk(&self.pool, at as u64, false).unwrap();
+        walk.next_element().unwrap().expect("a rank")
+    }
+
     fn remove(&mut self, at: usize) {
+        let element = self.element(at);
         let (score, name) = self.model.remove(at);
         let mut tx = self.pool.begin();
-        let mut editor = Editor::new(&mut tx, self.tree);
-        let element = editor.remove(score, &name).unwrap();
-        self.tree = editor.finish().unwrap();
+        self.tree = if self.edits {
+            let mut editor = Editor::new(&mut tx, self.tree);
+            assert_eq!(editor.remove(score, &name).unwrap(), element);
+            editor.finish().unwrap()
+        } else {
+            single::remove(&mut tx, self.tree, element, &name).unwrap()
+        };
+        tx.free(PPtr::<u8>::new(element.member).unwrap()).unwrap();
+        tx.commit().unwrap();
+    }
+
+    /// Takes an element off an end.
+    fn pop(&mut self, last: bool) {
+        let at = if last { self.model.len() - 1 } else { 0 };
+        let (score, name) = self.model.remove(at);
+        let mut tx = self.pool.begin();
+        let place = self.tree.end(&tx, last).unwrap();
+        let found = leaf(&tx, place.path.leaf).unwrap().element(place.at);
+        let element = found.unwrap();
+        assert_eq!(element.score, score);
+        self.tree = single::pop(&mut tx, self.tree, &place, element, &name).unwrap();
         tx.free(PPtr::<u8>::new(element.member).unwrap()).unwrap();
         tx.commit().unwrap();
     }
 
     /// One element gets another score, in one step.
     fn change(&mut self, at: usize, score: f64) {
+        let element = self.element(at);
         let (old, name) = self.model.remove(at);
         let mut tx = self.pool.begin();
-        let mut editor = Editor::new(&mut tx, self.tree);
-        let element = editor.remove(old, &name).unwrap();
-        editor.insert(Element { score, ..element }, &name).unwrap();
-        self.tree = editor.finish().unwrap();
+        self.tree = if self.edits {
+            let mut editor = Editor::new(&mut tx, self.tree);
+            assert_eq!(editor.remove(old, &name).unwrap(), element);
+            editor.insert(Element { score, ..element }, &name).unwrap();
+            editor.finish().unwrap()
+        } else {
+            single::rescore(&mut tx, self.tree, element, &name, score).unwrap()
+        };
         Member::set_score(&mut tx, PPtr::new(element.member).unwrap(), score).unwrap();
         tx.commit().unwrap();
         let at = self.place_of(score, &name).unwrap_err();
@@ -188,6 +220,7 @@ fn campaign(seed: u64, rounds: usize, scores: u32) {
             _ => f64::from(random.u32(..scores)),
         };
         let n = bed.model.len();
+        bed.edits = random.u8(..4) == 0;
         match random.u8(..10) {
             _ if n > 0 && random.u8(..100) == 0 => {
                 let most = if random.bool() { n } else { n.min(70) };
@@ -196,8 +229,18 @@ fn campaign(seed: u64, rounds: usize, scores: u32) {
                 bed.cut(from..from + len);
                 bed.check();
             }
-            0..2 if n > 0 => bed.change(random.usize(..n), score),
-            2..4 if n > 0 => bed.remove(if random.bool() { 0 } else { random.usize(..n) }),
+            0 if n > 0 => bed.change(random.usize(..n), score),
+            // Mostly inside its leaf.
+            1 if n > 0 => {
+                let at = random.usize(..n);
+                let by = random.u32(..1 + scores / 1000);
+                bed.change(
+                    at,
+                    bed.model[at].0 + f64::from(by) - f64::from(scores / 2000),
+                );
+            }
+            2 if n > 0 => bed.remove(if random.bool() { 0 } else { random.usize(..n) }),
+            3 if n > 0 => bed.pop(random.bool()),
             _ if growing => {
                 next += 1;
                 bed.insert(score, &name(next ^ 0x155));

@@ -104,25 +104,6 @@ impl Waste {
         Ok(())
     }
 
-    /// Where the table has an entry of this name, if it has one: it is waste, and the caller, who knows
-    /// that no element has the name, puts an element's there.
-    pub fn give_up(
-        &mut self,
-        pool: &Pool,
-        table: Root,
-        name: &[u8],
-        hash: u64,
-    ) -> Result<Option<table::Found>> {
-        let found = match table {
-            Root::EMPTY => None,
-            _ => table::find::<NAME_AT>(pool, table, name, hash)?,
-        };
-        if found.is_some() {
-            self.lose_entries(1)?;
-        }
-        Ok(found)
-    }
-
     /// So many entries of the table are no waste any more.
     pub fn lose_entries(&mut self, count: u64) -> Result<()> {
         let left = self.entries.checked_sub(count);

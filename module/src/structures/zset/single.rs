@@ -1,0 +1,222 @@
+//! Changes of one element that leave the tree's nodes as they are.
+//!
+//! Nearly always a leaf has room for one element more, or enough without one. Then a slot, some bytes of the
+//! leaf's order and one count in each node above are all that changes, and they are written at once, without
+//! a copy of any node. A full leaf may give some to a neighbour (`spill.rs`). Where nodes are to be split, evened or joined, an [`Editor`] makes the change.
+
+use super::edit::Editor;
+use super::node::{
+    Bound, Element, Inner, LEAF_MAX, LEAF_MIN, Leaf, Order, damaged, order_with, pointer,
+};
+use super::spill::spill;
+use super::tree::{Path, Place, Step, Tree, leaf};
+use pobj::{Pool, Result, Tx};
+
+/// Inserts an element which is not there; `name` is its member's. O(log n).
+#[inline]
+pub fn insert(tx: &mut Tx<'_>, mut tree: Tree, element: Element, name: &[u8]) -> Result<Tree> {
+    if tree.len > 0 {
+        let place = tree.place(tx, &Bound::Before(element.score, name))?;
+        let steps = place.path.steps();
+        if place.path.len < LEAF_MAX {
+            put(tx, &place, element)?;
+            count(tx, steps, 1)?;
+            tree.len += 1;
+            return Ok(tree);
+        }
+        if spill(tx, &place, element, 0)? {
+            count(tx, &steps[..tree.height - 1], 1)?;
+            tree.len += 1;
+            return Ok(tree);
+        }
+    }
+    let mut editor = Editor::new(tx, tree);
+    editor.insert(element, name)?;
+    editor.finish()
+}
+
+/// Removes an element, which must be there; `name` is its member's. O(log n).
+#[inline]
+pub fn remove(tx: &mut Tx<'_>, tree: Tree, element: Element, name: &[u8]) -> Result<Tree> {
+    let place = find(tx, tree, element, name)?;
+    take_out(tx, tree, &place, element, name, LEAF_MIN)
+}
+
+/// Removes the element at `place`, which is at one end of the tree. O(log n).
+///
+/// Who takes one element after the other from an end empties leaf after leaf: such a leaf takes no elements
+/// from its neighbour, but goes with its last one.
+#[inline]
+pub fn pop(
+    tx: &mut Tx<'_>,
+    tree: Tree,
+    place: &Place,
+    element: Element,
+    name: &[u8],
+) -> Result<Tree> {
+    take_out(tx, tree, place, element, name, 1)
+}
+
+/// Gives an element, which must be there, another score; `name` is its member's. O(log n).
+#[inline]
+pub fn rescore(
+    tx: &mut Tx<'_>,
+    tree: Tree,
+    element: Element,
+    name: &[u8],
+    score: f64,
+) -> Result<Tree> {
+    let old = find(tx, tree, element, name)?;
+    let bound = Bound::Before(score, name);
+    let (n, node) = (old.path.len, leaf(tx, old.path.leaf)?);
+    let to = node.search(tx, n, &bound)?;
+    if (1..n).contains(&to) {
+        return move_inside(tx, tree, &old, to, score);
+    }
+    // Before or behind all of its leaf: this one or another.
+    let new = tree.place(tx, &bound)?;
+    if new.path.leaf == old.path.leaf {
+        return move_inside(tx, tree, &old, new.at, score);
+    }
+    let moved = Element { score, ..element };
+    let has_room = new.path.len < LEAF_MAX;
+    if n <= LEAF_MIN || !has_room && !spill(tx, &new, moved, old.path.leaf)? {
+        let mut editor = Editor::new(tx, tree);
+        editor.remove(element.score, name)?;
+        editor.insert(moved, name)?;
+        return editor.finish();
+    }
+    if has_room {
+        put(tx, &new, moved)?;
+    }
+    take(tx, &old)?;
+    // Where the leaf has spilled, its parent knows already.
+    let known = usize::from(!has_room);
+    let steps = old.path.steps().iter().zip(new.path.steps()).rev();
+    for (level, (&from, &to)) in steps.enumerate().filter(|(_, (from, to))| from != to) {
+        add_to_count(tx, from, -1)?;
+        if level >= known {
+            add_to_count(tx, to, 1)?;
+        }
+    }
+    Ok(tree)
+}
+
+/// The place of an element, which must be there.
+#[inline]
+fn find(pool: &Pool, tree: Tree, element: Element, name: &[u8]) -> Result<Place> {
+    let missing = || damaged("an element is missing from the tree");
+    if tree.len == 0 {
+        return Err(missing());
+    }
+    let Place { path, at } = tree.place(pool, &Bound::After(element.score, name))?;
+    let at = at.checked_sub(1).ok_or_else(missing)?;
+    match leaf(pool, path.leaf)?.element(at)?.member == element.member {
+        true => Ok(Place { path, at }),
+        false => Err(missing()),
+    }
+}
+
+/// Removes the element at `place`, if its leaf has at least `least` without it; else an [`Editor`] does.
+#[inline]
+fn take_out(
+    tx: &mut Tx<'_>,
+    mut tree: Tree,
+    place: &Place,
+    element: Element,
+    name: &[u8],
+    least: usize,
+) -> Result<Tree> {
+    if place.path.len <= least {
+        let mut editor = Editor::new(tx, tree);
+        editor.remove(element.score, name)?;
+        return editor.finish();
+    }
+    take(tx, place)?;
+    count(tx, place.path.steps(), -1)?;
+    tree.len -= 1;
+    Ok(tree)
+}
+
+/// Takes the element at `place` out of its leaf, which keeps some.
+#[inline]
+fn take(tx: &mut Tx<'_>, place: &Place) -> Result<()> {
+    let Place { path, at } = place;
+    let node = leaf(tx, path.leaf)?;
+    let order = node.order_moved(*at, path.len - 1)?;
+    if *at == 0 {
+        let first = node.element(1)?;
+        set_first(tx, path, first)?;
+    }
+    write_order(tx, path, &order, *at, path.len - 1)
+}
+
+/// Puts an element at `place`, in a leaf with room.
+#[inline]
+fn put(tx: &mut Tx<'_>, place: &Place, element: Element) -> Result<()> {
+    let Place { path, at } = place;
+    let (slot, order) = order_with(leaf(tx, path.leaf)?.order(), *at, path.len)?;
+    write_order(tx, path, &order, *at, path.len)?;
+    tx.set(pointer(path.leaf + Leaf::slot_at(slot)?)?, element)
+}
+
+/// Gives the element at `old` another score, with which it stands before the one at index `before`.
+#[inline]
+fn move_inside(
+    tx: &mut Tx<'_>,
+    tree: Tree,
+    old: &Place,
+    before: usize,
+    score: f64,
+) -> Result<Tree> {
+    let Place { path, at: from } = old;
+    let to = if before > *from { before - 1 } else { before };
+    let node = leaf(tx, path.leaf)?;
+    let (element, order) = (node.element(*from)?, node.order_moved(*from, to)?);
+    let (slot, moved) = (order[to], Element { score, ..element });
+    let first = match (from, to) {
+        (_, 0) => Some(moved),
+        (0, _) => Some(node.element(1)?),
+        _ => None,
+    };
+    write_order(tx, path, &order, to.min(*from), to.max(*from))?;
+    tx.set(pointer(path.leaf + Leaf::slot_at(slot)?)?, moved.score)?;
+    if let Some(first) = first {
+        set_first(tx, path, first)?;
+    }
+    Ok(tree)
+}
+
+/// Writes the leaf's order, of which the indices `from` to `to` differ if those are not the same.
+#[inline]
+fn write_order(tx: &mut Tx<'_>, path: &Path, order: &Order, from: usize, to: usize) -> Result<()> {
+    match from == to {
+        true => Ok(()),
+        false => tx.write(pointer(path.leaf + from as u64)?, &order[from..=to]),
+    }
+}
+
+/// The leaf at the end of the path has another first element now.
+fn set_first(tx: &mut Tx<'_>, path: &Path, first: Element) -> Result<()> {
+    let Some(step) = path.steps().iter().rev().find(|step| step.index > 0) else {
+        return Ok(());
+    };
+    let (score, member) = Inner::first_at(step.index);
+    tx.set(pointer(step.node + score)?, first.score)?;
+    tx.set(pointer(step.node + member)?, first.member)
+}
+
+/// Adds to the counts of these steps.
+#[inline]
+fn count(tx: &mut Tx<'_>, steps: &[Step], by: i64) -> Result<()> {
+    steps
+        .iter()
+        .try_for_each(|&step| add_to_count(tx, step, by))
+}
+
+#[inline]
+fn add_to_count(tx: &mut Tx<'_>, step: Step, by: i64) -> Result<()> {
+    let at = pointer(step.node + Inner::count_at(step.index))?;
+    let count: u64 = *tx.get(at)?;
+    tx.set(at, count.wrapping_add_signed(by))
+}
