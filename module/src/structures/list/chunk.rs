@@ -164,13 +164,12 @@ impl Chunk {
         }
     }
 
-    /// Takes the entry at one end out.
+    /// Copies the entry at one end; its length, by which the chunk is to be [`shrunk`](Chunk::shrunk).
     #[inline]
-    pub fn take(&mut self, pool: &Pool, side: Side, packed: &mut Packed) -> Result<()> {
+    pub fn copy_end(self, pool: &Pool, side: Side, packed: &mut Packed) -> Result<usize> {
         let entry = self.end_entry(pool, side)?;
         packed.copy(&entry);
-        self.shrink(side, entry.raw.len());
-        Ok(())
+        Ok(entry.raw.len())
     }
 
     /// Adds `count` entries, which must fit the room there.
@@ -200,14 +199,16 @@ impl Chunk {
         (Chunk { span, ..self }, self.at.at(start.into()))
     }
 
-    /// Forgets the last entry at one end, whose length is `len`.
+    /// The chunk without the last entry at one end, whose length is `len`.
     #[inline]
-    pub fn shrink(&mut self, side: Side, len: usize) {
+    pub fn shrunk(self, side: Side, len: usize) -> Chunk {
+        let (len, mut span) = (len as u16, self.span);
         match side {
-            Side::Left => self.span.start += len as u16,
-            Side::Right => self.span.end -= len as u16,
+            Side::Left => span.start += len,
+            Side::Right => span.end -= len,
         }
-        self.span.count -= 1;
+        span.count -= 1;
+        Chunk { span, ..self }
     }
 
     /// Drops `n` entries at one end, and frees their objects; how many there were.
@@ -220,7 +221,7 @@ impl Chunk {
                 tx.free(object)?;
                 frees += 1;
             }
-            self.shrink(side, len);
+            *self = self.shrunk(side, len);
         }
         Ok(frees)
     }

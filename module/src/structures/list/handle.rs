@@ -347,10 +347,12 @@ impl List {
 
     /// Takes the entry at one end out, with its object if it has one; false if there is none.
     pub fn take(&mut self, pool: &Pool, side: Side, packed: &mut Packed) -> Result<bool> {
-        match self.end_mut(side) {
-            Some(chunk) => chunk.take(pool, side, packed).map(|()| true),
-            None => Ok(false),
-        }
+        let Some(chunk) = self.end_mut(side) else {
+            return Ok(false);
+        };
+        let len = chunk.copy_end(pool, side, packed)?;
+        *chunk = chunk.shrunk(side, len);
+        Ok(true)
     }
 
     /// Shows the chunks from one end on; see [`Tree::walk`].

@@ -180,8 +180,8 @@ fn take(tx: &mut Tx<'_>, root: &mut Root, side: Side, packed: &mut Packed) -> Re
     if let Some(end) = End::open(tx, *root, side)?
         && end.chunk.count() > 1
     {
-        let mut chunk = end.chunk;
-        chunk.take(tx, side, packed)?;
+        let len = end.chunk.copy_end(tx, side, packed)?;
+        let chunk = end.chunk.shrunk(side, len);
         end.close(tx, root, chunk)?;
         return Ok(true);
     }

@@ -81,7 +81,7 @@ struct Head {
 const_assert_eq!(size_of::<Head>() as u64, HEAD);
 
 /// The way from the root to a chunk: the node and the child's number at each level.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Path {
     steps: [(u64, u16); LEVELS_MAX as usize],
     depth: usize,
@@ -91,6 +91,11 @@ impl Path {
     /// The number of the chunk in its node.
     pub fn number(&self) -> usize {
         self.steps[self.depth - 1].1.into()
+    }
+
+    fn descend(&mut self, node: Child, number: usize) {
+        self.steps[self.depth] = (node.at, number as u16);
+        self.depth += 1;
     }
 
     fn step(&self, depth: usize) -> Result<(PPtr<u8>, usize)> {
@@ -164,11 +169,7 @@ impl Tree {
     /// The chunk that holds element `index` of the tree, the way there, and the element's number in
     /// it. O(log n).
     pub fn find(&self, pool: &Pool, mut index: u64) -> Result<(Path, Chunk, usize)> {
-        let mut path = Path {
-            steps: Default::default(),
-            depth: 0,
-        };
-        let mut at = self.top()?;
+        let (mut path, mut at) = (Path::default(), self.top()?);
         for level in (1..=self.levels).rev() {
             let children = children(pool, at.node()?, level)?;
             let mut number = 0;
@@ -183,8 +184,7 @@ impl Tree {
                 index -= count;
                 number += 1;
             }
-            path.steps[path.depth] = (at.at, number as u16);
-            path.depth += 1;
+            path.descend(at, number);
             at = children[number];
         }
         Ok((path, Chunk::of(at)?, index as usize))
@@ -192,11 +192,17 @@ impl Tree {
 
     /// The chunk at one end, and the way there.
     pub fn end(&self, pool: &Pool, side: Side) -> Result<(Path, Chunk)> {
-        let index = match side {
-            Side::Left => 0,
-            Side::Right => self.count.saturating_sub(1),
-        };
-        self.find(pool, index).map(|(path, chunk, _)| (path, chunk))
+        let (mut path, mut at) = (Path::default(), self.top()?);
+        for level in (1..=self.levels).rev() {
+            let children = children(pool, at.node()?, level)?;
+            let number = match side {
+                Side::Left => 0,
+                Side::Right => children.len() - 1,
+            };
+            path.descend(at, number);
+            at = children[number];
+        }
+        Ok((path, Chunk::of(at)?))
     }
 
     /// The chunks beside a chunk that are in the same node: before and after it.
