@@ -17,7 +17,7 @@
 //! Fences: one field set, changed or removed costs 1; 2 with more than 1 KiB of fresh bytes. Several
 //! fields at once cost the same as long as they fit one log record.
 
-use super::table::{self, BATCH, Editor, EntryPtr, Found};
+use super::table::{self, BATCH, Editor, EntryPtr, Lookup};
 use super::{Owns, Root, limits, packed};
 use pobj::{Error, Kind, Pool, Result, Tx};
 use std::collections::HashSet;
@@ -57,7 +57,7 @@ pub struct Spot {
 enum At {
     Empty,
     Packed { value_at: usize },
-    Table { found: Option<Found>, hash: u64 },
+    Table(Lookup),
 }
 
 /// Looks a field up: its spot, and its value if it is there. O(1); O(n) of a packed hash.
@@ -68,9 +68,12 @@ pub fn find<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<(Spot, Optio
         PACKED => find_packed(packed::bytes(pool, root)?, field)?,
         TABLE => {
             let hash = table::hash(pool, field);
-            let found = table::find::<KEY_AT>(pool, root, field, hash)?;
-            let value = found.map(|found| value(pool, found.entry)).transpose()?;
-            (At::Table { found, hash }, value)
+            let lookup = table::look_up::<KEY_AT>(pool, root, field, hash)?;
+            let value = match lookup.found {
+                Some(found) => Some(value(pool, found.entry)?),
+                None => None,
+            };
+            (At::Table(lookup), value)
         }
         _ => return Err(unknown(root)),
     };
@@ -216,24 +219,34 @@ pub fn put(
             let (object, _) = packed::place(*root)?;
             tx.write(object.at(value_at as u64), value)?;
         }
+        At::Packed { .. } if spot.old_len.is_none() && append(tx, root, field, value)? => {}
         At::Empty | At::Packed { .. } => {
             set_several(tx, root, std::iter::once((field, value)))?;
         }
-        At::Table {
-            found: Some(found),
-            hash,
-        } => {
-            if let Some(entry) = overwrite(tx, found.entry, field, value)? {
-                table::replace(tx, found, entry, hash)?;
-                tx.free(found.entry)?;
+        At::Table(lookup) => match (lookup.found, spot.old_len) {
+            (Some(found), Some(old_len)) => {
+                if let Some(entry) = overwrite(tx, found.entry, field, old_len, value)? {
+                    let hash = table::hash(tx, field);
+                    table::replace(tx, found, entry, hash)?;
+                    tx.free(found.entry)?;
+                }
             }
-        }
-        At::Table { found: None, hash } => {
-            let entry = new_entry(tx, field, value)?;
-            table::insert::<KEY_AT>(tx, root, entry, hash)?;
-        }
+            _ => {
+                let entry = new_entry(tx, field, value)?;
+                table::insert::<KEY_AT>(tx, root, &lookup, entry)?;
+            }
+        },
     }
     Ok(spot.old_len.is_none())
+}
+
+/// Appends a field to a packed hash if it can take one more in place.
+fn append(tx: &mut Tx<'_>, root: &mut Root, field: &[u8], value: &[u8]) -> Result<bool> {
+    if !limits::HASH.admit(len(*root), field.len().max(value.len())) {
+        return Ok(false);
+    }
+    let lens = [[field.len() as u8], [value.len() as u8]];
+    packed::append(tx, root, [&lens[0], field, &lens[1], value])
 }
 
 /// Sets fields, of which a later one wins; gives the number of new ones. O(fields).
@@ -331,14 +344,17 @@ fn set_in_table<'a>(
             let entry = match editor.find(field, hash)? {
                 // The same field again: its entry is to be read as the last change left it.
                 Some(place) if changed.contains(&place.entry) => break,
-                Some(place) => match overwrite(editor.tx, place.entry, field, value)? {
-                    Some(entry) => {
-                        editor.replace(place, entry, hash)?;
-                        editor.tx.free(place.entry)?;
-                        entry
+                Some(place) => {
+                    let old_len = self::value(editor.tx, place.entry)?.len();
+                    match overwrite(editor.tx, place.entry, field, old_len, value)? {
+                        Some(entry) => {
+                            editor.replace(place, entry, hash)?;
+                            editor.tx.free(place.entry)?;
+                            entry
+                        }
+                        None => place.entry,
                     }
-                    None => place.entry,
-                },
+                }
                 None => {
                     let entry = new_entry(editor.tx, field, value)?;
                     editor.insert(entry, hash)?;
@@ -363,28 +379,34 @@ fn new_entry(tx: &mut Tx<'_>, field: &[u8], value: &[u8]) -> Result<EntryPtr> {
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| Error::TooLarge(size));
     let head = [length(field)?, length(value)?];
     let entry = tx.alloc(size, Kind::Data)?;
+    if size <= packed::JOIN_MAX as u64 {
+        let parts = [bytemuck::cast_slice(&head), field, value];
+        packed::join(parts, |bytes| tx.fill(entry, bytes))?;
+        return Ok(entry);
+    }
     tx.fill(entry, bytemuck::cast_slice(&head))?;
     tx.fill(entry.at(KEY_AT), field)?;
     tx.fill(entry.at(KEY_AT + field.len() as u64), value)?;
     Ok(entry)
 }
 
-/// Overwrites an entry's value; gives another entry where that cannot be done in place.
+/// Overwrites an entry's value, `old_len` bytes; gives another entry where that cannot be done in place.
 fn overwrite(
     tx: &mut Tx<'_>,
     entry: EntryPtr,
     field: &[u8],
+    old_len: usize,
     new: &[u8],
 ) -> Result<Option<EntryPtr>> {
-    let old_len = value(tx, entry)?.len();
-    let (size, room) = (
-        KEY_AT as usize + field.len() + new.len(),
-        tx.capacity(entry)? as usize,
-    );
-    if new.len() > LOGGED_MAX || size > room || 2 * size + 64 < room {
+    if new.len() > LOGGED_MAX {
         return new_entry(tx, field, new).map(Some);
     }
     if old_len != new.len() {
+        let size = KEY_AT + field.len() as u64 + new.len() as u64;
+        let room = tx.capacity(entry)?;
+        if size > room || 2 * size + 64 < room {
+            return new_entry(tx, field, new).map(Some);
+        }
         tx.set(entry.at::<u32>(4), new.len() as u32)?;
     }
     tx.write(entry.at(KEY_AT + field.len() as u64), new)?;

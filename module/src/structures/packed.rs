@@ -93,6 +93,35 @@ pub fn push(out: &mut Vec<u8>, item: &[u8]) {
     out.extend_from_slice(item);
 }
 
+/// Longest that [`join`] joins.
+pub const JOIN_MAX: usize = 256;
+
+/// Calls `f` with these bytes, one behind the other, as one run of at most [`JOIN_MAX`] bytes: what is written
+/// at once costs less than what is written in pieces.
+#[inline]
+pub fn join<const N: usize, R>(parts: [&[u8]; N], f: impl FnOnce(&[u8]) -> R) -> R {
+    let mut joined = [0; JOIN_MAX];
+    let mut used = 0;
+    for part in parts {
+        joined[used..used + part.len()].copy_from_slice(part);
+        used += part.len();
+    }
+    f(&joined[..used])
+}
+
+/// Appends an element to a packed collection if its object has the room for it: `items` are its items as
+/// [`push`] would write them, at most [`JOIN_MAX`] bytes.
+pub fn append<const N: usize>(tx: &mut Tx<'_>, root: &mut Root, items: [&[u8]; N]) -> Result<bool> {
+    let (object, len) = place(*root)?;
+    let end = len + items.iter().map(|item| item.len()).sum::<usize>();
+    if end > BYTES_MAX || end as u64 > tx.capacity(object)? {
+        return Ok(false);
+    }
+    join(items, |bytes| tx.fill_spare(object.at(len as u64), bytes))?;
+    *root = self::root(root.encoding(), count(*root) + 1, object, end);
+    Ok(true)
+}
+
 /// Makes the object hold `new`: in place, or in another object. `old` is the object, if there is one,
 /// and the bytes it uses.
 pub fn store(tx: &mut Tx<'_>, old: Option<(PPtr<u8>, usize)>, new: &[u8]) -> Result<PPtr<u8>> {
@@ -121,8 +150,8 @@ fn store_in_place(tx: &mut Tx<'_>, at: PPtr<u8>, old_len: usize, new: &[u8]) -> 
     }
     let old = tx.bytes(at, old_len as u64)?;
     let common = old_len.min(new.len());
-    let differs = |(old, new): (&u8, &u8)| old != new;
-    if let Some(from) = old.iter().zip(new).position(differs) {
+    let from = common_prefix(old, new);
+    if from < common {
         let to = 1 + (from..common).rfind(|&i| old[i] != new[i]).unwrap_or(from);
         if to - from > LOGGED_MAX {
             return Ok(false);
@@ -135,9 +164,29 @@ fn store_in_place(tx: &mut Tx<'_>, at: PPtr<u8>, old_len: usize, new: &[u8]) -> 
     Ok(true)
 }
 
+/// How many bytes are the same at the start of both.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const STEP: usize = 64;
+    let steps = a.chunks_exact(STEP).zip(b.chunks_exact(STEP));
+    let whole = STEP * steps.take_while(|(a, b)| a == b).count();
+    let rest = a[whole..].iter().zip(&b[whole..]);
+    whole + rest.take_while(|(a, b)| a == b).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prefixes_end_where_bytes_differ() {
+        let bytes: Vec<u8> = (0..200).collect();
+        for len in [0, 1, 63, 64, 65, 128, 199, 200] {
+            assert_eq!(common_prefix(&bytes, &bytes[..len]), len);
+            let mut other = bytes.clone();
+            other[len.min(199)] ^= 1;
+            assert_eq!(common_prefix(&bytes, &other), len.min(199));
+        }
+    }
 
     #[test]
     fn items_come_back_and_overruns_are_errors() {

@@ -13,14 +13,17 @@ pub fn add<'a>(
     root: &mut Root,
     mut members: impl ExactSizeIterator<Item = &'a [u8]>,
 ) -> Result<u64> {
-    if root.encoding() == TABLE && members.len() == 1 {
-        return match members.next() {
-            Some(member) => add_one_to_table(tx, root, member).map(u64::from),
-            None => Ok(0),
-        };
+    let mut first = None;
+    if members.len() == 1
+        && let Some(member) = members.next()
+    {
+        if let Some(added) = add_one(tx, root, member)? {
+            return Ok(added.into());
+        }
+        first = Some(member);
     }
     let before = len(*root);
-    let mut members = members.peekable();
+    let mut members = first.into_iter().chain(members).peekable();
     if matches!(root.encoding(), 0 | INTEGERS) {
         add_integers(tx, root, &mut members)?;
     }
@@ -165,21 +168,41 @@ fn add_to_table<'a>(
     Ok(())
 }
 
-/// The one-word way of [`add_to_table`].
-fn add_one_to_table(tx: &mut Tx<'_>, root: &mut Root, member: &[u8]) -> Result<bool> {
-    let hash = table::hash(tx, member);
-    if table::find::<KEY_AT>(tx, *root, member, hash)?.is_some() {
-        return Ok(false);
+/// Adds a member in the way that writes least; `None`, with nothing written, if there is none but the general
+/// one. Otherwise whether the member is new.
+fn add_one(tx: &mut Tx<'_>, root: &mut Root, member: &[u8]) -> Result<Option<bool>> {
+    match root.encoding() {
+        PACKED => {
+            if !limits::SET.admit(len(*root), member.len()) {
+                return Ok(None);
+            }
+            if find_packed(packed::bytes(tx, *root)?, member)?.is_some() {
+                return Ok(Some(false));
+            }
+            let added = packed::append(tx, root, [&[member.len() as u8], member])?;
+            Ok(added.then_some(true))
+        }
+        TABLE => {
+            let hash = table::hash(tx, member);
+            let lookup = table::look_up::<KEY_AT>(tx, *root, member, hash)?;
+            if lookup.found.is_none() {
+                let entry = new_entry(tx, member)?;
+                table::insert::<KEY_AT>(tx, root, &lookup, entry)?;
+            }
+            Ok(Some(lookup.found.is_none()))
+        }
+        _ => Ok(None),
     }
-    let entry = new_entry(tx, member)?;
-    table::insert::<KEY_AT>(tx, root, entry, hash)?;
-    Ok(true)
 }
 
 fn new_entry(tx: &mut Tx<'_>, member: &[u8]) -> Result<EntryPtr> {
     let size = KEY_AT + member.len() as u64;
     let len = u32::try_from(member.len()).map_err(|_| Error::TooLarge(size))?;
     let entry = tx.alloc(size, Kind::Data)?;
+    if size <= packed::JOIN_MAX as u64 {
+        packed::join([&len.to_ne_bytes(), member], |bytes| tx.fill(entry, bytes))?;
+        return Ok(entry);
+    }
     tx.fill_value(entry.cast(), &len)?;
     tx.fill(entry.at(KEY_AT), member)?;
     Ok(entry)
@@ -248,8 +271,7 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root) -> Result<Vec<u8>> {
     if root.encoding() == TABLE {
         let found = table::random(tx, *root)?;
         let member = table::key::<KEY_AT>(tx, found.entry)?.to_vec();
-        let hash = table::hash(tx, &member);
-        table::remove::<KEY_AT>(tx, root, found, hash)?;
+        table::remove(tx, root, found)?;
         tx.free(found.entry)?;
         return Ok(member);
     }

@@ -1,7 +1,7 @@
 //! Building a table of all its entries at once.
 
+use super::bucket;
 use super::directory::Directory;
-use super::editor::new_bucket;
 use super::slot::{self, LINE_SLOTS, Word};
 use super::{EntryPtr, FULL, Root, SPARSE};
 use pobj::{Result, Tx};
@@ -55,10 +55,9 @@ impl Builder {
             rest = others;
             words.clear();
             words.extend(own.iter().map(|&(_, word)| word.0));
-            let lines = words.len() as u64 / LINE_SLOTS + 1;
+            let lines = bucket::lines_for(words.len());
             widest = widest.max(lines * LINE_SLOTS);
-            let bucket = new_bucket(tx, &words, lines)?;
-            directory.push(Word::of_bucket(bucket, lines)?);
+            directory.push(bucket::create(tx, &words, lines)?);
             if directory.len().is_multiple_of(STEP) {
                 tx.step()?;
             }

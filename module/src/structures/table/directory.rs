@@ -76,6 +76,12 @@ impl Bucket {
         })
     }
 
+    /// Where slot `index` is.
+    #[inline]
+    pub fn slot(&self, index: usize) -> PPtr<u64> {
+        self.at.at(8 * index as u64)
+    }
+
     /// Its slots; empty ones are zero.
     #[inline]
     pub fn words<'p>(&self, pool: &'p Pool) -> Result<&'p [u64]> {
@@ -88,6 +94,7 @@ fn words(pool: &Pool, at: PPtr<u64>, count: u64) -> Result<&[u64]> {
     bytemuck::try_cast_slice(bytes).map_err(|_| damaged("a misaligned node"))
 }
 
+#[cold]
 pub(super) fn damaged(what: &str) -> Error {
     Error::Damaged(format!("a hash table: {what}"))
 }
@@ -236,9 +243,13 @@ impl Directory {
         Ok(())
     }
 
-    /// Gives back what a directory of `buckets` does not need, after [`Directory::set_size`] and a
-    /// `step`; `before` is the number of buckets it had.
+    /// Gives back what a directory of `buckets` does not need, after [`Directory::set_size`]; `before` is
+    /// the number of buckets it had. Takes a `step` if there is anything to give back.
     pub fn trim(&mut self, tx: &mut Tx<'_>, before: u64) -> Result<()> {
+        if !self.is_loose(before) {
+            return Ok(());
+        }
+        tx.step()?;
         self.free_pages(tx, before)?;
         while 4 * self.buckets <= self.room() && (self.height > 0 || self.capacity > CAPACITY_MIN) {
             self.shrink(tx)?;
@@ -247,7 +258,7 @@ impl Directory {
     }
 
     /// True if [`Directory::trim`] would give something back.
-    pub fn is_loose(&self, before: u64) -> bool {
+    fn is_loose(&self, before: u64) -> bool {
         let pages = |buckets: u64| buckets.div_ceil(PAGE_WORDS);
         (self.height > 0 && pages(before) > pages(self.buckets))
             || (4 * self.buckets <= self.room()

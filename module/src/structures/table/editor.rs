@@ -1,13 +1,14 @@
-//! Changes of a table: one entry at a time, or several in one batch.
+//! Changes of several entries of a table in one batch.
 //!
 //! A transaction's reads do not see its writes, so whoever inserts twice in one batch must remember
 //! what the first insertion did. [`Editor`] does: it keeps the buckets it has touched in DRAM, splits
 //! and merges them there, and writes each one once, in [`Editor::finish`].
 
-use super::directory::{Bucket, Directory, damaged};
-use super::slot::{self, LINE, LINE_SLOTS, Word};
-use super::{EntryPtr, FULL, Found, Root, SPARSE, hash, key, position};
-use pobj::{Kind, PPtr, Pool, Result, Tx};
+use super::bucket::{self, hash_bit};
+use super::directory::{Bucket, Directory};
+use super::slot::{self, LINE_SLOTS, Word};
+use super::{EntryPtr, FULL, Root, SPARSE, hash, position};
+use pobj::{Result, Tx};
 
 /// How many changes a batch should collect: enough to share a fence, few enough for a small batch.
 pub const BATCH: usize = 32;
@@ -55,8 +56,8 @@ pub struct Place {
 
 /// A new table without entries: the first thing to do with it is to insert some. Takes a `step`.
 pub fn create(tx: &mut Tx<'_>, encoding: u8) -> Result<Root> {
-    let bucket = new_bucket(tx, &[], 1)?;
-    let top = Directory::create(tx, Word::of_bucket(bucket, 1)?, LINE_SLOTS)?;
+    let bucket = bucket::create(tx, &[], 1)?;
+    let top = Directory::create(tx, bucket, LINE_SLOTS)?;
     tx.step()?;
     Ok(Root::new(encoding, 0, top.offset()))
 }
@@ -163,12 +164,10 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
         let words = std::mem::take(&mut self.touched[at].words);
         let (mut low, mut high) = (Vec::with_capacity(words.len()), Vec::new());
         for word in words.into_iter().filter(|&word| word != 0) {
-            if hash_bit::<KEY_AT>(self.tx, Word(word), bit)? {
-                &mut high
-            } else {
-                &mut low
+            match hash_bit::<KEY_AT>(self.tx, Word(word), bit)? {
+                true => high.push(word),
+                false => low.push(word),
             }
-            .push(word);
         }
         (self.touched[at].words, self.touched[at].refit) = (low, true);
         match self
@@ -220,8 +219,7 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
         }
         let before = self.directory.buckets;
         self.directory.set_size(self.tx, self.buckets, widest)?;
-        if self.buckets < before && self.directory.is_loose(before) {
-            self.tx.step()?;
+        if self.buckets < before {
             self.directory.trim(self.tx, before)?;
         }
         *self.root = Root::new(self.root.encoding(), self.entries, self.directory.offset());
@@ -230,13 +228,8 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
 
     /// The last entry is gone: so goes the table.
     fn finish_empty(self) -> Result<()> {
-        for index in 0..self.directory.buckets {
-            let bucket = self.directory.bucket(self.tx, index)?;
-            self.tx.free(bucket.at)?;
-        }
-        self.directory.destroy(self.tx, self.directory.buckets)?;
         *self.root = Root::EMPTY;
-        Ok(())
+        free_buckets(self.tx, self.directory)
     }
 
     /// Adds a bucket's changes to the transaction, and gives its number of slots.
@@ -247,130 +240,24 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
             }
             return Ok(0);
         }
-        let fit = touched.words.len() as u64 / LINE_SLOTS + 1;
-        if let Some(old) = touched.old
-            && touched.words.len() as u64 <= old.slots
-            && (!touched.refit || fit * LINE_SLOTS == old.slots)
-        {
-            self.write_in_place(old, &touched.words)?;
-            return Ok(old.slots);
-        }
-        let bucket = new_bucket(self.tx, &touched.words, fit)?;
-        self.directory
-            .set_bucket(self.tx, touched.index, Word::of_bucket(bucket, fit)?)?;
-        if let Some(old) = touched.old {
-            self.tx.free(old.at)?;
-        }
-        Ok(fit * LINE_SLOTS)
-    }
-
-    /// Logs the slots that differ, neighbours together.
-    fn write_in_place(&mut self, old: Bucket, words: &[u64]) -> Result<()> {
-        let before = old.words(self.tx)?.to_vec();
-        let after = |at: usize| words.get(at).copied().unwrap_or(0);
-        let mut at = 0;
-        while at < before.len() {
-            let start = at;
-            while at < before.len() && before[at] != after(at) {
-                at += 1;
+        let is_wide_enough = |old: Bucket| touched.words.len() as u64 <= old.slots;
+        match touched.old {
+            Some(old) if !touched.refit && is_wide_enough(old) => {
+                bucket::write_in_place(self.tx, old, &touched.words)?;
+                Ok(old.slots)
             }
-            if at > start {
-                let run: Vec<u64> = (start..at).map(after).collect();
-                self.tx
-                    .write(old.at.at(8 * start as u64), bytemuck::cast_slice(&run))?;
-            }
-            at += 1;
-        }
-        Ok(())
-    }
-}
-
-pub(super) fn new_bucket(tx: &mut Tx<'_>, words: &[u64], lines: u64) -> Result<PPtr<u8>> {
-    let bucket = tx.alloc(lines * LINE, Kind::Data)?;
-    let mut slots = words.to_vec();
-    slots.resize((lines * LINE_SLOTS) as usize, 0);
-    tx.fill(bucket, bytemuck::cast_slice(&slots))?;
-    Ok(bucket)
-}
-
-/// Bit `bit` of the hash of the entry behind a word.
-fn hash_bit<const KEY_AT: u64>(pool: &Pool, word: Word, bit: u32) -> Result<bool> {
-    if let Some(known) = word.hash_bit(bit) {
-        return Ok(known);
-    }
-    let entry = word.target().ok_or_else(|| damaged("an empty word"))?;
-    Ok(hash(pool, key::<KEY_AT>(pool, entry)?) >> bit & 1 == 1)
-}
-
-/// Adds an entry whose key is not there yet. One logged word, unless a bucket is full. O(1).
-pub fn insert<const KEY_AT: u64>(
-    tx: &mut Tx<'_>,
-    root: &mut Root,
-    entry: EntryPtr,
-    hash: u64,
-) -> Result<()> {
-    let directory = Directory::open(tx, root.value)?;
-    if root.rest() < FULL * directory.buckets {
-        let bucket = directory.bucket(tx, slot::bucket_of(hash, directory.buckets))?;
-        if let Some(free) = bucket.words(tx)?.iter().position(|&word| word == 0) {
-            tx.set(
-                bucket.at.at(8 * free as u64),
-                Word::of_entry(entry, hash)?.0,
-            )?;
-            root.form += 1;
-            return Ok(());
+            old => bucket::store(self.tx, &self.directory, touched.index, old, &touched.words),
         }
     }
-    let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
-    editor.insert(entry, hash)?;
-    editor.finish()
 }
 
-/// Takes an entry out, whose hash is `hash`; the entry is the caller's to free. One logged word, unless
-/// the table shrinks. O(1).
-pub fn remove<const KEY_AT: u64>(
-    tx: &mut Tx<'_>,
-    root: &mut Root,
-    found: Found,
-    hash: u64,
-) -> Result<()> {
-    let directory = Directory::open(tx, root.value)?;
-    let least = if directory.buckets == 1 {
-        1
-    } else {
-        SPARSE * directory.buckets
-    };
-    if root.rest() > least {
-        tx.set(found.slot, 0)?;
-        root.form -= 1;
-        return Ok(());
+/// Frees a table whose entries are gone.
+pub(super) fn free_buckets(tx: &mut Tx<'_>, directory: Directory) -> Result<()> {
+    for index in 0..directory.buckets {
+        let bucket = directory.bucket(tx, index)?;
+        tx.free(bucket.at)?;
     }
-    let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
-    let touched = editor.touch(slot::bucket_of(hash, editor.buckets))?;
-    let bucket = editor.touched[touched]
-        .old
-        .ok_or_else(|| damaged("a bucket is missing"))?;
-    let slot = found.slot.offset().wrapping_sub(bucket.at.offset()) / 8;
-    if slot >= bucket.slots {
-        return Err(damaged("an entry is in the wrong bucket"));
-    }
-    editor.remove(Place {
-        entry: found.entry,
-        touched,
-        slot: slot as usize,
-    })?;
-    editor.finish()
-}
-
-/// Removes the entry of `key`, if it is there, and frees it. O(1).
-pub fn remove_key<const KEY_AT: u64>(tx: &mut Tx<'_>, root: &mut Root, key: &[u8]) -> Result<bool> {
-    let hash = hash(tx, key);
-    let Some(found) = super::find::<KEY_AT>(tx, *root, key, hash)? else {
-        return Ok(false);
-    };
-    remove::<KEY_AT>(tx, root, found, hash)?;
-    tx.free(found.entry)?;
-    Ok(true)
+    directory.destroy(tx, directory.buckets)
 }
 
 /// Removes the entries of `keys` that are there, and frees them; gives their number. O(keys).

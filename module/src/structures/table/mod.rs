@@ -13,7 +13,7 @@
 //! on average, one bucket is split in two, whose number is known from n; at fewer than [`SPARSE`], the
 //! last one is merged back. So a change moves a few dozen words, never the table, and nothing is rebuilt
 //! when the pool is opened. A bucket has no overflow chain: when its slots run out it moves to an object
-//! one line larger, and the directory's word with it.
+//! two lines larger, and the directory's word with it.
 //!
 //! Invariants
 //! * Every entry's word is in bucket `slot::bucket_of(hash, n)`, in any of its slots, and in no other.
@@ -24,27 +24,37 @@
 //! beside the root's: one fence with the entry itself. So does, in general, one that splits or merges,
 //! as the two new buckets are fresh bytes of less than 1 KiB.
 //!
-//! Space: 48 bytes for a field of 16 and a value of 16 with its header, about 11 for its share of
+//! Space: 48 bytes for a field of 16 and a value of 16 with its header, about 13 for its share of
 //! bucket and directory.
+//!
+//! | file | what |
+//! |---|---|
+//! | `slot` | words, and the arithmetic of linear hashing |
+//! | `directory` | from a bucket's number to the bucket |
+//! | `bucket` | writing a bucket |
+//! | `one` | changes of one entry |
+//! | `editor` | changes of several entries in one batch |
+//! | `build`, `check` | a table of all its entries at once; whether a table is sound |
 
+mod bucket;
 mod build;
 mod check;
 mod directory;
 mod editor;
+mod one;
 pub mod slot;
 
 pub use build::Builder;
 pub use check::check;
 pub use directory::{Bucket, Directory};
-pub use editor::{
-    BATCH, Editor, create, destroy, dismantle, insert, remove, remove_key, remove_keys,
-};
+pub use editor::{BATCH, Editor, create, destroy, dismantle, remove_keys};
+pub use one::{insert, remove, remove_key, replace};
 
 use super::Root;
 use directory::damaged;
-use pobj::{PPtr, Pool, Result, Tx};
+use pobj::{PPtr, Pool, Result};
 use siphasher::sip::SipHasher13;
-use slot::Word;
+use slot::{LINE_SLOTS, Word};
 
 /// Entries a bucket, on average, above which the table grows.
 const FULL: u64 = 16;
@@ -63,6 +73,20 @@ pub struct Found {
     pub entry: EntryPtr,
     /// The slot that points to it.
     slot: PPtr<u64>,
+    /// The number of its bucket.
+    index: u64,
+}
+
+/// Where an entry is, or where one of its key would go; good until the table changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup {
+    /// The entry, if it is there.
+    pub found: Option<Found>,
+    hash: u64,
+    /// The key's bucket.
+    bucket: Bucket,
+    /// How many buckets the table has.
+    buckets: u64,
 }
 
 /// The hash of a key in this pool.
@@ -93,13 +117,41 @@ pub fn find<const KEY_AT: u64>(
     key: &[u8],
     hash: u64,
 ) -> Result<Option<Found>> {
+    Ok(look_up::<KEY_AT>(pool, root, key, hash)?.found)
+}
+
+/// Looks up `key`, whose hash is `hash`. O(1).
+#[inline]
+pub fn look_up<const KEY_AT: u64>(
+    pool: &Pool,
+    root: Root,
+    key: &[u8],
+    hash: u64,
+) -> Result<Lookup> {
     let directory = Directory::open(pool, root.value)?;
-    let bucket = directory.bucket(pool, slot::bucket_of(hash, directory.buckets))?;
+    let buckets = directory.buckets;
+    let index = slot::bucket_of(hash, buckets);
+    let bucket = directory.bucket(pool, index)?;
     let at = position::<KEY_AT>(pool, bucket.words(pool)?, key, hash)?;
-    Ok(at.map(|(index, entry)| Found {
+    let found = at.map(|(slot, entry)| Found {
         entry,
-        slot: bucket.at.at(8 * index as u64),
-    }))
+        slot: bucket.slot(slot),
+        index,
+    });
+    Ok(Lookup {
+        found,
+        hash,
+        bucket,
+        buckets,
+    })
+}
+
+impl Lookup {
+    /// The number of the key's bucket.
+    #[inline]
+    fn index(&self) -> u64 {
+        slot::bucket_of(self.hash, self.buckets)
+    }
 }
 
 /// The slot of `key` among these, and its entry.
@@ -107,25 +159,47 @@ pub fn find<const KEY_AT: u64>(
 fn position<const KEY_AT: u64>(
     pool: &Pool,
     words: &[u64],
-    wanted: &[u8],
+    key: &[u8],
     hash: u64,
 ) -> Result<Option<(usize, EntryPtr)>> {
-    for (index, &word) in words.iter().enumerate() {
-        let word = Word(word);
-        if word.may_be(hash)
-            && let Some(entry) = word.target()
-            && *pool.get(entry.cast::<u32>())? as usize == wanted.len()
-            && key::<KEY_AT>(pool, entry)? == wanted
+    const LINE: usize = LINE_SLOTS as usize;
+    let tag = slot::tag(hash);
+    let (lines, rest) = words.as_chunks::<LINE>();
+    for (index, line) in lines.iter().enumerate() {
+        // Nearly always this is all that is done with a line, so it is to be unrolled.
+        if line.iter().any(|&word| Word(word).has_tag(tag))
+            && let Some((at, entry)) = position_in::<KEY_AT>(pool, line, key, tag)?
         {
-            return Ok(Some((index, entry)));
+            return Ok(Some((LINE * index + at, entry)));
+        }
+    }
+    let found = position_in::<KEY_AT>(pool, rest, key, tag)?;
+    Ok(found.map(|(at, entry)| (LINE * lines.len() + at, entry)))
+}
+
+/// [`position`] among few, one by one.
+#[inline]
+fn position_in<const KEY_AT: u64>(
+    pool: &Pool,
+    words: &[u64],
+    key: &[u8],
+    tag: u64,
+) -> Result<Option<(usize, EntryPtr)>> {
+    for (at, &word) in words.iter().enumerate() {
+        if Word(word).has_tag(tag)
+            && let Some(entry) = Word(word).target()
+            && is_of_key::<KEY_AT>(pool, entry, key)?
+        {
+            return Ok(Some((at, entry)));
         }
     }
     Ok(None)
 }
 
-/// Puts another entry of the same key at its place; the old one is the caller's to free.
-pub fn replace(tx: &mut Tx<'_>, found: Found, entry: EntryPtr, hash: u64) -> Result<()> {
-    tx.set(found.slot, Word::of_entry(entry, hash)?.0)
+#[inline]
+fn is_of_key<const KEY_AT: u64>(pool: &Pool, entry: EntryPtr, key: &[u8]) -> Result<bool> {
+    let len = *pool.get(entry.cast::<u32>())?;
+    Ok(len as usize == key.len() && pool.bytes(entry.at(KEY_AT), u64::from(len))? == key)
 }
 
 /// All entries, in no particular order; nothing after an error.
@@ -199,9 +273,9 @@ pub fn random(pool: &Pool, root: Root) -> Result<Found> {
         let slot = fastrand::u64(..directory.widest.max(1));
         let bucket = directory.bucket(pool, index)?;
         if slot < bucket.slots {
-            let at = bucket.at.at(8 * slot);
-            if let Some(entry) = Word(*pool.get(at)?).target() {
-                return Ok(Found { entry, slot: at });
+            let slot = bucket.slot(slot as usize);
+            if let Some(entry) = Word(*pool.get(slot)?).target() {
+                return Ok(Found { entry, slot, index });
             }
         }
     }

@@ -65,10 +65,16 @@ impl Word {
         self.0 >> ADDRESS_BITS
     }
 
+    /// True if the word is of an entry with this [`tag`], or if it is empty and the tag is 0.
+    #[inline]
+    pub fn has_tag(self, tag: u64) -> bool {
+        (self.0 ^ tag) >> ADDRESS_BITS == 0
+    }
+
     /// True if an entry of this hash may be behind the word.
     #[inline]
     pub fn may_be(self, hash: u64) -> bool {
-        (self.0 >> ADDRESS_BITS) ^ (hash >> TAG_SHIFT & EXTRA_MAX) == 0 && self.0 != 0
+        self.has_tag(tag(hash)) && self.0 != 0
     }
 
     /// Bit `bit` of the entry's hash, if the tag holds it.
@@ -76,6 +82,12 @@ impl Word {
         let at = bit.checked_sub(TAG_SHIFT).filter(|&at| at < TAG_BITS)?;
         Some(self.extra() >> at & 1 == 1)
     }
+}
+
+/// The tag of an entry of this hash, at its place in a word.
+#[inline]
+pub fn tag(hash: u64) -> u64 {
+    (hash >> TAG_SHIFT) << ADDRESS_BITS
 }
 
 /// The bucket of a hash in a table of `buckets` (at least 1): the low bits of the hash, one bit fewer

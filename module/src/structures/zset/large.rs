@@ -173,8 +173,8 @@ impl Large {
 
     /// Takes a member that the tree does not have any more out of the table, and frees it.
     #[inline]
-    fn forget(&mut self, tx: &mut Tx<'_>, found: table::Found, hash: u64) -> Result<()> {
-        table::remove::<NAME_AT>(tx, &mut self.table, found, hash)?;
+    fn forget(&mut self, tx: &mut Tx<'_>, found: table::Found) -> Result<()> {
+        table::remove(tx, &mut self.table, found)?;
         tx.free(found.entry)
     }
 
@@ -252,8 +252,8 @@ pub fn add(
     score: impl FnOnce(Option<f64>) -> Option<f64>,
 ) -> Result<()> {
     let hash = table::hash(tx, name);
-    let entry = before.entry(tx, name, hash)?;
-    let found = match entry {
+    let lookup = table::look_up::<NAME_AT>(tx, before.table, name, hash)?;
+    let found = match lookup.found {
         Some(found) if before.is_element(tx, found.entry.cast())? => {
             let ptr: MemberPtr = found.entry.cast();
             Some((ptr, tx.get(ptr)?.score()))
@@ -274,12 +274,12 @@ pub fn add(
         return after.close(tx, before, root);
     }
     let ptr = Member::create(tx, name, score)?;
-    match (entry, &mut after.waste) {
+    match (lookup.found, &mut after.waste) {
         (Some(wasted), Some(waste)) => {
             table::replace(tx, wasted, ptr.cast(), hash)?;
             waste.lose_entries(1)?;
         }
-        _ => table::insert::<NAME_AT>(tx, &mut after.table, ptr.cast(), hash)?,
+        _ => table::insert::<NAME_AT>(tx, &mut after.table, &lookup, ptr.cast())?,
     }
     let member = ptr.offset();
     after.tree = single::insert(tx, before.tree, Element { score, member }, name)?;
@@ -356,7 +356,7 @@ pub fn remove(tx: &mut Tx<'_>, root: &mut Root, before: Large, name: &[u8]) -> R
     };
     let mut after = before;
     after.tree = single::remove(tx, before.tree, element, name)?;
-    after.forget(tx, found, hash)?;
+    after.forget(tx, found)?;
     after.close(tx, before, root)?;
     Ok(true)
 }
@@ -378,7 +378,7 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, before: Large, last: bool) -> Resul
     };
     let mut after = before;
     after.tree = single::pop(tx, before.tree, &place, element, &name)?;
-    after.forget(tx, found, hash)?;
+    after.forget(tx, found)?;
     after.close(tx, before, root)?;
     Ok((name, element.score))
 }
