@@ -69,22 +69,19 @@ pub fn add(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64, rule: Rule
             _ => None,
         }
     };
-    match View::open(tx, *root)? {
-        View::Large(large) => large::add(tx, root, large, name, decide)?,
-        view => {
-            let (count, place) = match view {
-                View::Small(small) => (small.len() as u64, small.find(name)?),
-                _ => (0, None),
-            };
-            match (decide(place.map(|(_, old)| old)), place) {
-                (None, _) => {}
-                (Some(score), Some((at, _))) => small::update(tx, *root, at, score)?,
-                (Some(score), None) if small::fits(count, name) => {
-                    small::insert(tx, root, name, score)?;
-                }
-                (Some(score), None) => Draft::of(tx, *root)?.enlarge(tx, root, name, score)?,
-            }
-        }
+    if large::is_large(*root) {
+        large::add(tx, root, name, decide)?;
+        return Ok(added);
+    }
+    let (count, place) = match View::open(tx, *root)? {
+        View::Small(small) => (small.len() as u64, small.find(name)?),
+        _ => (0, None),
+    };
+    match (decide(place.map(|(_, old)| old)), place) {
+        (None, _) => {}
+        (Some(score), Some((at, _))) => small::update(tx, *root, at, score)?,
+        (Some(score), None) if small::fits(count, name) => small::insert(tx, root, name, score)?,
+        (Some(score), None) => Draft::of(tx, *root)?.enlarge(tx, root, name, score)?,
     }
     Ok(added)
 }
@@ -233,7 +230,7 @@ pub fn remove<'e>(
                     removed += 1;
                 }
             }
-            View::Large(large) => removed += u64::from(large::remove(tx, root, large, name)?),
+            View::Large(_) => removed += u64::from(large::remove(tx, root, name)?),
         }
     }
     Ok(removed)
@@ -273,7 +270,7 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<Option<(Vec<u
             small::remove(tx, root, at, at + 1)?;
             Ok(Some((name, score)))
         }
-        View::Large(large) => large::pop(tx, root, large, last).map(Some),
+        View::Large(_) => large::pop(tx, root, last).map(Some),
     }
 }
 
@@ -296,9 +293,7 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
             *root = Root::EMPTY;
             Ok(())
         }
-        View::Large(large) if count == 1 && ranks.start == 0 => {
-            large::pop(tx, root, large, false).map(drop)
-        }
+        View::Large(_) if count == 1 && ranks.start == 0 => large::pop(tx, root, false).map(drop),
         View::Large(_) => {
             let mut left = count;
             while left > 0 {

@@ -247,10 +247,10 @@ pub fn build<'e>(
 pub fn add(
     tx: &mut Tx<'_>,
     root: &mut Root,
-    before: Large,
     name: &[u8],
     score: impl FnOnce(Option<f64>) -> Option<f64>,
 ) -> Result<()> {
+    let before = Large::open(tx, *root)?;
     let hash = table::hash(tx, name);
     let lookup = table::look_up::<NAME_AT>(tx, before.table, name, hash)?;
     let found = match lookup.found {
@@ -344,7 +344,8 @@ pub fn add_batch<'e>(
 }
 
 /// Removes the element of a name; false if there is none. O(log n).
-pub fn remove(tx: &mut Tx<'_>, root: &mut Root, before: Large, name: &[u8]) -> Result<bool> {
+pub fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
+    let before = Large::open(tx, *root)?;
     let hash = table::hash(tx, name);
     let Some(found) = before.found(tx, name, hash)? else {
         return Ok(false);
@@ -362,7 +363,8 @@ pub fn remove(tx: &mut Tx<'_>, root: &mut Root, before: Large, name: &[u8]) -> R
 }
 
 /// Takes the first element, or the last one, and gives its name and score. O(log n).
-pub fn pop(tx: &mut Tx<'_>, root: &mut Root, before: Large, last: bool) -> Result<(Vec<u8>, f64)> {
+pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<(Vec<u8>, f64)> {
+    let before = Large::open(tx, *root)?;
     if before.tree.len == 0 {
         return Err(damaged("a length of zero"));
     }

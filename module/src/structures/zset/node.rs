@@ -156,35 +156,34 @@ impl Bound<'_> {
     pub fn search<'p>(
         &self,
         n: usize,
-        score: impl Fn(usize) -> Result<f64>,
+        score: impl Fn(usize) -> f64,
         name: impl Fn(usize) -> Result<&'p [u8]>,
     ) -> Result<usize> {
+        let below = |at| partition(0, n, |i| Ok(score(i) < at));
+        let upto = |from, at| partition(from, n, |i| Ok(score(i) <= at));
+        // Where the elements of a score begin and end.
+        let equals = |at| {
+            let from = below(at)?;
+            match from < n && score(from) == at {
+                true => Ok((from, upto(from + 1, at)?)),
+                false => Ok((from, from)),
+            }
+        };
         match *self {
-            Bound::BeforeScore(at) => partition(0, n, |i| Ok(score(i)? < at)),
-            Bound::AfterScore(at) => partition(0, n, |i| Ok(score(i)? <= at)),
+            Bound::BeforeScore(at) => below(at),
+            Bound::AfterScore(at) => upto(0, at),
             Bound::BeforeName(bound) => partition(0, n, |i| Ok(name(i)? < bound)),
             Bound::AfterName(bound) => partition(0, n, |i| Ok(name(i)? <= bound)),
             Bound::Before(at, bound) => {
-                let (from, to) = equals(n, at, score)?;
+                let (from, to) = equals(at)?;
                 partition(from, to, |i| Ok(name(i)? < bound))
             }
             Bound::After(at, bound) => {
-                let (from, to) = equals(n, at, score)?;
+                let (from, to) = equals(at)?;
                 partition(from, to, |i| Ok(name(i)? <= bound))
             }
         }
     }
-}
-
-/// Where the elements of this score begin and end.
-#[inline]
-fn equals(n: usize, at: f64, score: impl Fn(usize) -> Result<f64>) -> Result<(usize, usize)> {
-    let from = partition(0, n, |i| Ok(score(i)? < at))?;
-    let to = match from < n && score(from)? == at {
-        true => partition(from + 1, n, |i| Ok(score(i)? <= at))?,
-        false => from,
-    };
-    Ok((from, to))
 }
 
 /// The first index from `low` on, at most `high`, for which `is_before` is false; it is true up to there.
@@ -234,11 +233,24 @@ impl Leaf {
     /// The `i`-th element.
     #[inline]
     pub fn element(&self, i: usize) -> Result<Element> {
-        let slot = usize::from(*self.order.get(i).ok_or_else(|| damaged("an index"))?);
+        self.element_in(&self.order, i)
+    }
+
+    /// The `i`-th element in another order.
+    #[inline]
+    pub fn element_in(&self, order: &Order, i: usize) -> Result<Element> {
+        let slot = usize::from(*order.get(i).ok_or_else(|| damaged("an index"))?);
         self.slots
             .get(slot)
             .copied()
             .ok_or_else(|| damaged("a leaf's order"))
+    }
+
+    /// The score of the `i`-th element, which is to be below `LEAF_MAX`; any score if the order is damaged.
+    #[inline]
+    fn score(&self, i: usize) -> f64 {
+        let last = LEAF_MAX - 1;
+        self.slots[usize::from(self.order[i.min(last)]).min(last)].score
     }
 
     /// The numbers of the slots: of those in use, ascending, and of the free ones.
@@ -249,8 +261,8 @@ impl Leaf {
     /// How many of the `n` elements lie before the bound.
     #[inline]
     pub fn search(&self, pool: &Pool, n: usize, bound: &Bound<'_>) -> Result<usize> {
-        let score = |i| Ok(self.element(i)?.score);
-        bound.search(n, score, |i| name_at(pool, self.element(i)?.member))
+        let name = |i| name_at(pool, self.element(i)?.member);
+        bound.search(n, |i| self.score(i), name)
     }
 
     /// Where slot `slot` lies, from the leaf's first byte.
@@ -403,7 +415,21 @@ impl Inner {
         // The first child begins before everything.
         let n = self.len()?;
         let (scores, firsts) = (&self.scores[1..n], &self.firsts[1..n]);
-        bound.search(n - 1, |i| Ok(scores[i]), |i| name_at(pool, firsts[i]))
+        bound.search(n - 1, |i| scores[i], |i| name_at(pool, firsts[i]))
+    }
+
+    /// What the node says of its children from `from` on: their words, and where each run of them lies from the
+    /// node's first byte.
+    pub fn children_from(&self, from: usize) -> Result<[(u64, &[u64]); 4]> {
+        let range = from..self.len()?.max(from);
+        let (score, first) = Inner::first_at(from);
+        let children = offset_of!(Inner, children) as u64 + 8 * from as u64;
+        Ok([
+            (score, bytemuck::cast_slice(&self.scores[range.clone()])),
+            (first, &self.firsts[range.clone()]),
+            (Inner::count_at(from), &self.counts[range.clone()]),
+            (children, &self.children[range]),
+        ])
     }
 
     /// Says of child `i` how many elements are below it.

@@ -1,14 +1,15 @@
-//! Changes of one element that leave the tree's nodes as they are.
+//! One element inserted, removed or moved, at once.
 //!
-//! Nearly always a leaf has room for one element more, or enough without one. Then a slot, some bytes of the
-//! leaf's order and one count in each node above are all that changes, and they are written at once, without
-//! a copy of any node. A full leaf may give some to a neighbour (`spill.rs`). Where nodes are to be split, evened or joined, an [`Editor`] makes the change.
+//! Nearly always its leaf has room, or enough elements left. Then a slot, some bytes of the leaf's order and
+//! one count in each node above are all that changes, and they are written without a copy of any node. Where
+//! leaves change their number or share their elements anew, see `reshape.rs`; only where inner nodes are split or
+//! joined, too, an [`Editor`] makes the change.
 
 use super::edit::Editor;
 use super::node::{
     Bound, Element, Inner, LEAF_MAX, LEAF_MIN, Leaf, Order, damaged, order_with, pointer,
 };
-use super::spill::spill;
+use super::reshape::{self, Loss, first_of, spill, split};
 use super::tree::{Path, Place, Step, Tree, leaf};
 use pobj::{Pool, Result, Tx};
 
@@ -17,15 +18,20 @@ use pobj::{Pool, Result, Tx};
 pub fn insert(tx: &mut Tx<'_>, mut tree: Tree, element: Element, name: &[u8]) -> Result<Tree> {
     if tree.len > 0 {
         let place = tree.place(tx, &Bound::Before(element.score, name))?;
-        let steps = place.path.steps();
-        if place.path.len < LEAF_MAX {
-            put(tx, &place, element)?;
+        let path = &place.path;
+        // Steps whose counts are still to be told.
+        let steps = match path.len {
+            LEAF_MAX if spill(tx, &place, element, 0)? || split(tx, &place, element)? => {
+                Some(path.above())
+            }
+            LEAF_MAX => None,
+            _ => {
+                put(tx, &place, element)?;
+                Some(path.steps())
+            }
+        };
+        if let Some(steps) = steps {
             count(tx, steps, 1)?;
-            tree.len += 1;
-            return Ok(tree);
-        }
-        if spill(tx, &place, element, 0)? {
-            count(tx, &steps[..tree.height - 1], 1)?;
             tree.len += 1;
             return Ok(tree);
         }
@@ -80,7 +86,8 @@ pub fn rescore(
     }
     let moved = Element { score, ..element };
     let has_room = new.path.len < LEAF_MAX;
-    if n <= LEAF_MIN || !has_room && !spill(tx, &new, moved, old.path.leaf)? {
+    let stays = matches!(reshape::loss(tx, &old.path, LEAF_MIN)?, Loss::Alone);
+    if !stays || !has_room && !spill(tx, &new, moved, old.path.leaf)? {
         let mut editor = Editor::new(tx, tree);
         editor.remove(element.score, name)?;
         editor.insert(moved, name)?;
@@ -117,7 +124,7 @@ fn find(pool: &Pool, tree: Tree, element: Element, name: &[u8]) -> Result<Place>
     }
 }
 
-/// Removes the element at `place`, if its leaf has at least `least` without it; else an [`Editor`] does.
+/// Removes the element at `place`, of whose leaf `least` elements are enough.
 #[inline]
 fn take_out(
     tx: &mut Tx<'_>,
@@ -127,13 +134,27 @@ fn take_out(
     name: &[u8],
     least: usize,
 ) -> Result<Tree> {
-    if place.path.len <= least {
-        let mut editor = Editor::new(tx, tree);
-        editor.remove(element.score, name)?;
-        return editor.finish();
-    }
-    take(tx, place)?;
-    count(tx, place.path.steps(), -1)?;
+    let path = &place.path;
+    let steps = match reshape::loss(tx, path, least)? {
+        Loss::Alone => {
+            take(tx, place)?;
+            path.steps()
+        }
+        Loss::Join(other) => {
+            reshape::join(tx, place, other)?;
+            path.above()
+        }
+        Loss::Drop => {
+            reshape::drop_leaf(tx, path)?;
+            path.above()
+        }
+        Loss::Deep => {
+            let mut editor = Editor::new(tx, tree);
+            editor.remove(element.score, name)?;
+            return editor.finish();
+        }
+    };
+    count(tx, steps, -1)?;
     tree.len -= 1;
     Ok(tree)
 }
@@ -146,7 +167,7 @@ fn take(tx: &mut Tx<'_>, place: &Place) -> Result<()> {
     let order = node.order_moved(*at, path.len - 1)?;
     if *at == 0 {
         let first = node.element(1)?;
-        set_first(tx, path, first)?;
+        first_of(tx, path.steps(), first)?;
     }
     write_order(tx, path, &order, *at, path.len - 1)
 }
@@ -182,7 +203,7 @@ fn move_inside(
     write_order(tx, path, &order, to.min(*from), to.max(*from))?;
     tx.set(pointer(path.leaf + Leaf::slot_at(slot)?)?, moved.score)?;
     if let Some(first) = first {
-        set_first(tx, path, first)?;
+        first_of(tx, path.steps(), first)?;
     }
     Ok(tree)
 }
@@ -194,16 +215,6 @@ fn write_order(tx: &mut Tx<'_>, path: &Path, order: &Order, from: usize, to: usi
         true => Ok(()),
         false => tx.write(pointer(path.leaf + from as u64)?, &order[from..=to]),
     }
-}
-
-/// The leaf at the end of the path has another first element now.
-fn set_first(tx: &mut Tx<'_>, path: &Path, first: Element) -> Result<()> {
-    let Some(step) = path.steps().iter().rev().find(|step| step.index > 0) else {
-        return Ok(());
-    };
-    let (score, member) = Inner::first_at(step.index);
-    tx.set(pointer(step.node + score)?, first.score)?;
-    tx.set(pointer(step.node + member)?, first.member)
 }
 
 /// Adds to the counts of these steps.

@@ -116,8 +116,16 @@ impl<'p> Small<'p> {
 
     /// How many elements lie before the bound. O(log n).
     pub fn rank(&self, bound: &Bound<'_>) -> Result<usize> {
-        let score = |i| Ok(self.element(i)?.1);
-        bound.search(self.count, score, |i| Ok(self.element(i)?.0))
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = (low + high) / 2;
+            let (name, score) = self.element(middle)?;
+            match bound.search(1, |_| score, |_| Ok(name))? {
+                0 => high = middle,
+                _ => low = middle + 1,
+            }
+        }
+        Ok(low)
     }
 
     /// Bytes of order for `entries`.

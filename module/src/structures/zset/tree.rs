@@ -43,6 +43,11 @@ impl Path {
         &self.steps[..self.height]
     }
 
+    /// The steps above the leaf's parent.
+    pub fn above(&self) -> &[Step] {
+        &self.steps[..self.height.saturating_sub(1)]
+    }
+
     /// Walks down; `choose` takes the child of each inner node. `inner` and `count` read nodes and a
     /// child's count, so that a writer can show its own view.
     #[inline]

@@ -1,0 +1,293 @@
+//! Leaves that are full, or nearly empty: what becomes of one, a neighbour, and the node above.
+//!
+//! A full leaf that gets one element more gives some to a neighbour with room, so leaves are about four fifths
+//! full; else it is split. A leaf that has few elements left is joined with a neighbour that has few, and one
+//! that has none left goes. Only what changes is written. Each function here leaves the counts above the
+//! leaf's parent to its caller, and does nothing where nodes above the parent would be split or joined: there an
+//! [`Editor`](super::edit::Editor) is needed.
+
+use super::node::{
+    Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, Leaf, damaged, order_with, pointer,
+};
+use super::tree::{Path, Place, Step, leaf};
+use bytemuck::Zeroable;
+use pobj::{Kind, Pool, Result, Tx};
+
+/// A neighbour with more elements is not asked to take some: what room it has would soon be used up.
+const ROOMY: usize = LEAF_MAX - 6;
+/// Two leaves are joined if they have no more elements than this.
+const JOINED_MAX: usize = LEAF_MAX - 4;
+
+/// The parent of the leaf at the end of a path, and the leaf's index in it.
+fn parent<'p>(pool: &'p Pool, path: &Path) -> Result<Option<(u64, &'p Inner, usize)>> {
+    match path.steps().last() {
+        Some(&Step { node, index }) => Ok(Some((node, pool.get(pointer(node)?)?, index))),
+        None => Ok(None),
+    }
+}
+
+/// The neighbour of child `index` that has fewer elements, at most `most`, and is not the node `except`.
+fn neighbour(
+    node: &Inner,
+    index: usize,
+    most: usize,
+    except: u64,
+) -> Result<Option<(usize, Child)>> {
+    let n = node.len()?;
+    Ok([index.checked_sub(1), Some(index + 1)]
+        .into_iter()
+        .flatten()
+        .filter(|&i| i < n)
+        .map(|i| (i, node.child(i)))
+        .filter(|(_, child)| child.count <= most as u64 && child.node != except)
+        .min_by_key(|(_, child)| child.count))
+}
+
+/// The elements of a full leaf and one more, at index `at`: that of index `i`.
+fn element_of(full: &Leaf, at: usize, new: Element, i: usize) -> Result<Element> {
+    match i {
+        _ if i < at => full.element(i),
+        _ if i == at => Ok(new),
+        _ => full.element(i - 1),
+    }
+}
+
+/// Puts an element at `place`, in a full leaf, and moves others to a neighbour, which is not `except`; false,
+/// and nothing is done, if none has the room.
+pub fn spill(tx: &mut Tx<'_>, place: &Place, new: Element, except: u64) -> Result<bool> {
+    let Place { path, at } = place;
+    let Some((parent, inner, index)) = parent(tx, path)? else {
+        return Ok(false);
+    };
+    let Some((other_index, other)) = neighbour(inner, index, ROOMY, except)? else {
+        return Ok(false);
+    };
+    let (full, node, n) = (
+        leaf(tx, path.leaf)?,
+        leaf(tx, other.node)?,
+        other.count as usize,
+    );
+    let (total, to_left) = (n + LEAF_MAX + 1, other_index < index);
+    let left = total / 2;
+    // Of the full leaf's elements, the new one among them, these move.
+    let moving = match to_left {
+        true => 0..left - n,
+        false => left..LEAF_MAX + 1,
+    };
+    let mut moved = [Element::zeroed(); LEAF_MAX];
+    for (to, from) in moved.iter_mut().zip(moving.clone()) {
+        *to = element_of(full, *at, new, from)?;
+    }
+    let moved = &moved[..moving.len()];
+    let first = element_of(full, *at, new, if to_left { moving.end } else { left })?;
+
+    let (mut own, mut order) = (*full.order(), *node.order());
+    let slots: [u8; LEAF_MAX] = order;
+    if to_left {
+        own.rotate_left(moved.len() - usize::from(moving.contains(at)));
+    } else {
+        order[..n + moved.len()].rotate_right(moved.len());
+        tx.write(pointer(other.node)?, &order[..n + moved.len()])?;
+    }
+    fill_slots(tx, other.node, &slots[n..], moved)?;
+    if !moving.contains(at) {
+        let (at, len) = match to_left {
+            true => (at - moved.len(), LEAF_MAX - moved.len()),
+            false => (*at, left - 1),
+        };
+        let (slot, with) = order_with(&own, at, len)?;
+        own = with;
+        tx.set(pointer(path.leaf + Leaf::slot_at(slot)?)?, new)?;
+    }
+    tx.write(pointer(path.leaf)?, &own)?;
+
+    let (a, b) = match to_left {
+        true => (other_index, index),
+        false => (index, other_index),
+    };
+    let counts = [left as u64, (total - left) as u64];
+    tx.set(pointer(parent + Inner::count_at(a))?, counts)?;
+    set_first(tx, parent, b, first)?;
+    Ok(true)
+}
+
+/// Writes elements to these slots of a leaf.
+fn fill_slots(tx: &mut Tx<'_>, leaf: u64, slots: &[u8], elements: &[Element]) -> Result<()> {
+    if slots.len() < elements.len() {
+        return Err(damaged("a leaf's length"));
+    }
+    for (&slot, &element) in slots.iter().zip(elements) {
+        tx.set(pointer(leaf + Leaf::slot_at(slot)?)?, element)?;
+    }
+    Ok(())
+}
+
+/// Says of child `index` of the node which element is its first.
+pub fn set_first(tx: &mut Tx<'_>, node: u64, index: usize, first: Element) -> Result<()> {
+    let (score, member) = Inner::first_at(index);
+    tx.set(pointer(node + score)?, first.score)?;
+    tx.set(pointer(node + member)?, first.member)
+}
+
+/// Writes what a node says of its children, from one on.
+fn write_children(tx: &mut Tx<'_>, at: u64, node: &Inner, from: usize) -> Result<()> {
+    tx.set(pointer(at)?, node.len()? as u64)?;
+    for (offset, words) in node.children_from(from)? {
+        tx.write(pointer(at + offset)?, bytemuck::cast_slice(words))?;
+    }
+    Ok(())
+}
+
+/// Puts an element at `place`, in a full leaf, of which a part goes to a new one; false, and nothing is done, if
+/// the parent is full, or there is none.
+pub fn split(tx: &mut Tx<'_>, place: &Place, new: Element) -> Result<bool> {
+    let Place { path, at } = place;
+    let Some((parent, inner, index)) = parent(tx, path)? else {
+        return Ok(false);
+    };
+    if inner.len()? == INNER_MAX {
+        return Ok(false);
+    }
+    // Elements that arrive in order leave full leaves behind.
+    let left = match *at == LEAF_MAX && is_last(tx, path)? {
+        true => LEAF_MAX,
+        false => LEAF_MAX.div_ceil(2),
+    };
+    let full = leaf(tx, path.leaf)?;
+    let (own, mut inner) = (*full.order(), *inner);
+    let mut moved = [Element::zeroed(); LEAF_MAX];
+    let moved = &mut moved[..LEAF_MAX + 1 - left];
+    for (i, to) in moved.iter_mut().enumerate() {
+        *to = element_of(full, *at, new, left + i)?;
+    }
+    let node = tx.alloc(size_of::<Leaf>() as u64, Kind::Data)?;
+    tx.fill_value(node.cast(), &Leaf::new(moved))?;
+    if *at < left {
+        let (slot, order) = order_with(&own, *at, left - 1)?;
+        tx.write(pointer(path.leaf)?, &order)?;
+        tx.set(pointer(path.leaf + Leaf::slot_at(slot)?)?, new)?;
+    }
+    inner.set_count(index, left as u64);
+    let child = Child {
+        first: moved[0],
+        count: moved.len() as u64,
+        node: node.offset(),
+    };
+    inner.insert(index + 1, child)?;
+    write_children(tx, parent, &inner, index)?;
+    Ok(true)
+}
+
+/// Whether the path leads to the last leaf.
+fn is_last(pool: &Pool, path: &Path) -> Result<bool> {
+    for step in path.steps() {
+        let node: &Inner = pool.get(pointer(step.node)?)?;
+        if step.index + 1 < node.len()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// How a leaf can lose an element.
+#[derive(Clone, Copy, Debug)]
+pub enum Loss {
+    /// It keeps enough, or no neighbour could be joined with it.
+    Alone,
+    /// [`join`] it with this child of its parent.
+    Join(usize),
+    /// It was the last one: [`drop_leaf`].
+    Drop,
+    /// Nodes above its parent change.
+    Deep,
+}
+
+/// How the leaf at the end of the path, of which `least` elements are enough, can lose one.
+pub fn loss(pool: &Pool, path: &Path, least: usize) -> Result<Loss> {
+    let n = path.len;
+    if n > least {
+        return Ok(Loss::Alone);
+    }
+    let Some((_, inner, index)) = parent(pool, path)? else {
+        return Ok(if n > 1 { Loss::Alone } else { Loss::Deep });
+    };
+    let way = match n {
+        1 => Loss::Drop,
+        _ => match neighbour(inner, index, JOINED_MAX + 1 - n, 0)? {
+            Some((other, _)) => Loss::Join(other),
+            None => return Ok(Loss::Alone),
+        },
+    };
+    let fewest = if path.steps().len() == 1 {
+        2
+    } else {
+        INNER_MIN
+    };
+    Ok(if inner.len()? > fewest {
+        way
+    } else {
+        Loss::Deep
+    })
+}
+
+/// Takes out the element at `place`, and joins the leaf with a neighbour, a child of its parent.
+pub fn join(tx: &mut Tx<'_>, place: &Place, other: usize) -> Result<()> {
+    let Place { path, at } = place;
+    let Some((parent, inner, index)) = parent(tx, path)? else {
+        return Err(damaged("a tree's height"));
+    };
+    let (n, child) = (path.len - 1, inner.child(other));
+    let (own, mut inner) = (leaf(tx, path.leaf)?, *inner);
+    let theirs = leaf(tx, child.node)?;
+    let (order, their_order) = (own.order_moved(*at, n)?, *theirs.order());
+    let first = own.element_in(&order, 0)?;
+    let mut moved = [Element::zeroed(); LEAF_MAX];
+    let total = n + child.count as usize;
+    let left = index.min(other);
+    if other < index {
+        for (i, to) in moved[..n].iter_mut().enumerate() {
+            *to = own.element_in(&order, i)?;
+        }
+        fill_slots(tx, child.node, &their_order[total - n..], &moved[..n])?;
+        tx.free::<u8>(pointer(path.leaf)?)?;
+    } else {
+        let moved = &mut moved[..total - n];
+        for (i, to) in moved.iter_mut().enumerate() {
+            *to = theirs.element(i)?;
+        }
+        tx.write(pointer(path.leaf)?, &order)?;
+        fill_slots(tx, path.leaf, &order[n..], moved)?;
+        tx.free::<u8>(pointer(child.node)?)?;
+        if *at == 0 {
+            match index {
+                0 => first_of(tx, path.above(), first)?,
+                _ => inner.set_first(index, first),
+            }
+        }
+    }
+    inner.remove(left + 1)?;
+    inner.set_count(left, total as u64);
+    write_children(tx, parent, &inner, left)
+}
+
+/// Frees the leaf at the end of the path, whose only element is gone.
+pub fn drop_leaf(tx: &mut Tx<'_>, path: &Path) -> Result<()> {
+    let Some((parent, inner, index)) = parent(tx, path)? else {
+        return Err(damaged("a tree's height"));
+    };
+    let mut inner = *inner;
+    inner.remove(index)?;
+    tx.free::<u8>(pointer(path.leaf)?)?;
+    if index == 0 {
+        first_of(tx, path.above(), inner.child(0).first)?;
+    }
+    write_children(tx, parent, &inner, index)
+}
+
+/// The subtree at the end of `steps` has another first element now.
+pub fn first_of(tx: &mut Tx<'_>, steps: &[Step], first: Element) -> Result<()> {
+    match steps.iter().rev().find(|step| step.index > 0) {
+        Some(step) => set_first(tx, step.node, step.index, first),
+        None => Ok(()),
+    }
+}
