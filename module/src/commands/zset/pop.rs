@@ -95,18 +95,16 @@ fn integer_from(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdEr
 
 /// Takes up to `count` elements, at least one, from one end of a sorted set that is there.
 pub fn take(key: &mut PmKey<'_>, end: End, count: u64) -> Result<Vec<(Vec<u8>, f64)>, CmdError> {
+    if count == 1 {
+        let popped = key.edit(|tx, root| zset::pop(tx, root, end == End::Max))?;
+        return Ok(popped.into_iter().collect());
+    }
     let len = key.read(|_, root| Ok(zset::len(root)))?;
     if count >= len {
         let taken = key.read(|pool, root| first(pool, root, end, len))?;
         // The keyspace frees what is large in the background.
         key.delete();
         return Ok(taken);
-    }
-    if count == 1 {
-        return key.edit(|tx, root| {
-            let popped = zset::pop(tx, root, end == End::Max)?;
-            Ok(popped.into_iter().collect())
-        });
     }
     key.edit(|tx, root| {
         let taken = first(tx, *root, end, count)?;

@@ -293,7 +293,9 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
             *root = Root::EMPTY;
             Ok(())
         }
-        View::Large(_) if count == 1 && ranks.start == 0 => large::pop(tx, root, false).map(drop),
+        View::Large(large) if count == 1 && (ranks.start == 0 || ranks.end == large.tree.len) => {
+            large::pop(tx, root, ranks.start > 0).map(drop)
+        }
         View::Large(_) => {
             let mut left = count;
             while left > 0 {

@@ -1,4 +1,5 @@
-//! Changing the tree of a large sorted set.
+//! Changing the tree of a large sorted set by any number of elements, and as deep as need be; what one element
+//! changes in general is done by `single.rs`.
 //!
 //! An [`Editor`] works on copies of the nodes it changes, in DRAM, so that an element can be removed
 //! and inserted again, and nodes split and joined on the way, before anything is written. At the end

@@ -248,7 +248,7 @@ impl Leaf {
 
     /// The score of the `i`-th element, which is to be below `LEAF_MAX`; any score if the order is damaged.
     #[inline]
-    fn score(&self, i: usize) -> f64 {
+    pub fn score(&self, i: usize) -> f64 {
         let last = LEAF_MAX - 1;
         self.slots[usize::from(self.order[i.min(last)]).min(last)].score
     }

@@ -75,11 +75,11 @@ pub fn rescore(
     let old = find(tx, tree, element, name)?;
     let bound = Bound::Before(score, name);
     let (n, node) = (old.path.len, leaf(tx, old.path.leaf)?);
-    let to = node.search(tx, n, &bound)?;
-    if (1..n).contains(&to) {
+    if node.score(0) < score && score < node.score(n - 1) {
+        let to = node.search(tx, n, &bound)?;
         return move_inside(tx, tree, &old, to, score);
     }
-    // Before or behind all of its leaf: this one or another.
+    // At or beyond an end of its leaf: this one or another.
     let new = tree.place(tx, &bound)?;
     if new.path.leaf == old.path.leaf {
         return move_inside(tx, tree, &old, new.at, score);

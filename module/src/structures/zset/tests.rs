@@ -168,6 +168,13 @@ fn campaign(seed: u64, rounds: usize, names: u32) {
                 });
                 assert_eq!(removed, expected);
             }
+            _ if !bed.model.is_empty() && random.u8(..3) == 0 => {
+                let last = random.bool();
+                let at = if last { bed.model.len() - 1 } else { 0 };
+                let expected = bed.model.remove(at);
+                let popped = bed.change(keep, |tx, root| pop(tx, root, last).unwrap());
+                assert_eq!(popped, Some(expected));
+            }
             _ if !bed.model.is_empty() => {
                 let n = bed.model.len();
                 let from = random.usize(..n);
