@@ -74,7 +74,11 @@ impl Chunk {
         let used = span.end.checked_sub(span.start);
         match (at, used) {
             // An entry has two bytes at least.
-            (Some(at), Some(used)) if span.count > 0 && used / 2 >= span.count => {
+            (Some(at), Some(used))
+                if span.count > 0
+                    && used / 2 >= span.count
+                    && usize::from(span.end) <= CHUNK_MAX =>
+            {
                 Ok(Chunk { at, span })
             }
             _ => Err(damaged("a chunk's span contradicts itself")),
