@@ -10,9 +10,11 @@
 //! | `server/` | a real `redis-server` with the module, from its start-up on |
 //! | `damage/` | no power: pools are damaged |
 //!
-//! Each has a workload and a recovery for [`powercut`]; `campaign.rs` runs them seed by seed.
+//! Each has a workload and a recovery for [`powercut`], most of them that of `check.rs`; `campaign.rs` runs
+//! them seed by seed.
 
 pub mod campaign;
+pub mod check;
 mod closer;
 pub mod creation;
 pub mod damage;

@@ -13,6 +13,7 @@ use pmedis::value::ValueType;
 use pobj::{Cursor, Kind, PPtr, Pool, PoolOptions, Result};
 
 use super::content::{self, Content};
+use crate::check::Opened;
 use crate::states::Description;
 use crate::structures::Owned;
 
@@ -38,14 +39,25 @@ fn line((db, name): &Name, content: &str, expire_at: i64) -> String {
     format!("{db} {name} {content} {expire_at}")
 }
 
+/// The keys, as Redis keeps them, over the engine.
 pub struct Keyspace {
     engine: Engine,
     keys: BTreeMap<Name, Key>,
 }
 
+impl Opened for Keyspace {
+    fn of(image: &Path) -> std::result::Result<Keyspace, String> {
+        Keyspace::open(image).map_err(|error| error.to_string())
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.engine.pool
+    }
+}
+
 impl Keyspace {
     /// Opens the pool and fills the keyspace, as the module does at start-up.
-    pub fn open(path: &Path) -> Result<Keyspace> {
+    fn open(path: &Path) -> Result<Keyspace> {
         let engine = Engine::open(&PoolOptions::new(path))?;
         let mut keyspace = Keyspace {
             engine,
@@ -168,27 +180,23 @@ impl Keyspace {
         let space = self.engine.dbs.space(&mut self.engine.pool, db)?;
         let birth = self.engine.dbs.tick(&mut self.engine.pool)?;
         let mut tx = self.engine.pool.begin();
-        let (record, inline) = record::reserve(&mut tx, &name, content.inline(rng))?;
-        let root = content.build(&mut tx, rng, inline)?;
-        let is_made = root != Root::EMPTY;
-        if is_made {
-            let fields = Fields {
-                ty,
-                space,
-                birth,
-                expire_at: NEVER,
-                root,
-            };
-            record::fill(&mut tx, record, &name, fields)?;
-        } else {
-            tx.free(record)?;
-        }
+        let fields = Fields {
+            ty,
+            space,
+            birth,
+            expire_at: NEVER,
+            root: Root::EMPTY,
+        };
+        let inline = content.inline(rng);
+        let made = record::make(&mut tx, &name, inline, fields, |tx, inline| {
+            content.build(tx, rng, inline)
+        })?;
         if let Some(old) = old {
             record::kill(&mut tx, old)?;
         }
         tx.commit()?;
         self.keys.remove(&(db, name.clone()));
-        if is_made {
+        if let Some(record) = made {
             let key = Key {
                 record,
                 birth,

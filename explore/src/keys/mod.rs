@@ -12,11 +12,11 @@ use std::path::Path;
 
 use fastrand::Rng;
 use pobj::Pool;
-use powercut::{Progress, Recovery, Steps, Workload};
+use powercut::{Steps, Workload};
 
-use crate::closer::Closer;
+use crate::check::{Opened, Recovered};
 use crate::states::{Description, States};
-use keyspace::Keyspace;
+pub use keyspace::Keyspace;
 
 /// A workload of random changes of keys.
 pub struct Keys {
@@ -32,7 +32,7 @@ const KEYS_MIN: usize = 6;
 impl Workload for Keys {
     fn prepare(&self, pool: &Path) {
         crate::create_pool(pool);
-        let mut keyspace = open(pool).expect("the pool opens");
+        let mut keyspace = Keyspace::of(pool).expect("the pool opens");
         let mut rng = Rng::with_seed(self.seed);
         for _ in 0..KEYS_MIN {
             keyspace.put(&mut rng).expect("there is room");
@@ -40,7 +40,7 @@ impl Workload for Keys {
     }
 
     fn run(&self, pool: &Path, steps: &mut Steps) {
-        let mut keyspace = open(pool).expect("the pool opens");
+        let mut keyspace = Keyspace::of(pool).expect("the pool opens");
         let mut rng = Rng::with_seed(!self.seed);
         let mut states = States::default();
         states.push(keyspace.describe().expect("the pool is sound"));
@@ -55,65 +55,40 @@ impl Workload for Keys {
     }
 }
 
-fn open(path: &Path) -> Result<Keyspace, String> {
-    Keyspace::open(path).map_err(|error| error.to_string())
-}
-
 /// What the keys in a pool are, each value checked: what a server would show.
 ///
 /// # Errors
 /// What is wrong with the pool.
 pub fn describe(path: &Path) -> Result<Description, String> {
-    open(path)?.describe().map_err(|error| error.to_string())
+    Keyspace::of(path)?
+        .describe()
+        .map_err(|error| error.to_string())
 }
 
 /// The normal way back, and what must be there then.
-pub struct Check {
-    states: States,
-    closer: Closer,
-}
+pub type Check = crate::check::Check<Keys>;
 
-impl Check {
-    /// The check for the workload whose states these are.
-    pub fn new(states: States) -> Check {
-        Check {
-            states,
-            closer: Closer::default(),
-        }
-    }
-}
+impl Recovered for Keys {
+    type Opened = Keyspace;
 
-impl Recovery for Check {
-    type Pool = Keyspace;
-
-    fn recover(&self, image: &Path) -> Result<Keyspace, String> {
-        open(image)
+    fn describe(opened: &Keyspace) -> pobj::Result<Description> {
+        opened.describe()
     }
 
-    fn check(&self, keyspace: Keyspace, image: &Path, progress: Progress) -> Result<(), String> {
+    fn work_on(mut opened: Keyspace, seed: u64, found: &Description) -> Result<Pool, String> {
         let text = |error: pobj::Error| error.to_string();
-        let found = keyspace.describe().map_err(text)?;
-        self.states.check(&found, progress)?;
-        let Some(seed) = self.closer.chosen() else {
-            return Ok(());
-        };
-        let mut again = Closer::recover_again(keyspace, image, open, Keyspace::describe, &found)?;
         let mut rng = Rng::with_seed(seed);
-        again.reclaim_all();
-        if again.describe().map_err(text)? != found {
+        opened.reclaim_all();
+        if opened.describe().map_err(text)? != *found {
             return Err("reclaiming changed what is there".into());
         }
         for _ in 0..4 {
-            again.act(&mut rng).map_err(text)?;
+            opened.act(&mut rng).map_err(text)?;
         }
-        let last = again.describe().map_err(text)?;
-        if last != again.expected() {
-            return Err(format!(
-                "worked on, it is {last:?}, not {:?}",
-                again.expected()
-            ));
+        let (last, expected) = (opened.describe().map_err(text)?, opened.expected());
+        match last == expected {
+            true => opened.end().map_err(text),
+            false => Err(format!("worked on, it is {last:?}, not {expected:?}")),
         }
-        let pool: Pool = again.end().map_err(text)?;
-        Closer::nothing_is_left(pool, image)
     }
 }

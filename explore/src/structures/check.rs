@@ -1,18 +1,14 @@
-//! What recovery must find of values.
-
-use std::marker::PhantomData;
-use std::path::Path;
+//! What pools of values hold, and what is done with one that has come back.
 
 use fastrand::Rng;
 use pmedis::keyspace::record::{self, Record, RecordPtr};
 use pmedis::structures;
 use pobj::{Cursor, Kind, Pool};
-use powercut::{Progress, Recovery};
 
 use super::actor::{Actor, bury_some, line};
-use super::{Structure, open};
-use crate::closer::Closer;
-use crate::states::{Description, States};
+use super::{Structure, Values};
+use crate::check::Recovered;
+use crate::states::Description;
 
 /// A record of a pool.
 pub struct Found {
@@ -109,44 +105,15 @@ impl Owned {
     }
 }
 
-/// The normal way back, and what must be there then.
-pub struct Check<S> {
-    states: States,
-    closer: Closer,
-    structure: PhantomData<S>,
-}
+impl<S: Structure> Recovered for Values<S> {
+    type Opened = Pool;
 
-impl<S: Structure> Check<S> {
-    /// The check for the workload whose states these are.
-    pub fn new(states: States) -> Check<S> {
-        Check {
-            states,
-            closer: Closer::default(),
-            structure: PhantomData,
-        }
-    }
-}
-
-impl<S: Structure> Recovery for Check<S> {
-    type Pool = Pool;
-
-    fn recover(&self, image: &Path) -> Result<Pool, String> {
-        open(image)
+    fn describe(opened: &Pool) -> pobj::Result<Description> {
+        describe::<S>(opened)
     }
 
-    fn check(&self, pool: Pool, image: &Path, progress: Progress) -> Result<(), String> {
-        if !pool.damages().is_empty() {
-            return Err(format!("damaged: {:?}", pool.damages()));
-        }
-        let text = |error: pobj::Error| error.to_string();
-        let found = describe::<S>(&pool).map_err(text)?;
-        self.states.check(&found, progress)?;
-        let Some(seed) = self.closer.chosen() else {
-            return Ok(());
-        };
-        let pool = Closer::recover_again(pool, image, open, describe::<S>, &found)?;
-        let pool = work_on::<S>(pool, seed).map_err(text)?;
-        Closer::nothing_is_left(pool, image)
+    fn work_on(opened: Pool, seed: u64, _: &Description) -> Result<Pool, String> {
+        work_on::<S>(opened, seed).map_err(|error| error.to_string())
     }
 }
 

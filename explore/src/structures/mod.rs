@@ -16,7 +16,7 @@ mod sizes;
 mod string;
 mod zset;
 
-pub use check::{Check, Owned};
+pub use check::Owned;
 pub use hash::Hashes;
 pub use list::Lists;
 pub use set::Sets;
@@ -35,8 +35,12 @@ use pobj::{Pool, Tx};
 use powercut::{Steps, Workload};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::check::Opened;
 use crate::states::States;
 use actor::Actor;
+
+/// The normal way back, and what must be there then.
+pub type Check<S> = crate::check::Check<Values<S>>;
 
 /// A value that is being changed, and what it must hold.
 pub struct Value<M> {
@@ -147,12 +151,14 @@ impl<S: Structure> Workload for Values<S> {
     fn prepare(&self, pool: &Path) {
         crate::create_pool(pool);
         let mut rng = Rng::with_seed(self.seed);
-        Actor::<S>::build(open(pool).expect("the pool opens"), &mut rng).expect("there is room");
+        Actor::<S>::build(Pool::of(pool).expect("the pool opens"), &mut rng)
+            .expect("there is room");
     }
 
     fn run(&self, pool: &Path, steps: &mut Steps) {
         let rng = Rng::with_seed(!self.seed);
-        let mut actor = Actor::<S>::new(open(pool).expect("the pool opens"), rng).expect("sound");
+        let mut actor =
+            Actor::<S>::new(Pool::of(pool).expect("the pool opens"), rng).expect("sound");
         actor.mistake = self.mistake;
         let mut states = States::default();
         states.push(actor.describe());
@@ -163,10 +169,6 @@ impl<S: Structure> Workload for Values<S> {
         let path = States::path_for(pool);
         states.write(&path).expect("the directory is writable");
     }
-}
-
-fn open(path: &Path) -> Result<Pool, String> {
-    Pool::open(&pobj::PoolOptions::new(path)).map_err(|error| error.to_string())
 }
 
 /// Random bytes.

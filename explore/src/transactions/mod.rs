@@ -8,7 +8,7 @@
 //! | `actor.rs` | the steps |
 //! | `change.rs` | the changes of one transaction |
 //! | `model.rs` | what a pool must hold, and what it holds |
-//! | `check.rs` | what recovery must find |
+//! | `check.rs` | what is done with a pool that has come back |
 
 mod actor;
 mod change;
@@ -17,12 +17,15 @@ mod model;
 
 use std::path::Path;
 
-use pobj::{Pool, PoolOptions};
+use pobj::Pool;
 use powercut::{Steps, Workload};
 
+use crate::check::Opened;
 use crate::states::States;
 use actor::Actor;
-pub use check::Check;
+
+/// The normal way back, and what must be there then.
+pub type Check = crate::check::Check<Transactions>;
 
 /// What a workload does most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +91,7 @@ impl Workload for Transactions {
     }
 
     fn run(&self, pool: &Path, steps: &mut Steps) {
-        let mut actor = Actor::new(self, open(pool).expect("the pool opens"));
+        let mut actor = Actor::new(self, Pool::of(pool).expect("the pool opens"));
         let mut states = States::default();
         states.push(actor.describe());
         for _ in 0..self.steps {
@@ -101,8 +104,4 @@ impl Workload for Transactions {
         let path = States::path_for(pool);
         states.write(&path).expect("the directory is writable");
     }
-}
-
-fn open(path: &Path) -> Result<Pool, String> {
-    Pool::open(&PoolOptions::new(path)).map_err(|error| error.to_string())
 }

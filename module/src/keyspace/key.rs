@@ -454,30 +454,17 @@ fn put_record(
     inline: u64,
     f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
 ) -> Result<Outcome> {
-    let (record, area) = record::reserve(tx, key, inline)?;
-    let root = f(tx, area)?;
-    if root == Root::EMPTY {
-        tx.free(record)?;
-        return Ok(Outcome::Nothing);
-    }
-    let Born {
-        space,
-        birth,
-        expire_at,
-    } = born;
-    record::fill(
-        tx,
-        record,
-        key,
-        Fields {
-            ty,
-            space,
-            birth,
-            expire_at,
-            root,
-        },
-    )?;
-    Ok(Outcome::Created(record, tx.address_of(record)))
+    let fields = Fields {
+        ty,
+        space: born.space,
+        birth: born.birth,
+        expire_at: born.expire_at,
+        root: Root::EMPTY,
+    };
+    Ok(match record::make(tx, key, inline, fields, f)? {
+        Some(record) => Outcome::Created(record, tx.address_of(record)),
+        None => Outcome::Nothing,
+    })
 }
 
 /// Where a value's root is kept, or will be.

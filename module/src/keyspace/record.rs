@@ -112,6 +112,25 @@ pub fn fill(tx: &mut Tx<'_>, record: RecordPtr, key: &[u8], fields: Fields) -> R
     tx.fill(record.at(HEAD), key)
 }
 
+/// Makes the record of a new key whose value `f` builds, and which may use `inline` bytes of the record at
+/// least. The fields say the rest; an empty value gets no record.
+pub fn make(
+    tx: &mut Tx<'_>,
+    key: &[u8],
+    inline: u64,
+    fields: Fields,
+    f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
+) -> Result<Option<RecordPtr>> {
+    let (record, area) = reserve(tx, key, inline)?;
+    let root = f(tx, area)?;
+    if root == Root::EMPTY {
+        tx.free(record)?;
+        return Ok(None);
+    }
+    fill(tx, record, key, Fields { root, ..fields })?;
+    Ok(Some(record))
+}
+
 fn check(pool: &Pool, ty: u8, key: &[u8]) -> u32 {
     let seed = pool.seed()[1] ^ u64::from(ty) << 56 ^ key.len() as u64;
     xxhash_rust::xxh3::xxh3_64_with_seed(key, seed) as u32
