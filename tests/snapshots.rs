@@ -88,6 +88,23 @@ fn an_rdb_is_the_state_at_the_fork_whatever_is_written_meanwhile() {
 }
 
 #[test]
+fn the_command_right_before_the_fork_is_seen() {
+    let (server, mut client) = start();
+    expect(&mut client, "PM.SET n 1", "OK");
+    for last in ["PM.INCR n", "PM.RPUSH l a b", "PM.HSET h f v"] {
+        let pipeline =
+            [last, "BGSAVE"].map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let replies = client.pipeline(&pipeline).unwrap();
+        assert_eq!(
+            replies[1],
+            Value::Simple("Background saving started".into())
+        );
+        wait_for("the child is done", || !saves(&mut client));
+        assert_eq!(digest_of_rdb(&server), digest(&mut client));
+    }
+}
+
+#[test]
 fn what_is_freed_while_a_child_lives_is_free_after_a_crash_too() {
     let (mut server, mut client) = start();
     let used = |client: &mut Client| {

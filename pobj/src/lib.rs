@@ -31,6 +31,7 @@ mod error;
 mod file;
 mod heap;
 mod layout;
+mod lines;
 mod log;
 mod medium;
 mod pool;

@@ -5,14 +5,18 @@
 //!   borrow checker therefore proves that no reference into the pool outlives a store.
 //! * A store is durable only after a `flush` of its lines and a `fence` after that.
 //! * An aligned 8-byte store is one store instruction, hence never torn by a power cut.
+//! * Writes that wait for their record's fence ([`Medium::put_off`]) are in place before anything else is loaded or stored.
 //!
 //! This file and `heap.rs` are the only ones of the crate that touch pool memory.
 
 use crate::error::{Result, damaged};
 use crate::layout::LINE;
+use crate::lines::{Lines, lines};
+use crate::log::record::{Writes, writes};
 use crate::ptr::Persistent;
 use crate::snapshot::Snapshots;
 use pmemobj_sys::Libpmemobj;
+use std::cell::{Cell, RefCell};
 use std::mem::{align_of, size_of};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,14 +30,26 @@ pub struct Traffic {
     pub fences: u64,
 }
 
+/// What a record leaves to be done after its fence.
+#[derive(Default)]
+struct Late {
+    /// Its writes.
+    writes: Writes,
+    /// Lines of writes that are in place, not yet on their way to the medium.
+    dirty: Lines,
+}
+
 /// The mapping of one open pool.
 pub(crate) struct Medium {
     lib: &'static Libpmemobj,
     base: NonNull<u8>,
     len: u64,
-    traffic: Traffic,
+    traffic: Cell<Traffic>,
     /// What a fork child sees.
     pub snapshots: Snapshots,
+    late: RefCell<Late>,
+    /// Not every byte is as a load has to give it: `late` waits for its fence, or this is a fork child.
+    detour: Cell<bool>,
 }
 
 impl Medium {
@@ -49,8 +65,10 @@ impl Medium {
             lib,
             base: pop,
             len,
-            traffic: Traffic::default(),
+            traffic: Cell::default(),
             snapshots,
+            late: RefCell::default(),
+            detour: Cell::new(false),
         })
     }
 
@@ -66,7 +84,7 @@ impl Medium {
 
     /// Flushes and fences issued so far.
     pub fn traffic(&self) -> Traffic {
-        self.traffic
+        self.traffic.get()
     }
 
     /// The offset range, checked against the mapping.
@@ -83,13 +101,14 @@ impl Medium {
     /// `len` bytes at `offset`.
     #[inline]
     pub fn bytes(&self, offset: u64, len: u64) -> Result<&[u8]> {
-        let at = self.check(offset, len)?;
-        if self.snapshots.is_child() {
-            return Ok(self.snapshots.view(offset, len));
+        let mut at = self.check(offset, len)?.cast_const();
+        if self.detour.get() {
+            at = self.take_detour(offset, len, at);
         }
-        // SAFETY: the range lies inside the mapping (checked), any byte is a valid u8, and nobody
-        // writes it while the result lives: all stores of this process take `&mut self`, and
-        // libpmemobj writes only its own metadata and reserved objects nobody has a pointer to.
+        // SAFETY: the range lies inside the mapping (checked), or is a fork child's copy of it; any byte is a
+        // valid u8, and nobody writes it while the result lives: all stores of this process take `&mut self`
+        // but those of `settle`, which the detour has done before, and libpmemobj writes only its own
+        // metadata and reserved objects nobody has a pointer to.
         Ok(unsafe { std::slice::from_raw_parts(at, len as usize) })
     }
 
@@ -107,13 +126,30 @@ impl Medium {
         }
         let len = size_of::<T>() as u64;
         let mut at = self.check(offset, len)?.cast_const();
-        if self.snapshots.is_child() {
-            at = self.snapshots.view(offset, len).as_ptr();
+        if self.detour.get() {
+            at = self.take_detour(offset, len, at);
         }
         // SAFETY: inside the mapping, or a copy in a fork child, and aligned (checked; the mapping itself is
         // page-aligned, and a copy is as aligned as its offset, up to 8); any
         // bit pattern is a `T: Pod`; not written while borrowed, as for `bytes`.
         Ok(unsafe { &*at.cast::<T>() })
+    }
+
+    /// Where to load the checked range from, whose place in the mapping is `at`, after what a load has to
+    /// wait for.
+    #[cold]
+    fn take_detour(&self, offset: u64, len: u64, at: *const u8) -> *const u8 {
+        self.settle();
+        match self.snapshots.is_child() {
+            true => self.snapshots.view(offset, len).as_ptr(),
+            false => at,
+        }
+    }
+
+    /// This process is a fork child: reads give the bytes of the fork.
+    pub fn enter_snapshot(&mut self) {
+        self.snapshots.enter();
+        self.detour.set(true);
     }
 
     /// A copy of the word at `offset`.
@@ -126,18 +162,28 @@ impl Medium {
     #[inline]
     pub fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let at = self.check(offset, bytes.len() as u64)?;
+        if self.detour.get() {
+            self.settle();
+        }
+        self.place(offset, at, bytes);
+        Ok(())
+    }
+
+    /// Stores `bytes` at `at`, which is the checked place of `offset`. While it runs there is no reference
+    /// into the pool: of its callers `store` has `&mut self`, and `settle` says why.
+    #[inline]
+    fn place(&self, offset: u64, at: *mut u8, bytes: &[u8]) {
         self.snapshots.preserve(offset, bytes.len() as u64);
         if let (Ok(word), true) = (<[u8; 8]>::try_from(bytes), offset.is_multiple_of(8)) {
-            // SAFETY: in bounds and 8-byte aligned; `&mut self` excludes every reference into the
-            // pool; an atomic store keeps the compiler from splitting it.
+            // SAFETY: in bounds and 8-byte aligned; there is no reference into the pool; an atomic store keeps
+            // the compiler from splitting it.
             unsafe { AtomicU64::from_ptr(at.cast()) }
                 .store(u64::from_ne_bytes(word), Ordering::Relaxed);
-            return Ok(());
+            return;
         }
-        // SAFETY: the target is in bounds and, as `bytes` cannot borrow the pool while `&mut self`
-        // lives, does not overlap the source.
+        // SAFETY: the target is in bounds and, as `bytes` does not borrow the pool, does not overlap the
+        // source.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
-        Ok(())
     }
 
     /// Stores and flushes `bytes` with non-temporal stores where they pay; `fence` makes it durable.
@@ -156,8 +202,11 @@ impl Medium {
     #[inline]
     fn copy(&mut self, offset: u64, bytes: &[u8], flags: u32) -> Result<()> {
         let at = self.check(offset, bytes.len() as u64)?;
+        if self.detour.get() {
+            self.settle();
+        }
         self.snapshots.preserve(offset, bytes.len() as u64);
-        self.traffic.lines += lines(offset, bytes.len() as u64);
+        self.count_lines(offset, bytes.len() as u64);
         // SAFETY: as in `store`; the pool is open, and libpmemobj only copies and flushes.
         unsafe {
             self.lib.pmemobj_memcpy(
@@ -173,9 +222,9 @@ impl Medium {
 
     /// Starts writing back the lines of `len` bytes at `offset`.
     #[inline]
-    pub fn flush(&mut self, offset: u64, len: u64) -> Result<()> {
+    pub fn flush(&self, offset: u64, len: u64) -> Result<()> {
         let at = self.check(offset, len)?;
-        self.traffic.lines += lines(offset, len);
+        self.count_lines(offset, len);
         // SAFETY: the range lies in the open pool's mapping; flushing changes no byte.
         unsafe {
             self.lib
@@ -184,34 +233,89 @@ impl Medium {
         Ok(())
     }
 
-    /// Waits until all flushed lines are durable.
+    /// Waits until all flushed lines are durable, with all that was put off.
     #[inline]
     pub fn fence(&mut self) {
-        self.traffic.fences += 1;
+        self.write_back();
+        self.drain();
+    }
+
+    /// Puts off what follows a record that was just appended: its fence, which makes it durable, and its
+    /// writes in place, which must not come before that. [`Medium::settle`] does both. Empties `batch`.
+    #[inline]
+    pub fn put_off(&mut self, batch: &mut Writes) {
+        debug_assert!(!self.detour.get(), "the record was stored, which settles");
+        std::mem::swap(&mut self.late.get_mut().writes, batch);
+        self.detour.set(true);
+    }
+
+    /// Does what was put off. Every load and store begins with this.
+    #[inline]
+    pub fn settle(&self) {
+        if self.detour.get() && !self.snapshots.is_child() {
+            self.settle_late();
+        }
+    }
+
+    fn settle_late(&self) {
+        self.drain();
+        let Late { writes, dirty } = &mut *self.late.borrow_mut();
+        // No reference into the pool lives: `put_off` had the medium for itself, and whoever loads or stores
+        // after it comes here first.
+        let placed = self.place_all(writes.encoded(), dirty);
+        debug_assert!(placed.is_ok(), "a batch takes writes into objects only");
+        writes.clear();
+        self.detour.set(false);
+    }
+
+    /// Puts encoded writes in place; [`Medium::write_back`] flushes them.
+    pub fn apply(&mut self, encoded: &[u8]) -> Result<()> {
+        self.settle();
+        self.place_all(encoded, &mut self.late.borrow_mut().dirty)
+    }
+
+    fn place_all(&self, encoded: &[u8], dirty: &mut Lines) -> Result<()> {
+        for write in writes(encoded) {
+            let (offset, bytes) = write?;
+            let len = bytes.len() as u64;
+            self.place(offset, self.check(offset, len)?, bytes);
+            dirty.add(offset, len);
+        }
+        Ok(())
+    }
+
+    /// Starts writing back what was put in place: not sooner than at the next record, as whoever reads a
+    /// line on its way to the medium waits for it.
+    #[inline]
+    pub fn write_back(&mut self) {
+        self.settle();
+        for (start, len) in self.late.borrow_mut().dirty.drain() {
+            let flushed = self.flush(start, len);
+            debug_assert!(flushed.is_ok(), "what was written is in the mapping");
+        }
+    }
+
+    #[inline]
+    fn drain(&self) {
+        let mut traffic = self.traffic.get();
+        traffic.fences += 1;
+        self.traffic.set(traffic);
         // SAFETY: the pool is open; a drain touches no memory.
         unsafe { self.lib.pmemobj_drain(self.base.as_ptr().cast()) };
     }
-}
 
-/// Number of cache lines that `len` bytes at `offset` touch.
-fn lines(offset: u64, len: u64) -> u64 {
-    if len == 0 {
-        0
-    } else {
-        (offset + len - 1) / LINE - offset / LINE + 1
+    #[inline]
+    fn count_lines(&self, offset: u64, len: u64) {
+        let mut traffic = self.traffic.get();
+        traffic.lines += lines(offset, len);
+        self.traffic.set(traffic);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::lines;
-
-    #[test]
-    fn lines_touched() {
-        assert_eq!(
-            [lines(0, 0), lines(0, 1), lines(63, 1), lines(63, 2)],
-            [0, 1, 1, 2]
-        );
-        assert_eq!([lines(64, 64), lines(65, 64), lines(60, 200)], [1, 2, 5]);
+impl Drop for Medium {
+    fn drop(&mut self) {
+        if !self.snapshots.is_child() {
+            self.fence();
+        }
     }
 }

@@ -87,6 +87,8 @@ pub struct Pool {
     pub(crate) group: Option<Group>,
     /// Commits stay steps of the open group until [`Pool::release`].
     pub(crate) held: bool,
+    /// Commits leave their fence for later.
+    pub(crate) lazy: bool,
     spare: Spare,
     header: Header,
     created: bool,
@@ -260,6 +262,7 @@ impl Pool {
             batch: Batch::default(),
             group: None,
             held: false,
+            lazy: false,
             spare: Spare::none(),
             header,
             created,
@@ -404,6 +407,18 @@ impl Pool {
         self.end_group()
     }
 
+    /// Whether a commit may leave its fence to the next access of the pool, or to [`Pool::settle`]: by then the
+    /// processor has mostly done what a fence waits for. Not before that is the commit durable.
+    pub fn set_lazy(&mut self, lazy: bool) {
+        self.lazy = lazy;
+    }
+
+    /// Makes durable what was committed. O(1), and next to nothing if it is already.
+    #[inline]
+    pub fn settle(&self) {
+        self.medium.settle();
+    }
+
     /// Lets the next allocations have the space that is kept free. For what must not fail: retry it after
     /// this, and call [`Pool::keep_spare`] in the end.
     pub fn lend_spare(&mut self) {
@@ -448,7 +463,7 @@ impl Pool {
     /// Call in the child: from here on, reads give the pool as it was at the fork, exactly. Each read makes a
     /// copy, which lives until [`Pool::forget_copies`]. Nothing may be written in the child.
     pub fn enter_snapshot(&mut self) {
-        self.medium.snapshots.enter();
+        self.medium.enter_snapshot();
     }
 
     /// Drops the copies that a child's reads have made.

@@ -112,14 +112,14 @@ impl Snapshots {
 
     /// Keeps the bytes of `len` at `offset`, inside the pool, for a child before they change.
     #[inline]
-    pub fn preserve(&mut self, offset: u64, len: u64) {
+    pub fn preserve(&self, offset: u64, len: u64) {
         if self.role == Role::Parent && len > 0 {
             self.preserve_pages(offset / PAGE, (offset + len - 1) / PAGE);
         }
     }
 
     #[cold]
-    fn preserve_pages(&mut self, first: u64, last: u64) {
+    fn preserve_pages(&self, first: u64, last: u64) {
         for page in first..=last {
             let (word, bit) = self.bit(page);
             if word.load(Ordering::Relaxed) & bit != 0 {

@@ -128,6 +128,16 @@ impl Keyspace {
         Ok(state)
     }
 
+    /// Whether commits leave their fence for later.
+    pub fn set_lazy(&mut self, lazy: bool) {
+        self.engine.pool.set_lazy(lazy);
+    }
+
+    /// Makes durable what was done.
+    pub fn settle(&self) {
+        self.engine.pool.settle();
+    }
+
     /// Does one step.
     pub fn act(&mut self, rng: &mut Rng) -> Result<()> {
         match rng.u32(..24) {

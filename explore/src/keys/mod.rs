@@ -41,11 +41,15 @@ impl Workload for Keys {
 
     fn run(&self, pool: &Path, steps: &mut Steps) {
         let mut keyspace = Keyspace::of(pool).expect("the pool opens");
+        keyspace.set_lazy(crate::is_lazy(self.seed));
         let mut rng = Rng::with_seed(!self.seed);
         let mut states = States::default();
         states.push(keyspace.describe().expect("the pool is sound"));
         for _ in 0..self.steps {
-            steps.step(|| keyspace.act(&mut rng).expect("there is room"));
+            steps.step(|| {
+                keyspace.act(&mut rng).expect("there is room");
+                keyspace.settle();
+            });
             let state = keyspace.describe().expect("the pool is sound");
             assert_eq!(state, keyspace.expected(), "without any cut");
             states.push(state);

@@ -160,10 +160,14 @@ impl<S: Structure> Workload for Values<S> {
         let mut actor =
             Actor::<S>::new(Pool::of(pool).expect("the pool opens"), rng).expect("sound");
         actor.mistake = self.mistake;
+        actor.pool.set_lazy(crate::is_lazy(self.seed));
         let mut states = States::default();
         states.push(actor.describe());
         for _ in 0..self.steps {
-            steps.step(|| actor.act().expect("there is room"));
+            steps.step(|| {
+                actor.act().expect("there is room");
+                actor.pool.settle();
+            });
             states.push(actor.describe());
         }
         let path = States::path_for(pool);

@@ -92,10 +92,14 @@ impl Workload for Transactions {
 
     fn run(&self, pool: &Path, steps: &mut Steps) {
         let mut actor = Actor::new(self, Pool::of(pool).expect("the pool opens"));
+        actor.pool.set_lazy(crate::is_lazy(self.seed));
         let mut states = States::default();
         states.push(actor.describe());
         for _ in 0..self.steps {
-            steps.step(|| actor.act());
+            steps.step(|| {
+                actor.act();
+                actor.pool.settle();
+            });
             if self.mistake == Some(Mistake::AcknowledgedBeforeReleased) {
                 actor.pool.release().expect("the group is small");
             }

@@ -6,15 +6,19 @@
 //! when the turn of the event loop ends.
 //!
 //! Servers from 7.2 on run a callback right after each command. Redis 7.0 has none, so there the module
-//! looks at what is sent (`redis/output.rs`). With threads for I/O that look comes too late for one stretch
+//! looks at what is sent (`redis/output.rs`). There, a commit also leaves its fence to the next access of the
+//! pool, or to the moment before something is sent, before the process forks, or before the turn ends,
+//! whichever comes first: the processor has then done what it would have waited for.
+//!
+//! With threads for I/O that look comes too late for one stretch
 //! of time: Redis runs commands of clients that were just unblocked, or that CLIENT PAUSE held back,
 //! *after* it has told of the end of the turn, and sends their replies at once, from any thread. No group is
 //! opened there then: each step is durable on its own, so that no reply is ahead of it.
 
 use super::{ENGINE, Engine, durable, loading};
 use crate::redis::{
-    Arg, Ctx, FilterArgs, Level, Reply, after_command, before_output, log, server_flags,
-    tells_after_commands,
+    Arg, Ctx, FilterArgs, Level, Reply, after_command, before_fork, before_output, log,
+    server_flags, tells_after_commands,
 };
 
 /// Subscribes to commands. Only while the module is being loaded.
@@ -42,6 +46,9 @@ pub fn watch_output(ctx: &Ctx) {
     };
     durable("the setup", |engine| {
         engine.output_watched = watched && one_thread;
+        engine
+            .pool
+            .set_lazy(engine.output_watched && before_fork(settle));
         Ok(())
     });
 }
@@ -49,10 +56,21 @@ pub fn watch_output(ctx: &Ctx) {
 /// The server is about to send something. A script that has run for long lets it send meanwhile; then its
 /// group goes on.
 fn output_begins() {
-    let held = ENGINE.with(|engine| engine.pool.is_held());
+    let held = ENGINE.with(|engine| {
+        engine.pool.settle();
+        engine.pool.is_held()
+    });
     if held == Ok(true) && !server_flags().in_multi_or_script() {
         end_group(false);
     }
+}
+
+/// A child is about to be forked: it sees what was committed.
+fn settle() {
+    durable("the last commands", |engine| {
+        engine.pool.settle();
+        Ok(())
+    });
 }
 
 /// The end of a turn of the event loop: replies are sent after this.
@@ -76,6 +94,7 @@ fn end_group(between_turns: bool) {
             engine.pool.release()?;
         }
         engine.pool.keep_spare();
+        engine.pool.settle();
         Ok(())
     });
 }

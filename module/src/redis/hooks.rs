@@ -81,6 +81,17 @@ pub fn after_command<H: Fn() + Copy + 'static>(_handler: H) -> bool {
     status == rm::REDISMODULE_OK as c_int
 }
 
+unsafe extern "C" fn on_fork<H: Fn() + Copy + 'static>() {
+    guard((), || zero_sized::<H>()());
+}
+
+/// Calls `handler` from now on before the process forks, on the thread that does. `false` if there is no
+/// memory to remember it.
+pub fn before_fork<H: Fn() + Copy + 'static>(_handler: H) -> bool {
+    // SAFETY: the callback is a function without arguments, of a library that stays loaded.
+    unsafe { libc::pthread_atfork(Some(on_fork::<H>), None, None) == 0 }
+}
+
 /// A timer that has not fired yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timer(rm::RedisModuleTimerID);

@@ -16,7 +16,7 @@
 //! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
-//! | [`FilterArgs`], [`Timer`] | a look at commands before they run, and after; timers | `hooks.rs` |
+//! | [`FilterArgs`], [`Timer`] | a look at commands before they run, and after; at forks; timers | `hooks.rs` |
 //! | [`before_output`] | a callback before bytes leave the server, on Redis 7.0 | `output.rs` |
 //! | [`Reply`], [`Propagate`] | commands run by the module: the owned reply of [`Ctx::call`], or the reply as it is | `call.rs` |
 //! | [`MainCell`] | module state that only the main thread reaches, one borrower at a time | `cell.rs` |
@@ -67,7 +67,7 @@ pub use command_info::{
 pub use commands::{Handler, NumberedKeys, Registrar};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, server_flags};
 pub use events::{Event, EventKind, Loading, Persistence};
-pub use hooks::{FilterArgs, Timer, after_command, tells_after_commands};
+pub use hooks::{FilterArgs, Timer, after_command, before_fork, tells_after_commands};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 pub use key::{Key, Kind, Mode};
 pub use keyspace_events::Class;

@@ -34,13 +34,12 @@ const TABLES: [&CStr; 2] = [c"CT_Socket", c"CT_TLS"];
 static SERVERS: [OnceLock<(Write, Writev)>; 2] = [const { OnceLock::new() }; 2];
 
 /// Calls `handler` from now on before anything is sent, on the thread that sends it. `false` if this
-/// server cannot do that. Only while the module is being loaded.
+/// server cannot do that for each kind of connection that it has. Only while the module is being loaded.
 pub fn before_output<H: Fn() + Copy + 'static>(_handler: H) -> bool {
     if !is_redis_7_0() {
         return false;
     }
-    let hooked = [hook::<H, 0>(), hook::<H, 1>()];
-    hooked[0]
+    hook::<H, 0>() == Some(true) && hook::<H, 1>() != Some(false)
 }
 
 fn is_redis_7_0() -> bool {
@@ -50,12 +49,11 @@ fn is_redis_7_0() -> bool {
     version.is_some_and(|version| unsafe { version() } >> 8 == 0x0700)
 }
 
-fn hook<H: Fn() + Copy + 'static, const KIND: usize>() -> bool {
+/// Whether it could be done for one kind of connection; `None` if the server has no such.
+fn hook<H: Fn() + Copy + 'static, const KIND: usize>() -> Option<bool> {
     // SAFETY: looks up a C string in the program and its libraries.
     let table = unsafe { libc::dlsym(libc::RTLD_DEFAULT, TABLES[KIND].as_ptr()) };
-    let Some(table) = NonNull::new(table.cast::<ConnectionType>()) else {
-        return false;
-    };
+    let table = NonNull::new(table.cast::<ConnectionType>())?;
     // SAFETY: in Redis 7.0 a symbol of this name is such a table, in memory that is mapped writable for
     // the process's life. Its functions are called by this thread only while a module is being loaded:
     // threads for I/O work only while this one waits for them.
@@ -65,7 +63,7 @@ fn hook<H: Fn() + Copy + 'static, const KIND: usize>() -> bool {
             ((*table).write, (*table).writev),
             SERVERS[KIND].get().is_none(),
         ) else {
-            return false;
+            return Some(false);
         };
         let homes = [
             table.cast(),
@@ -74,15 +72,15 @@ fn hook<H: Fn() + Copy + 'static, const KIND: usize>() -> bool {
         ]
         .map(home);
         if homes[0].is_none() || homes.iter().any(|home| *home != homes[0]) {
-            return false;
+            return Some(false);
         }
         if SERVERS[KIND].set((write, writev)).is_err() {
-            return false;
+            return Some(false);
         }
         (*table).write = Some(write_after::<H, KIND>);
         (*table).writev = Some(writev_after::<H, KIND>);
     }
-    true
+    Some(true)
 }
 
 /// Where the program or library begins that the address lies in.

@@ -30,13 +30,27 @@ struct Page {
     /// Bitmap word to look at first.
     hint: u16,
     taken: Box<[u64]>,
-    len: u64,
 }
 
-impl Page {
+/// The page of a window, and where its slots lie, relative to the window's start.
+#[derive(Clone, Copy)]
+struct Window {
+    page: u32,
+    from: i32,
+    to: i32,
+}
+
+impl Window {
+    const EMPTY: Window = Window {
+        page: NO_PAGE,
+        from: i32::MAX,
+        to: i32::MIN,
+    };
+
+    /// Whether the slots of its page contain `len` bytes at `at`, relative to the window's start.
     #[inline]
-    fn covers(&self, offset: u64) -> bool {
-        offset.wrapping_sub(self.offset) < self.len
+    fn covers(&self, at: i64, len: i64) -> bool {
+        at >= i64::from(self.from) && at + len <= i64::from(self.to)
     }
 }
 
@@ -61,7 +75,7 @@ pub(crate) struct Slab {
     pages: Vec<Option<Page>>,
     vacant: Vec<u32>,
     /// For each window of the pool the page that starts in it, else the one that covers its start.
-    windows: Vec<u32>,
+    windows: Vec<Window>,
     /// Pages with free slots, by kind and class; entries may be out of date.
     partial: Vec<Vec<u32>>,
     large: BTreeMap<u64, (u64, Kind)>,
@@ -76,7 +90,7 @@ impl Slab {
         Slab {
             pages: Vec::new(),
             vacant: Vec::new(),
-            windows: vec![NO_PAGE; len.div_ceil(WINDOW) as usize],
+            windows: vec![Window::EMPTY; len.div_ceil(WINDOW) as usize],
             partial: vec![Vec::new(); Kind::COUNT * classes::COUNT],
             large: BTreeMap::new(),
             used: 0,
@@ -126,7 +140,6 @@ impl Slab {
             listed: false,
             hint: 0,
             taken: taken.into_boxed_slice(),
-            len: page_len(header.class),
         };
         let id = match self.vacant.pop() {
             Some(id) => {
@@ -138,8 +151,7 @@ impl Slab {
                 self.pages.len() as u32 - 1
             }
         };
-        let len = page_len(header.class);
-        self.enter(id, offset, len);
+        self.enter(id);
         if free > 0 {
             self.list(id);
         }
@@ -252,67 +264,75 @@ impl Slab {
         )
     }
 
+    /// A window's entry for a page.
+    fn entry(&self, id: u32, window: usize) -> Window {
+        let page = self.page(id);
+        let relative = |offset: u64| (offset as i64 - (window as u64 * WINDOW) as i64) as i32;
+        Window {
+            page: id,
+            from: relative(page.offset + u64::from(page.header.first)),
+            to: relative(page.offset + page_len(page.header.class)),
+        }
+    }
+
     /// Enters a page: in the window it starts in, and where nothing else starts in the others.
-    fn enter(&mut self, id: u32, offset: u64, len: u64) {
-        let (first, last) = Self::windows_of(offset, len);
-        self.windows[first] = id;
-        for window in &mut self.windows[first + 1..=last] {
-            if *window == NO_PAGE {
-                *window = id;
+    fn enter(&mut self, id: u32) {
+        let page = self.page(id);
+        let (first, last) = Self::windows_of(page.offset, page_len(page.header.class));
+        for window in first..=last {
+            if window == first || self.windows[window].page == NO_PAGE {
+                self.windows[window] = self.entry(id, window);
             }
         }
     }
 
     /// Takes a page out again.
-    fn leave(&mut self, id: u32, offset: u64, len: u64) {
-        let (first, last) = Self::windows_of(offset, len);
+    fn leave(&mut self, id: u32) {
+        let page = self.page(id);
+        let (first, last) = Self::windows_of(page.offset, page_len(page.header.class));
         for window in &mut self.windows[first..=last] {
-            if *window == id {
-                *window = NO_PAGE;
+            if window.page == id {
+                *window = Window::EMPTY;
             }
         }
         // The page before may reach into the window where this one started.
-        let start = first as u64 * WINDOW;
-        let before = start.checked_sub(1).and_then(|at| self.page_of(at));
-        if let Some((before, page)) = before
-            && page.covers(start)
+        let before = first.checked_sub(1).map(|window| self.windows[window]);
+        if let Some(before) = before
+            && i64::from(before.to) > WINDOW as i64
         {
-            self.windows[first] = before;
+            self.windows[first] = self.entry(before.page, first);
         }
     }
 
-    /// The page that contains `offset`.
+    /// The page whose slots contain `len` bytes at `offset`.
     #[inline]
-    fn page_of(&self, offset: u64) -> Option<(u32, &Page)> {
-        let window = (offset / WINDOW) as usize;
-        match self.page_in(window, offset) {
-            None if window > 0 => self.page_in(window - 1, offset),
-            found => found,
+    fn page_of(&self, offset: u64, len: u64) -> Option<u32> {
+        let (window, at) = ((offset / WINDOW) as usize, (offset % WINDOW) as i64);
+        let len = len.min(u64::from(u32::MAX)) as i64;
+        let here = self.windows.get(window)?;
+        if here.covers(at, len) {
+            return Some(here.page);
         }
-    }
-
-    /// The page of a window, if it contains `offset`.
-    #[inline]
-    fn page_in(&self, window: usize, offset: u64) -> Option<(u32, &Page)> {
-        let &id = self.windows.get(window)?;
-        // No page has the number NO_PAGE.
-        let page = self.pages.get(id as usize)?.as_ref()?;
-        page.covers(offset).then_some((id, page))
+        let before = self.windows.get(window.wrapping_sub(1))?;
+        before
+            .covers(at + WINDOW as i64, len)
+            .then_some(before.page)
     }
 
     /// The allocated block that starts exactly at `offset`.
     #[inline]
     pub fn block(&self, offset: u64) -> Result<Block> {
         let wrong = || damaged("a pointer to nothing allocated", offset);
-        let Some((id, page)) = self.page_of(offset) else {
+        let Some(id) = self.page_of(offset, 1) else {
             return self
                 .large
                 .get(&offset)
                 .map(|large| Block::Large(large.0))
                 .ok_or_else(wrong);
         };
+        let page = self.page(id);
         // A page has less than 4 GiB: the shorter division is the faster one.
-        let at = ((offset - page.offset) as u32).wrapping_sub(page.header.first);
+        let at = (offset - page.offset) as u32 - page.header.first;
         let size = page.header.slot_size;
         let (index, rest) = (at / size, at % size);
         let taken = page.taken.get((index / 64) as usize).copied();
@@ -333,10 +353,11 @@ impl Slab {
     /// a batch may write.
     #[inline]
     pub fn owns(&self, offset: u64, len: u64) -> bool {
-        if let Some((_, page)) = self.page_of(offset) {
-            return offset >= page.offset + u64::from(page.header.first)
-                && offset.saturating_add(len) <= page.offset + page.len;
-        }
+        self.page_of(offset, len).is_some() || self.owns_large(offset, len)
+    }
+
+    #[cold]
+    fn owns_large(&self, offset: u64, len: u64) -> bool {
         match self.large.range(..=offset).next_back() {
             Some((&start, &(size, _))) => offset.saturating_add(len) <= start + size,
             None => false,
@@ -461,7 +482,7 @@ impl Slab {
         for &id in &ids {
             let page = self.page(id as u32);
             let (offset, len) = (page.offset, page_len(page.header.class));
-            self.leave(id as u32, offset, len);
+            self.leave(id as u32);
             self.pages[id] = None;
             self.vacant.push(id as u32);
             pages_taken.push((offset, len));

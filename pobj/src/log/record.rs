@@ -13,6 +13,7 @@
 //! ```
 
 use crate::error::{Result, damaged};
+use crate::layout::LINE;
 use bytemuck::{Pod, Zeroable};
 use static_assertions::const_assert_eq;
 use std::mem::size_of;
@@ -84,34 +85,88 @@ pub(crate) struct Fill {
     pub len: u64,
 }
 
+/// Most fills one record lists.
+pub(crate) const FILLS_MAX: usize = 64;
+
 /// The writes of one batch, encoded as they will stand in the record; reused from batch to batch.
-#[derive(Default)]
 pub(crate) struct Writes {
-    encoded: Vec<u8>,
+    /// Room for what stands before the writes in a record, then the writes.
+    bytes: Vec<u8>,
+}
+
+impl Default for Writes {
+    fn default() -> Writes {
+        Writes {
+            bytes: vec![0; Writes::ROOM],
+        }
+    }
 }
 
 impl Writes {
+    const ROOM: usize = HEADER_LEN + FILLS_MAX * FILL_LEN;
+
     /// Adds a write of `bytes` (at most [`WRITE_MAX`]) to `offset`.
     #[inline]
     pub fn push(&mut self, offset: u64, bytes: &[u8]) {
         debug_assert!(bytes.len() <= WRITE_MAX && offset >> OFFSET_BITS == 0);
-        let head = offset | (bytes.len() as u64) << OFFSET_BITS;
-        self.encoded.extend_from_slice(&head.to_le_bytes());
-        self.encoded.extend_from_slice(bytes);
-        let padded = self.encoded.len().next_multiple_of(8);
-        self.encoded.resize(padded, 0);
+        let head = (offset | (bytes.len() as u64) << OFFSET_BITS).to_le_bytes();
+        if let Ok(word) = <[u8; 8]>::try_from(bytes) {
+            self.bytes
+                .extend_from_slice(bytemuck::bytes_of(&[head, word]));
+            return;
+        }
+        let padding = bytes.len().wrapping_neg() % 8;
+        self.bytes.reserve(head.len() + bytes.len() + padding);
+        self.bytes.extend_from_slice(&head);
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(&[0; 8][..padding]);
     }
 
+    /// The writes alone.
+    #[inline]
     pub fn encoded(&self) -> &[u8] {
-        &self.encoded
+        &self.bytes[Writes::ROOM..]
     }
 
     pub fn is_empty(&self) -> bool {
-        self.encoded.is_empty()
+        self.bytes.len() == Writes::ROOM
     }
 
     pub fn clear(&mut self) {
-        self.encoded.clear();
+        self.bytes.truncate(Writes::ROOM);
+    }
+
+    /// Bytes of a record of these writes and so many fills.
+    pub fn record_len(&self, fills: usize) -> usize {
+        HEADER_LEN + fills * FILL_LEN + self.encoded().len()
+    }
+
+    /// Runs `f` with the record of these writes: `header`, whose counts and checksum are set here, then `fills`,
+    /// at most [`FILLS_MAX`], then the writes, and zeros up to a whole number of lines.
+    pub fn with_record<R>(
+        &mut self,
+        mut header: RecordHeader,
+        fills: &[Fill],
+        seed: u64,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> R {
+        let (len, end) = (self.record_len(fills.len()), self.bytes.len());
+        let start = end - len;
+        header.fills = fills.len() as u16;
+        header.len = (len - HEADER_LEN) as u32;
+        self.bytes[start..start + HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
+        for (index, fill) in fills.iter().enumerate() {
+            let at = start + HEADER_LEN + index * FILL_LEN;
+            let entry = [fill.offset.to_le_bytes(), fill.len.to_le_bytes()];
+            self.bytes[at..at + FILL_LEN].copy_from_slice(bytemuck::bytes_of(&entry));
+        }
+        let sum = checksum(&self.bytes[start..], seed);
+        self.bytes[start + 8..start + 16].copy_from_slice(&sum.to_le_bytes());
+        let padding = len.wrapping_neg() % LINE as usize;
+        self.bytes.extend_from_slice(&[0; LINE as usize][..padding]);
+        let result = f(&self.bytes[start..]);
+        self.bytes.truncate(end);
+        result
     }
 }
 
@@ -132,14 +187,6 @@ pub(crate) fn writes(mut encoded: &[u8]) -> impl Iterator<Item = Result<(u64, &[
         encoded = &rest[padded..];
         Some(Ok((offset, &rest[..len])))
     })
-}
-
-/// Encodes the fills of a record.
-pub(crate) fn encode_fills(fills: &[Fill], out: &mut Vec<u8>) {
-    for fill in fills {
-        out.extend_from_slice(&fill.offset.to_le_bytes());
-        out.extend_from_slice(&fill.len.to_le_bytes());
-    }
 }
 
 /// Splits a record's payload into its fills and its encoded writes; `None` if `count` fills do not

@@ -14,6 +14,7 @@ use super::record::*;
 use crate::error::{Error, Result};
 use crate::layout::{Areas, LINE, RECORD_MAX, RING_LEN};
 use crate::medium::Medium;
+use bytemuck::Zeroable;
 use static_assertions::const_assert;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -40,7 +41,6 @@ pub(crate) struct Ring {
     tail: u64,
     /// Position and kind of the last record.
     last: Option<(u64, RecordKind)>,
-    scratch: Vec<u8>,
 }
 
 /// What recovery found in the ring.
@@ -74,7 +74,7 @@ impl Ring {
 
     /// True if `fills` and `writes` fit one record.
     pub fn fits(fills: usize, writes: &Writes) -> bool {
-        HEADER_LEN + 16 * fills + writes.encoded().len() <= RECORD_MAX
+        fills <= FILLS_MAX && writes.record_len(fills) <= RECORD_MAX
     }
 
     /// The hash of filled bytes. To be taken before they are flushed: a load from a line that is on its way
@@ -90,41 +90,33 @@ impl Ring {
         medium: &mut Medium,
         kind: RecordKind,
         extras: &Extras<'_>,
-        writes: &[u8],
+        writes: &mut Writes,
     ) -> Result<u64> {
         let seq = self.next;
-        let len = HEADER_LEN + 16 * extras.fills.len() + writes.len();
-        debug_assert!(len <= RECORD_MAX);
+        let len = writes.record_len(extras.fills.len()) as u64;
+        debug_assert!(len <= RECORD_MAX as u64);
         let mut header = RecordHeader {
             seq,
-            checksum: 0,
             kind: kind as u8,
             flags: if extras.publishes { PUBLISHES } else { 0 },
-            fills: extras.fills.len() as u16,
-            len: (len - HEADER_LEN) as u32,
-            fills_hash: 0,
+            ..RecordHeader::zeroed()
         };
         if let Some(hash) = extras.fills_hash {
             header.flags |= FILLS_HASHED;
             header.fills_hash = hash;
         }
-        let record = &mut self.scratch;
-        record.clear();
-        record.extend_from_slice(bytemuck::bytes_of(&header));
-        encode_fills(extras.fills, record);
-        record.extend_from_slice(writes);
-        let sum = checksum(record, self.seed);
-        record[8..16].copy_from_slice(&sum.to_le_bytes());
-
-        let position = if self.tail + len as u64 > RING_LEN {
+        let position = if self.tail + len > RING_LEN {
             0
         } else {
             self.tail
         };
-        record.resize(len.next_multiple_of(LINE as usize), 0);
-        medium.stream_lines(self.start + position, record)?;
+        let at = self.start + position;
+        writes.with_record(header, extras.fills, self.seed, |record| {
+            medium.stream_lines(at, record)
+        })?;
+        medium.write_back();
         self.last = Some((position, kind));
-        self.tail = (position + len as u64).next_multiple_of(LINE);
+        self.tail = (position + len).next_multiple_of(LINE);
         self.next += 1;
         Ok(seq)
     }
@@ -134,7 +126,12 @@ impl Ring {
     pub fn barrier(&mut self, medium: &mut Medium) -> Result<()> {
         if matches!(self.last, Some((_, RecordKind::Redo)) | None) {
             medium.fence();
-            self.append(medium, RecordKind::Barrier, &Extras::default(), &[])?;
+            self.append(
+                medium,
+                RecordKind::Barrier,
+                &Extras::default(),
+                &mut Writes::default(),
+            )?;
             medium.fence();
         }
         Ok(())
@@ -145,7 +142,12 @@ impl Ring {
     pub fn retract(&mut self, medium: &mut Medium) -> Result<()> {
         if let Some((position, _)) = self.last {
             (self.tail, self.next) = (position, self.next - 1);
-            self.append(medium, RecordKind::Barrier, &Extras::default(), &[])?;
+            self.append(
+                medium,
+                RecordKind::Barrier,
+                &Extras::default(),
+                &mut Writes::default(),
+            )?;
             medium.fence();
         }
         Ok(())
@@ -175,7 +177,12 @@ impl Ring {
     pub fn seal(&mut self, medium: &mut Medium) -> Result<()> {
         if self.next > 1 {
             medium.fence();
-            self.append(medium, RecordKind::Barrier, &Extras::default(), &[])?;
+            self.append(
+                medium,
+                RecordKind::Barrier,
+                &Extras::default(),
+                &mut Writes::default(),
+            )?;
             medium.fence();
         }
         Ok(())
@@ -190,7 +197,6 @@ impl Ring {
             next: 1,
             tail: 0,
             last: None,
-            scratch: Vec::new(),
         };
         let mut newest: [Option<Valid>; 2] = [None, None];
         for position in (0..RING_LEN).step_by(LINE as usize) {

@@ -1,11 +1,8 @@
 //! What a transaction collects before it is made durable.
 
 use crate::alloc::slab::Slot;
-use crate::error::Result;
 use crate::heap::Reserved;
-use crate::layout::LINE;
-use crate::log::record::{Fill, Writes, writes};
-use crate::medium::Medium;
+use crate::log::record::{Fill, Writes};
 
 /// What a transaction has collected and not yet made durable; reused from one to the next.
 #[derive(Default)]
@@ -47,32 +44,6 @@ impl Batch {
         self.frees.clear();
         self.large_allocs.clear();
         self.large_frees.clear();
-    }
-}
-
-/// Applies encoded writes in place, and flushes each line once where neighbours share it. The next
-/// fence makes them durable.
-pub(super) fn apply(medium: &mut Medium, encoded: &[u8]) -> Result<()> {
-    let mut dirty: Option<(u64, u64)> = None;
-    for write in writes(encoded) {
-        let (offset, bytes) = write?;
-        medium.store(offset, bytes)?;
-        let (from, to) = (
-            offset / LINE * LINE,
-            (offset + bytes.len() as u64).next_multiple_of(LINE),
-        );
-        dirty = match dirty {
-            Some((start, end)) if from >= start && from <= end => Some((start, end.max(to))),
-            Some((start, end)) => {
-                medium.flush(start, end - start)?;
-                Some((from, to))
-            }
-            None => Some((from, to)),
-        };
-    }
-    match dirty {
-        Some((start, end)) => medium.flush(start, end - start),
-        None => Ok(()),
     }
 }
 

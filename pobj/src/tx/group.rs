@@ -1,10 +1,10 @@
 //! Groups: steps that are applied under the undo log, and become durable together.
 
-use super::batch::{Batch, apply};
+use super::batch::Batch;
 use crate::alloc::slab::Slot;
 use crate::error::Result;
 use crate::heap::Reserved;
-use crate::log::record::RecordKind;
+use crate::log::record::{RecordKind, Writes};
 use crate::log::ring::Extras;
 use crate::pool::Pool;
 
@@ -65,7 +65,7 @@ impl Pool {
                     &mut self.medium,
                     RecordKind::GroupBegin,
                     &Extras::default(),
-                    &[],
+                    &mut Writes::default(),
                 )?;
                 self.group = Some(Group {
                     seq,
@@ -85,7 +85,8 @@ impl Pool {
         )?;
         self.flush_fills()?;
         self.medium.fence();
-        apply(&mut self.medium, self.batch.writes.encoded())?;
+        self.medium.apply(self.batch.writes.encoded())?;
+        self.medium.write_back();
         let open = self.group.as_mut().expect("begun above");
         open.allocs.append(&mut self.batch.allocs);
         open.frees.append(&mut self.batch.frees);
@@ -121,9 +122,12 @@ impl Pool {
             publishes,
             ..Extras::default()
         };
-        let seq = self
-            .ring
-            .append(&mut self.medium, RecordKind::GroupEnd, &extras, &[])?;
+        let seq = self.ring.append(
+            &mut self.medium,
+            RecordKind::GroupEnd,
+            &extras,
+            &mut Writes::default(),
+        )?;
         if publishes {
             let offsets: Vec<u64> = allocated.iter().map(Reserved::offset).collect();
             let word = Some((self.areas.published(), seq));
@@ -179,7 +183,7 @@ impl Pool {
                 &mut self.medium,
                 RecordKind::GroupEnd,
                 &Extras::default(),
-                &[],
+                &mut Writes::default(),
             );
             self.medium.fence();
             // Without the end record the next open rolls back once more, to the same state.

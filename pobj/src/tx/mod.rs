@@ -14,7 +14,6 @@ use crate::log::record::{Fill, RecordKind, WRITE_MAX};
 use crate::log::ring::{Extras, Ring};
 use crate::pool::Pool;
 use crate::ptr::{PPtr, Persistent};
-use batch::apply;
 use group::Savepoint;
 use std::ops::Deref;
 
@@ -28,8 +27,6 @@ const HASH_MAX: u64 = 1280;
 const STREAM_MIN: usize = HASH_MAX as usize + 1;
 /// Size of the smallest pool that has big slab pages.
 const BIG_PAGES_MIN: u64 = 64 << 20;
-/// Most fills one record lists.
-const FILLS_MAX: usize = 64;
 
 /// A transaction. Dropped without [`Tx::commit`], by an early return or a panic, it leaves
 /// everything as it was.
@@ -339,7 +336,9 @@ impl Pool {
         for fill in &self.batch.fills {
             self.medium.flush(fill.offset, fill.len)?;
         }
-        self.batch.fills.append(&mut self.batch.streamed);
+        if !self.batch.streamed.is_empty() {
+            self.batch.fills.append(&mut self.batch.streamed);
+        }
         Ok(())
     }
 
@@ -362,7 +361,7 @@ impl Pool {
                 .bitmap_writes(&self.medium, allocs, frees, batch_writes)?;
         }
         let count = fills.len() + streamed.len();
-        if !Ring::fits(count, batch_writes) || count > FILLS_MAX {
+        if !Ring::fits(count, batch_writes) {
             self.apply_encoded()?;
             return self.end_group();
         }
@@ -385,10 +384,10 @@ impl Pool {
             fills_hash,
             publishes,
         };
-        let encoded = self.batch.writes.encoded();
+        let writes = &mut self.batch.writes;
         let seq = self
             .ring
-            .append(&mut self.medium, RecordKind::Redo, &extras, encoded)?;
+            .append(&mut self.medium, RecordKind::Redo, &extras, writes)?;
         if publishes {
             let allocs = std::mem::take(&mut self.batch.large_allocs);
             let offsets: Vec<u64> = allocs.iter().map(Reserved::offset).collect();
@@ -406,10 +405,15 @@ impl Pool {
             for offset in frees {
                 self.slab.remove_large(offset);
             }
+            self.medium.apply(self.batch.writes.encoded())?;
+            self.medium.write_back();
         } else {
-            self.medium.fence();
+            self.medium.put_off(&mut self.batch.writes);
+            if !self.lazy {
+                self.medium.settle();
+                self.medium.write_back();
+            }
         }
-        apply(&mut self.medium, self.batch.writes.encoded())?;
         for &slot in &self.batch.frees {
             self.slab.release(slot);
         }
