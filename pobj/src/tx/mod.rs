@@ -245,6 +245,15 @@ impl<'p> Tx<'p> {
         Ok(())
     }
 
+    /// Leaves everything as it was before the transaction.
+    #[cold]
+    fn take_back(&mut self) {
+        self.pool.drop_batch();
+        if let Some(start) = self.start {
+            self.pool.roll_back(start);
+        }
+    }
+
     /// Makes everything durable, as one atomic step. One fence if there was no [`Tx::step`] and
     /// nothing large was allocated or freed; a second one if more than 1,280 bytes were filled.
     ///
@@ -265,13 +274,10 @@ impl<'p> Tx<'p> {
 }
 
 impl Drop for Tx<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        self.pool.drop_batch();
-        if let Some(start) = self.start {
-            self.pool.roll_back(start);
+        if !self.done {
+            self.take_back();
         }
     }
 }
