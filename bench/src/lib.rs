@@ -6,6 +6,7 @@
 //! | [`workload`] | the commands, and the data each of them needs |
 //! | [`contender`] | the servers that are compared |
 //! | [`stock`] | `redis-benchmark` as the client |
+//! | [`processors`] | which processors they run on |
 //! | [`throughput`] | interleaved rounds of it, over all commands |
 //! | [`summary`] | medians, spread, ratios |
 //! | [`operations`] | the engine's operations, without a server |
@@ -29,6 +30,7 @@ pub mod machine;
 pub mod measure;
 pub mod operations;
 pub mod options;
+pub mod processors;
 pub mod report;
 pub mod restart;
 pub mod stock;

@@ -3,10 +3,11 @@
 //! A machine that others use too is not as fast in one minute as in the next. So each round runs one
 //! command against all servers in turn, in an order that turns round from one round to the next, and
 //! ratios are taken within a round. The processor time of the server's main thread is counted as well:
-//! what others take of the processor is not in it.
+//! what others take of the processor is not in it. A single client shares one processor with its server.
 
 use crate::contender::{Config, Contender};
 use crate::options::Options;
+use crate::processors::Processors;
 use crate::stock::{self, Load, Sample};
 use crate::summary::Spread;
 use crate::workload::{Kind, Run, Workload};
@@ -73,7 +74,9 @@ pub fn measure(
 ) -> io::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let mut number = 0;
+    let all = Processors::of(std::process::id())?;
     for (at, cell) in cells.iter().enumerate() {
+        place(cell, contenders, &all)?;
         let mut requests = Vec::new();
         for contender in contenders.iter_mut() {
             number += 1;
@@ -112,6 +115,19 @@ pub fn measure(
         figures.extend(summarise(cell, contenders, &requests, &rounds));
     }
     Ok(figures)
+}
+
+/// Has a single client and its server take turns on one processor; more than one client has them all.
+fn place(cell: &Cell, contenders: &mut [Contender], all: &Processors) -> io::Result<()> {
+    let processors = match cell.clients {
+        1 => all.first(),
+        _ => all.clone(),
+    };
+    for contender in contenders {
+        processors.pin(contender.server().pid())?;
+    }
+    // redis-benchmark inherits it.
+    processors.pin(std::process::id())
 }
 
 /// How many requests take about as long as a run should.
