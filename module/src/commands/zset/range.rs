@@ -180,11 +180,10 @@ fn reply(ctx: &Ctx, args: Args<'_>, form: Form) -> Result<(), CmdError> {
     key.read(|pool, root| {
         let (mut walk, count) = query.run(pool, root)?;
         shape.begin(ctx, count as usize);
-        for _ in 0..count {
-            let (name, score) = walk.step()?.unwrap_or((b"", 0.0));
-            shape.element(ctx, name, score);
+        match shape {
+            Shape::Names => walk.each(count, |name, _| ctx.reply_bulk(name)),
+            _ => walk.each(count, |name, score| shape.element(ctx, name, score)),
         }
-        Ok(())
     })
 }
 

@@ -286,6 +286,23 @@ impl<'p> Walk<'p> {
             }
         }
     }
+
+    /// Shows `visit` the names and scores of the next `count` elements. O(count); cheaper than steps.
+    ///
+    /// # Errors
+    /// `Damaged` if there are fewer.
+    #[inline]
+    pub fn each(&mut self, count: u64, mut visit: impl FnMut(&'p [u8], f64)) -> Result<()> {
+        if let Way::Large(walk) = &mut self.0 {
+            return walk.each(count, visit);
+        }
+        for _ in 0..count {
+            let element = self.step()?;
+            let (name, score) = element.ok_or_else(|| damaged("a walk beyond its end"))?;
+            visit(name, score);
+        }
+        Ok(())
+    }
 }
 
 /// Visits the elements at a cursor and gives the next cursor; 0 is the start, and the end. Every element

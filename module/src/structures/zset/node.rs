@@ -30,6 +30,7 @@ use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 use std::cmp::Ordering;
 use std::mem::{offset_of, size_of};
+use std::ops::Range;
 
 /// Most elements of a leaf.
 pub const LEAF_MAX: usize = 30;
@@ -41,6 +42,7 @@ pub const INNER_MAX: usize = 63;
 pub const INNER_MIN: usize = 20;
 
 /// A contradiction on media.
+#[cold]
 pub fn damaged(what: &str) -> Error {
     Error::Damaged(format!("a sorted set: {what}"))
 }
@@ -54,6 +56,7 @@ pub struct Member {
     score: [u32; 2],
 }
 const_assert_eq!(size_of::<Member>(), 12);
+const_assert_eq!(offset_of!(Member, len), 0);
 
 /// A pointer to a member.
 pub type MemberPtr = PPtr<Member>;
@@ -114,7 +117,8 @@ pub fn member(pool: &Pool, ptr: MemberPtr) -> Result<(&[u8], f64)> {
 /// The name of a member given by its offset.
 #[inline]
 pub fn name_at(pool: &Pool, at: u64) -> Result<&[u8]> {
-    Ok(member(pool, pointer(at)?)?.0)
+    let len: PPtr<u32> = pointer(at)?;
+    pool.bytes(len.at(NAME_AT), u64::from(*pool.get(len)?))
 }
 
 /// The pointer to a non-zero offset.
@@ -239,9 +243,23 @@ impl Leaf {
     /// The `i`-th element in another order.
     #[inline]
     pub fn element_in(&self, order: &Order, i: usize) -> Result<Element> {
-        let slot = usize::from(*order.get(i).ok_or_else(|| damaged("an index"))?);
+        self.in_slot(*order.get(i).ok_or_else(|| damaged("an index"))?)
+    }
+
+    /// The elements of these indices.
+    #[inline]
+    pub fn elements(
+        &self,
+        indices: Range<usize>,
+    ) -> Result<impl DoubleEndedIterator<Item = Result<Element>>> {
+        let slots = self.order.get(indices).ok_or_else(|| damaged("an index"))?;
+        Ok(slots.iter().map(|&slot| self.in_slot(slot)))
+    }
+
+    #[inline]
+    fn in_slot(&self, slot: u8) -> Result<Element> {
         self.slots
-            .get(slot)
+            .get(usize::from(slot))
             .copied()
             .ok_or_else(|| damaged("a leaf's order"))
     }

@@ -72,6 +72,28 @@ impl Bed {
         added
     }
 
+    /// Walks in parts, from anywhere, both ways, and not beyond the end.
+    fn check_walks(&self) {
+        let (root, pool, len) = (self.root, self.pool.as_ref().unwrap(), self.model.len());
+        for start in [0, len / 3, len.saturating_sub(1)] {
+            for reverse in [false, true] {
+                let expected: Vec<_> = match reverse {
+                    false => self.model[start..].to_vec(),
+                    true => self.model.iter().take(start + 1).rev().cloned().collect(),
+                };
+                let mut walk = walk(pool, root, start as u64, reverse).unwrap();
+                let mut seen = Vec::new();
+                let parts = [expected.len() / 2, expected.len() - expected.len() / 2];
+                for part in parts {
+                    let visit = |name: &[u8], score| seen.push((name.to_vec(), score));
+                    walk.each(part as u64, visit).unwrap();
+                }
+                assert_eq!(seen, expected);
+                assert!(walk.each(1, |_, _| ()).is_err());
+            }
+        }
+    }
+
     fn check(&mut self) {
         let (root, pool) = (self.root, self.pool.as_ref().unwrap());
         assert_eq!(len(root), self.model.len() as u64);
@@ -82,6 +104,7 @@ impl Bed {
             assert_eq!(super::rank(pool, root, name).unwrap(), Some(rank as u64));
         }
         assert_eq!(up.step().unwrap(), None);
+        self.check_walks();
         let mut seen = HashSet::new();
         let mut cursor = 0;
         loop {

@@ -1,6 +1,6 @@
 //! Reading the tree of a large sorted set: ranks, searches, walks. Nothing is written here.
 
-use super::node::{Bound, Element, Inner, LEAF_MAX, Leaf, damaged, member, pointer};
+use super::node::{Bound, Element, Inner, LEAF_MAX, Leaf, damaged, member, name_at, pointer};
 use pobj::{Pool, Result};
 
 /// Most levels of inner nodes. The fewest elements of a tree this high are beyond any pool.
@@ -245,6 +245,53 @@ impl<'p> Walk<'p> {
             Some(element) => Ok(Some(member(self.pool, pointer(element.member)?)?)),
             None => Ok(None),
         }
+    }
+
+    /// Shows `visit` the names and scores of the next `count` elements, which are to be there.
+    #[inline]
+    pub fn each(&mut self, mut count: u64, mut visit: impl FnMut(&'p [u8], f64)) -> Result<()> {
+        if count > self.left {
+            return Err(damaged("a walk beyond its end"));
+        }
+        let pool = self.pool;
+        let mut show = |element: Result<Element>| {
+            let Element { score, member } = element?;
+            visit(name_at(pool, member)?, score);
+            Ok(())
+        };
+        while count > 0 {
+            let (Some(path), Some(leaf)) = (&self.path, self.leaf) else {
+                return Err(damaged("a walk"));
+            };
+            let here = match self.reverse {
+                false => path.len.saturating_sub(self.at),
+                true => self.at + 1,
+            };
+            let shown = here.min(usize::try_from(count).unwrap_or(usize::MAX));
+            if shown == 0 {
+                return Err(damaged("a tree's counts"));
+            }
+            match self.reverse {
+                false => leaf
+                    .elements(self.at..self.at + shown)?
+                    .try_for_each(&mut show)?,
+                true => {
+                    let mut elements = leaf.elements(here - shown..here)?.rev();
+                    elements.try_for_each(&mut show)?;
+                }
+            }
+            (count, self.left) = (count - shown as u64, self.left - shown as u64);
+            match self.reverse {
+                _ if shown == here => {
+                    if self.left > 0 {
+                        self.turn_leaf()?;
+                    }
+                }
+                false => self.at += shown,
+                true => self.at -= shown,
+            }
+        }
+        Ok(())
     }
 
     /// Goes to the neighbouring leaf.
