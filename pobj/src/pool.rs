@@ -449,6 +449,11 @@ impl Pool {
         };
     }
 
+    /// True if space is kept free.
+    pub fn has_spare(&self) -> bool {
+        self.spare.kept.is_some()
+    }
+
     /// A child was forked: until [`Pool::end_snapshot`] the bytes of this moment are kept for it. Call in
     /// the parent before anything else is written.
     pub fn begin_snapshot(&mut self) {

@@ -16,7 +16,7 @@
 //! those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
 use super::record::{self, NEVER, RecordPtr};
-use super::{ENGINE, Engine, durable, fill, groups, loading, saving};
+use super::{ENGINE, Engine, durable, fill, groups, loading, saving, turns};
 use crate::redis::{Arg, Class, Ctx, Event, EventKind, Kind, Level, Mode, OwnedString, log};
 use pobj::Result;
 use std::ffi::CStr;
@@ -35,7 +35,7 @@ pub fn subscribe(ctx: &Ctx) {
     for kind in [
         EventKind::FlushDb,
         EventKind::SwapDb,
-        EventKind::EventLoop,
+        EventKind::CronLoop,
         EventKind::Loading,
         EventKind::ForkChild,
         EventKind::Persistence,
@@ -43,13 +43,18 @@ pub fn subscribe(ctx: &Ctx) {
     ] {
         ctx.subscribe(kind, on_event);
     }
+    durable("the setup", |engine| {
+        engine.watch_turns();
+        Ok(())
+    });
     groups::subscribe(ctx);
 }
 
-fn on_event(ctx: &Ctx, event: Event) {
+/// An event of the server.
+pub(super) fn on_event(ctx: &Ctx, event: Event) {
     match event {
-        Event::BeforeSleep => before_sleep(ctx),
-        Event::AfterSleep => groups::turn_begins(),
+        Event::BeforeSleep => return before_sleep(ctx),
+        Event::AfterSleep => return groups::turn_begins(),
         Event::LoadingStarted(from) => {
             durable("the start of loading", |engine| {
                 loading::starts(engine, from)
@@ -91,6 +96,7 @@ fn on_event(ctx: &Ctx, event: Event) {
         }),
         _ => {}
     }
+    turns::look_again();
 }
 
 /// The end of a turn of the event loop: replies are sent after this.
@@ -102,6 +108,7 @@ fn before_sleep(ctx: &Ctx) {
     }
     groups::turn_ends();
     reclaim(ctx, RECLAIM_TURN);
+    turns::rest_later(ctx);
 }
 
 /// Reclaims memory, and sees to it that the event loop does not sleep for long while there is more.

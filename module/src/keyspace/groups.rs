@@ -108,7 +108,10 @@ fn before_command(args: &FilterArgs<'_>) {
     let groups = begins_group(name, args);
     let reloads = loading::is_reload(name, args);
     let idle = |engine: &mut Engine| {
-        !engine.pool.is_held() && engine.reloading == reloads && !engine.has_garbage()
+        !engine.pool.is_held()
+            && engine.reloading == reloads
+            && !engine.has_garbage()
+            && engine.turns_are_seen_to()
     };
     if groups || ENGINE.with(idle) != Ok(true) {
         prepare(groups, reloads);
@@ -119,6 +122,7 @@ fn before_command(args: &FilterArgs<'_>) {
 #[cold]
 fn prepare(groups: bool, reloads: bool) {
     durable("the last commands", |engine| {
+        engine.watch_turns();
         loading::note_reload(engine, reloads);
         if engine.pool.is_held() {
             // A script's own commands belong to its group.

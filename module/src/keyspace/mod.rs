@@ -23,6 +23,7 @@
 //! | `must.rs` | what must not fail for want of room |
 //! | `reclaim.rs` | memory of dead records, in the background |
 //! | `serialize.rs` | values in RDB files |
+//! | `turns.rs` | the event loop's turns, watched while there is something to do |
 
 pub mod callbacks;
 mod cluster;
@@ -40,6 +41,7 @@ pub mod reclaim;
 pub mod record;
 mod saving;
 pub mod serialize;
+mod turns;
 
 use crate::error::CmdError;
 use crate::limits;
@@ -52,6 +54,7 @@ use pobj::{Pool, PoolOptions, Tx};
 use record::{Record, RecordPtr};
 use saving::Saving;
 use std::collections::VecDeque;
+use turns::Turns;
 
 pub use groups::watch_output;
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all};
@@ -80,6 +83,8 @@ pub struct Engine {
     pub(crate) flushing: bool,
     /// The event loop is between two turns: replies are sent, and no end of a turn is to come first.
     pub(crate) between_turns: bool,
+    /// Whether Redis tells of the event loop's turns.
+    pub(crate) turns: Turns,
     /// Groups end before anything is sent, whenever that is.
     pub(crate) output_watched: bool,
     /// A timer for reclaiming memory runs.
@@ -122,6 +127,7 @@ impl Engine {
             filled: false,
             flushing: false,
             between_turns: false,
+            turns: Turns::default(),
             output_watched: false,
             reclaim_ticks: false,
             homeless: 0,

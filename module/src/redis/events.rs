@@ -1,11 +1,10 @@
 //! What the server does, told to the module.
 
 use std::ffi::{c_int, c_void};
-use std::time::Duration;
 
 use redis_module::raw as rm;
 
-use super::{Ctx, api, guard, note_replication, zero_sized};
+use super::{Ctx, api, guard, log, note_replication, zero_sized};
 
 /// Families of server events to subscribe to. Each has one handler at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,23 +34,6 @@ pub enum EventKind {
     ReplAsyncLoad = rm::REDISMODULE_EVENT_REPL_ASYNC_LOAD,
     /// [`Event::ConfigChanged`].
     Config = rm::REDISMODULE_EVENT_CONFIG,
-}
-
-impl EventKind {
-    const ALL: [Self; 12] = [
-        Self::Loading,
-        Self::FlushDb,
-        Self::SwapDb,
-        Self::EventLoop,
-        Self::ForkChild,
-        Self::Persistence,
-        Self::Shutdown,
-        Self::Role,
-        Self::ReplicaChange,
-        Self::CronLoop,
-        Self::ReplAsyncLoad,
-        Self::Config,
-    ];
 }
 
 /// Where data is loaded from.
@@ -257,23 +239,22 @@ pub(super) fn watch_replication(ctx: &Ctx) {
     }
 }
 
+/// [`Ctx::subscribe`] from where there is no context.
+pub fn subscribe<H: Fn(&Ctx, Event) + Copy + 'static>(kind: EventKind, handler: H) {
+    // SAFETY: the module's own context lives for good, and belongs to this thread, which is the main one as
+    // for every subscription.
+    unsafe { Ctx::from_raw(log::module_context()) }.subscribe(kind, handler);
+}
+
 impl Ctx {
     /// Hands the events of a kind to `handler`, instead of the handler before it.
     pub fn subscribe<H: Fn(&Ctx, Event) + Copy + 'static>(&self, kind: EventKind, _handler: H) {
         self.set_event_callback(kind, Some(on_event::<H>));
     }
 
-    /// Ends a subscription, in a millisecond or so: Redis cannot do it while it tells of the event.
-    pub fn unsubscribe(&self, kind: EventKind) {
-        self.start_timer(
-            Duration::from_millis(1),
-            kind as usize,
-            |ctx: &Ctx, id: usize| {
-                if let Some(kind) = EventKind::ALL.into_iter().find(|&kind| kind as usize == id) {
-                    ctx.set_event_callback(kind, None);
-                }
-            },
-        );
+    /// Ends a subscription. Only from a timer: Redis cannot do it while it tells of any event.
+    pub fn end_subscription(&self, kind: EventKind) {
+        self.set_event_callback(kind, None);
     }
 
     fn set_event_callback(&self, kind: EventKind, callback: rm::RedisModuleEventCallback) {

@@ -66,7 +66,7 @@ pub use command_info::{
 };
 pub use commands::{Handler, NumberedKeys, Registrar};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, server_flags};
-pub use events::{Event, EventKind, Loading, Persistence};
+pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use hooks::{FilterArgs, Timer, after_command, before_fork, tells_after_commands};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 pub use key::{Key, Kind, Mode};

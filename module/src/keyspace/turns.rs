@@ -1,0 +1,88 @@
+//! The turns of the event loop, watched only while there is something to do at their ends.
+//!
+//! Redis makes a context and a temporary client for each end of a turn that it tells a module of: some 1,900
+//! instructions, a fifth of what a turn with one small command takes. So the module listens only until the
+//! keyspace is filled, and while a group may be open, memory waits to be reclaimed, or the spare room is lent;
+//! and some time longer. Meanwhile the command filter and the server's cron look whether to listen again. Where
+//! the module cannot look at what is sent, groups have no other end than that of a turn, so it always listens.
+
+use super::events::on_event;
+use super::{ENGINE, Engine, durable};
+use crate::redis::{Ctx, EventKind, subscribe};
+use std::time::Duration;
+
+/// How long there must have been nothing to do.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// What is known of the turns.
+#[derive(Default)]
+pub(crate) struct Turns {
+    /// Redis tells of them.
+    watched: bool,
+    /// There was something to do since the last look.
+    busy: bool,
+    /// A timer will look whether there still is.
+    timer: bool,
+}
+
+impl Engine {
+    /// True if the next turns may end unseen, or are seen.
+    #[inline]
+    pub(super) fn turns_are_seen_to(&self) -> bool {
+        self.turns.watched || self.is_quiet()
+    }
+
+    /// True if there is nothing to do at the end of a turn.
+    #[inline]
+    fn is_quiet(&self) -> bool {
+        self.output_watched
+            && self.filled
+            && !self.reloading
+            && !self.pool.is_held()
+            && !self.has_garbage()
+            && self.pool.has_spare()
+    }
+
+    /// Has Redis tell of the turns from now on, as there is something to do at their ends.
+    pub(super) fn watch_turns(&mut self) {
+        self.turns.busy = true;
+        if !self.turns.watched {
+            self.turns.watched = true;
+            subscribe(EventKind::EventLoop, on_event);
+        }
+    }
+}
+
+/// At the end of a turn: looks a while later whether Redis need not tell of them any more.
+pub(super) fn rest_later(ctx: &Ctx) {
+    let starts = ENGINE
+        .with(|engine| engine.is_quiet() && !std::mem::replace(&mut engine.turns.timer, true));
+    if starts == Ok(true) {
+        ctx.start_timer(QUIET, 0, |ctx: &Ctx, _| rest(ctx));
+    }
+}
+
+/// Timers do not run while Redis tells of an event, so this is where a subscription can end.
+fn rest(ctx: &Ctx) {
+    let ends = ENGINE.with(|engine| {
+        engine.turns.timer = false;
+        let was_busy = std::mem::take(&mut engine.turns.busy);
+        let ends = engine.turns.watched && !was_busy && engine.is_quiet();
+        engine.turns.watched &= !ends;
+        ends
+    });
+    if ends == Ok(true) {
+        ctx.end_subscription(EventKind::EventLoop);
+    }
+}
+
+/// The server's cron, or something rare has happened: whatever comes of it is seen to.
+pub(super) fn look_again() {
+    durable("the last commands", |engine| {
+        engine.pool.settle();
+        if !engine.turns_are_seen_to() {
+            engine.watch_turns();
+        }
+        Ok(())
+    });
+}
