@@ -235,3 +235,25 @@ fn no_reply_is_ahead_of_its_unit() {
         expect(&mut client, "PM.LINDEX l -1", &n.to_string());
     }
 }
+
+#[test]
+fn a_unit_is_durable_with_its_turn_though_it_tells_nobody() {
+    /// Longer than the module listens to the turns of an idle server, and than a turn takes. Nobody can be
+    /// asked: that would end the unit.
+    const IDLE: Duration = Duration::from_millis(500);
+    let mut server = Setup::pmedis("32m").start().unwrap();
+    for n in ["1", "2"] {
+        let mut client = server.client();
+        thread::sleep(IDLE);
+        client.queue(&["CLIENT", "REPLY", "OFF"]);
+        client.queue(&["MULTI"]);
+        client.queue(&["PM.SET", "x", n]);
+        client.queue(&["PM.RPUSH", "l", n]);
+        client.queue(&["EXEC"]);
+        client.send().unwrap();
+        thread::sleep(IDLE);
+        let mut client = crash(&mut server);
+        expect(&mut client, "PM.GET x", n);
+        expect(&mut client, "PM.LINDEX l -1", n);
+    }
+}

@@ -10,6 +10,9 @@ use pmedis_testkit::server::{Server, Setup};
 use std::time::{Duration, Instant};
 
 const HUGE: u64 = 200_000;
+/// Microseconds of the server that a command may take however much it deletes: some 100 of them are what it
+/// takes to ask for the time. A native set of as many elements takes 100 ms to free.
+const AT_ONCE: u64 = 3000;
 /// The longest time a client may wait for a reply meanwhile. Much more than the module takes, as other
 /// processes share the machine.
 const STALL_MAX: Duration = Duration::from_millis(100);
@@ -32,6 +35,24 @@ fn figure(client: &mut Client, command: &str, name: &str) -> u64 {
     number
         .unwrap_or_else(|| panic!("no {name} in {info}"))
         .expect("a number")
+}
+
+/// Microseconds the server's main thread runs for `f`: other processes that share the machine do not count.
+fn processor_time(client: &mut Client, f: impl FnOnce(&mut Client)) -> u64 {
+    let spent = |client: &mut Client| -> f64 {
+        let info = ask(client, "INFO cpu");
+        let seconds = ["used_cpu_sys_main_thread:", "used_cpu_user_main_thread:"].map(|name| {
+            let field = info
+                .split("\\r\\n")
+                .find_map(|line| line.strip_prefix(name));
+            let field = field.unwrap_or_else(|| panic!("no {name} in {info}"));
+            field.parse::<f64>().expect("seconds")
+        });
+        seconds.iter().sum()
+    };
+    let before = spent(client);
+    f(client);
+    ((spent(client) - before) * 1e6) as u64
 }
 
 fn used(client: &mut Client) -> u64 {
@@ -91,14 +112,7 @@ fn huge_structures_go_at_once() {
             "PM.SET huge v",
         ] {
             grow(&mut client, kind, "huge", elements);
-            run(&mut client, "CONFIG RESETSTAT -> OK");
-            run(&mut client, command);
-            let name = command.split(' ').next().unwrap().to_lowercase();
-            let usec = figure(
-                &mut client,
-                "INFO commandstats",
-                &format!("cmdstat_{name}:calls=1,usec="),
-            );
+            let usec = processor_time(&mut client, |client| run(client, command));
             println!("{kind}: {command} took {usec} us");
             run(&mut client, "PM.DEL huge");
             if command.starts_with("UNLINK") {
@@ -109,7 +123,7 @@ fn huge_structures_go_at_once() {
             } else {
                 space_comes_back(&mut client, before);
             }
-            assert!(usec < 1000, "{kind}: {command} took {usec} us");
+            assert!(usec < AT_ONCE, "{kind}: {command} took {usec} us");
         }
     }
     expect(&mut client, "PM.GET stays", "v");
@@ -131,18 +145,13 @@ fn many_keys_are_flushed_at_once() {
         for _ in 0..keys {
             assert!(!client.receive().unwrap().is_error());
         }
-        run(&mut client, "CONFIG RESETSTAT -> OK");
-        expect(&mut client, command, "OK");
+        let usec = processor_time(&mut client, |client| expect(client, command, "OK"));
+        println!("{command} took {usec} us");
+        assert!(usec < AT_ONCE, "{command} took {usec} us");
         expect(&mut client, "PM.DBSIZE", "0");
         expect(&mut client, "PM.SET again v", "OK");
         if crashes {
             client = crash(&mut server);
-        } else {
-            let name = command.split(' ').next().unwrap().to_lowercase();
-            let stat = format!("cmdstat_{name}:calls=1,usec=");
-            let usec = figure(&mut client, "INFO commandstats", &stat);
-            println!("{command} took {usec} us");
-            assert!(usec < 5000, "{command} took {usec} us");
         }
         space_comes_back(&mut client, 4096);
         run(
