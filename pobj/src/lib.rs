@@ -29,6 +29,7 @@ mod check;
 mod durability;
 mod error;
 mod file;
+mod handle;
 mod heap;
 mod layout;
 mod lines;

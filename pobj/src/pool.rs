@@ -7,7 +7,8 @@ use crate::check;
 use crate::durability::{self, Durability};
 use crate::error::{Error, Result, damaged};
 use crate::file::{self, Found};
-use crate::heap::{Heap, Reserved, last_message};
+use crate::handle::Handle;
+use crate::heap::{Heap, Reserved};
 use crate::layout::*;
 use crate::log::record::{Fill, writes};
 use crate::log::ring::{Replay, Ring};
@@ -15,12 +16,8 @@ use crate::log::undo::{self, Undo};
 use crate::medium::{Medium, Traffic};
 use crate::ptr::{PPtr, Persistent};
 use crate::tx::{Batch, Group, Tx};
-use pmemobj_sys::{Libpmemobj, PMEMobjpool};
 use std::collections::HashSet;
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::ptr::NonNull;
 
 /// How to open a pool.
 #[derive(Clone, Debug)]
@@ -120,20 +117,6 @@ impl Spare {
     }
 }
 
-/// The pool handle, closed on drop.
-struct Handle {
-    lib: &'static Libpmemobj,
-    pop: NonNull<PMEMobjpool>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        // SAFETY: the pool was opened by `open_handle` and is closed only here; `Pool` drops the
-        // handle last, and nothing borrowed from it can be alive.
-        unsafe { self.lib.pmemobj_close(self.pop.as_ptr()) };
-    }
-}
-
 impl Pool {
     /// Opens the pool, creating it if it is absent and a size is given; recovers from whatever
     /// interrupted its last use.
@@ -167,8 +150,8 @@ impl Pool {
         let lib = durability::load(options.durability)?;
         let created = found == Found::Nothing;
         let handle = match created {
-            true => create_handle(lib, path, options.size.unwrap_or(0))?,
-            false => open_handle(lib, path)?,
+            true => Handle::create(lib, path, options.size.unwrap_or(0))?,
+            false => Handle::open(lib, path)?,
         };
         let files = match found {
             Found::Poolset(parts) => parts,
@@ -558,58 +541,4 @@ fn check_header(header: &Header, path: &Path) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-fn c_path(path: &Path) -> Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::NotFound(path.into()))
-}
-
-fn open_handle(lib: &'static Libpmemobj, path: &Path) -> Result<Handle> {
-    let name = c_path(path)?;
-    let layout = CString::new(LAYOUT).expect("no zero byte in the layout's name");
-    // SAFETY: both are terminated strings that outlive the call.
-    let pop = unsafe { lib.pmemobj_open(name.as_ptr(), layout.as_ptr()) };
-    let errno = std::io::Error::last_os_error();
-    NonNull::new(pop)
-        .map(|pop| Handle { lib, pop })
-        .ok_or_else(|| {
-            let message = last_message(lib);
-            match errno.raw_os_error() {
-                Some(libc::EWOULDBLOCK | libc::EBUSY) => Error::Locked(path.into()),
-                Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
-                    Error::Permission(path.into(), message)
-                }
-                _ if message.contains("shutdown") || message.contains("SDS") => {
-                    Error::UnsafeShutdown(path.into(), message)
-                }
-                _ => Error::Damaged(format!("{}: {message}", path.display())),
-            }
-        })
-}
-
-fn create_handle(lib: &'static Libpmemobj, path: &Path, size: u64) -> Result<Handle> {
-    let name = c_path(path)?;
-    let layout = CString::new(LAYOUT).expect("no zero byte in the layout's name");
-    // SAFETY: both are terminated strings that outlive the call; the mode is owner-only.
-    let pop = unsafe { lib.pmemobj_create(name.as_ptr(), layout.as_ptr(), size as usize, 0o600) };
-    let errno = std::io::Error::last_os_error();
-    NonNull::new(pop)
-        .map(|pop| Handle { lib, pop })
-        .ok_or_else(|| {
-            let message = last_message(lib);
-            match errno.raw_os_error() {
-                Some(libc::ENOSPC | libc::EFBIG | libc::EDQUOT | libc::ENOMEM) => Error::NoSpace {
-                    path: path.into(),
-                    size,
-                    message,
-                },
-                Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
-                    Error::Permission(path.into(), message)
-                }
-                _ => Error::Pmdk {
-                    operation: "creating the pool",
-                    message,
-                },
-            }
-        })
 }

@@ -1,0 +1,85 @@
+//! The handle that libpmemobj gives of an open pool, and what its refusals mean.
+
+use crate::error::{Error, Result};
+use crate::heap::last_message;
+use crate::layout::LAYOUT;
+use pmemobj_sys::{Libpmemobj, PMEMobjpool};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr::NonNull;
+
+/// The pool handle, closed on drop.
+pub(crate) struct Handle {
+    pub lib: &'static Libpmemobj,
+    pub pop: NonNull<PMEMobjpool>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: the pool was opened by `open` or `create` and is closed only here; `Pool` drops the
+        // handle last, and nothing borrowed from it can be alive.
+        unsafe { self.lib.pmemobj_close(self.pop.as_ptr()) };
+    }
+}
+
+impl Handle {
+    /// Opens the pool at `path`.
+    pub fn open(lib: &'static Libpmemobj, path: &Path) -> Result<Handle> {
+        let name = c_path(path)?;
+        let layout = CString::new(LAYOUT).expect("no zero byte in the layout's name");
+        // SAFETY: both are terminated strings that outlive the call.
+        let pop = unsafe { lib.pmemobj_open(name.as_ptr(), layout.as_ptr()) };
+        let errno = std::io::Error::last_os_error();
+        NonNull::new(pop)
+            .map(|pop| Handle { lib, pop })
+            .ok_or_else(|| {
+                let message = last_message(lib);
+                match errno.raw_os_error() {
+                    Some(libc::EWOULDBLOCK | libc::EBUSY) => Error::Locked(path.into()),
+                    Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+                        Error::Permission(path.into(), message)
+                    }
+                    _ if message.contains("shutdown") || message.contains("SDS") => {
+                        Error::UnsafeShutdown(path.into(), message)
+                    }
+                    _ => Error::Damaged(format!("{}: {message}", path.display())),
+                }
+            })
+    }
+
+    /// Creates a pool of `size` bytes at `path`, for its owner alone.
+    pub fn create(lib: &'static Libpmemobj, path: &Path, size: u64) -> Result<Handle> {
+        let name = c_path(path)?;
+        let layout = CString::new(LAYOUT).expect("no zero byte in the layout's name");
+        // SAFETY: both are terminated strings that outlive the call; the mode is owner-only.
+        let pop =
+            unsafe { lib.pmemobj_create(name.as_ptr(), layout.as_ptr(), size as usize, 0o600) };
+        let errno = std::io::Error::last_os_error();
+        NonNull::new(pop)
+            .map(|pop| Handle { lib, pop })
+            .ok_or_else(|| {
+                let message = last_message(lib);
+                match errno.raw_os_error() {
+                    Some(libc::ENOSPC | libc::EFBIG | libc::EDQUOT | libc::ENOMEM) => {
+                        Error::NoSpace {
+                            path: path.into(),
+                            size,
+                            message,
+                        }
+                    }
+                    Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+                        Error::Permission(path.into(), message)
+                    }
+                    _ => Error::Pmdk {
+                        operation: "creating the pool",
+                        message,
+                    },
+                }
+            })
+    }
+}
+
+fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::NotFound(path.into()))
+}
