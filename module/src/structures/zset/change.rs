@@ -261,17 +261,17 @@ fn remove_from_small<'e>(
 
 /// Takes the first element, or the last one, and gives its name and score; `None` if there is none. O(log n).
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<Option<(Vec<u8>, f64)>> {
-    match View::open(tx, *root)? {
-        View::Empty => Ok(None),
-        View::Small(small) => {
-            let at = if last { small.len() - 1 } else { 0 };
-            let (name, score) = small.element(at)?;
-            let name = name.to_vec();
-            small::remove(tx, root, at, at + 1)?;
-            Ok(Some((name, score)))
-        }
-        View::Large(_) => large::pop(tx, root, last).map(Some),
+    if large::is_large(*root) {
+        return large::pop(tx, root, last).map(Some);
     }
+    let View::Small(small) = View::open(tx, *root)? else {
+        return Ok(None);
+    };
+    let at = if last { small.len() - 1 } else { 0 };
+    let (name, score) = small.element(at)?;
+    let name = name.to_vec();
+    small::remove(tx, root, at, at + 1)?;
+    Ok(Some((name, score)))
 }
 
 /// How many elements a range removal frees at once; those of a longer range are waste until

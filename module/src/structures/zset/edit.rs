@@ -205,7 +205,8 @@ impl<'t, 'p> Editor<'t, 'p> {
     /// Adds to the counts along a path, and to the tree's.
     fn add_to_counts(&mut self, path: &Path, by: i64) -> Result<()> {
         self.tree.len = self.tree.len.wrapping_add_signed(by);
-        for &Step { node, index } in path.steps() {
+        for step in path.steps() {
+            let (node, index) = (step.node(), step.index());
             if self.inners.find(node).is_some() {
                 let copy = self.inner_mut(node)?;
                 copy.set_count(index, copy.child(index).count.wrapping_add_signed(by));
@@ -287,9 +288,9 @@ impl<'t, 'p> Editor<'t, 'p> {
 
     /// The subtree at the end of `steps` has another first element now.
     fn set_first(&mut self, steps: &[Step], first: Element) -> Result<()> {
-        match steps.iter().rev().find(|step| step.index > 0) {
-            Some(&Step { node, index }) => {
-                self.inner_mut(node)?.set_first(index, first);
+        match steps.iter().rev().find(|step| step.index() > 0) {
+            Some(step) => {
+                self.inner_mut(step.node())?.set_first(step.index(), first);
                 Ok(())
             }
             None => Ok(()),
@@ -298,13 +299,14 @@ impl<'t, 'p> Editor<'t, 'p> {
 
     /// Makes room in the full leaf at the end of the path, or in a full node above it.
     fn make_room(&mut self, path: &Path, at: usize) -> Result<()> {
-        let Some(&Step { node, index }) = path.steps().last() else {
+        let Some(step) = path.steps().last() else {
             let root = self.tree.root;
             return self.split_leaf_under_new_root(root);
         };
+        let (node, index) = (step.node(), step.index());
         let appends = at == LEAF_MAX
             && path.steps().iter().try_fold(true, |last, step| {
-                Ok::<_, pobj::Error>(last && step.index + 1 == self.inner(step.node)?.len()?)
+                Ok::<_, pobj::Error>(last && step.index() + 1 == self.inner(step.node())?.len()?)
             })?;
         if !appends {
             for left in [index.checked_sub(1), Some(index)].into_iter().flatten() {
@@ -368,14 +370,15 @@ impl<'t, 'p> Editor<'t, 'p> {
 
     /// Splits the full inner node at the end of `steps`, or a full one above it.
     fn split_inner(&mut self, steps: &[Step]) -> Result<()> {
-        let Some((&Step { node, .. }, above)) = steps.split_last() else {
+        let Some((step, above)) = steps.split_last() else {
             return Err(damaged("a tree's height"));
         };
+        let node = step.node();
         let (parent, index) = match above.last() {
-            Some(step) if self.inner(step.node)?.len()? == INNER_MAX => {
+            Some(step) if self.inner(step.node())?.len()? == INNER_MAX => {
                 return self.split_inner(above);
             }
-            Some(step) => (step.node, step.index),
+            Some(step) => (step.node(), step.index()),
             None => {
                 let first = self.inner(node)?.child(0).first;
                 self.grow(Child {
@@ -436,13 +439,10 @@ impl<'t, 'p> Editor<'t, 'p> {
 
     /// The leaf at the end of the path has few elements left.
     fn refill_leaf(&mut self, path: &Path) -> Result<()> {
-        let Some(&Step {
-            node: parent,
-            index,
-        }) = path.steps().last()
-        else {
+        let Some(step) = path.steps().last() else {
             return Ok(());
         };
+        let (parent, index) = (step.node(), step.index());
         if self.inner(parent)?.len()? == 1 {
             return Ok(());
         }
@@ -472,7 +472,8 @@ impl<'t, 'p> Editor<'t, 'p> {
     fn drop_leaf(&mut self, path: &Path) -> Result<()> {
         self.leaves.free(self.tx, path.leaf)?;
         let mut steps = path.steps();
-        while let Some((&Step { node, index }, above)) = steps.split_last() {
+        while let Some((step, above)) = steps.split_last() {
+            let (node, index) = (step.node(), step.index());
             let copy = self.inner_mut(node)?;
             copy.remove(index)?;
             if !copy.is_empty() {
@@ -498,15 +499,12 @@ impl<'t, 'p> Editor<'t, 'p> {
 
     /// The inner node at the end of `steps` has lost a child.
     fn refill_inner(&mut self, steps: &[Step]) -> Result<()> {
-        let Some((&Step { node, .. }, above)) = steps.split_last() else {
+        let Some((step, above)) = steps.split_last() else {
             return Ok(());
         };
+        let node = step.node();
         let n = self.inner(node)?.len()?;
-        let Some(&Step {
-            node: parent,
-            index,
-        }) = above.last()
-        else {
+        let Some(step) = above.last() else {
             if n == 1 {
                 self.tree.root = self.inner(node)?.child(0).node;
                 self.tree.height -= 1;
@@ -514,6 +512,7 @@ impl<'t, 'p> Editor<'t, 'p> {
             }
             return Ok(());
         };
+        let (parent, index) = (step.node(), step.index());
         if n >= INNER_MIN || self.inner(parent)?.len()? == 1 {
             return Ok(());
         }

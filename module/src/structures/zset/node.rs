@@ -29,6 +29,7 @@ use bytemuck::{Pod, Zeroable};
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 use std::cmp::Ordering;
+use std::hint::black_box;
 use std::mem::{offset_of, size_of};
 use std::ops::Range;
 
@@ -163,48 +164,66 @@ impl Bound<'_> {
         score: impl Fn(usize) -> f64,
         name: impl Fn(usize) -> Result<&'p [u8]>,
     ) -> Result<usize> {
-        let below = |at| partition(0, n, |i| Ok(score(i) < at));
-        let upto = |from, at| partition(from, n, |i| Ok(score(i) <= at));
-        // Where the elements of a score begin and end.
-        let equals = |at| {
-            let from = below(at)?;
-            match from < n && score(from) == at {
-                true => Ok((from, upto(from + 1, at)?)),
-                false => Ok((from, from)),
+        let (at, bound, last) = match *self {
+            Bound::BeforeScore(at) => return Ok(partition(n, |i| score(i) < at)),
+            Bound::AfterScore(at) => return Ok(partition(n, |i| score(i) <= at)),
+            Bound::BeforeName(bound) => {
+                return try_partition(0..n, n.div_ceil(2), |i| Ok(name(i)? < bound));
             }
+            Bound::AfterName(bound) => {
+                return try_partition(0..n, n.div_ceil(2), |i| Ok(name(i)? <= bound));
+            }
+            Bound::Before(at, bound) => (at, bound, Ordering::Less),
+            Bound::After(at, bound) => (at, bound, Ordering::Equal),
         };
-        match *self {
-            Bound::BeforeScore(at) => below(at),
-            Bound::AfterScore(at) => upto(0, at),
-            Bound::BeforeName(bound) => partition(0, n, |i| Ok(name(i)? < bound)),
-            Bound::AfterName(bound) => partition(0, n, |i| Ok(name(i)? <= bound)),
-            Bound::Before(at, bound) => {
-                let (from, to) = equals(at)?;
-                partition(from, to, |i| Ok(name(i)? < bound))
-            }
-            Bound::After(at, bound) => {
-                let (from, to) = equals(at)?;
-                partition(from, to, |i| Ok(name(i)? <= bound))
-            }
+        let first = partition(n, |i| score(i) < at);
+        if first == n || score(first) != at {
+            return Ok(first);
         }
+        // Names decide among elements of this score, of which there is seldom more than one.
+        try_partition(first..n, 1, |i| {
+            Ok(score(i) == at && name(i)?.cmp(bound) <= last)
+        })
     }
 }
 
-/// The first index from `low` on, at most `high`, for which `is_before` is false; it is true up to there.
+/// The first index below `n` for which `is_before`, true up to there, is false; else `n`. Without branches on what
+/// it says: a processor cannot foretell how scores compare.
 #[inline]
-fn partition(
-    mut low: usize,
-    mut high: usize,
+fn partition(n: usize, is_before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut left) = (0, n);
+    while left > 1 {
+        let half = left / 2;
+        low = if is_before(low + half) {
+            low + half
+        } else {
+            low
+        };
+        left -= half;
+    }
+    match left {
+        0 => 0,
+        _ => low + usize::from(is_before(low)),
+    }
+}
+
+/// The first index of the range for which `is_before`, true up to there, is false; else its end. It is looked for
+/// in steps of growing length, the first of `step`, of the range's length in half at most.
+fn try_partition(
+    range: Range<usize>,
+    mut step: usize,
     is_before: impl Fn(usize) -> Result<bool>,
 ) -> Result<usize> {
-    while low < high {
-        let middle = (low + high) / 2;
-        match is_before(middle)? {
-            true => low = middle + 1,
-            false => high = middle,
+    let Range { mut start, mut end } = range;
+    while start < end {
+        let next = start + step - 1;
+        match is_before(next)? {
+            true => (start, step) = (next + 1, 2 * step),
+            false => end = next,
         }
+        step = step.min((end - start).div_ceil(2));
     }
-    Ok(low)
+    Ok(start)
 }
 
 /// The order of elements: by score, then by the names' bytes. Minus zero equals zero.
@@ -279,8 +298,32 @@ impl Leaf {
     /// How many of the `n` elements lie before the bound.
     #[inline]
     pub fn search(&self, pool: &Pool, n: usize, bound: &Bound<'_>) -> Result<usize> {
+        self.load();
         let name = |i| name_at(pool, self.element(i)?.member);
         bound.search(n, |i| self.score(i), name)
+    }
+
+    /// The index of an element among the `n` of the leaf.
+    #[inline]
+    pub fn index_of(&self, n: usize, element: Element) -> Option<usize> {
+        self.load();
+        let score = element.score;
+        let first = partition(n, |i| self.score(i) < score);
+        let is_it = |&i: &usize| {
+            self.element(i)
+                .is_ok_and(|found| found.member == element.member)
+        };
+        (first..n)
+            .take_while(|&i| self.score(i) == score)
+            .find(is_it)
+    }
+
+    /// Loads all lines of the leaf at once: a search alone would wait for one after the other.
+    #[inline]
+    fn load(&self) {
+        const LINE_SLOTS: usize = 64 / size_of::<Element>();
+        let lines = self.slots.iter().step_by(LINE_SLOTS);
+        black_box(lines.fold(0, |sum, slot| sum ^ slot.member));
     }
 
     /// Where slot `slot` lies, from the leaf's first byte.
@@ -430,10 +473,18 @@ impl Inner {
     /// The child that a search for the bound goes to: the last one that begins before it.
     #[inline]
     pub fn search(&self, pool: &Pool, bound: &Bound<'_>) -> Result<usize> {
+        self.load();
         // The first child begins before everything.
         let n = self.len()?;
         let (scores, firsts) = (&self.scores[1..n], &self.firsts[1..n]);
         bound.search(n - 1, |i| scores[i], |i| name_at(pool, firsts[i]))
+    }
+
+    /// Loads all lines of the scores at once: a search alone would wait for one after the other.
+    #[inline]
+    fn load(&self) {
+        let lines = self.scores.iter().step_by(64 / size_of::<f64>());
+        black_box(lines.fold(0, |sum, score| sum ^ score.to_bits()));
     }
 
     /// What the node says of its children from `from` on: their words, and where each run of them lies from the

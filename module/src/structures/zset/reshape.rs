@@ -21,7 +21,10 @@ const JOINED_MAX: usize = LEAF_MAX - 4;
 /// The parent of the leaf at the end of a path, and the leaf's index in it.
 fn parent<'p>(pool: &'p Pool, path: &Path) -> Result<Option<(u64, &'p Inner, usize)>> {
     match path.steps().last() {
-        Some(&Step { node, index }) => Ok(Some((node, pool.get(pointer(node)?)?, index))),
+        Some(step) => {
+            let node = pool.get(pointer(step.node())?)?;
+            Ok(Some((step.node(), node, step.index())))
+        }
         None => Ok(None),
     }
 }
@@ -181,8 +184,8 @@ pub fn split(tx: &mut Tx<'_>, place: &Place, new: Element) -> Result<bool> {
 /// Whether the path leads to the last leaf.
 fn is_last(pool: &Pool, path: &Path) -> Result<bool> {
     for step in path.steps() {
-        let node: &Inner = pool.get(pointer(step.node)?)?;
-        if step.index + 1 < node.len()? {
+        let node: &Inner = pool.get(pointer(step.node())?)?;
+        if step.index() + 1 < node.len()? {
             return Ok(false);
         }
     }
@@ -286,8 +289,8 @@ pub fn drop_leaf(tx: &mut Tx<'_>, path: &Path) -> Result<()> {
 
 /// The subtree at the end of `steps` has another first element now.
 pub fn first_of(tx: &mut Tx<'_>, steps: &[Step], first: Element) -> Result<()> {
-    match steps.iter().rev().find(|step| step.index > 0) {
-        Some(step) => set_first(tx, step.node, step.index, first),
+    match steps.iter().rev().find(|step| step.index() > 0) {
+        Some(step) => set_first(tx, step.node(), step.index(), first),
         None => Ok(()),
     }
 }

@@ -116,12 +116,12 @@ fn find(pool: &Pool, tree: Tree, element: Element, name: &[u8]) -> Result<Place>
     if tree.len == 0 {
         return Err(missing());
     }
-    let Place { path, at } = tree.place(pool, &Bound::After(element.score, name))?;
-    let at = at.checked_sub(1).ok_or_else(missing)?;
-    match leaf(pool, path.leaf)?.element(at)?.member == element.member {
-        true => Ok(Place { path, at }),
-        false => Err(missing()),
-    }
+    let path = tree.path(pool, &Bound::After(element.score, name))?;
+    let at = leaf(pool, path.leaf)?.index_of(path.len, element);
+    Ok(Place {
+        path,
+        at: at.ok_or_else(missing)?,
+    })
 }
 
 /// Removes the element at `place`, of whose leaf `least` elements are enough.
@@ -227,7 +227,7 @@ fn count(tx: &mut Tx<'_>, steps: &[Step], by: i64) -> Result<()> {
 
 #[inline]
 fn add_to_count(tx: &mut Tx<'_>, step: Step, by: i64) -> Result<()> {
-    let at = pointer(step.node + Inner::count_at(step.index))?;
+    let at = pointer(step.node() + Inner::count_at(step.index()))?;
     let count: u64 = *tx.get(at)?;
     tx.set(at, count.wrapping_add_signed(by))
 }

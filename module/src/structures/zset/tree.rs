@@ -17,13 +17,30 @@ pub struct Tree {
     pub len: u64,
 }
 
-/// A step of the way down: an inner node, and the child taken.
+/// A step of the way down: an inner node, and the child taken. In one word, as paths are copied often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Step {
+pub struct Step(u64);
+
+impl Step {
+    /// Above the offset of a node, which lies in the pool, hence below 2^48.
+    const INDEX_SHIFT: u32 = 56;
+
+    #[inline]
+    fn new(node: u64, index: usize) -> Step {
+        Step(node | (index as u64) << Step::INDEX_SHIFT)
+    }
+
     /// Offset of the node.
-    pub node: u64,
+    #[inline]
+    pub fn node(self) -> u64 {
+        self.0 & ((1 << Step::INDEX_SHIFT) - 1)
+    }
+
     /// Index of the child.
-    pub index: usize,
+    #[inline]
+    pub fn index(self) -> usize {
+        (self.0 >> Step::INDEX_SHIFT) as usize
+    }
 }
 
 /// The way from the root to a leaf.
@@ -67,17 +84,16 @@ impl Path {
             len: 0,
         };
         let mut below = tree.len;
-        for level in 0..tree.height {
-            let node = inner(path.leaf)?;
+        for level in 1..=tree.height {
+            let (at, node) = (path.leaf, inner(path.leaf)?);
             let index = choose(node)?;
             if index >= node.len()? {
                 return Err(damaged("a count"));
             }
-            path.steps[level] = Step {
-                node: path.leaf,
-                index,
-            };
-            below = count(path.leaf, node, index);
+            path.steps[level - 1] = Step::new(at, index);
+            if level == tree.height {
+                below = count(at, node, index);
+            }
             path.leaf = node.child(index).node;
         }
         match below {
@@ -124,9 +140,15 @@ impl Tree {
     /// is not empty. O(log n).
     #[inline]
     pub fn place(self, pool: &Pool, bound: &Bound<'_>) -> Result<Place> {
-        let path = self.down(pool, |node| node.search(pool, bound))?;
+        let path = self.path(pool, bound)?;
         let at = leaf(pool, path.leaf)?.search(pool, path.len, bound)?;
         Ok(Place { path, at })
+    }
+
+    /// The way to the leaf that a bound is in: in that leaf, or at its end. The tree is not empty. O(log n).
+    #[inline]
+    pub fn path(self, pool: &Pool, bound: &Bound<'_>) -> Result<Path> {
+        self.down(pool, |node| node.search(pool, bound))
     }
 
     /// The place of the first element, or of the last one. The tree is not empty. O(log n).
@@ -163,11 +185,9 @@ impl Tree {
         if self.len == 0 {
             return Ok(false);
         }
-        let Place { path, at } = self.place(pool, &Bound::After(score, name))?;
-        match at.checked_sub(1) {
-            Some(at) => Ok(leaf(pool, path.leaf)?.element(at)?.member == member),
-            None => Ok(false),
-        }
+        let path = self.path(pool, &Bound::After(score, name))?;
+        let at = leaf(pool, path.leaf)?.index_of(path.len, Element { score, member });
+        Ok(at.is_some())
     }
 
     /// A walk that begins at the element of this rank. O(log n), then O(1) a step.
@@ -299,22 +319,19 @@ impl<'p> Walk<'p> {
     fn turn_leaf(&mut self) -> Result<()> {
         let path = self.path.as_mut().ok_or_else(|| damaged("a walk"))?;
         for level in (0..path.height).rev() {
-            let Step { node, index } = path.steps[level];
-            let node = inner(self.pool, node)?;
+            let (parent, index) = (path.steps[level].node(), path.steps[level].index());
+            let node = inner(self.pool, parent)?;
             let next = match self.reverse {
                 false if index + 1 < node.len()? => index + 1,
                 true if index > 0 => index - 1,
                 _ => continue,
             };
-            path.steps[level].index = next;
+            path.steps[level] = Step::new(parent, next);
             let mut child = node.child(next);
             for below in level + 1..path.height {
                 let node = inner(self.pool, child.node)?;
                 let index = if self.reverse { node.len()? - 1 } else { 0 };
-                path.steps[below] = Step {
-                    node: child.node,
-                    index,
-                };
+                path.steps[below] = Step::new(child.node, index);
                 child = node.child(index);
             }
             let len = usize::try_from(child.count)
