@@ -112,6 +112,17 @@ impl Medium {
         Ok(unsafe { std::slice::from_raw_parts(at, len as usize) })
     }
 
+    /// Begins to load the line at `offset`.
+    #[inline]
+    pub fn prefetch(&self, offset: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if let Ok(at) = self.check(offset, 1) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch is a hint that accesses no memory as the program sees it.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast_const().cast()) };
+        }
+    }
+
     /// The `T` at `offset`.
     #[inline]
     pub fn get<T: Persistent>(&self, offset: u64) -> Result<&T> {

@@ -324,6 +324,12 @@ impl Pool {
         self.medium.bytes(ptr.offset(), len)
     }
 
+    /// Begins to load the line at `ptr`, which will be asked for soon.
+    #[inline]
+    pub fn prefetch<T>(&self, ptr: PPtr<T>) {
+        self.medium.prefetch(ptr.offset());
+    }
+
     /// Usable bytes of the allocated object at `ptr`; at least what was asked for. O(1).
     ///
     /// # Errors

@@ -70,7 +70,8 @@ pub fn add(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64, rule: Rule
         }
     };
     if large::is_large(*root) {
-        large::add(tx, root, name, decide)?;
+        let guess = (!rule.increment).then_some(score);
+        large::add(tx, root, name, guess, decide)?;
         return Ok(added);
     }
     let (count, place) = match View::open(tx, *root)? {

@@ -18,7 +18,9 @@
 
 use super::bulk;
 use super::edit;
-use super::node::{Bound, Element, Member, MemberPtr, NAME_AT, damaged, member, name_at, pointer};
+use super::node::{
+    Bound, Element, Leaf, Member, MemberPtr, NAME_AT, damaged, member, name_at, pointer,
+};
 use super::single;
 use super::tree::{Tree, leaf};
 use super::waste::{self, Waste};
@@ -243,15 +245,26 @@ pub fn build<'e>(
 }
 
 /// Adds one element, or changes its score. `score` is asked for the new score, given the old one; `None`
-/// leaves things as they are. O(log n).
+/// leaves things as they are. `guess` is what it will be in general: its place in the tree is loaded
+/// while the table is searched. O(log n).
 pub fn add(
     tx: &mut Tx<'_>,
     root: &mut Root,
     name: &[u8],
+    guess: Option<f64>,
     score: impl FnOnce(Option<f64>) -> Option<f64>,
 ) -> Result<()> {
     let before = Large::open(tx, *root)?;
     let hash = table::hash(tx, name);
+    let ahead = match guess.filter(|_| before.tree.len > 0) {
+        Some(guess) => {
+            table::prefetch(tx, before.table, hash)?;
+            let path = before.tree.path(tx, &Bound::Before(guess, name))?;
+            Leaf::prefetch(tx, pointer(path.leaf)?);
+            Some(path)
+        }
+        None => None,
+    };
     let lookup = table::look_up::<NAME_AT>(tx, before.table, name, hash)?;
     let found = match lookup.found {
         Some(found) if before.is_element(tx, found.entry.cast())? => {
@@ -263,13 +276,14 @@ pub fn add(
     let Some(score) = score(found.map(|(_, old)| old)) else {
         return Ok(());
     };
+    let ahead = ahead.filter(|_| guess == Some(score));
     let mut after = before;
     if let Some((ptr, old)) = found {
         let element = Element {
             score: old,
             member: ptr.offset(),
         };
-        after.tree = single::rescore(tx, before.tree, element, name, score)?;
+        after.tree = single::rescore(tx, before.tree, element, name, score, ahead)?;
         Member::set_score(tx, ptr, score)?;
         return after.close(tx, before, root);
     }
@@ -282,7 +296,7 @@ pub fn add(
         _ => table::insert::<NAME_AT>(tx, &mut after.table, &lookup, ptr.cast())?,
     }
     let member = ptr.offset();
-    after.tree = single::insert(tx, before.tree, Element { score, member }, name)?;
+    after.tree = single::insert(tx, before.tree, Element { score, member }, name, ahead)?;
     after.close(tx, before, root)
 }
 
@@ -369,7 +383,17 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<(Vec<u8>, f64
         return Err(damaged("a length of zero"));
     }
     let place = before.tree.end(tx, last)?;
-    let element = leaf(tx, place.path.leaf)?.element(place.at)?;
+    let node = leaf(tx, place.path.leaf)?;
+    let element = node.element(place.at)?;
+    // Who pops one element mostly pops its neighbour next.
+    let next = match last {
+        true => place.at.checked_sub(1),
+        false => Some(place.at + 1).filter(|&next| next < place.path.len),
+    };
+    if let Some(next) = next {
+        let next: MemberPtr = pointer(node.element(next)?.member)?;
+        tx.prefetch(next);
+    }
     let name = name_at(tx, element.member)?.to_vec();
     let hash = table::hash(tx, &name);
     let Some(found) = before

@@ -326,6 +326,15 @@ impl Leaf {
         black_box(lines.fold(0, |sum, slot| sum ^ slot.member));
     }
 
+    /// Begins to load a leaf.
+    #[inline]
+    pub fn prefetch(pool: &Pool, leaf: PPtr<Leaf>) {
+        const LINE: usize = 64;
+        (0..size_of::<Leaf>() as u64)
+            .step_by(LINE)
+            .for_each(|at| pool.prefetch(leaf.at::<u8>(at)));
+    }
+
     /// Where slot `slot` lies, from the leaf's first byte.
     #[inline]
     pub fn slot_at(slot: u8) -> Result<u64> {

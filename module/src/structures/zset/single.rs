@@ -13,11 +13,18 @@ use super::reshape::{self, Loss, first_of, spill, split};
 use super::tree::{Path, Place, Step, Tree, leaf};
 use pobj::{Pool, Result, Tx};
 
-/// Inserts an element which is not there; `name` is its member's. O(log n).
+/// Inserts an element which is not there; `name` is its member's. `path` is the way to its place if that is known.
+/// O(log n).
 #[inline]
-pub fn insert(tx: &mut Tx<'_>, mut tree: Tree, element: Element, name: &[u8]) -> Result<Tree> {
+pub fn insert(
+    tx: &mut Tx<'_>,
+    mut tree: Tree,
+    element: Element,
+    name: &[u8],
+    path: Option<Path>,
+) -> Result<Tree> {
     if tree.len > 0 {
-        let place = tree.place(tx, &Bound::Before(element.score, name))?;
+        let place = tree.place(tx, &Bound::Before(element.score, name), path)?;
         let path = &place.path;
         // Steps whose counts are still to be told.
         let steps = match path.len {
@@ -63,7 +70,8 @@ pub fn pop(
     take_out(tx, tree, place, element, name, 1)
 }
 
-/// Gives an element, which must be there, another score; `name` is its member's. O(log n).
+/// Gives an element, which must be there, another score; `name` is its member's. `path` is the way to the place of
+/// that score if it is known. O(log n).
 #[inline]
 pub fn rescore(
     tx: &mut Tx<'_>,
@@ -71,6 +79,7 @@ pub fn rescore(
     element: Element,
     name: &[u8],
     score: f64,
+    path: Option<Path>,
 ) -> Result<Tree> {
     let old = find(tx, tree, element, name)?;
     let bound = Bound::Before(score, name);
@@ -80,7 +89,7 @@ pub fn rescore(
         return move_inside(tx, tree, &old, to, score);
     }
     // At or beyond an end of its leaf: this one or another.
-    let new = tree.place(tx, &bound)?;
+    let new = tree.place(tx, &bound, path)?;
     if new.path.leaf == old.path.leaf {
         return move_inside(tx, tree, &old, new.at, score);
     }

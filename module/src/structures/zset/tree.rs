@@ -136,11 +136,14 @@ impl Tree {
         Path::down(self, |at| inner(pool, at), count, choose)
     }
 
-    /// The place of a bound: that of the first element behind it, or the end of the leaf before that. The tree
-    /// is not empty. O(log n).
+    /// The place of a bound: that of the first element behind it, or the end of the leaf before that; `path` is the
+    /// way to it if that is known. The tree is not empty. O(log n).
     #[inline]
-    pub fn place(self, pool: &Pool, bound: &Bound<'_>) -> Result<Place> {
-        let path = self.path(pool, bound)?;
+    pub fn place(self, pool: &Pool, bound: &Bound<'_>, path: Option<Path>) -> Result<Place> {
+        let path = match path {
+            Some(path) => path,
+            None => self.path(pool, bound)?,
+        };
         let at = leaf(pool, path.leaf)?.search(pool, path.len, bound)?;
         Ok(Place { path, at })
     }

@@ -61,7 +61,7 @@ impl Bed {
             editor.insert(element, name).unwrap();
             editor.finish().unwrap()
         } else {
-            single::insert(&mut tx, self.tree, element, name).unwrap()
+            single::insert(&mut tx, self.tree, element, name, None).unwrap()
         };
         tx.commit().unwrap();
         self.model.insert(at, (score, name.to_vec()));
@@ -113,7 +113,7 @@ impl Bed {
             editor.insert(Element { score, ..element }, &name).unwrap();
             editor.finish().unwrap()
         } else {
-            single::rescore(&mut tx, self.tree, element, &name, score).unwrap()
+            single::rescore(&mut tx, self.tree, element, &name, score, None).unwrap()
         };
         Member::set_score(&mut tx, PPtr::new(element.member).unwrap(), score).unwrap();
         tx.commit().unwrap();
