@@ -123,6 +123,15 @@ impl Medium {
         }
     }
 
+    /// A copy of the `T` that lies at `offset`, before what is put off is done. `None` outside the pool.
+    #[inline]
+    pub fn peek<T: Persistent>(&self, offset: u64) -> Option<T> {
+        let at = self.check(offset, size_of::<T>() as u64).ok()?;
+        // SAFETY: inside the mapping (checked); any bit pattern is a `T: Pod`, read at any alignment; the one
+        // thread that stores is this one, as a medium is not `Sync`, and it holds no `&mut` into the mapping.
+        Some(unsafe { at.cast_const().cast::<T>().read_unaligned() })
+    }
+
     /// The `T` at `offset`.
     #[inline]
     pub fn get<T: Persistent>(&self, offset: u64) -> Result<&T> {

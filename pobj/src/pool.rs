@@ -330,6 +330,13 @@ impl Pool {
         self.medium.prefetch(ptr.offset());
     }
 
+    /// A copy of what lies at `ptr`, maybe older than the last commit, without waiting for it: for guesses at
+    /// what will be read. `None` outside the pool.
+    #[inline]
+    pub fn peek<T: Persistent>(&self, ptr: PPtr<T>) -> Option<T> {
+        self.medium.peek(ptr.offset())
+    }
+
     /// Usable bytes of the allocated object at `ptr`; at least what was asked for. O(1).
     ///
     /// # Errors

@@ -108,6 +108,7 @@ fn before_command(args: &FilterArgs<'_>) {
     let groups = begins_group(name, args);
     let reloads = loading::is_reload(name, args);
     let idle = |engine: &mut Engine| {
+        engine.look_ahead(name, args);
         !engine.pool.is_held()
             && engine.reloading == reloads
             && !engine.has_garbage()

@@ -11,7 +11,7 @@ pub use many::{put_all, read_all};
 
 use super::reclaim;
 use super::record::{self, Inline, NEVER, RecordPtr};
-use super::{Engine, count_shown, with_engine};
+use super::{ENGINE, Engine, count_shown, with_engine};
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode, PmType};
 use crate::structures::Root;
@@ -56,6 +56,8 @@ fn lift<R>(result: Result<R>) -> Result<R, CmdError> {
 
 impl<'a> PmKey<'a> {
     fn open(ctx: &'a Ctx, name: Arg<'a>, mode: Mode, ty: ValueType) -> PmKey<'a> {
+        // An engine that cannot be reached is told of when the value is read.
+        let _ = ENGINE.with(Engine::look_further_ahead);
         let key = ctx.open(name, mode);
         let state = match key.kind() {
             Kind::Absent => State::Absent,
@@ -149,10 +151,13 @@ impl<'a> PmKey<'a> {
     }
 
     /// The record, if the key holds a value of the type it was opened for.
-    fn record(&self, engine: &Engine) -> Result<Option<RecordPtr>, CmdError> {
+    fn record(&self, engine: &mut Engine) -> Result<Option<RecordPtr>, CmdError> {
         match self.state {
             State::Ours(ty, addr) if ty == self.ty => {
                 let record = engine.record_at(addr).filter(|_| engine.filled);
+                if let Some(record) = record {
+                    engine.ahead.note(ty, record);
+                }
                 record.map(Some).ok_or(LOADING)
             }
             _ if engine.filled => Ok(None),

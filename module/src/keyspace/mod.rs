@@ -25,6 +25,7 @@
 //! | `serialize.rs` | values in RDB files |
 //! | `turns.rs` | the event loop's turns, watched while there is something to do |
 
+mod ahead;
 pub mod callbacks;
 mod cluster;
 pub mod dbs;
@@ -47,6 +48,7 @@ use crate::error::CmdError;
 use crate::limits;
 use crate::redis::{Level, MainCell, log};
 use crate::structures;
+use ahead::Ahead;
 use dbs::Dbs;
 use loading::Startup;
 use moment::Moment;
@@ -103,6 +105,8 @@ pub struct Engine {
     pub(crate) saving: Option<Saving>,
     /// A command empties the keyspace and loads a file; the pool keeps its keys.
     pub(crate) reloading: bool,
+    /// What is known of the next look-up.
+    pub(crate) ahead: Ahead,
 }
 
 /// The one engine of the process.
@@ -136,6 +140,7 @@ impl Engine {
             run,
             saving: None,
             reloading: false,
+            ahead: Ahead::default(),
         };
         loading::undo_interrupted(&mut engine)?;
         Ok(engine)

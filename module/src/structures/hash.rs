@@ -23,7 +23,7 @@ use pobj::{Error, Kind, Pool, Result, Tx};
 use std::collections::HashSet;
 
 const PACKED: u8 = 1;
-const TABLE: u8 = 2;
+pub(super) const TABLE: u8 = 2;
 /// Where an entry's field begins.
 const KEY_AT: u64 = 8;
 /// Longest value that is overwritten in place.

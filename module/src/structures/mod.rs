@@ -128,6 +128,16 @@ pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
     zset::clean(tx, root).map(|_| ())
 }
 
+/// Whether the value is a hash or a set in a table.
+#[inline]
+pub fn is_table(ty: ValueType, root: Root) -> bool {
+    match ty {
+        ValueType::Hash => root.encoding() == hash::TABLE,
+        ValueType::Set => root.encoding() == set::TABLE,
+        _ => false,
+    }
+}
+
 /// What is told of every object that a value owns.
 pub type Owns<'a> = &'a mut dyn FnMut(PPtr<u8>);
 

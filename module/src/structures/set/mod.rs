@@ -28,7 +28,7 @@ use std::collections::HashSet;
 
 const INTEGERS: u8 = 1;
 const PACKED: u8 = 2;
-const TABLE: u8 = 3;
+pub(super) const TABLE: u8 = 3;
 /// Where an entry's member begins.
 const KEY_AT: u64 = 4;
 

@@ -17,7 +17,7 @@
 //! The top grows and shrinks by halves: 4, 8, … 512 words, then one level more with 2 words, the first
 //! of which is a page made of the old 512. So no step copies more than 4 KiB, whatever the table's size.
 
-use super::slot::{LINE_SLOTS, Word};
+use super::slot::{self, LINE_SLOTS, Word};
 use crate::structures::Owns;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
@@ -120,6 +120,25 @@ impl Directory {
         } else {
             Err(damaged("a directory contradicts itself"))
         }
+    }
+
+    /// The word of a hash's bucket in the directory whose top is at the offset `at`, as the words there lie:
+    /// without a check, and maybe older than the last commit. O(height).
+    #[inline]
+    pub fn guess(pool: &Pool, at: u64, hash: u64) -> Option<Word> {
+        let top: PPtr<Top> = PPtr::new(at)?;
+        let head = pool.peek(top)?;
+        let height = head.height.min(HEIGHT_MAX);
+        if !(1..=PAGE_WORDS << (PAGE_BITS * height)).contains(&head.buckets) {
+            return None;
+        }
+        let index = slot::bucket_of(hash, head.buckets);
+        let mut word = pool.peek(top.at::<u64>(HEAD + 8 * (index >> (PAGE_BITS * height))))?;
+        for level in (0..height).rev() {
+            let page = PPtr::<u64>::new(word)?;
+            word = pool.peek(page.at::<u64>(8 * ((index >> (PAGE_BITS * level)) % PAGE_WORDS)))?;
+        }
+        Some(Word(word))
     }
 
     /// A new directory of one bucket. It can be opened after a `step`.

@@ -34,8 +34,10 @@
 //! | `bucket` | writing a bucket |
 //! | `one` | changes of one entry |
 //! | `editor` | changes of several entries in one batch |
+//! | `ahead` | asking early for what a look-up will read |
 //! | `build`, `check` | a table of all its entries at once; whether a table is sound |
 
+mod ahead;
 mod bucket;
 mod build;
 mod check;
@@ -44,6 +46,7 @@ mod editor;
 mod one;
 pub mod slot;
 
+pub use ahead::{Ahead, look_ahead};
 pub use build::Builder;
 pub use check::check;
 pub use directory::{Bucket, Directory};

@@ -1,0 +1,96 @@
+//! What a command is about to read, asked for early.
+//!
+//! The command filter sees a command some hundred nanoseconds before its handler looks its key up, and the key
+//! is often the one that the command of that type before it looked at. So the bucket of a hash's field, or of a
+//! set's member, is asked for in the filter, and the entry when the key is opened: the processor loads both
+//! while Redis prepares the command. It is a guess, on which nothing depends.
+
+use super::Engine;
+use super::record::{Record, RecordPtr};
+use crate::redis::FilterArgs;
+use crate::structures::{self, table};
+use crate::value::ValueType;
+use pobj::field;
+
+/// What is known of the next look-up.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// The hash or set that a command looked at last.
+    last: Option<(ValueType, RecordPtr)>,
+    /// The bucket that the running command will read.
+    bucket: Option<table::Ahead>,
+}
+
+impl Ahead {
+    /// A command looks at `record`.
+    #[inline]
+    pub(super) fn note(&mut self, ty: ValueType, record: RecordPtr) {
+        if matches!(ty, ValueType::Hash | ValueType::Set) {
+            self.last = Some((ty, record));
+        }
+    }
+}
+
+impl Engine {
+    /// A command, whose name this is, will run.
+    #[inline]
+    pub(super) fn look_ahead(&mut self, name: &[u8], args: &FilterArgs<'_>) {
+        self.ahead.bucket = None;
+        if let Some((ty, record)) = self.ahead.last
+            && Some(ty) == type_of(name)
+            && let Some(root) = self.pool.peek(field!(record, Record, root))
+            && structures::is_table(ty, root)
+            && let Some(element) = args.get(2)
+        {
+            self.ahead.bucket = table::look_ahead(&self.pool, root, element.bytes());
+        }
+    }
+
+    /// The command opens its key.
+    #[inline]
+    pub(super) fn look_further_ahead(&mut self) {
+        if let Some(bucket) = self.ahead.bucket.take() {
+            let _ = bucket.look_further(&self.pool);
+        }
+    }
+}
+
+/// The type of the values that a PM command of this name reads, if it is one whose second argument is a hash's
+/// field or a set's member: HGET, HEXISTS, SISMEMBER, SMISMEMBER. Few others are taken for such, too.
+///
+/// Commands that change an element gain nothing: they spend their time on writing back what the one before has
+/// changed.
+#[inline]
+fn type_of(name: &[u8]) -> Option<ValueType> {
+    match *name {
+        [_, _, b'.', b'h' | b'H', b'g' | b'G' | b'e' | b'E', ..] => Some(ValueType::Hash),
+        [_, _, b'.', b's' | b'S', b'i' | b'I' | b'm' | b'M', ..] => Some(ValueType::Set),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn look_ups_of_one_element_are_known_by_name() {
+        for name in [b"PM.HGET".as_slice(), b"pm.hget", b"Pm.hExists"] {
+            assert_eq!(type_of(name), Some(ValueType::Hash));
+        }
+        for name in [b"PM.SISMEMBER".as_slice(), b"pm.smismember"] {
+            assert_eq!(type_of(name), Some(ValueType::Set));
+        }
+        for name in [
+            b"PM.SET".as_slice(),
+            b"PM.HSET",
+            b"pm.sadd",
+            b"HGET",
+            b"PM.H",
+            b"",
+            b"PM.ZADD",
+        ] {
+            assert_eq!(type_of(name), None);
+        }
+    }
+}

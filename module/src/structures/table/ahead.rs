@@ -1,0 +1,123 @@
+//! What a look-up is about to read, asked for early.
+//!
+//! Half of a look-up's time in a large table is waiting for two lines that nothing else has touched: a bucket's
+//! and then the entry's. Whoever knows the key some time before looking it up asks for them here. It is a guess:
+//! words are taken as they lie, without a check or a wait, and nothing depends on what comes out.
+
+use super::directory::Directory;
+use super::slot::{self, LINE, LINE_SLOTS, Word};
+use super::{EntryPtr, Root, hash};
+use pobj::{PPtr, Pool};
+
+/// Lines of a bucket that are asked for: nearly all entries are in these.
+const LINES: u64 = 3;
+
+type Line = [u64; LINE_SLOTS as usize];
+
+/// The bucket that a look-up will begin with.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    bucket: PPtr<u64>,
+    lines: u64,
+    tag: u64,
+}
+
+/// Begins to load the bucket of `key`. O(1).
+#[inline]
+pub fn look_ahead(pool: &Pool, root: Root, key: &[u8]) -> Option<Ahead> {
+    let hash = hash(pool, key);
+    let word = Directory::guess(pool, root.value, hash)?;
+    let ahead = Ahead {
+        bucket: word.target()?.cast(),
+        lines: word.extra().min(LINES),
+        tag: slot::tag(hash),
+    };
+    for line in 0..ahead.lines {
+        pool.prefetch(ahead.bucket.at::<u64>(LINE * line));
+    }
+    Some(ahead)
+}
+
+impl Ahead {
+    /// Begins to load the entry that the bucket shows for the key, and tells which. O(1).
+    #[inline]
+    pub fn look_further(self, pool: &Pool) -> Option<EntryPtr> {
+        let entry = (0..self.lines).find_map(|line| {
+            let words = pool.peek(self.bucket.at::<Line>(LINE * line))?;
+            let shown = words.iter().find(|&&word| Word(word).has_tag(self.tag));
+            Word(*shown?).target()
+        })?;
+        pool.prefetch(entry);
+        Some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::structures::table::find;
+    use crate::structures::{is_table, set};
+    use crate::value::ValueType;
+    use fastrand::Rng;
+    use pobj::{Durability, Kind, PoolOptions};
+    use tempfile::TempDir;
+
+    /// Where an entry's member begins in a set's table.
+    const SET_KEY_AT: u64 = 4;
+
+    fn pool() -> (TempDir, Pool) {
+        let directory = tempfile::Builder::new()
+            .prefix("ahead-")
+            .tempdir_in("/dev/shm")
+            .unwrap();
+        let options = PoolOptions::new(directory.path().join("test.pool"));
+        let options = options.durability(Durability::Process).size(64 << 20);
+        let pool = Pool::open(&options).unwrap();
+        (directory, pool)
+    }
+
+    #[test]
+    fn nearly_all_members_are_found_ahead_whatever_the_height_of_the_directory() {
+        let (_directory, mut pool) = pool();
+        let names: Vec<String> = (0..40_000).map(|n| format!("member:{n}")).collect();
+        let (mut root, mut begin) = (Root::EMPTY, 0);
+        for end in [1000, 3000, 40_000] {
+            let mut tx = pool.begin();
+            let new = names[begin..end].iter().map(|name| name.as_bytes());
+            set::add(&mut tx, &mut root, new).unwrap();
+            tx.commit().unwrap();
+            begin = end;
+            assert!(is_table(ValueType::Set, root));
+            let missed = names[..end].iter().filter(|name| {
+                let ahead = look_ahead(&pool, root, name.as_bytes()).unwrap();
+                let entry = ahead.look_further(&pool);
+                let hash = hash(&pool, name.as_bytes());
+                let found = find::<SET_KEY_AT>(&pool, root, name.as_bytes(), hash).unwrap();
+                entry != Some(found.expect("a member").entry)
+            });
+            let missed = missed.count();
+            assert!(missed < end / 10, "{missed} of {end}");
+        }
+    }
+
+    #[test]
+    fn whatever_lies_there_is_only_a_wrong_guess() {
+        let (_directory, mut pool) = pool();
+        let mut random = Rng::with_seed(7);
+        for round in 0..2000 {
+            let small = 1 << random.u32(0..64);
+            let words: [u64; 16] = std::array::from_fn(|_| random.u64(..) % small);
+            let mut tx = pool.begin();
+            let at = tx.alloc(128, Kind::Data).unwrap();
+            tx.fill(at, bytemuck::bytes_of(&words)).unwrap();
+            tx.commit().unwrap();
+            for value in [at.offset(), random.u64(..), pool.usage().size - round] {
+                let root = Root { value, form: 0 };
+                if let Some(ahead) = look_ahead(&pool, root, b"member") {
+                    ahead.look_further(&pool);
+                }
+            }
+        }
+        assert_eq!(look_ahead(&pool, Root::EMPTY, b"member").map(|_| ()), None);
+    }
+}
