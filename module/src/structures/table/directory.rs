@@ -67,6 +67,7 @@ pub struct Bucket {
 
 impl Bucket {
     /// The bucket behind a word of the directory.
+    #[inline(always)]
     fn of(word: Word) -> Result<Bucket> {
         let at = word.target().filter(|_| word.extra() > 0);
         let at = at.ok_or_else(|| damaged("a bucket is missing"))?.cast();
@@ -83,12 +84,13 @@ impl Bucket {
     }
 
     /// Its slots; empty ones are zero.
-    #[inline]
+    #[inline(always)]
     pub fn words<'p>(&self, pool: &'p Pool) -> Result<&'p [u64]> {
         words(pool, self.at, self.slots)
     }
 }
 
+#[inline(always)]
 fn words(pool: &Pool, at: PPtr<u64>, count: u64) -> Result<&[u64]> {
     let bytes = pool.bytes(at.cast(), 8 * count)?;
     bytemuck::try_cast_slice(bytes).map_err(|_| damaged("a misaligned node"))
@@ -101,7 +103,7 @@ pub(super) fn damaged(what: &str) -> Error {
 
 impl Directory {
     /// The directory whose top is at the offset `at`.
-    #[inline]
+    #[inline(always)]
     pub fn open(pool: &Pool, at: u64) -> Result<Directory> {
         let top: PPtr<Top> = PPtr::new(at).ok_or_else(|| damaged("no directory"))?;
         let head = pool.get(top)?;
@@ -201,7 +203,7 @@ impl Directory {
     }
 
     /// The word in which a path ends that goes `levels` down from the top towards bucket `index`.
-    #[inline]
+    #[inline(always)]
     fn word_at(&self, pool: &Pool, index: u64, levels: u32) -> Result<PPtr<u64>> {
         let place = |level: u32| index >> (PAGE_BITS * level);
         let mut at: PPtr<u64> = self.top_words().at(8 * place(self.height));
@@ -214,7 +216,7 @@ impl Directory {
     }
 
     /// Bucket `index`, which must be below `buckets`. O(height).
-    #[inline]
+    #[inline(always)]
     pub fn bucket(&self, pool: &Pool, index: u64) -> Result<Bucket> {
         Bucket::of(Word(*pool.get(self.word_at(
             pool,

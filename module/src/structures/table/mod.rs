@@ -113,7 +113,7 @@ pub fn key<const KEY_AT: u64>(pool: &Pool, entry: EntryPtr) -> Result<&[u8]> {
 }
 
 /// The entry of `key`, whose hash is `hash`. O(1).
-#[inline]
+#[inline(always)]
 pub fn find<const KEY_AT: u64>(
     pool: &Pool,
     root: Root,
@@ -170,7 +170,7 @@ impl Lookup {
 }
 
 /// The slot of `key` among these, and its entry.
-#[inline]
+#[inline(always)]
 fn position<const KEY_AT: u64>(
     pool: &Pool,
     words: &[u64],
@@ -193,7 +193,7 @@ fn position<const KEY_AT: u64>(
 }
 
 /// [`position`] among few, one by one.
-#[inline]
+#[inline(always)]
 fn position_in<const KEY_AT: u64>(
     pool: &Pool,
     words: &[u64],
@@ -211,7 +211,7 @@ fn position_in<const KEY_AT: u64>(
     Ok(None)
 }
 
-#[inline]
+#[inline(always)]
 fn is_of_key<const KEY_AT: u64>(pool: &Pool, entry: EntryPtr, key: &[u8]) -> Result<bool> {
     let len = *pool.get(entry.cast::<u32>())?;
     Ok(len as usize == key.len() && pool.bytes(entry.at(KEY_AT), u64::from(len))? == key)
