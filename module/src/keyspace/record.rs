@@ -52,27 +52,30 @@ pub const NEVER: i64 = -1;
 /// Bytes of a record before the key.
 pub const HEAD: u64 = size_of::<Record>() as u64;
 
-/// Space in a record that its value may use.
+/// Space in a record that its value may use, up to the end of the record.
 #[derive(Clone, Copy, Debug)]
 pub struct Inline {
     /// Where it starts.
     pub at: PPtr<u8>,
-    /// Bytes.
-    pub len: u64,
+    record: PPtr<u8>,
+}
+
+impl Inline {
+    /// Its bytes. O(1), but it reads what the allocator knows of the record: not for those who need no room.
+    #[inline]
+    pub fn capacity(self, pool: &Pool) -> Result<u64> {
+        let start = self.at.offset() - self.record.offset();
+        let capacity = pool.capacity(self.record)?.checked_sub(start);
+        capacity.ok_or_else(|| damaged("a record's key is longer than the record"))
+    }
 }
 
 /// Reserves a record for `key` with at least `inline` bytes of inline area.
 pub fn reserve(tx: &mut Tx<'_>, key: &[u8], inline: u64) -> Result<(RecordPtr, Inline)> {
     let start = inline_start(key.len());
     let record = tx.alloc(start + inline, Kind::Record)?;
-    let len = tx.capacity(record)?.saturating_sub(start);
-    Ok((
-        record.cast(),
-        Inline {
-            at: record.at(start),
-            len,
-        },
-    ))
+    let at = record.at(start);
+    Ok((record.cast(), Inline { at, record }))
 }
 
 fn inline_start(key_len: usize) -> u64 {
@@ -160,13 +163,12 @@ pub fn key(pool: &Pool, record: RecordPtr) -> Result<&[u8]> {
 }
 
 /// The record's inline area. O(1).
+#[inline]
 pub fn inline(pool: &Pool, record: RecordPtr) -> Result<Inline> {
     let start = inline_start(pool.get(record)?.key_len as usize);
-    let len = pool.capacity(record)?.checked_sub(start);
-    let len = len.ok_or_else(|| damaged("a record's key is longer than the record"))?;
     Ok(Inline {
         at: record.at(start),
-        len,
+        record: record.cast(),
     })
 }
 
@@ -174,7 +176,7 @@ pub fn inline(pool: &Pool, record: RecordPtr) -> Result<Inline> {
 pub fn verify(pool: &Pool, record: RecordPtr) -> Result<()> {
     let head = pool.get(record)?;
     head.value_type()?;
-    inline(pool, record)?;
+    inline(pool, record)?.capacity(pool)?;
     if check(pool, head.ty, key(pool, record)?) != head.check {
         return Err(damaged("a record's key does not match its check"));
     }

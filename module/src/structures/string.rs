@@ -121,7 +121,7 @@ impl Form {
         };
         match root.encoding() {
             INT => Ok(Form::Int(root.value as i64)),
-            INLINE => place(inline.at, inline.len).map(Form::Inline),
+            INLINE => place(inline.at, inline.capacity(pool)?).map(Form::Inline),
             EXTERNAL => {
                 let at = object(root)?;
                 place(at, pool.capacity(at)?).map(Form::External)
@@ -183,7 +183,12 @@ pub fn set(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, value: Value<'_>) -
     };
     let len = bytes.len() as u64;
     let form = Form::of(tx, *root, inline)?;
-    if len <= INLINE_MAX.min(inline.len) {
+    let room = match form {
+        _ if len > INLINE_MAX => 0,
+        Form::Inline(place) => place.capacity,
+        _ => inline.capacity(tx)?,
+    };
+    if len <= room {
         match form {
             Form::Inline(_) if len == 0 => {}
             Form::Inline(_) => tx.write(inline.at, bytes)?,
@@ -240,7 +245,7 @@ pub fn set_range(
             patch(tx, place, offset, bytes)?;
             *root = Root::new(root.encoding(), len, root.value);
         }
-        Form::Empty | Form::Int(_) if len <= INLINE_MAX.min(inline.len) => {
+        Form::Empty | Form::Int(_) if len <= INLINE_MAX && len <= inline.capacity(tx)? => {
             let mut text = [0; INLINE_MAX as usize];
             if let Form::Int(n) = form {
                 let mut digits = itoa::Buffer::new();
@@ -372,7 +377,7 @@ pub fn copy(tx: &mut Tx<'_>, root: Root, source: Inline, target: Inline) -> Resu
     match Form::of(tx, root, source)? {
         Form::Empty | Form::Int(_) => Ok(root),
         Form::Inline(place) | Form::External(place) => {
-            if inline_len(place.len) == place.len && place.len <= target.len {
+            if inline_len(place.len) == place.len && place.len <= target.capacity(tx)? {
                 tx.fill_from(target.at, place.at, place.len)?;
                 return Ok(Root::new(INLINE, place.len, 0));
             }
