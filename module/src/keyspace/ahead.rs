@@ -2,7 +2,7 @@
 //!
 //! The command filter sees a command some hundred nanoseconds before its handler looks its key up, and the key
 //! is often the one that the command of that type before it looked at. So the bucket of a hash's field, or of a
-//! set's member, is asked for in the filter, and the entry when the key is opened: the processor loads both
+//! member of a set or a sorted set, is asked for in the filter, and the entry when the key is opened: the processor loads both
 //! while Redis prepares the command. It is a guess, on which nothing depends.
 
 use super::Engine;
@@ -15,7 +15,7 @@ use pobj::field;
 /// What is known of the next look-up.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
-    /// The hash or set that a command looked at last.
+    /// The hash, set or sorted set that a command looked at last.
     last: Option<(ValueType, RecordPtr)>,
     /// The bucket that the running command will read.
     bucket: Option<table::Ahead>,
@@ -25,7 +25,7 @@ impl Ahead {
     /// A command looks at `record`.
     #[inline]
     pub(super) fn note(&mut self, ty: ValueType, record: RecordPtr) {
-        if matches!(ty, ValueType::Hash | ValueType::Set) {
+        if !matches!(ty, ValueType::String | ValueType::List) {
             self.last = Some((ty, record));
         }
     }
@@ -39,10 +39,10 @@ impl Engine {
         if let Some((ty, record)) = self.ahead.last
             && Some(ty) == type_of(name)
             && let Some(root) = self.pool.peek(field!(record, Record, root))
-            && structures::is_table(ty, root)
+            && let Some(table) = structures::table_ahead(&self.pool, ty, root)
             && let Some(element) = args.get(2)
         {
-            self.ahead.bucket = table::look_ahead(&self.pool, root, element.bytes());
+            self.ahead.bucket = table::look_ahead(&self.pool, table, element.bytes());
         }
     }
 
@@ -55,8 +55,8 @@ impl Engine {
     }
 }
 
-/// The type of the values that a PM command of this name reads, if it is one whose second argument is a hash's
-/// field or a set's member: HGET, HEXISTS, SISMEMBER, SMISMEMBER. Few others are taken for such, too.
+/// The type of the values that a PM command of this name reads, if it is one whose second argument is a field or
+/// a member: HGET, HEXISTS, SISMEMBER, SMISMEMBER, ZSCORE. Few others are taken for such, too.
 ///
 /// Commands that change an element gain nothing: they spend their time on writing back what the one before has
 /// changed.
@@ -65,6 +65,7 @@ fn type_of(name: &[u8]) -> Option<ValueType> {
     match *name {
         [_, _, b'.', b'h' | b'H', b'g' | b'G' | b'e' | b'E', ..] => Some(ValueType::Hash),
         [_, _, b'.', b's' | b'S', b'i' | b'I' | b'm' | b'M', ..] => Some(ValueType::Set),
+        [_, _, b'.', b'z' | b'Z', b's' | b'S', ..] => Some(ValueType::ZSet),
         _ => None,
     }
 }
@@ -81,6 +82,7 @@ mod tests {
         for name in [b"PM.SISMEMBER".as_slice(), b"pm.smismember"] {
             assert_eq!(type_of(name), Some(ValueType::Set));
         }
+        assert_eq!(type_of(b"PM.ZSCORE"), Some(ValueType::ZSet));
         for name in [
             b"PM.SET".as_slice(),
             b"PM.HSET",

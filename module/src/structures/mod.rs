@@ -128,13 +128,15 @@ pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
     zset::clean(tx, root).map(|_| ())
 }
 
-/// Whether the value is a hash or a set in a table.
+/// The table in which the value keeps its fields or members, for [`table::look_ahead`]: as the words there lie,
+/// without a check, and maybe older than the last commit. O(1).
 #[inline]
-pub fn is_table(ty: ValueType, root: Root) -> bool {
+pub fn table_ahead(pool: &Pool, ty: ValueType, root: Root) -> Option<u64> {
     match ty {
-        ValueType::Hash => root.encoding() == hash::TABLE,
-        ValueType::Set => root.encoding() == set::TABLE,
-        _ => false,
+        ValueType::Hash if root.encoding() == hash::TABLE => Some(root.value),
+        ValueType::Set if root.encoding() == set::TABLE => Some(root.value),
+        ValueType::ZSet => zset::table_ahead(pool, root),
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::directory::Directory;
 use super::slot::{self, LINE, LINE_SLOTS, Word};
-use super::{EntryPtr, Root, hash};
+use super::{EntryPtr, hash};
 use pobj::{PPtr, Pool};
 
 /// Lines of a bucket that are asked for: nearly all entries are in these.
@@ -22,11 +22,11 @@ pub struct Ahead {
     tag: u64,
 }
 
-/// Begins to load the bucket of `key`. O(1).
+/// Begins to load the bucket of `key` in the table whose directory is at the offset `table`. O(1).
 #[inline]
-pub fn look_ahead(pool: &Pool, root: Root, key: &[u8]) -> Option<Ahead> {
+pub fn look_ahead(pool: &Pool, table: u64, key: &[u8]) -> Option<Ahead> {
     let hash = hash(pool, key);
-    let word = Directory::guess(pool, root.value, hash)?;
+    let word = Directory::guess(pool, table, hash)?;
     let ahead = Ahead {
         bucket: word.target()?.cast(),
         lines: word.extra().min(LINES),
@@ -56,7 +56,7 @@ impl Ahead {
 mod tests {
     use super::*;
     use crate::structures::table::find;
-    use crate::structures::{is_table, set};
+    use crate::structures::{Root, set, table_ahead};
     use crate::value::ValueType;
     use fastrand::Rng;
     use pobj::{Durability, Kind, PoolOptions};
@@ -87,9 +87,9 @@ mod tests {
             set::add(&mut tx, &mut root, new).unwrap();
             tx.commit().unwrap();
             begin = end;
-            assert!(is_table(ValueType::Set, root));
+            let table = table_ahead(&pool, ValueType::Set, root).expect("a table");
             let missed = names[..end].iter().filter(|name| {
-                let ahead = look_ahead(&pool, root, name.as_bytes()).unwrap();
+                let ahead = look_ahead(&pool, table, name.as_bytes()).unwrap();
                 let entry = ahead.look_further(&pool);
                 let hash = hash(&pool, name.as_bytes());
                 let found = find::<SET_KEY_AT>(&pool, root, name.as_bytes(), hash).unwrap();
@@ -112,12 +112,11 @@ mod tests {
             tx.fill(at, bytemuck::bytes_of(&words)).unwrap();
             tx.commit().unwrap();
             for value in [at.offset(), random.u64(..), pool.usage().size - round] {
-                let root = Root { value, form: 0 };
-                if let Some(ahead) = look_ahead(&pool, root, b"member") {
+                if let Some(ahead) = look_ahead(&pool, value, b"member") {
                     ahead.look_further(&pool);
                 }
             }
         }
-        assert_eq!(look_ahead(&pool, Root::EMPTY, b"member").map(|_| ()), None);
+        assert_eq!(look_ahead(&pool, 0, b"member").map(|_| ()), None);
     }
 }

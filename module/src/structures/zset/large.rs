@@ -64,6 +64,13 @@ pub fn is_large(root: Root) -> bool {
     matches!(root.encoding(), ENCODING | waste::ENCODING)
 }
 
+/// The table of a root of one of these encodings, as the words there lie: see `structures::table_ahead`.
+#[inline]
+pub fn table_ahead(pool: &Pool, root: Root) -> Option<u64> {
+    let head: PPtr<Head> = PPtr::new(root.value).filter(|_| is_large(root))?;
+    Some(pool.peek(head)?.top)
+}
+
 /// Number of elements. O(1).
 #[inline]
 pub fn len(root: Root) -> u64 {

@@ -34,6 +34,7 @@ use super::Root;
 pub use change::{Added, Rule, add, add_all, build, pop, remove, remove_range};
 pub use check::check;
 use large::Large;
+pub use large::table_ahead;
 pub use node::Bound;
 use node::{compare, damaged};
 use pobj::{Pool, Result, Tx};
