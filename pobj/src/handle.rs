@@ -26,58 +26,60 @@ impl Drop for Handle {
 impl Handle {
     /// Opens the pool at `path`.
     pub fn open(lib: &'static Libpmemobj, path: &Path) -> Result<Handle> {
-        let name = c_path(path)?;
-        let layout = CString::new(LAYOUT).expect("no zero byte in the layout's name");
+        let (name, layout) = (c_path(path)?, c_layout());
         // SAFETY: both are terminated strings that outlive the call.
         let pop = unsafe { lib.pmemobj_open(name.as_ptr(), layout.as_ptr()) };
-        let errno = std::io::Error::last_os_error();
-        NonNull::new(pop)
-            .map(|pop| Handle { lib, pop })
-            .ok_or_else(|| {
-                let message = last_message(lib);
-                match errno.raw_os_error() {
-                    Some(libc::EWOULDBLOCK | libc::EBUSY) => Error::Locked(path.into()),
-                    Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
-                        Error::Permission(path.into(), message)
-                    }
-                    _ if message.contains("shutdown") || message.contains("SDS") => {
-                        Error::UnsafeShutdown(path.into(), message)
-                    }
-                    _ => Error::Damaged(format!("{}: {message}", path.display())),
-                }
-            })
+        Handle::of(lib, pop, path, |errno, message| match errno {
+            Some(libc::EWOULDBLOCK | libc::EBUSY) => Error::Locked(path.into()),
+            _ if message.contains("shutdown") || message.contains("SDS") => {
+                Error::UnsafeShutdown(path.into(), message)
+            }
+            _ => Error::Damaged(format!("{}: {message}", path.display())),
+        })
     }
 
     /// Creates a pool of `size` bytes at `path`, for its owner alone.
     pub fn create(lib: &'static Libpmemobj, path: &Path, size: u64) -> Result<Handle> {
-        let name = c_path(path)?;
-        let layout = CString::new(LAYOUT).expect("no zero byte in the layout's name");
+        let (name, layout) = (c_path(path)?, c_layout());
         // SAFETY: both are terminated strings that outlive the call; the mode is owner-only.
         let pop =
             unsafe { lib.pmemobj_create(name.as_ptr(), layout.as_ptr(), size as usize, 0o600) };
-        let errno = std::io::Error::last_os_error();
-        NonNull::new(pop)
-            .map(|pop| Handle { lib, pop })
-            .ok_or_else(|| {
-                let message = last_message(lib);
-                match errno.raw_os_error() {
-                    Some(libc::ENOSPC | libc::EFBIG | libc::EDQUOT | libc::ENOMEM) => {
-                        Error::NoSpace {
-                            path: path.into(),
-                            size,
-                            message,
-                        }
-                    }
-                    Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
-                        Error::Permission(path.into(), message)
-                    }
-                    _ => Error::Pmdk {
-                        operation: "creating the pool",
-                        message,
-                    },
-                }
-            })
+        Handle::of(lib, pop, path, |errno, message| match errno {
+            Some(libc::ENOSPC | libc::EFBIG | libc::EDQUOT | libc::ENOMEM) => Error::NoSpace {
+                path: path.into(),
+                size,
+                message,
+            },
+            _ => Error::Pmdk {
+                operation: "creating the pool",
+                message,
+            },
+        })
     }
+
+    /// What libpmemobj has just given for `path`: a handle, or null with the reason in `errno` and a message,
+    /// of which `refused` makes the error unless it is a lack of permission.
+    fn of(
+        lib: &'static Libpmemobj,
+        pop: *mut PMEMobjpool,
+        path: &Path,
+        refused: impl FnOnce(Option<i32>, String) -> Error,
+    ) -> Result<Handle> {
+        let errno = std::io::Error::last_os_error().raw_os_error();
+        match NonNull::new(pop) {
+            Some(pop) => Ok(Handle { lib, pop }),
+            None => Err(match (errno, last_message(lib)) {
+                (Some(libc::EACCES | libc::EPERM | libc::EROFS), message) => {
+                    Error::Permission(path.into(), message)
+                }
+                (errno, message) => refused(errno, message),
+            }),
+        }
+    }
+}
+
+fn c_layout() -> CString {
+    CString::new(LAYOUT).expect("no zero byte in the layout's name")
 }
 
 fn c_path(path: &Path) -> Result<CString> {
