@@ -25,20 +25,25 @@ pub struct Ahead {
 /// Begins to load the bucket of `key` in the table whose directory is at the offset `table`. O(1).
 #[inline]
 pub fn look_ahead(pool: &Pool, table: u64, key: &[u8]) -> Option<Ahead> {
-    let hash = hash(pool, key);
-    let word = Directory::guess(pool, table, hash)?;
-    let ahead = Ahead {
-        bucket: word.target()?.cast(),
-        lines: word.extra().min(LINES),
-        tag: slot::tag(hash),
-    };
-    for line in 0..ahead.lines {
-        pool.prefetch(ahead.bucket.at::<u64>(LINE * line));
-    }
-    Some(ahead)
+    Ahead::of(pool, table, hash(pool, key))
 }
 
 impl Ahead {
+    /// [`look_ahead`] for a key of this hash.
+    #[inline]
+    pub fn of(pool: &Pool, table: u64, hash: u64) -> Option<Ahead> {
+        let word = Directory::guess(pool, table, hash)?;
+        let ahead = Ahead {
+            bucket: word.target()?.cast(),
+            lines: word.extra().min(LINES),
+            tag: slot::tag(hash),
+        };
+        for line in 0..ahead.lines {
+            pool.prefetch(ahead.bucket.at::<u64>(LINE * line));
+        }
+        Some(ahead)
+    }
+
     /// Begins to load the entry that the bucket shows for the key, and tells which. O(1).
     #[inline]
     pub fn look_further(self, pool: &Pool) -> Option<EntryPtr> {

@@ -123,18 +123,6 @@ pub fn find<const KEY_AT: u64>(
     Ok(look_up::<KEY_AT>(pool, root, key, hash)?.found)
 }
 
-/// Begins to load the bucket of a hash. O(1).
-#[inline]
-pub fn prefetch(pool: &Pool, root: Root, hash: u64) -> Result<()> {
-    /// Nearly all entries are in these.
-    const LINES: u64 = 3;
-    let directory = Directory::open(pool, root.value)?;
-    let index = slot::bucket_of(hash, directory.buckets);
-    let bucket = directory.bucket(pool, index)?;
-    (0..LINES).for_each(|line| pool.prefetch(bucket.slot((line * LINE_SLOTS) as usize)));
-    Ok(())
-}
-
 /// Looks up `key`, whose hash is `hash`. O(1).
 #[inline]
 pub fn look_up<const KEY_AT: u64>(

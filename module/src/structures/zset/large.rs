@@ -265,7 +265,7 @@ pub fn add(
     let hash = table::hash(tx, name);
     let ahead = match guess.filter(|_| before.tree.len > 0) {
         Some(guess) => {
-            table::prefetch(tx, before.table, hash)?;
+            let _ = table::Ahead::of(tx, before.table.value, hash);
             let path = before.tree.path(tx, &Bound::Before(guess, name))?;
             Leaf::prefetch(tx, pointer(path.leaf)?);
             Some(path)
