@@ -1,10 +1,11 @@
 # Builds pmedis and runs redis-server with it on Debian 12.
 #
 #   docker build -t pmedis .
-#   docker run -it --rm -v /mnt/pmem0:/pmem -p 127.0.0.1:6379:6379 pmedis
+#   docker run -it --rm -v /mnt/pmem0:/pmem -e PMEDIS_PASSWORD=secret -p 127.0.0.1:6379:6379 pmedis
 #
-# /pmem is the directory that holds the pool: mount a DAX file system there and set
-# PMEDIS_DURABILITY=pmem, or keep the default, which survives the server but not the machine.
+# /pmem is the directory that holds the pool, and must be writable for the user `redis` of the image: mount a
+# DAX file system there and set PMEDIS_DURABILITY=pmem, or keep the default, which survives the server but not
+# the machine. Without a password the server can be reached from within the container only.
 
 FROM rust:1-bookworm AS build
 WORKDIR /pmedis
@@ -16,7 +17,8 @@ FROM debian:bookworm-slim
 COPY ci/install /usr/local/bin/pmedis-install
 COPY ci/container /usr/local/bin/pmedis
 COPY --from=build /pmedis/target/release/libpmedis.so /usr/lib/redis/modules/libpmedis.so
-RUN pmedis-install --runtime && rm -rf /var/lib/apt/lists/* && mkdir -p /pmem
+RUN pmedis-install --runtime && rm -rf /var/lib/apt/lists/* && mkdir -p /pmem && chown redis:redis /pmem
+USER redis
 VOLUME /pmem
 EXPOSE 6379
 ENV PMEDIS_DURABILITY=process PMEDIS_SIZE=1g

@@ -238,7 +238,10 @@ impl Setup {
 }
 
 /// A port that nobody listens at, low enough for a cluster's bus to have one 10,000 above.
-fn free_port() -> io::Result<u16> {
+///
+/// # Errors
+/// If no socket can be had.
+pub fn free_port() -> io::Result<u16> {
     loop {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
@@ -250,7 +253,10 @@ fn free_port() -> io::Result<u16> {
 
 /// Where the module is: `PMEDIS_MODULE`, or the release build in the target directory that this
 /// very test was built in.
-fn module_path() -> PathBuf {
+///
+/// # Panics
+/// If this is not a test in a target directory.
+pub fn module_path() -> PathBuf {
     if let Some(path) = env::var_os("PMEDIS_MODULE") {
         return path.into();
     }

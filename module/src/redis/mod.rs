@@ -12,7 +12,7 @@
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
 //! | [`Serve`] | clients that wait for keys | `blocking.rs` |
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
-//! | [`collate`] | the order of texts in the server's locale | `collate.rs` |
+//! | [`collate()`] | the order of texts in the server's locale | `collate.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |

@@ -1,0 +1,106 @@
+//! What the container's entry point makes of its arguments and settings, without a container.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::replication::wait_for;
+use pmedis_testkit::script::expect;
+use pmedis_testkit::server::{free_port, module_path};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// A server started by `ci/container`, killed when dropped.
+struct Container {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Container {
+    /// Starts `ci/container words --port PORT` on the pool in `home` and waits until it listens.
+    fn start(home: &TempDir, words: &[&str], password: Option<&str>) -> Container {
+        let port = free_port().unwrap();
+        let mut command = Command::new(entry());
+        command
+            .args(words)
+            .args(["--port", &port.to_string()])
+            .env("PMEDIS_HOME", home.path())
+            .env("PMEDIS_SIZE", "64m")
+            .env("PMEDIS_MODULE", module_path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if let Some(password) = password {
+            command.env("PMEDIS_PASSWORD", password);
+        }
+        let container = Container {
+            child: command.spawn().unwrap(),
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+        };
+        wait_for("the container's server listens", || {
+            Client::connect(container.address)
+                .and_then(|mut client| client.try_call(&["PING"]))
+                .is_ok()
+        });
+        container
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.address).unwrap()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        self.child.kill().expect("the server can be killed");
+        self.child.wait().expect("the server ends");
+    }
+}
+
+fn entry() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/container"))
+}
+
+#[test]
+fn options_reach_the_server_and_only_loopback_is_served_without_a_password() {
+    let home = tempfile::tempdir().unwrap();
+    for words in [
+        &["--maxclients", "123"][..],
+        &["serve", "--maxclients", "123"],
+    ] {
+        let container = Container::start(&home, words, None);
+        let mut client = container.client();
+        expect(&mut client, "CONFIG GET maxclients", "[maxclients 123]");
+        expect(&mut client, "CONFIG GET bind", "[bind 127.0.0.1]");
+        expect(&mut client, "PM.SET kept yes", "OK");
+    }
+    let container = Container::start(&home, &[], None);
+    expect(&mut container.client(), "PM.GET kept", "yes");
+}
+
+#[test]
+fn a_password_is_asked_for_and_not_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let password = r#"a"b\c'd $e"#;
+    // Loopback all the same: a test must not be reachable from elsewhere.
+    let words = ["--bind", "127.0.0.1"];
+    let container = Container::start(&home, &words, Some(password));
+    let mut client = container.client();
+    let refused = client.call(&["PM.GET", "kept"]);
+    assert!(format!("{refused:?}").contains("NOAUTH"), "{refused:?}");
+    let greeted = client.call(&["AUTH", password]);
+    assert!(format!("{greeted:?}").contains("OK"), "{greeted:?}");
+    expect(&mut client, "PM.SET kept yes", "OK");
+    let process = std::fs::read(format!("/proc/{}/cmdline", container.child.id())).unwrap();
+    let process = String::from_utf8_lossy(&process);
+    assert!(!process.contains(r#"a"b"#), "{process}");
+}
+
+#[test]
+fn any_other_command_runs_as_it_is() {
+    let output = Command::new(entry())
+        .args(["echo", "hello"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\n");
+    assert!(output.status.success());
+}
