@@ -1,6 +1,7 @@
 //! Redis Cluster on loopback: nodes, `redis-cli --cluster`, and a client that follows redirects.
 
 use crate::client::Client;
+use crate::packaged::Packaged;
 use crate::replication::{info, wait_for};
 use crate::resp::Value;
 use crate::script::ask;
@@ -52,7 +53,7 @@ pub fn check(entry: &str) {
 
 /// What it wrote, if it failed.
 fn try_cli(arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new("redis-cli")
+    let output = Command::new(Packaged::current().program("cli"))
         .arg("--cluster")
         .args(arguments)
         .arg("--cluster-yes")

@@ -2,6 +2,7 @@
 //!
 //! * [`server`] starts, kills and restarts real `redis-server` processes, with or without the
 //!   module, each in a directory of its own on tmpfs.
+//! * [`packaged`] picks the server of a test run: `PMEDIS_SERVER=valkey-9.1`, after `ci/servers`.
 //! * [`resp`] and [`client`] speak RESP2 and RESP3 and keep the exact form of every reply.
 //! * [`differential`] generates command sequences, runs each natively and as `PM.*` in one server
 //!   and compares everything a client can see.
@@ -23,6 +24,7 @@ pub mod counting;
 pub mod crash;
 pub mod differential;
 pub mod load;
+pub mod packaged;
 pub mod rdb;
 pub mod replication;
 pub mod resp;

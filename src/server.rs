@@ -7,6 +7,8 @@
 //! thread.
 
 use crate::client::Client;
+use crate::packaged::Packaged;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -31,6 +33,7 @@ pub const FORCE_PMEM: &str = "PMEM_IS_PMEM_FORCE";
 /// What to start. Cheap to clone; clones share the directory, which is removed with the last one.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    packaged: Packaged,
     dir: Arc<TempDir>,
     directives: Vec<String>,
     env: Vec<(String, String)>,
@@ -54,6 +57,7 @@ impl Setup {
             .prefix("pmedis-test-")
             .tempdir_in(home);
         let setup = Self {
+            packaged: Packaged::current().clone(),
             dir: Arc::new(dir.expect("a directory for the server")),
             directives: Vec::new(),
             env: Vec::new(),
@@ -83,6 +87,17 @@ impl Setup {
         let setup = Self::native().force_pmem();
         let pool = setup.pool().to_string_lossy().into_owned();
         setup.module(&[&["path", &pool, "size", size], arguments].concat())
+    }
+
+    /// Starts another server than the test run's.
+    pub fn on(mut self, packaged: &Packaged) -> Self {
+        self.packaged = packaged.clone();
+        self
+    }
+
+    /// Which server it starts.
+    pub fn packaged(&self) -> &Packaged {
+        &self.packaged
     }
 
     /// Makes every file count as persistent memory for PMDK.
@@ -204,11 +219,12 @@ impl Setup {
         }
         fs::write(&config, text)?;
         let log = File::create(self.log_path())?;
+        let program = self.packaged.program("server");
         let mut words = self
             .wrapper
             .iter()
-            .map(String::as_str)
-            .chain(["redis-server"]);
+            .map(OsStr::new)
+            .chain([program.as_os_str()]);
         let mut command = Command::new(words.next().expect("at least one word"));
         command
             .args(words)

@@ -5,6 +5,7 @@
 use pmedis_testkit::client::Client;
 use pmedis_testkit::env_number;
 use pmedis_testkit::load::Load;
+use pmedis_testkit::packaged::Packaged;
 use pmedis_testkit::replication::{digest, follow, info, wait_for, wait_in_sync};
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::server::{Server, Setup};
@@ -84,7 +85,7 @@ fn much_is_synced_while_it_changes_and_restored_from_a_backup() {
     let restored = Setup::pmedis(&format!("{}m", megabytes * 3 / 2 + 256));
     let file = restored.dir().join("dump.rdb");
     let port = replica.address().port().to_string();
-    let backup = Command::new("redis-cli")
+    let backup = Command::new(Packaged::current().program("cli"))
         .args(["-p", &port, "--rdb", &file.to_string_lossy()])
         .output()
         .expect("redis-cli can be started");

@@ -2,6 +2,7 @@
 //! but for what --bigkeys cannot know.
 
 use pmedis_testkit::client::Client;
+use pmedis_testkit::packaged::Packaged;
 use pmedis_testkit::script::{expect, run, words};
 use pmedis_testkit::server::{Server, Setup};
 use std::process::Command;
@@ -37,7 +38,7 @@ fn native() -> (Server, Client) {
 #[track_caller]
 fn redis_cli(server: &Server, mode: &[&str]) -> String {
     let port = server.address().port().to_string();
-    let mut command = Command::new("redis-cli");
+    let mut command = Command::new(Packaged::current().program("cli"));
     let output = command.args(["-p", &port]).args(mode).output();
     let output = output.expect("redis-cli can be started");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
