@@ -250,12 +250,22 @@ fn maps_synchronously(file: &File) -> bool {
     true
 }
 
+/// The name under which the kernel knows a file: absolute, without symbolic links.
+///
+/// The C library's `realpath`, and so `std::fs::canonicalize`, gives memory that its caller frees. In a server
+/// that loads modules with a symbol scope of their own, the two of them would not use the same allocator.
+fn kernels_name(file: &Path) -> std::io::Result<PathBuf> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_PATH).open(file)?;
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
 /// Bytes mapped for the pool whose handle is at `base`: the run of adjacent mappings of the pool's
 /// own files that starts there.
 pub(crate) fn mapped_len(base: usize, files: &[PathBuf]) -> Result<u64> {
     let files: Vec<PathBuf> = files
         .iter()
-        .map(|file| std::fs::canonicalize(file).unwrap_or_else(|_| file.clone()))
+        .map(|file| kernels_name(file).unwrap_or_else(|_| file.clone()))
         .collect();
     let maps = std::fs::read_to_string("/proc/self/maps")
         .map_err(|error| Error::Io(format!("/proc/self/maps: {error}")))?;
