@@ -2,7 +2,7 @@
 
 use super::record::{self, Fields, NEVER, RecordPtr};
 use super::serialize::{self, Loaded};
-use super::{ENGINE, Engine, follower, loading};
+use super::{ENGINE, Engine, aof, follower, loading};
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
     server_flags,
@@ -55,6 +55,7 @@ impl TypeCallbacks for Values {
                 }
                 None => {
                     engine.placeholders += 1;
+                    engine.aof_marker = engine.loads_aof;
                     Ok(PLACEHOLDER)
                 }
             }
@@ -109,11 +110,19 @@ impl TypeCallbacks for Values {
         });
     }
 
-    /// Nothing to do: when the value goes for good, `free` follows at once; when it lives on under
-    /// another name, an event tells so.
-    fn unlink(_place: &KeyPlace<'_>, _ty: PmType, _addr: usize) {}
+    /// When the value goes for good, `free` follows at once, which does not know the key's name; when it
+    /// lives on under another name, an event tells so.
+    fn unlink(place: &KeyPlace<'_>, _ty: PmType, addr: usize) {
+        if let Some(name) = place.key() {
+            with("letting go of a key", |engine| {
+                engine.note_leaving(addr, place.db(), name.bytes());
+                Ok(())
+            });
+        }
+    }
 
     fn free(_ty: PmType, addr: usize) {
+        let mut displaced = None;
         with("deleting a key", |engine| {
             let Some(record) = engine.record_at(addr) else {
                 engine.placeholders = engine.placeholders.saturating_sub(1);
@@ -126,6 +135,7 @@ impl TypeCallbacks for Values {
             }
             // A command may have freed the record already: its bytes are still what they were.
             let space = record::get(&engine.pool, record)?.space;
+            displaced = engine.displaced(addr);
             engine.dbs.key_goes(space);
             if engine.gone == Some(addr) {
                 engine.gone = None;
@@ -133,6 +143,9 @@ impl TypeCallbacks for Values {
             }
             engine.bury(record)
         });
+        if let Some(displaced) = displaced {
+            aof::tell_of(&displaced);
+        }
     }
 
     fn copy(place: &KeyPlace<'_>, ty: PmType, addr: usize) -> Option<usize> {

@@ -16,7 +16,7 @@
 //! those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
 use super::record::{self, NEVER, RecordPtr};
-use super::{ENGINE, Engine, durable, fill, groups, loading, saving, turns};
+use super::{ENGINE, Engine, aof, durable, fill, groups, loading, saving, turns};
 use crate::redis::{Arg, Class, Ctx, Event, EventKind, Kind, Level, Mode, OwnedString, log};
 use pobj::Result;
 use std::ffi::CStr;
@@ -163,7 +163,11 @@ impl Engine {
 /// An event of a key of the context's database.
 fn on_key_event(ctx: &Ctx, _class: Class, event: &CStr, name: Arg<'_>) {
     match event.to_bytes() {
-        b"expire" | b"persist" | b"restore" => follow_expire(ctx, name),
+        b"expire" | b"persist" => follow_expire(ctx, name),
+        b"restore" => {
+            aof::drop_marker(ctx, name.bytes());
+            follow_expire(ctx, name);
+        }
         b"loaded" => follow_load(ctx, name),
         b"copy_to" => {
             follow_expire(ctx, name);
@@ -216,6 +220,7 @@ fn follow_expire(ctx: &Ctx, name: Arg<'_>) {
 
 /// A key was loaded from a file, native ones too. Its name is on Redis's stack, and nothing may keep it.
 fn follow_load(ctx: &Ctx, name: Arg<'_>) {
+    aof::drop_marker(ctx, name.bytes());
     if ENGINE.with(|engine| engine.is_shown()) == Ok(true) {
         let name = OwnedString::new(name.bytes());
         follow_expire(ctx, name.arg());

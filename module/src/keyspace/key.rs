@@ -333,8 +333,11 @@ impl<'a> PmKey<'a> {
         self.put(0, NEVER, |tx, _| f(tx))
     }
 
-    /// Deletes the key and its value, durably.
+    /// Deletes the key and its value, durably, and tells the AOF if it was a native one.
     pub fn delete(&mut self) {
+        if self.state == State::Native {
+            self.ctx.forget_in_aof(self.name());
+        }
         self.key.delete();
         self.state = State::Absent;
     }

@@ -55,6 +55,7 @@ impl Startup {
 
 /// Loading begins.
 pub(super) fn starts(engine: &mut Engine, from: Loading) -> Result<()> {
+    engine.loads_aof = from == Loading::Aof;
     if let Some(startup) = &mut engine.startup {
         startup.has_offset = from == Loading::Rdb;
     }

@@ -13,6 +13,7 @@
 //! | `callbacks.rs` | what Redis asks of values: free, copy, save, load, … |
 //! | `events.rs` | what happens to keys and databases behind the commands' back |
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
+//! | `aof.rs` | what an AOF is told of keys that pass between PM and native |
 //! | `loading.rs` | whether the pool takes over the PM keys of an RDB, an AOF, a full sync |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
 //! | `follower.rs` | a replica whose pool is too small |
@@ -26,6 +27,7 @@
 //! | `turns.rs` | the event loop's turns, watched while there is something to do |
 
 mod ahead;
+mod aof;
 pub mod callbacks;
 mod cluster;
 pub mod dbs;
@@ -49,6 +51,7 @@ use crate::limits;
 use crate::redis::{Level, MainCell, log};
 use crate::structures;
 use ahead::Ahead;
+use aof::Leaving;
 use dbs::Dbs;
 use loading::Startup;
 use moment::Moment;
@@ -77,6 +80,12 @@ pub struct Engine {
     pub(crate) gone: Option<usize>,
     /// Keys that a file brought while the pool was the truth, and that are still in the keyspace.
     pub(crate) placeholders: u64,
+    /// What is loaded now, or was last, is an AOF.
+    pub(crate) loads_aof: bool,
+    /// The key that is being loaded is the marker of a PM key in an AOF.
+    pub(crate) aof_marker: bool,
+    /// The key whose value Redis is about to let go of, if an AOF may have to know.
+    pub(crate) leaving: Option<Leaving>,
     /// Records from an RDB are taken over (the pool was empty, or a full sync has emptied it).
     pub(crate) take_loaded: bool,
     /// The keyspace shows the pool's keys.
@@ -127,6 +136,9 @@ impl Engine {
             sweep: None,
             gone: None,
             placeholders: 0,
+            loads_aof: false,
+            aof_marker: false,
+            leaving: None,
             take_loaded: false,
             filled: false,
             flushing: false,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis_module::raw as rm;
 
-use super::{Arg, Class, Level, api, log, replication};
+use super::{Arg, Class, Level, OwnedString, api, log, replication};
 use crate::error::CmdError;
 
 /// The context of one callback: the client, its database, the reply under construction.
@@ -59,6 +59,15 @@ impl Ctx {
             owed: Cell::new(1),
             postponed: Cell::new(None),
         }
+    }
+
+    /// Runs `f` with the module's own context and a database selected in it: for callbacks that bring none.
+    /// Only on the main thread; replies go nowhere.
+    pub fn with_own<R>(db: i32, f: impl FnOnce(&Ctx) -> R) -> R {
+        // SAFETY: the module's own context lives for good, and belongs to the main thread.
+        let ctx = unsafe { Self::from_raw(log::module_context()) };
+        ctx.select_db(db);
+        f(&ctx)
     }
 
     pub(super) fn raw(&self) -> *mut rm::RedisModuleCtx {
@@ -332,7 +341,7 @@ impl Ctx {
     }
 
     /// Tells the AOF, but not the replicas, that a key of the selected database is gone: what it says
-    /// of a native key must not come back once a PM key has taken its place.
+    /// of a native key must not come back once a PM key has taken its place, or has made it go.
     pub fn forget_in_aof(&self, key: Arg<'_>) {
         if !self.flags().aof() {
             return;
@@ -341,6 +350,31 @@ impl Ctx {
         unsafe {
             let replicate = api(rm::RedisModule_Replicate);
             replicate(self.raw, c"DEL".as_ptr(), c"sR".as_ptr(), key.raw())
+        };
+    }
+
+    /// Tells the AOF, but not the replicas, that there was a key of the selected database, which expires at a
+    /// time in Unix milliseconds, or never: the command that runs has found it there, and the AOF, which
+    /// knows no PM keys, is about to get that command. What it held does not matter; it gets an empty string.
+    pub fn stand_in_aof(&self, key: Arg<'_>, expire_at: Option<i64>) {
+        let time = expire_at.map(|at| OwnedString::new(at.to_string().as_bytes()));
+        let empty = OwnedString::new(b"");
+        // SAFETY: live context; `s` takes a string, which Arg is, `c` a C string; SET is a command.
+        unsafe {
+            let replicate = api(rm::RedisModule_Replicate);
+            let (raw, set, value) = (self.raw, c"SET".as_ptr(), empty.arg());
+            match &time {
+                None => replicate(raw, set, c"ssR".as_ptr(), key.raw(), value.raw()),
+                Some(time) => replicate(
+                    raw,
+                    set,
+                    c"sscsR".as_ptr(),
+                    key.raw(),
+                    value.raw(),
+                    c"PXAT".as_ptr(),
+                    time.arg().raw(),
+                ),
+            }
         };
     }
 

@@ -1,0 +1,79 @@
+//! What an AOF is told of keys that pass between the pool and Redis's own keyspace.
+//!
+//! An AOF knows native keys only: what PM commands do is in the pool. So that it brings exactly the native
+//! keys back that there were,
+//!
+//! * it is told when a native key goes by a PM command (`Ctx::forget_in_aof`);
+//! * it is told of a PM key when a native command puts a native value in its place, before it gets that
+//!   command: `SET k v XX` needs a key to be there, `SET k v KEEPTTL` its expire time;
+//! * the markers that its base has of PM keys are dropped as they are loaded: the keys may be gone by the
+//!   time of a later command, which must not meet a value of another type then.
+
+use super::callbacks::PLACEHOLDER;
+use super::record::{self, NEVER};
+use super::{ENGINE, Engine};
+use crate::redis::{Ctx, Kind, Mode, OwnedString, server_flags};
+
+/// A key whose value Redis is about to let go of.
+pub struct Leaving {
+    addr: usize,
+    db: i32,
+    name: Vec<u8>,
+}
+
+/// What the AOF has to know of a PM key, if a native one has taken its place.
+pub(super) struct Displaced {
+    db: i32,
+    name: Vec<u8>,
+    expire_at: Option<i64>,
+}
+
+impl Engine {
+    /// Redis is about to let go of the value at `addr`, and may free it next.
+    pub(super) fn note_leaving(&mut self, addr: usize, db: i32, name: &[u8]) {
+        let flags = server_flags();
+        let concerns_aof = self.filled && !self.flushing && flags.aof() && !flags.loading();
+        self.leaving = concerns_aof.then(|| Leaving {
+            addr,
+            db,
+            name: name.to_vec(),
+        });
+    }
+
+    /// The value at `addr` is freed, its record is still as it was: what the AOF may have to know.
+    pub(super) fn displaced(&mut self, addr: usize) -> Option<Displaced> {
+        let leaving = self.leaving.take().filter(|leaving| leaving.addr == addr)?;
+        let record = self.record_at(addr)?;
+        let expire_at = record::get(&self.pool, record).ok()?.expire_at;
+        Some(Displaced {
+            db: leaving.db,
+            name: leaving.name,
+            expire_at: (expire_at != NEVER).then_some(expire_at),
+        })
+    }
+}
+
+/// Tells the AOF of a PM key, if a native value has just taken its place.
+pub(super) fn tell_of(displaced: &Displaced) {
+    Ctx::with_own(displaced.db, |ctx| {
+        let name = OwnedString::new(&displaced.name);
+        let is_overwritten = ctx.open(name.arg(), Mode::Write).kind() == Kind::Other;
+        if is_overwritten {
+            ctx.stand_in_aof(name.arg(), displaced.expire_at);
+        }
+    });
+}
+
+/// A key was loaded, or restored by a command in an AOF: drops it again, if it is the marker of a PM key there.
+/// Its name may be on Redis's stack, where nothing may keep it.
+pub(super) fn drop_marker(ctx: &Ctx, name: &[u8]) {
+    let is_marker = ENGINE.with(|engine| std::mem::take(&mut engine.aof_marker));
+    if is_marker != Ok(true) {
+        return;
+    }
+    let name = OwnedString::new(name);
+    let mut key = ctx.open(name.arg(), Mode::Write);
+    if let Kind::Pm(_, PLACEHOLDER) = key.kind() {
+        key.delete();
+    }
+}
