@@ -1,5 +1,6 @@
 //! What the figures were measured on.
 
+use pmedis_testkit::packaged::Packaged;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -18,7 +19,7 @@ pub struct Machine {
     pub memory_gib: f64,
     /// The kernel's release.
     pub kernel: String,
-    /// What `redis-server --version` says.
+    /// What the server says of its version.
     pub redis: String,
     /// Seconds since 1970.
     pub time: u64,
@@ -43,7 +44,9 @@ impl Machine {
         };
         let memory = after(&read("/proc/meminfo"), "MemTotal");
         let kib: f64 = memory.trim_end_matches(" kB").parse().unwrap_or(0.0);
-        let version = Command::new("redis-server").arg("--version").output()?;
+        let version = Command::new(Packaged::current().program("server"))
+            .arg("--version")
+            .output()?;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Ok(Machine {
             processor: after(&read("/proc/cpuinfo"), "model name"),

@@ -1,5 +1,6 @@
 //! `redis-benchmark`, as Redis ships it, is the client: anybody can check the figures with it.
 
+use pmedis_testkit::packaged::Packaged;
 use std::io;
 use std::process::{Command, Stdio};
 
@@ -40,7 +41,7 @@ pub fn run(port: u16, load: Load, words: &[String]) -> io::Result<Sample> {
         requests,
         range,
     } = load;
-    let output = Command::new("redis-benchmark")
+    let output = Command::new(Packaged::current().program("benchmark"))
         .args(["-h", "127.0.0.1", "--csv"])
         .args(["-p", &port.to_string(), "-c", &clients.to_string()])
         .args(["-P", &pipeline.to_string(), "-n", &requests.to_string()])
