@@ -40,6 +40,7 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         .map_err(|_| "loaded twice")?;
     redis::register_types::<keyspace::callbacks::Values>(ctx)?;
     keyspace::events::subscribe(ctx);
+    redis::when_full(&keyspace::compact::WHEN_FULL).map_err(|_| "loaded on another thread")?;
     limits::watch(ctx);
     commands::register(ctx)?;
     SETTINGS.replace(Some(config)).map_err(|_| "loaded twice")?;

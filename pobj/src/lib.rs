@@ -41,6 +41,7 @@ mod size;
 mod snapshot;
 mod tx;
 
+pub use alloc::evacuation::Scatter;
 pub use alloc::slab::Cursor;
 pub use durability::Durability;
 pub use error::{Error, Result};

@@ -1,6 +1,7 @@
 //! An open pool: opening, creating, recovering, reading.
 
 use crate::Kind;
+use crate::alloc::evacuation::Scatter;
 use crate::alloc::page::PAGE_LEN;
 use crate::alloc::slab::{Block, Cursor, Slab};
 use crate::check;
@@ -69,6 +70,8 @@ pub struct Usage {
     pub used: u64,
     /// Slab pages, each 64 KiB, that hold the slots.
     pub pages: u64,
+    /// Bytes of slots that are not allocated.
+    pub scattered: u64,
 }
 
 /// An open pool. One thread uses it; another process that tries to open it is refused.
@@ -287,6 +290,7 @@ impl Pool {
             size: self.medium.len(),
             used: self.slab.used(),
             pages: self.slab.page_count() as u64,
+            scattered: self.slab.scattered(),
         }
     }
 
@@ -448,6 +452,48 @@ impl Pool {
     /// True if space is kept free.
     pub fn has_spare(&self) -> bool {
         self.spare.kept.is_some()
+    }
+
+    /// How scattered the free room is. O(pages).
+    pub fn scatter(&self) -> Scatter {
+        self.slab.scatter()
+    }
+
+    /// Begins to empty sparse pages: allocations avoid them from now on, and [`Tx::relocate`] moves what lies
+    /// there. How many there are. If an allocation finds no other room, the evacuation ends by itself. O(pages).
+    pub fn begin_evacuation(&mut self) -> usize {
+        self.slab.begin_evacuation()
+    }
+
+    /// Has the page on which an object lies be emptied, too, however full it is. O(pages).
+    pub fn evacuate<T>(&mut self, object: PPtr<T>) {
+        self.slab.evacuate(object.offset());
+    }
+
+    /// Ends [`Pool::begin_evacuation`]: pages that were not emptied are used as before. O(pages).
+    pub fn end_evacuation(&mut self) {
+        self.slab.end_evacuation();
+    }
+
+    /// Pages that are to be emptied; 0 if there is no evacuation. O(1).
+    pub fn evacuating_pages(&self) -> usize {
+        self.slab.evacuating_pages()
+    }
+
+    /// Whether the object that starts at `ptr` lies where an evacuation empties the pool. O(1).
+    #[inline]
+    pub fn evacuating<T>(&self, ptr: PPtr<T>) -> bool {
+        self.slab.evacuates(ptr.offset())
+    }
+
+    /// Slab pages without an allocated slot, which [`Pool::trim`] can give back. O(1).
+    pub fn empty_pages(&self) -> usize {
+        self.slab.empty_pages()
+    }
+
+    /// True in the parent of a fork child, between [`Pool::begin_snapshot`] and [`Pool::end_snapshot`].
+    pub fn has_snapshot(&self) -> bool {
+        self.medium.snapshots.is_parent()
     }
 
     /// A child was forked: until [`Pool::end_snapshot`] the bytes of this moment are kept for it. Call in

@@ -90,6 +90,11 @@ impl Snapshots {
         self.role = Role::Child;
     }
 
+    /// True in the parent of a living child.
+    pub fn is_parent(&self) -> bool {
+        self.role == Role::Parent
+    }
+
     /// True in the child.
     #[inline]
     pub fn is_child(&self) -> bool {

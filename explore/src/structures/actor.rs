@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 use pmedis::keyspace::reclaim::entomb;
 use pmedis::keyspace::record::{self, Fields, NEVER, RecordPtr};
-use pmedis::structures::{Root, clean, dismantle, has_waste};
+use pmedis::structures::relocate::{Cursor, Mover};
+use pmedis::structures::{self, Root, clean, dismantle, has_waste};
 use pobj::{Pool, Result, Tx};
 
 use super::check::{Found, describe, records};
@@ -109,6 +110,9 @@ impl<S: Structure> Actor<S> {
         if self.percent(20) {
             return self.clean();
         }
+        if self.percent(12) {
+            return self.relocate();
+        }
         if !self.percent(15) {
             return self.change();
         }
@@ -187,6 +191,50 @@ impl<S: Structure> Actor<S> {
                 break;
             }
         }
+        Ok(())
+    }
+
+    /// Moves objects of one value away from where some of them lie, which changes nothing of what there is.
+    fn relocate(&mut self) -> Result<()> {
+        let nth = self.rng.usize(..self.values.len());
+        let (value, record) = (&mut self.values[nth], self.records[nth]);
+        let mut objects = Vec::new();
+        structures::check(
+            &self.pool,
+            S::TYPE,
+            value.root,
+            value.inline,
+            &mut |object| {
+                objects.push(object);
+            },
+        )?;
+        for _ in 0..self.rng.usize(1..4) {
+            if let Some(&object) = self.rng.choice(&objects) {
+                self.pool.evacuate(object);
+            }
+        }
+        let budget = *self.rng.choice(&[1, 60, 1000]).expect("not empty");
+        let (mut cursor, mut batches) = (Cursor::default(), self.rng.usize(1..60));
+        while batches > 0 {
+            batches -= 1;
+            let old = value.root;
+            let mut tx = self.pool.begin();
+            let mut mover = Mover::new(&mut tx, budget);
+            let next =
+                structures::relocate::relocate(&mut mover, S::TYPE, &mut value.root, cursor)?;
+            let linked_late = self.mistake == Some(Mistake::LinkedLast);
+            if linked_late {
+                tx.commit()?;
+                tx = self.pool.begin();
+            }
+            record::set_root(&mut tx, record, old, value.root)?;
+            tx.commit()?;
+            match next {
+                Some(next) => cursor = next,
+                None => break,
+            }
+        }
+        self.pool.end_evacuation();
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The commands: parse and validate arguments, call the keyspace, reply.
 
 mod bitmap;
+mod defrag;
 mod generic;
 mod geo;
 mod hash;
@@ -29,6 +30,14 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
 
     let served_always = "readonly fast allow-loading allow-stale";
     table.own("pm.info", server::info, -1, served_always, (0, 0, 0))?;
+
+    table.own(
+        "pm.defrag",
+        defrag::defrag,
+        -1,
+        "admin deny-script",
+        (0, 0, 0),
+    )?;
 
     generic::rows(&mut table)?;
     string::rows(&mut table)?;

@@ -53,11 +53,12 @@ fn pool(text: &mut String, engine: &Engine) -> std::fmt::Result {
     let usage = engine.pool.usage();
     write!(
         text,
-        "is_pmem:{}\r\nsize:{}\r\nused:{}\r\nfree:{}\r\npages:{}\r\n",
+        "is_pmem:{}\r\nsize:{}\r\nused:{}\r\nfree:{}\r\nscattered:{}\r\npages:{}\r\n",
         u8::from(engine.pool.is_pmem()),
         usage.size,
         usage.used,
         usage.size.saturating_sub(usage.used),
+        usage.scattered,
         usage.pages,
     )
 }

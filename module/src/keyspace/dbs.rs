@@ -187,6 +187,20 @@ impl Dbs {
         Ok(())
     }
 
+    /// Moves the table out of the way of an evacuation.
+    pub fn relocate(&mut self, pool: &mut Pool) -> Result<()> {
+        let Some(table) = self.table else {
+            return Ok(());
+        };
+        let mut tx = pool.begin();
+        if let Some(moved) = tx.relocate(table.cast(), Kind::Data)? {
+            tx.set(tx.user_word(TABLE), moved.offset())?;
+            tx.commit()?;
+            self.table = Some(moved.cast());
+        }
+        Ok(())
+    }
+
     fn entry(&self, index: usize) -> Option<PPtr<Entry>> {
         self.table
             .map(|table| table.at((index * size_of::<Entry>()) as u64))

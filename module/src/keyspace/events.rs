@@ -16,7 +16,9 @@
 //! those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
 use super::record::{self, NEVER, RecordPtr};
-use super::{ENGINE, Engine, aof, durable, fill, groups, loading, saving, turns};
+use super::{
+    ENGINE, Engine, aof, compact, durable, fill, fullness, groups, loading, saving, turns,
+};
 use crate::redis::{Arg, Class, Ctx, Event, EventKind, Kind, Level, Mode, OwnedString, log};
 use pobj::Result;
 use std::ffi::CStr;
@@ -97,6 +99,10 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
         _ => {}
     }
     turns::look_again();
+    if let Event::Cron { .. } = event {
+        fullness::look();
+        compact::look(ctx);
+    }
 }
 
 /// The end of a turn of the event loop: replies are sent after this.

@@ -30,14 +30,21 @@ const FOLLOWING: Urgency = Urgency {
 };
 
 /// True if nobody but the master changes keys here.
-fn follows() -> bool {
+pub(super) fn follows() -> bool {
     let flags = server_flags();
     flags.replica() && flags.read_only()
 }
 
 /// Ends the server, if a change that only its master can have sent has failed because the pool is full.
 pub(super) fn end_if_full(error: &Error) {
-    if !matches!(error, Error::Full(_)) || !follows() {
+    if matches!(error, Error::Full(_)) {
+        end_if_following();
+    }
+}
+
+/// The same, after a command was refused.
+pub(super) fn end_if_following() {
+    if !follows() {
         return;
     }
     log(

@@ -17,11 +17,13 @@
 //! | `loading.rs` | whether the pool takes over the PM keys of an RDB, an AOF, a full sync |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
 //! | `follower.rs` | a replica whose pool is too small |
+//! | `fullness.rs` | how full the pool is, told in the log |
 //! | `cluster.rs` | keys in hash slots of other nodes |
 //! | `saving.rs` | what files get of PM keys |
 //! | `moment.rs` | whether a file and the pool are of the same moment |
 //! | `open.rs` | opening the pool at load |
 //! | `must.rs` | what must not fail for want of room |
+//! | `compact/` | scattered room gathered, in the background |
 //! | `reclaim.rs` | memory of dead records, in the background |
 //! | `serialize.rs` | values in RDB files |
 //! | `turns.rs` | the event loop's turns, watched while there is something to do |
@@ -30,10 +32,12 @@ mod ahead;
 mod aof;
 pub mod callbacks;
 mod cluster;
+pub mod compact;
 pub mod dbs;
 pub mod events;
 pub mod fill;
 mod follower;
+mod fullness;
 mod groups;
 pub mod key;
 mod loading;
@@ -52,7 +56,9 @@ use crate::redis::{Level, MainCell, log};
 use crate::structures;
 use ahead::Ahead;
 use aof::Leaving;
+use compact::Compaction;
 use dbs::Dbs;
+use fullness::Fullness;
 use loading::Startup;
 use moment::Moment;
 use pobj::{Pool, PoolOptions, Tx};
@@ -114,6 +120,10 @@ pub struct Engine {
     pub(crate) saving: Option<Saving>,
     /// A command empties the keyspace and loads a file; the pool keeps its keys.
     pub(crate) reloading: bool,
+    /// Scattered room that is being gathered.
+    pub(crate) compaction: Compaction,
+    /// What the log says of how full the pool is.
+    pub(crate) fullness: Fullness,
     /// What is known of the next look-up.
     pub(crate) ahead: Ahead,
 }
@@ -152,6 +162,8 @@ impl Engine {
             run,
             saving: None,
             reloading: false,
+            compaction: Compaction::default(),
+            fullness: Fullness::default(),
             ahead: Ahead::default(),
         };
         loading::undo_interrupted(&mut engine)?;
@@ -228,7 +240,6 @@ pub(crate) fn free_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> 
 
 impl From<pobj::Error> for CmdError {
     fn from(error: pobj::Error) -> CmdError {
-        follower::end_if_full(&error);
         match error {
             pobj::Error::Full(_) | pobj::Error::TooLarge(_) => CmdError::PoolFull,
             other => {

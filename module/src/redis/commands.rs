@@ -2,9 +2,11 @@
 
 use std::ffi::{CStr, c_int};
 
+use std::time::{Duration, Instant};
+
 use redis_module::raw as rm;
 
-use super::{Args, Ctx, KeyUse, api, log, zero_sized};
+use super::{Args, Ctx, KeyUse, MainCell, Refused, api, log, zero_sized};
 use crate::error::CmdError;
 use crate::number::parse_i64;
 
@@ -129,6 +131,45 @@ impl<'a> Registrar<'a> {
     }
 }
 
+/// What is done when a command finds no room in the pool.
+pub struct WhenFull {
+    /// Finds some; true if the command, which has changed nothing yet and has waited for so long, is to be tried
+    /// again.
+    pub find_room: fn(&Ctx, Duration) -> bool,
+    /// Hears of it if the command is refused.
+    pub refused: fn(),
+}
+
+static WHEN_FULL: MainCell<&'static WhenFull> = MainCell::empty();
+
+/// Has commands that find no room be tried again.
+///
+/// # Errors
+/// Not on the main thread.
+pub fn when_full(what: &'static WhenFull) -> Result<(), Refused> {
+    WHEN_FULL.replace(Some(what)).map(drop)
+}
+
+/// Tries a command again that has found no room, if some is found for it.
+#[cold]
+fn try_with_room(ctx: &Ctx, command: impl Fn() -> Result<(), CmdError>) -> Result<(), CmdError> {
+    let Ok(what) = WHEN_FULL.with(|what| *what) else {
+        return Err(CmdError::PoolFull);
+    };
+    let start = Instant::now();
+    let mut outcome = Err(CmdError::PoolFull);
+    while outcome == Err(CmdError::PoolFull)
+        && ctx.has_not_replied()
+        && (what.find_room)(ctx, start.elapsed())
+    {
+        outcome = command();
+    }
+    if outcome == Err(CmdError::PoolFull) {
+        (what.refused)();
+    }
+    outcome
+}
+
 unsafe extern "C" fn run<H: Handler>(
     ctx: *mut rm::RedisModuleCtx,
     argv: *mut *mut rm::RedisModuleString,
@@ -137,7 +178,11 @@ unsafe extern "C" fn run<H: Handler>(
     // SAFETY: Redis passes a live context and `argc` strings, all for the time of the call.
     let (ctx, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(argv, argc)) };
     let handled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        if let Err(error) = zero_sized::<H>()(&ctx, args) {
+        let mut outcome = zero_sized::<H>()(&ctx, args);
+        if outcome == Err(CmdError::PoolFull) && ctx.has_not_replied() {
+            outcome = try_with_room(&ctx, || zero_sized::<H>()(&ctx, args));
+        }
+        if let Err(error) = outcome {
             ctx.reply_failure(&error);
         }
     }));

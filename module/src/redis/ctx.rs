@@ -209,6 +209,11 @@ impl Ctx {
         }
     }
 
+    /// True if no part of the reply has gone out.
+    pub(super) fn has_not_replied(&self) -> bool {
+        self.owed.get() == 1 && self.postponed.get().is_none()
+    }
+
     /// Replies with an error. What a handler returns as `Err` gets here by itself.
     #[cold]
     pub fn reply_error(&self, error: &CmdError) {

@@ -15,6 +15,8 @@ pub enum Mode {
     Write,
     /// To read without counting as an access for the eviction policy.
     Peek,
+    /// To write without counting as an access.
+    Quiet,
 }
 
 /// What a key holds.
@@ -43,6 +45,9 @@ impl Ctx {
         let mode = match mode {
             Mode::Read => rm::REDISMODULE_READ,
             Mode::Write => rm::REDISMODULE_READ | rm::REDISMODULE_WRITE,
+            Mode::Quiet => {
+                rm::REDISMODULE_READ | rm::REDISMODULE_WRITE | rm::REDISMODULE_OPEN_KEY_NOTOUCH
+            }
             Mode::Peek => rm::REDISMODULE_READ | rm::REDISMODULE_OPEN_KEY_NOTOUCH,
         };
         // SAFETY: live context and string; Redis takes a reference to the string.

@@ -64,7 +64,7 @@ pub use command_info::{
     Argument, ArgumentType, BeginSearch, CommandInfo, FindKeys, InfoError, KeySpec, argument_flag,
     key_flag,
 };
-pub use commands::{Handler, NumberedKeys, Registrar};
+pub use commands::{Handler, NumberedKeys, Registrar, WhenFull, when_full};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, server_flags};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use hooks::{FilterArgs, Timer, after_command, before_fork, tells_after_commands};

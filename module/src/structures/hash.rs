@@ -17,6 +17,7 @@
 //! Fences: one field set, changed or removed costs 1; 2 with more than 1 KiB of fresh bytes. Several
 //! fields at once cost the same as long as they fit one log record.
 
+use super::relocate::{Cursor, Mover};
 use super::table::{self, BATCH, Editor, EntryPtr, Lookup};
 use super::{Owns, Root, limits, packed};
 use pobj::{Error, Kind, Pool, Result, Tx};
@@ -497,6 +498,29 @@ pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool
     }
     *root = Root::EMPTY;
     Ok(true)
+}
+
+/// Moves some of the hash's objects; see `structures::relocate`.
+pub fn relocate(
+    mover: &mut Mover<'_, '_>,
+    root: &mut Root,
+    cursor: Cursor,
+) -> Result<Option<Cursor>> {
+    match root.encoding() {
+        PACKED => mover.shift_root(root).map(|_| None),
+        TABLE => relocate_table(mover, root, cursor),
+        _ => Ok(None),
+    }
+}
+
+/// Moves some objects of a table to whose entries nothing else points.
+pub(super) fn relocate_table(
+    mover: &mut Mover<'_, '_>,
+    root: &mut Root,
+    cursor: Cursor,
+) -> Result<Option<Cursor>> {
+    let next = table::relocate(mover, root, cursor.at, &mut |_, _, _| Ok(()))?;
+    Ok(next.map(|at| Cursor { at, ..cursor }))
 }
 
 /// Whether freeing it takes few steps.

@@ -19,6 +19,7 @@ pub mod hash;
 pub mod limits;
 pub mod list;
 mod packed;
+pub mod relocate;
 pub mod set;
 pub mod string;
 pub mod table;

@@ -26,6 +26,7 @@
 //! | append, without | fill of a larger object, the root, free of the old one |
 //! | a few bytes within | logged bytes, the length if it differs |
 
+use super::relocate::Mover;
 use super::{Owns, Root};
 use crate::keyspace::record::Inline;
 use crate::number::parse_i64;
@@ -410,6 +411,14 @@ pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
         EXTERNAL => pool.capacity(object(root)?),
         _ => Ok(0),
     }
+}
+
+/// Moves the string's object if it is in the way; see `structures::relocate`. O(length).
+pub fn relocate(mover: &mut Mover<'_, '_>, root: &mut Root) -> Result<()> {
+    if root.encoding() == EXTERNAL {
+        mover.shift_root(root)?;
+    }
+    Ok(())
 }
 
 /// Frees what the string owns outside its record. O(1).

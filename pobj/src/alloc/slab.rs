@@ -21,15 +21,24 @@ pub(crate) struct Slot {
     pub index: u16,
 }
 
-struct Page {
+pub(super) struct Page {
     offset: u64,
-    header: PageHeader,
-    free: u16,
+    pub(super) header: PageHeader,
+    pub(super) free: u16,
     /// Listed in `partial`.
-    listed: bool,
+    pub(super) listed: bool,
+    /// Its slots are not handed out: see `evacuation`.
+    pub(super) evacuating: bool,
     /// Bitmap word to look at first.
     hint: u16,
     taken: Box<[u64]>,
+}
+
+impl Page {
+    /// Where `partial` has the pages of its kind and class.
+    pub(super) fn key(&self) -> usize {
+        usize::from(self.header.kind) * classes::COUNT + usize::from(self.header.class)
+    }
 }
 
 /// The page of a window, and where its slots lie, relative to the window's start.
@@ -72,16 +81,22 @@ const FEW: usize = 16;
 
 /// All pages and large objects of a pool.
 pub(crate) struct Slab {
-    pages: Vec<Option<Page>>,
+    pub(super) pages: Vec<Option<Page>>,
     vacant: Vec<u32>,
     /// For each window of the pool the page that starts in it, else the one that covers its start.
     windows: Vec<Window>,
     /// Pages with free slots, by kind and class; entries may be out of date.
-    partial: Vec<Vec<u32>>,
+    pub(super) partial: Vec<Vec<u32>>,
     large: BTreeMap<u64, (u64, Kind)>,
     used: u64,
+    /// Of those, bytes in large objects.
+    used_large: u64,
+    /// Bytes of the slots of all pages.
+    capacity: u64,
     /// Pages without an allocated slot.
     empty: usize,
+    /// Pages that are being evacuated.
+    pub(super) evacuating: usize,
 }
 
 impl Slab {
@@ -94,13 +109,21 @@ impl Slab {
             partial: vec![Vec::new(); Kind::COUNT * classes::COUNT],
             large: BTreeMap::new(),
             used: 0,
+            used_large: 0,
+            capacity: 0,
             empty: 0,
+            evacuating: 0,
         }
     }
 
     /// Bytes in allocated slots and large objects.
     pub fn used(&self) -> u64 {
         self.used
+    }
+
+    /// Bytes of slots that are not allocated.
+    pub fn scattered(&self) -> u64 {
+        self.capacity - (self.used - self.used_large)
     }
 
     /// Number of pages.
@@ -133,11 +156,13 @@ impl Slab {
         let free: u32 = taken.iter().map(|word| word.count_zeros()).sum();
         self.used += (slots as u64 - u64::from(free)) * u64::from(header.slot_size);
         self.empty += usize::from(free == u32::from(header.slots));
+        self.capacity += slots as u64 * u64::from(header.slot_size);
         let page = Page {
             offset,
             header,
             free: free as u16,
             listed: false,
+            evacuating: false,
             hint: 0,
             taken: taken.into_boxed_slice(),
         };
@@ -162,6 +187,7 @@ impl Slab {
     pub fn add_large(&mut self, offset: u64, size: u64, kind: Kind) {
         if self.large.insert(offset, (size, kind)).is_none() {
             self.used += size;
+            self.used_large += size;
         }
     }
 
@@ -169,6 +195,7 @@ impl Slab {
     pub fn resize_large(&mut self, offset: u64, size: u64) {
         if let Some(large) = self.large.get_mut(&offset) {
             self.used = self.used - large.0 + size;
+            self.used_large = self.used_large - large.0 + size;
             large.0 = size;
         }
     }
@@ -177,10 +204,11 @@ impl Slab {
     pub fn remove_large(&mut self, offset: u64) {
         if let Some((size, _)) = self.large.remove(&offset) {
             self.used -= size;
+            self.used_large -= size;
         }
     }
 
-    fn page(&self, id: u32) -> &Page {
+    pub(super) fn page(&self, id: u32) -> &Page {
         self.pages[id as usize]
             .as_ref()
             .expect("page ids come from live pages")
@@ -192,12 +220,11 @@ impl Slab {
             .expect("page ids come from live pages")
     }
 
-    fn list(&mut self, id: u32) {
+    pub(super) fn list(&mut self, id: u32) {
         let page = self.page_mut(id);
-        if !page.listed {
+        if !page.listed && !page.evacuating {
             page.listed = true;
-            let key =
-                usize::from(page.header.kind) * classes::COUNT + usize::from(page.header.class);
+            let key = page.key();
             self.partial[key].push(id);
         }
     }
@@ -306,7 +333,7 @@ impl Slab {
 
     /// The page whose slots contain `len` bytes at `offset`.
     #[inline]
-    fn page_of(&self, offset: u64, len: u64) -> Option<u32> {
+    pub(super) fn page_of(&self, offset: u64, len: u64) -> Option<u32> {
         let (window, at) = ((offset / WINDOW) as usize, (offset % WINDOW) as i64);
         let len = len.min(u64::from(u32::MAX)) as i64;
         let here = self.windows.get(window)?;
@@ -482,6 +509,9 @@ impl Slab {
         for &id in &ids {
             let page = self.page(id as u32);
             let (offset, len) = (page.offset, page_len(page.header.class));
+            let slots = u64::from(page.header.slots) * u64::from(page.header.slot_size);
+            self.evacuating -= usize::from(page.evacuating);
+            self.capacity -= slots;
             self.leave(id as u32);
             self.pages[id] = None;
             self.vacant.push(id as u32);

@@ -232,6 +232,28 @@ impl<'p> Tx<'p> {
         Ok(())
     }
 
+    /// Moves an object out of the way of an evacuation: all its bytes, as far as it is allocated, to where it
+    /// has the same room. The old one is freed with the commit; whoever points to it is the caller's to change.
+    /// `None` if it may stay. O(size). Nothing of the object may be written in the same step.
+    ///
+    /// # Errors
+    /// `Full` if there is no other room for it; `Damaged` if no allocated object starts there.
+    pub fn relocate(&mut self, ptr: PPtr<u8>, kind: Kind) -> Result<Option<PPtr<u8>>> {
+        if !self.evacuating(ptr) {
+            return Ok(None);
+        }
+        let size = self.capacity(ptr)?;
+        let target = self.alloc(size, kind)?;
+        if self.evacuating(target) || !self.evacuating(ptr) {
+            // The evacuation has ended for want of room.
+            self.free(target)?;
+            return Err(Error::Full(size));
+        }
+        self.fill_from(target, ptr, size)?;
+        self.free(ptr)?;
+        Ok(Some(target))
+    }
+
     /// Applies what was collected so far, so that reads see it, while the whole transaction stays
     /// one atomic step. One fence each; the first step adds two.
     ///
@@ -301,7 +323,16 @@ impl Pool {
                 self.heap.reserve_page(len, type_num::PAGE)
             }
             other => other,
-        }?;
+        };
+        let reserved = match reserved {
+            // What is being evacuated has free slots, too.
+            Err(Error::Full(_)) if self.slab.evacuating_pages() > 0 => {
+                self.slab.end_evacuation();
+                let found = self.slab.reserve(class, kind);
+                return found.ok_or(Error::Full(len));
+            }
+            other => other?,
+        };
         let offset = reserved.offset();
         let header = PageHeader::new(offset, class, kind);
         let bitmap = vec![0u8; 8 * header.words()];

@@ -35,6 +35,7 @@ mod end;
 mod entry;
 mod handle;
 mod release;
+mod relocate;
 mod remove;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ mod tree;
 pub use check::check;
 pub use entry::Value;
 pub use release::{destroy, dismantle, drop_end, is_small};
+pub use relocate::relocate;
 pub use remove::remove;
 
 use super::Root;

@@ -40,7 +40,7 @@ pub struct Child {
 impl Child {
     /// Number of elements, in a child of a node of this level.
     #[inline]
-    fn count(self, level: u64) -> u64 {
+    pub fn count(self, level: u64) -> u64 {
         match level {
             1 => self.elements(),
             _ => self.word,
@@ -118,7 +118,8 @@ pub fn children(pool: &Pool, node: PPtr<u8>, level: u64) -> Result<&[Child]> {
     bytemuck::try_cast_slice(bytes).map_err(|_| damaged("a misaligned node"))
 }
 
-fn child_at(node: PPtr<u8>, number: usize) -> PPtr<u8> {
+/// Where child `number` of a node lies.
+pub fn child_at(node: PPtr<u8>, number: usize) -> PPtr<u8> {
     node.at(HEAD + (number * size_of::<Child>()) as u64)
 }
 
@@ -156,7 +157,8 @@ impl Tree {
         self.root == 0
     }
 
-    fn top(&self) -> Result<Child> {
+    /// The root node, as if it were a child.
+    pub fn top(&self) -> Result<Child> {
         if self.root == 0 || self.levels == 0 || self.levels > LEVELS_MAX {
             return Err(damaged("a tree's root contradicts itself"));
         }

@@ -21,6 +21,8 @@ mod change;
 
 pub use change::{add, build, copy, dismantle, is_small, pop, remove};
 
+use super::hash::relocate_table;
+use super::relocate::{Cursor, Mover};
 use super::{Owns, Root, packed, table};
 use crate::number::parse_i64;
 use pobj::{Error, Pool, Result};
@@ -207,6 +209,19 @@ pub fn random(pool: &Pool, root: Root) -> Result<Member<'_>> {
             "a set: fewer members than it counts".to_owned(),
         ))
     })
+}
+
+/// Moves some of the set's objects; see `structures::relocate`.
+pub fn relocate(
+    mover: &mut Mover<'_, '_>,
+    root: &mut Root,
+    cursor: Cursor,
+) -> Result<Option<Cursor>> {
+    match root.encoding() {
+        INTEGERS | PACKED => mover.shift_root(root).map(|_| None),
+        TABLE => relocate_table(mover, root, cursor),
+        _ => Ok(None),
+    }
 }
 
 /// Checks a set, and shows `owns` every object of it. O(n).

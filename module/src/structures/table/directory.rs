@@ -17,8 +17,10 @@
 //! The top grows and shrinks by halves: 4, 8, … 512 words, then one level more with 2 words, the first
 //! of which is a page made of the old 512. So no step copies more than 4 KiB, whatever the table's size.
 
+use super::relocate::object;
 use super::slot::{self, LINE_SLOTS, Word};
 use crate::structures::Owns;
+use crate::structures::relocate::Mover;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
 use static_assertions::const_assert_eq;
@@ -356,6 +358,18 @@ impl Directory {
         tx.free(self.top)?;
         self.top = top.cast();
         tx.step()
+    }
+
+    /// Moves the first page on the way to bucket `index` that is in the way of an evacuation; whether one has moved.
+    pub(super) fn relocate_pages(&self, mover: &mut Mover<'_, '_>, index: u64) -> Result<bool> {
+        for levels in 0..self.height {
+            let link = self.word_at(mover.tx, index, levels)?;
+            let page = *mover.tx.get(link)?;
+            if mover.shift_at(link, object(page)?)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Shows `owns` the top and the pages.

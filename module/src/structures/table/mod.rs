@@ -34,6 +34,7 @@
 //! | `bucket` | writing a bucket |
 //! | `one` | changes of one entry |
 //! | `editor` | changes of several entries in one batch |
+//! | `relocate` | moving a table's objects |
 //! | `ahead` | asking early for what a look-up will read |
 //! | `build`, `check` | a table of all its entries at once; whether a table is sound |
 
@@ -44,6 +45,7 @@ mod check;
 mod directory;
 mod editor;
 mod one;
+mod relocate;
 pub mod slot;
 
 pub use ahead::{Ahead, look_ahead};
@@ -52,6 +54,7 @@ pub use check::check;
 pub use directory::{Bucket, Directory};
 pub use editor::{BATCH, Editor, create, destroy, dismantle, remove_keys};
 pub use one::{insert, remove, remove_key, replace};
+pub use relocate::{Moved, relocate};
 
 use super::Root;
 use directory::damaged;

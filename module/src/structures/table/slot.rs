@@ -53,6 +53,14 @@ impl Word {
         Word::new(bucket, lines)
     }
 
+    /// The word with another target.
+    ///
+    /// # Errors
+    /// `TooLarge` beyond 16 TiB.
+    pub fn moved(self, target: PPtr<u8>) -> Result<Word> {
+        Word::new(target, self.extra())
+    }
+
     /// What the word points to; `None` for the empty word.
     #[inline]
     pub fn target(self) -> Option<PPtr<u8>> {

@@ -434,6 +434,11 @@ impl Inner {
         offset_of!(Inner, counts) as u64 + 8 * i as u64
     }
 
+    /// Where the pointer to child `i` lies, from the node's first byte.
+    pub fn node_at(i: usize) -> u64 {
+        offset_of!(Inner, children) as u64 + 8 * i as u64
+    }
+
     /// Where the score and the member of the first element of child `i` lie, from the node's first byte.
     pub fn first_at(i: usize) -> (u64, u64) {
         let at = 8 * i as u64;

@@ -1,0 +1,112 @@
+//! Moving a sorted set's objects: head, nodes, the table, and the members, to which the table, a leaf and perhaps a
+//! separator point.
+
+use super::large::{Head, Large};
+use super::node::{Bound, Element, Inner, Leaf, damaged, member, pointer};
+use super::tree::{Tree, leaf};
+use super::{large, small, waste};
+use crate::structures::Root;
+use crate::structures::relocate::{Cursor, Mover};
+use crate::structures::table;
+use pobj::{PPtr, Result, field};
+use std::mem::offset_of;
+
+/// The phase in which the nodes of the tree move, whose place is a rank; and that of the table with the members.
+const NODES: u8 = 0;
+const TABLE: u8 = 1;
+
+/// Moves some objects of a sorted set; see `structures::relocate`. One that has waste stays where it is: that goes
+/// soon.
+pub fn relocate(
+    mover: &mut Mover<'_, '_>,
+    root: &mut Root,
+    cursor: Cursor,
+) -> Result<Option<Cursor>> {
+    match root.encoding() {
+        small::ENCODING => mover.shift_root(root).map(|_| None),
+        large::ENCODING if !waste::has_waste(*root) => match mover.shift_root(root)? {
+            true => Ok(Some(cursor)),
+            false => relocate_large(mover, *root, cursor),
+        },
+        _ => Ok(None),
+    }
+}
+
+fn relocate_large(mover: &mut Mover<'_, '_>, root: Root, cursor: Cursor) -> Result<Option<Cursor>> {
+    let large = Large::open(mover.tx, root)?;
+    if cursor.phase == NODES {
+        let next = nodes(mover, &large, cursor.at)?;
+        let next = next.map(|at| Cursor { phase: NODES, at });
+        return Ok(next.or(Some(Cursor {
+            phase: TABLE,
+            at: 0,
+        })));
+    }
+    let (tree, mut table) = (large.tree, large.table);
+    let next = table::relocate(mover, &mut table, cursor.at, &mut |mover, old, new| {
+        repoint(mover, tree, old, new)
+    })?;
+    if table.value != large.table.value {
+        mover.tx.set(field!(large.head, Head, top), table.value)?;
+    }
+    Ok(next.map(|at| Cursor { phase: TABLE, at }))
+}
+
+/// Moves the nodes on the way to a rank and, if none of them has moved, the leaves beside that rank's. The rank
+/// to go on with; `None` at the end.
+fn nodes(mover: &mut Mover<'_, '_>, large: &Large, rank: u64) -> Result<Option<u64>> {
+    let Tree { root, height, len } = large.tree;
+    let (mut node, mut link, mut left) = (pointer(root)?, field!(large.head, Head, tree), rank);
+    for level in (1..=height).rev() {
+        if mover.shift_at(link, node)? {
+            return Ok(Some(rank));
+        }
+        let inner: Inner = *mover.tx.get(node.cast())?;
+        let counts = inner.counts()?;
+        let link_to = |i: usize| node.at::<u64>(Inner::node_at(i));
+        if level == 1 {
+            let mut next = rank - left.min(rank);
+            for (i, count) in counts.iter().enumerate() {
+                mover.shift_at(link_to(i), pointer(inner.child(i).node)?)?;
+                next = next.saturating_add(*count);
+            }
+            // Damage could keep the rank where it is.
+            return Ok(Some(next.max(rank + 1)).filter(|&next| next < len));
+        }
+        let mut i = 0;
+        while i + 1 < counts.len() && left >= counts[i] {
+            left -= counts[i];
+            i += 1;
+        }
+        link = link_to(i);
+        node = pointer(inner.child(i).node)?;
+    }
+    mover.shift_at(link, node)?;
+    Ok(None)
+}
+
+/// Has the tree point to the new place of a member.
+fn repoint(mover: &mut Mover<'_, '_>, tree: Tree, old: PPtr<u8>, new: PPtr<u8>) -> Result<()> {
+    let (name, score) = member(mover.tx, old.cast())?;
+    let path = tree.path(mover.tx, &Bound::After(score, name))?;
+    let node = leaf(mover.tx, path.leaf)?;
+    let element = Element {
+        score,
+        member: old.offset(),
+    };
+    let at = node
+        .index_of(path.len, element)
+        .ok_or_else(|| damaged("the tree misses a member"))?;
+    let slot = Leaf::slot_at(node.order()[at])? + offset_of!(Element, member) as u64;
+    let leaf: PPtr<u8> = pointer(path.leaf)?;
+    mover.tx.set(leaf.at::<u64>(slot), new.offset())?;
+    let above = path.steps().iter().rev().find(|step| step.index() > 0);
+    match above {
+        Some(step) if at == 0 => {
+            let parent: PPtr<u8> = pointer(step.node())?;
+            let (_, first) = Inner::first_at(step.index());
+            mover.tx.set(parent.at::<u64>(first), new.offset())
+        }
+        _ => Ok(()),
+    }
+}

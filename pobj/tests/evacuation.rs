@@ -1,0 +1,121 @@
+//! Evacuation: what is chosen, what avoids it, and what becomes of the room.
+
+mod common;
+
+use common::Place;
+use pobj::{Error, Kind, PPtr, Pool};
+
+const SIZE: u64 = 1000;
+
+fn allocate(pool: &mut Pool, count: usize, len: u64) -> Vec<PPtr<u8>> {
+    let mut objects = Vec::new();
+    for n in 0..count {
+        let mut tx = pool.begin();
+        let object = tx.alloc(len, Kind::Data).unwrap();
+        tx.fill(object, &[n as u8; 40]).unwrap();
+        tx.commit().unwrap();
+        objects.push(object);
+    }
+    objects
+}
+
+/// Leaves every `n`-th of them.
+fn thin_out(pool: &mut Pool, objects: Vec<PPtr<u8>>, n: usize) -> Vec<PPtr<u8>> {
+    let (kept, gone): (Vec<_>, Vec<_>) = (0..).zip(objects).partition(|(at, _)| at % n == 0);
+    for (_, object) in gone {
+        let mut tx = pool.begin();
+        tx.free(object).unwrap();
+        tx.commit().unwrap();
+    }
+    kept.into_iter().map(|(_, object)| object).collect()
+}
+
+#[test]
+fn sparse_pages_become_empty_ones() {
+    let place = Place::new();
+    let mut pool = place.open(32 << 20);
+    let objects = allocate(&mut pool, 5000, SIZE);
+    assert_eq!(pool.scatter().regainable, 0, "one page has room");
+    let mut left = thin_out(&mut pool, objects, 10);
+    let (scatter, before) = (pool.scatter(), pool.usage());
+    assert!(scatter.slots > 4_000_000, "{scatter:?}");
+    assert!(scatter.regainable > 4_000_000, "{scatter:?}");
+    assert!(scatter.moves < 700_000, "{scatter:?}");
+
+    let pages = pool.begin_evacuation();
+    assert_eq!(
+        pages as u64,
+        scatter.regainable / ((64 << 10) - 144),
+        "{scatter:?}"
+    );
+    let in_the_way = left.iter().filter(|&&at| pool.evacuating(at)).count();
+    assert!(in_the_way > 300, "{in_the_way}");
+    let fresh = allocate(&mut pool, 20, SIZE);
+    assert!(fresh.iter().all(|&at| !pool.evacuating(at)), "avoided");
+
+    for (n, object) in left.iter_mut().enumerate() {
+        let old = pool.bytes(*object, 40).unwrap().to_vec();
+        let mut tx = pool.begin();
+        let moved = tx.relocate(*object, Kind::Data).unwrap();
+        if n % 7 == 3 {
+            drop(tx);
+            assert_eq!(pool.bytes(*object, 40).unwrap(), old, "dropped");
+            let mut tx = pool.begin();
+            *object = tx.relocate(*object, Kind::Data).unwrap().unwrap_or(*object);
+            tx.commit().unwrap();
+        } else {
+            *object = moved.unwrap_or(*object);
+            tx.commit().unwrap();
+        }
+        assert!(!pool.evacuating(*object));
+        assert_eq!(pool.bytes(*object, 40).unwrap(), old);
+    }
+    assert_eq!(
+        pool.usage().used,
+        before.used + 20 * pool.capacity(fresh[0]).unwrap()
+    );
+    let given = pool.trim(usize::MAX).unwrap();
+    assert!(given >= pages, "{given} of {pages}");
+    assert_eq!(pool.evacuating_pages(), 0);
+    assert!(pool.usage().pages < before.pages / 4, "{:?}", pool.usage());
+}
+
+#[test]
+fn an_evacuation_that_is_given_up_changes_nothing() {
+    let place = Place::new();
+    let mut pool = place.open(32 << 20);
+    let objects = allocate(&mut pool, 2000, SIZE);
+    thin_out(&mut pool, objects, 10);
+    let (scatter, pages) = (pool.scatter(), pool.usage().pages);
+    assert!(pool.begin_evacuation() > 0);
+    pool.end_evacuation();
+    assert_eq!(pool.evacuating_pages(), 0);
+    assert_eq!(pool.scatter(), scatter);
+    allocate(&mut pool, 1700, SIZE);
+    assert_eq!(pool.usage().pages, pages, "all slots are handed out again");
+}
+
+#[test]
+fn an_allocation_that_finds_no_other_room_ends_it() {
+    let place = Place::new();
+    let mut pool = place.open(16 << 20);
+    let mut objects = Vec::new();
+    let full = loop {
+        let mut tx = pool.begin();
+        match tx.alloc(SIZE, Kind::Data) {
+            Ok(object) => {
+                tx.commit().unwrap();
+                objects.push(object);
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, Error::Full(_)), "{full}");
+    let count = objects.len();
+    let mut left = thin_out(&mut pool, objects, 3);
+    assert!(pool.begin_evacuation() > 0);
+    left.extend(allocate(&mut pool, count - left.len(), SIZE));
+    assert_eq!(pool.evacuating_pages(), 0, "it has ended");
+    let mut tx = pool.begin();
+    assert!(matches!(tx.alloc(SIZE, Kind::Data), Err(Error::Full(_))));
+}
