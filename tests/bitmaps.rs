@@ -1,6 +1,7 @@
 //! Large bitmaps, and the limits of positions.
 
 use pmedis_testkit::client::Client;
+use pmedis_testkit::replication::{follow, info, wait_in_sync};
 use pmedis_testkit::script::{ask, crash, expect, run};
 use pmedis_testkit::server::Setup;
 
@@ -100,4 +101,40 @@ fn a_bitmap_replaces_what_it_is_stored_over() {
         SET native 1 -> OK
         PM.BITOP OR list native -> (error) WRONGTYPE Operation against a key holding the wrong kind of value",
     );
+}
+
+/// The changes that native commands and PM commands count, on a server that is followed.
+#[test]
+fn a_bit_or_a_field_that_stays_as_it_is_is_no_change() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let replica = Setup::pmedis("64m").start().unwrap();
+    let (mut client, mut follower) = (server.client(), replica.client());
+    follow(&mut follower, &server);
+    wait_in_sync(&mut client, &mut follower);
+    let commands = [
+        ("SETBIT a 0 0", "0", 1),
+        ("SETBIT a 0 0", "0", 0),
+        ("SETBIT a 0 1", "0", 1),
+        ("SETBIT a 0 1", "1", 0),
+        ("SETBIT a 9 0", "0", 1),
+        ("BITFIELD b SET i5 0 11", "[0]", 1),
+        ("BITFIELD b SET i5 0 11", "[11]", 0),
+        ("BITFIELD b INCRBY i5 0 0", "[11]", 0),
+        ("BITFIELD b SET i5 0 12", "[11]", 1),
+        ("BITFIELD b OVERFLOW FAIL INCRBY i5 0 15", "[nil]", 0),
+        ("BITFIELD b GET i5 0", "[12]", 0),
+    ];
+    for prefix in ["", "PM."] {
+        for (command, reply, changes) in commands {
+            let counted = |client: &mut Client| {
+                let changes = info(client, "rdb_changes_since_last_save");
+                changes.parse::<i64>().expect("a number")
+            };
+            let before = counted(&mut client);
+            let command = format!("{prefix}{command}").replace(" a ", &format!(" {prefix}a "));
+            let command = command.replace(" b ", &format!(" {prefix}b "));
+            expect(&mut client, &command, reply);
+            assert_eq!(counted(&mut client) - before, changes, "{command}");
+        }
+    }
 }

@@ -21,6 +21,14 @@ pub enum Error {
     /// The file exists but holds something else, and is left alone.
     #[error("{} is not a persistent memory pool: {}", .0.display(), .1)]
     NotAPool(PathBuf, String),
+    /// A part that the description of a poolset names is not there.
+    #[error("{} does not exist, which is a part of the poolset {}: is its device mounted?", .part.display(), .set.display())]
+    PartMissing {
+        /// The description of the poolset.
+        set: PathBuf,
+        /// The part.
+        part: PathBuf,
+    },
     /// The pool belongs to another application.
     #[error("{} is a pool of another layout (\"{found}\", expected \"{expected}\")", .path.display())]
     WrongLayout {
@@ -89,6 +97,9 @@ pub enum Error {
          ({})", .0.display(), .1
     )]
     UnsafeShutdown(PathBuf, String),
+    /// libpmemobj does not open the pool, for a cause outside it.
+    #[error("{} cannot be opened: {} (the environment variables PMEMOBJ_CONF and PMEMOBJ_CONF_FILE count, too)", .0.display(), .1)]
+    NotOpened(PathBuf, String),
     /// Anything else libpmemobj reports.
     #[error("{operation} failed: {message}")]
     Pmdk {
@@ -97,6 +108,9 @@ pub enum Error {
         /// libpmemobj's words.
         message: String,
     },
+    /// What was asked for is not possible now; nothing is wrong with the pool.
+    #[error("{0}")]
+    State(String),
     /// An operating system error outside libpmemobj.
     #[error("{0}")]
     Io(String),

@@ -72,6 +72,12 @@ pub(crate) fn inspect(path: &Path) -> Result<Found> {
     }
     if head.starts_with(POOLSET_SIGNATURE) {
         let parts = poolset_parts(path)?;
+        if let Some(part) = parts.iter().find(|part| !part.exists()) {
+            return Err(Error::PartMissing {
+                set: path.into(),
+                part: part.clone(),
+            });
+        }
         // A part that cannot be read is left to libpmemobj, which names it.
         if let Some(Ok(part)) = parts.first().map(File::open)
             && let Ok(head) = read_head(path, &part)

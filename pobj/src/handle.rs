@@ -34,7 +34,10 @@ impl Handle {
             _ if message.contains("shutdown") || message.contains("SDS") => {
                 Error::UnsafeShutdown(path.into(), message)
             }
-            _ => Error::Damaged(format!("{}: {message}", path.display())),
+            _ if tells_of_damage(&message) => {
+                Error::Damaged(format!("{}: {message}", path.display()))
+            }
+            _ => Error::NotOpened(path.into(), message),
         })
     }
 
@@ -76,6 +79,25 @@ impl Handle {
             }),
         }
     }
+}
+
+/// True if what libpmemobj says of a pool that it does not open is about the pool's bytes, not about the machine,
+/// the settings or the parts of a poolset.
+fn tells_of_damage(message: &str) -> bool {
+    const WORDS: [&str; 11] = [
+        "checksum",
+        "heap: ",
+        "corrupt",
+        "undefined state",
+        "invalid machine",
+        "invalid reserved",
+        "invalid alignment",
+        "invalid data value",
+        "invalid major version",
+        "mismatch in part",
+        "wrong architecture",
+    ];
+    WORDS.iter().any(|word| message.contains(word))
 }
 
 fn c_layout() -> CString {

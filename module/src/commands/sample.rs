@@ -3,6 +3,7 @@
 use crate::error::CmdError;
 use crate::number::parse_i64;
 use crate::redis::Arg;
+use crate::structures::whole;
 use pobj::{Error, Result};
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -46,6 +47,57 @@ impl Choice {
     }
 }
 
+/// The elements that were chosen, each of which could be read.
+pub enum Chosen<T> {
+    /// These.
+    These(Vec<T>),
+    /// So many, each one of these.
+    Repeated(usize, Vec<T>),
+}
+
+impl<T: Copy> Chosen<T> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Chosen::These(elements) => elements.len(),
+            Chosen::Repeated(count, _) => *count,
+        }
+    }
+
+    /// Shows them to `show`.
+    pub fn each(self, mut show: impl FnMut(T)) {
+        match self {
+            Chosen::These(elements) => elements.into_iter().for_each(show),
+            Chosen::Repeated(count, elements) => {
+                for _ in 0..count {
+                    show(elements[fastrand::usize(..elements.len())]);
+                }
+            }
+        }
+    }
+}
+
+/// Chooses from `len` elements, which `all` walks over and `one` draws from.
+///
+/// # Errors
+/// `Damaged` if there are not as many; what `all` and `one` fail with.
+pub fn choose<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
+    choice: Choice,
+    len: u64,
+    all: impl FnOnce() -> Result<I>,
+    one: impl Fn() -> Result<T>,
+) -> Result<Chosen<T>> {
+    Ok(match choice {
+        Choice::All => Chosen::These(whole(len, all()?)?),
+        Choice::Some(count) => Chosen::These(distinct(count, len, all, one)?),
+        // More draws than elements: having all is less than having all draws, of which a client may want 2^62.
+        Choice::Repeated(count) if count >= len => {
+            Chosen::Repeated(count as usize, whole(len, all()?)?)
+        }
+        Choice::Repeated(count) => Chosen::These((0..count).map(|_| one()).collect::<Result<_>>()?),
+    })
+}
+
 /// `count` different elements of `len`, each such choice with the same probability: out of `all`, or
 /// drawn `one` by one.
 pub fn distinct<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
@@ -55,10 +107,9 @@ pub fn distinct<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
     one: impl Fn() -> Result<T>,
 ) -> Result<Vec<T>> {
     if count.saturating_mul(SHUFFLE_BELOW) > len {
-        let mut elements = all()?.collect::<Result<Vec<T>>>()?;
-        let count = (count as usize).min(elements.len());
+        let mut elements = whole(len, all()?)?;
         fastrand::Rng::new().shuffle(&mut elements);
-        elements.truncate(count);
+        elements.truncate(count as usize);
         return Ok(elements);
     }
     if count == 0 {

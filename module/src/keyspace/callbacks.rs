@@ -20,6 +20,11 @@ pub(super) const PLACEHOLDER: usize = 1;
 /// The callbacks of all five types.
 pub struct Values;
 
+/// A key that a file has brought is asked for something before the keyspace is filled from the pool.
+fn not_yet() -> Error {
+    Error::State("the key is not in the keyspace yet".into())
+}
+
 /// Runs `f` with the engine; failures are logged, since these callbacks cannot report them.
 fn with<R>(what: &str, f: impl FnOnce(&mut Engine) -> Result<R>) -> Option<R> {
     match ENGINE.with(f) {
@@ -63,24 +68,18 @@ impl TypeCallbacks for Values {
     }
 
     fn rdb_save(io: &mut RdbWriter<'_>, ty: PmType, addr: usize) {
-        let saved = with("saving a key", |engine| {
+        let saved = ENGINE.with(|engine| {
             engine.see_the_fork();
-            let Some(record) = engine.record_at(addr) else {
-                return Err(Error::Damaged("the key is not in the pool yet".into()));
-            };
-            let form = engine.next_form();
-            serialize::save_head(io, &form);
-            if form.is_marker {
-                return Ok(());
-            }
-            let root = record::get(&engine.pool, record)?.root;
-            let inline = record::inline(&engine.pool, record)?;
-            serialize::save(io, &engine.pool, ty.into(), root, inline)
+            engine.save(io, ty.into(), addr)
         });
-        assert!(
-            saved.is_some(),
-            "a key cannot be saved: the file must not replace a good one"
-        );
+        let why = match saved {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(refused) => format!("the engine cannot be reached: {refused:?}"),
+        };
+        let name = io.key().unwrap_or_default().escape_ascii().to_string();
+        let db = io.db().unwrap_or(0);
+        panic!("the key {name} of database {db} cannot be saved, nor anything that has it: {why}");
     }
 
     /// Writes nothing: the pool holds the key, and loading it from an AOF as well would change it a
@@ -151,9 +150,7 @@ impl TypeCallbacks for Values {
     fn copy(place: &KeyPlace<'_>, ty: PmType, addr: usize) -> Option<usize> {
         let key = place.to_key()?.bytes();
         with("copying a key", |engine| {
-            let Some(source) = engine.record_at(addr) else {
-                return Err(Error::Damaged("the key is not in the pool yet".into()));
-            };
+            let source = engine.record_at(addr).ok_or_else(not_yet)?;
             let copied = engine.copy(source, ty.into(), key, place.to_db());
             engine.no_room_for_copy = matches!(copied, Err(Error::Full(_) | Error::TooLarge(_)));
             let record = copied.inspect_err(follower::end_if_full)?;
@@ -173,7 +170,7 @@ fn unlike<'e>(mut elements: impl ExactSizeIterator<Item = &'e [u8]>) -> Result<(
     let mut seen = HashSet::with_capacity(elements.len());
     match elements.all(|element| seen.insert(element)) {
         true => Ok(()),
-        false => Err(Error::Damaged("an element twice in a payload".into())),
+        false => Err(Error::State("an element twice in a payload".into())),
     }
 }
 
@@ -185,6 +182,40 @@ impl Engine {
         } else if server_flags().fork_child() {
             self.pool.enter_snapshot();
         }
+    }
+
+    /// Writes a key to a file or into a payload, or a marker of it.
+    ///
+    /// # Errors
+    /// If the value is damaged, and this process can give the file up. If it cannot, being the server itself, it
+    /// writes to a file that the key is there, but not its value, and into a payload what nobody takes for one.
+    fn save(&mut self, io: &mut RdbWriter<'_>, ty: ValueType, addr: usize) -> Result<()> {
+        let record = self.record_at(addr).ok_or_else(not_yet)?;
+        let mut form = self.next_form();
+        if form.is_marker {
+            serialize::save_head(io, &form);
+            return Ok(());
+        }
+        let root = record::get(&self.pool, record)?.root;
+        let inline = record::inline(&self.pool, record)?;
+        if !self.pool.is_snapshot()
+            && let Err(error) = serialize::verify(&self.pool, ty, root, inline)
+        {
+            let name = record::key(&self.pool, record)?.escape_ascii();
+            log(
+                Level::Warning,
+                &format!("the value of the key {name} is not saved: {error}"),
+            );
+            if self.saving.is_none() {
+                serialize::save_nothing(io);
+                return Ok(());
+            }
+            form.is_marker = true;
+            serialize::save_head(io, &form);
+            return Ok(());
+        }
+        serialize::save_head(io, &form);
+        serialize::save(io, &self.pool, ty, root, inline)
     }
 
     /// Makes a live record whose value `f` builds, for a key that Redis is about to show.

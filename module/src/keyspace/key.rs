@@ -7,7 +7,7 @@
 mod many;
 mod place;
 
-pub use many::{put_all, read_all};
+pub use many::{put_all, read_all, read_each};
 
 use super::reclaim;
 use super::record::{self, Inline, NEVER, RecordPtr};

@@ -108,7 +108,7 @@ pub(super) fn end_take_over(engine: &mut Engine) -> Result<()> {
 /// the pool.
 pub(super) fn value_of(engine: &mut Engine, payload: Payload) -> Result<Option<Loaded>> {
     if !server_flags().loading() && (payload.moment.is_some() || payload.value.is_none()) {
-        return Err(Error::Damaged("a payload made for a file".into()));
+        return Err(Error::State("a payload made for a file".into()));
     }
     if let Some(startup) = &mut engine.startup {
         startup.moment = startup.moment.or(payload.moment);
@@ -127,9 +127,9 @@ fn lose(engine: &mut Engine) -> Result<()> {
     let startup = engine
         .startup
         .as_mut()
-        .ok_or_else(|| Error::Damaged("the file has a marker instead of a value".into()))?;
+        .ok_or_else(|| Error::State("there is a marker instead of a value".into()))?;
     if startup.is_new && SETTINGS.with(|settings| settings.orphans) != Ok(Orphans::Drop) {
-        return Err(Error::Damaged(
+        return Err(Error::State(
             "the file has markers of PM keys, whose values are in the pool of the server that made it; \
              this pool is new. Is 'path' right? To start without these keys, load the module with \
              'orphans drop'"

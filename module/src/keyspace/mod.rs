@@ -68,7 +68,7 @@ use std::collections::VecDeque;
 use turns::Turns;
 
 pub use groups::watch_output;
-pub use key::{PmKey, edit2, edit2_telling, put_all, read_all};
+pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
 
 /// The engine: everything durable, and what is kept in DRAM about it.
 pub struct Engine {
@@ -244,7 +244,13 @@ impl From<pobj::Error> for CmdError {
             pobj::Error::Full(_) | pobj::Error::TooLarge(_) => CmdError::PoolFull,
             other => {
                 log(Level::Warning, &format!("a command failed: {other}"));
-                CmdError::Other(format!("ERR {other}").replace(['\r', '\n'], " ").into())
+                match other {
+                    pobj::Error::Damaged(_) | pobj::Error::State(_) => {
+                        CmdError::Other(format!("ERR {other}").replace(['\r', '\n'], " ").into())
+                    }
+                    // The words of libpmemobj and of the system are for the log.
+                    _ => CmdError::Internal,
+                }
             }
         }
     }

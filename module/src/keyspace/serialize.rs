@@ -12,7 +12,8 @@
 //! set      the number of members, each member's bytes
 //! ```
 //!
-//! Version 1 had no head, and always a value. What is read is not trusted: a value is built in one transaction, which a malformed payload ends
+//! Version 1 had no head, and always a value. A value that turns out to be damaged while it is written ends the
+//! child that writes it; the server itself looks first (`verify`). What is read is not trusted: a value is built in one transaction, which a malformed payload ends
 //! without a trace.
 
 use super::moment::Moment;
@@ -23,7 +24,7 @@ use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 use crate::structures::list::{self, Side};
 use crate::structures::{Root, hash, set, string, zset};
 use crate::value::ValueType;
-use pobj::{Pool, Result};
+use pobj::{Error, Pool, Result};
 
 /// The version written with each value.
 pub const VERSION: i32 = 2;
@@ -82,38 +83,124 @@ pub fn save(
             Ok(())
         }
         ValueType::List => {
-            io.save_unsigned(list::len(pool, root)?);
+            let len = list::len(pool, root)?;
+            io.save_unsigned(len);
+            let mut saved = Counted::of(len);
             list::each(pool, root, Side::Left, 0, |value| {
+                saved.one()?;
                 io.save_bytes(value.bytes(pool)?);
                 Ok(!io.failed())
-            })
+            })?;
+            saved.end_unless(io.failed())
         }
         ValueType::Hash => {
-            io.save_unsigned(hash::len(root));
+            let len = hash::len(root);
+            io.save_unsigned(len);
+            let mut saved = Counted::of(len);
             for pair in hash::pairs(pool, root)? {
                 let (field, value) = pair?;
+                saved.one()?;
                 io.save_bytes(field);
                 io.save_bytes(value);
             }
-            Ok(())
+            saved.end()
         }
         ValueType::Set => {
-            io.save_unsigned(set::len(root));
+            let len = set::len(root);
+            io.save_unsigned(len);
+            let mut saved = Counted::of(len);
             let mut digits = itoa::Buffer::new();
             for member in set::members(pool, root)? {
-                io.save_bytes(member?.bytes(&mut digits));
+                let member = member?;
+                saved.one()?;
+                io.save_bytes(member.bytes(&mut digits));
             }
-            Ok(())
+            saved.end()
         }
         ValueType::ZSet => {
-            io.save_unsigned(zset::len(root));
+            let len = zset::len(root);
+            io.save_unsigned(len);
+            let mut saved = Counted::of(len);
             let mut walk = zset::walk(pool, root, 0, false)?;
             while let Some((name, score)) = walk.step()?.filter(|_| !io.failed()) {
+                saved.one()?;
                 io.save_bytes(name);
                 io.save_double(score);
             }
-            Ok(())
+            saved.end_unless(io.failed())
         }
+    }
+}
+
+/// Writes what [`load`] refuses, in place of a payload that cannot be made.
+pub fn save_nothing(io: &mut RdbWriter<'_>) {
+    io.save_unsigned(u64::MAX);
+}
+
+/// Looks whether all of a value can be read, and is as many elements as it counts. O(n).
+///
+/// # Errors
+/// `Damaged` if not.
+pub fn verify(pool: &Pool, ty: ValueType, root: Root, inline: Inline) -> Result<()> {
+    match ty {
+        ValueType::String => string::read(pool, root, inline).map(|_| ()),
+        ValueType::List => {
+            let mut seen = Counted::of(list::len(pool, root)?);
+            list::each(pool, root, Side::Left, 0, |value| {
+                value.bytes(pool)?;
+                seen.one()?;
+                Ok(true)
+            })?;
+            seen.end()
+        }
+        ValueType::Hash => Counted::of(hash::len(root)).all(hash::pairs(pool, root)?),
+        ValueType::Set => Counted::of(set::len(root)).all(set::members(pool, root)?),
+        ValueType::ZSet => zset::walk(pool, root, 0, false)?.each(zset::len(root), |_, _| ()),
+    }
+}
+
+/// Elements that are as many as was said before.
+struct Counted {
+    left: u64,
+}
+
+impl Counted {
+    fn of(count: u64) -> Counted {
+        Counted { left: count }
+    }
+
+    fn one(&mut self) -> Result<()> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Error::Damaged(
+                "a value has more elements than it counts".into(),
+            )),
+        }
+    }
+
+    fn end(&self) -> Result<()> {
+        match self.left {
+            0 => Ok(()),
+            _ => Err(Error::Damaged(
+                "a value has fewer elements than it counts".into(),
+            )),
+        }
+    }
+
+    /// What was given up because its stream has failed need not be whole.
+    fn end_unless(&self, failed: bool) -> Result<()> {
+        if failed { Ok(()) } else { self.end() }
+    }
+
+    fn all<T>(mut self, walk: impl Iterator<Item = Result<T>>) -> Result<()> {
+        for element in walk {
+            element?;
+            self.one()?;
+        }
+        self.end()
     }
 }
 

@@ -28,7 +28,7 @@ pub mod zset;
 use crate::keyspace::record::Inline;
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
-use pobj::{PPtr, Pool, Result, Tx};
+use pobj::{Error, PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 
 /// The two words from which a value hangs.
@@ -67,6 +67,31 @@ impl Root {
     /// The 56 bits of `form` that are the type's own.
     pub fn rest(self) -> u64 {
         self.form & Self::REST
+    }
+}
+
+/// All elements of a walk over a value, which are `count`. O(count).
+///
+/// Who tells somebody how many elements follow has them first: a damaged count must not be told, as the elements
+/// would be taken for something else where they end.
+///
+/// # Errors
+/// `Damaged` if there are fewer or more; what the walk fails with.
+pub fn whole<T>(count: u64, walk: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
+    /// Room made at first: a damaged count is no reason for more.
+    const FIRST: u64 = 4096;
+    let mut elements = Vec::with_capacity(count.min(FIRST) as usize);
+    for element in walk {
+        elements.push(element?);
+        if elements.len() as u64 > count {
+            break;
+        }
+    }
+    match elements.len() as u64 == count {
+        true => Ok(elements),
+        false => Err(Error::Damaged(format!(
+            "a value that counts {count} elements does not have as many"
+        ))),
     }
 }
 

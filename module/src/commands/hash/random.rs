@@ -19,8 +19,8 @@ enum Shape {
 }
 
 impl Shape {
-    fn begin(self, ctx: &Ctx, len: u64) {
-        ctx.reply_array(len as usize * if self == Shape::Flat { 2 } else { 1 });
+    fn begin(self, ctx: &Ctx, len: usize) {
+        ctx.reply_array(len * if self == Shape::Flat { 2 } else { 1 });
     }
 
     fn pair(self, ctx: &Ctx, (field, value): Pair<'_>) {
@@ -51,27 +51,14 @@ pub fn hrandfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     };
     let key = PmKey::open_read(ctx, args[1], TY)?;
     key.read(|pool, root| {
-        match Choice::of(count, hash::len(root)) {
-            Choice::Repeated(count) => {
-                shape.begin(ctx, count);
-                for _ in 0..count {
-                    shape.pair(ctx, hash::random(pool, root)?);
-                }
-            }
-            Choice::All => {
-                shape.begin(ctx, hash::len(root));
-                for pair in hash::pairs(pool, root)? {
-                    shape.pair(ctx, pair?);
-                }
-            }
-            Choice::Some(count) => {
-                let all = || hash::pairs(pool, root);
-                let one = || hash::random(pool, root);
-                let chosen = sample::distinct(count, hash::len(root), all, one)?;
-                shape.begin(ctx, count);
-                chosen.into_iter().for_each(|pair| shape.pair(ctx, pair));
-            }
-        }
+        let chosen = sample::choose(
+            Choice::of(count, hash::len(root)),
+            hash::len(root),
+            || hash::pairs(pool, root),
+            || hash::random(pool, root),
+        )?;
+        shape.begin(ctx, chosen.len());
+        chosen.each(|pair| shape.pair(ctx, pair));
         Ok(())
     })
 }

@@ -4,9 +4,9 @@ use super::TY;
 use crate::commands::scan::{self, Options};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Args, Collection, Ctx};
-use crate::structures::Root;
+use crate::redis::{Arg, Args, Collection, Ctx};
 use crate::structures::hash::{self, Pair};
+use crate::structures::{Root, whole};
 use pobj::Pool;
 
 fn reply_value(ctx: &Ctx, value: Option<&[u8]>) {
@@ -30,9 +30,11 @@ pub fn hmget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let fields = args.from(2);
     key.read(|pool, root| {
-        ctx.reply_array(fields.len());
-        for field in fields {
-            reply_value(ctx, hash::get(pool, root, field.bytes())?);
+        let get = |field: &Arg<'_>| hash::get(pool, root, field.bytes());
+        let values = fields.iter().map(get).collect::<pobj::Result<Vec<_>>>()?;
+        ctx.reply_array(values.len());
+        for value in values {
+            reply_value(ctx, value);
         }
         Ok(())
     })
@@ -69,10 +71,9 @@ fn reply_all(
 ) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     key.read(|pool, root| {
-        ctx.reply_collection(kind, hash::len(root) as usize);
-        for pair in hash::pairs(pool, root)? {
-            show(pair?);
-        }
+        let pairs = whole(hash::len(root), hash::pairs(pool, root)?)?;
+        ctx.reply_collection(kind, pairs.len());
+        pairs.into_iter().for_each(show);
         Ok(())
     })
 }

@@ -109,11 +109,11 @@ pub fn pop_some(
 ) -> Result<Elements, CmdError> {
     let elements = key.edit_leaving(|tx, root| {
         let mut elements = Elements::default();
-        list::each(tx, *root, side, 0, |value| {
-            elements.bytes.extend_from_slice(value.bytes(tx)?);
+        let count = count.min(list::len(tx, *root)?);
+        for element in list::some(tx, *root, side, 0, count)? {
+            elements.bytes.extend_from_slice(element);
             elements.ends.push(elements.bytes.len());
-            Ok((elements.len() as u64) < count)
-        })?;
+        }
         let rest = list::drop_end(tx, root, side, count)?;
         Ok((elements, [rest]))
     })?;

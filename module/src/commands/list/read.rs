@@ -3,7 +3,7 @@
 use super::{at_least, from_start, integer, range};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Arg, Args, Collection, Ctx};
+use crate::redis::{Arg, Args, Ctx};
 use crate::structures::list::{self, Side};
 use crate::value::ValueType;
 
@@ -45,16 +45,13 @@ pub fn lrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (start, stop) = (integer(args[2])?, integer(args[3])?);
     let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
     key.read(|pool, root| {
-        let (skip, mut left) = range(start, stop, list::len(pool, root)?);
-        ctx.reply_array(left as usize);
-        if left == 0 {
-            return Ok(());
+        let (skip, count) = range(start, stop, list::len(pool, root)?);
+        let elements = list::some(pool, root, Side::Left, skip, count)?;
+        ctx.reply_array(elements.len());
+        for element in elements {
+            ctx.reply_bulk(element);
         }
-        list::each(pool, root, Side::Left, skip, |value| {
-            ctx.reply_bulk(value.bytes(pool)?);
-            left -= 1;
-            Ok(left > 0)
-        })
+        Ok(())
     })
 }
 
@@ -108,33 +105,32 @@ impl Search {
 pub fn lpos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let search = Search::parse(args.from(3))?;
     let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
-    if search.count.is_some() {
-        ctx.reply_postponed(Collection::Array);
-    }
-    let mut found = 0;
-    key.read(|pool, root| {
+    let found = key.read(|pool, root| {
         let len = list::len(pool, root)?;
-        let (mut seen, mut matches) = (0, 0);
+        let (mut found, mut seen, mut matches) = (Vec::new(), 0, 0);
         list::each(pool, root, search.from, 0, |value| {
             if value.equals(pool, args[2].bytes())? {
                 matches += 1;
                 if matches >= search.rank {
-                    found += 1;
-                    ctx.reply_integer(match search.from {
+                    found.push(match search.from {
                         Side::Left => seen,
                         Side::Right => len - 1 - seen,
-                    } as i64);
+                    });
                 }
             }
             seen += 1;
-            let enough = found > 0 && found == search.count.unwrap_or(1);
+            let enough = !found.is_empty() && found.len() as u64 == search.count.unwrap_or(1);
             Ok(!enough && seen != search.max_len)
-        })
+        })?;
+        Ok(found)
     })?;
     match search.count {
-        Some(_) => ctx.end_collection(Collection::Array, found as usize),
-        None if found == 0 => ctx.reply_null(),
+        None if found.is_empty() => ctx.reply_null(),
         None => {}
+        Some(_) => ctx.reply_array(found.len()),
+    }
+    for index in found {
+        ctx.reply_integer(index as i64);
     }
     Ok(())
 }

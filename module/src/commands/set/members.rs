@@ -6,7 +6,7 @@ use crate::commands::scan::{self, Options};
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, edit2_telling};
 use crate::redis::{Arg, Args, Collection, Ctx};
-use crate::structures::{Root, set};
+use crate::structures::{Root, set, whole};
 use pobj::Tx;
 use std::iter;
 
@@ -90,9 +90,14 @@ pub fn smismember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let members = args.from(2);
     key.read(|pool, root| {
-        ctx.reply_array(members.len());
-        for member in members {
-            ctx.reply_integer(set::contains(pool, root, member.bytes())?.into());
+        let there = |member: &Arg<'_>| set::contains(pool, root, member.bytes());
+        let there = members
+            .iter()
+            .map(there)
+            .collect::<pobj::Result<Vec<_>>>()?;
+        ctx.reply_array(there.len());
+        for there in there {
+            ctx.reply_integer(there.into());
         }
         Ok(())
     })
@@ -109,10 +114,11 @@ pub fn scard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 pub fn smembers(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     key.read(|pool, root| {
-        ctx.reply_collection(Collection::Set, set::len(root) as usize);
+        let members = whole(set::len(root), set::members(pool, root)?)?;
+        ctx.reply_collection(Collection::Set, members.len());
         let mut digits = itoa::Buffer::new();
-        for member in set::members(pool, root)? {
-            ctx.reply_bulk(member?.bytes(&mut digits));
+        for member in members {
+            ctx.reply_bulk(member.bytes(&mut digits));
         }
         Ok(())
     })

@@ -6,8 +6,8 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Class, Collection, Ctx, OwnedString, may_replicate};
-use crate::structures::Root;
 use crate::structures::set::{self, Member};
+use crate::structures::{Root, whole};
 use pobj::Pool;
 
 /// Most members that one replicated SREM takes out.
@@ -74,7 +74,7 @@ fn to_vec(member: Member<'_>) -> Vec<u8> {
 }
 
 fn all(pool: &Pool, root: Root) -> pobj::Result<Vec<Member<'_>>> {
-    set::members(pool, root)?.collect()
+    whole(set::len(root), set::members(pool, root)?)
 }
 
 /// `count` different members, fewer than there are.
@@ -119,21 +119,14 @@ pub fn srandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         });
     };
     key.read(|pool, root| {
-        let members = match Choice::of(count, set::len(root)) {
-            Choice::Repeated(count) => {
-                ctx.reply_array(count as usize);
-                for _ in 0..count {
-                    ctx.reply_bulk(set::random(pool, root)?.bytes(&mut digits));
-                }
-                return Ok(());
-            }
-            Choice::All => all(pool, root)?,
-            Choice::Some(count) => some(pool, root, count)?,
-        };
-        ctx.reply_array(members.len());
-        for member in members {
-            ctx.reply_bulk(member.bytes(&mut digits));
-        }
+        let chosen = sample::choose(
+            Choice::of(count, set::len(root)),
+            set::len(root),
+            || set::members(pool, root),
+            || set::random(pool, root),
+        )?;
+        ctx.reply_array(chosen.len());
+        chosen.each(|member| ctx.reply_bulk(member.bytes(&mut digits)));
         Ok(())
     })
 }

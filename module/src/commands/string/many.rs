@@ -1,9 +1,11 @@
 //! MGET, MSET and MSETNX: several strings at once.
 
-use super::{read, reply_value};
+use super::reply_value;
 use crate::error::CmdError;
-use crate::keyspace::{PmKey, put_all};
+use crate::keyspace::record::Inline;
+use crate::keyspace::{PmKey, put_all, read_each};
 use crate::redis::{Arg, Args, Class, Ctx};
+use crate::structures::Root;
 use crate::structures::string::{self, Value};
 use crate::value::ValueType;
 use std::collections::HashMap;
@@ -11,22 +13,24 @@ use std::ffi::CStr;
 
 /// `MGET key [key ...]`
 pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let names = args.from(1);
-    ctx.reply_array(names.len());
-    for &name in names {
-        let found = match PmKey::open_read(ctx, name, ValueType::String) {
-            Ok(key) => read(&key, |value| reply_value(ctx, value)),
-            // A key of another type is as good as none.
-            Err(_) => Ok(None),
+    // A key of another type is as good as none.
+    let open = |&name| PmKey::open_read(ctx, name, ValueType::String).ok();
+    let keys: Vec<Option<PmKey<'_>>> = args.from(1).iter().map(open).collect();
+    read_each(&keys, |pool, values| {
+        let read = |value: &Option<(Root, Inline)>| match *value {
+            Some((root, inline)) => string::read(pool, root, inline),
+            None => Ok(None),
         };
-        match found {
-            Ok(Some(())) => {}
-            Ok(None) => ctx.reply_null(),
-            // The array has begun: the error stands at the element's place.
-            Err(error) => ctx.reply_error(&error),
+        let values = values.iter().map(read).collect::<pobj::Result<Vec<_>>>()?;
+        ctx.reply_array(values.len());
+        for value in values {
+            match value {
+                Some(value) => reply_value(ctx, value),
+                None => ctx.reply_null(),
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// `MSET key value [key value ...]`

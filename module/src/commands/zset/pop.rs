@@ -123,13 +123,11 @@ fn first(pool: &Pool, root: Root, end: End, count: u64) -> pobj::Result<Vec<(Vec
         End::Min => zset::walk(pool, root, 0, false)?,
         End::Max => zset::walk(pool, root, zset::len(root).saturating_sub(1), true)?,
     };
-    let mut taken = Vec::with_capacity(count as usize);
-    while (taken.len() as u64) < count
-        && let Some((name, score)) = walk.step()?
-    {
-        taken.push((name.to_vec(), score));
-    }
-    Ok(taken)
+    let taken = walk.some(count.min(zset::len(root)))?;
+    Ok(taken
+        .into_iter()
+        .map(|(name, score)| (name.to_vec(), score))
+        .collect())
 }
 
 /// What ZMPOP and BZMPOP take.

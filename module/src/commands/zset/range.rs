@@ -179,11 +179,15 @@ fn reply(ctx: &Ctx, args: Args<'_>, form: Form) -> Result<(), CmdError> {
     let shape = Shape::with_scores(ctx, query.with_scores);
     key.read(|pool, root| {
         let (mut walk, count) = query.run(pool, root)?;
-        shape.begin(ctx, count as usize);
+        let elements = walk.some(count)?;
+        shape.begin(ctx, elements.len());
         match shape {
-            Shape::Names => walk.each(count, |name, _| ctx.reply_bulk(name)),
-            _ => walk.each(count, |name, score| shape.element(ctx, name, score)),
+            Shape::Names => elements.iter().for_each(|(name, _)| ctx.reply_bulk(name)),
+            _ => elements
+                .iter()
+                .for_each(|&(name, score)| shape.element(ctx, name, score)),
         }
+        Ok(())
     })
 }
 
@@ -201,13 +205,11 @@ pub fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         let source = PmKey::open_read(ctx, args[2], TY)?;
         source.read(|pool, root| {
             let (mut walk, count) = query.run(pool, root)?;
-            let mut elements = Vec::with_capacity(count as usize);
-            while (elements.len() as u64) < count
-                && let Some((name, score)) = walk.step()?
-            {
-                elements.push((name.to_vec(), score));
-            }
-            Ok(elements)
+            let elements = walk.some(count)?;
+            Ok(elements
+                .into_iter()
+                .map(|(name, score)| (name.to_vec(), score))
+                .collect::<Vec<_>>())
         })?
     };
     // Redis knows how many elements there will be only if the range is one of ranks.

@@ -2,11 +2,12 @@
 
 use super::spec::{By, Spec};
 use super::{Shape, TY, integer};
+use crate::commands::sample::{Choice, Chosen};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Args, Ctx};
+use crate::redis::{Arg, Args, Ctx};
 use crate::structures::{Root, zset};
-use pobj::Pool;
+use pobj::{Error, Pool};
 use std::collections::HashSet;
 
 /// `PM.ZCARD key`
@@ -38,10 +39,10 @@ pub fn zmscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let names = args.from(2);
     key.read(|pool, root| {
-        ctx.reply_array(names.len());
-        for name in names {
-            reply_score(ctx, zset::score(pool, root, name.bytes())?);
-        }
+        let score = |name: &Arg<'_>| zset::score(pool, root, name.bytes());
+        let scores = names.iter().map(score).collect::<pobj::Result<Vec<_>>>()?;
+        ctx.reply_array(scores.len());
+        scores.into_iter().for_each(|score| reply_score(ctx, score));
         Ok(())
     })
 }
@@ -95,7 +96,7 @@ pub fn zrandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             if root == Root::EMPTY {
                 ctx.reply_null();
             } else {
-                reply_ranks(ctx, pool, root, Shape::Names, [random_rank(root)])?;
+                ctx.reply_bulk(element(pool, root, random_rank(root))?.0);
             }
             Ok(())
         });
@@ -120,23 +121,22 @@ pub fn zrandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let shape = Shape::with_scores(ctx, with_scores);
     key.read(|pool, root| {
         let len = zset::len(root);
-        if len == 0 || count == 0 {
-            ctx.reply_array(0);
-        } else if let Ok(count) = u64::try_from(count) {
-            let ranks = distinct_ranks(len, count.min(len));
-            shape.begin(ctx, ranks.len());
-            reply_ranks(ctx, pool, root, shape, ranks)?;
-        } else {
-            let count = count.unsigned_abs() as usize;
-            shape.begin(ctx, count);
-            reply_ranks(
-                ctx,
-                pool,
-                root,
-                shape,
-                (0..count).map(|_| random_rank(root)),
-            )?;
-        }
+        let all = || zset::walk(pool, root, 0, false)?.some(len);
+        let at = |rank| element(pool, root, rank);
+        let chosen = match Choice::of(count, len) {
+            Choice::All => Chosen::These(all()?),
+            Choice::Some(count) => {
+                let ranks = distinct_ranks(len, count).into_iter();
+                Chosen::These(ranks.map(at).collect::<pobj::Result<_>>()?)
+            }
+            Choice::Repeated(count) if count >= len => Chosen::Repeated(count as usize, all()?),
+            Choice::Repeated(count) => {
+                let ranks = (0..count).map(|_| random_rank(root));
+                Chosen::These(ranks.map(at).collect::<pobj::Result<_>>()?)
+            }
+        };
+        shape.begin(ctx, chosen.len());
+        chosen.each(|(name, score)| shape.element(ctx, name, score));
         Ok(())
     })
 }
@@ -159,18 +159,8 @@ fn distinct_ranks(len: u64, count: u64) -> Vec<u64> {
         .collect()
 }
 
-fn reply_ranks(
-    ctx: &Ctx,
-    pool: &Pool,
-    root: Root,
-    shape: Shape,
-    ranks: impl IntoIterator<Item = u64>,
-) -> pobj::Result<()> {
-    for rank in ranks {
-        let (name, score) = zset::walk(pool, root, rank, false)?
-            .step()?
-            .unwrap_or((b"", 0.0));
-        shape.element(ctx, name, score);
-    }
-    Ok(())
+/// The element of a rank that there is.
+fn element(pool: &Pool, root: Root, rank: u64) -> pobj::Result<(&[u8], f64)> {
+    let found = zset::walk(pool, root, rank, false)?.step()?;
+    found.ok_or_else(|| Error::Damaged("a sorted set has fewer elements than it says".into()))
 }

@@ -114,3 +114,28 @@ pub fn read_all<R>(
         lift(f(&engine.pool, &roots))
     })
 }
+
+/// Reads the values of several keys, some of which may not be there, or may not be looked at (`None`): `f` gets
+/// the root and the inline area of each value that there is.
+pub fn read_each<R>(
+    keys: &[Option<PmKey<'_>>],
+    f: impl FnOnce(&Pool, &[Option<(Root, Inline)>]) -> Result<R>,
+) -> std::result::Result<R, CmdError> {
+    with_engine(|engine| {
+        let mut values = Vec::with_capacity(keys.len());
+        for key in keys {
+            let record = match key {
+                Some(key) => key.record(engine)?,
+                None => None,
+            };
+            values.push(match record {
+                Some(record) => Some((
+                    lift(record::get(&engine.pool, record))?.root,
+                    lift(record::inline(&engine.pool, record))?,
+                )),
+                None => None,
+            });
+        }
+        lift(f(&engine.pool, &values))
+    })
+}

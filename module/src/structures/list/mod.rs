@@ -328,6 +328,26 @@ pub fn each<'p>(
     })
 }
 
+/// `count` elements, from number `skip` on as counted from `side`. O(log n + count).
+///
+/// # Errors
+/// `Damaged` if there are fewer.
+pub fn some(pool: &Pool, root: Root, side: Side, skip: u64, count: u64) -> Result<Vec<&[u8]>> {
+    /// Room made at first: a damaged length is no reason for more.
+    const FIRST: u64 = 4096;
+    let mut elements = Vec::with_capacity(count.min(FIRST) as usize);
+    if count > 0 {
+        each(pool, root, side, skip, |value| {
+            elements.push(value.bytes(pool)?);
+            Ok((elements.len() as u64) < count)
+        })?;
+    }
+    match elements.len() as u64 == count {
+        true => Ok(elements),
+        false => Err(damaged("a list has fewer elements than it says")),
+    }
+}
+
 fn each_in<'p>(
     pool: &'p Pool,
     chunk: Chunk,

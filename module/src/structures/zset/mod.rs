@@ -290,6 +290,18 @@ impl<'p> Walk<'p> {
         }
     }
 
+    /// The names and scores of the next `count` elements. O(count).
+    ///
+    /// # Errors
+    /// `Damaged` if there are fewer.
+    pub fn some(&mut self, count: u64) -> Result<Vec<(&'p [u8], f64)>> {
+        /// Room made at first: a damaged count is no reason for more.
+        const FIRST: u64 = 4096;
+        let mut elements = Vec::with_capacity(count.min(FIRST) as usize);
+        self.each(count, |name, score| elements.push((name, score)))?;
+        Ok(elements)
+    }
+
     /// Shows `visit` the names and scores of the next `count` elements. O(count); cheaper than steps.
     ///
     /// # Errors

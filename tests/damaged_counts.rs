@@ -1,0 +1,222 @@
+//! Values whose number of elements is damaged: what reads them answers one error, or elements of which there are as
+//! many as it says; the reply to the next command is that of the next command.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::resp::Value;
+use pmedis_testkit::script::{expect, run, words};
+use pmedis_testkit::server::{Server, Setup};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+
+/// A key's name, and how many elements it gets. Small values are packed, large ones are tables and trees.
+const VALUES: [(&str, usize); 8] = [
+    ("hash:packed", 20),
+    ("hash:table", 700),
+    ("set:integers", 20),
+    ("set:packed", 20),
+    ("set:table", 700),
+    ("zset:packed", 20),
+    ("zset:tree", 700),
+    ("list:chunks", 5000),
+];
+
+fn fill(client: &mut Client) {
+    for (name, count) in VALUES {
+        let (ty, kind) = name.split_once(':').expect("a type and a kind");
+        for n in 0..count {
+            let element = match kind {
+                "integers" => n.to_string(),
+                _ => format!("element-{n}"),
+            };
+            let command: Vec<String> = match ty {
+                "hash" => ["PM.HSET", name, &element, "v"].map(String::from).into(),
+                "set" => ["PM.SADD", name, &element].map(String::from).into(),
+                "zset" => ["PM.ZADD", name, &n.to_string(), &element]
+                    .map(String::from)
+                    .into(),
+                _ => ["PM.RPUSH", name, &element].map(String::from).into(),
+            };
+            client.queue(&command);
+        }
+        client.send().unwrap();
+        for _ in 0..count {
+            assert!(!client.receive().unwrap().is_error());
+        }
+    }
+    run(client, "PM.SET other sound -> OK");
+}
+
+/// Changes the number of elements of a key in the closed pool: in the root in its record, or in a list's header,
+/// to which the root points.
+fn damage(server: &Server, name: &str, change: impl Fn(u64) -> u64) {
+    let path = server.setup().pool();
+    let pool = fs::read(&path).unwrap();
+    let word = |at: usize| u64::from_le_bytes(pool[at..at + 8].try_into().unwrap());
+    // The key stands 48 bytes behind the beginning of its record, its length 8 bytes before that.
+    let record = (48..pool.len() - name.len())
+        .step_by(8)
+        .find(|&at| pool[at..].starts_with(name.as_bytes()) && word(at - 8) == name.len() as u64)
+        .expect("the key is in the pool")
+        - 48;
+    assert_eq!(usize::from(pool[record + 40]), name.len());
+    let at = match name {
+        // Of the elements in the tree, behind the header's head and tail: those have more.
+        "list:chunks" => word(record + 24) as usize + 40,
+        _ => record + 32,
+    };
+    let count = match name {
+        "list:chunks" => word(at),
+        "zset:packed" => word(at) & 0xff,
+        _ if name.ends_with(":packed") || name.ends_with(":integers") => word(at) & 0xffff,
+        _ => word(at) & 0xffff_ffff,
+    };
+    let of = VALUES.iter().find(|value| value.0 == name).unwrap().1;
+    let is_count = match name {
+        "list:chunks" => (of as u64 / 2..of as u64).contains(&count),
+        _ => count == of as u64,
+    };
+    assert!(is_count, "{count} is no count of {name}");
+    let damaged = word(at) - count + change(count);
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&damaged.to_le_bytes(), at as u64)
+        .unwrap();
+}
+
+/// Every command that replies with elements of a value of a type.
+fn readers(ty: &str) -> &'static [&'static str] {
+    match ty {
+        "hash" => &[
+            "PM.HGETALL k",
+            "PM.HKEYS k",
+            "PM.HVALS k",
+            "PM.HRANDFIELD k 5",
+            "PM.HRANDFIELD k 15 WITHVALUES",
+            "PM.HRANDFIELD k 1000000",
+            "PM.HRANDFIELD k -5 WITHVALUES",
+            "PM.HRANDFIELD k -2000 WITHVALUES",
+            "PM.HSCAN k 0 COUNT 10000",
+            "PM.HMGET k element-1 element-19 absent",
+        ],
+        "set" => &[
+            "PM.SMEMBERS k",
+            "PM.SRANDMEMBER k 15",
+            "PM.SRANDMEMBER k 1000000",
+            "PM.SRANDMEMBER k -5",
+            "PM.SRANDMEMBER k -2000",
+            "PM.SMISMEMBER k element-1 1 absent",
+            "PM.SUNION k",
+            "PM.SUNION k absent",
+            "PM.SINTER k k",
+            "PM.SDIFF k absent",
+            "PM.SSCAN k 0 COUNT 10000",
+            "PM.SORT k ALPHA",
+        ],
+        "zset" => &[
+            "PM.ZRANGE k 0 -1",
+            "PM.ZRANGE k 0 -1 REV WITHSCORES",
+            "PM.ZRANGE k -inf +inf BYSCORE WITHSCORES",
+            "PM.ZRANGE k - + BYLEX",
+            "PM.ZREVRANGEBYSCORE k +inf -inf WITHSCORES",
+            "PM.ZRANDMEMBER k 15 WITHSCORES",
+            "PM.ZRANDMEMBER k 1000000 WITHSCORES",
+            "PM.ZRANDMEMBER k -2000",
+            "PM.ZMSCORE k element-1 absent",
+            "PM.ZUNION 1 k WITHSCORES",
+            "PM.ZINTER 2 k k",
+            "PM.ZDIFF 2 k absent",
+            "PM.ZSCAN k 0 COUNT 10000",
+            "PM.SORT k ALPHA",
+        ],
+        _ => &[
+            "PM.LRANGE k 0 -1",
+            "PM.LRANGE k -10 -1",
+            "PM.LRANGE k 3 12",
+            "PM.LPOS k element-3 COUNT 0",
+            "PM.SORT k ALPHA",
+        ],
+    }
+}
+
+#[test]
+fn a_damaged_count_shifts_no_reply() {
+    let mut server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    fill(&mut client);
+    server.stop();
+    let sound = fs::read(server.setup().pool()).unwrap();
+    let mut errors = 0;
+    for change in [|count| count + 1, |count| count - 1, |count| count ^ 64] {
+        fs::write(server.setup().pool(), &sound).unwrap();
+        for (name, _) in VALUES {
+            damage(&server, name, change);
+        }
+        server.restart().unwrap();
+        let mut client = server.client();
+        for protocol in ["2", "3"] {
+            client.call(&["HELLO", protocol]);
+            for (name, _) in VALUES {
+                for command in readers(name.split(':').next().unwrap()) {
+                    let command: Vec<&str> = command
+                        .split(' ')
+                        .map(|word| if word == "k" { name } else { word })
+                        .collect();
+                    client.queue(&command);
+                    client.queue(&["PM.GET", "other"]);
+                    client.send().unwrap();
+                    let reply = client.receive().unwrap();
+                    errors += usize::from(reply.is_error());
+                    let inner = reply.elements().unwrap_or_default();
+                    assert!(
+                        !inner.iter().any(Value::is_error),
+                        "{command:?}: an error among elements"
+                    );
+                    let next = client.receive().unwrap();
+                    assert_eq!(words(&next), "sound", "after {command:?}");
+                }
+            }
+        }
+        assert!(!server.log().contains("panicked"), "{}", server.log());
+        server.kill9();
+    }
+    assert!(errors > 200, "{errors} errors only");
+}
+
+/// What leaves the server with such a value is refused, or not made.
+#[test]
+fn a_damaged_count_is_in_no_payload_and_no_file() {
+    let setup = Setup::pmedis_with("64m", &["rdb", "full"]);
+    let mut server = setup.start().unwrap();
+    let mut client = server.client();
+    fill(&mut client);
+    server.stop();
+    for (name, _) in VALUES {
+        damage(&server, name, |count| count + 1);
+    }
+    server.restart().unwrap();
+    let mut client = server.client();
+    for (name, _) in VALUES {
+        let payload = client.call(&["DUMP", name]);
+        let payload = payload.bytes().expect("a payload").to_vec();
+        let restored = client.call(&[b"RESTORE".as_slice(), b"copy", b"0", &payload]);
+        assert!(restored.is_error(), "{name}: {restored:?}");
+        expect(&mut client, "PM.GET other", "sound");
+    }
+    // A file that the server makes itself has what can be read, and says that the rest was there.
+    expect(&mut client, "SAVE", "OK");
+    let copy = Setup::pmedis_with("64m", &["orphans", "drop"]);
+    fs::copy(setup.dir().join("dump.rdb"), copy.dir().join("dump.rdb")).unwrap();
+    let restored = copy.start().unwrap();
+    run(&mut restored.client(), "PM.GET other -> sound\nDBSIZE -> 1");
+    assert!(restored.log().contains("8 PM keys are lost"));
+    // A child that meets one gives its file up, until the key is gone.
+    expect(&mut client, "BGSAVE", "Background saving started");
+    pmedis_testkit::replication::wait_for("the child has given up", || {
+        pmedis_testkit::replication::info(&mut client, "rdb_last_bgsave_status") == "err"
+    });
+    assert!(server.log().contains("cannot be saved"), "{}", server.log());
+    for (name, _) in VALUES {
+        expect(&mut client, &format!("DEL {name}"), "1");
+    }
+    pmedis_testkit::replication::save(&mut client);
+    expect(&mut client, "PM.GET other", "sound");
+}
