@@ -17,12 +17,13 @@
 
 use super::{ENGINE, Engine, durable, loading};
 use crate::redis::{
-    Arg, Ctx, FilterArgs, Level, Reply, after_command, before_fork, before_output, log,
-    server_flags, tells_after_commands,
+    Arg, Ctx, FilterArgs, Level, Reply, after_command, before_fork, before_output, follow_homes,
+    follow_syncs, keep_homes, log, server_flags, tells_after_commands,
 };
 
 /// Subscribes to commands. Only while the module is being loaded.
 pub(super) fn subscribe(ctx: &Ctx) {
+    keep_homes(ctx);
     ctx.filter_commands(before_command);
 }
 
@@ -105,6 +106,8 @@ fn before_command(args: &FilterArgs<'_>) {
     let Some(name) = args.get(0).map(Arg::bytes) else {
         return;
     };
+    follow_syncs(name, args);
+    follow_homes(name, args);
     let groups = begins_group(name, args);
     let reloads = loading::is_reload(name, args);
     let idle = |engine: &mut Engine| {

@@ -17,7 +17,7 @@ use super::moment::Moment;
 use super::{Engine, durable};
 use crate::SETTINGS;
 use crate::config::RdbContent;
-use crate::redis::{Ctx, Persistence, replica_waits, server_flags};
+use crate::redis::{Ctx, Persistence, server_flags, somebody_syncs};
 
 /// A file that this process writes.
 pub struct Saving {
@@ -40,7 +40,7 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
     let markers = match what {
         Persistence::Ended | Persistence::Failed => None,
         Persistence::AofStarted | Persistence::SyncAofStarted => Some(true),
-        Persistence::RdbStarted => Some(marks() && !replica_waits(ctx)),
+        Persistence::RdbStarted => Some(marks() && !somebody_syncs(ctx)),
         // In EXEC it can only be DEBUG RELOAD, which the command filter has not seen run.
         Persistence::SyncRdbStarted => Some(marks() && !server_flags().in_multi_or_script()),
     };

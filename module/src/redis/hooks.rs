@@ -15,6 +15,10 @@ pub struct FilterArgs<'a> {
 }
 
 impl<'a> FilterArgs<'a> {
+    pub(super) fn raw(&self) -> *mut rm::RedisModuleCommandFilterCtx {
+        self.raw
+    }
+
     /// How many there are, the command's name included.
     #[allow(
         clippy::len_without_is_empty,

@@ -137,14 +137,17 @@ impl<'a> Key<'a> {
         );
     }
 
-    /// When the key expires, in Unix milliseconds; `None` if never.
+    /// When the key expires, in Unix milliseconds; `None` if never, or if it is absent.
     #[inline]
     pub fn expire_at_ms(&self) -> Option<i64> {
-        if self.raw.is_null() {
-            return None;
-        }
-        // SAFETY: an open key.
-        let at = unsafe { api(rm::RedisModule_GetAbsExpire)(self.raw) };
+        // SAFETY: an open key, or NULL. Only a key that is there has an expire time to ask for: of an absent
+        // one, Redis from 8.2 on reads what it does not have.
+        let at = unsafe {
+            if api(rm::RedisModule_KeyType)(self.raw) as isize == rm::REDISMODULE_KEYTYPE_EMPTY {
+                return None;
+            }
+            api(rm::RedisModule_GetAbsExpire)(self.raw)
+        };
         (at != i64::from(rm::REDISMODULE_NO_EXPIRE)).then_some(at)
     }
 

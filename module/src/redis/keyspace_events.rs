@@ -5,6 +5,7 @@ use std::ops::BitOr;
 
 use redis_module::raw as rm;
 
+use super::home::go_home;
 use super::{Arg, Ctx, api, guard, zero_sized};
 
 /// Classes of keyspace events; `|` joins them.
@@ -76,6 +77,7 @@ where
     };
     if let Some(key) = key {
         guard((), || zero_sized::<H>()(&ctx, Class(class), event, key));
+        guard((), || go_home(&ctx, event, key));
     }
     rm::REDISMODULE_OK as c_int
 }

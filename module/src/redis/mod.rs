@@ -17,6 +17,8 @@
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
 //! | [`FilterArgs`], [`Timer`] | a look at commands before they run, and after; at forks; timers | `hooks.rs` |
+//! | [`follow_syncs`], [`somebody_syncs`] | whether somebody waits for a full sync | `syncs.rs`, `clients.rs` |
+//! | [`follow_homes`] | clients' databases, on Valkey 8.1 | `home.rs` |
 //! | [`before_output`] | a callback before bytes leave the server, on Redis 7.0 | `output.rs` |
 //! | [`Reply`], [`Propagate`] | commands run by the module: the owned reply of [`Ctx::call`], or the reply as it is | `call.rs` |
 //! | [`MainCell`] | module state that only the main thread reaches, one borrower at a time | `cell.rs` |
@@ -37,21 +39,25 @@ mod args;
 mod blocking;
 mod call;
 mod cell;
+mod clients;
 mod collate;
 mod command_info;
 mod commands;
 mod ctx;
 mod entry;
 mod events;
+mod home;
 mod hooks;
 mod io;
 mod key;
 mod keyspace_events;
 mod log;
 mod long_double;
+mod newer;
 mod output;
 mod replication;
 mod scan;
+mod syncs;
 mod types;
 
 pub use access::KeyUse;
@@ -67,13 +73,15 @@ pub use command_info::{
 pub use commands::{Handler, NumberedKeys, Registrar, WhenFull, when_full};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, server_flags};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
+pub use home::{follow_homes, keep_homes};
 pub use hooks::{FilterArgs, Timer, after_command, before_fork, tells_after_commands};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 pub use key::{Key, Kind, Mode};
 pub use keyspace_events::Class;
 pub use log::{Level, log};
 pub use output::before_output;
-pub use replication::{may_replicate, note_replication, replica_waits};
+pub use replication::{may_replicate, note_replication};
+pub use syncs::{follow_syncs, somebody_syncs};
 pub use types::{KeyPlace, PmType, TypeCallbacks, register_types};
 
 /// The function behind an API pointer which `entry` found present when the module was loaded.

@@ -1,0 +1,59 @@
+//! Connections that have asked for the data and not got all of it: replicas before a full sync, and during it.
+//!
+//! A file for them has to carry values, and a module is not told what a file is for. But each such connection
+//! has sent SYNC or PSYNC, over whatever channel the data then goes (the same connection, or one of its own
+//! for the RDB), and a replica that has loaded the data confirms each second what it has got (REPLCONF ACK).
+//! So what is between the two waits. A connection that ended waits no more.
+
+use super::clients::{ClientId, is_connected};
+use super::{Ctx, FilterArgs, MainCell, replication};
+
+/// Those that wait, as far as is known.
+static WAITING: MainCell<Vec<ClientId>> = MainCell::empty();
+
+/// Looks at a command of this name that is about to run.
+#[inline]
+pub fn follow_syncs(name: &[u8], args: &FilterArgs<'_>) {
+    let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
+    match name.len() {
+        4 if is(b"sync") => begins(args),
+        5 if is(b"psync") => begins(args),
+        8 if is(b"replconf") => confirms(args),
+        _ => {}
+    }
+}
+
+#[cold]
+fn begins(args: &FilterArgs<'_>) {
+    let Some(client) = args.client() else { return };
+    change(|waiting| {
+        waiting.retain(|&other| other != client && is_connected(other));
+        waiting.push(client);
+    });
+}
+
+#[cold]
+fn confirms(args: &FilterArgs<'_>) {
+    let word = args.get(1).map(|word| word.bytes());
+    if !word.is_some_and(|word| word.eq_ignore_ascii_case(b"ack")) {
+        return;
+    }
+    if let Some(client) = args.client() {
+        change(|waiting| waiting.retain(|&other| other != client));
+    }
+}
+
+fn change(change: impl FnOnce(&mut Vec<ClientId>)) {
+    // Busy it cannot be: nothing in here calls back.
+    if WAITING.with(|_| ()).is_err() {
+        let _ = WAITING.replace(Some(Vec::new()));
+    }
+    let _ = WAITING.with(change);
+}
+
+/// Whether somebody waits for the data, be it what is about to be written. In doubt, yes.
+pub fn somebody_syncs(ctx: &Ctx) -> bool {
+    let waits = WAITING.with(|waiting| waiting.iter().any(|&client| is_connected(client)));
+    // Redis 7.0 does not say whose commands they are, but names each replica, and what it waits for.
+    waits == Ok(true) || replication::replica_waits(ctx)
+}
