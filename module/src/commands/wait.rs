@@ -2,7 +2,7 @@
 
 use crate::error::CmdError;
 use crate::number::LongDouble;
-use crate::redis::{Arg, Ctx, Serve};
+use crate::redis::{Arg, Ctx, Serve, tells_after_commands};
 
 /// Makes the client wait; it gets a null array after the timeout, as it does at once where blocking is
 /// not allowed.
@@ -12,6 +12,26 @@ pub fn wait(ctx: &Ctx, keys: &[Arg<'_>], timeout: i64, serve: impl Serve) {
     } else {
         ctx.block_on_keys(keys, timeout, serve, Ctx::reply_null_array);
     }
+}
+
+/// Serves a client that waits for `keys`, of which one is ready; `serve` tries one.
+///
+/// Up to Redis 7.0, native commands look at the key that is ready; from 7.2 on, the command is run again, and
+/// looks at all its keys in their order.
+pub fn serve_waiting<'a>(
+    keys: &[Arg<'a>],
+    ready: Arg<'a>,
+    mut serve: impl FnMut(Arg<'a>) -> Result<bool, CmdError>,
+) -> Result<bool, CmdError> {
+    if !tells_after_commands() {
+        return serve(ready);
+    }
+    for &key in keys {
+        if serve(key)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A timeout in seconds, as milliseconds rounded up; 0 is for ever.

@@ -198,7 +198,7 @@ fn take_place(ctx: &Ctx, name: Arg<'_>) {
 
 /// The record of a key that holds one of our values, and its expire time.
 fn record_of(ctx: &Ctx, name: Arg<'_>) -> Option<(RecordPtr, i64)> {
-    let key = ctx.open(name, Mode::Peek);
+    let key = ctx.open(name, Mode::Unseen);
     let Kind::Pm(_, addr) = key.kind() else {
         return None;
     };

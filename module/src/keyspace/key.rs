@@ -101,9 +101,10 @@ impl<'a> PmKey<'a> {
     pub fn open_read_one_of(
         ctx: &'a Ctx,
         name: Arg<'a>,
-        types: &[ValueType; 3],
+        types: &[ValueType],
     ) -> Result<PmKey<'a>, CmdError> {
-        let mut key = PmKey::open(ctx, name, Mode::Read, types[0]);
+        let first = *types.first().ok_or(CmdError::Internal)?;
+        let mut key = PmKey::open(ctx, name, Mode::Read, first);
         match key.state {
             State::Absent => Ok(key),
             State::Ours(found, _) if types.contains(&found) => {

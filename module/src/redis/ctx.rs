@@ -310,13 +310,6 @@ impl Ctx {
         };
     }
 
-    /// Tells WATCH and client tracking that a key of the selected database has changed.
-    #[inline]
-    pub fn signal_modified(&self, key: Arg<'_>) {
-        // SAFETY: live context and string.
-        unsafe { api(rm::RedisModule_SignalModifiedKey)(self.raw, key.raw()) };
-    }
-
     /// Serves the clients blocked on a key of the selected database, once the command is done.
     #[inline]
     pub fn signal_ready(&self, key: Arg<'_>) {

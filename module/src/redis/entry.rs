@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use redis_module::raw as rm;
 
-use super::{Args, Ctx, Level, cell, events, guard, log};
+use super::{Args, Ctx, Level, cell, events, guard, log, signal};
 
 const NAME: &CStr = c"pmedis";
 
@@ -65,9 +65,7 @@ unsafe fn attach(ctx: *mut rm::RedisModuleCtx) -> Result<(), String> {
     // SAFETY: Init has succeeded, and the API was checked.
     unsafe {
         log::attach(ctx);
-        let options = rm::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
-            | rm::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED;
-        super::api(rm::RedisModule_SetModuleOptions)(ctx, options as c_int);
+        signal::set_options(ctx, signal::Closing::IsSilent);
     }
     std::panic::set_hook(Box::new(|panic| {
         log::log(

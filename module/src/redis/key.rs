@@ -15,9 +15,17 @@ pub enum Mode {
     Write,
     /// To read without counting as an access for the eviction policy.
     Peek,
+    /// To look at in an event's handler, as if nobody had: neither a hit or a miss nor an event. Redis 7.0
+    /// counts it all the same.
+    Unseen,
     /// To write without counting as an access.
     Quiet,
 }
+
+/// Opens a key without a trace, from Redis 7.2 on; before, only the first of these is known.
+pub(super) const UNSEEN: u32 = rm::REDISMODULE_OPEN_KEY_NOTOUCH
+    | rm::REDISMODULE_OPEN_KEY_NONOTIFY
+    | rm::REDISMODULE_OPEN_KEY_NOSTATS;
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +57,7 @@ impl Ctx {
                 rm::REDISMODULE_READ | rm::REDISMODULE_WRITE | rm::REDISMODULE_OPEN_KEY_NOTOUCH
             }
             Mode::Peek => rm::REDISMODULE_READ | rm::REDISMODULE_OPEN_KEY_NOTOUCH,
+            Mode::Unseen => rm::REDISMODULE_READ | UNSEEN,
         };
         // SAFETY: live context and string; Redis takes a reference to the string.
         let raw = unsafe { api(rm::RedisModule_OpenKey)(self.raw(), name.raw(), mode as c_int) };

@@ -57,6 +57,7 @@ mod newer;
 mod output;
 mod replication;
 mod scan;
+mod signal;
 mod syncs;
 mod types;
 

@@ -7,7 +7,7 @@
 
 use super::moves::Route;
 use super::pop::{Many, pm_command, pop_one};
-use crate::commands::wait::{timeout, wait};
+use crate::commands::wait::{serve_waiting, timeout, wait};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx, Serve};
@@ -24,12 +24,22 @@ pub fn brpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, Side::Right, serve_right)
 }
 
-fn serve_left(ctx: &Ctx, _: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
-    Ok(is_list(ctx, ready) && pop_from(ctx, ready, Side::Left)?)
+fn serve_left<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>) -> Result<bool, CmdError> {
+    serve_pop(ctx, args, ready, Side::Left)
 }
 
-fn serve_right(ctx: &Ctx, _: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
-    Ok(is_list(ctx, ready) && pop_from(ctx, ready, Side::Right)?)
+fn serve_right<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>) -> Result<bool, CmdError> {
+    serve_pop(ctx, args, ready, Side::Right)
+}
+
+fn serve_pop<'a>(
+    ctx: &'a Ctx,
+    args: Args<'a>,
+    ready: Arg<'a>,
+    side: Side,
+) -> Result<bool, CmdError> {
+    let (_, keys) = args.from(1).split_last().ok_or(CmdError::WrongArity)?;
+    Ok(is_list(ctx, ready) && serve_waiting(keys, ready, |key| pop_from(ctx, key, side))?)
 }
 
 fn pop(ctx: &Ctx, args: Args<'_>, side: Side, serve: impl Serve) -> Result<(), CmdError> {
@@ -71,8 +81,9 @@ pub fn blmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-fn serve_many(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
-    Ok(is_list(ctx, ready) && Many::parse(args.from(2))?.pop_from(ctx, ready)?)
+fn serve_many<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>) -> Result<bool, CmdError> {
+    let many = Many::parse(args.from(2))?;
+    Ok(is_list(ctx, ready) && serve_waiting(many.keys, ready, |key| many.pop_from(ctx, key))?)
 }
 
 /// `BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout`

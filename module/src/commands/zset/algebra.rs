@@ -67,10 +67,8 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn open(ctx: &'a Ctx, name: Arg<'a>) -> Result<Source<'a>, CmdError> {
-        let (key, is_set) = match PmKey::open_read(ctx, name, TY) {
-            Err(CmdError::WrongType) => (PmKey::open_read(ctx, name, ValueType::Set)?, true),
-            key => (key?, false),
-        };
+        let key = PmKey::open_read_one_of(ctx, name, &[TY, ValueType::Set])?;
+        let is_set = key.value_type() == Some(ValueType::Set);
         let len = key.read(|_, root| {
             Ok(if is_set {
                 set::len(root)

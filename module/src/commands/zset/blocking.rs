@@ -3,7 +3,7 @@
 
 use super::TY;
 use super::pop::{End, Request, serve_one};
-use crate::commands::wait::{timeout, wait};
+use crate::commands::wait::{serve_waiting, timeout, wait};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx, Serve};
@@ -18,12 +18,17 @@ pub fn bzpopmax(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, End::Max, serve_max)
 }
 
-fn serve_min(ctx: &Ctx, _: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
-    Ok(is_sorted_set(ctx, ready) && serve_one(ctx, ready, End::Min)?)
+fn serve_min<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>) -> Result<bool, CmdError> {
+    serve_pop(ctx, args, ready, End::Min)
 }
 
-fn serve_max(ctx: &Ctx, _: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
-    Ok(is_sorted_set(ctx, ready) && serve_one(ctx, ready, End::Max)?)
+fn serve_max<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>) -> Result<bool, CmdError> {
+    serve_pop(ctx, args, ready, End::Max)
+}
+
+fn serve_pop<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>, end: End) -> Result<bool, CmdError> {
+    let (_, keys) = args.from(1).split_last().ok_or(CmdError::WrongArity)?;
+    Ok(is_sorted_set(ctx, ready) && serve_waiting(keys, ready, |key| serve_one(ctx, key, end))?)
 }
 
 fn pop(ctx: &Ctx, args: Args<'_>, end: End, serve: impl Serve) -> Result<(), CmdError> {
@@ -48,8 +53,10 @@ pub fn bzmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-fn serve_request(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
-    Ok(is_sorted_set(ctx, ready) && Request::parse(args.from(2))?.serve(ctx, ready)?)
+fn serve_request<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>) -> Result<bool, CmdError> {
+    let request = Request::parse(args.from(2))?;
+    Ok(is_sorted_set(ctx, ready)
+        && serve_waiting(request.keys, ready, |key| request.serve(ctx, key))?)
 }
 
 /// Whether a key that has come to be is a sorted set of ours; waiting goes on if it is not.

@@ -1,0 +1,75 @@
+//! WATCH and client tracking are told that a key has changed.
+//!
+//! Closing a key that was opened to write does that by itself, unless the module's options say otherwise. They do:
+//! a command may open a key to write, and leave it as it is.
+//!
+//! Redis from 8.4 on looks the key up when a module tells it of a change (for an eviction policy by the time
+//! of changes), and counts that as a read: a hit or a miss, and the event `keymiss` of a key that the command has
+//! deleted. There, the module closes a key without a trace of having opened it, and lets Redis tell.
+
+use std::ffi::c_int;
+use std::sync::OnceLock;
+
+use redis_module::raw as rm;
+
+use super::key::UNSEEN;
+use super::{Arg, Ctx, api};
+
+/// What closing a key that is open to write means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// Nothing.
+    IsSilent,
+    /// The key has changed.
+    Tells,
+}
+
+/// Sets the module's options.
+///
+/// # Safety
+/// `ctx` must be a live context of the module.
+pub(super) unsafe fn set_options(ctx: *mut rm::RedisModuleCtx, closing: Closing) {
+    let options = rm::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
+        | match closing {
+            Closing::IsSilent => rm::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED,
+            Closing::Tells => 0,
+        };
+    // SAFETY: live context, by the contract.
+    unsafe { api(rm::RedisModule_SetModuleOptions)(ctx, options as c_int) }
+}
+
+/// Whether telling of a change counts as a read. Valkey answers as Redis 7.2, rightly.
+fn counts_as_read() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    // SAFETY: a copy of a pointer written before the module ran; without preconditions. The version is
+    // 0x00MMmmpp.
+    *ANSWER.get_or_init(|| unsafe {
+        rm::RedisModule_GetServerVersion.is_some_and(|version| version() >= 0x0008_0400)
+    })
+}
+
+impl Ctx {
+    /// Tells WATCH and client tracking that a key of the selected database has changed.
+    #[inline]
+    pub fn signal_modified(&self, key: Arg<'_>) {
+        if counts_as_read() {
+            return self.signal_by_closing(key);
+        }
+        // SAFETY: live context and string.
+        unsafe { api(rm::RedisModule_SignalModifiedKey)(self.raw(), key.raw()) };
+    }
+
+    fn signal_by_closing(&self, key: Arg<'_>) {
+        let mode = rm::REDISMODULE_READ
+            | rm::REDISMODULE_WRITE
+            | rm::REDISMODULE_OPEN_KEY_NOEXPIRE
+            | UNSEEN;
+        // SAFETY: live context and string; the key is closed once, after it was opened.
+        unsafe {
+            let open = api(rm::RedisModule_OpenKey)(self.raw(), key.raw(), mode as c_int);
+            set_options(self.raw(), Closing::Tells);
+            api(rm::RedisModule_CloseKey)(open);
+            set_options(self.raw(), Closing::IsSilent);
+        }
+    }
+}

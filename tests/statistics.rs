@@ -1,0 +1,93 @@
+//! What INFO counts: a PM command counts as its native one, and the module counts nothing of its own, neither
+//! beside its own commands nor beside native ones.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::packaged::Packaged;
+use pmedis_testkit::replication::info;
+use pmedis_testkit::script::ask;
+use pmedis_testkit::server::Setup;
+
+/// Commands that have a `PM.` form; each finds what those before it left.
+const COMMANDS: &[&str] = &[
+    "GET absent",
+    "SET s 1",
+    "SET s 2",
+    "GET s",
+    "INCR s",
+    "APPEND s x",
+    "SETEX s 100 v",
+    "SET s v KEEPTTL",
+    "EXPIRE s 200",
+    "PERSIST s",
+    "TYPE s",
+    "TYPE absent",
+    "EXISTS s absent",
+    "COPY s copy",
+    "RENAME copy renamed",
+    "GETDEL renamed",
+    "GETDEL renamed",
+    "GETSET s w",
+    "SETRANGE s 3 w",
+    "SETBIT s 3 1",
+    "LPUSH l 1",
+    "LPUSH l 2",
+    "LPOP l",
+    "LPOP l",
+    "LPOP l",
+    "RPUSH l a b c",
+    "LMOVE l m LEFT RIGHT",
+    "LTRIM l 0 0",
+    "LRANGE l 0 -1",
+    "HSET h f v",
+    "HGET h f",
+    "HINCRBY h n 1",
+    "HDEL h f n",
+    "SADD x a b c",
+    "SMOVE x y a",
+    "SREM x b c",
+    "SUNIONSTORE u x y",
+    "ZADD z 1 a 2 b",
+    "ZINCRBY z 1 a",
+    "ZPOPMIN z",
+    "ZREM z a b",
+    "ZUNIONSTORE zu 1 y",
+    "PFADD p a",
+    "PFCOUNT p",
+    "DEL s",
+    "DEL s",
+    "UNLINK y u",
+];
+
+/// Hits and misses so far.
+fn counts(client: &mut Client) -> [i64; 2] {
+    ["keyspace_hits", "keyspace_misses"].map(|field| info(client, field).parse().unwrap())
+}
+
+/// What each command adds to them.
+fn added(client: &mut Client, prefix: &str) -> Vec<(&'static str, [i64; 2])> {
+    let run = |command: &&'static str| {
+        let before = counts(client);
+        let reply = ask(client, &format!("{prefix}{command}"));
+        assert!(!reply.starts_with("(error)"), "{prefix}{command}: {reply}");
+        let after = counts(client);
+        (*command, [after[0] - before[0], after[1] - before[1]])
+    };
+    COMMANDS.iter().map(run).collect()
+}
+
+#[test]
+fn hits_and_misses_are_those_of_native_commands() {
+    let plain = Setup::native().start().unwrap();
+    let server = Setup::pmedis("64m").start().unwrap();
+    let (native, pm) = (added(&mut server.client(), ""), {
+        let mut client = server.client();
+        assert_eq!(ask(&mut client, "SELECT 1"), "OK");
+        added(&mut client, "PM.")
+    });
+    assert_eq!(pm, native);
+    // Redis 7.0 cannot be told that a look at a key does not count: an expire time, a copy or a new name of a
+    // key counts once more when the module follows it.
+    if !Packaged::current().is_redis_7_0() {
+        assert_eq!(native, added(&mut plain.client(), ""));
+    }
+}
