@@ -1,5 +1,5 @@
 //! The module's arguments: `loadmodule libpmedis.so path FILE [size SIZE] [durability HOW] [rdb WHAT]
-//! [orphans HOW]`.
+//! [orphans HOW] [fill NUMBER]`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +21,9 @@ pub struct Config {
     pub rdb: RdbContent,
     /// What becomes of keys whose values are in another pool.
     pub orphans: Orphans,
+    /// How many keys a second are put into the server's keyspace in the background after a start; as many as can be
+    /// without a number. For tests.
+    pub fill: Option<u64>,
 }
 
 /// What SAVE, BGSAVE, the save points and SHUTDOWN write of a PM key. What replicas and `redis-cli
@@ -50,11 +53,11 @@ pub enum ConfigError {
     /// No `path`.
     #[error(
         "no pool named: loadmodule libpmedis.so path <file> [size <size>] [durability <how>] \
-         [rdb <what>] [orphans <how>]"
+         [rdb <what>] [orphans <how>] [fill <keys a second>]"
     )]
     NoPath,
     /// A word that is no argument's name.
-    #[error("unknown argument '{0}': expected path, size, durability, rdb or orphans")]
+    #[error("unknown argument '{0}': expected path, size, durability, rdb, orphans or fill")]
     Unknown(String),
     /// The last argument's value is missing.
     #[error("argument '{0}' has no value")]
@@ -77,13 +80,16 @@ pub enum ConfigError {
     /// The fate of orphans is not one.
     #[error("argument 'orphans' is '{0}': expected refuse or drop")]
     Orphans(String),
+    /// The number of keys a second is not one.
+    #[error("argument 'fill' is '{0}': expected a number of keys a second")]
+    Fill(String),
 }
 
 impl Config {
     /// Reads the arguments, which may come in any order, their names in any case.
     pub fn parse<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ConfigError> {
         let (mut path, mut size, mut durability) = (None, None, None);
-        let (mut rdb, mut orphans) = (None, None);
+        let (mut rdb, mut orphans, mut fill) = (None, None, None);
         let mut args = args.into_iter();
         while let Some(name) = args.next() {
             let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
@@ -127,6 +133,10 @@ impl Config {
                         _ => return Err(ConfigError::Orphans(value)),
                     });
                 }
+                b"fill" => {
+                    let value = text(value("fill", fill.is_some())?);
+                    fill = Some(value.parse().map_err(|_| ConfigError::Fill(value))?);
+                }
                 _ => return Err(ConfigError::Unknown(text(name))),
             }
         }
@@ -136,6 +146,7 @@ impl Config {
             durability: durability.unwrap_or_default(),
             rdb: rdb.unwrap_or_default(),
             orphans: orphans.unwrap_or_default(),
+            fill,
         })
     }
 }
@@ -160,16 +171,18 @@ mod tests {
             durability: Durability::Process,
             rdb: RdbContent::Full,
             orphans: Orphans::Drop,
+            fill: Some(7),
         };
         for line in [
-            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop",
-            "RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool",
-            "size 67108864 orphans drop path /mnt/pmem0/Pool rdb full durability process",
+            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop fill 7",
+            "FILL 7 RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool",
+            "size 67108864 orphans drop fill 7 path /mnt/pmem0/Pool rdb full durability process",
         ] {
             assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
         }
         let short = parse("path p").unwrap();
         assert_eq!((short.size, short.durability), (None, Durability::Pmem));
+        assert_eq!(short.fill, None);
         assert_eq!(
             (short.rdb, short.orphans),
             (RdbContent::Markers, Orphans::Refuse)
@@ -205,6 +218,11 @@ mod tests {
                 "disk",
             ),
             ("path p rdb half", ConfigError::Rdb("half".into()), "half"),
+            (
+                "path p fill -1",
+                ConfigError::Fill("-1".into()),
+                "keys a second",
+            ),
             (
                 "path p orphans keep",
                 ConfigError::Orphans("keep".into()),

@@ -39,6 +39,7 @@ mod pool;
 mod ptr;
 mod size;
 mod snapshot;
+mod survey;
 mod tx;
 
 pub use alloc::evacuation::Scatter;

@@ -17,6 +17,7 @@ use crate::ptr::Persistent;
 use crate::snapshot::Snapshots;
 use pmemobj_sys::Libpmemobj;
 use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
 use std::mem::{align_of, size_of};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +38,53 @@ struct Late {
     writes: Writes,
     /// Lines of writes that are in place, not yet on their way to the medium.
     dirty: Lines,
+}
+
+/// The mapping of an open pool for several threads that load from it, while nobody stores.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'m> {
+    base: NonNull<u8>,
+    len: u64,
+    life: PhantomData<&'m Medium>,
+}
+
+// SAFETY: it only loads. While it lives the medium is borrowed, so that no `&mut` of it stores; and what was put
+// off, which `settle` would store, is in place: it was done when the reader was made, and only a store puts off.
+unsafe impl Send for Reader<'_> {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Reader<'_> {}
+
+impl Reader<'_> {
+    /// A copy of the `T` at `offset`; `None` outside the pool.
+    #[inline]
+    pub fn load<T: Persistent>(self, offset: u64) -> Option<T> {
+        let end = offset.checked_add(size_of::<T>() as u64)?;
+        // SAFETY: inside the mapping (checked), which nobody stores to while this lives; any bit pattern is a
+        // `T: Pod`, read at any alignment.
+        (end <= self.len).then(|| unsafe {
+            let at = self.base.as_ptr().add(offset as usize).cast_const();
+            at.cast::<T>().read_unaligned()
+        })
+    }
+
+    /// Begins to load the line at `offset`, which may be anywhere.
+    #[inline]
+    pub fn prefetch(self, offset: u64) {
+        prefetch(self.base.as_ptr().wrapping_add(offset as usize));
+    }
+}
+
+/// Begins to load the line at `at`.
+#[inline]
+fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint that accesses no memory as the program sees it, so any address will do.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// The mapping of one open pool.
@@ -82,6 +130,16 @@ impl Medium {
         self.base.as_ptr() as usize
     }
 
+    /// For several threads that only load; `None` in a fork child, whose loads take a way of their own.
+    pub fn reader(&self) -> Option<Reader<'_>> {
+        self.settle();
+        (!self.snapshots.is_child()).then_some(Reader {
+            base: self.base,
+            len: self.len,
+            life: PhantomData,
+        })
+    }
+
     /// Flushes and fences issued so far.
     pub fn traffic(&self) -> Traffic {
         self.traffic.get()
@@ -115,11 +173,8 @@ impl Medium {
     /// Begins to load the line at `offset`.
     #[inline]
     pub fn prefetch(&self, offset: u64) {
-        #[cfg(target_arch = "x86_64")]
         if let Ok(at) = self.check(offset, 1) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch is a hint that accesses no memory as the program sees it.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast_const().cast()) };
+            prefetch(at);
         }
     }
 

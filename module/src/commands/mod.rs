@@ -30,6 +30,8 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
 
     let served_always = "readonly fast allow-loading allow-stale";
     table.own("pm.info", server::info, -1, served_always, (0, 0, 0))?;
+    table.own("pm.ready", server::ready, 1, served_always, (0, 0, 0))?;
+    ctx.add_info(server::info_fields);
 
     table.own(
         "pm.defrag",

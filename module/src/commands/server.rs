@@ -3,15 +3,16 @@
 use crate::SETTINGS;
 use crate::error::CmdError;
 use crate::keyspace::{Engine, with_engine};
-use crate::redis::{Args, Ctx};
+use crate::redis::{Args, Ctx, InfoFields};
 use std::fmt::Write;
 
 /// Writes a section's lines.
 type Section = fn(&mut String, &Engine) -> std::fmt::Result;
 
-const SECTIONS: [(&str, Section); 4] = [
+const SECTIONS: [(&str, Section); 5] = [
     ("Pool", pool),
     ("Keys", keys),
+    ("Filling", filling),
     ("Traffic", traffic),
     ("Reclaim", reclaim),
 ];
@@ -70,6 +71,42 @@ fn keys(text: &mut String, engine: &Engine) -> std::fmt::Result {
         write!(text, "db{db}:keys={keys}\r\n")?;
     }
     Ok(())
+}
+
+/// Whether Redis's keyspace is still being filled: keys shown so far, keys to come, seconds left.
+fn filling(text: &mut String, engine: &Engine) -> std::fmt::Result {
+    let progress = engine.filling_progress();
+    let (shown, to_come, seconds) = progress.unwrap_or_default();
+    write!(
+        text,
+        "filling:{}\r\nkeys_shown:{shown}\r\nkeys_to_come:{to_come}\r\nseconds_left:{seconds}\r\n",
+        u8::from(progress.is_some())
+    )
+}
+
+/// The same for the server's INFO.
+pub fn info_fields() -> Option<InfoFields> {
+    let progress = with_engine(|engine| Ok(engine.filling_progress())).ok()?;
+    let (shown, to_come, seconds) = progress.unwrap_or_default();
+    Some(vec![
+        (c"filling", u64::from(progress.is_some())),
+        (c"keys_shown", shown),
+        (c"keys_to_come", to_come),
+        (c"seconds_left", seconds),
+    ])
+}
+
+/// `PM.READY`: whether all keys of the pool are in Redis's keyspace.
+pub fn ready(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+    match with_engine(|engine| Ok(engine.filled && engine.filling.is_none()))? {
+        true => {
+            ctx.reply_ok();
+            Ok(())
+        }
+        false => Err(CmdError::text_only(
+            "LOADING the pool's keys are not in the keyspace yet",
+        )),
+    }
 }
 
 /// Cache lines flushed, and fences, since the pool was opened.

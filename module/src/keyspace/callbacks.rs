@@ -136,6 +136,7 @@ impl TypeCallbacks for Values {
             let space = record::get(&engine.pool, record)?.space;
             displaced = engine.displaced(addr);
             engine.dbs.key_goes(space);
+            engine.bury_twins(record)?;
             if engine.gone == Some(addr) {
                 engine.gone = None;
                 return Ok(());

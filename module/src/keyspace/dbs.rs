@@ -211,6 +211,20 @@ impl Dbs {
         self.keys.fill(0);
     }
 
+    /// Sets how many keys each *space* has.
+    pub fn set_counts(&mut self, counts: &[u64]) {
+        let counts = counts.iter().copied().chain(std::iter::repeat(0));
+        for (keys, count) in self.keys.iter_mut().zip(counts) {
+            *keys = count;
+        }
+    }
+
+    /// The key space that database `db` shows, if it has an entry in the table.
+    pub fn space_of(&self, db: i32) -> Option<u16> {
+        let entry = self.entries.get(usize::try_from(db).ok()?)?;
+        Some(entry.space as u16)
+    }
+
     /// Ends the life of every key of `db`, or of all databases, in one atomic step.
     pub fn flush(&mut self, pool: &mut Pool, db: Option<i32>) -> Result<()> {
         let now = self.tick(pool)?;

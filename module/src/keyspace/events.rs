@@ -19,7 +19,9 @@ use super::record::{self, NEVER, RecordPtr};
 use super::{
     ENGINE, Engine, aof, compact, durable, fill, fullness, groups, loading, saving, turns,
 };
-use crate::redis::{Arg, Class, Ctx, Event, EventKind, Kind, Level, Mode, OwnedString, log};
+use crate::redis::{
+    Arg, Class, Ctx, Event, EventKind, Kind, Level, Mode, OwnedString, Persistence, log,
+};
 use pobj::Result;
 use std::ffi::CStr;
 use std::time::Duration;
@@ -70,7 +72,15 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
                 fill::fill(ctx);
             }
         }
-        Event::Persistence(what) => saving::follow(ctx, what),
+        Event::Persistence(what) => {
+            if matches!(
+                what,
+                Persistence::SyncRdbStarted | Persistence::SyncAofStarted
+            ) {
+                fill::complete();
+            }
+            saving::follow(ctx, what);
+        }
         // A full sync that failed is not to be tried again: what came of it is what there is.
         Event::BecameMaster => durable("the end of a full sync", |engine| match engine.filled {
             true => loading::end_take_over(engine),
@@ -152,6 +162,7 @@ impl Engine {
             return Ok(());
         }
         self.dbs.flush(&mut self.pool, db)?;
+        self.forget_flushed(db);
         if db.is_none() && self.homeless > 0 {
             let homeless = std::mem::take(&mut self.homeless);
             log(

@@ -1,254 +1,357 @@
-//! Start-up: Redis's keyspace is filled from the pool's records.
+//! Start-up: Redis's keyspace is filled from the pool's records, while commands are served already.
 //!
-//! It runs once, at the first end of the event loop's turn: Redis has loaded its own files by then, and
-//! no client has been served. About 1.5 µs a key, most of it Redis's own dictionary growing.
+//! At the first end of the event loop's turn, when Redis has loaded its own files and no client has been served, all
+//! records are [surveyed](survey): an [index] of them is what is left to be shown. From then on
+//!
+//! * the command filter has the keys that a command names shown before it runs, in whatever database (it does not
+//!   always tell whose command it is); commands that need all keys have them all shown ([`demand`]);
+//! * all others are shown at each turn of the event loop, a short time long while commands come.
+//!
+//! Showing a key takes 1 to 2 µs, most of it Redis's own dictionary growing. When the last one is shown the index is
+//! gone, and nothing is done for it any more but to look whether it is there.
+//!
+//! Invariants
+//! * A key of the pool is in Redis's keyspace, or its record is in the index, never both. So whoever frees a
+//!   record that is not shown takes it out of the index first ([`Engine::forget_unshown`]).
+//! * Two records can have one key: a crash came between a copy and the end of its original. The younger one counts,
+//!   whichever is met first, and no other comes to light when it ends ([`Engine::bury_twins`]).
+//! * What is counted of keys ([`Dbs::keys`](super::dbs::Dbs::keys)) is all of them from the survey on.
+//! * No process forks before all keys are shown: its child is to save them.
+
+mod demand;
+mod index;
+mod survey;
+mod unshown;
 
 use super::callbacks::PLACEHOLDER;
 use super::record::{self, NEVER, RecordPtr};
-use super::{ENGINE, Engine, count_shown};
-use crate::redis::{Ctx, Kind, Level, Mode, OwnedString, log};
-use crate::structures;
-use pobj::{Cursor, Error, Result};
+use super::{ENGINE, Engine, cluster};
+use crate::SETTINGS;
+use crate::redis::{
+    Arg, Ctx, EveryTurn, FilterArgs, Kind, Level, Mode, Reply, before_fork, keys_of, log,
+    module_ctx, server_flags,
+};
+use demand::Demand;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often progress is logged.
-const PROGRESS: Duration = Duration::from_secs(2);
-/// Records between looks at the clock.
-const CLOCK_EVERY: u64 = 1024;
+pub(crate) use unshown::Filling;
 
-/// What filling found.
-#[derive(Default)]
-struct Tally {
-    records: u64,
-    keys: u64,
-    flushed: u64,
-    damaged: u64,
-    homeless: u64,
-    overwritten: u64,
-}
+/// How long keys are shown before the first command is served: so that small pools need nothing else.
+const BEFORE_SERVING: Duration = Duration::from_millis(20);
+/// How long at each turn of the event loop, while commands come and while none do.
+const BUSY: Duration = Duration::from_micros(200);
+const IDLE: Duration = Duration::from_millis(1);
+/// How long after a command there may be another one.
+const LULL: Duration = Duration::from_millis(50);
+/// Keys between looks at the clock.
+const CLOCK_EVERY: u64 = 16;
+/// From one step to the next, if the number of keys a second is limited.
+const TICK: Duration = Duration::from_millis(1);
 
-/// A record that is to become a key.
-struct Found {
-    record: RecordPtr,
-    addr: usize,
-    db: i32,
-    name: OwnedString,
-    expire_at: i64,
-    birth: u64,
-    ty: crate::value::ValueType,
-}
-
-enum Next {
-    End,
-    Skip(Cursor),
-    Key(Cursor, Found),
-}
-
-/// Fills the keyspace of the whole server.
+/// Surveys the pool and begins to fill the keyspace of the whole server.
 pub fn fill(ctx: &Ctx) {
-    let start = Instant::now();
-    let mut reported = start;
-    let mut tally = Tally::default();
-    let mut cursor = Cursor::default();
-    let home = ctx.db();
-    loop {
-        let next = ENGINE.with(|engine| engine.next_key(cursor, &mut tally));
-        match next {
-            Ok(Next::Skip(after)) => cursor = after,
-            Ok(Next::Key(after, found)) => {
-                cursor = after;
-                show(ctx, found, &mut tally);
-            }
-            Ok(Next::End) => break,
-            Err(refused) => {
-                log(
-                    Level::Warning,
-                    &format!("the keyspace cannot be filled: {refused:?}"),
-                );
-                return;
-            }
-        }
-        tally.records += 1;
-        if tally.records.is_multiple_of(CLOCK_EVERY) && reported.elapsed() >= PROGRESS {
-            reported = Instant::now();
-            log(
-                Level::Notice,
-                &format!(
-                    "filling the keyspace from the pool: {} keys so far",
-                    tally.keys
-                ),
-            );
-        }
-    }
-    remove_placeholders(ctx);
-    ctx.select_db(home);
-    let bytes = ENGINE.with(|engine| {
-        engine.homeless = tally.homeless;
-        engine.reloading = false;
-        engine.serve(tally.flushed > 0);
-        engine.pool.usage().used
+    let (home, started) = (ctx.db(), Instant::now());
+    let limit = SETTINGS.with(|settings| settings.fill).ok().flatten();
+    let reloads = ENGINE.with(|engine| engine.reloading) == Ok(true);
+    let begun = ENGINE.with(|engine| {
+        let is_visible = visible_spaces(ctx, engine);
+        engine.begin_filling(&is_visible, started, limit)
     });
-    log(
-        Level::Notice,
-        &format!(
-            "the pool holds {} keys in {} bytes; they were in the keyspace after {:.3} seconds",
-            tally.keys,
-            bytes.unwrap_or(0),
-            start.elapsed().as_secs_f64()
-        ),
-    );
-    tally.report();
-    super::cluster::report_foreign_slots(ctx);
-}
-
-impl Tally {
-    fn report(&self) {
-        let warn = |count: u64, what: &str| {
-            if count > 0 {
-                log(Level::Warning, &format!("{count} {what}"));
-            }
-        };
-        warn(
-            self.damaged,
-            "records of the pool are damaged and were left out",
-        );
-        warn(
-            self.homeless,
-            "keys of the pool belong to databases this server does not have; they stay in the pool",
-        );
-        warn(
-            self.overwritten,
-            "native keys that Redis loaded gave way to PM keys of the same name, which are newer",
-        );
+    if let Err(refused) = begun {
+        let line = format!("the keyspace cannot be filled: {refused:?}");
+        return log(Level::Warning, &line);
     }
+    let gone = meet_loaded(ctx);
+    ctx.select_db(home);
+    report_beginning(gone);
+    let at_once = reloads || has_listener_of_new_keys(ctx) || !completes_before_forks();
+    let budget = match (at_once, limit) {
+        (true, _) => Duration::MAX,
+        (false, None) => BEFORE_SERVING,
+        (false, Some(_)) => Duration::ZERO,
+    };
+    if show_some(ctx, budget) {
+        return;
+    }
+    let line = ENGINE.with(|engine| {
+        let filling = engine.filling.as_ref()?;
+        Some(format!(
+            "commands are served after {:.3} seconds; {} keys are shown, the other {} follow as they are asked \
+             for, and in the background",
+            started.elapsed().as_secs_f64(),
+            filling.progress.shown,
+            filling.index.left()
+        ))
+    });
+    if let Ok(Some(line)) = line {
+        log(Level::Notice, &line);
+    }
+    go_on_in_background(ctx, limit);
 }
 
-impl Engine {
-    /// The keyspace shows the pool's keys from now on. `flushed` tells whether there are records that a
-    /// flush has ended.
-    pub fn serve(&mut self, flushed: bool) {
-        self.filled = true;
-        if flushed {
-            self.start_sweep();
+/// Which key spaces a database of the server shows.
+fn visible_spaces(ctx: &Ctx, engine: &Engine) -> Vec<bool> {
+    let mut is_visible = vec![false; engine.dbs.count() as usize];
+    for db in (0..engine.dbs.count()).take_while(|&db| ctx.select_db(db)) {
+        let space = engine.dbs.space_of(db).map(usize::from);
+        if let Some(is_visible) = space.and_then(|space| is_visible.get_mut(space)) {
+            *is_visible = true;
         }
     }
+    is_visible
+}
 
-    /// The record at `cursor`, as a key to be.
-    fn next_key(&mut self, cursor: Cursor, tally: &mut Tally) -> Next {
-        let Some((object, after)) = self.pool.next_object(pobj::Kind::Record, cursor) else {
-            return Next::End;
-        };
-        match self.found(object.cast(), tally) {
-            Ok(Some(found)) => Next::Key(after, found),
-            Ok(None) => Next::Skip(after),
-            Err(error) => {
-                tally.damaged += 1;
-                if tally.damaged <= 10 {
-                    log(
-                        Level::Warning,
-                        &format!("a record at {:#x}: {error}", object.offset()),
-                    );
+/// Whether somebody could be told of each key that comes to be: nobody is, while no client is served.
+fn has_listener_of_new_keys(ctx: &Ctx) -> bool {
+    match ctx.call(c"CONFIG", &[b"GET", b"notify-keyspace-events"]) {
+        Some(Reply::Array(pair)) => {
+            matches!(pair.get(1), Some(Reply::Text(events)) if demand::tells_of_new_keys(events))
+        }
+        _ => false,
+    }
+}
+
+/// Sees to it that all keys are shown before a child is forked.
+fn completes_before_forks() -> bool {
+    static SUBSCRIBED: AtomicBool = AtomicBool::new(false);
+    if !SUBSCRIBED.load(Ordering::Relaxed) {
+        SUBSCRIBED.store(before_fork(complete), Ordering::Relaxed);
+    }
+    SUBSCRIBED.load(Ordering::Relaxed)
+}
+
+/// Redis has loaded keys of its own: those of the pool take their places, and those that a file has of the pool and
+/// the pool does not have any more go. How many went.
+fn meet_loaded(ctx: &Ctx) -> u64 {
+    let mut gone = 0;
+    for db in (0..).take_while(|&db| ctx.select_db(db)) {
+        if ctx.db_size() == 0 {
+            continue;
+        }
+        ctx.scan_and_change(|name, kind| {
+            show_named(ctx, name);
+            ctx.select_db(db);
+            if let Kind::Pm(_, PLACEHOLDER) = kind {
+                let mut key = ctx.open(name, Mode::Quiet);
+                if let Kind::Pm(_, PLACEHOLDER) = key.kind() {
+                    key.delete();
+                    gone += 1;
                 }
-                Next::Skip(after)
             }
-        }
+        });
     }
+    gone
+}
 
-    fn found(&mut self, record: RecordPtr, tally: &mut Tally) -> Result<Option<Found>> {
-        record::verify(&self.pool, record)?;
-        let head = record::get(&self.pool, record)?;
-        if !self.dbs.is_live(head) {
-            match head.birth {
-                0 => self.dead.push_back(record),
-                _ => tally.flushed += 1,
+fn report_beginning(gone: u64) {
+    if gone > 0 {
+        let line = format!(
+            "{gone} PM keys in the loaded file are not in the pool any more, and stay gone"
+        );
+        log(Level::Notice, &line);
+    }
+    let warn = |count: u64, what: &str| {
+        if count > 0 {
+            log(Level::Warning, &format!("{count} {what}"));
+        }
+    };
+    let counts = ENGINE.with(|engine| {
+        let filling = engine.filling.as_ref();
+        let overwritten = filling.map_or(0, |filling| filling.progress.overwritten);
+        (engine.homeless, overwritten)
+    });
+    let (homeless, overwritten) = counts.unwrap_or_default();
+    warn(
+        homeless,
+        "keys of the pool belong to databases this server does not have; they stay in the pool",
+    );
+    warn(
+        overwritten,
+        "native keys that Redis loaded gave way to PM keys of the same name, which are newer",
+    );
+}
+
+/// Has the keyspace filled at each turn of the event loop, or at the limit's pace.
+fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
+    match limit {
+        Some(0) => {}
+        Some(_) => {
+            ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
+                if !at_a_bad_time() && !show_some(ctx, BUSY) {
+                    let limit = ENGINE.with(|engine| engine.filling.as_ref().and_then(|f| f.limit));
+                    go_on_in_background(ctx, limit.ok().flatten());
+                }
+            });
+        }
+        None => {
+            let every_turn = EveryTurn::call(|ctx: &Ctx| {
+                if !at_a_bad_time() {
+                    let budget = ENGINE
+                        .with(|engine| engine.filling.as_ref().map(|filling| filling.budget()));
+                    show_some(ctx, budget.ok().flatten().unwrap_or(BUSY));
+                }
+            });
+            if every_turn.is_none() {
+                show_some(ctx, Duration::MAX);
             }
-            return Ok(None);
+            let _ = ENGINE.with(|engine| {
+                if let Some(filling) = &mut engine.filling {
+                    filling.every_turn = every_turn;
+                }
+            });
         }
-        if structures::has_waste(head.value_type()?, head.root) {
-            self.wasting.push_back(record);
-        }
-        let db = self.dbs.db_of(head.space).ok_or_else(|| {
-            Error::Damaged("a record of a database that the pool does not have".into())
-        })?;
-        Ok(Some(Found {
-            record,
-            addr: self.pool.address_of(record),
-            db,
-            name: OwnedString::new(record::key(&self.pool, record)?),
-            expire_at: head.expire_at,
-            birth: head.birth,
-            ty: head.value_type()?,
-        }))
     }
 }
 
-/// Puts one record into the keyspace.
-fn show(ctx: &Ctx, found: Found, tally: &mut Tally) {
+/// Redis looks at its events in the midst of something else.
+fn at_a_bad_time() -> bool {
+    let flags = server_flags();
+    flags.in_multi_or_script() || flags.loading()
+}
+
+/// Shows keys for about `budget`; true if all are shown.
+fn show_some(ctx: &Ctx, budget: Duration) -> bool {
+    let (home, start) = (ctx.db(), Instant::now());
+    let mut left = match budget {
+        Duration::MAX => u64::MAX,
+        _ => ENGINE
+            .with(|engine| {
+                engine
+                    .filling
+                    .as_ref()
+                    .map_or(0, |filling| filling.allowed())
+            })
+            .unwrap_or(0),
+    };
+    while left > 0 {
+        match ENGINE.with(Engine::next_unshown) {
+            Ok(Some(record)) => show(ctx, record),
+            _ => break,
+        }
+        left -= 1;
+        if left.is_multiple_of(CLOCK_EVERY) && start.elapsed() >= budget {
+            break;
+        }
+    }
+    ctx.select_db(home);
+    conclude(ctx)
+}
+
+/// Ends the filling if all keys are shown; true if it is over.
+fn conclude(ctx: &Ctx) -> bool {
+    match ENGINE.with(Engine::end_filling) {
+        Ok(Some(line)) => log(Level::Notice, &line),
+        Ok(None) => return ENGINE.with(|engine| engine.filling.is_none()) == Ok(true),
+        Err(_) => return false,
+    }
+    if ctx.flags().cluster() {
+        ctx.start_timer(Duration::ZERO, 0, |ctx: &Ctx, _| {
+            cluster::report_foreign_slots(ctx);
+        });
+    }
+    true
+}
+
+/// Shows all keys, if there are some that are not shown.
+pub(super) fn complete() {
+    if let Some(ctx) = module_ctx()
+        && ENGINE.with(|engine| engine.filling.is_some()) == Ok(true)
+    {
+        show_some(&ctx, Duration::MAX);
+    }
+}
+
+/// A command will run: what it needs is shown before.
+#[cold]
+pub(super) fn before_command(args: FilterArgs<'_>) {
+    let Some(ctx) = module_ctx() else { return };
+    let _ = ENGINE.with(|engine| {
+        if let Some(filling) = &mut engine.filling {
+            filling.last_command = Some(Instant::now());
+        }
+    });
+    let demand = {
+        let words = args.words();
+        let bytes: Vec<&[u8]> = words.iter().map(|word| word.bytes()).collect();
+        let demand = demand::of(&bytes);
+        if demand == Demand::Names {
+            let home = ctx.db();
+            keys_of(&words)
+                .into_iter()
+                .for_each(|name| show_named(&ctx, name));
+            ctx.select_db(home);
+            conclude(&ctx);
+        }
+        demand
+    };
+    match demand {
+        Demand::Names => {}
+        Demand::All => complete(),
+        Demand::Instead(words) => {
+            let words: Vec<&[u8]> = words.iter().map(|word| &**word).collect();
+            args.replace_by(&words);
+        }
+        Demand::FullSync => {
+            let history = args.get(1).map(Arg::bytes).unwrap_or_default();
+            if !ctx.has_history(history) {
+                args.replace_by(&[b"PM.READY"]);
+            }
+        }
+    }
+}
+
+/// Shows the key of this name, which no command may have named; in all databases that have it.
+pub(crate) fn show_unnamed(name: Arg<'_>) {
+    if ENGINE.with(|engine| engine.filling.is_some()) == Ok(true)
+        && let Some(ctx) = module_ctx()
+    {
+        let home = ctx.db();
+        show_named(&ctx, name);
+        ctx.select_db(home);
+    }
+}
+
+/// Shows the key of this name in all databases that have it. The context's database may be another one then.
+fn show_named(ctx: &Ctx, name: Arg<'_>) {
+    let records = ENGINE.with(|engine| engine.unshown_of(name.bytes(), None));
+    for record in records.unwrap_or_default() {
+        show(ctx, record);
+    }
+}
+
+/// Puts one record, which is not in the index any more, into the keyspace.
+fn show(ctx: &Ctx, record: RecordPtr) {
+    let Ok(Some(found)) = ENGINE.with(|engine| engine.found(record)) else {
+        return;
+    };
     if ctx.db() != found.db && !ctx.select_db(found.db) {
-        tally.homeless += 1;
-        count_shown(found.record);
         return;
     }
     let mut key = ctx.open(found.name.arg(), Mode::Write);
+    let mut overwrites = false;
     match key.kind() {
-        Kind::Absent => {}
-        Kind::Pm(_, PLACEHOLDER) => {}
-        Kind::Other => tally.overwritten += 1,
-        Kind::Pm(_, addr) => {
-            // Two records of one key: a crash came between a copy and the end of its original.
-            if addr == found.addr {
-                // Taken over from a file just now, and counted; or a reload has left it here.
-                if ENGINE.with(|engine| engine.reloading) == Ok(true) {
-                    count_shown(found.record);
-                }
-                tally.keys += 1;
-                return;
-            }
-            if older(addr, found.birth) {
-                tally.keys -= 1;
-            } else {
-                super::bury_quietly(found.record);
-                return;
-            }
+        Kind::Absent | Kind::Pm(_, PLACEHOLDER) => {}
+        Kind::Other => overwrites = true,
+        // Taken over from a file just now.
+        Kind::Pm(_, addr) if addr == found.addr => return,
+        Kind::Pm(_, addr) if older(addr, found.birth) => {}
+        Kind::Pm(..) => {
+            super::bury_quietly(record);
+            let _ = ENGINE.with(|engine| engine.dbs.key_goes(found.space));
+            return;
         }
     }
     key.set_value(found.ty.into(), found.addr);
-    count_shown(found.record);
     if found.expire_at != NEVER {
         key.set_expire_at_ms(Some(found.expire_at));
     }
-    tally.keys += 1;
-}
-
-/// Removes the keys that a file has of the pool, and the pool does not have any more.
-fn remove_placeholders(ctx: &Ctx) {
-    let left = || ENGINE.with(|engine| engine.placeholders).unwrap_or(0);
-    let found = left();
-    let mut db = 0;
-    while left() > 0 && ctx.select_db(db) {
-        let mut names = Vec::new();
-        ctx.scan(|name, kind| {
-            if let Kind::Pm(_, PLACEHOLDER) = kind {
-                names.push(OwnedString::new(name.bytes()));
-            }
-        });
-        for name in names {
-            let mut key = ctx.open(name.arg(), Mode::Write);
-            if let Kind::Pm(_, PLACEHOLDER) = key.kind() {
-                key.delete();
-            }
+    let _ = ENGINE.with(|engine| {
+        if let Some(filling) = &mut engine.filling {
+            filling.progress.shown += 1;
+            filling.progress.overwritten += u64::from(overwrites);
         }
-        db += 1;
-    }
-    let gone = found - left();
-    if gone > 0 {
-        log(
-            Level::Notice,
-            &format!(
-                "{gone} PM keys in the loaded file are not in the pool any more, and stay gone"
-            ),
-        );
-    }
+    });
 }
 
 /// True if the record at `addr` was born before `birth`.

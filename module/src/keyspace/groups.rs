@@ -15,7 +15,7 @@
 //! *after* it has told of the end of the turn, and sends their replies at once, from any thread. No group is
 //! opened there then: each step is durable on its own, so that no reply is ahead of it.
 
-use super::{ENGINE, Engine, durable, loading};
+use super::{ENGINE, Engine, durable, fill, loading};
 use crate::redis::{
     Arg, Ctx, FilterArgs, Level, Reply, after_command, before_fork, before_output, follow_homes,
     follow_syncs, keep_homes, log, server_flags, tells_after_commands,
@@ -102,29 +102,33 @@ fn end_group(between_turns: bool) {
 
 /// Before each command of a client or a script: the group of the command before it is over, and a
 /// command of several steps begins one. Nearly all have nothing to do here, so that is found out first.
-fn before_command(args: &FilterArgs<'_>) {
+fn before_command(args: FilterArgs<'_>) {
     let Some(name) = args.get(0).map(Arg::bytes) else {
         return;
     };
-    follow_syncs(name, args);
-    follow_homes(name, args);
-    let groups = begins_group(name, args);
-    let reloads = loading::is_reload(name, args);
+    follow_syncs(name, &args);
+    follow_homes(name, &args);
+    let groups = begins_group(name, &args);
+    let reloads = loading::is_reload(name, &args);
     let idle = |engine: &mut Engine| {
-        engine.look_ahead(name, args);
+        engine.look_ahead(name, &args);
         !engine.pool.is_held()
+            && engine.filling.is_none()
             && engine.reloading == reloads
             && !engine.has_garbage()
             && engine.turns_are_seen_to()
     };
     if groups || ENGINE.with(idle) != Ok(true) {
-        prepare(groups, reloads);
+        prepare(groups, reloads, args);
     }
 }
 
 /// What [`before_command`] does if there is something to do.
 #[cold]
-fn prepare(groups: bool, reloads: bool) {
+fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
+    if ENGINE.with(|engine| engine.filling.is_some()) == Ok(true) {
+        fill::before_command(args);
+    }
     durable("the last commands", |engine| {
         engine.watch_turns();
         loading::note_reload(engine, reloads);

@@ -200,6 +200,7 @@ impl Engine {
     /// The keyspace does not show the pool's keys, until it is filled again.
     pub(super) fn hide(&mut self) {
         self.filled = false;
+        self.filling = None;
         self.dbs.forget_counts();
     }
 }

@@ -58,6 +58,7 @@ use ahead::Ahead;
 use aof::Leaving;
 use compact::Compaction;
 use dbs::Dbs;
+use fill::Filling;
 use fullness::Fullness;
 use loading::Startup;
 use moment::Moment;
@@ -94,8 +95,10 @@ pub struct Engine {
     pub(crate) leaving: Option<Leaving>,
     /// Records from an RDB are taken over (the pool was empty, or a full sync has emptied it).
     pub(crate) take_loaded: bool,
-    /// The keyspace shows the pool's keys.
+    /// The keyspace shows the pool's keys, or as many as were asked for while it is being filled.
     pub(crate) filled: bool,
+    /// The filling of the keyspace that is under way.
+    pub(crate) filling: Option<Box<Filling>>,
     /// Redis is freeing keys that a flush has ended already.
     pub(crate) flushing: bool,
     /// The event loop is between two turns: replies are sent, and no end of a turn is to come first.
@@ -151,6 +154,7 @@ impl Engine {
             leaving: None,
             take_loaded: false,
             filled: false,
+            filling: None,
             flushing: false,
             between_turns: false,
             turns: Turns::default(),
@@ -211,6 +215,11 @@ fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>) {
             &format!("{what} is not durable: {refused:?}"),
         ),
     }
+}
+
+/// PM keys of a database that Redis's keyspace shows. O(1).
+pub fn shown_keys_of(db: i32) -> Result<u64, CmdError> {
+    with_engine(|engine| Ok(engine.dbs.keys(db).saturating_sub(engine.unshown(db))))
 }
 
 /// Counts the key of a record that has come into Redis's keyspace.

@@ -159,7 +159,9 @@ impl Engine {
             let head = record::get(&self.pool, record)?;
             // Those without a birth are listed.
             if head.birth != 0 && !self.dbs.is_live(head) {
-                ended.push((record, *head));
+                let head = *head;
+                self.forget_unshown(record);
+                ended.push((record, head));
             }
         }
         let (small, large): (Vec<_>, Vec<_>) = ended.into_iter().partition(|(_, head)| {

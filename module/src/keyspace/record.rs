@@ -134,12 +134,23 @@ pub fn make(
     Ok(Some(record))
 }
 
+/// The hash of a key with a value of type `ty` in this pool, as its record has it.
+pub(super) fn hash(pool: &Pool, ty: ValueType, key: &[u8]) -> u32 {
+    check(pool, ty as u8, key)
+}
+
 fn check(pool: &Pool, ty: u8, key: &[u8]) -> u32 {
     let seed = pool.seed()[1] ^ u64::from(ty) << 56 ^ key.len() as u64;
     xxhash_rust::xxh3::xxh3_64_with_seed(key, seed) as u32
 }
 
 impl Record {
+    /// What [`hash`] says of its key, if it is not damaged.
+    #[inline]
+    pub(super) fn check(&self) -> u32 {
+        self.check
+    }
+
     /// The value's type.
     pub fn value_type(&self) -> Result<ValueType> {
         ValueType::from_byte(self.ty).ok_or_else(|| damaged("a record of unknown type"))

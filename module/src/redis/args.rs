@@ -143,6 +143,13 @@ impl OwnedString {
     }
 }
 
+impl OwnedString {
+    /// The string, which is the server's from here on.
+    pub(super) fn into_raw(self) -> *mut rm::RedisModuleString {
+        std::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
 impl Drop for OwnedString {
     fn drop(&mut self) {
         // SAFETY: created in `new` without a context, and freed nowhere else.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis_module::raw as rm;
 
-use super::{Arg, Class, Level, OwnedString, api, log, replication};
+use super::{Arg, Class, Level, OwnedString, api, log, on_main_thread, replication};
 use crate::error::CmdError;
 
 /// The context of one callback: the client, its database, the reply under construction.
@@ -39,6 +39,14 @@ impl Collection {
             Collection::Array | Collection::Set => len,
         }
     }
+}
+
+/// The module's own context, for what the main thread does where no callback brings one: it belongs to no client,
+/// and what is selected stays so. `None` on other threads, and before the module is loaded.
+pub fn module_ctx() -> Option<Ctx> {
+    let raw = log::module_context();
+    // SAFETY: the module's own context lives for good, and only the main thread uses it.
+    (!raw.is_null() && on_main_thread()).then(|| unsafe { Ctx::from_raw(raw) })
 }
 
 /// Commands that failed while Redis loaded its files.

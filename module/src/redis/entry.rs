@@ -106,7 +106,10 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_CallReplyStringPtr
         RedisModule_CallReplyType
         RedisModule_CloseKey
+        RedisModule_CommandFilterArgDelete
         RedisModule_CommandFilterArgGet
+        RedisModule_CommandFilterArgInsert
+        RedisModule_CommandFilterArgReplace
         RedisModule_CommandFilterArgsCount
         RedisModule_Call
         RedisModule_CreateCommand
@@ -120,6 +123,8 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_DigestAddStringBuffer
         RedisModule_DigestEndSequence
         RedisModule_EmitAOF
+        RedisModule_EventLoopAdd
+        RedisModule_EventLoopDel
         RedisModule_Free
         RedisModule_FreeCallReply
         RedisModule_FreeModuleUser
@@ -128,6 +133,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_GetAbsExpire
         RedisModule_GetBlockedClientReadyKey
         RedisModule_GetClientId
+        RedisModule_GetCommandKeys
         RedisModule_GetContextFlags
         RedisModule_GetCurrentCommandName
         RedisModule_GetCurrentUserName
@@ -141,6 +147,8 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_GetServerInfo
         RedisModule_GetToDbIdFromOptCtx
         RedisModule_GetToKeyNameFromOptCtx
+        RedisModule_InfoAddFieldULongLong
+        RedisModule_InfoAddSection
         RedisModule_IsIOError
         RedisModule_IsKeysPositionRequest
         RedisModule_KeyAtPosWithFlags
@@ -158,6 +166,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_NotifyKeyspaceEvent
         RedisModule_OpenKey
         RedisModule_RegisterCommandFilter
+        RedisModule_RegisterInfoFunc
         RedisModule_Replicate
         RedisModule_ReplySetArrayLength
         RedisModule_ReplySetMapLength

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis_module::raw as rm;
 
-use super::{Arg, Ctx, api, guard, log, zero_sized};
+use super::{Arg, Ctx, OwnedString, api, guard, log, module_ctx, zero_sized};
 
 /// A command that is about to run, of any client: its name and arguments.
 pub struct FilterArgs<'a> {
@@ -38,20 +38,77 @@ impl<'a> FilterArgs<'a> {
     }
 }
 
-unsafe extern "C" fn on_filter<H: Fn(&FilterArgs<'_>) + Copy + 'static>(
+impl FilterArgs<'_> {
+    /// The words of the command, its name first.
+    pub fn words(&self) -> Vec<Arg<'_>> {
+        (0..self.len()).map_while(|i| self.get(i)).collect()
+    }
+
+    /// Puts another command in the place of this one. No argument of it may be looked at afterwards.
+    pub fn replace_by(self, words: &[&[u8]]) {
+        let strings = words.iter().map(|word| OwnedString::new(word).into_raw());
+        for (at, string) in strings.enumerate() {
+            // SAFETY: live for the callback's time; the string is the server's from here on.
+            let status = unsafe {
+                let at = at as c_int;
+                match at < api(rm::RedisModule_CommandFilterArgsCount)(self.raw) {
+                    true => api(rm::RedisModule_CommandFilterArgReplace)(self.raw, at, string),
+                    false => api(rm::RedisModule_CommandFilterArgInsert)(self.raw, at, string),
+                }
+            };
+            debug_assert_eq!(status, rm::REDISMODULE_OK as c_int);
+        }
+        while self.len() > words.len() {
+            // SAFETY: live for the callback's time; there is such an argument.
+            let status = unsafe {
+                api(rm::RedisModule_CommandFilterArgDelete)(self.raw, words.len() as c_int)
+            };
+            if status != rm::REDISMODULE_OK as c_int {
+                return;
+            }
+        }
+    }
+}
+
+/// The keys that a command names, as the server finds them; none if there is no such command, if it has no keys,
+/// or if it has too few arguments.
+pub fn keys_of<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {
+    let (Some(ctx), Ok(argc)) = (module_ctx(), c_int::try_from(words.len())) else {
+        return Vec::new();
+    };
+    let mut count = 0;
+    // SAFETY: live context; Arg is a pointer to a live string, and the server changes neither these nor their
+    // array. The result, NULL or an array of as many numbers as it says, is ours to free after the last look.
+    unsafe {
+        let argv = words.as_ptr().cast_mut().cast();
+        let get = api(rm::RedisModule_GetCommandKeys);
+        let positions = get(ctx.raw(), argv, argc, &mut count);
+        if positions.is_null() {
+            return Vec::new();
+        }
+        let count = usize::try_from(count).unwrap_or(0);
+        let found = std::slice::from_raw_parts(positions, count).iter();
+        let found = found.filter_map(|&at| words.get(usize::try_from(at).ok()?).copied());
+        let keys = found.collect();
+        api(rm::RedisModule_Free)(positions.cast());
+        keys
+    }
+}
+
+unsafe extern "C" fn on_filter<H: Fn(FilterArgs<'_>) + Copy + 'static>(
     raw: *mut rm::RedisModuleCommandFilterCtx,
 ) {
     let args = FilterArgs {
         raw,
         life: PhantomData,
     };
-    guard((), || zero_sized::<H>()(&args));
+    guard((), || zero_sized::<H>()(args));
 }
 
 impl Ctx {
     /// Shows every command to `filter` before it runs, even before its name is looked up. This costs
     /// all commands, native ones too, a few nanoseconds.
-    pub fn filter_commands<H: Fn(&FilterArgs<'_>) + Copy + 'static>(&self, _filter: H) {
+    pub fn filter_commands<H: Fn(FilterArgs<'_>) + Copy + 'static>(&self, _filter: H) {
         // SAFETY: live context; the callback is a function.
         unsafe { api(rm::RedisModule_RegisterCommandFilter)(self.raw(), Some(on_filter::<H>), 0) };
     }

@@ -46,8 +46,10 @@ mod commands;
 mod ctx;
 mod entry;
 mod events;
+mod every_turn;
 mod home;
 mod hooks;
+mod info;
 mod io;
 mod key;
 mod keyspace_events;
@@ -72,10 +74,12 @@ pub use command_info::{
     key_flag,
 };
 pub use commands::{Handler, NumberedKeys, Registrar, WhenFull, when_full};
-pub use ctx::{Collection, Ctx, Flags, failed_while_loading, server_flags};
+pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
+pub use every_turn::EveryTurn;
 pub use home::{follow_homes, keep_homes};
-pub use hooks::{FilterArgs, Timer, after_command, before_fork, tells_after_commands};
+pub use hooks::{FilterArgs, Timer, after_command, before_fork, keys_of, tells_after_commands};
+pub use info::InfoFields;
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 pub use key::{Key, Kind, Mode};
 pub use keyspace_events::Class;

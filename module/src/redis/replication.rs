@@ -90,6 +90,15 @@ impl Ctx {
     }
 }
 
+impl Ctx {
+    /// Whether a replica that knows the history of this number may go on from where it is, without a full sync.
+    pub fn has_history(&self, id: &[u8]) -> bool {
+        let own = ["master_replid", "master_replid2"];
+        let mut own = own.iter().filter_map(|field| info_text(self, field));
+        own.any(|own| own.as_bytes().eq_ignore_ascii_case(id))
+    }
+}
+
 /// A text in `INFO replication`.
 fn info_text(ctx: &Ctx, field: &str) -> Option<String> {
     let field = log::c_string(field);

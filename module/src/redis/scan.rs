@@ -1,10 +1,11 @@
 //! A walk over the keys of a database.
 
+use std::cell::RefCell;
 use std::ffi::c_void;
 
 use redis_module::raw as rm;
 
-use super::{Arg, Ctx, Kind, api, guard, key};
+use super::{Arg, Ctx, Kind, OwnedString, api, guard, key};
 
 /// What is called for each key: its name, and what it holds.
 type Visit<'v> = dyn FnMut(Arg<'_>, Kind) + 'v;
@@ -42,6 +43,32 @@ impl Ctx {
             while api(rm::RedisModule_Scan)(self.raw(), cursor, Some(on_key), data) != 0 {}
             api(rm::RedisModule_ScanCursorDestroy)(cursor);
         }
+    }
+
+    /// Shows every key of the selected database to `visit`, some perhaps twice. `visit` may change the keyspace: keys
+    /// that are there all the time are shown, others may be. O(n).
+    pub fn scan_and_change(&self, mut visit: impl FnMut(Arg<'_>, Kind)) {
+        let seen: RefCell<Vec<(OwnedString, Kind)>> = RefCell::default();
+        let mut note = |name: Arg<'_>, kind| {
+            let name = OwnedString::new(name.bytes());
+            seen.borrow_mut().push((name, kind));
+        };
+        let mut noting: &mut Visit<'_> = &mut note;
+        let data: *mut c_void = (&raw mut noting).cast();
+        // SAFETY: as in `scan`.
+        let cursor = unsafe { api(rm::RedisModule_ScanCursorCreate)() };
+        loop {
+            // SAFETY: as in `scan`.
+            let more = unsafe { api(rm::RedisModule_Scan)(self.raw(), cursor, Some(on_key), data) };
+            for (name, kind) in seen.take() {
+                visit(name.arg(), kind);
+            }
+            if more == 0 {
+                break;
+            }
+        }
+        // SAFETY: the cursor is not used any more.
+        unsafe { api(rm::RedisModule_ScanCursorDestroy)(cursor) };
     }
 
     /// How many keys the selected database has, of any kind. O(1).

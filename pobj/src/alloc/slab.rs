@@ -498,6 +498,24 @@ impl Slab {
         ))
     }
 
+    /// The pages of objects of `kind`.
+    pub fn runs(&self, kind: Kind) -> impl Iterator<Item = Run<'_>> {
+        let pages = self.pages.iter().flatten();
+        let pages = pages.filter(move |page| page.header.kind == kind as u8);
+        pages.map(|page| Run {
+            first: page.offset + u64::from(page.header.first),
+            slot_size: u64::from(page.header.slot_size),
+            slots: page.header.slots,
+            taken: &page.taken,
+        })
+    }
+
+    /// Where the large objects of `kind` are.
+    pub fn large_objects(&self, kind: Kind) -> impl Iterator<Item = u64> {
+        let large = self.large.iter();
+        large.filter_map(move |(&offset, large)| (large.1 == kind).then_some(offset))
+    }
+
     /// Takes at most `limit` empty pages out, for their memory to be given back: offsets and
     /// lengths.
     pub fn take_empty_pages(&mut self, limit: usize) -> Vec<(u64, u64)> {
@@ -537,6 +555,29 @@ fn changed(word: u64, at: u64, slot: &Slot, set: bool) -> Result<u64> {
         return Err(damaged("an object that is freed twice in page", at));
     }
     Ok(if set { word | bit } else { word & !bit })
+}
+
+/// The objects of one page.
+pub(crate) struct Run<'s> {
+    /// Where the first slot is.
+    first: u64,
+    /// Bytes of a slot.
+    pub slot_size: u64,
+    slots: u16,
+    taken: &'s [u64],
+}
+
+impl Run<'_> {
+    /// Where the allocated objects are, in order.
+    #[inline]
+    pub fn offsets(&self) -> impl Iterator<Item = u64> {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let index = next_bit(self.taken, from, self.slots)?;
+            from = index + 1;
+            Some(self.first + u64::from(index) * self.slot_size)
+        })
+    }
 }
 
 /// A position in a walk over the objects of one kind; the default is the start.

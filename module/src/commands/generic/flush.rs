@@ -12,7 +12,7 @@ use crate::redis::{Args, Ctx, Kind, Mode, OwnedString};
 pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
     let db = ctx.db();
-    let keys = keyspace::keys_of(db)?;
+    let keys = keyspace::shown_keys_of(db)?;
     keyspace::flush(Some(db))?;
     empty(ctx, args, keys)?;
     ctx.replicate(c"PM.FLUSHDB", args.from(1));
@@ -24,7 +24,9 @@ pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 pub fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
     let home = ctx.db();
-    let dbs = keyspace::dbs_with_keys()?;
+    let dbs = keyspace::dbs_with_keys()?.into_iter();
+    let shown = dbs.map(|(db, _)| Ok((db, keyspace::shown_keys_of(db)?)));
+    let dbs: Vec<(i32, u64)> = shown.collect::<Result<_, CmdError>>()?;
     keyspace::flush(None)?;
     for (db, keys) in dbs {
         if ctx.select_db(db) {

@@ -4,7 +4,7 @@
 //! PM string or hash or a native one: in Redis's keyspace a name is one key, whichever kind it is.
 
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
+use crate::keyspace::{self, PmKey};
 use crate::redis::{Ctx, OwnedString, Reply};
 use crate::structures::{hash, string};
 use crate::value::ValueType;
@@ -61,6 +61,7 @@ impl<'a> Pattern<'a> {
                 field,
             } => {
                 let name = [before, element, after].concat();
+                keyspace::fill::show_unnamed(OwnedString::new(&name).arg());
                 match field {
                     None => look_up_string(ctx, &name),
                     Some(field) => look_up_field(ctx, &name, field),

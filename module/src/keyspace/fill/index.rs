@@ -1,0 +1,299 @@
+//! Which records of the pool Redis's keyspace does not show yet, found by the hash of their keys.
+//!
+//! It is made at the start, by several threads, of the hashes that the records have on media (see
+//! [`record`](crate::keyspace::record)), so that no key is read for it; it shrinks as keys are shown, and goes when
+//! all are. An entry is eight bytes: 19 bits of the hash and the record's offset. Entries lie in 256 buckets by the
+//! hash's highest 8 bits, in each of them in short ranges by the next ones: a look-up compares the entries of one
+//! range. Of a hash's 32 bits 27 are compared; whether a record is that of a key only the key tells.
+//!
+//! Invariant: each entry is the record of a key that the keyspace does not show, or of one that was flushed since,
+//! and an allocated record in any case: whoever frees such a record takes its entry out first.
+
+use crate::keyspace::record::RecordPtr;
+use pobj::PPtr;
+
+/// Buckets, by the highest bits of the hash.
+const BUCKETS: usize = 256;
+/// Bits of an entry that hold the offset, in units of 8 bytes.
+const OFFSET_BITS: u32 = 45;
+/// Bits of the hash in an entry: those below the bucket's.
+const HASH_BITS: u32 = 64 - OFFSET_BITS;
+/// Entries of a range, on average, at most.
+const RANGE: usize = 48;
+/// Entries between the one that is taken and the one that will be.
+const AHEAD: usize = 16;
+
+fn bucket_of(check: u32) -> usize {
+    (check >> 24) as usize
+}
+
+/// The bits of a hash that an entry has, in the entry's lowest ones.
+fn hash_of(check: u32) -> u64 {
+    u64::from(check >> (24 - HASH_BITS)) & ((1 << HASH_BITS) - 1)
+}
+
+fn entry(check: u32, record: RecordPtr) -> u64 {
+    debug_assert!(record.offset().is_multiple_of(8) && record.offset() >> 3 >> OFFSET_BITS == 0);
+    hash_of(check) << OFFSET_BITS | record.offset() >> 3
+}
+
+fn record_of(entry: u64) -> Option<RecordPtr> {
+    PPtr::new((entry & ((1 << OFFSET_BITS) - 1)) << 3)
+}
+
+/// What one thread has found.
+#[derive(Default)]
+pub(super) struct Found {
+    /// By bucket; empty, or all of them.
+    buckets: Vec<Vec<u64>>,
+}
+
+impl Found {
+    /// Adds a record whose key has the hash `check`.
+    #[inline]
+    pub(super) fn add(&mut self, check: u32, record: RecordPtr) {
+        if self.buckets.is_empty() {
+            self.buckets.resize(BUCKETS, Vec::new());
+        }
+        self.buckets[bucket_of(check)].push(entry(check, record));
+    }
+}
+
+/// The entries of one bucket.
+#[derive(Default)]
+struct Bucket {
+    entries: Vec<u64>,
+    /// Start and length of each range; a power of two of them.
+    ranges: Vec<(u32, u32)>,
+    left: usize,
+}
+
+impl Bucket {
+    /// Sorts entries into ranges.
+    fn of(parts: &[Vec<u64>]) -> Bucket {
+        let len: usize = parts.iter().map(Vec::len).sum();
+        let ranges = len.div_ceil(RANGE).next_power_of_two().min(1 << HASH_BITS);
+        let mut bucket = Bucket {
+            entries: vec![0; len],
+            ranges: vec![(0, 0); ranges],
+            left: len,
+        };
+        for &entry in parts.iter().flatten() {
+            let range = bucket.range_of(entry >> OFFSET_BITS);
+            bucket.ranges[range].1 += 1;
+        }
+        let mut start = 0;
+        for range in &mut bucket.ranges {
+            range.0 = start;
+            start += std::mem::take(&mut range.1);
+        }
+        for &entry in parts.iter().flatten() {
+            let range = bucket.range_of(entry >> OFFSET_BITS);
+            let (start, len) = &mut bucket.ranges[range];
+            bucket.entries[(*start + *len) as usize] = entry;
+            *len += 1;
+        }
+        bucket
+    }
+
+    fn range_of(&self, hash: u64) -> usize {
+        // The highest bits of those that an entry has.
+        let bits = self.ranges.len().trailing_zeros();
+        (hash >> (HASH_BITS - bits)) as usize
+    }
+
+    /// Takes out the entries of this hash that are wanted.
+    fn take(&mut self, hash: u64, mut wanted: impl FnMut(RecordPtr) -> bool) {
+        if self.left == 0 {
+            return;
+        }
+        let range = self.range_of(hash);
+        let (start, len) = self.ranges[range];
+        let (start, mut len) = (start as usize, len as usize);
+        let mut at = start;
+        while at < start + len {
+            let entry = self.entries[at];
+            if entry >> OFFSET_BITS == hash && record_of(entry).is_some_and(&mut wanted) {
+                len -= 1;
+                self.left -= 1;
+                self.entries.swap(at, start + len);
+            } else {
+                at += 1;
+            }
+        }
+        self.ranges[range].1 = len as u32;
+    }
+}
+
+/// The index.
+pub(super) struct Index {
+    buckets: Vec<Bucket>,
+    /// Where the next entry is taken from: bucket and range.
+    at: (usize, usize),
+    left: u64,
+}
+
+/// What is taken next, and what will be a little later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Next {
+    /// The record.
+    pub(super) record: RecordPtr,
+    /// A record that comes soon.
+    pub(super) soon: Option<RecordPtr>,
+}
+
+impl Index {
+    /// Puts together what some threads have found, on up to `threads` threads. O(n).
+    pub(super) fn build(found: Vec<Found>, threads: usize) -> Index {
+        let mut parts: Vec<Vec<Vec<u64>>> = (0..BUCKETS).map(|_| Vec::new()).collect();
+        for found in found {
+            for (parts, bucket) in parts.iter_mut().zip(found.buckets) {
+                parts.push(bucket);
+            }
+        }
+        let share = BUCKETS.div_ceil(threads.max(1));
+        let sort = |mine: &mut [Vec<Vec<u64>>]| -> Vec<Bucket> {
+            let parts = mine.iter_mut().map(std::mem::take);
+            parts.map(|parts| Bucket::of(&parts)).collect()
+        };
+        let buckets: Vec<Bucket> = std::thread::scope(|scope| {
+            let sorting: Vec<_> = parts
+                .chunks_mut(share)
+                .map(|mine| scope.spawn(move || sort(mine)))
+                .collect();
+            let sorted = sorting.into_iter().map(|thread| match thread.join() {
+                Ok(buckets) => buckets,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            sorted.flatten().collect()
+        });
+        let left = buckets.iter().map(|bucket| bucket.left as u64).sum();
+        Index {
+            buckets,
+            at: (0, 0),
+            left,
+        }
+    }
+
+    /// How many records there are still.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Takes out those records of keys with the hash `check` that are `wanted`. O(1) on average.
+    pub(super) fn take(&mut self, check: u32, wanted: impl FnMut(RecordPtr) -> bool) {
+        let Some(bucket) = self.buckets.get_mut(bucket_of(check)) else {
+            return;
+        };
+        let before = bucket.left;
+        bucket.take(hash_of(check), wanted);
+        self.left -= (before - bucket.left) as u64;
+    }
+
+    /// Takes out any record; `None` if all are taken. O(1) on average.
+    pub(super) fn next(&mut self) -> Option<Next> {
+        loop {
+            let bucket = self.buckets.get_mut(self.at.0)?;
+            match bucket.ranges.get_mut(self.at.1).filter(|_| bucket.left > 0) {
+                None => {
+                    // Its memory goes at once.
+                    *bucket = Bucket::default();
+                    self.at = (self.at.0 + 1, 0);
+                }
+                Some((_, 0)) => self.at.1 += 1,
+                Some((start, len)) => {
+                    let at = *start as usize;
+                    *start += 1;
+                    *len -= 1;
+                    bucket.left -= 1;
+                    self.left -= 1;
+                    let soon = bucket.entries.get(at + AHEAD).copied();
+                    if let Some(record) = record_of(bucket.entries[at]) {
+                        let soon = soon.and_then(record_of);
+                        return Some(Next { record, soon });
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeSet, HashMap};
+
+    fn records(count: u64) -> Vec<(u32, RecordPtr)> {
+        let mut rng = fastrand::Rng::with_seed(count);
+        let record = |n: u64| PPtr::new((n + 1) * 16).expect("not at 0");
+        // Some have the hash of the one before.
+        let mut check = 0;
+        let mut next = |n: u64| {
+            if n % 50 != 49 {
+                check = rng.u32(..);
+            }
+            (check, record(n))
+        };
+        (0..count).map(&mut next).collect()
+    }
+
+    fn index(records: &[(u32, RecordPtr)], threads: usize) -> Index {
+        let mut found: Vec<Found> = (0..threads).map(|_| Found::default()).collect();
+        for (n, &(check, record)) in records.iter().enumerate() {
+            found[n % threads].add(check, record);
+        }
+        Index::build(found, threads)
+    }
+
+    #[test]
+    fn each_record_is_taken_once_in_either_way() {
+        for (count, threads) in [(0, 1), (1, 3), (300, 2), (70_000, 2)] {
+            let all = records(count);
+            let mut index = index(&all, threads);
+            assert_eq!(index.left(), count);
+            let mut taken = BTreeSet::new();
+            // Every third one by its hash, all others as they come.
+            for &(check, record) in all.iter().step_by(3) {
+                let mut found = false;
+                index.take(check, |candidate| {
+                    found |= candidate == record;
+                    candidate == record
+                });
+                assert!(found && taken.insert(record.offset()), "{record:?}");
+                index.take(check, |candidate| {
+                    assert_ne!(candidate, record, "taken already");
+                    false
+                });
+            }
+            assert_eq!(index.left(), count - taken.len() as u64);
+            while let Some(next) = index.next() {
+                assert!(taken.insert(next.record.offset()), "{next:?}");
+            }
+            assert_eq!((taken.len() as u64, index.left()), (count, 0));
+            let (check, _) = all.first().copied().unwrap_or((7, PPtr::new(8).unwrap()));
+            index.take(check, |_| panic!("nothing is left"));
+        }
+    }
+
+    #[test]
+    fn records_of_one_hash_are_all_found_and_few_others() {
+        let all = records(100_000);
+        let mut index = index(&all, 2);
+        let mut by_check: HashMap<u32, BTreeSet<u64>> = HashMap::new();
+        for (check, record) in &all {
+            by_check.entry(*check).or_default().insert(record.offset());
+        }
+        let mut others = 0;
+        for (check, expected) in &by_check {
+            let mut seen = BTreeSet::new();
+            index.take(*check, |candidate| {
+                seen.insert(candidate.offset());
+                false
+            });
+            assert!(seen.is_superset(expected));
+            others += seen.len() - expected.len();
+        }
+        assert!(others < 2000, "{others}");
+        assert_eq!(index.left(), 100_000);
+    }
+}

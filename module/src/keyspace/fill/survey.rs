@@ -1,0 +1,135 @@
+//! The look at all records at the start: which keys there are, and what is to be reclaimed.
+//!
+//! Only the records' fixed parts are read, by several threads; keys and values are not touched. Ten million records
+//! take some hundred milliseconds.
+
+use super::index::{self, Index};
+use crate::keyspace::Engine;
+use crate::keyspace::record::{self, Record, RecordPtr};
+use crate::structures;
+use crate::value::ValueType;
+use pobj::Kind;
+
+/// Threads at most.
+const THREADS: usize = 16;
+
+/// What there is in the pool.
+pub(super) struct Survey {
+    /// Records of keys that the server can show.
+    pub(super) index: Index,
+    /// How many of these there are in each key space.
+    pub(super) to_show: Vec<u64>,
+    /// The types that they have.
+    pub(super) types: Vec<ValueType>,
+    /// Keys of databases that the server does not have.
+    pub(super) homeless: u64,
+    /// There are records that a flush has ended.
+    pub(super) has_flushed: bool,
+    /// Records that cannot be what they are to be.
+    pub(super) damaged: Vec<RecordPtr>,
+}
+
+/// What one thread has seen.
+#[derive(Default)]
+struct Seen {
+    found: index::Found,
+    /// Keys of each key space.
+    keys: Vec<u64>,
+    has_type: [bool; ValueType::ALL.len() + 1],
+    has_flushed: bool,
+    dead: Vec<RecordPtr>,
+    wasting: Vec<RecordPtr>,
+    damaged: Vec<RecordPtr>,
+}
+
+impl Engine {
+    /// Looks at all records; notes what is to be reclaimed, and how many keys there are. `is_visible` tells of each
+    /// key space whether a database of the server shows it. O(records).
+    pub(super) fn survey(&mut self, is_visible: &[bool]) -> Survey {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(THREADS);
+        let dbs = &self.dbs;
+        let seen = self
+            .pool
+            .survey(Kind::Record, threads, |seen: &mut Seen, record, head| {
+                look(seen, record, head, dbs.is_live(head), is_visible);
+            });
+        let mut survey = Survey {
+            index: Index::build(Vec::new(), 1),
+            to_show: vec![0; is_visible.len()],
+            types: Vec::new(),
+            homeless: 0,
+            has_flushed: false,
+            damaged: Vec::new(),
+        };
+        let mut found = Vec::with_capacity(seen.len());
+        let mut has_type = [false; ValueType::ALL.len() + 1];
+        for seen in seen {
+            found.push(seen.found);
+            for (keys, more) in survey.to_show.iter_mut().zip(seen.keys) {
+                *keys += more;
+            }
+            for (has, more) in has_type.iter_mut().zip(seen.has_type) {
+                *has |= more;
+            }
+            survey.has_flushed |= seen.has_flushed;
+            survey.damaged.extend(seen.damaged);
+            for (records, listed) in [
+                (seen.dead, &mut self.dead),
+                (seen.wasting, &mut self.wasting),
+            ] {
+                for record in records {
+                    match record::verify(&self.pool, record) {
+                        Ok(()) => listed.push_back(record),
+                        // A living one is told of when it is to be shown.
+                        Err(_)
+                            if record::get(&self.pool, record)
+                                .is_ok_and(|head| head.birth != 0) => {}
+                        Err(_) => survey.damaged.push(record),
+                    }
+                }
+            }
+        }
+        survey.index = Index::build(found, threads);
+        self.dbs.set_counts(&survey.to_show);
+        for (keys, _) in survey
+            .to_show
+            .iter_mut()
+            .zip(is_visible)
+            .filter(|(_, visible)| !**visible)
+        {
+            survey.homeless += std::mem::take(keys);
+        }
+        let types = ValueType::ALL.into_iter();
+        survey.types = types.filter(|&ty| has_type[ty as usize]).collect();
+        survey
+    }
+}
+
+/// Looks at one record.
+#[inline]
+fn look(seen: &mut Seen, record: RecordPtr, head: &Record, is_live: bool, is_visible: &[bool]) {
+    if !is_live {
+        match head.birth {
+            0 => seen.dead.push(record),
+            _ => seen.has_flushed = true,
+        }
+        return;
+    }
+    let space = usize::from(head.space);
+    let (Ok(ty), Some(&is_visible)) = (head.value_type(), is_visible.get(space)) else {
+        seen.damaged.push(record);
+        return;
+    };
+    if structures::has_waste(ty, head.root) {
+        seen.wasting.push(record);
+    }
+    if seen.keys.len() <= space {
+        seen.keys.resize(space + 1, 0);
+    }
+    seen.keys[space] += 1;
+    if is_visible {
+        seen.has_type[ty as usize] = true;
+        seen.found.add(head.check(), record);
+    }
+}

@@ -1,0 +1,78 @@
+//! All objects of one kind, looked at by several threads at the same time.
+//!
+//! A walk with [`Pool::next_object`] waits for memory, object after object. Here each thread takes some pages at
+//! a time and asks early for the objects ahead, so that tens of millions take a fraction of a second.
+
+use crate::alloc::slab::Run;
+use crate::medium::Reader;
+use crate::{Kind, PPtr, Persistent, Pool};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Pages that a thread takes at a time.
+const PAGES: usize = 64;
+/// Slots between the object that is looked at and the one that is asked for.
+const AHEAD: u64 = 12;
+
+impl Pool {
+    /// Shows a copy of the `T` at the head of each allocated object of `kind` to `visit`, on up to `threads`
+    /// threads, each with a state of its own that begins as `S::default()`; their states when all is done.
+    ///
+    /// Each object is shown once, in no order; one that is too small for a `T` is passed over. A fork child,
+    /// whose loads have to be those of the fork, sees none.
+    pub fn survey<T, S, V>(&self, kind: Kind, threads: usize, visit: V) -> Vec<S>
+    where
+        T: Persistent,
+        S: Default + Send,
+        V: Fn(&mut S, PPtr<T>, &T) + Sync,
+    {
+        let Some(reader) = self.medium.reader() else {
+            return Vec::new();
+        };
+        let runs: Vec<Run<'_>> = self.slab.runs(kind).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut state = S::default();
+            loop {
+                let from = next.fetch_add(PAGES, Ordering::Relaxed);
+                let Some(mine) = runs.get(from..).filter(|rest| !rest.is_empty()) else {
+                    return state;
+                };
+                for run in mine.iter().take(PAGES) {
+                    show_run(reader, run, |at, object| visit(&mut state, at, object));
+                }
+            }
+        };
+        let mut states: Vec<S> = std::thread::scope(|scope| {
+            let others = threads.min(runs.len().div_ceil(PAGES)).saturating_sub(1);
+            let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let joined = others.into_iter().map(|other| match other.join() {
+                Ok(state) => state,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            std::iter::once(own).chain(joined).collect()
+        });
+        for offset in self.slab.large_objects(kind) {
+            if let (Some(at), Some(object)) = (PPtr::new(offset), reader.load(offset))
+                && let Some(state) = states.first_mut()
+            {
+                visit(state, at, &object);
+            }
+        }
+        states
+    }
+}
+
+/// Shows the objects of a page that are not too small.
+#[inline]
+fn show_run<T: Persistent>(reader: Reader<'_>, run: &Run<'_>, mut show: impl FnMut(PPtr<T>, &T)) {
+    if run.slot_size < size_of::<T>() as u64 {
+        return;
+    }
+    for offset in run.offsets() {
+        reader.prefetch(offset + AHEAD * run.slot_size);
+        if let (Some(at), Some(object)) = (PPtr::new(offset), reader.load(offset)) {
+            show(at, &object);
+        }
+    }
+}
