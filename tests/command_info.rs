@@ -21,6 +21,20 @@ fn text(value: &Value) -> String {
     .into_owned()
 }
 
+/// Commands that take more than the native ones of some servers do. That they take no less is shown by
+/// `tests/completeness.rs`, and that they take what they promise, too.
+const WIDER: [&str; 9] = [
+    "set",
+    "bitcount",
+    "bitop",
+    "geosearch",
+    "geosearchstore",
+    "hscan",
+    "zscan",
+    "zrank",
+    "zrevrank",
+];
+
 /// All commands of the module that have a native counterpart.
 fn pairs(client: &mut Client) -> Vec<(String, String)> {
     let listed = client.call(&["COMMAND", "LIST", "FILTERBY", "MODULE", "pmedis"]);
@@ -139,16 +153,15 @@ fn every_command_is_described_as_its_native_one() {
     let object = ["encoding", "freq", "help", "idletime", "refcount"];
     let parts = object.map(|part| (format!("pm.object|{part}"), format!("object|{part}")));
     for (pm, native) in pairs.into_iter().chain(parts) {
-        assert_eq!(
-            info(&mut client, &pm),
-            info(&mut client, &native),
-            "COMMAND INFO {pm}"
-        );
-        assert_eq!(
-            docs(&mut client, &pm),
-            docs(&mut client, &native),
-            "COMMAND DOCS {pm}"
-        );
+        let mut infos = [info(&mut client, &pm), info(&mut client, &native)];
+        let mut docs = [docs(&mut client, &pm), docs(&mut client, &native)];
+        if WIDER.contains(&native.as_str()) {
+            infos.iter_mut().for_each(|info| drop(info.remove("arity")));
+            docs.iter_mut()
+                .for_each(|docs| drop(docs.remove("arguments")));
+        }
+        assert_eq!(infos[0], infos[1], "COMMAND INFO {pm}");
+        assert_eq!(docs[0], docs[1], "COMMAND DOCS {pm}");
     }
 }
 
@@ -197,6 +210,9 @@ fn keys_are_found_in_every_command() {
                     client.call(&line.split(' ').collect::<Vec<_>>())
                 };
                 let expected = ask(&native);
+                if expected.is_error() && WIDER.contains(&native.as_str()) {
+                    continue;
+                }
                 assert_eq!(ask(&pm), expected, "{question} {pm} {arguments}");
                 found |= !expected.is_error();
             }

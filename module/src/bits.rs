@@ -73,22 +73,90 @@ pub enum Operation {
     Or,
     /// Bits set in an odd number of strings.
     Xor,
+    /// Bits set in the first string and in no other.
+    Diff,
+    /// Bits set in some string, but not in the first.
+    Diff1,
+    /// Bits set in the first string and in some other.
+    AndOr,
+    /// Bits set in exactly one string.
+    One,
 }
 
-/// Combines `sum` with another string; the shorter one counts as followed by zeros. O(n).
-pub fn combine(operation: Operation, sum: &mut Vec<u8>, other: &[u8]) {
+/// Strings being combined, one after the other; a shorter one counts as followed by zeros.
+pub struct Combination {
+    operation: Operation,
+    /// The result so far; where the first string is something else than the others, that of the others.
+    sum: Vec<u8>,
+    /// The first string where it is something else, and for `One` the bits that were set more than once.
+    aside: Vec<u8>,
+    strings: usize,
+}
+
+impl Combination {
+    /// A combination of no strings yet.
+    pub fn new(operation: Operation) -> Combination {
+        Combination {
+            operation,
+            sum: Vec::new(),
+            aside: Vec::new(),
+            strings: 0,
+        }
+    }
+
+    /// Adds a string. O(n).
+    pub fn add(&mut self, text: &[u8]) {
+        use Operation::{And, AndOr, Diff, Diff1, One, Or, Xor};
+        self.strings += 1;
+        match (self.strings, self.operation) {
+            (1, Diff | Diff1 | AndOr) => self.aside.extend_from_slice(text),
+            (1, _) => self.sum.extend_from_slice(text),
+            (_, And) => {
+                each(&mut self.sum, text, |a, b| a & b);
+                let common = text.len().min(self.sum.len());
+                self.sum[common..].fill(0);
+            }
+            (_, Or | Diff | Diff1 | AndOr) => each(&mut self.sum, text, |a, b| a | b),
+            (_, Xor) => each(&mut self.sum, text, |a, b| a ^ b),
+            (_, One) => {
+                let again: Vec<u8> = self.sum.iter().zip(text).map(|(a, b)| a & b).collect();
+                each(&mut self.aside, &again, |a, b| a | b);
+                each(&mut self.sum, text, |a, b| a | b);
+            }
+        }
+    }
+
+    /// The result, as long as the longest string. O(n).
+    pub fn result(self) -> Vec<u8> {
+        let Combination {
+            operation,
+            mut sum,
+            aside,
+            ..
+        } = self;
+        if sum.len() < aside.len() {
+            sum.resize(aside.len(), 0);
+        }
+        let first = aside.into_iter().chain(std::iter::repeat(0));
+        for (byte, first) in sum.iter_mut().zip(first) {
+            match operation {
+                Operation::Diff => *byte = first & !*byte,
+                Operation::Diff1 | Operation::One => *byte &= !first,
+                Operation::AndOr => *byte &= first,
+                Operation::And | Operation::Or | Operation::Xor => break,
+            }
+        }
+        sum
+    }
+}
+
+/// Combines bytes with those of another string, byte by byte.
+fn each(sum: &mut Vec<u8>, other: &[u8], f: impl Fn(u8, u8) -> u8) {
     if sum.len() < other.len() {
         sum.resize(other.len(), 0);
     }
-    let (common, beyond) = sum.split_at_mut(other.len());
-    let pairs = common.iter_mut().zip(other);
-    match operation {
-        Operation::And => {
-            pairs.for_each(|(a, b)| *a &= b);
-            beyond.fill(0);
-        }
-        Operation::Or => pairs.for_each(|(a, b)| *a |= b),
-        Operation::Xor => pairs.for_each(|(a, b)| *a ^= b),
+    for (a, b) in sum.iter_mut().zip(other) {
+        *a = f(*a, *b);
     }
 }
 
@@ -133,19 +201,60 @@ mod tests {
         }
     }
 
+    fn combined(operation: Operation, strings: &[&[u8]]) -> Vec<u8> {
+        let mut combination = Combination::new(operation);
+        strings.iter().for_each(|text| combination.add(text));
+        combination.result()
+    }
+
     #[test]
     fn shorter_strings_are_followed_by_zeros() {
-        let combined = |operation, a: &[u8], b: &[u8]| {
-            let mut sum = a.to_vec();
-            combine(operation, &mut sum, b);
-            sum
-        };
-        assert_eq!(combined(Operation::And, &[0xf0, 3], &[0x3c]), [0x30, 0]);
-        assert_eq!(combined(Operation::And, &[0xf0], &[0x3c, 3]), [0x30, 0]);
-        assert_eq!(combined(Operation::Or, &[0xf0], &[0x3c, 3]), [0xfc, 3]);
-        assert_eq!(combined(Operation::Xor, &[0xf0, 3], &[0x3c]), [0xcc, 3]);
+        assert_eq!(combined(Operation::And, &[&[0xf0, 3], &[0x3c]]), [0x30, 0]);
+        assert_eq!(combined(Operation::And, &[&[0xf0], &[0x3c, 3]]), [0x30, 0]);
+        assert_eq!(combined(Operation::Or, &[&[0xf0], &[0x3c, 3]]), [0xfc, 3]);
+        assert_eq!(combined(Operation::Xor, &[&[0xf0, 3], &[0x3c]]), [0xcc, 3]);
         let mut bytes = [0xf0, 3];
         invert(&mut bytes);
         assert_eq!(bytes, [0x0f, 0xfc]);
+    }
+
+    #[test]
+    fn operations_agree_with_looking_at_each_bit() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..500 {
+            let strings: Vec<Vec<u8>> = (0..rng.usize(1..5))
+                .map(|_| (0..rng.usize(..6)).map(|_| rng.u8(..)).collect())
+                .collect();
+            let longest = strings.iter().map(Vec::len).max().unwrap_or(0);
+            let texts: Vec<&[u8]> = strings.iter().map(Vec::as_slice).collect();
+            for operation in [
+                Operation::And,
+                Operation::Or,
+                Operation::Xor,
+                Operation::Diff,
+                Operation::Diff1,
+                Operation::AndOr,
+                Operation::One,
+            ] {
+                let result = combined(operation, &texts);
+                assert_eq!(result.len(), longest);
+                for at in 0..longest as u64 * 8 {
+                    let set = |text: &[u8]| text.len() as u64 * 8 > at && bit(text, at);
+                    let first = set(texts[0]);
+                    let others = texts[1..].iter().filter(|text| set(text)).count();
+                    let all = others + usize::from(first);
+                    let expected = match operation {
+                        Operation::And => all == texts.len(),
+                        Operation::Or => all > 0,
+                        Operation::Xor => all % 2 == 1,
+                        Operation::Diff => first && others == 0,
+                        Operation::Diff1 => !first && others > 0,
+                        Operation::AndOr => first && others > 0,
+                        Operation::One => all == 1,
+                    };
+                    assert_eq!(bit(&result, at), expected, "{operation:?} {strings:?} {at}");
+                }
+            }
+        }
     }
 }

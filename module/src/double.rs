@@ -1,5 +1,6 @@
-//! Doubles as Redis reads them: with C's `strtod`, in three ways.
+//! Doubles as the server reads them: with C's `strtod`, in three ways, or with a stricter reader.
 
+use crate::behaviour::Behaviour;
 use rustc_apfloat::ieee::Double;
 use rustc_apfloat::{Float, Round};
 
@@ -13,24 +14,40 @@ pub fn parse(text: &[u8]) -> Option<f64> {
         _ => {}
     }
     let read = strtod(text);
-    (read.len == text.len() && !read.value.is_nan() && !read.out_of_range).then_some(read.value)
+    let sound = read.len == text.len() && !read.value.is_nan() && !read.out_of_range;
+    let allowed = !read.hexadecimal || !Behaviour::ScoresAreDecimal.here();
+    (sound && allowed).then_some(read.value)
 }
 
-/// Reads an end of a range of scores: what `strtod` makes of the text as a C string, which a zero byte
-/// ends. Nothing at all is zero. `None` if a part is left over, or for a NaN.
+/// Reads an end of a range of scores: the text as a C string, which a zero byte ends. Nothing at all is
+/// zero. `None` if a part is left over, or for a NaN.
 pub fn parse_end(text: &[u8]) -> Option<f64> {
-    let text = text.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let text = c_text(text);
     let read = strtod(text);
-    (read.len == text.len() && !read.value.is_nan()).then_some(read.value)
+    let strict = Behaviour::EndsAreDecimal.here();
+    let refused = strict && (read.hexadecimal || text.first().is_some_and(|&byte| is_space(byte)));
+    (read.len == text.len() && !read.value.is_nan() && !refused).then_some(read.value)
 }
 
-/// Reads what SORT compares: as [`parse_end`], but `None` also for what C's `strtod` calls out of range,
-/// numbers that lose digits for being near zero among it.
+/// Reads what SORT compares: as an end of a range or as a score, as the server does it; else as
+/// [`parse_end`], but `None` also for what C's `strtod` calls out of range, numbers that lose digits for
+/// being near zero among it.
 pub fn parse_weight(text: &[u8]) -> Option<f64> {
-    let text = text.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    if Behaviour::WeightsAreScores.here() {
+        return parse(c_text(text));
+    }
+    if Behaviour::EndsAreDecimal.here() {
+        return parse_end(text);
+    }
+    let text = c_text(text);
     let read = strtod(text);
     let in_range = !read.out_of_range && !read.value.is_subnormal();
     (read.len == text.len() && !read.value.is_nan() && in_range).then_some(read.value)
+}
+
+/// The text as a C string.
+fn c_text(text: &[u8]) -> &[u8] {
+    text.split(|&byte| byte == 0).next().unwrap_or(&[])
 }
 
 /// What `strtod` gives.
@@ -40,6 +57,8 @@ struct Read {
     len: usize,
     /// The number is too large, or not zero and became zero.
     out_of_range: bool,
+    /// The digits are hexadecimal.
+    hexadecimal: bool,
 }
 
 fn is_space(byte: u8) -> bool {
@@ -64,6 +83,7 @@ fn strtod(text: &[u8]) -> Read {
     let start = run(text, 0, |&byte| is_space(byte));
     let negative = text.get(start) == Some(&b'-');
     let at = start + usize::from(matches!(text.get(start), Some(b'-' | b'+')));
+    let mut hexadecimal = false;
     let (magnitude, len, out_of_range) = if begins(text, at, b"inf") {
         let len = if begins(text, at, b"infinity") { 8 } else { 3 };
         (f64::INFINITY, at + len, false)
@@ -78,21 +98,19 @@ fn strtod(text: &[u8]) -> Read {
             false,
         )
     } else {
-        let hex = begins(text, at, b"0x") && {
+        hexadecimal = begins(text, at, b"0x") && {
             let point = usize::from(text.get(at + 2) == Some(&b'.'));
             text.get(at + 2 + point).is_some_and(u8::is_ascii_hexdigit)
         };
-        match if hex {
-            number(text, at + 2, true)
-        } else {
-            number(text, at, false)
-        } {
+        let start = if hexadecimal { at + 2 } else { at };
+        match number(text, start, hexadecimal) {
             Some((value, end, out_of_range)) => (value, end, out_of_range),
             None => {
                 return Read {
                     value: 0.0,
                     len: 0,
                     out_of_range: false,
+                    hexadecimal: false,
                 };
             }
         }
@@ -101,6 +119,7 @@ fn strtod(text: &[u8]) -> Read {
         value: if negative { -magnitude } else { magnitude },
         len,
         out_of_range,
+        hexadecimal,
     }
 }
 

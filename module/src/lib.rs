@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod behaviour;
 pub mod bitfield;
 pub mod bits;
 pub mod commands;
@@ -39,6 +40,7 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
         .replace(Some(engine))
         .map_err(|_| "loaded twice")?;
     redis::register_types::<keyspace::callbacks::Values>(ctx)?;
+    behaviour::learn(ctx);
     keyspace::events::subscribe(ctx);
     redis::when_full(&keyspace::compact::WHEN_FULL).map_err(|_| "loaded on another thread")?;
     limits::watch(ctx);

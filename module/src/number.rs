@@ -105,6 +105,11 @@ impl LongDouble {
         }
     }
 
+    /// Whether it is below zero, or minus zero.
+    pub fn is_negative(self) -> bool {
+        self.0.is_negative()
+    }
+
     /// The sum, rounded to nearest; `None` if it is infinite or no number.
     pub fn checked_add(self, other: LongDouble) -> Option<LongDouble> {
         let sum = (self.0 + other.0).value;

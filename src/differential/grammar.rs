@@ -1,6 +1,8 @@
 //! The words in which a table describes its type: commands, the grammar of their arguments, and
 //! how their replies compare.
 
+use crate::packaged::Packaged;
+
 /// The commands of one type.
 #[derive(Debug)]
 pub struct Table {
@@ -8,6 +10,14 @@ pub struct Table {
     pub name: &'static str,
     /// The commands, in groups that tables may share.
     pub commands: &'static [&'static [Spec]],
+}
+
+impl Table {
+    /// Those of its commands that the server of this test run has.
+    pub fn here(&self) -> impl Iterator<Item = &'static Spec> {
+        let all = self.commands.iter().copied().flatten();
+        all.filter(|spec| spec.is_in(Packaged::current()))
+    }
 }
 
 /// One command.
@@ -26,7 +36,12 @@ pub struct Spec {
     pub compare: Compare,
     /// Whether now and then its arguments are bent out of shape.
     pub bent: bool,
+    /// From which version on Redis has it in this form, and Valkey.
+    pub since: [Option<(u32, u32)>; 2],
 }
+
+/// What the oldest servers have.
+const ALWAYS: [Option<(u32, u32)>; 2] = [Some((0, 0)); 2];
 
 /// A command of the type, which has a `PM.` form; the replies must be equal.
 pub const fn own(name: &'static str, weight: u32, grammar: &'static [Term]) -> Spec {
@@ -37,6 +52,7 @@ pub const fn own(name: &'static str, weight: u32, grammar: &'static [Term]) -> S
         grammar,
         compare: Compare::Exact,
         bent: true,
+        since: ALWAYS,
     }
 }
 
@@ -49,6 +65,7 @@ pub const fn native(name: &'static str, weight: u32, grammar: &'static [Term]) -
         grammar,
         compare: Compare::Exact,
         bent: true,
+        since: ALWAYS,
     }
 }
 
@@ -57,6 +74,19 @@ impl Spec {
     pub const fn unbent(mut self) -> Self {
         self.bent = false;
         self
+    }
+
+    /// The same command, in a form that Redis has from this version on, and Valkey from that; `None`: not at
+    /// all. Elsewhere it is left out.
+    pub const fn since(mut self, redis: Option<(u32, u32)>, valkey: Option<(u32, u32)>) -> Self {
+        self.since = [redis, valkey];
+        self
+    }
+
+    /// Whether the server has it.
+    pub fn is_in(&self, server: &Packaged) -> bool {
+        let [redis, valkey] = self.since;
+        server.has(redis, valkey)
     }
 
     /// The same command with its replies compared as `compare` says.

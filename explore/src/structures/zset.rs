@@ -30,7 +30,12 @@ fn add(
     value: &mut Value<Model>,
     elements: Vec<(Vec<u8>, f64)>,
 ) -> pobj::Result<()> {
-    let rule = Rule::default();
+    // Of every other batch it is known how many elements come.
+    let known = elements.len() % 2 == 1;
+    let rule = Rule {
+        expected: if known { elements.len() as u64 } else { 0 },
+        ..Rule::default()
+    };
     match &elements[..] {
         [(name, score)] => drop(zset::add(tx, &mut value.root, name, *score, rule)?),
         _ => {

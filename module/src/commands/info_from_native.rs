@@ -1,8 +1,9 @@
 //! Describes each `pm.x` as the server describes its own `x`.
 //!
-//! COMMAND INFO and COMMAND DOCS of the native commands are read once, when the module is loaded: the
-//! arity, the key specifications with their flags, the documentation and the argument tree are then
-//! those of the server at hand, whatever its version.
+//! COMMAND INFO and COMMAND DOCS of the native commands are read once, when the module is loaded: the key
+//! specifications with their flags, the documentation and the argument tree are then those of the server
+//! at hand, whatever its version; but what a PM command takes is the same everywhere, and said in
+//! [`syntax`]. The arity is that of the command's row.
 //!
 //! One thing differs. Where native key flags depend on the arguments (`variable_flags`: SET reads
 //! only with GET), the core has a function that looks at them. A module could have one too, but the
@@ -11,6 +12,7 @@
 
 use std::ffi::CString;
 
+use super::syntax;
 use crate::redis::{
     Argument, ArgumentType, BeginSearch, CommandInfo, Ctx, FindKeys, KeySpec, Level, Reply,
     argument_flag, key_flag,
@@ -31,12 +33,18 @@ pub fn describe(ctx: &Ctx, natives: &[Native]) {
         let pm_name = format!("pm.{}", native.name);
         let info = infos
             .get(i)
-            .and_then(|info| command_info(info, field(&docs, &native.name)));
-        let outcome = match &info {
-            Some(info) => match ctx.set_command_info(&pm_name, info) {
-                Ok(()) => continue,
-                Err(error) => format!("{error:?}"),
-            },
+            .and_then(|info| command_info(info, field(&docs, &native.name)))
+            .or_else(|| syntax::whole(&native.name));
+        let outcome = match info {
+            Some(mut info) => {
+                info.arity = native.arity;
+                syntax::take_only_known(&native.name, &mut info.arguments);
+                syntax::complete(&native.name, &mut info.arguments);
+                match ctx.set_command_info(&pm_name, &info) {
+                    Ok(()) => continue,
+                    Err(error) => format!("{error:?}"),
+                }
+            }
             None => "the native command is renamed, or described in an unknown way".to_string(),
         };
         ctx.log(
@@ -60,7 +68,7 @@ pub fn describe(ctx: &Ctx, natives: &[Native]) {
 pub struct Native {
     /// Its name, in lower case; that of a part follows the container's after a `|`.
     pub name: String,
-    /// Its arity, for when the server does not tell.
+    /// Its arity: that of the counterpart.
     pub arity: i32,
 }
 
@@ -169,6 +177,7 @@ fn argument(reply: &Reply) -> Option<Argument> {
         ty,
         key_spec_index: key_spec_index.unwrap_or(-1),
         token: string(argument, "token"),
+        display_text: string(argument, "display_text"),
         summary: string(argument, "summary"),
         since: string(argument, "since"),
         deprecated_since: string(argument, "deprecated_since"),

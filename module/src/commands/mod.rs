@@ -14,9 +14,11 @@ mod server;
 mod set;
 mod sort;
 mod string;
+mod syntax;
 mod wait;
 mod zset;
 
+use crate::behaviour::Behaviour;
 use crate::redis::{CommandInfo, Ctx, Handler, NumberedKeys, Registrar};
 use info_from_native::Native;
 
@@ -78,8 +80,12 @@ impl Table<'_> {
             name: name.to_owned(),
             arity,
         });
+        let flags = match Behaviour::BlockingRunsInScripts.here() {
+            true => flags.replace("deny-script ", ""),
+            false => flags.to_owned(),
+        };
         self.registrar
-            .add(&format!("pm.{name}"), handler, flags, keys)
+            .add(&format!("pm.{name}"), handler, &flags, keys)
     }
 
     /// The same for a command that says how many keys follow.

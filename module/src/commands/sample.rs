@@ -11,13 +11,15 @@ use std::hash::Hash;
 /// A collection of less than this many times the wanted elements is better shuffled than drawn from.
 const SHUFFLE_BELOW: u64 = 3;
 
+/// What Redis says of the least integer, where a count must have an opposite.
+pub const LEAST_COUNT: CmdError = CmdError::text_only(
+    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+);
+
 /// Parses a count of random elements; a negative one allows repetition.
 pub fn count(arg: Arg<'_>) -> std::result::Result<i64, CmdError> {
     match parse_i64(arg.bytes()) {
-        Some(i64::MIN) => Err(CmdError::text_only(
-            "ERR value is out of range, value must between -9223372036854775807 and \
-             9223372036854775807",
-        )),
+        Some(i64::MIN) => Err(LEAST_COUNT),
         Some(count) => Ok(count),
         None => Err(CmdError::NotAnInteger),
     }

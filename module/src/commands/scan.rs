@@ -1,5 +1,6 @@
 //! What HSCAN, SSCAN and ZSCAN share: their arguments, and how far one call goes.
 
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::glob;
 use crate::number::parse_i64;
@@ -9,32 +10,66 @@ use crate::redis::{Arg, Ctx};
 pub struct Options<'a> {
     /// About how many elements to visit.
     pub count: u64,
+    /// NOVALUES or NOSCORES: names alone are shown.
+    pub names_only: bool,
     pattern: Option<&'a [u8]>,
 }
 
-/// Parses a cursor, as `strtoul` does it: a sign is taken, and digits may be missing.
+/// What is scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scanned {
+    /// A hash, which may show its fields alone.
+    Hash,
+    /// A set.
+    Set,
+    /// A sorted set, which may show its members alone.
+    ZSet,
+}
+
+/// Parses a cursor as this server does it.
+///
+/// # Errors
+/// If it is none.
 pub fn cursor(arg: Arg<'_>) -> Result<u64, CmdError> {
     let text = arg.bytes().split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let cursor = match Behaviour::CursorIsDigits.here() {
+        true => digits(text),
+        false if text.is_empty() => Some(0),
+        false => strtoul(text),
+    };
+    cursor.ok_or(CmdError::text_only("ERR invalid cursor"))
+}
+
+/// A number from zero on; what only looks like a number is taken as `strtoull` takes it, after space.
+fn digits(text: &[u8]) -> Option<u64> {
+    match parse_i64(text) {
+        Some(number) => u64::try_from(number).ok(),
+        None => {
+            let space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+            let start = text.iter().take_while(|byte| space(byte)).count();
+            strtoul(&text[start..])
+        }
+    }
+}
+
+/// What `strtoul` makes of a whole text: a sign is taken, and a negative number wraps around.
+fn strtoul(text: &[u8]) -> Option<u64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
         digits => (false, digits),
     };
-    let all_digits = digits.iter().all(u8::is_ascii_digit);
-    let cursor = digits.iter().try_fold(0u64, |cursor, digit| {
-        cursor
-            .checked_mul(10)?
-            .checked_add(u64::from(digit.wrapping_sub(b'0')))
-    });
-    match cursor {
-        // A sign alone is left over by strtoul.
-        Some(cursor) if all_digits && (text.is_empty() || !digits.is_empty()) => Ok(if negative {
-            cursor.wrapping_neg()
-        } else {
-            cursor
-        }),
-        _ => Err(CmdError::text_only("ERR invalid cursor")),
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
     }
+    let cursor = digits.iter().try_fold(0u64, |cursor, digit| {
+        cursor.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    })?;
+    Some(if negative {
+        cursor.wrapping_neg()
+    } else {
+        cursor
+    })
 }
 
 /// Begins a reply: the next cursor, and an array of `len` replies, which follow.
@@ -45,28 +80,36 @@ pub fn reply_head(ctx: &Ctx, cursor: u64, len: usize) {
 }
 
 impl<'a> Options<'a> {
-    /// Parses `[MATCH pattern] [COUNT count]`.
-    pub fn parse(mut args: &[Arg<'a>]) -> Result<Options<'a>, CmdError> {
+    /// Parses `[MATCH pattern] [COUNT count] [NOVALUES | NOSCORES]`.
+    ///
+    /// # Errors
+    /// `Syntax`, `NotAnInteger`; the server's own text for an option that is another type's.
+    pub fn parse(mut args: &[Arg<'a>], scanned: Scanned) -> Result<Options<'a>, CmdError> {
         let mut options = Options {
             count: 10,
+            names_only: false,
             pattern: None,
         };
         while let Some((option, rest)) = args.split_first() {
-            let Some((value, rest)) = rest.split_first() else {
-                return Err(CmdError::Syntax);
-            };
-            if option.is(b"COUNT") {
-                let count = parse_i64(value.bytes()).ok_or(CmdError::NotAnInteger)?;
-                options.count = u64::try_from(count).map_err(|_| CmdError::Syntax)?;
-                if count == 0 {
-                    return Err(CmdError::Syntax);
+            args = match rest.split_first() {
+                Some((value, rest)) if option.is(b"COUNT") => {
+                    let count = parse_i64(value.bytes()).ok_or(CmdError::NotAnInteger)?;
+                    options.count = u64::try_from(count).map_err(|_| CmdError::Syntax)?;
+                    if count == 0 {
+                        return Err(CmdError::Syntax);
+                    }
+                    rest
                 }
-            } else if option.is(b"MATCH") {
-                options.pattern = Some(value.bytes());
-            } else {
-                return Err(CmdError::Syntax);
-            }
-            args = rest;
+                Some((value, rest)) if option.is(b"MATCH") => {
+                    options.pattern = Some(value.bytes());
+                    rest
+                }
+                _ => {
+                    names_only(*option, scanned)?;
+                    options.names_only = true;
+                    rest
+                }
+            };
         }
         Ok(options)
     }
@@ -92,6 +135,47 @@ impl<'a> Options<'a> {
             if cursor == 0 || visited >= self.count || steps >= self.count.saturating_mul(10) {
                 return Ok(cursor);
             }
+        }
+    }
+}
+
+/// Judges an option that shows names alone.
+fn names_only(option: Arg<'_>, scanned: Scanned) -> Result<(), CmdError> {
+    const NOVALUES: CmdError = CmdError::text_only("ERR NOVALUES option can only be used in HSCAN");
+    const NOSCORES: CmdError = CmdError::text_only("ERR NOSCORES option can only be used in ZSCAN");
+    match scanned {
+        Scanned::Hash if option.is(b"NOVALUES") => Ok(()),
+        Scanned::ZSet if option.is(b"NOSCORES") => Ok(()),
+        _ if option.is(b"NOVALUES") && Behaviour::ScanKnowsNovalues.here() => Err(NOVALUES),
+        _ if option.is(b"NOSCORES") && Behaviour::ScanKnowsNoscores.here() => Err(NOSCORES),
+        _ => Err(CmdError::Syntax),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{digits, strtoul};
+
+    #[test]
+    fn cursors_are_read_as_the_server_does() {
+        for (text, old, new) in [
+            ("0", Some(0), Some(0)),
+            ("007", Some(7), Some(7)),
+            ("+5", Some(5), Some(5)),
+            ("-1", Some(u64::MAX), None),
+            ("-0", Some(0), Some(0)),
+            ("-05", Some(5u64.wrapping_neg()), Some(5u64.wrapping_neg())),
+            ("18446744073709551615", Some(u64::MAX), Some(u64::MAX)),
+            ("18446744073709551616", None, None),
+            (" 5", None, Some(5)),
+            ("5 ", None, None),
+            ("", None, None),
+            ("-", None, None),
+            (" ", None, None),
+            ("x", None, None),
+        ] {
+            assert_eq!(strtoul(text.as_bytes()), old, "{text:?}");
+            assert_eq!(digits(text.as_bytes()), new, "{text:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the blocking commands of lists and sorted sets share.
 
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::number::LongDouble;
 use crate::redis::{Arg, Ctx, Serve, tells_after_commands};
@@ -35,12 +36,19 @@ pub fn serve_waiting<'a>(
 }
 
 /// A timeout in seconds, as milliseconds rounded up; 0 is for ever.
-pub fn timeout(arg: Arg<'_>) -> Result<i64, CmdError> {
+///
+/// # Errors
+/// If it is no number, negative, or too large to be told from now on.
+pub fn timeout(ctx: &Ctx, arg: Arg<'_>) -> Result<i64, CmdError> {
+    const TOO_LARGE: CmdError = CmdError::text_only("ERR timeout is out of range");
     let seconds = LongDouble::parse(arg.bytes()).ok_or(CmdError::text_only(
         "ERR timeout is not a float or out of range",
     ))?;
+    let judged = Behaviour::LargeTimeoutIsOutOfRange.here();
     match seconds.ceil_thousandfold() {
+        ms @ 0.. if judged && ms > i64::MAX - ctx.now_ms() => Err(TOO_LARGE),
         ms @ 0.. => Ok(ms),
+        _ if judged && !seconds.is_negative() => Err(TOO_LARGE),
         _ => Err(CmdError::text_only("ERR timeout is negative")),
     }
 }

@@ -28,6 +28,29 @@ pub struct Bounds {
     pub max: Point,
 }
 
+impl Bounds {
+    /// The least bounds that have all of some places in them. O(n).
+    pub fn of(points: &[Point]) -> Bounds {
+        let mut bounds = Bounds {
+            min: Point {
+                longitude: LONGITUDE_MAX,
+                latitude: LATITUDE_MAX,
+            },
+            max: Point {
+                longitude: -LONGITUDE_MAX,
+                latitude: -LATITUDE_MAX,
+            },
+        };
+        for point in points {
+            bounds.min.longitude = bounds.min.longitude.min(point.longitude);
+            bounds.min.latitude = bounds.min.latitude.min(point.latitude);
+            bounds.max.longitude = bounds.max.longitude.max(point.longitude);
+            bounds.max.latitude = bounds.max.latitude.max(point.latitude);
+        }
+        bounds
+    }
+}
+
 impl Cell {
     /// The cell of a grid in which a place lies. O(1).
     pub fn at(point: Point, steps: u32) -> Cell {

@@ -8,7 +8,7 @@ use super::distance::{RADIUS, along_meridian, degrees, distance, radians};
 const MAP_HALF: f64 = 20037726.37;
 
 /// The form of a search. Lengths are in metres.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
     /// All places up to this distance.
     Circle(f64),
@@ -19,10 +19,46 @@ pub enum Shape {
         /// North to south.
         height: f64,
     },
+    /// All places within the lines from each of these to the next, and from the last to the first.
+    Polygon(Vec<Point>),
+}
+
+impl Shape {
+    /// The middle that the form itself has: the direction of the sum of a polygon's corners, as vectors
+    /// from the centre of the globe. O(n).
+    pub fn own_center(&self) -> Option<Point> {
+        let Shape::Polygon(corners) = self else {
+            return None;
+        };
+        let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
+        for corner in corners {
+            let (longitude, latitude) = (radians(corner.longitude), radians(corner.latitude));
+            x += latitude.cos() * longitude.cos();
+            y += latitude.cos() * longitude.sin();
+            z += latitude.sin();
+        }
+        Some(Point {
+            longitude: degrees(f64::atan2(y, x)),
+            latitude: degrees(f64::atan2(z, (x * x + y * y).sqrt())),
+        })
+    }
+}
+
+/// Whether a place is within the corners: a line from it to the east crosses the edges an odd number of
+/// times. O(n).
+fn is_within(point: Point, corners: &[Point]) -> bool {
+    let previous = corners.iter().cycle().skip(corners.len().saturating_sub(1));
+    let crossed = |&(a, b): &(&Point, &Point)| {
+        let (a, b) = (*a, *b);
+        let slope = (b.longitude - a.longitude) * (point.latitude - a.latitude);
+        (a.latitude > point.latitude) != (b.latitude > point.latitude)
+            && point.longitude < slope / (b.latitude - a.latitude) + a.longitude
+    };
+    corners.iter().zip(previous).filter(crossed).count() % 2 == 1
 }
 
 /// A form around a place.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Area {
     /// The middle.
     pub center: Point,
@@ -35,6 +71,9 @@ impl Area {
     pub fn distance(&self, point: Point) -> Option<f64> {
         let center = self.center;
         match self.shape {
+            Shape::Polygon(ref corners) => {
+                is_within(point, corners).then(|| distance(center, point))
+            }
             Shape::Circle(radius) => {
                 let distance = distance(center, point);
                 // Not `<=`: what is no number is not too far.
@@ -103,21 +142,18 @@ impl Area {
         })
     }
 
-    /// Half of the form's extent to the east and to the north.
-    fn extent(&self) -> (f64, f64) {
-        match self.shape {
-            Shape::Circle(radius) => (radius, radius),
-            Shape::Box { width, height } => (width / 2.0, height / 2.0),
-        }
-    }
-
     /// A box of degrees around the form; it is wrong near the poles and across the date line, as Redis's.
     fn bounds(&self) -> Bounds {
         let Point {
             longitude,
             latitude,
         } = self.center;
-        let (width, height) = self.extent();
+        // Half of the extent to the east and to the north.
+        let (width, height) = match self.shape {
+            Shape::Circle(radius) => (radius, radius),
+            Shape::Box { width, height } => (width / 2.0, height / 2.0),
+            Shape::Polygon(ref corners) => return Bounds::of(corners),
+        };
         let north = degrees(height / RADIUS);
         let widest = if latitude < 0.0 {
             latitude - north
@@ -141,6 +177,22 @@ impl Area {
             Shape::Circle(radius) => radius,
             Shape::Box { width, height } => {
                 ((width / 2.0) * (width / 2.0) + (height / 2.0) * (height / 2.0)).sqrt()
+            }
+            Shape::Polygon(ref corners) => {
+                let Bounds { min, max } = Bounds::of(corners);
+                let corner = |longitude, latitude| {
+                    distance(
+                        self.center,
+                        Point {
+                            longitude,
+                            latitude,
+                        },
+                    )
+                };
+                corner(min.longitude, max.latitude)
+                    .max(corner(max.longitude, max.latitude))
+                    .max(corner(min.longitude, min.latitude))
+                    .max(corner(max.longitude, min.latitude))
             }
         };
         if range == 0.0 {
@@ -225,5 +277,59 @@ mod tests {
         assert!(area.distance(point(18.0, 37.0)).is_none());
         assert!(area.distance(point(15.0, 37.4)).is_some());
         assert!(area.distance(point(15.0, 37.5)).is_none());
+    }
+
+    fn polygon(corners: &[(f64, f64)]) -> Area {
+        let corners = corners.iter().map(|&(x, y)| point(x, y)).collect();
+        let shape = Shape::Polygon(corners);
+        let center = shape.own_center().expect("a polygon has a middle");
+        Area { center, shape }
+    }
+
+    /// The places are those of a session with Valkey 9.1, and so are the distances.
+    #[test]
+    fn a_polygon_holds_what_its_edges_surround() {
+        let area = polygon(&[(12.0, 37.0), (16.0, 37.0), (16.0, 39.0), (12.0, 39.0)]);
+        for (longitude, latitude, distance) in [
+            (13.361389, 38.115556, Some(56987.4933)),
+            (15.087269, 37.502669, Some(111411.0839)),
+            (12.758489, 38.788135, Some(138085.5878)),
+            (17.241510, 38.788135, None),
+            (14.5, 38.0, Some(43858.9353)),
+        ] {
+            let place = Point::of_score(point(longitude, latitude).score());
+            let found = area.distance(place);
+            assert_eq!(
+                found.is_some(),
+                distance.is_some(),
+                "{longitude} {latitude}"
+            );
+            if let (Some(found), Some(distance)) = (found, distance) {
+                assert!((found - distance).abs() < 0.0001, "{found} {distance}");
+            }
+        }
+        let line = polygon(&[(12.0, 37.0), (12.0, 37.0), (12.0, 37.0)]);
+        assert_eq!(line.distance(point(12.0, 37.0)), None);
+    }
+
+    #[test]
+    fn cells_cover_polygons_too() {
+        let mut rng = fastrand::Rng::with_seed(2);
+        let mut inside = 0;
+        for _ in 0..2000 {
+            let (x, y) = (rng.f64() * 300.0 - 150.0, rng.f64() * 100.0 - 50.0);
+            let size = 10f64.powf(rng.f64() * 4.0 - 3.0);
+            let mut near = || (x + (rng.f64() - 0.5) * size, y + (rng.f64() - 0.5) * size);
+            let area = polygon(&[near(), near(), near(), near(), near()]);
+            let (longitude, latitude) = near();
+            let place = point(longitude, latitude);
+            if area.distance(place).is_some() {
+                inside += 1;
+                let score = place.score();
+                let within = |cell: &Cell| (cell.first_score()..cell.end_score()).contains(&score);
+                assert_eq!(area.cells().filter(within).count(), 1, "{place:?} {area:?}");
+            }
+        }
+        assert!(inside > 100, "{inside}");
     }
 }

@@ -13,6 +13,8 @@ pub enum KeyUse {
     Read,
     /// It puts another value there, whatever was there.
     Overwrite,
+    /// It reads the value and deletes the key.
+    Take,
 }
 
 impl Ctx {
@@ -28,6 +30,11 @@ impl Ctx {
         let flags = match key_use {
             KeyUse::Read => rm::REDISMODULE_CMD_KEY_RO | rm::REDISMODULE_CMD_KEY_ACCESS,
             KeyUse::Overwrite => rm::REDISMODULE_CMD_KEY_OW | rm::REDISMODULE_CMD_KEY_UPDATE,
+            KeyUse::Take => {
+                rm::REDISMODULE_CMD_KEY_RW
+                    | rm::REDISMODULE_CMD_KEY_ACCESS
+                    | rm::REDISMODULE_CMD_KEY_DELETE
+            }
         };
         // SAFETY: live context; a position is a number below that of the arguments, an int.
         unsafe {

@@ -133,6 +133,13 @@ impl OwnedString {
         Self(NonNull::new(raw).expect("Redis aborts rather than fail an allocation"))
     }
 
+    /// The text of a number, as the server's own commands write it.
+    pub fn of_double(n: f64) -> Self {
+        // SAFETY: as in `new`; the number is any.
+        let raw = unsafe { api(rm::RedisModule_CreateStringFromDouble)(std::ptr::null_mut(), n) };
+        Self(NonNull::new(raw).expect("Redis aborts rather than fail an allocation"))
+    }
+
     /// The string, to pass where an argument goes.
     #[inline]
     pub fn arg(&self) -> Arg<'_> {

@@ -113,6 +113,8 @@ pub struct Argument {
     pub key_spec_index: i32,
     /// The word before it, or it itself for a pure token.
     pub token: Option<CString>,
+    /// What it is called where people read, if not by its name.
+    pub display_text: Option<CString>,
     /// What it is for.
     pub summary: Option<CString>,
     /// The version that brought it.
@@ -351,7 +353,7 @@ fn arguments(
                 [] => null_mut(),
                 parts => arguments(parts, arrays),
             },
-            display_text: null(),
+            display_text: text(&argument.display_text),
         })
         .collect();
     array.push(none());

@@ -384,6 +384,15 @@ impl Ctx {
         };
     }
 
+    /// The version of the server as the module API gives it: of Redis, or of the Redis that a server is
+    /// compatible with; zeros if it does not tell.
+    pub fn server_version(&self) -> (u16, u16, u16) {
+        // SAFETY: a copy of a pointer written before the module ran; the function has no preconditions.
+        let version = unsafe { rm::RedisModule_GetServerVersion.map_or(0, |version| version()) };
+        let [_, major, minor, patch] = version.to_be_bytes();
+        (major.into(), minor.into(), patch.into())
+    }
+
     /// Writes a line to the server's log.
     pub fn log(&self, level: Level, line: &str) {
         log::log(level, line);

@@ -115,6 +115,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_CreateCommand
         RedisModule_CreateDataType
         RedisModule_CreateString
+        RedisModule_CreateStringFromDouble
         RedisModule_CreateSubcommand
         RedisModule_CreateTimer
         RedisModule_DbSize

@@ -1,13 +1,21 @@
 //! Strings as bitmaps.
 
 use super::generic::{DELETE_AND_EXPIRE, FOREIGN, RENAME_AND_COPY};
+use super::newer;
 use crate::differential::grammar::Term::*;
 use crate::differential::grammar::{Spec, Table, Term, own};
 
 /// All commands of bitmaps, and those of strings that give them their contents.
 pub static BITMAP: Table = Table {
     name: "bitmap",
-    commands: &[OWN, CONTENT, DELETE_AND_EXPIRE, RENAME_AND_COPY, FOREIGN],
+    commands: &[
+        OWN,
+        newer::BITMAPS,
+        CONTENT,
+        DELETE_AND_EXPIRE,
+        RENAME_AND_COPY,
+        FOREIGN,
+    ],
 };
 
 const UNIT: Term = One(&[Word("BYTE"), Word("BIT"), Word("BIT"), Element]);
@@ -73,7 +81,23 @@ const OWN: &[Spec] = &[
         &[Key, Bit, One(&[Word("0"), Word("1"), Word("1"), Offset])],
     ),
     own("GETBIT", 10, &[Key, Bit]),
-    own("BITCOUNT", 15, &[Key, RANGE]),
+    // Not bent: a start alone is answered everywhere, and not by every server's own command.
+    own(
+        "BITCOUNT",
+        15,
+        &[
+            Key,
+            One(&[
+                RANGE,
+                RANGE,
+                RANGE,
+                RANGE,
+                Word("x"),
+                All(&[Offset, Offset, Word("BIT"), Word("BIT")]),
+            ]),
+        ],
+    )
+    .unbent(),
     own(
         "BITPOS",
         15,

@@ -1,13 +1,21 @@
 //! Sorted sets as maps. Replies are compared with their order, also where distances are equal.
 
 use super::generic::{DELETE_AND_EXPIRE, FOREIGN, RENAME_AND_COPY};
+use super::newer;
 use crate::differential::grammar::Term::*;
 use crate::differential::grammar::{Spec, Table, Term, own};
 
 /// All commands of maps, and those of sorted sets that show or spoil the scores.
 pub static GEO: Table = Table {
     name: "geo",
-    commands: &[OWN, SCORES, DELETE_AND_EXPIRE, RENAME_AND_COPY, FOREIGN],
+    commands: &[
+        OWN,
+        newer::MAPS,
+        SCORES,
+        DELETE_AND_EXPIRE,
+        RENAME_AND_COPY,
+        FOREIGN,
+    ],
 };
 
 /// A place: in Sicily, anywhere, at the edges of the map, or beyond.

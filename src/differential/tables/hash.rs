@@ -1,6 +1,7 @@
 //! The Hash type.
 
 use super::generic::{DELETE_AND_EXPIRE, FOREIGN, RENAME_AND_COPY};
+use super::newer;
 use crate::differential::grammar::Compare::{Page, Pairs, Shape, Unordered};
 use crate::differential::grammar::Term::*;
 use crate::differential::grammar::{Spec, Table, Term, own};
@@ -8,7 +9,13 @@ use crate::differential::grammar::{Spec, Table, Term, own};
 /// All commands of the Hash type.
 pub static HASH: Table = Table {
     name: "hash",
-    commands: &[OWN, DELETE_AND_EXPIRE, RENAME_AND_COPY, FOREIGN],
+    commands: &[
+        OWN,
+        newer::HASHES,
+        DELETE_AND_EXPIRE,
+        RENAME_AND_COPY,
+        FOREIGN,
+    ],
 };
 
 /// A field: mostly one that is there already, sometimes anything.

@@ -118,6 +118,12 @@ const PATTERN: Term = One(&[
 const CONDITION: Term = Options(&[One(&[Word("NX"), Word("XX")])]);
 const CONDITIONS: Term = Options(&[One(&[Word("NX"), Word("XX"), Word("GT"), Word("LT")])]);
 
+/// The same command under the prefix.
+const fn prefixed(mut spec: Spec) -> Spec {
+    spec.prefixed = true;
+    spec
+}
+
 const PREFIXED: &[Spec] = &[
     own("DEL", 6, &[Times(1, 3, &Key)]),
     own("UNLINK", 3, &[Times(1, 3, &Key)]),
@@ -144,6 +150,9 @@ const PREFIXED: &[Spec] = &[
             Options(&[All(&[Word("DB"), Db]), Word("REPLACE")]),
         ],
     ),
+    own("MOVE", 3, &[Key, Db]),
+    own("DUMP", 2, &[Key]).compared(Shape),
+    prefixed(RESTORE),
     own("KEYS", 5, &[PATTERN]).compared(Unordered),
     own(
         "SCAN",

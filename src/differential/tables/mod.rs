@@ -8,6 +8,7 @@ mod hash;
 mod hyperloglog;
 mod keys;
 mod list;
+mod newer;
 mod set;
 mod sort;
 mod string;

@@ -1,13 +1,20 @@
 //! The String type.
 
 use super::generic::{DELETE_AND_EXPIRE, FOREIGN, RENAME_AND_COPY};
+use super::newer;
 use crate::differential::grammar::Term::*;
 use crate::differential::grammar::{Spec, Table, Term, own};
 
 /// All commands of the String type.
 pub static STRING: Table = Table {
     name: "string",
-    commands: &[OWN, DELETE_AND_EXPIRE, RENAME_AND_COPY, FOREIGN],
+    commands: &[
+        OWN,
+        newer::STRINGS,
+        DELETE_AND_EXPIRE,
+        RENAME_AND_COPY,
+        FOREIGN,
+    ],
 };
 
 const EXPIRY: Term = One(&[

@@ -5,6 +5,7 @@
 //! skiplist answers otherwise depends on its random levels. A listpack's answer is definite.
 
 use super::generic::{DELETE_AND_EXPIRE, FOREIGN, RENAME_AND_COPY};
+use super::newer;
 use crate::differential::grammar::Term::*;
 use crate::differential::grammar::{Compare::Shape, Spec, Table, Term, own};
 
@@ -14,6 +15,7 @@ pub static ZSET: Table = Table {
     commands: &[
         GROW,
         OWN,
+        newer::SORTED_SETS,
         ALGEBRA,
         DELETE_AND_EXPIRE,
         RENAME_AND_COPY,
@@ -30,7 +32,16 @@ pub static ZSET_LEX: Table = Table {
 /// All commands on small sorted sets of any scores, ranges of names and ZSCAN among them.
 pub static ZSET_SMALL: Table = Table {
     name: "zset_small",
-    commands: &[OWN, LEX, SCAN, ALGEBRA, RENAME_AND_COPY, FOREIGN],
+    commands: &[
+        OWN,
+        newer::SORTED_SETS,
+        newer::SMALL_SORTED_SETS,
+        LEX,
+        SCAN,
+        ALGEBRA,
+        RENAME_AND_COPY,
+        FOREIGN,
+    ],
 };
 
 /// A score: often one that others have too, sometimes anything that may be a number.

@@ -2,46 +2,62 @@
 
 use super::TY;
 use super::string::{Expire, read, store};
-use crate::bits::{self, Operation};
+use crate::bits::{self, Combination, Operation};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
 use crate::structures::string::Value;
 
-/// `PM.BITOP AND|OR|XOR|NOT destination key [key ...]`
+/// `PM.BITOP AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE destination key [key ...]`
 ///
 /// The sources are PM strings; a native string is of another type. The destination may hold anything.
 pub fn bitop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let operation = match args[1] {
-        word if word.is(b"AND") => Some(Operation::And),
-        word if word.is(b"OR") => Some(Operation::Or),
-        word if word.is(b"XOR") => Some(Operation::Xor),
-        word if word.is(b"NOT") => None,
-        _ => return Err(CmdError::Syntax),
+    const OPERATIONS: [(&str, Operation); 7] = [
+        ("AND", Operation::And),
+        ("OR", Operation::Or),
+        ("XOR", Operation::Xor),
+        ("DIFF", Operation::Diff),
+        ("DIFF1", Operation::Diff1),
+        ("ANDOR", Operation::AndOr),
+        ("ONE", Operation::One),
+    ];
+    let inverts = args[1].is(b"NOT");
+    let named = OPERATIONS
+        .iter()
+        .find(|(word, _)| args[1].is(word.as_bytes()));
+    let (word, operation) = match named {
+        Some(named) => *named,
+        // Of one string, any operation that keeps it.
+        None if inverts => ("NOT", Operation::Or),
+        None => return Err(CmdError::Syntax),
     };
     let sources = args.from(3);
-    if operation.is_none() && sources.len() > 1 {
+    if inverts && sources.len() > 1 {
         return Err(CmdError::text_only(
             "ERR BITOP NOT must be called with a single source key.",
         ));
     }
-    let mut result = Vec::new();
-    for (i, &source) in sources.iter().enumerate() {
+    let compares = matches!(
+        operation,
+        Operation::Diff | Operation::Diff1 | Operation::AndOr
+    );
+    if compares && sources.len() < 2 {
+        let text = format!("ERR BITOP {word} must be called with at least two source keys.");
+        return Err(CmdError::Other(text.into()));
+    }
+    let mut combination = Combination::new(operation);
+    for &source in sources {
         let key = PmKey::open_read(ctx, source, TY)?;
-        let combined = read(&key, |value| {
-            let mut digits = itoa::Buffer::new();
-            let text = value.text(&mut digits);
-            match operation {
-                Some(operation) if i > 0 => bits::combine(operation, &mut result, text),
-                _ => result.extend_from_slice(text),
-            }
+        let added = read(&key, |value| {
+            combination.add(value.text(&mut itoa::Buffer::new()));
         })?;
         // What is absent is empty.
-        if let (None, Some(operation)) = (combined, operation) {
-            bits::combine(operation, &mut result, b"");
+        if added.is_none() {
+            combination.add(b"");
         }
     }
-    if operation.is_none() {
+    let mut result = combination.result();
+    if inverts {
         bits::invert(&mut result);
     }
 

@@ -2,33 +2,28 @@
 
 use super::TY;
 use super::string::{integer, read};
+use crate::behaviour::Behaviour;
 use crate::bits;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
 use std::ops::Range;
 
-/// `PM.BITCOUNT key [start end [BYTE|BIT]]`
+/// `PM.BITCOUNT key [start [end [BYTE|BIT]]]`
 pub fn bitcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let key = PmKey::open_read(ctx, args[1], TY)?;
-    // As in Redis, what follows the name of an absent key is not looked at.
-    let count = read(&key, |value| -> Result<u64, CmdError> {
-        let mut digits = itoa::Buffer::new();
-        let text = value.text(&mut digits);
-        let range = match args.from(2) {
-            [] => 0..text.len() as u64 * 8,
-            [start, end, unit @ ..] if unit.len() < 2 => {
-                let (start, end) = (integer(*start)?, integer(*end)?);
-                if start < 0 && end < 0 && start > end {
-                    return Ok(0);
-                }
-                bits_between(text, start, end, Unit::of_last(unit)?)
-            }
-            _ => return Err(CmdError::Syntax),
+    let order = match Behaviour::BitcountUnitComesFirst.here() {
+        true => Order::UnitFirst,
+        false => Order::EndFirst,
+    };
+    let span = || Span::parse(args.from(2), order);
+    let count = look_up(ctx, args[1], &span, |text, span| {
+        let bits = match span.is_backwards() {
+            true => 0..0,
+            false => span.bits(text),
         };
-        Ok(bits::count(text, range))
+        bits::count(text, bits) as i64
     })?;
-    ctx.reply_integer(count.unwrap_or(Ok(0))? as i64);
+    ctx.reply_integer(count.unwrap_or(0));
     Ok(())
 }
 
@@ -41,38 +36,125 @@ pub fn bitpos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             return Err(CmdError::text_only("ERR The bit argument must be 1 or 0."));
         }
     };
-    let key = PmKey::open_read(ctx, args[1], TY)?;
-    let found = read(&key, |value| {
-        let mut digits = itoa::Buffer::new();
-        find(value.text(&mut digits), wanted, args.from(3))
+    let span = || Span::parse(args.from(3), Order::UnitFirst);
+    let found = look_up(ctx, args[1], &span, |text, span| {
+        find(text, wanted, &span).map_or(-1, |at| at as i64)
     })?;
     // An absent key is zeros without end.
-    let found = found.unwrap_or(Ok((!wanted).then_some(0)))?;
-    ctx.reply_integer(found.map_or(-1, |at| at as i64));
+    let absent = if wanted { -1 } else { 0 };
+    ctx.reply_integer(found.unwrap_or(absent));
     Ok(())
 }
 
-/// The first bit that is `wanted` in a text, or in what the arguments name of it.
-fn find(text: &[u8], wanted: bool, args: &[Arg<'_>]) -> Result<Option<u64>, CmdError> {
-    let (range, open_ended) = match args {
-        [] => (0..text.len() as u64 * 8, true),
-        [start] => (bits_between(text, integer(*start)?, -1, Unit::Byte), true),
-        [start, end, unit @ ..] if unit.len() < 2 => {
-            let start = integer(*start)?;
-            let unit = Unit::of_last(unit)?;
-            (bits_between(text, start, integer(*end)?, unit), false)
-        }
-        _ => return Err(CmdError::Syntax),
+/// What `f` makes of a key's value and the command's span; `None` if the key is absent.
+///
+/// The span is judged first where the server does so; elsewhere what follows the name of an absent key is
+/// not looked at.
+fn look_up(
+    ctx: &Ctx,
+    name: Arg<'_>,
+    span: &dyn Fn() -> Result<Span, CmdError>,
+    f: impl FnOnce(&[u8], Span) -> i64,
+) -> Result<Option<i64>, CmdError> {
+    let early = match Behaviour::BitRangeComesFirst.here() {
+        true => Some(span()?),
+        false => None,
     };
+    let key = PmKey::open_read(ctx, name, TY)?;
+    let found = read(&key, |value| {
+        let span = match early {
+            Some(span) => span,
+            None => span()?,
+        };
+        Ok(f(value.text(&mut itoa::Buffer::new()), span))
+    })?;
+    found.transpose()
+}
+
+/// The part of a string that a command asks for.
+#[derive(Clone, Copy)]
+struct Span {
+    start: Option<i64>,
+    end: Option<i64>,
+    unit: Unit,
+}
+
+/// Which argument is judged first, where both may be wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    EndFirst,
+    UnitFirst,
+}
+
+impl Span {
+    /// Parses `[start [end [BYTE|BIT]]]`.
+    fn parse(args: &[Arg<'_>], order: Order) -> Result<Span, CmdError> {
+        let whole = Span {
+            start: None,
+            end: None,
+            unit: Unit::Byte,
+        };
+        match args {
+            [] => Ok(whole),
+            [start] => {
+                let start = match (integer(*start), order) {
+                    // Servers whose BITCOUNT takes no start alone say so.
+                    (Err(_), Order::EndFirst) => return Err(CmdError::Syntax),
+                    (start, _) => Some(start?),
+                };
+                Ok(Span { start, ..whole })
+            }
+            [start, end, unit @ ..] if unit.len() < 2 => {
+                let start = Some(integer(*start)?);
+                if order == Order::UnitFirst {
+                    let unit = Unit::of_last(unit)?;
+                    let end = Some(integer(*end)?);
+                    return Ok(Span { start, end, unit });
+                }
+                let end = Some(integer(*end)?);
+                let span = Span {
+                    start,
+                    end,
+                    ..whole
+                };
+                // Where the key comes first, nothing is looked at any more once the span is empty.
+                if span.is_backwards() && !Behaviour::BitRangeComesFirst.here() {
+                    return Ok(span);
+                }
+                let unit = Unit::of_last(unit)?;
+                Ok(Span { unit, ..span })
+            }
+            _ => Err(CmdError::Syntax),
+        }
+    }
+
+    /// Whether both ends count from the string's end, and the second comes first.
+    fn is_backwards(&self) -> bool {
+        match (self.start, self.end) {
+            (Some(start), Some(end)) => start < 0 && end < 0 && start > end,
+            _ => false,
+        }
+    }
+
+    /// The bits of a text that are meant.
+    fn bits(&self, text: &[u8]) -> Range<u64> {
+        let (start, end) = (self.start.unwrap_or(0), self.end.unwrap_or(-1));
+        bits_between(text, start, end, self.unit)
+    }
+}
+
+/// The first bit that is `wanted` in the span of a text.
+fn find(text: &[u8], wanted: bool, span: &Span) -> Option<u64> {
+    let range = span.bits(text);
     if range.is_empty() {
-        return Ok(None);
+        return None;
     }
     let end = range.end;
-    Ok(match bits::find(text, wanted, range) {
+    match bits::find(text, wanted, range) {
         // Without an end, the text is followed by zeros.
-        None if open_ended && !wanted => Some(end),
+        None if span.end.is_none() && !wanted => Some(end),
         found => found,
-    })
+    }
 }
 
 /// What positions in a text count.

@@ -6,7 +6,8 @@ use crate::keyspace;
 use crate::redis::{Arg, Args, Ctx, Kind, Mode, Propagate};
 use std::ffi::CString;
 
-type Done = Result<(), CmdError>;
+/// What a handler gives.
+pub(super) type Done = Result<(), CmdError>;
 
 /// The native command whose counterpart is running: `EXPIRE` in PM.EXPIRE.
 fn native(ctx: &Ctx) -> Result<CString, CmdError> {
@@ -67,7 +68,12 @@ pub fn rename(ctx: &Ctx, args: Args<'_>) -> Done {
 }
 
 /// Runs the native command unless its first key is native.
-fn on_first(ctx: &Ctx, args: Args<'_>, to: Propagate, absent: impl FnOnce() -> Done) -> Done {
+pub(super) fn on_first(
+    ctx: &Ctx,
+    args: Args<'_>,
+    to: Propagate,
+    absent: impl FnOnce() -> Done,
+) -> Done {
     if is_native(ctx, args[1]) {
         return absent();
     }

@@ -7,6 +7,7 @@
 mod flush;
 mod keys;
 mod object;
+mod transfer;
 mod walk;
 
 use super::Table;
@@ -40,6 +41,11 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("rename", keys::rename, 3, WRITE, TWO)?;
     table.native("renamenx", keys::rename, 3, WRITE_FAST, TWO)?;
     table.native("copy", keys::copy, -3, "write deny-oom", TWO)?;
+    table.native("move", transfer::move_to, 3, WRITE_FAST, ONE)?;
+    table.native("dump", transfer::dump, 2, READ, ONE)?;
+    table.native("restore", transfer::restore, -4, "write deny-oom", ONE)?;
+    const MOVABLE: &str = "write getkeys-api";
+    table.native("migrate", transfer::migrate, -6, MOVABLE, (3, 3, 1))?;
     table.native("keys", walk::keys, 2, READ, NONE)?;
     table.native("scan", walk::scan, -2, READ, NONE)?;
     table.native("randomkey", walk::randomkey, 1, READ, NONE)?;

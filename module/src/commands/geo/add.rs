@@ -1,6 +1,7 @@
 //! GEOADD.
 
 use super::{add_many, add_one, point};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::redis::{Arg, Args, Ctx, OwnedString, may_replicate};
 use crate::structures::zset::Rule;
@@ -36,6 +37,9 @@ pub fn geoadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         .chunks_exact(3)
         .map(|place| Ok(point(place[0], place[1])?.score()))
         .collect::<Result<_, CmdError>>()?;
+    if Behaviour::LargeAdditionsAreKnown.here() {
+        rule.expected = scores.len() as u64;
+    }
     let names = elements.chunks_exact(3).map(|place| place[2].bytes());
     let scored = names.zip(scores.iter().copied());
     add_many(ctx, args[1], scored, rule, count_changed, || {

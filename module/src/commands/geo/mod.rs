@@ -6,6 +6,7 @@ mod search;
 
 use super::Table;
 use super::zset::{add_many, add_one, store};
+use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
 use crate::geo::Point;
@@ -99,8 +100,13 @@ fn distance_text(distance: f64) -> String {
 
 fn reply_point(ctx: &Ctx, point: Point) {
     ctx.reply_array(2);
-    ctx.reply_human_double(point.longitude);
-    ctx.reply_human_double(point.latitude);
+    let short = Behaviour::DegreesAreShort.here();
+    for degrees in [point.longitude, point.latitude] {
+        match short {
+            true => ctx.reply_double(degrees),
+            false => ctx.reply_human_double(degrees),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! GEOSEARCH, GEOSEARCHSTORE, and the older GEORADIUS family.
 
 use super::{TY, point, reply_distance, reply_point, store, unit};
+use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
 use crate::geo::{Area, Point, Shape};
@@ -56,7 +57,8 @@ pub fn georadiusbymember_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.GEOSEARCH key FROMMEMBER member|FROMLONLAT longitude latitude BYRADIUS radius M|KM|FT|MI|
-/// BYBOX width height M|KM|FT|MI [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]`
+/// BYBOX width height M|KM|FT|MI [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]`, or
+/// `PM.GEOSEARCH key BYPOLYGON vertices longitude latitude ... [ASC|DESC] ...`
 pub fn geosearch(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     search(ctx, args, Form::Search, c"")
 }
@@ -118,15 +120,20 @@ struct Query<'a> {
     store_distances: bool,
 }
 
-const NO_MEMBER: CmdError = CmdError::text_only("ERR could not decode requested zset member");
-
 /// The place of a member; `None` if the key is absent.
 fn place(source: &PmKey<'_>, member: Arg<'_>) -> Result<Option<Point>, CmdError> {
     if !source.exists() {
         return Ok(None);
     }
     let score = source.read(|pool, root| zset::score(pool, root, member.bytes()))?;
-    score.map(Point::of_score).map(Some).ok_or(NO_MEMBER)
+    let no_member = || match Behaviour::MissingMemberIsNamed.here() {
+        true => {
+            let name = String::from_utf8_lossy(member.bytes());
+            CmdError::Other(format!("ERR member {name} does not exist").into())
+        }
+        false => CmdError::text_only("ERR could not decode requested zset member"),
+    };
+    score.map(Point::of_score).map(Some).ok_or_else(no_member)
 }
 
 /// A length in metres and the metres of its unit.
@@ -159,6 +166,24 @@ fn rectangle(width: Arg<'_>, height: Arg<'_>, word: Arg<'_>) -> Result<(Shape, f
     ];
     let ([width, height], unit) = lengths(sides, "ERR height or width cannot be negative", word)?;
     Ok((Shape::Box { width, height }, unit))
+}
+
+/// A polygon, and how many arguments it takes: how many corners there are, and a longitude and a latitude
+/// for each.
+fn polygon(args: &[Arg<'_>]) -> Result<(Shape, usize), CmdError> {
+    const CORNERS_MIN: usize = 3;
+    let number = parse_i64(args[0].bytes()).and_then(|n| i32::try_from(n).ok());
+    let number = number.ok_or(CmdError::text_only("ERR invalid number of vertices"))?;
+    let pairs = usize::try_from(number)
+        .ok()
+        .filter(|&number| number >= CORNERS_MIN)
+        .and_then(|number| args[1..].get(..2 * number))
+        .ok_or(CmdError::text_only(
+            "ERR GEOSEARCH BYPOLYGON must have at least 3 vertices",
+        ))?;
+    let corners = pairs.chunks_exact(2).map(|pair| point(pair[0], pair[1]));
+    let corners = corners.collect::<Result<_, _>>()?;
+    Ok((Shape::Polygon(corners), 1 + pairs.len()))
 }
 
 impl<'a> Query<'a> {
@@ -211,6 +236,8 @@ impl<'a> Query<'a> {
     ) -> Result<(), CmdError> {
         // The two ways to name a middle, and a form, exclude each other.
         let (mut member, mut place_given, mut round, mut square) = (false, false, false, false);
+        // A polygon has a middle of its own.
+        let mut cornered = false;
         let searches = form.is_search();
         let may_store = matches!(form, Form::Radius | Form::Member);
         while let [word, rest @ ..] = options {
@@ -259,31 +286,50 @@ impl<'a> Query<'a> {
                     self.store_distances = true;
                     0
                 }
-                [name, ..] if searches && !place_given && word.is(b"FROMMEMBER") => {
+                [name, ..] if searches && !place_given && !cornered && word.is(b"FROMMEMBER") => {
                     self.center = place(source, *name)?;
                     member = true;
                     1
                 }
-                [longitude, latitude, ..] if searches && !member && word.is(b"FROMLONLAT") => {
+                [longitude, latitude, ..]
+                    if searches && !member && !cornered && word.is(b"FROMLONLAT") =>
+                {
                     self.center = Some(point(*longitude, *latitude)?);
                     place_given = true;
                     2
                 }
-                [radius, unit, ..] if searches && !square && word.is(b"BYRADIUS") => {
+                [radius, unit, ..] if searches && !square && !cornered && word.is(b"BYRADIUS") => {
                     self.set_shape(circle(*radius, *unit)?);
                     round = true;
                     2
                 }
-                [width, height, unit, ..] if searches && !round && word.is(b"BYBOX") => {
+                [width, height, unit, ..]
+                    if searches && !round && !cornered && word.is(b"BYBOX") =>
+                {
                     self.set_shape(rectangle(*width, *height, *unit)?);
                     square = true;
                     3
+                }
+                [_, _, ..]
+                    if searches
+                        && !(member || place_given || round || square)
+                        && word.is(b"BYPOLYGON") =>
+                {
+                    let (shape, used) = polygon(rest)?;
+                    self.center = shape.own_center();
+                    self.set_shape((shape, 1.0));
+                    cornered = true;
+                    used
                 }
                 _ => return Err(CmdError::Syntax),
             };
             options = &rest[used..];
         }
-        self.check(command, form, (member || place_given, round || square))
+        let given = (
+            member || place_given || cornered,
+            round || square || cornered,
+        );
+        self.check(command, form, given)
     }
 
     fn check(
@@ -310,8 +356,12 @@ impl<'a> Query<'a> {
             ));
         }
         if form.is_search() && !has_shape {
+            let forms = match Behaviour::SearchKnowsPolygons.here() {
+                true => "BYRADIUS, BYBOX and BYPOLYGON",
+                false => "BYRADIUS and BYBOX",
+            };
             return fails(format!(
-                "ERR exactly one of BYRADIUS and BYBOX can be specified for {}",
+                "ERR exactly one of {forms} can be specified for {}",
                 command()
             ));
         }
@@ -323,7 +373,7 @@ impl<'a> Query<'a> {
 
     /// The members found, in order, and no more than asked for.
     fn run<'p>(&self, pool: &'p Pool, root: Root) -> pobj::Result<Vec<Found<'p>>> {
-        let (Some(center), Some(shape)) = (self.center, self.shape) else {
+        let (Some(center), Some(shape)) = (self.center, self.shape.clone()) else {
             return Ok(Vec::new());
         };
         let enough = if self.any { self.count } else { 0 };

@@ -1,7 +1,7 @@
 //! Commands that look at fields and values.
 
 use super::TY;
-use crate::commands::scan::{self, Options};
+use crate::commands::scan::{self, Options, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Collection, Ctx};
@@ -107,7 +107,7 @@ fn reply_number(
     Ok(())
 }
 
-/// `PM.HSCAN key cursor [MATCH pattern] [COUNT count]`
+/// `PM.HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]`
 pub fn hscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let cursor = scan::cursor(args[2])?;
     let key = PmKey::open_read(ctx, args[1], TY)?;
@@ -115,7 +115,7 @@ pub fn hscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         scan::reply_head(ctx, 0, 0);
         return Ok(());
     }
-    let options = Options::parse(args.from(3))?;
+    let options = Options::parse(args.from(3), Scanned::Hash)?;
     key.read(|pool, root| {
         let mut found = Vec::new();
         let next = options.run(cursor, |cursor| {
@@ -128,10 +128,13 @@ pub fn hscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             })?;
             Ok((next, visited))
         })?;
-        scan::reply_head(ctx, next, 2 * found.len());
+        let replies = if options.names_only { 1 } else { 2 };
+        scan::reply_head(ctx, next, replies * found.len());
         for (field, value) in found {
             ctx.reply_bulk(field);
-            ctx.reply_bulk(value);
+            if !options.names_only {
+                ctx.reply_bulk(value);
+            }
         }
         Ok(())
     })

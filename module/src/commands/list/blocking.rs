@@ -44,7 +44,7 @@ fn serve_pop<'a>(
 
 fn pop(ctx: &Ctx, args: Args<'_>, side: Side, serve: impl Serve) -> Result<(), CmdError> {
     let (&last, keys) = args.from(1).split_last().ok_or(CmdError::WrongArity)?;
-    let timeout = timeout(last)?;
+    let timeout = timeout(ctx, last)?;
     for &key in keys {
         if pop_from(ctx, key, side)? {
             return Ok(());
@@ -71,7 +71,7 @@ fn pop_from(ctx: &Ctx, name: Arg<'_>, side: Side) -> Result<bool, CmdError> {
 /// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
 pub fn blmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let many = Many::parse(args.from(2))?;
-    let timeout = timeout(args[1])?;
+    let timeout = timeout(ctx, args[1])?;
     for &key in many.keys {
         if many.pop_from(ctx, key)? {
             return Ok(());
@@ -89,7 +89,7 @@ fn serve_many<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>) -> Result<bool, 
 /// `BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout`
 pub fn blmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let route = Route::parse(args.from(1))?;
-    go(ctx, &route, timeout(args[5])?, serve_move)
+    go(ctx, &route, timeout(ctx, args[5])?, serve_move)
 }
 
 fn serve_move(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {
@@ -99,7 +99,7 @@ fn serve_move(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdErro
 /// `BRPOPLPUSH source destination timeout`
 pub fn brpoplpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let route = Route::rpoplpush(args.from(1));
-    go(ctx, &route, timeout(args[3])?, serve_rpoplpush)
+    go(ctx, &route, timeout(ctx, args[3])?, serve_rpoplpush)
 }
 
 fn serve_rpoplpush(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdError> {

@@ -1,6 +1,7 @@
 //! Changes in the middle: LSET, LINSERT, LREM, LTRIM.
 
-use super::{from_start, integer, range};
+use super::{count_from_either_end, from_start, integer, range};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
@@ -14,7 +15,10 @@ pub fn lset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if !key.exists() {
         return Err(CmdError::NoSuchKey);
     }
-    let index = integer(args[2])?;
+    let index = match integer(args[2])? {
+        index if Behaviour::IndexIsTruncated.here() => i64::from(index as i32),
+        index => index,
+    };
     let found = key.edit(|tx, root| {
         let len = list::len(tx, *root)?;
         match u64::try_from(from_start(index, len)) {
@@ -74,7 +78,7 @@ pub fn linsert(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `LREM key count element`
 pub fn lrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let count = integer(args[2])?;
+    let count = count_from_either_end(args[2])?;
     let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
     if !key.exists() {
         ctx.reply_integer(0);
@@ -125,7 +129,9 @@ pub fn ltrim(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if !key.exists() {
         ctx.notify(Class::GENERIC, c"del", args[1]);
     }
-    key.signal();
+    if dropped > 0 || !Behaviour::TrimOfNothingIsNoChange.here() {
+        key.signal();
+    }
     if dropped > 0 {
         ctx.replicate(c"PM.LTRIM", args.from(1));
     }

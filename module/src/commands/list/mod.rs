@@ -7,7 +7,8 @@ mod pop;
 mod push;
 mod read;
 
-use super::Table;
+use super::{Table, sample};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::number::parse_i64;
 use crate::redis::{Arg, NumberedKeys};
@@ -62,6 +63,17 @@ fn at_least(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdError>
     match parse_i64(arg.bytes()) {
         Some(n) if n >= min => Ok(n as u64),
         _ => Err(CmdError::text_only(text)),
+    }
+}
+
+/// A number of elements, counted from the end if it is negative.
+///
+/// # Errors
+/// `NotAnInteger`; the server's own text for the least integer, if the server refuses that.
+fn count_from_either_end(arg: Arg<'_>) -> Result<i64, CmdError> {
+    match integer(arg)? {
+        i64::MIN if Behaviour::LeastCountIsOutOfRange.here() => Err(sample::LEAST_COUNT),
+        count => Ok(count),
     }
 }
 

@@ -1,6 +1,6 @@
 //! LLEN, LINDEX, LRANGE, LPOS.
 
-use super::{at_least, from_start, integer, range};
+use super::{at_least, count_from_either_end, from_start, integer, range};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
@@ -74,7 +74,7 @@ impl Search {
                 return Err(CmdError::Syntax);
             };
             if option.is(b"rank") {
-                rank = integer(*value)?;
+                rank = count_from_either_end(*value)?;
                 if rank == 0 {
                     return Err(CmdError::text_only(
                         "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second \

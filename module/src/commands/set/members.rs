@@ -2,7 +2,7 @@
 //! SSCAN.
 
 use super::{TY, announce};
-use crate::commands::scan::{self, Options};
+use crate::commands::scan::{self, Options, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, edit2_telling};
 use crate::redis::{Arg, Args, Collection, Ctx};
@@ -132,7 +132,7 @@ pub fn sscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         scan::reply_head(ctx, 0, 0);
         return Ok(());
     }
-    let options = Options::parse(args.from(3))?;
+    let options = Options::parse(args.from(3), Scanned::Set)?;
     key.read(|pool, root| {
         let mut digits = itoa::Buffer::new();
         let mut found = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::options::{Command, Options, Ttl};
 use super::{read, reply_value};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
@@ -33,7 +34,7 @@ pub fn getdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// Deletes a key and tells of it.
-fn delete(ctx: &Ctx, key: &mut PmKey<'_>) {
+pub(super) fn delete(ctx: &Ctx, key: &mut PmKey<'_>) {
     key.delete();
     key.signal();
     ctx.notify(Class::GENERIC, c"del", key.name());
@@ -46,6 +47,16 @@ pub fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let Some(ttl) = Options::parse(Command::Getex, args.from(2))?.ttl else {
         return get(ctx, args);
     };
+    let time = || -> Result<_, CmdError> {
+        match ttl {
+            Ttl::Time(unit, arg) => Ok(Some((unit, unit.time(ctx, arg)?))),
+            Ttl::Keep | Ttl::Persist => Ok(None),
+        }
+    };
+    let early = match Behaviour::GetexTimeComesFirst.here() {
+        true => Some(time()?),
+        false => None,
+    };
     let key = PmKey::open_read(ctx, name, ValueType::String)?;
     let value = read(&key, |value| value.text(&mut itoa::Buffer::new()).to_vec())?;
     drop(key);
@@ -53,13 +64,18 @@ pub fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         ctx.reply_null();
         return Ok(());
     };
-    let time = match ttl {
-        Ttl::Time(unit, arg) => Some((unit, unit.time(ctx, arg)?)),
-        Ttl::Keep | Ttl::Persist => None,
+    let time = match early {
+        Some(time) => time,
+        None => time()?,
     };
     let mut key = PmKey::open_write(ctx, name, ValueType::String)?;
     match time {
-        Some((unit, at)) if unit.is_absolute() && has_passed(ctx, at) => delete(ctx, &mut key),
+        Some((unit, at)) if unit.is_absolute() && has_passed(ctx, at) => {
+            match Behaviour::PastTimeDeletes.here() {
+                true => expire_now(ctx, &mut key),
+                false => delete(ctx, &mut key),
+            }
+        }
         Some((_, at)) => expire_at(ctx, &mut key, at)?,
         None => persist(ctx, &mut key)?,
     }
@@ -67,8 +83,18 @@ pub fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
+/// Deletes a key, if it is there, whose time is over as a command has said, and tells of it.
+pub(super) fn expire_now(ctx: &Ctx, key: &mut PmKey<'_>) {
+    if key.occupied() {
+        key.delete();
+        key.signal();
+        ctx.notify(Class::EXPIRED, c"expired", key.name());
+        ctx.replicate(c"DEL", &[key.name()]);
+    }
+}
+
 /// Whether a key that expires at `at` can be deleted now. A replica waits for its master to do it.
-fn has_passed(ctx: &Ctx, at: i64) -> bool {
+pub(super) fn has_passed(ctx: &Ctx, at: i64) -> bool {
     at <= ctx.now_ms() && ctx.flags().master()
 }
 

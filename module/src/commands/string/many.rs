@@ -1,15 +1,17 @@
-//! MGET, MSET and MSETNX: several strings at once.
+//! MGET, MSET, MSETNX and MSETEX: several strings at once.
 
-use super::reply_value;
+use super::options::{Command, Condition, Options, Ttl};
+use super::{Expire, reply_value};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
-use crate::keyspace::record::Inline;
+use crate::keyspace::record::{Inline, NEVER};
 use crate::keyspace::{PmKey, put_all, read_each};
-use crate::redis::{Arg, Args, Class, Ctx};
+use crate::number::parse_i64;
+use crate::redis::{Arg, Args, Class, Ctx, KeyUse, OwnedString, may_replicate};
 use crate::structures::Root;
 use crate::structures::string::{self, Value};
 use crate::value::ValueType;
 use std::collections::HashMap;
-use std::ffi::CStr;
 
 /// `MGET key [key ...]`
 pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
@@ -35,20 +37,90 @@ pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `MSET key value [key value ...]`
 pub fn mset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    Assignments::open(ctx, args)?.make(ctx, args, c"PM.MSET")?;
+    let assignments = Assignments::open(ctx, args.from(1))?;
+    assignments.make(ctx, Expire::Never)?;
+    ctx.replicate(c"PM.MSET", args.from(1));
     ctx.reply_ok();
     Ok(())
 }
 
 /// `MSETNX key value [key value ...]`
 pub fn msetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let assignments = Assignments::open(ctx, args)?;
-    let proceeds = !assignments.keys.iter().any(PmKey::occupied);
+    let assignments = Assignments::open(ctx, args.from(1))?;
+    let proceeds = assignments.may_proceed(Some(Condition::Absent));
     if proceeds {
-        assignments.make(ctx, args, c"PM.MSETNX")?;
+        assignments.make(ctx, Expire::Never)?;
+        ctx.replicate(c"PM.MSETNX", args.from(1));
     }
     ctx.reply_integer(proceeds.into());
     Ok(())
+}
+
+/// `MSETEX numkeys key value [key value ...] [NX | XX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
+pub fn msetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    if ctx.asks_for_keys() {
+        tell_keys(ctx, args);
+        return Ok(());
+    }
+    let valkeys = Behaviour::MsetexIsValkeys.here();
+    let number = pairs(args).ok_or(CmdError::text_only(match valkeys {
+        true => "ERR invalid numkeys value or out of range",
+        false => "ERR invalid numkeys value",
+    }))?;
+    let split = args.from(2).split_at_checked(2 * number);
+    let (pairs, options) = split.ok_or(match valkeys {
+        true => CmdError::Syntax,
+        false => CmdError::text_only("ERR wrong number of key-value pairs"),
+    })?;
+    let options = Options::parse(Command::Msetex, options)?;
+    let expire = match options.ttl {
+        Some(Ttl::Keep) => Expire::Keep,
+        Some(Ttl::Time(unit, arg)) => Expire::At(unit.time(ctx, arg)?),
+        Some(Ttl::Persist) | None => Expire::Never,
+    };
+    let assignments = Assignments::open(ctx, pairs)?;
+    let proceeds = assignments.may_proceed(options.condition);
+    if proceeds {
+        assignments.make(ctx, expire)?;
+        replicate(ctx, args[1], pairs, expire);
+    }
+    ctx.reply_integer(proceeds.into());
+    Ok(())
+}
+
+/// How many pairs MSETEX says it has; `None` if that is no number of pairs.
+fn pairs(args: Args<'_>) -> Option<usize> {
+    let number = parse_i64(args[1].bytes())?;
+    let number = i32::try_from(number).ok().filter(|&number| number > 0)?;
+    usize::try_from(number).ok()
+}
+
+/// Tells where the keys of MSETEX are, if its number is sound.
+fn tell_keys(ctx: &Ctx, args: Args<'_>) {
+    let fits = |&number: &usize| 2 * number + 2 <= args.len();
+    let number = args.get(1).and_then(|_| pairs(args)).filter(fits);
+    for pair in 0..number.unwrap_or(0) {
+        ctx.tell_key(2 + 2 * pair, KeyUse::Overwrite);
+    }
+}
+
+/// What was decided here is not asked again there, and every expire time is absolute.
+fn replicate(ctx: &Ctx, number: Arg<'_>, pairs: &[Arg<'_>], expire: Expire) {
+    if !may_replicate(ctx) {
+        return;
+    }
+    let words: Vec<OwnedString> = match expire {
+        Expire::Never => return ctx.replicate(c"PM.MSET", pairs),
+        Expire::Keep => vec![OwnedString::new(b"KEEPTTL")],
+        Expire::At(at) => vec![
+            OwnedString::new(b"PXAT"),
+            OwnedString::new(at.to_string().as_bytes()),
+        ],
+    };
+    let options = words.iter().map(OwnedString::arg);
+    let args = std::iter::once(number).chain(pairs.iter().copied());
+    let args: Vec<Arg<'_>> = args.chain(options).collect();
+    ctx.replicate(c"PM.MSETEX", &args);
 }
 
 /// The pairs of MSET, each key once: of a key given several times, the last value counts.
@@ -62,8 +134,7 @@ struct Assignments<'a> {
 }
 
 impl<'a> Assignments<'a> {
-    fn open(ctx: &'a Ctx, args: Args<'a>) -> Result<Assignments<'a>, CmdError> {
-        let pairs = args.from(1);
+    fn open(ctx: &'a Ctx, pairs: &'a [Arg<'a>]) -> Result<Assignments<'a>, CmdError> {
         if !pairs.len().is_multiple_of(2) {
             return Err(CmdError::WrongArity);
         }
@@ -88,27 +159,48 @@ impl<'a> Assignments<'a> {
         })
     }
 
+    /// Whether all keys are as the condition wants them.
+    fn may_proceed(&self, condition: Option<Condition>) -> bool {
+        match condition {
+            Some(Condition::Absent) => !self.keys.iter().any(PmKey::occupied),
+            Some(Condition::Present) => self.keys.iter().all(PmKey::occupied),
+            None => true,
+        }
+    }
+
     /// Makes all assignments in one atomic step and tells of them, pair by pair.
-    fn make(self, ctx: &Ctx, args: Args<'_>, command: &CStr) -> Result<(), CmdError> {
+    fn make(self, ctx: &Ctx, expire: Expire) -> Result<(), CmdError> {
         let Assignments {
             pairs,
             mut keys,
             values,
             starts,
         } = self;
+        let (expire_at, expires) = match expire {
+            Expire::Keep => (None, false),
+            Expire::Never => (Some(NEVER), false),
+            Expire::At(at) => (Some(at), true),
+        };
+        // Of the two events, Redis sends the one of the time first.
+        let time_first = !Behaviour::MsetexIsValkeys.here();
         put_all(
             &mut keys,
+            expire_at,
             |i| values[i].inline_len(),
             |i, tx, root, inline| string::set(tx, root, inline, values[i]),
             |i| {
                 let end = starts.get(i + 1).copied().unwrap_or(pairs.len());
                 for pair in pairs[starts[i]..end].chunks_exact(2) {
                     ctx.signal_modified(pair[0]);
+                    if expires && time_first {
+                        ctx.notify(Class::GENERIC, c"expire", pair[0]);
+                    }
                     ctx.notify(Class::STRING, c"set", pair[0]);
+                    if expires && !time_first {
+                        ctx.notify(Class::GENERIC, c"expire", pair[0]);
+                    }
                 }
             },
-        )?;
-        ctx.replicate(command, args.from(1));
-        Ok(())
+        )
     }
 }

@@ -1,5 +1,6 @@
 //! The commands of the String type.
 
+mod compare;
 mod get;
 mod incr;
 mod lcs;
@@ -27,6 +28,7 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     const READ_FAST: &str = "readonly fast";
     const WRITE: &str = "write deny-oom";
     const WRITE_FAST: &str = "write deny-oom fast";
+    const MOVABLE: &str = "write deny-oom getkeys-api";
 
     table.native("set", set::set, -3, WRITE, ONE)?;
     table.native("setnx", set::setnx, 3, WRITE_FAST, ONE)?;
@@ -40,6 +42,10 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("mget", many::mget, -2, READ_FAST, (1, -1, 1))?;
     table.native("mset", many::mset, -3, WRITE, (1, -1, 2))?;
     table.native("msetnx", many::msetnx, -3, WRITE, (1, -1, 2))?;
+    table.native("msetex", many::msetex, -4, MOVABLE, (0, 0, 0))?;
+    table.native("digest", compare::digest, 2, READ_FAST, ONE)?;
+    table.native("delex", compare::delex, -2, "write fast", ONE)?;
+    table.native("delifeq", compare::delifeq, 3, "write fast", ONE)?;
     table.native("append", range::append, 3, WRITE_FAST, ONE)?;
     table.native("setrange", range::setrange, 4, WRITE, ONE)?;
     table.native("getrange", range::getrange, 4, READ, ONE)?;

@@ -1,21 +1,25 @@
-//! The options that SET and GETEX share, and expire times.
+//! The options that SET, MSETEX and GETEX share, and expire times.
 
+use super::compare::{Comparison, Kind};
 use super::integer;
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx};
 
-/// The options of SET or GETEX, as far as they can be judged without the key.
+/// The options of a command, as far as they can be judged without the key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
     /// NX or XX.
     pub condition: Option<Condition>,
+    /// IFEQ, IFNE, IFDEQ or IFDNE.
+    pub comparison: Option<Comparison<'a>>,
     /// GET.
     pub get: bool,
     /// What to do about the expire time.
     pub ttl: Option<Ttl<'a>>,
 }
 
-/// When SET does something.
+/// When SET and MSETEX do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// NX: if the key is absent.
@@ -91,6 +95,8 @@ impl Unit {
 pub enum Command {
     /// SET.
     Set,
+    /// MSETEX: SET's, without those of one value.
+    Msetex,
     /// GETEX.
     Getex,
 }
@@ -101,20 +107,26 @@ impl<'a> Options<'a> {
     /// # Errors
     /// `Syntax` if one is unknown, lacks its argument, or excludes an earlier one.
     pub fn parse(command: Command, args: &[Arg<'a>]) -> Result<Options<'a>, CmdError> {
+        let stores = command != Command::Getex;
         let set = command == Command::Set;
         let mut options = Options::default();
         let mut args = args.iter().copied();
         while let Some(option) = args.next() {
             match option {
-                _ if set && option.is(b"NX") => options.only_if(Condition::Absent)?,
-                _ if set && option.is(b"XX") => options.only_if(Condition::Present)?,
+                _ if stores && option.is(b"NX") => options.only_if(Condition::Absent)?,
+                _ if stores && option.is(b"XX") => options.only_if(Condition::Present)?,
                 _ if set && option.is(b"GET") => options.get = true,
-                _ if set && option.is(b"KEEPTTL") => options.expire(Ttl::Keep)?,
-                _ if !set && option.is(b"PERSIST") => options.expire(Ttl::Persist)?,
+                _ if stores && option.is(b"KEEPTTL") => options.expire(Ttl::Keep)?,
+                _ if !stores && option.is(b"PERSIST") => options.expire(Ttl::Persist)?,
                 _ => {
-                    let unit = Unit::of(option).ok_or(CmdError::Syntax)?;
-                    let time = args.next().ok_or(CmdError::Syntax)?;
-                    options.expire(Ttl::Time(unit, time))?;
+                    let mut argument = || args.next().ok_or(CmdError::Syntax);
+                    match Kind::of(option) {
+                        Some(kind) if set => options.compare(kind, argument)?,
+                        _ => {
+                            let unit = Unit::of(option).ok_or(CmdError::Syntax)?;
+                            options.expire(Ttl::Time(unit, argument()?))?;
+                        }
+                    }
                 }
             }
         }
@@ -122,10 +134,31 @@ impl<'a> Options<'a> {
     }
 
     fn only_if(&mut self, condition: Condition) -> Result<(), CmdError> {
+        if self.comparison.is_some() && Behaviour::IfeqStandsAlone.here() {
+            return Err(CmdError::Syntax);
+        }
         match self.condition.replace(condition) {
             Some(other) if other != condition => Err(CmdError::Syntax),
             _ => Ok(()),
         }
+    }
+
+    /// Takes a condition on the value: behind NX or XX never; repeated only as the same one, where the
+    /// server does that.
+    fn compare(
+        &mut self,
+        kind: Kind,
+        with: impl FnOnce() -> Result<Arg<'a>, CmdError>,
+    ) -> Result<(), CmdError> {
+        let fits = match self.comparison {
+            Some(other) => other.kind == kind && !Behaviour::IfeqStandsAlone.here(),
+            None => true,
+        };
+        if !fits || self.condition.is_some() {
+            return Err(CmdError::Syntax);
+        }
+        self.comparison = Some(Comparison::new(kind, with()?));
+        Ok(())
     }
 
     /// An option may be repeated, and the last one counts; two different ones exclude each other.

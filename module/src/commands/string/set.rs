@@ -1,14 +1,17 @@
 //! SET and its older siblings SETNX, SETEX, PSETEX and GETSET.
 
+use super::get::{expire_now, has_passed};
 use super::options::{Command, Condition, Options, Ttl, Unit};
 use super::{Expire, read, store};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use crate::structures::string::Value;
 use crate::value::ValueType;
 
-/// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
+/// `SET key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET]
+/// [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
 pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (name, value) = (args[1], args[2]);
     let options = Options::parse(Command::Set, args.from(3))?;
@@ -24,16 +27,28 @@ pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     };
 
     let mut key = PmKey::open_any(ctx, name, ValueType::String);
-    let proceeds = options.condition.is_none_or(|condition| match condition {
+    let proceeds = match options.comparison {
+        Some(comparison) => comparison.holds(&key)?,
+        None => true,
+    } && options.condition.is_none_or(|condition| match condition {
         Condition::Absent => !key.occupied(),
         Condition::Present => key.occupied(),
     });
-    if proceeds {
-        put(ctx, &mut key, value, expire)?;
-        match expire {
-            Expire::At(at) => replicate_expiring(ctx, name, value, at),
-            _ if options.get => replicate_without_get(ctx, args),
-            _ => ctx.replicate(c"PM.SET", args.from(1)),
+    match expire {
+        _ if !proceeds => {}
+        Expire::At(at) if Behaviour::PastTimeDeletes.here() && has_passed(ctx, at) => {
+            expire_now(ctx, &mut key);
+        }
+        Expire::At(at) => {
+            put(ctx, &mut key, value, expire)?;
+            replicate_expiring(ctx, name, value, at);
+        }
+        _ => {
+            put(ctx, &mut key, value, expire)?;
+            match options.get || options.comparison.is_some() {
+                true => replicate_unconditional(ctx, name, value, expire),
+                false => ctx.replicate(c"PM.SET", args.from(1)),
+            }
         }
     }
     match old {
@@ -122,14 +137,11 @@ fn replicate_expiring(ctx: &Ctx, name: Arg<'_>, value: Arg<'_>, at: i64) {
     }
 }
 
-fn replicate_without_get(ctx: &Ctx, args: Args<'_>) {
+/// What was decided here is not asked again there.
+fn replicate_unconditional(ctx: &Ctx, name: Arg<'_>, value: Arg<'_>, expire: Expire) {
     if may_replicate(ctx) {
-        let options = args
-            .from(3)
-            .iter()
-            .copied()
-            .filter(|option| !option.is(b"GET"));
-        let args: Vec<Arg<'_>> = [args[1], args[2]].into_iter().chain(options).collect();
-        ctx.replicate(c"PM.SET", &args);
+        let keepttl = OwnedString::new(b"KEEPTTL");
+        let args = [name, value, keepttl.arg()];
+        ctx.replicate(c"PM.SET", &args[..2 + usize::from(expire == Expire::Keep)]);
     }
 }

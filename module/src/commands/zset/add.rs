@@ -1,6 +1,7 @@
 //! ZADD and ZINCRBY.
 
 use super::{TY, announce};
+use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -79,6 +80,9 @@ fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, mut rule: Rule) -> Result<(), 
                 .map(|arg| score(*arg))
                 .collect::<Result<_, _>>()?;
             let names = elements.iter().skip(1).step_by(2).map(|arg| arg.bytes());
+            if Behaviour::LargeAdditionsAreKnown.here() {
+                rule.expected = scores.len() as u64;
+            }
             add_many(
                 ctx,
                 args[1],

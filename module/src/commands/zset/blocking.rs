@@ -33,7 +33,7 @@ fn serve_pop<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>, end: End) -> Resu
 
 fn pop(ctx: &Ctx, args: Args<'_>, end: End, serve: impl Serve) -> Result<(), CmdError> {
     let (&last, keys) = args.from(1).split_last().ok_or(CmdError::WrongArity)?;
-    let timeout = timeout(last)?;
+    let timeout = timeout(ctx, last)?;
     for &key in keys {
         if serve_one(ctx, key, end)? {
             return Ok(());
@@ -46,7 +46,7 @@ fn pop(ctx: &Ctx, args: Args<'_>, end: End, serve: impl Serve) -> Result<(), Cmd
 /// `PM.BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]`
 pub fn bzmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let request = Request::parse(args.from(2))?;
-    let timeout = timeout(args[1])?;
+    let timeout = timeout(ctx, args[1])?;
     if !request.serve_any(ctx)? {
         wait(ctx, request.keys, timeout, serve_request);
     }

@@ -46,8 +46,8 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("zcard", read::zcard, 2, READ_FAST, ONE)?;
     table.native("zscore", read::zscore, 3, READ_FAST, ONE)?;
     table.native("zmscore", read::zmscore, -3, READ_FAST, ONE)?;
-    table.native("zrank", read::zrank, 3, READ_FAST, ONE)?;
-    table.native("zrevrank", read::zrevrank, 3, READ_FAST, ONE)?;
+    table.native("zrank", read::zrank, -3, READ_FAST, ONE)?;
+    table.native("zrevrank", read::zrevrank, -3, READ_FAST, ONE)?;
     table.native("zcount", read::zcount, 4, READ_FAST, ONE)?;
     table.native("zlexcount", read::zlexcount, 4, READ_FAST, ONE)?;
     table.native("zrandmember", read::zrandmember, -2, READ, ONE)?;

@@ -2,6 +2,7 @@
 
 use super::spec::{By, Spec};
 use super::{Shape, TY, integer};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx};
@@ -80,10 +81,25 @@ impl<'a> Query<'a> {
         })
     }
 
+    /// How many elements a negative offset skips: all, as Redis counts it down to zero, or all but as many as
+    /// it says, where the server counts it from the end.
+    fn skip_to_end(&self, pool: &Pool, root: Root) -> pobj::Result<u64> {
+        if zset::is_packed(root) || !Behaviour::NegativeOffsetIsFromEnd.here() {
+            return Ok(u64::MAX);
+        }
+        let range = self.spec.resolve(pool, root, 0, self.reverse)?;
+        let len = range.end - range.start;
+        Ok(len
+            .checked_sub(self.offset.unsigned_abs())
+            .unwrap_or(u64::MAX))
+    }
+
     /// A walk over the result, and how many elements it has.
     fn run<'p>(&self, pool: &'p Pool, root: Root) -> pobj::Result<(Walk<'p>, u64)> {
-        // Negative: beyond the end, as Redis counts an offset down to zero; and any number.
-        let skip = u64::try_from(self.offset).unwrap_or(u64::MAX);
+        let skip = match u64::try_from(self.offset) {
+            Ok(offset) => offset,
+            Err(_) => self.skip_to_end(pool, root)?,
+        };
         let limit = u64::try_from(self.limit).unwrap_or(u64::MAX);
         let range = self.spec.resolve(pool, root, skip, self.reverse)?;
         let first = match self.reverse {

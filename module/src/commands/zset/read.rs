@@ -2,7 +2,8 @@
 
 use super::spec::{By, Spec};
 use super::{Shape, TY, integer};
-use crate::commands::sample::{Choice, Chosen};
+use crate::behaviour::Behaviour;
+use crate::commands::sample::{self, Choice, Chosen};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
@@ -47,24 +48,43 @@ pub fn zmscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     })
 }
 
-/// `PM.ZRANK key member`
+/// `PM.ZRANK key member [WITHSCORE]`
 pub fn zrank(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply_rank(ctx, args, |rank, _| rank)
 }
 
-/// `PM.ZREVRANK key member`
+/// `PM.ZREVRANK key member [WITHSCORE]`
 pub fn zrevrank(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply_rank(ctx, args, |rank, len| len - 1 - rank)
 }
 
 fn reply_rank(ctx: &Ctx, args: Args<'_>, seen: fn(u64, u64) -> u64) -> Result<(), CmdError> {
+    let with_score = match args.from(3) {
+        [] => false,
+        [word] if word.is(b"WITHSCORE") => true,
+        [_] if Behaviour::RankTakesWithscore.here() => return Err(CmdError::Syntax),
+        _ => return Err(CmdError::WrongArity),
+    };
     let key = PmKey::open_read(ctx, args[1], TY)?;
-    let rank = key.read(|pool, root| {
-        let rank = zset::rank(pool, root, args[2].bytes())?;
-        Ok(rank.map(|rank| seen(rank, zset::len(root))))
+    let name = args[2].bytes();
+    let found = key.read(|pool, root| {
+        let Some(rank) = zset::rank(pool, root, name)? else {
+            return Ok(None);
+        };
+        let score = match with_score {
+            true => zset::score(pool, root, name)?,
+            false => None,
+        };
+        Ok(Some((seen(rank, zset::len(root)), score)))
     })?;
-    match rank {
-        Some(rank) => ctx.reply_integer(rank as i64),
+    match found {
+        Some((rank, Some(score))) => {
+            ctx.reply_array(2);
+            ctx.reply_integer(rank as i64);
+            ctx.reply_double(score);
+        }
+        Some((rank, None)) => ctx.reply_integer(rank as i64),
+        None if with_score => ctx.reply_null_array(),
         None => ctx.reply_null(),
     }
     Ok(())
@@ -102,11 +122,7 @@ pub fn zrandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         });
     };
     let count = match integer(count)? {
-        i64::MIN => {
-            return Err(CmdError::text_only(
-                "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-            ));
-        }
+        i64::MIN => return Err(sample::LEAST_COUNT),
         count => count,
     };
     let with_scores = match args.from(3) {

@@ -1,22 +1,23 @@
 //! ZSCAN.
 
 use super::TY;
-use crate::commands::scan::{self, Options};
+use crate::behaviour::Behaviour;
+use crate::commands::scan::{self, Options, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::number::double_to_text;
-use crate::redis::{Args, Ctx};
+use crate::redis::{Args, Ctx, OwnedString};
 use crate::structures::zset;
 
-/// `PM.ZSCAN key cursor [MATCH pattern] [COUNT count]`
+/// `PM.ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]`
 pub fn zscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let cursor = scan::cursor(args[2])?;
     let key = PmKey::open_read(ctx, args[1], TY)?;
     if !key.exists() {
-        reply_head(ctx, 0, 0);
+        scan::reply_head(ctx, 0, 0);
         return Ok(());
     }
-    let options = Options::parse(args.from(3))?;
+    let options = Options::parse(args.from(3), Scanned::ZSet)?;
     key.read(|pool, root| {
         let mut found = Vec::new();
         let next = options.run(cursor, |cursor| {
@@ -29,20 +30,22 @@ pub fn zscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             })?;
             Ok((next, visited))
         })?;
-        reply_head(ctx, next, 2 * found.len());
+        let replies = if options.names_only { 1 } else { 2 };
+        scan::reply_head(ctx, next, replies * found.len());
         let packed = zset::is_packed(root);
         for (name, score) in found {
             ctx.reply_bulk(name);
-            ctx.reply_bulk(score_text(score, packed).as_bytes());
+            if options.names_only {
+                continue;
+            }
+            if packed && Behaviour::SmallScoresAreShort.here() {
+                ctx.reply_arg(OwnedString::of_double(score).arg());
+            } else {
+                ctx.reply_bulk(score_text(score, packed).as_bytes());
+            }
         }
         Ok(())
     })
-}
-
-fn reply_head(ctx: &Ctx, cursor: u64, len: usize) {
-    ctx.reply_array(2);
-    ctx.reply_bulk(itoa::Buffer::new().format(cursor as i64).as_bytes());
-    ctx.reply_array(len);
 }
 
 /// A score as ZSCAN shows it, here only as text: in a listpack Redis keeps whole numbers as integers,

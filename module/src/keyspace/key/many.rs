@@ -28,16 +28,18 @@ impl Plan {
     }
 }
 
-/// Gives each of several *different* keys a value that does not expire, whatever it held, all as one
-/// atomic, durable step. `f` sets the `i`-th value: as in [`PmKey::edit_inline`] if there is one, else
+/// Gives each of several *different* keys a value, whatever it held, all as one atomic, durable step. Each
+/// expires at `expire_at`, in Unix milliseconds or `NEVER`; without one it keeps its own expire time. `f` sets the `i`-th value: as in [`PmKey::edit_inline`] if there is one, else
 /// from an empty root, with a fresh record's inline area of at least `inline(i)` bytes. `then` tells
 /// of the `i`-th key, once that shows its value.
 pub fn put_all(
     keys: &mut [PmKey<'_>],
+    expire_at: Option<i64>,
     inline: impl Fn(usize) -> u64,
     mut f: impl FnMut(usize, &mut Tx<'_>, &mut Root, Inline) -> Result<()>,
     mut then: impl FnMut(usize),
 ) -> std::result::Result<(), CmdError> {
+    let times: Vec<i64> = keys.iter().map(|key| time_of(key, expire_at)).collect();
     let outcomes = with_engine(|engine| {
         if !engine.filled {
             return Err(LOADING);
@@ -52,13 +54,19 @@ pub fn put_all(
             for (i, (key, plan)) in keys.iter().zip(plans).enumerate() {
                 let outcome = match plan {
                     Plan::Edit(record) => {
-                        edit(&mut tx, record, |tx, root, inline| f(i, tx, root, inline))?;
+                        edit(&mut tx, record, times[i], |tx, root, inline| {
+                            f(i, tx, root, inline)
+                        })?;
                         Outcome::Nothing
                     }
                     Plan::Make(born, old) => {
                         if let Some(old) = old {
                             record::kill(&mut tx, old)?;
                         }
+                        let born = Born {
+                            expire_at: times[i],
+                            ..born
+                        };
                         let name = key.name().bytes();
                         put_record(&mut tx, name, key.ty, born, inline(i), |tx, area| {
                             let mut root = Root::EMPTY;
@@ -75,16 +83,26 @@ pub fn put_all(
     })?;
     for (i, (key, outcome)) in keys.iter_mut().zip(outcomes).enumerate() {
         key.follow(outcome);
-        key.follow_expire(NEVER);
+        key.follow_expire(times[i]);
         then(i);
     }
     Ok(())
 }
 
-/// Changes a value in its record, which does not expire any more.
+/// When a key is to expire: when it is said, or when it does already.
+fn time_of(key: &PmKey<'_>, expire_at: Option<i64>) -> i64 {
+    match expire_at {
+        Some(at) => at,
+        None if key.occupied() => key.expire_at().unwrap_or(NEVER),
+        None => NEVER,
+    }
+}
+
+/// Changes a value in its record, and when it expires.
 fn edit(
     tx: &mut Tx<'_>,
     record: RecordPtr,
+    expire_at: i64,
     f: impl FnOnce(&mut Tx<'_>, &mut Root, Inline) -> Result<()>,
 ) -> Result<()> {
     let head = *record::get(tx, record)?;
@@ -92,9 +110,9 @@ fn edit(
     let mut root = head.root;
     f(tx, &mut root, inline)?;
     record::set_root(tx, record, head.root, root)?;
-    match head.expire_at {
-        NEVER => Ok(()),
-        _ => record::set_expire(tx, record, NEVER),
+    match head.expire_at == expire_at {
+        true => Ok(()),
+        false => record::set_expire(tx, record, expire_at),
     }
 }
 

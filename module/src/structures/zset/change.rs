@@ -19,6 +19,9 @@ pub struct Rule {
     pub only_down: bool,
     /// The score is added to the one that is there.
     pub increment: bool,
+    /// How many elements come together, if a packed sorted set that has no room for so many is to become
+    /// large with the first new one; else with the one it has no room for.
+    pub expected: u64,
 }
 
 /// What [`add`] did.
@@ -167,7 +170,8 @@ pub fn add_all<'e>(
             outcome(added);
             match (added, at) {
                 (Added::New(score), _) => {
-                    if !small::fits(draft.elements.len() as u64, name) {
+                    let coming = (draft.elements.len() as u64).max(rule.expected.saturating_sub(1));
+                    if !small::fits(coming, name) {
                         draft.enlarge(tx, root, name, score)?;
                         tx.step()?;
                         break;

@@ -149,6 +149,7 @@ fn campaign(seed: u64, rounds: usize, names: u32) {
             only_up: random.u8(..10) == 0,
             only_down: random.u8(..10) == 0,
             increment: random.u8(..5) == 0,
+            expected: 0,
         };
         match random.u8(..12) {
             0..4 => {

@@ -1,0 +1,131 @@
+//! Commands that bring a key elsewhere, or from elsewhere: MOVE, DUMP, RESTORE, MIGRATE.
+
+use super::is_native;
+use super::keys::{Done, on_first};
+use crate::redis::{Arg, Args, Ctx, KeyUse, OwnedString, PmType, Propagate};
+
+/// `MOVE key db`
+pub fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
+    on_first(ctx, args, Propagate::Replicas, || {
+        ctx.reply_integer(0);
+        Ok(())
+    })
+}
+
+/// `DUMP key`
+pub fn dump(ctx: &Ctx, args: Args<'_>) -> Done {
+    on_first(ctx, args, Propagate::Nowhere, || {
+        ctx.reply_null();
+        Ok(())
+    })
+}
+
+/// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`
+///
+/// What is not DUMP's answer for a PM key is a payload that cannot be read.
+pub fn restore(ctx: &Ctx, args: Args<'_>) -> Done {
+    let payload = args[3].bytes();
+    let unreadable = OwnedString::new(&payload[..payload.len().min(1)]);
+    let mut words = args.from(1).to_vec();
+    if !is_of_ours(payload) {
+        words[2] = unreadable.arg();
+    }
+    ctx.forward(c"RESTORE", &words, Propagate::Replicas);
+    Ok(())
+}
+
+/// Whether a payload is one of a module's value, of a type of ours.
+fn is_of_ours(payload: &[u8]) -> bool {
+    // The type "module", a length of 64 bits, and the module type's name and version.
+    let [7, 0x81, id @ ..] = payload else {
+        return false;
+    };
+    let Some(id) = id.first_chunk() else {
+        return false;
+    };
+    let name = type_name(u64::from_be_bytes(*id));
+    let mut ours = PmType::ALL.into_iter();
+    ours.any(|ty| ty.module_name().to_bytes() == name)
+}
+
+/// The name in a module type's number: nine letters of six bits, before ten bits of a version.
+fn type_name(id: u64) -> [u8; 9] {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    std::array::from_fn(|i| LETTERS[(id >> (58 - 6 * i)) as usize & 63])
+}
+
+/// `MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH password | AUTH2 name password]
+/// [KEYS key ...]`
+///
+/// Native keys stay; without others there is nothing to migrate.
+pub fn migrate(ctx: &Ctx, args: Args<'_>) -> Done {
+    let keys = keys_at(args);
+    if ctx.asks_for_keys() {
+        keys.for_each(|at| ctx.tell_key(at, KeyUse::Take));
+        return Ok(());
+    }
+    let natives: Vec<usize> = keys
+        .clone()
+        .filter(|&at| is_native(ctx, args[at]))
+        .collect();
+    if !natives.is_empty() && natives.len() == keys.len() {
+        ctx.reply_simple(c"NOKEY");
+        return Ok(());
+    }
+    let words = args.from(1).iter().zip(1..);
+    let words: Vec<Arg<'_>> = words
+        .filter(|(_, at)| !natives.contains(at))
+        .map(|(word, _)| *word)
+        .collect();
+    ctx.forward(c"MIGRATE", &words, Propagate::Replicas);
+    Ok(())
+}
+
+/// Where the keys of MIGRATE are: all that follows KEYS, if the one key is empty.
+fn keys_at(args: Args<'_>) -> std::ops::Range<usize> {
+    const KEY: usize = 3;
+    const OPTIONS: usize = 6;
+    if args.get(KEY).is_some_and(|key| !key.bytes().is_empty()) {
+        return KEY..KEY + 1;
+    }
+    let mut at = OPTIONS;
+    while let Some(word) = args.get(at) {
+        at += match () {
+            _ if word.is(b"KEYS") => return at + 1..args.len(),
+            // Their arguments may have any name.
+            _ if word.is(b"AUTH") => 2,
+            _ if word.is(b"AUTH2") => 3,
+            _ => 1,
+        };
+    }
+    0..0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_of_our_types_are_told_from_others() {
+        let id = |name: &[u8]| {
+            const LETTERS: &[u8] =
+                b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+            let letters = name.iter().map(|letter| {
+                let place = LETTERS.iter().position(|other| other == letter);
+                place.expect("a letter") as u64
+            });
+            letters.fold(0, |id, letter| id << 6 | letter) << 10 | 1
+        };
+        for ty in PmType::ALL {
+            let id = id(ty.module_name().to_bytes());
+            let payload = [&[7, 0x81][..], &id.to_be_bytes(), b"value"].concat();
+            assert!(is_of_ours(&payload), "{ty:?}");
+            assert!(!is_of_ours(&payload[1..]) && !is_of_ours(&payload[..9]));
+        }
+        let other = id(b"other-mod");
+        assert!(!is_of_ours(
+            &[&[7, 0x81][..], &other.to_be_bytes()].concat()
+        ));
+        assert!(!is_of_ours(b"\0\x05hello") && !is_of_ours(b""));
+    }
+}

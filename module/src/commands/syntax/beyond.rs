@@ -1,0 +1,231 @@
+//! What PM commands take beyond the description that an older server, or one of the other family, has.
+
+use super::Arg;
+use crate::redis::{Argument, ArgumentType, argument_flag};
+
+/// What to do to a command's description.
+enum Change {
+    /// Adds an argument at the end, or to the choices of the argument of this name, unless its word, or
+    /// the first one in it, is there.
+    Add(Option<&'static str>, Arg),
+    /// Puts an argument in the place of one of these, unless it is as wide already: has an argument of
+    /// this name.
+    Widen(&'static [&'static str], &'static str, Arg),
+    /// The argument of this name may be left out.
+    MayLack(&'static str),
+}
+
+/// Commands and what to do to each, in this order.
+const CHANGES: &[(&str, &[Change])] = &[
+    (
+        "set",
+        &[
+            Change::Add(Some("condition"), Arg::string("ifeq-value").after("IFEQ")),
+            Change::Add(Some("condition"), Arg::string("ifne-value").after("IFNE")),
+            Change::Add(
+                Some("condition"),
+                Arg::string("ifdeq-digest").after("IFDEQ"),
+            ),
+            Change::Add(
+                Some("condition"),
+                Arg::string("ifdne-digest").after("IFDNE"),
+            ),
+        ],
+    ),
+    (
+        "bitcount",
+        &[Change::Widen(
+            &["range", "index"],
+            "end-unit-block",
+            BIT_RANGE,
+        )],
+    ),
+    (
+        "bitop",
+        &[
+            Change::Add(Some("operation"), Arg::word("diff", "DIFF")),
+            Change::Add(Some("operation"), Arg::word("diff1", "DIFF1")),
+            Change::Add(Some("operation"), Arg::word("andor", "ANDOR")),
+            Change::Add(Some("operation"), Arg::word("one", "ONE")),
+        ],
+    ),
+    (
+        "hscan",
+        &[Change::Add(
+            None,
+            Arg::word("novalues", "NOVALUES").optional(),
+        )],
+    ),
+    (
+        "zscan",
+        &[Change::Add(
+            None,
+            Arg::word("noscores", "NOSCORES").optional(),
+        )],
+    ),
+    ("zrank", &[WITHSCORE]),
+    ("zrevrank", &[WITHSCORE]),
+    (
+        "geosearch",
+        &[Change::Add(Some("by"), POLYGON), Change::MayLack("from")],
+    ),
+    (
+        "geosearchstore",
+        &[Change::Add(Some("by"), POLYGON), Change::MayLack("from")],
+    ),
+];
+
+const WITHSCORE: Change = Change::Add(None, Arg::word("withscore", "WITHSCORE").optional());
+
+const BIT_RANGE: Arg = Arg::block(
+    "range",
+    &[
+        Arg::integer("start"),
+        Arg::block(
+            "end-unit-block",
+            &[
+                Arg::integer("end"),
+                Arg::one_of(
+                    "unit",
+                    &[Arg::word("byte", "BYTE"), Arg::word("bit", "BIT")],
+                )
+                .optional(),
+            ],
+        )
+        .optional(),
+    ],
+)
+.optional();
+
+const POLYGON: Arg = Arg::block(
+    "polygon",
+    &[
+        Arg::integer("num-vertices").after("BYPOLYGON"),
+        Arg::block(
+            "vertices",
+            &[
+                Arg::new("longitude", ArgumentType::Double),
+                Arg::new("latitude", ArgumentType::Double),
+            ],
+        )
+        .multiple(),
+    ],
+);
+
+/// Adds to the description of a command what it takes and the server's native one does not.
+pub fn complete(command: &str, arguments: &mut Vec<Argument>) {
+    let changes = CHANGES.iter().find(|(name, _)| *name == command);
+    for change in changes.map_or(&[][..], |(_, changes)| changes) {
+        match change {
+            Change::Add(within, arg) => add(arguments, *within, arg.argument()),
+            Change::Widen(names, sign, arg) => widen(arguments, names, sign, arg.argument()),
+            Change::MayLack(name) => {
+                let optional = argument_flag("optional").unwrap_or(0);
+                if let Some(found) = named(arguments, name) {
+                    found.flags |= optional;
+                }
+            }
+        }
+    }
+}
+
+fn add(arguments: &mut Vec<Argument>, within: Option<&str>, argument: Argument) {
+    let mut tokens = Vec::new();
+    collect_tokens(std::slice::from_ref(&argument), &mut tokens);
+    let mut there = Vec::new();
+    collect_tokens(arguments, &mut there);
+    if tokens.first().is_none_or(|token| there.contains(token)) {
+        return;
+    }
+    match within {
+        None => arguments.push(argument),
+        Some(name) => match named(arguments, name) {
+            // What is described as one string already covers every word.
+            Some(choices) if choices.ty == ArgumentType::OneOf => choices.arguments.push(argument),
+            _ => {}
+        },
+    }
+}
+
+fn widen(arguments: &mut [Argument], names: &[&str], sign: &str, argument: Argument) {
+    let is_one_of = |found: &&mut Argument| names.iter().any(|name| is_named(found, name));
+    if let Some(found) = arguments.iter_mut().find(is_one_of)
+        && named(&mut found.arguments, sign).is_none()
+    {
+        *found = argument;
+    }
+}
+
+fn is_named(argument: &Argument, name: &str) -> bool {
+    argument.name.to_bytes() == name.as_bytes()
+}
+
+/// The argument of this name on this level.
+fn named<'a>(arguments: &'a mut [Argument], name: &str) -> Option<&'a mut Argument> {
+    arguments.iter_mut().find(|found| is_named(found, name))
+}
+
+/// All words in a description, from the first on.
+fn collect_tokens<'a>(arguments: &'a [Argument], tokens: &mut Vec<&'a [u8]>) {
+    for argument in arguments {
+        tokens.extend(argument.token.as_deref().map(|token| token.to_bytes()));
+        collect_tokens(&argument.arguments, tokens);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(arguments: &[Argument]) -> Vec<String> {
+        let mut tokens = Vec::new();
+        collect_tokens(arguments, &mut tokens);
+        let text = |token: &[u8]| String::from_utf8_lossy(token).into_owned();
+        tokens.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn what_is_there_is_not_added_again() {
+        const CONDITION: Arg = Arg::one_of(
+            "condition",
+            &[
+                Arg::word("nx", "NX"),
+                Arg::string("comparison-value").after("IFEQ"),
+            ],
+        );
+        let mut arguments = vec![Arg::KEY.argument(), CONDITION.argument()];
+        for _ in 0..2 {
+            complete("set", &mut arguments);
+            assert_eq!(tokens(&arguments), ["NX", "IFEQ", "IFNE", "IFDEQ", "IFDNE"]);
+        }
+    }
+
+    #[test]
+    fn a_range_is_widened_once() {
+        const OLD: Arg = Arg::block("index", &[Arg::integer("start"), Arg::integer("end")]);
+        let mut arguments = vec![Arg::KEY.argument(), OLD.argument()];
+        complete("bitcount", &mut arguments);
+        assert_eq!(arguments[1], BIT_RANGE.argument());
+        arguments[1].summary = Some(c"the server's own".into());
+        let before = arguments.clone();
+        complete("bitcount", &mut arguments);
+        assert_eq!(arguments, before);
+    }
+
+    #[test]
+    fn a_string_for_all_words_stays_one() {
+        let mut arguments = vec![Arg::string("operation").argument()];
+        complete("bitop", &mut arguments);
+        assert_eq!(arguments, [Arg::string("operation").argument()]);
+    }
+
+    #[test]
+    fn members_may_be_missing_where_a_polygon_is_given() {
+        const FROM: Arg = Arg::one_of("from", &[Arg::string("member").after("FROMMEMBER")]);
+        const BY: Arg = Arg::one_of("by", &[Arg::word("circle", "BYRADIUS")]);
+        let mut arguments = vec![FROM.argument(), BY.argument()];
+        complete("geosearch", &mut arguments);
+        assert_eq!(arguments[0], FROM.optional().argument());
+        assert_eq!(tokens(&arguments), ["FROMMEMBER", "BYRADIUS", "BYPOLYGON"]);
+    }
+}

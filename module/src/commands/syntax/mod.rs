@@ -1,0 +1,230 @@
+//! What PM commands take: the one place for their options and for descriptions that a server lacks.
+//!
+//! A command is described as the server describes its native one ([`info_from_native`]). Servers differ,
+//! though, and the PM command is the same on all of them: it takes the options of the newest ones. So
+//!
+//! * `options` lists, for each command, the words of the options that it takes. What a server's
+//!   description has beyond them, a server newer than this module that is, is left out;
+//! * `beyond` adds what an older server's description lacks;
+//! * `whole` describes the commands that the server at hand does not have at all.
+//!
+//! [`info_from_native`]: super::info_from_native
+
+mod beyond;
+mod hashes;
+mod options;
+mod whole;
+
+use crate::redis::{
+    Argument, ArgumentType, BeginSearch, CommandInfo, FindKeys, KeySpec, argument_flag, key_flag,
+};
+use std::ffi::CString;
+
+pub use beyond::complete;
+pub use options::take_only_known;
+
+/// The description of a command that the server at hand lacks, if it is one of those that some servers do.
+/// The arity is the caller's.
+pub fn whole(name: &str) -> Option<CommandInfo> {
+    let mut all = whole::COMMANDS.iter().chain(hashes::COMMANDS);
+    all.find(|command| command.name == name)
+        .map(Description::info)
+}
+
+/// A command, as data.
+struct Description {
+    /// Its native name, in lower case.
+    name: &'static str,
+    summary: &'static str,
+    complexity: &'static str,
+    /// ACL categories, joined by spaces.
+    categories: &'static str,
+    /// Hints for clients and proxies, joined by spaces.
+    tips: &'static str,
+    keys: &'static [Keys],
+    arguments: &'static [Arg],
+}
+
+/// Where a command's keys are, and what it does with them, in the words of COMMAND INFO.
+enum Keys {
+    /// One, at this argument.
+    At(i32, &'static str),
+    /// As many as this argument says, which they follow at this distance from each other.
+    Numbered(i32, i32, &'static str),
+}
+
+/// An argument, as data.
+#[derive(Clone, Copy)]
+struct Arg {
+    name: &'static str,
+    ty: ArgumentType,
+    token: Option<&'static str>,
+    /// Names of [`argument_flag`], joined by spaces.
+    flags: &'static str,
+    parts: &'static [Arg],
+}
+
+impl Arg {
+    const fn new(name: &'static str, ty: ArgumentType) -> Arg {
+        Arg {
+            name,
+            ty,
+            token: None,
+            flags: "",
+            parts: &[],
+        }
+    }
+
+    /// The key.
+    const KEY: Arg = Arg::new("key", ArgumentType::Key);
+
+    /// A string.
+    const fn string(name: &'static str) -> Arg {
+        Arg::new(name, ArgumentType::String)
+    }
+
+    /// An integer.
+    const fn integer(name: &'static str) -> Arg {
+        Arg::new(name, ArgumentType::Integer)
+    }
+
+    /// A word that is an argument itself.
+    const fn word(name: &'static str, token: &'static str) -> Arg {
+        Arg::new(name, ArgumentType::PureToken).after(token)
+    }
+
+    /// One of these.
+    const fn one_of(name: &'static str, parts: &'static [Arg]) -> Arg {
+        Arg {
+            parts,
+            ..Arg::new(name, ArgumentType::OneOf)
+        }
+    }
+
+    /// These, in this order.
+    const fn block(name: &'static str, parts: &'static [Arg]) -> Arg {
+        Arg {
+            parts,
+            ..Arg::new(name, ArgumentType::Block)
+        }
+    }
+
+    /// The same after a word.
+    const fn after(self, token: &'static str) -> Arg {
+        Arg {
+            token: Some(token),
+            ..self
+        }
+    }
+
+    /// The same, which may be left out.
+    const fn optional(self) -> Arg {
+        Arg {
+            flags: "optional",
+            ..self
+        }
+    }
+
+    /// The same, which may be repeated.
+    const fn multiple(self) -> Arg {
+        Arg {
+            flags: "multiple",
+            ..self
+        }
+    }
+
+    fn argument(&self) -> Argument {
+        Argument {
+            name: text(self.name),
+            ty: self.ty,
+            key_spec_index: if self.ty == ArgumentType::Key { 0 } else { -1 },
+            token: self.token.map(text),
+            display_text: None,
+            summary: None,
+            since: None,
+            deprecated_since: None,
+            flags: self
+                .flags
+                .split_whitespace()
+                .filter_map(argument_flag)
+                .fold(0, |a, b| a | b),
+            arguments: self.parts.iter().map(Arg::argument).collect(),
+        }
+    }
+}
+
+impl Keys {
+    fn spec(&self) -> KeySpec {
+        let (at, flags, find_keys) = match *self {
+            Keys::At(at, flags) => {
+                let one = FindKeys::Range {
+                    last_key: 0,
+                    key_step: 1,
+                    limit: 0,
+                };
+                (at, flags, one)
+            }
+            Keys::Numbered(at, key_step, flags) => {
+                let numbered = FindKeys::KeyNum {
+                    key_num_idx: 0,
+                    first_key: 1,
+                    key_step,
+                };
+                (at, flags, numbered)
+            }
+        };
+        KeySpec {
+            notes: None,
+            flags: flags
+                .split_whitespace()
+                .filter_map(key_flag)
+                .fold(0, |a, b| a | b),
+            begin_search: BeginSearch::Index(at),
+            find_keys,
+        }
+    }
+}
+
+impl Description {
+    fn info(&self) -> CommandInfo {
+        CommandInfo {
+            summary: Some(text(self.summary)),
+            complexity: Some(text(self.complexity)),
+            tips: Some(self.tips).filter(|tips| !tips.is_empty()).map(text),
+            acl_categories: Some(text(self.categories)),
+            key_specs: self.keys.iter().map(Keys::spec).collect(),
+            arguments: self.arguments.iter().map(Arg::argument).collect(),
+            ..CommandInfo::default()
+        }
+    }
+}
+
+fn text(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_use_words_that_there_are() {
+        for command in whole::COMMANDS.iter().chain(hashes::COMMANDS) {
+            for keys in command.keys {
+                let (Keys::At(_, flags) | Keys::Numbered(_, _, flags)) = keys;
+                let unknown = flags
+                    .split_whitespace()
+                    .find(|word| key_flag(word).is_none());
+                assert_eq!(unknown, None, "{}", command.name);
+            }
+            let mut known = command.info().arguments;
+            take_only_known(command.name, &mut known);
+            assert_eq!(
+                known,
+                command.info().arguments,
+                "{}: all its words are among its options",
+                command.name
+            );
+        }
+    }
+}
