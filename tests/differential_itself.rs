@@ -15,6 +15,7 @@ fn campaign(table: &'static Table, dialect: Dialect, sequences: u64) -> Campaign
         first_seed: 1,
         sequences,
         restarts: false,
+        while_filling: false,
     }
 }
 

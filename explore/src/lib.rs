@@ -24,6 +24,7 @@ pub mod server;
 pub mod states;
 pub mod structures;
 pub mod transactions;
+pub mod twins;
 
 use std::path::Path;
 

@@ -28,6 +28,9 @@ pub struct Campaign {
     pub sequences: u64,
     /// Whether to kill the server now and then, and to see that all keys are back after it.
     pub restarts: bool,
+    /// Whether the server's keyspace is to be filled meanwhile, after a restart, with keys of another database that
+    /// nobody asks for: the setup has to see to it that they do not come by themselves (`fill 0`).
+    pub while_filling: bool,
 }
 
 /// What a campaign has run: for each command how many replies were answers and how many errors.
@@ -73,6 +76,7 @@ pub fn agrees(table: &'static Table, sequences: u64) {
             env_number("PMEDIS_SEQUENCES", sequences)
         },
         restarts: true,
+        while_filling: false,
     };
     let coverage = campaign
         .run(Setup::pmedis("512m"))
@@ -90,7 +94,10 @@ impl Campaign {
     pub fn run(&self, setup: Setup) -> Result<Coverage, String> {
         let start = Instant::now();
         let mut coverage = Coverage::default();
-        let mut pair = Pair::new(setup, self.dialect);
+        let mut pair = match self.while_filling {
+            true => Pair::while_filling(setup, self.dialect),
+            false => Pair::new(setup, self.dialect),
+        };
         for seed in self.first_seed..self.first_seed + self.sequences {
             let sequence = generate::sequence(self.table, seed);
             let count = |step: &super::Step, outcome| {
@@ -106,6 +113,9 @@ impl Campaign {
                     self.print(&sequence, sequence.steps.len(), &Failure { step, mismatch })
                 })?;
             }
+        }
+        if self.while_filling && !pair.fills() {
+            return Err("all keys came into the keyspace before the end".into());
         }
         let steps: u64 = coverage.commands.values().flatten().sum();
         let seconds = start.elapsed().as_secs_f64();
