@@ -211,7 +211,7 @@ fn write_newer_format(pool: &Path) {
         .unwrap();
     let root = u64::from_le_bytes(word) as usize;
     assert!(bytes[root..].starts_with(b"PMEDIS\x01\0"));
-    bytes[root + 8..root + 12].copy_from_slice(&2u32.to_le_bytes());
+    bytes[root + 8..root + 12].copy_from_slice(&3u32.to_le_bytes());
     fs::write(pool, bytes).unwrap();
 }
 
@@ -219,7 +219,7 @@ fn write_newer_format(pool: &Path) {
 fn a_newer_format_is_refused() {
     let (_made, pool) = used_pool();
     write_newer_format(&pool);
-    let causes = [pool.to_str().unwrap(), "format 2", "newer module"];
+    let causes = [pool.to_str().unwrap(), "format 3", "newer module"];
     refuses_pool(&pool, forced(), &causes);
 }
 
@@ -288,7 +288,7 @@ fn foreign_and_newer_poolsets_are_refused() {
     refuses(
         setup.clone(),
         &["path", path],
-        &[path, "format 2", "newer module"],
+        &[path, "format 3", "newer module"],
     );
     assert_eq!(parts.each_ref().map(|part| Fingerprint::of(part)), before);
 }

@@ -49,20 +49,21 @@ impl Closer {
         }
     }
 
-    /// A pool of which everything was freed: when its pages are given back too, libpmemobj must hold
-    /// nothing but the log.
+    /// A pool of which everything was freed: when its pages are given back too, all granules must be free or kept
+    /// back, and libpmemobj must hold nothing but the log and extents.
     ///
     /// # Errors
     /// What is left.
     pub fn nothing_is_left(mut pool: Pool, image: &Path) -> Result<(), String> {
         pool.trim(usize::MAX).map_err(|error| error.to_string())?;
-        let (used, pages) = (pool.usage().used, pool.usage().pages);
+        let usage = pool.usage();
         drop(pool);
-        let objects = heap::count_objects(image)?;
-        match (used, pages, objects) {
-            (0, 0, 1) => Ok(()),
-            _ => Err(format!(
-                "after freeing all: {used} bytes, {pages} pages, {objects} objects"
+        let others = heap::count_others(image)?;
+        let is_empty = (usage.used, usage.pages, others) == (0, 0, 0);
+        match is_empty && usage.free + usage.reserved == usage.capacity {
+            true => Ok(()),
+            false => Err(format!(
+                "after freeing all: {usage:?}, {others} objects of libpmemobj's"
             )),
         }
     }

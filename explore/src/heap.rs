@@ -44,11 +44,14 @@ pub fn check(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Number of objects in a closed pool, without the root object.
+/// Type numbers of the objects that a pool without keys has: the log, and extents.
+const LASTING: [u64; 2] = [3, 4];
+
+/// Number of objects in a closed pool, without the root object, the log and the extents.
 ///
 /// # Errors
 /// If it cannot be opened.
-pub fn count_objects(path: &Path) -> Result<usize, String> {
+pub fn count_others(path: &Path) -> Result<usize, String> {
     let path = to_c(path);
     // SAFETY: the arguments are strings; the pool is closed again before anything else opens it, and
     // nothing is freed while its objects are counted.
@@ -57,7 +60,8 @@ pub fn count_objects(path: &Path) -> Result<usize, String> {
         if pop.is_null() {
             return Err("libpmemobj does not open the pool".into());
         }
-        let count = library().objects(pop).count();
+        let lasts = |oid: &_| LASTING.contains(&library().pmemobj_type_num(*oid));
+        let count = library().objects(pop).filter(|oid| !lasts(oid)).count();
         library().pmemobj_close(pop);
         Ok(count)
     }

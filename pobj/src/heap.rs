@@ -1,9 +1,9 @@
-//! libpmemobj's own allocator: pages, large objects and log segments come from here.
+//! libpmemobj's own allocator: the log object and the extents come from here, once.
 //!
-//! Everything is reserve, fill, publish: a reservation lives in DRAM only, and one publish makes
-//! any number of allocations, frees and one word of ours durable as one atomic step.
+//! Everything is reserve, fill, publish: a reservation lives in DRAM only, and one publish makes an allocation or
+//! a free, and one word of ours, durable as one atomic step. So few changes fit into the log that libpmemobj has
+//! for each thread; for more it would take room from the heap, and fail in a full one.
 
-use crate::alloc::page;
 use crate::error::{Error, Result};
 use crate::layout::type_num;
 use pmemobj_sys::{Libpmemobj, PMEMobjpool, PMEMoid, pobj_action};
@@ -19,15 +19,19 @@ pub(crate) struct Heap {
     lib: &'static Libpmemobj,
     pop: NonNull<PMEMobjpool>,
     uuid: u64,
-    page_class: u16,
-    large_class: u16,
+    chunk_class: u16,
 }
 
-/// The least size that libpmemobj places in whole 256 KiB chunks by itself; its own classes below
-/// that would carve several megabytes at once, too much for small pools.
-const CHUNKED_MIN: u64 = (384 << 10) + 1;
-/// Unit of our class for large objects below [`CHUNKED_MIN`]: 32 of them fill two chunks.
-const LARGE_UNIT: u64 = 16_368;
+/// libpmemobj's unit of large objects.
+const CHUNK: u64 = 256 << 10;
+/// Bytes of the header of an object, which lies in its chunks.
+const OBJECT_HEADER: u64 = 16;
+/// Bytes of an object that has a chunk for itself. libpmemobj takes whole chunks by itself only for objects
+/// above 384 KiB, so this is a class with one object a chunk.
+pub(crate) const CHUNK_OBJECT: u64 = 261_632 - OBJECT_HEADER;
+/// Unit and number of units a block of classes that pools of format 1 have objects of. libpmemobj gives whole
+/// blocks back only if it knows their class.
+const OLD_CLASSES: [(u64, u32); 2] = [(65_408, 8), (16_368, 32)];
 
 /// An allocation that is not yet durable; [`Heap::cancel`] or [`Heap::publish`] ends it.
 pub(crate) struct Reserved {
@@ -56,8 +60,8 @@ pub(crate) fn last_message(lib: &Libpmemobj) -> String {
 }
 
 impl Heap {
-    /// The allocator of `pop`. Registers the page class, which libpmemobj forgets at close: it must
-    /// be the same one after every open, before the first allocation.
+    /// The allocator of `pop`. Registers our classes, which libpmemobj forgets at close: they must be the same
+    /// after every open, before the first allocation. Keeps libpmemobj from making the pool larger by itself.
     ///
     /// # Safety
     /// `pop` must be an open pool, used by this thread only, and stay open while the heap lives.
@@ -81,15 +85,25 @@ impl Heap {
                 }),
             }
         };
-        let page_class = register(page::UNIT, 8)?;
-        let large_class = register(LARGE_UNIT, 32)?;
-        Ok(Heap {
-            lib,
-            pop,
-            uuid: 0,
-            page_class,
-            large_class,
-        })
+        for (unit, units) in OLD_CLASSES {
+            register(unit, units)?;
+        }
+        let chunk_class = register(CHUNK_OBJECT + OBJECT_HEADER, 1)?;
+        let mut never = 0_u64;
+        let entry = c"heap.size.granularity".as_ptr();
+        // SAFETY: the pool is open (caller); the entry point takes a number of 64 bits, which it copies.
+        match unsafe { lib.pmemobj_ctl_set(pop.as_ptr(), entry, (&raw mut never).cast()) } {
+            0 => Ok(Heap {
+                lib,
+                pop,
+                uuid: 0,
+                chunk_class,
+            }),
+            _ => Err(Error::Pmdk {
+                operation: "keeping the pool from growing by itself",
+                message: last_message(lib),
+            }),
+        }
     }
 
     /// The root object of `size` bytes, made (zeroed, durably) if there is none.
@@ -125,32 +139,35 @@ impl Heap {
         }
     }
 
-    /// Reserves `size` bytes for an object of the type `type_num`.
-    pub fn reserve(&mut self, size: u64, type_num: u64) -> Result<Reserved> {
-        if size <= 24 * LARGE_UNIT - 16 {
-            return self.reserve_flags(
-                size,
-                type_num,
-                pmemobj_sys::pobj_class_id(self.large_class),
-            );
+    /// Reserves [`CHUNK_OBJECT`] bytes for an object of the type `type_num`.
+    pub fn reserve_chunk(&mut self, type_num: u64) -> Result<Reserved> {
+        let class = pmemobj_sys::pobj_class_id(self.chunk_class);
+        self.reserve_flags(CHUNK_OBJECT, type_num, class)
+    }
+
+    /// Reserves the largest object that there is room for in a pool of `len` bytes, with its usable size; `None`
+    /// if no chunk is free any more.
+    pub fn reserve_largest(&mut self, type_num: u64, len: u64) -> Option<(Reserved, u64)> {
+        let size = |chunks: u64| chunks * CHUNK - OBJECT_HEADER;
+        // So many chunks fit, and so many do not.
+        let (mut fit, mut too_many) = (1, len.min(OBJECT_MAX) / CHUNK + 1);
+        let mut chunks = 2;
+        while fit + 1 < too_many {
+            match self.reserve_flags(size(chunks), type_num, 0) {
+                Ok(reserved) => {
+                    self.cancel(reserved);
+                    fit = chunks;
+                }
+                Err(_) => too_many = chunks,
+            }
+            chunks = fit.midpoint(too_many);
         }
-        self.reserve_flags(size.max(CHUNKED_MIN), type_num, 0)
-    }
-
-    /// Bytes usable of the published object at `offset`.
-    pub fn usable_size(&self, offset: u64) -> u64 {
-        // SAFETY: the pool is open and the caller's offset is an object just published.
-        unsafe { self.lib.pmemobj_alloc_usable_size(self.oid(offset)) as u64 }
-    }
-
-    /// Reserves a slab page of `len` bytes.
-    pub fn reserve_page(&mut self, len: u64, type_num: u64) -> Result<Reserved> {
-        let class = if len == page::PAGE_LEN {
-            self.page_class
-        } else {
-            0
+        let largest = match fit {
+            1 => self.reserve_chunk(type_num),
+            _ => self.reserve_flags(size(fit), type_num, 0),
         };
-        self.reserve_flags(len, type_num, pmemobj_sys::pobj_class_id(class))
+        let len = if fit == 1 { CHUNK_OBJECT } else { size(fit) };
+        largest.ok().map(|reserved| (reserved, len))
     }
 
     fn reserve_flags(&mut self, size: u64, type_num: u64, flags: u64) -> Result<Reserved> {
@@ -175,26 +192,10 @@ impl Heap {
         }
     }
 
-    /// Makes `allocs` and the freeing of the objects at `frees` durable, together with the store of
-    /// a word, as one atomic step. On failure nothing happened and the reservations are cancelled.
-    pub fn publish(
-        &mut self,
-        allocs: Vec<Reserved>,
-        frees: &[u64],
-        word: Option<(u64, u64)>,
-    ) -> Result<()> {
-        let mut actions: Vec<pobj_action> = allocs.iter().map(|reserved| reserved.action).collect();
-        for &offset in frees {
-            // SAFETY: plain data, initialized by the library.
-            let mut action: pobj_action = unsafe { zeroed() };
-            // SAFETY: the pool is open; the callers pass offsets of objects that the walk at open or
-            // a publish has shown to exist and that were not freed since.
-            unsafe {
-                self.lib
-                    .pmemobj_defer_free(self.pop.as_ptr(), self.oid(offset), &mut action)
-            };
-            actions.push(action);
-        }
+    /// Makes an allocation durable, together with the store of a word, as one atomic step. On failure nothing
+    /// happened and the reservation is cancelled.
+    pub fn publish(&mut self, reserved: Reserved, word: Option<(u64, u64)>) -> Result<()> {
+        let mut actions = vec![reserved.action];
         if let Some((offset, value)) = word {
             // SAFETY: plain data, initialized by the library.
             let mut action: pobj_action = unsafe { zeroed() };
@@ -204,14 +205,30 @@ impl Heap {
                 .cast::<u8>()
                 .wrapping_add(offset as usize)
                 .cast::<u64>();
-            // SAFETY: the pool is open; `offset` is an aligned word of the root object or of a log
-            // segment, which the caller owns.
+            // SAFETY: the pool is open; `offset` is an aligned word of the root object, which the caller owns.
             unsafe {
                 self.lib
                     .pmemobj_set_value(self.pop.as_ptr(), &mut action, at, value)
             };
             actions.push(action);
         }
+        self.publish_all(actions)
+    }
+
+    /// Frees the object at `offset`, durably. Needs no room.
+    pub fn free(&mut self, offset: u64) -> Result<()> {
+        // SAFETY: plain data, initialized by the library.
+        let mut action: pobj_action = unsafe { zeroed() };
+        // SAFETY: the pool is open; the callers pass offsets of objects that the walk at open has shown to
+        // exist and that were not freed since.
+        unsafe {
+            self.lib
+                .pmemobj_defer_free(self.pop.as_ptr(), self.oid(offset), &mut action)
+        };
+        self.publish_all(vec![action])
+    }
+
+    fn publish_all(&mut self, mut actions: Vec<pobj_action>) -> Result<()> {
         // SAFETY: all actions belong to this open pool and are used once.
         let failed = unsafe {
             self.lib
@@ -225,28 +242,25 @@ impl Heap {
                     .pmemobj_cancel(self.pop.as_ptr(), actions.as_mut_ptr(), actions.len())
             };
             return Err(Error::Pmdk {
-                operation: "publishing allocations",
+                operation: "publishing a change of libpmemobj's heap",
                 message,
             });
         }
         Ok(())
     }
 
-    /// Gives reservations back.
-    pub fn cancel(&mut self, allocs: Vec<Reserved>) {
-        let mut actions: Vec<pobj_action> = allocs.iter().map(|reserved| reserved.action).collect();
-        // SAFETY: reservations of this open pool, each used once.
-        unsafe {
-            self.lib
-                .pmemobj_cancel(self.pop.as_ptr(), actions.as_mut_ptr(), actions.len())
-        };
+    /// Gives a reservation back.
+    pub fn cancel(&mut self, reserved: Reserved) {
+        let mut action = reserved.action;
+        // SAFETY: a reservation of this open pool, used once.
+        unsafe { self.lib.pmemobj_cancel(self.pop.as_ptr(), &mut action, 1) };
     }
 
-    /// True if there are slab pages or large objects. Costs a walk.
+    /// True if there are extents, slab pages or large objects. Costs a walk.
     pub fn holds_data(&self) -> Result<bool> {
         let mut found = false;
         self.walk(|kind, _, _| {
-            found |= kind == type_num::PAGE || kind >= type_num::LARGE;
+            found |= type_num::is_data(kind);
             Ok(())
         })?;
         Ok(found)

@@ -4,16 +4,16 @@
 //! root object (libpmemobj's, `ROOT_SIZE` bytes)
 //!     0    64  Header      identity; written once at creation, checksummed
 //!    64     8  log         offset of the log object
-//!   128     8  published   number of the last log record whose large objects libpmemobj has published
+//!    72     8  log length  usable bytes of the log object; 0 means `OLD_LOG_LEN`
+//!   128     8  published   of format 1: number of the last log record whose large objects libpmemobj has published
 //!   256  1024  user words  128 words that belong to the layer above (`Pool::user_word`)
-//! log object (one slab page's worth of memory)
+//! log object
 //!     0        the log ring, `RING_LEN` bytes from the first multiple of 64
 //!              the first undo segment, the rest
 //! ```
 //!
 //! Everything is little-endian with fixed-width integers. `docs/format.md` has the whole story.
 
-use crate::alloc::page::PAGE_LEN;
 use crate::error::{Error, Result};
 use bytemuck::{Pod, Zeroable};
 use static_assertions::{assert_cfg, const_assert_eq};
@@ -29,7 +29,10 @@ pub const LAYOUT: &str = "pmedis";
 /// First eight bytes of the root object.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PMEDIS\x01\0");
 /// On-media format version this program writes, and the highest it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+/// The format without extents: pages, large objects and undo segments are objects of libpmemobj's. Such a pool
+/// is turned into one of [`FORMAT_VERSION`] when it is opened, and what it has is used on.
+pub const FORMAT_WITHOUT_EXTENTS: u32 = 1;
 
 /// A cache line: the unit of flushing.
 pub const LINE: u64 = 64;
@@ -38,8 +41,8 @@ pub const RING_LEN: u64 = 32 << 10;
 /// Largest log record; a batch that needs more goes through the undo log. A record must never
 /// reach the record before it, hence at most half the ring.
 pub const RECORD_MAX: usize = 8 << 10;
-/// Bytes of the first undo segment: what the ring leaves of the log object.
-pub const UNDO_LEN: u64 = PAGE_LEN - LINE - RING_LEN;
+/// Bytes of the log object of a pool that does not say how many they are.
+pub const OLD_LOG_LEN: u64 = 65_392;
 /// Words of the root object that belong to the layer above.
 pub const USER_WORDS: usize = 128;
 
@@ -49,19 +52,37 @@ pub const PUBLISHED_AT: u64 = 128;
 pub const USER_AT: u64 = 256;
 /// Offset of the word in the root object that holds the log object's offset.
 pub const LOG_AT: u64 = 64;
+/// Offset of the word in the root object that holds the log object's length.
+pub const LOG_LEN_AT: u64 = 72;
+/// Offset of the format version in the root object; its word has the flags, too.
+pub const VERSION_AT: u64 = 8;
 /// Bytes of the root object.
 pub const ROOT_SIZE: u64 = USER_AT + 8 * USER_WORDS as u64;
 
 /// libpmemobj type numbers of our objects.
 pub mod type_num {
-    /// A slab page (see `alloc::page`).
+    /// A slab page, of format 1.
     pub const PAGE: u64 = 1;
-    /// An overflow segment of the undo log.
+    /// An overflow segment of the undo log, of format 1.
     pub const UNDO: u64 = 2;
     /// The log object.
     pub const LOG: u64 = 3;
-    /// A large object of [`crate::Kind::Data`]; plus the kind's number for the others.
+    /// An extent (see `alloc::extent`).
+    pub const EXTENT: u64 = 4;
+    /// A large object of format 1 that was freed: its memory is to be given back to libpmemobj.
+    pub const FREED: u64 = 5;
+    /// A large object of [`crate::Kind::Data`], of format 1; plus the kind's number for the others.
     pub const LARGE: u64 = 16;
+
+    /// Whether objects of a type exist only in a pool that has a root object.
+    pub fn is_data(type_num: u64) -> bool {
+        matches!(type_num, PAGE | EXTENT | FREED) || type_num >= LARGE
+    }
+
+    /// Offset of the type number of libpmemobj's object at `offset`: the second word of the header before it.
+    pub fn word_of(offset: u64) -> u64 {
+        offset - 8
+    }
 }
 
 /// The pool's identity, at the start of the root object; immutable once written.
@@ -78,11 +99,13 @@ pub struct Header {
     pub seed: [u64; 2],
     /// Reserved, zero.
     pub reserved: [u64; 3],
-    /// XXH3-64 of the bytes before.
+    /// XXH3-64 of the bytes before, where the format version counts as 1: so a pool goes from one format to
+    /// the next by the store of one word.
     pub checksum: u64,
 }
 const_assert_eq!(size_of::<Header>(), 64);
 const_assert_eq!(offset_of!(Header, checksum), 56);
+const_assert_eq!(offset_of!(Header, format_version), VERSION_AT as usize);
 
 /// A seed for a new pool.
 pub fn random_seed() -> Result<[u64; 2]> {
@@ -116,7 +139,11 @@ impl Header {
 
     /// What `checksum` must be.
     pub fn expected_checksum(&self) -> u64 {
-        let bytes = bytemuck::bytes_of(self);
+        let first = Header {
+            format_version: 1,
+            ..*self
+        };
+        let bytes = bytemuck::bytes_of(&first);
         xxhash_rust::xxh3::xxh3_64(&bytes[..offset_of!(Header, checksum)])
     }
 
@@ -133,18 +160,21 @@ pub struct Areas {
     pub root: u64,
     /// The log ring, `RING_LEN` bytes.
     pub ring: u64,
-    /// The first undo segment, `UNDO_LEN` bytes.
+    /// The first undo segment.
     pub undo: u64,
+    /// Its bytes: what the ring leaves of the log object.
+    pub undo_len: u64,
 }
 
 impl Areas {
-    /// The areas of the root object at offset `root` and the log object at `log`.
-    pub fn of(root: u64, log: u64) -> Areas {
+    /// The areas of the root object at offset `root` and the log object of `log_len` bytes at `log`.
+    pub fn of(root: u64, log: u64, log_len: u64) -> Areas {
         let ring = log.next_multiple_of(LINE);
         Areas {
             root,
             ring,
             undo: ring + RING_LEN,
+            undo_len: log_len - LINE - RING_LEN,
         }
     }
 

@@ -21,8 +21,8 @@
 //! * Nothing read from the pool is trusted: every access is checked against the pool's bounds, every
 //!   write and free against what is allocated.
 //!
-//! From the top down: [`Tx`] → `log` and `alloc` → `heap` (libpmemobj's allocator) and `medium`
-//! (loads, stores, flushes, fences). `docs/format.md` and `docs/crash-consistency.md` tell the rest.
+//! From the top down: [`Tx`] → `log` and `alloc` → `heap` (libpmemobj's allocator, which gives extents) and
+//! `medium` (loads, stores, flushes, fences). `docs/format.md` and `docs/crash-consistency.md` tell the rest.
 
 mod alloc;
 mod check;
@@ -37,20 +37,23 @@ mod log;
 mod medium;
 mod pool;
 mod ptr;
+mod recovery;
 mod size;
 mod snapshot;
+mod space;
 mod survey;
 mod tx;
 
 pub use alloc::evacuation::Scatter;
-pub use alloc::slab::Cursor;
+pub use alloc::walk::Cursor;
 pub use durability::Durability;
 pub use error::{Error, Result};
 pub use layout::{FORMAT_VERSION, LAYOUT, USER_WORDS};
 pub use medium::Traffic;
-pub use pool::{Pool, PoolOptions, Usage};
+pub use pool::{Pool, PoolOptions};
 pub use ptr::{PPtr, Persistent, project};
 pub use size::parse_size;
+pub use space::Usage;
 pub use tx::Tx;
 
 /// What an allocation holds; objects of one kind can be enumerated with [`Pool::next_object`].

@@ -1,23 +1,23 @@
 //! An open pool: opening, creating, recovering, reading.
 
 use crate::Kind;
-use crate::alloc::evacuation::Scatter;
-use crate::alloc::page::PAGE_LEN;
-use crate::alloc::slab::{Block, Cursor, Slab};
+use crate::alloc::room::Room;
+use crate::alloc::slab::Slab;
+use crate::alloc::walk::Cursor;
 use crate::check;
 use crate::durability::{self, Durability};
-use crate::error::{Error, Result, damaged};
+use crate::error::{Error, Result};
 use crate::file::{self, Found};
 use crate::handle::Handle;
-use crate::heap::{Heap, Reserved};
+use crate::heap::Heap;
 use crate::layout::*;
-use crate::log::record::{Fill, writes};
-use crate::log::ring::{Replay, Ring};
-use crate::log::undo::{self, Undo};
+use crate::log::ring::Ring;
+use crate::log::undo::Undo;
 use crate::medium::{Medium, Traffic};
 use crate::ptr::{PPtr, Persistent};
-use crate::tx::{Batch, Group, Tx};
-use std::collections::HashSet;
+use crate::recovery;
+use crate::space::OldObject;
+use crate::tx::{Batch, Favour, Group, Tx};
 use std::path::{Path, PathBuf};
 
 /// How to open a pool.
@@ -54,6 +54,14 @@ impl PoolOptions {
         self
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn chosen_seed(&self) -> Option<[u64; 2]> {
+        self.seed
+    }
+
     /// What commits must survive.
     pub fn durability(mut self, durability: Durability) -> PoolOptions {
         self.durability = durability;
@@ -61,24 +69,12 @@ impl PoolOptions {
     }
 }
 
-/// How full a pool is, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// The whole pool, libpmemobj's own metadata included.
-    pub size: u64,
-    /// In objects: slots and large objects, rounding included.
-    pub used: u64,
-    /// Slab pages, each 64 KiB, that hold the slots.
-    pub pages: u64,
-    /// Bytes of slots that are not allocated.
-    pub scattered: u64,
-}
-
 /// An open pool. One thread uses it; another process that tries to open it is refused.
 pub struct Pool {
     pub(crate) medium: Medium,
     pub(crate) heap: Heap,
     pub(crate) slab: Slab,
+    pub(crate) room: Room,
     pub(crate) ring: Ring,
     pub(crate) undo: Undo,
     pub(crate) areas: Areas,
@@ -89,35 +85,15 @@ pub struct Pool {
     pub(crate) held: bool,
     /// Commits leave their fence for later.
     pub(crate) lazy: bool,
-    spare: Spare,
+    /// Who may take the room that is kept back.
+    pub(crate) favour: Favour,
+    /// Objects of libpmemobj's that were freed, and are still to be given back to it.
+    pub(crate) old: Vec<OldObject>,
     header: Header,
     created: bool,
     found_position: u64,
-    damaged_pages: Vec<String>,
+    damages: Vec<String>,
     handle: Handle,
-}
-
-/// Space kept free for what must not fail for want of it: a reservation of libpmemobj's, which is in
-/// DRAM only.
-struct Spare {
-    kept: Option<Reserved>,
-    /// Bytes in use when there was last no room for it.
-    missed_at: u64,
-}
-
-impl Spare {
-    /// One segment of the undo log, or slab pages; where that would be much, or is not there, pages only. Whole
-    /// chunks of libpmemobj's: what is less it takes from chunks that it keeps for that size.
-    const LEN: u64 = undo::SEGMENT_LEN;
-    const SMALL_LEN: u64 = (512 << 10) - 16;
-    const SMALL_POOL: u64 = 64 << 20;
-
-    fn none() -> Spare {
-        Spare {
-            kept: None,
-            missed_at: u64::MAX,
-        }
-    }
 }
 
 impl Pool {
@@ -174,88 +150,29 @@ impl Pool {
                 Heap::new(handle.lib, handle.pop)?,
             )
         };
-        let root = heap.root(ROOT_SIZE)?;
-        medium.bytes(root, ROOT_SIZE)?;
-        let mut header: Header = *medium.get(root)?;
-        if header.is_blank() {
-            if heap.holds_data()? {
-                return Err(Error::Damaged(
-                    "the root header is blank, but there is data".into(),
-                ));
-            }
-            let seed = options.seed.map_or_else(random_seed, Ok)?;
-            header = initialize(&mut medium, &mut heap, root, seed)?;
-        }
-        check_header(&header, &options.path)?;
-        let log = medium.word(root + LOG_AT)?;
-        medium.bytes(log, PAGE_LEN)?;
-        let areas = Areas::of(root, log);
-        let seed = header.seed[0];
-
-        let published = medium.word(areas.published())?;
-        let found = Ring::recover(&medium, &areas, seed, published)?;
-        let mut undo = Undo::open(&medium, &areas, seed)?;
-        for replay in &found.replay {
-            redo(&mut medium, replay)?;
-        }
-        let mut ring = found.ring;
-        let found_position = ring.position();
-        if let Some(group) = found.open_group {
-            undo.recover(&medium, group)?;
-            undo.roll_back(&mut medium, 0)?;
-        }
-        ring.seal(&mut medium)?;
-
-        let mut slab = Slab::new(len);
-        let mut damaged_pages = Vec::new();
-        let (mut has_log, mut segments) = (false, HashSet::new());
-        heap.walk(|type_num, offset, size| {
-            match type_num {
-                type_num::PAGE => match slab.add_page(&medium, offset) {
-                    Err(Error::Damaged(what)) => damaged_pages.push(what),
-                    other => other?,
-                },
-                type_num::UNDO => {
-                    segments.insert(offset);
-                }
-                type_num::LOG => has_log |= offset == log,
-                large => match large
-                    .checked_sub(type_num::LARGE)
-                    .and_then(|kind| Kind::from_byte(kind as u8))
-                {
-                    Some(kind) => slab.add_large(offset, size, kind),
-                    None => damaged_pages.push(format!(
-                        "an object of unknown type {large} at offset {offset:#x}"
-                    )),
-                },
-            }
-            Ok(())
-        })?;
-        if !has_log {
-            return Err(damaged("there is no log object", log));
-        }
-        if let Some(other) = undo.further_segments().find(|at| !segments.contains(at)) {
-            return Err(damaged("no segment of the undo log", other));
-        }
-        undo.clear(&mut heap)?;
-        Ok(Pool {
+        let found = recovery::recover(&mut medium, &mut heap, options)?;
+        let mut pool = Pool {
+            slab: Slab::new(len),
+            room: Room::new(found.header.seed[0]),
             medium,
             heap,
-            slab,
-            ring,
-            undo,
-            areas,
+            ring: found.ring,
+            undo: found.undo,
+            areas: found.areas,
             batch: Batch::default(),
             group: None,
             held: false,
             lazy: false,
-            spare: Spare::none(),
-            header,
+            favour: Favour::default(),
+            old: Vec::new(),
+            header: found.header,
             created,
-            found_position,
-            damaged_pages,
+            found_position: found.position,
+            damages: Vec::new(),
             handle,
-        })
+        };
+        pool.damages = pool.find_all(found.log, found.log_len)?;
+        Ok(pool)
     }
 
     /// True if [`Pool::open`] has just created the pool.
@@ -265,7 +182,7 @@ impl Pool {
 
     /// Parts of the pool that could not be used because their bytes contradict themselves.
     pub fn damages(&self) -> &[String] {
-        &self.damaged_pages
+        &self.damages
     }
 
     /// The pool's own random 128 bits, for keyed hashes.
@@ -282,16 +199,6 @@ impl Pool {
     /// before, nothing has changed since; the reverse is not certain.
     pub fn found_position(&self) -> u64 {
         self.found_position
-    }
-
-    /// How full the pool is.
-    pub fn usage(&self) -> Usage {
-        Usage {
-            size: self.medium.len(),
-            used: self.slab.used(),
-            pages: self.slab.page_count() as u64,
-            scattered: self.slab.scattered(),
-        }
     }
 
     /// Flushes and fences so far, libpmemobj's own not included.
@@ -347,9 +254,7 @@ impl Pool {
     /// `Damaged` if no allocated object starts there.
     #[inline]
     pub fn capacity<T>(&self, ptr: PPtr<T>) -> Result<u64> {
-        Ok(match self.slab.block(ptr.offset())? {
-            Block::Slot(_, size) | Block::Large(size) => size,
-        })
+        Ok(self.slab.block(ptr.offset())?.len())
     }
 
     /// Word `index` (below [`USER_WORDS`]) of the root object, which belongs to the layer above.
@@ -401,7 +306,7 @@ impl Pool {
     /// Ends [`Pool::hold`]: everything committed since is durable, together.
     ///
     /// # Errors
-    /// If libpmemobj cannot publish the group, the group is undone.
+    /// `Damaged` if the pool's own log contradicts itself; never for want of room.
     pub fn release(&mut self) -> Result<()> {
         self.held = false;
         self.end_group()
@@ -417,78 +322,6 @@ impl Pool {
     #[inline]
     pub fn settle(&self) {
         self.medium.settle();
-    }
-
-    /// Lets the next allocations have the space that is kept free. For what must not fail: retry it after
-    /// this, and call [`Pool::keep_spare`] in the end.
-    pub fn lend_spare(&mut self) {
-        if let Some(kept) = self.spare.kept.take() {
-            self.heap.cancel(vec![kept]);
-        }
-        self.spare.missed_at = u64::MAX;
-    }
-
-    /// Keeps some space free, from the first call on, and again after it was lent, if there is enough. O(1),
-    /// and next to nothing if nothing has changed.
-    pub fn keep_spare(&mut self) {
-        let used = self.slab.used();
-        if self.spare.kept.is_some() || used >= self.spare.missed_at {
-            return;
-        }
-        let lens = match self.medium.len() < Spare::SMALL_POOL {
-            true => &[Spare::SMALL_LEN][..],
-            false => &[Spare::LEN, Spare::SMALL_LEN],
-        };
-        let mut found = lens
-            .iter()
-            .map(|&len| self.heap.reserve(len, type_num::UNDO));
-        self.spare.kept = found.find_map(Result::ok);
-        self.spare.missed_at = match self.spare.kept {
-            Some(_) => u64::MAX,
-            None => used,
-        };
-    }
-
-    /// True if space is kept free.
-    pub fn has_spare(&self) -> bool {
-        self.spare.kept.is_some()
-    }
-
-    /// How scattered the free room is. O(pages).
-    pub fn scatter(&self) -> Scatter {
-        self.slab.scatter()
-    }
-
-    /// Begins to empty sparse pages: allocations avoid them from now on, and [`Tx::relocate`] moves what lies
-    /// there. How many there are. If an allocation finds no other room, the evacuation ends by itself. O(pages).
-    pub fn begin_evacuation(&mut self) -> usize {
-        self.slab.begin_evacuation()
-    }
-
-    /// Has the page on which an object lies be emptied, too, however full it is. O(pages).
-    pub fn evacuate<T>(&mut self, object: PPtr<T>) {
-        self.slab.evacuate(object.offset());
-    }
-
-    /// Ends [`Pool::begin_evacuation`]: pages that were not emptied are used as before. O(pages).
-    pub fn end_evacuation(&mut self) {
-        self.slab.end_evacuation();
-    }
-
-    /// Pages that are to be emptied; 0 if there is no evacuation. O(1).
-    pub fn evacuating_pages(&self) -> usize {
-        self.slab.evacuating_pages()
-    }
-
-    /// Whether the object that starts at `ptr` lies where an evacuation empties the pool. O(1).
-    #[inline]
-    pub fn evacuating<T>(&self, ptr: PPtr<T>) -> bool {
-        self.slab.evacuates(ptr.offset())
-    }
-
-    /// Slab pages without an allocated slot, which [`Pool::trim`] can give back. O(1).
-    pub fn empty_pages(&self) -> usize {
-        self.slab.empty_pages()
     }
 
     /// True in the parent of a fork child, between [`Pool::begin_snapshot`] and [`Pool::end_snapshot`].
@@ -522,82 +355,4 @@ impl Pool {
     pub fn is_snapshot(&self) -> bool {
         self.medium.snapshots.is_child()
     }
-
-    /// Gives the memory of empty slab pages back to libpmemobj, at most `limit` of them; returns
-    /// how many. Not inside a group.
-    pub fn trim(&mut self, limit: usize) -> Result<usize> {
-        /// Pages freed by one publish.
-        const CHUNK: usize = 16;
-        if self.group.is_some() || self.slab.empty_pages() == 0 {
-            return Ok(0);
-        }
-        self.ring.barrier(&mut self.medium)?;
-        let pages = self.slab.take_empty_pages(limit);
-        for chunk in pages.chunks(CHUNK) {
-            for &(page, len) in chunk {
-                self.medium.snapshots.preserve(page, len);
-            }
-            let offsets: Vec<u64> = chunk.iter().map(|page| page.0).collect();
-            self.heap.publish(Vec::new(), &offsets, None)?;
-        }
-        let given = pages.len();
-        Ok(given)
-    }
-}
-
-/// Applies a record again; ranges that a later record filled afresh stay as they are.
-fn redo(medium: &mut Medium, replay: &Replay) -> Result<()> {
-    let overlaps = |fill: &Fill, offset: u64, len: u64| {
-        fill.offset < offset + len && offset < fill.offset.saturating_add(fill.len)
-    };
-    for write in writes(&replay.writes) {
-        let (offset, bytes) = write?;
-        let len = bytes.len() as u64;
-        if !replay
-            .superseded
-            .iter()
-            .any(|fill| overlaps(fill, offset, len))
-        {
-            medium.store(offset, bytes)?;
-            medium.flush(offset, len)?;
-        }
-    }
-    Ok(())
-}
-
-/// Gives a new pool its log and, last, its header. Cut short, it is done again at the next open.
-fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64, seed: [u64; 2]) -> Result<Header> {
-    if medium.word(root + LOG_AT)? == 0 {
-        let log = heap.reserve_page(PAGE_LEN, type_num::LOG)?;
-        let offset = log.offset();
-        medium.stream(offset, &vec![0; PAGE_LEN as usize])?;
-        medium.fence();
-        heap.publish(vec![log], &[], Some((root + LOG_AT, offset)))?;
-    }
-    let header = Header::new(seed);
-    let (magic, rest) = bytemuck::bytes_of(&header).split_at(size_of::<u64>());
-    // The header lies on two lines, of which a power cut may keep the second alone.
-    for (at, bytes) in [(size_of::<u64>() as u64, rest), (0, magic)] {
-        medium.store(root + at, bytes)?;
-        medium.flush(root + at, bytes.len() as u64)?;
-        medium.fence();
-    }
-    Ok(header)
-}
-
-fn check_header(header: &Header, path: &Path) -> Result<()> {
-    if header.magic != MAGIC {
-        return Err(Error::Damaged(format!(
-            "{} has no pmedis root object",
-            path.display()
-        )));
-    }
-    file::known_format(path, header)?;
-    if header.checksum != header.expected_checksum() || header.format_version == 0 {
-        return Err(Error::Damaged(format!(
-            "{}: the root header's checksum is wrong",
-            path.display()
-        )));
-    }
-    Ok(())
 }

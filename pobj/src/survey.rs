@@ -3,7 +3,7 @@
 //! A walk with [`Pool::next_object`] waits for memory, object after object. Here each thread takes some pages at
 //! a time and asks early for the objects ahead, so that tens of millions take a fraction of a second.
 
-use crate::alloc::slab::Run;
+use crate::alloc::walk::PageObjects;
 use crate::medium::Reader;
 use crate::{Kind, PPtr, Persistent, Pool};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,22 +28,22 @@ impl Pool {
         let Some(reader) = self.medium.reader() else {
             return Vec::new();
         };
-        let runs: Vec<Run<'_>> = self.slab.runs(kind).collect();
+        let pages: Vec<PageObjects<'_>> = self.slab.pages_of(kind).collect();
         let next = AtomicUsize::new(0);
         let work = || {
             let mut state = S::default();
             loop {
                 let from = next.fetch_add(PAGES, Ordering::Relaxed);
-                let Some(mine) = runs.get(from..).filter(|rest| !rest.is_empty()) else {
+                let Some(mine) = pages.get(from..).filter(|rest| !rest.is_empty()) else {
                     return state;
                 };
-                for run in mine.iter().take(PAGES) {
-                    show_run(reader, run, |at, object| visit(&mut state, at, object));
+                for page in mine.iter().take(PAGES) {
+                    show_page(reader, page, |at, object| visit(&mut state, at, object));
                 }
             }
         };
         let mut states: Vec<S> = std::thread::scope(|scope| {
-            let others = threads.min(runs.len().div_ceil(PAGES)).saturating_sub(1);
+            let others = threads.min(pages.len().div_ceil(PAGES)).saturating_sub(1);
             let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
             let own = work();
             let joined = others.into_iter().map(|other| match other.join() {
@@ -65,12 +65,16 @@ impl Pool {
 
 /// Shows the objects of a page that are not too small.
 #[inline]
-fn show_run<T: Persistent>(reader: Reader<'_>, run: &Run<'_>, mut show: impl FnMut(PPtr<T>, &T)) {
-    if run.slot_size < size_of::<T>() as u64 {
+fn show_page<T: Persistent>(
+    reader: Reader<'_>,
+    page: &PageObjects<'_>,
+    mut show: impl FnMut(PPtr<T>, &T),
+) {
+    if page.slot_size < size_of::<T>() as u64 {
         return;
     }
-    for offset in run.offsets() {
-        reader.prefetch(offset + AHEAD * run.slot_size);
+    for offset in page.offsets() {
+        reader.prefetch(offset + AHEAD * page.slot_size);
         if let (Some(at), Some(object)) = (PPtr::new(offset), reader.load(offset)) {
             show(at, &object);
         }

@@ -78,12 +78,13 @@ fn libpmemobjs_metadata_is_verified_before_libpmemobj_follows_it() {
     let place = Place::new();
     let mut pool = place.open(POOL);
     allocate(&mut pool, SMALL);
-    let large = allocate(&mut pool, LARGE).offset();
     drop(pool);
     let heap = overwrite(&place, HEAP_AT, 0);
     refused_with(&place, "the heap's place");
     overwrite(&place, HEAP_AT, heap);
     let (zone, lanes) = (heap + 1024, 8192);
+    // Behind the chunks of the root object and of the log.
+    let extent = zone + (512 << 10) + 2 * (256 << 10) + 16;
     let cases = [
         (lanes + 16, 1 << 20, "a log's header"),
         (lanes + 960 + 64, 1 << 20, "an undo log with entries"),
@@ -92,9 +93,9 @@ fn libpmemobjs_metadata_is_verified_before_libpmemobj_follows_it() {
         (zone + 64, 4, "a chunk's length"),
         (zone + 64 + 8, 7 | 1 << 32, "a chunk"),
         (zone + (512 << 10), 0, "a run's header"),
-        (large - 16, 0, "an object's size"),
+        (extent - 16, 0, "an object's size"),
         (ROOT_AT, 0, "the root object"),
-        (ROOT_AT, large, "no pmedis root object"),
+        (ROOT_AT, extent, "no pmedis root object"),
     ];
     for (offset, word, expected) in cases {
         let old = overwrite(&place, offset, word);

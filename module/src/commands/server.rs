@@ -54,12 +54,15 @@ fn pool(text: &mut String, engine: &Engine) -> std::fmt::Result {
     let usage = engine.pool.usage();
     write!(
         text,
-        "is_pmem:{}\r\nsize:{}\r\nused:{}\r\nfree:{}\r\nscattered:{}\r\npages:{}\r\n",
+        "is_pmem:{}\r\nsize:{}\r\nused:{}\r\nfree:{}\r\nlargest_free:{}\r\nscattered:{}\r\n\
+         reserved:{}\r\npages:{}\r\n",
         u8::from(engine.pool.is_pmem()),
         usage.size,
         usage.used,
-        usage.size.saturating_sub(usage.used),
+        usage.free,
+        usage.largest_free,
         usage.scattered,
+        usage.reserved,
         usage.pages,
     )
 }

@@ -60,7 +60,7 @@ impl Engine {
     /// Percent of the pool that are in use.
     fn percent_used(&self) -> u64 {
         let usage = self.pool.usage();
-        let available = usage.size.saturating_sub(usage.used);
+        let available = usage.free + usage.scattered;
         usage.used * 100 / (usage.used + available).max(1)
     }
 }

@@ -233,6 +233,7 @@ impl<'a> PmKey<'a> {
     ) -> Result<R, CmdError> {
         let ty = self.ty;
         let (result, dead) = self.edit(|tx, root| {
+            tx.removes();
             let (result, parts) = f(tx, root)?;
             let mut dead = [None; N];
             for (record, part) in dead.iter_mut().zip(parts) {
@@ -443,6 +444,7 @@ pub fn edit2_telling<R>(
         let places = [Place::of(first, engine)?, Place::of(second, engine)?];
         lift((|| {
             let mut tx = engine.pool.begin();
+            tx.moves();
             let old = [places[0].root(&tx)?, places[1].root(&tx)?];
             let mut new = old;
             let [one, two] = &mut new;

@@ -191,11 +191,13 @@ impl Engine {
         let ty = head.value_type()?;
         if structures::is_small(&self.pool, ty, head.root) {
             let mut tx = self.pool.begin();
+            tx.removes();
             free_record(&mut tx, record, &head)?;
             return tx.commit();
         }
         if head.birth != 0 {
             let mut tx = self.pool.begin();
+            tx.removes();
             record::kill(&mut tx, record)?;
             tx.commit()?;
         }

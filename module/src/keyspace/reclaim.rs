@@ -28,6 +28,7 @@ pub fn entomb(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option<Recor
     if root == Root::EMPTY {
         return Ok(None);
     }
+    tx.removes();
     let (record, _) = record::reserve(tx, b"", 0)?;
     let fields = Fields {
         ty,
@@ -112,6 +113,7 @@ impl Engine {
         let head = *record::get(&self.pool, record)?;
         let mut root = head.root;
         let mut tx = self.pool.begin();
+        tx.removes();
         let done = structures::dismantle(&mut tx, head.value_type()?, &mut root, BATCH)?;
         if done {
             tx.free(record)?;
@@ -138,6 +140,7 @@ impl Engine {
             return Ok(());
         }
         let mut tx = self.pool.begin();
+        tx.removes();
         structures::clean(&mut tx, &mut root)?;
         record::set_root(&mut tx, record, head.root, root)?;
         tx.commit()?;
@@ -180,6 +183,7 @@ impl Engine {
     /// Frees several records with their small values, as one step.
     fn free_all(&mut self, records: &[(RecordPtr, Record)]) -> Result<()> {
         let mut tx = self.pool.begin();
+        tx.removes();
         for (record, head) in records {
             free_record(&mut tx, *record, head)?;
         }

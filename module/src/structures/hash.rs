@@ -420,6 +420,7 @@ pub fn remove<'a>(
     root: &mut Root,
     mut fields: impl ExactSizeIterator<Item = &'a [u8]>,
 ) -> Result<u64> {
+    tx.removes();
     match root.encoding() {
         0 => Ok(0),
         PACKED => remove_packed(tx, root, fields),

@@ -1,6 +1,7 @@
 //! Size classes: the slot sizes of slab pages.
 //!
-//! Slots above [`SMALL_MAX`] lie on big pages, the others on small ones (see `page`).
+//! Objects above [`SMALL_MAX`] are runs of granules of their own. In a pool of format 1 there were slots up to
+//! 130,816 bytes, on larger pages; those that are left are used on.
 //!
 //! Steps of 16 bytes up to 128, then four to eight steps a doubling, so that a slot wastes at most
 //! an eighth (above 128 bytes), and the largest ones divide a page with little left over. Slots of
@@ -14,26 +15,27 @@ pub(crate) const SIZES: [u32; 60] = [
     21760, 32640, 40960, 49152, 65536, 81920, 104_704, 130_816,
 ];
 
-/// The largest slot of a small page.
-pub(crate) const SMALL_MAX: u32 = 32_640;
-/// Number of size classes.
-pub(crate) const COUNT: usize = SIZES.len();
-/// The class of the smallest slot that holds `size` bytes; `None` above the
-/// largest, where objects come straight from libpmemobj.
+/// The largest slot that is given out.
+pub(crate) const SMALL_MAX: u32 = SIZES[COUNT as usize - 1];
+/// Number of size classes that are given out.
+pub(crate) const COUNT: u8 = 54;
+
+/// The class of the smallest slot that holds `size` bytes; `None` above the largest.
 #[inline]
 pub(crate) fn class_of(size: u64) -> Option<u8> {
     if size <= 256 {
         return Some((size.max(1).div_ceil(16) - 1) as u8);
     }
-    let class = SIZES.partition_point(|&slot| u64::from(slot) < size);
-    (class < COUNT).then_some(class as u8)
+    let given = &SIZES[..COUNT as usize];
+    let class = given.partition_point(|&slot| u64::from(slot) < size) as u8;
+    (class < COUNT).then_some(class)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SLOT_MAX: u64 = SIZES[COUNT - 1] as u64;
+    const SLOT_MAX: u64 = SMALL_MAX as u64;
 
     #[test]
     fn every_size_gets_the_least_slot_that_holds_it() {

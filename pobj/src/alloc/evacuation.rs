@@ -4,8 +4,9 @@
 //! slots is handed out, so that what was moved away stays away. All of this is in DRAM: after a restart there is
 //! no evacuation, and the pages that were not emptied are used as before.
 
-use super::page::page_len;
 use super::slab::{Page, Slab};
+use crate::error::{Error, Result};
+use crate::{Kind, PPtr, Pool, Tx};
 
 /// How much of a pool's free room lies in pages that are in use, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Slab {
         }
         for id in self.sparse_pages() {
             let page = self.page(id);
-            scatter.regainable += page_len(page.header.class);
+            scatter.regainable += page.len();
             scatter.moves += page.bytes(page.allocated());
         }
         scatter
@@ -133,5 +134,68 @@ impl Slab {
             && self
                 .page_of(offset, 1)
                 .is_some_and(|id| self.page(id).evacuating)
+    }
+}
+
+impl Pool {
+    /// How scattered the free room is. O(pages).
+    pub fn scatter(&self) -> Scatter {
+        self.slab.scatter()
+    }
+
+    /// Begins to empty sparse pages: allocations avoid them from now on, and [`Tx::relocate`] moves what lies
+    /// there. How many there are. If an allocation finds no other room, the evacuation ends by itself. O(pages).
+    pub fn begin_evacuation(&mut self) -> usize {
+        self.slab.begin_evacuation()
+    }
+
+    /// Has the page on which an object lies be emptied, too, however full it is. O(pages).
+    pub fn evacuate<T>(&mut self, object: PPtr<T>) {
+        self.slab.evacuate(object.offset());
+    }
+
+    /// Ends [`Pool::begin_evacuation`]: pages that were not emptied are used as before. O(pages).
+    pub fn end_evacuation(&mut self) {
+        self.slab.end_evacuation();
+    }
+
+    /// Pages that are to be emptied; 0 if there is no evacuation. O(1).
+    pub fn evacuating_pages(&self) -> usize {
+        self.slab.evacuating_pages()
+    }
+
+    /// Whether the object that starts at `ptr` lies where an evacuation empties the pool. O(1).
+    #[inline]
+    pub fn evacuating<T>(&self, ptr: PPtr<T>) -> bool {
+        self.slab.evacuates(ptr.offset())
+    }
+
+    /// Slab pages without an allocated slot, which [`Pool::trim`] can give back. O(1).
+    pub fn empty_pages(&self) -> usize {
+        self.slab.empty_pages()
+    }
+}
+
+impl Tx<'_> {
+    /// Moves an object out of the way of an evacuation: all its bytes, as far as it is allocated, to where it
+    /// has the same room. The old one is freed with the commit; whoever points to it is the caller's to change.
+    /// `None` if it may stay. O(size). Nothing of the object may be written in the same step.
+    ///
+    /// # Errors
+    /// `Full` if there is no other room for it; `Damaged` if no allocated object starts there.
+    pub fn relocate(&mut self, ptr: PPtr<u8>, kind: Kind) -> Result<Option<PPtr<u8>>> {
+        if !self.evacuating(ptr) {
+            return Ok(None);
+        }
+        let size = self.capacity(ptr)?;
+        let target = self.alloc(size, kind)?;
+        if self.evacuating(target) || !self.evacuating(ptr) {
+            // The evacuation has ended for want of room.
+            self.free(target)?;
+            return Err(Error::Full(size));
+        }
+        self.fill_from(target, ptr, size)?;
+        self.free(ptr)?;
+        Ok(Some(target))
     }
 }

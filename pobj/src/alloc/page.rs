@@ -1,4 +1,4 @@
-//! A slab page: one libpmemobj object cut into slots of one size class.
+//! A slab page: a run of granules cut into slots of one size class.
 //!
 //! ```text
 //!   0  4  magic      "PgSb"
@@ -11,34 +11,40 @@
 //!  64     bitmap     one bit a slot, set while the slot is allocated; whole 64-bit words
 //! ```
 //!
-//! The header is written once, before the page is published. The bitmap changes only through
-//! logged writes, so that it always agrees with what is reachable.
+//! The header is written once, with a bitmap of zeros, before the page's run is committed. The bitmap changes
+//! only through logged writes, so that it always agrees with what is reachable.
+//!
+//! In a pool of format 1 pages were objects of libpmemobj's, in two lengths; those that are left are used on.
 
 use super::classes;
+use super::run::GRANULE;
 use crate::Kind;
 use crate::layout::LINE;
 use bytemuck::{Pod, Zeroable};
 use static_assertions::const_assert_eq;
 use std::mem::size_of;
 
-/// Size of a unit of libpmemobj's allocation class for pages. Eight of them and the header of
-/// libpmemobj's run fill two of its 256 KiB chunks.
-pub(crate) const UNIT: u64 = 65_408;
-/// Bytes libpmemobj's compact object header takes of a unit.
-const OBJECT_HEADER: u64 = 16;
-/// Bytes of a small page.
-pub(crate) const PAGE_LEN: u64 = UNIT - OBJECT_HEADER;
-/// Bytes of a big page: four of libpmemobj's chunks.
-pub(crate) const BIG_PAGE_LEN: u64 = (1 << 20) - OBJECT_HEADER;
+/// Granules of a page.
+pub(crate) const PAGE_GRANULES: u64 = 16;
+/// Bytes of a page.
+pub(crate) const PAGE_LEN: u64 = PAGE_GRANULES * GRANULE;
+/// Bytes of a page that is an object of libpmemobj's: for slots up to [`classes::SMALL_MAX`], and above.
+const OBJECT_PAGE_LEN: u64 = 65_392;
+const BIG_OBJECT_PAGE_LEN: u64 = (1 << 20) - 16;
 
-/// Bytes of a page for slots of `class`.
-pub(crate) fn page_len(class: u8) -> u64 {
-    if classes::SIZES[class as usize] <= classes::SMALL_MAX {
+/// Bytes of the page at `offset` for slots of `class`. Objects of libpmemobj's never start at a granule's
+/// boundary, as they have a header of 16 bytes in a chunk that starts at one or 1 KiB behind it.
+pub(crate) fn page_len(offset: u64, class: u8) -> u64 {
+    if offset.is_multiple_of(GRANULE) {
         PAGE_LEN
+    } else if classes::SIZES[class as usize] <= classes::SMALL_MAX {
+        OBJECT_PAGE_LEN
     } else {
-        BIG_PAGE_LEN
+        BIG_OBJECT_PAGE_LEN
     }
 }
+/// Least bytes of any page.
+pub(crate) const PAGE_LEN_MIN: u64 = OBJECT_PAGE_LEN;
 /// Where the bitmap starts.
 const BITMAP_AT: u64 = 64;
 
@@ -64,7 +70,7 @@ impl PageHeader {
         let size = u64::from(classes::SIZES[class as usize]);
         let first =
             |slots: u64| (page + BITMAP_AT + 8 * slots.div_ceil(64)).next_multiple_of(LINE) - page;
-        let len = page_len(class);
+        let len = page_len(page, class);
         let mut slots = (len - BITMAP_AT) / size;
         while first(slots) + slots * size > len {
             slots -= 1;
@@ -88,7 +94,10 @@ impl PageHeader {
 
     /// True if this is the header that [`PageHeader::new`] makes for its class and kind there.
     pub fn is_valid(&self, page: u64) -> bool {
-        let known = (self.class as usize) < classes::COUNT;
+        let known = match page.is_multiple_of(GRANULE) {
+            true => self.class < classes::COUNT,
+            false => (self.class as usize) < classes::SIZES.len(),
+        };
         match Kind::from_byte(self.kind) {
             Some(kind) if known => {
                 bytemuck::bytes_of(self)
@@ -96,6 +105,11 @@ impl PageHeader {
             }
             _ => false,
         }
+    }
+
+    /// Bytes of the header and the bitmap.
+    pub fn head_len(&self) -> u64 {
+        BITMAP_AT + 8 * self.words() as u64
     }
 
     /// Number of bitmap words.
@@ -115,18 +129,21 @@ mod tests {
 
     #[test]
     fn slots_lie_inside_the_page_and_after_the_bitmap() {
-        for class in 0..classes::COUNT as u8 {
-            for page in [4096, 4112, 1 << 20, (1 << 30) + 48] {
+        for (class, page) in (0..classes::SIZES.len() as u8)
+            .flat_map(|class| [4112, (1 << 30) + 48].map(|page| (class, page)))
+            .chain((0..classes::COUNT).flat_map(|class| [4096, 1 << 20].map(|page| (class, page))))
+        {
+            {
                 let header = PageHeader::new(page, class, Kind::Data);
                 let end =
                     u64::from(header.first) + u64::from(header.slots) * u64::from(header.slot_size);
-                assert!(end <= page_len(class), "class {class}");
+                assert!(end <= page_len(page, class), "class {class}");
                 assert!(BITMAP_AT + 8 * header.words() as u64 <= u64::from(header.first));
                 assert_eq!((page + u64::from(header.first)) % LINE, 0);
                 assert!(
-                    page_len(class) - end < u64::from(header.slot_size) + 80,
+                    page_len(page, class) - end < u64::from(header.slot_size) + 80,
                     "class {class} wastes {}",
-                    page_len(class) - end
+                    page_len(page, class) - end
                 );
                 assert!(header.is_valid(page));
                 assert!(!header.is_valid(page + 16), "a header belongs to its page");

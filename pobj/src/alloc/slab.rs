@@ -7,22 +7,22 @@
 //! Cost: 64 bytes of DRAM a page plus one bit a slot; finding a free slot is O(1) in practice.
 
 use super::classes;
-use super::page::{PAGE_LEN, PageHeader, bitmap_word, page_len};
+use super::page::{PAGE_LEN, PAGE_LEN_MIN, PageHeader, bitmap_word, page_len};
+use super::run::Run;
 use crate::Kind;
 use crate::error::{Result, damaged};
-use crate::log::record::Writes;
 use crate::medium::Medium;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A slot of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slot {
     pub page: u32,
     pub index: u16,
 }
 
 pub(super) struct Page {
-    offset: u64,
+    pub(super) offset: u64,
     pub(super) header: PageHeader,
     pub(super) free: u16,
     /// Listed in `partial`.
@@ -31,13 +31,26 @@ pub(super) struct Page {
     pub(super) evacuating: bool,
     /// Bitmap word to look at first.
     hint: u16,
-    taken: Box<[u64]>,
+    pub(super) taken: Box<[u64]>,
 }
 
 impl Page {
     /// Where `partial` has the pages of its kind and class.
     pub(super) fn key(&self) -> usize {
-        usize::from(self.header.kind) * classes::COUNT + usize::from(self.header.class)
+        list_of(self.header.kind, self.header.class)
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        page_len(self.offset, self.header.class)
+    }
+
+    /// Bytes of all slots.
+    fn slot_bytes(&self) -> u64 {
+        u64::from(self.header.slots) * u64::from(self.header.slot_size)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.free == self.header.slots
     }
 }
 
@@ -68,16 +81,42 @@ impl Window {
 pub(crate) enum Block {
     /// A slot of a page, with its size.
     Slot(Slot, u64),
-    /// A large object, with its usable size.
-    Large(u64),
+    /// An object that is a run of granules.
+    Run(Run),
+    /// A large object of libpmemobj's, from a pool of format 1, with its usable size.
+    Object(u64),
 }
 
-/// Pages start at least `PAGE_LEN` apart, so at most one starts in a window of this many bytes, and one
+impl Block {
+    /// Usable bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Block::Slot(_, size) | Block::Object(size) => *size,
+            Block::Run(run) => run.len(),
+        }
+    }
+}
+
+/// An object that is alone in its memory.
+#[derive(Clone, Copy)]
+pub(super) struct Large {
+    size: u64,
+    pub(super) kind: Kind,
+    /// `None` for an object of libpmemobj's.
+    run: Option<Run>,
+}
+
+/// Pages start at least `PAGE_LEN_MIN` apart, so at most one starts in a window of this many bytes, and one
 /// that covers a window's start also starts in, or covers the start of, the window before.
 const WINDOW: u64 = 32 << 10;
+const _: () = assert!(PAGE_LEN_MIN > WINDOW);
 const NO_PAGE: u32 = u32::MAX;
-/// So many slots and fewer change their bitmaps without a hash table.
-const FEW: usize = 16;
+
+/// The list of pages of a kind and class.
+#[inline]
+fn list_of(kind: u8, class: u8) -> usize {
+    usize::from(kind) * classes::SIZES.len() + usize::from(class)
+}
 
 /// All pages and large objects of a pool.
 pub(crate) struct Slab {
@@ -87,12 +126,13 @@ pub(crate) struct Slab {
     windows: Vec<Window>,
     /// Pages with free slots, by kind and class; entries may be out of date.
     pub(super) partial: Vec<Vec<u32>>,
-    large: BTreeMap<u64, (u64, Kind)>,
+    pub(super) large: BTreeMap<u64, Large>,
+    /// Bytes in allocated slots and large objects.
     used: u64,
-    /// Of those, bytes in large objects.
-    used_large: u64,
-    /// Bytes of the slots of all pages.
-    capacity: u64,
+    /// Bytes of large objects.
+    alone: u64,
+    /// Bytes of all slots.
+    slots: u64,
     /// Pages without an allocated slot.
     empty: usize,
     /// Pages that are being evacuated.
@@ -106,11 +146,11 @@ impl Slab {
             pages: Vec::new(),
             vacant: Vec::new(),
             windows: vec![Window::EMPTY; len.div_ceil(WINDOW) as usize],
-            partial: vec![Vec::new(); Kind::COUNT * classes::COUNT],
+            partial: vec![Vec::new(); Kind::COUNT * classes::SIZES.len()],
             large: BTreeMap::new(),
             used: 0,
-            used_large: 0,
-            capacity: 0,
+            alone: 0,
+            slots: 0,
             empty: 0,
             evacuating: 0,
         }
@@ -121,42 +161,51 @@ impl Slab {
         self.used
     }
 
-    /// Bytes of slots that are not allocated.
-    pub fn scattered(&self) -> u64 {
-        self.capacity - (self.used - self.used_large)
-    }
-
     /// Number of pages.
     pub fn page_count(&self) -> usize {
         self.pages.len() - self.vacant.len()
     }
 
-    /// Takes over the page at `offset`: a fresh one, or one found at open.
+    /// Takes over a page that was found at open, or that was given up and is there again.
+    ///
+    /// # Errors
+    /// `Damaged` if its header is wrong.
     pub fn add_page(&mut self, medium: &Medium, offset: u64) -> Result<()> {
         let header: PageHeader = bytemuck::pod_read_unaligned(
             medium
-                .bytes(offset, PAGE_LEN)?
+                .bytes(offset, PAGE_LEN_MIN)?
                 .split_at(size_of::<PageHeader>())
                 .0,
         );
         if !header.is_valid(offset) {
             return Err(damaged("a slab page's header is wrong", offset));
         }
-        medium.bytes(offset, page_len(header.class))?;
-        let slots = usize::from(header.slots);
+        medium.bytes(offset, page_len(offset, header.class))?;
         let mut taken = Vec::with_capacity(header.words());
         for word in 0..header.words() {
             taken.push(medium.word(bitmap_word(offset, word))?);
         }
+        self.enlist(offset, header, taken);
+        Ok(())
+    }
+
+    /// Takes over a page that the running batch makes: nothing is allocated there.
+    pub fn add_fresh_page(&mut self, offset: u64, header: PageHeader) {
+        self.enlist(offset, header, vec![0; header.words()]);
+    }
+
+    fn enlist(&mut self, offset: u64, header: PageHeader, mut taken: Vec<u64>) {
+        let slots = usize::from(header.slots);
         // Bits beyond the last slot are never free.
         if !slots.is_multiple_of(64) {
             let last = taken.len() - 1;
             taken[last] |= u64::MAX << (slots % 64);
         }
         let free: u32 = taken.iter().map(|word| word.count_zeros()).sum();
-        self.used += (slots as u64 - u64::from(free)) * u64::from(header.slot_size);
+        let size = u64::from(header.slot_size);
+        self.used += (slots as u64 - u64::from(free)) * size;
+        self.slots += slots as u64 * size;
         self.empty += usize::from(free == u32::from(header.slots));
-        self.capacity += slots as u64 * u64::from(header.slot_size);
         let page = Page {
             offset,
             header,
@@ -180,32 +229,40 @@ impl Slab {
         if free > 0 {
             self.list(id);
         }
-        Ok(())
     }
 
-    /// Takes over a large object.
-    pub fn add_large(&mut self, offset: u64, size: u64, kind: Kind) {
-        if self.large.insert(offset, (size, kind)).is_none() {
-            self.used += size;
-            self.used_large += size;
+    /// Takes over an object that is a run of granules.
+    pub fn add_run(&mut self, run: Run, kind: Kind) {
+        let size = run.len();
+        let run = Some(run);
+        self.add_large(run.map_or(0, |run| run.offset), Large { size, kind, run });
+    }
+
+    /// Takes over a large object of libpmemobj's.
+    pub fn add_object(&mut self, offset: u64, size: u64, kind: Kind) {
+        let run = None;
+        self.add_large(offset, Large { size, kind, run });
+    }
+
+    fn add_large(&mut self, offset: u64, large: Large) {
+        if self.large.insert(offset, large).is_none() {
+            self.used += large.size;
+            self.alone += large.size;
         }
     }
 
-    /// Corrects the size of a large object.
-    pub fn resize_large(&mut self, offset: u64, size: u64) {
-        if let Some(large) = self.large.get_mut(&offset) {
-            self.used = self.used - large.0 + size;
-            self.used_large = self.used_large - large.0 + size;
-            large.0 = size;
-        }
-    }
-
-    /// Forgets a large object that libpmemobj has freed.
+    /// Forgets an object that was alone in its memory.
     pub fn remove_large(&mut self, offset: u64) {
-        if let Some((size, _)) = self.large.remove(&offset) {
-            self.used -= size;
-            self.used_large -= size;
+        if let Some(large) = self.large.remove(&offset) {
+            self.used -= large.size;
+            self.alone -= large.size;
         }
+    }
+
+    /// Bytes of slots that are not allocated, on pages that have others.
+    pub fn scattered(&self) -> u64 {
+        let free = self.slots + self.alone - self.used;
+        free.saturating_sub(self.empty as u64 * PAGE_LEN)
     }
 
     pub(super) fn page(&self, id: u32) -> &Page {
@@ -232,7 +289,7 @@ impl Slab {
     /// Reserves a slot of `class`; `None` if a new page is needed.
     #[inline]
     pub fn reserve(&mut self, class: u8, kind: Kind) -> Option<(Slot, u64)> {
-        let key = kind as usize * classes::COUNT + usize::from(class);
+        let key = list_of(kind as u8, class);
         while let Some(&id) = self.partial[key].last() {
             let page = self.pages[id as usize]
                 .as_mut()
@@ -298,14 +355,14 @@ impl Slab {
         Window {
             page: id,
             from: relative(page.offset + u64::from(page.header.first)),
-            to: relative(page.offset + page_len(page.header.class)),
+            to: relative(page.offset + page.len()),
         }
     }
 
     /// Enters a page: in the window it starts in, and where nothing else starts in the others.
     fn enter(&mut self, id: u32) {
         let page = self.page(id);
-        let (first, last) = Self::windows_of(page.offset, page_len(page.header.class));
+        let (first, last) = Self::windows_of(page.offset, page.len());
         for window in first..=last {
             if window == first || self.windows[window].page == NO_PAGE {
                 self.windows[window] = self.entry(id, window);
@@ -316,7 +373,7 @@ impl Slab {
     /// Takes a page out again.
     fn leave(&mut self, id: u32) {
         let page = self.page(id);
-        let (first, last) = Self::windows_of(page.offset, page_len(page.header.class));
+        let (first, last) = Self::windows_of(page.offset, page.len());
         for window in &mut self.windows[first..=last] {
             if window.page == id {
                 *window = Window::EMPTY;
@@ -351,11 +408,8 @@ impl Slab {
     pub fn block(&self, offset: u64) -> Result<Block> {
         let wrong = || damaged("a pointer to nothing allocated", offset);
         let Some(id) = self.page_of(offset, 1) else {
-            return self
-                .large
-                .get(&offset)
-                .map(|large| Block::Large(large.0))
-                .ok_or_else(wrong);
+            let large = self.large.get(&offset).ok_or_else(wrong)?;
+            return Ok(large.run.map_or(Block::Object(large.size), Block::Run));
         };
         let page = self.page(id);
         // A page has less than 4 GiB: the shorter division is the faster one.
@@ -386,238 +440,77 @@ impl Slab {
     #[cold]
     fn owns_large(&self, offset: u64, len: u64) -> bool {
         match self.large.range(..=offset).next_back() {
-            Some((&start, &(size, _))) => offset.saturating_add(len) <= start + size,
+            Some((&start, large)) => offset.saturating_add(len) <= start + large.size,
             None => false,
         }
     }
 
-    /// Adds to `writes` the bitmap words after `allocs` and `frees`.
-    ///
-    /// # Errors
-    /// `Damaged`, with nothing added, if a slot is freed twice: in this batch, or in its group before.
-    pub fn bitmap_writes(
-        &self,
-        medium: &Medium,
-        allocs: &[Slot],
-        frees: &[Slot],
-        writes: &mut Writes,
-    ) -> Result<()> {
-        let changes = allocs
-            .iter()
-            .map(|slot| (slot, true))
-            .chain(frees.iter().map(|slot| (slot, false)));
-        if allocs.len() + frees.len() > FEW {
-            return self.many_bitmap_writes(medium, changes, writes);
+    /// Takes at most `limit` empty pages that `is_wanted` says by their offsets out, for their memory to be given
+    /// back: offsets and headers.
+    pub fn take_empty_pages(
+        &mut self,
+        limit: usize,
+        is_wanted: impl Fn(u64) -> bool,
+    ) -> Vec<(u64, PageHeader)> {
+        if self.empty == 0 {
+            return Vec::new();
         }
-        let mut words = [(0, 0); FEW];
-        let mut used = 0;
-        for (slot, set) in changes {
-            let at = self.word_of(slot);
-            let known = words[..used].iter().position(|&(known, _)| known == at);
-            let index = match known {
-                Some(index) => index,
-                None => {
-                    words[used] = (at, medium.word(at)?);
-                    used += 1;
-                    used - 1
-                }
-            };
-            words[index].1 = changed(words[index].1, at, slot, set)?;
-        }
-        for (at, word) in &words[..used] {
-            writes.push(*at, &word.to_le_bytes());
-        }
-        Ok(())
-    }
-
-    /// [`Slab::bitmap_writes`] for any number of slots.
-    #[cold]
-    fn many_bitmap_writes<'a>(
-        &self,
-        medium: &Medium,
-        changes: impl Iterator<Item = (&'a Slot, bool)>,
-        writes: &mut Writes,
-    ) -> Result<()> {
-        let mut words: HashMap<u64, u64> = HashMap::new();
-        let mut order = Vec::new();
-        for (slot, set) in changes {
-            let at = self.word_of(slot);
-            let word = match words.entry(at) {
-                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    order.push(at);
-                    entry.insert(medium.word(at)?)
-                }
-            };
-            *word = changed(*word, at, slot, set)?;
-        }
-        for at in order {
-            writes.push(at, &words[&at].to_le_bytes());
-        }
-        Ok(())
-    }
-
-    /// Where the word is whose bits tell of a slot.
-    fn word_of(&self, slot: &Slot) -> u64 {
-        bitmap_word(self.page(slot.page).offset, usize::from(slot.index / 64))
-    }
-
-    /// Offset of the first allocated object of `kind` at or after `cursor`, and the cursor after it.
-    ///
-    /// Walking from cursor 0 visits each object that exists throughout the walk exactly once. The
-    /// cursor means nothing after the pool is reopened.
-    pub fn next_object(&self, kind: Kind, cursor: Cursor) -> Option<(u64, Cursor)> {
-        let mut slot = cursor.slot;
-        for id in cursor.page..self.pages.len() as u32 {
-            if let Some(page) = &self.pages[id as usize]
-                && page.header.kind == kind as u8
-                && let Some(index) = next_bit(&page.taken, slot, page.header.slots)
-            {
-                let size = u64::from(page.header.slot_size);
-                let offset = page.offset + u64::from(page.header.first) + u64::from(index) * size;
-                return Some((
-                    offset,
-                    Cursor {
-                        page: id,
-                        slot: index + 1,
-                        large: 0,
-                    },
-                ));
-            }
-            slot = 0;
-        }
-        let mut rest = self.large.range(cursor.large..);
-        let (&offset, _) = rest.find(|(_, large)| large.1 == kind)?;
-        Some((
-            offset,
-            Cursor {
-                page: u32::MAX,
-                slot: 0,
-                large: offset + 1,
-            },
-        ))
-    }
-
-    /// The pages of objects of `kind`.
-    pub fn runs(&self, kind: Kind) -> impl Iterator<Item = Run<'_>> {
-        let pages = self.pages.iter().flatten();
-        let pages = pages.filter(move |page| page.header.kind == kind as u8);
-        pages.map(|page| Run {
-            first: page.offset + u64::from(page.header.first),
-            slot_size: u64::from(page.header.slot_size),
-            slots: page.header.slots,
-            taken: &page.taken,
-        })
-    }
-
-    /// Where the large objects of `kind` are.
-    pub fn large_objects(&self, kind: Kind) -> impl Iterator<Item = u64> {
-        let large = self.large.iter();
-        large.filter_map(move |(&offset, large)| (large.1 == kind).then_some(offset))
-    }
-
-    /// Takes at most `limit` empty pages out, for their memory to be given back: offsets and
-    /// lengths.
-    pub fn take_empty_pages(&mut self, limit: usize) -> Vec<(u64, u64)> {
-        let is_empty = |page: &Page| page.free == page.header.slots;
-        let ids = (0..self.pages.len()).filter(|&id| self.pages[id].as_ref().is_some_and(is_empty));
+        let ids = (0..self.pages.len()).filter(|&id| {
+            let page = self.pages[id].as_ref();
+            page.is_some_and(|page| page.is_empty() && is_wanted(page.offset))
+        });
         let ids: Vec<usize> = ids.take(limit.min(self.empty)).collect();
-        self.empty -= ids.len();
-        let mut pages_taken = Vec::with_capacity(ids.len());
-        for &id in &ids {
-            let page = self.page(id as u32);
-            let (offset, len) = (page.offset, page_len(page.header.class));
-            let slots = u64::from(page.header.slots) * u64::from(page.header.slot_size);
-            self.evacuating -= usize::from(page.evacuating);
-            self.capacity -= slots;
+        self.take_pages(&ids)
+    }
+
+    /// Takes the page at `offset` out, if there is one without an allocated slot.
+    pub fn take_page(&mut self, offset: u64) -> bool {
+        let found = self.page_at(offset);
+        let found = found.filter(|&id| self.page(id).is_empty());
+        found.is_some_and(|id| !self.take_pages(&[id as usize]).is_empty())
+    }
+
+    fn take_pages(&mut self, ids: &[usize]) -> Vec<(u64, PageHeader)> {
+        let mut taken = Vec::with_capacity(ids.len());
+        for &id in ids {
             self.leave(id as u32);
-            self.pages[id] = None;
-            self.vacant.push(id as u32);
-            pages_taken.push((offset, len));
+            if let Some(page) = self.pages[id].take() {
+                self.vacant.push(id as u32);
+                self.empty -= 1;
+                self.slots -= page.slot_bytes();
+                self.evacuating -= usize::from(page.evacuating);
+                taken.push((page.offset, page.header));
+            }
         }
+        let lists = taken
+            .iter()
+            .map(|(_, header)| list_of(header.kind, header.class));
+        let lists: BTreeSet<usize> = lists.collect();
         let pages = &self.pages;
-        for listed in &mut self.partial {
-            listed.retain(|&id| pages[id as usize].is_some());
+        for list in lists {
+            self.partial[list].retain(|&id| pages[id as usize].is_some());
         }
-        pages_taken
+        taken
+    }
+
+    /// The page that starts at `offset`.
+    fn page_at(&self, offset: u64) -> Option<u32> {
+        let window = self.windows.get((offset / WINDOW) as usize)?;
+        let id = window.page;
+        (id != NO_PAGE && self.page(id).offset == offset).then_some(id)
+    }
+
+    /// Reserves a slot of a larger class than `class`, of at most `most` bytes, on a page that is there.
+    pub fn reserve_larger(&mut self, class: u8, kind: Kind, most: u64) -> Option<(Slot, u64)> {
+        let larger = class + 1..classes::COUNT;
+        let fits = |class: &u8| u64::from(classes::SIZES[*class as usize]) <= most;
+        larger
+            .take_while(fits)
+            .find_map(|class| self.reserve(class, kind))
     }
 
     /// Number of pages without an allocated slot.
     pub fn empty_pages(&self) -> usize {
         self.empty
-    }
-}
-
-/// The bitmap word at `at` after a slot of it was allocated (`set`) or freed.
-fn changed(word: u64, at: u64, slot: &Slot, set: bool) -> Result<u64> {
-    let bit = 1 << (slot.index % 64);
-    if !set && word & bit == 0 {
-        return Err(damaged("an object that is freed twice in page", at));
-    }
-    Ok(if set { word | bit } else { word & !bit })
-}
-
-/// The objects of one page.
-pub(crate) struct Run<'s> {
-    /// Where the first slot is.
-    first: u64,
-    /// Bytes of a slot.
-    pub slot_size: u64,
-    slots: u16,
-    taken: &'s [u64],
-}
-
-impl Run<'_> {
-    /// Where the allocated objects are, in order.
-    #[inline]
-    pub fn offsets(&self) -> impl Iterator<Item = u64> {
-        let mut from = 0;
-        std::iter::from_fn(move || {
-            let index = next_bit(self.taken, from, self.slots)?;
-            from = index + 1;
-            Some(self.first + u64::from(index) * self.slot_size)
-        })
-    }
-}
-
-/// A position in a walk over the objects of one kind; the default is the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
-    page: u32,
-    slot: u16,
-    large: u64,
-}
-
-/// Index of the first set bit at or after `from`, below `slots`.
-fn next_bit(words: &[u64], from: u16, slots: u16) -> Option<u16> {
-    let mut at = from;
-    while at < slots {
-        let word = words[usize::from(at / 64)] >> (at % 64);
-        if word != 0 {
-            let found = at + word.trailing_zeros() as u16;
-            return (found < slots).then_some(found);
-        }
-        at = (at / 64 + 1) * 64;
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::next_bit;
-
-    #[test]
-    fn set_bits_are_found_in_order() {
-        let words = [0b1001, 0, 1 << 63 | 1 << 5];
-        assert_eq!(next_bit(&words, 0, 192), Some(0));
-        assert_eq!(next_bit(&words, 1, 192), Some(3));
-        assert_eq!(next_bit(&words, 4, 192), Some(133));
-        assert_eq!(next_bit(&words, 134, 192), Some(191));
-        assert_eq!(
-            next_bit(&words, 134, 191),
-            None,
-            "bits beyond the last slot do not count"
-        );
-        assert_eq!(next_bit(&words, 192, 192), None);
     }
 }

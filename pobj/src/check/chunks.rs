@@ -83,7 +83,7 @@ impl Found {
         let (data, size) = (offset + OBJECT_HEADER, header[0] & SIZE);
         self.has_root |= data == self.root.0 && size >= OBJECT_HEADER + self.root.1;
         self.extensions.retain(|&extension| extension != data);
-        self.ours += u64::from(header[1] == type_num::PAGE || header[1] >= type_num::LARGE);
+        self.ours += u64::from(type_num::is_data(header[1]));
     }
 
     fn verify(&self) -> Result<()> {

@@ -7,8 +7,8 @@
 //! * A record never overwrites the one before it (`RECORD_MAX` is far below half of `RING_LEN`).
 //! * Sequence numbers have no gaps; recovery ends with a barrier above every number ever used.
 //!
-//! The last record counts if its checksum holds, the bytes it filled hash to what it says, and
-//! libpmemobj published what it allocated. Otherwise it never happened.
+//! The last record counts if its checksum holds and the bytes it filled hash to what it says. Otherwise it never
+//! happened. A record of format 1 may also have waited for libpmemobj to publish what it allocated.
 
 use super::record::*;
 use crate::error::{Error, Result};
@@ -27,8 +27,6 @@ pub(crate) struct Extras<'a> {
     /// The hash of the filled bytes ([`Ring::hash`]), by which recovery knows that all of them are there.
     /// Without it a fence before the record must make them durable.
     pub fills_hash: Option<u64>,
-    /// The record counts only once libpmemobj has published it.
-    pub publishes: bool,
 }
 
 /// The ring of an open pool.
@@ -98,7 +96,6 @@ impl Ring {
         let mut header = RecordHeader {
             seq,
             kind: kind as u8,
-            flags: if extras.publishes { PUBLISHES } else { 0 },
             ..RecordHeader::zeroed()
         };
         if let Some(hash) = extras.fills_hash {
@@ -122,7 +119,7 @@ impl Ring {
     }
 
     /// Makes sure that nothing before this point is ever redone, for changes that bypass the ring
-    /// (libpmemobj's own allocations). At most two fences; none if the last record says so already.
+    /// (what libpmemobj does with its heap). At most two fences; none if the last record says so already.
     pub fn barrier(&mut self, medium: &mut Medium) -> Result<()> {
         if matches!(self.last, Some((_, RecordKind::Redo)) | None) {
             medium.fence();
@@ -135,42 +132,6 @@ impl Ring {
             medium.fence();
         }
         Ok(())
-    }
-
-    /// Replaces the last record, which was to be published but could not be, by a barrier of the
-    /// same number.
-    pub fn retract(&mut self, medium: &mut Medium) -> Result<()> {
-        if let Some((position, _)) = self.last {
-            (self.tail, self.next) = (position, self.next - 1);
-            self.append(
-                medium,
-                RecordKind::Barrier,
-                &Extras::default(),
-                &mut Writes::default(),
-            )?;
-            medium.fence();
-        }
-        Ok(())
-    }
-
-    /// Takes the last record back without a trace but its number's: for a group's end that could not
-    /// be published. The record before it (the group's begin) is the last again once the caller
-    /// has rolled back and appended the next record in its place.
-    pub fn unwind(&mut self, medium: &mut Medium) {
-        if let Some((position, _)) = self.last {
-            self.tail = position;
-            // The checksum word of the abandoned record: it must not count once `published` has
-            // passed its number.
-            let wiped = medium.store(self.start + position, &[0; HEADER_LEN]);
-            debug_assert!(wiped.is_ok(), "the record was just written there");
-            if medium
-                .flush(self.start + position, HEADER_LEN as u64)
-                .is_ok()
-            {
-                medium.fence();
-            }
-            self.next -= 1;
-        }
     }
 
     /// Ends recovery: everything replayed or rolled back is durable and is not done again.

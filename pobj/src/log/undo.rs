@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! segment   0  8  next     the following segment, 0 for none
-//!           8  8  len      bytes of the segment
+//!           8  8  len      bytes of the segment (further segments only)
+//!          16  8  checksum XXH3-64 of len, seeded with the pool's seed and the segment's offset (these only)
 //!          64     entries
 //! entry     0  8  group    number of the group's begin record
 //!           8  8  checksum XXH3-64 (seeded by the pool and the group) of the entry without this word
@@ -19,13 +20,15 @@
 //!   Those of the last segment are wiped first: what is left at any moment is the oldest entries, and
 //!   undoing these alone gives the oldest bytes of every range that they have.
 //!   The checksum is wiped, as the word that a torn new entry in its place cannot bring back.
-//! * The first segment lies in the log object; more are libpmemobj objects linked by `next`,
-//!   allocated and freed in one libpmemobj operation with the word that links them.
+//! * The first segment lies in the log object; more lie in granules that nobody has had since the group began.
+//!   No table of runs tells of them: what `next` leads to is in use, until the first `next` is zero again,
+//!   durably, after the group's end. So they cost no room for a log, and recovery gives them back by one word.
 
 use super::record::{WRITE_MAX, writes};
-use crate::error::{Error, Result};
-use crate::heap::Heap;
-use crate::layout::{Areas, UNDO_LEN, type_num};
+use crate::alloc::room::Room;
+use crate::alloc::run::GRANULE;
+use crate::error::{Error, Result, damaged};
+use crate::layout::{Areas, LINE, OLD_LOG_LEN, RING_LEN};
 use crate::medium::Medium;
 use bytemuck::{Pod, Zeroable};
 use static_assertions::const_assert;
@@ -41,10 +44,13 @@ struct Entry {
 }
 const ENTRY_LEN: u64 = size_of::<Entry>() as u64;
 const SEGMENT_HEAD: u64 = 64;
-/// Bytes of each further segment: with libpmemobj's object header, four of its 256 KiB chunks.
-pub(crate) const SEGMENT_LEN: u64 = (1 << 20) - 16;
-const_assert!(SEGMENT_LEN > SEGMENT_HEAD + ENTRY_LEN + WRITE_MAX as u64);
-const_assert!(UNDO_LEN > SEGMENT_HEAD + ENTRY_LEN + WRITE_MAX as u64);
+/// Granules of a further segment: as many as there are, between these.
+const GRANULES_MAX: u64 = (1 << 20) / GRANULE;
+const GRANULES_MIN: u64 = (32 << 10) / GRANULE;
+/// Least bytes of a segment.
+const SEGMENT_MIN: u64 = OLD_LOG_LEN - LINE - RING_LEN;
+const_assert!(GRANULES_MIN * GRANULE >= SEGMENT_MIN);
+const_assert!(SEGMENT_MIN > SEGMENT_HEAD + ENTRY_LEN + WRITE_MAX as u64);
 
 /// The undo log of an open pool.
 pub(crate) struct Undo {
@@ -59,17 +65,18 @@ pub(crate) struct Undo {
 }
 
 impl Undo {
-    /// The undo log of the pool whose root object has these areas, as found on media.
-    pub fn open(medium: &Medium, areas: &Areas, seed: u64) -> Result<Undo> {
-        let mut segments = vec![(areas.undo, UNDO_LEN)];
+    /// The undo log of the pool whose root object has these areas, as found on media. In an `old` pool, of
+    /// format 1, further segments have no checksum.
+    pub fn open(medium: &Medium, areas: &Areas, seed: u64, old: bool) -> Result<Undo> {
+        let mut segments = vec![(areas.undo, areas.undo_len)];
         let mut next = medium.word(areas.undo)?;
         while next != 0 {
-            let len = medium.word(next + 8)?;
+            let len = medium.word(next.saturating_add(8))?;
             medium.bytes(next, len)?;
-            if len < SEGMENT_LEN || segments.len() as u64 > medium.len() / SEGMENT_LEN {
-                return Err(Error::Damaged(
-                    "the undo log's segments do not chain".into(),
-                ));
+            let is_sound = old || medium.word(next + 16)? == head_checksum(next, len, seed);
+            let too_many = segments.len() as u64 > medium.len() / SEGMENT_MIN;
+            if len < SEGMENT_MIN || !is_sound || too_many {
+                return Err(damaged("the undo log's segments do not chain", next));
             }
             segments.push((next, len));
             next = medium.word(next)?;
@@ -89,10 +96,29 @@ impl Undo {
     }
 
     /// Saves and flushes the old bytes of everything in `encoded`. Durable after the next fence.
+    ///
+    /// # Errors
+    /// `Full` if the log cannot grow. Then nothing was saved: entries that were begun say what is there.
     pub fn save(
         &mut self,
         medium: &mut Medium,
-        heap: &mut Heap,
+        room: &mut Room,
+        group: u64,
+        encoded: &[u8],
+    ) -> Result<()> {
+        let before = (self.entries.len(), self.at);
+        let saved = self.save_all(medium, room, group, encoded);
+        if saved.is_err() {
+            self.entries.truncate(before.0);
+            self.at = before.1;
+        }
+        saved
+    }
+
+    fn save_all(
+        &mut self,
+        medium: &mut Medium,
+        room: &mut Room,
         group: u64,
         encoded: &[u8],
     ) -> Result<()> {
@@ -100,7 +126,7 @@ impl Undo {
             let (offset, new) = write?;
             let len = new.len() as u64;
             let size = ENTRY_LEN + len.next_multiple_of(8);
-            let at = self.room(medium, heap, size)?;
+            let at = self.place(medium, room, size)?;
             let entry = Entry {
                 group,
                 checksum: 0,
@@ -122,27 +148,29 @@ impl Undo {
     }
 
     /// Offset of `size` free bytes at the log's end.
-    fn room(&mut self, medium: &mut Medium, heap: &mut Heap, size: u64) -> Result<u64> {
+    fn place(&mut self, medium: &mut Medium, room: &mut Room, size: u64) -> Result<u64> {
         if self.at.1 + size > self.segments[self.at.0].1 {
             if self.at.0 + 1 == self.segments.len() {
-                self.grow(medium, heap)?;
+                self.grow(medium, room)?;
             }
             self.at = (self.at.0 + 1, SEGMENT_HEAD);
         }
         Ok(self.segments[self.at.0].0 + self.at.1)
     }
 
-    fn grow(&mut self, medium: &mut Medium, heap: &mut Heap) -> Result<()> {
-        let reserved = heap.reserve(SEGMENT_LEN, type_num::UNDO)?;
-        let offset = reserved.offset();
-        let mut head = [0u8; SEGMENT_HEAD as usize];
-        head[8..16].copy_from_slice(&SEGMENT_LEN.to_le_bytes());
-        medium.store(offset, &head)?;
+    fn grow(&mut self, medium: &mut Medium, room: &mut Room) -> Result<()> {
+        let taken = room.take_for_undo(GRANULES_MIN, GRANULES_MAX);
+        let (offset, granules) = taken.ok_or(Error::Full(GRANULES_MIN * GRANULE))?;
+        let len = granules * GRANULE;
+        let words = [0, len, head_checksum(offset, len, self.seed)];
+        medium.store(offset, bytemuck::cast_slice(&words))?;
         medium.flush(offset, SEGMENT_HEAD)?;
         medium.fence();
+        // Durable with the entries behind it, before any byte that they save changes.
         let link = self.segments[self.segments.len() - 1].0;
-        heap.publish(vec![reserved], &[], Some((link, offset)))?;
-        self.segments.push((offset, SEGMENT_LEN));
+        medium.store(link, &offset.to_le_bytes())?;
+        medium.flush(link, 8)?;
+        self.segments.push((offset, len));
         Ok(())
     }
 
@@ -218,29 +246,25 @@ impl Undo {
         Ok(Some(size))
     }
 
-    /// Stops using further segments that could not be given back; the next open finds them.
-    pub fn abandon_segments(&mut self) {
-        self.segments.truncate(1);
-        self.at = (0, SEGMENT_HEAD);
-    }
-
-    /// Offsets of the segments that are objects of their own.
-    pub fn further_segments(&self) -> impl Iterator<Item = u64> {
-        self.segments[1..].iter().map(|segment| segment.0)
-    }
-
-    /// Forgets the group's entries and gives further segments back. Call only when the end of the
-    /// group is durable.
-    pub fn clear(&mut self, heap: &mut Heap) -> Result<()> {
+    /// Forgets the group's entries and gives up further segments; their offsets and lengths. Call only when the
+    /// end of the group is durable. One fence if there are some.
+    pub fn clear(&mut self, medium: &mut Medium) -> Result<Vec<(u64, u64)>> {
         self.entries.clear();
         self.at = (0, SEGMENT_HEAD);
-        if self.segments.len() > 1 {
-            let extra: Vec<u64> = self.further_segments().collect();
-            heap.publish(Vec::new(), &extra, Some((self.segments[0].0, 0)))?;
-            self.segments.truncate(1);
+        if self.segments.len() == 1 {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let first = self.segments[0].0;
+        medium.store(first, &[0; 8])?;
+        medium.flush(first, 8)?;
+        medium.fence();
+        Ok(self.segments.split_off(1))
     }
+}
+
+/// The checksum in the head of a further segment.
+fn head_checksum(offset: u64, len: u64, seed: u64) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(&len.to_le_bytes(), seed ^ offset)
 }
 
 fn checksum(entry: &[u8], seed: u64, group: u64) -> u64 {

@@ -1,7 +1,7 @@
 //! What a transaction collects before it is made durable.
 
+use crate::alloc::run::Run;
 use crate::alloc::slab::Slot;
-use crate::heap::Reserved;
 use crate::log::record::{Fill, Writes};
 
 /// What a transaction has collected and not yet made durable; reused from one to the next.
@@ -13,8 +13,12 @@ pub(crate) struct Batch {
     pub(super) streamed: Vec<Fill>,
     pub(super) allocs: Vec<Slot>,
     pub(super) frees: Vec<Slot>,
-    pub(super) large_allocs: Vec<Reserved>,
-    pub(super) large_frees: Vec<u64>,
+    pub(super) runs: Vec<Run>,
+    pub(super) run_frees: Vec<Run>,
+    /// Offsets of slab pages that this batch makes.
+    pub(super) pages: Vec<u64>,
+    /// Offsets of large objects of libpmemobj's that it frees.
+    pub(super) object_frees: Vec<u64>,
 }
 
 impl Batch {
@@ -24,8 +28,27 @@ impl Batch {
             && self.streamed.is_empty()
             && self.allocs.is_empty()
             && self.frees.is_empty()
-            && self.large_allocs.is_empty()
-            && self.large_frees.is_empty()
+            && !self.has_runs()
+    }
+
+    /// Offsets of the slab pages that this batch makes.
+    pub(crate) fn pages(&self) -> &[u64] {
+        &self.pages
+    }
+
+    /// True if words of runs change.
+    #[inline]
+    pub(super) fn has_runs(&self) -> bool {
+        !(self.runs.is_empty()
+            && self.run_frees.is_empty()
+            && self.pages.is_empty()
+            && self.object_frees.is_empty())
+    }
+
+    /// True if slots are allocated or freed.
+    #[inline]
+    pub(super) fn has_slots(&self) -> bool {
+        !(self.allocs.is_empty() && self.frees.is_empty())
     }
 
     /// Forgets what was filled into an object of `len` bytes at `offset` that is given back: after
@@ -42,8 +65,12 @@ impl Batch {
         self.streamed.clear();
         self.allocs.clear();
         self.frees.clear();
-        self.large_allocs.clear();
-        self.large_frees.clear();
+        if self.has_runs() {
+            self.runs.clear();
+            self.run_frees.clear();
+            self.pages.clear();
+            self.object_frees.clear();
+        }
     }
 }
 

@@ -1,99 +1,263 @@
 //! Groups: steps that are applied under the undo log, and become durable together.
+//!
+//! What a group gives up is not anybody's before its end, as undoing the group needs its bytes. Only what the group
+//! has itself made is: undoing it ends with that memory free, whatever its bytes are. A transaction can be taken
+//! back alone, though, and what it has given up of earlier ones' then has to be whole: such memory is *passing*
+//! until the transaction is over.
 
 use super::batch::Batch;
+use crate::alloc::page::{PAGE_GRANULES, bitmap_word};
+use crate::alloc::run::{Run, RunKind};
 use crate::alloc::slab::Slot;
 use crate::error::Result;
-use crate::heap::Reserved;
 use crate::log::record::{RecordKind, Writes};
 use crate::log::ring::Extras;
 use crate::pool::Pool;
+use std::collections::HashMap;
+
+/// Something that a group has allocated.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Made {
+    Slot(Slot),
+    Run(Run),
+}
+
+/// What a group did to slab pages, by their offsets.
+enum PageChange {
+    /// It was made.
+    Made(u64),
+    /// It was empty, and its memory was given up.
+    GivenUp(u64),
+}
 
 /// Steps that are applied but can still be undone.
 pub(crate) struct Group {
     seq: u64,
-    allocs: Vec<Slot>,
+    /// What was allocated, in order; `None` where it is given up again.
+    made: Vec<Option<Made>>,
+    /// Where in `made` things are, of the first `indexed`.
+    places: HashMap<Made, usize>,
+    indexed: usize,
+    /// Places of what was made by earlier transactions, and given up by the running one.
+    passing: Vec<usize>,
+    /// What is given up and is older than the group.
     frees: Vec<Slot>,
-    large_allocs: Vec<Reserved>,
-    pub(super) large_frees: Vec<u64>,
+    run_frees: Vec<Run>,
+    object_frees: Vec<u64>,
+    pages: Vec<PageChange>,
 }
 
 /// How far a group had come when a transaction began.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Savepoint {
     undo: usize,
-    allocs: usize,
+    made: usize,
     frees: usize,
-    large_allocs: usize,
-    large_frees: usize,
+    run_frees: usize,
+    object_frees: usize,
+    pages: usize,
+}
+
+impl Group {
+    fn new(seq: u64) -> Group {
+        Group {
+            seq,
+            made: Vec::new(),
+            places: HashMap::new(),
+            indexed: 0,
+            passing: Vec::new(),
+            frees: Vec::new(),
+            run_frees: Vec::new(),
+            object_frees: Vec::new(),
+            pages: Vec::new(),
+        }
+    }
+
+    /// Where in `made` something is, if this group has made it. Groups that free nothing never look.
+    fn place(&mut self, made: Made) -> Option<usize> {
+        for (place, made) in self.made.iter().enumerate().skip(self.indexed) {
+            if let Some(made) = made {
+                self.places.insert(*made, place);
+            }
+        }
+        self.indexed = self.made.len();
+        self.places.get(&made).copied()
+    }
+
+    /// Takes what is at a place of `made` out.
+    fn forget(&mut self, place: usize) -> Option<Made> {
+        let made = self.made[place].take()?;
+        self.places.remove(&made);
+        Some(made)
+    }
+
+    /// Notes that something is freed by a transaction that began at `start`. True if its memory is free at once.
+    fn give_up(&mut self, freed: Made, start: Savepoint) -> bool {
+        match (self.place(freed), freed) {
+            (Some(place), _) if place >= start.made => {
+                self.forget(place);
+                true
+            }
+            (Some(place), _) => {
+                self.passing.push(place);
+                false
+            }
+            (None, Made::Slot(slot)) => {
+                self.frees.push(slot);
+                false
+            }
+            (None, Made::Run(run)) => {
+                self.run_frees.push(run);
+                false
+            }
+        }
+    }
+
+    /// True if a large object of libpmemobj's is freed already.
+    pub(super) fn frees_object(&self, offset: u64) -> bool {
+        self.object_frees.contains(&offset)
+    }
 }
 
 impl Pool {
     pub(super) fn savepoint(&self) -> Option<Savepoint> {
         self.group.as_ref().map(|group| Savepoint {
             undo: self.undo.savepoint(),
-            allocs: group.allocs.len(),
+            made: group.made.len(),
             frees: group.frees.len(),
-            large_allocs: group.large_allocs.len(),
-            large_frees: group.large_frees.len(),
+            run_frees: group.run_frees.len(),
+            object_frees: group.object_frees.len(),
+            pages: group.pages.len(),
         })
     }
 
-    /// Applies the batch as a step of a group, beginning one if need be.
-    pub(super) fn apply_step(&mut self) -> Result<()> {
+    /// Applies the batch, of a transaction that began at `start`, as a step of a group, beginning one if need be.
+    pub(super) fn apply_step(&mut self, start: Savepoint) -> Result<()> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let Batch {
-            writes: batch_writes,
-            allocs,
-            frees,
-            ..
-        } = &mut self.batch;
-        if !allocs.is_empty() || !frees.is_empty() {
-            self.slab
-                .bitmap_writes(&self.medium, allocs, frees, batch_writes)?;
-        }
-        self.apply_encoded()
+        self.encode_allocations()?;
+        self.apply_encoded(start)
     }
 
-    /// [`Pool::apply_step`] after the bitmap words were added.
-    pub(super) fn apply_encoded(&mut self) -> Result<()> {
-        let group = match self.group.as_ref() {
-            Some(group) => group.seq,
-            None => {
-                let seq = self.ring.append(
-                    &mut self.medium,
-                    RecordKind::GroupBegin,
-                    &Extras::default(),
-                    &mut Writes::default(),
-                )?;
-                self.group = Some(Group {
-                    seq,
-                    allocs: Vec::new(),
-                    frees: Vec::new(),
-                    large_allocs: Vec::new(),
-                    large_frees: Vec::new(),
-                });
-                seq
-            }
-        };
-        self.undo.save(
-            &mut self.medium,
-            &mut self.heap,
-            group,
-            self.batch.writes.encoded(),
-        )?;
+    /// [`Pool::apply_step`] after the words that tell of allocations were added.
+    pub(super) fn apply_encoded(&mut self, start: Savepoint) -> Result<()> {
+        let seq = self.begin_group()?;
+        let encoded = self.batch.writes.encoded();
+        self.undo
+            .save(&mut self.medium, &mut self.room, seq, encoded)?;
         self.flush_fills()?;
         self.medium.fence();
         self.medium.apply(self.batch.writes.encoded())?;
         self.medium.write_back();
-        let open = self.group.as_mut().expect("begun above");
-        open.allocs.append(&mut self.batch.allocs);
-        open.frees.append(&mut self.batch.frees);
-        open.large_allocs.append(&mut self.batch.large_allocs);
-        open.large_frees.append(&mut self.batch.large_frees);
+        self.enter_step(start);
         self.batch.clear();
         Ok(())
+    }
+
+    /// The number of the open group, begun if there is none.
+    fn begin_group(&mut self) -> Result<u64> {
+        if let Some(group) = &self.group {
+            return Ok(group.seq);
+        }
+        let seq = self.ring.append(
+            &mut self.medium,
+            RecordKind::GroupBegin,
+            &Extras::default(),
+            &mut Writes::default(),
+        )?;
+        self.group = Some(Group::new(seq));
+        Ok(seq)
+    }
+
+    /// Notes what an applied batch has allocated and freed.
+    fn enter_step(&mut self, start: Savepoint) {
+        let group = self.group.as_mut().expect("the step has a group");
+        let Batch {
+            allocs,
+            frees,
+            runs,
+            run_frees,
+            pages,
+            object_frees,
+            ..
+        } = &mut self.batch;
+        for slot in frees.drain(..) {
+            if group.give_up(Made::Slot(slot), start) {
+                self.slab.release(slot);
+            }
+        }
+        for run in run_frees.drain(..) {
+            if group.give_up(Made::Run(run), start) {
+                self.slab.remove_large(run.offset);
+                self.room.give(run.offset, run.granules, true);
+            }
+        }
+        group
+            .made
+            .extend(allocs.drain(..).map(|slot| Some(Made::Slot(slot))));
+        group
+            .made
+            .extend(runs.drain(..).map(|run| Some(Made::Run(run))));
+        group.pages.extend(pages.drain(..).map(PageChange::Made));
+        group.object_frees.append(object_frees);
+    }
+
+    /// A transaction of the open group is over, and will not be taken back alone: what it gave up of the group's
+    /// own is free.
+    pub(super) fn end_transaction(&mut self) {
+        let Some(group) = self.group.as_mut() else {
+            return;
+        };
+        for place in std::mem::take(&mut group.passing) {
+            match group.forget(place) {
+                Some(Made::Slot(slot)) => self.slab.release(slot),
+                Some(Made::Run(run)) => {
+                    self.slab.remove_large(run.offset);
+                    self.room.give(run.offset, run.granules, true);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Gives the memory of empty pages up within a group, at most `limit` of them; returns how many. Undoing the
+    /// group puts their headers and bitmaps back, and the words of their runs: so the memory can be used at once.
+    pub(super) fn trim_in_group(&mut self, limit: usize) -> Result<usize> {
+        let Some(seq) = self.group.as_ref().map(|group| group.seq) else {
+            return Ok(0);
+        };
+        let pages = self.take_empty_pages(limit);
+        if pages.is_empty() {
+            return Ok(0);
+        }
+        let mut writes = Writes::default();
+        let zeros = vec![0; bitmap_word(0, 64) as usize];
+        for (offset, header) in &pages {
+            writes.push(*offset, &zeros[..header.head_len() as usize]);
+            if let Some(word) = self.room.word_at(*offset) {
+                writes.push(word, &[0; 8]);
+            }
+        }
+        let encoded = writes.encoded();
+        let saved = self
+            .undo
+            .save(&mut self.medium, &mut self.room, seq, encoded);
+        if saved.is_err() {
+            pages
+                .iter()
+                .for_each(|&(offset, header)| self.slab.add_fresh_page(offset, header));
+            return Ok(0);
+        }
+        self.medium.fence();
+        self.medium.apply(encoded)?;
+        self.medium.write_back();
+        let group = self.group.as_mut().expect("found above");
+        for &(offset, _) in &pages {
+            group.pages.push(PageChange::GivenUp(offset));
+            self.room.give(offset, PAGE_GRANULES, true);
+        }
+        Ok(pages.len())
     }
 
     /// Makes the open group durable, if there is one.
@@ -102,56 +266,36 @@ impl Pool {
             return Ok(());
         }
         self.medium.fence();
-        let group = self.group.as_mut().expect("checked above");
-        let (mut allocs, mut frees) = (
-            std::mem::take(&mut group.large_allocs),
-            std::mem::take(&mut group.large_frees),
-        );
-        // An object the group both allocated and freed was never there.
-        let (passing, allocated): (Vec<_>, Vec<_>) = allocs
-            .drain(..)
-            .partition(|reserved| frees.contains(&reserved.offset()));
-        frees.retain(|offset| passing.iter().all(|reserved| reserved.offset() != *offset));
-        for reserved in &passing {
-            self.slab.remove_large(reserved.offset());
-        }
-        self.heap.cancel(passing);
-
-        let publishes = !allocated.is_empty() || !frees.is_empty();
-        let extras = Extras {
-            publishes,
-            ..Extras::default()
-        };
-        let seq = self.ring.append(
+        self.ring.append(
             &mut self.medium,
             RecordKind::GroupEnd,
-            &extras,
+            &Extras::default(),
             &mut Writes::default(),
         )?;
-        if publishes {
-            let offsets: Vec<u64> = allocated.iter().map(Reserved::offset).collect();
-            let word = Some((self.areas.published(), seq));
-            self.preserve_large(&frees);
-            if let Err(error) = self.heap.publish(allocated, &frees, word) {
-                offsets
-                    .iter()
-                    .for_each(|&offset| self.slab.remove_large(offset));
-                self.ring.unwind(&mut self.medium);
-                self.roll_back(Savepoint::default());
-                return Err(error);
+        self.medium.fence();
+        self.end_transaction();
+        if let Some(group) = self.group.take() {
+            for slot in group.frees {
+                self.slab.release(slot);
             }
-            self.account_published(&offsets);
-            frees
-                .iter()
-                .for_each(|&offset| self.slab.remove_large(offset));
-        } else {
-            self.medium.fence();
+            for run in group.run_frees {
+                self.slab.remove_large(run.offset);
+                self.room.give(run.offset, run.granules, false);
+            }
+            self.note_freed_objects(&group.object_frees);
         }
-        let group = self.group.take().expect("checked above");
-        for slot in group.frees {
-            self.slab.release(slot);
+        self.clear_undo()
+    }
+
+    /// The group is over, durably: gives the undo log's segments back, and what the group gave up.
+    fn clear_undo(&mut self) -> Result<()> {
+        let segments = self.undo.clear(&mut self.medium)?;
+        for (offset, len) in segments {
+            self.room
+                .give(offset, len / crate::alloc::run::GRANULE, false);
         }
-        self.undo.clear(&mut self.heap)
+        self.room.settle_loose();
+        Ok(())
     }
 
     /// Takes back the steps after `start`; the group ends if it began there and nobody holds it.
@@ -165,17 +309,42 @@ impl Pool {
         if self.undo.roll_back(&mut self.medium, start.undo).is_err() {
             return;
         }
-        for slot in group.allocs.drain(start.allocs..) {
-            self.slab.release(slot);
+        group.passing.clear();
+        for place in start.made..group.made.len() {
+            match group.forget(place) {
+                Some(Made::Slot(slot)) => self.slab.release(slot),
+                Some(Made::Run(run)) => {
+                    self.slab.remove_large(run.offset);
+                    self.room.give(run.offset, run.granules, true);
+                }
+                None => {}
+            }
         }
+        group.made.truncate(start.made);
+        group.indexed = group.indexed.min(start.made);
         group.frees.truncate(start.frees);
-        let large: Vec<Reserved> = group.large_allocs.drain(start.large_allocs..).collect();
-        large
-            .iter()
-            .for_each(|reserved| self.slab.remove_large(reserved.offset()));
-        group.large_frees.truncate(start.large_frees);
-        if !large.is_empty() {
-            self.heap.cancel(large);
+        group.run_frees.truncate(start.run_frees);
+        group.object_frees.truncate(start.object_frees);
+        for change in group.pages.drain(start.pages..).rev() {
+            match change {
+                PageChange::Made(offset) => {
+                    if self.slab.take_page(offset) {
+                        self.room.give(offset, PAGE_GRANULES, true);
+                    }
+                }
+                PageChange::GivenUp(offset) => {
+                    let run = Run {
+                        offset,
+                        granules: PAGE_GRANULES,
+                        kind: RunKind::Page,
+                    };
+                    let is_back = self.room.take_back(&run);
+                    debug_assert!(is_back, "what was made there since is taken back");
+                    if is_back && self.slab.add_page(&self.medium, offset).is_err() {
+                        debug_assert!(false, "the page's header was put back");
+                    }
+                }
+            }
         }
         if start.undo == 0 && !self.held {
             self.group = None;
@@ -186,9 +355,11 @@ impl Pool {
                 &mut Writes::default(),
             );
             self.medium.fence();
-            // Without the end record the next open rolls back once more, to the same state.
-            if end.is_ok() && self.undo.clear(&mut self.heap).is_err() {
-                self.undo.abandon_segments();
+            // Without the end record the next open rolls back once more, to the same state: so the undo log stays
+            // as it is then.
+            if end.is_ok() {
+                let cleared = self.clear_undo();
+                debug_assert!(cleared.is_ok(), "the log's first word is in the pool");
             }
         }
     }

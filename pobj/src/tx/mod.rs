@@ -1,15 +1,13 @@
 //! Transactions: a batch of changes, and the ways to make it durable.
 
+mod allocate;
 mod batch;
 mod group;
 
 use crate::Kind;
 use crate::alloc::classes;
-use crate::alloc::page::{PAGE_LEN, PageHeader, bitmap_word, page_len};
-use crate::alloc::slab::{Block, Slot};
-use crate::error::{Error, Result, damaged};
-use crate::heap::Reserved;
-use crate::layout::type_num;
+use crate::alloc::slab::Block;
+use crate::error::{Result, damaged};
 use crate::log::record::{Fill, RecordKind, WRITE_MAX};
 use crate::log::ring::{Extras, Ring};
 use crate::pool::Pool;
@@ -17,6 +15,7 @@ use crate::ptr::{PPtr, Persistent};
 use group::Savepoint;
 use std::ops::Deref;
 
+pub(crate) use allocate::Favour;
 pub(crate) use batch::Batch;
 pub(crate) use group::Group;
 
@@ -25,8 +24,6 @@ pub(crate) use group::Group;
 const HASH_MAX: u64 = 1280;
 /// From this length on, fresh bytes bypass the cache.
 const STREAM_MIN: usize = HASH_MAX as usize + 1;
-/// Size of the smallest pool that has big slab pages.
-const BIG_PAGES_MIN: u64 = 64 << 20;
 
 /// A transaction. Dropped without [`Tx::commit`], by an early return or a panic, it leaves
 /// everything as it was.
@@ -58,15 +55,27 @@ impl<'p> Tx<'p> {
         }
     }
 
+    /// Says that this transaction removes things, and needs room on the way only: it may take what the pool keeps
+    /// back, unless it [moves](Tx::moves).
+    #[inline]
+    pub fn removes(&mut self) {
+        self.pool.favour.removes = true;
+    }
+
+    /// Says that this transaction puts elsewhere what it removes: it may not take what the pool keeps back.
+    pub fn moves(&mut self) {
+        self.pool.favour.moves = true;
+    }
+
     /// Allocates at least `size` bytes. They hold anything until filled, and belong to nobody until
-    /// commit. O(1).
+    /// commit. O(1), O(log n) above 32,640 bytes.
     ///
     /// # Errors
     /// `Full`, `TooLarge`.
     #[inline]
     pub fn alloc(&mut self, size: u64, kind: Kind) -> Result<PPtr<u8>> {
         let offset = match classes::class_of(size) {
-            Some(class) if self.pool.uses_pages(class) => {
+            Some(class) => {
                 let (slot, offset) = match self.pool.slab.reserve(class, kind) {
                     Some(found) => found,
                     None => self.pool.reserve_in_new_page(class, kind)?,
@@ -74,7 +83,7 @@ impl<'p> Tx<'p> {
                 self.pool.batch.allocs.push(slot);
                 offset
             }
-            _ => self.pool.reserve_large(size, kind)?,
+            None => self.pool.reserve_run(size, kind)?,
         };
         PPtr::new(offset).ok_or_else(|| damaged("an allocation at", 0))
     }
@@ -208,50 +217,10 @@ impl<'p> Tx<'p> {
                 }
                 None => batch.frees.push(slot),
             },
-            Block::Large(size) => match batch
-                .large_allocs
-                .iter()
-                .position(|own| own.offset() == offset)
-            {
-                Some(at) => {
-                    let reserved = batch.large_allocs.swap_remove(at);
-                    batch.forget_fills(offset, size);
-                    self.pool.heap.cancel(vec![reserved]);
-                    self.pool.slab.remove_large(offset);
-                }
-                None => {
-                    let group = self.pool.group.as_ref();
-                    let before = group.map_or(&[][..], |group| &group.large_frees);
-                    if before.contains(&offset) || batch.large_frees.contains(&offset) {
-                        return Err(damaged("an object that is freed twice", offset));
-                    }
-                    batch.large_frees.push(offset);
-                }
-            },
+            Block::Run(run) => self.pool.free_run(run),
+            Block::Object(_) => self.pool.free_object(offset)?,
         }
         Ok(())
-    }
-
-    /// Moves an object out of the way of an evacuation: all its bytes, as far as it is allocated, to where it
-    /// has the same room. The old one is freed with the commit; whoever points to it is the caller's to change.
-    /// `None` if it may stay. O(size). Nothing of the object may be written in the same step.
-    ///
-    /// # Errors
-    /// `Full` if there is no other room for it; `Damaged` if no allocated object starts there.
-    pub fn relocate(&mut self, ptr: PPtr<u8>, kind: Kind) -> Result<Option<PPtr<u8>>> {
-        if !self.evacuating(ptr) {
-            return Ok(None);
-        }
-        let size = self.capacity(ptr)?;
-        let target = self.alloc(size, kind)?;
-        if self.evacuating(target) || !self.evacuating(ptr) {
-            // The evacuation has ended for want of room.
-            self.free(target)?;
-            return Err(Error::Full(size));
-        }
-        self.fill_from(target, ptr, size)?;
-        self.free(ptr)?;
-        Ok(Some(target))
     }
 
     /// Applies what was collected so far, so that reads see it, while the whole transaction stays
@@ -260,32 +229,30 @@ impl<'p> Tx<'p> {
     /// # Errors
     /// `Full` if the undo log cannot grow.
     pub fn step(&mut self) -> Result<()> {
-        self.pool.apply_step()?;
-        if self.start.is_none() {
-            self.start = Some(Savepoint::default());
-        }
-        Ok(())
+        let start = *self.start.get_or_insert_default();
+        self.pool.apply_step(start)
     }
 
     /// Leaves everything as it was before the transaction.
     #[cold]
     fn take_back(&mut self) {
         self.pool.drop_batch();
-        if let Some(start) = self.start {
-            self.pool.roll_back(start);
-        }
+        // A group that began with this transaction is taken back whole.
+        self.pool.roll_back(self.start.unwrap_or_default());
     }
 
-    /// Makes everything durable, as one atomic step. One fence if there was no [`Tx::step`] and
-    /// nothing large was allocated or freed; a second one if more than 1,280 bytes were filled.
+    /// Makes everything durable, as one atomic step. One fence if there was no [`Tx::step`]; a second one if more
+    /// than 1,280 bytes were filled, or a slab page was made.
     ///
     /// # Errors
     /// On failure nothing has happened.
     pub fn commit(mut self) -> Result<()> {
+        let start = self.start.unwrap_or_default();
         if self.pool.group.is_some() || self.pool.held {
-            self.pool.apply_step()?;
-            if !self.pool.held {
-                self.pool.end_group()?;
+            self.pool.apply_step(start)?;
+            match self.pool.held {
+                true => self.pool.end_transaction(),
+                false => self.pool.end_group()?,
             }
         } else {
             self.pool.commit_batch()?;
@@ -301,6 +268,7 @@ impl Drop for Tx<'_> {
         if !self.done {
             self.take_back();
         }
+        self.pool.favour.end_transaction();
     }
 }
 
@@ -311,61 +279,6 @@ impl Pool {
             return Ok(());
         }
         Err(damaged("a write outside of any object", offset))
-    }
-
-    /// Adds a page and reserves a slot in it. The page is allocated at once: an empty page is a
-    /// sound state, so it needs no part in the batch.
-    #[cold]
-    fn reserve_in_new_page(&mut self, class: u8, kind: Kind) -> Result<(Slot, u64)> {
-        let len = page_len(class);
-        let reserved = match self.heap.reserve_page(len, type_num::PAGE) {
-            Err(Error::Full(_)) if self.group.is_none() && self.trim(usize::MAX)? > 0 => {
-                self.heap.reserve_page(len, type_num::PAGE)
-            }
-            other => other,
-        };
-        let reserved = match reserved {
-            // What is being evacuated has free slots, too.
-            Err(Error::Full(_)) if self.slab.evacuating_pages() > 0 => {
-                self.slab.end_evacuation();
-                let found = self.slab.reserve(class, kind);
-                return found.ok_or(Error::Full(len));
-            }
-            other => other?,
-        };
-        let offset = reserved.offset();
-        let header = PageHeader::new(offset, class, kind);
-        let bitmap = vec![0u8; 8 * header.words()];
-        self.medium.store(offset, bytemuck::bytes_of(&header))?;
-        self.medium.store(bitmap_word(offset, 0), &bitmap)?;
-        self.medium.flush(offset, bitmap_word(0, header.words()))?;
-        // Publishing starts with a drain, which makes the header durable, and the barrier too.
-        self.ring.barrier(&mut self.medium)?;
-        self.heap.publish(vec![reserved], &[], None)?;
-        self.slab.add_page(&self.medium, offset)?;
-        self.slab
-            .reserve(class, kind)
-            .ok_or(Error::Full(u64::from(header.slot_size)))
-    }
-
-    /// Big pages are for pools in which one of them is little.
-    #[inline]
-    fn uses_pages(&self, class: u8) -> bool {
-        page_len(class) == PAGE_LEN || self.medium.len() >= BIG_PAGES_MIN
-    }
-
-    fn reserve_large(&mut self, size: u64, kind: Kind) -> Result<u64> {
-        let type_num = type_num::LARGE + kind as u64;
-        let reserved = match self.heap.reserve(size, type_num) {
-            Err(Error::Full(_)) if self.group.is_none() && self.trim(usize::MAX)? > 0 => {
-                self.heap.reserve(size, type_num)
-            }
-            other => other,
-        }?;
-        let offset = reserved.offset();
-        self.slab.add_large(offset, size, kind);
-        self.batch.large_allocs.push(reserved);
-        Ok(offset)
     }
 
     /// Flushes filled ranges that are not on their way yet.
@@ -385,94 +298,67 @@ impl Pool {
         if self.batch.is_empty() {
             return Ok(());
         }
+        self.encode_allocations()?;
         let Batch {
             writes: batch_writes,
             fills,
             streamed,
-            allocs,
-            frees,
             ..
         } = &mut self.batch;
-        if !allocs.is_empty() || !frees.is_empty() {
-            self.slab
-                .bitmap_writes(&self.medium, allocs, frees, batch_writes)?;
-        }
         let count = fills.len() + streamed.len();
         if !Ring::fits(count, batch_writes) {
-            self.apply_encoded()?;
+            self.apply_encoded(Savepoint::default())?;
             return self.end_group();
         }
-        let publishes = !self.batch.large_allocs.is_empty() || !self.batch.large_frees.is_empty();
         let batch = &mut self.batch;
         let filled: u64 = batch.fills.iter().map(|fill| fill.len).sum();
-        // A record that waits for libpmemobj's publish needs neither hash nor fence: publishing
-        // starts with a drain, after which both the record and the fills are durable.
-        let hashes = !publishes && batch.streamed.is_empty() && (1..=HASH_MAX).contains(&filled);
+        let hashes = batch.streamed.is_empty() && (1..=HASH_MAX).contains(&filled);
         let fills_hash = match hashes {
             true => Some(self.ring.hash(&self.medium, &batch.fills)?),
             false => None,
         };
         self.flush_fills()?;
-        if !self.batch.fills.is_empty() && !publishes && fills_hash.is_none() {
+        if !self.batch.fills.is_empty() && fills_hash.is_none() {
             self.medium.fence();
         }
         let extras = Extras {
             fills: &self.batch.fills,
             fills_hash,
-            publishes,
         };
         let writes = &mut self.batch.writes;
-        let seq = self
-            .ring
+        self.ring
             .append(&mut self.medium, RecordKind::Redo, &extras, writes)?;
-        if publishes {
-            let allocs = std::mem::take(&mut self.batch.large_allocs);
-            let offsets: Vec<u64> = allocs.iter().map(Reserved::offset).collect();
-            let word = Some((self.areas.published(), seq));
-            let frees = std::mem::take(&mut self.batch.large_frees);
-            self.preserve_large(&frees);
-            if let Err(error) = self.heap.publish(allocs, &frees, word) {
-                self.ring.retract(&mut self.medium)?;
-                offsets
-                    .iter()
-                    .for_each(|&offset| self.slab.remove_large(offset));
-                return Err(error);
-            }
-            self.account_published(&offsets);
-            for offset in frees {
-                self.slab.remove_large(offset);
-            }
-            self.medium.apply(self.batch.writes.encoded())?;
+        self.medium.put_off(&mut self.batch.writes);
+        if !self.lazy {
+            self.medium.settle();
             self.medium.write_back();
-        } else {
-            self.medium.put_off(&mut self.batch.writes);
-            if !self.lazy {
-                self.medium.settle();
-                self.medium.write_back();
-            }
         }
         for &slot in &self.batch.frees {
             self.slab.release(slot);
+        }
+        if self.batch.has_runs() {
+            self.release_runs();
         }
         self.batch.clear();
         Ok(())
     }
 
-    /// Keeps large objects that are about to be freed for a fork child: libpmemobj may write its own
-    /// metadata where they were.
-    fn preserve_large(&mut self, offsets: &[u64]) {
-        for &offset in offsets {
-            if let Ok(Block::Large(size)) = self.slab.block(offset) {
-                self.medium.snapshots.preserve(offset, size);
-            }
-        }
-    }
-
-    /// From now on published objects count with all the bytes libpmemobj gave them.
-    fn account_published(&mut self, offsets: &[u64]) {
-        for &offset in offsets {
+    /// Adds the words that tell of what the batch allocates and frees.
+    #[inline]
+    fn encode_allocations(&mut self) -> Result<()> {
+        if self.batch.has_slots() {
+            let Batch {
+                writes,
+                allocs,
+                frees,
+                ..
+            } = &mut self.batch;
             self.slab
-                .resize_large(offset, self.heap.usable_size(offset));
+                .bitmap_writes(&self.medium, allocs, frees, writes)?;
+        }
+        match self.batch.has_runs() {
+            true => self.encode_runs(),
+            false => Ok(()),
         }
     }
 
@@ -481,13 +367,7 @@ impl Pool {
         for slot in std::mem::take(&mut self.batch.allocs) {
             self.slab.release(slot);
         }
-        let large = std::mem::take(&mut self.batch.large_allocs);
-        large
-            .iter()
-            .for_each(|reserved| self.slab.remove_large(reserved.offset()));
-        if !large.is_empty() {
-            self.heap.cancel(large);
-        }
+        self.drop_runs();
         self.batch.clear();
     }
 }

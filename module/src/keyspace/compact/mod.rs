@@ -153,7 +153,7 @@ impl Engine {
         }
         self.compaction.next_look = Some(now + self.compaction.pause);
         let usage = self.pool.usage();
-        let free = usage.size.saturating_sub(usage.used);
+        let free = usage.free + usage.scattered;
         let pays = |bytes: u64| bytes >= PAYS_BYTES && bytes >= free / PAYS_PART;
         // The first figure is an upper bound, and costs nothing.
         pays(usage.scattered) && pays(self.pool.scatter().regainable) && self.begin_round()

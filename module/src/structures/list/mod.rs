@@ -249,6 +249,7 @@ impl Run {
 /// Takes the element at one end out, into `element`; false if the list is empty. O(1), and the element's
 /// length.
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root, side: Side, element: &mut Element) -> Result<bool> {
+    tx.removes();
     let taken = take(tx, root, side, &mut element.packed)?;
     if taken && let Some(object) = element.fetch(tx)? {
         tx.free(object)?;

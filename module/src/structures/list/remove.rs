@@ -24,6 +24,7 @@ pub fn remove(
     value: &[u8],
     limit: u64,
 ) -> Result<u64> {
+    tx.removes();
     let mut list = List::open(tx, *root)?;
     let (len, mut passed, mut removed) = (list.len(), 0, 0);
     while passed < len && removed < limit {

@@ -215,6 +215,7 @@ pub fn remove<'a>(
     root: &mut Root,
     mut members: impl ExactSizeIterator<Item = &'a [u8]>,
 ) -> Result<u64> {
+    tx.removes();
     let before = len(*root);
     match root.encoding() {
         0 => {}
@@ -268,6 +269,7 @@ fn shrink(tx: &mut Tx<'_>, root: &mut Root, bytes: &[u8], count: u64) -> Result<
 
 /// Removes a random member of a set that is not empty, each with the same probability, and gives it.
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root) -> Result<Vec<u8>> {
+    tx.removes();
     if root.encoding() == TABLE {
         let found = table::random(tx, *root)?;
         let member = table::key::<KEY_AT>(tx, found.entry)?.to_vec();

@@ -219,6 +219,7 @@ pub fn remove<'e>(
     root: &mut Root,
     names: impl ExactSizeIterator<Item = &'e [u8]>,
 ) -> Result<u64> {
+    tx.removes();
     if names.len() > 1 && root.encoding() == small::ENCODING {
         return remove_from_small(tx, root, names);
     }
@@ -266,6 +267,7 @@ fn remove_from_small<'e>(
 
 /// Takes the first element, or the last one, and gives its name and score; `None` if there is none. O(log n).
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<Option<(Vec<u8>, f64)>> {
+    tx.removes();
     if large::is_large(*root) {
         return large::pop(tx, root, last).map(Some);
     }
@@ -287,6 +289,7 @@ const FREED_MAX: u64 = if cfg!(test) { 20 } else { 256 };
 /// element of a short range. A sorted set of which nothing is left but waste is over; see
 /// [`is_over`](super::is_over).
 pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Result<()> {
+    tx.removes();
     let count = ranks.end.saturating_sub(ranks.start);
     match View::open(tx, *root)? {
         _ if count == 0 => Ok(()),

@@ -1,0 +1,260 @@
+//! All granules of a pool: which are free, who may take which, and what is kept back.
+//!
+//! *Free* granules are anybody's. A share of the pool is *kept back* from ordinary allocations: for the undo log,
+//! and for transactions that remove things and need some room on the way. Granules that a group has given up are
+//! *loose* until its end: the group itself may take them again, but the undo log, whose entries may be put back
+//! into them, may not.
+
+use super::extent::Extent;
+use super::free::FreeRuns;
+use super::run::{GRANULE, Run};
+
+/// Who takes granules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Anybody: what is free.
+    Ordinary,
+    /// One that must not fail: what is kept back, too.
+    Whole,
+}
+
+/// The part of the pool that is kept back, and its bounds in granules.
+const KEPT_SHARE: u64 = 64;
+const KEPT_MIN: u64 = (256 << 10) / GRANULE;
+const KEPT_MAX: u64 = (8 << 20) / GRANULE;
+
+/// The granules of all extents.
+pub(crate) struct Room {
+    seed: u64,
+    /// By start.
+    extents: Vec<Extent>,
+    free: FreeRuns,
+    /// Given up by the open group.
+    loose: FreeRuns,
+    kept: FreeRuns,
+    /// Granules to be kept back.
+    target: u64,
+    /// All granules but those of tables and of damaged parts.
+    capacity: u64,
+    /// What is kept back may lie better since something was given.
+    untidy: bool,
+}
+
+impl Room {
+    /// No granules yet. `seed` is the pool's.
+    pub fn new(seed: u64) -> Room {
+        Room {
+            seed,
+            extents: Vec::new(),
+            free: FreeRuns::default(),
+            loose: FreeRuns::default(),
+            kept: FreeRuns::default(),
+            target: 0,
+            capacity: 0,
+            untidy: false,
+        }
+    }
+
+    /// The pool's seed, with which words of runs are made.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Adds an extent, with what is free of it: offset and granules.
+    pub fn add(&mut self, extent: Extent, free: &[(u64, u64)], used: u64) {
+        let at = self
+            .extents
+            .partition_point(|other| other.start < extent.start);
+        self.extents.insert(at, extent);
+        self.capacity += used;
+        for &(offset, granules) in free {
+            self.capacity += granules;
+            self.free.give(offset / GRANULE, granules);
+        }
+        self.target = (self.capacity / KEPT_SHARE).clamp(KEPT_MIN, KEPT_MAX);
+        self.untidy = true;
+    }
+
+    /// Offset of the word that tells of a run that starts at `offset`; `None` outside all extents.
+    pub fn word_at(&self, offset: u64) -> Option<u64> {
+        let at = self
+            .extents
+            .partition_point(|extent| extent.start <= offset);
+        let extent = self.extents[..at].last()?;
+        (extent.range().contains(&offset)).then(|| extent.word_at(offset))
+    }
+
+    /// Takes `granules`; their offset.
+    pub fn take(&mut self, granules: u64, access: Access) -> Option<u64> {
+        let start = self
+            .loose
+            .take(granules)
+            .or_else(|| self.free.take(granules))
+            .or_else(|| match access {
+                Access::Ordinary => None,
+                Access::Whole => self.kept.take(granules),
+            })?;
+        Some(start * GRANULE)
+    }
+
+    /// Takes between `least` and `most` granules for the undo log; offset and number.
+    pub fn take_for_undo(&mut self, least: u64, most: u64) -> Option<(u64, u64)> {
+        let mut granules = most;
+        while granules >= least {
+            if let Some(start) = self.free.take(granules) {
+                return Some((start * GRANULE, granules));
+            }
+            granules /= 2;
+        }
+        let (start, granules) = match self.kept.longest() {
+            longest if longest >= least => self.kept.take_longest(most)?,
+            _ => return None,
+        };
+        Some((start * GRANULE, granules))
+    }
+
+    /// Takes exactly the granules of a run again, after [`Room::give`].
+    pub fn take_back(&mut self, run: &Run) -> bool {
+        let start = run.offset / GRANULE;
+        [&mut self.loose, &mut self.free, &mut self.kept]
+            .into_iter()
+            .any(|runs| runs.take_at(start, run.granules))
+    }
+
+    /// Gives granules that nobody refers to: loose while a group is open.
+    pub fn give(&mut self, offset: u64, granules: u64, in_group: bool) {
+        match in_group {
+            true => self.loose.give(offset / GRANULE, granules),
+            false => {
+                self.free.give(offset / GRANULE, granules);
+                self.untidy = true;
+                self.refill();
+            }
+        }
+    }
+
+    /// A group is over: what it gave up is free.
+    pub fn settle_loose(&mut self) {
+        if self.loose.total() == 0 {
+            return;
+        }
+        for (start, granules) in self.loose.drain() {
+            self.free.give(start, granules);
+        }
+        self.untidy = true;
+        self.refill();
+    }
+
+    fn refill(&mut self) {
+        while self.kept.total() < self.target {
+            let missing = self.target - self.kept.total();
+            let Some((start, granules)) = self.free.take_longest(missing) else {
+                return;
+            };
+            self.kept.give(start, granules);
+        }
+    }
+
+    /// Sees to it that what is kept back is there, as far as it can be, and lies together. Next to nothing if
+    /// nothing was given since. Not in a group.
+    pub fn tidy(&mut self) {
+        if !std::mem::take(&mut self.untidy) {
+            return;
+        }
+        if self.kept.total() < self.target || self.kept.count() > 1 {
+            for (start, granules) in self.kept.drain() {
+                self.free.give(start, granules);
+            }
+            self.refill();
+        }
+    }
+
+    /// True if all that is to be kept back is there.
+    pub fn is_kept(&self) -> bool {
+        self.kept.total() >= self.target
+    }
+
+    /// Bytes that anybody may take, those in the longest run, and bytes kept back.
+    pub fn free_bytes(&self) -> (u64, u64, u64) {
+        let longest = self.free.longest().max(self.loose.longest());
+        let free = self.free.total() + self.loose.total();
+        (
+            free * GRANULE,
+            longest * GRANULE,
+            self.kept.total() * GRANULE,
+        )
+    }
+
+    /// Bytes of all granules that can hold runs.
+    pub fn capacity(&self) -> u64 {
+        self.capacity * GRANULE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alloc::run::RunKind;
+
+    fn room(granules: u64) -> (Room, u64) {
+        let mut room = Room::new(1);
+        let extent = Extent::within(4096, granules * GRANULE).expect("there is room");
+        let first = extent.start + extent.table() * GRANULE;
+        room.add(extent, &[(first, granules - extent.table())], 0);
+        room.tidy();
+        (room, first)
+    }
+
+    #[test]
+    fn what_is_kept_back_is_for_those_who_may() {
+        let (mut room, _) = room(1000);
+        let mut taken = 0;
+        while room.take(8, Access::Ordinary).is_some() {
+            taken += 8;
+        }
+        let (free, _, kept) = room.free_bytes();
+        assert_eq!(kept, KEPT_MIN * GRANULE);
+        assert!(free < 8 * GRANULE, "{free}");
+        let rest = std::iter::from_fn(|| room.take(8, Access::Whole)).count() as u64;
+        assert_eq!(rest * 8, KEPT_MIN);
+        assert_eq!(room.take(8, Access::Whole), None);
+        assert!(taken >= 8 * (990 - KEPT_MIN) / 8 - 8, "{taken}");
+    }
+
+    #[test]
+    fn what_is_given_fills_what_is_kept_back_first() {
+        let (mut room, first) = room(200);
+        while room.take(1, Access::Whole).is_some() {}
+        assert!(!room.is_kept());
+        room.give(first, KEPT_MIN / 2, false);
+        assert_eq!(room.take(1, Access::Ordinary), None);
+        room.give(first + KEPT_MIN / 2 * GRANULE, KEPT_MIN / 2 + 3, false);
+        assert!(room.is_kept());
+        room.tidy();
+        assert_eq!(room.kept.count(), 1);
+        assert_eq!(
+            std::iter::from_fn(|| room.take(1, Access::Ordinary)).count(),
+            3
+        );
+    }
+
+    #[test]
+    fn the_undo_log_leaves_what_a_group_gave_up() {
+        let (mut room, first) = room(500);
+        while room.take(1, Access::Whole).is_some() {}
+        room.give(first, 100, true);
+        assert_eq!(room.take_for_undo(8, 64), None);
+        let taken = room.take(10, Access::Ordinary);
+        assert_eq!(taken, Some(first), "the group takes it again");
+        let run = Run {
+            offset: first,
+            granules: 10,
+            kind: RunKind::Data,
+        };
+        room.give(run.offset, run.granules, true);
+        assert!(room.take_back(&run));
+        room.settle_loose();
+        let (offset, granules) = room.take_for_undo(8, 64).expect("it is free");
+        assert!(offset >= first && granules >= 8);
+    }
+}

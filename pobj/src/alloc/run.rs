@@ -1,0 +1,120 @@
+//! A run: adjacent granules of an extent that belong to one object or slab page.
+//!
+//! The word of a run stands in its extent's table, at the place of its first granule:
+//!
+//! ```text
+//! bits  0–7   kind      1 the table itself, 2 slab page, 3 data, 4 record
+//! bits  8–39  granules  how many
+//! bits 40–63  check     24 bits of XXH3-64 of the 40 bits before, seeded with the pool's seed and the run's offset
+//! ```
+//!
+//! A granule without a word of its own is free, or inside a run: then its word is zero.
+
+use crate::Kind;
+
+/// Bytes of a granule; they are aligned in the pool.
+pub(crate) const GRANULE: u64 = 4096;
+/// Most granules of a run.
+pub(crate) const RUN_MAX: u64 = u32::MAX as u64;
+
+/// What the granules of a run hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum RunKind {
+    /// The head of an extent and its table.
+    Table = 1,
+    /// A slab page.
+    Page = 2,
+    /// An object of [`Kind::Data`].
+    Data = 3,
+    /// An object of [`Kind::Record`].
+    Record = 4,
+}
+
+impl RunKind {
+    fn from_byte(byte: u8) -> Option<RunKind> {
+        use RunKind::*;
+        [Table, Page, Data, Record]
+            .into_iter()
+            .find(|&kind| kind as u8 == byte)
+    }
+
+    /// The kind of an object alone in its run.
+    pub fn of(kind: Kind) -> RunKind {
+        match kind {
+            Kind::Data => RunKind::Data,
+            Kind::Record => RunKind::Record,
+        }
+    }
+
+    /// What kind of object the run is, if it is one.
+    pub fn object(self) -> Option<Kind> {
+        match self {
+            RunKind::Data => Some(Kind::Data),
+            RunKind::Record => Some(Kind::Record),
+            RunKind::Table | RunKind::Page => None,
+        }
+    }
+}
+
+/// Granules that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Run {
+    /// Pool offset of the first granule.
+    pub offset: u64,
+    /// How many.
+    pub granules: u64,
+    /// What they hold.
+    pub kind: RunKind,
+}
+
+impl Run {
+    /// Bytes of the run.
+    pub fn len(&self) -> u64 {
+        self.granules * GRANULE
+    }
+
+    /// The word that tells of this run.
+    pub fn word(&self, seed: u64) -> u64 {
+        let said = self.kind as u64 | self.granules << 8;
+        said | check(said, self.offset, seed) << 40
+    }
+
+    /// The run at `offset` that `word` tells of; `None` if it is no word of a run there.
+    pub fn of_word(word: u64, offset: u64, seed: u64) -> Option<Run> {
+        let said = word & ((1 << 40) - 1);
+        let run = Run {
+            offset,
+            granules: said >> 8,
+            kind: RunKind::from_byte(said as u8)?,
+        };
+        (run.granules > 0 && word >> 40 == check(said, offset, seed)).then_some(run)
+    }
+}
+
+fn check(said: u64, offset: u64, seed: u64) -> u64 {
+    let seed = seed ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    xxhash_rust::xxh3::xxh3_64_with_seed(&said.to_le_bytes(), seed) >> 40
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_belongs_to_its_run_and_place() {
+        let run = Run {
+            offset: 40 * GRANULE,
+            granules: 77,
+            kind: RunKind::Record,
+        };
+        let word = run.word(5);
+        assert_eq!(Run::of_word(word, run.offset, 5), Some(run));
+        assert_eq!(Run::of_word(word, run.offset + GRANULE, 5), None);
+        assert_eq!(Run::of_word(word, run.offset, 6), None);
+        assert_eq!(Run::of_word(0, run.offset, 5), None);
+        for bit in 0..64 {
+            assert_eq!(Run::of_word(word ^ 1 << bit, run.offset, 5), None, "{bit}");
+        }
+    }
+}

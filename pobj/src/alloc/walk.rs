@@ -1,0 +1,129 @@
+//! Walks over all allocated objects of one kind.
+
+use super::slab::{Page, Slab};
+use crate::Kind;
+
+/// The objects of one page.
+pub(crate) struct PageObjects<'s> {
+    /// Where the first slot is.
+    first: u64,
+    /// Bytes of a slot.
+    pub slot_size: u64,
+    slots: u16,
+    taken: &'s [u64],
+}
+
+impl PageObjects<'_> {
+    fn of(page: &Page) -> PageObjects<'_> {
+        PageObjects {
+            first: page.offset + u64::from(page.header.first),
+            slot_size: u64::from(page.header.slot_size),
+            slots: page.header.slots,
+            taken: &page.taken,
+        }
+    }
+
+    /// Where the allocated objects are, in order.
+    #[inline]
+    pub fn offsets(&self) -> impl Iterator<Item = u64> {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let index = next_bit(self.taken, from, self.slots)?;
+            from = index + 1;
+            Some(self.first + u64::from(index) * self.slot_size)
+        })
+    }
+}
+
+impl Slab {
+    /// The pages of objects of `kind`.
+    pub fn pages_of(&self, kind: Kind) -> impl Iterator<Item = PageObjects<'_>> {
+        let pages = self.pages.iter().flatten();
+        let pages = pages.filter(move |page| page.header.kind == kind as u8);
+        pages.map(PageObjects::of)
+    }
+
+    /// Where the objects of `kind` are that are alone in their memory.
+    pub fn large_objects(&self, kind: Kind) -> impl Iterator<Item = u64> {
+        let large = self.large.iter();
+        large.filter_map(move |(&offset, large)| (large.kind == kind).then_some(offset))
+    }
+
+    /// Offset of the first allocated object of `kind` at or after `cursor`, and the cursor after it.
+    ///
+    /// Walking from cursor 0 visits each object that exists throughout the walk exactly once. The
+    /// cursor means nothing after the pool is reopened.
+    pub fn next_object(&self, kind: Kind, cursor: Cursor) -> Option<(u64, Cursor)> {
+        let mut slot = cursor.slot;
+        for id in cursor.page..self.pages.len() as u32 {
+            if let Some(page) = &self.pages[id as usize]
+                && page.header.kind == kind as u8
+                && let Some(index) = next_bit(&page.taken, slot, page.header.slots)
+            {
+                let size = u64::from(page.header.slot_size);
+                let offset = page.offset + u64::from(page.header.first) + u64::from(index) * size;
+                return Some((
+                    offset,
+                    Cursor {
+                        page: id,
+                        slot: index + 1,
+                        large: 0,
+                    },
+                ));
+            }
+            slot = 0;
+        }
+        let mut rest = self.large.range(cursor.large..);
+        let (&offset, _) = rest.find(|(_, large)| large.kind == kind)?;
+        Some((
+            offset,
+            Cursor {
+                page: u32::MAX,
+                slot: 0,
+                large: offset + 1,
+            },
+        ))
+    }
+}
+
+/// A position in a walk over the objects of one kind; the default is the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    page: u32,
+    slot: u16,
+    large: u64,
+}
+
+/// Index of the first set bit at or after `from`, below `slots`.
+fn next_bit(words: &[u64], from: u16, slots: u16) -> Option<u16> {
+    let mut at = from;
+    while at < slots {
+        let word = words[usize::from(at / 64)] >> (at % 64);
+        if word != 0 {
+            let found = at + word.trailing_zeros() as u16;
+            return (found < slots).then_some(found);
+        }
+        at = (at / 64 + 1) * 64;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_bit;
+
+    #[test]
+    fn set_bits_are_found_in_order() {
+        let words = [0b1001, 0, 1 << 63 | 1 << 5];
+        assert_eq!(next_bit(&words, 0, 192), Some(0));
+        assert_eq!(next_bit(&words, 1, 192), Some(3));
+        assert_eq!(next_bit(&words, 4, 192), Some(133));
+        assert_eq!(next_bit(&words, 134, 192), Some(191));
+        assert_eq!(
+            next_bit(&words, 134, 191),
+            None,
+            "bits beyond the last slot do not count"
+        );
+        assert_eq!(next_bit(&words, 192, 192), None);
+    }
+}

@@ -1,0 +1,221 @@
+//! What allocation does when no slot is at hand: pages and objects that are runs of granules, and where the room
+//! for them comes from.
+
+use crate::Kind;
+use crate::alloc::classes;
+use crate::alloc::page::{PAGE_GRANULES, PageHeader};
+use crate::alloc::room::Access;
+use crate::alloc::run::{GRANULE, Run, RunKind};
+use crate::alloc::slab::Slot;
+use crate::error::{Error, Result, damaged};
+use crate::layout::type_num;
+use crate::log::record::Fill;
+use crate::pool::Pool;
+use std::collections::HashSet;
+
+/// Largest object: what fits into one extent, which is one object of libpmemobj's.
+pub(crate) const OBJECT_MAX: u64 = (16 << 30) - (16 << 20);
+/// Empty pages that a group gives up at a time.
+const TRIM_IN_GROUP: usize = 64;
+
+/// Who may take what is kept back.
+#[derive(Default)]
+pub(crate) struct Favour {
+    /// Everybody, until it is kept back again.
+    pub lent: bool,
+    /// The running transaction, as it removes things.
+    pub removes: bool,
+    /// Not the running transaction, though it removes things, as it puts them elsewhere.
+    pub moves: bool,
+}
+
+impl Favour {
+    /// Whether the running transaction may take what is kept back.
+    fn may(&self) -> bool {
+        self.lent || self.removes && !self.moves
+    }
+
+    #[inline]
+    pub fn end_transaction(&mut self) {
+        (self.removes, self.moves) = (false, false);
+    }
+}
+
+impl Pool {
+    /// Makes a slab page and reserves a slot in it, or in a larger one if there is no room.
+    #[cold]
+    pub(super) fn reserve_in_new_page(&mut self, class: u8, kind: Kind) -> Result<(Slot, u64)> {
+        let size = u64::from(classes::SIZES[class as usize]);
+        let offset = match self.find(PAGE_GRANULES)? {
+            Some(offset) => offset,
+            None => {
+                // An evacuation may have ended, whose pages have free slots.
+                if let Some(found) = self.slab.reserve(class, kind) {
+                    return Ok(found);
+                }
+                if let Some(found) = self.slab.reserve_larger(class, kind, 2 * size) {
+                    return Ok(found);
+                }
+                match self.find_kept(PAGE_GRANULES) {
+                    Some(offset) => offset,
+                    None => return self.reserve_any_larger(class, kind),
+                }
+            }
+        };
+        let header = PageHeader::new(offset, class, kind);
+        let mut head = vec![0; header.head_len() as usize];
+        let bytes = bytemuck::bytes_of(&header);
+        head[..bytes.len()].copy_from_slice(bytes);
+        self.medium.stream(offset, &head)?;
+        // The bitmap's words change again with the batch's own writes: a hash of them would not hold. What is
+        // streamed is durable before the record instead.
+        self.batch.streamed.push(Fill {
+            offset,
+            len: head.len() as u64,
+        });
+        self.batch.pages.push(offset);
+        self.slab.add_fresh_page(offset, header);
+        self.slab.reserve(class, kind).ok_or(Error::Full(size))
+    }
+
+    /// A slot of any larger class, for who must not fail.
+    fn reserve_any_larger(&mut self, class: u8, kind: Kind) -> Result<(Slot, u64)> {
+        let found = match self.favour.may() {
+            true => self.slab.reserve_larger(class, kind, u64::MAX),
+            false => None,
+        };
+        found.ok_or(Error::Full(u64::from(classes::SIZES[class as usize])))
+    }
+
+    /// Reserves an object that is a run of granules.
+    #[cold]
+    pub(super) fn reserve_run(&mut self, size: u64, kind: Kind) -> Result<u64> {
+        if size > OBJECT_MAX {
+            return Err(Error::TooLarge(size));
+        }
+        let granules = size.div_ceil(GRANULE);
+        let found = self.find(granules)?;
+        let offset = found.or_else(|| self.find_kept(granules));
+        let run = Run {
+            offset: offset.ok_or(Error::Full(size))?,
+            granules,
+            kind: RunKind::of(kind),
+        };
+        self.slab.add_run(run, kind);
+        self.batch.runs.push(run);
+        Ok(run.offset)
+    }
+
+    /// Takes granules that are free, or become free by giving empty pages back.
+    fn find(&mut self, granules: u64) -> Result<Option<u64>> {
+        if let Some(offset) = self.room.take(granules, Access::Ordinary) {
+            return Ok(Some(offset));
+        }
+        let given_back = match self.group {
+            Some(_) => self.trim_in_group(TRIM_IN_GROUP)?,
+            None => self.trim(usize::MAX)?,
+        };
+        let found = match given_back {
+            0 => None,
+            _ => self.room.take(granules, Access::Ordinary),
+        };
+        if found.is_none() && self.evacuating_pages() > 0 {
+            self.end_evacuation();
+            return Ok(self.room.take(granules, Access::Ordinary));
+        }
+        Ok(found)
+    }
+
+    /// Takes granules that are kept back, if the running transaction may.
+    fn find_kept(&mut self, granules: u64) -> Option<u64> {
+        let may = self.favour.may();
+        may.then(|| self.room.take(granules, Access::Whole))?
+    }
+
+    /// Frees an object that is a run, with the batch.
+    pub(super) fn free_run(&mut self, run: Run) {
+        match self.batch.runs.iter().position(|&own| own == run) {
+            Some(at) => {
+                self.batch.runs.swap_remove(at);
+                self.batch.forget_fills(run.offset, run.len());
+                self.slab.remove_large(run.offset);
+                self.room
+                    .give(run.offset, run.granules, self.group.is_some());
+            }
+            None => {
+                self.batch.forget_fills(run.offset, run.len());
+                self.batch.run_frees.push(run);
+            }
+        }
+    }
+
+    /// Frees a large object of libpmemobj's, with the batch.
+    pub(super) fn free_object(&mut self, offset: u64) -> Result<()> {
+        let group = self.group.as_ref();
+        if group.is_some_and(|group| group.frees_object(offset))
+            || self.batch.object_frees.contains(&offset)
+        {
+            return Err(damaged("an object that is freed twice", offset));
+        }
+        self.batch.object_frees.push(offset);
+        Ok(())
+    }
+
+    /// Adds the words of the runs that the batch allocates and frees.
+    #[cold]
+    pub(super) fn encode_runs(&mut self) -> Result<()> {
+        let seed = self.room.seed();
+        let batch = &mut self.batch;
+        let word_at = |offset| {
+            let word = self.room.word_at(offset);
+            word.ok_or_else(|| damaged("a run outside of all extents", offset))
+        };
+        let mut freed = HashSet::new();
+        for run in &batch.run_frees {
+            let at = word_at(run.offset)?;
+            if self.medium.word(at)? != run.word(seed) || !freed.insert(at) {
+                return Err(damaged("an object that is freed twice", run.offset));
+            }
+            batch.writes.push(at, &[0; 8]);
+        }
+        let pages = batch.pages.iter().map(|&offset| Run {
+            offset,
+            granules: PAGE_GRANULES,
+            kind: RunKind::Page,
+        });
+        for run in batch.runs.iter().copied().chain(pages) {
+            let word = run.word(seed).to_le_bytes();
+            batch.writes.push(word_at(run.offset)?, &word);
+        }
+        for &offset in &batch.object_frees {
+            let word = type_num::FREED.to_le_bytes();
+            batch.writes.push(type_num::word_of(offset), &word);
+        }
+        Ok(())
+    }
+
+    /// Gives back what a committed batch has freed.
+    #[cold]
+    pub(super) fn release_runs(&mut self) {
+        for run in std::mem::take(&mut self.batch.run_frees) {
+            self.slab.remove_large(run.offset);
+            self.room.give(run.offset, run.granules, false);
+        }
+        let freed = std::mem::take(&mut self.batch.object_frees);
+        self.note_freed_objects(&freed);
+    }
+
+    /// Gives back what a dropped batch has allocated.
+    pub(super) fn drop_runs(&mut self) {
+        let in_group = self.group.is_some();
+        for run in std::mem::take(&mut self.batch.runs) {
+            self.slab.remove_large(run.offset);
+            self.room.give(run.offset, run.granules, in_group);
+        }
+        for offset in std::mem::take(&mut self.batch.pages) {
+            if self.slab.take_page(offset) {
+                self.room.give(offset, PAGE_GRANULES, in_group);
+            }
+        }
+    }
+}
