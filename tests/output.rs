@@ -5,6 +5,7 @@
 //! right after its command, as soon as the socket takes some, and not at the end of the turn.
 
 use pmedis_testkit::client::Client;
+use pmedis_testkit::packaged::Packaged;
 use pmedis_testkit::script::{ask, expect, run};
 use pmedis_testkit::server::{Server, Setup};
 use std::path::PathBuf;
@@ -223,4 +224,47 @@ fn units_that_die_half_way() {
         server.restart().unwrap();
         expect(&mut server.client(), "PM.MGET a b c", "[1 1 1]");
     }
+}
+
+/// Threads that send do so as soon as they have something, not when the turn ends.
+#[test]
+fn threads_send_when_they_like() {
+    let mut directives = vec!["io-threads 4", "io-threads-do-reads yes"];
+    if Packaged::current().has(None, Some((9, 0))) {
+        directives.push("io-threads-always-active yes");
+    }
+    let mut server = start(&directives);
+    for round in 0..4 {
+        let mut clients: Vec<Client> = (0..16).map(|_| server.client()).collect();
+        for client in &mut clients {
+            expect(client, "PING", "PONG");
+        }
+        server.frozen(|| {
+            for (n, client) in clients.iter_mut().enumerate() {
+                let writes = [
+                    format!("PM.SET a{n} {round}"),
+                    format!("PM.SET b{n} {round}"),
+                ];
+                let echo = format!("ECHO {WORDS}");
+                queue(client, &["MULTI", &writes[0], &writes[1], &echo, "EXEC"]);
+                client.send().unwrap();
+            }
+        });
+        server.wait_for_end();
+        let told: Vec<bool> = clients.iter_mut().map(has_all_replies).collect();
+        server.restart().unwrap();
+        let mut client = server.client();
+        for (n, told) in told.into_iter().enumerate() {
+            let kept = ask(&mut client, &format!("PM.MGET a{n} b{n}"));
+            let new = format!("[{round} {round}]");
+            let halves: Vec<&str> = kept.trim_matches(['[', ']']).split(' ').collect();
+            assert_eq!(halves[0], halves[1], "{n} is kept in part");
+            assert!(kept == new || !told, "{n} was told: {kept}");
+        }
+    }
+}
+
+/// Whether the replies to a whole unit have come before the connection broke.
+fn has_all_replies(client: &mut Client) -> bool {
+    (0..5).all(|_| client.receive().is_ok())
 }
