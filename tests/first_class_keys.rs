@@ -2,6 +2,7 @@
 //! after kill -9.
 
 use pmedis_testkit::client::Client;
+use pmedis_testkit::packaged::Packaged;
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash, expect, pm_keys, run, words};
 use pmedis_testkit::server::{Server, Setup};
@@ -227,9 +228,7 @@ fn reads_are_as_of_native_keys() {
         PM.OBJECT REFCOUNT native -> nil
         PM.OBJECT ENCODING n -> int
         PM.OBJECT ENCODING s -> embstr
-        PM.OBJECT ENCODING l -> quicklist
         PM.OBJECT ENCODING h -> listpack
-        PM.OBJECT ENCODING set -> hashtable
         PM.OBJECT ENCODING z -> listpack
         PM.OBJECT ENCODING native -> nil
         PM.OBJECT ENCODING absent -> nil
@@ -247,6 +246,13 @@ fn reads_are_as_of_native_keys() {
         COMMAND GETKEYS PM.COPY a b DB 3 -> [a b]
         ",
     );
+    // From 7.2 on, small lists and sets are packed, too.
+    let (list, set) = match Packaged::current().is_redis_7_0() {
+        true => ("quicklist", "hashtable"),
+        false => ("listpack", "listpack"),
+    };
+    expect(&mut client, "PM.OBJECT ENCODING l", list);
+    expect(&mut client, "PM.OBJECT ENCODING set", set);
     let long = "x".repeat(45);
     run(
         &mut client,

@@ -1,6 +1,7 @@
 //! The blocking commands of lists against Redis's own: each scenario is played twice on one server,
 //! natively in database 0 and with the prefix in database 8, and its transcripts must be equal.
 
+use pmedis_testkit::resp::Value;
 use pmedis_testkit::stage::{self, Stage, stream};
 use std::time::{Duration, Instant};
 
@@ -271,7 +272,8 @@ fn transactions_and_scripts_do_not_wait() {
         stage.note("script", &reply);
         let script = format!("return redis.pcall('{prefix}BLPOP', 'k', 0)");
         let reply = stage.main.call(&["EVAL", &script, "1", "k"]);
-        assert!(reply.is_error(), "not allowed in scripts: {reply:?}");
+        // Up to Redis 7.0 it is not allowed in scripts.
+        stage.note("script is refused", &Value::Integer(reply.is_error().into()));
         let client = stage.block("BLPOP k 0");
         let script = format!(
             "redis.call('{prefix}RPUSH', 'k', 'a', 'b') return redis.call('{prefix}LLEN', 'k')"
