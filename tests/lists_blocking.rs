@@ -273,7 +273,10 @@ fn transactions_and_scripts_do_not_wait() {
         let script = format!("return redis.pcall('{prefix}BLPOP', 'k', 0)");
         let reply = stage.main.call(&["EVAL", &script, "1", "k"]);
         // Up to Redis 7.0 it is not allowed in scripts.
-        stage.note("script is refused", &Value::Integer(reply.is_error().into()));
+        stage.note(
+            "script is refused",
+            &Value::Integer(reply.is_error().into()),
+        );
         let client = stage.block("BLPOP k 0");
         let script = format!(
             "redis.call('{prefix}RPUSH', 'k', 'a', 'b') return redis.call('{prefix}LLEN', 'k')"

@@ -107,13 +107,9 @@ fn memkeys_says_the_same_of_each_type() {
     let mode = &["--memkeys", "--memkeys-samples", "0"];
     let said = without_sizes(about_keys(&pm, mode));
     assert_eq!(said, without_sizes(about_keys(&native, mode)));
-    let biggest = |line: &String| {
-        line.starts_with("Biggest string found") && line.contains("\"string:2\"")
-    };
-    assert!(
-        said.iter().any(biggest),
-        "{said:?}"
-    );
+    let biggest =
+        |line: &String| line.starts_with("Biggest string found") && line.contains("\"string:2\"");
+    assert!(said.iter().any(biggest), "{said:?}");
 }
 
 /// Of types that it does not know, redis-cli cannot ask the length: it says no more than how many keys

@@ -5,6 +5,7 @@ use super::grammar::Compare;
 use super::state::{self, Content};
 use super::{DBS, Dialect, KEYS, PM_DB, Sequence, Side, Step};
 use crate::client::Client;
+use crate::packaged::Packaged;
 use crate::resp::{Quoted, Value};
 use crate::server::{Refusal, Server, Setup};
 use std::collections::BTreeSet;
@@ -93,7 +94,12 @@ impl Pair {
     /// # Panics
     /// If it does not serve.
     pub fn new(setup: Setup, dialect: Dialect) -> Self {
-        Self::start(setup.directive("notify-keyspace-events EAmn"), dialect)
+        let classes = match Packaged::current().has(Some((8, 2)), None) {
+            true => "EAmnoc",
+            false => "EAmn",
+        };
+        let events = format!("notify-keyspace-events {classes}");
+        Self::start(setup.directive(&events), dialect)
     }
 
     /// The same, but of a server that was restarted and has keys of another database to be put into its keyspace. Without

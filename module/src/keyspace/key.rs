@@ -296,6 +296,7 @@ impl<'a> PmKey<'a> {
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<(), CmdError> {
         let (mut outcome, mut old) = (Outcome::Nothing, None);
+        let before = self.state;
         with_engine(|engine| {
             if !engine.filled {
                 return Err(LOADING);
@@ -327,7 +328,22 @@ impl<'a> PmKey<'a> {
         if expire_at != NEVER && self.exists() {
             self.follow_expire(expire_at);
         }
+        self.tell_replaced(before);
         Ok(())
+    }
+
+    /// Tells that the key has another value now, before the command tells what it has done, on servers
+    /// that do so. [`PmKey::put`] does this by itself; others do it whose native commands replace the value.
+    pub fn notify_replaced(&self) {
+        self.tell_replaced(self.state);
+    }
+
+    #[inline]
+    fn tell_replaced(&self, before: State) {
+        if before != State::Absent && self.exists() {
+            let same = matches!(before, State::Ours(ty, _) if ty == self.ty);
+            self.ctx.notify_replaced(self.name(), !same);
+        }
     }
 
     /// [`PmKey::put`] of a value that does not use the record and does not expire.

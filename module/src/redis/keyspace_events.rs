@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::ops::BitOr;
+use std::sync::OnceLock;
 
 use redis_module::raw as rm;
 
@@ -39,6 +40,11 @@ impl Class {
     pub const NEW: Self = Self(rm::REDISMODULE_NOTIFY_NEW);
     /// A key was read from an RDB; for modules only.
     pub const LOADED: Self = Self(rm::REDISMODULE_NOTIFY_LOADED);
+
+    /// `o`: a value was replaced by another one. Redis 8.2 and newer.
+    const OVERWRITTEN: Self = Self(1 << 15);
+    /// `c`: the other one is of another type. Redis 8.2 and newer.
+    const TYPE_CHANGED: Self = Self(1 << 16);
 
     pub(super) fn bits(self) -> c_int {
         self.0
@@ -82,7 +88,30 @@ where
     rm::REDISMODULE_OK as c_int
 }
 
+/// Whether the server tells of values that are replaced. Valkey, which does not, answers as Redis 7.2.
+fn tells_of_replacement() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    // SAFETY: a copy of a pointer written before the module ran; without preconditions. The version is
+    // 0x00MMmmpp.
+    *ANSWER.get_or_init(|| unsafe {
+        rm::RedisModule_GetServerVersion.is_some_and(|version| version() >= 0x0008_0200)
+    })
+}
+
 impl Ctx {
+    /// Publishes that a key of the selected database has got another value in place of the one that it had,
+    /// if this server tells of that.
+    #[inline]
+    pub fn notify_replaced(&self, key: Arg<'_>, type_changed: bool) {
+        if !tells_of_replacement() {
+            return;
+        }
+        self.notify(Class::OVERWRITTEN, c"overwritten", key);
+        if type_changed {
+            self.notify(Class::TYPE_CHANGED, c"type_changed", key);
+        }
+    }
+
     /// Hands the keyspace events of the given classes to `handler`, as they happen and whatever
     /// `notify-keyspace-events` is; the context's database is the key's. Events that the handler
     /// itself causes do not come back to it.

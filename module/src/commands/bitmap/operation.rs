@@ -1,7 +1,7 @@
 //! BITOP.
 
 use super::TY;
-use super::string::{Expire, read, store};
+use super::string::{Expire, read, replace};
 use crate::bits::{self, Combination, Operation};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -64,7 +64,7 @@ pub fn bitop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let target = args[2];
     let mut key = PmKey::open_any(ctx, target, TY);
     if !result.is_empty() {
-        store(&mut key, Value::Bytes(&result), Expire::Never)?;
+        replace(&mut key, Value::Bytes(&result), Expire::Never)?;
         key.signal();
         ctx.notify(Class::STRING, c"set", target);
         ctx.replicate(c"PM.BITOP", args.from(1));

@@ -99,6 +99,20 @@ pub(super) fn store(
     })
 }
 
+/// [`store`] for commands whose native ones put another value in the place of the one that is there.
+pub(super) fn replace(
+    key: &mut PmKey<'_>,
+    value: Value<'_>,
+    expire_at: Expire,
+) -> Result<(), CmdError> {
+    let is_changed = key.exists();
+    store(key, value, expire_at)?;
+    if is_changed {
+        key.notify_replaced();
+    }
+    Ok(())
+}
+
 /// What becomes of a key's expire time when it gets a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expire {

@@ -2,7 +2,7 @@
 
 use super::get::{expire_now, has_passed};
 use super::options::{Command, Condition, Options, Ttl, Unit};
-use super::{Expire, read, store};
+use super::{Expire, read, replace};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -104,7 +104,7 @@ pub fn getset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// Stores the value and tells of it.
 #[inline]
 fn put(ctx: &Ctx, key: &mut PmKey<'_>, value: Arg<'_>, expire: Expire) -> Result<(), CmdError> {
-    store(key, Value::of(value.bytes()), expire)?;
+    replace(key, Value::of(value.bytes()), expire)?;
     key.signal();
     ctx.notify(Class::STRING, c"set", key.name());
     if let Expire::At(_) = expire {

@@ -82,8 +82,10 @@ pub fn put_all(
         })())
     })?;
     for (i, (key, outcome)) in keys.iter_mut().zip(outcomes).enumerate() {
+        let before = key.state;
         key.follow(outcome);
         key.follow_expire(times[i]);
+        key.tell_replaced(before);
         then(i);
     }
     Ok(())
