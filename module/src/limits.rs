@@ -2,6 +2,7 @@
 
 use crate::redis::{Ctx, Event, EventKind, Reply};
 use crate::structures::limits::{HASH, INTEGERS, SET, ZSET};
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// `proto-max-bulk-len` of a server that does not say otherwise.
@@ -33,6 +34,52 @@ const SETTINGS: [(&str, Setter); 9] = [
     ("zset-max-listpack-value", |n| ZSET.element_len.set(n)),
 ];
 
+/// How the server deletes, as it tells its replicas.
+struct Lazily {
+    expired: AtomicBool,
+    overwritten: AtomicBool,
+    by_user: AtomicBool,
+}
+
+static LAZILY: Lazily = Lazily {
+    expired: AtomicBool::new(false),
+    overwritten: AtomicBool::new(false),
+    by_user: AtomicBool::new(false),
+};
+
+/// Settings that are `yes` or `no`.
+const FLAGS: [(&str, &AtomicBool); 3] = [
+    ("lazyfree-lazy-expire", &LAZILY.expired),
+    ("lazyfree-lazy-server-del", &LAZILY.overwritten),
+    ("lazyfree-lazy-user-del", &LAZILY.by_user),
+];
+
+/// A key that a command deletes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// GETDEL.
+    Asked,
+    /// Its expire time is over when it is given.
+    Expired,
+    /// SPOP of all elements.
+    Emptied,
+}
+
+/// The command by which replicas delete the key, too, as the native commands of this server choose it.
+pub fn deleting_command(deletion: Deletion) -> &'static CStr {
+    // Redis 7.2 and newer agree.
+    let newer = listpack_sets_and_lists();
+    let lazily = match deletion {
+        Deletion::Asked => !newer && LAZILY.by_user.load(Ordering::Relaxed),
+        Deletion::Expired => LAZILY.expired.load(Ordering::Relaxed),
+        Deletion::Emptied => newer && LAZILY.overwritten.load(Ordering::Relaxed),
+    };
+    match lazily {
+        true => c"UNLINK",
+        false => c"DEL",
+    }
+}
+
 /// The longest string in bytes: `proto-max-bulk-len`.
 pub fn string_max() -> u64 {
     STRING_MAX.load(Ordering::Relaxed)
@@ -57,15 +104,24 @@ pub fn watch(ctx: &Ctx) {
 
 fn read(ctx: &Ctx) {
     for (name, set) in SETTINGS {
-        let reply = ctx.call(c"CONFIG", &[b"GET", name.as_bytes()]);
         // What a server does not know, or does not tell as its CONFIG is renamed, keeps its default.
-        if let Some(Reply::Array(pair)) = reply
-            && let Some(Reply::Text(text)) = pair.get(1)
-            && let Some(value) = std::str::from_utf8(text)
-                .ok()
-                .and_then(|text| text.parse().ok())
-        {
+        if let Some(value) = setting(ctx, name).and_then(|text| text.parse().ok()) {
             set(value);
         }
+    }
+    for (name, flag) in FLAGS {
+        if let Some(text) = setting(ctx, name) {
+            flag.store(text == "yes", Ordering::Relaxed);
+        }
+    }
+}
+
+fn setting(ctx: &Ctx, name: &str) -> Option<String> {
+    let Reply::Array(pair) = ctx.call(c"CONFIG", &[b"GET", name.as_bytes()])? else {
+        return None;
+    };
+    match pair.into_iter().nth(1)? {
+        Reply::Text(text) => String::from_utf8(text).ok(),
+        _ => None,
     }
 }

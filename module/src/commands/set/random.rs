@@ -4,6 +4,7 @@ use super::{TY, announce};
 use crate::commands::sample::{self, Choice};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::limits::{Deletion, deleting_command};
 use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Class, Collection, Ctx, OwnedString, may_replicate};
 use crate::structures::set::{self, Member};
@@ -57,7 +58,7 @@ fn spop_some(ctx: &Ctx, name: Arg<'_>, count: u64) -> Result<(), CmdError> {
         // The keyspace frees what is large in the background.
         key.delete();
         announce(ctx, &key, c"spop");
-        ctx.replicate(c"DEL", &[name]);
+        ctx.replicate(deleting_command(Deletion::Emptied), &[name]);
     } else {
         key.edit(|tx, root| set::remove(tx, root, members.iter().map(Vec::as_slice)))?;
         key.signal();

@@ -4,6 +4,7 @@ use super::get::delete;
 use super::read;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::limits::Deletion;
 use crate::redis::{Arg, Args, Ctx};
 use crate::value::ValueType;
 use xxhash_rust::xxh3::xxh3_64;
@@ -135,7 +136,7 @@ pub fn delex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         }
     };
     if proceeds {
-        delete(ctx, &mut key);
+        delete(ctx, &mut key, Deletion::Asked);
     }
     ctx.reply_integer(proceeds.into());
     Ok(())
@@ -146,7 +147,7 @@ pub fn delifeq(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
     let equal = Comparison::new(Kind::Equal, args[2]).holds(&key)?;
     if equal {
-        delete(ctx, &mut key);
+        delete(ctx, &mut key, Deletion::Asked);
     }
     ctx.reply_integer(equal.into());
     Ok(())

@@ -5,6 +5,7 @@ use super::{read, reply_value};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::limits::{Deletion, deleting_command};
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use crate::value::ValueType;
 
@@ -28,17 +29,17 @@ fn get_and_reply(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
 pub fn getdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if get_and_reply(ctx, args[1])? {
         let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
-        delete(ctx, &mut key);
+        delete(ctx, &mut key, Deletion::Asked);
     }
     Ok(())
 }
 
 /// Deletes a key and tells of it.
-pub(super) fn delete(ctx: &Ctx, key: &mut PmKey<'_>) {
+pub(super) fn delete(ctx: &Ctx, key: &mut PmKey<'_>, deletion: Deletion) {
     key.delete();
     key.signal();
     ctx.notify(Class::GENERIC, c"del", key.name());
-    ctx.replicate(c"DEL", &[key.name()]);
+    ctx.replicate(deleting_command(deletion), &[key.name()]);
 }
 
 /// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
@@ -73,7 +74,7 @@ pub fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         Some((unit, at)) if unit.is_absolute() && has_passed(ctx, at) => {
             match Behaviour::PastTimeDeletes.here() {
                 true => expire_now(ctx, &mut key),
-                false => delete(ctx, &mut key),
+                false => delete(ctx, &mut key, Deletion::Expired),
             }
         }
         Some((_, at)) => expire_at(ctx, &mut key, at)?,
@@ -89,7 +90,7 @@ pub(super) fn expire_now(ctx: &Ctx, key: &mut PmKey<'_>) {
         key.delete();
         key.signal();
         ctx.notify(Class::EXPIRED, c"expired", key.name());
-        ctx.replicate(c"DEL", &[key.name()]);
+        ctx.replicate(deleting_command(Deletion::Expired), &[key.name()]);
     }
 }
 
