@@ -14,6 +14,7 @@
 //! * [`load`] keeps a server busy with changes of all types.
 //! * [`rdb`] seals payloads for RESTORE.
 //! * [`replication`] attaches replicas, waits for them, and compares servers.
+//! * [`soak`] keeps a pool full while the server is killed.
 //! * [`stage`] plays scenarios of clients that wait, natively and as `PM.*`.
 //!
 //! A new type brings a table to [`differential::tables`]; nothing else in here changes.
@@ -30,6 +31,7 @@ pub mod replication;
 pub mod resp;
 pub mod script;
 pub mod server;
+pub mod soak;
 pub mod stage;
 
 use std::env;
