@@ -4,7 +4,7 @@
 use pmedis_testkit::client::Client;
 use pmedis_testkit::rdb::sealed;
 use pmedis_testkit::replication::{digest, info, pm_digests, wait_for, write_some};
-use pmedis_testkit::script::{ask, crash, expect, run};
+use pmedis_testkit::script::{ask, crash, expect, run, words as words_of};
 use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ fn the_pool_wins_over_older_files_and_is_restored_from_full_ones_only() {
             }
             expect(&mut client, "SAVE", "OK");
             let saved = pm_digests(&mut client);
-            server.kill9();
+            server.stop();
             fs::copy(setup.pool(), setup.dir().join("older.pool")).unwrap();
             server.restart().unwrap();
             let mut client = server.client();
@@ -157,7 +157,7 @@ fn a_reload_leaves_pm_keys_as_the_pool_has_them() {
             let replies = client
                 .pipeline(&[words(reload), words("PM.GET new")])
                 .unwrap();
-            assert_eq!(replies[0].bytes(), Some(b"OK".as_slice()), "{reload}");
+            assert_eq!(words_of(&replies[0]), "OK", "{reload}: {}", server.log());
             assert_eq!(replies[1].bytes(), Some(b"v".as_slice()), "{reload}");
             assert_eq!(pm_digests(&mut client), before, "{content}: {reload}");
             expect(&mut client, "PM.DBSIZE", &counts);

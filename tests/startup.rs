@@ -296,6 +296,27 @@ fn foreign_and_newer_poolsets_are_refused() {
 /// What happens to a pool, in words and in bytes.
 type Damage = (&'static str, fn(&mut Vec<u8>));
 
+/// What is wrong outside of a pool is not called damage.
+#[test]
+fn a_missing_part_and_wrong_settings_are_named() {
+    let setup = forced();
+    let (set, parts) = poolset(&setup, "pmedis");
+    let aside = setup.dir().join("aside");
+    fs::rename(&parts[1], &aside).unwrap();
+    let (set, part) = (set.to_str().unwrap(), parts[1].to_str().unwrap());
+    let refusal = refuses(
+        setup.clone(),
+        &["path", set],
+        &[part, set, "does not exist"],
+    );
+    assert!(!refusal.warnings()[0].contains("damaged"), "{refusal:?}");
+    let (_made, pool) = used_pool();
+    let misled = forced().env("PMEMOBJ_CONF", "no.such.setting=1");
+    let path = pool.to_str().unwrap();
+    let refusal = refuses(misled, &["path", path], &[path, "PMEMOBJ_CONF"]);
+    assert!(!refusal.warnings()[0].contains("damaged"), "{refusal:?}");
+}
+
 #[test]
 fn truncated_and_overwritten_pools_are_refused() {
     let damages: [Damage; 5] = [

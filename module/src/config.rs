@@ -1,5 +1,5 @@
 //! The module's arguments: `loadmodule libpmedis.so path FILE [size SIZE] [durability HOW] [rdb WHAT]
-//! [orphans HOW] [fill NUMBER]`.
+//! [orphans HOW] [beside HOW] [copy HOW] [fill NUMBER]`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +21,10 @@ pub struct Config {
     pub rdb: RdbContent,
     /// What becomes of keys whose values are in another pool.
     pub orphans: Orphans,
+    /// What becomes of an RDB with values beside a pool that has keys.
+    pub beside: Beside,
+    /// What becomes of a pool that was copied while it was in use.
+    pub copy: Copied,
     /// How many keys a second are put into the server's keyspace in the background after a start; as many as can be
     /// without a number. For tests.
     pub fill: Option<u64>,
@@ -47,17 +51,40 @@ pub enum Orphans {
     Drop,
 }
 
+/// What to do about an RDB with values of PM keys that lies beside a pool which has, or had, keys, and which the
+/// pool's server has not left there: the pool is the truth, so the values would not be loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beside {
+    /// The server does not start.
+    #[default]
+    Refuse,
+    /// It starts, and passes the values over.
+    Ignore,
+}
+
+/// What to do about a pool that is a copy, made while the original was in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copied {
+    /// The server does not start.
+    #[default]
+    Refuse,
+    /// It starts, looks at every value, and tells of those that are damaged.
+    Accept,
+}
+
 /// What is wrong with the arguments.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ConfigError {
     /// No `path`.
     #[error(
         "no pool named: loadmodule libpmedis.so path <file> [size <size>] [durability <how>] \
-         [rdb <what>] [orphans <how>] [fill <keys a second>]"
+         [rdb <what>] [orphans <how>] [beside <how>] [copy <how>] [fill <keys a second>]"
     )]
     NoPath,
     /// A word that is no argument's name.
-    #[error("unknown argument '{0}': expected path, size, durability, rdb, orphans or fill")]
+    #[error(
+        "unknown argument '{0}': expected path, size, durability, rdb, orphans, beside, copy or fill"
+    )]
     Unknown(String),
     /// The last argument's value is missing.
     #[error("argument '{0}' has no value")]
@@ -80,6 +107,12 @@ pub enum ConfigError {
     /// The fate of orphans is not one.
     #[error("argument 'orphans' is '{0}': expected refuse or drop")]
     Orphans(String),
+    /// The fate of an RDB beside the pool is not one.
+    #[error("argument 'beside' is '{0}': expected refuse or ignore")]
+    Beside(String),
+    /// The fate of a copy is not one.
+    #[error("argument 'copy' is '{0}': expected refuse or accept")]
+    Copied(String),
     /// The number of keys a second is not one.
     #[error("argument 'fill' is '{0}': expected a number of keys a second")]
     Fill(String),
@@ -89,7 +122,8 @@ impl Config {
     /// Reads the arguments, which may come in any order, their names in any case.
     pub fn parse<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ConfigError> {
         let (mut path, mut size, mut durability) = (None, None, None);
-        let (mut rdb, mut orphans, mut fill) = (None, None, None);
+        let (mut rdb, mut orphans, mut beside, mut copy) = (None, None, None, None);
+        let mut fill = None;
         let mut args = args.into_iter();
         while let Some(name) = args.next() {
             let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
@@ -133,6 +167,22 @@ impl Config {
                         _ => return Err(ConfigError::Orphans(value)),
                     });
                 }
+                b"beside" => {
+                    let value = text(value("beside", beside.is_some())?);
+                    beside = Some(match value.to_ascii_lowercase().as_str() {
+                        "refuse" => Beside::Refuse,
+                        "ignore" => Beside::Ignore,
+                        _ => return Err(ConfigError::Beside(value)),
+                    });
+                }
+                b"copy" => {
+                    let value = text(value("copy", copy.is_some())?);
+                    copy = Some(match value.to_ascii_lowercase().as_str() {
+                        "refuse" => Copied::Refuse,
+                        "accept" => Copied::Accept,
+                        _ => return Err(ConfigError::Copied(value)),
+                    });
+                }
                 b"fill" => {
                     let value = text(value("fill", fill.is_some())?);
                     fill = Some(value.parse().map_err(|_| ConfigError::Fill(value))?);
@@ -146,6 +196,8 @@ impl Config {
             durability: durability.unwrap_or_default(),
             rdb: rdb.unwrap_or_default(),
             orphans: orphans.unwrap_or_default(),
+            beside: beside.unwrap_or_default(),
+            copy: copy.unwrap_or_default(),
             fill,
         })
     }
@@ -171,12 +223,14 @@ mod tests {
             durability: Durability::Process,
             rdb: RdbContent::Full,
             orphans: Orphans::Drop,
+            beside: Beside::Ignore,
+            copy: Copied::Accept,
             fill: Some(7),
         };
         for line in [
-            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop fill 7",
-            "FILL 7 RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool",
-            "size 67108864 orphans drop fill 7 path /mnt/pmem0/Pool rdb full durability process",
+            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop beside ignore copy accept fill 7",
+            "FILL 7 RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore",
+            "size 67108864 orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore",
         ] {
             assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
         }
@@ -187,6 +241,7 @@ mod tests {
             (short.rdb, short.orphans),
             (RdbContent::Markers, Orphans::Refuse)
         );
+        assert_eq!((short.beside, short.copy), (Beside::Refuse, Copied::Refuse));
     }
 
     #[test]
@@ -228,6 +283,8 @@ mod tests {
                 ConfigError::Orphans("keep".into()),
                 "keep",
             ),
+            ("path p beside me", ConfigError::Beside("me".into()), "me"),
+            ("path p copy no", ConfigError::Copied("no".into()), "'no'"),
         ] {
             assert_eq!(parse(line), Err(error.clone()), "{line}");
             assert!(error.to_string().contains(named), "{error}");

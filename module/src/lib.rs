@@ -35,6 +35,10 @@ pub(crate) static SETTINGS: MainCell<Config> = MainCell::empty();
 pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     let config = Config::parse(args.from(0).iter().map(|arg| arg.bytes()))
         .map_err(|error| error.to_string())?;
+    if !redis::end_children_with_server() {
+        return Err("no memory to see to forked children".into());
+    }
+    keyspace::open::check_databases(ctx)?;
     let engine = keyspace::open::open(&config).map_err(|error| error.to_string())?;
     keyspace::ENGINE
         .replace(Some(engine))
@@ -46,6 +50,7 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     limits::watch(ctx);
     commands::register(ctx)?;
     SETTINGS.replace(Some(config)).map_err(|_| "loaded twice")?;
+    keyspace::open::watch_faults(ctx);
     ctx.keep_ok();
     keyspace::watch_output(ctx);
     Ok(())

@@ -1,5 +1,6 @@
-//! Limits that the server's configuration sets, kept up to date.
+//! Limits that the server's configuration sets, and the place of its RDB, kept up to date.
 
+use crate::keyspace::learn_rdb_path;
 use crate::redis::{Ctx, Event, EventKind, Reply};
 use crate::structures::limits::{HASH, INTEGERS, SET, ZSET};
 use std::ffi::CStr;
@@ -103,6 +104,7 @@ pub fn watch(ctx: &Ctx) {
 }
 
 fn read(ctx: &Ctx) {
+    learn_rdb_path(ctx);
     for (name, set) in SETTINGS {
         // What a server does not know, or does not tell as its CONFIG is renamed, keeps its default.
         if let Some(value) = setting(ctx, name).and_then(|text| text.parse().ok()) {

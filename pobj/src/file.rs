@@ -10,11 +10,13 @@ use bytemuck::Zeroable;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Least size of a pool in bytes (`PMEMOBJ_MIN_POOL`).
 pub(crate) const POOL_MIN: u64 = 8 << 20;
+/// A pool's file may be longer by less than this: libpmemobj leaves out what is no whole page, or huge page.
+const ODD_MAX: u64 = 2 << 20;
 const SIGNATURE: &[u8] = b"PMEMOBJ\0";
 const POOLSET_SIGNATURE: &[u8] = b"PMEMPOOLSET";
 /// libpmemobj's pool header is one page, and the layout name (1,024 bytes) follows.
@@ -102,6 +104,13 @@ pub(crate) fn inspect(path: &Path) -> Result<Found> {
         )));
     }
     check_identity(path, &file, &head)?;
+    if metadata.len() >= pool_len(&head).saturating_add(ODD_MAX) {
+        return Err(Error::LongerFile {
+            path: path.into(),
+            file: metadata.len(),
+            pool: pool_len(&head),
+        });
+    }
     Ok(Found::Pool)
 }
 
@@ -185,6 +194,46 @@ fn poolset_parts(path: &Path) -> Result<Vec<PathBuf>> {
             .then(|| PathBuf::from(file))
     };
     Ok(text.lines().skip(1).filter_map(part).collect())
+}
+
+/// Has the file system give all blocks of the pool's files, which a copy may have left out: a page without a block on a
+/// full file system would end the process where it is touched.
+///
+/// Only files with holes change, and only in that. O(holes).
+pub(crate) fn allocate_blocks(path: &Path, found: &Found) -> Result<()> {
+    /// The unit of `st_blocks`.
+    const BLOCK: u64 = 512;
+    let files = match found {
+        Found::Pool => std::slice::from_ref(&path.to_path_buf()).to_vec(),
+        Found::Poolset(parts) => parts.clone(),
+        Found::Nothing | Found::Device => Vec::new(),
+    };
+    for path in files {
+        let metadata = std::fs::metadata(&path).map_err(|error| io_error(&path, &error))?;
+        let size = metadata.len();
+        if !metadata.is_file() || metadata.blocks().saturating_mul(BLOCK) >= size {
+            continue;
+        }
+        let file = open_to_probe(&path, false)?;
+        let len = libc::off_t::try_from(size).unwrap_or(libc::off_t::MAX);
+        // SAFETY: an open file; what lies in it stays, blocks come to be where there are none.
+        let errno = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len) };
+        match errno {
+            0 => {}
+            libc::ENOSPC | libc::EDQUOT => {
+                return Err(Error::NoSpace {
+                    path,
+                    size,
+                    message: "the file has holes, and the file system has no room to fill them"
+                        .into(),
+                });
+            }
+            // A file system that allocates in its own way.
+            libc::EINVAL | libc::EOPNOTSUPP => {}
+            _ => return Err(io_error(&path, &std::io::Error::from_raw_os_error(errno))),
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a path whose bytes are not persistent memory when `durability` needs that.

@@ -34,6 +34,7 @@ mod heap;
 mod layout;
 mod lines;
 mod log;
+pub mod mark;
 mod medium;
 mod pool;
 mod ptr;

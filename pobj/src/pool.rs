@@ -126,6 +126,7 @@ impl Pool {
         if found == Found::Pool {
             check::verify(path)?;
         }
+        file::allocate_blocks(path, &found)?;
         let lib = durability::load(options.durability)?;
         let created = found == Found::Nothing;
         let handle = match created {

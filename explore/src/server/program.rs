@@ -23,9 +23,10 @@ pub fn start_recorded(recorder: &ProgramRecorder, lines: &[&str]) -> Result<Serv
     setup.start()
 }
 
+/// What a cut leaves lies in another file than the pool that was recorded, in which it was in use.
 fn setup(pool: &Path) -> Setup {
     let line = format!(
-        "loadmodule {} path {}",
+        "loadmodule {} path {} copy accept",
         built("libpmedis.so").display(),
         pool.display()
     );

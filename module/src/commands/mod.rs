@@ -1,6 +1,7 @@
 //! The commands: parse and validate arguments, call the keyspace, reply.
 
 mod bitmap;
+mod check;
 mod defrag;
 mod generic;
 mod geo;
@@ -8,6 +9,7 @@ mod hash;
 mod hyperloglog;
 mod info_from_native;
 mod list;
+mod pool;
 mod sample;
 mod scan;
 mod server;
@@ -34,6 +36,8 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
     table.own("pm.info", server::info, -1, served_always, (0, 0, 0))?;
     table.own("pm.ready", server::ready, 1, served_always, (0, 0, 0))?;
     ctx.add_info(server::info_fields);
+    table.own("pm.pool", pool::pool, -2, served_always, (0, 0, 0))?;
+    table.own("pm.check", check::check, -1, "readonly", (1, 1, 1))?;
 
     table.own(
         "pm.defrag",

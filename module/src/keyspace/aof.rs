@@ -7,11 +7,14 @@
 //! * it is told of a PM key when a native command puts a native value in its place, before it gets that
 //!   command: `SET k v XX` needs a key to be there, `SET k v KEEPTTL` its expire time;
 //! * the markers that its base has of PM keys are dropped as they are loaded: the keys may be gone by the
-//!   time of a later command, which must not meet a value of another type then.
+//!   time of a later command, which must not meet a value of another type then;
+//! * it is told of the pool, by a number, if that has keys. So an AOF beside another pool, or beside a new one
+//!   because the pool was lost, is noticed.
 
 use super::callbacks::PLACEHOLDER;
+use super::loading::Startup;
 use super::record::{self, NEVER};
-use super::{ENGINE, Engine};
+use super::{ENGINE, Engine, durable};
 use crate::redis::{Ctx, Kind, Mode, OwnedString, server_flags};
 
 /// A key whose value Redis is about to let go of.
@@ -75,5 +78,46 @@ pub(super) fn drop_marker(ctx: &Ctx, name: &[u8]) {
     let mut key = ctx.open(name.arg(), Mode::Write);
     if let Kind::Pm(_, PLACEHOLDER) = key.kind() {
         key.delete();
+    }
+}
+
+/// Has the AOF tell of the pool, once, if it has keys; again after each fork, which may be the beginning of a new AOF.
+pub(super) fn tell_of_pool(ctx: &Ctx) {
+    let flags = server_flags();
+    if !flags.aof() || flags.loading() {
+        return;
+    }
+    let tells = ENGINE.with(|engine| {
+        let has_keys = engine.filled && (0..engine.dbs.count()).any(|db| engine.dbs.keys(db) > 0);
+        (has_keys && !std::mem::replace(&mut engine.aof_knows, true)).then(|| engine.pool_number())
+    });
+    if let Ok(Some(number)) = tells {
+        ctx.tell_aof(c"PM.POOL", &[b"SEEN", number.as_bytes()]);
+    }
+}
+
+/// The AOF that is being loaded tells of a pool that had keys.
+pub fn note_pool(number: &[u8]) {
+    durable("a look at the AOF", |engine| {
+        if let Some(startup) = &mut engine.startup {
+            startup.aof_pool = Some(number.to_vec());
+        }
+        Ok(())
+    });
+}
+
+impl Engine {
+    /// A number by which this pool is told from others, as text.
+    fn pool_number(&self) -> String {
+        format!("{:016x}", self.pool.seed()[0])
+    }
+
+    /// True if the AOF tells of another pool last.
+    pub(super) fn aof_is_of_another_pool(&self, startup: &Startup) -> bool {
+        let own = self.pool_number();
+        startup
+            .aof_pool
+            .as_ref()
+            .is_some_and(|pool| *pool != own.as_bytes())
     }
 }

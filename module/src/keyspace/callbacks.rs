@@ -55,7 +55,9 @@ impl TypeCallbacks for Values {
                 Some(value) => {
                     engine.make_room();
                     let built = engine.build(ty, key, db, value);
-                    let record = built.inspect_err(follower::end_if_full)?;
+                    let record = built
+                        .inspect_err(follower::end_if_full)
+                        .inspect_err(|error| loading::end_if_too_small(engine, error))?;
                     Ok(engine.pool.address_of(record))
                 }
                 None => {

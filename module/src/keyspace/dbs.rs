@@ -4,7 +4,7 @@
 //! user word 0   clock limit: no tick at or above it was ever given out
 //! user word 1   offset of the table, 0 before the first key
 //! user word 2   entries in the table
-//! user word 3   1 while the pool takes over the keys of a file or of a master, else 0
+//! user word 3   2 while the pool takes over the keys of a file, 1 those of a master, else 0
 //! user word 4   number of the run that has the pool open, or had it last (see `moment`)
 //! table         one entry of 16 bytes per database number d
 //!                 0  8  space    the key space that database d shows
@@ -23,9 +23,11 @@ const CLOCK_LIMIT: usize = 0;
 const TABLE: usize = 1;
 const TABLE_LEN: usize = 2;
 const TAKING_OVER: usize = 3;
+const FROM_MASTER: u64 = 1;
+const FROM_FILE: u64 = 2;
 
 /// Databases a pool can have: the number of a space has 16 bits on media.
-const DBS_MAX: usize = 1 << 16;
+pub(super) const DBS_MAX: usize = 1 << 16;
 /// Entries of the first table.
 const DBS_MIN: usize = 16;
 
@@ -39,6 +41,15 @@ struct Entry {
     flushed: u64,
 }
 const_assert_eq!(size_of::<Entry>(), 16);
+
+/// Whose keys a pool takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Those of an RDB or an AOF: nobody else has them.
+    File,
+    /// A master's, which can be had again.
+    Master,
+}
 
 /// The databases of an open pool, mirrored in DRAM.
 pub struct Dbs {
@@ -95,16 +106,24 @@ impl Dbs {
         self.table.is_none()
     }
 
-    /// True if the pool began to take over the keys of a file or of a master, and has not been told
-    /// that these were all.
-    pub fn is_taking_over(pool: &Pool) -> Result<bool> {
-        Ok(*pool.get(pool.user_word(TAKING_OVER))? != 0)
+    /// Whose keys the pool began to take over, if it has not been told that these were all.
+    pub fn taking_over(pool: &Pool) -> Result<Option<Origin>> {
+        Ok(match *pool.get(pool.user_word(TAKING_OVER))? {
+            0 => None,
+            FROM_FILE => Some(Origin::File),
+            _ => Some(Origin::Master),
+        })
     }
 
-    /// Notes, durably, that such a take-over begins or is complete.
-    pub fn set_taking_over(pool: &mut Pool, on: bool) -> Result<()> {
+    /// Notes, durably, that such a take-over begins, or is complete (`None`).
+    pub fn set_taking_over(pool: &mut Pool, origin: Option<Origin>) -> Result<()> {
+        let word = match origin {
+            None => 0,
+            Some(Origin::Master) => FROM_MASTER,
+            Some(Origin::File) => FROM_FILE,
+        };
         let mut tx = pool.begin();
-        tx.set(tx.user_word(TAKING_OVER), u64::from(on))?;
+        tx.set(tx.user_word(TAKING_OVER), word)?;
         tx.commit()
     }
 

@@ -17,14 +17,14 @@
 
 use super::record::{self, NEVER, RecordPtr};
 use super::{
-    ENGINE, Engine, aof, compact, durable, fill, fullness, groups, loading, saving, turns,
+    ENGINE, Engine, aof, beside, compact, durable, fill, fullness, groups, loading, saving, turns,
 };
 use crate::redis::{
-    Arg, Class, Ctx, Event, EventKind, Kind, Level, Mode, OwnedString, Persistence, log,
+    Arg, Class, Ctx, Event, EventKind, Kind, Level, Loading, Mode, OwnedString, Persistence, log,
 };
 use pobj::Result;
 use std::ffi::CStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long the memory of dead records may take of one turn of the event loop, and of one tick of the
 /// timer that runs while there are some.
@@ -44,6 +44,7 @@ pub fn subscribe(ctx: &Ctx) {
         EventKind::ForkChild,
         EventKind::Persistence,
         EventKind::Role,
+        EventKind::Shutdown,
     ] {
         ctx.subscribe(kind, on_event);
     }
@@ -61,6 +62,11 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
         Event::AfterSleep => return groups::turn_begins(),
         Event::LoadingStarted(from) => {
             durable("the start of loading", |engine| {
+                // What a master has sent was written before it is loaded, however long that took.
+                engine.file_begun = Some(match from {
+                    Loading::Replication => SystemTime::UNIX_EPOCH,
+                    Loading::Rdb | Loading::Aof => SystemTime::now(),
+                });
                 loading::starts(engine, from)
             });
         }
@@ -70,6 +76,9 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
             });
             if ENGINE.with(|engine| engine.reloading) == Ok(true) {
                 fill::fill(ctx);
+            }
+            if complete {
+                beside::note_new_rdb();
             }
         }
         Event::Persistence(what) => {
@@ -96,12 +105,18 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
         }),
         Event::ForkChildBorn => durable("a snapshot", |engine| {
             engine.pool.begin_snapshot();
-            Ok(())
+            engine.file_begun = Some(SystemTime::now());
+            engine.aof_knows = false;
+            engine.note_fork()
         }),
-        Event::ForkChildDied => durable("the end of a snapshot", |engine| {
-            engine.pool.end_snapshot();
-            Ok(())
-        }),
+        Event::ForkChildDied => {
+            durable("the end of a snapshot", |engine| {
+                engine.pool.end_snapshot();
+                Ok(())
+            });
+            beside::note_new_rdb();
+        }
+        Event::Shutdown => return durable("the end", Engine::close),
         Event::SwapDb(a, b) => durable("SWAPDB", |engine| match engine.is_shown() {
             true => engine.dbs.swap(&mut engine.pool, a, b),
             false => Ok(()),
@@ -110,6 +125,11 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
     }
     turns::look_again();
     if let Event::Cron { .. } = event {
+        durable("a look at the pool's file", |engine| {
+            engine.beat();
+            Ok(())
+        });
+        aof::tell_of_pool(ctx);
         fullness::look();
         compact::look(ctx);
     }

@@ -4,15 +4,16 @@
 //! was. Else the pool is the truth, and what the file says of PM keys is passed over.
 //!
 //! A take-over that did not come to its end is undone at the next start, so that a part of a backup is
-//! never mistaken for the whole: a word in the pool tells of it.
+//! never mistaken for the whole: a word in the pool tells of it. One from a file begins again then, or the server does
+//! not start: so the file stays what it is until the pool has all of it.
 //!
 //! DEBUG RELOAD and DEBUG LOADAOF empty the keyspace and load a file, which need not have the values: the
 //! pool keeps its keys meanwhile, and the keyspace is filled from it afterwards, as at a start.
 
-use super::dbs::Dbs;
+use super::dbs::{Dbs, Origin};
 use super::moment::Moment;
 use super::serialize::{Loaded, Payload};
-use super::{Engine, durable};
+use super::{ENGINE, Engine, beside, durable};
 use crate::SETTINGS;
 use crate::config::Orphans;
 use crate::redis::{Arg, Ctx, FilterArgs, Level, Loading, failed_while_loading, log, server_flags};
@@ -22,10 +23,17 @@ use pobj::{Error, Result};
 pub struct Startup {
     /// The moment at which the pool was found.
     found: Moment,
-    /// The pool had never had a key.
+    /// The pool had never had a key, or a part of a file's.
     is_new: bool,
+    /// The pool had a part of a file's keys.
+    had_part: bool,
+    /// Loadings that have begun and not ended: Redis looks a file over, as if it loaded it again, before it
+    /// ends because of it.
+    depth: u32,
     /// Redis has loaded an RDB, from which it knows its offset in the replication.
     has_offset: bool,
+    /// The pool of which the AOF tells.
+    pub(super) aof_pool: Option<Vec<u8>>,
     /// The moment of which the file is.
     moment: Option<Moment>,
     /// The pool has taken all keys from the file.
@@ -40,11 +48,19 @@ impl Startup {
         Startup {
             found,
             is_new,
+            had_part: false,
+            depth: 0,
             has_offset: false,
+            aof_pool: None,
             moment: None,
             took: false,
             orphans: 0,
         }
+    }
+
+    /// True if what is loaded is an RDB.
+    pub(super) fn loads_rdb(&self) -> bool {
+        self.has_offset
     }
 
     /// True if the pool is what it was when the file was made.
@@ -55,10 +71,14 @@ impl Startup {
 
 /// Loading begins.
 pub(super) fn starts(engine: &mut Engine, from: Loading) -> Result<()> {
-    engine.loads_aof = from == Loading::Aof;
     if let Some(startup) = &mut engine.startup {
+        startup.depth += 1;
+        if startup.depth > 1 {
+            return Ok(());
+        }
         startup.has_offset = from == Loading::Rdb;
     }
+    engine.loads_aof = from == Loading::Aof;
     if engine.reloading {
         engine.hide();
         return Ok(());
@@ -68,13 +88,23 @@ pub(super) fn starts(engine: &mut Engine, from: Loading) -> Result<()> {
         || engine.take_loaded
         || engine.dbs.is_unused();
     if engine.take_loaded {
-        Dbs::set_taking_over(&mut engine.pool, true)?;
+        let origin = match from {
+            Loading::Replication => Origin::Master,
+            Loading::Rdb | Loading::Aof => Origin::File,
+        };
+        Dbs::set_taking_over(&mut engine.pool, Some(origin))?;
     }
     Ok(())
 }
 
 /// Loading is over.
 pub(super) fn ends(engine: &mut Engine, complete: bool) -> Result<()> {
+    if let Some(startup) = &mut engine.startup {
+        startup.depth = startup.depth.saturating_sub(1);
+        if startup.depth > 0 {
+            return Ok(());
+        }
+    }
     if complete && engine.take_loaded {
         if let Some(startup) = &mut engine.startup {
             startup.took = true;
@@ -98,9 +128,9 @@ pub(super) fn ends(engine: &mut Engine, complete: bool) -> Result<()> {
 /// What there is in the pool now is the truth.
 pub(super) fn end_take_over(engine: &mut Engine) -> Result<()> {
     engine.take_loaded = false;
-    match Dbs::is_taking_over(&engine.pool)? {
-        true => Dbs::set_taking_over(&mut engine.pool, false),
-        false => Ok(()),
+    match Dbs::taking_over(&engine.pool)? {
+        Some(_) => Dbs::set_taking_over(&mut engine.pool, None),
+        None => Ok(()),
     }
 }
 
@@ -114,6 +144,9 @@ pub(super) fn value_of(engine: &mut Engine, payload: Payload) -> Result<Option<L
         startup.moment = startup.moment.or(payload.moment);
     }
     if !engine.is_shown() {
+        if let (Some(startup), Some(_)) = (&engine.startup, &payload.value) {
+            beside::refuse_unknown(engine, startup, startup.moment, startup.found)?;
+        }
         return Ok(None);
     }
     if payload.value.is_none() {
@@ -142,8 +175,12 @@ fn lose(engine: &mut Engine) -> Result<()> {
 
 /// Undoes a take-over that was interrupted, at the start of the server.
 pub(super) fn undo_interrupted(engine: &mut Engine) -> Result<()> {
-    if !Dbs::is_taking_over(&engine.pool)? {
+    let Some(origin) = Dbs::taking_over(&engine.pool)? else {
         return Ok(());
+    };
+    if let Some(startup) = &mut engine.startup {
+        startup.had_part = origin == Origin::File;
+        startup.is_new |= startup.had_part;
     }
     log(
         Level::Warning,
@@ -158,6 +195,29 @@ pub(super) fn undo_interrupted(engine: &mut Engine) -> Result<()> {
 
 /// Redis has loaded what it wanted, at the start, and the keyspace is about to be filled.
 pub(super) fn settle(ctx: &Ctx) {
+    let waits_for_file = ENGINE.with(|engine| {
+        let had_part = |startup: &Startup| startup.had_part && !startup.took;
+        engine.startup.as_ref().is_some_and(had_part)
+    });
+    if waits_for_file == Ok(true) {
+        give_up(
+            "the pool had begun to take over the keys of a file, which is not there any more: put it back, \
+             or remove the pool, which has none of them, to start without them",
+        );
+    }
+    let is_of_another_pool = ENGINE.with(|engine| {
+        let startup = engine.startup.as_ref();
+        startup.is_some_and(|startup| engine.aof_is_of_another_pool(startup))
+    });
+    if is_of_another_pool == Ok(true)
+        && !server_flags().replica()
+        && SETTINGS.with(|settings| settings.orphans) != Ok(Orphans::Drop)
+    {
+        give_up(
+            "the AOF tells of a pool with keys, which is not this one. Is 'path' right, is its device mounted? To \
+             start without the keys of that pool, load the module with 'orphans drop'",
+        );
+    }
     let mut forgets = false;
     durable("the end of loading", |engine| {
         if let Some(startup) = engine.startup.take() {
@@ -176,6 +236,7 @@ pub(super) fn settle(ctx: &Ctx) {
         }
         Ok(())
     });
+    beside::note_rdb();
     if !forgets {
         return;
     }
@@ -185,15 +246,30 @@ pub(super) fn settle(ctx: &Ctx) {
          forgotten, and masters and replicas will begin with a full sync",
     );
     if let Err(why) = ctx.forget_offset() {
-        log(
-            Level::Warning,
-            &format!(
-                "the replication offset of the RDB cannot be forgotten, and commands could be done \
-                 twice ({why}): remove the RDB file, or let these commands have their names"
-            ),
-        );
-        std::process::exit(1);
+        give_up(&format!(
+            "the replication offset of the RDB cannot be forgotten, and commands could be done \
+             twice ({why}): remove the RDB file, or let these commands have their names"
+        ));
     }
+}
+
+/// Ends the server before it serves anybody, or saves anything.
+pub(super) fn give_up(why: &str) -> ! {
+    log(Level::Warning, why);
+    std::process::exit(1);
+}
+
+/// Ends the server, if the keys of a file that it starts with do not fit into the pool.
+pub(super) fn end_if_too_small(engine: &Engine, error: &Error) {
+    if !matches!(error, Error::Full(_) | Error::TooLarge(_)) || !engine.take_loaded || engine.filled
+    {
+        return;
+    }
+    let size = engine.pool.usage().size;
+    give_up(&format!(
+        "the keys of the file do not fit into the pool of {size} bytes: remove the pool, which has a part of \
+         them, and give a larger 'size'"
+    ));
 }
 
 impl Engine {

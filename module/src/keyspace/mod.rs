@@ -13,8 +13,10 @@
 //! | `callbacks.rs` | what Redis asks of values: free, copy, save, load, … |
 //! | `events.rs` | what happens to keys and databases behind the commands' back |
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
+//! | `beside.rs` | an RDB with values beside a pool that has keys |
 //! | `aof.rs` | what an AOF is told of keys that pass between PM and native |
 //! | `loading.rs` | whether the pool takes over the PM keys of an RDB, an AOF, a full sync |
+//! | `lifetime.rs` | how the last user has left the pool, and in which file |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
 //! | `follower.rs` | a replica whose pool is too small |
 //! | `fullness.rs` | how full the pool is, told in the log |
@@ -30,7 +32,9 @@
 
 mod ahead;
 mod aof;
+mod beside;
 pub mod callbacks;
+mod check;
 mod cluster;
 pub mod compact;
 pub mod dbs;
@@ -40,6 +44,7 @@ mod follower;
 mod fullness;
 mod groups;
 pub mod key;
+mod lifetime;
 mod loading;
 mod moment;
 mod must;
@@ -60,14 +65,19 @@ use compact::Compaction;
 use dbs::Dbs;
 use fill::Filling;
 use fullness::Fullness;
+use lifetime::Pulse;
 use loading::Startup;
 use moment::Moment;
 use pobj::{Pool, PoolOptions, Tx};
 use record::{Record, RecordPtr};
 use saving::Saving;
 use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::SystemTime;
 use turns::Turns;
 
+pub use aof::note_pool;
+pub use beside::learn_rdb_path;
 pub use groups::watch_output;
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
 
@@ -89,6 +99,8 @@ pub struct Engine {
     pub(crate) placeholders: u64,
     /// What is loaded now, or was last, is an AOF.
     pub(crate) loads_aof: bool,
+    /// The AOF tells of this pool.
+    pub(crate) aof_knows: bool,
     /// The key that is being loaded is the marker of a PM key in an AOF.
     pub(crate) aof_marker: bool,
     /// The key whose value Redis is about to let go of, if an AOF may have to know.
@@ -119,6 +131,12 @@ pub struct Engine {
     pub(crate) run: u64,
     /// What the start of the server has seen, until the keyspace is filled.
     pub(crate) startup: Option<Startup>,
+    /// Where the server's RDB is, if it tells.
+    pub(crate) rdb_path: Option<PathBuf>,
+    /// The mark on the pool's file.
+    pub(crate) pulse: Option<Pulse>,
+    /// When a file began to be written, here or by a child, or to be loaded.
+    pub(crate) file_begun: Option<SystemTime>,
     /// A file that this process writes.
     pub(crate) saving: Option<Saving>,
     /// A command empties the keyspace and loads a file; the pool keeps its keys.
@@ -137,9 +155,19 @@ pub static ENGINE: MainCell<Engine> = MainCell::empty();
 impl Engine {
     /// Opens the pool.
     pub fn open(options: &PoolOptions) -> pobj::Result<Engine> {
+        Engine::open_if(options, |_, _, _| Ok(()))
+    }
+
+    /// Opens the pool, if `admits` does not fail for it, the moment at which it was found, and the run that begins.
+    fn open_if(
+        options: &PoolOptions,
+        admits: impl FnOnce(&mut Pool, Moment, u64) -> pobj::Result<()>,
+    ) -> pobj::Result<Engine> {
         let mut pool = Pool::open(options)?;
         let dbs = Dbs::open(&pool)?;
-        let (run, found) = Moment::begin_run(&mut pool)?;
+        let (found, run) = (Moment::found(&pool)?, Moment::new_run());
+        admits(&mut pool, found, run)?;
+        Moment::begin_run(&mut pool, run)?;
         let mut engine = Engine {
             startup: Some(Startup::new(found, dbs.is_unused())),
             pool,
@@ -150,6 +178,7 @@ impl Engine {
             gone: None,
             placeholders: 0,
             loads_aof: false,
+            aof_knows: false,
             aof_marker: false,
             leaving: None,
             take_loaded: false,
@@ -164,6 +193,9 @@ impl Engine {
             no_room_for_copy: false,
             failed_while_loading: 0,
             run,
+            rdb_path: None,
+            pulse: None,
+            file_begun: None,
             saving: None,
             reloading: false,
             compaction: Compaction::default(),
@@ -313,6 +345,26 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
             head.root,
             listpacks,
         ))
+    })
+}
+
+/// Looks at the value whose record is at `addr`, to its last element. O(n).
+///
+/// # Errors
+/// What is damaged.
+pub fn check_value(addr: usize) -> Result<(), CmdError> {
+    with_engine(|engine| {
+        let record = engine.record_at(addr).ok_or(key::LOADING)?;
+        Ok(engine.check_value(record)?)
+    })
+}
+
+/// Looks at all keys of the pool, and shows `tell` the names of those that are damaged: how many are sound, and how many
+/// damaged. O(pool).
+pub fn check_all(mut tell: impl FnMut(&[u8])) -> Result<(u64, u64), CmdError> {
+    with_engine(|engine| {
+        let found = engine.check_all(|name, _| tell(name));
+        Ok((found.sound, found.damaged))
     })
 }
 

@@ -24,17 +24,23 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Begins a new run of a pool that was just opened: its number, and the moment at which the last
-    /// run has left the pool.
-    pub fn begin_run(pool: &mut Pool) -> Result<(u64, Moment)> {
-        let found = Moment {
+    /// The moment at which the last run has left a pool that was just opened.
+    pub fn found(pool: &Pool) -> Result<Moment> {
+        Ok(Moment {
             run: *pool.get(pool.user_word(RUN))?,
             position: pool.found_position(),
-        };
-        let run = RandomState::new().build_hasher().finish().max(1);
+        })
+    }
+
+    /// The number of a new run.
+    pub fn new_run() -> u64 {
+        RandomState::new().build_hasher().finish().max(1)
+    }
+
+    /// Notes in the pool that this run has it now.
+    pub fn begin_run(pool: &mut Pool, run: u64) -> Result<()> {
         let mut tx = pool.begin();
         tx.set(tx.user_word(RUN), run)?;
-        tx.commit()?;
-        Ok((run, found))
+        tx.commit()
     }
 }

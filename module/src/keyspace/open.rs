@@ -1,40 +1,58 @@
 //! Opening the pool at load: what is reported, and what is waited for.
 
-use super::Engine;
-use crate::config::Config;
-use crate::redis::{Level, log};
-use pobj::{Error, PoolOptions};
+use super::dbs::DBS_MAX;
+use super::moment::Moment;
+use super::{ENGINE, Engine, lifetime};
+use crate::SETTINGS;
+use crate::config::{Config, Copied};
+use crate::redis::{Ctx, Level, Reply, log, tell_of_faults};
+use pobj::{Error, Pool, PoolOptions};
+use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long to wait for the fork child of a server that died.
-const ORPHAN_WAIT: Duration = Duration::from_secs(60);
+/// How long to wait for a process that is ending, or for a child of one that has ended.
+const END_WAIT: Duration = Duration::from_secs(60);
+/// How long to wait for one that goes on: it may have been killed a moment ago.
+const LIVE_WAIT: Duration = Duration::from_secs(2);
 /// How often to look whether it is gone.
-const RETRY: Duration = Duration::from_millis(50);
+const RETRY: Duration = Duration::from_millis(20);
 
 /// Opens or creates the pool of `config`.
 ///
-/// libpmemobj locks the pool's file, and a fork child inherits the lock. So a server that is killed
-/// while it saves leaves the pool locked until its child is done: that is waited for.
+/// libpmemobj locks the pool's file, until the process is gone that has it open, and all that it has forked. Children
+/// end with their server (`end_with_parent`), but that takes a moment, as does the end of a process with a large pool:
+/// it is waited for.
 pub fn open(config: &Config) -> pobj::Result<Engine> {
     let mut options = PoolOptions::new(&config.path).durability(config.durability);
     if let Some(size) = config.size {
         options = options.size(size);
     }
     let start = Instant::now();
-    let mut told = false;
-    let engine = loop {
-        match Engine::open(&options) {
-            Err(Error::Locked(path)) if is_orphaned(&path) && start.elapsed() < ORPHAN_WAIT => {
+    let (mut told, mut torn, mut pulse) = (false, false, None);
+    let mut engine = loop {
+        let admit = |pool: &mut Pool, found: Moment, run: u64| {
+            torn = lifetime::is_torn_copy(pool, &config.path, found)?;
+            if torn && config.copy == Copied::Refuse {
+                return Err(Error::State(format!(
+                    "{} is a copy that was made while a server had the pool open (or the machine stopped, with \
+                     'durability process'): a part of it can be older than the rest. Copy it from a server that was shut down, restore a full RDB, or load the module \
+                     with 'copy accept', which looks at every value and tells of the damaged ones",
+                    config.path.display()
+                )));
+            }
+            pulse = lifetime::begin_use(pool, &config.path, found, run)?;
+            Ok(())
+        };
+        match Engine::open_if(&options, admit) {
+            Err(Error::Locked(path)) if start.elapsed() < holder(&path).patience() => {
                 if !told {
                     told = true;
-                    let path = path.display();
+                    let who = holder(&path);
                     log(
                         Level::Notice,
-                        &format!(
-                            "waiting for {path}: the child of a server that died still has it"
-                        ),
+                        &format!("waiting for {}: {who} still has it", path.display()),
                     );
                 }
                 std::thread::sleep(RETRY);
@@ -42,8 +60,54 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
             other => break other?,
         }
     };
+    engine.pulse = pulse;
+    engine.beat();
     report(&engine, config);
+    if torn {
+        log(
+            Level::Warning,
+            "the pool is a copy that was made while a server had it open; 'copy accept' lets it serve",
+        );
+        engine.check_all_at_start();
+    }
     Ok(engine)
+}
+
+/// Refuses a server of more databases than a pool can have.
+///
+/// # Errors
+/// The reason.
+pub fn check_databases(ctx: &Ctx) -> Result<(), String> {
+    let count = match config_value(ctx, b"databases") {
+        Some(text) => String::from_utf8_lossy(&text).parse::<usize>().unwrap_or(0),
+        None => 0,
+    };
+    match count > DBS_MAX {
+        true => Err(format!(
+            "the server has {count} databases, a pool has {DBS_MAX} at most: set 'databases' to that or less"
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Has the log tell if the pool's file is cut off while the server runs.
+pub fn watch_faults(ctx: &Ctx) {
+    let log_file = config_value(ctx, b"logfile").unwrap_or_default();
+    let path = SETTINGS.with(|settings| settings.path.clone());
+    if let (Ok((from, len)), Ok(path)) = (ENGINE.with(|engine| engine.pool.mapping()), path) {
+        tell_of_faults(from, len, &path, &log_file);
+    }
+}
+
+/// What CONFIG GET tells of a setting.
+pub(super) fn config_value(ctx: &Ctx, name: &[u8]) -> Option<Vec<u8>> {
+    match ctx.call(c"CONFIG", &[b"GET", name])? {
+        Reply::Array(mut pair) => match pair.pop()? {
+            Reply::Text(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn report(engine: &Engine, config: &Config) {
@@ -80,28 +144,73 @@ fn report(engine: &Engine, config: &Config) {
     }
 }
 
-/// True if the process that locked `path` is gone, so that a child of it holds the lock.
-fn is_orphaned(path: &Path) -> bool {
+/// Who has a pool's file locked.
+enum Holder {
+    /// A process that is ending, or a child of one that has ended.
+    Ending,
+    /// A process that goes on.
+    Alive(String),
+    /// Nobody who could be found.
+    Unknown,
+}
+
+impl Holder {
+    /// How long the lock is waited for.
+    fn patience(&self) -> Duration {
+        match self {
+            Holder::Ending => END_WAIT,
+            Holder::Alive(_) | Holder::Unknown => LIVE_WAIT,
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Ending => {
+                f.write_str("a server that is ending, or a child of one that has ended,")
+            }
+            Holder::Alive(pid) => write!(f, "the process {pid}"),
+            Holder::Unknown => f.write_str("another process"),
+        }
+    }
+}
+
+/// Who has `path` locked. The kernel names the process that took the lock, also when only a child of it is left.
+fn holder(path: &Path) -> Holder {
     let (Ok(metadata), Ok(locks)) = (
         std::fs::metadata(path),
         std::fs::read_to_string("/proc/locks"),
     ) else {
-        return false;
+        return Holder::Unknown;
     };
     let suffix = format!(":{}", metadata.ino());
     // 1: FLOCK  ADVISORY  WRITE 1234 00:19:56 0 EOF
-    let holders = locks.lines().filter_map(|line| {
+    let holder = locks.lines().find_map(|line| {
         let mut words = line.split_whitespace().skip(1);
         let (kind, _, _) = (words.next()?, words.next()?, words.next()?);
         let (pid, file) = (words.next()?, words.next()?);
         (kind == "FLOCK" && file.ends_with(&suffix)).then(|| pid.to_owned())
     });
-    let mut any = false;
-    for pid in holders {
-        any = true;
-        if Path::new("/proc").join(&pid).exists() {
-            return false;
-        }
+    match holder {
+        None => Holder::Unknown,
+        Some(pid) if is_ending(&pid) => Holder::Ending,
+        Some(pid) => Holder::Alive(pid),
     }
-    any
+}
+
+/// True if the process is gone, or is being taken down by the kernel.
+fn is_ending(pid: &str) -> bool {
+    const EXITING: u64 = 0x4;
+    let Ok(stat) = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")) else {
+        return true;
+    };
+    // 1234 (a name) S 1 1234 1234 0 -1 4194560 ...: the state, and five words on the flags.
+    let Some((_, rest)) = stat.rsplit_once(") ") else {
+        return false;
+    };
+    let mut words = rest.split_whitespace();
+    let state = words.next().unwrap_or_default();
+    let flags = words.nth(5).and_then(|flags| flags.parse::<u64>().ok());
+    matches!(state, "Z" | "X" | "x") || flags.is_some_and(|flags| flags & EXITING != 0)
 }

@@ -14,10 +14,11 @@
 //! no server without the module could load then, even if there is no PM key in it.
 
 use super::moment::Moment;
-use super::{Engine, durable};
+use super::{Engine, beside, durable};
 use crate::SETTINGS;
 use crate::config::RdbContent;
 use crate::redis::{Ctx, Persistence, server_flags, somebody_syncs};
+use std::time::SystemTime;
 
 /// A file that this process writes.
 pub struct Saving {
@@ -44,7 +45,14 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
         // In EXEC it can only be DEBUG RELOAD, which the command filter has not seen run.
         Persistence::SyncRdbStarted => Some(marks() && !server_flags().in_multi_or_script()),
     };
+    let in_server = !server_flags().fork_child();
+    if in_server && what == Persistence::Ended {
+        beside::note_new_rdb();
+    }
     durable("a save", |engine| {
+        if in_server && what == Persistence::SyncRdbStarted {
+            engine.file_begun = Some(SystemTime::now());
+        }
         engine.saving = markers.map(|markers| Saving {
             markers,
             stamped: false,

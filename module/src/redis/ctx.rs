@@ -359,6 +359,19 @@ impl Ctx {
         };
     }
 
+    /// Writes a command to the AOF, but does not send it to the replicas.
+    pub fn tell_aof(&self, command: &CStr, args: &[&[u8]]) {
+        let strings: Vec<OwnedString> = args.iter().map(|bytes| OwnedString::new(bytes)).collect();
+        let argv: Vec<_> = strings.iter().map(OwnedString::arg).collect();
+        // SAFETY: live context; `v` takes a vector of strings, which Arg is, and its length as size_t. Redis takes
+        // references to the strings.
+        unsafe {
+            let replicate = api(rm::RedisModule_Replicate);
+            let (raw, argc) = (self.raw, argv.len());
+            replicate(raw, command.as_ptr(), c"vR".as_ptr(), argv.as_ptr(), argc)
+        };
+    }
+
     /// Tells the AOF, but not the replicas, that there was a key of the selected database, which expires at a
     /// time in Unix milliseconds, or never: the command that runs has found it there, and the AOF, which
     /// knows no PM keys, is about to get that command. What it held does not matter; it gets an empty string.

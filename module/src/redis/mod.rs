@@ -47,6 +47,7 @@ mod ctx;
 mod entry;
 mod events;
 mod every_turn;
+mod fault;
 mod home;
 mod hooks;
 mod info;
@@ -77,8 +78,12 @@ pub use commands::{Handler, NumberedKeys, Registrar, WhenFull, when_full};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use every_turn::EveryTurn;
+pub use fault::tell_of_faults;
 pub use home::{follow_homes, keep_homes};
-pub use hooks::{FilterArgs, Timer, after_command, before_fork, keys_of, tells_after_commands};
+pub use hooks::{
+    FilterArgs, Timer, after_command, before_fork, end_children_with_server, keys_of,
+    tells_after_commands,
+};
 pub use info::InfoFields;
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 pub use key::{Key, Kind, Mode};

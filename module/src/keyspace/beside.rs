@@ -1,0 +1,76 @@
+//! An RDB with values of PM keys beside a pool that has keys of its own.
+//!
+//! The pool is the truth, and the values in the file are passed over. That is right if the server itself has left the
+//! file there: by a save with `rdb full`, or for a replica. If somebody has put it there, it is a backup to be
+//! restored, and a server that started would overwrite it sooner or later: so it does not start, unless it is told to
+//! (`beside ignore`). A replica starts: it gets everything from its master.
+
+use super::loading::{self, Startup};
+use super::moment::Moment;
+use super::open::config_value;
+use super::{Engine, durable};
+use crate::SETTINGS;
+use crate::config::Beside;
+use crate::redis::{Ctx, server_flags};
+use pobj::Result;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// How coarse a file system's clock may be.
+const COARSE: Duration = Duration::from_secs(1);
+
+/// Asks where the server's RDB is. Not from within a command or an event that is not about the configuration: the
+/// question is a command itself, before which what is open ends.
+pub fn learn_rdb_path(ctx: &Ctx) {
+    let get = |name: &[u8]| config_value(ctx, name).map(OsString::from_vec);
+    let path = || Some(Path::new(&get(b"dir")?).join(get(b"dbfilename")?));
+    let path = path();
+    durable("the setup", |engine| {
+        engine.rdb_path.clone_from(&path);
+        Ok(())
+    });
+}
+
+/// A child has ended, a save or a loading: notes the RDB, if it is newer than the beginning of that.
+pub(super) fn note_new_rdb() {
+    if server_flags().fork_child() {
+        return;
+    }
+    durable("a look at the RDB", |engine| {
+        let path = engine.rdb_path.as_ref();
+        let changed = path.and_then(|path| path.metadata().ok()?.modified().ok());
+        match (changed, engine.file_begun) {
+            (Some(changed), Some(begun)) if changed + COARSE >= begun => engine.note_rdb(),
+            _ => Ok(()),
+        }
+    });
+}
+
+/// The server starts with the RDB that is there, which is its own from now on.
+pub(super) fn note_rdb() {
+    durable("a look at the RDB", Engine::note_rdb);
+}
+
+/// Ends the server, if a value that the pool does not take over is in a file that somebody has put there.
+pub(super) fn refuse_unknown(
+    engine: &Engine,
+    startup: &Startup,
+    moment: Option<Moment>,
+    found: Moment,
+) -> Result<()> {
+    let (true, Some(path)) = (startup.loads_rdb(), &engine.rdb_path) else {
+        return Ok(());
+    };
+    let is_asked_for = SETTINGS.with(|settings| settings.beside) == Ok(Beside::Ignore);
+    if is_asked_for || server_flags().replica() || engine.knows_rdb(path, moment, found)? {
+        return Ok(());
+    }
+    loading::give_up(&format!(
+        "{} has values of PM keys, and this pool's server has not left it there; the pool has keys of its own, or had. \
+         To restore the file, give a new pool as 'path', or remove this one; to serve this pool, remove the file, or \
+         load the module with 'beside ignore'",
+        path.display()
+    ));
+}

@@ -1,0 +1,173 @@
+//! How the last user of a pool has left it: whether it was closed, in which file, and which RDB lay beside it.
+//!
+//! ```text
+//! user word 16  1 the pool was closed; 2 it is in use, or its user died; 3 the same, and its file is marked with
+//!               the number of the run; 0 an older module had it
+//! user word 17  number of its file (`pobj::mark`), 0 if it has none
+//! user word 18  what the RDB looked like that this server made last, or found and accepted (`file_look`); 0 if nobody
+//!               has looked
+//! user word 19  the position of the pool's history (`moment`) at the last fork
+//! ```
+//!
+//! These words are written at once, not by records: a moment of the pool does not change with them.
+//!
+//! A pool that was in use, and lies in another file now, or in one whose mark tells of a later moment, is a copy of a
+//! live file: some of it is older than the rest. An RDB with values that does not look like the one left here was put there by somebody who means it to be
+//! loaded.
+
+use super::Engine;
+use super::moment::Moment;
+use pobj::mark::{self, Mark, MarkedFile};
+use pobj::{Pool, Result};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use xxhash_rust::xxh3::xxh3_64;
+
+const STATE: usize = 16;
+const FILE: usize = 17;
+const RDB: usize = 18;
+const FORK: usize = 19;
+
+const CLOSED: u64 = 1;
+const IN_USE: u64 = 2;
+const IN_USE_MARKED: u64 = 3;
+
+fn word(pool: &Pool, index: usize) -> Result<u64> {
+    pool.get(pool.user_word(index)).copied()
+}
+
+/// From one look at the pool's position, which the mark tells, to the next.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The mark on the pool's file, kept up to date.
+pub(crate) struct Pulse {
+    file: MarkedFile,
+    last: Mark,
+    at: Instant,
+}
+
+/// True if the pool at `path`, found at that moment, is a copy that was made while the original was in use.
+pub(super) fn is_torn_copy(pool: &Pool, path: &Path, found: Moment) -> Result<bool> {
+    let state = word(pool, STATE)?;
+    if state != IN_USE && state != IN_USE_MARKED {
+        return Ok(false);
+    }
+    let (was, is) = (word(pool, FILE)?, mark::file_id(path)?.unwrap_or(0));
+    if was != is {
+        return Ok(true);
+    }
+    if state == IN_USE {
+        return Ok(false);
+    }
+    let mark = MarkedFile::open(path)?.and_then(|file| file.get());
+    Ok(!mark.is_some_and(|mark| {
+        let is_over = mark.runs[0] == mark.runs[1];
+        mark.runs.contains(&found.run) && (!is_over || found.position >= mark.position)
+    }))
+}
+
+/// Notes, durably, that the pool is in use from now on, by a run that begins; and marks its file, if that can be
+/// marked.
+pub(super) fn begin_use(
+    pool: &mut Pool,
+    path: &Path,
+    found: Moment,
+    run: u64,
+) -> Result<Option<Pulse>> {
+    let mark = Mark {
+        runs: [found.run, run],
+        position: 0,
+    };
+    let marked = MarkedFile::open(path)?.filter(|file| file.set(mark));
+    if let Some(file) = &marked {
+        file.sync()?;
+    }
+    let file = mark::file_id(path)?.unwrap_or(0);
+    // Not both at once: in between, the pool counts as closed, and nothing has changed yet.
+    pool.set_user_word_now(STATE, CLOSED)?;
+    pool.set_user_word_now(FILE, file)?;
+    let state = if marked.is_some() {
+        IN_USE_MARKED
+    } else {
+        IN_USE
+    };
+    pool.set_user_word_now(STATE, state)?;
+    Ok(marked.map(|file| Pulse {
+        file,
+        last: mark,
+        at: Instant::now(),
+    }))
+}
+
+/// What a file looks like from outside: its length and when it was last changed; never 0, and 1 if it is not there.
+pub(super) fn file_look(path: &Path) -> u64 {
+    match fs::metadata(path) {
+        Ok(file) => {
+            let words = [file.len(), file.mtime() as u64, file.mtime_nsec() as u64];
+            xxh3_64(&words.map(u64::to_le_bytes).concat()).max(2)
+        }
+        Err(_) => 1,
+    }
+}
+
+impl Engine {
+    /// The server ends: everything is durable, and the pool says so.
+    pub(super) fn close(&mut self) -> Result<()> {
+        if self.pool.is_held() {
+            self.pool.release()?;
+        }
+        self.pool.settle();
+        self.pool.set_user_word_now(STATE, CLOSED)
+    }
+
+    /// Has the mark on the pool's file tell how far the pool has come, once a second if there is something to tell.
+    pub(super) fn beat(&mut self) {
+        let Some(pulse) = &mut self.pulse else {
+            return;
+        };
+        self.pool.settle();
+        let mark = Mark {
+            runs: [self.run; 2],
+            position: self.pool.position(),
+        };
+        if mark != pulse.last && (pulse.at.elapsed() >= BEAT || mark.runs != pulse.last.runs) {
+            pulse.file.set(mark);
+            (pulse.last, pulse.at) = (mark, Instant::now());
+        }
+    }
+
+    /// A child was forked, which may make an RDB of this moment.
+    pub(super) fn note_fork(&mut self) -> Result<()> {
+        let position = self.pool.position();
+        self.pool.set_user_word_now(FORK, position)
+    }
+
+    /// The RDB that is there belongs to this pool.
+    pub(super) fn note_rdb(&mut self) -> Result<()> {
+        let Some(look) = self.rdb_path.as_deref().map(file_look) else {
+            return Ok(());
+        };
+        match word(&self.pool, RDB)? == look {
+            true => Ok(()),
+            false => self.pool.set_user_word_now(RDB, look),
+        }
+    }
+
+    /// True if the RDB at this path, of this moment, is one that this pool's server has left there: as it looks, or
+    /// as its moment is that of the last fork of the run before, or of its end. Also if nothing is known.
+    pub(super) fn knows_rdb(
+        &self,
+        path: &Path,
+        moment: Option<Moment>,
+        found: Moment,
+    ) -> Result<bool> {
+        let noted = word(&self.pool, RDB)?;
+        let fork = Moment {
+            run: found.run,
+            position: word(&self.pool, FORK)?,
+        };
+        Ok(noted == 0 || noted == file_look(path) || moment == Some(found) || moment == Some(fork))
+    }
+}

@@ -1,0 +1,136 @@
+//! Which file a pool lies in, and a mark on it beside its content: by both a copy can be told from the original.
+//!
+//! A copy that was made while the pool was in use is torn. Its bytes do not tell; but the file is another one (its
+//! inode, or when it was made), or, if the copy was written over a file that was there, that file's mark (an
+//! extended attribute, which copying leaves behind) tells of a later moment than the content. Snapshots of a whole
+//! file system are of one moment, and keep both.
+
+use crate::error::Result;
+use crate::file::{self, Found, io_error};
+use crate::pool::Pool;
+use std::ffi::CStr;
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The attribute's name.
+const NAME: &CStr = c"user.pmedis.mark";
+/// Three words: the runs, the position.
+const LEN: usize = 24;
+
+/// The file of a pool: the first part, of a poolset. `None` for a device.
+fn first_file(path: &Path) -> Result<Option<PathBuf>> {
+    Ok(match file::inspect(path)? {
+        Found::Pool => Some(path.to_path_buf()),
+        Found::Poolset(parts) => parts.into_iter().next(),
+        Found::Device | Found::Nothing => None,
+    })
+}
+
+/// A number that tells the file of the pool at `path` from others; never 0. `None` if it has none (a device).
+///
+/// # Errors
+/// `Io` and its like.
+pub fn file_id(path: &Path) -> Result<Option<u64>> {
+    let Some(file) = first_file(path)? else {
+        return Ok(None);
+    };
+    let metadata = std::fs::metadata(&file).map_err(|error| io_error(&file, &error))?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    let born = metadata.created().ok();
+    let born = born.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let born = born.map_or(0, |time| time.as_nanos() as u64);
+    let words = [metadata.ino(), born].map(u64::to_le_bytes).concat();
+    Ok(Some(xxh3_64(&words).max(1)))
+}
+
+impl Pool {
+    /// Where the pool is mapped in this process: address and bytes.
+    pub fn mapping(&self) -> (usize, usize) {
+        (self.medium.base_address(), self.medium.len() as usize)
+    }
+
+    /// Sets a user word at once, as no part of a record: [`Pool::position`] stays what it is. Durable on return. For
+    /// words that no transaction ever sets. One fence.
+    ///
+    /// # Errors
+    /// `Damaged` if there is no such word.
+    pub fn set_user_word_now(&mut self, index: usize, value: u64) -> Result<()> {
+        let offset = self.areas.user_word(index);
+        self.medium.store(offset, &value.to_le_bytes())?;
+        self.medium.flush(offset, size_of::<u64>() as u64)?;
+        self.medium.fence();
+        Ok(())
+    }
+}
+
+/// What the mark on a pool's file tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The number of the run that has the pool, or had it last, and the one before while that is not certain.
+    pub runs: [u64; 2],
+    /// How far the pool's history has come at least ([`Pool::position`]).
+    pub position: u64,
+}
+
+/// A pool's file, to be marked.
+pub struct MarkedFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl MarkedFile {
+    /// The file of the pool at `path`; `None` for a device.
+    ///
+    /// # Errors
+    /// `Io` and its like.
+    pub fn open(path: &Path) -> Result<Option<MarkedFile>> {
+        let Some(path) = first_file(path)? else {
+            return Ok(None);
+        };
+        let open = OpenOptions::new().read(true).write(true).open(&path);
+        let file = open.map_err(|error| io_error(&path, &error))?;
+        Ok(Some(MarkedFile { file, path }))
+    }
+
+    /// The mark; `None` if there is none, or the file system keeps none.
+    pub fn get(&self) -> Option<Mark> {
+        let mut bytes = [0u8; LEN];
+        // SAFETY: an open file, a C string, and a buffer of `LEN` bytes.
+        let len = unsafe {
+            let at = bytes.as_mut_ptr().cast();
+            libc::fgetxattr(self.file.as_raw_fd(), NAME.as_ptr(), at, LEN)
+        };
+        let (words, _) = bytes.as_chunks::<8>();
+        let word = |index: usize| u64::from_le_bytes(words[index]);
+        (usize::try_from(len) == Ok(LEN)).then(|| Mark {
+            runs: [word(0), word(1)],
+            position: word(2),
+        })
+    }
+
+    /// Sets the mark, some time later durably; false if the file system keeps none.
+    pub fn set(&self, mark: Mark) -> bool {
+        let words = [mark.runs[0], mark.runs[1], mark.position];
+        let bytes = words.map(u64::to_le_bytes).concat();
+        // SAFETY: an open file, a C string, and `LEN` readable bytes.
+        unsafe {
+            let at = bytes.as_ptr().cast();
+            libc::fsetxattr(self.file.as_raw_fd(), NAME.as_ptr(), at, LEN, 0) == 0
+        }
+    }
+
+    /// Waits until the mark is durable.
+    ///
+    /// # Errors
+    /// `Io` and its like.
+    pub fn sync(&self) -> Result<()> {
+        let synced = self.file.sync_all();
+        synced.map_err(|error| io_error(&self.path, &error))
+    }
+}
