@@ -13,6 +13,9 @@ static HLL_SPARSE_MAX: AtomicU64 = AtomicU64::new(3000);
 /// Whether the server has a setting for sets that are listpacks.
 static LISTPACK_SETS: AtomicBool = AtomicBool::new(false);
 
+/// Whether the server allows DEBUG to some clients.
+static DEBUG: AtomicBool = AtomicBool::new(false);
+
 type Setter = fn(u64);
 
 /// Settings, and what takes their values.
@@ -96,6 +99,11 @@ pub fn listpack_sets_and_lists() -> bool {
     LISTPACK_SETS.load(Ordering::Relaxed)
 }
 
+/// Whether the server allows DEBUG to some clients: `enable-debug-command`.
+pub fn allows_debug() -> bool {
+    DEBUG.load(Ordering::Relaxed)
+}
+
 /// Reads the limits, now and whenever the configuration changes. Only while the module is being
 /// loaded.
 pub fn watch(ctx: &Ctx) {
@@ -116,6 +124,8 @@ fn read(ctx: &Ctx) {
             flag.store(text == "yes", Ordering::Relaxed);
         }
     }
+    let debug = setting(ctx, "enable-debug-command");
+    DEBUG.store(debug.is_some_and(|text| text != "no"), Ordering::Relaxed);
 }
 
 fn setting(ctx: &Ctx, name: &str) -> Option<String> {

@@ -40,8 +40,14 @@ fn unprefixed(reply: &Value, dialect: &Dialect) -> Value {
     }
 }
 
-/// Negative answers (no key, no expiry) are exact; times differ by the slack and by rounding.
+/// Negative answers (no key, no expiry) are exact; times differ by the slack and by rounding. An array has
+/// several.
 fn same_time(native: &Value, pm: &Value, slack_ms: i64, unit_ms: i64) -> bool {
+    if let (Value::Array(native), Value::Array(pm)) = (native, pm) {
+        let mut both = native.iter().zip(pm);
+        return native.len() == pm.len()
+            && both.all(|(native, pm)| same_time(native, pm, slack_ms, unit_ms));
+    }
     match (native.integer(), pm.integer()) {
         (Some(native), Some(pm)) if native >= 0 && pm >= 0 => {
             native.abs_diff(pm) <= (slack_ms / unit_ms + 1).unsigned_abs()

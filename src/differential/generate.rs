@@ -117,6 +117,11 @@ impl Arguments {
             Term::Times(min, max, term) => {
                 return (0..rng.usize(min..=max)).for_each(|_| self.add(rng, term));
             }
+            Term::Counted(min, max, term) => {
+                let times = rng.usize(min..=max);
+                self.words.push(Word::Fixed(times.to_string().into_bytes()));
+                return (0..times).for_each(|_| self.add(rng, term));
+            }
         };
         self.words.push(word);
     }

@@ -160,4 +160,6 @@ pub enum Term {
     Options(&'static [Term]),
     /// The term, from the first number of times to the second.
     Times(usize, usize, &'static Term),
+    /// The same, after the number of times.
+    Counted(usize, usize, &'static Term),
 }

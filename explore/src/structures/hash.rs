@@ -1,9 +1,11 @@
-//! Hashes: packed ones that change in place, move and become tables; tables that grow and shrink.
+//! Hashes: packed ones that change in place, move and become tables; tables that grow and shrink; fields that
+//! get, change and lose expire times.
 
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use pmedis::keyspace::record::Inline;
+use pmedis::structures::hash::{Expiry, NEVER};
 use pmedis::structures::{Root, hash};
 use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
@@ -13,7 +15,8 @@ use super::{Structure, Value, content, digest_of_elements, sizes};
 /// Hashes.
 pub struct Hashes;
 
-type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Fields, their values, and when they expire.
+type Model = BTreeMap<Vec<u8>, (Vec<u8>, i64)>;
 
 /// Something to store under a field: mostly so short that a packed hash takes it.
 fn content_of(rng: &mut Rng, packable: bool) -> Vec<u8> {
@@ -32,7 +35,47 @@ fn set(
 ) -> pobj::Result<()> {
     let borrowed = pairs.iter().map(|(field, value)| (&field[..], &value[..]));
     hash::set(tx, &mut value.root, borrowed)?;
+    let pairs = pairs
+        .into_iter()
+        .map(|(field, value)| (field, (value, NEVER)));
     value.model.extend(pairs);
+    Ok(())
+}
+
+/// As HSETEX does: fields with values, and an expire time for all of them.
+fn set_expiring(
+    tx: &mut Tx<'_>,
+    value: &mut Value<Model>,
+    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    time: i64,
+) -> pobj::Result<()> {
+    let borrowed = pairs.iter().map(|(field, value)| (&field[..], &value[..]));
+    hash::set_expiring(tx, &mut value.root, borrowed, Expiry::At(time))?;
+    let pairs = pairs
+        .into_iter()
+        .map(|(field, value)| (field, (value, time)));
+    value.model.extend(pairs);
+    Ok(())
+}
+
+/// As HEXPIRE and HPERSIST do. A table in which no field expires any more becomes one like others.
+fn expire(
+    tx: &mut Tx<'_>,
+    value: &mut Value<Model>,
+    fields: &[Vec<u8>],
+    time: i64,
+) -> pobj::Result<()> {
+    let times: BTreeMap<&[u8], i64> = fields.iter().map(|field| (&field[..], time)).collect();
+    let times: Vec<(&[u8], i64)> = times.into_iter().collect();
+    hash::expire(tx, &mut value.root, &times)?;
+    for (field, time) in times {
+        if let Some(entry) = value.model.get_mut(field) {
+            entry.1 = time;
+        }
+    }
+    if value.model.values().all(|&(_, time)| time == NEVER) {
+        value.root = hash::without_expiry(value.root);
+    }
     Ok(())
 }
 
@@ -48,7 +91,21 @@ impl Structure for Hashes {
 
     fn change(tx: &mut Tx<'_>, rng: &mut Rng, value: &mut Value<Model>) -> pobj::Result<Root> {
         let packable = rng.u8(..4) > 0;
-        match rng.u32(..10) {
+        match rng.u32(..14) {
+            10..12 => {
+                let fields = sizes::some_names(rng, value.model.keys());
+                let time = if rng.u8(..3) == 0 { NEVER } else { rng.i64(..) };
+                expire(tx, value, &fields, time)?;
+            }
+            12 => {
+                let count = if rng.bool() { 1 } else { rng.usize(2..60) };
+                let pairs = (0..count).map(|_| {
+                    let field = sizes::any_name(rng, value.model.len(), packable);
+                    (field, content_of(rng, packable))
+                });
+                let pairs = pairs.collect();
+                set_expiring(tx, value, pairs, rng.i64(..NEVER))?;
+            }
             0..2 => {
                 let field = sizes::any_name(rng, value.model.len(), packable);
                 let content = content_of(rng, packable);
@@ -69,7 +126,8 @@ impl Structure for Hashes {
                 let number = rng.u32(1000..10_000).to_string().into_bytes();
                 let (spot, _) = hash::find(tx, value.root, &field)?;
                 hash::put(tx, &mut value.root, spot, &field, &number)?;
-                value.model.insert(field, number);
+                let time = value.model.get(&field).map_or(NEVER, |&(_, time)| time);
+                value.model.insert(field, (number, time));
             }
             _ => {
                 let fields = sizes::some_names(rng, value.model.keys());
@@ -94,9 +152,9 @@ impl Structure for Hashes {
     }
 
     fn read(pool: &Pool, root: Root, _: Inline) -> pobj::Result<Model> {
-        let pairs = hash::pairs(pool, root)?;
-        pairs
-            .map(|pair| pair.map(|(field, value)| (field.to_vec(), value.to_vec())))
+        let fields = hash::fields(pool, root)?;
+        fields
+            .map(|field| field.map(|f| (f.name.to_vec(), (f.value.to_vec(), f.expire_at))))
             .collect()
     }
 
@@ -104,12 +162,13 @@ impl Structure for Hashes {
         digest_of_elements(
             model
                 .iter()
-                .map(|(field, value)| Ok((&field[..], &value[..]))),
+                .map(|(field, (value, time))| Ok((&field[..], &value[..], *time))),
         )
         .expect("a model can be read")
     }
 
     fn read_digest(pool: &Pool, root: Root, _: Inline) -> pobj::Result<u64> {
-        digest_of_elements(hash::pairs(pool, root)?)
+        let fields = hash::fields(pool, root)?;
+        digest_of_elements(fields.map(|field| field.map(|f| (f.name, f.value, f.expire_at))))
     }
 }

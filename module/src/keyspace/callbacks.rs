@@ -7,8 +7,9 @@ use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
     server_flags,
 };
+use crate::structures::hash::Field;
 use crate::structures::list::{self, Side};
-use crate::structures::{Root, hash, set, string, zset};
+use crate::structures::{self, Root, hash, set, string, zset};
 use crate::value::ValueType;
 use pobj::{Error, Result, Tx};
 use std::collections::HashSet;
@@ -141,6 +142,7 @@ impl TypeCallbacks for Values {
             engine.bury_twins(record)?;
             if engine.gone == Some(addr) {
                 engine.gone = None;
+                engine.expiring.forget(record);
                 return Ok(());
             }
             engine.bury(record)
@@ -196,7 +198,7 @@ impl Engine {
         let record = self.record_at(addr).ok_or_else(not_yet)?;
         let mut form = self.next_form();
         if form.is_marker {
-            serialize::save_head(io, &form);
+            serialize::save_head(io, &form, false);
             return Ok(());
         }
         let root = record::get(&self.pool, record)?.root;
@@ -214,10 +216,10 @@ impl Engine {
                 return Ok(());
             }
             form.is_marker = true;
-            serialize::save_head(io, &form);
+            serialize::save_head(io, &form, false);
             return Ok(());
         }
-        serialize::save_head(io, &form);
+        serialize::save_head(io, &form, structures::may_expire(ty, root));
         serialize::save(io, &self.pool, ty, root, inline)
     }
 
@@ -250,6 +252,9 @@ impl Engine {
         )?;
         tx.commit()?;
         self.dbs.key_comes(space);
+        if structures::may_expire(ty, root) {
+            self.expiring.found(record);
+        }
         Ok(record)
     }
 
@@ -279,6 +284,15 @@ impl Engine {
             Loaded::Hash(pairs) => self.make(ty, key, db, 0, NEVER, |tx, _| {
                 unlike(pairs.iter().map(|(field, _)| &**field))?;
                 hash::build(tx, pairs.iter().map(|(f, v)| (&**f, &**v)))
+            }),
+            Loaded::ExpiringHash(fields) => self.make(ty, key, db, 0, NEVER, |tx, _| {
+                unlike(fields.iter().map(|(name, ..)| &**name))?;
+                let fields = fields.iter().map(|(name, value, expire_at)| Field {
+                    name,
+                    value,
+                    expire_at: *expire_at,
+                });
+                hash::build(tx, fields)
             }),
             Loaded::Set(members) => self.make(ty, key, db, 0, NEVER, |tx, _| {
                 unlike(members.iter().map(|m| &**m))?;
@@ -345,6 +359,7 @@ impl Engine {
         tx.free(old)?;
         tx.commit()?;
         self.wasting.retain(|&wasting| wasting != old);
+        self.expiring.moved(old, record);
         self.note_waste(Some(record), ty, Root::EMPTY, head.root);
         Ok(record)
     }

@@ -17,7 +17,8 @@
 
 use super::record::{self, NEVER, RecordPtr};
 use super::{
-    ENGINE, Engine, aof, beside, compact, durable, fill, fullness, groups, loading, saving, turns,
+    ENGINE, Engine, aof, beside, compact, durable, expiring, fill, fullness, groups, loading,
+    saving, turns,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Kind, Level, Loading, Mode, OwnedString, Persistence, log,
@@ -90,6 +91,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
             }
             saving::follow(ctx, what);
         }
+        Event::Cron { .. } => expiring::remove_some(ctx),
         // A full sync that failed is not to be tried again: what came of it is what there is.
         Event::BecameMaster => durable("the end of a full sync", |engine| match engine.filled {
             true => loading::end_take_over(engine),
@@ -183,6 +185,9 @@ impl Engine {
         }
         self.dbs.flush(&mut self.pool, db)?;
         self.forget_flushed(db);
+        let Engine { pool, dbs, .. } = self;
+        let lives = |record| record::get(pool, record).is_ok_and(|head| dbs.is_live(head));
+        self.expiring.retain(lives);
         if db.is_none() && self.homeless > 0 {
             let homeless = std::mem::take(&mut self.homeless);
             log(

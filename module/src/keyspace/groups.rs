@@ -15,11 +15,31 @@
 //! *after* it has told of the end of the turn, and sends their replies at once, from any thread. No group is
 //! opened there then: each step is durable on its own, so that no reply is ahead of it.
 
-use super::{ENGINE, Engine, durable, fill, loading};
+use super::{ENGINE, Engine, durable, expiring, fill, loading};
 use crate::redis::{
     Arg, Ctx, FilterArgs, Level, Reply, after_command, before_fork, before_output, follow_homes,
     follow_syncs, keep_homes, log, server_flags, tells_after_commands,
 };
+use pobj::Pool;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// The moment that the commands of the open group see, in Unix milliseconds; 0 until one asks.
+static GROUP_TIME: AtomicI64 = AtomicI64::new(0);
+
+/// The moment that a command sees, in Unix milliseconds: to all commands of EXEC or a script it is the same.
+pub fn now(ctx: &Ctx, pool: &Pool) -> i64 {
+    if !pool.is_held() {
+        return ctx.now_ms();
+    }
+    match GROUP_TIME.load(Ordering::Relaxed) {
+        0 => {
+            let now = ctx.now_ms();
+            GROUP_TIME.store(now, Ordering::Relaxed);
+            now
+        }
+        seen => seen,
+    }
+}
 
 /// Subscribes to commands. Only while the module is being loaded.
 pub(super) fn subscribe(ctx: &Ctx) {
@@ -110,6 +130,9 @@ fn before_command(args: FilterArgs<'_>) {
     follow_homes(name, &args);
     let groups = begins_group(name, &args);
     let reloads = loading::is_reload(name, &args);
+    if name.eq_ignore_ascii_case(b"debug") {
+        expiring::follow_debug(&args);
+    }
     let idle = |engine: &mut Engine| {
         engine.look_ahead(name, &args);
         !engine.pool.is_held()
@@ -144,6 +167,7 @@ fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
         let ends_in_time =
             engine.output_watched || after_command(command_ends) || !engine.between_turns;
         if opens && ends_in_time {
+            GROUP_TIME.store(0, Ordering::Relaxed);
             engine.pool.hold();
         }
         Ok(())

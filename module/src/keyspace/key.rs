@@ -152,7 +152,7 @@ impl<'a> PmKey<'a> {
     }
 
     /// The record, if the key holds a value of the type it was opened for.
-    fn record(&self, engine: &mut Engine) -> Result<Option<RecordPtr>, CmdError> {
+    pub(super) fn record(&self, engine: &mut Engine) -> Result<Option<RecordPtr>, CmdError> {
         match self.state {
             State::Ours(ty, addr) if ty == self.ty => {
                 let record = engine.record_at(addr).filter(|_| engine.filled);

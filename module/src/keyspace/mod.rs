@@ -12,6 +12,7 @@
 //! | `key.rs` | a key opened by a command: read, edit, create, replace, delete |
 //! | `callbacks.rs` | what Redis asks of values: free, copy, save, load, … |
 //! | `events.rs` | what happens to keys and databases behind the commands' back |
+//! | `expiring.rs` | fields of hashes that expire |
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
 //! | `beside.rs` | an RDB with values beside a pool that has keys |
 //! | `aof.rs` | what an AOF is told of keys that pass between PM and native |
@@ -39,6 +40,7 @@ mod cluster;
 pub mod compact;
 pub mod dbs;
 pub mod events;
+pub mod expiring;
 pub mod fill;
 mod follower;
 mod fullness;
@@ -55,14 +57,17 @@ mod saving;
 pub mod serialize;
 mod turns;
 
+use crate::behaviour::{self, Family};
 use crate::error::CmdError;
 use crate::limits;
 use crate::redis::{Level, MainCell, log};
 use crate::structures;
+use crate::structures::encoding::Known;
 use ahead::Ahead;
 use aof::Leaving;
 use compact::Compaction;
 use dbs::Dbs;
+use expiring::Expiring;
 use fill::Filling;
 use fullness::Fullness;
 use lifetime::Pulse;
@@ -78,7 +83,7 @@ use turns::Turns;
 
 pub use aof::note_pool;
 pub use beside::learn_rdb_path;
-pub use groups::watch_output;
+pub use groups::{now, watch_output};
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
 
 /// The engine: everything durable, and what is kept in DRAM about it.
@@ -91,6 +96,8 @@ pub struct Engine {
     pub(crate) dead: VecDeque<RecordPtr>,
     /// Records of living keys whose values have memory to be reclaimed.
     pub(crate) wasting: VecDeque<RecordPtr>,
+    /// Hashes of which fields may expire.
+    pub(crate) expiring: Expiring,
     /// Where the search for flushed records stands; `None` when there are none.
     pub(crate) sweep: Option<pobj::Cursor>,
     /// The record that a command has already freed, and that Redis is about to say so of.
@@ -174,6 +181,7 @@ impl Engine {
             dbs,
             dead: VecDeque::new(),
             wasting: VecDeque::new(),
+            expiring: Expiring::default(),
             sweep: None,
             gone: None,
             placeholders: 0,
@@ -219,6 +227,7 @@ impl Engine {
     }
 
     fn bury_if_room(&mut self, record: RecordPtr) -> pobj::Result<()> {
+        self.expiring.forget(record);
         let head = *record::get(&self.pool, record)?;
         let ty = head.value_type()?;
         if structures::is_small(&self.pool, ty, head.root) {
@@ -339,11 +348,14 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
     with_engine(|engine| {
         let record = engine.record_at(addr).ok_or(CmdError::Internal)?;
         let head = record::get(&engine.pool, record)?;
-        let listpacks = limits::listpack_sets_and_lists();
+        let known = Known {
+            listpacks: limits::listpack_sets_and_lists(),
+            listpacks_with_times: behaviour::server().family == Family::Redis,
+        };
         Ok(structures::encoding::name(
             head.value_type()?,
             head.root,
-            listpacks,
+            known,
         ))
     })
 }

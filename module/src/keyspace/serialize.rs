@@ -3,18 +3,19 @@
 //! The form is the module's own, versioned by [`VERSION`], and independent of the pool's layout:
 //!
 //! ```text
-//! head     0 a value, 1 a marker instead of it; 2 and 3 the same, after
-//!          the run and the position of the pool's moment (see `moment`)
+//! head     bit 0: a marker instead of a value; bit 1: the run and the position of the
+//!          pool's moment follow (see `moment`); bit 2: a hash of which fields expire
 //! string   the bytes
 //! list     the number of elements, each element's bytes
 //! zset     the number of elements, each one's name and score, ascending
-//! hash     the number of fields, each field's bytes and its value's
+//! hash     the number of fields, each field's bytes and its value's, and with bit 2 of
+//!          the head its expire time in Unix milliseconds, or the largest number
 //! set      the number of members, each member's bytes
 //! ```
 //!
-//! Version 1 had no head, and always a value. A value that turns out to be damaged while it is written ends the
-//! child that writes it; the server itself looks first (`verify`). What is read is not trusted: a value is built in one transaction, which a malformed payload ends
-//! without a trace.
+//! Version 1 had no head, and always a value; version 2 had no bit 2. A value that turns out to be damaged while
+//! it is written ends the child that writes it; the server itself looks first (`verify`). What is read is not
+//! trusted: a value is built in one transaction, which a malformed payload ends without a trace.
 
 use super::moment::Moment;
 use super::record::Inline;
@@ -27,11 +28,15 @@ use crate::value::ValueType;
 use pobj::{Error, Pool, Result};
 
 /// The version written with each value.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 3;
 
 /// The parts of a head.
 const MARKER: u64 = 1;
 const MOMENT: u64 = 2;
+const TIMES: u64 = 4;
+
+/// The last version whose heads have no [`TIMES`].
+const WITHOUT_TIMES: i32 = 2;
 
 /// A key as read from a file.
 pub struct Payload {
@@ -51,17 +56,24 @@ pub enum Loaded {
     ZSet(Vec<(RdbBytes, f64)>),
     /// A hash's fields and values; there are some.
     Hash(Vec<(RdbBytes, RdbBytes)>),
+    /// A hash's fields, values and expire times; there are some.
+    ExpiringHash(Vec<(RdbBytes, RdbBytes, i64)>),
     /// A set's members; there are some.
     Set(Vec<RdbBytes>),
 }
 
-/// Writes the head of a key, after which its value follows unless it is a marker.
-pub fn save_head(io: &mut RdbWriter<'_>, form: &Form) {
-    let marker = if form.is_marker { MARKER } else { 0 };
+/// Writes the head of a key, after which its value follows unless it is a marker; `times` says whether it is
+/// that of a hash of which fields may expire.
+pub fn save_head(io: &mut RdbWriter<'_>, form: &Form, times: bool) {
+    let head = match form.is_marker {
+        true => MARKER,
+        false if times => TIMES,
+        false => 0,
+    };
     match form.moment {
-        None => io.save_unsigned(marker),
+        None => io.save_unsigned(head),
         Some(moment) => {
-            io.save_unsigned(marker | MOMENT);
+            io.save_unsigned(head | MOMENT);
             io.save_unsigned(moment.run);
             io.save_unsigned(moment.position);
         }
@@ -96,12 +108,15 @@ pub fn save(
         ValueType::Hash => {
             let len = hash::len(root);
             io.save_unsigned(len);
-            let mut saved = Counted::of(len);
-            for pair in hash::pairs(pool, root)? {
-                let (field, value) = pair?;
+            let (mut saved, times) = (Counted::of(len), hash::may_expire(root));
+            for field in hash::fields(pool, root)? {
+                let field = field?;
                 saved.one()?;
-                io.save_bytes(field);
-                io.save_bytes(value);
+                io.save_bytes(field.name);
+                io.save_bytes(field.value);
+                if times {
+                    io.save_signed(field.expire_at);
+                }
             }
             saved.end()
         }
@@ -208,10 +223,12 @@ impl Counted {
 pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Payload> {
     let head = match version {
         1 => 0,
-        VERSION => io.load_unsigned().ok()?,
+        WITHOUT_TIMES | VERSION => io.load_unsigned().ok()?,
         _ => return None,
     };
-    if head > MARKER | MOMENT {
+    let times = head & TIMES != 0;
+    let is_odd = times && (version == WITHOUT_TIMES || ty != ValueType::Hash || head & MARKER != 0);
+    if head > MARKER | MOMENT | TIMES || is_odd {
         return None;
     }
     let moment = match head & MOMENT {
@@ -222,10 +239,18 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Paylo
         }),
     };
     let value = match head & MARKER {
+        0 if times => Some(load_expiring(io)?),
         0 => Some(load_value(io, ty)?),
         _ => None,
     };
     Some(Payload { moment, value })
+}
+
+fn load_expiring(io: &mut RdbReader<'_>) -> Option<Loaded> {
+    let fields = load_some(io, |io| {
+        Ok((io.load_bytes()?, io.load_bytes()?, io.load_signed()?))
+    });
+    fields.map(Loaded::ExpiringHash)
 }
 
 fn load_value(io: &mut RdbReader<'_>, ty: ValueType) -> Option<Loaded> {
@@ -277,10 +302,13 @@ pub fn digest(
             Ok(())
         }
         ValueType::Hash => {
-            for pair in hash::pairs(pool, root)? {
-                let (field, value) = pair?;
-                digest.add_bytes(field);
-                digest.add_bytes(value);
+            for field in hash::fields(pool, root)? {
+                let field = field?;
+                digest.add_bytes(field.name);
+                digest.add_bytes(field.value);
+                if field.expire_at != hash::NEVER {
+                    digest.add_bytes(&field.expire_at.to_le_bytes());
+                }
                 digest.end_sequence();
             }
             Ok(())

@@ -90,7 +90,7 @@ pub use key::{Key, Kind, Mode};
 pub use keyspace_events::Class;
 pub use log::{Level, log};
 pub use output::before_output;
-pub use replication::{may_replicate, note_replication};
+pub use replication::{may_replicate, note_replication, spares_replicas};
 pub use syncs::{follow_syncs, somebody_syncs};
 pub use types::{KeyPlace, PmType, TypeCallbacks, register_types};
 

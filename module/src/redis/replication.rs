@@ -55,6 +55,13 @@ fn find_out(ctx: &Ctx) -> bool {
     !alone
 }
 
+/// Whether nothing may be sent to replicas now that no client's write has caused: writes are paused by CLIENT
+/// PAUSE or a failover.
+pub fn spares_replicas() -> bool {
+    // SAFETY: the function has no preconditions; a copy of a pointer written before the module ran.
+    unsafe { rm::RedisModule_AvoidReplicaTraffic.is_some_and(|avoid| avoid() != 0) }
+}
+
 /// Whether a replica waits for a full sync, be it the one that just begins.
 pub fn replica_waits(ctx: &Ctx) -> bool {
     let replicas = (0..).map_while(|n| info_text(ctx, &format!("slave{n}")));

@@ -6,9 +6,18 @@ use crate::value::ValueType;
 /// The longest string that Redis keeps in one piece with the key's object.
 const EMBEDDED_MAX: u64 = 44;
 
-/// The encoding's name; the numbers are those at the head of each type's file. `listpacks`: the server
-/// knows sets and lists that are listpacks, as Redis does from 7.2 on.
-pub fn name(ty: ValueType, root: Root, listpacks: bool) -> &'static str {
+/// Which encodings the server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Sets and lists that are listpacks, as Redis does from 7.2 on.
+    pub listpacks: bool,
+    /// Hashes that are listpacks though fields expire, as Redis does, and Valkey does not.
+    pub listpacks_with_times: bool,
+}
+
+/// The encoding's name; the numbers are those at the head of each type's file.
+pub fn name(ty: ValueType, root: Root, known: Known) -> &'static str {
+    let listpacks = known.listpacks;
     match (ty, root.encoding()) {
         (ValueType::String, 1) => "int",
         (ValueType::String, _) if root.rest() <= EMBEDDED_MAX => "embstr",
@@ -16,6 +25,7 @@ pub fn name(ty: ValueType, root: Root, listpacks: bool) -> &'static str {
         (ValueType::Set, 1) => "intset",
         (ValueType::Set, 2) | (ValueType::List, 1) if listpacks => "listpack",
         (ValueType::Hash | ValueType::ZSet, 1) => "listpack",
+        (ValueType::Hash, 3) if known.listpacks_with_times => "listpackex",
         (ValueType::List, _) => "quicklist",
         (ValueType::Hash | ValueType::Set, _) => "hashtable",
         (ValueType::ZSet, _) => "skiplist",
@@ -26,20 +36,33 @@ pub fn name(ty: ValueType, root: Root, listpacks: bool) -> &'static str {
 mod tests {
     use super::*;
 
+    const OLD: Known = Known {
+        listpacks: false,
+        listpacks_with_times: false,
+    };
+
     #[test]
     fn strings_are_named_by_their_length() {
-        let bytes = |len| name(ValueType::String, Root::new(2, len, 0), false);
+        let bytes = |len| name(ValueType::String, Root::new(2, len, 0), OLD);
         assert_eq!((bytes(44), bytes(45)), ("embstr", "raw"));
-        assert_eq!(name(ValueType::String, Root::new(1, 0, 7), false), "int");
+        assert_eq!(name(ValueType::String, Root::new(1, 0, 7), OLD), "int");
     }
 
     #[test]
     fn small_sets_and_lists_are_listpacks_where_the_server_has_them() {
         let small = |ty, encoding| {
-            [false, true].map(|listpacks| name(ty, Root::new(encoding, 9, 64), listpacks))
+            [false, true].map(|new| {
+                let known = Known {
+                    listpacks: new,
+                    listpacks_with_times: new,
+                };
+                name(ty, Root::new(encoding, 9, 64), known)
+            })
         };
         assert_eq!(small(ValueType::Set, 2), ["hashtable", "listpack"]);
         assert_eq!(small(ValueType::List, 1), ["quicklist", "listpack"]);
         assert_eq!(small(ValueType::Hash, 1), ["listpack"; 2]);
+        assert_eq!(small(ValueType::Hash, 3), ["hashtable", "listpackex"]);
+        assert_eq!(small(ValueType::Hash, 4), ["hashtable"; 2]);
     }
 }

@@ -148,6 +148,12 @@ pub fn has_waste(ty: ValueType, root: Root) -> bool {
     ty == ValueType::ZSet && zset::has_waste(root)
 }
 
+/// Whether a value has elements that expire, or may have.
+#[inline]
+pub fn may_expire(ty: ValueType, root: Root) -> bool {
+    ty == ValueType::Hash && hash::may_expire(root)
+}
+
 /// Reclaims some of the memory of a value that [`has_waste`], some dozen frees; the caller makes each call
 /// one transaction and writes the root back in it. The value's elements stay.
 pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
@@ -159,7 +165,9 @@ pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
 #[inline]
 pub fn table_ahead(pool: &Pool, ty: ValueType, root: Root) -> Option<u64> {
     match ty {
-        ValueType::Hash if root.encoding() == hash::TABLE => Some(root.value),
+        ValueType::Hash if matches!(root.encoding(), hash::TABLE | hash::TABLE_EXPIRING) => {
+            Some(root.value)
+        }
         ValueType::Set if root.encoding() == set::TABLE => Some(root.value),
         ValueType::ZSet => zset::table_ahead(pool, root),
         _ => None,

@@ -2,6 +2,7 @@
 //! [`generic`] beside them.
 
 mod bitmap;
+mod field_expiry;
 pub mod generic;
 mod geo;
 mod hash;
@@ -15,6 +16,7 @@ mod string;
 mod zset;
 
 pub use bitmap::BITMAP;
+pub use field_expiry::FIELD_EXPIRY;
 pub use geo::GEO;
 pub use hash::HASH;
 pub use hyperloglog::HYPERLOGLOG;

@@ -1,33 +1,77 @@
 //! HINCRBY, HINCRBYFLOAT.
 
+use super::lapse::{self, Moment, Names};
 use super::{TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::keyspace::expiring::Telling;
 use crate::number::{LongDouble, parse_i64};
-use crate::redis::{Args, Ctx, OwnedString, may_replicate};
+use crate::redis::{Arg, Args, Ctx, OwnedString, may_replicate};
 use crate::structures::hash;
+use std::ffi::CStr;
 
-/// Replaces the value of a field by what `f` makes of it, unless that is an error.
+/// What came of an update.
+struct Updated<T> {
+    /// The new value.
+    value: T,
+    /// The field has an expire time.
+    expires: bool,
+}
+
+/// Replaces the value of a field by what `f` makes of it, unless that is an error, and tells of `event`.
 fn update<T>(
-    key: &mut PmKey<'_>,
-    field: &[u8],
-    f: impl FnOnce(Option<&[u8]>) -> Result<T, CmdError>,
+    ctx: &Ctx,
+    args: Args<'_>,
+    f: impl Fn(Option<&[u8]>) -> Result<T, CmdError>,
     text: for<'t> fn(&'t T, &'t mut itoa::Buffer) -> &'t [u8],
-) -> Result<T, CmdError> {
-    key.edit(|tx, root| {
-        let (spot, old) = hash::find(tx, *root, field)?;
-        let new = f(old);
-        if let Ok(new) = &new {
-            hash::put(tx, root, spot, field, text(new, &mut itoa::Buffer::new()))?;
+    event: &CStr,
+) -> Result<Updated<T>, CmdError> {
+    let (name, field) = (args[1], args[2].bytes());
+    let mut key = PmKey::open_write(ctx, name, TY)?;
+    loop {
+        let (mut lapsed, mut removes) = (Names::new(), false);
+        let outcome = key.edit(|tx, root| {
+            let (spot, old) = hash::find(tx, *root, field)?;
+            if lapse::expires(spot.expire_at) && Moment::of(ctx, tx, *root).hides(spot.expire_at) {
+                lapsed.insert(field);
+                removes = lapse::removes_on_access(ctx);
+            }
+            if removes {
+                return Ok(None);
+            }
+            let new = f(old.filter(|_| lapsed.is_empty()));
+            let mut expires = lapse::expires(spot.expire_at);
+            if let Ok(new) = &new {
+                let text = text(new, &mut itoa::Buffer::new()).to_vec();
+                if lapsed.is_empty() {
+                    hash::put(tx, root, spot, field, &text)?;
+                } else {
+                    expires = false;
+                    hash::set(tx, root, std::iter::once((field, text.as_slice())))?;
+                }
+            }
+            Ok(Some(new.map(|value| Updated { value, expires })))
+        })?;
+        match outcome {
+            Some(updated) => {
+                let updated = updated?;
+                key.signal();
+                lapse::replaced(ctx, &key, &lapsed);
+                announce(ctx, &key, event);
+                return Ok(updated);
+            }
+            None => {
+                drop(key);
+                lapse::met(ctx, name, &lapsed, Telling::All)?;
+                key = PmKey::open_write(ctx, name, TY)?;
+            }
         }
-        Ok(new)
-    })?
+    }
 }
 
 /// `PM.HINCRBY key field increment`
 pub fn hincrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let by = parse_i64(args[3].bytes()).ok_or(CmdError::NotAnInteger)?;
-    let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let add = |old: Option<&[u8]>| {
         let old = match old {
             Some(text) => {
@@ -37,12 +81,15 @@ pub fn hincrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         };
         old.checked_add(by).ok_or(CmdError::Overflow)
     };
-    let sum = update(&mut key, args[2].bytes(), add, |sum, digits| {
-        digits.format(*sum).as_bytes()
-    })?;
-    announce(ctx, &key, c"hincrby");
+    let updated = update(
+        ctx,
+        args,
+        add,
+        |sum, digits| digits.format(*sum).as_bytes(),
+        c"hincrby",
+    )?;
     ctx.replicate(c"PM.HINCRBY", args.from(1));
-    ctx.reply_integer(sum);
+    ctx.reply_integer(updated.value);
     Ok(())
 }
 
@@ -53,7 +100,6 @@ pub fn hincrbyfloat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let by = by
         .checked_add(zero)
         .ok_or(CmdError::text_only("ERR value is NaN or Infinity"))?;
-    let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let add = |old: Option<&[u8]>| {
         let old = match old {
             Some(text) => LongDouble::parse(text)
@@ -62,13 +108,22 @@ pub fn hincrbyfloat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         };
         Ok(old.checked_add(by).ok_or(CmdError::NotFinite)?.to_text())
     };
-    let sum = update(&mut key, args[2].bytes(), add, |sum, _| sum.as_bytes())?;
-    announce(ctx, &key, c"hincrbyfloat");
+    let updated = update(ctx, args, add, |sum, _| sum.as_bytes(), c"hincrbyfloat")?;
     // Replicas get the sum, not the summand: they may round in another way.
     if may_replicate(ctx) {
-        let sum = OwnedString::new(sum.as_bytes());
-        ctx.replicate(c"PM.HSET", &[args[1], args[2], sum.arg()]);
+        let sum = OwnedString::new(updated.value.as_bytes());
+        replicate_value(ctx, args, sum.arg(), updated.expires);
     }
-    ctx.reply_bulk(sum.as_bytes());
+    ctx.reply_bulk(updated.value.as_bytes());
     Ok(())
+}
+
+/// Sends the field's value to the replicas. Where it has an expire time, that stays.
+fn replicate_value(ctx: &Ctx, args: Args<'_>, value: Arg<'_>, expires: bool) {
+    if !expires {
+        return ctx.replicate(c"PM.HSET", &[args[1], args[2], value]);
+    }
+    let words = [b"KEEPTTL".as_slice(), b"FIELDS", b"1"].map(OwnedString::new);
+    let [keep, fields, one] = words.each_ref().map(OwnedString::arg);
+    ctx.replicate(c"PM.HSETEX", &[args[1], keep, fields, one, args[2], value]);
 }

@@ -1,20 +1,24 @@
 //! HRANDFIELD.
 
 use super::TY;
+use super::lapse::{self, Moment, Names};
 use crate::commands::sample::{self, Choice};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Args, Ctx};
-use crate::structures::hash::{self, Pair};
+use crate::keyspace::expiring::Telling;
+use crate::redis::{Arg, Args, Ctx};
+use crate::structures::Root;
+use crate::structures::hash::{self, Field};
+use pobj::Pool;
 
-/// How pairs are shown.
+/// How fields are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
-    /// Fields.
+    /// Names.
     Fields,
-    /// Fields and values by turns.
+    /// Names and values by turns.
     Flat,
-    /// Arrays of a field and a value.
+    /// Arrays of a name and a value.
     Pairs,
 }
 
@@ -23,13 +27,13 @@ impl Shape {
         ctx.reply_array(len * if self == Shape::Flat { 2 } else { 1 });
     }
 
-    fn pair(self, ctx: &Ctx, (field, value): Pair<'_>) {
+    fn field(self, ctx: &Ctx, field: Field<'_>) {
         if self == Shape::Pairs {
             ctx.reply_array(2);
         }
-        ctx.reply_bulk(field);
+        ctx.reply_bulk(field.name);
         if self != Shape::Fields {
-            ctx.reply_bulk(value);
+            ctx.reply_bulk(field.value);
         }
     }
 }
@@ -49,28 +53,103 @@ pub fn hrandfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         },
         _ => return Err(CmdError::Syntax),
     };
-    let key = PmKey::open_read(ctx, args[1], TY)?;
+    let key = open(ctx, args[1])?;
     key.read(|pool, root| {
+        let fields = Visible::of(ctx, pool, root)?;
         let chosen = sample::choose(
-            Choice::of(count, hash::len(root)),
-            hash::len(root),
-            || hash::pairs(pool, root),
-            || hash::random(pool, root),
+            Choice::of(count, fields.len()),
+            fields.len(),
+            || fields.all(),
+            || fields.random(),
         )?;
         shape.begin(ctx, chosen.len());
-        chosen.each(|pair| shape.pair(ctx, pair));
+        chosen.each(|field| shape.field(ctx, field));
         Ok(())
     })
 }
 
 fn random_field(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let key = PmKey::open_read(ctx, args[1], TY)?;
+    let key = open(ctx, args[1])?;
     if !key.exists() {
         ctx.reply_null();
         return Ok(());
     }
     key.read(|pool, root| {
-        ctx.reply_bulk(hash::random(pool, root)?.0);
+        let fields = Visible::of(ctx, pool, root)?;
+        match fields.len() {
+            0 => ctx.reply_null(),
+            _ => ctx.reply_bulk(fields.random()?.name),
+        }
         Ok(())
     })
+}
+
+/// Opens the key; in Redis, after all fields whose time has come are removed.
+fn open<'a>(ctx: &'a Ctx, name: Arg<'a>) -> Result<PmKey<'a>, CmdError> {
+    let key = PmKey::open_read(ctx, name, TY)?;
+    let lapsed: Vec<Vec<u8>> = key.read(|pool, root| {
+        let mut lapsed = Vec::new();
+        if hash::may_expire(root) && lapse::removes_on_access(ctx) {
+            let moment = Moment::of(ctx, pool, root);
+            for field in hash::fields(pool, root)? {
+                let field = field?;
+                if moment.hides(field.expire_at) {
+                    lapsed.push(field.name.to_vec());
+                }
+            }
+        }
+        Ok(lapsed)
+    })?;
+    if lapsed.is_empty() {
+        return Ok(key);
+    }
+    drop(key);
+    let names: Names<'_> = lapsed.iter().map(Vec::as_slice).collect();
+    lapse::met(ctx, name, &names, Telling::All)?;
+    PmKey::open_write(ctx, name, TY)
+}
+
+/// The fields to choose from.
+enum Visible<'p> {
+    /// All that are there.
+    Whole(&'p Pool, Root),
+    /// Some of a hash of which fields have expired.
+    Some(Vec<Field<'p>>),
+}
+
+impl<'p> Visible<'p> {
+    fn of(ctx: &Ctx, pool: &'p Pool, root: Root) -> pobj::Result<Visible<'p>> {
+        // Redis shows on a replica what it has not removed.
+        if !hash::may_expire(root) || !lapse::in_valkey() {
+            return Ok(Visible::Whole(pool, root));
+        }
+        let moment = Moment::of(ctx, pool, root);
+        let is_seen = |field: &pobj::Result<Field<'_>>| match field {
+            Ok(field) => !moment.hides(field.expire_at),
+            Err(_) => true,
+        };
+        let fields = hash::fields(pool, root)?.filter(is_seen);
+        Ok(Visible::Some(fields.collect::<pobj::Result<_>>()?))
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Visible::Whole(_, root) => hash::len(*root),
+            Visible::Some(fields) => fields.len() as u64,
+        }
+    }
+
+    fn random(&self) -> pobj::Result<Field<'p>> {
+        match self {
+            Visible::Whole(pool, root) => hash::random(pool, *root),
+            Visible::Some(fields) => Ok(fields[fastrand::usize(..fields.len())]),
+        }
+    }
+
+    fn all(&self) -> pobj::Result<Box<dyn Iterator<Item = pobj::Result<Field<'p>>> + '_>> {
+        Ok(match self {
+            Visible::Whole(pool, root) => Box::new(hash::fields(pool, *root)?),
+            Visible::Some(fields) => Box::new(fields.iter().copied().map(Ok)),
+        })
+    }
 }

@@ -1,13 +1,14 @@
 //! Commands that look at fields and values.
 
 use super::TY;
+use super::lapse::{self, Moment, Names};
 use crate::commands::scan::{self, Options, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Collection, Ctx};
-use crate::structures::hash::{self, Pair};
-use crate::structures::{Root, whole};
-use pobj::Pool;
+use crate::structures::hash::{self, Field};
+use crate::structures::whole;
 
 fn reply_value(ctx: &Ctx, value: Option<&[u8]>) {
     match value {
@@ -16,49 +17,88 @@ fn reply_value(ctx: &Ctx, value: Option<&[u8]>) {
     }
 }
 
+/// Replies with what `show` replies of the value of the field that is the second argument.
+fn reply_of_field(ctx: &Ctx, args: Args<'_>, show: impl Fn(Option<&[u8]>)) -> Result<(), CmdError> {
+    let (name, field) = (args[1], args[2].bytes());
+    let key = PmKey::open_read(ctx, name, TY)?;
+    let is_shown = key.read(|pool, root| {
+        let (spot, value) = hash::find(pool, root, field)?;
+        if lapse::expires(spot.expire_at) && Moment::of(ctx, pool, root).hides(spot.expire_at) {
+            return Ok(false);
+        }
+        show(value);
+        Ok(true)
+    })?;
+    if !is_shown {
+        drop(key);
+        lapse::met(ctx, name, &Names::from([field]), Telling::All)?;
+        show(None);
+    }
+    Ok(())
+}
+
 /// `PM.HGET key field`
 pub fn hget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let key = PmKey::open_read(ctx, args[1], TY)?;
-    key.read(|pool, root| {
-        reply_value(ctx, hash::get(pool, root, args[2].bytes())?);
-        Ok(())
+    reply_of_field(ctx, args, |value| reply_value(ctx, value))
+}
+
+/// `PM.HSTRLEN key field`
+pub fn hstrlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply_of_field(ctx, args, |value| {
+        ctx.reply_integer(value.map_or(0, |value| value.len() as i64));
     })
+}
+
+/// `PM.HEXISTS key field`
+pub fn hexists(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    reply_of_field(ctx, args, |value| ctx.reply_integer(value.is_some().into()))
 }
 
 /// `PM.HMGET key field [field ...]`
 pub fn hmget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let key = PmKey::open_read(ctx, args[1], TY)?;
-    let fields = args.from(2);
-    key.read(|pool, root| {
-        let get = |field: &Arg<'_>| hash::get(pool, root, field.bytes());
-        let values = fields.iter().map(get).collect::<pobj::Result<Vec<_>>>()?;
-        ctx.reply_array(values.len());
-        for value in values {
-            reply_value(ctx, value);
-        }
-        Ok(())
-    })
+    let (name, fields) = (args[1], args.from(2));
+    let key = PmKey::open_read(ctx, name, TY)?;
+    let reply = |key: &PmKey<'_>, but: &Names<'_>| {
+        key.read(|pool, root| {
+            let get = |field: &Arg<'_>| hash::get(pool, root, field.bytes());
+            let values = fields.iter().map(get).collect::<pobj::Result<Vec<_>>>()?;
+            ctx.reply_array(values.len());
+            for (field, value) in fields.iter().zip(values) {
+                reply_value(ctx, value.filter(|_| !but.contains(field.bytes())));
+            }
+            Ok(())
+        })
+    };
+    let lapsed = key.read(|pool, root| {
+        lapse::among(ctx, pool, root, fields.iter().map(|field| field.bytes()))
+    })?;
+    if lapsed.is_empty() {
+        return reply(&key, &lapsed);
+    }
+    drop(key);
+    lapse::met(ctx, name, &lapsed, Telling::All)?;
+    reply(&PmKey::open_write(ctx, name, TY)?, &lapsed)
 }
 
 /// `PM.HGETALL key`
 pub fn hgetall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    reply_all(ctx, args, Collection::Map, |(field, value)| {
-        ctx.reply_bulk(field);
-        ctx.reply_bulk(value);
+    reply_all(ctx, args, Collection::Map, |field| {
+        ctx.reply_bulk(field.name);
+        ctx.reply_bulk(field.value);
     })
 }
 
 /// `PM.HKEYS key`
 pub fn hkeys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    reply_all(ctx, args, Collection::Array, |(field, _)| {
-        ctx.reply_bulk(field)
+    reply_all(ctx, args, Collection::Array, |field| {
+        ctx.reply_bulk(field.name);
     })
 }
 
 /// `PM.HVALS key`
 pub fn hvals(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    reply_all(ctx, args, Collection::Array, |(_, value)| {
-        ctx.reply_bulk(value)
+    reply_all(ctx, args, Collection::Array, |field| {
+        ctx.reply_bulk(field.value);
     })
 }
 
@@ -67,43 +107,25 @@ fn reply_all(
     ctx: &Ctx,
     args: Args<'_>,
     kind: Collection,
-    show: impl Fn(Pair<'_>),
+    show: impl Fn(Field<'_>),
 ) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     key.read(|pool, root| {
-        let pairs = whole(hash::len(root), hash::pairs(pool, root)?)?;
-        ctx.reply_collection(kind, pairs.len());
-        pairs.into_iter().for_each(show);
+        let mut fields = whole(hash::len(root), hash::fields(pool, root)?)?;
+        if hash::may_expire(root) {
+            let moment = Moment::of(ctx, pool, root);
+            fields.retain(|field| !moment.hides(field.expire_at));
+        }
+        ctx.reply_collection(kind, fields.len());
+        fields.into_iter().for_each(show);
         Ok(())
     })
 }
 
-/// `PM.HLEN key`
+/// `PM.HLEN key`: fields whose time has come count until they are removed.
 pub fn hlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    reply_number(ctx, args, |_, root| Ok(hash::len(root)))
-}
-
-/// `PM.HSTRLEN key field`
-pub fn hstrlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    reply_number(ctx, args, |pool, root| {
-        Ok(hash::get(pool, root, args[2].bytes())?.map_or(0, |value| value.len() as u64))
-    })
-}
-
-/// `PM.HEXISTS key field`
-pub fn hexists(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    reply_number(ctx, args, |pool, root| {
-        Ok(hash::get(pool, root, args[2].bytes())?.is_some().into())
-    })
-}
-
-fn reply_number(
-    ctx: &Ctx,
-    args: Args<'_>,
-    number: impl FnOnce(&Pool, Root) -> pobj::Result<u64>,
-) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
-    ctx.reply_integer(key.read(number)? as i64);
+    ctx.reply_integer(key.read(|_, root| Ok(hash::len(root)))? as i64);
     Ok(())
 }
 
@@ -117,23 +139,23 @@ pub fn hscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     }
     let options = Options::parse(args.from(3), Scanned::Hash)?;
     key.read(|pool, root| {
-        let mut found = Vec::new();
+        let (moment, mut found) = (Moment::of(ctx, pool, root), Vec::new());
         let next = options.run(cursor, |cursor| {
             let mut visited = 0;
-            let next = hash::scan(pool, root, cursor, |(field, value)| {
+            let next = hash::scan(pool, root, cursor, |field| {
                 visited += 1;
-                if options.admits(field) {
-                    found.push((field, value));
+                if options.admits(field.name) && !moment.hides(field.expire_at) {
+                    found.push(field);
                 }
             })?;
             Ok((next, visited))
         })?;
         let replies = if options.names_only { 1 } else { 2 };
         scan::reply_head(ctx, next, replies * found.len());
-        for (field, value) in found {
-            ctx.reply_bulk(field);
+        for field in found {
+            ctx.reply_bulk(field.name);
             if !options.names_only {
-                ctx.reply_bulk(value);
+                ctx.reply_bulk(field.value);
             }
         }
         Ok(())

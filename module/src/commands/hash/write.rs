@@ -1,8 +1,10 @@
 //! HSET, HMSET, HSETNX, HDEL.
 
+use super::lapse::{self, Names};
 use super::{TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Ctx};
 use crate::structures::hash;
 use std::ffi::CStr;
@@ -21,7 +23,8 @@ pub fn hmset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// Sets the fields; gives the number of new ones.
+/// Sets the fields; gives the number of new ones. In Valkey one whose time has come is new; in Redis it was
+/// there.
 fn set(ctx: &Ctx, args: Args<'_>, command: &CStr) -> Result<u64, CmdError> {
     let pairs = args.from(2);
     if !pairs.len().is_multiple_of(2) {
@@ -31,24 +34,51 @@ fn set(ctx: &Ctx, args: Args<'_>, command: &CStr) -> Result<u64, CmdError> {
         .chunks_exact(2)
         .map(|pair| (pair[0].bytes(), pair[1].bytes()));
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
-    let added = key.edit(|tx, root| hash::set(tx, root, pairs))?;
+    let mut lapsed = Names::new();
+    let added = key.edit(|tx, root| {
+        if hash::may_expire(*root) && lapse::in_valkey() {
+            lapsed = lapse::among(ctx, tx, *root, pairs.clone().map(|(field, _)| field))?;
+        }
+        hash::set(tx, root, pairs)
+    })?;
+    if !lapsed.is_empty() {
+        key.signal();
+        lapse::replaced(ctx, &key, &lapsed);
+    }
     announce(ctx, &key, c"hset");
     ctx.replicate(command, args.from(1));
-    Ok(added)
+    Ok(added + lapsed.len() as u64)
 }
 
 /// `PM.HSETNX key field value`
 pub fn hsetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (field, value) = (args[2].bytes(), args[3].bytes());
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
+    let mut lapsed = Names::new();
     let set = key.edit(|tx, root| {
         let (spot, old) = hash::find(tx, *root, field)?;
-        match old {
-            Some(_) => Ok(false),
-            None => hash::put(tx, root, spot, field, value),
+        if old.is_none() {
+            return hash::put(tx, root, spot, field, value);
         }
+        if !lapse::expires(spot.expire_at) {
+            return Ok(false);
+        }
+        lapsed = lapse::among(ctx, tx, *root, std::iter::once(field))?;
+        if !lapsed.is_empty() && !lapse::removes_on_access(ctx) {
+            hash::set(tx, root, std::iter::once((field, value)))?;
+        }
+        Ok(!lapsed.is_empty())
     })?;
+    if !lapsed.is_empty() && lapse::removes_on_access(ctx) {
+        drop(key);
+        lapse::met(ctx, args[1], &lapsed, Telling::All)?;
+        return hsetnx(ctx, args);
+    }
     if set {
+        if !lapsed.is_empty() {
+            key.signal();
+            lapse::replaced(ctx, &key, &lapsed);
+        }
         announce(ctx, &key, c"hset");
         ctx.replicate(c"PM.HSETNX", args.from(1));
     }
@@ -56,13 +86,20 @@ pub fn hsetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `PM.HDEL key field [field ...]`
+/// `PM.HDEL key field [field ...]`: in Valkey, fields whose time has come are not there.
 pub fn hdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let mut removed = 0;
     if key.exists() {
         let fields = args.from(2).iter().copied().map(Arg::bytes);
-        removed = key.edit(|tx, root| hash::remove(tx, root, fields))?;
+        removed = key.edit(|tx, root| {
+            if !hash::may_expire(*root) || !lapse::in_valkey() {
+                return hash::remove(tx, root, fields);
+            }
+            let lapsed = lapse::among(ctx, tx, *root, fields.clone())?;
+            let there: Vec<&[u8]> = fields.filter(|field| !lapsed.contains(field)).collect();
+            hash::remove(tx, root, there.into_iter())
+        })?;
     }
     if removed > 0 {
         announce(ctx, &key, c"hdel");

@@ -3,6 +3,7 @@
 //! A key is looked for as any command looks for it, so misses count and raise their event. It may be a
 //! PM string or hash or a native one: in Redis's keyspace a name is one key, whichever kind it is.
 
+use crate::commands::hash::lapse::Moment;
 use crate::error::CmdError;
 use crate::keyspace::{self, PmKey};
 use crate::redis::{Ctx, OwnedString, Reply};
@@ -90,7 +91,9 @@ fn look_up_field(ctx: &Ctx, name: &[u8], field: &[u8]) -> Result<Option<Vec<u8>>
     let string = OwnedString::new(name);
     match PmKey::open_read(ctx, string.arg(), ValueType::Hash) {
         Ok(key) => key.read(|pool, root| {
-            let value = hash::get(pool, root, field)?;
+            let (spot, value) = hash::find(pool, root, field)?;
+            let moment = Moment::of(ctx, pool, root);
+            let value = value.filter(|_| !moment.hides(spot.expire_at));
             Ok(value.map(<[u8]>::to_vec))
         }),
         Err(CmdError::WrongType) => Ok(native(ctx.call(c"HGET", &[name, field]))),

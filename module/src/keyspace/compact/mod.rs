@@ -360,6 +360,7 @@ impl Engine {
             for wasting in self.wasting.iter_mut().filter(|wasting| **wasting == old) {
                 *wasting = new.cast();
             }
+            self.expiring.moved(old, new.cast());
         }
         let address = |new: &Option<_>| new.map(|new| self.pool.address_of::<u8>(new));
         Ok(moved.iter().map(address).collect())

@@ -39,6 +39,7 @@ struct Seen {
     has_flushed: bool,
     dead: Vec<RecordPtr>,
     wasting: Vec<RecordPtr>,
+    expiring: Vec<RecordPtr>,
     damaged: Vec<RecordPtr>,
 }
 
@@ -74,6 +75,9 @@ impl Engine {
             }
             survey.has_flushed |= seen.has_flushed;
             survey.damaged.extend(seen.damaged);
+            for record in seen.expiring {
+                self.expiring.found(record);
+            }
             for (records, listed) in [
                 (seen.dead, &mut self.dead),
                 (seen.wasting, &mut self.wasting),
@@ -123,6 +127,9 @@ fn look(seen: &mut Seen, record: RecordPtr, head: &Record, is_live: bool, is_vis
     };
     if structures::has_waste(ty, head.root) {
         seen.wasting.push(record);
+    }
+    if is_visible && structures::may_expire(ty, head.root) {
+        seen.expiring.push(record);
     }
     if seen.keys.len() <= space {
         seen.keys.resize(space + 1, 0);

@@ -269,6 +269,24 @@ pub fn scan(
     Ok(next)
 }
 
+/// Calls `visit` with the entries whose tag is that of `hash`, in its bucket: the one of a key with this hash,
+/// if it is there, and few others. O(1).
+pub fn alike(
+    pool: &Pool,
+    root: Root,
+    hash: u64,
+    visit: impl FnMut(EntryPtr) -> Result<()>,
+) -> Result<()> {
+    let directory = Directory::open(pool, root.value)?;
+    let index = slot::bucket_of(hash, directory.buckets);
+    let words = directory.bucket(pool, index)?.words(pool)?;
+    words
+        .iter()
+        .filter(|&&word| Word(word).may_be(hash))
+        .filter_map(|&word| Word(word).target())
+        .try_for_each(visit)
+}
+
 /// An entry, each with the same probability. O(1) expected.
 ///
 /// Draws a bucket and one of as many slots as the widest bucket has, until an entry is there.

@@ -1,0 +1,157 @@
+//! Fields whose time has come, but which are still there: what commands see of them, and do about them.
+//!
+//! Redis removes such a field when a command comes across it, except where a command takes it as it is (HSET,
+//! HDEL, HEXPIRE, HLEN); Valkey treats it as absent and leaves it for the background. On a replica it is
+//! hidden from clients and stays; for what the master sends it is a field like any other.
+
+use super::TY;
+use crate::behaviour::{Family, server};
+use crate::error::CmdError;
+use crate::keyspace::expiring::{Telling, remove_expired};
+use crate::keyspace::{PmKey, now, with_engine};
+use crate::redis::{Arg, Class, Ctx, OwnedString, may_replicate, spares_replicas};
+use crate::structures::Root;
+use crate::structures::hash::{self, NEVER};
+use pobj::{Pool, Result};
+use std::collections::HashSet;
+
+/// Names of fields.
+pub type Names<'a> = HashSet<&'a [u8]>;
+
+/// True in a Valkey server.
+pub fn in_valkey() -> bool {
+    server().family == Family::Valkey
+}
+
+/// The moment at which a command looks at fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// Before every expire time.
+    const ALL: Moment = Moment(i64::MIN);
+
+    /// The moment for a command that looks at this hash. Of most hashes no field expires: then it is not
+    /// asked for.
+    #[inline]
+    pub fn of(ctx: &Ctx, pool: &Pool, root: Root) -> Moment {
+        match hash::may_expire(root) {
+            true => Moment::of_expiring(ctx, pool),
+            false => Moment::ALL,
+        }
+    }
+
+    #[cold]
+    fn of_expiring(ctx: &Ctx, pool: &Pool) -> Moment {
+        let flags = ctx.flags();
+        match flags.replicated() || flags.loading() {
+            true => Moment::ALL,
+            false => Moment(now(ctx, pool)),
+        }
+    }
+
+    /// Whether the time of a field that expires then has come.
+    #[inline]
+    pub fn hides(self, expire_at: i64) -> bool {
+        expire_at < self.0
+    }
+
+    /// [`Moment::hides`], at the moment itself too.
+    pub fn ends(self, expire_at: i64) -> bool {
+        expire_at <= self.0
+    }
+}
+
+/// The moment from which times to live count, in Unix milliseconds.
+pub fn clock(ctx: &Ctx) -> std::result::Result<i64, CmdError> {
+    with_engine(|engine| Ok(now(ctx, &engine.pool)))
+}
+
+/// Whether fields whose time has come may be removed now, by a command.
+pub fn may_remove(ctx: &Ctx) -> bool {
+    let flags = ctx.flags();
+    flags.master() && !flags.loading() && !spares_replicas()
+}
+
+/// Whether a command removes the fields that it comes across, and whose time has come.
+pub fn removes_on_access(ctx: &Ctx) -> bool {
+    !in_valkey() && may_remove(ctx)
+}
+
+/// Those of the fields whose time has come. Of most hashes no field expires: then none are looked up.
+pub fn among<'a>(
+    ctx: &Ctx,
+    pool: &Pool,
+    root: Root,
+    fields: impl Iterator<Item = &'a [u8]>,
+) -> Result<Names<'a>> {
+    let mut lapsed = Names::new();
+    if !hash::may_expire(root) {
+        return Ok(lapsed);
+    }
+    let moment = Moment::of(ctx, pool, root);
+    for field in fields {
+        if moment.hides(expire_at(pool, root, field)?) {
+            lapsed.insert(field);
+        }
+    }
+    Ok(lapsed)
+}
+
+/// When a field expires; [`NEVER`] also if it is not there.
+pub fn expire_at(pool: &Pool, root: Root, field: &[u8]) -> Result<i64> {
+    Ok(hash::find(pool, root, field)?.0.expire_at)
+}
+
+/// A command has come across fields whose time has come: removes them, if that is for it to do. True if the
+/// key has gone with them.
+pub fn met(
+    ctx: &Ctx,
+    key: Arg<'_>,
+    lapsed: &Names<'_>,
+    telling: Telling,
+) -> std::result::Result<bool, CmdError> {
+    if lapsed.is_empty() || !removes_on_access(ctx) {
+        return Ok(false);
+    }
+    remove_expired(ctx, key, lapsed.iter().copied(), telling)
+}
+
+/// [`met`] of those among `fields`, before a command begins. Gives whether there were some.
+pub fn sweep<'a>(
+    ctx: &Ctx,
+    name: Arg<'_>,
+    fields: impl Iterator<Item = &'a [u8]>,
+    telling: Telling,
+) -> std::result::Result<bool, CmdError> {
+    let key = PmKey::open_write(ctx, name, TY)?;
+    let lapsed = key.read(|pool, root| among(ctx, pool, root, fields))?;
+    drop(key);
+    met(ctx, name, &lapsed, telling)?;
+    Ok(!lapsed.is_empty())
+}
+
+/// Tells of fields that a command has set anew though they were there, their time having come: replicas see
+/// them until they are told.
+pub fn replaced(ctx: &Ctx, key: &PmKey<'_>, lapsed: &Names<'_>) {
+    if lapsed.is_empty() {
+        return;
+    }
+    ctx.notify(Class::HASH, c"hexpired", key.name());
+    replicate_removal(ctx, key.name(), lapsed.iter().copied());
+}
+
+/// Sends a removal of fields to the replicas.
+pub fn replicate_removal<'a>(ctx: &Ctx, key: Arg<'_>, fields: impl Iterator<Item = &'a [u8]>) {
+    if !may_replicate(ctx) {
+        return;
+    }
+    let strings: Vec<OwnedString> = fields.map(OwnedString::new).collect();
+    let args = std::iter::once(key).chain(strings.iter().map(OwnedString::arg));
+    ctx.replicate(c"PM.HDEL", &args.collect::<Vec<_>>());
+}
+
+/// Whether the field's expire time says that there is one.
+pub fn expires(expire_at: i64) -> bool {
+    expire_at != NEVER
+}

@@ -1,0 +1,197 @@
+//! HSETEX: fields with values and an expire time, under conditions.
+
+use super::TY;
+use super::lapse::{self, Names};
+use super::syntax::{self, Command, Extended, Ttl};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::keyspace::expiring::Telling;
+use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
+use crate::structures::Root;
+use crate::structures::hash::{self, Expiry, Pair};
+use pobj::{Result, Tx};
+use std::ffi::CStr;
+
+/// `PM.HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field value [field
+/// value ...]`; in Valkey also `[NX | XX]`.
+pub fn hsetex(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
+    let request = syntax::extended(ctx, Command::Hsetex, args)?;
+    let name = args[1];
+    let key = PmKey::open_write(ctx, name, TY)?;
+    let (when, exists) = (request.when, key.exists());
+    drop(key);
+    if when.no_key && exists || when.key && !exists {
+        ctx.reply_integer(0);
+        return Ok(());
+    }
+    let expiry = match request.ttl {
+        None => Expiry::Clear,
+        Some(Ttl::Keep | Ttl::Persist) => Expiry::Keep,
+        Some(Ttl::At(time)) => Expiry::At(time),
+        Some(Ttl::Later(unit, arg)) => Expiry::At(unit.time(ctx, arg)?),
+    };
+    let (is_met, met) = judge(ctx, name, &request)?;
+    if is_met {
+        Work::new(ctx, &request, expiry, met)?.run(ctx, name)?;
+    } else {
+        lapse::met(ctx, name, &met, Telling::All)?;
+    }
+    ctx.reply_integer(is_met.into());
+    Ok(())
+}
+
+/// Whether FNX or FXX is met, and the fields come across whose time has come, if they are to be removed.
+fn judge<'a>(
+    ctx: &Ctx,
+    name: Arg<'_>,
+    request: &Extended<'a>,
+) -> std::result::Result<(bool, Names<'a>), CmdError> {
+    let when = request.when;
+    if !when.no_field && !when.all_fields {
+        return Ok((true, Names::new()));
+    }
+    let key = PmKey::open_write(ctx, name, TY)?;
+    let (is_met, lapsed) = key.read(|pool, root| {
+        let mut lapsed = Names::new();
+        for (field, _) in pairs(request.fields) {
+            let mut there = hash::get(pool, root, field)?.is_some();
+            if !lapse::among(ctx, pool, root, std::iter::once(field))?.is_empty() {
+                lapsed.insert(field);
+                there = false;
+            }
+            if there != when.all_fields {
+                return Ok((false, lapsed));
+            }
+        }
+        Ok((true, lapsed))
+    })?;
+    match lapse::removes_on_access(ctx) {
+        true => Ok((is_met, lapsed)),
+        false => Ok((is_met, Names::new())),
+    }
+}
+
+fn pairs<'a>(args: &'a [Arg<'a>]) -> impl ExactSizeIterator<Item = Pair<'a>> + Clone {
+    args.chunks_exact(2)
+        .map(|pair| (pair[0].bytes(), pair[1].bytes()))
+}
+
+/// Setting the fields.
+struct Work<'a> {
+    fields: &'a [Arg<'a>],
+    expiry: Expiry,
+    /// The expire time is over: the fields go.
+    is_over: bool,
+    /// Fields whose time had come, and which are to be removed first.
+    met: Names<'a>,
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        ctx: &Ctx,
+        request: &Extended<'a>,
+        expiry: Expiry,
+        met: Names<'a>,
+    ) -> std::result::Result<Work<'a>, CmdError> {
+        let is_over = match expiry {
+            Expiry::At(time) => time <= lapse::clock(ctx)? && lapse::may_remove(ctx),
+            _ => false,
+        };
+        Ok(Work {
+            fields: request.fields,
+            expiry,
+            is_over,
+            met,
+        })
+    }
+
+    fn names(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
+        pairs(self.fields).map(|(field, _)| field)
+    }
+
+    fn run(&self, ctx: &Ctx, name: Arg<'_>) -> std::result::Result<(), CmdError> {
+        let mut key = PmKey::open_write(ctx, name, TY)?;
+        let existed = key.exists();
+        let mut lapsed = Names::new();
+        let was = key.edit(|tx, root| {
+            let was = *root;
+            if lapse::in_valkey() && !self.is_over {
+                lapsed = lapse::among(ctx, tx, *root, self.names())?;
+            }
+            self.set(tx, root, &lapsed)?;
+            Ok(was)
+        })?;
+        if let Expiry::At(time) = self.expiry {
+            key.note_expiry(was, self.names().map(|field| (field, time)))?;
+        }
+        let only_passes = !existed && self.is_over;
+        if only_passes {
+            // The key comes to be, and goes with its fields; in Valkey, without those who watch it.
+            ctx.notify(Class::NEW, c"new", name);
+        }
+        if !only_passes || !lapse::in_valkey() {
+            key.signal();
+        }
+        lapse::replaced(ctx, &key, &self.met);
+        lapse::replaced(ctx, &key, &lapsed);
+        self.tell(ctx, &key);
+        if existed || key.exists() {
+            self.replicate(ctx, name);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, ctx: &Ctx, key: &PmKey<'_>) {
+        let events: &[&CStr] = match (self.expiry, self.is_over, lapse::in_valkey()) {
+            (Expiry::Clear | Expiry::Keep, ..) => &[c"hset"],
+            (Expiry::At(_), false, _) => &[c"hset", c"hexpire"],
+            (Expiry::At(_), true, false) => &[c"hset", c"hdel"],
+            (Expiry::At(_), true, true) => &[c"hset", c"hexpire", c"hexpired"],
+        };
+        for event in events {
+            ctx.notify(Class::HASH, event, key.name());
+        }
+        if !key.exists() {
+            ctx.notify(Class::GENERIC, c"del", key.name());
+        }
+    }
+
+    fn set(&self, tx: &mut Tx<'_>, root: &mut Root, lapsed: &Names<'_>) -> Result<()> {
+        if self.is_over {
+            hash::remove(tx, root, self.names())?;
+            return Ok(());
+        }
+        let keeps = self.expiry == Expiry::Keep;
+        let stale = self.met.iter().chain(lapsed.iter().filter(|_| keeps));
+        let stale: Vec<&[u8]> = stale.copied().collect();
+        if !stale.is_empty() {
+            tx.moves();
+            hash::remove(tx, root, stale.into_iter())?;
+            tx.step()?;
+        }
+        hash::set_expiring(tx, root, pairs(self.fields), self.expiry)?;
+        Ok(())
+    }
+
+    fn replicate(&self, ctx: &Ctx, name: Arg<'_>) {
+        if !may_replicate(ctx) {
+            return;
+        }
+        if self.is_over {
+            return lapse::replicate_removal(ctx, name, self.names());
+        }
+        let text = |text: &str| OwnedString::new(text.as_bytes());
+        let options = match self.expiry {
+            Expiry::Clear => Vec::new(),
+            Expiry::Keep => vec![text("KEEPTTL")],
+            Expiry::At(time) => vec![text("PXAT"), text(&time.to_string())],
+        };
+        let count = text(&(self.fields.len() / 2).to_string());
+        let word = text("FIELDS");
+        let mut args = vec![name];
+        args.extend(options.iter().map(OwnedString::arg));
+        args.extend([word.arg(), count.arg()]);
+        args.extend_from_slice(self.fields);
+        ctx.replicate(c"PM.HSETEX", &args);
+    }
+}

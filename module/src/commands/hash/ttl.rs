@@ -1,0 +1,100 @@
+//! HTTL, HPTTL, HEXPIRETIME, HPEXPIRETIME: when fields expire.
+
+use super::TY;
+use super::lapse::{self, Moment};
+use super::syntax::{self, Grammar, Mismatch};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Arg, Args, Ctx};
+use crate::structures::Root;
+use crate::structures::hash::{self, NEVER};
+use pobj::Pool;
+
+/// What is said of a field that is not there.
+const NO_FIELD: i64 = -2;
+/// What is said of one that does not expire.
+const NO_TTL: i64 = -1;
+
+/// In what a time is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Seconds,
+    Millis,
+}
+
+/// From when on a time is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    Now,
+    Epoch,
+}
+
+/// `PM.HTTL key FIELDS numfields field [field ...]`
+pub fn httl(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    tell(ctx, args, Start::Now, Unit::Seconds)
+}
+
+/// `PM.HPTTL key FIELDS numfields field [field ...]`
+pub fn hpttl(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    tell(ctx, args, Start::Now, Unit::Millis)
+}
+
+/// `PM.HEXPIRETIME key FIELDS numfields field [field ...]`
+pub fn hexpiretime(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    tell(ctx, args, Start::Epoch, Unit::Seconds)
+}
+
+/// `PM.HPEXPIRETIME key FIELDS numfields field [field ...]`
+pub fn hpexpiretime(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    tell(ctx, args, Start::Epoch, Unit::Millis)
+}
+
+fn tell(ctx: &Ctx, args: Args<'_>, start: Start, unit: Unit) -> Result<(), CmdError> {
+    let (key, fields);
+    if Grammar::here() == Grammar::Valkey {
+        fields = syntax::plain(args, Mismatch::IsSyntax)?;
+        key = PmKey::open_read(ctx, args[1], TY)?;
+    } else {
+        key = PmKey::open_read(ctx, args[1], TY)?;
+        fields = syntax::plain(args, Mismatch::IsSyntax)?;
+    }
+    let start = match start {
+        Start::Now => lapse::clock(ctx)?,
+        Start::Epoch => 0,
+    };
+    key.read(|pool, root| {
+        let moment = Moment::of(ctx, pool, root);
+        ctx.reply_array(fields.len());
+        for field in fields.iter().copied().map(Arg::bytes) {
+            ctx.reply_integer(match expire_at(pool, root, moment, field)? {
+                None => NO_FIELD,
+                Some(NEVER) => NO_TTL,
+                Some(at) => unit.of(at.saturating_sub(start)),
+            });
+        }
+        Ok(())
+    })
+}
+
+/// When a field expires, `None` if it is not there.
+fn expire_at(pool: &Pool, root: Root, moment: Moment, field: &[u8]) -> pobj::Result<Option<i64>> {
+    let (spot, value) = hash::find(pool, root, field)?;
+    // Redis says of a small hash a moment earlier that the field is gone.
+    let is_over = match hash::is_table(root) || lapse::in_valkey() {
+        true => moment.hides(spot.expire_at),
+        false => moment.ends(spot.expire_at),
+    };
+    Ok(value.filter(|_| !is_over).map(|_| spot.expire_at))
+}
+
+impl Unit {
+    /// Milliseconds in this unit: Redis rounds up, Valkey to the nearest.
+    fn of(self, ms: i64) -> i64 {
+        let ms = ms.max(0);
+        match self {
+            Unit::Millis => ms,
+            Unit::Seconds if lapse::in_valkey() => ms.saturating_add(500) / 1000,
+            Unit::Seconds => ms.saturating_add(999) / 1000,
+        }
+    }
+}

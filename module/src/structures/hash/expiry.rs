@@ -1,0 +1,113 @@
+//! Fields that expire: setting the times, and finding those whose time has come.
+
+use super::entry::{self, KEY_AT};
+use super::{
+    Field, NEVER, PACKED, PACKED_EXPIRING, Root, TABLE, TABLE_EXPIRING, pack, unknown, write,
+};
+use crate::structures::packed;
+use crate::structures::table::{self, BATCH, Editor};
+use pobj::{Pool, Result, Tx};
+use std::collections::HashMap;
+
+/// Whether the hash may have fields that expire. O(1).
+#[inline]
+pub fn may_expire(root: Root) -> bool {
+    matches!(root.encoding(), PACKED_EXPIRING | TABLE_EXPIRING)
+}
+
+/// The root of the same hash, in which fields may expire from now on.
+pub(super) fn with_expiry(root: Root) -> Root {
+    let encoding = match root.encoding() {
+        PACKED => PACKED_EXPIRING,
+        TABLE => TABLE_EXPIRING,
+        other => other,
+    };
+    Root::new(encoding, root.rest(), root.value)
+}
+
+/// The root of the same hash, of which it is known that no field expires. A packed one stays what it is.
+pub fn without_expiry(root: Root) -> Root {
+    match root.encoding() {
+        TABLE_EXPIRING => Root::new(TABLE, root.rest(), root.value),
+        _ => root,
+    }
+}
+
+/// Sets the expire times of some fields, all different; [`NEVER`] takes one away. Fields that are not
+/// there are passed over. O(fields); O(n) of a packed hash.
+pub fn expire(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Result<()> {
+    match root.encoding() {
+        0 => Ok(()),
+        PACKED | PACKED_EXPIRING => expire_packed(tx, root, times),
+        TABLE | TABLE_EXPIRING => expire_in_table(tx, root, times),
+        _ => Err(unknown(*root)),
+    }
+}
+
+fn expire_packed(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Result<()> {
+    let times: HashMap<&[u8], i64> = times.iter().copied().collect();
+    let old = packed::place(*root)?;
+    let bytes = packed::bytes(tx, *root)?.to_vec();
+    let (mut new, mut all) = (Vec::with_capacity(bytes.len()), Vec::new());
+    for field in pack::fields(&bytes) {
+        let mut field = field?;
+        if let Some(&expire_at) = times.get(field.name) {
+            field.expire_at = expire_at;
+        }
+        pack::push(&mut new, &field);
+        all.push(field);
+    }
+    if new == bytes {
+        return Ok(());
+    }
+    if new.len() > packed::BYTES_MAX {
+        tx.free(old.0)?;
+        return write::to_table(tx, root, &all);
+    }
+    let object = packed::store(tx, Some(old), &new)?;
+    *root = packed::root(PACKED_EXPIRING, packed::count(*root), object, new.len());
+    Ok(())
+}
+
+fn expire_in_table(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Result<()> {
+    for (index, batch) in times.chunks(BATCH).enumerate() {
+        if index > 0 {
+            tx.step()?;
+        }
+        let (mut editor, mut expires) = (Editor::<KEY_AT>::begin(tx, root)?, false);
+        for &(name, expire_at) in batch {
+            let hash = table::hash(editor.tx, name);
+            let Some(place) = editor.find(name, hash)? else {
+                continue;
+            };
+            expires |= expire_at != NEVER;
+            if let Some(fresh) = entry::set_expire(editor.tx, place.entry, expire_at)? {
+                editor.replace(place, fresh, hash)?;
+                editor.tx.free(place.entry)?;
+            }
+        }
+        editor.finish()?;
+        if expires {
+            *root = with_expiry(*root);
+        }
+    }
+    Ok(())
+}
+
+/// What [`of_hash`] finds a field by, also when the table has changed. O(1).
+pub fn place(pool: &Pool, name: &[u8]) -> u64 {
+    table::hash(pool, name)
+}
+
+/// Calls `visit` with the field of a table at a [`place`], if it is there, and few others. O(1).
+pub fn of_hash<'p>(
+    pool: &'p Pool,
+    root: Root,
+    place: u64,
+    mut visit: impl FnMut(Field<'p>),
+) -> Result<()> {
+    table::alike(pool, root, place, |found| {
+        visit(entry::field(pool, found)?);
+        Ok(())
+    })
+}

@@ -1,0 +1,143 @@
+//! The bytes of a packed hash: its fields, one behind the other.
+//!
+//! ```text
+//! field    0  1  length of the name
+//!          1     the name
+//!             1  length of the value; its highest bit is set if the field expires
+//!             8  then: the expire time in Unix milliseconds
+//!                the value
+//! ```
+
+use super::{Field, NEVER};
+use pobj::{Error, Result};
+use std::ops::Range;
+
+/// Set in the length of a value that an expire time precedes.
+const EXPIRES: u8 = 0x80;
+
+/// The fields in `bytes`, in their order; nothing after an error.
+pub fn fields(bytes: &[u8]) -> Fields<'_> {
+    Fields { rest: bytes }
+}
+
+/// See [`fields`].
+#[derive(Clone)]
+pub struct Fields<'p> {
+    rest: &'p [u8],
+}
+
+impl<'p> Iterator for Fields<'p> {
+    type Item = Result<Field<'p>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Result<Field<'p>>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        match take(self.rest) {
+            Some((field, rest)) => {
+                self.rest = rest;
+                Some(Ok(field))
+            }
+            None => {
+                self.rest = &[];
+                let what = "a packed hash: a field overruns it";
+                Some(Err(Error::Damaged(what.to_owned())))
+            }
+        }
+    }
+}
+
+/// The first field, and what follows it.
+#[inline]
+fn take(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
+    let (&len, rest) = bytes.split_first()?;
+    let (name, rest) = rest.split_at_checked(usize::from(len))?;
+    let (&len, mut rest) = rest.split_first()?;
+    let mut expire_at = NEVER;
+    if len & EXPIRES != 0 {
+        let (time, after) = rest.split_first_chunk()?;
+        (expire_at, rest) = (i64::from_le_bytes(*time), after);
+    }
+    let (value, rest) = rest.split_at_checked(usize::from(len & !EXPIRES))?;
+    let field = Field {
+        name,
+        value,
+        expire_at,
+    };
+    Some((field, rest))
+}
+
+/// The field of this name, and where it is. O(n).
+#[inline]
+pub fn find<'p>(bytes: &'p [u8], name: &[u8]) -> Result<Option<(Field<'p>, Range<usize>)>> {
+    let mut fields = fields(bytes);
+    while let Some(field) = fields.next() {
+        let field = field?;
+        if field.name == name {
+            let end = bytes.len() - fields.rest.len();
+            return Ok(Some((field, end - len_of(&field)..end)));
+        }
+    }
+    Ok(None)
+}
+
+/// Bytes that a field takes.
+#[inline]
+pub fn len_of(field: &Field<'_>) -> usize {
+    let time = if field.expire_at == NEVER { 0 } else { 8 };
+    2 + field.name.len() + time + field.value.len()
+}
+
+/// Appends a field, of whose name and value neither is longer than `packed::ITEM_MAX`.
+pub fn push(out: &mut Vec<u8>, field: &Field<'_>) {
+    debug_assert!(field.name.len().max(field.value.len()) < usize::from(EXPIRES));
+    out.push(field.name.len() as u8);
+    out.extend_from_slice(field.name);
+    if field.expire_at == NEVER {
+        out.push(field.value.len() as u8);
+    } else {
+        out.push(field.value.len() as u8 | EXPIRES);
+        out.extend_from_slice(&field.expire_at.to_le_bytes());
+    }
+    out.extend_from_slice(field.value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_back_with_their_expire_times_and_overruns_are_errors() {
+        let wanted = [
+            (b"".as_slice(), b"".as_slice(), NEVER),
+            (b"a", &[7; 64], 5),
+            (&[9; 64], b"", i64::MIN),
+        ];
+        let wanted = wanted.map(|(name, value, expire_at)| Field {
+            name,
+            value,
+            expire_at,
+        });
+        let (mut bytes, mut len) = (Vec::new(), 0);
+        for field in &wanted {
+            push(&mut bytes, field);
+            len += len_of(field);
+            assert_eq!(bytes.len(), len);
+        }
+        let back: Vec<_> = fields(&bytes).map(|field| field.unwrap()).collect();
+        assert_eq!(back, wanted);
+        let (field, place) = find(&bytes, b"a").unwrap().unwrap();
+        assert_eq!((field, place), (wanted[1], 2..2 + len_of(&wanted[1])));
+        assert_eq!(find(&bytes, b"b").unwrap(), None);
+        for end in 1..bytes.len() {
+            let cut: Vec<_> = fields(&bytes[..end]).collect();
+            let ends = [2, 2 + len_of(&wanted[1])];
+            assert_eq!(
+                cut.iter().any(Result::is_err),
+                !ends.contains(&end),
+                "{end}"
+            );
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Setting and removing fields, and making whole hashes.
+
+use super::entry::{self, KEY_AT};
+use super::expiry::with_expiry;
+use super::{
+    At, Field, NEVER, PACKED, PACKED_EXPIRING, Pair, Root, Spot, TABLE, TABLE_EXPIRING, fields,
+    find, len, may_expire, pack, unknown,
+};
+use crate::structures::table::{self, BATCH, Editor, EntryPtr};
+use crate::structures::{limits, packed};
+use pobj::{Result, Tx};
+use std::iter::Peekable;
+
+/// What becomes of the expire time of a field that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// It goes.
+    Clear,
+    /// It stays, if the field was there and had one.
+    Keep,
+    /// It is this, in Unix milliseconds.
+    At(i64),
+}
+
+impl Expiry {
+    /// The new expire time of a field that had this one.
+    fn after(self, old: i64) -> i64 {
+        match self {
+            Expiry::Clear => NEVER,
+            Expiry::Keep => old,
+            Expiry::At(time) => time,
+        }
+    }
+}
+
+/// Sets the field that [`find`] has just found at `spot`; true if it is new. An expire time stays. O(1).
+pub fn put(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    spot: Spot,
+    field: &[u8],
+    value: &[u8],
+) -> Result<bool> {
+    match spot.at {
+        At::Packed { value_at } if spot.old_len == Some(value.len()) => {
+            let (object, _) = packed::place(*root)?;
+            tx.write(object.at(value_at as u64), value)?;
+        }
+        At::Packed { .. } if spot.old_len.is_none() && append(tx, root, field, value)? => {}
+        At::Empty | At::Packed { .. } => {
+            set_several(tx, root, std::iter::once((field, value)), Expiry::Keep)?;
+        }
+        At::Table(lookup) => match lookup.found {
+            Some(found) => {
+                let old = entry::parts(tx, found.entry)?;
+                let pair = (field, value);
+                if let Some(fresh) = entry::overwrite(tx, found.entry, &old, pair, old.expire_at)? {
+                    let hash = table::hash(tx, field);
+                    table::replace(tx, found, fresh, hash)?;
+                    tx.free(found.entry)?;
+                }
+            }
+            None => {
+                let fresh = entry::create(tx, (field, value), NEVER)?;
+                table::insert::<KEY_AT>(tx, root, &lookup, fresh)?;
+            }
+        },
+    }
+    Ok(spot.old_len.is_none())
+}
+
+/// Appends a field to a packed hash if it can take one more in place.
+fn append(tx: &mut Tx<'_>, root: &mut Root, field: &[u8], value: &[u8]) -> Result<bool> {
+    if !limits::HASH.admit(len(*root), field.len().max(value.len())) {
+        return Ok(false);
+    }
+    let lens = [[field.len() as u8], [value.len() as u8]];
+    packed::append(tx, root, [&lens[0], field, &lens[1], value])
+}
+
+/// Sets fields, of which a later one wins, and which do not expire any more; gives the number of new
+/// ones. O(fields).
+pub fn set<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    mut pairs: impl ExactSizeIterator<Item = Pair<'a>>,
+) -> Result<u64> {
+    if pairs.len() != 1 {
+        return set_several(tx, root, pairs, Expiry::Clear);
+    }
+    let Some((field, value)) = pairs.next() else {
+        return Ok(0);
+    };
+    let (spot, _) = find(tx, *root, field)?;
+    if spot.expire_at != NEVER {
+        return set_several(tx, root, std::iter::once((field, value)), Expiry::Clear);
+    }
+    put(tx, root, spot, field, value).map(u64::from)
+}
+
+/// [`set`] that does something else about the fields' expire times.
+pub fn set_expiring<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    pairs: impl Iterator<Item = Pair<'a>>,
+    expiry: Expiry,
+) -> Result<u64> {
+    set_several(tx, root, pairs, expiry)
+}
+
+fn set_several<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    pairs: impl Iterator<Item = Pair<'a>>,
+    expiry: Expiry,
+) -> Result<u64> {
+    let mut pairs = pairs.peekable();
+    match root.encoding() {
+        0 | PACKED | PACKED_EXPIRING => {}
+        TABLE | TABLE_EXPIRING => return set_in_table(tx, root, pairs, expiry),
+        _ => return Err(unknown(*root)),
+    }
+    let old = (*root != Root::EMPTY)
+        .then(|| packed::place(*root))
+        .transpose()?;
+    let mut bytes = match old {
+        Some(_) => packed::bytes(tx, *root)?.to_vec(),
+        None => Vec::new(),
+    };
+    let before = len(*root);
+    let (mut count, mut expires) = (before, may_expire(*root));
+    while let Some(&(name, value)) = pairs.peek() {
+        let found = pack::find(&bytes, name)?;
+        let is_new = found.is_none();
+        let (old_expire, place) = match found {
+            Some((field, place)) => (field.expire_at, place),
+            None => (NEVER, bytes.len()..bytes.len()),
+        };
+        let field = Field {
+            name,
+            value,
+            expire_at: expiry.after(old_expire),
+        };
+        let len = bytes.len() - place.len() + pack::len_of(&field);
+        let others = if is_new { count } else { 0 };
+        if len > packed::BYTES_MAX || !limits::HASH.admit(others, name.len().max(value.len())) {
+            break;
+        }
+        let tail = bytes.split_off(place.end);
+        bytes.truncate(place.start);
+        pack::push(&mut bytes, &field);
+        bytes.extend(tail);
+        count += u64::from(is_new);
+        expires |= field.expire_at != NEVER;
+        pairs.next();
+    }
+    if pairs.peek().is_none() {
+        let encoding = if expires { PACKED_EXPIRING } else { PACKED };
+        let object = packed::store(tx, old, &bytes)?;
+        *root = packed::root(encoding, count, object, bytes.len());
+        return Ok(count - before);
+    }
+    if let Some((object, _)) = old {
+        tx.free(object)?;
+    }
+    let packed = pack::fields(&bytes).collect::<Result<Vec<_>>>()?;
+    to_table(tx, root, &packed)?;
+    Ok(count - before + set_in_table(tx, root, pairs, expiry)?)
+}
+
+/// Makes the root that of a table of these fields, which all differ; takes steps.
+pub(super) fn to_table(tx: &mut Tx<'_>, root: &mut Root, fields: &[Field<'_>]) -> Result<()> {
+    *root = table::create(tx, TABLE)?;
+    for batch in fields.chunks(BATCH) {
+        let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
+        for field in batch {
+            let fresh = entry::create(editor.tx, (field.name, field.value), field.expire_at)?;
+            let hash = table::hash(editor.tx, field.name);
+            editor.insert(fresh, hash)?;
+        }
+        editor.finish()?;
+        tx.step()?;
+    }
+    if fields.iter().any(|field| field.expire_at != NEVER) {
+        *root = with_expiry(*root);
+    }
+    Ok(())
+}
+
+/// Sets fields, of which there are some.
+fn set_in_table<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    mut pairs: Peekable<impl Iterator<Item = Pair<'a>>>,
+    expiry: Expiry,
+) -> Result<u64> {
+    let mut added = 0;
+    loop {
+        let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
+        let mut changed: Vec<EntryPtr> = Vec::with_capacity(BATCH);
+        while changed.len() < BATCH
+            && let Some(&(field, value)) = pairs.peek()
+        {
+            let hash = table::hash(editor.tx, field);
+            let fresh = match editor.find(field, hash)? {
+                // The same field again: its entry is to be read as the last change left it.
+                Some(place) if changed.contains(&place.entry) => break,
+                Some(place) => {
+                    let old = entry::parts(editor.tx, place.entry)?;
+                    let (pair, expire_at) = ((field, value), expiry.after(old.expire_at));
+                    match entry::overwrite(editor.tx, place.entry, &old, pair, expire_at)? {
+                        Some(fresh) => {
+                            editor.replace(place, fresh, hash)?;
+                            editor.tx.free(place.entry)?;
+                            fresh
+                        }
+                        None => place.entry,
+                    }
+                }
+                None => {
+                    let fresh = entry::create(editor.tx, (field, value), expiry.after(NEVER))?;
+                    editor.insert(fresh, hash)?;
+                    added += 1;
+                    fresh
+                }
+            };
+            changed.push(fresh);
+            pairs.next();
+        }
+        editor.finish()?;
+        if let Expiry::At(_) = expiry {
+            *root = with_expiry(*root);
+        }
+        if pairs.peek().is_none() {
+            return Ok(added);
+        }
+        tx.step()?;
+    }
+}
+
+/// Removes fields; gives the number of those that were there. O(fields); O(n) of a packed hash.
+pub fn remove<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    mut fields: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> Result<u64> {
+    tx.removes();
+    match root.encoding() {
+        0 => Ok(0),
+        PACKED | PACKED_EXPIRING => remove_packed(tx, root, fields),
+        TABLE | TABLE_EXPIRING if fields.len() == 1 => match fields.next() {
+            Some(field) => table::remove_key::<KEY_AT>(tx, root, field).map(u64::from),
+            None => Ok(0),
+        },
+        TABLE | TABLE_EXPIRING => table::remove_keys::<KEY_AT>(tx, root, fields),
+        _ => Err(unknown(*root)),
+    }
+}
+
+fn remove_packed<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    fields: impl Iterator<Item = &'a [u8]>,
+) -> Result<u64> {
+    let old = packed::place(*root)?;
+    let mut bytes = packed::bytes(tx, *root)?.to_vec();
+    let before = packed::count(*root);
+    let mut count = before;
+    for field in fields {
+        let found = pack::find(&bytes, field)?.map(|(_, place)| place);
+        if let Some(place) = found {
+            bytes.drain(place);
+            count = count.saturating_sub(1);
+        }
+    }
+    if bytes.is_empty() {
+        tx.free(old.0)?;
+        *root = Root::EMPTY;
+    } else if count != before {
+        let object = packed::store(tx, Some(old), &bytes)?;
+        *root = packed::root(root.encoding(), count, object, bytes.len());
+    }
+    Ok(before - count)
+}
+
+/// A hash of fields that all differ. O(fields); a large one takes steps, and fewer than [`set`] does.
+pub fn build<'a, F: Into<Field<'a>>>(
+    tx: &mut Tx<'_>,
+    fields: impl ExactSizeIterator<Item = F>,
+) -> Result<Root> {
+    if fields.len() as u64 <= packed::COUNT_MAX {
+        let fields: Vec<Field<'a>> = fields.map(Into::into).collect();
+        return build_small(tx, &fields);
+    }
+    let (mut builder, mut expires) = (table::Builder::with_capacity(fields.len()), false);
+    for field in fields {
+        let field = field.into();
+        let fresh = entry::create(tx, (field.name, field.value), field.expire_at)?;
+        expires |= field.expire_at != NEVER;
+        let hash = table::hash(tx, field.name);
+        builder.push(tx, fresh, hash)?;
+    }
+    let encoding = if expires { TABLE_EXPIRING } else { TABLE };
+    builder.finish(tx, encoding)
+}
+
+fn build_small(tx: &mut Tx<'_>, fields: &[Field<'_>]) -> Result<Root> {
+    let mut root = Root::EMPTY;
+    if fields.iter().all(|field| field.expire_at == NEVER) {
+        set(
+            tx,
+            &mut root,
+            fields.iter().map(|field| (field.name, field.value)),
+        )?;
+        return Ok(root);
+    }
+    let longest = |field: &Field<'_>| field.name.len().max(field.value.len());
+    let fits = |(others, field)| limits::HASH.admit(others as u64, longest(field));
+    let mut bytes = Vec::new();
+    if fields.iter().enumerate().all(fits) {
+        fields
+            .iter()
+            .for_each(|field| pack::push(&mut bytes, field));
+        if bytes.len() <= packed::BYTES_MAX {
+            let object = packed::store(tx, None, &bytes)?;
+            let count = fields.len() as u64;
+            return Ok(packed::root(PACKED_EXPIRING, count, object, bytes.len()));
+        }
+    }
+    to_table(tx, &mut root, fields)?;
+    Ok(root)
+}
+
+/// A copy of the hash, expire times included. O(n).
+pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
+    let mut owned = Vec::new();
+    for field in fields(tx, source)? {
+        let Field {
+            name,
+            value,
+            expire_at,
+        } = field?;
+        owned.push((name.to_vec(), value.to_vec(), expire_at));
+    }
+    build(
+        tx,
+        owned.iter().map(|(name, value, expire_at)| Field {
+            name,
+            value,
+            expire_at: *expire_at,
+        }),
+    )
+}
