@@ -178,7 +178,7 @@ fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
         Some(0) => {}
         Some(_) => {
             ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
-                if !at_a_bad_time() && !show_some(ctx, BUSY) {
+                if at_a_bad_time() || !show_some(ctx, BUSY) {
                     let limit = ENGINE.with(|engine| engine.filling.as_ref().and_then(|f| f.limit));
                     go_on_in_background(ctx, limit.ok().flatten());
                 }
