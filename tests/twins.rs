@@ -19,7 +19,9 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// A server that was killed when `a` and `b` had been copied over, and not yet gone: each has two records.
 fn with_twins(arguments: &[&str]) -> (Server, Client) {
-    let mut server = Setup::pmedis_with("64m", arguments).start().unwrap();
+    // To the server, a pool that something else has changed is a copy.
+    let arguments = [arguments, &["copy", "accept"]].concat();
+    let mut server = Setup::pmedis_with("64m", &arguments).start().unwrap();
     let mut client = server.client();
     run(
         &mut client,
