@@ -61,6 +61,12 @@ pub enum Behaviour {
     MissingMemberIsNamed,
     /// GEOSEARCH knows polygons, and says so where no form is given.
     SearchKnowsPolygons,
+    /// SORT in a cluster follows patterns of keys in its own slot; else none.
+    SortFollowsOneSlot,
+    /// SORT in a cluster knows that `#` is no key.
+    SortKnowsElement,
+    /// SET with a condition on the value reads it, and counts that.
+    ComparisonCounts,
     /// LSET takes the last 32 bits of its index.
     IndexIsTruncated,
     /// LTRIM that takes nothing out is no change to those who watch the key.
@@ -77,6 +83,8 @@ pub enum Behaviour {
     GetexTimeComesFirst,
     /// SET with a time that is over deletes the key and stores nothing.
     PastTimeDeletes,
+    /// What such a time deletes has expired, as its event says; else it is a deletion like others.
+    PastTimeExpires,
     /// SET takes IFEQ instead of NX and XX, and once only; else it may follow by NX or XX, and be repeated.
     IfeqStandsAlone,
     /// The errors of MSETEX are Valkey's, and the order of its events.
@@ -95,7 +103,7 @@ enum Since {
 }
 
 /// The behaviours in the order of their numbers: since when Redis has it, and Valkey.
-const TABLE: [(Behaviour, Since, Since); 24] = {
+const TABLE: [(Behaviour, Since, Since); 28] = {
     use Behaviour::*;
     use Since::{Between, Never, Version as V};
     [
@@ -113,6 +121,9 @@ const TABLE: [(Behaviour, Since, Since); 24] = {
         (DegreesAreShort, V(8, 0, 0), Never),
         (MissingMemberIsNamed, Never, V(9, 1, 0)),
         (SearchKnowsPolygons, Never, V(9, 0, 0)),
+        (SortFollowsOneSlot, V(7, 4, 0), V(8, 0, 0)),
+        (SortKnowsElement, V(8, 0, 0), V(8, 1, 0)),
+        (ComparisonCounts, V(8, 4, 0), Never),
         (IndexIsTruncated, V(7, 2, 0), V(7, 2, 0)),
         (TrimOfNothingIsNoChange, Never, V(9, 1, 0)),
         (
@@ -123,7 +134,8 @@ const TABLE: [(Behaviour, Since, Since); 24] = {
         (LargeAdditionsAreKnown, V(7, 2, 0), V(7, 2, 0)),
         (SmallScoresAreShort, V(7, 2, 0), V(7, 2, 0)),
         (GetexTimeComesFirst, Never, V(9, 1, 0)),
-        (PastTimeDeletes, Never, V(9, 1, 0)),
+        (PastTimeDeletes, Never, V(8, 0, 0)),
+        (PastTimeExpires, Never, V(8, 1, 0)),
         (IfeqStandsAlone, Never, V(8, 1, 0)),
         (MsetexIsValkeys, Never, V(7, 2, 0)),
         (BlockingRunsInScripts, V(7, 2, 0), V(7, 2, 0)),

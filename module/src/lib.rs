@@ -22,6 +22,7 @@ pub mod number;
 pub mod partial_sort;
 #[allow(unsafe_code)]
 pub mod redis;
+pub mod slot;
 pub mod structures;
 pub mod value;
 

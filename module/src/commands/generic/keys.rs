@@ -1,9 +1,10 @@
 //! Commands about keys that are named.
 
 use super::is_native;
+use super::walk::failed;
 use crate::error::CmdError;
 use crate::keyspace;
-use crate::redis::{Arg, Args, Ctx, Kind, Mode, Propagate};
+use crate::redis::{Arg, Args, Ctx, Kind, Mode, Propagate, Reply};
 use std::ffi::CString;
 
 /// What a handler gives.
@@ -18,21 +19,33 @@ fn native(ctx: &Ctx) -> Result<CString, CmdError> {
 
 /// DEL, UNLINK: all keys but native ones.
 pub fn change_all(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_all(ctx, args, Propagate::Replicas)
+    on_all(ctx, args)
 }
 
-/// EXISTS, TOUCH: all keys but native ones.
+/// EXISTS, TOUCH: all keys but native ones, each at its turn.
 pub fn look_at_all(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_all(ctx, args, Propagate::Nowhere)
+    let native = native(ctx)?;
+    let mut found = 0;
+    for &key in args.from(1) {
+        if is_native(ctx, key) {
+            continue;
+        }
+        match ctx.call(&native, &[key.bytes()]) {
+            Some(Reply::Integer(n)) => found += n,
+            other => return Err(failed(other)),
+        }
+    }
+    ctx.reply_integer(found);
+    Ok(())
 }
 
 /// Runs the native command on those keys that are not native; replies 0 if none is left.
-fn on_all(ctx: &Ctx, args: Args<'_>, to: Propagate) -> Done {
+fn on_all(ctx: &Ctx, args: Args<'_>) -> Done {
     let keys = args.from(1).iter().copied();
     let ours: Vec<Arg<'_>> = keys.filter(|&key| !is_native(ctx, key)).collect();
     match ours.is_empty() {
         true => ctx.reply_integer(0),
-        false => ctx.forward(&native(ctx)?, &ours, to),
+        false => ctx.forward(&native(ctx)?, &ours, Propagate::Replicas),
     }
     Ok(())
 }

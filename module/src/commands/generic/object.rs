@@ -7,11 +7,18 @@ use crate::redis::{Args, Ctx, Kind, Mode, Propagate, Reply};
 use std::ffi::CString;
 
 /// `OBJECT ENCODING key`: the name of Redis's encoding that is most like the value's.
+///
+/// A look at a key counts as a hit or a miss, but raises no event, and is no access.
 pub fn encoding(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    // Opened to be written: neither an access nor a miss.
-    match ctx.open(args[2], Mode::Write).kind() {
-        Kind::Pm(_, addr) => ctx.reply_bulk(keyspace::encoding(addr)?.as_bytes()),
-        _ => ctx.reply_null(),
+    let kind = ctx.open(args[2], Mode::Quiet).kind();
+    match kind {
+        Kind::Pm(_, addr) => {
+            let name = keyspace::encoding(addr)?;
+            drop(ctx.open(args[2], Mode::Peek));
+            ctx.reply_bulk(name.as_bytes());
+        }
+        Kind::Other => ctx.reply_null(),
+        Kind::Absent => ctx.forward(c"OBJECT", args.from(1), Propagate::Nowhere),
     }
     Ok(())
 }

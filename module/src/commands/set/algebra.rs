@@ -8,7 +8,7 @@ use super::TY;
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, read_all};
 use crate::number::parse_i64;
-use crate::redis::{Arg, Args, Class, Collection, Ctx, Reply};
+use crate::redis::{Arg, Args, Class, Collection, Ctx, Kind, Mode, Reply};
 use crate::structures::Root;
 use crate::structures::set::{self, Member};
 use pobj::Pool;
@@ -274,6 +274,9 @@ impl<'a> Sources<'a> {
 
 /// The members of a native set; `None` if the key holds anything else.
 fn native(ctx: &Ctx, name: Arg<'_>) -> Option<HashSet<Vec<u8>>> {
+    if ctx.open(name, Mode::Quiet).kind() != Kind::Other {
+        return None;
+    }
     let Some(Reply::Array(members)) = ctx.call(c"SMEMBERS", &[name.bytes()]) else {
         return None;
     };

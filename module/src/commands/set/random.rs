@@ -46,6 +46,10 @@ fn spop_some(ctx: &Ctx, name: Arg<'_>, count: u64) -> Result<(), CmdError> {
         return Ok(());
     }
     let len = key.read(|_, root| Ok(set::len(root)))?;
+    if count >= len {
+        // The whole set is read, and that counts.
+        drop(PmKey::open_read(ctx, name, TY)?);
+    }
     let members = key.read(|pool, root| {
         let chosen = if count >= len {
             all(pool, root)?

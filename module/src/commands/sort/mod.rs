@@ -10,11 +10,13 @@
 mod pattern;
 
 use super::Table;
+use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Class, Ctx, KeyUse, collate};
+use crate::slot;
 use crate::structures::list::{self, Side};
 use crate::structures::{Root, set, zset};
 use crate::value::ValueType;
@@ -85,7 +87,7 @@ struct Query<'a> {
 impl<'a> Query<'a> {
     fn parse(ctx: &Ctx, args: Args<'a>, may_store: bool) -> Result<Query<'a>, CmdError> {
         let mut query = Query::default();
-        let mut reach = Reach::new(ctx, args[0]);
+        let mut reach = Reach::new(ctx, args);
         let mut rest = args.from(2);
         while let [option, values @ ..] = rest {
             rest = values;
@@ -105,14 +107,14 @@ impl<'a> Query<'a> {
                 }
                 [pattern, others @ ..] if option.is(b"by") => {
                     match Pattern::parse(pattern.bytes()) {
-                        Pattern::Names { .. } => reach.check("BY")?,
+                        Pattern::Names { .. } => reach.check("BY", pattern.bytes())?,
                         _ => query.unsorted = true,
                     }
                     query.by = Some(*pattern);
                     rest = others;
                 }
                 [pattern, others @ ..] if option.is(b"get") => {
-                    reach.check("GET")?;
+                    reach.check("GET", pattern.bytes())?;
                     query.get.push(*pattern);
                     rest = others;
                 }
@@ -137,26 +139,39 @@ impl<'a> Query<'a> {
 struct Reach<'a> {
     ctx: &'a Ctx,
     command: Arg<'a>,
+    source: Arg<'a>,
     /// The user may read all keys; asked when it matters.
     all_keys: Option<bool>,
 }
 
 impl<'a> Reach<'a> {
-    fn new(ctx: &'a Ctx, command: Arg<'a>) -> Reach<'a> {
+    fn new(ctx: &'a Ctx, args: Args<'a>) -> Reach<'a> {
         Reach {
             ctx,
-            command,
+            command: args[0],
+            source: args[1],
             all_keys: None,
         }
     }
 
-    fn check(&mut self, option: &str) -> Result<(), CmdError> {
+    fn check(&mut self, option: &str, pattern: &[u8]) -> Result<(), CmdError> {
         let denied = |why: &str| {
             let text = format!("ERR {option} option of SORT denied {why}");
             Err(CmdError::Other(text.into()))
         };
         if self.ctx.flags().cluster() {
-            return denied("in Cluster mode.");
+            let follows = Behaviour::SortFollowsOneSlot.here();
+            let is_element = pattern == b"#" && Behaviour::SortKnowsElement.here();
+            let in_slot = slot::of_pattern(pattern) == Some(slot::of(self.source.bytes()));
+            match follows {
+                false => return denied("in Cluster mode."),
+                true if is_element || in_slot => {}
+                true => {
+                    return denied(
+                        "in Cluster mode when keys formed by the pattern may be in different slots.",
+                    );
+                }
+            }
         }
         let all_keys = self
             .all_keys

@@ -118,28 +118,39 @@ pub fn delex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         [option, with] => Some((*option, *with)),
         _ => return Err(CmdError::WrongArity),
     };
-    let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
     let proceeds = match condition {
-        _ if key.value_type().is_none() && condition.is_none() => false,
-        None => true,
-        Some(_) if !key.occupied() => false,
-        Some(_) if !key.exists() => {
-            return Err(CmdError::text_only(
-                "ERR Key should be of string type if conditions are specified",
-            ));
-        }
-        Some((option, with)) => {
-            let kind = Kind::of(option).ok_or(CmdError::text_only(
-                "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
-            ))?;
-            Comparison::new(kind, with).holds(&key)?
-        }
+        None => PmKey::open_any(ctx, args[1], ValueType::String)
+            .value_type()
+            .is_some(),
+        Some(condition) => may_delete(ctx, args[1], condition)?,
     };
+    let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
     if proceeds {
         delete(ctx, &mut key, Deletion::Asked);
     }
     ctx.reply_integer(proceeds.into());
     Ok(())
+}
+
+/// Whether DELEX's condition and its argument hold for a key, which counts as read.
+fn may_delete(
+    ctx: &Ctx,
+    name: Arg<'_>,
+    (option, with): (Arg<'_>, Arg<'_>),
+) -> Result<bool, CmdError> {
+    let key = PmKey::open_read(ctx, name, ValueType::String).map_err(|error| match error {
+        CmdError::WrongType => {
+            CmdError::text_only("ERR Key should be of string type if conditions are specified")
+        }
+        other => other,
+    })?;
+    if !key.exists() {
+        return Ok(false);
+    }
+    let kind = Kind::of(option).ok_or(CmdError::text_only(
+        "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
+    ))?;
+    Comparison::new(kind, with).holds(&key)
 }
 
 /// `PM.DELIFEQ key value`

@@ -72,10 +72,7 @@ pub fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, name, ValueType::String)?;
     match time {
         Some((unit, at)) if unit.is_absolute() && has_passed(ctx, at) => {
-            match Behaviour::PastTimeDeletes.here() {
-                true => expire_now(ctx, &mut key),
-                false => delete(ctx, &mut key, Deletion::Expired),
-            }
+            expire_now(ctx, &mut key);
         }
         Some((_, at)) => expire_at(ctx, &mut key, at)?,
         None => persist(ctx, &mut key)?,
@@ -86,12 +83,16 @@ pub fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// Deletes a key, if it is there, whose time is over as a command has said, and tells of it.
 pub(super) fn expire_now(ctx: &Ctx, key: &mut PmKey<'_>) {
-    if key.occupied() {
-        key.delete();
-        key.signal();
-        ctx.notify(Class::EXPIRED, c"expired", key.name());
-        ctx.replicate(deleting_command(Deletion::Expired), &[key.name()]);
+    if !key.occupied() {
+        return;
     }
+    if !Behaviour::PastTimeExpires.here() {
+        return delete(ctx, key, Deletion::Expired);
+    }
+    key.delete();
+    key.signal();
+    ctx.notify(Class::EXPIRED, c"expired", key.name());
+    ctx.replicate(deleting_command(Deletion::Expired), &[key.name()]);
 }
 
 /// Whether a key that expires at `at` can be deleted now. A replica waits for its master to do it.

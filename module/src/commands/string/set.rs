@@ -28,6 +28,9 @@ pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
     let mut key = PmKey::open_any(ctx, name, ValueType::String);
     let proceeds = match options.comparison {
+        Some(comparison) if key.occupied() && Behaviour::ComparisonCounts.here() => {
+            comparison.holds(&PmKey::open_read(ctx, name, ValueType::String)?)?
+        }
         Some(comparison) => comparison.holds(&key)?,
         None => true,
     } && options.condition.is_none_or(|condition| match condition {
