@@ -120,17 +120,17 @@ fn docs(client: &mut Client, name: &str) -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// The tree of arguments without the key specifications of those that are no keys, such as patterns: a
-/// module cannot give them.
+/// The tree of arguments without the key specifications of those that are no keys, such as patterns, and a
+/// number in Valkey: a module cannot give them.
 fn as_a_module_may(value: &Value) -> Value {
     let Value::Array(values) = value else {
         return value.clone();
     };
     let name = |pair: &[Value]| pair[0].bytes().map(<[u8]>::to_vec);
-    let is_pattern = values
+    let is_no_key = values
         .chunks_exact(2)
-        .any(|pair| name(pair).as_deref() == Some(b"type") && text(&pair[1]) == "pattern");
-    let drop = |pair: &&[Value]| is_pattern && name(pair).as_deref() == Some(b"key_spec_index");
+        .any(|pair| name(pair).as_deref() == Some(b"type") && text(&pair[1]) != "key");
+    let drop = |pair: &&[Value]| is_no_key && name(pair).as_deref() == Some(b"key_spec_index");
     Value::Array(
         values
             .chunks(2)
