@@ -13,6 +13,9 @@ use crate::pool::Pool;
 /// Words of runs that one record changes when pages are given back.
 const WORDS_MAX: usize = 256;
 
+/// So many empty pages may wait for slots of their size to be wanted again.
+const EMPTY_MAX: usize = 16;
+
 /// How full a pool is, in bytes. What is not in `used`, `scattered`, `free` or `reserved` is metadata, or
 /// unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,13 +224,22 @@ impl Pool {
         self.favour.lent = true;
     }
 
-    /// Keeps room back again, after it was lent or taken, if there is enough. O(1), and next to nothing if
-    /// nothing has changed.
-    pub fn keep_spare(&mut self) {
+    /// Keeps room back again, after it was lent or taken, if there is enough, and gives the memory of empty pages
+    /// back if there are many: so that objects of other sizes are not placed between them. O(1), and next to
+    /// nothing if nothing has changed.
+    ///
+    /// # Errors
+    /// `Damaged` if the pool's metadata contradicts itself.
+    pub fn keep_spare(&mut self) -> Result<()> {
         self.favour.lent = false;
-        if self.group.is_none() {
-            self.room.tidy();
+        if self.group.is_some() {
+            return Ok(());
         }
+        if self.slab.empty_pages() > EMPTY_MAX {
+            self.trim(WORDS_MAX)?;
+        }
+        self.room.tidy();
+        Ok(())
     }
 
     /// True if as much room is kept back as should be.

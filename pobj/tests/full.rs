@@ -28,7 +28,7 @@ fn a_lent_spare_has_room_for_small_objects() {
     ] {
         let place = Place::new();
         let mut pool = place.open(size);
-        pool.keep_spare();
+        pool.keep_spare().unwrap();
         for len in [100_000, 20_000, 1000] {
             fill(&mut pool, len);
         }
@@ -44,6 +44,6 @@ fn a_lent_spare_has_room_for_small_objects() {
             panic!("{len} bytes, a pool of {size}: {error}");
         }
         tx.commit().unwrap();
-        pool.keep_spare();
+        pool.keep_spare().unwrap();
     }
 }

@@ -114,7 +114,7 @@ fn end_group(between_turns: bool) {
         if engine.pool.is_held() {
             engine.pool.release()?;
         }
-        engine.pool.keep_spare();
+        engine.pool.keep_spare()?;
         engine.pool.settle();
         Ok(())
     });
@@ -168,6 +168,7 @@ fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
             engine.output_watched || after_command(command_ends) || !engine.between_turns;
         if opens && ends_in_time {
             GROUP_TIME.store(0, Ordering::Relaxed);
+            engine.dead_before_group = engine.dead.len();
             engine.pool.hold();
         }
         Ok(())

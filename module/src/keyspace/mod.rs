@@ -94,6 +94,8 @@ pub struct Engine {
     pub dbs: Dbs,
     /// Dead records whose values are too large to free at once.
     pub(crate) dead: VecDeque<RecordPtr>,
+    /// How many there were when the open group began.
+    pub(crate) dead_before_group: usize,
     /// Records of living keys whose values have memory to be reclaimed.
     pub(crate) wasting: VecDeque<RecordPtr>,
     /// Hashes of which fields may expire.
@@ -180,6 +182,7 @@ impl Engine {
             pool,
             dbs,
             dead: VecDeque::new(),
+            dead_before_group: 0,
             wasting: VecDeque::new(),
             expiring: Expiring::default(),
             sweep: None,

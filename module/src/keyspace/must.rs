@@ -28,7 +28,7 @@ impl Engine {
             self.pool.hold();
         }
         if !self.pool.is_held() {
-            self.pool.keep_spare();
+            self.pool.keep_spare()?;
         }
         outcome
     }

@@ -13,11 +13,15 @@ use super::{Engine, free_record};
 use crate::redis::{Level, log};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
-use pobj::{Cursor, Kind, Result, Tx};
+use pobj::{Cursor, Error, Kind, Result, Tx};
 use std::time::{Duration, Instant};
 
 /// Frees per transaction while a large value is taken apart.
 const BATCH: usize = 64;
+/// Bytes that a command of a group which has found no room is tried again for.
+const GAINED_IN_GROUP: u64 = 1 << 20;
+/// Transactions within a group that may gain nothing, as what they free is older than the group.
+const TRIES_IN_GROUP: u32 = 64;
 /// Records looked at between two looks at the clock.
 const SWEEP: usize = 64;
 
@@ -105,11 +109,56 @@ impl Engine {
         }
     }
 
+    /// Within a group, after a command of it has found no room: takes apart what the group has given up so far,
+    /// as it can take again what it has itself made. False if that gained nothing.
+    pub(super) fn reclaim_in_group(&mut self) -> bool {
+        let room = |engine: &Engine| {
+            let usage = engine.pool.usage();
+            usage.free + usage.scattered
+        };
+        let before = room(self);
+        let mut tries = 0;
+        while tries < TRIES_IN_GROUP && self.dead.len() > self.dead_before_group {
+            let Some(record) = self.dead.pop_back() else {
+                break;
+            };
+            match self.dismantle(record) {
+                Ok(true) => {}
+                Ok(false) => self.dead.push_back(record),
+                // Without room in the undo log: the group's end brings it.
+                Err(_) => {
+                    self.dead.push_back(record);
+                    break;
+                }
+            }
+            match room(self).saturating_sub(before) {
+                0 => tries += 1,
+                gained if gained >= GAINED_IN_GROUP => break,
+                _ => {}
+            }
+        }
+        room(self) > before
+    }
+
     /// Takes a part of the first dead record's value apart.
     fn dismantle_some(&mut self) -> Result<()> {
         let Some(record) = self.dead.pop_front() else {
             return Ok(());
         };
+        match self.dismantle(record) {
+            Ok(true) => {}
+            Ok(false) => self.dead.push_front(record),
+            Err(error @ Error::Full(_)) => {
+                self.dead.push_back(record);
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Takes a part of a dead record's value apart; true if that was the last, and the record is freed.
+    fn dismantle(&mut self, record: RecordPtr) -> Result<bool> {
         let head = *record::get(&self.pool, record)?;
         let mut root = head.root;
         let mut tx = self.pool.begin();
@@ -121,11 +170,10 @@ impl Engine {
             record::set_root(&mut tx, record, head.root, root)?;
         }
         tx.commit()?;
-        match done {
-            true => self.wasting.retain(|&wasting| wasting != record),
-            false => self.dead.push_front(record),
+        if done {
+            self.wasting.retain(|&wasting| wasting != record);
         }
-        Ok(())
+        Ok(done)
     }
 
     /// Frees some waste of the first living value that has some.

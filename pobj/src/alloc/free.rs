@@ -19,6 +19,7 @@ impl FreeRuns {
     }
 
     /// Number of runs.
+    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.starts.len()
     }

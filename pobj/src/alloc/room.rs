@@ -161,12 +161,14 @@ impl Room {
         if !std::mem::take(&mut self.untidy) {
             return;
         }
-        if self.kept.total() < self.target || self.kept.count() > 1 {
-            for (start, granules) in self.kept.drain() {
-                self.free.give(start, granules);
-            }
-            self.refill();
+        for (start, granules) in self.kept.drain() {
+            self.free.give(start, granules);
         }
+        // The shortest run that has it, so that long ones stay whole.
+        if let Some(start) = self.free.take(self.target) {
+            self.kept.give(start, self.target);
+        }
+        self.refill();
     }
 
     /// True if all that is to be kept back is there.

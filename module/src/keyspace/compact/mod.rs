@@ -282,6 +282,10 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     if waited >= budget {
         return false;
     }
+    let gained = ENGINE.with(|engine| engine.pool.is_held() && engine.reclaim_in_group());
+    if gained == Ok(true) {
+        return true;
+    }
     let begun = ENGINE.with(|engine| {
         if !engine.may_compact() {
             return None;

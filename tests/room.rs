@@ -1,0 +1,327 @@
+//! Deleting needs no room, and freed room is anyone's: in pools that are full to the last value.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::resp::Value;
+use pmedis_testkit::script::{ask, crash, expect};
+use pmedis_testkit::server::{Server, Setup};
+use std::time::{Duration, Instant};
+
+/// How long the background may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Bytes that a pool has in use without a key: the table of databases.
+const TABLE: u64 = 256;
+/// Commands sent at a time.
+const PIPELINE: usize = 500;
+
+/// Sets `name:0`, `name:1`, … to values of these lengths in turn, until one does not fit; how many did.
+fn fill(client: &mut Client, name: &str, lens: &[usize]) -> usize {
+    for n in 0.. {
+        let value = vec![b'v'; lens[n % lens.len()]];
+        match client.call(&[b"PM.SET".to_vec(), key(name, n), value]) {
+            Value::Simple(_) => {}
+            Value::Error(text) => {
+                assert!(text.starts_with("OOM "), "{text}");
+                return n;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    unreachable!("a pool is not infinite")
+}
+
+/// Fills the pool with values of all sizes, down to the smallest.
+fn fill_up(client: &mut Client) {
+    for len in [200_000, 30_000, 1_000, 100, 1] {
+        fill(client, &format!("fill{len}"), &[len]);
+    }
+}
+
+fn key(name: &str, n: usize) -> Vec<u8> {
+    format!("{name}:{n}").into_bytes()
+}
+
+/// A command with many keys.
+fn many(word: &str, name: &str, numbers: std::ops::Range<usize>) -> Vec<Vec<u8>> {
+    let keys = numbers.map(|n| key(name, n));
+    std::iter::once(word.as_bytes().to_vec())
+        .chain(keys)
+        .collect()
+}
+
+/// Sends commands at once, and gives the replies.
+fn pipeline(client: &mut Client, commands: impl Iterator<Item = Vec<Vec<u8>>>) -> Vec<Value> {
+    let commands: Vec<_> = commands.collect();
+    let parts = commands.chunks(PIPELINE);
+    let replies = parts.flat_map(|part| client.pipeline(part).expect("replies"));
+    replies.collect()
+}
+
+fn words(line: &str) -> Vec<Vec<u8>> {
+    line.split(' ')
+        .map(|word| word.as_bytes().to_vec())
+        .collect()
+}
+
+/// A figure of PM.INFO.
+fn figure(client: &mut Client, name: &str) -> u64 {
+    let (Value::Verbatim(_, text) | Value::Bulk(text)) = client.call(&["PM.INFO"]) else {
+        panic!("no text");
+    };
+    let text = String::from_utf8(text).expect("text");
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+/// Waits until all memory of deleted keys has been given back.
+fn settle(client: &mut Client) {
+    let start = Instant::now();
+    while figure(client, "reclaim_values") + figure(client, "reclaim_sweeping") > 0 {
+        assert!(start.elapsed() < PATIENCE, "reclaiming does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn start(size: &str) -> (Server, Client) {
+    let server = Setup::pmedis(size).start().unwrap();
+    let client = server.client();
+    (server, client)
+}
+
+#[track_caller]
+fn is_durable(server: &Server) {
+    let log = server.log();
+    assert!(
+        !log.contains("not durable") && !log.contains("in parts"),
+        "{log}"
+    );
+}
+
+#[test]
+fn what_is_deleted_in_a_full_pool_stays_deleted() {
+    let (mut server, mut client) = start("64m");
+    expect(&mut client, "PM.SET counter 5", "OK");
+    let count = fill(&mut client, "large", &[200_000]);
+    assert!(
+        count > 280,
+        "only {count} values of 200,000 bytes fit into 64 MiB"
+    );
+    fill_up(&mut client);
+    let used = figure(&mut client, "used");
+
+    // Many large values in one command.
+    assert_eq!(
+        client.call(&many("DEL", "large", 0..100)),
+        Value::Integer(100)
+    );
+    // In a transaction, with a change of another key.
+    client.call(&["MULTI"]);
+    client.call(&["PM.INCRBY", "counter", "10"]);
+    for n in 100..160 {
+        client.call(&[b"DEL".to_vec(), key("large", n)]);
+    }
+    let replies = client.call(&["EXEC"]);
+    assert_eq!(replies.elements().expect("replies")[0], Value::Integer(15));
+    expect(&mut client, "PM.GET counter", "15");
+    // In a script, by another name of the command.
+    let script = "for n = 160, 219 do redis.call('PM.DEL', 'large:' .. n) end return 1";
+    assert_eq!(client.call(&["EVAL", script, "0"]), Value::Integer(1));
+    is_durable(&server);
+    let digest = ask(&mut client, "DEBUG DIGEST");
+    let mut client = crash(&mut server);
+    expect(&mut client, "PM.GET counter", "15");
+    assert_eq!(
+        client.call(&many("EXISTS", "large", 0..220)),
+        Value::Integer(0)
+    );
+    assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);
+    settle(&mut client);
+    assert!(used - figure(&mut client, "used") >= 220 * 200_000);
+
+    // What is free now serves small values; and then, once more, large ones.
+    let small = fill(&mut client, "small", &[1_000]);
+    assert!(small > 38_000, "{small}");
+    expect(&mut client, "FLUSHALL", "OK");
+    settle(&mut client);
+    assert_eq!(figure(&mut client, "used"), TABLE);
+    // The table of databases may lie elsewhere now, in the midst of what was one piece.
+    let again = fill(&mut client, "large", &[200_000]);
+    assert!(again + 1 >= count, "{again} of {count}");
+    is_durable(&server);
+}
+
+#[test]
+fn elements_are_removed_in_a_full_pool() {
+    const COUNT: usize = 20_000;
+    let (mut server, mut client) = start("64m");
+    let element = |n: usize| format!("element:{n}").into_bytes();
+    let add = |word: &'static str, name: &'static str, extra: &'static [&'static str]| {
+        (0..COUNT).map(move |n| {
+            let mut command = vec![word.as_bytes().to_vec(), name.as_bytes().to_vec()];
+            command.extend(extra.iter().take(1).map(|word| word.as_bytes().to_vec()));
+            command.push(element(n));
+            command.extend(extra.iter().skip(1).map(|word| word.as_bytes().to_vec()));
+            command
+        })
+    };
+    pipeline(&mut client, add("PM.RPUSH", "l", &[]));
+    pipeline(&mut client, add("PM.RPUSH", "removed", &[]));
+    pipeline(&mut client, add("PM.SADD", "s", &[]));
+    pipeline(&mut client, add("PM.SADD", "popped", &[]));
+    pipeline(&mut client, add("PM.ZADD", "z", &["1"]));
+    let set_fields = (0..COUNT).map(|n| {
+        let field = element(n);
+        vec![b"PM.HSET".to_vec(), b"h".to_vec(), field, b"value".to_vec()]
+    });
+    pipeline(&mut client, set_fields);
+    // Values with elements that lie in objects of their own.
+    let long = "x".repeat(200_000);
+    for n in 0..40 {
+        let n = n.to_string();
+        client.call(&["PM.RPUSH", "ll", &long]);
+        client.call(&["PM.HSET", "lh", &n, &long]);
+    }
+    fill_up(&mut client);
+
+    let count = |reply: &Value| reply.elements().map_or(0, <[Value]>::len);
+    assert_eq!(count(&client.call(&["PM.RPOP", "l", "1000"])), 1000);
+    expect(&mut client, "PM.LTRIM l 100 15000", "OK");
+    expect(&mut client, "PM.LLEN l", "14901");
+    assert_eq!(count(&client.call(&["PM.LPOP", "ll", "10"])), 10);
+    expect(&mut client, "PM.LTRIM ll 5 -5", "OK");
+    expect(&mut client, "PM.LLEN ll", "21");
+    assert_eq!(count(&client.call(&["PM.SPOP", "popped", "5000"])), 5000);
+    let remove = |word: &'static str, name: &'static str| {
+        (0..COUNT).map(move |n| {
+            vec![
+                word.as_bytes().to_vec(),
+                name.as_bytes().to_vec(),
+                element(n),
+            ]
+        })
+    };
+    for (word, name) in [("PM.SREM", "s"), ("PM.HDEL", "h"), ("PM.ZREM", "z")] {
+        let replies = pipeline(&mut client, remove(word, name));
+        let refused = replies.iter().position(|reply| *reply != Value::Integer(1));
+        assert_eq!(refused, None, "{word}: {:?}", refused.map(|n| &replies[n]));
+        // Nothing may take what one has freed before the next one needs it.
+        fill(&mut client, &format!("after:{name}"), &[1_000]);
+        fill(&mut client, &format!("after:{name}:small"), &[10]);
+    }
+    let removals = (0..COUNT).step_by(7).map(|n| {
+        let mut command = words("PM.LREM removed 1");
+        command.push(element(n));
+        command
+    });
+    for reply in pipeline(&mut client, removals) {
+        assert_eq!(reply, Value::Integer(1));
+    }
+    let removals = (0..40).map(|n| words(&format!("PM.HDEL lh {n}")));
+    for reply in pipeline(&mut client, removals) {
+        assert_eq!(reply, Value::Integer(1));
+    }
+    is_durable(&server);
+    let digest = ask(&mut client, "DEBUG DIGEST");
+    let mut client = crash(&mut server);
+    assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);
+    expect(&mut client, "FLUSHALL", "OK");
+    settle(&mut client);
+    assert_eq!(figure(&mut client, "used"), TABLE);
+}
+
+#[test]
+fn what_a_group_drops_it_takes_again() {
+    let (mut server, mut client) = start("64m");
+    let value = vec![b'x'; 50_000];
+    client.call(&["MULTI"]);
+    for _ in 0..1_500 {
+        client.queue(&[&b"PM.SET"[..], b"k", &value]);
+    }
+    client.send().unwrap();
+    for _ in 0..1_500 {
+        assert_eq!(client.receive().unwrap(), Value::Simple("QUEUED".into()));
+    }
+    let replies = client.call(&["EXEC"]);
+    let replies = replies.elements().expect("replies");
+    let refused = replies
+        .iter()
+        .position(|reply| *reply != Value::Simple("OK".into()));
+    assert_eq!((replies.len(), refused), (1_500, None));
+
+    // Elements that come and go: LTRIM leaves what it cuts off to be reclaimed.
+    let script = "local v = string.rep('y', 10000) \
+                  for n = 1, 10000 do redis.call('PM.RPUSH', 'l', v) \
+                  if n % 100 == 0 then redis.call('PM.LTRIM', 'l', -10, -1) end end \
+                  return redis.call('PM.LLEN', 'l')";
+    assert_eq!(client.call(&["EVAL", script, "0"]), Value::Integer(10));
+    let digest = ask(&mut client, "DEBUG DIGEST");
+    let mut client = crash(&mut server);
+    assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);
+    expect(&mut client, "PM.STRLEN k", "50000");
+    expect(&mut client, "FLUSHALL", "OK");
+    settle(&mut client);
+    assert_eq!(figure(&mut client, "used"), TABLE);
+}
+
+#[test]
+fn room_that_one_type_has_freed_serves_the_others() {
+    let (mut server, mut client) = start("32m");
+    let long = "x".repeat(100);
+    let pushes = |key: String| {
+        let command = std::iter::once("PM.RPUSH")
+            .chain([&*key])
+            .chain([&*long; 50]);
+        command
+            .map(|word| word.as_bytes().to_vec())
+            .collect::<Vec<_>>()
+    };
+    let fill_lists = |client: &mut Client| {
+        for n in 0.. {
+            match client.call(&pushes(format!("l:{}", n % 100))) {
+                Value::Integer(_) => {}
+                reply => {
+                    assert!(matches!(&reply, Value::Error(text) if text.starts_with("OOM")));
+                    return n;
+                }
+            }
+        }
+        unreachable!("a pool is not infinite")
+    };
+    let lists = fill_lists(&mut client);
+    expect(&mut client, "FLUSHALL", "OK");
+    settle(&mut client);
+    assert_eq!(figure(&mut client, "used"), TABLE);
+    let free = figure(&mut client, "free");
+    for len in [65, 100, 200, 300] {
+        let value = "y".repeat(len);
+        assert_eq!(
+            client.call(&["PM.HSET", &format!("h{len}"), "f", &value]),
+            Value::Integer(1)
+        );
+        assert_eq!(
+            client.call(&["PM.SADD", &format!("s{len}"), &value]),
+            Value::Integer(1)
+        );
+    }
+    // Blobs beside strings, most of the pool full of them, twice with other sizes.
+    for lens in [
+        &[20_000, 1_000, 100_000, 1_000, 300_000][..],
+        &[33_000, 70_000, 500],
+    ] {
+        let count = fill(&mut client, "blob", lens);
+        let bytes: usize = (0..count).map(|n| lens[n % lens.len()]).sum();
+        assert!(
+            bytes as u64 > free / 100 * 85,
+            "{bytes} of {free} with {lens:?}"
+        );
+        expect(&mut client, "FLUSHALL", "OK");
+        settle(&mut client);
+        assert_eq!(figure(&mut client, "used"), TABLE);
+    }
+    let mut client = crash(&mut server);
+    assert_eq!(figure(&mut client, "used"), TABLE);
+    let again = fill_lists(&mut client);
+    assert!(again >= lists - lists / 50, "{again} of {lists}");
+}
