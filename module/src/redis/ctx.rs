@@ -16,8 +16,6 @@ pub struct Ctx {
     raw: *mut rm::RedisModuleCtx,
     /// Replies that are still to come: one, and as many as the collections begun have elements.
     owed: Cell<i64>,
-    /// The postponed collection that was begun, and what is owed besides it.
-    postponed: Cell<Option<(Collection, i64)>>,
 }
 
 /// The replies that hold others. In RESP2 a map is a flat array and a set an array; Redis sees to it.
@@ -65,7 +63,6 @@ impl Ctx {
         Self {
             raw,
             owed: Cell::new(1),
-            postponed: Cell::new(None),
         }
     }
 
@@ -182,28 +179,6 @@ impl Ctx {
         self.reply_collection(Collection::Array, len);
     }
 
-    /// Begins a collection whose length [`Ctx::end_collection`] will tell; innermost ends first.
-    pub fn reply_postponed(&self, kind: Collection) {
-        self.begin_collection(kind, rm::REDISMODULE_POSTPONED_LEN.into());
-        self.postponed.set(Some((kind, self.owed.get())));
-    }
-
-    /// Ends the innermost postponed collection, which must be of this kind.
-    pub fn end_collection(&self, kind: Collection, len: usize) {
-        if let Some((_, owed)) = self.postponed.take() {
-            self.owed.set(owed);
-        }
-        // SAFETY: live context. Without a matching begin, Redis only logs the misuse.
-        unsafe {
-            let set_len = match kind {
-                Collection::Array => api(rm::RedisModule_ReplySetArrayLength),
-                Collection::Map => api(rm::RedisModule_ReplySetMapLength),
-                Collection::Set => api(rm::RedisModule_ReplySetSetLength),
-            };
-            set_len(self.raw, len as i64);
-        }
-    }
-
     #[inline]
     fn begin_collection(&self, kind: Collection, len: i64) {
         // SAFETY: live context.
@@ -219,7 +194,7 @@ impl Ctx {
 
     /// True if no part of the reply has gone out.
     pub(super) fn has_not_replied(&self) -> bool {
-        self.owed.get() == 1 && self.postponed.get().is_none()
+        self.owed.get() == 1
     }
 
     /// Replies with an error. What a handler returns as `Err` gets here by itself.
@@ -237,10 +212,6 @@ impl Ctx {
     /// takes the place of what comes next in it, and nulls that of the rest.
     #[cold]
     pub(super) fn reply_failure(&self, error: &CmdError) {
-        if let Some((kind, owed)) = self.postponed.get() {
-            let len = (owed - self.owed.get()) / kind.replies(1);
-            self.end_collection(kind, len as usize);
-        }
         if self.owed.get() > 0 {
             self.reply_error(error);
         }
