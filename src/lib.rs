@@ -25,6 +25,7 @@ pub mod counting;
 pub mod crash;
 pub mod differential;
 pub mod load;
+pub mod migration;
 pub mod packaged;
 pub mod rdb;
 pub mod replication;

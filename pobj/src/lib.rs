@@ -50,7 +50,7 @@ pub use alloc::walk::Cursor;
 pub use durability::Durability;
 pub use error::{Error, Result};
 pub use layout::{FORMAT_VERSION, LAYOUT, USER_WORDS};
-pub use medium::Traffic;
+pub use medium::{Reader, Traffic};
 pub use pool::{Pool, PoolOptions};
 pub use ptr::{PPtr, Persistent, project};
 pub use size::parse_size;

@@ -13,7 +13,7 @@ use crate::error::{Result, damaged};
 use crate::layout::LINE;
 use crate::lines::{Lines, lines};
 use crate::log::record::{Writes, writes};
-use crate::ptr::Persistent;
+use crate::ptr::{PPtr, Persistent};
 use crate::snapshot::Snapshots;
 use pmemobj_sys::Libpmemobj;
 use std::cell::{Cell, RefCell};
@@ -42,7 +42,7 @@ struct Late {
 
 /// The mapping of an open pool for several threads that load from it, while nobody stores.
 #[derive(Clone, Copy)]
-pub(crate) struct Reader<'m> {
+pub struct Reader<'m> {
     base: NonNull<u8>,
     len: u64,
     life: PhantomData<&'m Medium>,
@@ -54,10 +54,21 @@ unsafe impl Send for Reader<'_> {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Reader<'_> {}
 
-impl Reader<'_> {
+impl<'m> Reader<'m> {
+    /// The `len` bytes at `ptr`; `None` outside the pool. O(1).
+    #[inline]
+    pub fn bytes(self, ptr: PPtr<u8>, len: u64) -> Option<&'m [u8]> {
+        let end = ptr.offset().checked_add(len)?;
+        // SAFETY: inside the mapping (checked), which nobody stores to while the medium is borrowed.
+        (end <= self.len).then(|| unsafe {
+            let at = self.base.as_ptr().add(ptr.offset() as usize).cast_const();
+            std::slice::from_raw_parts(at, len as usize)
+        })
+    }
+
     /// A copy of the `T` at `offset`; `None` outside the pool.
     #[inline]
-    pub fn load<T: Persistent>(self, offset: u64) -> Option<T> {
+    pub(crate) fn load<T: Persistent>(self, offset: u64) -> Option<T> {
         let end = offset.checked_add(size_of::<T>() as u64)?;
         // SAFETY: inside the mapping (checked), which nobody stores to while this lives; any bit pattern is a
         // `T: Pod`, read at any alignment.
@@ -69,7 +80,7 @@ impl Reader<'_> {
 
     /// Begins to load the line at `offset`, which may be anywhere.
     #[inline]
-    pub fn prefetch(self, offset: u64) {
+    pub(crate) fn prefetch(self, offset: u64) {
         prefetch(self.base.as_ptr().wrapping_add(offset as usize));
     }
 }

@@ -17,13 +17,13 @@ impl Pool {
     /// Shows a copy of the `T` at the head of each allocated object of `kind` to `visit`, on up to `threads`
     /// threads, each with a state of its own that begins as `S::default()`; their states when all is done.
     ///
-    /// Each object is shown once, in no order; one that is too small for a `T` is passed over. A fork child,
+    /// Others than the head can be read by the way. Each object is shown once, in no order; one that is too small for a `T` is passed over. A fork child,
     /// whose loads have to be those of the fork, sees none.
     pub fn survey<T, S, V>(&self, kind: Kind, threads: usize, visit: V) -> Vec<S>
     where
         T: Persistent,
         S: Default + Send,
-        V: Fn(&mut S, PPtr<T>, &T) + Sync,
+        V: Fn(&mut S, PPtr<T>, &T, Reader<'_>) + Sync,
     {
         let Some(reader) = self.medium.reader() else {
             return Vec::new();
@@ -38,7 +38,9 @@ impl Pool {
                     return state;
                 };
                 for page in mine.iter().take(PAGES) {
-                    show_page(reader, page, |at, object| visit(&mut state, at, object));
+                    show_page(reader, page, |at, object| {
+                        visit(&mut state, at, object, reader);
+                    });
                 }
             }
         };
@@ -56,7 +58,7 @@ impl Pool {
             if let (Some(at), Some(object)) = (PPtr::new(offset), reader.load(offset))
                 && let Some(state) = states.first_mut()
             {
-                visit(state, at, &object);
+                visit(state, at, &object, reader);
             }
         }
         states

@@ -2,7 +2,7 @@
 
 mod common;
 
-use pobj::{Cursor, Kind, PPtr, Pool};
+use pobj::{Cursor, Kind, PPtr, Pool, Reader};
 use std::collections::BTreeSet;
 
 fn walked(pool: &Pool, kind: Kind) -> BTreeSet<u64> {
@@ -49,8 +49,13 @@ fn each_object_is_shown_once_with_its_bytes() {
             let states = pool.survey(
                 kind,
                 threads,
-                |found: &mut Vec<u64>, at: PPtr<[u64; 2]>, words: &[u64; 2]| {
+                |found: &mut Vec<u64>, at: PPtr<[u64; 2]>, words: &[u64; 2], reader: Reader<'_>| {
                     assert_eq!(words[0], !words[1]);
+                    assert_eq!(
+                        reader.bytes(at.cast(), 8),
+                        Some(&words[0].to_ne_bytes()[..])
+                    );
+                    assert_eq!(reader.bytes(at.cast(), u64::MAX), None);
                     found.push(at.offset());
                 },
             );

@@ -8,6 +8,8 @@ use fastrand::Rng;
 use pmedis::keyspace::Engine;
 use pmedis::keyspace::reclaim::entomb;
 use pmedis::keyspace::record::{self, Fields, NEVER, RecordPtr};
+use pmedis::keyspace::slots::slot_of;
+use pmedis::redis::SlotRange;
 use pmedis::structures::Root;
 use pmedis::value::ValueType;
 use pobj::{Cursor, Kind, PPtr, Pool, PoolOptions, Result};
@@ -21,8 +23,9 @@ use crate::structures::Owned;
 const DBS: i32 = 3;
 /// Names in use.
 const NAMES: u8 = 5;
-/// Where the pool's table of databases hangs, the one object that is no value's.
-const DBS_TABLE: usize = 1;
+/// Where the pool's table of databases hangs, and the runs of hash slots that were given up: the objects that
+/// are no value's.
+const TABLES: [usize; 2] = [1, 5];
 
 type Name = (i32, Vec<u8>);
 
@@ -58,7 +61,11 @@ impl Opened for Keyspace {
 impl Keyspace {
     /// Opens the pool and fills the keyspace, as the module does at start-up.
     fn open(path: &Path) -> Result<Keyspace> {
-        let engine = Engine::open(&PoolOptions::new(path))?;
+        let mut engine = Engine::open(&PoolOptions::new(path))?;
+        // The slots of an import that was interrupted are another node's.
+        let marked = engine.importing();
+        engine.give_up(&marked)?;
+        engine.trust_slots();
         let mut keyspace = Keyspace {
             engine,
             keys: BTreeMap::new(),
@@ -77,7 +84,7 @@ impl Keyspace {
         let engine = &mut self.engine;
         record::verify(&engine.pool, record)?;
         let head = *record::get(&engine.pool, record)?;
-        if !engine.dbs.is_live(&head) {
+        if !engine.is_live(record)? {
             if head.birth == 0 {
                 engine.reclaim_later([record]);
             }
@@ -102,10 +109,18 @@ impl Keyspace {
         Ok(false)
     }
 
+    /// True for a key that would not outlive the server: its slot may yet turn out to be another node's.
+    fn is_arriving(&self, (_, name): &Name) -> bool {
+        let slot = slot_of(name) as u16;
+        let imports = self.engine.importing();
+        imports.iter().any(|r| (r.first..=r.last).contains(&slot))
+    }
+
     /// What the keys must be.
     pub fn expected(&self) -> Description {
         let keys = self.keys.iter();
-        keys.map(|(name, key)| line(name, &key.content.line(), key.expire_at))
+        keys.filter(|(name, _)| !self.is_arriving(name))
+            .map(|(name, key)| line(name, &key.content.line(), key.expire_at))
             .collect()
     }
 
@@ -114,12 +129,20 @@ impl Keyspace {
     pub fn describe(&self) -> Result<Description> {
         let pool = &self.engine.pool;
         let (mut state, mut owned) = (Vec::new(), Owned::default());
-        owned.add(*pool.get(pool.user_word(DBS_TABLE))?);
+        for table in TABLES {
+            let at = *pool.get(pool.user_word(table))?;
+            if at != 0 {
+                owned.add(at);
+            }
+        }
         for (name, key) in &self.keys {
             let head = record::get(pool, key.record)?;
             let inline = record::inline(pool, key.record)?;
             owned.check(pool, head, inline)?;
             let content = content::read_line(pool, head.value_type()?, head.root, inline)?;
+            if self.is_arriving(name) {
+                continue;
+            }
             state.push(line(name, &content, head.expire_at));
         }
         if !self.engine.has_garbage() && !self.keys.is_empty() {
@@ -159,7 +182,7 @@ impl Keyspace {
 
     /// One command.
     fn change(&mut self, rng: &mut Rng) -> Result<()> {
-        match rng.u32(..40) {
+        match rng.u32(..43) {
             0..8 => self.put(rng),
             8..20 => self.edit(rng),
             20..24 => self.delete(rng),
@@ -168,6 +191,7 @@ impl Keyspace {
             32..35 => self.expire(rng),
             35..37 => self.move_to(rng),
             37..39 => self.swap(rng),
+            39..42 => self.move_slot(rng),
             _ => self.flush(rng),
         }
     }
@@ -358,6 +382,25 @@ impl Keyspace {
         Ok(())
     }
 
+    /// A hash slot comes, has come, does not come after all, or goes.
+    fn move_slot(&mut self, rng: &mut Rng) -> Result<()> {
+        let (_, name) = Self::name(rng);
+        let slot = slot_of(&name) as u16;
+        let range = [SlotRange {
+            first: slot,
+            last: slot,
+        }];
+        if self.is_arriving(&(0, name.clone())) && rng.bool() {
+            return self.engine.end_import(&range);
+        }
+        self.engine.trim(&range)?;
+        self.keys.retain(|(_, own), _| *own != name);
+        match rng.bool() {
+            true => self.engine.begin_import(&range),
+            false => Ok(()),
+        }
+    }
+
     /// Reclaims all memory that waits for it.
     pub fn reclaim_all(&mut self) {
         while self.engine.has_garbage() {
@@ -365,14 +408,16 @@ impl Keyspace {
         }
     }
 
-    /// Ends all keys and the table of databases: a pool without anything.
+    /// Ends all keys and the tables: a pool without anything.
     pub fn end(mut self) -> Result<Pool> {
         self.engine.flush(None)?;
         self.reclaim_all();
         let mut pool = self.engine.pool;
-        let table = PPtr::<u8>::new(*pool.get(pool.user_word(DBS_TABLE))?);
         let mut tx = pool.begin();
-        table.map_or(Ok(()), |table| tx.free(table))?;
+        for table in TABLES {
+            let table = PPtr::<u8>::new(*tx.get(tx.user_word(table))?);
+            table.map_or(Ok(()), |table| tx.free(table))?;
+        }
         tx.commit()?;
         Ok(pool)
     }

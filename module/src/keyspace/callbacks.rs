@@ -2,7 +2,7 @@
 
 use super::record::{self, Fields, NEVER, RecordPtr};
 use super::serialize::{self, Loaded};
-use super::{ENGINE, Engine, aof, follower, loading};
+use super::{ENGINE, Engine, aof, follower, loading, rewrite};
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
     server_flags,
@@ -85,9 +85,26 @@ impl TypeCallbacks for Values {
         panic!("the key {name} of database {db} cannot be saved, nor anything that has it: {why}");
     }
 
-    /// Writes nothing: the pool holds the key, and loading it from an AOF as well would change it a
-    /// second time.
-    fn aof_rewrite(_io: &mut AofWriter<'_>, _key: Arg<'_>, _ty: PmType, _addr: usize) {}
+    /// Writes nothing into a file: the pool holds the key, and loading it from an AOF as well would change it
+    /// a second time. Where there is no file, the key goes to another node.
+    fn aof_rewrite(io: &mut AofWriter<'_>, key: Arg<'_>, ty: PmType, addr: usize) {
+        let written = with("sending a key", |engine| {
+            if engine.writes_a_file() {
+                return Ok(());
+            }
+            engine.see_the_fork();
+            let Some(record) = engine.record_at(addr) else {
+                return Err(Error::Damaged("the key is not in the pool yet".into()));
+            };
+            let root = record::get(&engine.pool, record)?.root;
+            let inline = record::inline(&engine.pool, record)?;
+            rewrite::rewrite(io, key.bytes(), &engine.pool, ty.into(), root, inline)
+        });
+        assert!(
+            written.is_some(),
+            "a key cannot be sent: its slot must not move without it"
+        );
+    }
 
     fn mem_usage(_place: &KeyPlace<'_>, ty: PmType, addr: usize, _samples: usize) -> usize {
         let size = with("measuring a key", |engine| {
@@ -136,9 +153,8 @@ impl TypeCallbacks for Values {
                 return Ok(());
             }
             // A command may have freed the record already: its bytes are still what they were.
-            let space = record::get(&engine.pool, record)?.space;
             displaced = engine.displaced(addr);
-            engine.dbs.key_goes(space);
+            engine.key_goes(record)?;
             engine.bury_twins(record)?;
             if engine.gone == Some(addr) {
                 engine.gone = None;
@@ -251,7 +267,7 @@ impl Engine {
             },
         )?;
         tx.commit()?;
-        self.dbs.key_comes(space);
+        self.key_comes(record)?;
         if structures::may_expire(ty, root) {
             self.expiring.found(record);
         }

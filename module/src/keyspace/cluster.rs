@@ -1,28 +1,168 @@
-//! In a cluster: keys whose hash slot is not this node's.
+//! In a cluster: hash slots that come and go, and keys whose slot is not this node's.
 //!
-//! Slots may have gone to another node, or to none, while the server was down. Such keys stay: in the
-//! pool, and in the keyspace, where no client reaches them, until the slot comes back or the keys are
-//! moved (CLUSTER GETKEYSINSLOT, MIGRATE). When Redis itself drops the keys of a slot that it loses, they
-//! go from the pool as well.
+//! | what | how the pool hears of it |
+//! |---|---|
+//! | MIGRATE, CLUSTER SETSLOT, a slot lost to another claim | keys come by RESTORE, and go by `free` |
+//! | an import begins (Redis 8.4, Valkey 9) | an event: from now on the slots are marked in the pool |
+//! | it fails | the keys go by `free`, or in a trim; the mark goes |
+//! | it succeeds | an event; the mark goes once the server has written down that the slots are its own |
+//! | slots were given to another node | an event: their keys are dead for a restart; they go by `free`, or in a trim |
+//! | a trim (Redis 8.4): all keys of slots leave the keyspace at once | an event before it: the records are reclaimed |
+//!
+//! A server can be killed between any two of these. What decides then is its own file of the cluster's
+//! configuration: keys of a marked slot count if that is this node's, and are dead if not. So an import is there
+//! as a whole or not at all, and what was given away does not come back, whatever comes in its place later.
+//!
+//! Slots may also have gone to another node, or to none, while the server was down. On Redis such keys stay: in the
+//! pool, and in the keyspace, where no client reaches them, until the slot comes back or the keys are moved
+//! (CLUSTER GETKEYSINSLOT, MIGRATE). On Valkey they go, as native ones do, if another node has the slot.
 
-use crate::redis::{Ctx, Level, Reply, log};
+use super::slots::SLOTS;
+use super::{ENGINE, Engine, durable, saving, turns};
+use crate::redis::{Ctx, Level, Reply, SlotEvent, SlotRange, log};
+use std::collections::BTreeSet;
 
-/// Hash slots of a cluster.
-const SLOTS: usize = 16384;
+/// Slots that have come, and are still marked.
+#[derive(Default)]
+pub(crate) struct Arrivals {
+    slots: Vec<u16>,
+    /// So many runs of the server's cron later the mark goes.
+    crons: u8,
+}
 
-/// Logs how many keys lie in slots of others. About 10 ms; nothing on a server that is not a cluster's
-/// master.
+/// How many runs of the server's cron it takes until it has certainly written its configuration.
+const CRONS: u8 = 3;
+
+impl Arrivals {
+    fn forget(&mut self, ranges: &[SlotRange]) {
+        let is_one = |slot: u16| ranges.iter().any(|r| (r.first..=r.last).contains(&slot));
+        self.slots.retain(|&slot| !is_one(slot));
+    }
+
+    fn add(&mut self, ranges: &[SlotRange]) {
+        self.forget(ranges);
+        let slots = ranges.iter().flat_map(|range| range.first..=range.last);
+        self.slots.extend(slots);
+        self.crons = CRONS;
+    }
+}
+
+/// Follows what happens to slots. Only while the module is being loaded.
+pub(super) fn subscribe(ctx: &Ctx) {
+    if !ctx.flags().cluster() {
+        return;
+    }
+    durable("the setup", |engine| {
+        engine.slots.count_keys();
+        Ok(())
+    });
+    ctx.subscribe_slots(on_slots);
+}
+
+fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
+    if event == SlotEvent::Sending {
+        return saving::send();
+    }
+    // At the start, `settle` knows better what became of an import.
+    if ENGINE.with(|engine| engine.filled) != Ok(true) {
+        return;
+    }
+    durable("a change of hash slots", |engine| {
+        engine.arrivals.forget(ranges);
+        match event {
+            SlotEvent::ImportStarted => engine.begin_import(ranges),
+            SlotEvent::ImportFailed => {
+                // Of Redis, whose trim is yet to come; at Valkey the keys are gone.
+                let foreign = ctx.foreign_among(ranges);
+                engine.give_up(&foreign)?;
+                engine.end_import(ranges)
+            }
+            SlotEvent::ImportCompleted => {
+                engine.arrivals.add(ranges);
+                Ok(())
+            }
+            SlotEvent::GivenUp => engine.give_up(ranges),
+            SlotEvent::Trimmed => engine.trim(ranges),
+            SlotEvent::Sending => Ok(()),
+        }
+    });
+    turns::look_again();
+}
+
+/// A run of the server's cron: marks go from slots that have come.
+pub(super) fn settle_arrivals() {
+    durable("the end of an import", |engine| {
+        if engine.arrivals.slots.is_empty() {
+            return Ok(());
+        }
+        engine.arrivals.crons = engine.arrivals.crons.saturating_sub(1);
+        if engine.arrivals.crons > 0 {
+            return Ok(());
+        }
+        let slots = std::mem::take(&mut engine.arrivals.slots);
+        engine.end_import(&ranges_of(slots.into_iter()))
+    });
+}
+
+/// At the start: keys of slots whose import was interrupted are dead, unless the slots are this node's.
+pub(super) fn settle(ctx: &Ctx) {
+    let marked = ENGINE.with(|engine| engine.slots.importing());
+    let Ok(marked) = marked else { return };
+    if !ctx.flags().cluster() {
+        return;
+    }
+    let Some(view) = View::read(ctx) else {
+        if !marked.is_empty() {
+            log(
+                Level::Warning,
+                "an import of hash slots was under way when this pool was left, and the server does not tell \
+                 which slots are its own: what came of their keys stays",
+            );
+        }
+        return;
+    };
+    // A replica has what its master has.
+    if !view.is_master {
+        return;
+    }
+    let slots = marked.iter().flat_map(|range| range.first..=range.last);
+    let (own, foreign): (Vec<u16>, Vec<u16>) =
+        slots.partition(|&slot| view.holders[usize::from(slot)].is_own);
+    if !foreign.is_empty() {
+        log(
+            Level::Notice,
+            &format!(
+                "the import of {} hash slots was under way when the server ended: what came of their keys goes",
+                foreign.len()
+            ),
+        );
+    }
+    durable("the end of an import", |engine| {
+        engine.end_import(&ranges_of(own.iter().copied()))?;
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        if let Some(startup) = &mut engine.startup {
+            startup.dropped = true;
+        }
+        engine.give_up(&ranges_of(foreign.iter().copied()))
+    });
+}
+
+/// After the start: logs how many keys lie in slots of others.
 pub(super) fn report_foreign_slots(ctx: &Ctx) {
     let flags = ctx.flags();
     if !flags.cluster() || !flags.master() {
         return;
     }
-    let Some(own) = own_slots(ctx) else { return };
+    let Some(view) = View::read(ctx).filter(|view| view.is_master) else {
+        return;
+    };
+    let counts = ENGINE.with(|engine| engine.slots.keys_by_slot());
+    let Ok(counts) = counts else { return };
     let (mut slots, mut keys) = (0, 0);
-    for slot in (0..SLOTS).filter(|&slot| !own[slot]) {
-        let slot = slot.to_string();
-        let count = ctx.call(c"CLUSTER", &[b"COUNTKEYSINSLOT", slot.as_bytes()]);
-        if let Some(Reply::Integer(count @ 1..)) = count {
+    for (holder, count) in view.holders.iter().zip(counts) {
+        if !holder.is_own && count > 0 {
             slots += 1;
             keys += count;
         }
@@ -38,33 +178,152 @@ pub(super) fn report_foreign_slots(ctx: &Ctx) {
     }
 }
 
-/// Which slots this node serves; `None` if the server does not tell as expected.
-fn own_slots(ctx: &Ctx) -> Option<Vec<bool>> {
-    let Reply::Text(id) = ctx.call(c"CLUSTER", &[b"MYID"])? else {
-        return None;
-    };
-    let Reply::Array(ranges) = ctx.call(c"CLUSTER", &[b"SLOTS"])? else {
-        return None;
-    };
-    let mut own = vec![false; SLOTS];
-    for range in &ranges {
-        // First slot, last slot, the master (address, port, id, ...), its replicas.
-        let Reply::Array(range) = range else {
-            return None;
-        };
-        let [
-            Reply::Integer(first),
-            Reply::Integer(last),
-            Reply::Array(master),
-            ..,
-        ] = &range[..]
-        else {
-            return None;
-        };
-        if matches!(master.get(2), Some(Reply::Text(of)) if *of == id) {
-            let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
-            own.get_mut(first..=last)?.fill(true);
+/// Which slots of others hold no keys that outlive the start.
+pub(super) fn forbidden_slots(ctx: &Ctx) -> Vec<bool> {
+    if !ctx.flags().cluster() || !ctx.drops_foreign_keys() {
+        return Vec::new();
+    }
+    match View::read(ctx).filter(|view| view.is_master) {
+        None => Vec::new(),
+        Some(view) => {
+            let forbidden = view.holders.iter();
+            let forbidden = forbidden.map(|holder| holder.is_others && !holder.is_importing);
+            forbidden.collect()
         }
     }
-    Some(own)
+}
+
+impl Engine {
+    /// Gives slots of others up whose keys are not shown.
+    pub(super) fn drop_foreign(&mut self, keys: u64, slots: &BTreeSet<u16>) {
+        let line = format!(
+            "{keys} keys in {} hash slots that are another node's are dropped",
+            slots.len()
+        );
+        log(Level::Notice, &line);
+        if let Err(error) = self.give_up(&ranges_of(slots.iter().copied())) {
+            log(Level::Warning, &format!("they come back: {error}"));
+        }
+        self.trust_slots();
+    }
+}
+
+fn ranges_of(slots: impl Iterator<Item = u16>) -> Vec<SlotRange> {
+    let ranges = slots.map(|slot| SlotRange {
+        first: slot,
+        last: slot,
+    });
+    ranges.collect()
+}
+
+/// Whose a slot is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Holder {
+    is_own: bool,
+    is_others: bool,
+    /// CLUSTER SETSLOT IMPORTING is in force.
+    is_importing: bool,
+}
+
+/// The cluster as this node has written it down.
+#[derive(Debug, PartialEq, Eq)]
+struct View {
+    is_master: bool,
+    /// One for each slot.
+    holders: Vec<Holder>,
+}
+
+impl View {
+    /// Reads the server's file of the cluster's configuration. CLUSTER SLOTS and its like would tell the same, but
+    /// Valkey 8 wants to know from which address they are asked, which nobody does from a callback.
+    ///
+    /// `None` if the server does not tell where the file is, or the file is not as expected.
+    fn read(ctx: &Ctx) -> Option<View> {
+        let Reply::Array(pair) = ctx.call(c"CONFIG", &[b"GET", b"cluster-config-file"])? else {
+            return None;
+        };
+        let Some(Reply::Text(path)) = pair.get(1) else {
+            return None;
+        };
+        let path = String::from_utf8(path.clone()).ok()?;
+        Self::parse(&std::fs::read_to_string(path).ok()?)
+    }
+
+    /// A line a node: its id, address, flags, master, three numbers, the state of its link, its slots.
+    fn parse(text: &str) -> Option<View> {
+        let mut holders = vec![Holder::default(); SLOTS];
+        let mut is_master = None;
+        for line in text.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let Some((head, slots)) = words.split_at_checked(8) else {
+                continue;
+            };
+            let has = |flag| head[2].split(',').any(|one| one == flag);
+            let myself = has("myself");
+            if myself {
+                is_master = Some(has("master"));
+            }
+            for word in slots.iter().filter(|word| !word.is_empty()) {
+                match word.strip_prefix('[') {
+                    Some(open) if myself => {
+                        if let Some((slot, _)) = open.split_once("-<-") {
+                            holders.get_mut(slot.parse::<usize>().ok()?)?.is_importing = true;
+                        }
+                    }
+                    Some(_) => {}
+                    None => {
+                        let (first, last) = word.split_once('-').unwrap_or((word, word));
+                        let (first, last): (usize, usize) =
+                            (first.parse().ok()?, last.parse().ok()?);
+                        for holder in holders.get_mut(first..=last)? {
+                            holder.is_own |= myself;
+                            holder.is_others |= !myself;
+                        }
+                    }
+                }
+            }
+        }
+        Some(View {
+            is_master: is_master?,
+            holders,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SELF: &str = "07c37dfeb235213a872192d90877d0cd55635b91 127.0.0.1:30001@31001,,shard-id=1 \
+                        myself,master - 0 0 1 connected 0-2 7 [93-<-e7d1] [95->-e7d1]";
+    const OTHER: &str = "e7d1eecce10fd6bb5eb35b9f99a514335d9ba9ca 127.0.0.1:30002@31002 master - 0 1 2 \
+                         connected 3-6 16383 [94-<-07c3]";
+
+    #[test]
+    fn the_file_tells_whose_slots_are() {
+        let text = format!("{OTHER}\n{SELF}\nvars currentEpoch 2 lastVoteEpoch 0\n");
+        let view = View::parse(&text).unwrap();
+        assert!(view.is_master);
+        let slots = |is: fn(&Holder) -> bool| -> Vec<usize> {
+            let which = |&slot: &usize| is(&view.holders[slot]);
+            (0..SLOTS).filter(which).collect()
+        };
+        assert_eq!(slots(|holder| holder.is_own), [0, 1, 2, 7]);
+        assert_eq!(slots(|holder| holder.is_others), [3, 4, 5, 6, 16383]);
+        assert_eq!(slots(|holder| holder.is_importing), [93]);
+    }
+
+    #[test]
+    fn a_replica_is_told_from_a_master() {
+        let text = SELF.replace("myself,master -", "myself,slave e7d1");
+        assert!(!View::parse(&text).unwrap().is_master);
+    }
+
+    #[test]
+    fn another_file_is_not_believed() {
+        assert_eq!(View::parse(""), None);
+        assert_eq!(View::parse(OTHER), None);
+        assert_eq!(View::parse(&SELF.replace("0-2", "0-16384")), None);
+        assert_eq!(View::parse(&SELF.replace("0-2", "zero")), None);
+    }
 }

@@ -6,6 +6,7 @@
 //! user word 2   entries in the table
 //! user word 3   2 while the pool takes over the keys of a file, 1 those of a master, else 0
 //! user word 4   number of the run that has the pool open, or had it last (see `moment`)
+//! user word 5   and 6: hash slots of a cluster that were given up (see `slots`)
 //! table         one entry of 16 bytes per database number d
 //!                 0  8  space    the key space that database d shows
 //!                 8  8  flushed  tick of the last flush of *space* d: records born before are dead
@@ -149,6 +150,13 @@ impl Dbs {
     pub fn key_goes(&mut self, space: u16) {
         if let Some(keys) = self.keys.get_mut(usize::from(space)) {
             *keys = keys.saturating_sub(1);
+        }
+    }
+
+    /// Counts several keys that have left a space.
+    pub fn keys_go(&mut self, space: u16, keys: u64) {
+        if let Some(count) = self.keys.get_mut(usize::from(space)) {
+            *count = count.saturating_sub(keys);
         }
     }
 

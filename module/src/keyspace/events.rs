@@ -8,6 +8,7 @@
 //! | MOVE | the event `move_to` |
 //! | COPY, RESTORE, loading | `copy` and `rdb_load` make the record; the events bring the expire time |
 //! | FLUSHDB, FLUSHALL, a full sync | the server event before it |
+//! | hash slots that move to another node | `free` of each key, or the server event before it (see `cluster`) |
 //! | SWAPDB | the server event after it |
 //!
 //! Where a command takes several such steps, they are one group (see `groups`).
@@ -17,8 +18,8 @@
 
 use super::record::{self, NEVER, RecordPtr};
 use super::{
-    ENGINE, Engine, aof, beside, compact, durable, expiring, fill, fullness, groups, loading,
-    saving, turns,
+    ENGINE, Engine, aof, beside, cluster, compact, count_shown, durable, expiring, fill, fullness,
+    groups, loading, saving, turns,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Kind, Level, Loading, Mode, OwnedString, Persistence, log,
@@ -54,6 +55,7 @@ pub fn subscribe(ctx: &Ctx) {
         Ok(())
     });
     groups::subscribe(ctx);
+    cluster::subscribe(ctx);
 }
 
 /// An event of the server.
@@ -91,7 +93,10 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
             }
             saving::follow(ctx, what);
         }
-        Event::Cron { .. } => expiring::remove_some(ctx),
+        Event::Cron { .. } => {
+            cluster::settle_arrivals();
+            expiring::remove_some(ctx);
+        }
         // A full sync that failed is not to be tried again: what came of it is what there is.
         Event::BecameMaster => durable("the end of a full sync", |engine| match engine.filled {
             true => loading::end_take_over(engine),
@@ -141,6 +146,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
 fn before_sleep(ctx: &Ctx) {
     let filled = ENGINE.with(|engine| engine.filled).unwrap_or(true);
     if !filled {
+        cluster::settle(ctx);
         loading::settle(ctx);
         fill::fill(ctx);
     }
@@ -188,6 +194,10 @@ impl Engine {
         let Engine { pool, dbs, .. } = self;
         let lives = |record| record::get(pool, record).is_ok_and(|head| dbs.is_live(head));
         self.expiring.retain(lives);
+        let space = db.and_then(|db| self.dbs.space_of(db));
+        if db.is_none() || space.is_some() {
+            self.slots.forget_counts(space);
+        }
         if db.is_none() && self.homeless > 0 {
             let homeless = std::mem::take(&mut self.homeless);
             log(
@@ -274,17 +284,15 @@ fn follow_move(ctx: &Ctx, name: Arg<'_>) {
         return;
     };
     let db = ctx.db();
+    durable("MOVE", |engine| engine.key_goes(record));
     durable("MOVE", |engine| {
         let space = engine.dbs.space(&mut engine.pool, db)?;
         let birth = engine.dbs.tick(&mut engine.pool)?;
-        let from = record::get(&engine.pool, record)?.space;
         let mut tx = engine.pool.begin();
         record::set_space(&mut tx, record, space, birth)?;
-        tx.commit()?;
-        engine.dbs.key_goes(from);
-        engine.dbs.key_comes(space);
-        Ok(())
+        tx.commit()
     });
+    count_shown(record);
 }
 
 fn follow_rename(ctx: &Ctx, name: Arg<'_>) {

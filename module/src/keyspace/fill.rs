@@ -54,9 +54,10 @@ pub fn fill(ctx: &Ctx) {
     let (home, started) = (ctx.db(), Instant::now());
     let limit = SETTINGS.with(|settings| settings.fill).ok().flatten();
     let reloads = ENGINE.with(|engine| engine.reloading) == Ok(true);
+    let forbidden = cluster::forbidden_slots(ctx);
     let begun = ENGINE.with(|engine| {
         let is_visible = visible_spaces(ctx, engine);
-        engine.begin_filling(&is_visible, started, limit)
+        engine.begin_filling(&is_visible, &forbidden, started, limit)
     });
     if let Err(refused) = begun {
         let line = format!("the keyspace cannot be filled: {refused:?}");
@@ -347,6 +348,9 @@ fn show(ctx: &Ctx, record: RecordPtr) {
         key.set_expire_at_ms(Some(found.expire_at));
     }
     let _ = ENGINE.with(|engine| {
+        engine
+            .slots
+            .count_shown(found.space, found.name.arg().bytes());
         if let Some(filling) = &mut engine.filling {
             filling.progress.shown += 1;
             filling.progress.overwritten += u64::from(overwrites);

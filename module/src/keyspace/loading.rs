@@ -40,6 +40,8 @@ pub struct Startup {
     took: bool,
     /// Keys of the file whose values are nowhere.
     orphans: u64,
+    /// Keys of the pool have gone that replicas, if they have them, will not be told of.
+    pub(super) dropped: bool,
 }
 
 impl Startup {
@@ -55,6 +57,7 @@ impl Startup {
             moment: None,
             took: false,
             orphans: 0,
+            dropped: false,
         }
     }
 
@@ -65,7 +68,7 @@ impl Startup {
 
     /// True if the pool is what it was when the file was made.
     fn is_of_one_moment(&self) -> bool {
-        self.orphans == 0 && (self.took || self.moment == Some(self.found))
+        self.orphans == 0 && !self.dropped && (self.took || self.moment == Some(self.found))
     }
 }
 
@@ -278,6 +281,7 @@ impl Engine {
         self.filled = false;
         self.filling = None;
         self.dbs.forget_counts();
+        self.slots.forget_counts(None);
     }
 }
 

@@ -21,7 +21,9 @@
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
 //! | `follower.rs` | a replica whose pool is too small |
 //! | `fullness.rs` | how full the pool is, told in the log |
-//! | `cluster.rs` | keys in hash slots of other nodes |
+//! | `cluster.rs` | hash slots that come and go, and keys in those of other nodes |
+//! | `slots.rs` | hash slots that were given up, in the pool |
+//! | `rewrite.rs` | values as commands |
 //! | `saving.rs` | what files get of PM keys |
 //! | `moment.rs` | whether a file and the pool are of the same moment |
 //! | `open.rs` | opening the pool at load |
@@ -53,8 +55,10 @@ mod must;
 pub mod open;
 pub mod reclaim;
 pub mod record;
+mod rewrite;
 mod saving;
 pub mod serialize;
+pub mod slots;
 mod turns;
 
 use crate::behaviour::{self, Family};
@@ -65,6 +69,7 @@ use crate::structures;
 use crate::structures::encoding::Known;
 use ahead::Ahead;
 use aof::Leaving;
+use cluster::Arrivals;
 use compact::Compaction;
 use dbs::Dbs;
 use expiring::Expiring;
@@ -76,6 +81,7 @@ use moment::Moment;
 use pobj::{Pool, PoolOptions, Tx};
 use record::{Record, RecordPtr};
 use saving::Saving;
+use slots::Slots;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -92,6 +98,10 @@ pub struct Engine {
     pub pool: Pool,
     /// Databases and clock.
     pub dbs: Dbs,
+    /// Hash slots that were given up.
+    pub(crate) slots: Slots,
+    /// Slots that have come a moment ago.
+    pub(crate) arrivals: Arrivals,
     /// Dead records whose values are too large to free at once.
     pub(crate) dead: VecDeque<RecordPtr>,
     /// How many there were when the open group began.
@@ -174,6 +184,7 @@ impl Engine {
     ) -> pobj::Result<Engine> {
         let mut pool = Pool::open(options)?;
         let dbs = Dbs::open(&pool)?;
+        let slots = Slots::open(&pool)?;
         let (found, run) = (Moment::found(&pool)?, Moment::new_run());
         admits(&mut pool, found, run)?;
         Moment::begin_run(&mut pool, run)?;
@@ -181,6 +192,8 @@ impl Engine {
             startup: Some(Startup::new(found, dbs.is_unused())),
             pool,
             dbs,
+            slots,
+            arrivals: Arrivals::default(),
             dead: VecDeque::new(),
             dead_before_group: 0,
             wasting: VecDeque::new(),
@@ -270,11 +283,7 @@ pub fn shown_keys_of(db: i32) -> Result<u64, CmdError> {
 
 /// Counts the key of a record that has come into Redis's keyspace.
 fn count_shown(record: RecordPtr) {
-    durable("a key's count", |engine| {
-        let space = record::get(&engine.pool, record)?.space;
-        engine.dbs.key_comes(space);
-        Ok(())
-    });
+    durable("a key's count", |engine| engine.key_comes(record));
 }
 
 /// [`Engine::bury`] from where a failure can only be logged.

@@ -1,7 +1,8 @@
 //! Memory of dead records: given back in the background, a little at every turn of the event loop.
 //!
 //! A record is dead when its birth is 0 (its key was deleted, and its value was too large to be freed
-//! at once), or not later than its space's last flush. The former are listed, and found again after a
+//! at once), or not later than its space's last flush, or than the moment at which its hash slot was given
+//! up. The former are listed, and found again after a
 //! crash by [`super::fill`]; the latter are looked for by a *sweep* over all records. Freeing one is
 //! idempotent, a transaction at a time.
 //!
@@ -200,7 +201,7 @@ impl Engine {
 
     /// Looks at some records, and frees those that a flush has ended.
     fn sweep_some(&mut self) -> Result<()> {
-        let mut ended = Vec::new();
+        let mut found = Vec::new();
         for _ in 0..SWEEP {
             let Some(cursor) = self.sweep else { break };
             let next = self.pool.next_object(Kind::Record, cursor);
@@ -209,13 +210,16 @@ impl Engine {
             let record: RecordPtr = object.cast();
             let head = record::get(&self.pool, record)?;
             // Those without a birth are listed.
-            if head.birth != 0 && !self.dbs.is_live(head) {
+            let ended = head.birth != 0
+                && (!self.dbs.is_live(head)
+                    || self.slots.is_trimmed(&self.pool, record, head.birth)?);
+            if ended {
                 let head = *head;
                 self.forget_unshown(record);
-                ended.push((record, head));
+                found.push((record, head));
             }
         }
-        let (small, large): (Vec<_>, Vec<_>) = ended.into_iter().partition(|(_, head)| {
+        let (small, large): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, head)| {
             head.value_type()
                 .is_ok_and(|ty| structures::is_small(&self.pool, ty, head.root))
         });

@@ -19,7 +19,7 @@
 use crate::structures::Root;
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
+use pobj::{Error, Kind, PPtr, Pool, Reader, Result, Tx, field};
 use static_assertions::const_assert_eq;
 use std::mem::{offset_of, size_of};
 
@@ -171,6 +171,16 @@ pub fn get(pool: &Pool, record: RecordPtr) -> Result<&Record> {
 pub fn key(pool: &Pool, record: RecordPtr) -> Result<&[u8]> {
     let len = pool.get(record)?.key_len;
     pool.bytes(record.at(HEAD), u64::from(len))
+}
+
+/// [`key`], as several threads see it; `None` if it is not inside the pool.
+#[inline]
+pub(super) fn key_seen<'m>(
+    reader: Reader<'m>,
+    record: RecordPtr,
+    head: &Record,
+) -> Option<&'m [u8]> {
+    reader.bytes(record.at(HEAD), u64::from(head.key_len))
 }
 
 /// The record's inline area. O(1).

@@ -3,7 +3,7 @@
 //! | file | PM keys |
 //! |---|---|
 //! | full sync, `redis-cli --rdb` | values |
-//! | DUMP, MIGRATE | values |
+//! | DUMP, MIGRATE, slots that move to another node | values |
 //! | RDB by SAVE, BGSAVE, save points, SHUTDOWN | markers, or values with `rdb full` |
 //! | AOF | markers: what comes after its base is not in it either |
 //!
@@ -65,7 +65,20 @@ fn marks() -> bool {
     SETTINGS.with(|settings| settings.rdb) != Ok(RdbContent::Full)
 }
 
+/// What is saved from now on goes to another node, though a file may have been begun: values.
+pub(super) fn send() {
+    durable("sending keys", |engine| {
+        engine.saving = None;
+        Ok(())
+    });
+}
+
 impl Engine {
+    /// Whether this process writes a file, and does not send keys.
+    pub(super) fn writes_a_file(&self) -> bool {
+        self.saving.is_some()
+    }
+
     /// The form of the next key that is saved; outside of files, a value alone.
     pub(super) fn next_form(&mut self) -> Form {
         let now = Moment {

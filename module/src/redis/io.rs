@@ -164,6 +164,11 @@ impl AofWriter<'_> {
             emit(self.0.raw, command.as_ptr(), c"v".as_ptr(), argv, argc)
         }
     }
+
+    /// Whether writing has failed; the rest of a large value need not be tried then.
+    pub fn failed(&self) -> bool {
+        self.0.failed()
+    }
 }
 
 /// Bytes read from an RDB, in memory of Redis.

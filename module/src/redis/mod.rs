@@ -15,6 +15,7 @@
 //! | [`collate()`] | the order of texts in the server's locale | `collate.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
+//! | [`SlotEvent`], [`SlotRange`] | hash slots that come and go | `slot_events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
 //! | [`FilterArgs`], [`Timer`] | a look at commands before they run, and after; at forks; timers | `hooks.rs` |
 //! | [`follow_syncs`], [`somebody_syncs`] | whether somebody waits for a full sync | `syncs.rs`, `clients.rs` |
@@ -61,6 +62,7 @@ mod output;
 mod replication;
 mod scan;
 mod signal;
+mod slot_events;
 mod syncs;
 mod types;
 
@@ -91,6 +93,7 @@ pub use keyspace_events::Class;
 pub use log::{Level, log};
 pub use output::before_output;
 pub use replication::{may_replicate, note_replication, spares_replicas};
+pub use slot_events::{SlotEvent, SlotRange};
 pub use syncs::{follow_syncs, somebody_syncs};
 pub use types::{KeyPlace, PmType, TypeCallbacks, register_types};
 

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use redis_module::raw as rm;
 
 use super::key::UNSEEN;
-use super::{Arg, Ctx, api};
+use super::{Arg, Ctx, api, slot_events};
 
 /// What closing a key that is open to write means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,10 @@ pub(super) unsafe fn set_options(ctx: *mut rm::RedisModuleCtx, closing: Closing)
         | match closing {
             Closing::IsSilent => rm::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED,
             Closing::Tells => 0,
+        }
+        | match slot_events::is_valkey() {
+            true => VALKEY_HANDLES_SLOT_MIGRATION,
+            false => 0,
         };
     // SAFETY: live context, by the contract.
     unsafe { api(rm::RedisModule_SetModuleOptions)(ctx, options as c_int) }
@@ -47,6 +51,9 @@ fn counts_as_read() -> bool {
         rm::RedisModule_GetServerVersion.is_some_and(|version| version() >= 0x0008_0400)
     })
 }
+
+/// An option of Valkey 9.0 on: CLUSTER MIGRATESLOTS works with this module's keys. Older ones pass it over.
+const VALKEY_HANDLES_SLOT_MIGRATION: u32 = 1 << 5;
 
 impl Ctx {
     /// Tells WATCH and client tracking that a key of the selected database has changed.

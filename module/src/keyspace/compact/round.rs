@@ -126,6 +126,7 @@ impl Engine {
             return Ok(Step::More);
         }
         self.dbs.relocate(&mut self.pool)?;
+        self.slots.relocate(&mut self.pool)?;
         self.pool.trim(usize::MAX)?;
         round.passes += 1;
         round.walk = Some(pobj::Cursor::default());

@@ -1,14 +1,17 @@
 //! The look at all records at the start: which keys there are, and what is to be reclaimed.
 //!
-//! Only the records' fixed parts are read, by several threads; keys and values are not touched. Ten million records
+//! Only the records' fixed parts are read, by several threads; values are not touched, and keys only where hash slots
+//! were given up. Ten million records
 //! take some hundred milliseconds.
 
 use super::index::{self, Index};
 use crate::keyspace::Engine;
 use crate::keyspace::record::{self, Record, RecordPtr};
+use crate::keyspace::slots::Fate;
 use crate::structures;
 use crate::value::ValueType;
-use pobj::Kind;
+use pobj::{Kind, Reader};
+use std::collections::BTreeSet;
 
 /// Threads at most.
 const THREADS: usize = 16;
@@ -23,8 +26,11 @@ pub(super) struct Survey {
     pub(super) types: Vec<ValueType>,
     /// Keys of databases that the server does not have.
     pub(super) homeless: u64,
-    /// There are records that a flush has ended.
+    /// There are records that a flush has ended, or the giving up of their hash slot.
     pub(super) has_flushed: bool,
+    /// Keys of slots that are another node's, where none outlive the start; and these slots.
+    pub(super) foreign: u64,
+    pub(super) foreign_slots: BTreeSet<u16>,
     /// Records that cannot be what they are to be.
     pub(super) damaged: Vec<RecordPtr>,
 }
@@ -37,6 +43,8 @@ struct Seen {
     keys: Vec<u64>,
     has_type: [bool; ValueType::ALL.len() + 1],
     has_flushed: bool,
+    foreign: u64,
+    foreign_slots: BTreeSet<u16>,
     dead: Vec<RecordPtr>,
     wasting: Vec<RecordPtr>,
     expiring: Vec<RecordPtr>,
@@ -45,22 +53,36 @@ struct Seen {
 
 impl Engine {
     /// Looks at all records; notes what is to be reclaimed, and how many keys there are. `is_visible` tells of each
-    /// key space whether a database of the server shows it. O(records).
-    pub(super) fn survey(&mut self, is_visible: &[bool]) -> Survey {
+    /// key space whether a database of the server shows it, `forbidden` which slots, if any, are another node's and hold
+    /// no keys that outlive the start. O(records).
+    pub(super) fn survey(&mut self, is_visible: &[bool], forbidden: &[bool]) -> Survey {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(THREADS);
-        let dbs = &self.dbs;
-        let seen = self
-            .pool
-            .survey(Kind::Record, threads, |seen: &mut Seen, record, head| {
-                look(seen, record, head, dbs.is_live(head), is_visible);
-            });
+        let (dbs, judge) = (&self.dbs, self.slots.judge(forbidden));
+        let visit = |seen: &mut Seen, record, head: &Record, reader: Reader<'_>| {
+            let mut is_live = dbs.is_live(head);
+            if is_live {
+                match judge.fate(head.birth, || record::key_seen(reader, record, head)) {
+                    Fate::Lives => {}
+                    Fate::GivenUp => is_live = false,
+                    Fate::Foreign(slot) => {
+                        is_live = false;
+                        seen.foreign += 1;
+                        seen.foreign_slots.insert(slot);
+                    }
+                }
+            }
+            look(seen, record, head, is_live, is_visible);
+        };
+        let seen = self.pool.survey(Kind::Record, threads, visit);
         let mut survey = Survey {
             index: Index::build(Vec::new(), 1),
             to_show: vec![0; is_visible.len()],
             types: Vec::new(),
             homeless: 0,
             has_flushed: false,
+            foreign: 0,
+            foreign_slots: BTreeSet::new(),
             damaged: Vec::new(),
         };
         let mut found = Vec::with_capacity(seen.len());
@@ -74,6 +96,8 @@ impl Engine {
                 *has |= more;
             }
             survey.has_flushed |= seen.has_flushed;
+            survey.foreign += seen.foreign;
+            survey.foreign_slots.extend(seen.foreign_slots);
             survey.damaged.extend(seen.damaged);
             for record in seen.expiring {
                 self.expiring.found(record);

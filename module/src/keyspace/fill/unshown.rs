@@ -94,10 +94,15 @@ impl Engine {
     pub(super) fn begin_filling(
         &mut self,
         is_visible: &[bool],
+        forbidden: &[bool],
         started: Instant,
         limit: Option<u64>,
     ) {
-        let survey = self.survey(is_visible);
+        self.trust_slots();
+        let survey = self.survey(is_visible, forbidden);
+        if survey.foreign > 0 {
+            self.drop_foreign(survey.foreign, &survey.foreign_slots);
+        }
         self.homeless = survey.homeless;
         self.reloading = false;
         self.serve(survey.has_flushed);

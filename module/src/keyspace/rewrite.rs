@@ -1,0 +1,129 @@
+//! Values as commands: how Valkey sends the keys of a hash slot to their new owner.
+//!
+//! Each command is small, so that neither end holds up others for long over a large value; the new owner shows the
+//! key to nobody before it has the slot. The server itself sends the expire time after them.
+
+use super::record::{Inline, NEVER};
+use crate::number::double_to_text;
+use crate::redis::{AofWriter, OwnedString};
+use crate::structures::list::{self, Side};
+use crate::structures::{Root, hash, set, string, zset};
+use crate::value::ValueType;
+use pobj::{Pool, Result};
+use std::ffi::CStr;
+
+/// Words of a command behind its key, at most.
+const WORDS: usize = 128;
+/// Bytes of these words after which a command is sent.
+const BYTES: usize = 64 << 10;
+
+/// A command under construction.
+struct Piece<'io, 'a> {
+    io: &'io mut AofWriter<'a>,
+    command: &'static CStr,
+    /// A copy: the server's own name of the key is on its stack, and commands keep their words.
+    key: OwnedString,
+    words: Vec<OwnedString>,
+    bytes: usize,
+}
+
+impl Piece<'_, '_> {
+    /// Adds words that belong together.
+    fn add<const N: usize>(&mut self, words: [&[u8]; N]) {
+        self.bytes += words.iter().map(|word| word.len()).sum::<usize>();
+        self.words.extend(words.map(OwnedString::new));
+        if self.words.len() >= WORDS || self.bytes >= BYTES {
+            self.send();
+        }
+    }
+
+    /// Sends what there is.
+    fn send(&mut self) {
+        if self.words.is_empty() {
+            return;
+        }
+        let words = self.words.iter().map(OwnedString::arg);
+        let args: Vec<_> = std::iter::once(self.key.arg()).chain(words).collect();
+        self.io.emit(self.command, &args);
+        self.words.clear();
+        self.bytes = 0;
+    }
+}
+
+/// Writes a value as commands that make it. O(n).
+///
+/// # Errors
+/// `Damaged` if the value is; a part of it may have been written then.
+pub fn rewrite(
+    io: &mut AofWriter<'_>,
+    key: &[u8],
+    pool: &Pool,
+    ty: ValueType,
+    root: Root,
+    inline: Inline,
+) -> Result<()> {
+    let mut piece = Piece {
+        command: match ty {
+            ValueType::String => c"PM.SET",
+            ValueType::List => c"PM.RPUSH",
+            ValueType::Hash => c"PM.HSET",
+            ValueType::Set => c"PM.SADD",
+            ValueType::ZSet => c"PM.ZADD",
+        },
+        io,
+        key: OwnedString::new(key),
+        words: Vec::new(),
+        bytes: 0,
+    };
+    match ty {
+        ValueType::String => {
+            let mut digits = itoa::Buffer::new();
+            let value = string::read(pool, root, inline)?;
+            piece.add([value.map_or(b"".as_slice(), |value| value.text(&mut digits))]);
+        }
+        ValueType::List => list::each(pool, root, Side::Left, 0, |value| {
+            piece.add([value.bytes(pool)?]);
+            Ok(!piece.io.failed())
+        })?,
+        ValueType::Hash => {
+            for pair in hash::pairs(pool, root)? {
+                let (field, value) = pair?;
+                piece.add([field, value]);
+            }
+        }
+        ValueType::Set => {
+            let mut digits = itoa::Buffer::new();
+            for member in set::members(pool, root)? {
+                piece.add([member?.bytes(&mut digits)]);
+            }
+        }
+        ValueType::ZSet => {
+            let mut walk = zset::walk(pool, root, 0, false)?;
+            while let Some((name, score)) = walk.step()?.filter(|_| !piece.io.failed()) {
+                piece.add([double_to_text(score).as_bytes(), name]);
+            }
+        }
+    }
+    piece.send();
+    match ty {
+        ValueType::Hash => expire_fields(piece.io, &piece.key, pool, root),
+        _ => Ok(()),
+    }
+}
+
+/// Writes when the fields of a hash expire, those that do.
+fn expire_fields(io: &mut AofWriter<'_>, key: &OwnedString, pool: &Pool, root: Root) -> Result<()> {
+    let (fields, one) = (OwnedString::new(b"FIELDS"), OwnedString::new(b"1"));
+    for field in hash::fields(pool, root)? {
+        let field = field?;
+        if field.expire_at == NEVER {
+            continue;
+        }
+        let mut digits = itoa::Buffer::new();
+        let at = OwnedString::new(digits.format(field.expire_at).as_bytes());
+        let name = OwnedString::new(field.name);
+        let args = [key.arg(), at.arg(), fields.arg(), one.arg(), name.arg()];
+        io.emit(c"PM.HPEXPIREAT", &args);
+    }
+    Ok(())
+}

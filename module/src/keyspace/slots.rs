@@ -1,0 +1,505 @@
+//! Hash slots of a cluster whose keys are not this pool's any more.
+//!
+//! ```text
+//! user word 5   offset of the runs, 0 if there are none
+//! user word 6   number of runs
+//! run           16 bytes, by ascending slots, which do not overlap
+//!                0  8  word      bits 0–62: a tick; keys of the slots born at or before it are dead
+//!                                bit 63: the slots are being imported: their keys are this node's only
+//!                                if the cluster's configuration says that the slots are
+//!                8  2  first     first slot
+//!               10  2  last      last slot
+//!               12  4  reserved  zero
+//! ```
+//!
+//! So giving slots up is one step, however many keys they have, as a flush is: a server that is killed before
+//! it has removed them does not find them again. So is an import that ends halfway: what came of it is dead at the
+//! next start, as the slots are not this node's. A change writes all runs anew, beside the old ones.
+//!
+//! While the server runs, keys that are dead by this table can still be in Redis's keyspace, out of clients'
+//! reach: Redis removes them by and by, and their records must last so long. Their memory is looked for only once
+//! Redis has let go of all of them (`trimmed`).
+
+use super::Engine;
+use super::record::{self, RecordPtr};
+use crate::redis::SlotRange;
+use bytemuck::{Pod, Zeroable};
+use pobj::{Error, Kind, PPtr, Pool, Result};
+use static_assertions::const_assert_eq;
+
+const TABLE: usize = 5;
+const TABLE_LEN: usize = 6;
+
+/// Hash slots of a cluster.
+pub const SLOTS: usize = 16384;
+
+/// The bit of a word that tells of an import.
+const IMPORTING: u64 = 1 << 63;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+struct Run {
+    word: u64,
+    first: u16,
+    last: u16,
+    reserved: u32,
+}
+const_assert_eq!(size_of::<Run>(), 16);
+
+/// What is known of slots that were given up or are being imported.
+pub struct Slots {
+    table: Option<PPtr<Run>>,
+    /// One word a slot, as on media; none if all are 0.
+    words: Vec<u64>,
+    /// For each slot the tick up to which no key of it is in Redis's keyspace; none if all are 0.
+    trimmed: Vec<u64>,
+    /// Keys in Redis's keyspace by space and slot; only in a cluster.
+    counts: Option<Vec<Vec<u32>>>,
+}
+
+impl Slots {
+    /// Reads the runs of the pool.
+    ///
+    /// # Errors
+    /// `Damaged` if they are not what this code writes.
+    pub fn open(pool: &Pool) -> Result<Slots> {
+        let table = PPtr::<Run>::new(*pool.get(pool.user_word(TABLE))?);
+        let mut words = Vec::new();
+        if let Some(table) = table {
+            let len = *pool.get(pool.user_word(TABLE_LEN))?;
+            let bytes = pool.bytes(table.cast(), len.saturating_mul(size_of::<Run>() as u64))?;
+            words = words_of(bytes.chunks_exact(size_of::<Run>()))
+                .ok_or_else(|| Error::Damaged("the table of hash slots".into()))?;
+        }
+        Ok(Slots {
+            table,
+            words,
+            trimmed: Vec::new(),
+            counts: None,
+        })
+    }
+
+    /// True unless the key of a record, which was born at `birth`, lies in a slot that was given up since.
+    pub fn is_live(&self, pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
+        is_younger(&self.words, pool, record, birth)
+    }
+
+    /// True if a record is dead for its slot, and no key of Redis's keyspace shows it.
+    pub fn is_trimmed(&self, pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
+        Ok(!is_younger(&self.trimmed, pool, record, birth)?)
+    }
+
+    /// The slots, and whose of them hold no keys that outlive the start.
+    pub(super) fn judge<'s>(&'s self, forbidden: &'s [bool]) -> Judge<'s> {
+        Judge {
+            words: &self.words,
+            forbidden,
+        }
+    }
+
+    /// Counts the key of this name, which Redis's keyspace shows from now on.
+    pub(super) fn count_shown(&mut self, space: u16, key: &[u8]) {
+        self.count(space, key, 1);
+    }
+
+    /// The slots that are being imported.
+    pub fn importing(&self) -> Vec<SlotRange> {
+        let runs = runs_of(&self.words).into_iter();
+        let importing = runs.filter(|run| run.word & IMPORTING != 0);
+        let ranges = importing.map(|run| SlotRange {
+            first: run.first,
+            last: run.last,
+        });
+        ranges.collect()
+    }
+
+    /// Counts the keys of slots from now on: the server is a node of a cluster.
+    pub fn count_keys(&mut self) {
+        self.counts = Some(Vec::new());
+    }
+
+    /// Counts a key that has come to a slot (1), or left it (-1).
+    #[inline]
+    fn count(&mut self, space: u16, key: &[u8], by: i32) {
+        let Some(counts) = &mut self.counts else {
+            return;
+        };
+        let space = usize::from(space);
+        if space >= counts.len() {
+            counts.resize(space + 1, Vec::new());
+        }
+        let slots = &mut counts[space];
+        slots.resize(SLOTS, 0);
+        let count = &mut slots[slot_of(key)];
+        *count = count.saturating_add_signed(by);
+    }
+
+    /// Forgets the counts of a space, or of all.
+    pub fn forget_counts(&mut self, space: Option<u16>) {
+        let Some(counts) = &mut self.counts else {
+            return;
+        };
+        match space {
+            None => counts.clear(),
+            Some(space) => {
+                if let Some(slots) = counts.get_mut(usize::from(space)) {
+                    slots.clear();
+                }
+            }
+        }
+    }
+
+    /// Keys in Redis's keyspace, of all spaces, by slot. Outside of a cluster none is counted.
+    pub fn keys_by_slot(&self) -> Vec<u64> {
+        let mut keys = vec![0; SLOTS];
+        for slots in self.counts.iter().flatten() {
+            for (sum, &count) in keys.iter_mut().zip(slots) {
+                *sum += u64::from(count);
+            }
+        }
+        keys
+    }
+
+    /// Takes the counts of slots out: how many keys each space has in them.
+    fn take_counts(&mut self, ranges: &[SlotRange]) -> Vec<(u16, u64)> {
+        let counts = self.counts.iter_mut().flatten().enumerate();
+        let taken = counts.map(|(space, slots)| {
+            let mut keys = 0;
+            for slot in slots_in(ranges) {
+                if let Some(count) = slots.get_mut(slot) {
+                    keys += u64::from(std::mem::take(count));
+                }
+            }
+            (space as u16, keys)
+        });
+        taken.collect()
+    }
+
+    /// Changes the words of slots, in one atomic, durable step.
+    fn change(
+        &mut self,
+        pool: &mut Pool,
+        ranges: &[SlotRange],
+        mut f: impl FnMut(u64) -> u64,
+    ) -> Result<()> {
+        let mut words = self.words.clone();
+        words.resize(SLOTS, 0);
+        for slot in slots_in(ranges) {
+            words[slot] = f(words[slot]);
+        }
+        if words == self.words || (self.words.is_empty() && words.iter().all(|&word| word == 0)) {
+            return Ok(());
+        }
+        self.store(pool, words)
+    }
+
+    /// Moves the runs, if they lie in memory that is to be emptied.
+    ///
+    /// # Errors
+    /// `Full`, which leaves them where they are.
+    pub fn relocate(&mut self, pool: &mut Pool) -> Result<()> {
+        match self.table {
+            Some(table) if pool.evacuating(table) => self.store(pool, self.words.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes all words anew, in one atomic, durable step.
+    fn store(&mut self, pool: &mut Pool, words: Vec<u64>) -> Result<()> {
+        let runs = runs_of(&words);
+        let mut tx = pool.begin();
+        let table = match runs.is_empty() {
+            true => None,
+            false => {
+                let bytes: &[u8] = bytemuck::cast_slice(&runs);
+                let table = tx.alloc(bytes.len() as u64, Kind::Data)?;
+                tx.fill(table, bytes)?;
+                Some(table.cast())
+            }
+        };
+        tx.set(tx.user_word(TABLE), table.map_or(0, PPtr::offset))?;
+        tx.set(tx.user_word(TABLE_LEN), runs.len() as u64)?;
+        if let Some(old) = self.table {
+            tx.free(old)?;
+        }
+        tx.commit()?;
+        (self.table, self.words) = (table, words);
+        Ok(())
+    }
+}
+
+/// What the hash slot of a key says of it at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing.
+    Lives,
+    /// It was given up.
+    GivenUp,
+    /// This one is another node's, where no keys outlive the start.
+    Foreign(u16),
+}
+
+/// The slots as several threads see them at the start.
+#[derive(Clone, Copy)]
+pub(super) struct Judge<'s> {
+    words: &'s [u64],
+    forbidden: &'s [bool],
+}
+
+impl Judge<'_> {
+    /// What becomes of a record that was born at `birth`, whose key `key` gives if it is asked for.
+    #[inline]
+    pub fn fate<'k>(self, birth: u64, key: impl FnOnce() -> Option<&'k [u8]>) -> Fate {
+        if self.words.is_empty() && self.forbidden.is_empty() {
+            return Fate::Lives;
+        }
+        let Some(slot) = key().map(slot_of) else {
+            return Fate::Lives;
+        };
+        if self
+            .words
+            .get(slot)
+            .is_some_and(|word| birth <= word & !IMPORTING)
+        {
+            return Fate::GivenUp;
+        }
+        match self.forbidden.get(slot) {
+            Some(true) => Fate::Foreign(slot as u16),
+            _ => Fate::Lives,
+        }
+    }
+}
+
+/// True unless `words` has a tick for the slot of a record's key that is not before `birth`.
+#[inline]
+fn is_younger(words: &[u64], pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
+    if words.is_empty() {
+        return Ok(true);
+    }
+    let word = words[slot_of(record::key(pool, record)?)];
+    Ok(birth > word & !IMPORTING)
+}
+
+/// All slots of ranges; none that a cluster does not have.
+fn slots_in(ranges: &[SlotRange]) -> impl Iterator<Item = usize> {
+    let slots = ranges.iter().flat_map(|range| range.first..=range.last);
+    slots.map(usize::from).filter(|&slot| slot < SLOTS)
+}
+
+/// The words that runs on media tell; `None` if they are damaged.
+fn words_of<'r>(runs: impl Iterator<Item = &'r [u8]>) -> Option<Vec<u64>> {
+    let mut words = vec![0; SLOTS];
+    let mut next = 0;
+    for bytes in runs {
+        let run: Run = bytemuck::pod_read_unaligned(bytes);
+        let (first, last) = (usize::from(run.first), usize::from(run.last));
+        if first < next || last < first {
+            return None;
+        }
+        words.get_mut(first..=last)?.fill(run.word);
+        next = last + 1;
+    }
+    Some(words)
+}
+
+/// The runs of equal words that are not 0.
+fn runs_of(words: &[u64]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (slot, &word) in words.iter().enumerate() {
+        let slot = slot as u16;
+        match runs.last_mut() {
+            Some(run) if run.word == word && run.last + 1 == slot => run.last = slot,
+            _ if word != 0 => runs.push(Run {
+                word,
+                first: slot,
+                last: slot,
+                reserved: 0,
+            }),
+            _ => {}
+        }
+    }
+    runs
+}
+
+/// The hash slot of a key: of what is between the first `{` and the next `}`, if that is not empty.
+pub fn slot_of(key: &[u8]) -> usize {
+    let position = |bytes: &[u8], wanted: u8| bytes.iter().position(|&byte| byte == wanted);
+    let tag = position(key, b'{').and_then(|open| {
+        let rest = &key[open + 1..];
+        let close = position(rest, b'}').filter(|&close| close > 0)?;
+        Some(&rest[..close])
+    });
+    usize::from(crc16(tag.unwrap_or(key))) % SLOTS
+}
+
+/// CRC-16/XMODEM.
+fn crc16(bytes: &[u8]) -> u16 {
+    const TABLE: [u16; 256] = {
+        let mut table = [0; 256];
+        let mut at = 0;
+        while at < 256 {
+            let mut crc = (at as u16) << 8;
+            let mut bit = 0;
+            while bit < 8 {
+                crc = if crc & 0x8000 == 0 {
+                    crc << 1
+                } else {
+                    crc << 1 ^ 0x1021
+                };
+                bit += 1;
+            }
+            table[at] = crc;
+            at += 1;
+        }
+        table
+    };
+    let step = |crc: u16, &byte: &u8| crc << 8 ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)];
+    bytes.iter().fold(0, step)
+}
+
+impl Engine {
+    /// True while the record's key exists: it is not dead, nor flushed, nor in a slot that was given up since.
+    pub fn is_live(&self, record: RecordPtr) -> Result<bool> {
+        let head = record::get(&self.pool, record)?;
+        Ok(self.dbs.is_live(head) && self.slots.is_live(&self.pool, record, head.birth)?)
+    }
+
+    /// Counts the key of a record that has come into Redis's keyspace.
+    #[inline]
+    pub(super) fn key_comes(&mut self, record: RecordPtr) -> Result<()> {
+        self.count_key(record, 1)
+    }
+
+    /// Counts the key of a record that has left Redis's keyspace.
+    #[inline]
+    pub(super) fn key_goes(&mut self, record: RecordPtr) -> Result<()> {
+        self.count_key(record, -1)
+    }
+
+    #[inline]
+    fn count_key(&mut self, record: RecordPtr, by: i32) -> Result<()> {
+        let space = record::get(&self.pool, record)?.space;
+        match by > 0 {
+            true => self.dbs.key_comes(space),
+            false => self.dbs.key_goes(space),
+        }
+        if self.slots.counts.is_some() {
+            self.slots
+                .count(space, record::key(&self.pool, record)?, by);
+        }
+        Ok(())
+    }
+
+    /// The slots that are being imported.
+    pub fn importing(&self) -> Vec<SlotRange> {
+        self.slots.importing()
+    }
+
+    /// From now on keys will come to these slots that count only if the slots come, too. Durable on return.
+    pub fn begin_import(&mut self, ranges: &[SlotRange]) -> Result<()> {
+        self.must(|engine| {
+            let Engine { slots, pool, .. } = engine;
+            slots.change(pool, ranges, |word| word | IMPORTING)
+        })
+    }
+
+    /// The slots have come, and their keys count. Durable on return.
+    pub fn end_import(&mut self, ranges: &[SlotRange]) -> Result<()> {
+        self.must(|engine| {
+            let Engine { slots, pool, .. } = engine;
+            slots.change(pool, ranges, |word| word & !IMPORTING)
+        })
+    }
+
+    /// All keys of these slots that there are now are dead for a server that starts; an import of them is over.
+    /// Durable on return.
+    pub fn give_up(&mut self, ranges: &[SlotRange]) -> Result<()> {
+        self.must(|engine| {
+            let Engine {
+                slots, pool, dbs, ..
+            } = engine;
+            let now = dbs.tick(pool)?;
+            slots.change(pool, ranges, |_| now)
+        })
+    }
+
+    /// [`Engine::give_up`] of slots whose keys Redis drops at once, unheard: their memory is reclaimed.
+    pub fn trim(&mut self, ranges: &[SlotRange]) -> Result<()> {
+        self.give_up(ranges)?;
+        for (space, keys) in self.slots.take_counts(ranges) {
+            self.dbs.keys_go(space, keys);
+        }
+        self.slots.trimmed.resize(SLOTS, 0);
+        let Slots { trimmed, words, .. } = &mut self.slots;
+        for slot in slots_in(ranges) {
+            trimmed[slot] = words[slot];
+        }
+        let Engine {
+            pool,
+            slots,
+            expiring,
+            ..
+        } = self;
+        expiring.retain(|record| {
+            let head = record::get(pool, record);
+            head.is_ok_and(|head| matches!(slots.is_trimmed(pool, record, head.birth), Ok(false)))
+        });
+        self.start_sweep();
+        Ok(())
+    }
+
+    /// Redis's keyspace is about to be filled: it shows no key that is dead for its slot.
+    pub fn trust_slots(&mut self) {
+        let words = self.slots.words.iter();
+        self.slots.trimmed = words.map(|word| word & !IMPORTING).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_redis() {
+        // The check value of this CRC, and keys of the Redis Cluster specification.
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        assert_eq!(slot_of(b"foo"), 12182);
+        assert_eq!(slot_of(b"{foo}bar"), 12182);
+        assert_eq!(slot_of(b"a{foo}b{c}"), 12182);
+        assert_eq!(slot_of(b"{}foo"), usize::from(crc16(b"{}foo")) % SLOTS);
+        assert_eq!(slot_of(b"{foo"), usize::from(crc16(b"{foo")) % SLOTS);
+        assert_eq!(slot_of(b""), 0);
+    }
+
+    #[test]
+    fn runs_tell_words_and_words_runs() {
+        let mut words = vec![0; SLOTS];
+        assert_eq!(runs_of(&words), []);
+        words[3..7].fill(9);
+        words[7] = 9 | IMPORTING;
+        words[SLOTS - 1] = 1;
+        let runs = runs_of(&words);
+        assert_eq!(runs.len(), 3);
+        let bytes: &[u8] = bytemuck::cast_slice(&runs);
+        assert_eq!(words_of(bytes.chunks_exact(16)), Some(words));
+    }
+
+    #[test]
+    fn damaged_runs_are_refused() {
+        let run = |first, last| Run {
+            word: 1,
+            first,
+            last,
+            reserved: 0,
+        };
+        for runs in [
+            vec![run(4, 3)],
+            vec![run(0, 16384)],
+            vec![run(5, 6), run(6, 7)],
+            vec![run(5, 6), run(0, 1)],
+        ] {
+            let bytes: &[u8] = bytemuck::cast_slice(&runs);
+            assert_eq!(words_of(bytes.chunks_exact(16)), None, "{runs:?}");
+        }
+    }
+}
