@@ -356,8 +356,8 @@ fn nothing_moves_in_a_transaction_or_a_script() {
         let refused = ask(&mut client, &format!("PM.DEFRAG {wrong}"));
         assert!(refused.starts_with("(error) ERR "), "{wrong}: {refused}");
     }
-    // A new pool has nothing to gather.
-    let now = status(&mut client, &["NOW", "50"]);
-    assert_eq!(now["state"], "idle");
-    assert_eq!(figure(&now, "bytes-moved"), 0);
+    // A new pool has next to nothing to gather.
+    let now = settle(&mut client);
+    assert_eq!(figure(&now, "regainable"), 0, "{now:?}");
+    expect(&mut client, "PM.GET a", "1");
 }

@@ -85,6 +85,10 @@ pub struct Pool {
     pub(crate) held: bool,
     /// Commits leave their fence for later.
     pub(crate) lazy: bool,
+    /// What is allocated is for an object that moves.
+    pub(crate) moving: bool,
+    /// Objects that found no place to move to.
+    pub(crate) stuck: u64,
     /// Who may take the room that is kept back.
     pub(crate) favour: Favour,
     /// Objects of libpmemobj's that were freed, and are still to be given back to it.
@@ -164,6 +168,8 @@ impl Pool {
             group: None,
             held: false,
             lazy: false,
+            moving: false,
+            stuck: 0,
             favour: Favour::default(),
             old: Vec::new(),
             header: found.header,

@@ -119,3 +119,107 @@ fn an_allocation_that_finds_no_other_room_ends_it() {
     let mut tx = pool.begin();
     assert!(matches!(tx.alloc(SIZE, Kind::Data), Err(Error::Full(_))));
 }
+
+/// Moves what lies in the way, with its first bytes.
+fn relocate_all(pool: &mut Pool, objects: &mut [PPtr<u8>]) -> usize {
+    let mut moved = 0;
+    for object in objects {
+        let before = pool.bytes(*object, 40).unwrap().to_vec();
+        let mut tx = pool.begin();
+        if let Some(target) = tx.relocate(*object, Kind::Data).unwrap() {
+            tx.commit().unwrap();
+            assert_eq!(pool.bytes(target, 40).unwrap(), before);
+            *object = target;
+            moved += 1;
+        }
+    }
+    moved
+}
+
+#[test]
+fn free_room_between_large_objects_comes_together() {
+    let place = Place::new();
+    let mut pool = place.open(96 << 20);
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut objects = Vec::new();
+    while let Some(object) = {
+        let mut tx = pool.begin();
+        match tx.alloc(random.u64(60_000..400_000), Kind::Data) {
+            Ok(object) => {
+                tx.fill(object, &[objects.len() as u8; 40]).unwrap();
+                tx.commit().unwrap();
+                Some(object)
+            }
+            Err(Error::Full(_)) => None,
+            Err(error) => panic!("{error}"),
+        }
+    } {
+        objects.push(object);
+    }
+    random.shuffle(&mut objects);
+    let gone = objects.split_off(objects.len() / 2);
+    for object in gone {
+        let mut tx = pool.begin();
+        tx.free(object).unwrap();
+        tx.commit().unwrap();
+    }
+    let before = pool.usage();
+    let wasted = pool.scatter().wasted;
+    assert!(wasted > before.free / 4, "{wasted} of {before:?}");
+    let mut rounds = 0;
+    while pool.scatter().wasted > before.free / 25 {
+        if pool.begin_gathering() == 0 {
+            break;
+        }
+        assert!(relocate_all(&mut pool, &mut objects) > 0);
+        pool.end_evacuation();
+        println!("round {rounds}: {:?}", pool.scatter());
+        rounds += 1;
+        assert!(rounds < 20, "{:?}", pool.scatter());
+    }
+    let after = pool.usage();
+    assert_eq!((after.used, after.free), (before.used, before.free));
+    let wasted = pool.scatter().wasted;
+    assert!(
+        wasted < after.free / 20,
+        "{wasted} of {} after {rounds} rounds",
+        after.free
+    );
+    let large = std::iter::from_fn(|| {
+        let mut tx = pool.begin();
+        let object = tx.alloc(1 << 20, Kind::Data).ok()?;
+        tx.commit().unwrap();
+        Some(object)
+    });
+    let large = (large.count() as u64) << 20;
+    assert!(large > after.free * 95 / 100, "{large} of {}", after.free);
+}
+
+#[test]
+fn regions_that_are_given_up_are_everybodys_again() {
+    let place = Place::new();
+    let mut pool = place.open(64 << 20);
+    let objects = allocate(&mut pool, 200, 200_000);
+    let kept = thin_out(&mut pool, objects, 2);
+    let before = pool.usage();
+    assert!(pool.begin_gathering() > 0);
+    let held = pool.usage();
+    assert_eq!((held.used, held.free), (before.used, before.free));
+    assert!(kept.iter().any(|&at| pool.evacuating(at)));
+    // An allocation takes them if there is nothing else.
+    let mut count = 0;
+    loop {
+        let mut tx = pool.begin();
+        match tx.alloc(200_000, Kind::Data) {
+            Ok(_) => tx.commit().unwrap(),
+            Err(Error::Full(_)) => break,
+            Err(error) => panic!("{error}"),
+        }
+        count += 1;
+    }
+    assert!(!pool.is_evacuating());
+    assert!(
+        count * 200_000 > before.free * 9 / 10,
+        "{count} of {before:?}"
+    );
+}

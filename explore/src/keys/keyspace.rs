@@ -163,7 +163,7 @@ impl Keyspace {
 
     /// Does one step.
     pub fn act(&mut self, rng: &mut Rng) -> Result<()> {
-        match rng.u32(..24) {
+        match rng.u32(..26) {
             0..4 => {
                 self.engine.pool.hold();
                 for _ in 0..rng.usize(2..5) {
@@ -176,8 +176,26 @@ impl Keyspace {
                 Ok(())
             }
             8 => self.engine.pool.trim(usize::MAX).map(drop),
+            9..11 => self.move_some(rng),
             _ => self.change(rng),
         }
+    }
+
+    /// Moves some records, as compaction does.
+    fn move_some(&mut self, rng: &mut Rng) -> Result<()> {
+        for key in self.keys.values().filter(|_| rng.bool()) {
+            self.engine.pool.evacuate(key.record);
+        }
+        let records: Vec<_> = self.keys.values().map(|key| key.record).collect();
+        let moved = self.engine.move_records(&records)?;
+        for (key, moved) in self.keys.values_mut().zip(moved) {
+            if let Some(record) = moved.and_then(|addr| self.engine.record_at(addr)) {
+                key.record = record;
+            }
+        }
+        self.engine.dbs.relocate(&mut self.engine.pool)?;
+        self.engine.pool.end_evacuation();
+        Ok(())
     }
 
     /// One command.

@@ -45,6 +45,7 @@ pub fn defrag(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let figures = [
         (&b"scattered"[..], status.scatter.slots),
         (b"regainable", status.scatter.regainable),
+        (b"wasted", status.scatter.wasted),
         (b"rounds", status.totals.rounds),
         (b"records-moved", status.totals.records),
         (b"bytes-moved", status.totals.bytes),

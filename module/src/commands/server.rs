@@ -51,11 +51,12 @@ fn pool(text: &mut String, engine: &Engine) -> std::fmt::Result {
     if let Ok((path, durability)) = settings {
         write!(text, "path:{path}\r\ndurability:{durability}\r\n")?;
     }
-    let usage = engine.pool.usage();
+    let (usage, wasted) = (engine.pool.usage(), engine.pool.wasted());
+    let unfilled = (usage.scattered + wasted) as f64 / (usage.scattered + usage.free).max(1) as f64;
     write!(
         text,
         "is_pmem:{}\r\nsize:{}\r\nused:{}\r\nfree:{}\r\nlargest_free:{}\r\nscattered:{}\r\n\
-         reserved:{}\r\npages:{}\r\n",
+         wasted:{wasted}\r\nfragmentation:{unfilled:.3}\r\nreserved:{}\r\npages:{}\r\n",
         u8::from(engine.pool.is_pmem()),
         usage.size,
         usage.used,

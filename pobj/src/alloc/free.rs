@@ -89,6 +89,31 @@ impl FreeRuns {
         Some((start + found - len, len))
     }
 
+    /// Takes a whole run of `len` granules; the start.
+    pub fn take_exactly(&mut self, len: u64) -> Option<u64> {
+        self.lens.range((len, 0)..=(len, u64::MAX)).next()?;
+        self.take(len)
+    }
+
+    /// Takes `len` granules from the start of the shortest run of at least `least`, or of any that has them.
+    pub fn take_from(&mut self, len: u64, least: u64) -> Option<u64> {
+        let long = self.lens.range((len.max(least), 0)..).next().copied();
+        match long {
+            Some((_, start)) if self.take_at(start, len) => Some(start),
+            _ => self.take(len),
+        }
+    }
+
+    /// The lengths of all runs.
+    pub fn lens(&self) -> impl Iterator<Item = u64> {
+        self.lens.iter().map(|&(len, _)| len)
+    }
+
+    /// All runs: start and length.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.starts.iter().map(|(&start, &len)| (start, len))
+    }
+
     /// Takes exactly these granules, if all of them are free.
     pub fn take_at(&mut self, start: u64, len: u64) -> bool {
         let Some((&at, &found)) = self.starts.range(..=start).next_back() else {

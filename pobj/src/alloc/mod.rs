@@ -10,6 +10,7 @@
 //! | `classes.rs` | the sizes of slots |
 //! | `bitmaps.rs` | the words that tell which slots of a page are allocated |
 //! | `evacuation.rs` | sparse pages that are emptied |
+//! | `regions.rs` | stretches of granules that are emptied |
 //! | `slab.rs` | all pages and large objects: which slots are free |
 //! | `walk.rs` | walks over the objects of one kind |
 
@@ -19,6 +20,7 @@ pub(crate) mod evacuation;
 pub(crate) mod extent;
 pub(crate) mod free;
 pub(crate) mod page;
+pub(crate) mod regions;
 pub(crate) mod room;
 pub(crate) mod run;
 pub(crate) mod slab;

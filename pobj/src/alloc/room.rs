@@ -7,6 +7,7 @@
 
 use super::extent::Extent;
 use super::free::FreeRuns;
+use super::regions::Held;
 use super::run::{GRANULE, Run};
 
 /// Who takes granules.
@@ -28,7 +29,9 @@ pub(crate) struct Room {
     seed: u64,
     /// By start.
     extents: Vec<Extent>,
-    free: FreeRuns,
+    pub(super) free: FreeRuns,
+    /// Regions that are being emptied, and what is free in them.
+    pub(super) held: Held,
     /// Given up by the open group.
     loose: FreeRuns,
     kept: FreeRuns,
@@ -47,6 +50,7 @@ impl Room {
             seed,
             extents: Vec::new(),
             free: FreeRuns::default(),
+            held: Held::default(),
             loose: FreeRuns::default(),
             kept: FreeRuns::default(),
             target: 0,
@@ -99,6 +103,15 @@ impl Room {
 
     /// Takes between `least` and `most` granules for the undo log; offset and number.
     pub fn take_for_undo(&mut self, least: u64, most: u64) -> Option<(u64, u64)> {
+        let found = self.take_for_undo_as_it_is(least, most);
+        if found.is_none() && self.holds_regions() {
+            self.release_regions();
+            return self.take_for_undo_as_it_is(least, most);
+        }
+        found
+    }
+
+    fn take_for_undo_as_it_is(&mut self, least: u64, most: u64) -> Option<(u64, u64)> {
         let mut granules = most;
         while granules >= least {
             if let Some(start) = self.free.take(granules) {
@@ -119,6 +132,7 @@ impl Room {
         [&mut self.loose, &mut self.free, &mut self.kept]
             .into_iter()
             .any(|runs| runs.take_at(start, run.granules))
+            || self.held.take_at(start, run.granules)
     }
 
     /// Gives granules that nobody refers to: loose while a group is open.
@@ -126,7 +140,7 @@ impl Room {
         match in_group {
             true => self.loose.give(offset / GRANULE, granules),
             false => {
-                self.free.give(offset / GRANULE, granules);
+                self.give_free(offset / GRANULE, granules);
                 self.untidy = true;
                 self.refill();
             }
@@ -139,7 +153,7 @@ impl Room {
             return;
         }
         for (start, granules) in self.loose.drain() {
-            self.free.give(start, granules);
+            self.give_free(start, granules);
         }
         self.untidy = true;
         self.refill();
@@ -171,6 +185,24 @@ impl Room {
         self.refill();
     }
 
+    /// Has what is kept back be free, until [`Room::keep_again`].
+    pub(super) fn give_kept(&mut self) {
+        for (start, granules) in self.kept.drain() {
+            self.free.give(start, granules);
+        }
+    }
+
+    /// Keeps back what should be.
+    pub(super) fn keep_again(&mut self) {
+        self.untidy = true;
+        self.refill();
+    }
+
+    /// All runs that are free or kept back: start and granules.
+    pub(super) fn free_runs(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.free.iter().chain(self.kept.iter())
+    }
+
     /// True if all that is to be kept back is there.
     pub fn is_kept(&self) -> bool {
         self.kept.total() >= self.target
@@ -179,7 +211,8 @@ impl Room {
     /// Bytes that anybody may take, those in the longest run, and bytes kept back.
     pub fn free_bytes(&self) -> (u64, u64, u64) {
         let longest = self.free.longest().max(self.loose.longest());
-        let free = self.free.total() + self.loose.total();
+        let longest = longest.max(self.held.longest());
+        let free = self.free.total() + self.loose.total() + self.held.total();
         (
             free * GRANULE,
             longest * GRANULE,

@@ -259,6 +259,17 @@ impl Slab {
         }
     }
 
+    /// Objects that are alone in their memory: offset, bytes, and whether they are runs.
+    pub(super) fn objects_alone(&self) -> impl Iterator<Item = (u64, u64, bool)> {
+        let large = self.large.iter();
+        large.map(|(&offset, large)| (offset, large.size, large.run.is_some()))
+    }
+
+    /// The object at `offset` that is a run.
+    pub(super) fn run_at(&self, offset: u64) -> Option<Run> {
+        self.large.get(&offset)?.run
+    }
+
     /// Bytes of slots that are not allocated, on pages that have others.
     pub fn scattered(&self) -> u64 {
         let free = self.slots + self.alone - self.used;

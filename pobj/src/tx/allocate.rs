@@ -108,6 +108,9 @@ impl Pool {
 
     /// Takes granules that are free, or become free by giving empty pages back.
     fn find(&mut self, granules: u64) -> Result<Option<u64>> {
+        if self.moving {
+            return Ok(self.room.take_packed(granules));
+        }
         if let Some(offset) = self.room.take(granules, Access::Ordinary) {
             return Ok(Some(offset));
         }
@@ -119,7 +122,7 @@ impl Pool {
             0 => None,
             _ => self.room.take(granules, Access::Ordinary),
         };
-        if found.is_none() && self.evacuating_pages() > 0 {
+        if found.is_none() && (self.evacuating_pages() > 0 || self.room.holds_regions()) {
             self.end_evacuation();
             return Ok(self.room.take(granules, Access::Ordinary));
         }

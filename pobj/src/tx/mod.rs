@@ -7,7 +7,7 @@ mod group;
 use crate::Kind;
 use crate::alloc::classes;
 use crate::alloc::slab::Block;
-use crate::error::{Result, damaged};
+use crate::error::{Error, Result, damaged};
 use crate::log::record::{Fill, RecordKind, WRITE_MAX};
 use crate::log::ring::{Extras, Ring};
 use crate::pool::Pool;
@@ -86,6 +86,21 @@ impl<'p> Tx<'p> {
             None => self.pool.reserve_run(size, kind)?,
         };
         PPtr::new(offset).ok_or_else(|| damaged("an allocation at", 0))
+    }
+
+    /// [`Tx::alloc`] for an object that moves, which has no claim on room that others need: `None` if there is
+    /// none.
+    pub(crate) fn alloc_to_move(&mut self, size: u64, kind: Kind) -> Result<Option<PPtr<u8>>> {
+        self.pool.moving = true;
+        let found = self.alloc(size, kind);
+        self.pool.moving = false;
+        match found {
+            Err(Error::Full(_)) => {
+                self.pool.stuck += 1;
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
     }
 
     /// Writes bytes that no committed state can reach: into an object this transaction allocated,

@@ -29,6 +29,8 @@ const ROOM_SLICE: Duration = Duration::from_millis(5);
 /// How long after a round the next one may begin; twice as long after one that gave little back.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(64);
+/// So many rounds in a row that gain nothing are enough, until something changes.
+const IDLE_ROUNDS: u32 = 3;
 /// A round begins by itself if it gives back so large a part of what is free, and so many bytes at least.
 const PAYS_PART: u64 = 32;
 const PAYS_BYTES: u64 = 256 << 10;
@@ -39,6 +41,10 @@ pub(crate) struct Compaction {
     /// Not before that a round begins by itself.
     next_look: Option<Instant>,
     pause: Duration,
+    /// Bytes in use and free at the last look.
+    seen: (u64, u64),
+    /// Rounds in a row that gained nothing.
+    fruitless: u32,
     /// A timer runs.
     ticks: bool,
     totals: Totals,
@@ -95,6 +101,8 @@ impl Default for Compaction {
             round: None,
             next_look: None,
             pause: PAUSE_MIN,
+            seen: (0, 0),
+            fruitless: 0,
             ticks: false,
             totals: Totals::default(),
         }
@@ -153,10 +161,15 @@ impl Engine {
         }
         self.compaction.next_look = Some(now + self.compaction.pause);
         let usage = self.pool.usage();
+        let seen = (usage.used, usage.free);
+        if std::mem::replace(&mut self.compaction.seen, seen) == seen {
+            return false;
+        }
         let free = usage.free + usage.scattered;
         let pays = |bytes: u64| bytes >= PAYS_BYTES && bytes >= free / PAYS_PART;
-        // The first figure is an upper bound, and costs nothing.
-        pays(usage.scattered) && pays(self.pool.scatter().regainable) && self.begin_round()
+        self.give_back_pages();
+        let scatter = self.pool.scatter();
+        (pays(scatter.regainable) || pays(scatter.wasted)) && self.begin_round()
     }
 
     fn begin_round(&mut self) -> bool {
@@ -175,8 +188,14 @@ impl Engine {
         let totals = &mut self.compaction.totals;
         totals.rounds += 1;
         totals.regained += regained;
-        let pays = regained >= round.expected / 2;
-        self.compaction.pause = match pays {
+        self.compaction.fruitless = match regained {
+            0 => self.compaction.fruitless + 1,
+            _ => 0,
+        };
+        if self.compaction.fruitless < IDLE_ROUNDS {
+            self.compaction.seen = (0, 0);
+        }
+        self.compaction.pause = match regained >= round.expected / 2 {
             true => PAUSE_MIN,
             false => PAUSE_MAX.min(self.compaction.pause * 2),
         };
@@ -319,8 +338,8 @@ pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
         engine.reclaim(budget);
         Ok(())
     });
-    let mut gains = true;
-    while gains && start.elapsed() < budget {
+    let mut idle_rounds = 0;
+    while idle_rounds < IDLE_ROUNDS && start.elapsed() < budget {
         let begun = ENGINE.with(|engine| match engine.may_compact() {
             true => Some(engine.compaction.round.is_some() || engine.begin_round()),
             false => None,
@@ -334,7 +353,8 @@ pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
         if compact(ctx, budget.saturating_sub(start.elapsed())) {
             break;
         }
-        gains = ENGINE.with(|engine| engine.compaction.totals.regained) != before;
+        let gained = ENGINE.with(|engine| engine.compaction.totals.regained) != before;
+        idle_rounds = if gained { 0 } else { idle_rounds + 1 };
     }
     keep_ticking(ctx);
     true

@@ -4,7 +4,7 @@ use super::super::record::{self, NEVER, Record, RecordPtr};
 use super::{Engine, Leaving};
 use crate::redis::{Level, OwnedString, log};
 use crate::structures::relocate::{Cursor, Mover, relocate};
-use pobj::{Error, Kind, Result};
+use pobj::{Error, Kind, Result, Scatter};
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,6 +16,8 @@ const BATCH: u64 = 160;
 const PASSES: u32 = 3;
 /// Empty pages are given back once there are so many, and at the end of each pass.
 const TRIM_FROM: usize = 64;
+/// Pages are emptied first, if that gives back so many bytes.
+const REGAINS_MIN: u64 = 256 << 10;
 /// A key is left where it is if it expires within so many milliseconds.
 const EXPIRES_SOON_MS: i64 = 10_000;
 
@@ -31,8 +33,9 @@ pub(super) struct Round {
     alone: bool,
     /// Bytes that it was begun for.
     pub(super) expected: u64,
-    /// Bytes in pages when it began, without those in objects.
-    unused: u64,
+    /// How scattered the free room was when it began, and whether pages are emptied, or else regions.
+    before: Scatter,
+    empties_pages: bool,
 }
 
 struct Found {
@@ -56,8 +59,15 @@ pub(super) enum Step {
 impl Round {
     /// Begins a round, if there is anything to be emptied.
     pub(super) fn begin(engine: &mut Engine) -> Option<Round> {
-        let expected = engine.pool.scatter().regainable;
-        if engine.pool.begin_evacuation() == 0 {
+        engine.give_back_pages();
+        let before = engine.pool.scatter();
+        let empties_pages = before.regainable >= REGAINS_MIN || before.regainable > before.wasted;
+        let expected = match empties_pages {
+            true if engine.pool.begin_evacuation() > 0 => before.regainable,
+            true => 0,
+            false => engine.pool.begin_gathering(),
+        };
+        if expected == 0 {
             return None;
         }
         Some(Round {
@@ -67,14 +77,18 @@ impl Round {
             leaving: Vec::new(),
             alone: false,
             expected,
-            unused: engine.pool.usage().scattered,
+            before,
+            empties_pages,
         })
     }
 
     /// How many bytes it has given back.
     pub(super) fn regained(&self, engine: &Engine) -> u64 {
-        let left = engine.pool.usage().scattered;
-        self.unused.saturating_sub(left)
+        let after = engine.pool.scatter();
+        match self.empties_pages {
+            true => self.before.slots.saturating_sub(after.slots),
+            false => self.before.wasted.saturating_sub(after.wasted),
+        }
     }
 }
 
@@ -86,6 +100,16 @@ fn expires_soon(head: &Record) -> bool {
 }
 
 impl Engine {
+    /// Gives empty pages back, so that what is free can be told from what they hold apart.
+    pub(super) fn give_back_pages(&mut self) {
+        if let Err(error) = self.pool.trim(usize::MAX) {
+            log(
+                Level::Warning,
+                &format!("empty pages are not given back: {error}"),
+            );
+        }
+    }
+
     /// A step of the round, if there is one.
     pub(super) fn compact_some(&mut self) -> Step {
         let Some(mut round) = self.compaction.round.take() else {
@@ -105,7 +129,7 @@ impl Engine {
     }
 
     fn step(&mut self, round: &mut Round) -> Result<Step> {
-        if self.pool.evacuating_pages() == 0 {
+        if !self.pool.is_evacuating() {
             return Ok(Step::Over);
         }
         if !round.values.is_empty() {
@@ -130,7 +154,8 @@ impl Engine {
         self.pool.trim(usize::MAX)?;
         round.passes += 1;
         round.walk = Some(pobj::Cursor::default());
-        match round.passes < PASSES {
+        // What has found no place will not find one in another pass.
+        match round.passes < PASSES && self.pool.stuck() == 0 {
             true => Ok(Step::More),
             false => Ok(Step::Over),
         }

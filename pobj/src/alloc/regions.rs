@@ -1,0 +1,274 @@
+//! Regions: stretches of granules that are emptied, so that free room lies together.
+//!
+//! While regions are emptied, what is free in them is *held*: nobody takes it. What is moved away fills gaps of its size,
+//! or is packed, one behind the other, so that moving leaves few new gaps.
+
+use super::free::FreeRuns;
+use super::room::Room;
+use super::run::{GRANULE, Run};
+use super::slab::Slab;
+use std::collections::BTreeSet;
+
+/// Granules of a region: they are aligned in the pool.
+const REGION: u64 = 512;
+/// Granules of the longest run that is moved, as one batch copies it.
+const MOVE_MAX: u64 = 1024;
+/// Granules of a mebibyte: what is free in longer runs serves objects up to that size.
+const MEBIBYTE: u64 = 256;
+/// What may be wasted of what is free.
+const WASTE_PART: u64 = 64;
+
+/// The regions that are being emptied.
+#[derive(Default)]
+pub(super) struct Held {
+    /// By number.
+    regions: BTreeSet<u64>,
+    /// Granules in them that can be free.
+    capacity: u64,
+    /// What is free in them.
+    runs: FreeRuns,
+    /// Behind what has moved last.
+    packed: u64,
+}
+
+/// What is known of a region, in granules.
+#[derive(Clone, Copy, Default)]
+struct Region {
+    used: u64,
+    free: u64,
+    /// Of what is free, that in pieces that a mebibyte does not fill.
+    wasted: u64,
+    /// Something there cannot move.
+    blocked: bool,
+}
+
+/// The parts of some granules that lie in one region each: region, start, granules.
+fn parts(start: u64, granules: u64) -> impl Iterator<Item = (u64, u64, u64)> {
+    let end = start + granules;
+    (start / REGION..end.div_ceil(REGION)).map(move |region| {
+        let from = start.max(region * REGION);
+        (region, from, end.min((region + 1) * REGION) - from)
+    })
+}
+
+impl Held {
+    /// Bytes that are free in the regions.
+    pub fn total(&self) -> u64 {
+        self.runs.total()
+    }
+
+    /// Granules of the longest free run.
+    pub fn longest(&self) -> u64 {
+        self.runs.longest()
+    }
+
+    /// Takes exactly these granules, if all of them are free.
+    pub fn take_at(&mut self, start: u64, granules: u64) -> bool {
+        self.runs.take_at(start, granules)
+    }
+}
+
+impl Room {
+    /// Gives granules that anybody may take, but for those of regions that are emptied.
+    pub(super) fn give_free(&mut self, start: u64, granules: u64) {
+        if self.held.regions.is_empty() {
+            return self.free.give(start, granules);
+        }
+        for (region, start, granules) in parts(start, granules) {
+            match self.held.regions.contains(&region) {
+                true => self.held.runs.give(start, granules),
+                false => self.free.give(start, granules),
+            }
+        }
+    }
+
+    /// Whether regions are being emptied.
+    pub fn holds_regions(&self) -> bool {
+        !self.held.regions.is_empty()
+    }
+
+    /// Whether all the regions that were chosen are empty.
+    pub fn regions_are_empty(&self) -> bool {
+        self.held.runs.total() == self.held.capacity
+    }
+
+    /// Whether some of these granules lie in a region that is being emptied.
+    pub fn is_held(&self, offset: u64, len: u64) -> bool {
+        let granules = parts(offset / GRANULE, len.div_ceil(GRANULE));
+        self.holds_regions()
+            && granules
+                .into_iter()
+                .any(|(region, ..)| self.held.regions.contains(&region))
+    }
+
+    /// Takes granules for what moves: a gap that it fills; or else behind what has moved before, in a run that is long
+    /// enough for many; or else any.
+    pub fn take_packed(&mut self, granules: u64) -> Option<u64> {
+        if let Some(start) = self.free.take_exactly(granules) {
+            return Some(start * GRANULE);
+        }
+        let behind = self.held.packed;
+        let start = match self.free.take_at(behind, granules) {
+            true => behind,
+            false => self.free.take_from(granules, REGION)?,
+        };
+        self.held.packed = start + granules;
+        Some(start * GRANULE)
+    }
+
+    /// Lets everybody have the regions again.
+    pub fn release_regions(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let mut runs = held.runs;
+        for (start, granules) in runs.drain() {
+            self.free.give(start, granules);
+        }
+        self.keep_again();
+    }
+
+    /// Begins to empty regions: those that waste most for what they hold, as many as waste too much, and as long
+    /// as what they hold finds room; one at least. Bytes that it gains, about. `regions` is what the slab says of them.
+    fn hold_regions(&mut self, regions: &[Region]) -> u64 {
+        let candidates = (0..)
+            .zip(regions)
+            .filter(|(_, region)| !region.blocked && region.used > 0 && region.wasted > 0);
+        let mut candidates: Vec<_> = candidates.collect();
+        // What is moved for the same gain.
+        candidates.sort_unstable_by_key(|(_, region)| (region.used << 32) / region.wasted);
+        let long: u64 = self.free.lens().filter(|&len| len >= REGION).sum();
+        let mut room = (long - long / 8).max(self.free.total() / 8);
+        let mut wasted: u64 = regions.iter().map(|region| region.wasted).sum();
+        let (mut chosen, mut capacity, mut gain) = (BTreeSet::new(), 0, 0);
+        for (number, region) in candidates {
+            if wasted < self.free.total() / WASTE_PART {
+                break;
+            }
+            match room.checked_sub(region.used) {
+                Some(left) => room = left,
+                None if chosen.is_empty() => room = 0,
+                None => break,
+            }
+            wasted -= region.wasted;
+            gain += region.wasted;
+            capacity += region.used + region.free;
+            chosen.insert(number);
+        }
+        if chosen.is_empty() {
+            return 0;
+        }
+        self.held.capacity = capacity;
+        self.hold(chosen);
+        gain * GRANULE
+    }
+
+    /// Begins to empty the regions of a run, too, whatever else is there.
+    pub fn hold_regions_of(&mut self, run: Run) {
+        let own = parts(run.offset / GRANULE, run.granules).map(|(region, ..)| region);
+        let regions = own.chain(self.held.regions.iter().copied()).collect();
+        self.held.capacity = u64::MAX;
+        self.hold(regions);
+    }
+
+    fn hold(&mut self, regions: BTreeSet<u64>) {
+        self.give_kept();
+        self.held.regions = regions;
+        for (start, granules) in self.free.drain() {
+            self.give_free(start, granules);
+        }
+        self.keep_again();
+    }
+
+    /// Granules that are free in runs too short for a mebibyte, or what is left over of longer ones.
+    pub fn wasted(&self) -> u64 {
+        let lens = self.free.lens().chain(self.held.runs.lens());
+        let lens = lens.map(|len| len % MEBIBYTE);
+        lens.sum::<u64>() * GRANULE
+    }
+}
+
+impl Slab {
+    /// What is known of all regions of a pool of `len` bytes.
+    fn regions(&self, room: &Room, len: u64) -> Vec<Region> {
+        let mut regions = vec![Region::default(); (len.div_ceil(REGION * GRANULE)) as usize];
+        let mut tell = |start: u64, granules: u64, tell: &dyn Fn(&mut Region, u64)| {
+            for (region, _, granules) in parts(start, granules) {
+                if let Some(region) = regions.get_mut(region as usize) {
+                    tell(region, granules);
+                }
+            }
+        };
+        let blocks = |region: &mut Region, _| region.blocked = true;
+        let uses = |region: &mut Region, granules| region.used += granules;
+        for page in self.pages.iter().flatten() {
+            let is_run = page.offset.is_multiple_of(GRANULE);
+            let (start, granules) = (page.offset / GRANULE, page.len().div_ceil(GRANULE));
+            tell(start, granules, if is_run { &uses } else { &blocks });
+        }
+        for (offset, len, is_run) in self.objects_alone() {
+            let (start, granules) = (offset / GRANULE, len.div_ceil(GRANULE));
+            let moves = is_run && granules <= MOVE_MAX;
+            tell(start, granules, if moves { &uses } else { &blocks });
+        }
+        for (start, granules) in room.free_runs() {
+            tell(start, granules, &|region, granules| region.free += granules);
+            if granules < MEBIBYTE {
+                tell(start, granules, &|region, granules| {
+                    region.wasted += granules
+                });
+            }
+        }
+        // What is left over of a long run is wasted by what bounds it.
+        for (start, granules) in room.free_runs().filter(|&(_, len)| len >= MEBIBYTE) {
+            let bounds = [start + granules, start.saturating_sub(1)];
+            let mut bounds = bounds
+                .map(|granule| (granule / REGION) as usize)
+                .into_iter();
+            let bound = bounds.find(|&number| {
+                let region = regions.get(number);
+                region.is_some_and(|region| region.used > 0 && !region.blocked)
+            });
+            if let Some(region) = bound.and_then(|number| regions.get_mut(number)) {
+                region.wasted += granules % MEBIBYTE;
+            }
+        }
+        regions
+    }
+
+    /// Begins to empty regions; how many bytes that gains, about, or 0 if there are none. O(pages + large objects).
+    pub fn begin_emptying(&mut self, room: &mut Room, len: u64) -> u64 {
+        let regions = self.regions(room, len);
+        let gain = room.hold_regions(&regions);
+        if gain > 0 {
+            let pages = (0..).zip(&self.pages).filter_map(|(id, page)| {
+                let page = page.as_ref()?;
+                room.is_held(page.offset, page.len()).then_some(id)
+            });
+            let pages: Vec<u32> = pages.collect();
+            self.choose(&pages);
+        }
+        gain
+    }
+
+    /// Whether the large object at `offset` lies in a region that is being emptied, and can move.
+    pub fn run_evacuates(&self, room: &Room, offset: u64) -> bool {
+        let run = self.run_at(offset);
+        run.is_some_and(|run| run.granules <= MOVE_MAX && room.is_held(offset, run.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn granules_are_told_apart_by_region() {
+        let all = |start, granules| parts(start, granules).collect::<Vec<_>>();
+        assert_eq!(all(3, 5), [(0, 3, 5)]);
+        assert_eq!(all(510, 2), [(0, 510, 2)]);
+        assert_eq!(all(510, 3), [(0, 510, 2), (1, 512, 1)]);
+        assert_eq!(
+            all(500, 1000),
+            [(0, 500, 12), (1, 512, 512), (2, 1024, 476)]
+        );
+    }
+}
