@@ -2,8 +2,11 @@
 //! there after a crash.
 
 use pmedis_testkit::client::Client;
+use pmedis_testkit::replication::wait_for;
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::server::{Server, Setup};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -143,6 +146,8 @@ fn a_kill_during_moves_leaves_each_element_once() {
     fill(&mut client, "a", COUNT);
     for round in 0..5 {
         let mut mover = server.client();
+        let moves_made = Arc::new(AtomicUsize::new(0));
+        let made = moves_made.clone();
         let worker = thread::spawn(move || {
             let moves = [
                 "PM.LMOVE a b LEFT RIGHT",
@@ -152,6 +157,7 @@ fn a_kill_during_moves_leaves_each_element_once() {
             ];
             // Until the server is gone.
             for turn in 0.. {
+                made.store(turn, Ordering::Relaxed);
                 let words: Vec<&str> = moves[turn % moves.len()].split(' ').collect();
                 if mover.try_call(&words).is_err() {
                     return turn;
@@ -159,7 +165,8 @@ fn a_kill_during_moves_leaves_each_element_once() {
             }
             0
         });
-        thread::sleep(Duration::from_millis(100 + 37 * round));
+        wait_for("moves are made", || moves_made.load(Ordering::Relaxed) > 10);
+        thread::sleep(Duration::from_millis(37 * round));
         client = crash(&mut server);
         assert!(worker.join().unwrap() > 10, "moves were made");
         let mut all = Vec::new();

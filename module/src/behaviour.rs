@@ -41,6 +41,8 @@ pub enum Behaviour {
     BitRangeComesFirst,
     /// BITCOUNT judges its unit before its end, as BITPOS does.
     BitcountUnitComesFirst,
+    /// BITCOUNT takes a start without an end.
+    BitcountTakesStart,
     /// A cursor is digits only, after space; else it is what `strtoul` takes.
     CursorIsDigits,
     /// ZRANK takes WITHSCORE, so that another last word is a syntax error, not one argument too many.
@@ -103,7 +105,7 @@ enum Since {
 }
 
 /// The behaviours in the order of their numbers: since when Redis has it, and Valkey.
-const TABLE: [(Behaviour, Since, Since); 28] = {
+const TABLE: [(Behaviour, Since, Since); 29] = {
     use Behaviour::*;
     use Since::{Between, Never, Version as V};
     [
@@ -111,6 +113,7 @@ const TABLE: [(Behaviour, Since, Since); 28] = {
         (LargeTimeoutIsOutOfRange, V(7, 2, 0), V(7, 2, 0)),
         (BitRangeComesFirst, V(7, 4, 0), V(8, 0, 0)),
         (BitcountUnitComesFirst, Never, V(8, 0, 0)),
+        (BitcountTakesStart, Never, V(8, 0, 0)),
         (CursorIsDigits, V(7, 4, 0), V(8, 0, 0)),
         (RankTakesWithscore, V(7, 2, 0), V(7, 2, 0)),
         (ScanKnowsNovalues, V(7, 4, 0), V(8, 0, 0)),

@@ -15,7 +15,11 @@ pub fn bitcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         true => Order::UnitFirst,
         false => Order::EndFirst,
     };
-    let span = || Span::parse(args.from(2), order);
+    let lacks_end = args.len() == 3 && !Behaviour::BitcountTakesStart.here();
+    let span = || match lacks_end {
+        true => Err(CmdError::Syntax),
+        false => Span::parse(args.from(2), order),
+    };
     let count = look_up(ctx, args[1], &span, |text, span| {
         let bits = match span.is_backwards() {
             true => 0..0,

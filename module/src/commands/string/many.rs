@@ -190,7 +190,11 @@ impl<'a> Assignments<'a> {
             |i, tx, root, inline| string::set(tx, root, inline, values[i]),
             |i| {
                 let end = starts.get(i + 1).copied().unwrap_or(pairs.len());
-                for pair in pairs[starts[i]..end].chunks_exact(2) {
+                for (n, pair) in pairs[starts[i]..end].chunks_exact(2).enumerate() {
+                    // Behind the first are keys that were given before.
+                    if n > 0 {
+                        ctx.notify_replaced(pair[0], false);
+                    }
                     ctx.signal_modified(pair[0]);
                     if expires && time_first {
                         ctx.notify(Class::GENERIC, c"expire", pair[0]);

@@ -1,0 +1,52 @@
+//! Replication between servers of different versions: a replica has what its master has, from a full sync and
+//! from the stream after it, be it from an older server to a newer one, or the other way where the server can.
+//!
+//! The servers are those of `ci/servers`, whatever PMEDIS_SERVER says.
+
+use pmedis_testkit::load::Load;
+use pmedis_testkit::packaged::Packaged;
+use pmedis_testkit::replication::{follow, info, pm_digests, wait_for, wait_in_sync, write_some};
+use pmedis_testkit::server::Setup;
+
+/// Masters, and who can follow them; `system` is Redis 7.0.
+const PAIRS: [(&str, &str); 12] = [
+    ("system", "redis-8.0.2"),
+    ("system", "redis-8.0.6"),
+    ("system", "redis-8.2"),
+    ("system", "redis-8.6"),
+    ("system", "valkey-8.0"),
+    ("system", "valkey-8.1"),
+    ("system", "valkey-9.1"),
+    ("redis-8.0.6", "redis-8.6"),
+    ("valkey-8.0", "valkey-9.1"),
+    ("valkey-8.1", "redis-8.0.6"),
+    ("valkey-9.1", "valkey-8.1"),
+    ("valkey-9.1", "redis-8.0.6"),
+];
+
+#[test]
+fn replicas_of_other_versions_have_what_their_masters_have() {
+    for (from, to) in PAIRS {
+        let start = |name: &str| {
+            let setup = Setup::pmedis("128m").on(&Packaged::named(name));
+            let started = setup.directive("repl-diskless-sync-delay 0").start();
+            started.unwrap_or_else(|refusal| panic!("{name}: {refusal:?}"))
+        };
+        let (master, mut replica) = (start(from), start(to));
+        let (mut to_master, mut to_replica) = (master.client(), replica.client());
+        write_some(&mut to_master, 1);
+        let load = Load::start(master.address(), 2, 7);
+        follow(&mut to_replica, &master);
+        wait_for("the link is up", || {
+            let ended = replica.exited();
+            assert_eq!(ended, None, "{from} to {to}: {}", replica.log());
+            info(&mut to_replica, "master_link_status") == "up"
+        });
+        assert!(load.stop() > 0);
+        write_some(&mut to_master, 2);
+        wait_in_sync(&mut to_master, &mut to_replica);
+        let here = pm_digests(&mut to_master);
+        assert!(here.len() > 20, "{here:?}");
+        assert_eq!(here, pm_digests(&mut to_replica), "{from} to {to}");
+    }
+}
