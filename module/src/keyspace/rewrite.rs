@@ -3,7 +3,7 @@
 //! Each command is small, so that neither end holds up others for long over a large value; the new owner shows the
 //! key to nobody before it has the slot. The server itself sends the expire time after them.
 
-use super::record::{Inline, NEVER};
+use super::record::Inline;
 use crate::number::double_to_text;
 use crate::redis::{AofWriter, OwnedString};
 use crate::structures::list::{self, Side};
@@ -116,7 +116,7 @@ fn expire_fields(io: &mut AofWriter<'_>, key: &OwnedString, pool: &Pool, root: R
     let (fields, one) = (OwnedString::new(b"FIELDS"), OwnedString::new(b"1"));
     for field in hash::fields(pool, root)? {
         let field = field?;
-        if field.expire_at == NEVER {
+        if field.expire_at == hash::NEVER {
             continue;
         }
         let mut digits = itoa::Buffer::new();
