@@ -13,7 +13,7 @@ const POOL: &str = "512m";
 
 fn start() -> (Server, Client) {
     // The child takes its time, so that much is written meanwhile.
-    let setup = Setup::pmedis_with(POOL, &["rdb", "full"]).directive("rdb-key-save-delay 1000");
+    let setup = Setup::pmedis_with(POOL, &["rdb", "full"]).directive("rdb-key-save-delay 4000");
     let server = setup.start().unwrap();
     let client = server.client();
     (server, client)
