@@ -177,23 +177,25 @@ pub fn hpexpireat(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError
 }
 
 fn expire(ctx: &Ctx, args: Args<'_>, unit: Unit) -> std::result::Result<(), CmdError> {
+    let now = lapse::clock(ctx)?;
     let (key, time, conditions, fields);
     if Grammar::here() == Grammar::Valkey {
         (conditions, fields) = syntax::expire(args)?;
-        time = unit.time(ctx, args[2])?;
+        time = unit.time(ctx, now, args[2])?;
         key = PmKey::open_write(ctx, args[1], TY)?;
     } else {
         key = PmKey::open_write(ctx, args[1], TY)?;
-        time = unit.time(ctx, args[2])?;
+        time = unit.time(ctx, now, args[2])?;
         (conditions, fields) = syntax::expire(args)?;
     }
-    expire_fields(ctx, key, time, conditions, fields)
+    let is_over = time <= now && lapse::may_remove(ctx);
+    expire_fields(ctx, key, (time, is_over), conditions, fields)
 }
 
 fn expire_fields(
     ctx: &Ctx,
     mut key: PmKey<'_>,
-    time: i64,
+    (time, is_over): (i64, bool),
     conditions: Conditions,
     fields: &[Arg<'_>],
 ) -> std::result::Result<(), CmdError> {
@@ -201,7 +203,6 @@ fn expire_fields(
         reply_all(ctx, &vec![outcome::NO_FIELD; fields.len()]);
         return Ok(());
     }
-    let is_over = time <= lapse::clock(ctx)? && lapse::may_remove(ctx);
     let (outcomes, done) = key.edit(|tx, root| {
         let moment = Moment::of(ctx, tx, *root);
         let (mut plan, mut outcomes) = (Plan::new(moment, lapse::in_valkey()), Vec::new());

@@ -24,22 +24,23 @@ enum Then {
 
 /// `PM.HGETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] FIELDS numfields field [field ...]`
 pub fn hgetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let now = lapse::clock(ctx)?;
     // Redis looks at the key first, to change it; Valkey at the arguments, and then at the key, to read it.
     let request = if Grammar::here() == Grammar::Valkey {
-        let request = syntax::extended(ctx, Command::Hgetex, args)?;
+        let request = syntax::extended(ctx, now, Command::Hgetex, args)?;
         PmKey::open_read(ctx, args[1], TY)?;
         request
     } else {
         PmKey::open_write(ctx, args[1], TY)?;
-        syntax::extended(ctx, Command::Hgetex, args)?
+        syntax::extended(ctx, now, Command::Hgetex, args)?
     };
     let time = match request.ttl {
         None => return take(ctx, args[1], request.fields, Then::Nothing, c""),
         Some(Ttl::Keep | Ttl::Persist) => NEVER,
         Some(Ttl::At(time)) => time,
-        Some(Ttl::Later(unit, arg)) => unit.time(ctx, arg)?,
+        Some(Ttl::Later(unit, arg)) => unit.time(ctx, now, arg)?,
     };
-    let is_over = time <= lapse::clock(ctx)? && lapse::may_remove(ctx);
+    let is_over = time <= now && lapse::may_remove(ctx);
     let (then, event) = match time {
         NEVER => (Then::Expire(NEVER), c"hpersist"),
         _ if !is_over => (Then::Expire(time), c"hexpire"),

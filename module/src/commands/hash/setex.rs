@@ -15,7 +15,8 @@ use std::ffi::CStr;
 /// `PM.HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field value [field
 /// value ...]`; in Valkey also `[NX | XX]`.
 pub fn hsetex(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
-    let request = syntax::extended(ctx, Command::Hsetex, args)?;
+    let now = lapse::clock(ctx)?;
+    let request = syntax::extended(ctx, now, Command::Hsetex, args)?;
     let name = args[1];
     let key = PmKey::open_write(ctx, name, TY)?;
     let (when, exists) = (request.when, key.exists());
@@ -28,11 +29,11 @@ pub fn hsetex(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
         None => Expiry::Clear,
         Some(Ttl::Keep | Ttl::Persist) => Expiry::Keep,
         Some(Ttl::At(time)) => Expiry::At(time),
-        Some(Ttl::Later(unit, arg)) => Expiry::At(unit.time(ctx, arg)?),
+        Some(Ttl::Later(unit, arg)) => Expiry::At(unit.time(ctx, now, arg)?),
     };
     let (is_met, met) = judge(ctx, name, &request)?;
     if is_met {
-        Work::new(ctx, &request, expiry, met)?.run(ctx, name)?;
+        Work::new(ctx, now, &request, expiry, met).run(ctx, name)?;
     } else {
         lapse::met(ctx, name, &met, Telling::All)?;
     }
@@ -89,20 +90,21 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(
         ctx: &Ctx,
+        now: i64,
         request: &Extended<'a>,
         expiry: Expiry,
         met: Names<'a>,
-    ) -> std::result::Result<Work<'a>, CmdError> {
+    ) -> Work<'a> {
         let is_over = match expiry {
-            Expiry::At(time) => time <= lapse::clock(ctx)? && lapse::may_remove(ctx),
+            Expiry::At(time) => time <= now && lapse::may_remove(ctx),
             _ => false,
         };
-        Ok(Work {
+        Work {
             fields: request.fields,
             expiry,
             is_over,
             met,
-        })
+        }
     }
 
     fn names(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
@@ -113,23 +115,22 @@ impl<'a> Work<'a> {
         let mut key = PmKey::open_write(ctx, name, TY)?;
         let existed = key.exists();
         let mut lapsed = Names::new();
-        let was = key.edit(|tx, root| {
+        let (was, removed) = key.edit(|tx, root| {
             let was = *root;
             if lapse::in_valkey() && !self.is_over {
                 lapsed = lapse::among(ctx, tx, *root, self.names())?;
             }
-            self.set(tx, root, &lapsed)?;
-            Ok(was)
+            Ok((was, self.set(tx, root, &lapsed)?))
         })?;
         if let Expiry::At(time) = self.expiry {
             key.note_expiry(was, self.names().map(|field| (field, time)))?;
         }
-        let only_passes = !existed && self.is_over;
-        if only_passes {
-            // The key comes to be, and goes with its fields; in Valkey, without those who watch it.
+        if !existed && self.is_over {
+            // The key comes to be, and goes with its fields.
             ctx.notify(Class::NEW, c"new", name);
         }
-        if !only_passes || !lapse::in_valkey() {
+        // In Valkey, fields that only pass are no change to those who watch the key.
+        if !(lapse::in_valkey() && self.is_over && removed == 0) {
             key.signal();
         }
         lapse::replaced(ctx, &key, &self.met);
@@ -156,10 +157,10 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn set(&self, tx: &mut Tx<'_>, root: &mut Root, lapsed: &Names<'_>) -> Result<()> {
+    /// Gives how many fields that were there are gone.
+    fn set(&self, tx: &mut Tx<'_>, root: &mut Root, lapsed: &Names<'_>) -> Result<u64> {
         if self.is_over {
-            hash::remove(tx, root, self.names())?;
-            return Ok(());
+            return hash::remove(tx, root, self.names());
         }
         let keeps = self.expiry == Expiry::Keep;
         let stale = self.met.iter().chain(lapsed.iter().filter(|_| keeps));
@@ -170,7 +171,7 @@ impl<'a> Work<'a> {
             tx.step()?;
         }
         hash::set_expiring(tx, root, pairs(self.fields), self.expiry)?;
-        Ok(())
+        Ok(0)
     }
 
     fn replicate(&self, ctx: &Ctx, name: Arg<'_>) {

@@ -5,7 +5,6 @@
 //! and later, in which they may follow the fields; and Valkey's. A server that has no such commands gets
 //! that of its family's newest.
 
-use super::lapse;
 use crate::behaviour::{Family, server};
 use crate::error::CmdError;
 use crate::number::parse_i64;
@@ -90,11 +89,11 @@ impl Unit {
         found.map(|(_, unit)| unit)
     }
 
-    /// The expire time in Unix milliseconds. What a master sends is not too late.
+    /// The expire time in Unix milliseconds; `now` is the command's moment. What a master sends is not too late.
     ///
     /// # Errors
     /// `NotAnInteger`; that it is negative or too late, in the server's words.
-    pub fn time(self, ctx: &Ctx, arg: Arg<'_>) -> Result<i64, CmdError> {
+    pub fn time(self, ctx: &Ctx, now: i64, arg: Arg<'_>) -> Result<i64, CmdError> {
         let number = parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)?;
         let is_valkey = Grammar::here() == Grammar::Valkey;
         if number < 0 {
@@ -112,7 +111,7 @@ impl Unit {
             Unit::Millis | Unit::UnixMillis => Some(number),
         };
         let start = match self {
-            Unit::Seconds | Unit::Millis => lapse::clock(ctx)?,
+            Unit::Seconds | Unit::Millis => now,
             Unit::UnixSeconds | Unit::UnixMillis => 0,
         };
         let time = ms.filter(|&ms| ms <= most - start).map(|ms| ms + start);
@@ -335,19 +334,24 @@ impl Command {
 }
 
 /// The arguments of HGETEX or HSETEX, after the key.
-pub fn extended<'a>(ctx: &Ctx, command: Command, args: Args<'a>) -> Result<Extended<'a>, CmdError> {
+pub fn extended<'a>(
+    ctx: &Ctx,
+    now: i64,
+    command: Command,
+    args: Args<'a>,
+) -> Result<Extended<'a>, CmdError> {
     match (Grammar::here(), command) {
         (Grammar::Valkey, _) => extended_in_valkey(command, args),
-        (Grammar::OptionsFirst, Command::Hgetex) => hgetex_options_first(ctx, args),
-        (Grammar::OptionsFirst, Command::Hsetex) => in_order(ctx, command, args, false),
-        (Grammar::AnyOrder, _) => in_order(ctx, command, args, true),
+        (Grammar::OptionsFirst, Command::Hgetex) => hgetex_options_first(ctx, now, args),
+        (Grammar::OptionsFirst, Command::Hsetex) => in_order(ctx, now, command, args, false),
+        (Grammar::AnyOrder, _) => in_order(ctx, now, command, args, true),
     }
 }
 
-fn hgetex_options_first<'a>(ctx: &Ctx, args: Args<'a>) -> Result<Extended<'a>, CmdError> {
+fn hgetex_options_first<'a>(ctx: &Ctx, now: i64, args: Args<'a>) -> Result<Extended<'a>, CmdError> {
     let (mut at, mut ttl) = (2, None);
     if let Some(unit) = Unit::of(args[2]) {
-        ttl = Some(Ttl::At(unit.time(ctx, args[3])?));
+        ttl = Some(Ttl::At(unit.time(ctx, now, args[3])?));
         at = 4;
     } else if args[2].is(b"PERSIST") {
         ttl = Some(Ttl::Persist);
@@ -364,6 +368,7 @@ fn hgetex_options_first<'a>(ctx: &Ctx, args: Args<'a>) -> Result<Extended<'a>, C
 /// themselves then.
 fn in_order<'a>(
     ctx: &Ctx,
+    now: i64,
     command: Command,
     args: Args<'a>,
     any_order: bool,
@@ -396,7 +401,7 @@ fn in_order<'a>(
                     .get(at)
                     .ok_or(CmdError::text_only("ERR missing expire time"))?;
                 at += 1;
-                Ttl::At(unit.time(ctx, time)?)
+                Ttl::At(unit.time(ctx, now, time)?)
             }
             None if arg.is(b"KEEPTTL") && (any_order || command.takes(Ttl::Keep)) => Ttl::Keep,
             None if arg.is(b"PERSIST") && (any_order || command.takes(Ttl::Persist)) => {
