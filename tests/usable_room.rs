@@ -166,7 +166,8 @@ fn main() {
             let percent = filled as f64 * 100.0 / free as f64;
             print!(" {len}: {percent:.1} %,");
             assert!(
-                mebibytes > 0 || percent >= 90.0,
+                // One value more or less counts in a small pool.
+                mebibytes > 0 || filled + len as u64 >= free * 95 / 100,
                 "{} of {free} with values of {len}: {filled}",
                 pattern.name
             );

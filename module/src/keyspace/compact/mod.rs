@@ -29,8 +29,12 @@ const ROOM_SLICE: Duration = Duration::from_millis(5);
 /// How long after a round the next one may begin; twice as long after one that gave little back.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(64);
+/// What a round must gain to count as one that does, in bytes.
+const GAIN_MIN: u64 = 64 << 10;
+/// So large a part of the pool must come or go for compaction to try again.
+const USE_PART: u64 = 128;
 /// So many rounds in a row that gain nothing are enough, until something changes.
-const IDLE_ROUNDS: u32 = 3;
+const IDLE_ROUNDS: u32 = 6;
 /// A round begins by itself if it gives back so large a part of what is free, and so many bytes at least.
 const PAYS_PART: u64 = 32;
 const PAYS_BYTES: u64 = 256 << 10;
@@ -41,8 +45,10 @@ pub(crate) struct Compaction {
     /// Not before that a round begins by itself.
     next_look: Option<Instant>,
     pause: Duration,
-    /// Bytes in use and free at the last look.
-    seen: (u64, u64),
+    /// Bytes in use when the next two were begun anew.
+    used: u64,
+    /// The least that was scattered and wasted after a round.
+    least: u64,
     /// Rounds in a row that gained nothing.
     fruitless: u32,
     /// A timer runs.
@@ -101,10 +107,20 @@ impl Default for Compaction {
             round: None,
             next_look: None,
             pause: PAUSE_MIN,
-            seen: (0, 0),
+            used: 0,
+            least: u64::MAX,
             fruitless: 0,
             ticks: false,
             totals: Totals::default(),
+        }
+    }
+}
+
+impl Compaction {
+    /// Begins anew if a good part of the pool has come or gone since.
+    fn note_use(&mut self, used: u64, capacity: u64) {
+        if used.abs_diff(self.used) >= capacity / USE_PART {
+            (self.used, self.least, self.fruitless) = (used, u64::MAX, 0);
         }
     }
 }
@@ -161,8 +177,8 @@ impl Engine {
         }
         self.compaction.next_look = Some(now + self.compaction.pause);
         let usage = self.pool.usage();
-        let seen = (usage.used, usage.free);
-        if std::mem::replace(&mut self.compaction.seen, seen) == seen {
+        self.compaction.note_use(usage.used, usage.capacity);
+        if self.compaction.fruitless >= IDLE_ROUNDS {
             return false;
         }
         let free = usage.free + usage.scattered;
@@ -173,6 +189,8 @@ impl Engine {
     }
 
     fn begin_round(&mut self) -> bool {
+        let usage = self.pool.usage();
+        self.compaction.note_use(usage.used, usage.capacity);
         let begun = Round::begin(self);
         self.compaction.round = begun;
         self.compaction.round.is_some()
@@ -184,16 +202,18 @@ impl Engine {
             return;
         };
         self.pool.end_evacuation();
-        let regained = round.regained(self);
-        let totals = &mut self.compaction.totals;
-        totals.rounds += 1;
-        totals.regained += regained;
-        self.compaction.fruitless = match regained {
-            0 => self.compaction.fruitless + 1,
-            _ => 0,
-        };
-        if self.compaction.fruitless < IDLE_ROUNDS {
-            self.compaction.seen = (0, 0);
+        self.give_back_pages();
+        let scatter = self.pool.scatter();
+        let unfilled = scatter.slots + scatter.wasted;
+        let regained = round.unfilled.saturating_sub(unfilled);
+        let compaction = &mut self.compaction;
+        compaction.totals.rounds += 1;
+        compaction.totals.regained += regained;
+        // Rounds may undo each other's gain: what counts is the least that was reached.
+        compaction.least = compaction.least.min(round.unfilled);
+        match unfilled.saturating_add(GAIN_MIN) <= compaction.least {
+            true => (compaction.least, compaction.fruitless) = (unfilled, 0),
+            false => compaction.fruitless += 1,
         }
         self.compaction.pause = match regained >= round.expected / 2 {
             true => PAUSE_MIN,
@@ -344,7 +364,6 @@ pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
             true => Some(engine.compaction.round.is_some() || engine.begin_round()),
             false => None,
         });
-        let before = ENGINE.with(|engine| engine.compaction.totals.regained);
         match begun {
             Ok(Some(true)) => {}
             Ok(Some(false)) => return true,
@@ -353,8 +372,12 @@ pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
         if compact(ctx, budget.saturating_sub(start.elapsed())) {
             break;
         }
-        let gained = ENGINE.with(|engine| engine.compaction.totals.regained) != before;
-        idle_rounds = if gained { 0 } else { idle_rounds + 1 };
+        let fruitless = ENGINE.with(|engine| engine.compaction.fruitless);
+        idle_rounds = if fruitless == Ok(0) {
+            0
+        } else {
+            idle_rounds + 1
+        };
     }
     keep_ticking(ctx);
     true

@@ -4,7 +4,7 @@ use super::super::record::{self, NEVER, Record, RecordPtr};
 use super::{Engine, Leaving};
 use crate::redis::{Level, OwnedString, log};
 use crate::structures::relocate::{Cursor, Mover, relocate};
-use pobj::{Error, Kind, Result, Scatter};
+use pobj::{Error, Kind, Result};
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,9 +33,8 @@ pub(super) struct Round {
     alone: bool,
     /// Bytes that it was begun for.
     pub(super) expected: u64,
-    /// How scattered the free room was when it began, and whether pages are emptied, or else regions.
-    before: Scatter,
-    empties_pages: bool,
+    /// What was scattered and wasted when it began, in bytes.
+    pub(super) unfilled: u64,
 }
 
 struct Found {
@@ -77,18 +76,8 @@ impl Round {
             leaving: Vec::new(),
             alone: false,
             expected,
-            before,
-            empties_pages,
+            unfilled: before.slots + before.wasted,
         })
-    }
-
-    /// How many bytes it has given back.
-    pub(super) fn regained(&self, engine: &Engine) -> u64 {
-        let after = engine.pool.scatter();
-        match self.empties_pages {
-            true => self.before.slots.saturating_sub(after.slots),
-            false => self.before.wasted.saturating_sub(after.wasted),
-        }
     }
 }
 
