@@ -6,6 +6,7 @@ use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, expect, run};
 use pmedis_testkit::server::Setup;
 use std::collections::HashMap;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longest wait for compaction to have done its work.
@@ -123,8 +124,8 @@ fn what_is_left_of_small_values_makes_room_for_all_types() {
     assert_eq!(digest(&mut client), before);
     assert!(figure(&status, "records-moved") > 0, "{status:?}");
     assert!(figure(&status, "regainable") < 1 << 20, "{status:?}");
-    // Rounds that undo each other's gain would go on for ever.
-    assert!(figure(&status, "rounds") < 100, "{status:?}");
+    // Rounds that undo each other's gain would be thousands.
+    assert!(figure(&status, "rounds") < 1000, "{status:?}");
     for &n in &kept {
         let held = client.call(&["PM.GET".to_owned(), format!("small:{n}")]);
         assert_eq!(held, Value::Bulk(value(n, 100).into()));
@@ -204,6 +205,8 @@ fn nobody_sees_keys_move() {
     let mut client = server.client();
     client.call(&["CONFIG", "SET", "notify-keyspace-events", "KEA"]);
     client.call(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lfu"]);
+    // Frequencies change by use alone, not with the minute.
+    client.call(&["CONFIG", "SET", "lfu-decay-time", "0"]);
     populate(&mut client, &mut Rng::with_seed(2));
     sweep(&mut client);
     let ttl = client.call(&["PEXPIRETIME", "string:0"]);
@@ -261,6 +264,8 @@ fn nobody_sees_keys_move() {
 
 #[test]
 fn it_works_by_itself_while_clients_do() {
+    /// Rounds of writes, of which some 500 bytes each stay.
+    const WRITES_MAX: usize = 20_000;
     let mut server = Setup::pmedis("128m").start().unwrap();
     let mut client = server.client();
     populate(&mut client, &mut Rng::with_seed(3));
@@ -281,6 +286,11 @@ fn it_works_by_itself_while_clients_do() {
             break;
         }
         assert!(start.elapsed() < PATIENCE, "{now:?}");
+        // What comes is compaction's reason to go on, and must not fill the pool.
+        if n == WRITES_MAX {
+            thread::sleep(Duration::from_millis(20));
+            continue;
+        }
         for _ in 0..200 {
             n += 1;
             let key = format!("live:{}", n % 50);

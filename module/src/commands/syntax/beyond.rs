@@ -8,9 +8,6 @@ enum Change {
     /// Adds an argument at the end, or to the choices of the argument of this name, unless its word, or
     /// the first one in it, is there.
     Add(Option<&'static str>, Arg),
-    /// Puts an argument in the place of one of these, unless it is as wide already: has an argument of
-    /// this name.
-    Widen(&'static [&'static str], &'static str, Arg),
     /// The argument of this name may be left out.
     MayLack(&'static str),
 }
@@ -31,14 +28,6 @@ const CHANGES: &[(&str, &[Change])] = &[
                 Arg::string("ifdne-digest").after("IFDNE"),
             ),
         ],
-    ),
-    (
-        "bitcount",
-        &[Change::Widen(
-            &["range", "index"],
-            "end-unit-block",
-            BIT_RANGE,
-        )],
     ),
     (
         "bitop",
@@ -77,26 +66,6 @@ const CHANGES: &[(&str, &[Change])] = &[
 
 const WITHSCORE: Change = Change::Add(None, Arg::word("withscore", "WITHSCORE").optional());
 
-const BIT_RANGE: Arg = Arg::block(
-    "range",
-    &[
-        Arg::integer("start"),
-        Arg::block(
-            "end-unit-block",
-            &[
-                Arg::integer("end"),
-                Arg::one_of(
-                    "unit",
-                    &[Arg::word("byte", "BYTE"), Arg::word("bit", "BIT")],
-                )
-                .optional(),
-            ],
-        )
-        .optional(),
-    ],
-)
-.optional();
-
 const POLYGON: Arg = Arg::block(
     "polygon",
     &[
@@ -118,7 +87,6 @@ pub fn complete(command: &str, arguments: &mut Vec<Argument>) {
     for change in changes.map_or(&[][..], |(_, changes)| changes) {
         match change {
             Change::Add(within, arg) => add(arguments, *within, arg.argument()),
-            Change::Widen(names, sign, arg) => widen(arguments, names, sign, arg.argument()),
             Change::MayLack(name) => {
                 let optional = argument_flag("optional").unwrap_or(0);
                 if let Some(found) = named(arguments, name) {
@@ -144,15 +112,6 @@ fn add(arguments: &mut Vec<Argument>, within: Option<&str>, argument: Argument) 
             Some(choices) if choices.ty == ArgumentType::OneOf => choices.arguments.push(argument),
             _ => {}
         },
-    }
-}
-
-fn widen(arguments: &mut [Argument], names: &[&str], sign: &str, argument: Argument) {
-    let is_one_of = |found: &&mut Argument| names.iter().any(|name| is_named(found, name));
-    if let Some(found) = arguments.iter_mut().find(is_one_of)
-        && named(&mut found.arguments, sign).is_none()
-    {
-        *found = argument;
     }
 }
 
@@ -198,18 +157,6 @@ mod tests {
             complete("set", &mut arguments);
             assert_eq!(tokens(&arguments), ["NX", "IFEQ", "IFNE", "IFDEQ", "IFDNE"]);
         }
-    }
-
-    #[test]
-    fn a_range_is_widened_once() {
-        const OLD: Arg = Arg::block("index", &[Arg::integer("start"), Arg::integer("end")]);
-        let mut arguments = vec![Arg::KEY.argument(), OLD.argument()];
-        complete("bitcount", &mut arguments);
-        assert_eq!(arguments[1], BIT_RANGE.argument());
-        arguments[1].summary = Some(c"the server's own".into());
-        let before = arguments.clone();
-        complete("bitcount", &mut arguments);
-        assert_eq!(arguments, before);
     }
 
     #[test]
