@@ -5,6 +5,7 @@
 use fastrand::Rng;
 use pmedis_testkit::client::Client;
 use pmedis_testkit::env_number;
+use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash, expect, run, words};
 use pmedis_testkit::server::Setup;
 use std::net::SocketAddr;
@@ -255,5 +256,46 @@ fn a_unit_is_durable_with_its_turn_though_it_tells_nobody() {
         let mut client = crash(&mut server);
         expect(&mut client, "PM.GET x", n);
         expect(&mut client, "PM.LINDEX l -1", n);
+    }
+}
+
+/// Servers do not all tell the handler of an event within EXEC the key's database.
+#[test]
+fn keys_moved_and_copied_within_a_group_stay_where_they_went() {
+    let mut server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    run(
+        &mut client,
+        "
+        PM.MSET alone 1 grouped 2 copied 3 -> OK
+        MOVE alone 3 -> 1
+        MULTI -> OK
+        MOVE grouped 2 -> QUEUED
+        COPY copied copied DB 4 -> QUEUED
+        PM.MOVE copied 5 -> QUEUED
+        SELECT 6 -> QUEUED
+        PM.SET late 4 -> QUEUED
+        MOVE late 7 -> QUEUED
+        EXEC -> [1 1 1 OK OK 1]
+        SELECT 0 -> OK
+        ",
+    );
+    let moved = "redis.call('SELECT', 8) redis.call('PM.SET', 'scripted', '5') return redis.call('MOVE', 'scripted', 9)";
+    assert_eq!(client.call(&["EVAL", moved, "0"]), Value::Integer(1));
+    let mut client = crash(&mut server);
+    for (db, key) in [
+        (3, "alone"),
+        (2, "grouped"),
+        (4, "copied"),
+        (5, "copied"),
+        (7, "late"),
+        (9, "scripted"),
+    ] {
+        expect(&mut client, &format!("SELECT {db}"), "OK");
+        expect(&mut client, "KEYS *", &format!("[{key}]"));
+    }
+    for db in [0, 6, 8] {
+        expect(&mut client, &format!("SELECT {db}"), "OK");
+        expect(&mut client, "DBSIZE", "0");
     }
 }

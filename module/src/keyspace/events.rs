@@ -22,7 +22,8 @@ use super::{
     groups, loading, saving, turns,
 };
 use crate::redis::{
-    Arg, Class, Ctx, Event, EventKind, Kind, Level, Loading, Mode, OwnedString, Persistence, log,
+    Arg, Class, Ctx, Event, EventKind, Key, Kind, Level, Loading, Mode, OwnedString, Persistence,
+    log,
 };
 use pobj::Result;
 use std::ffi::CStr;
@@ -244,7 +245,11 @@ fn take_place(ctx: &Ctx, name: Arg<'_>) {
 
 /// The record of a key that holds one of our values, and its expire time.
 fn record_of(ctx: &Ctx, name: Arg<'_>) -> Option<(RecordPtr, i64)> {
-    let key = ctx.open(name, Mode::Unseen);
+    record_in(&ctx.open(name, Mode::Unseen))
+}
+
+/// The same of an open key.
+fn record_in(key: &Key<'_>) -> Option<(RecordPtr, i64)> {
     let Kind::Pm(_, addr) = key.kind() else {
         return None;
     };
@@ -280,10 +285,11 @@ fn follow_load(ctx: &Ctx, name: Arg<'_>) {
 }
 
 fn follow_move(ctx: &Ctx, name: Arg<'_>) {
-    let Some((record, _)) = record_of(ctx, name) else {
+    let key = ctx.open(name, Mode::Unseen);
+    let (Some((record, _)), Some(db)) = (record_in(&key), key.db()) else {
         return;
     };
-    let db = ctx.db();
+    drop(key);
     durable("MOVE", |engine| engine.key_goes(record));
     durable("MOVE", |engine| {
         let space = engine.dbs.space(&mut engine.pool, db)?;
@@ -300,7 +306,7 @@ fn follow_rename(ctx: &Ctx, name: Arg<'_>) {
     let Kind::Pm(ty, addr) = key.kind() else {
         return;
     };
-    let db = ctx.db();
+    let db = key.db().unwrap_or_else(|| ctx.db());
     let renamed = ENGINE.with(|engine| -> Result<Option<usize>> {
         let Some(record) = engine.record_at(addr) else {
             return Ok(None);

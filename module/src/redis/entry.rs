@@ -139,6 +139,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_GetCurrentCommandName
         RedisModule_GetCurrentUserName
         RedisModule_GetDbIdFromIO
+        RedisModule_GetDbIdFromModuleKey
         RedisModule_GetDbIdFromOptCtx
         RedisModule_GetDetachedThreadSafeContext
         RedisModule_GetKeyNameFromIO

@@ -146,6 +146,14 @@ impl<'a> Key<'a> {
         );
     }
 
+    /// The database that the key is in; `None` if it is absent and was opened to read. Valkey 9 tells, within
+    /// EXEC, an event's handler the database that the transaction has selected, though the key is in another.
+    pub fn db(&self) -> Option<i32> {
+        // SAFETY: an open key, as it is not NULL.
+        (!self.raw.is_null())
+            .then(|| unsafe { api(rm::RedisModule_GetDbIdFromModuleKey)(self.raw) })
+    }
+
     /// When the key expires, in Unix milliseconds; `None` if never, or if it is absent.
     #[inline]
     pub fn expire_at_ms(&self) -> Option<i64> {
