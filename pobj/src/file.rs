@@ -104,14 +104,22 @@ pub(crate) fn inspect(path: &Path) -> Result<Found> {
         )));
     }
     check_identity(path, &file, &head)?;
-    if metadata.len() >= pool_len(&head).saturating_add(ODD_MAX) {
+    Ok(Found::Pool)
+}
+
+/// Refuses a file that was made longer than the pool in it, whose metadata is verified.
+pub(crate) fn check_length(path: &Path) -> Result<()> {
+    let file = File::open(path).map_err(|error| io_error(path, &error))?;
+    let metadata = file.metadata().map_err(|error| io_error(path, &error))?;
+    let pool = pool_len(&read_head(path, &file)?);
+    if metadata.len() >= pool.saturating_add(ODD_MAX) {
         return Err(Error::LongerFile {
             path: path.into(),
             file: metadata.len(),
-            pool: pool_len(&head),
+            pool,
         });
     }
-    Ok(Found::Pool)
+    Ok(())
 }
 
 /// The first bytes of a pool, up to what libpmemobj notes about its heap; fewer of a shorter file.

@@ -129,6 +129,7 @@ impl Pool {
         file::require_pmem(path, &found, options.durability)?;
         if found == Found::Pool {
             check::verify(path)?;
+            file::check_length(path)?;
         }
         file::allocate_blocks(path, &found)?;
         let lib = durability::load(options.durability)?;
