@@ -404,9 +404,17 @@ impl Pair {
     }
 
     /// Whether the events are the same, but for the event `new` where a PM value replaces another
-    /// type's.
+    /// type's, and for `type_changed` where a native command puts one PM value in the place of another: for the
+    /// server both are of one type, a module's.
     fn events_agree(&self, native: &[Event], pm: &[Event]) -> bool {
-        let mut native = native.iter().peekable();
+        let hidden = |at: usize, event: &Event| {
+            let puts = |name: &str| ["restore", "rename_to", "copy_to"].contains(&name);
+            let put = |before: &Event| puts(&before.name) && before.key == event.key;
+            event.name == "type_changed" && native[..at].iter().any(put) && !pm.contains(event)
+        };
+        let told = native.iter().enumerate();
+        let told = told.filter(|(at, event)| !hidden(*at, event));
+        let mut native = told.map(|(_, event)| event).peekable();
         let agree = pm.iter().all(|event| {
             native.next_if_eq(&event).is_some()
                 || event.name == "new" && self.foreign.contains(&(event.db, event.key.clone()))
