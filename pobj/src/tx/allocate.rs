@@ -53,6 +53,10 @@ impl Pool {
                 if let Some(found) = self.slab.reserve(class, kind) {
                     return Ok(found);
                 }
+                // What moves has the room that it needs, and would grow with each move.
+                if self.moving {
+                    return Err(Error::Full(size));
+                }
                 if let Some(found) = self.slab.reserve_larger(class, kind, 2 * size) {
                     return Ok(found);
                 }
