@@ -2,7 +2,7 @@
 //! leaves out a flush or a fence, is found.
 
 use pmedis_explore::campaign;
-use pmedis_explore::server::{self, Session};
+use pmedis_explore::server::{self, Sent, Session, Shape, Way};
 use powercut::trace::{self, Event};
 use powercut::{Config, Recording, Report};
 
@@ -108,20 +108,40 @@ fn mistakes_are_found() {
     assert!(flushes > 0, "no flush that is left out is noticed");
 }
 
-/// With threads for I/O, a transaction that CLIENT PAUSE held back is no group: the module cannot see in time
-/// that its reply is sent. So a cut leaves a part of it.
-fn a_part_of_a_script_is_found() {
-    let session = Session::record(3, 3, &["io-threads 2"]);
-    let report = server::explore_recording(&session, &session.recording, &without_starts());
-    let [violation] = &report.violations[..] else {
-        panic!("nothing is found: {report}");
-    };
-    assert!(violation.message.contains("Paused Script"), "{report}");
+/// With threads for I/O, a script or a transaction that CLIENT PAUSE held back is no group: the module cannot see in
+/// time that its reply is sent. So a cut leaves a part of it; without such threads, none does. The steps are given:
+/// of random ones, a seed need not have any with two writes that change something, and without these there is no part.
+fn a_part_of_a_group_is_found() {
+    let word = |word: &str| word.as_bytes().to_vec();
+    let words = |line: &&str| line.split(' ').map(word).collect();
+    let writes = |lines: &[&str]| lines.iter().map(words).collect();
+    for shape in [Shape::Script, Shape::Transaction] {
+        let steps: [Sent; 2] = [
+            (Way::Plain, Shape::One, writes(&["PM.SET first 1"])),
+            (
+                Way::Paused,
+                shape,
+                writes(&["PM.SET second 2", "PM.SETRANGE third 138348 end"]),
+            ),
+        ];
+        let explored = |lines: &[&str]| {
+            let session = Session::record_steps(&steps, lines);
+            server::explore_recording(&session, &session.recording, &without_starts())
+        };
+        let whole = explored(&[]);
+        assert!(whole.violations.is_empty(), "{shape:?}: {whole}");
+        let report = explored(&["io-threads 2"]);
+        let [violation] = &report.violations[..] else {
+            panic!("nothing is found: {report}");
+        };
+        let step = format!("Paused {shape:?}");
+        assert!(violation.message.contains(&step), "{report}");
+    }
 }
 
 fn main() {
     pmedis_explore::prepare_process();
     everything_acknowledged_is_there();
     mistakes_are_found();
-    a_part_of_a_script_is_found();
+    a_part_of_a_group_is_found();
 }

@@ -17,7 +17,8 @@ mod program;
 mod session;
 
 pub use check::Check;
-pub use session::Session;
+pub use commands::{Shape, Way};
+pub use session::{Sent, Session};
 
 use std::fs;
 use std::path::Path;

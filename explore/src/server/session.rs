@@ -25,6 +25,12 @@ const FRESH_ONE_IN: u64 = 8;
 /// Connections of a session.
 const CONNECTIONS: usize = 2;
 
+/// A step: how it reaches the server, and commands that are acknowledged as one.
+pub type Sent = (Way, Shape, Vec<Command>);
+
+/// Gives the next step, if there is one more; the connection is one of an observer.
+type Next<'a> = &'a mut dyn FnMut(&mut Connection) -> Option<Sent>;
+
 /// A recorded session.
 pub struct Session {
     /// What happened to the pool.
@@ -53,6 +59,35 @@ impl Session {
             crate::create_pool(&pool);
             fill(&pool, &mut source).expect("the server answers");
         }
+        Session::record_on(&pool, changes, lines, &mut |observer| {
+            let (shape, commands) = source.next(|key| dump(observer, key));
+            Some((source.way(), shape, commands))
+        })
+        .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
+    }
+
+    /// Records a session of these steps on a pool in which there is nothing yet, on a server with these lines
+    /// of configuration.
+    ///
+    /// # Panics
+    /// If the server does not do what servers do, or there are more steps than a session may have.
+    pub fn record_steps(steps: &[Sent], lines: &[&str]) -> Session {
+        assert!(steps.len() <= STEPS_MAX, "{} steps", steps.len());
+        let directory = tempfile::tempdir_in(DIRECTORY).expect("tmpfs is mounted");
+        let pool = directory.path().join("recorded.pool");
+        crate::create_empty_pool(&pool);
+        let mut steps = steps.iter().cloned();
+        Session::record_on(&pool, usize::MAX, lines, &mut |_| steps.next())
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Records a session on a pool: `next` gives each step, and may ask the observer.
+    fn record_on(
+        pool: &Path,
+        changes: usize,
+        lines: &[&str],
+        next: Next<'_>,
+    ) -> io::Result<Session> {
         let mut session = Session {
             recording: Recording {
                 base: vec![],
@@ -63,18 +98,18 @@ impl Session {
             digests: vec![],
             steps: vec![],
         };
-        session.states.push(snapshot(&pool));
+        session.states.push(snapshot(pool));
 
-        let trace = directory.path().join("recorded.trace");
-        let mut recorder = ProgramRecorder::new(&pool, &trace).expect("there is room");
+        let trace = pool.with_extension("trace");
+        let mut recorder = ProgramRecorder::new(pool, &trace).expect("there is room");
         let mut server = program::start_recorded(&recorder, lines)
             .unwrap_or_else(|refusal| panic!("{refusal:?}"));
         session
-            .drive(&server, changes, &mut recorder, &mut source)
-            .unwrap_or_else(|error| panic!("seed {seed}: {error}\n{}", server.log()));
+            .drive(&server, changes, &mut recorder, next)
+            .map_err(|error| io::Error::other(format!("{error}\n{}", server.log())))?;
         server.kill9();
         session.recording = recorder.finish().expect("the trace was written");
-        session
+        Ok(session)
     }
 
     fn drive(
@@ -82,7 +117,7 @@ impl Session {
         server: &Server,
         changes: usize,
         recorder: &mut ProgramRecorder,
-        source: &mut Source,
+        next: Next<'_>,
     ) -> io::Result<()> {
         let mut observer = Connection::new(server.address(), DB)?;
         let mut connections = (0..CONNECTIONS)
@@ -94,14 +129,15 @@ impl Session {
         self.digests.push(digest(&mut observer)?);
         let mut changed = 0;
         for step in 0..STEPS_MAX {
-            let (shape, commands) = source.next(|key| dump(&mut observer, key));
+            let Some((way, shape, commands)) = next(&mut observer) else {
+                break;
+            };
             let mut driver = Driver {
                 server,
                 recorder,
                 connection: &mut connections[step % CONNECTIONS],
                 observer: &mut observer,
             };
-            let way = source.way();
             driver.tell(way, &in_shape(shape, &commands))?;
             self.steps.push(text(way, shape, &commands));
             let state = snapshot_of_running(server, recorder.pool());
