@@ -5,6 +5,7 @@
 //!
 //! [`Setup::on`]: crate::server::Setup::on
 
+use crate::server::target_directory;
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -155,13 +156,7 @@ fn cache() -> PathBuf {
     if let Some(path) = env::var_os("PMEDIS_SERVERS") {
         return path.into();
     }
-    let test = env::current_exe().expect("the path of the running test");
-    // The test is <target>/<profile>/deps/<test>.
-    let target = test
-        .ancestors()
-        .nth(3)
-        .expect("a test runs from the target directory");
-    target.join("servers")
+    target_directory().join("servers")
 }
 
 fn in_directory(programs: Option<&Path>, which: &str) -> PathBuf {

@@ -276,13 +276,17 @@ pub fn module_path() -> PathBuf {
     if let Some(path) = env::var_os("PMEDIS_MODULE") {
         return path.into();
     }
+    target_directory().join("release/libpmedis.so")
+}
+
+/// The target directory that this very test was built in.
+pub(crate) fn target_directory() -> PathBuf {
     let test = env::current_exe().expect("the path of the running test");
     // The test is <target>/<profile>/deps/<test>.
-    let target = test
-        .ancestors()
-        .nth(3)
-        .expect("a test runs from the target directory");
-    target.join("release/libpmedis.so")
+    let target = test.ancestors().nth(3);
+    target
+        .expect("a test runs from the target directory")
+        .to_owned()
 }
 
 /// A word as `redis.conf` wants it quoted.
