@@ -1,30 +1,24 @@
 //! libpmedis.so: Redis's five native types on persistent memory.
 //!
 //! The way of a command: `commands` parses and validates, `keyspace` finds the record behind the key,
-//! `structures` computes and writes through a `pobj` transaction, and `redis` is the boundary to the
+//! `store::structures` computes and writes through a `pobj` transaction, and `redis` is the boundary to the
 //! server.
 
 #![deny(unsafe_code)]
 
 pub mod behaviour;
-pub mod bitfield;
-pub mod bits;
 pub mod commands;
 pub mod config;
 pub mod double;
 pub mod error;
-pub mod geo;
 pub mod glob;
-pub mod hyperloglog;
 pub mod keyspace;
 pub mod limits;
-pub mod number;
 pub mod partial_sort;
 #[allow(unsafe_code)]
 pub mod redis;
-pub mod slot;
-pub mod structures;
-pub mod value;
+
+pub use store::{bitfield, bits, geo, hyperloglog, number, slot, structures, value};
 
 use config::Config;
 use redis::{Args, Ctx, MainCell};

@@ -12,12 +12,12 @@
 //! operation that the kernel did not interrupt, growth of the pool included. Space is what the pool gives out for
 //! a value, in proportion to the payload: an element, field and value, member and score.
 
-use pmedis::structures::list::{self, Element, Side};
-use pmedis::structures::zset::{self, Rule};
-use pmedis::structures::{self, Root, hash, set};
-use pmedis::value::ValueType;
 use pmedis_bench::measure::{Report, measure, processor_time, relaunch_with_flushes, shuffle};
 use pobj::{Pool, PoolOptions, Result, Tx};
+use store::structures::list::{self, Element, Side};
+use store::structures::zset::{self, Rule};
+use store::structures::{self, Root, hash, set};
+use store::value::ValueType;
 
 /// Operations per figure where the value stays as large as it is.
 const OPERATIONS: usize = 50_000;

@@ -1,11 +1,11 @@
 //! Hashes of fields of 16 bytes, each a number of eight digits.
 
 use super::{Effect, Form, Operation, delete, read, text, write};
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::Root;
-use pmedis::structures::hash;
-use pmedis::value::ValueType;
 use pobj::{Error, Pool, Result, Tx};
+use store::record::Inline;
+use store::structures::Root;
+use store::structures::hash;
+use store::value::ValueType;
 
 static SMALL: Form = Form {
     name: "hash of 16",

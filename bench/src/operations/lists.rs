@@ -1,11 +1,11 @@
 //! Lists of elements of 16 bytes.
 
 use super::{Effect, Form, Operation, delete, read, text, write};
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::Root;
-use pmedis::structures::list::{self, Element, Side};
-use pmedis::value::ValueType;
 use pobj::{Pool, Result, Tx};
+use store::record::Inline;
+use store::structures::Root;
+use store::structures::list::{self, Element, Side};
+use store::value::ValueType;
 
 static SMALL: Form = Form {
     name: "list of 16",

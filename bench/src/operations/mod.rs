@@ -8,21 +8,21 @@
 //! | file | operations of |
 //! |---|---|
 //! | `strings.rs` `lists.rs` `hashes.rs` `sets.rs` `zsets.rs` | one type each |
-//! | `store.rs` | the pool, its values, a step |
+//! | `pool.rs` | the pool, its values, a step |
 
 mod hashes;
 mod lists;
+mod pool;
 mod sets;
-mod store;
 mod strings;
 mod zsets;
 
-pub use store::Store;
+pub use pool::Store;
 
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::Root;
-use pmedis::value::ValueType;
 use pobj::{Pool, Result, Tx};
+use store::record::Inline;
+use store::structures::Root;
+use store::value::ValueType;
 
 /// Changes a value; the number is the element's.
 pub type Change = fn(&mut Tx<'_>, &mut Root, Inline, usize) -> Result<()>;

@@ -1,9 +1,9 @@
 //! Sets of members of 16 bytes.
 
 use super::{Effect, Form, Operation, delete, read, text, write};
-use pmedis::structures::{Root, set};
-use pmedis::value::ValueType;
 use pobj::{Result, Tx};
+use store::structures::{Root, set};
+use store::value::ValueType;
 
 static SMALL: Form = Form {
     name: "set of 16",

@@ -1,11 +1,11 @@
 //! Strings: a key each, of four lengths.
 
 use super::{Effect, Form, Operation, Run, delete, read, write};
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::Root;
-use pmedis::structures::string::{self, Value};
-use pmedis::value::ValueType;
 use pobj::{Error, Pool, Result, Tx};
+use store::record::Inline;
+use store::structures::Root;
+use store::structures::string::{self, Value};
+use store::value::ValueType;
 
 static TEXT: [u8; 64 << 10] = [b'x'; 64 << 10];
 static OTHER: [u8; 64 << 10] = [b'y'; 64 << 10];

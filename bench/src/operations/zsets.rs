@@ -1,10 +1,10 @@
 //! Sorted sets of members of 16 bytes; their scores are in no order.
 
 use super::{Effect, Form, Operation, delete, read, text, write};
-use pmedis::structures::Root;
-use pmedis::structures::zset::{self, Rule};
-use pmedis::value::ValueType;
 use pobj::{Error, Pool, Result, Tx};
+use store::structures::Root;
+use store::structures::zset::{self, Rule};
+use store::value::ValueType;
 
 static SMALL: Form = Form {
     name: "sorted set of 16",

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use fastrand::Rng;
 use pmedis::keyspace::Engine;
-use pmedis::keyspace::record::{self, Fields, NEVER};
-use pmedis::structures::list::{self, Side};
-use pmedis::structures::{Root, hash, set, string, zset};
-use pmedis::value::ValueType;
 use pobj::{PoolOptions, Tx};
+use store::record::{self, Fields, NEVER};
+use store::structures::list::{self, Side};
+use store::structures::{Root, hash, set, string, zset};
+use store::value::ValueType;
 
 use crate::LANES;
 

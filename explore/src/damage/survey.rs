@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pmedis::keyspace::Engine;
-use pmedis::keyspace::record::{self, RecordPtr};
-use pmedis::structures::list::{self, Element, Side};
-use pmedis::structures::{self, Root, hash, set, string, zset};
-use pmedis::value::ValueType;
 use pobj::{Cursor, Kind, Pool, PoolOptions, Tx};
 use powercut::{Progress, Recovery};
+use store::record::{self, RecordPtr};
+use store::structures::list::{self, Element, Side};
+use store::structures::{self, Root, hash, set, string, zset};
+use store::value::ValueType;
 
 /// What came of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! What a key must hold, of any type.
 
 use fastrand::Rng;
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::Root;
-use pmedis::value::ValueType;
 use pobj::{Pool, Result, Tx};
+use store::record::Inline;
+use store::structures::Root;
+use store::value::ValueType;
 
 use crate::structures::{Hashes, Lists, Sets, Strings, Structure, Value, ZSets};
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 use fastrand::Rng;
 use pmedis::keyspace::Engine;
 use pmedis::keyspace::reclaim::entomb;
-use pmedis::keyspace::record::{self, Fields, NEVER, RecordPtr};
 use pmedis::keyspace::slots::slot_of;
 use pmedis::redis::SlotRange;
-use pmedis::structures::Root;
-use pmedis::value::ValueType;
 use pobj::{Cursor, Kind, PPtr, Pool, PoolOptions, Result};
+use store::record::{self, Fields, NEVER, RecordPtr};
+use store::structures::Root;
+use store::value::ValueType;
 
 use super::content::{self, Content};
 use crate::check::Opened;

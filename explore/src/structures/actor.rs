@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 use pmedis::keyspace::reclaim::entomb;
-use pmedis::keyspace::record::{self, Fields, NEVER, RecordPtr};
-use pmedis::structures::relocate::{Cursor, Mover};
-use pmedis::structures::{self, Root, clean, dismantle, has_waste};
 use pobj::{Pool, Result, Tx};
+use store::record::{self, Fields, NEVER, RecordPtr};
+use store::structures::relocate::{Cursor, Mover};
+use store::structures::{self, Root, clean, dismantle, has_waste};
 
 use super::check::{Found, describe, records};
 use super::{Mistake, Structure, Value};

@@ -1,9 +1,9 @@
 //! What pools of values hold, and what is done with one that has come back.
 
 use fastrand::Rng;
-use pmedis::keyspace::record::{self, Record, RecordPtr};
-use pmedis::structures;
 use pobj::{Cursor, Kind, Pool};
+use store::record::{self, Record, RecordPtr};
+use store::structures;
 
 use super::actor::{Actor, bury_some, line};
 use super::{Structure, Values};

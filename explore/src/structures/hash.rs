@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::hash::{Expiry, NEVER};
-use pmedis::structures::{Root, hash};
-use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
+use store::record::Inline;
+use store::structures::hash::{Expiry, NEVER};
+use store::structures::{Root, hash};
+use store::value::ValueType;
 
 use super::{Structure, Value, content, digest_of_elements, sizes};
 

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use fastrand::Rng;
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::Root;
-use pmedis::structures::list::{self, Element, Side};
-use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
+use store::record::Inline;
+use store::structures::Root;
+use store::structures::list::{self, Element, Side};
+use store::value::ValueType;
 
 use super::{Structure, Value, content};
 

@@ -28,11 +28,11 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use fastrand::Rng;
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::Root;
-use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
 use powercut::{Steps, Workload};
+use store::record::Inline;
+use store::structures::Root;
+use store::value::ValueType;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::check::Opened;

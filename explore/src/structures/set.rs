@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::{Root, set};
-use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
+use store::record::Inline;
+use store::structures::{Root, set};
+use store::value::ValueType;
 
 use super::{Structure, Value, digest, digest_of_elements, sizes};
 

@@ -1,11 +1,11 @@
 //! Strings: numbers, bytes in the record and in objects, overwritten, patched, and grown.
 
 use fastrand::Rng;
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::Root;
-use pmedis::structures::string::{self, Value as Text};
-use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
+use store::record::Inline;
+use store::structures::Root;
+use store::structures::string::{self, Value as Text};
+use store::value::ValueType;
 
 use super::{Structure, Value, content};
 

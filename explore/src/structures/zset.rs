@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use pmedis::keyspace::record::Inline;
-use pmedis::structures::Root;
-use pmedis::structures::zset::{self, Rule};
-use pmedis::value::ValueType;
 use pobj::{Pool, Tx};
+use store::record::Inline;
+use store::structures::Root;
+use store::structures::zset::{self, Rule};
+use store::value::ValueType;
 
 use super::{Structure, Value, digest_of_elements, sizes};
 

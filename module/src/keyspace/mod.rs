@@ -40,7 +40,6 @@ pub mod callbacks;
 mod check;
 mod cluster;
 pub mod compact;
-pub mod dbs;
 pub mod events;
 pub mod expiring;
 pub mod fill;
@@ -50,11 +49,9 @@ mod groups;
 pub mod key;
 mod lifetime;
 mod loading;
-mod moment;
 mod must;
 pub mod open;
 pub mod reclaim;
-pub mod record;
 mod rewrite;
 mod saving;
 pub mod serialize;
@@ -77,7 +74,6 @@ use fill::Filling;
 use fullness::Fullness;
 use lifetime::Pulse;
 use loading::Startup;
-use moment::Moment;
 use pobj::{Pool, PoolOptions, Tx};
 use record::{Record, RecordPtr};
 use saving::Saving;
@@ -85,12 +81,14 @@ use slots::Slots;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::SystemTime;
+use store::moment::{self, Moment};
 use turns::Turns;
 
 pub use aof::note_pool;
 pub use beside::learn_rdb_path;
 pub use groups::{now, watch_output};
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
+pub use store::{dbs, record};
 
 /// The engine: everything durable, and what is kept in DRAM about it.
 pub struct Engine {

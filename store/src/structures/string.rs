@@ -28,8 +28,8 @@
 
 use super::relocate::Mover;
 use super::{Owns, Root};
-use crate::keyspace::record::Inline;
 use crate::number::parse_i64;
+use crate::record::Inline;
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
 use std::ops::Range;
 

@@ -2,10 +2,10 @@
 //! removed, in packed hashes and in tables, nothing else changes and nothing is left behind.
 
 use fastrand::Rng;
-use pmedis::structures::hash::{self, Expiry, Field, NEVER};
-use pmedis::structures::{Root, table};
 use pobj::{Durability, Pool, PoolOptions, Tx};
 use std::collections::{BTreeMap, BTreeSet};
+use store::structures::hash::{self, Expiry, Field, NEVER};
+use store::structures::{Root, table};
 use tempfile::TempDir;
 
 type Bytes = Vec<u8>;

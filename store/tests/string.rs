@@ -1,11 +1,11 @@
 //! The string structure against `Vec<u8>`: random changes, dropped transactions, groups that are
 //! kept and groups that a restart undoes, and nothing left over in the end.
 
-use pmedis::keyspace::record::{self, Fields, NEVER, RecordPtr};
-use pmedis::structures::Root;
-use pmedis::structures::string::{self, Value};
-use pmedis::value::ValueType;
 use pobj::{Durability, Pool, PoolOptions, Result, Tx};
+use store::record::{self, Fields, NEVER, RecordPtr};
+use store::structures::Root;
+use store::structures::string::{self, Value};
+use store::value::ValueType;
 use tempfile::TempDir;
 
 const KEYS: usize = 12;

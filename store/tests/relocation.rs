@@ -2,12 +2,12 @@
 //! in the way, nothing leaks, and a dropped step has moved nothing.
 
 use fastrand::Rng;
-use pmedis::keyspace::record::{self, RecordPtr};
-use pmedis::structures::list::Side;
-use pmedis::structures::relocate::{Cursor, Mover};
-use pmedis::structures::{self, Root, hash, list, set, string, zset};
-use pmedis::value::ValueType;
 use pobj::{Durability, Kind, PPtr, Pool, PoolOptions, Tx};
+use store::record::{self, RecordPtr};
+use store::structures::list::Side;
+use store::structures::relocate::{Cursor, Mover};
+use store::structures::{self, Root, hash, list, set, string, zset};
+use store::value::ValueType;
 use tempfile::TempDir;
 
 type Bytes = Vec<u8>;

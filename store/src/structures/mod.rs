@@ -25,7 +25,7 @@ pub mod string;
 pub mod table;
 pub mod zset;
 
-use crate::keyspace::record::Inline;
+use crate::record::Inline;
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, PPtr, Pool, Result, Tx};

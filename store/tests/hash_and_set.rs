@@ -2,10 +2,10 @@
 //! and what is removed leaves no memory behind.
 
 use fastrand::Rng;
-use pmedis::structures::set::Member;
-use pmedis::structures::{Root, hash, set};
 use pobj::{Durability, Pool, PoolOptions, Tx};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use store::structures::set::Member;
+use store::structures::{Root, hash, set};
 use tempfile::TempDir;
 
 /// A pool with one root in its user words.

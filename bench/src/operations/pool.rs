@@ -3,9 +3,9 @@
 use super::{Change, Effect, Form, Operation, Run, text};
 use crate::measure::shuffle;
 use pmedis::keyspace::Engine;
-use pmedis::keyspace::record::{self, Fields, NEVER, RecordPtr};
-use pmedis::structures::Root;
 use pobj::{PoolOptions, Result};
+use store::record::{self, Fields, NEVER, RecordPtr};
+use store::structures::Root;
 use tempfile::TempDir;
 
 /// Room for the values of any operation.

@@ -28,7 +28,7 @@ const FROM_MASTER: u64 = 1;
 const FROM_FILE: u64 = 2;
 
 /// Databases a pool can have: the number of a space has 16 bits on media.
-pub(super) const DBS_MAX: usize = 1 << 16;
+pub const DBS_MAX: usize = 1 << 16;
 /// Entries of the first table.
 const DBS_MIN: usize = 16;
 

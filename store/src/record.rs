@@ -135,7 +135,7 @@ pub fn make(
 }
 
 /// The hash of a key with a value of type `ty` in this pool, as its record has it.
-pub(super) fn hash(pool: &Pool, ty: ValueType, key: &[u8]) -> u32 {
+pub fn hash(pool: &Pool, ty: ValueType, key: &[u8]) -> u32 {
     check(pool, ty as u8, key)
 }
 
@@ -147,7 +147,7 @@ fn check(pool: &Pool, ty: u8, key: &[u8]) -> u32 {
 impl Record {
     /// What [`hash`] says of its key, if it is not damaged.
     #[inline]
-    pub(super) fn check(&self) -> u32 {
+    pub fn check(&self) -> u32 {
         self.check
     }
 
@@ -175,11 +175,7 @@ pub fn key(pool: &Pool, record: RecordPtr) -> Result<&[u8]> {
 
 /// [`key`], as several threads see it; `None` if it is not inside the pool.
 #[inline]
-pub(super) fn key_seen<'m>(
-    reader: Reader<'m>,
-    record: RecordPtr,
-    head: &Record,
-) -> Option<&'m [u8]> {
+pub fn key_seen<'m>(reader: Reader<'m>, record: RecordPtr, head: &Record) -> Option<&'m [u8]> {
     reader.bytes(record.at(HEAD), u64::from(head.key_len))
 }
 
