@@ -36,6 +36,7 @@ fn finds(table: &'static Table, mutants: &'static [(&str, &str)], what: &str, st
     let dialect = Dialect {
         prefix: "",
         mutants,
+        unprefixed: false,
     };
     let report = campaign(table, dialect, 1000)
         .run(Setup::native())

@@ -1,5 +1,5 @@
 //! The module's arguments: `loadmodule libpmedis.so path FILE [size SIZE] [durability HOW] [rdb WHAT]
-//! [orphans HOW] [beside HOW] [copy HOW] [fill NUMBER]`.
+//! [orphans HOW] [beside HOW] [copy HOW] [unprefixed SCOPE ...] [fill NUMBER]`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -25,9 +25,63 @@ pub struct Config {
     pub beside: Beside,
     /// What becomes of a pool that was copied while it was in use.
     pub copy: Copied,
+    /// Of which keys native names mean PM keys; `None`: of none.
+    pub unprefixed: Option<Scope>,
     /// How many keys a second are put into the server's keyspace in the background after a start; as many as can be
     /// without a number. For tests.
     pub fill: Option<u64>,
+}
+
+/// Keys: all of them, or those of some databases, or of some names, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The databases' numbers; none stands for all.
+    pub dbs: Vec<i32>,
+    /// Patterns of keys' names; none stands for all names.
+    pub patterns: Vec<Vec<u8>>,
+}
+
+impl Scope {
+    /// What begins the value of a scope that is a database's number.
+    const DATABASE: &[u8] = b"db=";
+
+    /// Whether it is all keys.
+    pub fn is_all(&self) -> bool {
+        self.dbs.is_empty() && self.patterns.is_empty()
+    }
+
+    /// Whether keys of a database can be among them.
+    pub fn has_database(&self, db: i32) -> bool {
+        self.dbs.is_empty() || self.dbs.contains(&db)
+    }
+
+    /// Adds what one argument says to what those before it did.
+    fn add(scope: Option<Scope>, value: &[u8]) -> Result<Option<Scope>, ConfigError> {
+        let first = scope.is_none();
+        let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
+        if is(b"no") || is(b"yes") {
+            // They say all there is to say.
+            return match first {
+                true if is(b"yes") => Ok(Some(Scope::default())),
+                true => Ok(None),
+                false => Err(ConfigError::Twice("unprefixed")),
+            };
+        }
+        let mut scope = scope.unwrap_or_default();
+        if !first && scope.is_all() {
+            return Err(ConfigError::Twice("unprefixed"));
+        }
+        match value.strip_prefix(Scope::DATABASE) {
+            Some(number) => {
+                let number = String::from_utf8_lossy(number).into_owned();
+                let db = number.parse().ok().filter(|&db: &i32| db >= 0);
+                scope.dbs.push(db.ok_or(ConfigError::Database(number))?);
+            }
+            None if value.is_empty() => return Err(ConfigError::EmptyPattern),
+            None => scope.patterns.push(value.to_vec()),
+        }
+        Ok(Some(scope))
+    }
 }
 
 /// What SAVE, BGSAVE, the save points and SHUTDOWN write of a PM key. What replicas and `redis-cli
@@ -78,12 +132,14 @@ pub enum ConfigError {
     /// No `path`.
     #[error(
         "no pool named: loadmodule libpmedis.so path <file> [size <size>] [durability <how>] \
-         [rdb <what>] [orphans <how>] [beside <how>] [copy <how>] [fill <keys a second>]"
+         [rdb <what>] [orphans <how>] [beside <how>] [copy <how>] [unprefixed <scope>] \
+         [fill <keys a second>]"
     )]
     NoPath,
     /// A word that is no argument's name.
     #[error(
-        "unknown argument '{0}': expected path, size, durability, rdb, orphans, beside, copy or fill"
+        "unknown argument '{0}': expected path, size, durability, rdb, orphans, beside, copy, \
+         unprefixed or fill"
     )]
     Unknown(String),
     /// The last argument's value is missing.
@@ -113,6 +169,12 @@ pub enum ConfigError {
     /// The fate of a copy is not one.
     #[error("argument 'copy' is '{0}': expected refuse or accept")]
     Copied(String),
+    /// The number of a database is not one.
+    #[error("argument 'unprefixed' is 'db={0}': expected the number of a database")]
+    Database(String),
+    /// The pattern of keys is empty.
+    #[error("argument 'unprefixed' is empty: expected yes, no, db=<number> or a pattern of keys")]
+    EmptyPattern,
     /// The number of keys a second is not one.
     #[error("argument 'fill' is '{0}': expected a number of keys a second")]
     Fill(String),
@@ -123,7 +185,7 @@ impl Config {
     pub fn parse<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ConfigError> {
         let (mut path, mut size, mut durability) = (None, None, None);
         let (mut rdb, mut orphans, mut beside, mut copy) = (None, None, None, None);
-        let mut fill = None;
+        let (mut unprefixed, mut fill) = (None, None);
         let mut args = args.into_iter();
         while let Some(name) = args.next() {
             let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
@@ -183,6 +245,9 @@ impl Config {
                         _ => return Err(ConfigError::Copied(value)),
                     });
                 }
+                b"unprefixed" => {
+                    unprefixed = Scope::add(unprefixed, value("unprefixed", false)?)?;
+                }
                 b"fill" => {
                     let value = text(value("fill", fill.is_some())?);
                     fill = Some(value.parse().map_err(|_| ConfigError::Fill(value))?);
@@ -198,6 +263,7 @@ impl Config {
             orphans: orphans.unwrap_or_default(),
             beside: beside.unwrap_or_default(),
             copy: copy.unwrap_or_default(),
+            unprefixed,
             fill,
         })
     }
@@ -225,12 +291,16 @@ mod tests {
             orphans: Orphans::Drop,
             beside: Beside::Ignore,
             copy: Copied::Accept,
+            unprefixed: Some(Scope {
+                dbs: vec![3],
+                patterns: vec![b"user:*".to_vec()],
+            }),
             fill: Some(7),
         };
         for line in [
-            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop beside ignore copy accept fill 7",
-            "FILL 7 RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore",
-            "size 67108864 orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore",
+            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop beside ignore copy accept fill 7 unprefixed db=3 unprefixed user:*",
+            "FILL 7 RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore UNPREFIXED db=3 unprefixed user:*",
+            "size 67108864 orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore unprefixed user:* unprefixed db=3",
         ] {
             assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
         }
@@ -242,6 +312,38 @@ mod tests {
             (RdbContent::Markers, Orphans::Refuse)
         );
         assert_eq!((short.beside, short.copy), (Beside::Refuse, Copied::Refuse));
+    }
+
+    #[test]
+    fn native_names_mean_pm_keys_of_a_scope() {
+        let scope = |line: &str| parse(&format!("path p {line}")).unwrap().unprefixed;
+        assert_eq!(scope(""), None);
+        assert_eq!(scope("unprefixed No"), None);
+        assert_eq!(scope("unprefixed Yes"), Some(Scope::default()));
+        let some = scope("unprefixed db=0 unprefixed db=12 unprefixed a* unprefixed b*").unwrap();
+        assert_eq!((some.dbs, some.patterns.len()), (vec![0, 12], 2));
+        for (line, error) in [
+            (
+                "unprefixed yes unprefixed a*",
+                ConfigError::Twice("unprefixed"),
+            ),
+            (
+                "unprefixed a* unprefixed no",
+                ConfigError::Twice("unprefixed"),
+            ),
+            (
+                "unprefixed yes unprefixed yes",
+                ConfigError::Twice("unprefixed"),
+            ),
+            ("unprefixed db=", ConfigError::Database(String::new())),
+            ("unprefixed db=-1", ConfigError::Database("-1".into())),
+            ("unprefixed db=a", ConfigError::Database("a".into())),
+            ("unprefixed", ConfigError::NoValue("unprefixed")),
+        ] {
+            assert_eq!(parse(&format!("path p {line}")), Err(error), "{line}");
+        }
+        let empty = Config::parse([b"path".as_slice(), b"p", b"unprefixed", b""]);
+        assert_eq!(empty, Err(ConfigError::EmptyPattern));
     }
 
     #[test]

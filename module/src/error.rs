@@ -36,6 +36,8 @@ pub enum CmdError {
     PoolFull,
     /// A fault of the module, which the log tells of.
     Internal,
+    /// None: the command concerns no PM key, and the server is to run it. Only of a command that was called by its native name.
+    Native,
     /// Any other error, whole: its code in capitals, a space, its text.
     Other(Cow<'static, str>),
 }
@@ -67,7 +69,7 @@ impl CmdError {
             Self::NoSuchKey => "ERR no such key",
             Self::IndexOutOfRange => "ERR index out of range",
             Self::PoolFull => "OOM command not allowed when the persistent memory pool is full.",
-            Self::Internal => "ERR internal error, see the server's log",
+            Self::Internal | Self::Native => "ERR internal error, see the server's log",
             Self::Other(text) => return text.clone(),
         })
     }

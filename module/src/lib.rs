@@ -43,10 +43,14 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     keyspace::events::subscribe(ctx);
     redis::when_full(&keyspace::compact::WHEN_FULL).map_err(|_| "loaded on another thread")?;
     limits::watch(ctx);
-    commands::register(ctx)?;
+    let natives = commands::register(ctx)?;
+    let unprefixed = config.unprefixed.clone();
     SETTINGS.replace(Some(config)).map_err(|_| "loaded twice")?;
     keyspace::open::watch_faults(ctx);
     ctx.keep_ok();
+    if let Some(scope) = unprefixed {
+        commands::plain::stand_in(ctx, &natives, scope)?;
+    }
     keyspace::watch_output(ctx);
     Ok(())
 }

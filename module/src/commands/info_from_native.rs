@@ -15,7 +15,7 @@ use std::ffi::CString;
 use super::syntax;
 use crate::redis::{
     Argument, ArgumentType, BeginSearch, CommandInfo, Ctx, FindKeys, KeySpec, Level, Reply,
-    argument_flag, key_flag,
+    StandIn, argument_flag, key_flag,
 };
 
 /// Describes the commands of the given native names. What cannot be described gets its arity, and
@@ -70,6 +70,8 @@ pub struct Native {
     pub name: String,
     /// Its arity: that of the counterpart.
     pub arity: i32,
+    /// How the module stands in for it, if it does so.
+    pub stand_in: Option<StandIn>,
 }
 
 /// Joins the two replies about one command. `None` if it is not there, or not as we know it.

@@ -9,6 +9,7 @@ mod hash;
 mod hyperloglog;
 mod info_from_native;
 mod list;
+pub mod plain;
 mod pool;
 mod sample;
 mod scan;
@@ -21,15 +22,16 @@ mod wait;
 mod zset;
 
 use crate::behaviour::Behaviour;
-use crate::redis::{CommandInfo, Ctx, Handler, NumberedKeys, Registrar};
-use info_from_native::Native;
+use crate::redis::{CommandInfo, Ctx, Handler, KeysAt, NumberedKeys, Registrar, StandIn};
+pub use info_from_native::Native;
 
-/// Adds all commands to the server: one row each.
-pub fn register(ctx: &Ctx) -> Result<(), String> {
+/// Adds all commands to the server: one row each. Those are returned that have a native counterpart.
+pub fn register(ctx: &Ctx) -> Result<Vec<Native>, String> {
     let mut table = Table {
         ctx,
         registrar: Registrar::new(ctx),
         natives: Vec::new(),
+        stands_in: false,
     };
 
     let served_always = "readonly fast allow-loading allow-stale";
@@ -48,6 +50,7 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
     )?;
 
     generic::rows(&mut table)?;
+    table.stands_in = true;
     string::rows(&mut table)?;
     bitmap::rows(&mut table)?;
     hyperloglog::rows(&mut table)?;
@@ -59,7 +62,7 @@ pub fn register(ctx: &Ctx) -> Result<(), String> {
     geo::rows(&mut table)?;
 
     info_from_native::describe(ctx, &table.natives);
-    Ok(())
+    Ok(table.natives)
 }
 
 /// The table of commands, while it is being filled.
@@ -67,9 +70,41 @@ struct Table<'a> {
     ctx: &'a Ctx,
     registrar: Registrar<'a>,
     natives: Vec<Native>,
+    /// The rows that follow are of commands which the module stands in for, if it does.
+    stands_in: bool,
+}
+
+/// Where a row's keys are.
+fn keys_at(keys: (i32, i32, i32), flags: &str) -> KeysAt {
+    match keys == (1, 1, 1) && !flags.contains("getkeys-api") {
+        true => KeysAt::First,
+        false => KeysAt::Elsewhere,
+    }
 }
 
 impl Table<'_> {
+    fn stand_in(&self, name: &str, keys: KeysAt, flags: &str) -> Option<StandIn> {
+        self.stands_in.then(|| StandIn {
+            native: name.to_owned(),
+            own: format!("pm.{name}"),
+            keys,
+            writes: flags.contains("write"),
+        })
+    }
+
+    /// The row before this is of a command which the module stands in for, if it does, and which looks for itself what
+    /// its keys hold.
+    fn any_key(&mut self) {
+        if let Some(native) = self.natives.last_mut() {
+            native.stand_in = Some(StandIn {
+                native: native.name.clone(),
+                own: format!("pm.{}", native.name),
+                keys: KeysAt::Any,
+                writes: false,
+            });
+        }
+    }
+
     /// Adds `pm.<name>`, the counterpart of a native command, which also describes it. No handler is
     /// called with fewer or more arguments than the arity allows.
     fn native<H: Handler>(
@@ -83,6 +118,7 @@ impl Table<'_> {
         self.natives.push(Native {
             name: name.to_owned(),
             arity,
+            stand_in: self.stand_in(name, keys_at(keys, flags), flags),
         });
         let flags = match Behaviour::BlockingRunsInScripts.here() {
             true => flags.replace("deny-script ", ""),
@@ -104,6 +140,7 @@ impl Table<'_> {
         self.natives.push(Native {
             name: name.to_owned(),
             arity,
+            stand_in: self.stand_in(name, KeysAt::Elsewhere, flags),
         });
         self.registrar
             .add_numbered(&format!("pm.{name}"), handler, flags, numbered)
@@ -114,6 +151,7 @@ impl Table<'_> {
         self.natives.push(Native {
             name: name.to_owned(),
             arity,
+            stand_in: None,
         });
         self.registrar.add_container(&format!("pm.{name}"))
     }
@@ -132,6 +170,7 @@ impl Table<'_> {
         self.natives.push(Native {
             name: format!("{container}|{name}"),
             arity,
+            stand_in: None,
         });
         self.registrar
             .add_part(&format!("pm.{container}"), name, handler, flags, keys)

@@ -7,7 +7,7 @@
 
 use super::Engine;
 use super::record::{Record, RecordPtr};
-use crate::redis::FilterArgs;
+use crate::redis::{FilterArgs, stands_in};
 use crate::structures::{self, table};
 use crate::value::ValueType;
 use pobj::field;
@@ -37,7 +37,7 @@ impl Engine {
     pub(super) fn look_ahead(&mut self, name: &[u8], args: &FilterArgs<'_>) {
         self.ahead.bucket = None;
         if let Some((ty, record)) = self.ahead.last
-            && Some(ty) == type_of(name)
+            && Some(ty) == type_of(name, stands_in())
             && let Some(root) = self.pool.peek(field!(record, Record, root))
             && let Some(table) = structures::table_ahead(&self.pool, ty, root)
             && let Some(element) = args.get(2)
@@ -55,17 +55,22 @@ impl Engine {
     }
 }
 
-/// The type of the values that a PM command of this name reads, if it is one whose second argument is a field or
+/// The type of the values that a PM command of this name, or of a native name if these are `plain`, reads, if it is one whose second argument is a field or
 /// a member: HGET, HEXISTS, SISMEMBER, SMISMEMBER, ZSCORE. Few others are taken for such, too.
 ///
 /// Commands that change an element gain nothing: they spend their time on writing back what the one before has
 /// changed.
 #[inline]
-fn type_of(name: &[u8]) -> Option<ValueType> {
+fn type_of(name: &[u8], plain: bool) -> Option<ValueType> {
+    let name = match name {
+        [_, _, b'.', name @ ..] => name,
+        name if plain => name,
+        _ => return None,
+    };
     match *name {
-        [_, _, b'.', b'h' | b'H', b'g' | b'G' | b'e' | b'E', ..] => Some(ValueType::Hash),
-        [_, _, b'.', b's' | b'S', b'i' | b'I' | b'm' | b'M', ..] => Some(ValueType::Set),
-        [_, _, b'.', b'z' | b'Z', b's' | b'S', ..] => Some(ValueType::ZSet),
+        [b'h' | b'H', b'g' | b'G' | b'e' | b'E', ..] => Some(ValueType::Hash),
+        [b's' | b'S', b'i' | b'I' | b'm' | b'M', ..] => Some(ValueType::Set),
+        [b'z' | b'Z', b's' | b'S', ..] => Some(ValueType::ZSet),
         _ => None,
     }
 }
@@ -77,12 +82,12 @@ mod tests {
     #[test]
     fn look_ups_of_one_element_are_known_by_name() {
         for name in [b"PM.HGET".as_slice(), b"pm.hget", b"Pm.hExists"] {
-            assert_eq!(type_of(name), Some(ValueType::Hash));
+            assert_eq!(type_of(name, false), Some(ValueType::Hash));
         }
         for name in [b"PM.SISMEMBER".as_slice(), b"pm.smismember"] {
-            assert_eq!(type_of(name), Some(ValueType::Set));
+            assert_eq!(type_of(name, false), Some(ValueType::Set));
         }
-        assert_eq!(type_of(b"PM.ZSCORE"), Some(ValueType::ZSet));
+        assert_eq!(type_of(b"PM.ZSCORE", false), Some(ValueType::ZSet));
         for name in [
             b"PM.SET".as_slice(),
             b"PM.HSET",
@@ -92,7 +97,10 @@ mod tests {
             b"",
             b"PM.ZADD",
         ] {
-            assert_eq!(type_of(name), None);
+            assert_eq!(type_of(name, false), None);
         }
+        assert_eq!(type_of(b"HGET", true), Some(ValueType::Hash));
+        assert_eq!(type_of(b"zscore", true), Some(ValueType::ZSet));
+        assert_eq!(type_of(b"SET", true), None);
     }
 }

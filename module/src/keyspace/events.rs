@@ -23,7 +23,7 @@ use super::{
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Level, Loading, Mode, OwnedString, Persistence,
-    log,
+    log, look_closer,
 };
 use pobj::Result;
 use std::ffi::CStr;
@@ -65,6 +65,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
         Event::BeforeSleep => return before_sleep(ctx),
         Event::AfterSleep => return groups::turn_begins(),
         Event::LoadingStarted(from) => {
+            look_closer(true);
             durable("the start of loading", |engine| {
                 // What a master has sent was written before it is loaded, however long that took.
                 engine.file_begun = Some(match from {

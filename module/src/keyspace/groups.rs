@@ -18,7 +18,7 @@
 use super::{ENGINE, Engine, durable, expiring, fill, loading};
 use crate::redis::{
     Arg, Ctx, FilterArgs, Level, Reply, after_command, before_fork, before_output, follow_homes,
-    follow_syncs, keep_homes, log, server_flags, tells_after_commands,
+    follow_syncs, keep_homes, log, server_flags, stands_in_for_all_keys, tells_after_commands,
 };
 use pobj::Pool;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -184,6 +184,10 @@ fn command_ends() {
 fn begins_group(name: &[u8], args: &FilterArgs<'_>) -> bool {
     // Our own commands, most of those that come, are one step each.
     if name.get(2) == Some(&b'.') {
+        return false;
+    }
+    // As is MSET, where it is one of them.
+    if stands_in_for_all_keys() && name.eq_ignore_ascii_case(b"mset") {
         return false;
     }
     match needs_group(name) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use redis_module::raw as rm;
 
+use super::stand_in::{Call, Side, Way, called};
 use super::{Args, Ctx, KeyUse, MainCell, Refused, api, log, zero_sized};
 use crate::error::CmdError;
 use crate::number::parse_i64;
@@ -170,6 +171,51 @@ fn try_with_room(ctx: &Ctx, command: impl Fn() -> Result<(), CmdError>) -> Resul
     outcome
 }
 
+/// A command under its native name begins: whether its handler is to run.
+#[inline]
+fn begin_plain(ctx: &Ctx, args: Args<'_>, call: Call) -> bool {
+    ctx.set_plain();
+    match call.side(ctx, args) {
+        Side::Ours => true,
+        Side::Native => {
+            call.decline();
+            false
+        }
+        Side::Both => {
+            ctx.reply_error(&BOTH_SIDES);
+            false
+        }
+    }
+}
+
+const BOTH_SIDES: CmdError = CmdError::text_only(
+    "ERR the setting 'unprefixed' keeps some keys of this command in persistent memory, and some not",
+);
+
+/// A handler has failed.
+#[cold]
+fn fail(
+    ctx: &Ctx,
+    args: Args<'_>,
+    call: Option<Call>,
+    error: CmdError,
+    again: impl FnOnce() -> Result<(), CmdError>,
+) {
+    let way = match call {
+        Some(call) if ctx.has_not_replied() => (call, call.way(ctx, args, &error)),
+        _ => return ctx.reply_failure(&error),
+    };
+    match way {
+        (_, Way::Fail) => ctx.reply_failure(&error),
+        (call, Way::Native) => call.decline(),
+        (_, Way::Again) => {
+            if let Err(error) = again() {
+                ctx.reply_failure(&error);
+            }
+        }
+    }
+}
+
 unsafe extern "C" fn run<H: Handler>(
     ctx: *mut rm::RedisModuleCtx,
     argv: *mut *mut rm::RedisModuleString,
@@ -178,12 +224,18 @@ unsafe extern "C" fn run<H: Handler>(
     // SAFETY: Redis passes a live context and `argc` strings, all for the time of the call.
     let (ctx, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(argv, argc)) };
     let handled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let call = called();
+        if let Some(call) = call
+            && !begin_plain(&ctx, args, call)
+        {
+            return;
+        }
         let mut outcome = zero_sized::<H>()(&ctx, args);
         if outcome == Err(CmdError::PoolFull) && ctx.has_not_replied() {
             outcome = try_with_room(&ctx, || zero_sized::<H>()(&ctx, args));
         }
         if let Err(error) = outcome {
-            ctx.reply_failure(&error);
+            fail(&ctx, args, call, error, || zero_sized::<H>()(&ctx, args));
         }
     }));
     if handled.is_err() {

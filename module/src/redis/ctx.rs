@@ -16,6 +16,8 @@ pub struct Ctx {
     raw: *mut rm::RedisModuleCtx,
     /// Replies that are still to come: one, and as many as the collections begun have elements.
     owed: Cell<i64>,
+    /// The command was called by its native name.
+    plain: Cell<bool>,
 }
 
 /// The replies that hold others. In RESP2 a map is a flat array and a set an array; Redis sees to it.
@@ -63,6 +65,7 @@ impl Ctx {
         Self {
             raw,
             owed: Cell::new(1),
+            plain: Cell::new(false),
         }
     }
 
@@ -77,6 +80,17 @@ impl Ctx {
 
     pub(super) fn raw(&self) -> *mut rm::RedisModuleCtx {
         self.raw
+    }
+
+    /// Whether the running command was called by its native name, for which the module stands in. Its handler can return
+    /// [`CmdError::Native`] then.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.plain.get()
+    }
+
+    pub(super) fn set_plain(&self) {
+        self.plain.set(true);
     }
 
     /// The context, noting that one reply, or the head of a collection, goes out through it.

@@ -104,6 +104,21 @@ impl<'a> Key<'a> {
         unsafe { kind(self.raw) }
     }
 
+    /// The native type that the key's value has, if it is one of those that we have a counterpart of. O(1).
+    pub fn native_type(&self) -> Option<PmType> {
+        // SAFETY: an open key, or NULL.
+        Some(
+            match unsafe { api(rm::RedisModule_KeyType)(self.raw) } as isize {
+                rm::REDISMODULE_KEYTYPE_STRING => PmType::String,
+                rm::REDISMODULE_KEYTYPE_LIST => PmType::List,
+                rm::REDISMODULE_KEYTYPE_HASH => PmType::Hash,
+                rm::REDISMODULE_KEYTYPE_SET => PmType::Set,
+                rm::REDISMODULE_KEYTYPE_ZSET => PmType::ZSet,
+                _ => return None,
+            },
+        )
+    }
+
     /// Makes the key hold a value of ours. Whatever it held is deleted first (`unlink` and `free` run
     /// within this call, if it was ours), its expire time too, and the event `new` is raised.
     ///

@@ -20,6 +20,7 @@
 //! | [`FilterArgs`], [`Timer`] | a look at commands before they run, and after; at forks; timers | `hooks.rs` |
 //! | [`follow_syncs`], [`somebody_syncs`] | whether somebody waits for a full sync | `syncs.rs`, `clients.rs` |
 //! | [`follow_homes`] | clients' databases, on Valkey 8.1 | `home.rs` |
+//! | [`StandIn`], [`stands_in`] | native commands that the module runs in the server's stead | `stand_in.rs` |
 //! | [`before_output`] | a callback before bytes leave the server, on Redis 7.0 | `output.rs` |
 //! | [`Reply`], [`Propagate`] | commands run by the module: the owned reply of [`Ctx::call`], or the reply as it is | `call.rs` |
 //! | [`MainCell`] | module state that only the main thread reaches, one borrower at a time | `cell.rs` |
@@ -63,6 +64,7 @@ mod replication;
 mod scan;
 mod signal;
 mod slot_events;
+mod stand_in;
 mod syncs;
 mod types;
 
@@ -94,6 +96,9 @@ pub use log::{Level, log};
 pub use output::before_output;
 pub use replication::{may_replicate, note_replication, spares_replicas};
 pub use slot_events::{SlotEvent, SlotRange};
+pub use stand_in::{
+    KeysAt, Rules, Side, StandIn, Way, look_closer, stands_in, stands_in_for_all_keys,
+};
 pub use syncs::{follow_syncs, somebody_syncs};
 pub use types::{KeyPlace, PmType, TypeCallbacks, register_types};
 

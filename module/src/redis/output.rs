@@ -83,8 +83,8 @@ fn hook<H: Fn() + Copy + 'static, const KIND: usize>() -> Option<bool> {
     Some(true)
 }
 
-/// Where the program or library begins that the address lies in.
-fn home(address: *const c_void) -> Option<NonNull<c_void>> {
+/// Where the program or library begins that an address lies in; `None` if in none.
+pub(super) fn home(address: *const c_void) -> Option<NonNull<c_void>> {
     // SAFETY: all zeroes is a value of the struct of pointers; dladdr takes any address and fills it.
     unsafe {
         let mut found = std::mem::zeroed::<libc::Dl_info>();

@@ -74,6 +74,8 @@ pub struct Dialect {
     /// Commands that are another command on the second side: deliberate errors, to see that the
     /// tests find them.
     pub mutants: &'static [(&'static str, &'static str)],
+    /// The second side's keys are in the pool, though their types have the native names.
+    pub unprefixed: bool,
 }
 
 impl Dialect {
@@ -81,11 +83,19 @@ impl Dialect {
     pub const PM: Self = Self {
         prefix: "PM.",
         mutants: &[],
+        unprefixed: false,
+    };
+    /// Native names that are about PM keys on the second side: `unprefixed` in its databases.
+    pub const UNPREFIXED: Self = Self {
+        prefix: "",
+        mutants: &[],
+        unprefixed: true,
     };
     /// Native commands on both sides: the tests of the tests.
     pub const NATIVE: Self = Self {
         prefix: "",
         mutants: &[],
+        unprefixed: false,
     };
 
     /// What `name` is called on the second side.

@@ -95,7 +95,8 @@ pub fn read(clients: &mut [Client; DBS as usize], dialect: &Dialect) -> io::Resu
                 .iter()
                 .find(|r| r.native_type == name || r.pm_type == Some(&name));
             let reader = known.unwrap_or_else(|| panic!("a key of the unknown type {name:?}"));
-            let in_pool = reader.native_type != name;
+            let in_pool =
+                reader.native_type != name || dialect.unprefixed && reader.pm_type.is_some();
             let prefix = if in_pool { dialect.prefix } else { "" };
             let mut command: Vec<Vec<u8>> = reader
                 .command

@@ -52,6 +52,10 @@ fn on_all(ctx: &Ctx, args: Args<'_>) -> Done {
 
 /// `TYPE key`
 pub fn type_of(ctx: &Ctx, args: Args<'_>) -> Done {
+    // What is not ours is the server's to look at, and to count.
+    if ctx.is_plain() && !matches!(ctx.open(args[1], Mode::Quiet).kind(), Kind::Pm(..)) {
+        return Err(CmdError::Native);
+    }
     ctx.reply_simple(match ctx.open(args[1], Mode::Peek).kind() {
         Kind::Pm(ty, _) => ty.native_name(),
         _ => c"none",

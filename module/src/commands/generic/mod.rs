@@ -29,6 +29,7 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("exists", keys::look_at_all, -2, READ_FAST, ALL)?;
     table.native("touch", keys::look_at_all, -2, READ_FAST, ALL)?;
     table.native("type", keys::type_of, 2, READ_FAST, ONE)?;
+    table.any_key();
     table.native("expire", keys::change_one, -3, WRITE_FAST, ONE)?;
     table.native("pexpire", keys::change_one, -3, WRITE_FAST, ONE)?;
     table.native("expireat", keys::change_one, -3, WRITE_FAST, ONE)?;
@@ -48,6 +49,7 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     table.native("migrate", transfer::migrate, -6, MOVABLE, (3, 3, 1))?;
     table.native("keys", walk::keys, 2, READ, NONE)?;
     table.native("scan", walk::scan, -2, READ, NONE)?;
+    table.any_key();
     table.native("randomkey", walk::randomkey, 1, READ, NONE)?;
     table.native("dbsize", walk::dbsize, 1, READ_FAST, NONE)?;
     table.native("flushdb", flush::flushdb, -1, WRITE, NONE)?;
@@ -56,6 +58,7 @@ pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
     const KEY: (i32, i32, i32) = (2, 2, 1);
     table.container("object", -2)?;
     table.part("object", "encoding", object::encoding, 3, READ, KEY)?;
+    table.any_key();
     table.part("object", "freq", object::freq, 3, READ, KEY)?;
     table.part("object", "idletime", object::idletime, 3, READ, KEY)?;
     table.part("object", "refcount", object::refcount, 3, READ, KEY)?;

@@ -17,6 +17,7 @@ pub fn encoding(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             drop(ctx.open(args[2], Mode::Peek));
             ctx.reply_bulk(name.as_bytes());
         }
+        _ if ctx.is_plain() => return Err(CmdError::Native),
         Kind::Other => ctx.reply_null(),
         Kind::Absent => ctx.forward(c"OBJECT", args.from(1), Propagate::Nowhere),
     }

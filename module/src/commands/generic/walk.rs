@@ -15,12 +15,18 @@ fn is_ours(ctx: &Ctx, name: &[u8]) -> bool {
     matches!(ctx.open(name.arg(), Mode::Write).kind(), Kind::Pm(..))
 }
 
-/// Those of the keys in a reply that are ours.
-fn ours(ctx: &Ctx, keys: Vec<Reply>) -> Vec<Vec<u8>> {
-    let names = keys.into_iter().filter_map(|key| match key {
+/// The names of the keys in a reply.
+fn names(keys: Vec<Reply>) -> Vec<Vec<u8>> {
+    let text = |key| match key {
         Reply::Text(name) => Some(name),
         _ => None,
-    });
+    };
+    keys.into_iter().filter_map(text).collect()
+}
+
+/// Those of the keys in a reply that are ours.
+fn ours(ctx: &Ctx, keys: Vec<Reply>) -> Vec<Vec<u8>> {
+    let names = names(keys).into_iter();
     names.filter(|name| is_ours(ctx, name)).collect()
 }
 
@@ -54,6 +60,9 @@ pub fn keys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
 pub fn scan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    if ctx.is_plain() {
+        return scan_plain(ctx, args);
+    }
     let mut words: Vec<&[u8]> = args.from(1).iter().map(|arg| arg.bytes()).collect();
     for pair in args
         .from(2)
@@ -73,6 +82,47 @@ pub fn scan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
+/// SCAN under its native name. The server runs it, unless the keys of a type are asked for that a PM key can be of.
+fn scan_plain(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    let mut words: Vec<&[u8]> = args.from(1).iter().map(|arg| arg.bytes()).collect();
+    let mut wanted = None;
+    let mut at = 1;
+    while let Some([option, ty]) = args.from(1).get(at..at + 2) {
+        if option.is(b"TYPE") {
+            wanted = PmType::ALL
+                .into_iter()
+                .find(|own| ty.is(own.native_name().to_bytes()));
+            if wanted.is_none() {
+                return Err(CmdError::Native);
+            }
+        }
+        at += 2;
+    }
+    let wanted = wanted.ok_or(CmdError::Native)?;
+    // Without the pairs of TYPE: the server would look for keys of its own only.
+    let mut left = words.split_off(1);
+    let is_type = |pair: &[&[u8]]| pair[0].eq_ignore_ascii_case(b"TYPE");
+    let pairs = left
+        .chunks_mut(2)
+        .filter(|pair| !(pair.len() == 2 && is_type(pair)));
+    words.extend(pairs.flat_map(|pair| pair.to_vec()));
+    let (cursor, keys) = scan_all(ctx, &words)?;
+    let mut found = Vec::with_capacity(keys.len());
+    for name in keys {
+        let string = OwnedString::new(&name);
+        let key = ctx.open(string.arg(), Mode::Peek);
+        if matches!(key.kind(), Kind::Pm(ty, _) if ty == wanted)
+            || key.native_type() == Some(wanted)
+        {
+            found.push(name);
+        }
+    }
+    ctx.reply_array(2);
+    ctx.reply_bulk(&cursor);
+    reply_keys(ctx, &found);
+    Ok(())
+}
+
 /// The name that our type has in the server, for the name that TYPE gives it here.
 fn module_name(ty: Arg<'_>) -> &[u8] {
     let own = PmType::ALL.into_iter();
@@ -83,9 +133,16 @@ fn module_name(ty: Arg<'_>) -> &[u8] {
 
 /// The next cursor, and keys of ours.
 fn scan_step(ctx: &Ctx, words: &[&[u8]]) -> Result<(Vec<u8>, Vec<Vec<u8>>), CmdError> {
+    let (cursor, keys) = scan_all(ctx, words)?;
+    let keys = keys.into_iter().filter(|name| is_ours(ctx, name));
+    Ok((cursor, keys.collect()))
+}
+
+/// The next cursor, and keys of any kind.
+fn scan_all(ctx: &Ctx, words: &[&[u8]]) -> Result<(Vec<u8>, Vec<Vec<u8>>), CmdError> {
     match ctx.call(c"SCAN", words) {
         Some(Reply::Array(parts)) => match <[Reply; 2]>::try_from(parts) {
-            Ok([Reply::Text(cursor), Reply::Array(keys)]) => Ok((cursor, ours(ctx, keys))),
+            Ok([Reply::Text(cursor), Reply::Array(keys)]) => Ok((cursor, names(keys))),
             _ => Err(CmdError::Internal),
         },
         other => Err(failed(other)),

@@ -3,6 +3,7 @@
 use super::options::{Command, Condition, Options, Ttl};
 use super::{Expire, reply_value};
 use crate::behaviour::Behaviour;
+use crate::commands::plain;
 use crate::error::CmdError;
 use crate::keyspace::record::{Inline, NEVER};
 use crate::keyspace::{PmKey, put_all, read_each};
@@ -18,6 +19,9 @@ pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     // A key of another type is as good as none.
     let open = |&name| PmKey::open_read(ctx, name, ValueType::String).ok();
     let keys: Vec<Option<PmKey<'_>>> = args.from(1).iter().map(open).collect();
+    if keys.iter().any(Option::is_none) {
+        plain::native_if_held(ctx, args.from(1))?;
+    }
     read_each(&keys, |pool, values| {
         let read = |value: &Option<(Root, Inline)>| match *value {
             Some((root, inline)) => string::read(pool, root, inline),

@@ -1,0 +1,134 @@
+//! Native names that mean PM keys: the setting `unprefixed`.
+//!
+//! The server's own entries of the commands stay as they are, and the module stands in for what they do
+//! (`redis/stand_in.rs`). Here is decided which commands that concerns: all, or those whose keys are in some databases, or of some
+//! names; never those of an AOF that is loaded, which tells of native keys only. Of what is left, a handler hands back to the server what
+//! it finds to be about native keys.
+
+use super::Native;
+use crate::config::Scope;
+use crate::error::CmdError;
+use crate::glob;
+use crate::redis::{
+    Arg, Args, Ctx, KeysAt, Kind, Level, MainCell, Mode, Rules, Side, StandIn, Way, keys_of, log,
+    look_closer,
+};
+
+/// What the setting says, once it is in force.
+static SCOPE: MainCell<Scope> = MainCell::empty();
+
+static RULES: Rules = Rules { side, other_type };
+
+/// Has native names mean PM keys from now on, within a scope. Only as the last step of loading that may fail.
+///
+/// # Errors
+/// The server is not one in which that can be done.
+pub fn stand_in(ctx: &Ctx, natives: &[Native], scope: Scope) -> Result<(), String> {
+    let all_keys = scope.is_all();
+    SCOPE
+        .replace(Some(scope))
+        .map_err(|_| "loaded on another thread")?;
+    // Until the first command shows that nothing is being loaded.
+    look_closer(true);
+    let commands = natives.iter().filter_map(|native| native.stand_in.clone());
+    let commands: Vec<StandIn> = commands.collect();
+    let count = ctx.stand_in(&commands, &RULES, all_keys).map_err(|why| {
+        format!("this server does not let 'unprefixed' be done: {why}; see docs/unprefixed.md")
+    })?;
+    log(
+        Level::Notice,
+        &format!("{count} native commands are about PM keys, as 'unprefixed' says"),
+    );
+    Ok(())
+}
+
+/// Whose a command is.
+fn side(ctx: &Ctx, args: Args<'_>, keys: KeysAt) -> Side {
+    let flags = ctx.flags();
+    if flags.loading() && !flags.async_loading() {
+        return Side::Native;
+    }
+    let asked = SCOPE.with(|scope| {
+        if scope.is_all() {
+            look_closer(false);
+            return Side::Ours;
+        }
+        match keys {
+            KeysAt::Any => Side::Ours,
+            _ if !scope.has_database(ctx.db()) => Side::Native,
+            _ if scope.patterns.is_empty() => Side::Ours,
+            KeysAt::First => side_of_all(scope, args.get(1).into_iter()),
+            KeysAt::Elsewhere => side_of_all(scope, keys_of(args.from(0)).into_iter()),
+        }
+    });
+    asked.unwrap_or(Side::Native)
+}
+
+/// The side that all keys are on. Without keys it is ours, whose error is the server's.
+fn side_of_all<'a>(scope: &Scope, keys: impl Iterator<Item = Arg<'a>>) -> Side {
+    let matches = |pattern: &Vec<u8>, key: &[u8]| glob::matches(pattern, key);
+    let is_ours = |key: Arg<'_>| {
+        let mut patterns = scope.patterns.iter();
+        patterns.any(|pattern| matches(pattern, key.bytes()))
+    };
+    let (mut ours, mut natives) = (false, false);
+    for key in keys {
+        match is_ours(key) {
+            true => ours = true,
+            false => natives = true,
+        }
+    }
+    match (ours, natives) {
+        (true, true) => Side::Both,
+        (false, true) => Side::Native,
+        _ => Side::Ours,
+    }
+}
+
+/// A handler has met a value of another type: is that a native value of a type that we have?
+fn other_type(ctx: &Ctx, args: Args<'_>, _about: &StandIn) -> Way {
+    match Held::by(ctx, &keys_of(args.from(0))) {
+        Held::Natives => Way::Native,
+        Held::Others | Held::Both => Way::Fail,
+    }
+}
+
+/// What a command's keys hold, absent ones apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// Native values of types that we have, or of these and of types that we do not have.
+    Natives,
+    /// Native values of types that we have, and values of ours.
+    Both,
+    /// No native value of a type that we have.
+    Others,
+}
+
+impl Held {
+    /// Neither an access nor a miss.
+    fn by(ctx: &Ctx, keys: &[Arg<'_>]) -> Held {
+        let (mut natives, mut ours) = (false, false);
+        for &name in keys {
+            let key = ctx.open(name, Mode::Quiet);
+            natives |= key.native_type().is_some();
+            ours |= matches!(key.kind(), Kind::Pm(..));
+        }
+        match (natives, ours) {
+            (false, _) => Held::Others,
+            (true, false) => Held::Natives,
+            (true, true) => Held::Both,
+        }
+    }
+}
+
+/// Hands a command back to the server which passes over keys of other types, if it was called by its native name, and its keys
+/// hold native values that it may be about, and none of ours.
+///
+/// # Errors
+/// [`CmdError::Native`] then.
+pub(super) fn native_if_held(ctx: &Ctx, keys: &[Arg<'_>]) -> Result<(), CmdError> {
+    match ctx.is_plain() && Held::by(ctx, keys) == Held::Natives {
+        true => Err(CmdError::Native),
+        false => Ok(()),
+    }
+}
