@@ -3,6 +3,7 @@
 
 use pmedis_explore::campaign;
 use pmedis_explore::server::{self, Sent, Session, Shape, Way};
+use pmedis_testkit::packaged::Packaged;
 use powercut::trace::{self, Event};
 use powercut::{Config, Recording, Report};
 
@@ -108,9 +109,10 @@ fn mistakes_are_found() {
     assert!(flushes > 0, "no flush that is left out is noticed");
 }
 
-/// With threads for I/O, a script or a transaction that CLIENT PAUSE held back is no group: the module cannot see in
-/// time that its reply is sent. So a cut leaves a part of it; without such threads, none does. The steps are given:
-/// of random ones, a seed need not have any with two writes that change something, and without these there is no part.
+/// With threads for I/O, a script or a transaction that CLIENT PAUSE held back is no group on Redis 7.0: the module
+/// cannot see in time that its reply is sent. So a cut leaves a part of it; without such threads, none does, nor on
+/// newer servers. The steps are given: of random ones, a seed need not have any with two writes that change something,
+/// and without these there is no part.
 fn a_part_of_a_group_is_found() {
     let word = |word: &str| word.as_bytes().to_vec();
     let words = |line: &&str| line.split(' ').map(word).collect();
@@ -131,6 +133,10 @@ fn a_part_of_a_group_is_found() {
         let whole = explored(&[]);
         assert!(whole.violations.is_empty(), "{shape:?}: {whole}");
         let report = explored(&["io-threads 2"]);
+        if !Packaged::current().is_redis_7_0() {
+            assert!(report.violations.is_empty(), "{shape:?}: {report}");
+            continue;
+        }
         let [violation] = &report.violations[..] else {
             panic!("nothing is found: {report}");
         };

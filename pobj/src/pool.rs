@@ -311,6 +311,11 @@ impl Pool {
         self.held
     }
 
+    /// True if something was committed since [`Pool::hold`].
+    pub fn has_steps(&self) -> bool {
+        self.group.is_some()
+    }
+
     /// Ends [`Pool::hold`]: everything committed since is durable, together.
     ///
     /// # Errors

@@ -46,6 +46,19 @@ impl Engine {
         }
     }
 
+    /// The record at `addr` will be looked at once the command has opened its other keys: its fixed part, the name,
+    /// a short value.
+    #[inline]
+    pub(super) fn ask_for(&self, addr: usize) {
+        const LINES: u64 = 3;
+        const LINE: u64 = 64;
+        if let Some(record) = self.record_at(addr) {
+            for line in 0..LINES {
+                self.pool.prefetch::<u8>(record.at(line * LINE));
+            }
+        }
+    }
+
     /// The command opens its key.
     #[inline]
     pub(super) fn look_further_ahead(&mut self) {

@@ -100,10 +100,14 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
             expiring::remove_some(ctx);
         }
         // A full sync that failed is not to be tried again: what came of it is what there is.
-        Event::BecameMaster => durable("the end of a full sync", |engine| match engine.filled {
-            true => loading::end_take_over(engine),
-            false => Ok(()),
-        }),
+        Event::BecameMaster => {
+            groups::follow_role(true);
+            durable("the end of a full sync", |engine| match engine.filled {
+                true => loading::end_take_over(engine),
+                false => Ok(()),
+            });
+        }
+        Event::BecameReplica => groups::follow_role(false),
         Event::FlushStarted { db } => durable("a flush", |engine| {
             engine.flushing = engine.is_shown();
             engine.flush(db)
@@ -136,6 +140,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
     if let Event::Cron { .. } = event {
         durable("a look at the pool's file", |engine| {
             engine.beat();
+            engine.forget_postponed();
             Ok(())
         });
         aof::tell_of_pool(ctx);

@@ -8,7 +8,8 @@
 //! Servers from 7.2 on run a callback right after each command. Redis 7.0 has none, so there the module
 //! looks at what is sent (`redis/output.rs`). There, a commit also leaves its fence to the next access of the
 //! pool, or to the moment before something is sent, before the process forks, or before the turn ends,
-//! whichever comes first: the processor has then done what it would have waited for.
+//! whichever comes first: the processor has then done what it would have waited for. From 7.2 on, the commit of
+//! a command of ours leaves it to the next access of the pool, a fork, or the end of the command's handler.
 //!
 //! With threads for I/O that look comes too late for one stretch
 //! of time: Redis runs commands of clients that were just unblocked, or that CLIENT PAUSE held back,
@@ -17,10 +18,11 @@
 
 use super::{ENGINE, Engine, durable, expiring, fill, loading};
 use crate::redis::{
-    Arg, Ctx, FilterArgs, Level, Reply, after_command, before_fork, before_output, follow_homes,
-    follow_syncs, keep_homes, log, server_flags, stands_in_for_all_keys, tells_after_commands,
+    Arg, Around, Ctx, FilterArgs, Level, Reply, after_command, before_fork, before_output,
+    follow_homes, follow_syncs, keep_homes, log, server_flags, spares_replicas,
+    stands_in_for_all_keys, surround_writes, tells_after_commands,
 };
-use pobj::Pool;
+use pobj::{Pool, Result};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The moment that the commands of the open group see, in Unix milliseconds; 0 until one asks.
@@ -47,31 +49,45 @@ pub(super) fn subscribe(ctx: &Ctx) {
     ctx.filter_commands(before_command);
 }
 
-/// Sees to it that groups end before anything is sent. Only as the very last step of loading the module:
-/// it cannot be undone.
+/// Sees to it that groups end before anything is sent, and that commits wait for their fence no longer than
+/// they have to. Only as the very last step of loading the module: it cannot be undone.
 pub fn watch_output(ctx: &Ctx) {
-    if tells_after_commands() {
-        return;
+    let jobs_run = tells_after_commands();
+    let output_watched = !jobs_run && is_output_watched(ctx);
+    let can_put_off = before_fork(settle);
+    durable("the setup", |engine| {
+        engine.jobs_run = jobs_run;
+        engine.output_watched = output_watched;
+        engine.pool.set_lazy(can_put_off && output_watched);
+        Ok(())
+    });
+    if can_put_off && !output_watched {
+        surround_writes(Around {
+            begins: write_begins,
+            ends: write_ends,
+        });
     }
-    let watched = before_output(output_begins);
-    if !watched {
+}
+
+/// Has Redis 7.0 call the module before it sends anything; false if that is not so, or comes too late.
+fn is_output_watched(ctx: &Ctx) -> bool {
+    if !before_output(output_begins) {
         log(
             Level::Warning,
             "this server does not let the module look at what it sends: to a client that is slow to \
              read, the reply of EXEC or a script can leave microseconds before its writes are durable",
         );
+        return false;
     }
-    let one_thread = match ctx.call(c"CONFIG", &[b"GET", b"io-threads"]) {
+    match ctx.call(c"CONFIG", &[b"GET", b"io-threads"]) {
         Some(Reply::Array(pair)) => pair.get(1) == Some(&Reply::Text(b"1".to_vec())),
         _ => false,
-    };
-    durable("the setup", |engine| {
-        engine.output_watched = watched && one_thread;
-        engine
-            .pool
-            .set_lazy(engine.output_watched && before_fork(settle));
-        Ok(())
-    });
+    }
+}
+
+/// The server has become a master, or a replica: some of these run no jobs after commands.
+pub(super) fn follow_role(master: bool) {
+    let _ = ENGINE.with(|engine| engine.jobs_run = master && tells_after_commands());
 }
 
 /// The server is about to send something. A script that has run for long lets it send meanwhile; then its
@@ -84,6 +100,25 @@ fn output_begins() {
     if held == Ok(true) && !server_flags().in_multi_or_script() {
         end_group(false);
     }
+}
+
+/// A command of ours that writes begins: its commit need not wait for its fence.
+fn write_begins() {
+    let _ = ENGINE.with(|engine| {
+        engine.pool.set_lazy(true);
+        if engine.postponed > 0 && !engine.pool.is_held() && server_flags().in_multi_or_script() {
+            engine.watch_turns();
+            engine.open_group();
+        }
+    });
+}
+
+/// Its handler ends: what it has committed is durable, and its reply may leave.
+fn write_ends() {
+    let _ = ENGINE.with(|engine| {
+        engine.pool.settle();
+        engine.pool.set_lazy(false);
+    });
 }
 
 /// A child is about to be forked: it sees what was committed.
@@ -111,9 +146,7 @@ fn end_group(between_turns: bool) {
     durable("the last commands", |engine| {
         engine.between_turns |= between_turns;
         engine.reloading = false;
-        if engine.pool.is_held() {
-            engine.pool.release()?;
-        }
+        engine.end_group()?;
         engine.pool.keep_spare()?;
         engine.pool.settle();
         Ok(())
@@ -160,19 +193,49 @@ fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
             if server_flags().in_multi_or_script() {
                 return Ok(());
             }
-            engine.pool.release()?;
+            engine.end_group()?;
         }
         engine.make_room();
-        let opens = groups && engine.filled;
-        let ends_in_time =
-            engine.output_watched || after_command(command_ends) || !engine.between_turns;
-        if opens && ends_in_time {
-            GROUP_TIME.store(0, Ordering::Relaxed);
-            engine.dead_before_group = engine.dead.len();
-            engine.pool.hold();
+        if groups {
+            engine.open_group();
         }
         Ok(())
     });
+}
+
+impl Engine {
+    /// Opens a group, if it will end before anything is sent.
+    fn open_group(&mut self) {
+        let ends_in_time = |engine: &Engine| {
+            engine.output_watched || after_command(command_ends) || !engine.between_turns
+        };
+        if self.filled && ends_in_time(self) {
+            GROUP_TIME.store(0, Ordering::Relaxed);
+            self.dead_before_group = self.dead.len();
+            self.pool.hold();
+        }
+    }
+
+    /// Ends the open group, if there is one. One of which nothing has come may be that of a command that CLIENT PAUSE
+    /// holds back. The server does not show it to the filter again when it runs: the first command of ours in it
+    /// opens its group then.
+    fn end_group(&mut self) -> Result<()> {
+        const CRONS: u8 = 3;
+        if !self.pool.is_held() {
+            return Ok(());
+        }
+        if !self.pool.has_steps() && spares_replicas() {
+            self.postponed = CRONS;
+        }
+        self.pool.release()
+    }
+
+    /// A run of the server's cron: what CLIENT PAUSE has held back has run some time after its end.
+    pub(super) fn forget_postponed(&mut self) {
+        if self.postponed > 0 && !spares_replicas() {
+            self.postponed -= 1;
+        }
+    }
 }
 
 /// After a command, and all that it ran, on servers that tell.

@@ -11,7 +11,7 @@ pub use many::{put_all, read_all, read_each};
 
 use super::reclaim;
 use super::record::{self, Inline, NEVER, RecordPtr};
-use super::{ENGINE, Engine, count_shown, with_engine};
+use super::{ENGINE, Engine, count_new, with_engine};
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode, PmType};
 use crate::structures::Root;
@@ -138,6 +138,13 @@ impl<'a> PmKey<'a> {
         match self.state {
             State::Ours(ty, _) => Some(ty),
             _ => None,
+        }
+    }
+
+    /// Asks for the key's record, which will be looked at once other keys are open.
+    pub fn ask_early(&self) {
+        if let State::Ours(_, addr) = self.state {
+            let _ = ENGINE.with(|engine| engine.ask_for(addr));
         }
     }
 
@@ -401,12 +408,12 @@ impl<'a> PmKey<'a> {
     fn come_or_go(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Nothing => {}
-            Outcome::Created(record, addr) => {
+            Outcome::Created(space, addr) => {
                 if self.state == State::Native {
                     self.ctx.forget_in_aof(self.name());
                 }
                 self.key.set_value(self.ty.into(), addr);
-                count_shown(record);
+                count_new(space, self.name().bytes());
                 self.state = State::Ours(self.ty, addr);
             }
             Outcome::Emptied(_) => self.delete(),

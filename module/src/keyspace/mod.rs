@@ -136,6 +136,11 @@ pub struct Engine {
     pub(crate) turns: Turns,
     /// Groups end before anything is sent, whenever that is.
     pub(crate) output_watched: bool,
+    /// Groups end right after their commands: the server runs jobs then, as masters do from 7.2 on.
+    pub(crate) jobs_run: bool,
+    /// CLIENT PAUSE may hold commands of several steps back: so many runs of the server's cron after its end, none
+    /// is left.
+    pub(crate) postponed: u8,
     /// A timer for reclaiming memory runs.
     pub(crate) reclaim_ticks: bool,
     /// Keys of databases that the server does not have.
@@ -210,6 +215,8 @@ impl Engine {
             between_turns: false,
             turns: Turns::default(),
             output_watched: false,
+            jobs_run: false,
+            postponed: 0,
             reclaim_ticks: false,
             homeless: 0,
             no_room_for_copy: false,
@@ -282,6 +289,17 @@ pub fn shown_keys_of(db: i32) -> Result<u64, CmdError> {
 /// Counts the key of a record that has come into Redis's keyspace.
 fn count_shown(record: RecordPtr) {
     durable("a key's count", |engine| engine.key_comes(record));
+}
+
+/// Counts a key that has just come into Redis's keyspace with its record, which is not looked at: that would wait
+/// for the commit.
+#[inline]
+fn count_new(space: u16, name: &[u8]) {
+    let counted = ENGINE.with(|engine| engine.new_key_comes(space, name));
+    debug_assert!(
+        counted.is_ok(),
+        "no command runs while the engine is in use"
+    );
 }
 
 /// [`Engine::bury`] from where a failure can only be logged.

@@ -370,6 +370,13 @@ impl Engine {
         self.count_key(record, 1)
     }
 
+    /// Counts a key of this key space and name that has come into Redis's keyspace.
+    #[inline]
+    pub(super) fn new_key_comes(&mut self, space: u16, name: &[u8]) {
+        self.dbs.key_comes(space);
+        self.slots.count(space, name, 1);
+    }
+
     /// Counts the key of a record that has left Redis's keyspace.
     #[inline]
     pub(super) fn key_goes(&mut self, record: RecordPtr) -> Result<()> {

@@ -4,11 +4,12 @@
 //! instructions, a fifth of what a turn with one small command takes. So the module listens only until the
 //! keyspace is filled, and while a group may be open, memory waits to be reclaimed, or the spare room is lent;
 //! and some time longer. Meanwhile the command filter and the server's cron look whether to listen again. Where
-//! the module cannot look at what is sent, groups have no other end than that of a turn, so it always listens.
+//! the module can neither look at what is sent nor be called after commands, as on replicas, groups have no other end
+//! than that of a turn, so it always listens.
 
 use super::events::on_event;
 use super::{ENGINE, Engine, durable};
-use crate::redis::{Ctx, EventKind, subscribe};
+use crate::redis::{Ctx, EventKind, server_flags, subscribe};
 use std::time::Duration;
 
 /// How long there must have been nothing to do.
@@ -35,7 +36,7 @@ impl Engine {
     /// True if there is nothing to do at the end of a turn.
     #[inline]
     fn is_quiet(&self) -> bool {
-        self.output_watched
+        (self.output_watched || self.jobs_run)
             && self.filled
             && !self.reloading
             && !self.pool.is_held()
@@ -66,6 +67,7 @@ pub(super) fn rest_later(ctx: &Ctx) {
 fn rest(ctx: &Ctx) {
     let ends = ENGINE.with(|engine| {
         engine.turns.timer = false;
+        engine.jobs_run &= server_flags().master();
         let was_busy = std::mem::take(&mut engine.turns.busy);
         let ends = engine.turns.watched && !was_busy && engine.is_quiet();
         engine.turns.watched &= !ends;

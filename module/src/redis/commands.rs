@@ -1,13 +1,13 @@
 //! Commands: registration, and the trampoline between Redis and a handler.
 
 use std::ffi::{CStr, c_int};
-
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use redis_module::raw as rm;
 
 use super::stand_in::{Call, Side, Way, called};
-use super::{Args, Ctx, KeyUse, MainCell, Refused, api, log, zero_sized};
+use super::{Args, Ctx, KeyUse, MainCell, Refused, api, guard, log, zero_sized};
 use crate::error::CmdError;
 use crate::number::parse_i64;
 
@@ -55,7 +55,7 @@ impl<'a> Registrar<'a> {
         flags: &str,
         (first, last, step): (i32, i32, i32),
     ) -> Result<(), String> {
-        self.create(name, Some(run::<H>), flags, (first, last, step))
+        self.create(name, Some(runner::<H>(flags)), flags, (first, last, step))
     }
 
     /// Adds a command that says how many keys follow. Redis 7.0 finds keys for cluster redirects and
@@ -117,12 +117,13 @@ impl<'a> Registrar<'a> {
             .ctx
             .command(&log::c_string(container))
             .ok_or_else(refused)?;
+        let run = runner::<H>(flags);
         let (c_name, c_flags) = (log::c_string(name), log::c_string(flags));
         // SAFETY: a live command; Redis copies the strings; the callback is a function.
         let status = unsafe {
             let create = api(rm::RedisModule_CreateSubcommand);
             let (name, flags) = (c_name.as_ptr(), c_flags.as_ptr());
-            create(parent, name, Some(run::<H>), flags, first, last, step)
+            create(parent, name, Some(run), flags, first, last, step)
         };
         if status == rm::REDISMODULE_OK as c_int {
             Ok(())
@@ -216,6 +217,50 @@ fn fail(
     }
 }
 
+/// What is done before and after a command that writes, on servers that say nothing of what they send.
+pub struct Around {
+    /// Before the handler.
+    pub begins: fn(),
+    /// After it, before its reply can leave.
+    pub ends: fn(),
+}
+
+static AROUND: OnceLock<Around> = OnceLock::new();
+
+/// Has commands that write be surrounded, which were added before or come later. `false` if they are already.
+pub fn surround_writes(around: Around) -> bool {
+    AROUND.set(around).is_ok()
+}
+
+/// The trampoline of a handler of a command with these flags.
+fn runner<H: Handler>(
+    flags: &str,
+) -> unsafe extern "C" fn(*mut rm::RedisModuleCtx, *mut *mut rm::RedisModuleString, c_int) -> c_int
+{
+    match flags.split(' ').any(|flag| flag == "write") {
+        true => run_writing::<H>,
+        false => run::<H>,
+    }
+}
+
+/// [`run`] for a command that writes.
+unsafe extern "C" fn run_writing<H: Handler>(
+    ctx: *mut rm::RedisModuleCtx,
+    argv: *mut *mut rm::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    let around = AROUND.get();
+    if let Some(around) = around {
+        guard((), around.begins);
+    }
+    // SAFETY: the arguments are those of this function, as Redis passed them.
+    let status = unsafe { run::<H>(ctx, argv, argc) };
+    if let Some(around) = around {
+        guard((), around.ends);
+    }
+    status
+}
+
 unsafe extern "C" fn run<H: Handler>(
     ctx: *mut rm::RedisModuleCtx,
     argv: *mut *mut rm::RedisModuleString,
@@ -254,7 +299,7 @@ unsafe extern "C" fn run_numbered<H: Handler, const DESTINATION: bool, const AT:
     let (asker, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(argv, argc)) };
     if !asker.asks_for_keys() {
         // SAFETY: the arguments are those of this function, as Redis passed them.
-        return unsafe { run::<H>(ctx, argv, argc) };
+        return unsafe { run_writing::<H>(ctx, argv, argc) };
     }
     let room = args.len().saturating_sub(AT + 1);
     let number = args.get(AT).and_then(|arg| parse_i64(arg.bytes()));

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use redis_module::raw as rm;
 
 use super::home::go_home;
+use super::slot_events::is_redis_since;
 use super::{Arg, Ctx, api, guard, zero_sized};
 
 /// Classes of keyspace events; `|` joins them.
@@ -88,14 +89,11 @@ where
     rm::REDISMODULE_OK as c_int
 }
 
-/// Whether the server tells of values that are replaced. Valkey, which does not, answers as Redis 7.2.
+/// Whether the server tells of values that are replaced.
+#[inline]
 fn tells_of_replacement() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    // SAFETY: a copy of a pointer written before the module ran; without preconditions. The version is
-    // 0x00MMmmpp.
-    *ANSWER.get_or_init(|| unsafe {
-        rm::RedisModule_GetServerVersion.is_some_and(|version| version() >= 0x0008_0200)
-    })
+    *ANSWER.get_or_init(|| is_redis_since(8, 2))
 }
 
 impl Ctx {

@@ -78,7 +78,9 @@ pub use command_info::{
     Argument, ArgumentType, BeginSearch, CommandInfo, FindKeys, InfoError, KeySpec, argument_flag,
     key_flag,
 };
-pub use commands::{Handler, NumberedKeys, Registrar, WhenFull, when_full};
+pub use commands::{
+    Around, Handler, NumberedKeys, Registrar, WhenFull, surround_writes, when_full,
+};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use every_turn::EveryTurn;

@@ -13,7 +13,8 @@ use std::sync::OnceLock;
 use redis_module::raw as rm;
 
 use super::key::UNSEEN;
-use super::{Arg, Ctx, api, slot_events};
+use super::slot_events::{self, is_redis_since};
+use super::{Arg, Ctx, api};
 
 /// What closing a key that is open to write means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +43,11 @@ pub(super) unsafe fn set_options(ctx: *mut rm::RedisModuleCtx, closing: Closing)
     unsafe { api(rm::RedisModule_SetModuleOptions)(ctx, options as c_int) }
 }
 
-/// Whether telling of a change counts as a read. Valkey answers as Redis 7.2, rightly.
+/// Whether telling of a change counts as a read.
+#[inline]
 fn counts_as_read() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    // SAFETY: a copy of a pointer written before the module ran; without preconditions. The version is
-    // 0x00MMmmpp.
-    *ANSWER.get_or_init(|| unsafe {
-        rm::RedisModule_GetServerVersion.is_some_and(|version| version() >= 0x0008_0400)
-    })
+    *ANSWER.get_or_init(|| is_redis_since(8, 4))
 }
 
 /// An option of Valkey 9.0 on: CLUSTER MIGRATESLOTS works with this module's keys. Older ones pass it over.

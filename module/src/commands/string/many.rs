@@ -13,11 +13,16 @@ use crate::structures::Root;
 use crate::structures::string::{self, Value};
 use crate::value::ValueType;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// `MGET key [key ...]`
 pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     // A key of another type is as good as none.
-    let open = |&name| PmKey::open_read(ctx, name, ValueType::String).ok();
+    let open = |&name| {
+        let key = PmKey::open_read(ctx, name, ValueType::String).ok()?;
+        key.ask_early();
+        Some(key)
+    };
     let keys: Vec<Option<PmKey<'_>>> = args.from(1).iter().map(open).collect();
     if keys.iter().any(Option::is_none) {
         plain::native_if_held(ctx, args.from(1))?;
@@ -127,6 +132,9 @@ fn replicate(ctx: &Ctx, number: Arg<'_>, pairs: &[Arg<'_>], expire: Expire) {
     ctx.replicate(c"PM.MSETEX", &args);
 }
 
+/// So many keys and fewer are compared with each other, rather than hashed.
+const FEW: usize = 16;
+
 /// The pairs of MSET, each key once: of a key given several times, the last value counts.
 struct Assignments<'a> {
     pairs: &'a [Arg<'a>],
@@ -142,17 +150,34 @@ impl<'a> Assignments<'a> {
         if !pairs.len().is_multiple_of(2) {
             return Err(CmdError::WrongArity);
         }
-        let (mut keys, mut values, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+        let count = pairs.len() / 2;
+        let mut keys: Vec<PmKey<'a>> = Vec::with_capacity(count);
+        let mut values = Vec::with_capacity(count);
+        let mut starts = Vec::with_capacity(count);
         let mut indexes = HashMap::new();
         for (i, pair) in pairs.chunks_exact(2).enumerate() {
             let (name, value) = (pair[0], Value::of(pair[1].bytes()));
-            let index = *indexes.entry(name.bytes()).or_insert(keys.len());
-            if index < keys.len() {
-                values[index] = value;
-            } else {
-                keys.push(PmKey::open_any(ctx, name, ValueType::String));
-                values.push(value);
-                starts.push(2 * i);
+            let known = match count <= FEW {
+                true => keys
+                    .iter()
+                    .position(|key| key.name().bytes() == name.bytes()),
+                false => match indexes.entry(name.bytes()) {
+                    Entry::Occupied(entry) => Some(*entry.get()),
+                    Entry::Vacant(entry) => {
+                        entry.insert(keys.len());
+                        None
+                    }
+                },
+            };
+            match known {
+                Some(index) => values[index] = value,
+                None => {
+                    let key = PmKey::open_any(ctx, name, ValueType::String);
+                    key.ask_early();
+                    keys.push(key);
+                    values.push(value);
+                    starts.push(2 * i);
+                }
             }
         }
         Ok(Assignments {

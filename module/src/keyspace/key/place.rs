@@ -33,8 +33,8 @@ impl Born {
 pub(super) enum Outcome {
     /// It is there as before, or still absent.
     Nothing,
-    /// It is new, and has this address.
-    Created(RecordPtr, usize),
+    /// It is new, in this key space, and has this address.
+    Created(u16, usize),
     /// It is freed, or dead; it had this address.
     Emptied(usize),
 }
@@ -66,7 +66,7 @@ pub(super) fn put_record(
         root: Root::EMPTY,
     };
     Ok(match record::make(tx, key, inline, fields, f)? {
-        Some(record) => Outcome::Created(record, tx.address_of(record)),
+        Some(record) => Outcome::Created(born.space, tx.address_of(record)),
         None => Outcome::Nothing,
     })
 }
