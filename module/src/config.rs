@@ -1,17 +1,33 @@
-//! The module's arguments: `loadmodule libpmedis.so path FILE [size SIZE] [durability HOW] [rdb WHAT]
-//! [orphans HOW] [beside HOW] [copy HOW] [unprefixed SCOPE ...] [fill NUMBER]`.
+//! The module's settings: their values, which come from load arguments (`loadmodule libpmedis.so path FILE ...`) and from
+//! the server's configuration (`pmedis.path FILE`), which has the last word.
+//!
+//! | file | |
+//! |---|---|
+//! | `table.rs` | the table of settings: a new one is a row there, and a field here |
+//! | `value.rs` | kinds of values |
+//! | `scope.rs` | keys of which native names mean PM keys |
+//! | `former.rs` | the arguments of PMedis |
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+mod former;
+mod scope;
+mod table;
+mod value;
+
+use crate::SETTINGS;
+use crate::redis::{ConfigEntry, Configs};
+use former::Former;
+use pobj::Durability;
 use std::path::PathBuf;
-
-use pobj::{Durability, parse_size};
 use thiserror::Error;
+use value::Word;
 
-/// The settings the module was loaded with.
+pub use scope::Scope;
+pub use table::{Changes, Setting, TABLE};
+
+/// The settings in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The pool's file, or a poolset description.
+    /// The pool's file, or a poolset description; empty until it is given.
     pub path: PathBuf,
     /// The size in bytes of a pool that has to be created; an existing one keeps its own.
     pub size: Option<u64>,
@@ -27,60 +43,27 @@ pub struct Config {
     pub copy: Copied,
     /// Of which keys native names mean PM keys; `None`: of none.
     pub unprefixed: Option<Scope>,
+    /// Shares of the pool in use that the log tells of, in percent, ascending.
+    pub alarms: Vec<u64>,
     /// How many keys a second are put into the server's keyspace in the background after a start; as many as can be
     /// without a number. For tests.
     pub fill: Option<u64>,
 }
 
-/// Keys: all of them, or those of some databases, or of some names, or both.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// The databases' numbers; none stands for all.
-    pub dbs: Vec<i32>,
-    /// Patterns of keys' names; none stands for all names.
-    pub patterns: Vec<Vec<u8>>,
-}
-
-impl Scope {
-    /// What begins the value of a scope that is a database's number.
-    const DATABASE: &[u8] = b"db=";
-
-    /// Whether it is all keys.
-    pub fn is_all(&self) -> bool {
-        self.dbs.is_empty() && self.patterns.is_empty()
-    }
-
-    /// Whether keys of a database can be among them.
-    pub fn has_database(&self, db: i32) -> bool {
-        self.dbs.is_empty() || self.dbs.contains(&db)
-    }
-
-    /// Adds what one argument says to what those before it did.
-    fn add(scope: Option<Scope>, value: &[u8]) -> Result<Option<Scope>, ConfigError> {
-        let first = scope.is_none();
-        let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
-        if is(b"no") || is(b"yes") {
-            // They say all there is to say.
-            return match first {
-                true if is(b"yes") => Ok(Some(Scope::default())),
-                true => Ok(None),
-                false => Err(ConfigError::Twice("unprefixed")),
-            };
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            size: None,
+            durability: Durability::default(),
+            rdb: RdbContent::default(),
+            orphans: Orphans::default(),
+            beside: Beside::default(),
+            copy: Copied::default(),
+            unprefixed: None,
+            alarms: vec![80, 90, 95],
+            fill: None,
         }
-        let mut scope = scope.unwrap_or_default();
-        if !first && scope.is_all() {
-            return Err(ConfigError::Twice("unprefixed"));
-        }
-        match value.strip_prefix(Scope::DATABASE) {
-            Some(number) => {
-                let number = String::from_utf8_lossy(number).into_owned();
-                let db = number.parse().ok().filter(|&db: &i32| db >= 0);
-                scope.dbs.push(db.ok_or(ConfigError::Database(number))?);
-            }
-            None if value.is_empty() => return Err(ConfigError::EmptyPattern),
-            None => scope.patterns.push(value.to_vec()),
-        }
-        Ok(Some(scope))
     }
 }
 
@@ -95,6 +78,11 @@ pub enum RdbContent {
     Full,
 }
 
+impl Word for RdbContent {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("markers", RdbContent::Markers), ("full", RdbContent::Full)];
+}
+
 /// What to do about an RDB that has markers only, when the pool that has their values is not there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Orphans {
@@ -103,6 +91,11 @@ pub enum Orphans {
     Refuse,
     /// It starts without these keys.
     Drop,
+}
+
+impl Word for Orphans {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("refuse", Orphans::Refuse), ("drop", Orphans::Drop)];
 }
 
 /// What to do about an RDB with values of PM keys that lies beside a pool which has, or had, keys, and which the
@@ -116,6 +109,11 @@ pub enum Beside {
     Ignore,
 }
 
+impl Word for Beside {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("refuse", Beside::Refuse), ("ignore", Beside::Ignore)];
+}
+
 /// What to do about a pool that is a copy, made while the original was in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Copied {
@@ -126,159 +124,146 @@ pub enum Copied {
     Accept,
 }
 
-/// What is wrong with the arguments.
+impl Word for Copied {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("refuse", Copied::Refuse), ("accept", Copied::Accept)];
+}
+
+/// What is wrong with the settings.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ConfigError {
     /// No `path`.
-    #[error(
-        "no pool named: loadmodule libpmedis.so path <file> [size <size>] [durability <how>] \
-         [rdb <what>] [orphans <how>] [beside <how>] [copy <how>] [unprefixed <scope>] \
-         [fill <keys a second>]"
-    )]
+    #[error("no pool named: loadmodule libpmedis.so {}", table::usage())]
     NoPath,
     /// A word that is no argument's name.
-    #[error(
-        "unknown argument '{0}': expected path, size, durability, rdb, orphans, beside, copy, \
-         unprefixed or fill"
-    )]
+    #[error("unknown argument '{0}': expected {names}", names = table::names())]
     Unknown(String),
     /// The last argument's value is missing.
     #[error("argument '{0}' has no value")]
-    NoValue(&'static str),
+    NoValue(String),
     /// An argument is given twice.
     #[error("argument '{0}' is given twice")]
     Twice(&'static str),
-    /// The path is empty.
-    #[error("argument 'path' is empty")]
-    EmptyPath,
-    /// The size is not one.
-    #[error("argument 'size' is '{0}': expected bytes, or a number with k, m, g or t, as in 64m")]
-    Size(String),
-    /// The durability is not one.
-    #[error("argument 'durability' is '{0}': expected pmem, msync or process")]
-    Durability(String),
-    /// The content of RDB files is not one.
-    #[error("argument 'rdb' is '{0}': expected markers or full")]
-    Rdb(String),
-    /// The fate of orphans is not one.
-    #[error("argument 'orphans' is '{0}': expected refuse or drop")]
-    Orphans(String),
-    /// The fate of an RDB beside the pool is not one.
-    #[error("argument 'beside' is '{0}': expected refuse or ignore")]
-    Beside(String),
-    /// The fate of a copy is not one.
-    #[error("argument 'copy' is '{0}': expected refuse or accept")]
-    Copied(String),
-    /// The number of a database is not one.
-    #[error("argument 'unprefixed' is 'db={0}': expected the number of a database")]
-    Database(String),
-    /// The pattern of keys is empty.
-    #[error("argument 'unprefixed' is empty: expected yes, no, db=<number> or a pattern of keys")]
-    EmptyPattern,
-    /// The number of keys a second is not one.
-    #[error("argument 'fill' is '{0}': expected a number of keys a second")]
-    Fill(String),
+    /// A value is not one.
+    #[error("argument '{name}' is '{given}': expected {expected}")]
+    Value {
+        /// The argument's name.
+        name: &'static str,
+        /// What was given.
+        given: String,
+        /// What it may be.
+        expected: String,
+    },
 }
 
 impl Config {
-    /// Reads the arguments, which may come in any order, their names in any case.
-    pub fn parse<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ConfigError> {
-        let (mut path, mut size, mut durability) = (None, None, None);
-        let (mut rdb, mut orphans, mut beside, mut copy) = (None, None, None, None);
-        let (mut unprefixed, mut fill) = (None, None);
+    /// Reads the load arguments, which may come in any order, their names in any case; `notice` is shown what the log has
+    /// to say of them.
+    pub fn parse<'a>(
+        args: impl IntoIterator<Item = &'a [u8]>,
+        mut notice: impl FnMut(&str),
+    ) -> Result<Self, ConfigError> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (mut config, mut given) = (Config::default(), Vec::new());
         let mut args = args.into_iter();
         while let Some(name) = args.next() {
-            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-            let mut value = |name, taken: bool| {
-                if taken {
-                    Err(ConfigError::Twice(name))
-                } else {
-                    args.next().ok_or(ConfigError::NoValue(name))
-                }
+            let former = former::find(name);
+            let setting = match former {
+                Some(Former::IsNow(name)) => table::find(name.as_bytes()),
+                Some(Former::IsGone) => None,
+                None => Some(table::find(name).ok_or_else(|| ConfigError::Unknown(text(name)))?),
             };
-            match name.to_ascii_lowercase().as_slice() {
-                b"path" => {
-                    let value = value("path", path.is_some())?;
-                    if value.is_empty() {
-                        return Err(ConfigError::EmptyPath);
-                    }
-                    path = Some(PathBuf::from(OsStr::from_bytes(value)));
-                }
-                b"size" => {
-                    let value = text(value("size", size.is_some())?);
-                    size = Some(parse_size(&value).ok_or(ConfigError::Size(value))?);
-                }
-                b"durability" => {
-                    let value = text(value("durability", durability.is_some())?);
-                    durability =
-                        Some(Durability::from_name(&value).ok_or(ConfigError::Durability(value))?);
-                }
-                b"rdb" => {
-                    let value = text(value("rdb", rdb.is_some())?);
-                    rdb = Some(match value.to_ascii_lowercase().as_str() {
-                        "markers" => RdbContent::Markers,
-                        "full" => RdbContent::Full,
-                        _ => return Err(ConfigError::Rdb(value)),
-                    });
-                }
-                b"orphans" => {
-                    let value = text(value("orphans", orphans.is_some())?);
-                    orphans = Some(match value.to_ascii_lowercase().as_str() {
-                        "refuse" => Orphans::Refuse,
-                        "drop" => Orphans::Drop,
-                        _ => return Err(ConfigError::Orphans(value)),
-                    });
-                }
-                b"beside" => {
-                    let value = text(value("beside", beside.is_some())?);
-                    beside = Some(match value.to_ascii_lowercase().as_str() {
-                        "refuse" => Beside::Refuse,
-                        "ignore" => Beside::Ignore,
-                        _ => return Err(ConfigError::Beside(value)),
-                    });
-                }
-                b"copy" => {
-                    let value = text(value("copy", copy.is_some())?);
-                    copy = Some(match value.to_ascii_lowercase().as_str() {
-                        "refuse" => Copied::Refuse,
-                        "accept" => Copied::Accept,
-                        _ => return Err(ConfigError::Copied(value)),
-                    });
-                }
-                b"unprefixed" => {
-                    unprefixed = Scope::add(unprefixed, value("unprefixed", false)?)?;
-                }
-                b"fill" => {
-                    let value = text(value("fill", fill.is_some())?);
-                    fill = Some(value.parse().map_err(|_| ConfigError::Fill(value))?);
-                }
-                _ => return Err(ConfigError::Unknown(text(name))),
+            let value = args.next().ok_or_else(|| match setting {
+                Some(setting) if former.is_none() => ConfigError::NoValue(setting.name.into()),
+                _ => ConfigError::NoValue(text(name)),
+            })?;
+            let Some(setting) = setting else {
+                notice(&format!(
+                    "argument '{}' is of PMedis's engine, and does nothing here",
+                    text(name)
+                ));
+                continue;
+            };
+            if given.contains(&setting.name) && !setting.repeats {
+                return Err(ConfigError::Twice(setting.name));
             }
+            given.push(setting.name);
+            let value = match former {
+                Some(_) => {
+                    notice(&format!(
+                        "argument '{}' is PMedis's name of '{}'",
+                        text(name),
+                        setting.name
+                    ));
+                    former::number(value)
+                }
+                None => value.to_vec(),
+            };
+            setting
+                .add(&mut config, &value)
+                .map_err(|expected| ConfigError::Value {
+                    name: setting.name,
+                    given: text(&value),
+                    expected,
+                })?;
         }
-        Ok(Self {
-            path: path.ok_or(ConfigError::NoPath)?,
-            size,
-            durability: durability.unwrap_or_default(),
-            rdb: rdb.unwrap_or_default(),
-            orphans: orphans.unwrap_or_default(),
-            beside: beside.unwrap_or_default(),
-            copy: copy.unwrap_or_default(),
-            unprefixed,
-            fill,
-        })
+        Ok(config)
     }
+
+    /// Looks at the settings together, when all are known.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        match self.path.as_os_str().is_empty() {
+            true => Err(ConfigError::NoPath),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The settings as the server's configuration reaches them.
+pub struct InServer;
+
+impl Configs for InServer {
+    fn show(at: usize) -> Vec<u8> {
+        let show = |config: &mut Config| TABLE.get(at).map(|setting| setting.show(config));
+        SETTINGS.with(show).ok().flatten().unwrap_or_default()
+    }
+
+    fn change(at: usize, text: &[u8]) -> Result<(), String> {
+        let change = |config: &mut Config| TABLE[at].read(config, text);
+        let changed = SETTINGS.with(change);
+        changed
+            .map_err(|refused| format!("the settings cannot be reached: {refused:?}"))?
+            .map_err(|expected| format!("expected {expected}"))
+    }
+}
+
+/// What the server's configuration is told of the settings. Their defaults there are what the load arguments say: so
+/// CONFIG REWRITE writes down what differs from these.
+pub fn entries(config: &mut Config) -> Vec<ConfigEntry> {
+    let entry = |setting: &Setting| ConfigEntry {
+        name: setting.name,
+        default: setting.show(config),
+        at_run_time: setting.changes == Changes::AtRunTime,
+    };
+    TABLE.iter().map(entry).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    fn words(line: &str) -> impl Iterator<Item = &[u8]> {
+        line.split(' ')
+            .filter(|word| !word.is_empty())
+            .map(str::as_bytes)
+    }
 
     fn parse(line: &str) -> Result<Config, ConfigError> {
-        Config::parse(
-            line.split(' ')
-                .filter(|word| !word.is_empty())
-                .map(str::as_bytes),
-        )
+        let config = Config::parse(words(line), |line| panic!("a notice: {line}"))?;
+        config.check()?;
+        Ok(config)
     }
 
     #[test]
@@ -295,105 +280,113 @@ mod tests {
                 dbs: vec![3],
                 patterns: vec![b"user:*".to_vec()],
             }),
+            alarms: vec![70, 99],
             fill: Some(7),
         };
         for line in [
-            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop beside ignore copy accept fill 7 unprefixed db=3 unprefixed user:*",
-            "FILL 7 RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore UNPREFIXED db=3 unprefixed user:*",
-            "size 67108864 orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore unprefixed user:* unprefixed db=3",
+            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop beside ignore copy accept fill 7 alarms 70,99 unprefixed db=3 unprefixed user:*",
+            "FILL 7 RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 UNPREFIXED db=3 unprefixed user:*",
+            "alarms 70,99 size 67108864 orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore unprefixed user:* unprefixed db=3",
         ] {
             assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
         }
-        let short = parse("path p").unwrap();
-        assert_eq!((short.size, short.durability), (None, Durability::Pmem));
-        assert_eq!(short.fill, None);
-        assert_eq!(
-            (short.rdb, short.orphans),
-            (RdbContent::Markers, Orphans::Refuse)
-        );
-        assert_eq!((short.beside, short.copy), (Beside::Refuse, Copied::Refuse));
-    }
-
-    #[test]
-    fn native_names_mean_pm_keys_of_a_scope() {
-        let scope = |line: &str| parse(&format!("path p {line}")).unwrap().unprefixed;
-        assert_eq!(scope(""), None);
-        assert_eq!(scope("unprefixed No"), None);
-        assert_eq!(scope("unprefixed Yes"), Some(Scope::default()));
-        let some = scope("unprefixed db=0 unprefixed db=12 unprefixed a* unprefixed b*").unwrap();
-        assert_eq!((some.dbs, some.patterns.len()), (vec![0, 12], 2));
-        for (line, error) in [
-            (
-                "unprefixed yes unprefixed a*",
-                ConfigError::Twice("unprefixed"),
-            ),
-            (
-                "unprefixed a* unprefixed no",
-                ConfigError::Twice("unprefixed"),
-            ),
-            (
-                "unprefixed yes unprefixed yes",
-                ConfigError::Twice("unprefixed"),
-            ),
-            ("unprefixed db=", ConfigError::Database(String::new())),
-            ("unprefixed db=-1", ConfigError::Database("-1".into())),
-            ("unprefixed db=a", ConfigError::Database("a".into())),
-            ("unprefixed", ConfigError::NoValue("unprefixed")),
-        ] {
-            assert_eq!(parse(&format!("path p {line}")), Err(error), "{line}");
-        }
-        let empty = Config::parse([b"path".as_slice(), b"p", b"unprefixed", b""]);
-        assert_eq!(empty, Err(ConfigError::EmptyPattern));
+        let short = parse("path /p").unwrap();
+        let expected = Config {
+            path: "/p".into(),
+            ..Config::default()
+        };
+        assert_eq!(short, expected);
     }
 
     #[test]
     fn a_path_is_bytes_and_may_be_named_like_an_argument() {
-        let config = Config::parse([b"path".as_slice(), b"\xff size"]).unwrap();
-        assert_eq!(config.path.as_os_str().as_bytes(), b"\xff size");
-        assert_eq!(parse("path size").unwrap().path, PathBuf::from("size"));
+        let config = Config::parse([b"path".as_slice(), b"/\xff size"], |_| ()).unwrap();
+        assert_eq!(config.path.as_os_str(), OsStr::from_bytes(b"/\xff size"));
+        let named = parse("path size").unwrap().path;
+        assert_eq!(named, std::env::current_dir().unwrap().join("size"));
     }
 
     #[test]
     fn each_error_names_the_argument() {
-        for (line, error, named) in [
-            ("", ConfigError::NoPath, "path"),
-            ("size 8m", ConfigError::NoPath, "path"),
+        for (line, named) in [
+            ("", "loadmodule libpmedis.so path FILE [size SIZE]"),
+            ("size 8m", "path FILE"),
             (
                 "path p sise 8m",
-                ConfigError::Unknown("sise".into()),
-                "sise",
+                "unknown argument 'sise': expected path, size",
             ),
-            ("path", ConfigError::NoValue("path"), "path"),
-            ("path p size", ConfigError::NoValue("size"), "size"),
-            ("path p path q", ConfigError::Twice("path"), "path"),
-            ("path p size 8m SIZE 8m", ConfigError::Twice("size"), "size"),
-            ("path p size 8x", ConfigError::Size("8x".into()), "8x"),
-            ("path p size 0", ConfigError::Size("0".into()), "'size'"),
+            ("path", "argument 'path' has no value"),
+            ("path p SIZE", "argument 'size' has no value"),
+            ("pmem_path", "argument 'pmem_path' has no value"),
+            ("path p path q", "argument 'path' is given twice"),
+            ("path p size 8m SIZE 8m", "argument 'size' is given twice"),
             (
-                "path p durability disk",
-                ConfigError::Durability("disk".into()),
-                "disk",
+                "path p size 8x",
+                "argument 'size' is '8x': expected bytes, or",
             ),
-            ("path p rdb half", ConfigError::Rdb("half".into()), "half"),
+            ("path p size 0", "argument 'size' is '0'"),
             (
-                "path p fill -1",
-                ConfigError::Fill("-1".into()),
-                "keys a second",
+                "path p durability disc",
+                "'disc': expected pmem, msync or process",
             ),
+            ("path p rdb half", "'half': expected markers or full"),
+            ("path p fill -1", "'-1': expected a number of keys a second"),
+            ("path p orphans keep", "'keep': expected refuse or drop"),
+            ("path p beside me", "'me': expected refuse or ignore"),
+            ("path p copy no", "'no': expected refuse or accept"),
+            ("path p unprefixed", "argument 'unprefixed' has no value"),
             (
-                "path p orphans keep",
-                ConfigError::Orphans("keep".into()),
-                "keep",
+                "path p unprefixed yes unprefixed a*",
+                "'a*': expected yes or no once",
             ),
-            ("path p beside me", ConfigError::Beside("me".into()), "me"),
-            ("path p copy no", ConfigError::Copied("no".into()), "'no'"),
+            ("path p alarms 90,80", "'90,80': expected percentages"),
         ] {
-            assert_eq!(parse(line), Err(error.clone()), "{line}");
-            assert!(error.to_string().contains(named), "{error}");
+            let error = parse(line).expect_err(line).to_string();
+            assert!(error.contains(named), "{line}: {error}");
         }
+        let empty = Config::parse([b"path".as_slice(), b""], |_| ()).unwrap();
+        assert_eq!(empty.check(), Err(ConfigError::NoPath));
+    }
+
+    #[test]
+    fn arguments_of_pmedis_are_understood_with_a_notice() {
+        let line = [
+            "pmem_path",
+            "/pmem/pmedis",
+            "max_write_threads",
+            "8",
+            "pmem_file_size",
+            "8 << 30",
+            "populate_pmem_space",
+            "1",
+            "pmem_block_size",
+            "64",
+            "pmem_segment_blocks",
+            "2 << 20",
+            "hash_bucket_num",
+            "1 << 27",
+            "num_buckets_per_slot",
+            "1",
+            "durability",
+            "process",
+        ];
+        let mut notices = Vec::new();
+        let config = Config::parse(line.map(str::as_bytes), |line| {
+            notices.push(line.to_owned())
+        });
+        let expected = Config {
+            path: "/pmem/pmedis".into(),
+            size: Some(8 << 30),
+            durability: Durability::Process,
+            ..Config::default()
+        };
+        assert_eq!(config, Ok(expected));
+        assert_eq!(notices.len(), 8);
         assert_eq!(
-            Config::parse([b"path".as_slice(), b""]),
-            Err(ConfigError::EmptyPath)
+            notices[0],
+            "argument 'pmem_path' is PMedis's name of 'path'"
         );
+        let twice = Config::parse(words("path /p pmem_path /q"), |_| ());
+        assert_eq!(twice, Err(ConfigError::Twice("path")));
     }
 }

@@ -21,15 +21,29 @@ pub mod redis;
 pub use store::{bitfield, bits, geo, hyperloglog, number, slot, structures, value};
 
 use config::Config;
-use redis::{Args, Ctx, MainCell};
+use redis::{Args, Ctx, Level, MainCell};
 
-/// The settings the module was loaded with.
+/// The settings in force.
 pub(crate) static SETTINGS: MainCell<Config> = MainCell::empty();
+
+/// Learns the settings, from the load arguments and the server's configuration.
+fn settings(ctx: &Ctx, args: Args<'_>) -> Result<Config, String> {
+    let words = args.from(0).iter().map(|arg| arg.bytes());
+    let mut given = Config::parse(words, |line| ctx.log(Level::Notice, line))
+        .map_err(|error| error.to_string())?;
+    let entries = config::entries(&mut given);
+    let put = SETTINGS.replace(Some(given));
+    put.map_err(|_| "loaded twice")?;
+    ctx.add_configs::<config::InServer>(&entries)?;
+    let settings = SETTINGS.with(|settings| settings.clone());
+    let settings = settings.map_err(|refused| format!("no settings: {refused:?}"))?;
+    settings.check().map_err(|error| error.to_string())?;
+    Ok(settings)
+}
 
 /// Sets the module up; an error is logged and refuses the module.
 pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
-    let config = Config::parse(args.from(0).iter().map(|arg| arg.bytes()))
-        .map_err(|error| error.to_string())?;
+    let config = settings(ctx, args)?;
     if !redis::end_children_with_server() {
         return Err("no memory to see to forked children".into());
     }
@@ -44,11 +58,9 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     redis::when_full(&keyspace::compact::WHEN_FULL).map_err(|_| "loaded on another thread")?;
     limits::watch(ctx);
     let natives = commands::register(ctx)?;
-    let unprefixed = config.unprefixed.clone();
-    SETTINGS.replace(Some(config)).map_err(|_| "loaded twice")?;
     keyspace::open::watch_faults(ctx);
     ctx.keep_ok();
-    if let Some(scope) = unprefixed {
+    if let Some(scope) = config.unprefixed {
         commands::plain::stand_in(ctx, &natives, scope)?;
     }
     keyspace::watch_output(ctx);

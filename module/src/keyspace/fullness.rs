@@ -1,10 +1,9 @@
 //! How full the pool is, told in the log: at some levels, at the first refusal, and when it has fallen below again.
 
 use super::{ENGINE, Engine};
+use crate::SETTINGS;
 use crate::redis::{Level, log};
 
-/// Shares of the pool in use that are told of, in percent.
-const LEVELS: [u64; 3] = [80, 90, 95];
 /// So many percent below a level it counts as left again.
 const HYSTERESIS: u64 = 3;
 
@@ -18,14 +17,14 @@ pub(crate) struct Fullness {
 }
 
 impl Fullness {
-    /// The line to be logged, if a level was reached or left. `percent` of the pool are in use.
-    fn follow(&mut self, percent: u64) -> Option<(Level, String)> {
-        let above = LEVELS.iter().filter(|&&level| percent >= level).count();
-        let near = LEVELS.iter().filter(|&&level| percent + HYSTERESIS > level);
+    /// The line to be logged, if one of `levels`, which ascend, was reached or left. `percent` of the pool are in use.
+    fn follow(&mut self, percent: u64, levels: &[u64]) -> Option<(Level, String)> {
+        let above = levels.iter().filter(|&&level| percent >= level).count();
+        let near = levels.iter().filter(|&&level| percent + HYSTERESIS > level);
         let below = near.count();
         if above > self.reached {
             self.reached = above;
-            let level = LEVELS[above - 1];
+            let level = levels[above - 1];
             return Some((
                 Level::Warning,
                 format!("the pool is {percent} percent full (told at {level})"),
@@ -67,9 +66,11 @@ impl Engine {
 
 /// Once a tick of the server's clock.
 pub(super) fn look() {
+    let levels = SETTINGS.with(|settings| settings.alarms.clone());
+    let levels = levels.unwrap_or_default();
     let line = ENGINE.with(|engine| {
         let percent = engine.percent_used();
-        engine.fullness.follow(percent)
+        engine.fullness.follow(percent, &levels)
     });
     if let Ok(Some((level, line))) = line {
         log(level, &line);
@@ -91,10 +92,12 @@ pub(super) fn refused() {
 mod tests {
     use super::*;
 
+    const LEVELS: [u64; 3] = [80, 90, 95];
+
     #[test]
     fn a_level_is_told_once_until_it_is_well_left() {
         let mut fullness = Fullness::default();
-        let mut told = |percent| fullness.follow(percent).map(|(level, _)| level);
+        let mut told = |percent| fullness.follow(percent, &LEVELS).map(|(level, _)| level);
         let up = Some(Level::Warning);
         let down = Some(Level::Notice);
         let course = [
@@ -123,7 +126,7 @@ mod tests {
         let mut fullness = Fullness::default();
         assert!(fullness.refuse(97).is_some());
         assert!(fullness.refuse(97).is_none());
-        assert!(fullness.follow(50).is_some());
+        assert!(fullness.follow(50, &LEVELS).is_some());
         assert!(fullness.refuse(98).is_some());
     }
 }

@@ -155,6 +155,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_IsKeysPositionRequest
         RedisModule_KeyAtPosWithFlags
         RedisModule_KeyType
+        RedisModule_LoadConfigs
         RedisModule_LoadDouble
         RedisModule_LoadSigned
         RedisModule_LoadStringBuffer
@@ -169,6 +170,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_OpenKey
         RedisModule_RegisterCommandFilter
         RedisModule_RegisterInfoFunc
+        RedisModule_RegisterStringConfig
         RedisModule_Replicate
         RedisModule_ReplySetArrayLength
         RedisModule_ReplySetMapLength

@@ -14,6 +14,7 @@
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
 //! | [`collate()`] | the order of texts in the server's locale | `collate.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
+//! | [`ConfigEntry`], [`Configs`] | the module's settings in the server's configuration | `configs.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
 //! | [`SlotEvent`], [`SlotRange`] | hash slots that come and go | `slot_events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
@@ -45,6 +46,7 @@ mod clients;
 mod collate;
 mod command_info;
 mod commands;
+mod configs;
 mod ctx;
 mod entry;
 mod events;
@@ -81,6 +83,7 @@ pub use command_info::{
 pub use commands::{
     Around, Handler, NumberedKeys, Registrar, WhenFull, surround_writes, when_full,
 };
+pub use configs::{ConfigEntry, Configs};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use every_turn::EveryTurn;

@@ -1,0 +1,238 @@
+//! The table of settings: from it come load arguments, the server's configuration, errors and the manual's table.
+
+use super::Config;
+use super::scope::Keys;
+use super::value::{Bytes, File, Number, OneOf, Percents, Value};
+
+/// A setting: `name VALUE` as a load argument, `pmedis.name` in the server's configuration.
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What stands for its value in usage lines.
+    pub form: &'static str,
+    /// When it can change.
+    pub changes: Changes,
+    /// As an argument it may be given several times.
+    pub repeats: bool,
+    /// What it is, for the manual.
+    pub doc: &'static str,
+    /// Where its value is.
+    value: fn(&mut Config) -> Box<dyn Value + '_>,
+}
+
+/// When a setting can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// Only when the module is loaded.
+    AtLoad,
+    /// While the server runs too, by CONFIG SET.
+    AtRunTime,
+}
+
+impl Setting {
+    /// Takes a new value.
+    ///
+    /// # Errors
+    /// What was expected; the old value stays.
+    pub fn read(&self, config: &mut Config, text: &[u8]) -> Result<(), String> {
+        (self.value)(config).read(text)
+    }
+
+    /// Takes the value of an argument.
+    ///
+    /// # Errors
+    /// As [`Setting::read`].
+    pub fn add(&self, config: &mut Config, text: &[u8]) -> Result<(), String> {
+        (self.value)(config).add(text)
+    }
+
+    /// The value as text.
+    pub fn show(&self, config: &mut Config) -> Vec<u8> {
+        (self.value)(config).show()
+    }
+
+    /// Its line in the manual's table.
+    pub fn line(&self) -> String {
+        let mut defaults = Config::default();
+        let default = String::from_utf8_lossy(&self.show(&mut defaults)).into_owned();
+        let default = match default.as_str() {
+            "" => String::new(),
+            text => format!("`{text}`"),
+        };
+        let changes = match self.changes {
+            Changes::AtLoad => "at load",
+            Changes::AtRunTime => "at run time",
+        };
+        format!(
+            "| `{}` | {} | {default} | {changes} | {} |",
+            self.name,
+            (self.value)(&mut defaults).range(),
+            self.doc
+        )
+    }
+}
+
+/// All settings.
+pub const TABLE: &[Setting] = &[
+    Setting {
+        name: "path",
+        form: "FILE",
+        changes: Changes::AtLoad,
+        repeats: false,
+        doc: "the pool: a file, a poolset description made with `pmempool create`, or a device-DAX device. A relative path begins in the server's `dir`",
+        value: |config| Box::new(File(&mut config.path)),
+    },
+    Setting {
+        name: "size",
+        form: "SIZE",
+        changes: Changes::AtLoad,
+        repeats: false,
+        doc: "size of a pool that has to be created, 8 MiB at least; an existing pool keeps its own",
+        value: |config| Box::new(Bytes(&mut config.size)),
+    },
+    Setting {
+        name: "durability",
+        form: "HOW",
+        changes: Changes::AtLoad,
+        repeats: false,
+        doc: "what a write survives",
+        value: |config| Box::new(OneOf(&mut config.durability)),
+    },
+    Setting {
+        name: "rdb",
+        form: "WHAT",
+        changes: Changes::AtRunTime,
+        repeats: false,
+        doc: "what the server's own RDB files hold of PM keys: `markers` (the values are in the pool), or `full`, for backups",
+        value: |config| Box::new(OneOf(&mut config.rdb)),
+    },
+    Setting {
+        name: "orphans",
+        form: "HOW",
+        changes: Changes::AtRunTime,
+        repeats: false,
+        doc: "an RDB with markers beside a new pool, or an AOF of another pool: `refuse` to start, or `drop` those keys",
+        value: |config| Box::new(OneOf(&mut config.orphans)),
+    },
+    Setting {
+        name: "beside",
+        form: "HOW",
+        changes: Changes::AtRunTime,
+        repeats: false,
+        doc: "an RDB with values that somebody has put beside a pool with keys: `refuse` to start, or `ignore` the values",
+        value: |config| Box::new(OneOf(&mut config.beside)),
+    },
+    Setting {
+        name: "copy",
+        form: "HOW",
+        changes: Changes::AtLoad,
+        repeats: false,
+        doc: "a pool that was copied while a server had it open: `refuse` to start, or `accept` it, look at every value, and tell of the damaged ones",
+        value: |config| Box::new(OneOf(&mut config.copy)),
+    },
+    Setting {
+        name: "unprefixed",
+        form: "KEYS",
+        changes: Changes::AtLoad,
+        repeats: true,
+        doc: "`yes`: the plain names (`SET`, `LPUSH`, …) mean PM keys, for unmodified clients; a pattern of keys, `db=N`: for some keys; see [unprefixed.md](unprefixed.md). As an argument it is given once for each of them",
+        value: |config| Box::new(Keys(&mut config.unprefixed)),
+    },
+    Setting {
+        name: "alarms",
+        form: "PERCENTAGES",
+        changes: Changes::AtRunTime,
+        repeats: false,
+        doc: "how full the pool is when the log tells of it",
+        value: |config| Box::new(Percents(&mut config.alarms)),
+    },
+    Setting {
+        name: "fill",
+        form: "NUMBER",
+        changes: Changes::AtRunTime,
+        repeats: false,
+        doc: "for tests: after a start, so many keys a second at most are put into the server's keyspace in the background",
+        value: |config| {
+            Box::new(Number {
+                place: &mut config.fill,
+                of: "keys a second",
+            })
+        },
+    },
+];
+
+/// The setting of a name, in any case.
+pub fn find(name: &[u8]) -> Option<&'static Setting> {
+    let is = |setting: &&Setting| name.eq_ignore_ascii_case(setting.name.as_bytes());
+    TABLE.iter().find(is)
+}
+
+/// The load arguments, as in `path FILE [size SIZE]`.
+pub fn usage() -> String {
+    let word = |setting: &Setting| match setting.name {
+        "path" => format!("{} {}", setting.name, setting.form),
+        _ if setting.repeats => format!("[{} {}]...", setting.name, setting.form),
+        _ => format!("[{} {}]", setting.name, setting.form),
+    };
+    TABLE.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// The names, as in "path, size or rdb".
+pub fn names() -> String {
+    let names: Vec<&str> = TABLE.iter().map(|setting| setting.name).collect();
+    match names.split_last() {
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_read_again() {
+        let mut config = Config::default();
+        for text in [
+            ("path", "/a/b"),
+            ("size", "1.5g"),
+            ("durability", "MSYNC"),
+            ("rdb", "full"),
+            ("orphans", "drop"),
+            ("beside", "ignore"),
+            ("copy", "accept"),
+            ("unprefixed", "db=3 user:*"),
+            ("alarms", "7,50"),
+            ("fill", "9"),
+        ] {
+            let setting = find(text.0.as_bytes()).expect(text.0);
+            setting.read(&mut config, text.1.as_bytes()).expect(text.1);
+        }
+        for mut config in [config, Config::default()] {
+            let mut again = Config::default();
+            for setting in TABLE {
+                let text = setting.show(&mut config);
+                setting.read(&mut again, &text).expect(setting.name);
+            }
+            assert_eq!(config, again);
+        }
+    }
+
+    /// The manual has the table that the code has.
+    #[test]
+    fn the_manual_has_all_settings() {
+        let manual = include_str!("../../../docs/settings.md");
+        for setting in TABLE {
+            let line = setting.line();
+            assert!(
+                manual.contains(&line),
+                "docs/settings.md lacks the line\n{line}"
+            );
+        }
+        let rows = manual.lines().filter(|line| line.starts_with("| `"));
+        let lines: Vec<String> = TABLE.iter().map(Setting::line).collect();
+        for row in rows {
+            assert!(lines.iter().any(|line| line == row), "no setting: {row}");
+        }
+    }
+}
