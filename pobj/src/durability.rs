@@ -44,7 +44,7 @@ impl fmt::Display for Durability {
 }
 
 /// True if the environment makes every file count as persistent memory (PMDK's own switch).
-pub(crate) fn forced() -> bool {
+pub fn is_forced() -> bool {
     std::env::var_os("PMEM_IS_PMEM_FORCE").is_some_and(|value| value == "1")
 }
 

@@ -248,7 +248,7 @@ pub(crate) fn allocate_blocks(path: &Path, found: &Found) -> Result<()> {
 ///
 /// A file that does not exist yet is judged by its directory.
 pub(crate) fn require_pmem(path: &Path, found: &Found, durability: Durability) -> Result<()> {
-    if durability != Durability::Pmem || durability::forced() {
+    if durability != Durability::Pmem || durability::is_forced() {
         return Ok(());
     }
     let persistent = match found {

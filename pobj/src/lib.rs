@@ -47,7 +47,7 @@ mod tx;
 
 pub use alloc::evacuation::Scatter;
 pub use alloc::walk::Cursor;
-pub use durability::Durability;
+pub use durability::{Durability, is_forced};
 pub use error::{Error, Result};
 pub use layout::{FORMAT_VERSION, LAYOUT, USER_WORDS};
 pub use medium::{Reader, Traffic};

@@ -13,6 +13,7 @@ pub mod plain;
 mod pool;
 mod sample;
 mod scan;
+mod sections;
 mod server;
 mod set;
 mod sort;
@@ -37,7 +38,10 @@ pub fn register(ctx: &Ctx) -> Result<Vec<Native>, String> {
     let served_always = "readonly fast allow-loading allow-stale";
     table.own("pm.info", server::info, -1, served_always, (0, 0, 0))?;
     table.own("pm.ready", server::ready, 1, served_always, (0, 0, 0))?;
-    ctx.add_info(server::info_fields);
+    table.own("pm.stats", server::stats, 1, served_always, (0, 0, 0))?;
+    table.own("pm.help", server::help, 1, served_always, (0, 0, 0))?;
+    table.own("pm.usage", server::usage, 2, "readonly", (1, 1, 1))?;
+    ctx.add_info::<sections::InServer>();
     table.own("pm.pool", pool::pool, -2, served_always, (0, 0, 0))?;
     table.own("pm.check", check::check, -1, "readonly", (1, 1, 1))?;
 
@@ -188,7 +192,7 @@ impl Table<'_> {
         self.registrar.add(name, handler, flags, keys)?;
         let info = CommandInfo {
             arity,
-            ..CommandInfo::default()
+            ..syntax::own(name).unwrap_or_default()
         };
         self.ctx
             .set_command_info(name, &info)

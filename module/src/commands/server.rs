@@ -1,43 +1,40 @@
-//! Commands about the pool.
+//! Commands that tell of the pool and of the module.
 
-use crate::SETTINGS;
+use super::sections::{SECTIONS, Section};
+use super::syntax;
 use crate::error::CmdError;
-use crate::keyspace::{Engine, with_engine};
-use crate::redis::{Args, Ctx, InfoFields};
+use crate::keyspace::{usage_of, with_engine};
+use crate::redis::{Args, Collection, Ctx, InfoValue, Kind, Mode};
+use std::ffi::CString;
 use std::fmt::Write;
-
-/// Writes a section's lines.
-type Section = fn(&mut String, &Engine) -> std::fmt::Result;
-
-const SECTIONS: [(&str, Section); 5] = [
-    ("Pool", pool),
-    ("Keys", keys),
-    ("Filling", filling),
-    ("Traffic", traffic),
-    ("Reclaim", reclaim),
-];
 
 /// Words that ask for all sections.
 const ALL: [&[u8]; 3] = [b"all", b"everything", b"default"];
 
 /// `PM.INFO [section ...]`: the pool and what is in force, in the form of INFO.
 pub fn info(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let wanted = args.from(1);
-    let is_wanted = |name: &str| {
-        let says = |word: &[u8]| word.eq_ignore_ascii_case(name.as_bytes());
-        let all = |word: &[u8]| ALL.iter().any(|all| word.eq_ignore_ascii_case(all));
-        wanted.is_empty()
-            || wanted
-                .iter()
-                .any(|arg| says(arg.bytes()) || all(arg.bytes()))
+    let mut wanted: Vec<&Section> = Vec::new();
+    let words = args.from(1);
+    for word in words {
+        let is = |name: &[u8]| word.bytes().eq_ignore_ascii_case(name);
+        let named = SECTIONS.iter().find(|section| is(section.name.as_bytes()));
+        match named {
+            Some(section) => wanted.push(section),
+            None if ALL.iter().any(|all| is(all)) => wanted.extend(&SECTIONS),
+            None => return Err(unknown_section(word.bytes())),
+        }
+    }
+    let is_wanted = |section: &&Section| {
+        words.is_empty() || wanted.iter().any(|wanted| wanted.name == section.name)
     };
     let mut text = String::new();
     with_engine(|engine| {
-        for (name, section) in SECTIONS.iter().filter(|(name, _)| is_wanted(name)) {
+        for section in SECTIONS.iter().filter(is_wanted) {
             let gap = if text.is_empty() { "" } else { "\r\n" };
-            write!(text, "{gap}# {name}\r\n")
-                .and_then(|()| section(&mut text, engine))
-                .map_err(|_| CmdError::Internal)?;
+            write!(text, "{gap}# {}\r\n", section.name).map_err(|_| CmdError::Internal)?;
+            for (name, value) in (section.fields)(engine) {
+                write_field(&mut text, &name, &value).map_err(|_| CmdError::Internal)?;
+            }
         }
         Ok(())
     })?;
@@ -45,59 +42,77 @@ pub fn info(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// Where the pool is, and how full: bytes, and slab pages.
-fn pool(text: &mut String, engine: &Engine) -> std::fmt::Result {
-    let settings = SETTINGS.with(|config| (config.path.display().to_string(), config.durability));
-    if let Ok((path, durability)) = settings {
-        write!(text, "path:{path}\r\ndurability:{durability}\r\n")?;
-    }
-    let (usage, wasted) = (engine.pool.usage(), engine.pool.wasted());
-    let unfilled = (usage.scattered + wasted) as f64 / (usage.scattered + usage.free).max(1) as f64;
-    write!(
-        text,
-        "is_pmem:{}\r\nsize:{}\r\nused:{}\r\nfree:{}\r\nlargest_free:{}\r\nscattered:{}\r\n\
-         wasted:{wasted}\r\nfragmentation:{unfilled:.3}\r\nreserved:{}\r\npages:{}\r\n",
-        u8::from(engine.pool.is_pmem()),
-        usage.size,
-        usage.used,
-        usage.free,
-        usage.largest_free,
-        usage.scattered,
-        usage.reserved,
-        usage.pages,
+fn unknown_section(word: &[u8]) -> CmdError {
+    let names = SECTIONS.map(|section| section.name.to_ascii_lowercase());
+    CmdError::Other(
+        format!(
+            "ERR unknown section '{}': expected all, {}",
+            word.escape_ascii(),
+            names.join(", ")
+        )
+        .into(),
     )
 }
 
-/// PM keys of each database that has some.
-fn keys(text: &mut String, engine: &Engine) -> std::fmt::Result {
-    let counts = (0..engine.dbs.count()).map(|db| (db, engine.dbs.keys(db)));
-    for (db, keys) in counts.filter(|&(_, keys)| keys > 0) {
-        write!(text, "db{db}:keys={keys}\r\n")?;
+fn write_field(text: &mut String, name: &str, value: &InfoValue) -> std::fmt::Result {
+    match value {
+        InfoValue::Text(value) => write!(text, "{name}:{value}\r\n"),
+        InfoValue::Count(count) => write!(text, "{name}:{count}\r\n"),
+        InfoValue::Ratio(ratio) => write!(text, "{name}:{ratio:.3}\r\n"),
+        InfoValue::Counts(counts) => {
+            let counts: Vec<_> = counts
+                .iter()
+                .map(|(name, count)| format!("{name}={count}"))
+                .collect();
+            write!(text, "{name}:{}\r\n", counts.join(","))
+        }
+    }
+}
+
+/// `PM.STATS`: the numbers of PM.INFO, as a map.
+pub fn stats(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+    let fields: Vec<_> = with_engine(|engine| {
+        let fields = SECTIONS.iter().flat_map(|section| (section.fields)(engine));
+        let number = |(name, value)| match value {
+            InfoValue::Count(count) => Some((name, count)),
+            _ => None,
+        };
+        Ok(fields.filter_map(number).collect::<Vec<(String, u64)>>())
+    })?;
+    ctx.reply_collection(Collection::Map, fields.len());
+    for (name, count) in fields {
+        ctx.reply_bulk(name.as_bytes());
+        ctx.reply_integer(i64::try_from(count).unwrap_or(i64::MAX));
     }
     Ok(())
 }
 
-/// Whether Redis's keyspace is still being filled: keys shown so far, keys to come, seconds left.
-fn filling(text: &mut String, engine: &Engine) -> std::fmt::Result {
-    let progress = engine.filling_progress();
-    let (shown, to_come, seconds) = progress.unwrap_or_default();
-    write!(
-        text,
-        "filling:{}\r\nkeys_shown:{shown}\r\nkeys_to_come:{to_come}\r\nseconds_left:{seconds}\r\n",
-        u8::from(progress.is_some())
-    )
+/// `PM.USAGE key`: the bytes that the key takes in the pool, its name and what allocation rounds up among them. O(1) for
+/// strings, else O(elements) at most. Null if there is no such key; to replies, not to the key's last use, it matters
+/// as MEMORY USAGE.
+pub fn usage(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    match ctx.open(args[1], Mode::Peek).kind() {
+        Kind::Pm(_, addr) => {
+            let bytes = usage_of(addr)?;
+            ctx.reply_integer(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+        Kind::Absent => ctx.reply_null(),
+        Kind::Other => return Err(CmdError::WrongType),
+    }
+    Ok(())
 }
 
-/// The same for the server's INFO.
-pub fn info_fields() -> Option<InfoFields> {
-    let progress = with_engine(|engine| Ok(engine.filling_progress())).ok()?;
-    let (shown, to_come, seconds) = progress.unwrap_or_default();
-    Some(vec![
-        (c"filling", u64::from(progress.is_some())),
-        (c"keys_shown", shown),
-        (c"keys_to_come", to_come),
-        (c"seconds_left", seconds),
-    ])
+/// `PM.HELP`: the module's own commands, a line of syntax and a line of what it does each.
+pub fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+    let mut lines = vec![
+        "The commands of Redis's types have PM. before their names; COMMAND DOCS tells of each. The module's own:".to_owned(),
+    ];
+    lines.extend(syntax::own_help());
+    ctx.reply_array(lines.len());
+    for line in lines {
+        ctx.reply_simple(&CString::new(line).unwrap_or_default());
+    }
+    Ok(())
 }
 
 /// `PM.READY`: whether all keys of the pool are in Redis's keyspace.
@@ -111,24 +126,4 @@ pub fn ready(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
             "LOADING the pool's keys are not in the keyspace yet",
         )),
     }
-}
-
-/// Cache lines flushed, and fences, since the pool was opened.
-fn traffic(text: &mut String, engine: &Engine) -> std::fmt::Result {
-    let traffic = engine.pool.traffic();
-    write!(
-        text,
-        "fences:{}\r\nlines:{}\r\n",
-        traffic.fences, traffic.lines
-    )
-}
-
-/// Deleted values whose memory is still to be given back, and whether flushed keys are being looked for.
-fn reclaim(text: &mut String, engine: &Engine) -> std::fmt::Result {
-    let (values, sweeping) = engine.backlog();
-    write!(
-        text,
-        "reclaim_values:{values}\r\nreclaim_sweeping:{}\r\n",
-        u8::from(sweeping)
-    )
 }

@@ -28,7 +28,7 @@ use super::record::{self, NEVER, RecordPtr};
 use super::{ENGINE, Engine, cluster};
 use crate::SETTINGS;
 use crate::redis::{
-    Arg, Ctx, EveryTurn, FilterArgs, Kind, Level, Mode, Reply, before_fork, keys_of, log,
+    Arg, Ctx, EveryTurn, FilterArgs, Kind, Latency, Level, Mode, Reply, before_fork, keys_of, log,
     module_ctx, server_flags,
 };
 use demand::Demand;
@@ -194,6 +194,7 @@ fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
                 }
             });
             if every_turn.is_none() {
+                let _latency = Latency::of(c"pm-fill");
                 show_some(ctx, Duration::MAX);
             }
             let _ = ENGINE.with(|engine| {
@@ -259,6 +260,7 @@ pub(super) fn complete() {
     if let Some(ctx) = module_ctx()
         && ENGINE.with(|engine| engine.filling.is_some()) == Ok(true)
     {
+        let _latency = Latency::of(c"pm-fill");
         show_some(&ctx, Duration::MAX);
     }
 }

@@ -3,9 +3,18 @@
 use super::{ENGINE, Engine};
 use crate::SETTINGS;
 use crate::redis::{Level, log};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// So many percent below a level it counts as left again.
 const HYSTERESIS: u64 = 3;
+
+/// Commands that found no room.
+static REFUSALS: AtomicU64 = AtomicU64::new(0);
+
+/// How many commands have found no room since the start.
+pub(super) fn refusals() -> u64 {
+    REFUSALS.load(Ordering::Relaxed)
+}
 
 /// What was told.
 #[derive(Debug, Default)]
@@ -79,6 +88,7 @@ pub(super) fn look() {
 
 /// A command was refused for want of room.
 pub(super) fn refused() {
+    REFUSALS.fetch_add(1, Ordering::Relaxed);
     let line = ENGINE.with(|engine| {
         let percent = engine.percent_used();
         engine.fullness.refuse(percent)

@@ -61,7 +61,7 @@ mod turns;
 use crate::behaviour::{self, Family};
 use crate::error::CmdError;
 use crate::limits;
-use crate::redis::{Level, MainCell, log};
+use crate::redis::{Latency, Level, MainCell, log};
 use crate::structures;
 use crate::structures::encoding::Known;
 use ahead::Ahead;
@@ -80,6 +80,7 @@ use saving::Saving;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 use store::moment::{self, Moment};
 use turns::Turns;
@@ -318,11 +319,20 @@ pub(crate) fn free_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> 
     tx.free(record)
 }
 
+/// Commands that failed for what is in the pool or in the system.
+static FAILED: AtomicU64 = AtomicU64::new(0);
+
+/// Since the start: commands that found no room, and those that failed for what is in the pool or in the system.
+pub fn failures() -> (u64, u64) {
+    (fullness::refusals(), FAILED.load(Ordering::Relaxed))
+}
+
 impl From<pobj::Error> for CmdError {
     fn from(error: pobj::Error) -> CmdError {
         match error {
             pobj::Error::Full(_) | pobj::Error::TooLarge(_) => CmdError::PoolFull,
             other => {
+                FAILED.fetch_add(1, Ordering::Relaxed);
                 log(Level::Warning, &format!("a command failed: {other}"));
                 match other {
                     pobj::Error::Damaged(_) | pobj::Error::State(_) => {
@@ -388,6 +398,16 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
     })
 }
 
+/// The bytes of the pool that the key takes whose record is at `addr`. O(1) for strings, else O(elements) at most.
+pub fn usage_of(addr: usize) -> Result<u64, CmdError> {
+    with_engine(|engine| {
+        let record = engine.record_at(addr).ok_or(key::LOADING)?;
+        let head = *record::get(&engine.pool, record)?;
+        let own = engine.pool.capacity(record)?;
+        Ok(own + structures::memory(&engine.pool, head.value_type()?, head.root)?)
+    })
+}
+
 /// Looks at the value whose record is at `addr`, to its last element. O(n).
 ///
 /// # Errors
@@ -402,6 +422,7 @@ pub fn check_value(addr: usize) -> Result<(), CmdError> {
 /// Looks at all keys of the pool, and shows `tell` the names of those that are damaged: how many are sound, and how many
 /// damaged. O(pool).
 pub fn check_all(mut tell: impl FnMut(&[u8])) -> Result<(u64, u64), CmdError> {
+    let _latency = Latency::of(c"pm-check");
     with_engine(|engine| {
         let found = engine.check_all(|name, _| tell(name));
         Ok((found.sound, found.damaged))

@@ -149,12 +149,16 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_GetServerInfo
         RedisModule_GetToDbIdFromOptCtx
         RedisModule_GetToKeyNameFromOptCtx
+        RedisModule_InfoAddFieldCString
         RedisModule_InfoAddFieldULongLong
         RedisModule_InfoAddSection
+        RedisModule_InfoBeginDictField
+        RedisModule_InfoEndDictField
         RedisModule_IsIOError
         RedisModule_IsKeysPositionRequest
         RedisModule_KeyAtPosWithFlags
         RedisModule_KeyType
+        RedisModule_LatencyAddSample
         RedisModule_LoadConfigs
         RedisModule_LoadDouble
         RedisModule_LoadSigned

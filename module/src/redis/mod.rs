@@ -14,6 +14,7 @@
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
 //! | [`collate()`] | the order of texts in the server's locale | `collate.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
+//! | [`InfoSections`], [`Latency`] | what INFO and the latency monitor tell | `info.rs`, `latency.rs` |
 //! | [`ConfigEntry`], [`Configs`] | the module's settings in the server's configuration | `configs.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
 //! | [`SlotEvent`], [`SlotRange`] | hash slots that come and go | `slot_events.rs` |
@@ -58,6 +59,7 @@ mod info;
 mod io;
 mod key;
 mod keyspace_events;
+mod latency;
 mod log;
 mod long_double;
 mod newer;
@@ -93,10 +95,11 @@ pub use hooks::{
     FilterArgs, Timer, after_command, before_fork, end_children_with_server, keys_of,
     tells_after_commands,
 };
-pub use info::InfoFields;
+pub use info::{InfoFields, InfoSections, InfoValue};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 pub use key::{Key, Kind, Mode};
 pub use keyspace_events::Class;
+pub use latency::Latency;
 pub use log::{Level, log};
 pub use output::before_output;
 pub use replication::{may_replicate, note_replication, spares_replicas};

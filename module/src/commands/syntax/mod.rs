@@ -6,6 +6,7 @@
 //! * `options` lists, for each command, the words of the options that it takes. What a server's
 //!   description has beyond them, a server newer than this module that is, is left out;
 //! * `beyond` adds what an older server's description lacks;
+//! * `own` describes the module's own commands;
 //! * `whole` describes the commands that the server at hand does not have at all.
 //!
 //! [`info_from_native`]: super::info_from_native
@@ -13,6 +14,7 @@
 mod beyond;
 mod hashes;
 mod options;
+mod own;
 mod whole;
 
 use crate::redis::{
@@ -29,6 +31,23 @@ pub fn whole(name: &str) -> Option<CommandInfo> {
     let mut all = whole::COMMANDS.iter().chain(hashes::COMMANDS);
     all.find(|command| command.name == name)
         .map(Description::info)
+}
+
+/// The description of one of the module's own commands. The arity is the caller's.
+pub fn own(name: &str) -> Option<CommandInfo> {
+    let found = own::COMMANDS.iter().find(|command| command.name == name);
+    found.map(Description::info)
+}
+
+/// Two lines for each of the module's own commands: how it is written, and what it does.
+pub fn own_help() -> Vec<String> {
+    let lines = |command: &Description| {
+        let name = command.name.to_ascii_uppercase();
+        let words: Vec<_> = command.arguments.iter().map(Arg::written).collect();
+        let line = [&[name], &words[..]].concat().join(" ");
+        [line, format!("    {}", command.summary)]
+    };
+    own::COMMANDS.iter().flat_map(lines).collect()
 }
 
 /// A command, as data.
@@ -133,6 +152,35 @@ impl Arg {
         }
     }
 
+    /// The same, which may be left out or repeated.
+    const fn multiple_optional(self) -> Arg {
+        Arg {
+            flags: "optional multiple",
+            ..self
+        }
+    }
+
+    /// How it is written, in the manner of COMMAND DOCS.
+    fn written(&self) -> String {
+        let parts = || self.parts.iter().map(Arg::written).collect::<Vec<_>>();
+        let value = match self.ty {
+            ArgumentType::PureToken => String::new(),
+            ArgumentType::OneOf => parts().join(" | "),
+            ArgumentType::Block => parts().join(" "),
+            _ => self.name.to_owned(),
+        };
+        let words = [self.token.unwrap_or(""), &value];
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let mut text = words.join(" ");
+        if self.flags.contains("multiple") {
+            text = format!("{text} ...");
+        }
+        match self.flags.contains("optional") {
+            true => format!("[{text}]"),
+            false => text,
+        }
+    }
+
     fn argument(&self) -> Argument {
         Argument {
             name: text(self.name),
@@ -191,7 +239,9 @@ impl Description {
             summary: Some(text(self.summary)),
             complexity: Some(text(self.complexity)),
             tips: Some(self.tips).filter(|tips| !tips.is_empty()).map(text),
-            acl_categories: Some(text(self.categories)),
+            acl_categories: Some(self.categories)
+                .filter(|categories| !categories.is_empty())
+                .map(text),
             key_specs: self.keys.iter().map(Keys::spec).collect(),
             arguments: self.arguments.iter().map(Arg::argument).collect(),
             ..CommandInfo::default()

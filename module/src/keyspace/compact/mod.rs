@@ -13,7 +13,9 @@
 mod round;
 
 use super::{ENGINE, Engine, durable, follower, fullness};
-use crate::redis::{Ctx, Kind, Level, Mode, OwnedString, PmType, WhenFull, log, server_flags};
+use crate::redis::{
+    Ctx, Kind, Latency, Level, Mode, OwnedString, PmType, WhenFull, log, server_flags,
+};
 use pobj::{Result, Scatter};
 use round::{Round, Step};
 use std::time::{Duration, Instant};
@@ -314,6 +316,7 @@ fn move_records(ctx: &Ctx, leaving: &[Leaving]) {
 /// After a command has found no room: gathers some, if enough lies scattered. True if the command, which has waited
 /// for so long already, is to be tried again.
 fn find_room(ctx: &Ctx, waited: Duration) -> bool {
+    let _latency = Latency::of(c"pm-find-room");
     let budget = match follower::follows() {
         true => FOLLOWING_BUDGET,
         false => ROOM_BUDGET,
@@ -353,6 +356,7 @@ pub static WHEN_FULL: WhenFull = WhenFull { find_room, refused };
 ///
 /// False if nothing may move at this time.
 pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
+    let _latency = Latency::of(c"pm-defrag");
     let start = Instant::now();
     durable("reclaiming", |engine| {
         engine.reclaim(budget);

@@ -1,0 +1,195 @@
+//! What the pool, the keys and the work on them look like, in sections: for PM.INFO, PM.STATS and the server's INFO.
+
+use crate::SETTINGS;
+use crate::keyspace::{Engine, failures, with_engine};
+use crate::redis::{InfoFields, InfoSections, InfoValue};
+use InfoValue::{Count, Counts, Ratio, Text};
+use pobj::Durability;
+
+/// A section: its name, and what is in it.
+pub struct Section {
+    /// Its name, as a heading.
+    pub name: &'static str,
+    /// Its fields.
+    pub fields: fn(&Engine) -> InfoFields,
+}
+
+/// All sections.
+pub const SECTIONS: [Section; 9] = [
+    section("Pool", pool),
+    section("Keys", keys),
+    section("Filling", filling),
+    section("Traffic", traffic),
+    section("Reclaim", reclaim),
+    section("Compaction", compaction),
+    section("Errors", errors),
+    section("Recovery", recovery),
+    section("Snapshots", snapshots),
+];
+
+const fn section(name: &'static str, fields: fn(&Engine) -> InfoFields) -> Section {
+    Section { name, fields }
+}
+
+/// The sections of the server's INFO.
+pub struct InServer;
+
+impl InfoSections for InServer {
+    fn names() -> Vec<&'static str> {
+        // In the order of SECTIONS.
+        vec![
+            "pool",
+            "keys",
+            "filling",
+            "traffic",
+            "reclaim",
+            "compaction",
+            "errors",
+            "recovery",
+            "snapshots",
+        ]
+    }
+
+    fn fields(at: usize) -> Option<InfoFields> {
+        let section = SECTIONS.get(at)?;
+        with_engine(|engine| Ok((section.fields)(engine))).ok()
+    }
+}
+
+fn named<const N: usize>(fields: [(&str, InfoValue); N]) -> InfoFields {
+    fields.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+fn flag(is: bool) -> InfoValue {
+    Count(u64::from(is))
+}
+
+/// Where the pool is, what a write survives, and how full it is: bytes, and slab pages.
+fn pool(engine: &Engine) -> InfoFields {
+    let settings = SETTINGS.with(|config| (config.path.display().to_string(), config.durability));
+    let (path, durability) = settings.unwrap_or_default();
+    let (usage, wasted) = (engine.pool.usage(), engine.pool.wasted());
+    let unfilled = (usage.scattered + wasted) as f64 / (usage.scattered + usage.free).max(1) as f64;
+    let is_pmem = durability == Durability::Pmem && !pobj::is_forced() && engine.pool.is_pmem();
+    named([
+        ("path", Text(path)),
+        ("format", Count(pobj::FORMAT_VERSION.into())),
+        ("module_version", Text(env!("CARGO_PKG_VERSION").to_owned())),
+        ("durability", Text(durability.name().to_owned())),
+        ("durability_reason", Text(reason(durability).to_owned())),
+        ("is_pmem", flag(is_pmem)),
+        ("size", Count(usage.size)),
+        ("used", Count(usage.used)),
+        ("free", Count(usage.free)),
+        ("largest_free", Count(usage.largest_free)),
+        ("scattered", Count(usage.scattered)),
+        ("wasted", Count(wasted)),
+        ("fragmentation", Ratio(unfilled)),
+        ("reserved", Count(usage.reserved)),
+        ("pages", Count(usage.pages)),
+    ])
+}
+
+/// Why a write survives what it does.
+fn reason(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Pmem if pobj::is_forced() => {
+            "PMEM_IS_PMEM_FORCE is set: the file counts as persistent memory whatever it is on"
+        }
+        Durability::Pmem => "the file is on persistent memory",
+        Durability::Msync => "the setting: each commit is synced to the file",
+        Durability::Process => {
+            "the setting: commits are in the kernel's page cache, and survive the server but not the machine"
+        }
+    }
+}
+
+/// PM keys of each database that has some, and of all.
+fn keys(engine: &Engine) -> InfoFields {
+    let counts = (0..engine.dbs.count()).map(|db| (db, engine.dbs.keys(db)));
+    let counts: Vec<_> = counts.filter(|&(_, keys)| keys > 0).collect();
+    let total = counts.iter().map(|&(_, keys)| keys).sum();
+    let dbs = counts
+        .iter()
+        .map(|&(db, keys)| (format!("db{db}"), Counts(vec![("keys", keys)])));
+    dbs.chain([("keys".to_owned(), Count(total))]).collect()
+}
+
+/// Whether Redis's keyspace is still being filled: keys shown so far, keys to come, seconds left.
+fn filling(engine: &Engine) -> InfoFields {
+    let progress = engine.filling_progress();
+    let (shown, to_come, seconds) = progress.unwrap_or_default();
+    named([
+        ("filling", flag(progress.is_some())),
+        ("keys_shown", Count(shown)),
+        ("keys_to_come", Count(to_come)),
+        ("seconds_left", Count(seconds)),
+    ])
+}
+
+/// Commits, fences, and cache lines flushed, since the pool was opened.
+fn traffic(engine: &Engine) -> InfoFields {
+    let traffic = engine.pool.traffic();
+    let commits = engine.pool.position() - engine.pool.found_position();
+    named([
+        ("commits", Count(commits)),
+        ("fences", Count(traffic.fences)),
+        ("lines", Count(traffic.lines)),
+    ])
+}
+
+/// Deleted values whose memory is still to be given back, and whether flushed keys are being looked for.
+fn reclaim(engine: &Engine) -> InfoFields {
+    let (values, sweeping) = engine.backlog();
+    named([
+        ("reclaim_values", Count(values as u64)),
+        ("reclaim_sweeping", flag(sweeping)),
+    ])
+}
+
+/// What compaction does, and has done.
+fn compaction(engine: &Engine) -> InfoFields {
+    let status = engine.compaction();
+    named([
+        ("compaction", Text(status.state.word().to_owned())),
+        ("compaction_rounds", Count(status.totals.rounds)),
+        ("records_moved", Count(status.totals.records)),
+        ("bytes_moved", Count(status.totals.bytes)),
+        ("bytes_regained", Count(status.totals.regained)),
+    ])
+}
+
+/// Commands that found no room, and commands that failed for what is in the pool or in the system, since the start.
+fn errors(_: &Engine) -> InfoFields {
+    let (refused, failed) = failures();
+    named([
+        ("commands_refused", Count(refused)),
+        ("commands_failed", Count(failed)),
+    ])
+}
+
+/// How the pool was found.
+fn recovery(engine: &Engine) -> InfoFields {
+    named([
+        ("created", flag(engine.pool.is_new())),
+        ("found_position", Count(engine.pool.found_position())),
+        ("position", Count(engine.pool.position())),
+        ("damages", Count(engine.pool.damages().len() as u64)),
+    ])
+}
+
+/// Whether a child process reads the pool as it was when it was forked.
+fn snapshots(engine: &Engine) -> InfoFields {
+    named([("snapshot_active", flag(engine.pool.has_snapshot()))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_has_the_same_sections() {
+        let names = SECTIONS.map(|section| section.name.to_ascii_lowercase());
+        assert_eq!(InServer::names(), names);
+    }
+}

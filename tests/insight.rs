@@ -1,0 +1,266 @@
+//! What an operator sees of the module: INFO, PM.INFO and the like, the latency monitor, and the files in `ops/`.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::script::{ask, expect, run};
+use pmedis_testkit::server::{FORCE_PMEM, Server, Setup};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn start(setup: &Setup) -> (Server, Client) {
+    let server = setup.start().unwrap();
+    let client = server.client();
+    (server, client)
+}
+
+/// The fields of INFO or PM.INFO.
+fn fields(client: &mut Client, command: &str) -> BTreeMap<String, String> {
+    let words: Vec<&str> = command.split(' ').collect();
+    let reply = client.call(&words);
+    let text = String::from_utf8_lossy(reply.bytes().expect("a text")).into_owned();
+    let pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_servers_info_has_what_pm_info_has() {
+    let (_server, mut client) = start(&Setup::pmedis("16m"));
+    run(&mut client, "PM.SET a 1\nSELECT 3\nPM.HSET h f v");
+    let own = fields(&mut client, "PM.INFO");
+    let servers = fields(&mut client, "INFO pmedis");
+    let names = |fields: &BTreeMap<String, String>| fields.keys().cloned().collect::<BTreeSet<_>>();
+    let prefixed: BTreeSet<_> = names(&own)
+        .iter()
+        .map(|name| format!("pmedis_{name}"))
+        .collect();
+    assert_eq!(names(&servers), prefixed);
+    for (name, value) in &own {
+        assert_eq!(&servers[&format!("pmedis_{name}")], value, "{name}");
+    }
+    for (name, value) in [
+        ("db0", "keys=1"),
+        ("db3", "keys=1"),
+        ("keys", "2"),
+        ("format", "2"),
+        ("created", "1"),
+        ("damages", "0"),
+    ] {
+        assert_eq!(own[name], value, "{name}");
+    }
+    let everything = fields(&mut client, "INFO everything");
+    assert_eq!(everything["pmedis_keys"], "2");
+    let one = fields(&mut client, "INFO pmedis_keys");
+    assert_eq!(
+        names(&one),
+        BTreeSet::from(["pmedis_db0", "pmedis_db3", "pmedis_keys"].map(String::from))
+    );
+}
+
+#[test]
+fn counts_count() {
+    let (_server, mut client) = start(&Setup::pmedis("16m"));
+    let count = |client: &mut Client, name: &str| -> u64 {
+        fields(client, "PM.INFO")[name].parse().unwrap()
+    };
+    let commits = count(&mut client, "commits");
+    for i in 0..10 {
+        expect(&mut client, &format!("PM.SET k{i} v"), "OK");
+    }
+    assert!(count(&mut client, "commits") >= commits + 10);
+    let value = vec![b'x'; 20 << 20];
+    let refused = client.call(&[b"PM.SET".as_slice(), b"large", &value]);
+    assert!(refused.is_error(), "{refused:?}");
+    assert_eq!(count(&mut client, "commands_refused"), 1);
+    assert_eq!(count(&mut client, "commands_failed"), 0);
+    // PM.STATS has the numbers of PM.INFO.
+    let stats = client.call(&["PM.STATS"]);
+    let stats: Vec<String> = stats
+        .elements()
+        .unwrap()
+        .iter()
+        .map(pmedis_testkit::script::words)
+        .collect();
+    let stats: BTreeMap<_, _> = stats
+        .chunks(2)
+        .map(|pair| (pair[0].clone(), pair[1].clone()))
+        .collect();
+    assert_eq!(stats["commands_refused"], "1");
+    assert_eq!(stats["keys"], "10");
+}
+
+#[test]
+fn sections_are_chosen_and_unknown_ones_named() {
+    let (_server, mut client) = start(&Setup::pmedis("16m"));
+    assert_eq!(fields(&mut client, "PM.INFO errors").len(), 2);
+    assert_eq!(fields(&mut client, "PM.INFO Errors SNAPSHOTS").len(), 3);
+    assert_eq!(
+        fields(&mut client, "PM.INFO everything"),
+        fields(&mut client, "PM.INFO")
+    );
+    let refused = ask(&mut client, "PM.INFO pool colour");
+    assert!(
+        refused.starts_with("(error) ERR unknown section 'colour': expected all, pool, keys"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn durability_is_told_with_its_reason() {
+    let (_server, mut client) = start(&Setup::pmedis("16m"));
+    let told = fields(&mut client, "PM.INFO pool");
+    assert_eq!(
+        (told["durability"].as_str(), told["is_pmem"].as_str()),
+        ("pmem", "0")
+    );
+    assert!(told["durability_reason"].contains(FORCE_PMEM));
+    for (durability, reason) in [("process", "page cache"), ("msync", "synced")] {
+        let setup = Setup::native();
+        let path = setup.pool();
+        let setup = setup.module(&[
+            "path",
+            path.to_str().unwrap(),
+            "size",
+            "16m",
+            "durability",
+            durability,
+        ]);
+        let (_server, mut client) = start(&setup);
+        let told = fields(&mut client, "PM.INFO pool");
+        assert_eq!(
+            (told["durability"].as_str(), told["is_pmem"].as_str()),
+            (durability, "0")
+        );
+        assert!(told["durability_reason"].contains(reason), "{told:?}");
+    }
+}
+
+#[test]
+fn usage_is_what_a_key_takes_in_the_pool() {
+    let (_server, mut client) = start(&Setup::pmedis("64m"));
+    let value = "x".repeat(1 << 20);
+    run(
+        &mut client,
+        "PM.SET small v\nSET native v\nPM.RPUSH list a b c",
+    );
+    client.call(&["PM.SET", "large", &value]);
+    let used = |client: &mut Client, key: &str| -> u64 {
+        ask(client, &format!("PM.USAGE {key}")).parse().expect(key)
+    };
+    let (small, large) = (used(&mut client, "small"), used(&mut client, "large"));
+    assert!((16..=256).contains(&small), "{small}");
+    assert!((1 << 20..(1 << 20) + 8192).contains(&large), "{large}");
+    assert!(used(&mut client, "list") > 0);
+    run(
+        &mut client,
+        "PM.USAGE absent -> nil
+        PM.USAGE native -> (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        PM.USAGE -> (error) ERR wrong number of arguments for 'pm.usage' command",
+    );
+}
+
+#[test]
+fn own_commands_are_described() {
+    let (_server, mut client) = start(&Setup::pmedis("16m"));
+    let help = ask(&mut client, "PM.HELP");
+    for line in [
+        "PM.CHECK [key]",
+        "PM.DEFRAG [STATUS | NOW [milliseconds]]",
+        "PM.INFO [section ...]",
+        "PM.USAGE key",
+    ] {
+        assert!(help.contains(line), "{line}: {help}");
+    }
+    for name in [
+        "check", "defrag", "help", "info", "pool", "ready", "stats", "usage",
+    ] {
+        let docs = ask(&mut client, &format!("COMMAND DOCS pm.{name}"));
+        assert!(
+            docs.contains("summary") && docs.contains("complexity"),
+            "{name}: {docs}"
+        );
+        assert!(
+            help.contains(&format!("PM.{}", name.to_uppercase())),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_latency_monitor_hears_of_long_work() {
+    let (_server, mut client) = start(&Setup::pmedis("64m"));
+    run(&mut client, "CONFIG SET latency-monitor-threshold 1");
+    let keys = (0..30_000).map(|i| format!("key:{i}"));
+    let words: Vec<String> = ["PM.MSET".into()]
+        .into_iter()
+        .chain(keys.flat_map(|key| [key, "v".into()]))
+        .collect();
+    client.call(&words);
+    run(&mut client, "PM.CHECK");
+    let history = ask(&mut client, "LATENCY HISTORY pm-check");
+    assert!(history.starts_with("[["), "{history}");
+}
+
+/// Runs `ops/pmedis-metrics` for a server.
+fn metrics(port: u16) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/pmedis-metrics");
+    Command::new(script)
+        .args(["-p", &port.to_string()])
+        .output()
+        .expect("the script runs")
+}
+
+/// The names of metrics in a text.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(|c| !is_name(c))
+        .filter(|word| word.starts_with("pmedis_"))
+        .map(String::from)
+        .collect()
+}
+
+#[test]
+fn the_dashboard_and_the_alerts_use_metrics_that_there_are() {
+    let (server, mut client) = start(&Setup::pmedis("16m"));
+    run(&mut client, "PM.SET a 1\nPM.SET b 1");
+    let output = metrics(server.address().port());
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in text.lines() {
+        let (_, value) = line.rsplit_once(' ').expect(line);
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+    }
+    for line in [
+        "pmedis_up 1",
+        "pmedis_db_keys{db=\"0\"} 2",
+        "pmedis_keys 2",
+        "pmedis_size 16777216",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line}: {text}");
+    }
+    assert!(
+        text.contains("durability=\"pmem\"") && text.contains("module_version=\""),
+        "{text}"
+    );
+    let there = names_in(&text);
+    let ops = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops");
+    for file in ["grafana-dashboard.json", "alerts.yml"] {
+        let used = names_in(&fs::read_to_string(ops.join(file)).unwrap());
+        assert!(used.len() > 5, "{file}: {used:?}");
+        assert_eq!(
+            used.difference(&there).collect::<Vec<_>>(),
+            Vec::<&String>::new(),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn a_server_without_pmedis_is_down() {
+    let (server, _client) = start(&Setup::native());
+    let output = metrics(server.address().port());
+    assert!(!output.status.success());
+    assert_eq!(output.stdout, b"pmedis_up 0\n");
+}
