@@ -47,7 +47,8 @@ const SHAPES: [&str; 18] = [
 
 /// Commands without a native one, those whose replies tell of the whole server or of how a value is kept, and MOVE, as
 /// both sides would move to the same database.
-const APART: [&str; 11] = [
+const APART: [&str; 12] = [
+    "adopt",
     "info",
     "defrag",
     "flushall",

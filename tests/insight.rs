@@ -166,6 +166,7 @@ fn own_commands_are_described() {
     let (_server, mut client) = start(&Setup::pmedis("16m"));
     let help = ask(&mut client, "PM.HELP");
     for line in [
+        "PM.ADOPT KEYS key ...",
         "PM.CHECK [key]",
         "PM.DEFRAG [STATUS | NOW [milliseconds]]",
         "PM.INFO [section ...]",

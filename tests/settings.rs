@@ -62,6 +62,7 @@ fn the_configuration_has_the_last_word() {
         ("beside", "refuse"),
         ("copy", "refuse"),
         ("unprefixed", "no"),
+        ("adopt", "no"),
         ("alarms", "50"),
         ("fill", ""),
     ] {

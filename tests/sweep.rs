@@ -397,6 +397,7 @@ fn every_command_is_swept() {
     let names = listed.elements().expect("a list").iter();
     let names = names.map(|name| String::from_utf8_lossy(name.bytes().expect("text")).into_owned());
     let own = [
+        "pm.adopt",
         "pm.info",
         "pm.defrag",
         "pm.ready",

@@ -43,6 +43,8 @@ pub struct Config {
     pub copy: Copied,
     /// Of which keys native names mean PM keys; `None`: of none.
     pub unprefixed: Option<Scope>,
+    /// Whether native keys of files that are loaded at a start become PM keys.
+    pub adopt: Adopt,
     /// Shares of the pool in use that the log tells of, in percent, ascending.
     pub alarms: Vec<u64>,
     /// How many keys a second are put into the server's keyspace in the background after a start; as many as can be
@@ -61,6 +63,7 @@ impl Default for Config {
             beside: Beside::default(),
             copy: Copied::default(),
             unprefixed: None,
+            adopt: Adopt::default(),
             alarms: vec![80, 90, 95],
             fill: None,
         }
@@ -127,6 +130,20 @@ pub enum Copied {
 impl Word for Copied {
     const ALL: &'static [(&'static str, Self)] =
         &[("refuse", Copied::Refuse), ("accept", Copied::Accept)];
+}
+
+/// What becomes of native keys of an RDB or AOF that is loaded at a start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Adopt {
+    /// They stay native, until they are written under plain names.
+    #[default]
+    No,
+    /// They become PM keys, in the background.
+    Yes,
+}
+
+impl Word for Adopt {
+    const ALL: &'static [(&'static str, Self)] = &[("no", Adopt::No), ("yes", Adopt::Yes)];
 }
 
 /// What is wrong with the settings.
@@ -276,6 +293,7 @@ mod tests {
             orphans: Orphans::Drop,
             beside: Beside::Ignore,
             copy: Copied::Accept,
+            adopt: Adopt::Yes,
             unprefixed: Some(Scope {
                 dbs: vec![3],
                 patterns: vec![b"user:*".to_vec()],
@@ -284,9 +302,9 @@ mod tests {
             fill: Some(7),
         };
         for line in [
-            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop beside ignore copy accept fill 7 alarms 70,99 unprefixed db=3 unprefixed user:*",
-            "FILL 7 RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 UNPREFIXED db=3 unprefixed user:*",
-            "alarms 70,99 size 67108864 orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore unprefixed user:* unprefixed db=3",
+            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop beside ignore copy accept fill 7 adopt yes alarms 70,99 unprefixed db=3 unprefixed user:*",
+            "FILL 7 RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 ADOPT Yes UNPREFIXED db=3 unprefixed user:*",
+            "alarms 70,99 size 67108864 orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore adopt yes unprefixed user:* unprefixed db=3",
         ] {
             assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
         }

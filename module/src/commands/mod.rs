@@ -1,5 +1,6 @@
 //! The commands: parse and validate arguments, call the keyspace, reply.
 
+mod adopt;
 mod bitmap;
 mod check;
 mod defrag;
@@ -52,6 +53,13 @@ pub fn register(ctx: &Ctx) -> Result<Vec<Native>, String> {
         "admin deny-script",
         (0, 0, 0),
     )?;
+
+    table.registrar.add_container("pm.adopt")?;
+    table.own_part("adopt", "keys", adopt::keys, -3, "write", (2, -1, 1))?;
+    table.own_part("adopt", "match", adopt::matching, 3, "write", (0, 0, 0))?;
+    table.own_part("adopt", "all", adopt::all, 2, "write", (0, 0, 0))?;
+    table.own_part("adopt", "stop", adopt::stop, 2, "write", (0, 0, 0))?;
+    table.own_part("adopt", "status", adopt::status, 2, "readonly", (0, 0, 0))?;
 
     generic::rows(&mut table)?;
     table.stands_in = true;
@@ -178,6 +186,28 @@ impl Table<'_> {
         });
         self.registrar
             .add_part(&format!("pm.{container}"), name, handler, flags, keys)
+    }
+
+    /// Adds a part of a container that Redis does not have; see [`Table::part`].
+    fn own_part<H: Handler>(
+        &mut self,
+        container: &str,
+        name: &str,
+        handler: H,
+        arity: i32,
+        flags: &str,
+        keys: (i32, i32, i32),
+    ) -> Result<(), String> {
+        let container = format!("pm.{container}");
+        self.registrar
+            .add_part(&container, name, handler, flags, keys)?;
+        let info = CommandInfo {
+            arity,
+            ..syntax::own(&format!("{container}|{name}")).unwrap_or_default()
+        };
+        let name = format!("{container}|{name}");
+        let set = self.ctx.set_command_info(&name, &info);
+        set.map_err(|error| format!("{name}: {error:?}"))
     }
 
     /// Adds a command that Redis does not have.

@@ -8,10 +8,10 @@
 use super::Native;
 use crate::config::Scope;
 use crate::error::CmdError;
-use crate::glob;
+use crate::keyspace::adopt::adopt;
 use crate::redis::{
     Arg, Args, Ctx, KeysAt, Kind, Level, MainCell, Mode, Rules, Side, StandIn, Way, keys_of, log,
-    look_closer,
+    look_closer, spares_replicas,
 };
 
 /// What the setting says, once it is in force.
@@ -66,14 +66,9 @@ fn side(ctx: &Ctx, args: Args<'_>, keys: KeysAt) -> Side {
 
 /// The side that all keys are on. Without keys it is ours, whose error is the server's.
 fn side_of_all<'a>(scope: &Scope, keys: impl Iterator<Item = Arg<'a>>) -> Side {
-    let matches = |pattern: &Vec<u8>, key: &[u8]| glob::matches(pattern, key);
-    let is_ours = |key: Arg<'_>| {
-        let mut patterns = scope.patterns.iter();
-        patterns.any(|pattern| matches(pattern, key.bytes()))
-    };
     let (mut ours, mut natives) = (false, false);
     for key in keys {
-        match is_ours(key) {
+        match scope.has_name(key.bytes()) {
             true => ours = true,
             false => natives = true,
         }
@@ -85,12 +80,31 @@ fn side_of_all<'a>(scope: &Scope, keys: impl Iterator<Item = Arg<'a>>) -> Side {
     }
 }
 
-/// A handler has met a value of another type: is that a native value of a type that we have?
-fn other_type(ctx: &Ctx, args: Args<'_>, _about: &StandIn) -> Way {
-    match Held::by(ctx, &keys_of(args.from(0))) {
-        Held::Natives => Way::Native,
-        Held::Others | Held::Both => Way::Fail,
+/// A handler has met a value of another type: is that a native value of a type that we have? The server reads it. What is to be changed, or
+/// read together with values of ours, becomes a PM key.
+fn other_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> Way {
+    let keys = keys_of(args.from(0));
+    match Held::by(ctx, &keys) {
+        Held::Others => Way::Fail,
+        Held::Natives if !about.writes => Way::Native,
+        Held::Natives | Held::Both => match adopt_all(ctx, &keys) {
+            Ok(true) => Way::Again,
+            Ok(false) => Way::Fail,
+            Err(error) => Way::Refuse(error),
+        },
     }
+}
+
+/// Makes all keys that are native PM keys. False if none was, or if that cannot be told to anybody now.
+fn adopt_all(ctx: &Ctx, keys: &[Arg<'_>]) -> Result<bool, CmdError> {
+    if spares_replicas() {
+        return Ok(false);
+    }
+    let mut any = false;
+    for &key in keys {
+        any |= adopt(ctx, key)?;
+    }
+    Ok(any)
 }
 
 /// What a command's keys hold, absent ones apart.
@@ -121,14 +135,18 @@ impl Held {
     }
 }
 
-/// Hands a command back to the server which passes over keys of other types, if it was called by its native name, and its keys
-/// hold native values that it may be about, and none of ours.
+/// What a command which passes over keys of other types does about native ones, if it was called by its native name: if there are no
+/// keys of ours beside them, it is handed back to the server; else they become PM keys, and are to be looked at again (true).
 ///
 /// # Errors
-/// [`CmdError::Native`] then.
-pub(super) fn native_if_held(ctx: &Ctx, keys: &[Arg<'_>]) -> Result<(), CmdError> {
-    match ctx.is_plain() && Held::by(ctx, keys) == Held::Natives {
-        true => Err(CmdError::Native),
-        false => Ok(()),
+/// [`CmdError::Native`], or that of a key that cannot be taken over.
+pub(super) fn passes_over_none(ctx: &Ctx, keys: &[Arg<'_>]) -> Result<bool, CmdError> {
+    if !ctx.is_plain() {
+        return Ok(false);
+    }
+    match Held::by(ctx, keys) {
+        Held::Others => Ok(false),
+        Held::Natives => Err(CmdError::Native),
+        Held::Both => adopt_all(ctx, keys),
     }
 }

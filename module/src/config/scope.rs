@@ -1,6 +1,7 @@
 //! Keys of which native names mean PM keys: the value of `unprefixed`.
 
 use super::value::Value;
+use crate::glob;
 
 /// Keys: all of them, or those of some databases, or of some names, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,12 @@ impl Scope {
     /// Whether keys of a database can be among them.
     pub fn has_database(&self, db: i32) -> bool {
         self.dbs.is_empty() || self.dbs.contains(&db)
+    }
+
+    /// Whether keys of a name can be among them.
+    pub fn has_name(&self, name: &[u8]) -> bool {
+        let mut patterns = self.patterns.iter();
+        self.patterns.is_empty() || patterns.any(|pattern| glob::matches(pattern, name))
     }
 }
 

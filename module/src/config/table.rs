@@ -139,6 +139,14 @@ pub const TABLE: &[Setting] = &[
         value: |config| Box::new(Keys(&mut config.unprefixed)),
     },
     Setting {
+        name: "adopt",
+        form: "HOW",
+        changes: Changes::AtLoad,
+        repeats: false,
+        doc: "native keys of an RDB or AOF that is there at a start: `yes`, they become PM keys after it; see [unprefixed.md](unprefixed.md)",
+        value: |config| Box::new(OneOf(&mut config.adopt)),
+    },
+    Setting {
         name: "alarms",
         form: "PERCENTAGES",
         changes: Changes::AtRunTime,
@@ -202,6 +210,7 @@ mod tests {
             ("beside", "ignore"),
             ("copy", "accept"),
             ("unprefixed", "db=3 user:*"),
+            ("adopt", "yes"),
             ("alarms", "7,50"),
             ("fill", "9"),
         ] {

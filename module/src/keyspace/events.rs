@@ -18,8 +18,8 @@
 
 use super::record::{self, NEVER, RecordPtr};
 use super::{
-    ENGINE, Engine, aof, beside, cluster, compact, count_shown, durable, expiring, fill, fullness,
-    groups, loading, saving, turns,
+    ENGINE, Engine, adopt, aof, beside, cluster, compact, count_shown, durable, expiring, fill,
+    fullness, groups, loading, saving, turns,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Level, Loading, Mode, OwnedString, Persistence,
@@ -156,6 +156,7 @@ fn before_sleep(ctx: &Ctx) {
         cluster::settle(ctx);
         loading::settle(ctx);
         fill::fill(ctx);
+        adopt::job::begin_at_start(ctx);
     }
     groups::turn_ends();
     reclaim(ctx, RECLAIM_TURN);

@@ -302,8 +302,20 @@ impl<'a> PmKey<'a> {
         expire_at: i64,
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<(), CmdError> {
-        let (mut outcome, mut old) = (Outcome::Nothing, None);
         let before = self.state;
+        self.take_over(inline, expire_at, f)?;
+        self.tell_replaced(before);
+        Ok(())
+    }
+
+    /// [`PmKey::put`] without telling that the key has another value.
+    pub fn take_over(
+        &mut self,
+        inline: u64,
+        expire_at: i64,
+        f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
+    ) -> Result<(), CmdError> {
+        let (mut outcome, mut old) = (Outcome::Nothing, None);
         with_engine(|engine| {
             if !engine.filled {
                 return Err(LOADING);
@@ -335,7 +347,6 @@ impl<'a> PmKey<'a> {
         if expire_at != NEVER && self.exists() {
             self.follow_expire(expire_at);
         }
-        self.tell_replaced(before);
         Ok(())
     }
 

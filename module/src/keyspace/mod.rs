@@ -12,6 +12,7 @@
 //! | `key.rs` | a key opened by a command: read, edit, create, replace, delete |
 //! | `callbacks.rs` | what Redis asks of values: free, copy, save, load, … |
 //! | `events.rs` | what happens to keys and databases behind the commands' back |
+//! | `adopt.rs` | native keys that become PM keys |
 //! | `expiring.rs` | fields of hashes that expire |
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
 //! | `beside.rs` | an RDB with values beside a pool that has keys |
@@ -33,6 +34,7 @@
 //! | `serialize.rs` | values in RDB files |
 //! | `turns.rs` | the event loop's turns, watched while there is something to do |
 
+pub mod adopt;
 mod ahead;
 mod aof;
 mod beside;

@@ -208,6 +208,7 @@ fn fail(
     };
     match way {
         (_, Way::Fail) => ctx.reply_failure(&error),
+        (_, Way::Refuse(error)) => ctx.reply_failure(&error),
         (call, Way::Native) => call.decline(),
         (_, Way::Again) => {
             if let Err(error) = again() {

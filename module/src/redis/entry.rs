@@ -156,6 +156,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_InfoEndDictField
         RedisModule_IsIOError
         RedisModule_IsKeysPositionRequest
+        RedisModule_ListGet
         RedisModule_KeyAtPosWithFlags
         RedisModule_KeyType
         RedisModule_LatencyAddSample
@@ -201,6 +202,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_Scan
         RedisModule_ScanCursorCreate
         RedisModule_ScanCursorDestroy
+        RedisModule_ScanKey
         RedisModule_SelectDb
         RedisModule_ServerInfoGetFieldC
         RedisModule_ServerInfoGetFieldSigned
@@ -209,9 +211,11 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_SignalKeyAsReady
         RedisModule_SignalModifiedKey
         RedisModule_StopTimer
+        RedisModule_StringDMA
         RedisModule_StringPtrLen
         RedisModule_SubscribeToKeyspaceEvents
         RedisModule_SubscribeToServerEvent
+        RedisModule_ValueLength
     ]
     .into_iter()
     .filter_map(|(name, absent)| absent.then_some(name))

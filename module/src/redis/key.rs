@@ -92,6 +92,11 @@ pub(super) unsafe fn kind(raw: *mut rm::RedisModuleKey) -> Kind {
 }
 
 impl<'a> Key<'a> {
+    /// The key as the server has it; NULL if it is absent and was opened to read.
+    pub(super) fn raw(&self) -> *mut rm::RedisModuleKey {
+        self.raw
+    }
+
     /// The key's name.
     pub fn name(&self) -> Arg<'a> {
         self.name

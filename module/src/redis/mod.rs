@@ -8,6 +8,7 @@
 //! | [`Ctx`] | the context of one callback: replies, replication, notifications, logs, timers | `ctx.rs`, `long_double.rs` |
 //! | [`Args`], [`Arg`], [`OwnedString`] | arguments as byte strings, borrowed from Redis; strings of our own | `args.rs` |
 //! | [`Key`], [`Kind`] | an opened key; what it holds; its value and its expire time | `key.rs` |
+//! | [`NativeValue`] | a native value, read whole | `native.rs` |
 //! | [`PmType`], [`TypeCallbacks`] | the five data types and what Redis asks of them | `types.rs` |
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
 //! | [`Serve`] | clients that wait for keys | `blocking.rs` |
@@ -62,6 +63,7 @@ mod keyspace_events;
 mod latency;
 mod log;
 mod long_double;
+mod native;
 mod newer;
 mod output;
 mod replication;
@@ -101,6 +103,7 @@ pub use key::{Key, Kind, Mode};
 pub use keyspace_events::Class;
 pub use latency::Latency;
 pub use log::{Level, log};
+pub use native::NativeValue;
 pub use output::before_output;
 pub use replication::{may_replicate, note_replication, spares_replicas};
 pub use slot_events::{SlotEvent, SlotRange};

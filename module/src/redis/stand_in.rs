@@ -70,10 +70,12 @@ pub enum Side {
 }
 
 /// What to do with a command under its native name that has met a value of another type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Way {
     /// The error stays.
     Fail,
+    /// Another error takes its place.
+    Refuse(CmdError),
     /// The server runs it.
     Native,
     /// The handler runs again.

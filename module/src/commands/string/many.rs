@@ -23,9 +23,9 @@ pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         key.ask_early();
         Some(key)
     };
-    let keys: Vec<Option<PmKey<'_>>> = args.from(1).iter().map(open).collect();
-    if keys.iter().any(Option::is_none) {
-        plain::native_if_held(ctx, args.from(1))?;
+    let mut keys: Vec<Option<PmKey<'_>>> = args.from(1).iter().map(open).collect();
+    if keys.iter().any(Option::is_none) && plain::passes_over_none(ctx, args.from(1))? {
+        keys = args.from(1).iter().map(open).collect();
     }
     read_each(&keys, |pool, values| {
         let read = |value: &Option<(Root, Inline)>| match *value {

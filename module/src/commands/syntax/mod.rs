@@ -42,7 +42,7 @@ pub fn own(name: &str) -> Option<CommandInfo> {
 /// Two lines for each of the module's own commands: how it is written, and what it does.
 pub fn own_help() -> Vec<String> {
     let lines = |command: &Description| {
-        let name = command.name.to_ascii_uppercase();
+        let name = command.name.to_ascii_uppercase().replace('|', " ");
         let words: Vec<_> = command.arguments.iter().map(Arg::written).collect();
         let line = [&[name], &words[..]].concat().join(" ");
         [line, format!("    {}", command.summary)]
