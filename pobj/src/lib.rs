@@ -31,6 +31,7 @@ mod error;
 mod file;
 mod handle;
 mod heap;
+mod huge_pages;
 mod layout;
 mod lines;
 mod log;

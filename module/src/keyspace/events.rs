@@ -141,6 +141,9 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
         durable("a look at the pool's file", |engine| {
             engine.beat();
             engine.forget_postponed();
+            if engine.filled && engine.filling.is_none() {
+                engine.pool.begin_huge_pages();
+            }
             Ok(())
         });
         aof::tell_of_pool(ctx);
