@@ -319,6 +319,41 @@ fn imports_that_end_halfway_leave_nothing() {
     });
 }
 
+/// Large strings under a tag, the numbers of which are given.
+fn push_strings(client: &mut Client, tag: &str, numbers: std::ops::Range<u32>) {
+    let long = "x".repeat(20_000);
+    for n in numbers {
+        expect(client, &format!("PM.SET {tag}{n} {long}"), "OK");
+    }
+}
+
+#[test]
+fn an_import_that_finds_no_room_leaves_all_where_it_is() {
+    on_each(|packaged| {
+        let nodes = cluster(packaged, 2, "32m");
+        let (slots, keys, others) = (most(), 700, 900);
+        let (mut first, mut second) = (nodes[0].client(), nodes[1].client());
+        let own = tag(&mut second, &share(1, 2));
+        push_strings(&mut second, &own, 0..others);
+        let tag = tag(&mut first, &slots);
+        push_strings(&mut first, &tag, 0..keys);
+        for _ in 0..2 {
+            begin(&nodes[0], &nodes[1], &slots);
+            assert_eq!(wait_for_end(&nodes[0], &nodes[1]), State::Failed);
+            wait_for("what had come has gone", || {
+                pm_keys(&mut second) == u64::from(others)
+            });
+            assert_eq!(pm_keys(&mut first), u64::from(keys));
+            expect(&mut first, &format!("PM.STRLEN {tag}{}", keys - 1), "20000");
+        }
+        for n in 0..others {
+            expect(&mut second, &format!("PM.DEL {own}{n}"), "1");
+        }
+        migrate(&nodes[0], &nodes[1], &slots);
+        assert_eq!(pm_keys(&mut second), u64::from(keys));
+    });
+}
+
 #[test]
 fn large_values_go_over() {
     let elements = env_number("PMEDIS_MIGRATION_ELEMENTS", 30_000) as usize;

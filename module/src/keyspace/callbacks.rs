@@ -2,7 +2,7 @@
 
 use super::record::{self, Fields, NEVER, RecordPtr};
 use super::serialize::{self, Loaded};
-use super::{ENGINE, Engine, aof, follower, loading, rewrite};
+use super::{ENGINE, Engine, aof, cluster, follower, loading, rewrite};
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
     server_flags,
@@ -58,7 +58,8 @@ impl TypeCallbacks for Values {
                     let built = engine.build(ty, key, db, value);
                     let record = built
                         .inspect_err(follower::end_if_full)
-                        .inspect_err(|error| loading::end_if_too_small(engine, error))?;
+                        .inspect_err(|error| loading::end_if_too_small(engine, error))
+                        .inspect_err(|error| cluster::give_up_import_if_full(engine, error))?;
                     Ok(engine.pool.address_of(record))
                 }
                 None => {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | MIGRATE, CLUSTER SETSLOT, a slot lost to another claim | keys come by RESTORE, and go by `free` |
 //! | an import begins (Redis 8.4, Valkey 9) | an event: from now on the slots are marked in the pool |
+//! | a key of it finds no room in the pool | it is given up (Valkey does that itself), so the other node keeps all |
 //! | it fails | the keys go by `free`, or in a trim; the mark goes |
 //! | it succeeds | an event; the mark goes once the server has written down that the slots are its own |
 //! | slots were given to another node | an event: their keys are dead for a restart; they go by `free`, or in a trim |
@@ -19,8 +20,10 @@
 
 use super::slots::SLOTS;
 use super::{ENGINE, Engine, durable, saving, turns};
-use crate::redis::{Ctx, Level, Reply, SlotEvent, SlotRange, log};
+use crate::redis::{Ctx, Level, Reply, SlotEvent, SlotRange, log, module_ctx};
+use pobj::Error;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Slots that have come, and are still marked.
 #[derive(Default)]
@@ -28,6 +31,8 @@ pub(crate) struct Arrivals {
     slots: Vec<u16>,
     /// So many runs of the server's cron later the mark goes.
     crons: u8,
+    /// An import is about to be given up.
+    gives_up: bool,
 }
 
 /// How many runs of the server's cron it takes until it has certainly written its configuration.
@@ -87,6 +92,41 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
         }
     });
     turns::look_again();
+}
+
+/// A key that a command brings could not be made.
+pub(super) fn give_up_import_if_full(engine: &mut Engine, error: &Error) {
+    if matches!(error, Error::Full(_) | Error::TooLarge(_)) {
+        give_up_import(engine);
+    }
+}
+
+/// Something has found no room in the pool while slots are imported. Redis takes no notice of a key that it could not
+/// make, and the node that had it would drop it in the end: so the import is given up before that. Valkey ends it by
+/// itself.
+pub(super) fn give_up_import(engine: &mut Engine) {
+    if engine.arrivals.gives_up || engine.importing().is_empty() {
+        return;
+    }
+    let Some(ctx) = module_ctx().filter(Ctx::moves_slots_as_redis) else {
+        return;
+    };
+    engine.arrivals.gives_up = true;
+    // Not before the command is over, whose client the import's end takes away; but before the next one of this
+    // connection, and so before the node that gives the slots hears that all has come.
+    ctx.start_timer(Duration::ZERO, 0, |ctx: &Ctx, _| {
+        let _ = ENGINE.with(|engine| engine.arrivals.gives_up = false);
+        let outcome = match ctx.call(c"CLUSTER", &[b"MIGRATION", b"CANCEL", b"ALL"]) {
+            Some(Reply::Integer(_)) => "is given up: they stay where they are",
+            _ => "cannot be given up: some are lost if it comes to its end",
+        };
+        log(
+            Level::Warning,
+            &format!(
+                "the pool is full: the import of hash slots, whose keys find no room, {outcome}"
+            ),
+        );
+    });
 }
 
 /// A run of the server's cron: marks go from slots that have come.

@@ -130,6 +130,11 @@ impl Ctx {
         is_valkey()
     }
 
+    /// Whether the server moves slots as Redis from 8.4 on does.
+    pub fn moves_slots_as_redis(&self) -> bool {
+        trims()
+    }
+
     /// Those among slots whose keys this node does not serve, on servers that say; on others none.
     pub fn foreign_among(&self, ranges: &[SlotRange]) -> Vec<SlotRange> {
         // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 8.4, and in Valkey.

@@ -12,7 +12,7 @@
 
 mod round;
 
-use super::{ENGINE, Engine, durable, follower, fullness};
+use super::{ENGINE, Engine, cluster, durable, follower, fullness};
 use crate::redis::{
     Ctx, Kind, Latency, Level, Mode, OwnedString, PmType, WhenFull, log, server_flags,
 };
@@ -346,6 +346,7 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
 /// A command is refused, as there is no room for it.
 fn refused() {
     follower::end_if_following();
+    let _ = ENGINE.with(cluster::give_up_import);
     fullness::refused();
 }
 
