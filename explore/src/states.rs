@@ -50,7 +50,11 @@ impl States {
     /// Reads what [`States::write`] wrote.
     pub fn read(path: &Path) -> io::Result<States> {
         let text = fs::read_to_string(path)?;
-        let lines = |state: &str| state.split(LINE_END).map(str::to_owned).collect();
+        let lines = |state: &str| match state {
+            // Nothing is there: not a line without words.
+            "" => Vec::new(),
+            _ => state.split(LINE_END).map(str::to_owned).collect(),
+        };
         Ok(States(text.split(STATE_END).map(lines).collect()))
     }
 
@@ -104,6 +108,7 @@ mod tests {
         states.push(vec!["a 1".into()]);
         states.push(vec!["a 1".into(), "b 2".into()]);
         states.push(vec!["b 2".into()]);
+        states.push(Vec::new());
         states
     }
 

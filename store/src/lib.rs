@@ -2,10 +2,14 @@
 //!
 //! | what | where |
 //! |---|---|
+//! | the keys of a pool | [`Store`] |
 //! | a key's record, databases and flushes, moments of the pool's life | [`record`], [`dbs`], [`moment`] |
+//! | changes of values, of whole keys; what must not fail | [`edit`], [`place`], [`keys`], [`mod@must`] |
+//! | memory of what is gone; fields that expire; looking at all | [`reclaim`], [`expiring`], [`check`] |
+//! | a start: what is in the pool, and not shown yet | [`unshown`] |
 //! | strings, lists, hashes, sets, sorted sets, and what they are made of | [`structures`] |
 //! | what bytes and numbers mean: integers, bits, places on Earth, HyperLogLogs | [`number`], [`bits`], [`bitfield`], [`geo`], [`hyperloglog`] |
-//! | hash slots of a cluster | [`slot`] |
+//! | hash slots of a cluster, and those that were given up | [`slot`], [`slots`] |
 //!
 //! The layer below is [`pobj`]; the one above, the module, brings Redis's keys to these records.
 
@@ -13,12 +17,24 @@
 
 pub mod bitfield;
 pub mod bits;
+pub mod check;
 pub mod dbs;
+pub mod edit;
+pub mod expiring;
 pub mod geo;
 pub mod hyperloglog;
+pub mod keys;
 pub mod moment;
+pub mod must;
 pub mod number;
+pub mod place;
+pub mod reclaim;
 pub mod record;
 pub mod slot;
+pub mod slots;
+mod store;
 pub mod structures;
+pub mod unshown;
 pub mod value;
+
+pub use store::Store;

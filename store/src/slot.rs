@@ -1,7 +1,16 @@
 //! Hash slots of a cluster: which one a key is in.
 
 /// How many there are.
-const SLOTS: u16 = 16384;
+pub const SLOTS: u16 = 16384;
+
+/// Consecutive hash slots, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotRange {
+    /// The first slot.
+    pub first: u16,
+    /// The last slot; not before the first.
+    pub last: u16,
+}
 
 /// The slot of a key: the hash of what its first pair of braces holds, or of the whole name if there is none, or
 /// nothing in it. O(n).
@@ -29,12 +38,24 @@ pub fn of_pattern(pattern: &[u8]) -> Option<u16> {
 
 /// CRC-16 of the variant XMODEM.
 fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, &byte| {
-        (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| {
-            let carry = crc & 0x8000 != 0;
-            crc << 1 ^ if carry { 0x1021 } else { 0 }
-        })
-    })
+    const TABLE: [u16; 256] = {
+        let mut table = [0; 256];
+        let mut at = 0;
+        while at < 256 {
+            let mut crc = (at as u16) << 8;
+            let mut bit = 0;
+            while bit < 8 {
+                let carry = crc & 0x8000 != 0;
+                crc = crc << 1 ^ if carry { 0x1021 } else { 0 };
+                bit += 1;
+            }
+            table[at] = crc;
+            at += 1;
+        }
+        table
+    };
+    let step = |crc: u16, &byte: &u8| crc << 8 ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)];
+    bytes.iter().fold(0, step)
 }
 
 #[cfg(test)]
@@ -46,7 +67,8 @@ mod tests {
         assert_eq!(crc16(b"123456789"), 0x31c3);
         assert_eq!(of(b"foo"), 12182);
         assert_eq!(of(b"{foo}.bar"), of(b"foo"));
-        assert_eq!(of(b"{foo}{bar}"), of(b"foo"));
+        assert_eq!(of(b"a{foo}b{c}"), of(b"foo"));
+        assert_eq!(of(b""), 0);
         for whole in [b"{}foo".as_slice(), b"{foo", b"foo}"] {
             assert_eq!(of(whole), crc16(whole) % SLOTS, "{whole:?}");
         }

@@ -2,7 +2,6 @@
 
 use super::{Change, Effect, Form, Operation, Run, text};
 use crate::measure::shuffle;
-use pmedis::keyspace::Engine;
 use pobj::{PoolOptions, Result};
 use store::record::{self, Fields, NEVER, RecordPtr};
 use store::structures::Root;
@@ -13,7 +12,7 @@ const POOL_LEN: u64 = 96 << 20;
 
 /// A pool on tmpfs with the values that an operation works on.
 pub struct Store {
-    engine: Engine,
+    engine: store::Store,
     operation: Operation,
     keys: Vec<RecordPtr>,
     /// Elements of a full value.
@@ -45,7 +44,7 @@ impl Store {
         let mut order: Vec<usize> = (0..each).collect();
         shuffle(&mut order);
         let mut store = Store {
-            engine: Engine::open(&options)?,
+            engine: store::Store::open(&options, |_, _, _| Ok(()))?,
             operation: *operation,
             keys: Vec::with_capacity(steps),
             elements,

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use fastrand::Rng;
-use pmedis::keyspace::Engine;
 use pobj::{PoolOptions, Tx};
-use store::record::{self, Fields, NEVER};
+use store::Store;
+use store::record::{self, NEVER};
 use store::structures::list::{self, Side};
 use store::structures::{Root, hash, set, string, zset};
 use store::value::ValueType;
@@ -25,42 +25,36 @@ type Build<'a> = dyn Fn(&mut Tx<'_>, record::Inline, &mut Rng) -> pobj::Result<R
 pub fn make(path: &Path, mut rng: Rng) -> Vec<u8> {
     fs::remove_file(path).ok();
     let maker = powercut::fork(|| {
-        let mut engine =
-            Engine::open(&PoolOptions::new(path).size(POOL_BYTES)).expect("the pool can be made");
-        fill(&mut engine, &mut rng);
-        std::mem::forget(engine);
+        let mut store = Store::open(&PoolOptions::new(path).size(POOL_BYTES), |_, _, _| Ok(()))
+            .expect("the pool can be made");
+        fill(&mut store, &mut rng);
+        std::mem::forget(store);
     });
     maker.wait().expect("the pool can be filled");
     powercut::limit_lanes(path, LANES).expect("it is a pool");
     fs::read(path).expect("it was made")
 }
 
-fn fill(engine: &mut Engine, rng: &mut Rng) {
+fn fill(store: &mut Store, rng: &mut Rng) {
     for len in [0, 5, 100, 300, 5_000, 40_000, 200_000, 600_000] {
         let inline = string::inline_len(len);
-        add(
-            engine,
-            rng,
-            ValueType::String,
-            inline,
-            &|tx, inline, rng| {
-                let bytes = text(rng, len as usize);
-                let mut root = Root::EMPTY;
-                string::set(tx, &mut root, inline, string::Value::of(&bytes))?;
-                Ok(root)
-            },
-        );
+        add(store, rng, ValueType::String, inline, &|tx, inline, rng| {
+            let bytes = text(rng, len as usize);
+            let mut root = Root::EMPTY;
+            string::set(tx, &mut root, inline, string::Value::of(&bytes))?;
+            Ok(root)
+        });
     }
-    add(engine, rng, ValueType::String, 0, &|tx, inline, _| {
+    add(store, rng, ValueType::String, 0, &|tx, inline, _| {
         let mut root = Root::EMPTY;
         string::set(tx, &mut root, inline, string::Value::Int(-7))?;
         Ok(root)
     });
     for (count, len) in [(3, 5), (60, 30), (900, 20), (20, 3_000), (3, 150_000)] {
-        each_collection(engine, rng, count, len);
+        each_collection(store, rng, count, len);
     }
     // Numbers only: sets and lists have forms of their own for them.
-    add(engine, rng, ValueType::Set, 0, &|tx, _, rng| {
+    add(store, rng, ValueType::Set, 0, &|tx, _, rng| {
         let numbers: Vec<String> = (0..100).map(|_| rng.i32(..).to_string()).collect();
         let mut root = Root::EMPTY;
         set::add(
@@ -71,18 +65,18 @@ fn fill(engine: &mut Engine, rng: &mut Rng) {
         Ok(root)
     });
     for _ in 0..40 {
-        add(engine, rng, ValueType::String, 64, &|tx, inline, rng| {
+        add(store, rng, ValueType::String, 64, &|tx, inline, rng| {
             let bytes = text(rng, 40);
             let mut root = Root::EMPTY;
             string::set(tx, &mut root, inline, string::Value::of(&bytes))?;
             Ok(root)
         });
     }
-    churn(engine, rng);
+    churn(store, rng);
 }
 
 /// One collection of each type with `count` elements of about `len` bytes.
-fn each_collection(engine: &mut Engine, rng: &mut Rng, count: usize, len: usize) {
+fn each_collection(store: &mut Store, rng: &mut Rng, count: usize, len: usize) {
     let elements = move |rng: &mut Rng| -> Vec<Vec<u8>> {
         let element = |nth: usize| {
             let mut bytes = format!("{nth}:").into_bytes();
@@ -92,23 +86,23 @@ fn each_collection(engine: &mut Engine, rng: &mut Rng, count: usize, len: usize)
         };
         (0..count).map(element).collect()
     };
-    add(engine, rng, ValueType::List, 0, &|tx, _, rng| {
+    add(store, rng, ValueType::List, 0, &|tx, _, rng| {
         let (elements, mut root) = (elements(rng), Root::EMPTY);
         list::push(tx, &mut root, Side::Right, elements.iter().map(|e| &e[..]))?;
         Ok(root)
     });
-    add(engine, rng, ValueType::Hash, 0, &|tx, _, rng| {
+    add(store, rng, ValueType::Hash, 0, &|tx, _, rng| {
         let (elements, mut root) = (elements(rng), Root::EMPTY);
         let pairs = elements.iter().map(|e| (&e[..e.len().min(200)], &e[..]));
         hash::set(tx, &mut root, pairs)?;
         Ok(root)
     });
-    add(engine, rng, ValueType::Set, 0, &|tx, _, rng| {
+    add(store, rng, ValueType::Set, 0, &|tx, _, rng| {
         let (elements, mut root) = (elements(rng), Root::EMPTY);
         set::add(tx, &mut root, elements.iter().map(|e| &e[..]))?;
         Ok(root)
     });
-    add(engine, rng, ValueType::ZSet, 0, &|tx, _, rng| {
+    add(store, rng, ValueType::ZSet, 0, &|tx, _, rng| {
         let elements = elements(rng);
         let mut scored: Vec<_> = elements
             .iter()
@@ -123,44 +117,31 @@ fn text(rng: &mut Rng, len: usize) -> Vec<u8> {
     (0..len).map(|_| rng.u8(b' '..=b'~')).collect()
 }
 
-fn add(engine: &mut Engine, rng: &mut Rng, ty: ValueType, inline: u64, build: &Build<'_>) {
+fn add(store: &mut Store, rng: &mut Rng, ty: ValueType, inline: u64, build: &Build<'_>) {
     let mut key = b"key:".to_vec();
     let more = rng.usize(8..40);
     key.extend(text(rng, more));
     let expire_at = if rng.bool() { NEVER } else { 4_000_000_000_000 };
     let db = rng.i32(..3);
-    let added: pobj::Result<()> = (|| {
-        let space = engine.dbs.space(&mut engine.pool, db)?;
-        let birth = engine.dbs.tick(&mut engine.pool)?;
-        let mut tx = engine.pool.begin();
-        let (record, area) = record::reserve(&mut tx, &key, inline)?;
-        let root = build(&mut tx, area, rng)?;
-        let fields = Fields {
-            ty,
-            space,
-            birth,
-            expire_at,
-            root,
-        };
-        record::fill(&mut tx, record, &key, fields)?;
-        tx.commit()
-    })();
+    let added = store.make(ty, &key, db, inline, expire_at, |tx, area| {
+        build(tx, area, rng)
+    });
     added.expect("the pool has room");
 }
 
 /// Leaves traces of life: freed slots, half-empty pages, records in the log, and sometimes an open group.
-fn churn(engine: &mut Engine, rng: &mut Rng) {
+fn churn(store: &mut Store, rng: &mut Rng) {
     let nth = rng.usize(..8);
     let mut cursor = pobj::Cursor::default();
     let mut records = Vec::new();
-    while let Some((record, next)) = engine.pool.next_object(pobj::Kind::Record, cursor) {
+    while let Some((record, next)) = store.pool.next_object(pobj::Kind::Record, cursor) {
         records.push(record.cast());
         cursor = next;
     }
     if rng.bool() {
-        engine.pool.hold();
+        store.pool.hold();
     }
     for record in records.into_iter().skip(nth).step_by(9) {
-        engine.bury(record).expect("the pool is sound");
+        store.bury(record).expect("the pool is sound");
     }
 }

@@ -7,9 +7,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pmedis::keyspace::Engine;
 use pobj::{Cursor, Kind, Pool, PoolOptions, Tx};
 use powercut::{Progress, Recovery};
+use store::Store;
+use store::place::Place;
 use store::record::{self, RecordPtr};
 use store::structures::list::{self, Element, Side};
 use store::structures::{self, Root, hash, set, string, zset};
@@ -82,12 +83,12 @@ impl Survey {
     }
 }
 
-fn open(path: &Path) -> pobj::Result<Engine> {
-    Engine::open(&PoolOptions::new(path))
+fn open(path: &Path) -> pobj::Result<Store> {
+    Store::open(&PoolOptions::new(path), |_, _, _| Ok(()))
 }
 
 impl Recovery for Survey {
-    type Pool = pobj::Result<Engine>;
+    type Pool = pobj::Result<Store>;
 
     fn recover(&self, image: &Path) -> Result<Self::Pool, String> {
         if !self.is_quiet.replace(true) {
@@ -96,38 +97,39 @@ impl Recovery for Survey {
         Ok(open(image))
     }
 
-    fn check(&self, engine: Self::Pool, image: &Path, _: Progress) -> Result<(), String> {
-        let Ok(mut engine) = engine else {
+    fn check(&self, store: Self::Pool, image: &Path, _: Progress) -> Result<(), String> {
+        let Ok(mut store) = store else {
             self.note(Outcome::Refused);
             return Ok(());
         };
-        let partial = !engine.pool.damages().is_empty();
+        let partial = !store.pool.damages().is_empty();
+        show_all(&mut store);
         let (mut read, mut damaged) = (0_u64, 0_u64);
-        let records = records(&engine.pool);
+        let records = records(&store.pool);
         for &record in &records {
-            match read_key(&engine, record) {
+            match read_key(&store, record) {
                 Ok(()) => read += 1,
                 Err(_) => damaged += 1,
             }
         }
         for &record in &records {
             // A change may fail; it must fail with an error.
-            change_key(&mut engine, record).ok();
+            change_key(&mut store, record).ok();
         }
         if read.is_multiple_of(2) {
             for &record in &records {
-                engine.bury(record).ok();
+                store.bury(record).ok();
             }
         } else {
-            let Engine { dbs, pool, .. } = &mut engine;
+            let Store { dbs, pool, .. } = &mut store;
             dbs.flush(pool, None).ok();
         }
-        engine.start_sweep();
-        while engine.has_garbage() && !engine.pool.is_held() {
-            engine.reclaim(Duration::from_millis(100));
+        store.start_sweep();
+        while store.has_garbage() && !store.pool.is_held() {
+            store.reclaim(Duration::from_millis(100)).ok();
         }
-        engine.pool.trim(usize::MAX).ok();
-        drop(engine);
+        store.pool.trim(usize::MAX).ok();
+        drop(store);
         drop(open(image));
         self.note(Outcome::Opened {
             partial,
@@ -136,6 +138,16 @@ impl Recovery for Survey {
         });
         Ok(())
     }
+}
+
+/// Finds the keys of a pool, as a start does. What is damaged is left out.
+fn show_all(store: &mut Store) {
+    let is_visible = vec![true; store.dbs.count() as usize];
+    store.survey(&is_visible, &[]);
+    while let Some(record) = store.next_unshown() {
+        store.found(record).ok();
+    }
+    store.all_are_shown();
 }
 
 fn records(pool: &Pool) -> Vec<RecordPtr> {
@@ -149,15 +161,15 @@ fn records(pool: &Pool) -> Vec<RecordPtr> {
 }
 
 /// Reads a key and every element of its value, in the ways commands do.
-fn read_key(engine: &Engine, record: RecordPtr) -> pobj::Result<()> {
-    let pool = &engine.pool;
+fn read_key(store: &Store, record: RecordPtr) -> pobj::Result<()> {
+    let pool = &store.pool;
     record::verify(pool, record)?;
     let head = *record::get(pool, record)?;
     record::key(pool, record)?;
-    if !engine.dbs.is_live(&head) {
+    if !store.dbs.is_live(&head) {
         return Ok(());
     }
-    engine.dbs.db_of(head.space);
+    store.dbs.db_of(head.space);
     let (ty, root) = (head.value_type()?, head.root);
     structures::memory(pool, ty, root)?;
     match ty {
@@ -211,22 +223,23 @@ enum Change {
 }
 
 /// Changes a key a little, as commands do.
-fn change_key(engine: &mut Engine, record: RecordPtr) -> pobj::Result<()> {
-    record::verify(&engine.pool, record)?;
-    let head = *record::get(&engine.pool, record)?;
+fn change_key(store: &mut Store, record: RecordPtr) -> pobj::Result<()> {
+    record::verify(&store.pool, record)?;
+    let head = *record::get(&store.pool, record)?;
     let ty = head.value_type()?;
-    let inline = record::inline(&engine.pool, record)?;
+    let inline = record::inline(&store.pool, record)?;
+    // The second change starts from what the first has left.
     for change in [Change::Grow, Change::Shrink] {
-        let mut tx = engine.pool.begin();
-        // The second change starts from what the first has left.
-        let before = record::get(&tx, record)?.root;
-        let mut root = before;
-        match change {
-            Change::Grow => grow(&mut tx, ty, &mut root, inline)?,
-            Change::Shrink => shrink(&mut tx, ty, &mut root, inline)?,
+        let f = |tx: &mut Tx<'_>, root: &mut Root| match change {
+            Change::Grow => grow(tx, ty, root, inline),
+            Change::Shrink => shrink(tx, ty, root, inline),
+        };
+        match ty {
+            ValueType::String => {
+                store.edit_inline(record, None, &mut None, |tx, root, _| f(tx, root))?;
+            }
+            _ => store.edit(&Place::at(record, ty), &mut None, f)?,
         }
-        record::set_root(&mut tx, record, before, root)?;
-        tx.commit()?;
     }
     Ok(())
 }

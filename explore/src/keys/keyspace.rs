@@ -1,16 +1,16 @@
-//! A keyspace over the module's engine, without a server: what Redis and the callbacks do.
+//! A keyspace over the store, without a server: what Redis and the module's callbacks do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use fastrand::Rng;
-use pmedis::keyspace::Engine;
-use pmedis::keyspace::reclaim::entomb;
-use pmedis::keyspace::slots::slot_of;
-use pmedis::redis::SlotRange;
-use pobj::{Cursor, Kind, PPtr, Pool, PoolOptions, Result};
-use store::record::{self, Fields, NEVER, RecordPtr};
+use pobj::{Error, PPtr, Pool, PoolOptions, Result};
+use store::Store;
+use store::edit::Plan;
+use store::place::{Birth, Outcome, Place};
+use store::record::{self, NEVER, RecordPtr};
+use store::slot::{self, SlotRange};
 use store::structures::Root;
 use store::value::ValueType;
 
@@ -23,15 +23,18 @@ use crate::structures::Owned;
 const DBS: i32 = 3;
 /// Names in use.
 const NAMES: u8 = 5;
+/// Those that a start asks for by name; all others are shown as they come.
+const ASKED_FOR: [&[u8]; 2] = [b"a", b"d"];
 /// Where the pool's table of databases hangs, and the runs of hash slots that were given up: the objects that
 /// are no value's.
 const TABLES: [usize; 2] = [1, 5];
+/// A time that does not come.
+const FAR: i64 = 4_000_000_000_000;
 
 type Name = (i32, Vec<u8>);
 
 struct Key {
     record: RecordPtr,
-    birth: u64,
     content: Box<dyn Content>,
     expire_at: i64,
 }
@@ -42,9 +45,9 @@ fn line((db, name): &Name, content: &str, expire_at: i64) -> String {
     format!("{db} {name} {content} {expire_at}")
 }
 
-/// The keys, as Redis keeps them, over the engine.
+/// The keys, as Redis keeps them, over the store.
 pub struct Keyspace {
-    engine: Engine,
+    store: Store,
     keys: BTreeMap<Name, Key>,
 }
 
@@ -54,65 +57,82 @@ impl Opened for Keyspace {
     }
 
     fn pool(&self) -> &Pool {
-        &self.engine.pool
+        &self.store.pool
     }
 }
 
 impl Keyspace {
-    /// Opens the pool and fills the keyspace, as the module does at start-up.
+    /// Opens the pool and shows its keys, as the module does at start-up.
     fn open(path: &Path) -> Result<Keyspace> {
-        let mut engine = Engine::open(&PoolOptions::new(path))?;
+        let mut store = Store::open(&PoolOptions::new(path), |_, _, _| Ok(()))?;
+        store.undo_take_over()?;
+        store.slots.count_keys();
         // The slots of an import that was interrupted are another node's.
-        let marked = engine.importing();
-        engine.give_up(&marked)?;
-        engine.trust_slots();
+        let marked = store.importing();
+        store.give_up(&marked)?;
+        let is_visible = vec![true; store.dbs.count() as usize];
+        let surveyed = store.survey(&is_visible, &[]);
+        if let Some((_, error)) = surveyed.damaged.into_iter().next() {
+            return Err(error);
+        }
         let mut keyspace = Keyspace {
-            engine,
+            store,
             keys: BTreeMap::new(),
         };
-        let (mut cursor, mut flushed) = (Cursor::default(), false);
-        while let Some((object, next)) = keyspace.engine.pool.next_object(Kind::Record, cursor) {
-            cursor = next;
-            flushed |= keyspace.find(object.cast())?;
+        for name in ASKED_FOR {
+            for record in keyspace.store.take_unshown(name, None) {
+                keyspace.show(record)?;
+            }
         }
-        keyspace.engine.serve(flushed);
+        while let Some(record) = keyspace.store.next_unshown() {
+            keyspace.show(record)?;
+        }
+        assert!(keyspace.store.all_are_shown(), "the index is empty");
         Ok(keyspace)
     }
 
-    /// Takes one record; true if a flush has ended it.
-    fn find(&mut self, record: RecordPtr) -> Result<bool> {
-        let engine = &mut self.engine;
-        record::verify(&engine.pool, record)?;
-        let head = *record::get(&engine.pool, record)?;
-        if !engine.is_live(record)? {
-            if head.birth == 0 {
-                engine.reclaim_later([record]);
-            }
-            return Ok(head.birth != 0);
-        }
-        engine.note_waste(Some(record), head.value_type()?, Root::EMPTY, head.root);
-        let db = engine.dbs.db_of(head.space).expect("a database shows it");
-        let inline = record::inline(&engine.pool, record)?;
+    /// Shows a record that has left the index.
+    fn show(&mut self, record: RecordPtr) -> Result<()> {
+        let Some(found) = self.store.found(record)? else {
+            return Ok(());
+        };
+        let pool = &self.store.pool;
+        let name = (found.db, record::key(pool, record)?.to_vec());
+        let (root, inline) = (
+            record::get(pool, record)?.root,
+            record::inline(pool, record)?,
+        );
         let key = Key {
             record,
-            birth: head.birth,
-            content: content::read(&engine.pool, head.value_type()?, head.root, inline)?,
-            expire_at: head.expire_at,
+            content: content::read(pool, found.ty, root, inline)?,
+            expire_at: found.expire_at,
         };
-        let name = (db, record::key(&engine.pool, record)?.to_vec());
         // Of two records of one key the younger one counts.
-        let older = match self.keys.get(&name) {
-            Some(other) if other.birth >= key.birth => Some(record),
-            _ => self.keys.insert(name, key).map(|older| older.record),
-        };
-        older.map_or(Ok(()), |older| engine.bury(older))?;
-        Ok(false)
+        if let Some(other) = self.keys.get(&name) {
+            if record::get(pool, other.record)?.birth >= found.birth {
+                self.store.bury(record)?;
+                self.store.dbs.key_goes(found.space);
+                return Ok(());
+            }
+            let older = other.record;
+            self.free(older)?;
+        }
+        self.store.slots.count_shown(found.space, &name.1);
+        self.keys.insert(name, key);
+        Ok(())
+    }
+
+    /// Redis lets go of a value for good.
+    fn free(&mut self, record: RecordPtr) -> Result<()> {
+        self.store.key_goes(record)?;
+        self.store.bury_twins(record)?;
+        self.store.bury(record)
     }
 
     /// True for a key that would not outlive the server: its slot may yet turn out to be another node's.
     fn is_arriving(&self, (_, name): &Name) -> bool {
-        let slot = slot_of(name) as u16;
-        let imports = self.engine.importing();
+        let slot = slot::of(name);
+        let imports = self.store.importing();
         imports.iter().any(|r| (r.first..=r.last).contains(&slot))
     }
 
@@ -124,10 +144,10 @@ impl Keyspace {
             .collect()
     }
 
-    /// What the keys are, after a check of every value; and of every object, if nothing waits for
+    /// What the keys are, after a check of every value and of their counts; and of every object, if nothing waits for
     /// being reclaimed.
     pub fn describe(&self) -> Result<Description> {
-        let pool = &self.engine.pool;
+        let pool = &self.store.pool;
         let (mut state, mut owned) = (Vec::new(), Owned::default());
         for table in TABLES {
             let at = *pool.get(pool.user_word(table))?;
@@ -145,37 +165,45 @@ impl Keyspace {
             }
             state.push(line(name, &content, head.expire_at));
         }
-        if !self.engine.has_garbage() && !self.keys.is_empty() {
+        for db in 0..DBS {
+            let (counted, there) = (self.store.dbs.keys(db), self.keys_of(db));
+            if counted != there {
+                let what = format!("{counted} keys are counted in database {db}, not {there}");
+                return Err(Error::Damaged(what));
+            }
+        }
+        if !self.store.has_garbage() && !self.keys.is_empty() {
             owned.must_be_all(pool)?;
         }
         Ok(state)
     }
 
+    fn keys_of(&self, db: i32) -> u64 {
+        self.keys.keys().filter(|(own, _)| *own == db).count() as u64
+    }
+
     /// Whether commits leave their fence for later.
     pub fn set_lazy(&mut self, lazy: bool) {
-        self.engine.pool.set_lazy(lazy);
+        self.store.pool.set_lazy(lazy);
     }
 
     /// Makes durable what was done.
     pub fn settle(&self) {
-        self.engine.pool.settle();
+        self.store.pool.settle();
     }
 
     /// Does one step.
     pub fn act(&mut self, rng: &mut Rng) -> Result<()> {
         match rng.u32(..26) {
             0..4 => {
-                self.engine.pool.hold();
+                self.store.begin_group();
                 for _ in 0..rng.usize(2..5) {
                     self.change(rng)?;
                 }
-                self.engine.pool.release()
+                self.store.pool.release()
             }
-            4..8 => {
-                self.engine.reclaim(Duration::ZERO);
-                Ok(())
-            }
-            8 => self.engine.pool.trim(usize::MAX).map(drop),
+            4..8 => self.store.reclaim(Duration::ZERO),
+            8 => self.store.pool.trim(usize::MAX).map(drop),
             9..11 => self.move_some(rng),
             _ => self.change(rng),
         }
@@ -184,23 +212,22 @@ impl Keyspace {
     /// Moves some records, as compaction does.
     fn move_some(&mut self, rng: &mut Rng) -> Result<()> {
         for key in self.keys.values().filter(|_| rng.bool()) {
-            self.engine.pool.evacuate(key.record);
+            self.store.pool.evacuate(key.record);
         }
         let records: Vec<_> = self.keys.values().map(|key| key.record).collect();
-        let moved = self.engine.move_records(&records)?;
+        let moved = self.store.move_records(&records)?;
         for (key, moved) in self.keys.values_mut().zip(moved) {
-            if let Some(record) = moved.and_then(|addr| self.engine.record_at(addr)) {
-                key.record = record;
-            }
+            key.record = moved.unwrap_or(key.record);
         }
-        self.engine.dbs.relocate(&mut self.engine.pool)?;
-        self.engine.pool.end_evacuation();
+        self.store.dbs.relocate(&mut self.store.pool)?;
+        self.store.slots.relocate(&mut self.store.pool)?;
+        self.store.pool.end_evacuation();
         Ok(())
     }
 
     /// One command.
     fn change(&mut self, rng: &mut Rng) -> Result<()> {
-        match rng.u32(..43) {
+        match rng.u32(..47) {
             0..8 => self.put(rng),
             8..20 => self.edit(rng),
             20..24 => self.delete(rng),
@@ -210,7 +237,9 @@ impl Keyspace {
             35..37 => self.move_to(rng),
             37..39 => self.swap(rng),
             39..42 => self.move_slot(rng),
-            _ => self.flush(rng),
+            42 => self.flush(rng),
+            43..45 => self.create(rng),
+            _ => self.put_several(rng),
         }
     }
 
@@ -223,64 +252,139 @@ impl Keyspace {
         self.keys.keys().nth(nth).cloned()
     }
 
-    /// A new value, whatever the key held: SET, RESTORE, SUNIONSTORE and others.
-    pub fn put(&mut self, rng: &mut Rng) -> Result<()> {
-        let (db, name) = Self::name(rng);
-        let ty = *rng.choice(&ValueType::ALL).expect("not empty");
-        let mut content = content::empty(ty);
-        let old = self.keys.get(&(db, name.clone())).map(|key| key.record);
-        let space = self.engine.dbs.space(&mut self.engine.pool, db)?;
-        let birth = self.engine.dbs.tick(&mut self.engine.pool)?;
-        let mut tx = self.engine.pool.begin();
-        let fields = Fields {
-            ty,
-            space,
-            birth,
-            expire_at: NEVER,
-            root: Root::EMPTY,
-        };
-        let inline = content.inline(rng);
-        let made = record::make(&mut tx, &name, inline, fields, |tx, inline| {
-            content.build(tx, rng, inline)
-        })?;
-        if let Some(old) = old {
-            record::kill(&mut tx, old)?;
-        }
-        tx.commit()?;
-        self.keys.remove(&(db, name.clone()));
-        if let Some(record) = made {
+    /// What a command has done to a key's record is done to the key.
+    fn follow(&mut self, name: Name, outcome: Outcome, content: Box<dyn Content>, expire_at: i64) {
+        if let Outcome::Created(space, addr) = outcome {
+            let record = self.store.record_at(addr).expect("it was made");
+            self.store.new_key_comes(space, &name.1);
             let key = Key {
                 record,
-                birth,
                 content,
-                expire_at: NEVER,
+                expire_at,
             };
-            self.keys.insert((db, name), key);
+            self.keys.insert(name, key);
         }
-        old.map_or(Ok(()), |old| self.engine.bury(old))
+    }
+
+    /// A new value, whatever the key held: SET, RESTORE, SUNIONSTORE and others.
+    pub fn put(&mut self, rng: &mut Rng) -> Result<()> {
+        let name = Self::name(rng);
+        let ty = *rng.choice(&ValueType::ALL).expect("not empty");
+        let mut content = content::empty(ty);
+        let old = self.keys.get(&name).map(|key| key.record);
+        let birth = Birth::now(&mut self.store, name.0, NEVER)?;
+        let (inline, mut outcome) = (content.inline(rng), Outcome::Nothing);
+        let key = (name.1.as_slice(), ty, birth);
+        (self.store).put(key, old, inline, &mut outcome, |tx, inline| {
+            content.build(tx, rng, inline)
+        })?;
+        self.keys.remove(&name);
+        self.follow(name, outcome, content, NEVER);
+        old.map_or(Ok(()), |old| self.free(old))
+    }
+
+    /// The first element of a key that there is not: LPUSH, SADD and others.
+    fn create(&mut self, rng: &mut Rng) -> Result<()> {
+        let name = Self::name(rng);
+        let ty = *rng.choice(&ValueType::ALL).expect("not empty");
+        if self.keys.contains_key(&name) || ty == ValueType::String {
+            return Ok(());
+        }
+        // Some area: no collection uses it.
+        let Some(area) = self.keys.values().next() else {
+            return Ok(());
+        };
+        let area = record::inline(&self.store.pool, area.record)?;
+        let mut content = content::empty(ty);
+        let birth = Birth::now(&mut self.store, name.0, NEVER)?;
+        let (place, mut done) = (Place::unborn(&name.1, ty, birth), None);
+        self.store.edit(&place, &mut done, |tx, root| {
+            *root = content.build(tx, rng, area)?;
+            Ok(())
+        })?;
+        let ((), outcome) = done.expect("it was done");
+        self.follow(name, outcome, content, NEVER);
+        Ok(())
+    }
+
+    /// Strings for several keys of a database: MSET.
+    fn put_several(&mut self, rng: &mut Rng) -> Result<()> {
+        let db = rng.i32(0..DBS);
+        let names: BTreeSet<Vec<u8>> = (0..rng.usize(2..4)).map(|_| Self::name(rng).1).collect();
+        let names: Vec<Name> = names.into_iter().map(|name| (db, name)).collect();
+        let (mut plans, mut contents, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        for name in &names {
+            let old = self.keys.get(name);
+            let is_string = old.is_some_and(|key| key.content.ty() == ValueType::String);
+            let (plan, content, at) = match old.filter(|_| is_string) {
+                Some(key) => {
+                    let plan = Plan::Edit(key.record, key.expire_at);
+                    (plan, key.content.again(), key.expire_at)
+                }
+                None => {
+                    let old = old.map(|key| key.record);
+                    let birth = Birth::now(&mut self.store, db, NEVER)?;
+                    let plan = Plan::Make(birth, ValueType::String, old);
+                    (plan, content::empty(ValueType::String), NEVER)
+                }
+            };
+            plans.push((name.1.as_slice(), plan));
+            contents.push(content);
+            times.push(at);
+        }
+        let room: Vec<u64> = contents.iter().map(|content| content.inline(rng)).collect();
+        let plans = plans.into_iter();
+        let outcomes = self.store.put_all(
+            plans,
+            |i| room[i],
+            |i, tx, root, inline| match *root {
+                Root::EMPTY => {
+                    *root = contents[i].build(tx, rng, inline)?;
+                    Ok(())
+                }
+                _ => contents[i].change(tx, rng, root, inline).map(drop),
+            },
+        )?;
+        for (((name, outcome), content), at) in
+            names.into_iter().zip(outcomes).zip(contents).zip(times)
+        {
+            match outcome {
+                Outcome::Created(..) => {
+                    let old = self.keys.remove(&name).map(|key| key.record);
+                    self.follow(name, outcome, content, at);
+                    old.map_or(Ok(()), |old| self.free(old))?;
+                }
+                _ => self.keys.get_mut(&name).expect("it exists").content = content,
+            }
+        }
+        Ok(())
     }
 
     fn edit(&mut self, rng: &mut Rng) -> Result<()> {
         let Some(name) = self.existing(rng) else {
             return Ok(());
         };
-        let key = self.keys.get_mut(&name).expect("it exists");
-        let mut tx = self.engine.pool.begin();
-        let old = record::get(&tx, key.record)?.root;
-        let inline = record::inline(&tx, key.record)?;
-        let mut root = old;
-        let given_up = key.content.change(&mut tx, rng, &mut root, inline)?;
-        let dead = entomb(&mut tx, key.content.ty(), given_up)?;
-        match root {
-            Root::EMPTY => tx.free(key.record)?,
-            _ => record::set_root(&mut tx, key.record, old, root)?,
+        let Key {
+            record, content, ..
+        } = self.keys.get_mut(&name).expect("it exists");
+        let (record, ty) = (*record, content.ty());
+        if ty == ValueType::String {
+            let mut done = None;
+            return (self.store).edit_inline(record, None, &mut done, |tx, root, inline| {
+                content.change(tx, rng, root, inline).map(drop)
+            });
         }
-        tx.commit()?;
-        self.engine.reclaim_later(dead);
-        let ty = key.content.ty();
-        self.engine.note_waste(Some(key.record), ty, old, root);
-        if root == Root::EMPTY {
+        let (place, mut done) = (Place::at(record, ty), None);
+        self.store.edit_leaving(&place, &mut done, |tx, root| {
+            let inline = record::inline(tx, record)?;
+            let given_up = content.change(tx, rng, root, inline)?;
+            Ok(((), [given_up]))
+        })?;
+        if let Some(((), Outcome::Emptied(_))) = done {
             self.keys.remove(&name);
+            self.store.key_goes(record)?;
+            self.store.bury_twins(record)?;
+            self.store.expiring.forget(record);
         }
         Ok(())
     }
@@ -294,28 +398,31 @@ impl Keyspace {
 
     fn bury(&mut self, name: &Name) -> Result<()> {
         let key = self.keys.remove(name);
-        key.map_or(Ok(()), |key| self.engine.bury(key.record))
+        key.map_or(Ok(()), |key| self.free(key.record))
     }
 
     /// Does what one native command does, in a group unless there is one.
     fn as_one(&mut self, f: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        if self.engine.pool.is_held() {
+        if self.store.pool.is_held() {
             return f(self);
         }
-        self.engine.pool.hold();
+        self.store.begin_group();
         f(self)?;
-        self.engine.pool.release()
+        self.store.pool.release()
     }
 
     fn rename(&mut self, rng: &mut Rng) -> Result<()> {
-        let (target, source) = (Self::name(rng), self.existing(rng));
-        let Some(source) = source.filter(|source| *source != target) else {
+        let (name, source) = (Self::name(rng).1, self.existing(rng));
+        let Some(source) = source.filter(|(_, source)| *source != name) else {
             return Ok(());
         };
+        let target = (source.0, name);
         self.as_one(|this| {
             this.bury(&target)?;
             let mut key = this.keys.remove(&source).expect("it exists");
-            key.record = this.engine.rename(key.record, &target.1, target.0)?;
+            this.store.key_goes(key.record)?;
+            key.record = this.store.rename(key.record, &target.1, target.0)?;
+            this.store.key_comes(key.record)?;
             this.keys.insert(target, key);
             Ok(())
         })
@@ -328,12 +435,9 @@ impl Keyspace {
         };
         let copy = |this: &mut Self| {
             let key = &this.keys[&source];
-            let (ty, content) = (key.content.ty(), key.content.again());
-            let record = this.engine.copy(key.record, ty, &target.1, target.0)?;
             let copy = Key {
-                record,
-                birth: record::get(&this.engine.pool, record)?.birth,
-                content,
+                record: this.store.copy(key.record, &target.1, target.0)?,
+                content: key.content.again(),
                 expire_at: key.expire_at,
             };
             this.bury(&target)?;
@@ -352,10 +456,8 @@ impl Keyspace {
             return Ok(());
         };
         let key = self.keys.get_mut(&name).expect("it exists");
-        key.expire_at = *rng.choice(&[NEVER, 4_000_000_000_000]).expect("not empty");
-        let mut tx = self.engine.pool.begin();
-        record::set_expire(&mut tx, key.record, key.expire_at)?;
-        tx.commit()
+        key.expire_at = *rng.choice(&[NEVER, FAR]).expect("not empty");
+        self.store.set_expire(key.record, key.expire_at)
     }
 
     fn move_to(&mut self, rng: &mut Rng) -> Result<()> {
@@ -366,19 +468,17 @@ impl Keyspace {
         if self.keys.contains_key(&target) {
             return Ok(());
         }
-        let mut key = self.keys.remove(&source).expect("it exists");
-        let space = self.engine.dbs.space(&mut self.engine.pool, target.0)?;
-        key.birth = self.engine.dbs.tick(&mut self.engine.pool)?;
-        let mut tx = self.engine.pool.begin();
-        record::set_space(&mut tx, key.record, space, key.birth)?;
-        tx.commit()?;
+        let key = self.keys.remove(&source).expect("it exists");
+        self.store.key_goes(key.record)?;
+        self.store.move_to(key.record, target.0)?;
+        self.store.key_comes(key.record)?;
         self.keys.insert(target, key);
         Ok(())
     }
 
     fn swap(&mut self, rng: &mut Rng) -> Result<()> {
         let (a, b) = (rng.i32(0..DBS), rng.i32(0..DBS));
-        self.engine.dbs.swap(&mut self.engine.pool, a, b)?;
+        self.store.dbs.swap(&mut self.store.pool, a, b)?;
         let keys = std::mem::take(&mut self.keys);
         let swapped = |db| match db {
             _ if db == a => b,
@@ -394,7 +494,7 @@ impl Keyspace {
 
     fn flush(&mut self, rng: &mut Rng) -> Result<()> {
         let db = (rng.u8(..3) > 0).then(|| rng.i32(0..DBS));
-        self.engine.flush(db)?;
+        self.store.flush(db)?;
         self.keys
             .retain(|(own, _), _| db.is_some_and(|db| db != *own));
         Ok(())
@@ -403,34 +503,35 @@ impl Keyspace {
     /// A hash slot comes, has come, does not come after all, or goes.
     fn move_slot(&mut self, rng: &mut Rng) -> Result<()> {
         let (_, name) = Self::name(rng);
-        let slot = slot_of(&name) as u16;
+        let slot = slot::of(&name);
         let range = [SlotRange {
             first: slot,
             last: slot,
         }];
         if self.is_arriving(&(0, name.clone())) && rng.bool() {
-            return self.engine.end_import(&range);
+            return self.store.end_import(&range);
         }
-        self.engine.trim(&range)?;
+        self.store.trim(&range)?;
         self.keys.retain(|(_, own), _| *own != name);
         match rng.bool() {
-            true => self.engine.begin_import(&range),
+            true => self.store.begin_import(&range),
             false => Ok(()),
         }
     }
 
     /// Reclaims all memory that waits for it.
-    pub fn reclaim_all(&mut self) {
-        while self.engine.has_garbage() {
-            self.engine.reclaim(Duration::from_secs(1));
+    pub fn reclaim_all(&mut self) -> Result<()> {
+        while self.store.has_garbage() {
+            self.store.reclaim(Duration::from_secs(1))?;
         }
+        Ok(())
     }
 
     /// Ends all keys and the tables: a pool without anything.
     pub fn end(mut self) -> Result<Pool> {
-        self.engine.flush(None)?;
-        self.reclaim_all();
-        let mut pool = self.engine.pool;
+        self.store.flush(None)?;
+        self.reclaim_all()?;
+        let mut pool = self.store.pool;
         let mut tx = pool.begin();
         for table in TABLES {
             let table = PPtr::<u8>::new(*tx.get(tx.user_word(table))?);

@@ -1,7 +1,7 @@
 //! Keys: records that come, change hands and go, and the memory of those that are gone.
 //!
-//! The module's engine is used without a server: [`Keyspace`] does what Redis and the module's
-//! callbacks do to it, and fills itself from the pool as the module does at start-up. What is
+//! The store is used without a server: [`Keyspace`] does what Redis and the module's callbacks do to it, and shows the
+//! pool's keys as the module does at start-up. What is
 //! compared is what a client can see: databases, keys, values, expire times. Once nothing waits for
 //! being reclaimed, every object of the pool must have one owner.
 
@@ -82,7 +82,7 @@ impl Recovered for Keys {
     fn work_on(mut opened: Keyspace, seed: u64, found: &Description) -> Result<Pool, String> {
         let text = |error: pobj::Error| error.to_string();
         let mut rng = Rng::with_seed(seed);
-        opened.reclaim_all();
+        opened.reclaim_all().map_err(text)?;
         if opened.describe().map_err(text)? != *found {
             return Err("reclaiming changed what is there".into());
         }

@@ -1,4 +1,4 @@
-//! What must be there after a cut, by the module's engine and by a real server.
+//! What must be there after a cut, by the store and by a real server.
 
 use std::io;
 use std::path::Path;

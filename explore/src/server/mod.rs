@@ -6,7 +6,7 @@
 //! pool, and the server's own DEBUG DIGEST. A cut may lead to the state after the last command whose
 //! reply has left, or to that after the one in flight, and to nothing between.
 //!
-//! Images are judged like those of [`keys`](crate::keys), by the module's engine in a process of ours;
+//! Images are judged like those of [`keys`](crate::keys), by the store in a process of ours;
 //! a share of them by a real server, whose start-up is recorded and cut in turn.
 
 mod check;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use fastrand::Rng;
-use pmedis::keyspace::reclaim::entomb;
 use pobj::{Pool, Result, Tx};
+use store::reclaim::entomb;
 use store::record::{self, Fields, NEVER, RecordPtr};
 use store::structures::relocate::{Cursor, Mover};
 use store::structures::{self, Root, clean, dismantle, has_waste};

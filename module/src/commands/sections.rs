@@ -68,9 +68,10 @@ fn flag(is: bool) -> InfoValue {
 fn pool(engine: &Engine) -> InfoFields {
     let settings = SETTINGS.with(|config| (config.path.display().to_string(), config.durability));
     let (path, durability) = settings.unwrap_or_default();
-    let (usage, wasted) = (engine.pool.usage(), engine.pool.wasted());
+    let (usage, wasted) = (engine.store.pool.usage(), engine.store.pool.wasted());
     let unfilled = (usage.scattered + wasted) as f64 / (usage.scattered + usage.free).max(1) as f64;
-    let is_pmem = durability == Durability::Pmem && !pobj::is_forced() && engine.pool.is_pmem();
+    let is_pmem =
+        durability == Durability::Pmem && !pobj::is_forced() && engine.store.pool.is_pmem();
     named([
         ("path", Text(path)),
         ("format", Count(pobj::FORMAT_VERSION.into())),
@@ -106,7 +107,7 @@ fn reason(durability: Durability) -> &'static str {
 
 /// PM keys of each database that has some, and of all.
 fn keys(engine: &Engine) -> InfoFields {
-    let counts = (0..engine.dbs.count()).map(|db| (db, engine.dbs.keys(db)));
+    let counts = (0..engine.store.dbs.count()).map(|db| (db, engine.store.dbs.keys(db)));
     let counts: Vec<_> = counts.filter(|&(_, keys)| keys > 0).collect();
     let total = counts.iter().map(|&(_, keys)| keys).sum();
     let dbs = counts
@@ -129,8 +130,8 @@ fn filling(engine: &Engine) -> InfoFields {
 
 /// Commits, fences, and cache lines flushed, since the pool was opened.
 fn traffic(engine: &Engine) -> InfoFields {
-    let traffic = engine.pool.traffic();
-    let commits = engine.pool.position() - engine.pool.found_position();
+    let traffic = engine.store.pool.traffic();
+    let commits = engine.store.pool.position() - engine.store.pool.found_position();
     named([
         ("commits", Count(commits)),
         ("fences", Count(traffic.fences)),
@@ -140,7 +141,7 @@ fn traffic(engine: &Engine) -> InfoFields {
 
 /// Deleted values whose memory is still to be given back, and whether flushed keys are being looked for.
 fn reclaim(engine: &Engine) -> InfoFields {
-    let (values, sweeping) = engine.backlog();
+    let (values, sweeping) = engine.store.backlog();
     named([
         ("reclaim_values", Count(values as u64)),
         ("reclaim_sweeping", flag(sweeping)),
@@ -171,16 +172,16 @@ fn errors(_: &Engine) -> InfoFields {
 /// How the pool was found.
 fn recovery(engine: &Engine) -> InfoFields {
     named([
-        ("created", flag(engine.pool.is_new())),
-        ("found_position", Count(engine.pool.found_position())),
-        ("position", Count(engine.pool.position())),
-        ("damages", Count(engine.pool.damages().len() as u64)),
+        ("created", flag(engine.store.pool.is_new())),
+        ("found_position", Count(engine.store.pool.found_position())),
+        ("position", Count(engine.store.pool.position())),
+        ("damages", Count(engine.store.pool.damages().len() as u64)),
     ])
 }
 
 /// Whether a child process reads the pool as it was when it was forked.
 fn snapshots(engine: &Engine) -> InfoFields {
-    named([("snapshot_active", flag(engine.pool.has_snapshot()))])
+    named([("snapshot_active", flag(engine.store.pool.has_snapshot()))])
 }
 
 #[cfg(test)]

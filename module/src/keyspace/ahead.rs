@@ -38,11 +38,11 @@ impl Engine {
         self.ahead.bucket = None;
         if let Some((ty, record)) = self.ahead.last
             && Some(ty) == type_of(name, stands_in())
-            && let Some(root) = self.pool.peek(field!(record, Record, root))
-            && let Some(table) = structures::table_ahead(&self.pool, ty, root)
+            && let Some(root) = self.store.pool.peek(field!(record, Record, root))
+            && let Some(table) = structures::table_ahead(&self.store.pool, ty, root)
             && let Some(element) = args.get(2)
         {
-            self.ahead.bucket = table::look_ahead(&self.pool, table, element.bytes());
+            self.ahead.bucket = table::look_ahead(&self.store.pool, table, element.bytes());
         }
     }
 
@@ -54,7 +54,7 @@ impl Engine {
         const LINE: u64 = 64;
         if let Some(record) = self.record_at(addr) {
             for line in 0..LINES {
-                self.pool.prefetch::<u8>(record.at(line * LINE));
+                self.store.pool.prefetch::<u8>(record.at(line * LINE));
             }
         }
     }
@@ -63,7 +63,7 @@ impl Engine {
     #[inline]
     pub(super) fn look_further_ahead(&mut self) {
         if let Some(bucket) = self.ahead.bucket.take() {
-            let _ = bucket.look_further(&self.pool);
+            let _ = bucket.look_further(&self.store.pool);
         }
     }
 }

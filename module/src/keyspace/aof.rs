@@ -47,7 +47,7 @@ impl Engine {
     pub(super) fn displaced(&mut self, addr: usize) -> Option<Displaced> {
         let leaving = self.leaving.take().filter(|leaving| leaving.addr == addr)?;
         let record = self.record_at(addr)?;
-        let expire_at = record::get(&self.pool, record).ok()?.expire_at;
+        let expire_at = record::get(&self.store.pool, record).ok()?.expire_at;
         Some(Displaced {
             db: leaving.db,
             name: leaving.name,
@@ -88,7 +88,8 @@ pub(super) fn tell_of_pool(ctx: &Ctx) {
         return;
     }
     let tells = ENGINE.with(|engine| {
-        let has_keys = engine.filled && (0..engine.dbs.count()).any(|db| engine.dbs.keys(db) > 0);
+        let has_keys =
+            engine.filled && (0..engine.store.dbs.count()).any(|db| engine.store.dbs.keys(db) > 0);
         (has_keys && !std::mem::replace(&mut engine.aof_knows, true)).then(|| engine.pool_number())
     });
     if let Ok(Some(number)) = tells {
@@ -109,7 +110,7 @@ pub fn note_pool(number: &[u8]) {
 impl Engine {
     /// A number by which this pool is told from others, as text.
     fn pool_number(&self) -> String {
-        format!("{:016x}", self.pool.seed()[0])
+        format!("{:016x}", self.store.pool.seed()[0])
     }
 
     /// True if the AOF tells of another pool last.

@@ -6,7 +6,6 @@
 //! (`beside ignore`). A replica starts: it gets everything from its master.
 
 use super::loading::{self, Startup};
-use super::moment::Moment;
 use super::open::config_value;
 use super::{Engine, durable};
 use crate::SETTINGS;
@@ -17,6 +16,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Duration;
+use store::moment::Moment;
 
 /// How coarse a file system's clock may be.
 const COARSE: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! What Redis asks of the values it holds.
 
-use super::record::{self, Fields, NEVER, RecordPtr};
+use super::record::{self, NEVER, RecordPtr};
 use super::serialize::{self, Loaded};
 use super::{ENGINE, Engine, aof, cluster, follower, loading, rewrite};
 use crate::redis::{
@@ -11,7 +11,7 @@ use crate::structures::hash::Field;
 use crate::structures::list::{self, Side};
 use crate::structures::{self, Root, hash, set, string, zset};
 use crate::value::ValueType;
-use pobj::{Error, Result, Tx};
+use pobj::{Error, Result};
 use std::collections::HashSet;
 
 /// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced by
@@ -60,7 +60,7 @@ impl TypeCallbacks for Values {
                         .inspect_err(follower::end_if_full)
                         .inspect_err(|error| loading::end_if_too_small(engine, error))
                         .inspect_err(|error| cluster::give_up_import_if_full(engine, error))?;
-                    Ok(engine.pool.address_of(record))
+                    Ok(engine.store.pool.address_of(record))
                 }
                 None => {
                     engine.placeholders += 1;
@@ -97,9 +97,9 @@ impl TypeCallbacks for Values {
             let Some(record) = engine.record_at(addr) else {
                 return Err(Error::Damaged("the key is not in the pool yet".into()));
             };
-            let root = record::get(&engine.pool, record)?.root;
-            let inline = record::inline(&engine.pool, record)?;
-            rewrite::rewrite(io, key.bytes(), &engine.pool, ty.into(), root, inline)
+            let root = record::get(&engine.store.pool, record)?.root;
+            let inline = record::inline(&engine.store.pool, record)?;
+            rewrite::rewrite(io, key.bytes(), &engine.store.pool, ty.into(), root, inline)
         });
         assert!(
             written.is_some(),
@@ -112,9 +112,9 @@ impl TypeCallbacks for Values {
             let Some(record) = engine.record_at(addr) else {
                 return Ok(0);
             };
-            let own = engine.pool.capacity(record)?;
-            let root = record::get(&engine.pool, record)?.root;
-            Ok(own + crate::structures::memory(&engine.pool, ty.into(), root)?)
+            let own = engine.store.pool.capacity(record)?;
+            let root = record::get(&engine.store.pool, record)?.root;
+            Ok(own + crate::structures::memory(&engine.store.pool, ty.into(), root)?)
         });
         size.unwrap_or(0) as usize
     }
@@ -124,9 +124,9 @@ impl TypeCallbacks for Values {
             let Some(record) = engine.record_at(addr) else {
                 return Ok(());
             };
-            let root = record::get(&engine.pool, record)?.root;
-            let inline = record::inline(&engine.pool, record)?;
-            serialize::digest(digest, &engine.pool, ty.into(), root, inline)
+            let root = record::get(&engine.store.pool, record)?.root;
+            let inline = record::inline(&engine.store.pool, record)?;
+            serialize::digest(digest, &engine.store.pool, ty.into(), root, inline)
         });
     }
 
@@ -155,28 +155,29 @@ impl TypeCallbacks for Values {
             }
             // A command may have freed the record already: its bytes are still what they were.
             displaced = engine.displaced(addr);
-            engine.key_goes(record)?;
-            engine.bury_twins(record)?;
+            engine.store.key_goes(record)?;
+            let twins = engine.store.bury_twins(record);
             if engine.gone == Some(addr) {
                 engine.gone = None;
-                engine.expiring.forget(record);
-                return Ok(());
+                engine.store.expiring.forget(record);
+            } else {
+                engine.store.bury(record)?;
             }
-            engine.bury(record)
+            twins
         });
         if let Some(displaced) = displaced {
             aof::tell_of(&displaced);
         }
     }
 
-    fn copy(place: &KeyPlace<'_>, ty: PmType, addr: usize) -> Option<usize> {
+    fn copy(place: &KeyPlace<'_>, _ty: PmType, addr: usize) -> Option<usize> {
         let key = place.to_key()?.bytes();
         with("copying a key", |engine| {
             let source = engine.record_at(addr).ok_or_else(not_yet)?;
-            let copied = engine.copy(source, ty.into(), key, place.to_db());
+            let copied = engine.store.copy(source, key, place.to_db());
             engine.no_room_for_copy = matches!(copied, Err(Error::Full(_) | Error::TooLarge(_)));
             let record = copied.inspect_err(follower::end_if_full)?;
-            Ok(engine.pool.address_of(record))
+            Ok(engine.store.pool.address_of(record))
         })
     }
 
@@ -199,10 +200,10 @@ fn unlike<'e>(mut elements: impl ExactSizeIterator<Item = &'e [u8]>) -> Result<(
 impl Engine {
     /// In a fork child: reads give the pool as it was at the fork.
     fn see_the_fork(&mut self) {
-        if self.pool.is_snapshot() {
-            self.pool.forget_copies();
+        if self.store.pool.is_snapshot() {
+            self.store.pool.forget_copies();
         } else if server_flags().fork_child() {
-            self.pool.enter_snapshot();
+            self.store.pool.enter_snapshot();
         }
     }
 
@@ -218,12 +219,12 @@ impl Engine {
             serialize::save_head(io, &form, false);
             return Ok(());
         }
-        let root = record::get(&self.pool, record)?.root;
-        let inline = record::inline(&self.pool, record)?;
-        if !self.pool.is_snapshot()
-            && let Err(error) = serialize::verify(&self.pool, ty, root, inline)
+        let root = record::get(&self.store.pool, record)?.root;
+        let inline = record::inline(&self.store.pool, record)?;
+        if !self.store.pool.is_snapshot()
+            && let Err(error) = serialize::verify(&self.store.pool, ty, root, inline)
         {
-            let name = record::key(&self.pool, record)?.escape_ascii();
+            let name = record::key(&self.store.pool, record)?.escape_ascii();
             log(
                 Level::Warning,
                 &format!("the value of the key {name} is not saved: {error}"),
@@ -237,42 +238,7 @@ impl Engine {
             return Ok(());
         }
         serialize::save_head(io, &form, structures::may_expire(ty, root));
-        serialize::save(io, &self.pool, ty, root, inline)
-    }
-
-    /// Makes a live record whose value `f` builds, for a key that Redis is about to show.
-    fn make(
-        &mut self,
-        ty: ValueType,
-        key: &[u8],
-        db: i32,
-        inline: u64,
-        expire_at: i64,
-        f: impl FnOnce(&mut Tx<'_>, record::Inline) -> Result<Root>,
-    ) -> Result<RecordPtr> {
-        let space = self.dbs.space(&mut self.pool, db)?;
-        let birth = self.dbs.tick(&mut self.pool)?;
-        let mut tx = self.pool.begin();
-        let (record, area) = record::reserve(&mut tx, key, inline)?;
-        let root = f(&mut tx, area)?;
-        record::fill(
-            &mut tx,
-            record,
-            key,
-            Fields {
-                ty,
-                space,
-                birth,
-                expire_at,
-                root,
-            },
-        )?;
-        tx.commit()?;
-        self.key_comes(record)?;
-        if structures::may_expire(ty, root) {
-            self.expiring.found(record);
-        }
-        Ok(record)
+        serialize::save(io, &self.store.pool, ty, root, inline)
     }
 
     /// Makes the record of a value that was read from a file.
@@ -280,29 +246,30 @@ impl Engine {
         match loaded {
             Loaded::String(bytes) => {
                 let value = string::Value::of(&bytes);
-                self.make(ty, key, db, value.inline_len(), NEVER, |tx, inline| {
-                    let mut root = Root::EMPTY;
-                    string::set(tx, &mut root, inline, value)?;
-                    Ok(root)
-                })
+                self.store
+                    .make(ty, key, db, value.inline_len(), NEVER, |tx, inline| {
+                        let mut root = Root::EMPTY;
+                        string::set(tx, &mut root, inline, value)?;
+                        Ok(root)
+                    })
             }
-            Loaded::List(elements) => self.make(ty, key, db, 0, NEVER, |tx, _| {
+            Loaded::List(elements) => self.store.make(ty, key, db, 0, NEVER, |tx, _| {
                 let mut root = Root::EMPTY;
                 list::push(tx, &mut root, Side::Right, elements.iter().map(|e| &**e))?;
                 Ok(root)
             }),
-            Loaded::ZSet(elements) => self.make(ty, key, db, 0, NEVER, |tx, _| {
+            Loaded::ZSet(elements) => self.store.make(ty, key, db, 0, NEVER, |tx, _| {
                 let elements: Vec<_> = elements
                     .iter()
                     .map(|(name, score)| (&**name, *score))
                     .collect();
                 zset::build(tx, &elements)
             }),
-            Loaded::Hash(pairs) => self.make(ty, key, db, 0, NEVER, |tx, _| {
+            Loaded::Hash(pairs) => self.store.make(ty, key, db, 0, NEVER, |tx, _| {
                 unlike(pairs.iter().map(|(field, _)| &**field))?;
                 hash::build(tx, pairs.iter().map(|(f, v)| (&**f, &**v)))
             }),
-            Loaded::ExpiringHash(fields) => self.make(ty, key, db, 0, NEVER, |tx, _| {
+            Loaded::ExpiringHash(fields) => self.store.make(ty, key, db, 0, NEVER, |tx, _| {
                 unlike(fields.iter().map(|(name, ..)| &**name))?;
                 let fields = fields.iter().map(|(name, value, expire_at)| Field {
                     name,
@@ -311,73 +278,10 @@ impl Engine {
                 });
                 hash::build(tx, fields)
             }),
-            Loaded::Set(members) => self.make(ty, key, db, 0, NEVER, |tx, _| {
+            Loaded::Set(members) => self.store.make(ty, key, db, 0, NEVER, |tx, _| {
                 unlike(members.iter().map(|m| &**m))?;
                 set::build(tx, members.iter().map(|m| &**m))
             }),
         }
-    }
-
-    /// Makes a copy of a record, expire time included, for another key.
-    pub fn copy(
-        &mut self,
-        source: RecordPtr,
-        ty: ValueType,
-        key: &[u8],
-        db: i32,
-    ) -> Result<RecordPtr> {
-        let head = *record::get(&self.pool, source)?;
-        let from = record::inline(&self.pool, source)?;
-        match ty {
-            ValueType::String => {
-                let needs = string::inline_used(head.root);
-                self.make(ty, key, db, needs, head.expire_at, |tx, inline| {
-                    string::copy(tx, head.root, from, inline)
-                })
-            }
-            ValueType::List => self.make(ty, key, db, 0, head.expire_at, |tx, _| {
-                list::copy(tx, head.root)
-            }),
-            ValueType::ZSet => self.make(ty, key, db, 0, head.expire_at, |tx, _| {
-                zset::copy(tx, head.root)
-            }),
-            ValueType::Hash => self.make(ty, key, db, 0, head.expire_at, |tx, _| {
-                hash::copy(tx, head.root)
-            }),
-            ValueType::Set => self.make(ty, key, db, 0, head.expire_at, |tx, _| {
-                set::copy(tx, head.root)
-            }),
-        }
-    }
-
-    /// Gives a record another key, in one atomic step; the new record's address.
-    pub fn rename(&mut self, old: RecordPtr, key: &[u8], db: i32) -> Result<RecordPtr> {
-        let head = *record::get(&self.pool, old)?;
-        let (ty, from) = (head.value_type()?, record::inline(&self.pool, old)?);
-        let space = self.dbs.space(&mut self.pool, db)?;
-        let birth = self.dbs.tick(&mut self.pool)?;
-        let needs = if ty == ValueType::String {
-            string::inline_used(head.root)
-        } else {
-            0
-        };
-        let mut tx = self.pool.begin();
-        let (record, area) = record::reserve(&mut tx, key, needs)?;
-        // Only inline bytes move; everything else hangs from the root, which moves as it is.
-        tx.fill_from(area.at, from.at, needs)?;
-        let fields = Fields {
-            ty,
-            space,
-            birth,
-            expire_at: head.expire_at,
-            root: head.root,
-        };
-        record::fill(&mut tx, record, key, fields)?;
-        tx.free(old)?;
-        tx.commit()?;
-        self.wasting.retain(|&wasting| wasting != old);
-        self.expiring.moved(old, record);
-        self.note_waste(Some(record), ty, Root::EMPTY, head.root);
-        Ok(record)
     }
 }

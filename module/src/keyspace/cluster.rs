@@ -18,12 +18,13 @@
 //! pool, and in the keyspace, where no client reaches them, until the slot comes back or the keys are moved
 //! (CLUSTER GETKEYSINSLOT, MIGRATE). On Valkey they go, as native ones do, if another node has the slot.
 
-use super::slots::SLOTS;
 use super::{ENGINE, Engine, durable, saving, turns};
-use crate::redis::{Ctx, Level, Reply, SlotEvent, SlotRange, log, module_ctx};
+use crate::redis::{Ctx, Level, Reply, SlotEvent, log, module_ctx};
 use pobj::Error;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use store::slot::SlotRange;
+use store::slots::SLOTS;
 
 /// Slots that have come, and are still marked.
 #[derive(Default)]
@@ -58,7 +59,7 @@ pub(super) fn subscribe(ctx: &Ctx) {
         return;
     }
     durable("the setup", |engine| {
-        engine.slots.count_keys();
+        engine.store.slots.count_keys();
         Ok(())
     });
     ctx.subscribe_slots(on_slots);
@@ -75,19 +76,19 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
     durable("a change of hash slots", |engine| {
         engine.arrivals.forget(ranges);
         match event {
-            SlotEvent::ImportStarted => engine.begin_import(ranges),
+            SlotEvent::ImportStarted => engine.store.begin_import(ranges),
             SlotEvent::ImportFailed => {
                 // Of Redis, whose trim is yet to come; at Valkey the keys are gone.
                 let foreign = ctx.foreign_among(ranges);
-                engine.give_up(&foreign)?;
-                engine.end_import(ranges)
+                engine.store.give_up(&foreign)?;
+                engine.store.end_import(ranges)
             }
             SlotEvent::ImportCompleted => {
                 engine.arrivals.add(ranges);
                 Ok(())
             }
-            SlotEvent::GivenUp => engine.give_up(ranges),
-            SlotEvent::Trimmed => engine.trim(ranges),
+            SlotEvent::GivenUp => engine.store.give_up(ranges),
+            SlotEvent::Trimmed => engine.store.trim(ranges),
             SlotEvent::Sending => Ok(()),
         }
     });
@@ -105,7 +106,7 @@ pub(super) fn give_up_import_if_full(engine: &mut Engine, error: &Error) {
 /// make, and the node that had it would drop it in the end: so the import is given up before that. Valkey ends it by
 /// itself.
 pub(super) fn give_up_import(engine: &mut Engine) {
-    if engine.arrivals.gives_up || engine.importing().is_empty() {
+    if engine.arrivals.gives_up || engine.store.importing().is_empty() {
         return;
     }
     let Some(ctx) = module_ctx().filter(Ctx::moves_slots_as_redis) else {
@@ -140,13 +141,13 @@ pub(super) fn settle_arrivals() {
             return Ok(());
         }
         let slots = std::mem::take(&mut engine.arrivals.slots);
-        engine.end_import(&ranges_of(slots.into_iter()))
+        engine.store.end_import(&ranges_of(slots.into_iter()))
     });
 }
 
 /// At the start: keys of slots whose import was interrupted are dead, unless the slots are this node's.
 pub(super) fn settle(ctx: &Ctx) {
-    let marked = ENGINE.with(|engine| engine.slots.importing());
+    let marked = ENGINE.with(|engine| engine.store.slots.importing());
     let Ok(marked) = marked else { return };
     if !ctx.flags().cluster() {
         return;
@@ -178,14 +179,14 @@ pub(super) fn settle(ctx: &Ctx) {
         );
     }
     durable("the end of an import", |engine| {
-        engine.end_import(&ranges_of(own.iter().copied()))?;
+        engine.store.end_import(&ranges_of(own.iter().copied()))?;
         if foreign.is_empty() {
             return Ok(());
         }
         if let Some(startup) = &mut engine.startup {
             startup.dropped = true;
         }
-        engine.give_up(&ranges_of(foreign.iter().copied()))
+        engine.store.give_up(&ranges_of(foreign.iter().copied()))
     });
 }
 
@@ -198,7 +199,7 @@ pub(super) fn report_foreign_slots(ctx: &Ctx) {
     let Some(view) = View::read(ctx).filter(|view| view.is_master) else {
         return;
     };
-    let counts = ENGINE.with(|engine| engine.slots.keys_by_slot());
+    let counts = ENGINE.with(|engine| engine.store.slots.keys_by_slot());
     let Ok(counts) = counts else { return };
     let (mut slots, mut keys) = (0, 0);
     for (holder, count) in view.holders.iter().zip(counts) {
@@ -241,10 +242,10 @@ impl Engine {
             slots.len()
         );
         log(Level::Notice, &line);
-        if let Err(error) = self.give_up(&ranges_of(slots.iter().copied())) {
+        if let Err(error) = self.store.give_up(&ranges_of(slots.iter().copied())) {
             log(Level::Warning, &format!("they come back: {error}"));
         }
-        self.trust_slots();
+        self.store.trust_slots();
     }
 }
 

@@ -16,7 +16,7 @@
 //! While Redis loads its own files and the pool is the truth, none of this is about the pool's keys:
 //! those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
-use super::record::{self, NEVER, RecordPtr};
+use super::record::{NEVER, RecordPtr};
 use super::{
     ENGINE, Engine, adopt, aof, beside, cluster, compact, count_shown, durable, expiring, fill,
     fullness, groups, loading, saving, turns,
@@ -117,21 +117,21 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
             Ok(())
         }),
         Event::ForkChildBorn => durable("a snapshot", |engine| {
-            engine.pool.begin_snapshot();
+            engine.store.pool.begin_snapshot();
             engine.file_begun = Some(SystemTime::now());
             engine.aof_knows = false;
             engine.note_fork()
         }),
         Event::ForkChildDied => {
             durable("the end of a snapshot", |engine| {
-                engine.pool.end_snapshot();
+                engine.store.pool.end_snapshot();
                 Ok(())
             });
             beside::note_new_rdb();
         }
         Event::Shutdown => return durable("the end", Engine::close),
         Event::SwapDb(a, b) => durable("SWAPDB", |engine| match engine.is_shown() {
-            true => engine.dbs.swap(&mut engine.pool, a, b),
+            true => engine.store.dbs.swap(&mut engine.store.pool, a, b),
             false => Ok(()),
         }),
         _ => {}
@@ -142,7 +142,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
             engine.beat();
             engine.forget_postponed();
             if engine.filled && engine.filling.is_none() {
-                engine.pool.begin_huge_pages();
+                engine.store.pool.begin_huge_pages();
             }
             Ok(())
         });
@@ -170,7 +170,7 @@ fn before_sleep(ctx: &Ctx) {
 fn reclaim(ctx: &Ctx, budget: Duration) {
     let starts_timer = ENGINE.with(|engine| {
         engine.reclaim(budget);
-        engine.has_garbage() && !std::mem::replace(&mut engine.reclaim_ticks, true)
+        engine.store.has_garbage() && !std::mem::replace(&mut engine.reclaim_ticks, true)
     });
     if starts_timer == Ok(true) {
         ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
@@ -200,15 +200,8 @@ impl Engine {
             self.hide();
             return Ok(());
         }
-        self.dbs.flush(&mut self.pool, db)?;
-        self.forget_flushed(db);
-        let Engine { pool, dbs, .. } = self;
-        let lives = |record| record::get(pool, record).is_ok_and(|head| dbs.is_live(head));
-        self.expiring.retain(lives);
-        let space = db.and_then(|db| self.dbs.space_of(db));
-        if db.is_none() || space.is_some() {
-            self.slots.forget_counts(space);
-        }
+        self.store.flush(db)?;
+        self.end_filling_if_flushed();
         if db.is_none() && self.homeless > 0 {
             let homeless = std::mem::take(&mut self.homeless);
             log(
@@ -218,7 +211,6 @@ impl Engine {
                 ),
             );
         }
-        self.start_sweep();
         Ok(())
     }
 }
@@ -276,12 +268,7 @@ fn follow_expire(ctx: &Ctx, name: Arg<'_>) {
         return;
     };
     durable("an expire time", |engine| {
-        if record::get(&engine.pool, record)?.expire_at == expire_at {
-            return Ok(());
-        }
-        let mut tx = engine.pool.begin();
-        record::set_expire(&mut tx, record, expire_at)?;
-        tx.commit()
+        engine.store.set_expire(record, expire_at)
     });
 }
 
@@ -300,14 +287,8 @@ fn follow_move(ctx: &Ctx, name: Arg<'_>) {
         return;
     };
     drop(key);
-    durable("MOVE", |engine| engine.key_goes(record));
-    durable("MOVE", |engine| {
-        let space = engine.dbs.space(&mut engine.pool, db)?;
-        let birth = engine.dbs.tick(&mut engine.pool)?;
-        let mut tx = engine.pool.begin();
-        record::set_space(&mut tx, record, space, birth)?;
-        tx.commit()
-    });
+    durable("MOVE", |engine| engine.store.key_goes(record));
+    durable("MOVE", |engine| engine.store.move_to(record, db));
     count_shown(record);
 }
 
@@ -321,8 +302,8 @@ fn follow_rename(ctx: &Ctx, name: Arg<'_>) {
         let Some(record) = engine.record_at(addr) else {
             return Ok(None);
         };
-        let record = engine.must(|engine| engine.rename(record, name.bytes(), db))?;
-        Ok(Some(engine.pool.address_of(record)))
+        let record = engine.must(|engine| engine.store.rename(record, name.bytes(), db))?;
+        Ok(Some(engine.store.pool.address_of(record)))
     });
     match renamed {
         Ok(Ok(Some(addr))) => key.replace_value(ty, addr),

@@ -1,7 +1,7 @@
 //! Start-up: Redis's keyspace is filled from the pool's records, while commands are served already.
 //!
 //! At the first end of the event loop's turn, when Redis has loaded its own files and no client has been served, all
-//! records are [surveyed](survey): an [index] of them is what is left to be shown. From then on
+//! records are surveyed: an index of them is what is left to be shown (`store::unshown`). From then on
 //!
 //! * the command filter has the keys that a command names shown before it runs, in whatever database (it does not
 //!   always tell whose command it is); commands that need all keys have them all shown ([`demand`]);
@@ -12,15 +12,13 @@
 //!
 //! Invariants
 //! * A key of the pool is in Redis's keyspace, or its record is in the index, never both. So whoever frees a
-//!   record that is not shown takes it out of the index first ([`Engine::forget_unshown`]).
+//!   record that is not shown takes it out of the index first (`Store::forget_unshown`).
 //! * Two records can have one key: a crash came between a copy and the end of its original. The younger one counts,
-//!   whichever is met first, and no other comes to light when it ends ([`Engine::bury_twins`]).
-//! * What is counted of keys ([`Dbs::keys`](super::dbs::Dbs::keys)) is all of them from the survey on.
+//!   whichever is met first, and no other comes to light when it ends (`Store::bury_twins`).
+//! * What is counted of keys (`Dbs::keys`) is all of them from the survey on.
 //! * No process forks before all keys are shown: its child is to save them.
 
 mod demand;
-mod index;
-mod survey;
 mod unshown;
 
 use super::callbacks::PLACEHOLDER;
@@ -82,7 +80,7 @@ pub fn fill(ctx: &Ctx) {
              for, and in the background",
             started.elapsed().as_secs_f64(),
             filling.progress.shown,
-            filling.index.left()
+            engine.store.left_unshown()
         ))
     });
     if let Ok(Some(line)) = line {
@@ -93,9 +91,9 @@ pub fn fill(ctx: &Ctx) {
 
 /// Which key spaces a database of the server shows.
 fn visible_spaces(ctx: &Ctx, engine: &Engine) -> Vec<bool> {
-    let mut is_visible = vec![false; engine.dbs.count() as usize];
-    for db in (0..engine.dbs.count()).take_while(|&db| ctx.select_db(db)) {
-        let space = engine.dbs.space_of(db).map(usize::from);
+    let mut is_visible = vec![false; engine.store.dbs.count() as usize];
+    for db in (0..engine.store.dbs.count()).take_while(|&db| ctx.select_db(db)) {
+        let space = engine.store.dbs.space_of(db).map(usize::from);
         if let Some(is_visible) = space.and_then(|space| is_visible.get_mut(space)) {
             *is_visible = true;
         }
@@ -317,7 +315,7 @@ pub(crate) fn show_unnamed(name: Arg<'_>) {
 
 /// Shows the key of this name in all databases that have it. The context's database may be another one then.
 fn show_named(ctx: &Ctx, name: Arg<'_>) {
-    let records = ENGINE.with(|engine| engine.unshown_of(name.bytes(), None));
+    let records = ENGINE.with(|engine| engine.store.take_unshown(name.bytes(), None));
     for record in records.unwrap_or_default() {
         show(ctx, record);
     }
@@ -325,13 +323,13 @@ fn show_named(ctx: &Ctx, name: Arg<'_>) {
 
 /// Puts one record, which is not in the index any more, into the keyspace.
 fn show(ctx: &Ctx, record: RecordPtr) {
-    let Ok(Some(found)) = ENGINE.with(|engine| engine.found(record)) else {
+    let Ok(Some((found, name))) = ENGINE.with(|engine| engine.found(record)) else {
         return;
     };
     if ctx.db() != found.db && !ctx.select_db(found.db) {
         return;
     }
-    let mut key = ctx.open(found.name.arg(), Mode::Write);
+    let mut key = ctx.open(name.arg(), Mode::Write);
     let mut overwrites = false;
     match key.kind() {
         Kind::Absent | Kind::Pm(_, PLACEHOLDER) => {}
@@ -341,7 +339,7 @@ fn show(ctx: &Ctx, record: RecordPtr) {
         Kind::Pm(_, addr) if older(addr, found.birth) => {}
         Kind::Pm(..) => {
             super::bury_quietly(record);
-            let _ = ENGINE.with(|engine| engine.dbs.key_goes(found.space));
+            let _ = ENGINE.with(|engine| engine.store.dbs.key_goes(found.space));
             return;
         }
     }
@@ -351,8 +349,9 @@ fn show(ctx: &Ctx, record: RecordPtr) {
     }
     let _ = ENGINE.with(|engine| {
         engine
+            .store
             .slots
-            .count_shown(found.space, found.name.arg().bytes());
+            .count_shown(found.space, name.arg().bytes());
         if let Some(filling) = &mut engine.filling {
             filling.progress.shown += 1;
             filling.progress.overwritten += u64::from(overwrites);
@@ -364,7 +363,7 @@ fn show(ctx: &Ctx, record: RecordPtr) {
 fn older(addr: usize, birth: u64) -> bool {
     let own = ENGINE.with(|engine| {
         let record = engine.record_at(addr)?;
-        record::get(&engine.pool, record)
+        record::get(&engine.store.pool, record)
             .ok()
             .map(|head| head.birth)
     });

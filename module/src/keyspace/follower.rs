@@ -58,10 +58,10 @@ pub(super) fn end_if_following() {
 impl Engine {
     /// Reclaims memory before a change, if little is left and there is some to reclaim.
     pub(super) fn make_room(&mut self) {
-        let usage = self.pool.usage();
+        let usage = self.store.pool.usage();
         let is_urgent =
             |urgency: &Urgency| usage.size.saturating_sub(usage.used) < usage.size / urgency.below;
-        if !self.has_garbage() || !is_urgent(&FOLLOWING) {
+        if !self.store.has_garbage() || !is_urgent(&FOLLOWING) {
             return;
         }
         if server_flags().loading() || follows() {

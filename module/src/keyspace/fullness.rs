@@ -67,7 +67,7 @@ impl Fullness {
 impl Engine {
     /// Percent of the pool that are in use.
     fn percent_used(&self) -> u64 {
-        let usage = self.pool.usage();
+        let usage = self.store.pool.usage();
         let available = usage.free + usage.scattered;
         usage.used * 100 / (usage.used + available).max(1)
     }

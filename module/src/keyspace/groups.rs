@@ -58,7 +58,7 @@ pub fn watch_output(ctx: &Ctx) {
     durable("the setup", |engine| {
         engine.jobs_run = jobs_run;
         engine.output_watched = output_watched;
-        engine.pool.set_lazy(can_put_off && output_watched);
+        engine.store.pool.set_lazy(can_put_off && output_watched);
         Ok(())
     });
     if can_put_off && !output_watched {
@@ -94,8 +94,8 @@ pub(super) fn follow_role(master: bool) {
 /// group goes on.
 fn output_begins() {
     let held = ENGINE.with(|engine| {
-        engine.pool.settle();
-        engine.pool.is_held()
+        engine.store.pool.settle();
+        engine.store.pool.is_held()
     });
     if held == Ok(true) && !server_flags().in_multi_or_script() {
         end_group(false);
@@ -105,8 +105,11 @@ fn output_begins() {
 /// A command of ours that writes begins: its commit need not wait for its fence.
 fn write_begins() {
     let _ = ENGINE.with(|engine| {
-        engine.pool.set_lazy(true);
-        if engine.postponed > 0 && !engine.pool.is_held() && server_flags().in_multi_or_script() {
+        engine.store.pool.set_lazy(true);
+        if engine.postponed > 0
+            && !engine.store.pool.is_held()
+            && server_flags().in_multi_or_script()
+        {
             engine.watch_turns();
             engine.open_group();
         }
@@ -116,15 +119,15 @@ fn write_begins() {
 /// Its handler ends: what it has committed is durable, and its reply may leave.
 fn write_ends() {
     let _ = ENGINE.with(|engine| {
-        engine.pool.settle();
-        engine.pool.set_lazy(false);
+        engine.store.pool.settle();
+        engine.store.pool.set_lazy(false);
     });
 }
 
 /// A child is about to be forked: it sees what was committed.
 fn settle() {
     durable("the last commands", |engine| {
-        engine.pool.settle();
+        engine.store.pool.settle();
         Ok(())
     });
 }
@@ -147,8 +150,8 @@ fn end_group(between_turns: bool) {
         engine.between_turns |= between_turns;
         engine.reloading = false;
         engine.end_group()?;
-        engine.pool.keep_spare()?;
-        engine.pool.settle();
+        engine.store.pool.keep_spare()?;
+        engine.store.pool.settle();
         Ok(())
     });
 }
@@ -168,10 +171,10 @@ fn before_command(args: FilterArgs<'_>) {
     }
     let idle = |engine: &mut Engine| {
         engine.look_ahead(name, &args);
-        !engine.pool.is_held()
+        !engine.store.pool.is_held()
             && engine.filling.is_none()
             && engine.reloading == reloads
-            && !engine.has_garbage()
+            && !engine.store.has_garbage()
             && engine.turns_are_seen_to()
     };
     if groups || ENGINE.with(idle) != Ok(true) {
@@ -188,7 +191,7 @@ fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
     durable("the last commands", |engine| {
         engine.watch_turns();
         loading::note_reload(engine, reloads);
-        if engine.pool.is_held() {
+        if engine.store.pool.is_held() {
             // A script's own commands belong to its group.
             if server_flags().in_multi_or_script() {
                 return Ok(());
@@ -211,8 +214,7 @@ impl Engine {
         };
         if self.filled && ends_in_time(self) {
             GROUP_TIME.store(0, Ordering::Relaxed);
-            self.dead_before_group = self.dead.len();
-            self.pool.hold();
+            self.store.begin_group();
         }
     }
 
@@ -221,13 +223,13 @@ impl Engine {
     /// opens its group then.
     fn end_group(&mut self) -> Result<()> {
         const CRONS: u8 = 3;
-        if !self.pool.is_held() {
+        if !self.store.pool.is_held() {
             return Ok(());
         }
-        if !self.pool.has_steps() && spares_replicas() {
+        if !self.store.pool.has_steps() && spares_replicas() {
             self.postponed = CRONS;
         }
-        self.pool.release()
+        self.store.pool.release()
     }
 
     /// A run of the server's cron: what CLIENT PAUSE has held back has run some time after its end.

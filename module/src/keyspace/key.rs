@@ -5,19 +5,17 @@
 //! borrowed then.
 
 mod many;
-mod place;
 
 pub use many::{put_all, read_all, read_each};
 
-use super::reclaim;
 use super::record::{self, Inline, NEVER, RecordPtr};
 use super::{ENGINE, Engine, count_new, with_engine};
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode, PmType};
 use crate::structures::Root;
 use crate::value::ValueType;
-use place::{Born, Outcome, Place, put_record};
 use pobj::{Pool, Result, Tx};
+use store::place::{Birth, Outcome, Place};
 
 /// A key of the selected database, opened for values of one type.
 pub struct PmKey<'a> {
@@ -173,16 +171,31 @@ impl<'a> PmKey<'a> {
         }
     }
 
+    /// Where the value is kept, or will be.
+    #[inline]
+    fn place(&self, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
+        match self.record(engine)? {
+            Some(record) => Ok(Place::at(record, self.ty)),
+            None => self.unborn(engine),
+        }
+    }
+
+    #[inline(never)]
+    fn unborn(&self, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
+        let birth = lift(Birth::now(&mut engine.store, self.ctx.db(), NEVER))?;
+        Ok(Place::unborn(self.name().bytes(), self.ty, birth))
+    }
+
     /// Reads the value: `f` gets its root, `Root::EMPTY` if there is none. Replying inside `f` saves a
     /// copy.
     #[inline]
     pub fn read<R>(&self, f: impl FnOnce(&Pool, Root) -> Result<R>) -> Result<R, CmdError> {
         with_engine(|engine| {
             let root = match self.record(engine)? {
-                Some(record) => lift(record::get(&engine.pool, record))?.root,
+                Some(record) => lift(record::get(&engine.store.pool, record))?.root,
                 None => Root::EMPTY,
             };
-            lift(f(&engine.pool, root))
+            lift(f(&engine.store.pool, root))
         })
     }
 
@@ -196,9 +209,9 @@ impl<'a> PmKey<'a> {
             let Some(record) = self.record(engine)? else {
                 return Ok(None);
             };
-            let root = lift(record::get(&engine.pool, record))?.root;
-            let inline = lift(record::inline(&engine.pool, record))?;
-            lift(f(&engine.pool, root, inline)).map(Some)
+            let root = lift(record::get(&engine.store.pool, record))?.root;
+            let inline = lift(record::inline(&engine.store.pool, record))?;
+            lift(f(&engine.store.pool, root, inline)).map(Some)
         })
     }
 
@@ -209,23 +222,12 @@ impl<'a> PmKey<'a> {
         &mut self,
         f: impl FnOnce(&mut Tx<'_>, &mut Root) -> Result<R>,
     ) -> Result<R, CmdError> {
-        // Here and below, what comes out is not handed out within a `Result`, which lies on the stack: read
-        // back right after the commit, it would wait for the flushes.
         let mut done = None;
         with_engine(|engine| {
-            let place = Place::of(self, engine)?;
-            lift((|| {
-                let mut tx = engine.pool.begin();
-                let old = place.root(&tx)?;
-                let mut root = old;
-                let result = f(&mut tx, &mut root)?;
-                let outcome = place.write(&mut tx, old, root)?;
-                tx.commit()?;
-                engine.gone = outcome.gone();
-                engine.note_waste(place.record, place.ty, old, root);
-                done = Some((result, outcome));
-                Ok(())
-            })())
+            let place = self.place(engine)?;
+            lift(engine.store.edit(&place, &mut done, f))?;
+            engine.gone = done.as_ref().and_then(|(_, outcome)| outcome.gone());
+            Ok(())
         })?;
         let (result, outcome) = done.ok_or(CmdError::Internal)?;
         self.follow(outcome);
@@ -238,22 +240,15 @@ impl<'a> PmKey<'a> {
         &mut self,
         f: impl FnOnce(&mut Tx<'_>, &mut Root) -> Result<(R, [Root; N])>,
     ) -> Result<R, CmdError> {
-        let ty = self.ty;
-        let (result, dead) = self.edit(|tx, root| {
-            tx.removes();
-            let (result, parts) = f(tx, root)?;
-            let mut dead = [None; N];
-            for (record, part) in dead.iter_mut().zip(parts) {
-                *record = reclaim::entomb(tx, ty, part)?;
-            }
-            Ok((result, dead))
+        let mut done = None;
+        with_engine(|engine| {
+            let place = self.place(engine)?;
+            lift(engine.store.edit_leaving(&place, &mut done, f))?;
+            engine.gone = done.as_ref().and_then(|(_, outcome)| outcome.gone());
+            Ok(())
         })?;
-        if dead.iter().any(Option::is_some) {
-            with_engine(|engine| {
-                engine.reclaim_later(dead.into_iter().flatten());
-                Ok(())
-            })?;
-        }
+        let (result, outcome) = done.ok_or(CmdError::Internal)?;
+        self.follow(outcome);
         Ok(result)
     }
 
@@ -265,32 +260,18 @@ impl<'a> PmKey<'a> {
         expire_at: Option<i64>,
         f: impl FnOnce(&mut Tx<'_>, &mut Root, Inline) -> Result<R>,
     ) -> Result<Option<R>, CmdError> {
-        let (mut old_expire, mut result) = (NEVER, None);
-        with_engine(|engine| {
-            let Some(record) = self.record(engine)? else {
-                return Ok(());
-            };
-            lift((|| {
-                let mut tx = engine.pool.begin();
-                let head = record::get(&tx, record)?;
-                let old = head.root;
-                old_expire = head.expire_at;
-                let inline = record::inline(&tx, record)?;
-                let mut root = old;
-                result = Some(f(&mut tx, &mut root, inline)?);
-                record::set_root(&mut tx, record, old, root)?;
-                if let Some(at) = expire_at.filter(|&at| at != old_expire) {
-                    record::set_expire(&mut tx, record, at)?;
-                }
-                tx.commit()
-            })())
+        let mut done = None;
+        with_engine(|engine| match self.record(engine)? {
+            Some(record) => lift(engine.store.edit_inline(record, expire_at, &mut done, f)),
+            None => Ok(()),
         })?;
-        if let (Some(at), Some(_)) = (expire_at, &result)
-            && (at, old_expire) != (NEVER, NEVER)
-        {
+        let Some((result, old_expire)) = done else {
+            return Ok(None);
+        };
+        if let Some(at) = expire_at.filter(|&at| (at, old_expire) != (NEVER, NEVER)) {
             self.follow_expire(at);
         }
-        Ok(result)
+        Ok(Some(result))
     }
 
     /// Puts a new value there, whatever the key held, as one atomic, durable step. `f` builds the value
@@ -320,22 +301,13 @@ impl<'a> PmKey<'a> {
             if !engine.filled {
                 return Err(LOADING);
             }
-            let born = Born {
-                expire_at,
-                ..Born::now(engine, self.ctx.db())?
-            };
+            let birth = lift(Birth::now(&mut engine.store, self.ctx.db(), expire_at))?;
             old = match self.state {
                 State::Ours(_, addr) => engine.record_at(addr),
                 _ => None,
             };
-            lift((|| {
-                let mut tx = engine.pool.begin();
-                outcome = put_record(&mut tx, self.name().bytes(), self.ty, born, inline, f)?;
-                if let Some(old) = old {
-                    record::kill(&mut tx, old)?;
-                }
-                tx.commit()
-            })())
+            let key = (self.name().bytes(), self.ty, birth);
+            lift(engine.store.put(key, old, inline, &mut outcome, f))
         })?;
         match (outcome, old) {
             (Outcome::Nothing, _) if self.occupied() => self.delete(),
@@ -390,9 +362,7 @@ impl<'a> PmKey<'a> {
             let Some(record) = self.record(engine)? else {
                 return Ok(());
             };
-            let mut tx = engine.pool.begin();
-            lift(record::set_expire(&mut tx, record, at))?;
-            lift(tx.commit())
+            lift(engine.store.set_expire(record, at))
         })?;
         self.follow_expire(at);
         Ok(())
@@ -436,7 +406,7 @@ impl<'a> PmKey<'a> {
         self.key.replace_value(self.ty.into(), addr);
         self.state = State::Ours(self.ty, addr);
         self.follow_expire(NEVER);
-        with_engine(|engine| lift(engine.bury(old)))
+        with_engine(|engine| lift(engine.store.bury(old)))
     }
 
     fn follow_expire(&mut self, at: i64) {
@@ -475,24 +445,8 @@ pub fn edit2_telling<R>(
         return Err(CmdError::Internal);
     }
     let (result, outcomes) = with_engine(|engine| {
-        let places = [Place::of(first, engine)?, Place::of(second, engine)?];
-        lift((|| {
-            let mut tx = engine.pool.begin();
-            tx.moves();
-            let old = [places[0].root(&tx)?, places[1].root(&tx)?];
-            let mut new = old;
-            let [one, two] = &mut new;
-            let result = f(&mut tx, one, two)?;
-            let outcomes = [
-                places[0].write(&mut tx, old[0], new[0])?,
-                places[1].write(&mut tx, old[1], new[1])?,
-            ];
-            tx.commit()?;
-            for ((place, old), new) in places.iter().zip(old).zip(new) {
-                engine.note_waste(place.record, place.ty, old, new);
-            }
-            Ok((result, outcomes))
-        })())
+        let places = [first.place(engine)?, second.place(engine)?];
+        lift(engine.store.edit2(places, f))
     })?;
     expect_free(outcomes[0])?;
     first.follow(outcomes[0]);

@@ -16,13 +16,13 @@
 //! loaded.
 
 use super::Engine;
-use super::moment::Moment;
 use pobj::mark::{self, Mark, MarkedFile};
 use pobj::{Pool, Result};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use store::moment::Moment;
 use xxhash_rust::xxh3::xxh3_64;
 
 const STATE: usize = 16;
@@ -115,11 +115,11 @@ pub(super) fn file_look(path: &Path) -> u64 {
 impl Engine {
     /// The server ends: everything is durable, and the pool says so.
     pub(super) fn close(&mut self) -> Result<()> {
-        if self.pool.is_held() {
-            self.pool.release()?;
+        if self.store.pool.is_held() {
+            self.store.pool.release()?;
         }
-        self.pool.settle();
-        self.pool.set_user_word_now(STATE, CLOSED)
+        self.store.pool.settle();
+        self.store.pool.set_user_word_now(STATE, CLOSED)
     }
 
     /// Has the mark on the pool's file tell how far the pool has come, once a second if there is something to tell.
@@ -127,10 +127,10 @@ impl Engine {
         let Some(pulse) = &mut self.pulse else {
             return;
         };
-        self.pool.settle();
+        self.store.pool.settle();
         let mark = Mark {
-            runs: [self.run; 2],
-            position: self.pool.position(),
+            runs: [self.store.run; 2],
+            position: self.store.pool.position(),
         };
         if mark != pulse.last && (pulse.at.elapsed() >= BEAT || mark.runs != pulse.last.runs) {
             pulse.file.set(mark);
@@ -140,8 +140,8 @@ impl Engine {
 
     /// A child was forked, which may make an RDB of this moment.
     pub(super) fn note_fork(&mut self) -> Result<()> {
-        let position = self.pool.position();
-        self.pool.set_user_word_now(FORK, position)
+        let position = self.store.pool.position();
+        self.store.pool.set_user_word_now(FORK, position)
     }
 
     /// The RDB that is there belongs to this pool.
@@ -149,9 +149,9 @@ impl Engine {
         let Some(look) = self.rdb_path.as_deref().map(file_look) else {
             return Ok(());
         };
-        match word(&self.pool, RDB)? == look {
+        match word(&self.store.pool, RDB)? == look {
             true => Ok(()),
-            false => self.pool.set_user_word_now(RDB, look),
+            false => self.store.pool.set_user_word_now(RDB, look),
         }
     }
 
@@ -163,10 +163,10 @@ impl Engine {
         moment: Option<Moment>,
         found: Moment,
     ) -> Result<bool> {
-        let noted = word(&self.pool, RDB)?;
+        let noted = word(&self.store.pool, RDB)?;
         let fork = Moment {
             run: found.run,
-            position: word(&self.pool, FORK)?,
+            position: word(&self.store.pool, FORK)?,
         };
         Ok(noted == 0 || noted == file_look(path) || moment == Some(found) || moment == Some(fork))
     }

@@ -10,14 +10,14 @@
 //! DEBUG RELOAD and DEBUG LOADAOF empty the keyspace and load a file, which need not have the values: the
 //! pool keeps its keys meanwhile, and the keyspace is filled from it afterwards, as at a start.
 
-use super::dbs::{Dbs, Origin};
-use super::moment::Moment;
 use super::serialize::{Loaded, Payload};
 use super::{ENGINE, Engine, beside, durable};
 use crate::SETTINGS;
 use crate::config::Orphans;
 use crate::redis::{Arg, Ctx, FilterArgs, Level, Loading, failed_while_loading, log, server_flags};
 use pobj::{Error, Result};
+use store::dbs::{Dbs, Origin};
+use store::moment::Moment;
 
 /// What the start of the server has to know of the file that Redis loads.
 pub struct Startup {
@@ -89,13 +89,13 @@ pub(super) fn starts(engine: &mut Engine, from: Loading) -> Result<()> {
     engine.take_loaded = from == Loading::Replication
         || engine.filled
         || engine.take_loaded
-        || engine.dbs.is_unused();
+        || engine.store.dbs.is_unused();
     if engine.take_loaded {
         let origin = match from {
             Loading::Replication => Origin::Master,
             Loading::Rdb | Loading::Aof => Origin::File,
         };
-        Dbs::set_taking_over(&mut engine.pool, Some(origin))?;
+        Dbs::set_taking_over(&mut engine.store.pool, Some(origin))?;
     }
     Ok(())
 }
@@ -131,8 +131,8 @@ pub(super) fn ends(engine: &mut Engine, complete: bool) -> Result<()> {
 /// What there is in the pool now is the truth.
 pub(super) fn end_take_over(engine: &mut Engine) -> Result<()> {
     engine.take_loaded = false;
-    match Dbs::taking_over(&engine.pool)? {
-        Some(_) => Dbs::set_taking_over(&mut engine.pool, None),
+    match Dbs::taking_over(&engine.store.pool)? {
+        Some(_) => Dbs::set_taking_over(&mut engine.store.pool, None),
         None => Ok(()),
     }
 }
@@ -178,7 +178,7 @@ fn lose(engine: &mut Engine) -> Result<()> {
 
 /// Undoes a take-over that was interrupted, at the start of the server.
 pub(super) fn undo_interrupted(engine: &mut Engine) -> Result<()> {
-    let Some(origin) = Dbs::taking_over(&engine.pool)? else {
+    let Some(origin) = engine.store.undo_take_over()? else {
         return Ok(());
     };
     if let Some(startup) = &mut engine.startup {
@@ -191,8 +191,6 @@ pub(super) fn undo_interrupted(engine: &mut Engine) -> Result<()> {
          has of them is dropped, to be loaded again",
     );
     engine.take_loaded = true;
-    engine.dbs.flush(&mut engine.pool, None)?;
-    engine.start_sweep();
     Ok(())
 }
 
@@ -268,7 +266,7 @@ pub(super) fn end_if_too_small(engine: &Engine, error: &Error) {
     {
         return;
     }
-    let size = engine.pool.usage().size;
+    let size = engine.store.pool.usage().size;
     give_up(&format!(
         "the keys of the file do not fit into the pool of {size} bytes: remove the pool, which has a part of \
          them, and give a larger 'size'"
@@ -280,8 +278,7 @@ impl Engine {
     pub(super) fn hide(&mut self) {
         self.filled = false;
         self.filling = None;
-        self.dbs.forget_counts();
-        self.slots.forget_counts(None);
+        self.store.hide();
     }
 }
 

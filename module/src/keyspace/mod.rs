@@ -1,19 +1,17 @@
 //! The keyspace: where Redis's keys meet the pool's records.
 //!
 //! A PM key sits in Redis's own keyspace as a module-type value; the word Redis keeps for it is the
-//! address of the key's [`record`]. What happens to the key in Redis (deletion, expiry, RENAME,
+//! address of the key's [`record`], which the `store` keeps. What happens to the key in Redis (deletion, expiry, RENAME,
 //! FLUSHALL, …) reaches the record through callbacks and events ([`events`], [`callbacks`]); what PM
 //! commands do goes the other way, record first ([`key`]). This is the only layer that knows both.
 //!
 //! | file | what |
 //! |---|---|
-//! | `record.rs` | the record's byte map |
-//! | `dbs.rs` | databases, flushes, the pool's clock |
 //! | `key.rs` | a key opened by a command: read, edit, create, replace, delete |
 //! | `callbacks.rs` | what Redis asks of values: free, copy, save, load, … |
 //! | `events.rs` | what happens to keys and databases behind the commands' back |
 //! | `adopt.rs` | native keys that become PM keys |
-//! | `expiring.rs` | fields of hashes that expire |
+//! | `expiring.rs` | fields of hashes that expire, and are removed |
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
 //! | `beside.rs` | an RDB with values beside a pool that has keys |
 //! | `aof.rs` | what an AOF is told of keys that pass between PM and native |
@@ -23,14 +21,10 @@
 //! | `follower.rs` | a replica whose pool is too small |
 //! | `fullness.rs` | how full the pool is, told in the log |
 //! | `cluster.rs` | hash slots that come and go, and keys in those of other nodes |
-//! | `slots.rs` | hash slots that were given up, in the pool |
 //! | `rewrite.rs` | values as commands |
 //! | `saving.rs` | what files get of PM keys |
-//! | `moment.rs` | whether a file and the pool are of the same moment |
 //! | `open.rs` | opening the pool at load |
-//! | `must.rs` | what must not fail for want of room |
 //! | `compact/` | scattered room gathered, in the background |
-//! | `reclaim.rs` | memory of dead records, in the background |
 //! | `serialize.rs` | values in RDB files |
 //! | `turns.rs` | the event loop's turns, watched while there is something to do |
 
@@ -39,7 +33,6 @@ mod ahead;
 mod aof;
 mod beside;
 pub mod callbacks;
-mod check;
 mod cluster;
 pub mod compact;
 pub mod events;
@@ -51,13 +44,10 @@ mod groups;
 pub mod key;
 mod lifetime;
 mod loading;
-mod must;
 pub mod open;
-pub mod reclaim;
 mod rewrite;
 mod saving;
 pub mod serialize;
-pub mod slots;
 mod turns;
 
 use crate::behaviour::{self, Family};
@@ -70,49 +60,36 @@ use ahead::Ahead;
 use aof::Leaving;
 use cluster::Arrivals;
 use compact::Compaction;
-use dbs::Dbs;
-use expiring::Expiring;
+use expiring::Removing;
 use fill::Filling;
 use fullness::Fullness;
 use lifetime::Pulse;
 use loading::Startup;
-use pobj::{Pool, PoolOptions, Tx};
-use record::{Record, RecordPtr};
+use pobj::{Pool, PoolOptions};
+use record::RecordPtr;
 use saving::Saving;
-use slots::Slots;
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
-use store::moment::{self, Moment};
+use std::time::{Duration, Instant, SystemTime};
+use store::Store;
+use store::moment::Moment;
+use store::must::must;
 use turns::Turns;
 
 pub use aof::note_pool;
 pub use beside::learn_rdb_path;
 pub use groups::{now, watch_output};
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
-pub use store::{dbs, record};
+pub use store::record;
 
 /// The engine: everything durable, and what is kept in DRAM about it.
 pub struct Engine {
-    /// The pool.
-    pub pool: Pool,
-    /// Databases and clock.
-    pub dbs: Dbs,
-    /// Hash slots that were given up.
-    pub(crate) slots: Slots,
+    /// The keys of the pool.
+    pub store: Store,
     /// Slots that have come a moment ago.
     pub(crate) arrivals: Arrivals,
-    /// Dead records whose values are too large to free at once.
-    pub(crate) dead: VecDeque<RecordPtr>,
-    /// How many there were when the open group began.
-    pub(crate) dead_before_group: usize,
-    /// Records of living keys whose values have memory to be reclaimed.
-    pub(crate) wasting: VecDeque<RecordPtr>,
-    /// Hashes of which fields may expire.
-    pub(crate) expiring: Expiring,
-    /// Where the search for flushed records stands; `None` when there are none.
-    pub(crate) sweep: Option<pobj::Cursor>,
+    /// How fields of hashes whose time has come are removed.
+    pub(crate) removing: Removing,
     /// The record that a command has already freed, and that Redis is about to say so of.
     pub(crate) gone: Option<usize>,
     /// Keys that a file brought while the pool was the truth, and that are still in the keyspace.
@@ -152,8 +129,6 @@ pub struct Engine {
     pub(crate) no_room_for_copy: bool,
     /// PM commands in loaded files that failed, and were logged.
     pub(crate) failed_while_loading: u64,
-    /// The number of this run of the pool.
-    pub(crate) run: u64,
     /// What the start of the server has seen, until the keyspace is filled.
     pub(crate) startup: Option<Startup>,
     /// Where the server's RDB is, if it tells.
@@ -188,23 +163,12 @@ impl Engine {
         options: &PoolOptions,
         admits: impl FnOnce(&mut Pool, Moment, u64) -> pobj::Result<()>,
     ) -> pobj::Result<Engine> {
-        let mut pool = Pool::open(options)?;
-        let dbs = Dbs::open(&pool)?;
-        let slots = Slots::open(&pool)?;
-        let (found, run) = (Moment::found(&pool)?, Moment::new_run());
-        admits(&mut pool, found, run)?;
-        Moment::begin_run(&mut pool, run)?;
+        let store = Store::open(options, admits)?;
         let mut engine = Engine {
-            startup: Some(Startup::new(found, dbs.is_unused())),
-            pool,
-            dbs,
-            slots,
+            startup: Some(Startup::new(store.found, store.dbs.is_unused())),
+            store,
             arrivals: Arrivals::default(),
-            dead: VecDeque::new(),
-            dead_before_group: 0,
-            wasting: VecDeque::new(),
-            expiring: Expiring::default(),
-            sweep: None,
+            removing: Removing::default(),
             gone: None,
             placeholders: 0,
             loads_aof: false,
@@ -224,7 +188,6 @@ impl Engine {
             homeless: 0,
             no_room_for_copy: false,
             failed_while_loading: 0,
-            run,
             rdb_path: None,
             pulse: None,
             file_begun: None,
@@ -241,33 +204,38 @@ impl Engine {
     /// The record whose address Redis keeps as `addr`; `None` for a placeholder.
     #[inline]
     pub fn record_at(&self, addr: usize) -> Option<RecordPtr> {
-        self.pool.pointer_at::<Record>(addr)
+        self.store.record_at(addr)
     }
 
-    /// The key of `record` is gone: frees it with its value, at once if that is little work, else in
-    /// the background. Durable on return, or with the group.
-    pub fn bury(&mut self, record: RecordPtr) -> pobj::Result<()> {
-        self.must(|engine| engine.bury_if_room(record))
+    /// Runs `f`, which leaves nothing behind when it fails, with all the room that can be found.
+    fn must<R>(&mut self, f: impl FnMut(&mut Engine) -> pobj::Result<R>) -> pobj::Result<R> {
+        let outcome = must(self, f);
+        if self.store.was_parted() {
+            log(
+                Level::Warning,
+                "the pool is too full for the undo log of a command of many steps: it is made durable in \
+                 parts",
+            );
+        }
+        outcome
     }
 
-    fn bury_if_room(&mut self, record: RecordPtr) -> pobj::Result<()> {
-        self.expiring.forget(record);
-        let head = *record::get(&self.pool, record)?;
-        let ty = head.value_type()?;
-        if structures::is_small(&self.pool, ty, head.root) {
-            let mut tx = self.pool.begin();
-            tx.removes();
-            free_record(&mut tx, record, &head)?;
-            return tx.commit();
+    /// Reclaims memory for about `budget`, but not while a group is open.
+    pub(crate) fn reclaim(&mut self, budget: Duration) {
+        let start = Instant::now();
+        while let Err(error) = self.store.reclaim(budget.saturating_sub(start.elapsed())) {
+            let line = format!("memory of a deleted key is lost: {error}");
+            log(Level::Warning, &line);
+            if start.elapsed() >= budget {
+                break;
+            }
         }
-        if head.birth != 0 {
-            let mut tx = self.pool.begin();
-            tx.removes();
-            record::kill(&mut tx, record)?;
-            tx.commit()?;
-        }
-        self.dead.push_back(record);
-        Ok(())
+    }
+}
+
+impl AsMut<Store> for Engine {
+    fn as_mut(&mut self) -> &mut Store {
+        &mut self.store
     }
 }
 
@@ -286,39 +254,39 @@ fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>) {
 
 /// PM keys of a database that Redis's keyspace shows. O(1).
 pub fn shown_keys_of(db: i32) -> Result<u64, CmdError> {
-    with_engine(|engine| Ok(engine.dbs.keys(db).saturating_sub(engine.unshown(db))))
+    with_engine(|engine| {
+        Ok(engine
+            .store
+            .dbs
+            .keys(db)
+            .saturating_sub(engine.store.unshown(db)))
+    })
 }
 
 /// Counts the key of a record that has come into Redis's keyspace.
 fn count_shown(record: RecordPtr) {
-    durable("a key's count", |engine| engine.key_comes(record));
+    durable("a key's count", |engine| engine.store.key_comes(record));
 }
 
 /// Counts a key that has just come into Redis's keyspace with its record, which is not looked at: that would wait
 /// for the commit.
 #[inline]
 fn count_new(space: u16, name: &[u8]) {
-    let counted = ENGINE.with(|engine| engine.new_key_comes(space, name));
+    let counted = ENGINE.with(|engine| engine.store.new_key_comes(space, name));
     debug_assert!(
         counted.is_ok(),
         "no command runs while the engine is in use"
     );
 }
 
-/// [`Engine::bury`] from where a failure can only be logged.
+/// [`Store::bury`] from where a failure can only be logged.
 pub(crate) fn bury_quietly(record: RecordPtr) {
-    if let Ok(Err(error)) = ENGINE.with(|engine| engine.bury(record)) {
+    if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.bury(record)) {
         log(
             Level::Warning,
             &format!("a stale record stays in the pool: {error}"),
         );
     }
-}
-
-/// Frees a record and its (small) value in the running transaction.
-pub(crate) fn free_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> pobj::Result<()> {
-    structures::destroy(tx, head.value_type()?, head.root)?;
-    tx.free(record)
 }
 
 /// Commands that failed for what is in the pool or in the system.
@@ -350,13 +318,13 @@ impl From<pobj::Error> for CmdError {
 
 /// PM keys of a database. O(1).
 pub fn keys_of(db: i32) -> Result<u64, CmdError> {
-    with_engine(|engine| Ok(engine.dbs.keys(db)))
+    with_engine(|engine| Ok(engine.store.dbs.keys(db)))
 }
 
 /// The databases that have PM keys, and how many each has.
 pub fn dbs_with_keys() -> Result<Vec<(i32, u64)>, CmdError> {
     with_engine(|engine| {
-        let dbs = (0..engine.dbs.count()).map(|db| (db, engine.dbs.keys(db)));
+        let dbs = (0..engine.store.dbs.count()).map(|db| (db, engine.store.dbs.keys(db)));
         Ok(dbs.filter(|&(_, keys)| keys > 0).collect())
     })
 }
@@ -387,7 +355,7 @@ pub fn no_room_for_copy() -> Option<CmdError> {
 pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
     with_engine(|engine| {
         let record = engine.record_at(addr).ok_or(CmdError::Internal)?;
-        let head = record::get(&engine.pool, record)?;
+        let head = record::get(&engine.store.pool, record)?;
         let known = Known {
             listpacks: limits::listpack_sets_and_lists(),
             listpacks_with_times: behaviour::server().family == Family::Redis,
@@ -404,9 +372,9 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
 pub fn usage_of(addr: usize) -> Result<u64, CmdError> {
     with_engine(|engine| {
         let record = engine.record_at(addr).ok_or(key::LOADING)?;
-        let head = *record::get(&engine.pool, record)?;
-        let own = engine.pool.capacity(record)?;
-        Ok(own + structures::memory(&engine.pool, head.value_type()?, head.root)?)
+        let head = *record::get(&engine.store.pool, record)?;
+        let own = engine.store.pool.capacity(record)?;
+        Ok(own + structures::memory(&engine.store.pool, head.value_type()?, head.root)?)
     })
 }
 
@@ -417,7 +385,7 @@ pub fn usage_of(addr: usize) -> Result<u64, CmdError> {
 pub fn check_value(addr: usize) -> Result<(), CmdError> {
     with_engine(|engine| {
         let record = engine.record_at(addr).ok_or(key::LOADING)?;
-        Ok(engine.check_value(record)?)
+        Ok(engine.store.check_value(record)?)
     })
 }
 
@@ -426,7 +394,7 @@ pub fn check_value(addr: usize) -> Result<(), CmdError> {
 pub fn check_all(mut tell: impl FnMut(&[u8])) -> Result<(u64, u64), CmdError> {
     let _latency = Latency::of(c"pm-check");
     with_engine(|engine| {
-        let found = engine.check_all(|name, _| tell(name));
+        let found = engine.store.check_all(|name, _| tell(name));
         Ok((found.sound, found.damaged))
     })
 }

@@ -1,7 +1,5 @@
 //! Opening the pool at load: what is reported, and what is waited for.
 
-use super::dbs::DBS_MAX;
-use super::moment::Moment;
 use super::{ENGINE, Engine, lifetime};
 use crate::SETTINGS;
 use crate::config::{Config, Copied};
@@ -11,6 +9,11 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use store::dbs::DBS_MAX;
+use store::moment::Moment;
+
+/// Damaged keys that the log names.
+const NAMED_MAX: u64 = 10;
 
 /// How long to wait for a process that is ending, or for a child of one that has ended.
 const END_WAIT: Duration = Duration::from_secs(60);
@@ -68,9 +71,26 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
             Level::Warning,
             "the pool is a copy that was made while a server had it open; 'copy accept' lets it serve",
         );
-        engine.check_all_at_start();
+        check_all(&engine);
     }
     Ok(engine)
+}
+
+/// Looks at every key of the pool, and has the log tell of those that are damaged.
+fn check_all(engine: &Engine) {
+    let mut named = 0;
+    let found = engine.store.check_all(|name, error| {
+        named += 1;
+        if named <= NAMED_MAX {
+            let line = format!("the key {} is damaged: {error}", name.escape_ascii());
+            log(Level::Warning, &line);
+        }
+    });
+    let line = format!(
+        "{} keys of the pool are damaged, {} are sound",
+        found.damaged, found.sound
+    );
+    log(Level::Warning, &line);
 }
 
 /// Refuses a server of more databases than a pool can have.
@@ -94,7 +114,7 @@ pub fn check_databases(ctx: &Ctx) -> Result<(), String> {
 pub fn watch_faults(ctx: &Ctx) {
     let log_file = config_value(ctx, b"logfile").unwrap_or_default();
     let path = SETTINGS.with(|settings| settings.path.clone());
-    if let (Ok((from, len)), Ok(path)) = (ENGINE.with(|engine| engine.pool.mapping()), path) {
+    if let (Ok((from, len)), Ok(path)) = (ENGINE.with(|engine| engine.store.pool.mapping()), path) {
         tell_of_faults(from, len, &path, &log_file);
     }
 }
@@ -111,8 +131,8 @@ pub(super) fn config_value(ctx: &Ctx, name: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn report(engine: &Engine, config: &Config) {
-    let usage = engine.pool.usage();
-    let what = if engine.pool.is_new() {
+    let usage = engine.store.pool.usage();
+    let what = if engine.store.pool.is_new() {
         "created"
     } else {
         "opened"
@@ -129,7 +149,7 @@ fn report(engine: &Engine, config: &Config) {
     );
     if let Some(size) = config
         .size
-        .filter(|&size| !engine.pool.is_new() && size != usage.size)
+        .filter(|&size| !engine.store.pool.is_new() && size != usage.size)
     {
         log(
             Level::Notice,
@@ -139,7 +159,7 @@ fn report(engine: &Engine, config: &Config) {
             ),
         );
     }
-    for damage in engine.pool.damages() {
+    for damage in engine.store.pool.damages() {
         log(Level::Warning, &format!("the pool is damaged: {damage}"));
     }
 }

@@ -13,12 +13,12 @@
 //! Values could not carry the moment beside them (as "aux data"): Redis writes that into every RDB, which
 //! no server without the module could load then, even if there is no PM key in it.
 
-use super::moment::Moment;
 use super::{Engine, beside, durable};
 use crate::SETTINGS;
 use crate::config::RdbContent;
 use crate::redis::{Ctx, Persistence, server_flags, somebody_syncs};
 use std::time::SystemTime;
+use store::moment::Moment;
 
 /// A file that this process writes.
 pub struct Saving {
@@ -82,8 +82,8 @@ impl Engine {
     /// The form of the next key that is saved; outside of files, a value alone.
     pub(super) fn next_form(&mut self) -> Form {
         let now = Moment {
-            run: self.run,
-            position: self.pool.position(),
+            run: self.store.run,
+            position: self.store.pool.position(),
         };
         match &mut self.saving {
             None => Form {

@@ -17,7 +17,6 @@
 //! it is written ends the child that writes it; the server itself looks first (`verify`). What is read is not
 //! trusted: a value is built in one transaction, which a malformed payload ends without a trace.
 
-use super::moment::Moment;
 use super::record::Inline;
 use super::saving::Form;
 use crate::number::double_to_text;
@@ -26,6 +25,7 @@ use crate::structures::list::{self, Side};
 use crate::structures::{Root, hash, set, string, zset};
 use crate::value::ValueType;
 use pobj::{Error, Pool, Result};
+use store::moment::Moment;
 
 /// The version written with each value.
 pub const VERSION: i32 = 3;

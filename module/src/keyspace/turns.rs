@@ -39,9 +39,9 @@ impl Engine {
         (self.output_watched || self.jobs_run)
             && self.filled
             && !self.reloading
-            && !self.pool.is_held()
-            && !self.has_garbage()
-            && self.pool.has_spare()
+            && !self.store.pool.is_held()
+            && !self.store.has_garbage()
+            && self.store.pool.has_spare()
     }
 
     /// Has Redis tell of the turns from now on, as there is something to do at their ends.
@@ -81,7 +81,7 @@ fn rest(ctx: &Ctx) {
 /// The server's cron, or something rare has happened: whatever comes of it is seen to.
 pub(super) fn look_again() {
     durable("the last commands", |engine| {
-        engine.pool.settle();
+        engine.store.pool.settle();
         if !engine.turns_are_seen_to() {
             engine.watch_turns();
         }

@@ -18,7 +18,7 @@
 //! | [`InfoSections`], [`Latency`] | what INFO and the latency monitor tell | `info.rs`, `latency.rs` |
 //! | [`ConfigEntry`], [`Configs`] | the module's settings in the server's configuration | `configs.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
-//! | [`SlotEvent`], [`SlotRange`] | hash slots that come and go | `slot_events.rs` |
+//! | [`SlotEvent`] | hash slots that come and go | `slot_events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
 //! | [`FilterArgs`], [`Timer`] | a look at commands before they run, and after; at forks; timers | `hooks.rs` |
 //! | [`follow_syncs`], [`somebody_syncs`] | whether somebody waits for a full sync | `syncs.rs`, `clients.rs` |
@@ -106,7 +106,7 @@ pub use log::{Level, log};
 pub use native::NativeValue;
 pub use output::before_output;
 pub use replication::{may_replicate, note_replication, spares_replicas};
-pub use slot_events::{SlotEvent, SlotRange};
+pub use slot_events::SlotEvent;
 pub use stand_in::{
     KeysAt, Rules, Side, StandIn, Way, look_closer, stands_in, stands_in_for_all_keys,
 };

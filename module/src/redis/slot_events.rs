@@ -16,15 +16,7 @@ use std::sync::OnceLock;
 use redis_module::raw as rm;
 
 use super::{Ctx, api, guard, newer, zero_sized};
-
-/// Consecutive hash slots, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotRange {
-    /// The first slot.
-    pub first: u16,
-    /// The last slot; not before the first.
-    pub last: u16,
-}
+use store::slot::SlotRange;
 
 /// What happens to hash slots, at a master or at its replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -64,7 +64,7 @@ impl Moment {
 
 /// The moment from which times to live count, in Unix milliseconds.
 pub fn clock(ctx: &Ctx) -> std::result::Result<i64, CmdError> {
-    with_engine(|engine| Ok(now(ctx, &engine.pool)))
+    with_engine(|engine| Ok(now(ctx, &engine.store.pool)))
 }
 
 /// Whether fields whose time has come may be removed now, by a command.

@@ -12,6 +12,7 @@
 
 mod round;
 
+use super::record::RecordPtr;
 use super::{ENGINE, Engine, cluster, durable, follower, fullness};
 use crate::redis::{
     Ctx, Kind, Latency, Level, Mode, OwnedString, PmType, WhenFull, log, server_flags,
@@ -129,7 +130,7 @@ impl Compaction {
 
 /// A record that lies in the way, and its key.
 struct Leaving {
-    record: super::record::RecordPtr,
+    record: RecordPtr,
     addr: usize,
     db: i32,
     ty: PmType,
@@ -143,9 +144,9 @@ impl Engine {
         self.filled
             && !self.reloading
             && !self.flushing
-            && !self.pool.is_held()
-            && !self.has_garbage()
-            && !self.pool.has_snapshot()
+            && !self.store.pool.is_held()
+            && !self.store.has_garbage()
+            && !self.store.pool.has_snapshot()
             && !flags.loading()
             && !flags.async_loading()
             && !flags.in_multi_or_script()
@@ -160,7 +161,7 @@ impl Engine {
         };
         Status {
             state,
-            scatter: self.pool.scatter(),
+            scatter: self.store.pool.scatter(),
             totals: self.compaction.totals,
         }
     }
@@ -178,7 +179,7 @@ impl Engine {
             return false;
         }
         self.compaction.next_look = Some(now + self.compaction.pause);
-        let usage = self.pool.usage();
+        let usage = self.store.pool.usage();
         self.compaction.note_use(usage.used, usage.capacity);
         if self.compaction.fruitless >= IDLE_ROUNDS {
             return false;
@@ -186,12 +187,12 @@ impl Engine {
         let free = usage.free + usage.scattered;
         let pays = |bytes: u64| bytes >= PAYS_BYTES && bytes >= free / PAYS_PART;
         self.give_back_pages();
-        let scatter = self.pool.scatter();
+        let scatter = self.store.pool.scatter();
         (pays(scatter.regainable) || pays(scatter.wasted)) && self.begin_round()
     }
 
     fn begin_round(&mut self) -> bool {
-        let usage = self.pool.usage();
+        let usage = self.store.pool.usage();
         self.compaction.note_use(usage.used, usage.capacity);
         let begun = Round::begin(self);
         self.compaction.round = begun;
@@ -203,9 +204,9 @@ impl Engine {
         let Some(round) = self.compaction.round.take() else {
             return;
         };
-        self.pool.end_evacuation();
+        self.store.pool.end_evacuation();
         self.give_back_pages();
-        let scatter = self.pool.scatter();
+        let scatter = self.store.pool.scatter();
         let unfilled = scatter.slots + scatter.wasted;
         let regained = round.unfilled.saturating_sub(unfilled);
         let compaction = &mut self.compaction;
@@ -324,7 +325,8 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     if waited >= budget {
         return false;
     }
-    let gained = ENGINE.with(|engine| engine.pool.is_held() && engine.reclaim_in_group());
+    let gained =
+        ENGINE.with(|engine| engine.store.pool.is_held() && engine.store.reclaim_in_group());
     if gained == Ok(true) {
         return true;
     }
@@ -389,32 +391,15 @@ pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
 }
 
 impl Engine {
-    /// Moves those of the records that lie in the way, with their keys and inline values, as one atomic step; where
-    /// each is now, if it has moved. They must be of living keys.
-    ///
-    /// # Errors
-    /// `Full` if there is no room: then nothing has moved.
-    pub fn move_records(
-        &mut self,
-        records: &[super::record::RecordPtr],
-    ) -> Result<Vec<Option<usize>>> {
-        let mut tx = self.pool.begin();
-        let mut moved = Vec::with_capacity(records.len());
-        for &record in records {
-            moved.push(tx.relocate(record.cast(), pobj::Kind::Record)?);
-        }
-        tx.commit()?;
+    /// [`Store::move_records`](store::Store::move_records): where each is now.
+    fn move_records(&mut self, records: &[RecordPtr]) -> Result<Vec<Option<usize>>> {
+        let moved = self.store.move_records(records)?;
         let totals = &mut self.compaction.totals;
-        for (&old, new) in records.iter().zip(&moved) {
-            let Some(new) = new else { continue };
+        for record in moved.iter().flatten() {
             totals.records += 1;
-            totals.bytes += self.pool.capacity(*new)?;
-            for wasting in self.wasting.iter_mut().filter(|wasting| **wasting == old) {
-                *wasting = new.cast();
-            }
-            self.expiring.moved(old, new.cast());
+            totals.bytes += self.store.pool.capacity(*record)?;
         }
-        let address = |new: &Option<_>| new.map(|new| self.pool.address_of::<u8>(new));
+        let address = |new: &Option<RecordPtr>| new.map(|new| self.store.pool.address_of(new));
         Ok(moved.iter().map(address).collect())
     }
 }

@@ -59,12 +59,12 @@ impl Round {
     /// Begins a round, if there is anything to be emptied.
     pub(super) fn begin(engine: &mut Engine) -> Option<Round> {
         engine.give_back_pages();
-        let before = engine.pool.scatter();
+        let before = engine.store.pool.scatter();
         let empties_pages = before.regainable >= REGAINS_MIN || before.regainable > before.wasted;
         let expected = match empties_pages {
-            true if engine.pool.begin_evacuation() > 0 => before.regainable,
+            true if engine.store.pool.begin_evacuation() > 0 => before.regainable,
             true => 0,
-            false => engine.pool.begin_gathering(),
+            false => engine.store.pool.begin_gathering(),
         };
         if expected == 0 {
             return None;
@@ -91,7 +91,7 @@ fn expires_soon(head: &Record) -> bool {
 impl Engine {
     /// Gives empty pages back, so that what is free can be told from what they hold apart.
     pub(super) fn give_back_pages(&mut self) {
-        if let Err(error) = self.pool.trim(usize::MAX) {
+        if let Err(error) = self.store.pool.trim(usize::MAX) {
             log(
                 Level::Warning,
                 &format!("empty pages are not given back: {error}"),
@@ -118,7 +118,7 @@ impl Engine {
     }
 
     fn step(&mut self, round: &mut Round) -> Result<Step> {
-        if !self.pool.is_evacuating() {
+        if !self.store.pool.is_evacuating() {
             return Ok(Step::Over);
         }
         if !round.values.is_empty() {
@@ -130,21 +130,21 @@ impl Engine {
             let leaving = std::mem::take(&mut round.leaving);
             return Ok(Step::Leaving(self.still_leaving(&leaving)));
         }
-        if self.pool.empty_pages() >= TRIM_FROM {
-            self.pool.trim(TRIM_FROM)?;
+        if self.store.pool.empty_pages() >= TRIM_FROM {
+            self.store.pool.trim(TRIM_FROM)?;
             return Ok(Step::More);
         }
         if let Some(cursor) = round.walk {
             self.look_at_some(round, cursor)?;
             return Ok(Step::More);
         }
-        self.dbs.relocate(&mut self.pool)?;
-        self.slots.relocate(&mut self.pool)?;
-        self.pool.trim(usize::MAX)?;
+        self.store.dbs.relocate(&mut self.store.pool)?;
+        self.store.slots.relocate(&mut self.store.pool)?;
+        self.store.pool.trim(usize::MAX)?;
         round.passes += 1;
         round.walk = Some(pobj::Cursor::default());
         // What has found no place will not find one in another pass.
-        match round.passes < PASSES && self.pool.stuck() == 0 {
+        match round.passes < PASSES && self.store.pool.stuck() == 0 {
             true => Ok(Step::More),
             false => Ok(Step::Over),
         }
@@ -154,15 +154,15 @@ impl Engine {
     fn look_at_some(&mut self, round: &mut Round, cursor: pobj::Cursor) -> Result<()> {
         let mut cursor = cursor;
         for _ in 0..LOOK {
-            let Some((object, next)) = self.pool.next_object(Kind::Record, cursor) else {
+            let Some((object, next)) = self.store.pool.next_object(Kind::Record, cursor) else {
                 round.walk = None;
                 return Ok(());
             };
             cursor = next;
             let record: RecordPtr = object.cast();
-            let head = record::get(&self.pool, record)?;
+            let head = record::get(&self.store.pool, record)?;
             // What is dead goes soon.
-            if !self.dbs.is_live(head) {
+            if !self.store.dbs.is_live(head) {
                 continue;
             }
             round.values.push_back(Found {
@@ -170,7 +170,7 @@ impl Engine {
                 birth: head.birth,
                 cursor: Cursor::default(),
             });
-            if self.pool.evacuating(record) {
+            if self.store.pool.evacuating(record) {
                 round.leaving.push((record, head.birth));
             }
         }
@@ -180,9 +180,9 @@ impl Engine {
 
     /// The record's head, if it still is of the key that was born then.
     fn head_of(&self, record: RecordPtr, birth: u64) -> Option<Record> {
-        self.pool.capacity(record).ok()?;
-        let head = *record::get(&self.pool, record).ok()?;
-        (head.birth == birth && self.dbs.is_live(&head)).then_some(head)
+        self.store.pool.capacity(record).ok()?;
+        let head = *record::get(&self.store.pool, record).ok()?;
+        (head.birth == birth && self.store.dbs.is_live(&head)).then_some(head)
     }
 
     /// Moves objects of the values that were found, in one batch.
@@ -192,7 +192,7 @@ impl Engine {
         let heads: Vec<_> = (round.values.iter().take(most))
             .map(|found| self.head_of(found.record, found.birth))
             .collect();
-        let mut tx = self.pool.begin();
+        let mut tx = self.store.pool.begin();
         for (found, head) in round.values.iter().zip(heads) {
             let Some(head) = head else {
                 done += 1;
@@ -248,10 +248,10 @@ impl Engine {
             }
             Some(Leaving {
                 record,
-                addr: self.pool.address_of(record),
-                db: self.dbs.db_of(head.space)?,
+                addr: self.store.pool.address_of(record),
+                db: self.store.dbs.db_of(head.space)?,
                 ty: head.value_type().ok()?.into(),
-                name: OwnedString::new(record::key(&self.pool, record).ok()?),
+                name: OwnedString::new(record::key(&self.store.pool, record).ok()?),
             })
         });
         leaving.collect()

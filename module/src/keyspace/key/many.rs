@@ -1,31 +1,29 @@
 //! Several keys given new values in one atomic step.
 
-use super::{Born, LOADING, Outcome, PmKey, State, lift, put_record};
+use super::{LOADING, PmKey, State, lift};
 use crate::error::CmdError;
-use crate::keyspace::record::{self, Inline, NEVER, RecordPtr};
+use crate::keyspace::record::{self, Inline, NEVER};
 use crate::keyspace::{Engine, with_engine};
 use crate::structures::Root;
 use pobj::{Pool, Result, Tx};
+use store::edit::Plan;
+use store::place::Birth;
 
-/// What happens to one key's record.
-enum Plan {
-    /// It is changed.
-    Edit(RecordPtr),
-    /// A new one is made; one of another type goes.
-    Make(Born, Option<RecordPtr>),
-}
-
-impl Plan {
-    fn of(key: &PmKey<'_>, engine: &mut Engine) -> std::result::Result<Plan, CmdError> {
-        if let Some(record) = key.record(engine)? {
-            return Ok(Plan::Edit(record));
-        }
-        let old = match key.state {
-            State::Ours(_, addr) => engine.record_at(addr),
-            _ => None,
-        };
-        Ok(Plan::Make(Born::now(engine, key.ctx.db())?, old))
+/// What happens to a key that gets a value, and expires at `expire_at`.
+fn plan(
+    key: &PmKey<'_>,
+    engine: &mut Engine,
+    expire_at: i64,
+) -> std::result::Result<Plan, CmdError> {
+    if let Some(record) = key.record(engine)? {
+        return Ok(Plan::Edit(record, expire_at));
     }
+    let old = match key.state {
+        State::Ours(_, addr) => engine.record_at(addr),
+        _ => None,
+    };
+    let birth = lift(Birth::now(&mut engine.store, key.ctx.db(), expire_at))?;
+    Ok(Plan::Make(birth, key.ty, old))
 }
 
 /// Gives each of several *different* keys a value, whatever it held, all as one atomic, durable step. Each
@@ -36,7 +34,7 @@ pub fn put_all(
     keys: &mut [PmKey<'_>],
     expire_at: Option<i64>,
     inline: impl Fn(usize) -> u64,
-    mut f: impl FnMut(usize, &mut Tx<'_>, &mut Root, Inline) -> Result<()>,
+    f: impl FnMut(usize, &mut Tx<'_>, &mut Root, Inline) -> Result<()>,
     mut then: impl FnMut(usize),
 ) -> std::result::Result<(), CmdError> {
     let times: Vec<i64> = keys.iter().map(|key| time_of(key, expire_at)).collect();
@@ -44,42 +42,11 @@ pub fn put_all(
         if !engine.filled {
             return Err(LOADING);
         }
-        let plans: Vec<Plan> = keys
-            .iter()
-            .map(|key| Plan::of(key, engine))
+        let plans: Vec<Plan> = (keys.iter().zip(&times))
+            .map(|(key, &expire_at)| plan(key, engine, expire_at))
             .collect::<std::result::Result<_, _>>()?;
-        lift((|| {
-            let mut tx = engine.pool.begin();
-            let mut outcomes = Vec::with_capacity(plans.len());
-            for (i, (key, plan)) in keys.iter().zip(plans).enumerate() {
-                let outcome = match plan {
-                    Plan::Edit(record) => {
-                        edit(&mut tx, record, times[i], |tx, root, inline| {
-                            f(i, tx, root, inline)
-                        })?;
-                        Outcome::Nothing
-                    }
-                    Plan::Make(born, old) => {
-                        if let Some(old) = old {
-                            record::kill(&mut tx, old)?;
-                        }
-                        let born = Born {
-                            expire_at: times[i],
-                            ..born
-                        };
-                        let name = key.name().bytes();
-                        put_record(&mut tx, name, key.ty, born, inline(i), |tx, area| {
-                            let mut root = Root::EMPTY;
-                            f(i, tx, &mut root, area)?;
-                            Ok(root)
-                        })?
-                    }
-                };
-                outcomes.push(outcome);
-            }
-            tx.commit()?;
-            Ok(outcomes)
-        })())
+        let names = keys.iter().map(|key| key.name().bytes());
+        lift(engine.store.put_all(names.zip(plans), inline, f))
     })?;
     for (i, (key, outcome)) in keys.iter_mut().zip(outcomes).enumerate() {
         let before = key.state;
@@ -100,24 +67,6 @@ fn time_of(key: &PmKey<'_>, expire_at: Option<i64>) -> i64 {
     }
 }
 
-/// Changes a value in its record, and when it expires.
-fn edit(
-    tx: &mut Tx<'_>,
-    record: RecordPtr,
-    expire_at: i64,
-    f: impl FnOnce(&mut Tx<'_>, &mut Root, Inline) -> Result<()>,
-) -> Result<()> {
-    let head = *record::get(tx, record)?;
-    let inline = record::inline(tx, record)?;
-    let mut root = head.root;
-    f(tx, &mut root, inline)?;
-    record::set_root(tx, record, head.root, root)?;
-    match head.expire_at == expire_at {
-        true => Ok(()),
-        false => record::set_expire(tx, record, expire_at),
-    }
-}
-
 /// Reads the values of several keys: `f` gets their roots, as [`PmKey::read`] does.
 pub fn read_all<R>(
     keys: &[PmKey<'_>],
@@ -127,11 +76,11 @@ pub fn read_all<R>(
         let mut roots = Vec::with_capacity(keys.len());
         for key in keys {
             roots.push(match key.record(engine)? {
-                Some(record) => lift(record::get(&engine.pool, record))?.root,
+                Some(record) => lift(record::get(&engine.store.pool, record))?.root,
                 None => Root::EMPTY,
             });
         }
-        lift(f(&engine.pool, &roots))
+        lift(f(&engine.store.pool, &roots))
     })
 }
 
@@ -150,12 +99,12 @@ pub fn read_each<R>(
             };
             values.push(match record {
                 Some(record) => Some((
-                    lift(record::get(&engine.pool, record))?.root,
-                    lift(record::inline(&engine.pool, record))?,
+                    lift(record::get(&engine.store.pool, record))?.root,
+                    lift(record::inline(&engine.store.pool, record))?,
                 )),
                 None => None,
             });
         }
-        lift(f(&engine.pool, &values))
+        lift(f(&engine.store.pool, &values))
     })
 }

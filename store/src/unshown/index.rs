@@ -1,7 +1,7 @@
 //! Which records of the pool Redis's keyspace does not show yet, found by the hash of their keys.
 //!
 //! It is made at the start, by several threads, of the hashes that the records have on media (see
-//! [`record`](crate::keyspace::record)), so that no key is read for it; it shrinks as keys are shown, and goes when
+//! [`record`](crate::record)), so that no key is read for it; it shrinks as keys are shown, and goes when
 //! all are. An entry is eight bytes: 19 bits of the hash and the record's offset. Entries lie in 256 buckets by the
 //! hash's highest 8 bits, in each of them in short ranges by the next ones: a look-up compares the entries of one
 //! range. Of a hash's 32 bits 27 are compared; whether a record is that of a key only the key tells.
@@ -9,7 +9,7 @@
 //! Invariant: each entry is the record of a key that the keyspace does not show, or of one that was flushed since,
 //! and an allocated record in any case: whoever frees such a record takes its entry out first.
 
-use crate::keyspace::record::RecordPtr;
+use crate::record::RecordPtr;
 use pobj::PPtr;
 
 /// Buckets, by the highest bits of the hash.

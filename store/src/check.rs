@@ -1,13 +1,9 @@
 //! Looking at values as a whole: whether their structures hold what they promise.
 
-use super::Engine;
-use super::record::{self, RecordPtr};
-use crate::redis::{Level, log};
+use crate::Store;
+use crate::record::{self, RecordPtr};
 use crate::structures;
 use pobj::{Cursor, Kind, Result};
-
-/// Damaged keys that the log names.
-const NAMED_MAX: u64 = 10;
 
 /// What a look at all keys of the pool has found.
 #[derive(Default)]
@@ -18,7 +14,7 @@ pub struct Found {
     pub damaged: u64,
 }
 
-impl Engine {
+impl Store {
     /// Looks at the value of a record, to its last element. O(n).
     ///
     /// # Errors
@@ -59,26 +55,5 @@ impl Engine {
             }
         }
         found
-    }
-
-    /// [`Engine::check_all`], told in the log.
-    pub(super) fn check_all_at_start(&self) {
-        let mut named = 0;
-        let found = self.check_all(|name, error| {
-            named += 1;
-            if named <= NAMED_MAX {
-                log(
-                    Level::Warning,
-                    &format!("the key {} is damaged: {error}", name.escape_ascii()),
-                );
-            }
-        });
-        log(
-            Level::Warning,
-            &format!(
-                "{} keys of the pool are damaged, {} are sound",
-                found.damaged, found.sound
-            ),
-        );
     }
 }

@@ -3,18 +3,18 @@
 //! A record is dead when its birth is 0 (its key was deleted, and its value was too large to be freed
 //! at once), or not later than its space's last flush, or than the moment at which its hash slot was given
 //! up. The former are listed, and found again after a
-//! crash by [`super::fill`]; the latter are looked for by a *sweep* over all records. Freeing one is
+//! crash by the [survey](crate::unshown); the latter are looked for by a *sweep* over all records. Freeing one is
 //! idempotent, a transaction at a time.
 //!
 //! Values of living keys, too, may have memory that is to be reclaimed: a sorted set that has lost a long
 //! range. Their records are listed as well, and found again after a crash by their encoding.
 
-use super::record::{self, Fields, NEVER, Record, RecordPtr};
-use super::{Engine, free_record};
-use crate::redis::{Level, log};
+use crate::Store;
+use crate::record::{self, Fields, NEVER, Record, RecordPtr};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
 use pobj::{Cursor, Error, Kind, Result, Tx};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Frees per transaction while a large value is taken apart.
@@ -28,7 +28,7 @@ const SWEEP: usize = 64;
 
 /// Hangs a part of a value that nobody refers to any more on a dead record of its own, so that it is
 /// reclaimed like a deleted key; `None` if there is none. After the commit the record goes to
-/// [`Engine::reclaim_later`]; after a crash it is found.
+/// [`Store::reclaim_later`]; after a crash it is found.
 pub fn entomb(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option<RecordPtr>> {
     if root == Root::EMPTY {
         return Ok(None);
@@ -46,10 +46,70 @@ pub fn entomb(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option<Recor
     Ok(Some(record))
 }
 
-impl Engine {
+/// Memory that waits to be reclaimed.
+#[derive(Default)]
+pub(crate) struct Garbage {
+    /// Dead records whose values are too large to free at once.
+    pub(crate) dead: VecDeque<RecordPtr>,
+    /// How many there were when the open group began.
+    dead_before_group: usize,
+    /// Records of living keys whose values have memory to be reclaimed.
+    pub(crate) wasting: VecDeque<RecordPtr>,
+    /// Where the search for flushed records stands; `None` when there are none.
+    sweep: Option<Cursor>,
+}
+
+impl Garbage {
+    /// A record lies elsewhere now.
+    pub(crate) fn moved(&mut self, old: RecordPtr, new: RecordPtr) {
+        for wasting in self.wasting.iter_mut().filter(|wasting| **wasting == old) {
+            *wasting = new;
+        }
+    }
+}
+
+/// Frees a record and its (small) value in the running transaction.
+fn free_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> Result<()> {
+    structures::destroy(tx, head.value_type()?, head.root)?;
+    tx.free(record)
+}
+
+impl Store {
+    /// A group of commands begins, as one step: what they give up can be told from what was given up before.
+    pub fn begin_group(&mut self) {
+        self.garbage.dead_before_group = self.garbage.dead.len();
+        self.pool.hold();
+    }
+
+    /// The key of `record` is gone: frees it with its value, at once if that is little work, else in
+    /// the background. Durable on return, or with the group.
+    pub fn bury(&mut self, record: RecordPtr) -> Result<()> {
+        self.must(|store| store.bury_if_room(record))
+    }
+
+    fn bury_if_room(&mut self, record: RecordPtr) -> Result<()> {
+        self.expiring.forget(record);
+        let head = *record::get(&self.pool, record)?;
+        let ty = head.value_type()?;
+        if structures::is_small(&self.pool, ty, head.root) {
+            let mut tx = self.pool.begin();
+            tx.removes();
+            free_record(&mut tx, record, &head)?;
+            return tx.commit();
+        }
+        if head.birth != 0 {
+            let mut tx = self.pool.begin();
+            tx.removes();
+            record::kill(&mut tx, record)?;
+            tx.commit()?;
+        }
+        self.garbage.dead.push_back(record);
+        Ok(())
+    }
+
     /// Adds dead records to those to be reclaimed.
     pub fn reclaim_later(&mut self, records: impl IntoIterator<Item = RecordPtr>) {
-        self.dead.extend(records);
+        self.garbage.dead.extend(records);
     }
 
     /// Lists a record whose value was changed, if there is memory to reclaim now: the record is dead, or
@@ -65,70 +125,71 @@ impl Engine {
 
     fn list_waste(&mut self, record: RecordPtr, ty: ValueType, old: Root, new: Root) {
         if structures::is_over(ty, new) {
-            self.dead.push_back(record);
+            self.garbage.dead.push_back(record);
         } else if !structures::has_waste(ty, old) {
-            self.wasting.push_back(record);
+            self.garbage.wasting.push_back(record);
         }
     }
 
     /// True if there is memory to reclaim.
     pub fn has_garbage(&self) -> bool {
-        self.sweep.is_some() || !self.dead.is_empty() || !self.wasting.is_empty()
+        self.garbage.sweep.is_some()
+            || !self.garbage.dead.is_empty()
+            || !self.garbage.wasting.is_empty()
     }
 
     /// What there is to reclaim: values known of, and whether more are being looked for.
     pub fn backlog(&self) -> (usize, bool) {
-        let values = self.dead.len() + self.wasting.len();
-        (values, self.sweep.is_some())
+        let values = self.garbage.dead.len() + self.garbage.wasting.len();
+        (values, self.garbage.sweep.is_some())
     }
 
     /// Starts the search for records that a flush has ended.
     pub fn start_sweep(&mut self) {
-        self.sweep = Some(Cursor::default());
+        self.garbage.sweep = Some(Cursor::default());
     }
 
-    /// Reclaims memory for about `budget`.
-    pub fn reclaim(&mut self, budget: Duration) {
+    /// Reclaims memory for about `budget`, but not while a group is open.
+    ///
+    /// # Errors
+    /// What keeps something from being reclaimed, which is not tried again, but if it is want of room. There may be
+    /// more to reclaim then.
+    pub fn reclaim(&mut self, budget: Duration) -> Result<()> {
         let start = Instant::now();
         while self.has_garbage() && !self.pool.is_held() {
-            let step = if !self.dead.is_empty() {
-                self.dismantle_some()
-            } else if !self.wasting.is_empty() {
-                self.clean_some()
+            if !self.garbage.dead.is_empty() {
+                self.dismantle_some()?;
+            } else if !self.garbage.wasting.is_empty() {
+                self.clean_some()?;
             } else {
-                self.sweep_some()
-            };
-            if let Err(error) = step {
-                log(
-                    Level::Warning,
-                    &format!("memory of a deleted key is lost: {error}"),
-                );
+                self.sweep_some()?;
             }
             if start.elapsed() >= budget {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// Within a group, after a command of it has found no room: takes apart what the group has given up so far,
     /// as it can take again what it has itself made. False if that gained nothing.
-    pub(super) fn reclaim_in_group(&mut self) -> bool {
-        let room = |engine: &Engine| {
-            let usage = engine.pool.usage();
+    pub fn reclaim_in_group(&mut self) -> bool {
+        let room = |store: &Store| {
+            let usage = store.pool.usage();
             usage.free + usage.scattered
         };
         let before = room(self);
         let mut tries = 0;
-        while tries < TRIES_IN_GROUP && self.dead.len() > self.dead_before_group {
-            let Some(record) = self.dead.pop_back() else {
+        while tries < TRIES_IN_GROUP && self.garbage.dead.len() > self.garbage.dead_before_group {
+            let Some(record) = self.garbage.dead.pop_back() else {
                 break;
             };
             match self.dismantle(record) {
                 Ok(true) => {}
-                Ok(false) => self.dead.push_back(record),
+                Ok(false) => self.garbage.dead.push_back(record),
                 // Without room in the undo log: the group's end brings it.
                 Err(_) => {
-                    self.dead.push_back(record);
+                    self.garbage.dead.push_back(record);
                     break;
                 }
             }
@@ -143,14 +204,14 @@ impl Engine {
 
     /// Takes a part of the first dead record's value apart.
     fn dismantle_some(&mut self) -> Result<()> {
-        let Some(record) = self.dead.pop_front() else {
+        let Some(record) = self.garbage.dead.pop_front() else {
             return Ok(());
         };
         match self.dismantle(record) {
             Ok(true) => {}
-            Ok(false) => self.dead.push_front(record),
+            Ok(false) => self.garbage.dead.push_front(record),
             Err(error @ Error::Full(_)) => {
-                self.dead.push_back(record);
+                self.garbage.dead.push_back(record);
                 return Err(error);
             }
             Err(error) => return Err(error),
@@ -172,14 +233,14 @@ impl Engine {
         }
         tx.commit()?;
         if done {
-            self.wasting.retain(|&wasting| wasting != record);
+            self.garbage.wasting.retain(|&wasting| wasting != record);
         }
         Ok(done)
     }
 
     /// Frees some waste of the first living value that has some.
     fn clean_some(&mut self) -> Result<()> {
-        let Some(record) = self.wasting.pop_front() else {
+        let Some(record) = self.garbage.wasting.pop_front() else {
             return Ok(());
         };
         self.pool.capacity(record)?;
@@ -194,7 +255,7 @@ impl Engine {
         record::set_root(&mut tx, record, head.root, root)?;
         tx.commit()?;
         if structures::has_waste(ty, root) {
-            self.wasting.push_front(record);
+            self.garbage.wasting.push_front(record);
         }
         Ok(())
     }
@@ -203,9 +264,11 @@ impl Engine {
     fn sweep_some(&mut self) -> Result<()> {
         let mut found = Vec::new();
         for _ in 0..SWEEP {
-            let Some(cursor) = self.sweep else { break };
+            let Some(cursor) = self.garbage.sweep else {
+                break;
+            };
             let next = self.pool.next_object(Kind::Record, cursor);
-            self.sweep = next.map(|(_, cursor)| cursor);
+            self.garbage.sweep = next.map(|(_, cursor)| cursor);
             let Some((object, _)) = next else { break };
             let record: RecordPtr = object.cast();
             let head = record::get(&self.pool, record)?;

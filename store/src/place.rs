@@ -1,36 +1,37 @@
 //! Where a key's value is kept: in a record that is there, or in one that is born with it.
 
-use super::{PmKey, lift};
-use crate::error::CmdError;
-use crate::keyspace::Engine;
-use crate::keyspace::record::{self, Fields, Inline, NEVER, RecordPtr};
-use crate::redis::Arg;
+use crate::Store;
+use crate::record::{self, Fields, Inline, RecordPtr};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
 use pobj::{Pool, Result, Tx};
 
 /// The circumstances of a key's birth.
-#[derive(Clone, Copy)]
-pub(super) struct Born {
-    pub(super) space: u16,
-    pub(super) birth: u64,
-    pub(super) expire_at: i64,
+#[derive(Clone, Copy, Debug)]
+pub struct Birth {
+    space: u16,
+    birth: u64,
+    expire_at: i64,
 }
 
-impl Born {
-    /// For a key that may come to be in `db`.
-    pub(super) fn now(engine: &mut Engine, db: i32) -> Result<Born, CmdError> {
-        Ok(Born {
-            space: lift(engine.dbs.space(&mut engine.pool, db))?,
-            birth: lift(engine.dbs.tick(&mut engine.pool))?,
-            expire_at: NEVER,
+impl Birth {
+    /// For a key that may come to be in `db`, and expires at `expire_at`, in Unix milliseconds or
+    /// [`record::NEVER`].
+    ///
+    /// # Errors
+    /// `Full` if the pool has no room for the database.
+    pub fn now(store: &mut Store, db: i32, expire_at: i64) -> Result<Birth> {
+        Ok(Birth {
+            space: store.dbs.space(&mut store.pool, db)?,
+            birth: store.dbs.tick(&mut store.pool)?,
+            expire_at,
         })
     }
 }
 
 /// What became of a key's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// It is there as before, or still absent.
     Nothing,
     /// It is new, in this key space, and has this address.
@@ -41,7 +42,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// The address whose `free` callback is to be ignored.
-    pub(super) fn gone(self) -> Option<usize> {
+    pub fn gone(self) -> Option<usize> {
         match self {
             Outcome::Emptied(addr) => Some(addr),
             _ => None,
@@ -50,11 +51,11 @@ impl Outcome {
 }
 
 /// Makes a record with a value built by `f`.
-pub(super) fn put_record(
+pub(crate) fn put_record(
     tx: &mut Tx<'_>,
     key: &[u8],
     ty: ValueType,
-    born: Born,
+    born: Birth,
     inline: u64,
     f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
 ) -> Result<Outcome> {
@@ -73,38 +74,35 @@ pub(super) fn put_record(
 
 /// Where a value's root is kept, or will be.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) record: Option<RecordPtr>,
-    pub(super) ty: ValueType,
+pub struct Place<'k> {
+    pub(crate) record: Option<RecordPtr>,
+    pub(crate) ty: ValueType,
     /// Without a record: that of the key that may come to be.
-    unborn: Option<(Arg<'a>, Born)>,
+    unborn: Option<(&'k [u8], Birth)>,
 }
 
-impl<'a> Place<'a> {
+impl<'k> Place<'k> {
+    /// In the record of a key that exists.
     #[inline]
-    pub(super) fn of(key: &PmKey<'a>, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
-        match key.record(engine)? {
-            None => Place::unborn(key, engine),
-            record => Ok(Place {
-                record,
-                ty: key.ty,
-                unborn: None,
-            }),
+    pub fn at(record: RecordPtr, ty: ValueType) -> Place<'k> {
+        Place {
+            record: Some(record),
+            ty,
+            unborn: None,
         }
     }
 
-    #[inline(never)]
-    fn unborn(key: &PmKey<'a>, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
-        let born = Born::now(engine, key.ctx.db())?;
-        Ok(Place {
+    /// In that of a key that may come to be.
+    pub fn unborn(key: &'k [u8], ty: ValueType, birth: Birth) -> Place<'k> {
+        Place {
             record: None,
-            ty: key.ty,
-            unborn: Some((key.name(), born)),
-        })
+            ty,
+            unborn: Some((key, birth)),
+        }
     }
 
     #[inline]
-    pub(super) fn root(&self, pool: &Pool) -> Result<Root> {
+    pub(crate) fn root(&self, pool: &Pool) -> Result<Root> {
         match self.record {
             Some(record) => Ok(record::get(pool, record)?.root),
             None => Ok(Root::EMPTY),
@@ -113,7 +111,7 @@ impl<'a> Place<'a> {
 
     /// Writes a changed root back: into the record, into a new record, or frees the record.
     #[inline]
-    pub(super) fn write(&self, tx: &mut Tx<'_>, old: Root, new: Root) -> Result<Outcome> {
+    pub(crate) fn write(&self, tx: &mut Tx<'_>, old: Root, new: Root) -> Result<Outcome> {
         match self.record {
             Some(record) if new != Root::EMPTY && !structures::is_over(self.ty, new) => {
                 record::set_root(tx, record, old, new)?;
@@ -141,8 +139,8 @@ impl<'a> Place<'a> {
     #[inline(never)]
     fn bear(&self, tx: &mut Tx<'_>, root: Root) -> Result<Outcome> {
         match self.unborn {
-            Some((name, born)) if root != Root::EMPTY => {
-                put_record(tx, name.bytes(), self.ty, born, 0, |_, _| Ok(root))
+            Some((key, born)) if root != Root::EMPTY => {
+                put_record(tx, key, self.ty, born, 0, |_, _| Ok(root))
             }
             _ => Ok(Outcome::Nothing),
         }

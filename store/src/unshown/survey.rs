@@ -5,9 +5,9 @@
 //! take some hundred milliseconds.
 
 use super::index::{self, Index};
-use crate::keyspace::Engine;
-use crate::keyspace::record::{self, Record, RecordPtr};
-use crate::keyspace::slots::Fate;
+use crate::Store;
+use crate::record::{self, Record, RecordPtr};
+use crate::slots::Fate;
 use crate::structures;
 use crate::value::ValueType;
 use pobj::{Kind, Reader};
@@ -18,13 +18,13 @@ const THREADS: usize = 16;
 
 /// What there is in the pool.
 pub(super) struct Survey {
-    /// Records of keys that the server can show.
+    /// Records of keys that can be shown.
     pub(super) index: Index,
     /// How many of these there are in each key space.
     pub(super) to_show: Vec<u64>,
     /// The types that they have.
     pub(super) types: Vec<ValueType>,
-    /// Keys of databases that the server does not have.
+    /// Keys of databases that nobody shows.
     pub(super) homeless: u64,
     /// There are records that a flush has ended, or the giving up of their hash slot.
     pub(super) has_flushed: bool,
@@ -51,11 +51,11 @@ struct Seen {
     damaged: Vec<RecordPtr>,
 }
 
-impl Engine {
+impl Store {
     /// Looks at all records; notes what is to be reclaimed, and how many keys there are. `is_visible` tells of each
     /// key space whether a database of the server shows it, `forbidden` which slots, if any, are another node's and hold
     /// no keys that outlive the start. O(records).
-    pub(super) fn survey(&mut self, is_visible: &[bool], forbidden: &[bool]) -> Survey {
+    pub(super) fn look_at_all(&mut self, is_visible: &[bool], forbidden: &[bool]) -> Survey {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(THREADS);
         let (dbs, judge) = (&self.dbs, self.slots.judge(forbidden));
@@ -103,8 +103,8 @@ impl Engine {
                 self.expiring.found(record);
             }
             for (records, listed) in [
-                (seen.dead, &mut self.dead),
-                (seen.wasting, &mut self.wasting),
+                (seen.dead, &mut self.garbage.dead),
+                (seen.wasting, &mut self.garbage.wasting),
             ] {
                 for record in records {
                     match record::verify(&self.pool, record) {

@@ -20,9 +20,9 @@
 //! reach: Redis removes them by and by, and their records must last so long. Their memory is looked for only once
 //! Redis has let go of all of them (`trimmed`).
 
-use super::Engine;
-use super::record::{self, RecordPtr};
-use crate::redis::SlotRange;
+use crate::Store;
+use crate::record::{self, RecordPtr};
+use crate::slot::{self, SlotRange};
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, Kind, PPtr, Pool, Result};
 use static_assertions::const_assert_eq;
@@ -31,7 +31,7 @@ const TABLE: usize = 5;
 const TABLE_LEN: usize = 6;
 
 /// Hash slots of a cluster.
-pub const SLOTS: usize = 16384;
+pub const SLOTS: usize = slot::SLOTS as usize;
 
 /// The bit of a word that tells of an import.
 const IMPORTING: u64 = 1 << 63;
@@ -90,7 +90,7 @@ impl Slots {
     }
 
     /// The slots, and whose of them hold no keys that outlive the start.
-    pub(super) fn judge<'s>(&'s self, forbidden: &'s [bool]) -> Judge<'s> {
+    pub(crate) fn judge<'s>(&'s self, forbidden: &'s [bool]) -> Judge<'s> {
         Judge {
             words: &self.words,
             forbidden,
@@ -98,7 +98,7 @@ impl Slots {
     }
 
     /// Counts the key of this name, which Redis's keyspace shows from now on.
-    pub(super) fn count_shown(&mut self, space: u16, key: &[u8]) {
+    pub fn count_shown(&mut self, space: u16, key: &[u8]) {
         self.count(space, key, 1);
     }
 
@@ -230,7 +230,7 @@ impl Slots {
 
 /// What the hash slot of a key says of it at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// Nothing.
     Lives,
     /// It was given up.
@@ -241,7 +241,7 @@ pub(super) enum Fate {
 
 /// The slots as several threads see them at the start.
 #[derive(Clone, Copy)]
-pub(super) struct Judge<'s> {
+pub(crate) struct Judge<'s> {
     words: &'s [u64],
     forbidden: &'s [bool],
 }
@@ -321,43 +321,11 @@ fn runs_of(words: &[u64]) -> Vec<Run> {
     runs
 }
 
-/// The hash slot of a key: of what is between the first `{` and the next `}`, if that is not empty.
-pub fn slot_of(key: &[u8]) -> usize {
-    let position = |bytes: &[u8], wanted: u8| bytes.iter().position(|&byte| byte == wanted);
-    let tag = position(key, b'{').and_then(|open| {
-        let rest = &key[open + 1..];
-        let close = position(rest, b'}').filter(|&close| close > 0)?;
-        Some(&rest[..close])
-    });
-    usize::from(crc16(tag.unwrap_or(key))) % SLOTS
+fn slot_of(key: &[u8]) -> usize {
+    usize::from(slot::of(key))
 }
 
-/// CRC-16/XMODEM.
-fn crc16(bytes: &[u8]) -> u16 {
-    const TABLE: [u16; 256] = {
-        let mut table = [0; 256];
-        let mut at = 0;
-        while at < 256 {
-            let mut crc = (at as u16) << 8;
-            let mut bit = 0;
-            while bit < 8 {
-                crc = if crc & 0x8000 == 0 {
-                    crc << 1
-                } else {
-                    crc << 1 ^ 0x1021
-                };
-                bit += 1;
-            }
-            table[at] = crc;
-            at += 1;
-        }
-        table
-    };
-    let step = |crc: u16, &byte: &u8| crc << 8 ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)];
-    bytes.iter().fold(0, step)
-}
-
-impl Engine {
+impl Store {
     /// True while the record's key exists: it is not dead, nor flushed, nor in a slot that was given up since.
     pub fn is_live(&self, record: RecordPtr) -> Result<bool> {
         let head = record::get(&self.pool, record)?;
@@ -366,20 +334,20 @@ impl Engine {
 
     /// Counts the key of a record that has come into Redis's keyspace.
     #[inline]
-    pub(super) fn key_comes(&mut self, record: RecordPtr) -> Result<()> {
+    pub fn key_comes(&mut self, record: RecordPtr) -> Result<()> {
         self.count_key(record, 1)
     }
 
     /// Counts a key of this key space and name that has come into Redis's keyspace.
     #[inline]
-    pub(super) fn new_key_comes(&mut self, space: u16, name: &[u8]) {
+    pub fn new_key_comes(&mut self, space: u16, name: &[u8]) {
         self.dbs.key_comes(space);
         self.slots.count(space, name, 1);
     }
 
     /// Counts the key of a record that has left Redis's keyspace.
     #[inline]
-    pub(super) fn key_goes(&mut self, record: RecordPtr) -> Result<()> {
+    pub fn key_goes(&mut self, record: RecordPtr) -> Result<()> {
         self.count_key(record, -1)
     }
 
@@ -404,16 +372,16 @@ impl Engine {
 
     /// From now on keys will come to these slots that count only if the slots come, too. Durable on return.
     pub fn begin_import(&mut self, ranges: &[SlotRange]) -> Result<()> {
-        self.must(|engine| {
-            let Engine { slots, pool, .. } = engine;
+        self.must(|store| {
+            let Store { slots, pool, .. } = store;
             slots.change(pool, ranges, |word| word | IMPORTING)
         })
     }
 
     /// The slots have come, and their keys count. Durable on return.
     pub fn end_import(&mut self, ranges: &[SlotRange]) -> Result<()> {
-        self.must(|engine| {
-            let Engine { slots, pool, .. } = engine;
+        self.must(|store| {
+            let Store { slots, pool, .. } = store;
             slots.change(pool, ranges, |word| word & !IMPORTING)
         })
     }
@@ -421,16 +389,16 @@ impl Engine {
     /// All keys of these slots that there are now are dead for a server that starts; an import of them is over.
     /// Durable on return.
     pub fn give_up(&mut self, ranges: &[SlotRange]) -> Result<()> {
-        self.must(|engine| {
-            let Engine {
+        self.must(|store| {
+            let Store {
                 slots, pool, dbs, ..
-            } = engine;
+            } = store;
             let now = dbs.tick(pool)?;
             slots.change(pool, ranges, |_| now)
         })
     }
 
-    /// [`Engine::give_up`] of slots whose keys Redis drops at once, unheard: their memory is reclaimed.
+    /// [`Store::give_up`] of slots whose keys Redis drops at once, unheard: their memory is reclaimed.
     pub fn trim(&mut self, ranges: &[SlotRange]) -> Result<()> {
         self.give_up(ranges)?;
         for (space, keys) in self.slots.take_counts(ranges) {
@@ -441,7 +409,7 @@ impl Engine {
         for slot in slots_in(ranges) {
             trimmed[slot] = words[slot];
         }
-        let Engine {
+        let Store {
             pool,
             slots,
             expiring,
@@ -465,18 +433,6 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn slots_are_those_of_redis() {
-        // The check value of this CRC, and keys of the Redis Cluster specification.
-        assert_eq!(crc16(b"123456789"), 0x31c3);
-        assert_eq!(slot_of(b"foo"), 12182);
-        assert_eq!(slot_of(b"{foo}bar"), 12182);
-        assert_eq!(slot_of(b"a{foo}b{c}"), 12182);
-        assert_eq!(slot_of(b"{}foo"), usize::from(crc16(b"{}foo")) % SLOTS);
-        assert_eq!(slot_of(b"{foo"), usize::from(crc16(b"{foo")) % SLOTS);
-        assert_eq!(slot_of(b""), 0);
-    }
 
     #[test]
     fn runs_tell_words_and_words_runs() {

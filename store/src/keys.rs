@@ -1,0 +1,175 @@
+//! What happens to whole keys: they are made, copied, renamed, moved to another database or place, and flushed.
+
+use crate::Store;
+use crate::record::{self, Fields, Inline, RecordPtr};
+use crate::structures::{self, Root, hash, list, set, string, zset};
+use crate::value::ValueType;
+use pobj::{Kind, Result, Tx};
+
+impl Store {
+    /// Makes a live record in database `db` whose value `f` builds, for a key that is shown from now on; `f` may use
+    /// `inline` bytes of the record. Durable on return, or with the group.
+    ///
+    /// # Errors
+    /// Those of `f`, and `Full`; nothing is made then.
+    pub fn make(
+        &mut self,
+        ty: ValueType,
+        key: &[u8],
+        db: i32,
+        inline: u64,
+        expire_at: i64,
+        f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
+    ) -> Result<RecordPtr> {
+        let space = self.dbs.space(&mut self.pool, db)?;
+        let birth = self.dbs.tick(&mut self.pool)?;
+        let mut tx = self.pool.begin();
+        let (record, area) = record::reserve(&mut tx, key, inline)?;
+        let root = f(&mut tx, area)?;
+        let fields = Fields {
+            ty,
+            space,
+            birth,
+            expire_at,
+            root,
+        };
+        record::fill(&mut tx, record, key, fields)?;
+        tx.commit()?;
+        self.new_key_comes(space, key);
+        if structures::may_expire(ty, root) {
+            self.expiring.found(record);
+        }
+        Ok(record)
+    }
+
+    /// Makes a copy of a record, expire time included, for another key, which is shown from now on. Durable on return,
+    /// or with the group. O(value).
+    ///
+    /// # Errors
+    /// `Damaged`, `Full`; nothing is made then.
+    pub fn copy(&mut self, source: RecordPtr, key: &[u8], db: i32) -> Result<RecordPtr> {
+        let head = *record::get(&self.pool, source)?;
+        let (ty, root, from) = (
+            head.value_type()?,
+            head.root,
+            record::inline(&self.pool, source)?,
+        );
+        let inline = inline_used(ty, root);
+        self.make(ty, key, db, inline, head.expire_at, |tx, to| match ty {
+            ValueType::String => string::copy(tx, root, from, to),
+            ValueType::List => list::copy(tx, root),
+            ValueType::ZSet => zset::copy(tx, root),
+            ValueType::Hash => hash::copy(tx, root),
+            ValueType::Set => set::copy(tx, root),
+        })
+    }
+
+    /// Gives a record another key, in one atomic step; the new record. Durable on return, or with the group. O(key and
+    /// inline value).
+    ///
+    /// # Errors
+    /// `Damaged`, `Full`; nothing has changed then.
+    pub fn rename(&mut self, old: RecordPtr, key: &[u8], db: i32) -> Result<RecordPtr> {
+        let head = *record::get(&self.pool, old)?;
+        let (ty, from) = (head.value_type()?, record::inline(&self.pool, old)?);
+        let space = self.dbs.space(&mut self.pool, db)?;
+        let birth = self.dbs.tick(&mut self.pool)?;
+        let needs = inline_used(ty, head.root);
+        let mut tx = self.pool.begin();
+        let (record, area) = record::reserve(&mut tx, key, needs)?;
+        // Only inline bytes move; everything else hangs from the root, which moves as it is.
+        tx.fill_from(area.at, from.at, needs)?;
+        let fields = Fields {
+            ty,
+            space,
+            birth,
+            expire_at: head.expire_at,
+            root: head.root,
+        };
+        record::fill(&mut tx, record, key, fields)?;
+        tx.free(old)?;
+        tx.commit()?;
+        self.garbage.wasting.retain(|&wasting| wasting != old);
+        self.expiring.moved(old, record);
+        self.note_waste(Some(record), ty, Root::EMPTY, head.root);
+        Ok(record)
+    }
+
+    /// Moves a key to another database, where it is born anew. Durable on return, or with the group.
+    ///
+    /// # Errors
+    /// `Full`; nothing has changed then.
+    pub fn move_to(&mut self, record: RecordPtr, db: i32) -> Result<()> {
+        let space = self.dbs.space(&mut self.pool, db)?;
+        let birth = self.dbs.tick(&mut self.pool)?;
+        let mut tx = self.pool.begin();
+        record::set_space(&mut tx, record, space, birth)?;
+        tx.commit()
+    }
+
+    /// Sets when a key expires, in Unix milliseconds, or [`record::NEVER`]. Durable on return, or with the group.
+    ///
+    /// # Errors
+    /// `Full`; nothing has changed then.
+    pub fn set_expire(&mut self, record: RecordPtr, at: i64) -> Result<()> {
+        if record::get(&self.pool, record)?.expire_at == at {
+            return Ok(());
+        }
+        let mut tx = self.pool.begin();
+        record::set_expire(&mut tx, record, at)?;
+        tx.commit()
+    }
+
+    /// The keys of a database, or of all, end with this, those that are not shown, too: durable on return, or with the
+    /// group. O(databases).
+    ///
+    /// # Errors
+    /// `Full`; nothing has changed then.
+    pub fn flush(&mut self, db: Option<i32>) -> Result<()> {
+        self.dbs.flush(&mut self.pool, db)?;
+        self.forget_flushed(db);
+        let Store {
+            pool,
+            dbs,
+            expiring,
+            ..
+        } = self;
+        expiring.retain(|record| record::get(pool, record).is_ok_and(|head| dbs.is_live(head)));
+        let space = db.and_then(|db| self.dbs.space_of(db));
+        if db.is_none() || space.is_some() {
+            self.slots.forget_counts(space);
+        }
+        self.start_sweep();
+        Ok(())
+    }
+
+    /// Moves those of the records that lie in the way of an evacuation, with their keys and inline values, as one
+    /// atomic step; where each is now, if it has moved. They must be of living keys.
+    ///
+    /// # Errors
+    /// `Full` if there is no room: then nothing has moved.
+    pub fn move_records(&mut self, records: &[RecordPtr]) -> Result<Vec<Option<RecordPtr>>> {
+        let mut tx = self.pool.begin();
+        let mut moved = Vec::with_capacity(records.len());
+        for &record in records {
+            let to = tx.relocate(record.cast(), Kind::Record)?;
+            moved.push(to.map(|to| to.cast()));
+        }
+        tx.commit()?;
+        for (&old, new) in records.iter().zip(&moved) {
+            if let Some(new) = *new {
+                self.garbage.moved(old, new);
+                self.expiring.moved(old, new);
+            }
+        }
+        Ok(moved)
+    }
+}
+
+/// Bytes of its record that a value uses.
+fn inline_used(ty: ValueType, root: Root) -> u64 {
+    match ty {
+        ValueType::String => string::inline_used(root),
+        _ => 0,
+    }
+}

@@ -1,0 +1,52 @@
+//! What must not fail for want of room: Redis has done it to its keys already, and does not ask.
+//!
+//! Deletions, expiry, RENAME, MOVE need little: a new record at most, and in a group room in the undo log.
+//! The pool keeps some space free for them. If even that does not suffice, an open group is made durable
+//! in parts: a command that is wholly done has then not been atomic, but none of it is lost.
+
+use crate::Store;
+use pobj::{Error, Result};
+
+/// Runs `f` for the owner of a store, with all the room that can be found; `f` leaves nothing behind when it fails.
+///
+/// # Errors
+/// What `f` fails with in the end.
+pub fn must<T: AsMut<Store>, R>(
+    owner: &mut T,
+    mut f: impl FnMut(&mut T) -> Result<R>,
+) -> Result<R> {
+    let mut outcome = f(owner);
+    if !is_full(&outcome) {
+        return outcome;
+    }
+    owner.as_mut().pool.lend_spare();
+    outcome = f(owner);
+    if is_full(&outcome) && owner.as_mut().pool.is_held() {
+        owner.as_mut().parted = true;
+        owner.as_mut().pool.release()?;
+        outcome = f(owner);
+        owner.as_mut().pool.hold();
+    }
+    let pool = &mut owner.as_mut().pool;
+    if !pool.is_held() {
+        pool.keep_spare()?;
+    }
+    outcome
+}
+
+impl AsMut<Store> for Store {
+    fn as_mut(&mut self) -> &mut Store {
+        self
+    }
+}
+
+impl Store {
+    /// Runs `f` with all the room that can be found: see [`must`].
+    pub(crate) fn must<R>(&mut self, f: impl FnMut(&mut Store) -> Result<R>) -> Result<R> {
+        must(self, f)
+    }
+}
+
+fn is_full<R>(outcome: &Result<R>) -> bool {
+    matches!(outcome, Err(Error::Full(_)))
+}

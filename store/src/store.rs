@@ -1,0 +1,83 @@
+//! A pool with keys in it, and what is kept of them in DRAM.
+
+use crate::dbs::{Dbs, Origin};
+use crate::expiring::Expiring;
+use crate::moment::Moment;
+use crate::reclaim::Garbage;
+use crate::record::{Record, RecordPtr};
+use crate::slots::Slots;
+use crate::unshown::Unshown;
+use pobj::{Pool, PoolOptions, Result};
+
+/// The keys of a pool.
+pub struct Store {
+    /// The pool.
+    pub pool: Pool,
+    /// Databases and clock.
+    pub dbs: Dbs,
+    /// Hash slots that were given up.
+    pub slots: Slots,
+    /// Hashes of which fields may expire.
+    pub expiring: Expiring,
+    pub(crate) garbage: Garbage,
+    /// Keys that nobody shows yet, once the pool was surveyed; `None` when all are shown.
+    pub(crate) unshown: Option<Unshown>,
+    /// A group was made durable in parts, as the undo log had no room for all of it.
+    pub(crate) parted: bool,
+    /// The moment at which the pool was found.
+    pub found: Moment,
+    /// The number of this run of the pool.
+    pub run: u64,
+}
+
+impl Store {
+    /// Opens a pool, if `admits` does not fail for it, the moment at which it was found, and the run that begins.
+    /// Durable on return.
+    ///
+    /// # Errors
+    /// Those of the pool, and of `admits`; `Damaged` if its tables are not what this code writes.
+    pub fn open(
+        options: &PoolOptions,
+        admits: impl FnOnce(&mut Pool, Moment, u64) -> Result<()>,
+    ) -> Result<Store> {
+        let mut pool = Pool::open(options)?;
+        let dbs = Dbs::open(&pool)?;
+        let slots = Slots::open(&pool)?;
+        let (found, run) = (Moment::found(&pool)?, Moment::new_run());
+        admits(&mut pool, found, run)?;
+        Moment::begin_run(&mut pool, run)?;
+        Ok(Store {
+            pool,
+            dbs,
+            slots,
+            expiring: Expiring::default(),
+            garbage: Garbage::default(),
+            unshown: None,
+            parted: false,
+            found,
+            run,
+        })
+    }
+
+    /// Drops what the pool has of keys that it began to take over from elsewhere, if it was not told that these were
+    /// all: whose they are. Durable on return.
+    pub fn undo_take_over(&mut self) -> Result<Option<Origin>> {
+        let origin = Dbs::taking_over(&self.pool)?;
+        if origin.is_some() {
+            self.dbs.flush(&mut self.pool, None)?;
+            self.start_sweep();
+        }
+        Ok(origin)
+    }
+
+    /// The record at an address; `None` if there can be none.
+    #[inline]
+    pub fn record_at(&self, addr: usize) -> Option<RecordPtr> {
+        self.pool.pointer_at::<Record>(addr)
+    }
+
+    /// Whether a group was made durable in parts since the last question.
+    pub fn was_parted(&mut self) -> bool {
+        std::mem::take(&mut self.parted)
+    }
+}
