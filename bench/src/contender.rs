@@ -108,6 +108,15 @@ impl Contender {
         &mut self.server
     }
 
+    /// Connects to the server as it is now, after a restart.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn reconnect(&mut self) -> io::Result<()> {
+        self.client = Client::connect(self.server.address())?;
+        Ok(())
+    }
+
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.server.address().port()

@@ -17,6 +17,7 @@
 //! | [`machine`] | what the figures were measured on |
 //! | [`latency`] | latencies under a mixed load, with something large going on beside it |
 //! | [`restart`] | time to the first reply after a restart, memory a key |
+//! | [`filling`] | what clients see while the keyspace is filled then |
 //! | [`report`] | CSV, JSON and Markdown |
 //! | [`chart`] | grouped bars, as SVG and PNG |
 
@@ -24,6 +25,7 @@ pub mod chart;
 pub mod contender;
 pub mod costs;
 pub mod fences;
+pub mod filling;
 pub mod instructions;
 pub mod latency;
 pub mod machine;

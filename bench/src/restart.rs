@@ -1,6 +1,7 @@
-//! Restarts: how long until the first right reply, and what a key takes of memory.
+//! Restarts: how long until the first right reply, what a key takes of memory, what clients see meanwhile.
 
 use crate::contender::{Config, Contender};
+use crate::filling::{self, Filled};
 use crate::summary::Spread;
 use crate::workload::{Count, Data, Kind, Range, Run, Workload};
 use pmedis_testkit::client::Client;
@@ -8,6 +9,7 @@ use pmedis_testkit::server::Setup;
 use serde::Serialize;
 use std::io;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,33 @@ pub enum Keeper {
     Rdb,
     /// In an AOF, as the commands were written.
     Aof,
+}
+
+impl FromStr for Keeper {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Keeper, String> {
+        match name {
+            "pool" => Ok(Keeper::Pool),
+            "rdb" => Ok(Keeper::Rdb),
+            "aof" => Ok(Keeper::Aof),
+            _ => Err(format!("{name} is none of pool, rdb and aof")),
+        }
+    }
+}
+
+/// What is measured.
+pub struct Plan<'a> {
+    /// How servers keep their data.
+    pub keepers: &'a [Keeper],
+    /// The size of the pool.
+    pub pool: &'a str,
+    /// How often each server starts.
+    pub rounds: usize,
+    /// How many clients work while the keyspace is filled; 0 for none.
+    pub clients: u64,
+    /// Runs between loading and measuring.
+    pub when_loaded: &'a dyn Fn(),
 }
 
 /// The data to come back.
@@ -40,12 +69,15 @@ pub struct Restarted {
     pub keeper: String,
     /// From the start of the process to the first right reply to a read, in seconds.
     pub seconds: Spread,
-    /// How many times as long it takes with an RDB.
-    pub times_faster: Spread,
+    /// How many times as long it takes with an RDB, if there is one.
+    pub times_faster: Option<Spread>,
     /// Bytes of DRAM a key, as INFO counts them.
     pub dram_per_key: f64,
     /// Bytes of the pool, or of DRAM for native, for a byte of keys, fields and values.
     pub bytes_per_payload_byte: f64,
+    /// What the filling of the keyspace was like, round by round.
+    #[serde(skip)]
+    pub filled: Vec<Filled>,
 }
 
 impl Kept {
@@ -113,39 +145,59 @@ impl Kept {
     }
 }
 
-/// Loads the data into a server of each kind, then starts each of them again in turn, `rounds` times;
-/// `progress` hears a line for each start.
+/// Loads the data into a server of each kind, then starts each of them again in turn; `progress` hears a line for each start.
 ///
 /// # Errors
 /// Those of the servers and their connections.
 pub fn measure(
     kept: Kept,
-    pool: &str,
-    rounds: usize,
+    plan: &Plan<'_>,
     mut progress: impl FnMut(&str),
 ) -> io::Result<Vec<Restarted>> {
-    let keepers = [Keeper::Pool, Keeper::Rdb, Keeper::Aof];
-    let cases = keepers.map(|keeper| Case::load(keeper, kept, pool));
-    let mut cases: Vec<Case> = cases.into_iter().collect::<io::Result<_>>()?;
-    for round in 1..=rounds {
+    let cases = plan.keepers.iter();
+    let cases = cases.map(|&keeper| Case::load(keeper, kept, plan.pool));
+    let mut cases: Vec<Case> = cases.collect::<io::Result<_>>()?;
+    progress(&format!("{}: loaded", kept.name()));
+    (plan.when_loaded)();
+    for round in 1..=plan.rounds {
         for case in &mut cases {
             let seconds = case.restart()?;
             case.seconds.push(seconds);
-            let (name, keeper) = (kept.name(), case.keeper);
+            let (name, keeper, rounds) = (kept.name(), case.keeper, plan.rounds);
             progress(&format!(
                 "{name}, {keeper:?}, round {round}/{rounds}: {seconds:.3} s"
             ));
         }
     }
+    if let (Kept::Strings(keys), 1..) = (kept, plan.clients) {
+        let pools = cases.iter_mut();
+        for case in pools.filter(|case| case.keeper == Keeper::Pool) {
+            for round in 1..=plan.rounds {
+                let filled = filling::measure(&mut case.server, keys, plan.clients)?;
+                progress(&format!(
+                    "{}, filling, round {round}/{}: {:.3} s alone, {:.3} s under load",
+                    kept.name(),
+                    plan.rounds,
+                    filled.alone,
+                    filled.under_load
+                ));
+                case.filled.push(filled);
+            }
+            case.server.server().kill9();
+        }
+    }
     let rdb = cases.iter().find(|case| case.keeper == Keeper::Rdb);
-    let rdb = rdb.map_or(Vec::new(), |case| case.seconds.clone());
+    let rdb = rdb.map(|case| case.seconds.clone());
     let restarted = |case: Case| Restarted {
         data: kept.name(),
         keeper: format!("{:?}", case.keeper),
-        times_faster: Spread::of_ratios(&rdb, &case.seconds),
+        times_faster: rdb
+            .as_ref()
+            .map(|rdb| Spread::of_ratios(rdb, &case.seconds)),
         seconds: Spread::of(case.seconds),
         dram_per_key: case.dram / kept.keys() as f64,
         bytes_per_payload_byte: case.taken / kept.payload() as f64,
+        filled: case.filled,
     };
     Ok(cases.into_iter().map(restarted).collect())
 }
@@ -162,6 +214,8 @@ struct Case {
     taken: f64,
     /// What each restart took.
     seconds: Vec<f64>,
+    /// What each filling was like.
+    filled: Vec<Filled>,
 }
 
 impl Case {
@@ -200,6 +254,7 @@ impl Case {
             dram,
             taken,
             seconds: Vec::new(),
+            filled: Vec::new(),
         })
     }
 
