@@ -9,6 +9,7 @@ use crate::layout::type_num;
 use crate::log::record::{RecordKind, Writes};
 use crate::log::ring::Extras;
 use crate::pool::Pool;
+use crate::survey::with_pages_mapped;
 
 /// Words of runs that one record changes when pages are given back.
 const WORDS_MAX: usize = 256;
@@ -98,16 +99,25 @@ impl Pool {
         let contents = extent.contents(&self.medium, self.room.seed())?;
         damages.extend(contents.damages);
         let mut used = 0;
-        for run in contents.runs {
-            used += run.granules;
-            match run.kind.object() {
-                Some(kind) => self.slab.add_run(run, kind),
-                None if run.granules == PAGE_GRANULES => {
-                    note(self.slab.add_page(&self.medium, run.offset), damages)?;
+        let Pool { slab, medium, .. } = self;
+        let pages = contents.runs.iter();
+        let pages = pages.filter(|run| run.kind.object().is_none());
+        let pages: Vec<u64> = pages.map(|run| run.offset).collect();
+        with_pages_mapped(medium.reader(), &pages, || {
+            for run in contents.runs {
+                used += run.granules;
+                match run.kind.object() {
+                    Some(kind) => slab.add_run(run, kind),
+                    None if run.granules == PAGE_GRANULES => {
+                        note(slab.add_page(medium, run.offset), damages)?;
+                    }
+                    None => {
+                        damages.push(damaged("a page of another length", run.offset).to_string())
+                    }
                 }
-                None => damages.push(damaged("a page of another length", run.offset).to_string()),
             }
-        }
+            Ok::<(), Error>(())
+        })?;
         self.room.add(extent, &contents.free, used);
         Ok(())
     }

@@ -10,10 +10,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Pages that a thread takes at a time.
 const PAGES: usize = 64;
-/// Slots between the object that is looked at and the one that is asked for.
-const AHEAD: u64 = 12;
+/// Objects between the one that is looked at and the one that is asked for.
+const AHEAD: usize = 28;
+/// Fewer pages are entered by one thread.
+const MANY_PAGES: usize = 4096;
+/// Threads that help to enter pages, at most.
+const HELPERS: usize = 15;
 
 impl Pool {
+    /// How many objects of `kind` there are. O(pages).
+    pub fn count(&self, kind: Kind) -> u64 {
+        let in_pages = self.slab.pages_of(kind).map(|page| page.count());
+        in_pages.sum::<u64>() + self.slab.large_objects(kind).count() as u64
+    }
+
     /// Shows a copy of the `T` at the head of each allocated object of `kind` to `visit`, on up to `threads`
     /// threads, each with a state of its own that begins as `S::default()`; their states when all is done.
     ///
@@ -37,11 +47,9 @@ impl Pool {
                 let Some(mine) = pages.get(from..).filter(|rest| !rest.is_empty()) else {
                     return state;
                 };
-                for page in mine.iter().take(PAGES) {
-                    show_page(reader, page, |at, object| {
-                        visit(&mut state, at, object, reader);
-                    });
-                }
+                show_pages(reader, &mine[..mine.len().min(PAGES)], |at, object| {
+                    visit(&mut state, at, object, reader);
+                });
             }
         };
         let mut states: Vec<S> = std::thread::scope(|scope| {
@@ -65,20 +73,53 @@ impl Pool {
     }
 }
 
-/// Shows the objects of a page that are not too small.
+/// Shows the objects of some pages that are not too small.
 #[inline]
-fn show_page<T: Persistent>(
+fn show_pages<T: Persistent>(
     reader: Reader<'_>,
-    page: &PageObjects<'_>,
+    pages: &[PageObjects<'_>],
     mut show: impl FnMut(PPtr<T>, &T),
 ) {
-    if page.slot_size < size_of::<T>() as u64 {
-        return;
+    let objects = || {
+        let pages = pages.iter();
+        let pages = pages.filter(|page| page.slot_size >= size_of::<T>() as u64);
+        pages.flat_map(PageObjects::offsets)
+    };
+    let mut ahead = objects();
+    for offset in ahead.by_ref().take(AHEAD) {
+        reader.prefetch(offset);
     }
-    for offset in page.offsets() {
-        reader.prefetch(offset + AHEAD * page.slot_size);
+    for offset in objects() {
+        if let Some(soon) = ahead.next() {
+            reader.prefetch(soon);
+        }
         if let (Some(at), Some(object)) = (PPtr::new(offset), reader.load(offset)) {
             show(at, &object);
         }
     }
+}
+
+/// Runs `work`, which goes over pages that begin at these offsets, while other threads have the system map those behind: it maps
+/// a file's pages one fault at a time, which takes longer than to look at them.
+pub(crate) fn with_pages_mapped<R>(
+    reader: Option<Reader<'_>>,
+    offsets: &[u64],
+    work: impl FnOnce() -> R,
+) -> R {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let helpers = (threads - 1).min(HELPERS);
+    let (Some(reader), 1.., MANY_PAGES..) = (reader, helpers, offsets.len()) else {
+        return work();
+    };
+    let share = offsets.len().div_ceil(helpers + 1);
+    std::thread::scope(|scope| {
+        for part in offsets.chunks(share).skip(1) {
+            scope.spawn(move || {
+                for &offset in part {
+                    std::hint::black_box(reader.load::<u64>(offset));
+                }
+            });
+        }
+        work()
+    })
 }

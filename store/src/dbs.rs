@@ -181,6 +181,7 @@ impl Dbs {
     }
 
     /// True while the record's key exists.
+    #[inline]
     pub fn is_live(&self, record: &Record) -> bool {
         let flushed = self
             .entries

@@ -152,6 +152,7 @@ impl Record {
     }
 
     /// The value's type.
+    #[inline]
     pub fn value_type(&self) -> Result<ValueType> {
         ValueType::from_byte(self.ty).ok_or_else(|| damaged("a record of unknown type"))
     }

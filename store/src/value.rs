@@ -27,6 +27,7 @@ impl ValueType {
     ];
 
     /// The type of this number on media.
+    #[inline]
     pub fn from_byte(byte: u8) -> Option<ValueType> {
         ValueType::ALL.into_iter().find(|&ty| ty as u8 == byte)
     }

@@ -35,15 +35,19 @@ use std::time::{Duration, Instant};
 
 pub(crate) use unshown::Filling;
 
-/// How long keys are shown before the first command is served: so that small pools need nothing else.
+/// How long keys are shown before the first command is served, so that small pools need nothing else; and of how many
+/// keys no pool is small.
 const BEFORE_SERVING: Duration = Duration::from_millis(20);
-/// How long at each turn of the event loop, while commands come and while none do.
-const BUSY: Duration = Duration::from_micros(200);
+const NOT_SMALL: u64 = 50_000;
+/// How long at each turn of the event loop, while none come, and while commands come: half as long as the commands took
+/// since the last time, so that they have two thirds of the server, within these bounds.
 const IDLE: Duration = Duration::from_millis(1);
+const BUSY: std::ops::RangeInclusive<Duration> =
+    Duration::from_micros(50)..=Duration::from_micros(200);
 /// How long after a command there may be another one.
 const LULL: Duration = Duration::from_millis(50);
 /// Keys between looks at the clock.
-const CLOCK_EVERY: u64 = 16;
+const CLOCK_EVERY: u64 = 8;
 /// From one step to the next, if the number of keys a second is limited.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -65,10 +69,14 @@ pub fn fill(ctx: &Ctx) {
     ctx.select_db(home);
     report_beginning(gone);
     let at_once = reloads || has_listener_of_new_keys(ctx) || !completes_before_forks();
+    let is_small = ENGINE.with(|engine| {
+        let filling = engine.filling.as_ref();
+        filling.is_none_or(|filling| filling.index.left() < NOT_SMALL)
+    });
     let budget = match (at_once, limit) {
         (true, _) => Duration::MAX,
-        (false, None) => BEFORE_SERVING,
-        (false, Some(_)) => Duration::ZERO,
+        (false, None) if is_small == Ok(true) => BEFORE_SERVING,
+        _ => Duration::ZERO,
     };
     if show_some(ctx, budget) {
         return;
@@ -177,7 +185,7 @@ fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
         Some(0) => {}
         Some(_) => {
             ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
-                if at_a_bad_time() || !show_some(ctx, BUSY) {
+                if at_a_bad_time() || !show_some(ctx, *BUSY.end()) {
                     let limit = ENGINE.with(|engine| engine.filling.as_ref().and_then(|f| f.limit));
                     go_on_in_background(ctx, limit.ok().flatten());
                 }
@@ -188,7 +196,12 @@ fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
                 if !at_a_bad_time() {
                     let budget = ENGINE
                         .with(|engine| engine.filling.as_ref().map(|filling| filling.budget()));
-                    show_some(ctx, budget.ok().flatten().unwrap_or(BUSY));
+                    show_some(ctx, budget.ok().flatten().unwrap_or(*BUSY.end()));
+                    let _ = ENGINE.with(|engine| {
+                        if let Some(filling) = &mut engine.filling {
+                            filling.last_turn = Instant::now();
+                        }
+                    });
                 }
             });
             if every_turn.is_none() {

@@ -23,6 +23,13 @@ impl PageObjects<'_> {
         }
     }
 
+    /// How many objects there are.
+    pub fn count(&self) -> u64 {
+        let taken: u32 = self.taken.iter().map(|word| word.count_ones()).sum();
+        let beyond = self.taken.len() as u32 * 64 - u32::from(self.slots);
+        u64::from(taken.saturating_sub(beyond))
+    }
+
     /// Where the allocated objects are, in order.
     #[inline]
     pub fn offsets(&self) -> impl Iterator<Item = u64> {

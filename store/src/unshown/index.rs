@@ -49,11 +49,12 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Adds a record whose key has the hash `check`.
+    /// Adds a record whose key has the hash `check`; about `expected` will have been added in the end.
     #[inline]
-    pub(super) fn add(&mut self, check: u32, record: RecordPtr) {
+    pub(super) fn add(&mut self, check: u32, record: RecordPtr, expected: usize) {
         if self.buckets.is_empty() {
-            self.buckets.resize(BUCKETS, Vec::new());
+            let capacity = expected / BUCKETS * 9 / 8;
+            self.buckets = (0..BUCKETS).map(|_| Vec::with_capacity(capacity)).collect();
         }
         self.buckets[bucket_of(check)].push(entry(check, record));
     }
@@ -240,7 +241,7 @@ mod tests {
     fn index(records: &[(u32, RecordPtr)], threads: usize) -> Index {
         let mut found: Vec<Found> = (0..threads).map(|_| Found::default()).collect();
         for (n, &(check, record)) in records.iter().enumerate() {
-            found[n % threads].add(check, record);
+            found[n % threads].add(check, record, 1000);
         }
         Index::build(found, threads)
     }

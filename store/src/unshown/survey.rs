@@ -58,6 +58,7 @@ impl Store {
     pub(super) fn look_at_all(&mut self, is_visible: &[bool], forbidden: &[bool]) -> Survey {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(THREADS);
+        let expected = self.pool.count(Kind::Record) as usize / threads;
         let (dbs, judge) = (&self.dbs, self.slots.judge(forbidden));
         let visit = |seen: &mut Seen, record, head: &Record, reader: Reader<'_>| {
             let mut is_live = dbs.is_live(head);
@@ -72,7 +73,7 @@ impl Store {
                     }
                 }
             }
-            look(seen, record, head, is_live, is_visible);
+            look(seen, record, head, is_live, is_visible, expected);
         };
         let seen = self.pool.survey(Kind::Record, threads, visit);
         let mut survey = Survey {
@@ -136,7 +137,14 @@ impl Store {
 
 /// Looks at one record.
 #[inline]
-fn look(seen: &mut Seen, record: RecordPtr, head: &Record, is_live: bool, is_visible: &[bool]) {
+fn look(
+    seen: &mut Seen,
+    record: RecordPtr,
+    head: &Record,
+    is_live: bool,
+    is_visible: &[bool],
+    expected: usize,
+) {
     if !is_live {
         match head.birth {
             0 => seen.dead.push(record),
@@ -161,6 +169,6 @@ fn look(seen: &mut Seen, record: RecordPtr, head: &Record, is_live: bool, is_vis
     seen.keys[space] += 1;
     if is_visible {
         seen.has_type[ty as usize] = true;
-        seen.found.add(head.check(), record);
+        seen.found.add(head.check(), record, expected);
     }
 }

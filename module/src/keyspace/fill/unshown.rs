@@ -23,6 +23,8 @@ pub(crate) struct Filling {
     /// Keys shown in the background.
     in_background: u64,
     pub(super) last_command: Option<Instant>,
+    /// When keys were shown in the background last.
+    pub(super) last_turn: Instant,
     pub(super) every_turn: Option<EveryTurn>,
 }
 
@@ -41,7 +43,9 @@ impl Filling {
     /// How long keys may be shown in one turn.
     pub(super) fn budget(&self) -> Duration {
         match self.last_command {
-            Some(last) if last.elapsed() < LULL => BUSY,
+            Some(last) if last.elapsed() < LULL => {
+                (self.last_turn.elapsed() / 2).clamp(*BUSY.start(), *BUSY.end())
+            }
             _ => IDLE,
         }
     }
@@ -88,6 +92,7 @@ impl Engine {
             limit,
             in_background: 0,
             last_command: None,
+            last_turn: started,
             every_turn: None,
         };
         for (record, error) in &surveyed.damaged {
