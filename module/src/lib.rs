@@ -15,6 +15,7 @@ pub mod glob;
 pub mod keyspace;
 pub mod limits;
 pub mod partial_sort;
+pub mod rdb_file;
 #[allow(unsafe_code)]
 pub mod redis;
 

@@ -214,7 +214,7 @@ impl Engine {
     /// writes to a file that the key is there, but not its value, and into a payload what nobody takes for one.
     fn save(&mut self, io: &mut RdbWriter<'_>, ty: ValueType, addr: usize) -> Result<()> {
         let record = self.record_at(addr).ok_or_else(not_yet)?;
-        let mut form = self.next_form();
+        let mut form = self.next_form(io.db().unwrap_or(0));
         if form.is_marker {
             serialize::save_head(io, &form, false);
             return Ok(());

@@ -153,13 +153,13 @@ pub(super) fn value_of(engine: &mut Engine, payload: Payload) -> Result<Option<L
         return Ok(None);
     }
     if payload.value.is_none() {
-        lose(engine)?;
+        lose(engine, 1 + payload.others)?;
     }
     Ok(payload.value)
 }
 
-/// A key was to be taken over whose value is not in the file.
-fn lose(engine: &mut Engine) -> Result<()> {
+/// Keys were to be taken over whose values are not in the file.
+fn lose(engine: &mut Engine, keys: u64) -> Result<()> {
     let startup = engine
         .startup
         .as_mut()
@@ -172,7 +172,7 @@ fn lose(engine: &mut Engine) -> Result<()> {
                 .into(),
         ));
     }
-    startup.orphans += 1;
+    startup.orphans = startup.orphans.saturating_add(keys);
     Ok(())
 }
 

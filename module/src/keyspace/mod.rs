@@ -23,11 +23,13 @@
 //! | `cluster.rs` | hash slots that come and go, and keys in those of other nodes |
 //! | `rewrite.rs` | values as commands |
 //! | `saving.rs` | what files get of PM keys |
+//! | `abridge.rs` | files with many markers, made short |
 //! | `open.rs` | opening the pool at load |
 //! | `compact/` | scattered room gathered, in the background |
 //! | `serialize.rs` | values in RDB files |
 //! | `turns.rs` | the event loop's turns, watched while there is something to do |
 
+mod abridge;
 pub mod adopt;
 mod ahead;
 mod aof;

@@ -8,12 +8,14 @@
 //! | AOF | markers: what comes after its base is not in it either |
 //!
 //! A marker says that the key is there, and the pool has its value: so a save costs what the native
-//! data costs, however large the pool is. The first PM key in a file carries the pool's [`Moment`].
+//! data costs, however large the pool is. The first PM key in a file carries the pool's [`Moment`]. Of many markers a
+//! file that is done keeps one only, so that it is loaded as fast (see `abridge`).
 //!
 //! Values could not carry the moment beside them (as "aux data"): Redis writes that into every RDB, which
 //! no server without the module could load then, even if there is no PM key in it.
 
-use super::{Engine, beside, durable};
+use super::abridge::{self, Markers, Purpose};
+use super::{ENGINE, Engine, beside, durable};
 use crate::SETTINGS;
 use crate::config::RdbContent;
 use crate::redis::{Ctx, Persistence, server_flags, somebody_syncs};
@@ -22,10 +24,12 @@ use store::moment::Moment;
 
 /// A file that this process writes.
 pub struct Saving {
-    /// It gets markers.
-    markers: bool,
-    /// It has the moment already.
-    stamped: bool,
+    /// What it is for, if it gets markers.
+    purpose: Option<Purpose>,
+    /// The markers that it has.
+    markers: Markers,
+    /// The moment, if it has that already.
+    stamped: Option<Moment>,
 }
 
 /// What is to be written of one key.
@@ -38,14 +42,18 @@ pub struct Form {
 
 /// A file is begun, or is done.
 pub(super) fn follow(ctx: &Ctx, what: Persistence) {
-    let markers = match what {
+    let rdb_if = |markers: bool| Some(markers.then_some(Purpose::Rdb));
+    let begins = match what {
         Persistence::Ended | Persistence::Failed => None,
-        Persistence::AofStarted | Persistence::SyncAofStarted => Some(true),
-        Persistence::RdbStarted => Some(marks() && !somebody_syncs(ctx)),
+        Persistence::AofStarted | Persistence::SyncAofStarted => Some(Some(Purpose::AofBase)),
+        Persistence::RdbStarted => rdb_if(marks() && !somebody_syncs(ctx)),
         // In EXEC it can only be DEBUG RELOAD, which the command filter has not seen run.
-        Persistence::SyncRdbStarted => Some(marks() && !server_flags().in_multi_or_script()),
+        Persistence::SyncRdbStarted => rdb_if(marks() && !server_flags().in_multi_or_script()),
     };
     let in_server = !server_flags().fork_child();
+    if what == Persistence::Ended {
+        abridge();
+    }
     if in_server && what == Persistence::Ended {
         beside::note_new_rdb();
     }
@@ -53,12 +61,23 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
         if in_server && what == Persistence::SyncRdbStarted {
             engine.file_begun = Some(SystemTime::now());
         }
-        engine.saving = markers.map(|markers| Saving {
-            markers,
-            stamped: false,
+        engine.saving = begins.map(|purpose| Saving {
+            purpose,
+            markers: Markers::default(),
+            stamped: None,
         });
         Ok(())
     });
+}
+
+/// The file is done.
+fn abridge() {
+    let done = ENGINE.with(|engine| Some((engine.saving.take()?, engine.rdb_path.clone()?)));
+    if let Ok(Some((saving, rdb))) = done
+        && let (Some(purpose), Some(moment)) = (saving.purpose, saving.stamped)
+    {
+        abridge::abridge(purpose, &rdb, saving.markers, moment);
+    }
 }
 
 fn marks() -> bool {
@@ -79,21 +98,26 @@ impl Engine {
         self.saving.is_some()
     }
 
-    /// The form of the next key that is saved; outside of files, a value alone.
-    pub(super) fn next_form(&mut self) -> Form {
+    /// The form of the next key that is saved, which is of database `db`; outside of files, a value alone.
+    pub(super) fn next_form(&mut self, db: i32) -> Form {
         let now = Moment {
             run: self.store.run,
             position: self.store.pool.position(),
         };
-        match &mut self.saving {
-            None => Form {
+        let Some(saving) = &mut self.saving else {
+            return Form {
                 moment: None,
                 is_marker: false,
-            },
-            Some(saving) => Form {
-                moment: (!std::mem::replace(&mut saving.stamped, true)).then_some(now),
-                is_marker: saving.markers,
-            },
+            };
+        };
+        if saving.purpose.is_some() {
+            saving.markers.add(db);
+        }
+        let is_first = saving.stamped.is_none();
+        saving.stamped.get_or_insert(now);
+        Form {
+            moment: is_first.then_some(now),
+            is_marker: saving.purpose.is_some(),
         }
     }
 }

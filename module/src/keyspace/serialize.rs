@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! head     bit 0: a marker instead of a value; bit 1: the run and the position of the
-//!          pool's moment follow (see `moment`); bit 2: a hash of which fields expire
+//!          pool's moment follow (see `moment`); bit 2: a hash of which fields expire;
+//!          bit 3: a marker that stands for others, too, whose number follows
 //! string   the bytes
 //! list     the number of elements, each element's bytes
 //! zset     the number of elements, each one's name and score, ascending
@@ -13,13 +14,15 @@
 //! set      the number of members, each member's bytes
 //! ```
 //!
-//! Version 1 had no head, and always a value; version 2 had no bit 2. A value that turns out to be damaged while
+//! Version 1 had no head, and always a value; version 2 had no bit 2. Bit 3 is in version 4, which only markers have that
+//! stand for others (see `abridge`): all else stays as older modules read it. A value that turns out to be damaged while
 //! it is written ends the child that writes it; the server itself looks first (`verify`). What is read is not
 //! trusted: a value is built in one transaction, which a malformed payload ends without a trace.
 
 use super::record::Inline;
 use super::saving::Form;
 use crate::number::double_to_text;
+use crate::rdb_file::{number, push_number};
 use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 use crate::structures::list::{self, Side};
 use crate::structures::{Root, hash, set, string, zset};
@@ -34,6 +37,10 @@ pub const VERSION: i32 = 3;
 const MARKER: u64 = 1;
 const MOMENT: u64 = 2;
 const TIMES: u64 = 4;
+const OTHERS: u64 = 8;
+
+/// The version of a marker that stands for others.
+pub const ABRIDGED: i32 = 4;
 
 /// The last version whose heads have no [`TIMES`].
 const WITHOUT_TIMES: i32 = 2;
@@ -44,6 +51,8 @@ pub struct Payload {
     pub moment: Option<Moment>,
     /// The value; `None` for a marker.
     pub value: Option<Loaded>,
+    /// How many other markers this one stands for.
+    pub others: u64,
 }
 
 /// A value as read from a file, before it is built in the pool.
@@ -223,12 +232,14 @@ impl Counted {
 pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Payload> {
     let head = match version {
         1 => 0,
-        WITHOUT_TIMES | VERSION => io.load_unsigned().ok()?,
+        WITHOUT_TIMES | VERSION | ABRIDGED => io.load_unsigned().ok()?,
         _ => return None,
     };
     let times = head & TIMES != 0;
     let is_odd = times && (version == WITHOUT_TIMES || ty != ValueType::Hash || head & MARKER != 0);
-    if head > MARKER | MOMENT | TIMES || is_odd {
+    let stands_for_others = head & OTHERS != 0;
+    let is_odder = stands_for_others && (version != ABRIDGED || head & MARKER == 0);
+    if head > MARKER | MOMENT | TIMES | OTHERS || is_odd || is_odder {
         return None;
     }
     let moment = match head & MOMENT {
@@ -238,12 +249,47 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Paylo
             position: io.load_unsigned().ok()?,
         }),
     };
+    let others = match stands_for_others {
+        true => io.load_unsigned().ok()?,
+        false => 0,
+    };
     let value = match head & MARKER {
         0 if times => Some(load_expiring(io)?),
         0 => Some(load_value(io, ty)?),
         _ => None,
     };
-    Some(Payload { moment, value })
+    Some(Payload {
+        moment,
+        value,
+        others,
+    })
+}
+
+/// An unsigned number as a part of a module's value, and the end of the value, in a file.
+const UNSIGNED: u8 = 2;
+const END: u8 = 0;
+
+/// True for the bytes, in a file, of a marker without a moment.
+pub fn is_marker(bytes: &[u8]) -> bool {
+    bytes == [UNSIGNED, MARKER as u8, END]
+}
+
+/// The bytes of a marker with a moment, which has to be `moment`, as one that stands for so many others; `None` if these are not the
+/// bytes of such a marker.
+pub fn for_others(bytes: &[u8], moment: Moment, others: u64) -> Option<Vec<u8>> {
+    let moment_bytes = bytes.strip_prefix(&[UNSIGNED, (MARKER | MOMENT) as u8, UNSIGNED])?;
+    let (run, rest) = number(moment_bytes)?;
+    let (position, rest) = number(rest.strip_prefix(&[UNSIGNED])?)?;
+    if rest != [END] || (Moment { run, position }) != moment {
+        return None;
+    }
+    let mut changed = Vec::new();
+    for part in [MARKER | MOMENT | OTHERS, run, position, others] {
+        changed.push(UNSIGNED);
+        push_number(&mut changed, part);
+    }
+    changed.push(END);
+    Some(changed)
 }
 
 fn load_expiring(io: &mut RdbReader<'_>) -> Option<Loaded> {

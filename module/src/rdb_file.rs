@@ -1,0 +1,570 @@
+//! An RDB file, copied entry by entry: values of modules can be left out or replaced, all others are copied as they are.
+//!
+//! A file is a head of 9 bytes, entries, and a checksum. Each entry begins with a byte that tells what it is; a key's entry is
+//! optional times and frequencies, the type, the name, the value. Nothing tells how long a value is, so its parts are
+//! walked over: numbers and strings, in an order that the type gives. Module values tell of each part what it is.
+//!
+//! Known are all forms that Redis up to 8.2 and Valkey up to 9.1 write of what they have; a file with any other is not copied.
+
+use crc::{CRC_64_REDIS, Crc, Digest, Table};
+use std::io::{self, BufRead, Write};
+
+static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+
+/// What a copy changes.
+pub trait Edit {
+    /// Whether it wants to see the values of the module type with this identifier.
+    fn wants(&self, id: u64) -> bool;
+
+    /// What becomes of such a value, given all its bytes.
+    fn value(&mut self, id: u64, bytes: &[u8]) -> Fate;
+
+    /// How many keys a database has, and how many of them expire, as the server is told before they come.
+    fn sizes(&mut self, db: u64, keys: u64, expiring: u64) -> (u64, u64);
+}
+
+/// What becomes of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays as it is.
+    Stays,
+    /// It is left out.
+    Goes,
+    /// It gets this value, of the type with this identifier.
+    Changes(u64, Vec<u8>),
+}
+
+/// The identifier of a module's type: its name of nine characters, and the version of its values.
+pub fn module_id(name: &[u8], version: u64) -> u64 {
+    const CHARACTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let place = |character: &u8| CHARACTERS.iter().position(|known| known == character);
+    let name = name.iter().fold(0, |id, character| {
+        id << 6 | place(character).unwrap_or(0) as u64
+    });
+    name << VERSION_BITS | version
+}
+
+/// Bits of a type's identifier that hold the version of its values.
+pub const VERSION_BITS: u32 = 10;
+
+/// Appends a number as a file has it.
+pub fn push_number(to: &mut Vec<u8>, number: u64) {
+    match number {
+        0..64 => to.push(number as u8),
+        64..16_384 => to.extend((number as u16 | 0x4000).to_be_bytes()),
+        _ => match u32::try_from(number) {
+            Ok(number) => {
+                to.push(0x80);
+                to.extend(number.to_be_bytes());
+            }
+            Err(_) => {
+                to.push(0x81);
+                to.extend(number.to_be_bytes());
+            }
+        },
+    }
+}
+
+/// Reads a number as [`push_number`] writes it, from the beginning of `bytes`; the number and what is behind it.
+pub fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (&first, rest) = bytes.split_first()?;
+    Some(match first {
+        0..0x40 => (u64::from(first), rest),
+        0x40..0x80 => {
+            let (&second, rest) = rest.split_first()?;
+            (u64::from(first & 0x3f) << 8 | u64::from(second), rest)
+        }
+        0x80 => {
+            let (number, rest) = rest.split_first_chunk()?;
+            (u64::from(u32::from_be_bytes(*number)), rest)
+        }
+        0x81 => {
+            let (number, rest) = rest.split_first_chunk()?;
+            (u64::from_be_bytes(*number), rest)
+        }
+        _ => return None,
+    })
+}
+
+/// Copies a file of which all entries are known.
+///
+/// # Errors
+/// Those of input and output; `InvalidData` if an entry is not known, or if something follows the end.
+pub fn copy(input: impl BufRead, output: impl Write, edit: &mut impl Edit) -> io::Result<()> {
+    let mut copy = Copying {
+        input,
+        output,
+        sum: CRC.digest(),
+        held: Vec::new(),
+        holds: false,
+        db: 0,
+    };
+    copy.head()?;
+    while copy.entry(edit)? {}
+    copy.end()
+}
+
+fn unknown(what: &str, byte: u8) -> io::Error {
+    let text = format!("the file has a {what} that is not known: {byte}");
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+/// Entries before a key's type, and those that are about no key.
+mod op {
+    pub const SLOT_INFO: u8 = 244;
+    pub const FUNCTION: u8 = 245;
+    pub const MODULE: u8 = 247;
+    pub const IDLE: u8 = 248;
+    pub const FREQUENCY: u8 = 249;
+    pub const NOTE: u8 = 250;
+    pub const SIZES: u8 = 251;
+    pub const EXPIRES_MS: u8 = 252;
+    pub const EXPIRES: u8 = 253;
+    pub const DATABASE: u8 = 254;
+    pub const END: u8 = 255;
+}
+
+/// The type of a key whose value is a module's.
+const MODULE_VALUE: u8 = 7;
+
+/// A copy under way.
+struct Copying<R, W> {
+    input: R,
+    output: W,
+    sum: Digest<'static, u64, Table<16>>,
+    /// Bytes that were read, and are not written yet.
+    held: Vec<u8>,
+    /// What is read is held.
+    holds: bool,
+    db: u64,
+}
+
+/// A number, or how a string is written that is not as many bytes.
+enum Length {
+    Plain(u64),
+    Special(u8),
+}
+
+impl<R: BufRead, W: Write> Copying<R, W> {
+    fn head(&mut self) -> io::Result<()> {
+        self.holds = true;
+        self.skip(9)?;
+        let (magic, version) = match self.held.strip_prefix(b"REDIS") {
+            Some(version) => (true, version),
+            None => (
+                self.held.starts_with(b"VALKEY"),
+                self.held.get(6..).unwrap_or_default(),
+            ),
+        };
+        // Before version 5 there was no checksum.
+        if !magic || !version.iter().all(u8::is_ascii_digit) || version <= b"0004".as_slice() {
+            return Err(unknown("head", self.held[0]));
+        }
+        self.release()
+    }
+
+    /// Copies an entry; false if it was the last.
+    fn entry(&mut self, edit: &mut impl Edit) -> io::Result<bool> {
+        self.holds = true;
+        let op = loop {
+            match self.byte()? {
+                op::EXPIRES_MS => self.skip(8)?,
+                op::EXPIRES => self.skip(4)?,
+                op::IDLE => self.number().map(drop)?,
+                op::FREQUENCY => self.skip(1)?,
+                op => break op,
+            }
+        };
+        match op {
+            op::END => {
+                self.release()?;
+                return Ok(false);
+            }
+            op::DATABASE => self.db = self.number()?,
+            op::SIZES => {
+                let (keys, expiring) = (self.number()?, self.number()?);
+                let (keys, expiring) = edit.sizes(self.db, keys, expiring);
+                self.held.truncate(1);
+                push_number(&mut self.held, keys);
+                push_number(&mut self.held, expiring);
+            }
+            // A hint as well, of one slot.
+            op::SLOT_INFO => {
+                for _ in 0..3 {
+                    self.number()?;
+                }
+                self.held.clear();
+            }
+            op::NOTE => {
+                self.string()?;
+                self.string()?;
+            }
+            op::FUNCTION => {
+                self.release()?;
+                self.string()?;
+            }
+            op::MODULE => {
+                self.release()?;
+                self.number()?;
+                self.module_value()?;
+            }
+            MODULE_VALUE => {
+                self.string()?;
+                self.module_key(edit)?;
+            }
+            ty => {
+                self.string()?;
+                self.release()?;
+                self.value(ty)?;
+            }
+        }
+        self.release()?;
+        Ok(true)
+    }
+
+    fn module_key(&mut self, edit: &mut impl Edit) -> io::Result<()> {
+        let before = self.held.len();
+        let id = self.number()?;
+        if !edit.wants(id) {
+            self.release()?;
+            return self.module_value();
+        }
+        let value = self.held.len();
+        self.module_value()?;
+        match edit.value(id, &self.held[value..]) {
+            Fate::Stays => {}
+            Fate::Goes => self.held.clear(),
+            Fate::Changes(id, value) => {
+                self.held.truncate(before);
+                push_number(&mut self.held, id);
+                self.held.extend(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes over the parts of a module's value, each of which tells what it is.
+    fn module_value(&mut self) -> io::Result<()> {
+        loop {
+            match self.number()? {
+                0 => return Ok(()),
+                1 | 2 => self.number().map(drop)?,
+                3 => self.skip(4)?,
+                4 => self.skip(8)?,
+                5 => self.string()?,
+                other => return Err(unknown("part of a module's value", other as u8)),
+            }
+        }
+    }
+
+    /// Goes over the value of a native type.
+    fn value(&mut self, ty: u8) -> io::Result<()> {
+        match ty {
+            // A string; or one string that holds all elements.
+            0 | 9..=13 | 16 | 17 | 20 => self.string(),
+            // List, set, list of such strings.
+            1 | 2 | 14 => self.times(Self::string),
+            // Sorted sets, their scores as texts or as numbers.
+            3 => self.times(|copy| {
+                copy.string()?;
+                match copy.byte()? {
+                    253..=255 => Ok(()),
+                    len => copy.skip(u64::from(len)),
+                }
+            }),
+            5 => self.times(|copy| {
+                copy.string()?;
+                copy.skip(8)
+            }),
+            4 => self.times(Self::two_strings),
+            18 => self.times(|copy| {
+                copy.number()?;
+                copy.string()
+            }),
+            15 | 19 | 21 => self.stream(ty),
+            // Valkey: a hash with the expire time of each field.
+            22 => self.times(|copy| {
+                copy.two_strings()?;
+                copy.skip(8)
+            }),
+            // Redis: such a hash, and one in one string, behind the next time.
+            24 => {
+                self.skip(8)?;
+                self.times(|copy| {
+                    copy.number()?;
+                    copy.two_strings()
+                })
+            }
+            25 => {
+                self.skip(8)?;
+                self.string()
+            }
+            other => Err(unknown("type", other)),
+        }
+    }
+
+    fn stream(&mut self, ty: u8) -> io::Result<()> {
+        self.times(Self::two_strings)?;
+        let is_newer = ty > 15;
+        // The number of entries and the last identifier; the first, the highest deleted one, all entries ever.
+        self.numbers(if is_newer { 8 } else { 3 })?;
+        self.times(|copy| {
+            copy.string()?;
+            copy.numbers(if is_newer { 3 } else { 2 })?;
+            copy.times(|copy| {
+                copy.skip(16 + 8)?;
+                copy.numbers(1)
+            })?;
+            copy.times(|copy| {
+                copy.string()?;
+                copy.skip(if ty == 21 { 16 } else { 8 })?;
+                copy.times(|copy| copy.skip(16))
+            })
+        })
+    }
+
+    /// A number, and so many times what `part` goes over.
+    fn times(&mut self, mut part: impl FnMut(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        let count = self.number()?;
+        (0..count).try_for_each(|_| part(self))
+    }
+
+    fn numbers(&mut self, count: u32) -> io::Result<()> {
+        (0..count).try_for_each(|_| self.number().map(drop))
+    }
+
+    fn number(&mut self) -> io::Result<u64> {
+        match self.length()? {
+            Length::Plain(number) => Ok(number),
+            Length::Special(how) => Err(unknown("number", how)),
+        }
+    }
+
+    fn two_strings(&mut self) -> io::Result<()> {
+        self.string()?;
+        self.string()
+    }
+
+    fn string(&mut self) -> io::Result<()> {
+        match self.length()? {
+            Length::Plain(len) => self.skip(len),
+            // An integer.
+            Length::Special(size @ 0..=2) => self.skip(1 << size),
+            // Compressed.
+            Length::Special(3) => {
+                let len = self.number()?;
+                self.number()?;
+                self.skip(len)
+            }
+            Length::Special(how) => Err(unknown("string", how)),
+        }
+    }
+
+    fn length(&mut self) -> io::Result<Length> {
+        let first = self.byte()?;
+        Ok(Length::Plain(match first {
+            0..0x40 => u64::from(first),
+            0x40..0x80 => u64::from(first & 0x3f) << 8 | u64::from(self.byte()?),
+            0x80 => u64::from(u32::from_be_bytes(self.array()?)),
+            0x81 => u64::from_be_bytes(self.array()?),
+            0xc0.. => return Ok(Length::Special(first & 0x3f)),
+            _ => return Err(unknown("length", first)),
+        }))
+    }
+
+    fn byte(&mut self) -> io::Result<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.input.read_exact(&mut bytes)?;
+        self.pass(&bytes)?;
+        Ok(bytes)
+    }
+
+    fn skip(&mut self, mut len: u64) -> io::Result<()> {
+        while len > 0 {
+            let ready = self.input.fill_buf()?;
+            if ready.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let some = ready.len().min(usize::try_from(len).unwrap_or(ready.len()));
+            let ready = &ready[..some];
+            if self.holds {
+                self.held.extend_from_slice(ready);
+            } else {
+                self.sum.update(ready);
+                self.output.write_all(ready)?;
+            }
+            self.input.consume(some);
+            len -= some as u64;
+        }
+        Ok(())
+    }
+
+    /// What was read is held, or written.
+    fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.holds {
+            self.held.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.sum.update(bytes);
+        self.output.write_all(bytes)
+    }
+
+    /// Writes what is held; what is read is written from now on.
+    fn release(&mut self) -> io::Result<()> {
+        self.holds = false;
+        self.sum.update(&self.held);
+        self.output.write_all(&self.held)?;
+        self.held.clear();
+        Ok(())
+    }
+
+    /// The checksum, which is 0 if the server makes none.
+    fn end(mut self) -> io::Result<()> {
+        let mut was = [0; 8];
+        self.input.read_exact(&mut was)?;
+        let sum = match was {
+            [0, 0, 0, 0, 0, 0, 0, 0] => 0,
+            _ => self.sum.finalize(),
+        };
+        self.output.write_all(&sum.to_le_bytes())?;
+        match self.input.fill_buf()?.first() {
+            None => self.output.flush(),
+            Some(&more) => Err(unknown("byte behind its end", more)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Leaves out every value of module 9 but the first, which becomes `changed`.
+    struct KeepOne(u32);
+
+    impl Edit for KeepOne {
+        fn wants(&self, id: u64) -> bool {
+            id == 9
+        }
+
+        fn value(&mut self, _: u64, bytes: &[u8]) -> Fate {
+            assert_eq!(bytes, [2, 0x40, 77, 5, 1, b'v', 0]);
+            self.0 += 1;
+            match self.0 {
+                1 => Fate::Changes(5000, vec![2, 1, 0]),
+                _ => Fate::Goes,
+            }
+        }
+
+        fn sizes(&mut self, db: u64, keys: u64, expiring: u64) -> (u64, u64) {
+            assert_eq!(db, 3);
+            (keys - 2, expiring)
+        }
+    }
+
+    fn key(ty: u8, name: &str, value: &[u8]) -> Vec<u8> {
+        [&[ty, name.len() as u8], name.as_bytes(), value].concat()
+    }
+
+    fn sealed(entries: &[Vec<u8>]) -> Vec<u8> {
+        let mut file = [b"REDIS0010".as_slice(), &entries.concat(), &[op::END]].concat();
+        let sum = CRC.checksum(&file);
+        file.extend(sum.to_le_bytes());
+        file
+    }
+
+    fn copied(file: &[u8]) -> io::Result<Vec<u8>> {
+        let mut output = Vec::new();
+        copy(file, &mut output, &mut KeepOne(0)).map(|()| output)
+    }
+
+    #[test]
+    fn values_are_left_out_and_replaced_and_all_others_stay() {
+        let own = [9, 2, 0x40, 77, 5, 1, b'v', 0];
+        let expiring = |entry: Vec<u8>| [vec![op::EXPIRES_MS; 9], entry].concat();
+        let others = [
+            vec![op::NOTE, 1, b'a', 0xc0, 7],
+            vec![op::DATABASE, 3],
+            key(0, "s", &[0xc3, 2, 5, b'x', b'y']),
+            key(4, "h", &[2, 1, b'f', 1, b'v', 1, b'g', 0xc1, 1, 2]),
+            key(3, "z", &[2, 1, b'm', 3, b'1', b'.', b'5', 1, b'n', 254]),
+            key(
+                7,
+                "foreign",
+                &[0x81, 0, 0, 0, 1, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            ),
+        ];
+        let [note, database, string, hash, zset, foreign] = others.clone();
+        let sizes = |keys| vec![op::SIZES, keys, 1];
+        let file = sealed(&[
+            note.clone(),
+            database.clone(),
+            sizes(7),
+            string.clone(),
+            key(7, "first", &own),
+            hash.clone(),
+            vec![op::SLOT_INFO, 1, 2, 3],
+            expiring(key(7, "second", &own)),
+            zset.clone(),
+            [vec![op::FREQUENCY, 9], key(7, "third", &own)].concat(),
+            foreign.clone(),
+        ]);
+        let changed = key(7, "first", &[0x53, 0x88, 2, 1, 0]);
+        let expected = sealed(&[
+            note,
+            database,
+            sizes(5),
+            string,
+            changed,
+            hash,
+            zset,
+            foreign,
+        ]);
+        assert_eq!(copied(&file).unwrap(), expected);
+        for end in 0..file.len() {
+            assert!(copied(&file[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_copied() {
+        for entry in [
+            key(99, "new", &[1, b'v']),
+            vec![240, 1],
+            key(0, "s", &[0xc9]),
+            key(7, "m", &[1, 9]),
+        ] {
+            let error = copied(&sealed(&[entry])).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        }
+        let mut longer = sealed(&[]);
+        assert!(copied(&longer).is_ok());
+        longer.push(0);
+        assert!(copied(&longer).is_err());
+        assert!(copied(b"REDIS0003\xff").is_err());
+        assert!(copied(b"VALKEY080\xff\0\0\0\0\0\0\0\0").is_ok());
+    }
+
+    #[test]
+    fn numbers_come_back() {
+        for n in [
+            0,
+            63,
+            64,
+            16_383,
+            16_384,
+            u32::MAX.into(),
+            1 << 32,
+            u64::MAX,
+        ] {
+            let mut bytes = Vec::new();
+            push_number(&mut bytes, n);
+            bytes.push(1);
+            assert_eq!(number(&bytes), Some((n, [1].as_slice())));
+        }
+        assert_eq!(number(&[0x80, 1]), None);
+    }
+}
