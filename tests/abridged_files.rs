@@ -91,6 +91,14 @@ fn write_native_keys(client: &mut Client) {
         PM.SET one v
         SELECT 0 -> OK",
     );
+    if Packaged::current().has(Some((8, 6)), None) {
+        run(
+            client,
+            "XADD sent IDMP producer 1 * f v
+            XADD sent IDMP producer 2 * f v
+            XADD sent IDMP other 1 * f v",
+        );
+    }
     // Hashes with fields that expire have forms of their own.
     if Packaged::current().has(Some((7, 4)), Some((9, 0))) {
         run(

@@ -4,7 +4,7 @@
 //! optional times and frequencies, the type, the name, the value. Nothing tells how long a value is, so its parts are
 //! walked over: numbers and strings, in an order that the type gives. Module values tell of each part what it is.
 //!
-//! Known are all forms that Redis up to 8.2 and Valkey up to 9.1 write of what they have; a file with any other is not copied.
+//! Known are all forms that Redis up to 8.6 and Valkey up to 9.1 write of what they have; a file with any other is not copied.
 
 use crc::{CRC_64_REDIS, Crc, Digest, Table};
 use std::io::{self, BufRead, Write};
@@ -281,7 +281,7 @@ impl<R: BufRead, W: Write> Copying<R, W> {
                 copy.number()?;
                 copy.string()
             }),
-            15 | 19 | 21 => self.stream(ty),
+            15 | 19 | 21 | 26 => self.stream(ty),
             // Valkey: a hash with the expire time of each field.
             22 => self.times(|copy| {
                 copy.two_strings()?;
@@ -317,10 +317,23 @@ impl<R: BufRead, W: Write> Copying<R, W> {
             })?;
             copy.times(|copy| {
                 copy.string()?;
-                copy.skip(if ty == 21 { 16 } else { 8 })?;
+                copy.skip(if ty >= 21 { 16 } else { 8 })?;
                 copy.times(|copy| copy.skip(16))
             })
-        })
+        })?;
+        if ty < 26 {
+            return Ok(());
+        }
+        // What producers have sent, to know it if they send it again.
+        self.numbers(2)?;
+        self.times(|copy| {
+            copy.string()?;
+            copy.times(|copy| {
+                copy.string()?;
+                copy.numbers(2)
+            })
+        })?;
+        self.numbers(2)
     }
 
     /// A number, and so many times what `part` goes over.

@@ -6,7 +6,6 @@
 //! pool, and now the number of the others, and takes the file's place. What is native stays as it is. Should the process die
 //! before that, the file has all markers, which is as right, and only longer to load.
 
-use store::moment::Moment;
 use super::serialize;
 use crate::rdb_file::{self, Edit, Fate, VERSION_BITS, module_id};
 use crate::redis::{Level, PmType, log};
@@ -15,6 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process;
+use store::moment::Moment;
 
 /// Fewer markers are loaded in some milliseconds.
 const MANY: u64 = 10_000;

@@ -69,10 +69,7 @@ pub fn fill(ctx: &Ctx) {
     ctx.select_db(home);
     report_beginning(gone);
     let at_once = reloads || has_listener_of_new_keys(ctx) || !completes_before_forks();
-    let is_small = ENGINE.with(|engine| {
-        let filling = engine.filling.as_ref();
-        filling.is_none_or(|filling| filling.index.left() < NOT_SMALL)
-    });
+    let is_small = ENGINE.with(|engine| engine.store.left_unshown() < NOT_SMALL);
     let budget = match (at_once, limit) {
         (true, _) => Duration::MAX,
         (false, None) if is_small == Ok(true) => BEFORE_SERVING,

@@ -5,6 +5,7 @@ use super::grammar::Compare;
 use super::state::{self, Content};
 use super::{DBS, Dialect, KEYS, PM_DB, Sequence, Side, Step};
 use crate::client::Client;
+use crate::env_number;
 use crate::packaged::Packaged;
 use crate::resp::{Quoted, Value};
 use crate::server::{Refusal, Server, Setup};
@@ -117,9 +118,14 @@ impl Pair {
     fn begin_to_fill(&mut self) {
         let mut client = self.server.client();
         client.call(&["SELECT", &OTHER_DB.to_string()]);
-        for n in 0..OTHER_KEYS {
-            let reply = client.call(&["PM.SET", &format!("key:{n}"), "v"]);
-            assert_eq!(reply, Value::Simple("OK".into()), "PM.SET");
+        let command = |n: u64| vec!["PM.SET".to_owned(), format!("key:{n}"), "v".into()];
+        let commands: Vec<_> = (0..env_number("PMEDIS_OTHER_KEYS", OTHER_KEYS))
+            .map(command)
+            .collect();
+        for batch in commands.chunks(1000) {
+            for reply in client.pipeline(batch).expect("replies to PM.SET") {
+                assert_eq!(reply, Value::Simple("OK".into()), "PM.SET");
+            }
         }
         let restarted = self.server.restart();
         restarted.unwrap_or_else(|refusal| panic!("{refusal:?}"));
@@ -130,7 +136,7 @@ impl Pair {
     pub fn fills(&mut self) -> bool {
         let reply = self.native.watcher.call(&["PM.INFO", "filling"]);
         let text = String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned();
-        text.contains(&format!("keys_to_come:{OTHER_KEYS}"))
+        text.contains("filling:1")
     }
 
     fn start(setup: Setup, dialect: Dialect) -> Self {
@@ -560,9 +566,10 @@ fn subscribe(server: &Server) -> Client {
     client
 }
 
-/// The database whose keys are not shown while the sides are compared, and how many there are.
+/// The database whose keys come into the keyspace while the sides are compared, and how many there are unless
+/// `PMEDIS_OTHER_KEYS` says so.
 const OTHER_DB: u8 = 15;
-const OTHER_KEYS: u32 = 500;
+const OTHER_KEYS: u64 = 500;
 const _: () = assert!(PM_DB + DBS <= OTHER_DB, "it is no side's");
 const _: () = assert!(PM_DB >= DBS, "the sides' databases overlap");
 const _: () = assert!(DBS == 2, "a swap is of the only two databases");
