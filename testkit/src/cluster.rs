@@ -203,7 +203,7 @@ impl ClusterClient {
                         .and_then(|to| to.parse().ok())
                         .ok_or(ErrorKind::InvalidData)?;
                 }
-                "TRYAGAIN" => thread::sleep(Duration::from_millis(1)),
+                "TRYAGAIN" | "CLUSTERDOWN" => thread::sleep(Duration::from_millis(1)),
                 _ => return Ok(reply),
             }
             self.redirects += 1;
