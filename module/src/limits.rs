@@ -4,7 +4,7 @@ use crate::keyspace::learn_rdb_path;
 use crate::redis::{Ctx, Event, EventKind, Reply};
 use crate::structures::limits::{HASH, INTEGERS, SET, ZSET};
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// `proto-max-bulk-len` of a server that does not say otherwise.
 static STRING_MAX: AtomicU64 = AtomicU64::new(512 << 20);
@@ -16,10 +16,81 @@ static LISTPACK_SETS: AtomicBool = AtomicBool::new(false);
 /// Whether the server allows DEBUG to some clients.
 static DEBUG: AtomicBool = AtomicBool::new(false);
 
+/// Which keys give way.
+static POLICY: AtomicU8 = AtomicU8::new(Policy::Never as u8);
+/// How many keys are looked at for each that does.
+static SAMPLES: AtomicU64 = AtomicU64::new(5);
+
+/// Which keys give way when there is no room: `maxmemory-policy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Policy {
+    /// None: `noeviction`.
+    #[default]
+    Never,
+    /// Of all keys those used longest ago.
+    AllLru,
+    /// Of all keys those used least often.
+    AllLfu,
+    /// Of all keys any.
+    AllRandom,
+    /// Of those that expire those used longest ago.
+    VolatileLru,
+    /// Of those that expire those used least often.
+    VolatileLfu,
+    /// Of those that expire any.
+    VolatileRandom,
+    /// Those that expire first.
+    VolatileTtl,
+}
+
+impl Policy {
+    /// All of them, in the order of their numbers, with the server's names.
+    const ALL: [(&str, Policy); 8] = [
+        ("noeviction", Policy::Never),
+        ("allkeys-lru", Policy::AllLru),
+        ("allkeys-lfu", Policy::AllLfu),
+        ("allkeys-random", Policy::AllRandom),
+        ("volatile-lru", Policy::VolatileLru),
+        ("volatile-lfu", Policy::VolatileLfu),
+        ("volatile-random", Policy::VolatileRandom),
+        ("volatile-ttl", Policy::VolatileTtl),
+    ];
+
+    /// Whether only keys that expire give way.
+    pub fn is_volatile(self) -> bool {
+        self as u8 >= Policy::VolatileLru as u8
+    }
+}
+
+/// Which keys give way when there is no room.
+pub fn policy() -> Policy {
+    let number = POLICY.load(Ordering::Relaxed);
+    Policy::ALL
+        .get(usize::from(number))
+        .map_or(Policy::Never, |&(_, policy)| policy)
+}
+
+/// How many keys are looked at for each that gives way: `maxmemory-samples`.
+pub fn samples() -> usize {
+    usize::try_from(SAMPLES.load(Ordering::Relaxed))
+        .unwrap_or(1)
+        .clamp(1, 64)
+}
+
+/// The command by which replicas delete a key that gives way.
+pub fn evicting_command() -> &'static CStr {
+    match LAZILY.evicted.load(Ordering::Relaxed) {
+        true => c"UNLINK",
+        false => c"DEL",
+    }
+}
+
 type Setter = fn(u64);
 
 /// Settings, and what takes their values.
-const SETTINGS: [(&str, Setter); 9] = [
+const SETTINGS: [(&str, Setter); 10] = [
+    ("maxmemory-samples", |n| SAMPLES.store(n, Ordering::Relaxed)),
     ("proto-max-bulk-len", |n| {
         STRING_MAX.store(n, Ordering::Relaxed)
     }),
@@ -40,19 +111,22 @@ const SETTINGS: [(&str, Setter); 9] = [
 
 /// How the server deletes, as it tells its replicas.
 struct Lazily {
+    evicted: AtomicBool,
     expired: AtomicBool,
     overwritten: AtomicBool,
     by_user: AtomicBool,
 }
 
 static LAZILY: Lazily = Lazily {
+    evicted: AtomicBool::new(false),
     expired: AtomicBool::new(false),
     overwritten: AtomicBool::new(false),
     by_user: AtomicBool::new(false),
 };
 
 /// Settings that are `yes` or `no`.
-const FLAGS: [(&str, &AtomicBool); 3] = [
+const FLAGS: [(&str, &AtomicBool); 4] = [
+    ("lazyfree-lazy-eviction", &LAZILY.evicted),
     ("lazyfree-lazy-expire", &LAZILY.expired),
     ("lazyfree-lazy-server-del", &LAZILY.overwritten),
     ("lazyfree-lazy-user-del", &LAZILY.by_user),
@@ -124,6 +198,14 @@ fn read(ctx: &Ctx) {
             flag.store(text == "yes", Ordering::Relaxed);
         }
     }
+    let policy = setting(ctx, "maxmemory-policy");
+    let policy = Policy::ALL
+        .iter()
+        .find(|(name, _)| policy.as_deref() == Some(*name));
+    POLICY.store(
+        policy.map_or(Policy::Never, |&(_, policy)| policy) as u8,
+        Ordering::Relaxed,
+    );
     let debug = setting(ctx, "enable-debug-command");
     DEBUG.store(debug.is_some_and(|text| text != "no"), Ordering::Relaxed);
 }

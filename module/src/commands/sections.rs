@@ -1,7 +1,7 @@
 //! What the pool, the keys and the work on them look like, in sections: for PM.INFO, PM.STATS and the server's INFO.
 
 use crate::SETTINGS;
-use crate::keyspace::{Engine, failures, with_engine};
+use crate::keyspace::{Engine, evict, failures, with_engine};
 use crate::redis::{InfoFields, InfoSections, InfoValue};
 use InfoValue::{Count, Counts, Ratio, Text};
 use pobj::Durability;
@@ -136,6 +136,7 @@ fn traffic(engine: &Engine) -> InfoFields {
         ("commits", Count(commits)),
         ("fences", Count(traffic.fences)),
         ("lines", Count(traffic.lines)),
+        ("evicted_keys", Count(evict::evicted())),
     ])
 }
 

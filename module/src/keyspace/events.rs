@@ -18,8 +18,8 @@
 
 use super::record::{NEVER, RecordPtr};
 use super::{
-    ENGINE, Engine, adopt, aof, beside, cluster, compact, count_shown, durable, expiring, fill,
-    fullness, groups, loading, saving, turns,
+    ENGINE, Engine, adopt, aof, beside, cluster, compact, count_shown, durable, evict, expiring,
+    fill, fullness, groups, loading, saving, turns,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Level, Loading, Mode, OwnedString, Persistence,
@@ -98,6 +98,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
         Event::Cron { .. } => {
             cluster::settle_arrivals();
             expiring::remove_some(ctx);
+            evict::make_room_ahead(ctx);
         }
         // A full sync that failed is not to be tried again: what came of it is what there is.
         Event::BecameMaster => {

@@ -11,6 +11,7 @@
 //! | `callbacks.rs` | what Redis asks of values: free, copy, save, load, … |
 //! | `events.rs` | what happens to keys and databases behind the commands' back |
 //! | `adopt.rs` | native keys that become PM keys |
+//! | `evict.rs` | PM keys that give way in a full pool |
 //! | `expiring.rs` | fields of hashes that expire, and are removed |
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
 //! | `beside.rs` | an RDB with values beside a pool that has keys |
@@ -38,6 +39,7 @@ pub mod callbacks;
 mod cluster;
 pub mod compact;
 pub mod events;
+pub mod evict;
 pub mod expiring;
 pub mod fill;
 mod follower;

@@ -151,6 +151,14 @@ impl OwnedString {
 }
 
 impl OwnedString {
+    /// Takes over a string that the server has made for us; `None` for NULL.
+    ///
+    /// # Safety
+    /// `raw` must be such a string, which nobody else frees.
+    pub(super) unsafe fn from_raw(raw: *mut rm::RedisModuleString) -> Option<Self> {
+        NonNull::new(raw).map(Self)
+    }
+
     /// The string, which is the server's from here on.
     pub(super) fn into_raw(self) -> *mut rm::RedisModuleString {
         std::mem::ManuallyDrop::new(self).0.as_ptr()

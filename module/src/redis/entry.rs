@@ -144,6 +144,8 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_GetDetachedThreadSafeContext
         RedisModule_GetKeyNameFromIO
         RedisModule_GetKeyNameFromOptCtx
+        RedisModule_GetLFU
+        RedisModule_GetLRU
         RedisModule_GetModuleUserFromUserName
         RedisModule_GetSelectedDb
         RedisModule_GetServerInfo
@@ -173,6 +175,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_ModuleTypeSetValue
         RedisModule_NotifyKeyspaceEvent
         RedisModule_OpenKey
+        RedisModule_RandomKey
         RedisModule_RegisterCommandFilter
         RedisModule_RegisterInfoFunc
         RedisModule_RegisterStringConfig

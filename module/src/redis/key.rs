@@ -109,6 +109,22 @@ impl<'a> Key<'a> {
         unsafe { kind(self.raw) }
     }
 
+    /// For how many milliseconds nobody has used the key; `None` if the server counts uses instead, or the key is absent.
+    pub fn idle_ms(&self) -> Option<u64> {
+        let mut idle = -1;
+        // SAFETY: an open key, or NULL, and a place for a number.
+        unsafe { api(rm::RedisModule_GetLRU)(self.raw, &mut idle) };
+        u64::try_from(idle).ok()
+    }
+
+    /// How often the key was used lately, as the server counts it (to 255); `None` if it does not, or the key is absent.
+    pub fn frequency(&self) -> Option<u64> {
+        let mut frequency = -1;
+        // SAFETY: an open key, or NULL, and a place for a number.
+        unsafe { api(rm::RedisModule_GetLFU)(self.raw, &mut frequency) };
+        u64::try_from(frequency).ok()
+    }
+
     /// The native type that the key's value has, if it is one of those that we have a counterpart of. O(1).
     pub fn native_type(&self) -> Option<PmType> {
         // SAFETY: an open key, or NULL.

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 
 use redis_module::raw as rm;
 
-use super::{Arg, Ctx, Kind, OwnedString, api, guard, key};
+use super::{Arg, Ctx, Kind, OwnedString, Reply, api, guard, key};
 
 /// What is called for each key: its name, and what it holds.
 type Visit<'v> = dyn FnMut(Arg<'_>, Kind) + 'v;
@@ -69,6 +69,27 @@ impl Ctx {
         }
         // SAFETY: the cursor is not used any more.
         unsafe { api(rm::RedisModule_ScanCursorDestroy)(cursor) };
+    }
+
+    /// A key of the selected database, at random, of any kind; `None` if there is none. O(1), but for keys that have expired.
+    pub fn random_key(&self) -> Option<OwnedString> {
+        // SAFETY: live context, without automatic memory; the string, NULL if there are no keys, is ours.
+        unsafe { OwnedString::from_raw(api(rm::RedisModule_RandomKey)(self.raw())) }
+    }
+
+    /// Runs SCAN with these words: the next cursor, and the keys it has met.
+    pub fn scan_step(&self, words: &[&[u8]]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
+        let Some(Reply::Array(parts)) = self.call(c"SCAN", words) else {
+            return None;
+        };
+        let Ok([Reply::Text(cursor), Reply::Array(names)]) = <[Reply; 2]>::try_from(parts) else {
+            return None;
+        };
+        let text = |name| match name {
+            Reply::Text(name) => Some(name),
+            _ => None,
+        };
+        Some((cursor, names.into_iter().filter_map(text).collect()))
     }
 
     /// How many keys the selected database has, of any kind. O(1).

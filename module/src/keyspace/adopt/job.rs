@@ -143,7 +143,7 @@ fn step(ctx: &Ctx) -> bool {
     if let Some(pattern) = &pattern {
         words.extend([b"MATCH", pattern.as_slice()]);
     }
-    let Some((cursor, names)) = scanned(ctx.call(c"SCAN", &words)) else {
+    let Some((cursor, names)) = ctx.scan_step(&words) else {
         let _ = JOB.with(|job| job.progress.why = Some("SCAN is not to be had".into()));
         return false;
     };
@@ -169,21 +169,6 @@ fn step(ctx: &Ctx) -> bool {
         job.cursor = cursor;
     });
     went_on.is_ok()
-}
-
-/// The cursor and the keys in a reply of SCAN.
-fn scanned(reply: Option<Reply>) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
-    let Some(Reply::Array(parts)) = reply else {
-        return None;
-    };
-    let Ok([Reply::Text(cursor), Reply::Array(names)]) = <[Reply; 2]>::try_from(parts) else {
-        return None;
-    };
-    let text = |name| match name {
-        Reply::Text(name) => Some(name),
-        _ => None,
-    };
-    Some((cursor, names.into_iter().filter_map(text).collect()))
 }
 
 /// Keys that plain names would not find in the pool stay where they are.

@@ -13,7 +13,7 @@
 mod round;
 
 use super::record::RecordPtr;
-use super::{ENGINE, Engine, cluster, durable, follower, fullness};
+use super::{ENGINE, Engine, cluster, durable, evict, follower, fullness};
 use crate::redis::{
     Ctx, Kind, Latency, Level, Mode, OwnedString, PmType, WhenFull, log, server_flags,
 };
@@ -327,7 +327,7 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     }
     let gained =
         ENGINE.with(|engine| engine.store.pool.is_held() && engine.store.reclaim_in_group());
-    if gained == Ok(true) {
+    if gained == Ok(true) || evict::evict(ctx) {
         return true;
     }
     let begun = ENGINE.with(|engine| {
