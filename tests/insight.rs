@@ -170,6 +170,7 @@ fn own_commands_are_described() {
         "PM.CHECK [key]",
         "PM.DEFRAG [STATUS | NOW [milliseconds]]",
         "PM.INFO [section ...]",
+        "GROW [bytes]",
         "PM.USAGE key",
     ] {
         assert!(help.contains(line), "{line}: {help}");

@@ -56,6 +56,7 @@ fn the_configuration_has_the_last_word() {
     for (name, value) in [
         ("path", setup.pool().to_str().unwrap()),
         ("size", "16777216"),
+        ("max-size", ""),
         ("durability", "pmem"),
         ("rdb", "markers"),
         ("orphans", "drop"),

@@ -29,8 +29,11 @@ pub use table::{Changes, Setting, TABLE};
 pub struct Config {
     /// The pool's file, or a poolset description; empty until it is given.
     pub path: PathBuf,
-    /// The size in bytes of a pool that has to be created; an existing one keeps its own.
+    /// The size in bytes of a pool that has to be created, and that an existing one grows to if it has less.
     pub size: Option<u64>,
+    /// The size in bytes up to which the pool may grow while the server runs. A pool that has to be created is made so
+    /// that it can.
+    pub max_size: Option<u64>,
     /// What a committed write has to survive.
     pub durability: Durability,
     /// What the server's own RDB files hold of PM keys.
@@ -57,6 +60,7 @@ impl Default for Config {
         Self {
             path: PathBuf::new(),
             size: None,
+            max_size: None,
             durability: Durability::default(),
             rdb: RdbContent::default(),
             orphans: Orphans::default(),
@@ -161,6 +165,9 @@ pub enum ConfigError {
     /// An argument is given twice.
     #[error("argument '{0}' is given twice")]
     Twice(&'static str),
+    /// The largest size is below the size.
+    #[error("'max-size' is less than 'size'")]
+    MaxBelowSize,
     /// A value is not one.
     #[error("argument '{name}' is '{given}': expected {expected}")]
     Value {
@@ -229,8 +236,14 @@ impl Config {
 
     /// Looks at the settings together, when all are known.
     pub fn check(&self) -> Result<(), ConfigError> {
-        match self.path.as_os_str().is_empty() {
-            true => Err(ConfigError::NoPath),
+        if self.path.as_os_str().is_empty() {
+            return Err(ConfigError::NoPath);
+        }
+        match self
+            .max_size
+            .is_some_and(|most| most < self.size.unwrap_or(0))
+        {
+            true => Err(ConfigError::MaxBelowSize),
             false => Ok(()),
         }
     }
@@ -288,6 +301,7 @@ mod tests {
         let expected = Config {
             path: "/mnt/pmem0/Pool".into(),
             size: Some(64 << 20),
+            max_size: Some(1 << 30),
             durability: Durability::Process,
             rdb: RdbContent::Full,
             orphans: Orphans::Drop,
@@ -302,9 +316,9 @@ mod tests {
             fill: Some(7),
         };
         for line in [
-            "path /mnt/pmem0/Pool size 64m durability process rdb full orphans drop beside ignore copy accept fill 7 adopt yes alarms 70,99 unprefixed db=3 unprefixed user:*",
-            "FILL 7 RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 ADOPT Yes UNPREFIXED db=3 unprefixed user:*",
-            "alarms 70,99 size 67108864 orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore adopt yes unprefixed user:* unprefixed db=3",
+            "path /mnt/pmem0/Pool size 64m max-size 1g durability process rdb full orphans drop beside ignore copy accept fill 7 adopt yes alarms 70,99 unprefixed db=3 unprefixed user:*",
+            "FILL 7 MAX-SIZE 1GB RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 ADOPT Yes UNPREFIXED db=3 unprefixed user:*",
+            "alarms 70,99 size 67108864 max-size 1024m orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore adopt yes unprefixed user:* unprefixed db=3",
         ] {
             assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
         }
@@ -341,6 +355,14 @@ mod tests {
             (
                 "path p size 8x",
                 "argument 'size' is '8x': expected bytes, or",
+            ),
+            (
+                "path p max-size x",
+                "argument 'max-size' is 'x': expected bytes",
+            ),
+            (
+                "path p size 8m max-size 7m",
+                "'max-size' is less than 'size'",
             ),
             ("path p size 0", "argument 'size' is '0'"),
             (

@@ -52,19 +52,6 @@ pub enum Error {
     /// The pool's bytes contradict themselves (truncated, overwritten, rotten).
     #[error("the pool is damaged: {0}")]
     Damaged(String),
-    /// The file is longer than the pool in it, which cannot use the rest.
-    #[error(
-        "{} has {file} bytes, and the pool in it {pool}: a pool in a file does not grow with the file. Cut the file \
-         to its old length, and move the keys to a larger pool", .path.display()
-    )]
-    LongerFile {
-        /// The pool.
-        path: PathBuf,
-        /// Length of the file in bytes.
-        file: u64,
-        /// Length of the pool in bytes.
-        pool: u64,
-    },
     /// Another process has the pool open; possibly a child of a server that died.
     #[error("{} is in use by another process", .0.display())]
     Locked(PathBuf),

@@ -6,6 +6,7 @@
 use crate::durability::{self, Durability};
 use crate::error::{Error, Result};
 use crate::layout::{FORMAT_VERSION, Header, LAYOUT, MAGIC};
+use crate::set::{self, Set};
 use bytemuck::Zeroable;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -15,18 +16,16 @@ use std::path::{Path, PathBuf};
 
 /// Least size of a pool in bytes (`PMEMOBJ_MIN_POOL`).
 pub(crate) const POOL_MIN: u64 = 8 << 20;
-/// A pool's file may be longer by less than this: libpmemobj leaves out what is no whole page, or huge page.
-const ODD_MAX: u64 = 2 << 20;
 const SIGNATURE: &[u8] = b"PMEMOBJ\0";
-const POOLSET_SIGNATURE: &[u8] = b"PMEMPOOLSET";
 /// libpmemobj's pool header is one page, and the layout name (1,024 bytes) follows.
 const LAYOUT_AT: usize = 4096;
 const LAYOUT_LEN: usize = 1024;
-/// Where libpmemobj notes where its heap starts, and how long it is: to the pool's end.
-const HEAP_OFFSET_AT: usize = LAYOUT_AT + LAYOUT_LEN + 16;
+/// Where libpmemobj notes where its heap starts. It reaches to the pool's end.
+pub(crate) const HEAP_OFFSET_AT: usize = LAYOUT_AT + LAYOUT_LEN + 16;
 /// Where libpmemobj notes the root object's offset; zero in a pool that has none yet.
 const ROOT_OFFSET_AT: usize = LAYOUT_AT + 2048;
-const HEAP_SIZE_AT: usize = LAYOUT_AT + 2048 + 32;
+/// Where it notes how long its heap is.
+pub(crate) const HEAP_SIZE_AT: usize = LAYOUT_AT + 2048 + 32;
 const HEAD_LEN: usize = HEAP_SIZE_AT + 8;
 
 /// What stands at a pool's path.
@@ -36,8 +35,10 @@ pub(crate) enum Found {
     Nothing,
     /// A pool of our layout.
     Pool,
-    /// The description of a poolset, with the paths of its parts.
-    Poolset(Vec<PathBuf>),
+    /// The description of a poolset.
+    Poolset(Set),
+    /// The description of a poolset of directories that has no pool yet.
+    BlankSet(Set),
     /// A device-DAX device.
     Device,
 }
@@ -48,6 +49,35 @@ pub(crate) fn io_error(path: &Path, error: &std::io::Error) -> Error {
         std::io::ErrorKind::PermissionDenied => Error::Permission(path.into(), error.to_string()),
         _ => Error::Io(format!("{}: {error}", path.display())),
     }
+}
+
+/// Opens a file of a closed pool, which stays locked, as libpmemobj locks it, until what is returned is dropped.
+///
+/// # Errors
+/// `Locked` if somebody has the pool open.
+pub(crate) fn lock(path: &Path) -> Result<File> {
+    let file = open_to_probe(path, false)?;
+    lock_open(&file, path)?;
+    Ok(file)
+}
+
+/// Locks a directory, until what is returned is dropped.
+pub(crate) fn lock_directory(path: &Path) -> Result<File> {
+    let directory = File::open(path).map_err(|error| io_error(path, &error))?;
+    lock_open(&directory, path)?;
+    Ok(directory)
+}
+
+fn lock_open(file: &File, path: &Path) -> Result<()> {
+    // SAFETY: locks an open file for as long as it stays open. What is read of a pool in use would contradict itself.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    Err(match error.raw_os_error() {
+        Some(libc::EWOULDBLOCK) => Error::Locked(path.into()),
+        _ => io_error(path, &error),
+    })
 }
 
 /// Looks at `path` without changing it.
@@ -72,23 +102,8 @@ pub(crate) fn inspect(path: &Path) -> Result<Found> {
     if head.is_empty() {
         return Err(Error::NotAPool(path.into(), "the file is empty".into()));
     }
-    if head.starts_with(POOLSET_SIGNATURE) {
-        let parts = poolset_parts(path)?;
-        if let Some(part) = parts.iter().find(|part| !part.exists()) {
-            return Err(Error::PartMissing {
-                set: path.into(),
-                part: part.clone(),
-            });
-        }
-        // A part that cannot be read is left to libpmemobj, which names it.
-        if let Some(Ok(part)) = parts.first().map(File::open)
-            && let Ok(head) = read_head(path, &part)
-            && head.len() == HEAD_LEN
-            && head.starts_with(SIGNATURE)
-        {
-            check_identity(path, &part, &head)?;
-        }
-        return Ok(Found::Poolset(parts));
+    if head.starts_with(set::SIGNATURE.as_bytes()) {
+        return inspect_set(path, Set::read(path)?);
     }
     if !head.starts_with(SIGNATURE) {
         return Err(Error::NotAPool(
@@ -107,23 +122,30 @@ pub(crate) fn inspect(path: &Path) -> Result<Found> {
     Ok(Found::Pool)
 }
 
-/// Refuses a file that was made longer than the pool in it, whose metadata is verified.
-pub(crate) fn check_length(path: &Path) -> Result<()> {
-    let file = File::open(path).map_err(|error| io_error(path, &error))?;
-    let metadata = file.metadata().map_err(|error| io_error(path, &error))?;
-    let pool = pool_len(&read_head(path, &file)?);
-    if metadata.len() >= pool.saturating_add(ODD_MAX) {
-        return Err(Error::LongerFile {
-            path: path.into(),
-            file: metadata.len(),
-            pool,
+/// Looks at a poolset without changing it.
+fn inspect_set(path: &Path, set: Set) -> Result<Found> {
+    if let Some(part) = set.named().find(|part| !part.exists()) {
+        return Err(Error::PartMissing {
+            set: path.into(),
+            part: part.into(),
         });
     }
-    Ok(())
+    if set.is_blank(path)? {
+        return Ok(Found::BlankSet(set));
+    }
+    // A part that cannot be read is left to libpmemobj, which names it.
+    if let Some(Ok(part)) = set.files()?.first().map(File::open)
+        && let Ok(head) = read_head(path, &part)
+        && head.len() == HEAD_LEN
+        && head.starts_with(SIGNATURE)
+    {
+        check_identity(path, &part, &head)?;
+    }
+    Ok(Found::Poolset(set))
 }
 
 /// The first bytes of a pool, up to what libpmemobj notes about its heap; fewer of a shorter file.
-fn read_head(path: &Path, file: &File) -> Result<Vec<u8>> {
+pub(crate) fn read_head(path: &Path, file: &File) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     file.take(HEAD_LEN as u64)
         .read_to_end(&mut head)
@@ -141,7 +163,7 @@ fn check_identity(path: &Path, file: &File, head: &[u8]) -> Result<()> {
 }
 
 /// The pool's length in bytes, by its first bytes; more than any file's if they are not all there.
-fn pool_len(head: &[u8]) -> u64 {
+pub(crate) fn pool_len(head: &[u8]) -> u64 {
     let word = |at: usize| {
         let bytes = head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
         bytes.map_or(u64::MAX, u64::from_le_bytes)
@@ -192,18 +214,6 @@ pub(crate) fn known_format(path: &Path, header: &Header) -> Result<()> {
     Ok(())
 }
 
-/// The parts a poolset description lists (its replicas' parts included).
-fn poolset_parts(path: &Path) -> Result<Vec<PathBuf>> {
-    let text = std::fs::read_to_string(path).map_err(|error| io_error(path, &error))?;
-    let part = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (size, file) = (words.next()?, words.next()?);
-        (size.starts_with(|c: char| c.is_ascii_digit()) || size == "AUTO")
-            .then(|| PathBuf::from(file))
-    };
-    Ok(text.lines().skip(1).filter_map(part).collect())
-}
-
 /// Has the file system give all blocks of the pool's files, which a copy may have left out: a page without a block on a
 /// full file system would end the process where it is touched.
 ///
@@ -213,8 +223,8 @@ pub(crate) fn allocate_blocks(path: &Path, found: &Found) -> Result<()> {
     const BLOCK: u64 = 512;
     let files = match found {
         Found::Pool => std::slice::from_ref(&path.to_path_buf()).to_vec(),
-        Found::Poolset(parts) => parts.clone(),
-        Found::Nothing | Found::Device => Vec::new(),
+        Found::Poolset(set) => set.files()?,
+        Found::Nothing | Found::BlankSet(_) | Found::Device => Vec::new(),
     };
     for path in files {
         let metadata = std::fs::metadata(&path).map_err(|error| io_error(&path, &error))?;
@@ -223,23 +233,14 @@ pub(crate) fn allocate_blocks(path: &Path, found: &Found) -> Result<()> {
             continue;
         }
         let file = open_to_probe(&path, false)?;
-        let len = libc::off_t::try_from(size).unwrap_or(libc::off_t::MAX);
-        // SAFETY: an open file; what lies in it stays, blocks come to be where there are none.
-        let errno = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len) };
-        match errno {
-            0 => {}
-            libc::ENOSPC | libc::EDQUOT => {
-                return Err(Error::NoSpace {
-                    path,
-                    size,
-                    message: "the file has holes, and the file system has no room to fill them"
-                        .into(),
-                });
-            }
-            // A file system that allocates in its own way.
-            libc::EINVAL | libc::EOPNOTSUPP => {}
-            _ => return Err(io_error(&path, &std::io::Error::from_raw_os_error(errno))),
-        }
+        set::allocate(&file, &path, size).map_err(|error| match error {
+            Error::NoSpace { path, size, .. } => Error::NoSpace {
+                path,
+                size,
+                message: "the file has holes, and the file system has no room to fill them".into(),
+            },
+            other => other,
+        })?;
     }
     Ok(())
 }
@@ -260,12 +261,15 @@ pub(crate) fn require_pmem(path: &Path, found: &Found, durability: Durability) -
                 .filter(|parent| !parent.as_os_str().is_empty());
             maps_synchronously(&open_to_probe(parent.unwrap_or(Path::new(".")), true)?)
         }
-        Found::Poolset(parts) => {
+        Found::Poolset(set) | Found::BlankSet(set) => {
             let mut all = true;
-            for part in parts {
-                let device = std::fs::metadata(part)
-                    .is_ok_and(|metadata| metadata.file_type().is_char_device());
-                all &= device || maps_synchronously(&open_to_probe(part, false)?);
+            for part in set.named() {
+                let kind = std::fs::metadata(part).map(|metadata| metadata.file_type());
+                all &= match kind {
+                    Ok(kind) if kind.is_char_device() => true,
+                    Ok(kind) => maps_synchronously(&open_to_probe(part, kind.is_dir())?),
+                    Err(error) => return Err(io_error(part, &error)),
+                };
             }
             all
         }

@@ -1,6 +1,7 @@
 //! The handle that libpmemobj gives of an open pool, and what its refusals mean.
 
 use crate::error::{Error, Result};
+use crate::file::{HEAP_OFFSET_AT, HEAP_SIZE_AT};
 use crate::heap::last_message;
 use crate::layout::LAYOUT;
 use pmemobj_sys::{Libpmemobj, PMEMobjpool};
@@ -41,7 +42,23 @@ impl Handle {
         })
     }
 
-    /// Creates a pool of `size` bytes at `path`, for its owner alone.
+    /// The pool's length in bytes, as libpmemobj has noted it.
+    pub fn len(&self) -> u64 {
+        let word = |at: usize| {
+            let at = self
+                .pop
+                .as_ptr()
+                .cast::<u8>()
+                .wrapping_add(at)
+                .cast::<u64>();
+            // SAFETY: an aligned word of the first pages of an open pool, which nobody writes at this time.
+            unsafe { at.read_volatile() }
+        };
+        word(HEAP_OFFSET_AT).saturating_add(word(HEAP_SIZE_AT))
+    }
+
+    /// Creates a pool of `size` bytes at `path`, for its owner alone; of the size of its parts, if they are there
+    /// and `size` is 0.
     pub fn create(lib: &'static Libpmemobj, path: &Path, size: u64) -> Result<Handle> {
         let (name, layout) = (c_path(path)?, c_layout());
         // SAFETY: both are terminated strings that outlive the call; the mode is owner-only.

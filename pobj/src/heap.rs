@@ -106,6 +106,22 @@ impl Heap {
         }
     }
 
+    /// Makes the pool larger by a part of `bytes`, which lies where libpmemobj makes its next one.
+    pub fn extend(&mut self, bytes: u64) -> Result<()> {
+        let (entry, mut bytes) = (c"heap.size.extend".as_ptr(), bytes);
+        // SAFETY: the pool is open; the entry point takes a number of 64 bits, which it copies.
+        match unsafe {
+            self.lib
+                .pmemobj_ctl_exec(self.pop.as_ptr(), entry, (&raw mut bytes).cast())
+        } {
+            0 => Ok(()),
+            _ => Err(Error::Pmdk {
+                operation: "making the pool larger",
+                message: last_message(self.lib),
+            }),
+        }
+    }
+
     /// The root object of `size` bytes, made (zeroed, durably) if there is none.
     pub fn root(&mut self, size: u64) -> Result<u64> {
         // SAFETY: the pool is open; the root object is allocated atomically by the library.

@@ -25,8 +25,8 @@ const LEN: usize = 24;
 fn first_file(path: &Path) -> Result<Option<PathBuf>> {
     Ok(match file::inspect(path)? {
         Found::Pool => Some(path.to_path_buf()),
-        Found::Poolset(parts) => parts.into_iter().next(),
-        Found::Device | Found::Nothing => None,
+        Found::Poolset(set) => set.files()?.into_iter().next(),
+        Found::Device | Found::BlankSet(_) | Found::Nothing => None,
     })
 }
 
@@ -50,9 +50,10 @@ pub fn file_id(path: &Path) -> Result<Option<u64>> {
 }
 
 impl Pool {
-    /// Where the pool is mapped in this process: address and bytes.
+    /// Where the pool is mapped in this process: address and bytes, those that it may grow to included.
     pub fn mapping(&self) -> (usize, usize) {
-        (self.medium.base_address(), self.medium.len() as usize)
+        let reserved = self.medium.reserved() as usize;
+        (self.medium.base_address(), reserved)
     }
 
     /// Sets a user word at once, as no part of a record: [`Pool::position`] stays what it is. Durable on return. For

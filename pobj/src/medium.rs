@@ -112,14 +112,19 @@ pub(crate) struct Medium {
 }
 
 impl Medium {
-    /// Takes the mapping of `len` bytes that begins at the pool handle `pop`.
+    /// Takes the mapping of `len` bytes that begins at the pool handle `pop`, and may grow to `reserved`.
     ///
     /// # Safety
     /// `pop` must be an open pool whose mapping of at least `len` readable and writable bytes starts
     /// at the handle's address and stays mapped while the medium lives.
-    pub unsafe fn new(lib: &'static Libpmemobj, pop: NonNull<u8>, len: u64) -> Result<Medium> {
+    pub unsafe fn new(
+        lib: &'static Libpmemobj,
+        pop: NonNull<u8>,
+        len: u64,
+        reserved: u64,
+    ) -> Result<Medium> {
         // SAFETY: as the caller promises.
-        let snapshots = unsafe { Snapshots::new(pop, len)? };
+        let snapshots = unsafe { Snapshots::new(pop, len.max(reserved))? };
         Ok(Medium {
             lib,
             base: pop,
@@ -134,6 +139,17 @@ impl Medium {
     /// Bytes mapped.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// The mapping has `len` bytes from now on, more than before and no more than were reserved: libpmemobj has mapped
+    /// them.
+    pub fn grow(&mut self, len: u64) {
+        self.len = len.min(self.snapshots.reserved()).max(self.len);
+    }
+
+    /// Bytes of address space that are the pool's.
+    pub fn reserved(&self) -> u64 {
+        self.snapshots.reserved()
     }
 
     /// Address of the first byte.

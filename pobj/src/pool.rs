@@ -8,6 +8,7 @@ use crate::check;
 use crate::durability::{self, Durability};
 use crate::error::{Error, Result};
 use crate::file::{self, Found};
+use crate::growth::{self, Growth};
 use crate::handle::Handle;
 use crate::heap::Heap;
 use crate::huge_pages::HugePages;
@@ -17,6 +18,7 @@ use crate::log::undo::Undo;
 use crate::medium::{Medium, Traffic};
 use crate::ptr::{PPtr, Persistent};
 use crate::recovery;
+use crate::set;
 use crate::space::OldObject;
 use crate::tx::{Batch, Favour, Group, Tx};
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 pub struct PoolOptions {
     path: PathBuf,
     size: Option<u64>,
+    max_size: Option<u64>,
     seed: Option<[u64; 2]>,
     durability: Durability,
 }
@@ -37,15 +40,33 @@ impl PoolOptions {
         PoolOptions {
             path: path.into(),
             size: None,
+            max_size: None,
             seed: None,
             durability: Durability::default(),
         }
     }
 
-    /// The size in bytes to create the pool with if it is absent.
+    /// The size in bytes to create the pool with if it is absent, or to grow to if it has less and can.
     pub fn size(mut self, bytes: u64) -> PoolOptions {
         self.size = Some(bytes);
         self
+    }
+
+    /// The size in bytes up to which the pool may grow while it is open. If it is absent it is made in a directory,
+    /// so that it can.
+    pub fn max_size(mut self, bytes: u64) -> PoolOptions {
+        self.max_size = Some(bytes);
+        self
+    }
+
+    /// What [`PoolOptions::size`] asks for.
+    pub(crate) fn wanted(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// What [`PoolOptions::max_size`] allows.
+    pub(crate) fn most(&self) -> Option<u64> {
+        self.max_size
     }
 
     /// What to create the pool with as [`Pool::seed`] if it is absent, in place of random bytes: for tests
@@ -94,6 +115,7 @@ pub struct Pool {
     pub(crate) favour: Favour,
     /// Objects of libpmemobj's that were freed, and are still to be given back to it.
     pub(crate) old: Vec<OldObject>,
+    pub(crate) growth: Growth,
     header: Header,
     created: bool,
     found_position: u64,
@@ -111,7 +133,7 @@ impl Pool {
     /// Every cause in [`Error`] but `Full`. None of them changes the file.
     pub fn open(options: &PoolOptions) -> Result<Pool> {
         let path = options.path.as_path();
-        let found = file::inspect(path)?;
+        let mut found = file::inspect(path)?;
         if found == Found::Nothing {
             let size = options
                 .size
@@ -130,32 +152,58 @@ impl Pool {
             }
         }
         file::require_pmem(path, &found, options.durability)?;
-        if found == Found::Pool {
-            check::verify(path)?;
-            file::check_length(path)?;
+        match (&found, options.max_size) {
+            (Found::Pool, _) => check::verify(path)?,
+            (Found::Nothing, Some(most)) => found = Found::BlankSet(set::make(path, most)?),
+            _ => {}
         }
+        // Nobody else may make the same pool meanwhile.
+        let _locked = match &found {
+            Found::BlankSet(set) => set.named().next().map(file::lock_directory).transpose()?,
+            _ => None,
+        };
+        let event = growth::prepare(path, &mut found, options)?;
         file::allocate_blocks(path, &found)?;
         let lib = durability::load(options.durability)?;
-        let created = found == Found::Nothing;
-        let handle = match created {
-            true => Handle::create(lib, path, options.size.unwrap_or(0))?,
-            false => Handle::open(lib, path)?,
+        let handle = match &found {
+            Found::Nothing => Handle::create(lib, path, options.size.unwrap_or(0))?,
+            Found::BlankSet(_) => Handle::create(lib, path, 0)?,
+            _ => Handle::open(lib, path)?,
         };
-        let files = match found {
-            Found::Poolset(parts) => parts,
+        let created = matches!(found, Found::Nothing | Found::BlankSet(_));
+        let files = match &found {
+            Found::Poolset(set) => set.files()?,
             _ => vec![path.to_path_buf()],
         };
-        let len = file::mapped_len(handle.pop.as_ptr() as usize, &files)?;
-        Pool::recover(handle, options, len, created)
+        let growth = Growth::of(found, options, event)?;
+        let len = match growth.reserved() {
+            // One mapping of all that is reserved, of which the parts have the beginning.
+            Some(reserved) => handle.len().min(reserved),
+            None => file::mapped_len(handle.pop.as_ptr() as usize, &files)?,
+        };
+        let mut pool = Pool::recover(handle, options, len, growth, created)?;
+        pool.grow_to(options.size.unwrap_or(0));
+        Ok(pool)
     }
 
-    fn recover(handle: Handle, options: &PoolOptions, len: u64, created: bool) -> Result<Pool> {
+    fn recover(
+        handle: Handle,
+        options: &PoolOptions,
+        len: u64,
+        growth: Growth,
+        created: bool,
+    ) -> Result<Pool> {
         // SAFETY: the handle is an open pool; its mapping starts at the handle's address and `len`
         // bytes of it were found in the process's map. `Pool` keeps the handle open (and drops it
         // last) while medium and heap live.
         let (mut medium, mut heap) = unsafe {
             (
-                Medium::new(handle.lib, handle.pop.cast(), len)?,
+                Medium::new(
+                    handle.lib,
+                    handle.pop.cast(),
+                    len,
+                    growth.reserved().unwrap_or(len),
+                )?,
                 Heap::new(handle.lib, handle.pop)?,
             )
         };
@@ -176,6 +224,7 @@ impl Pool {
             stuck: 0,
             favour: Favour::default(),
             old: Vec::new(),
+            growth,
             header: found.header,
             created,
             found_position: found.position,
@@ -359,7 +408,8 @@ impl Pool {
     /// A child was forked: until [`Pool::end_snapshot`] the bytes of this moment are kept for it. Call in
     /// the parent before anything else is written.
     pub fn begin_snapshot(&mut self) {
-        self.medium.snapshots.begin();
+        let len = self.medium.len();
+        self.medium.snapshots.begin(len);
     }
 
     /// The child is gone.

@@ -35,7 +35,10 @@ enum Role {
 /// The shadow of one mapped pool.
 pub(crate) struct Snapshots {
     pool: NonNull<u8>,
+    /// Bytes that the pool has, or may grow to.
     len: u64,
+    /// Bytes that it had at the fork: a child knows of no others.
+    seen: u64,
     shadow: NonNull<u8>,
     bits: NonNull<u8>,
     role: Role,
@@ -44,16 +47,18 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Reserves the shadow of a pool.
+    /// Reserves the shadow of a pool of `len` bytes at most.
     ///
     /// # Safety
-    /// `pool` must be a mapping of `len` readable bytes that outlives the result.
+    /// `pool` must be a mapping that outlives the result, and of which those bytes are readable that are asked for: of the
+    /// first `len`, those that the pool has.
     pub unsafe fn new(pool: NonNull<u8>, len: u64) -> Result<Snapshots> {
         let shadow = reserve(len)?;
         let bits = reserve(bits_len(len)).inspect_err(|_| release(shadow, len))?;
         Ok(Snapshots {
             pool,
             len,
+            seen: 0,
             shadow,
             bits,
             role: Role::Alone,
@@ -61,10 +66,16 @@ impl Snapshots {
         })
     }
 
-    /// A child was forked: from here on old bytes are kept for it.
-    pub fn begin(&mut self) {
+    /// Bytes that the pool has, or may grow to.
+    pub fn reserved(&self) -> u64 {
+        self.len
+    }
+
+    /// A child was forked when the pool had `len` bytes: from here on their old content is kept for it.
+    pub fn begin(&mut self, len: u64) {
         if self.role == Role::Alone {
             self.role = Role::Parent;
+            self.seen = len;
         }
     }
 
@@ -125,14 +136,14 @@ impl Snapshots {
 
     #[cold]
     fn preserve_pages(&self, first: u64, last: u64) {
-        for page in first..=last {
+        for page in first..=last.min(self.seen.div_ceil(PAGE).saturating_sub(1)) {
             let (word, bit) = self.bit(page);
             if word.load(Ordering::Relaxed) & bit != 0 {
                 continue;
             }
             let at = (page * PAGE) as usize;
-            let len = PAGE.min(self.len - page * PAGE) as usize;
-            // SAFETY: one page of the pool and the same page of the shadow, two mappings of `self.len` bytes;
+            let len = PAGE.min(self.seen - page * PAGE) as usize;
+            // SAFETY: one page of the pool and the same page of the shadow, both mapped up to `self.seen` and beyond;
             // this process, the only writer of both, is here.
             unsafe {
                 std::ptr::copy_nonoverlapping(

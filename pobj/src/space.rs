@@ -23,6 +23,8 @@ const EMPTY_MAX: usize = 16;
 pub struct Usage {
     /// The whole pool, libpmemobj's own metadata included.
     pub size: u64,
+    /// What that can grow to while the pool is open.
+    pub size_max: u64,
     /// What all objects together can take at most: the granules that can hold runs.
     pub capacity: u64,
     /// In objects: slots and large objects, rounding included.
@@ -122,8 +124,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Takes all the room that libpmemobj has, as extents. Nothing before this may be redone any more.
-    fn take_extents(&mut self) -> Result<()> {
+    /// Takes all the room that libpmemobj has, as extents. No record that was written before may be about it.
+    pub(crate) fn take_extents(&mut self) -> Result<()> {
         while let Some((reserved, len)) = self
             .heap
             .reserve_largest(type_num::EXTENT, self.medium.len())
@@ -218,6 +220,7 @@ impl Pool {
         let free = free + empty + old;
         Usage {
             size: self.medium.len(),
+            size_max: self.size_max(),
             capacity: self.room.capacity(),
             used: self.slab.used(),
             pages: self.slab.page_count() as u64,

@@ -11,6 +11,7 @@
 //! * [`counting`] has clients whose every change can be found once, twice or not at all.
 //! * [`crash`] is the workload of the kill -9 tests: clients whose history can be replayed, so
 //!   that what a restarted server holds can be judged key by key.
+//! * [`disk`] mounts file systems that are soon full.
 //! * [`load`] keeps a server busy with changes of all types.
 //! * [`rdb`] seals payloads for RESTORE.
 //! * [`replication`] attaches replicas, waits for them, and compares servers.
@@ -24,6 +25,7 @@ pub mod cluster;
 pub mod counting;
 pub mod crash;
 pub mod differential;
+pub mod disk;
 pub mod load;
 pub mod migration;
 pub mod packaged;

@@ -43,7 +43,13 @@ pub fn register(ctx: &Ctx) -> Result<Vec<Native>, String> {
     table.own("pm.help", server::help, 1, served_always, (0, 0, 0))?;
     table.own("pm.usage", server::usage, 2, "readonly", (1, 1, 1))?;
     ctx.add_info::<sections::InServer>();
-    table.own("pm.pool", pool::pool, -2, served_always, (0, 0, 0))?;
+    table.own(
+        "pm.pool",
+        pool::pool,
+        -2,
+        "admin allow-loading allow-stale",
+        (0, 0, 0),
+    )?;
     table.own("pm.check", check::check, -1, "readonly", (1, 1, 1))?;
 
     table.own(

@@ -1,12 +1,16 @@
 //! PM.POOL: what is about the pool as a whole.
 
 use crate::error::CmdError;
-use crate::keyspace::note_pool;
+use crate::keyspace::{grow, note_pool};
 use crate::redis::{Args, Ctx};
+use pobj::parse_size;
 
-/// `PM.POOL SEEN number`
+/// `PM.POOL GROW [bytes]`, `PM.POOL SEEN number`
 ///
-/// An AOF tells by this that the pool of that number had keys. From a client it does nothing.
+/// GROW makes the pool larger, by so many bytes (with units, as the arguments of the module) or by a step of its own, and
+/// replies with its new size.
+///
+/// An AOF tells by SEEN that the pool of that number had keys. From a client it does nothing.
 pub fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match args.from(1) {
         [word, number] if word.is(b"SEEN") => {
@@ -14,6 +18,18 @@ pub fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
                 note_pool(number.bytes());
             }
             ctx.reply_ok();
+            Ok(())
+        }
+        [word, bytes @ ..] if word.is(b"GROW") && bytes.len() < 2 => {
+            let bytes = match bytes {
+                [] => None,
+                [bytes, ..] => {
+                    let text = std::str::from_utf8(bytes.bytes()).ok();
+                    Some(text.and_then(parse_size).ok_or(CmdError::OutOfRange)?)
+                }
+            };
+            let size = grow(bytes)?;
+            ctx.reply_integer(i64::try_from(size).unwrap_or(i64::MAX));
             Ok(())
         }
         _ => Err(CmdError::Syntax),

@@ -80,6 +80,8 @@ fn pool(engine: &Engine) -> InfoFields {
         ("durability_reason", Text(reason(durability).to_owned())),
         ("is_pmem", flag(is_pmem)),
         ("size", Count(usage.size)),
+        ("max_size", Count(usage.size_max)),
+        ("capacity", Count(usage.capacity)),
         ("used", Count(usage.used)),
         ("free", Count(usage.free)),
         ("largest_free", Count(usage.largest_free)),

@@ -87,8 +87,16 @@ pub const TABLE: &[Setting] = &[
         form: "SIZE",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "size of a pool that has to be created, 8 MiB at least; an existing pool keeps its own",
+        doc: "size of a pool that has to be created, 8 MiB at least; an existing pool that has less grows to it, and none shrinks",
         value: |config| Box::new(Bytes(&mut config.size)),
+    },
+    Setting {
+        name: "max-size",
+        form: "SIZE",
+        changes: Changes::AtLoad,
+        repeats: false,
+        doc: "the pool may grow up to that while the server runs, by itself when nothing else has room; see [Growth](keys.md#growth)",
+        value: |config| Box::new(Bytes(&mut config.max_size)),
     },
     Setting {
         name: "durability",
@@ -204,6 +212,7 @@ mod tests {
         for text in [
             ("path", "/a/b"),
             ("size", "1.5g"),
+            ("max-size", "3g"),
             ("durability", "MSYNC"),
             ("rdb", "full"),
             ("orphans", "drop"),

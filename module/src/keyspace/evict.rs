@@ -68,7 +68,7 @@ pub(super) fn make_room_ahead(ctx: &Ctx) {
 fn is_scarce() -> bool {
     let scarce = ENGINE.with(|engine| {
         let usage = engine.store.pool.usage();
-        usage.free + usage.scattered < usage.size / SCARCE
+        !engine.may_grow() && usage.free + usage.scattered < usage.size / SCARCE
     });
     scarce == Ok(true)
 }

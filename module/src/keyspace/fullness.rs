@@ -1,8 +1,10 @@
-//! How full the pool is, told in the log: at some levels, at the first refusal, and when it has fallen below again.
+//! How full the pool is, told in the log: at some levels, at the first refusal, and when it has fallen below again; and
+//! when it grows, or cannot.
 
 use super::{ENGINE, Engine};
 use crate::SETTINGS;
 use crate::redis::{Level, log};
+use pobj::GrowthEvent;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// So many percent below a level it counts as left again.
@@ -23,6 +25,8 @@ pub(crate) struct Fullness {
     reached: usize,
     /// A command was refused since the pool was last below all levels.
     refused: bool,
+    /// The last attempt to grow failed.
+    cannot_grow: bool,
 }
 
 impl Fullness {
@@ -65,16 +69,60 @@ impl Fullness {
 }
 
 impl Engine {
-    /// Percent of the pool that are in use.
+    /// Whether the pool has room to grow into, as far as is known.
+    pub(super) fn may_grow(&self) -> bool {
+        let usage = self.store.pool.usage();
+        usage.size < usage.size_max && !self.fullness.cannot_grow
+    }
+
+    /// Percent of the pool that are in use; of what it can grow to, as long as it can.
     fn percent_used(&self) -> u64 {
         let usage = self.store.pool.usage();
-        let available = usage.free + usage.scattered;
+        let more = match self.may_grow() {
+            true => usage.size_max - usage.size,
+            false => 0,
+        };
+        let available = usage.free + usage.scattered + more;
         usage.used * 100 / (usage.used + available).max(1)
+    }
+}
+
+impl Fullness {
+    /// The line to be logged of what has become of the pool's size, if it is to be.
+    fn tell_growth(&mut self, event: &GrowthEvent) -> Option<(Level, String)> {
+        match event {
+            GrowthEvent::Grown { from, to } => {
+                self.cannot_grow = false;
+                let line = format!("the pool has grown from {from} bytes to {to}");
+                Some((Level::Notice, line))
+            }
+            GrowthEvent::Refused(error) => {
+                let again = std::mem::replace(&mut self.cannot_grow, true);
+                let line = format!(
+                    "the pool cannot grow, and is as before: {error}; it tries again when something needs room"
+                );
+                (!again).then_some((Level::Warning, line))
+            }
+        }
+    }
+}
+
+/// Tells what has become of the pool's size.
+pub(super) fn tell_growth() {
+    let lines = ENGINE.with(|engine| {
+        let events = engine.store.pool.take_growth_events();
+        let lines = events.iter();
+        let lines = lines.filter_map(|event| engine.fullness.tell_growth(event));
+        lines.collect::<Vec<_>>()
+    });
+    for (level, line) in lines.unwrap_or_default() {
+        log(level, &line);
     }
 }
 
 /// Once a tick of the server's clock.
 pub(super) fn look() {
+    tell_growth();
     let levels = SETTINGS.with(|settings| settings.alarms.clone());
     let levels = levels.unwrap_or_default();
     let line = ENGINE.with(|engine| {
@@ -88,6 +136,7 @@ pub(super) fn look() {
 
 /// A command was refused for want of room.
 pub(super) fn refused() {
+    tell_growth();
     REFUSALS.fetch_add(1, Ordering::Relaxed);
     let line = ENGINE.with(|engine| {
         let percent = engine.percent_used();
@@ -129,6 +178,18 @@ mod tests {
         for (percent, expected) in course {
             assert_eq!(told(percent), expected, "{percent}");
         }
+    }
+
+    #[test]
+    fn a_failed_growth_is_told_once_until_the_pool_grows() {
+        let mut fullness = Fullness::default();
+        let mut told = |event| fullness.tell_growth(&event).map(|(level, _)| level);
+        let refused = || GrowthEvent::Refused(pobj::Error::Full(1));
+        let grown = || GrowthEvent::Grown { from: 1, to: 2 };
+        assert_eq!(told(refused()), Some(Level::Warning));
+        assert_eq!(told(refused()), None);
+        assert_eq!(told(grown()), Some(Level::Notice));
+        assert_eq!(told(refused()), Some(Level::Warning));
     }
 
     #[test]

@@ -349,6 +349,28 @@ pub fn follow_flush(on: bool) -> Result<(), CmdError> {
     })
 }
 
+/// Makes the pool larger by so many bytes, or by a step of its own choice: its new size.
+///
+/// # Errors
+/// Why it cannot; it is as before then.
+pub fn grow(bytes: Option<u64>) -> Result<u64, CmdError> {
+    let grown = with_engine(|engine| Ok(engine.store.pool.grow(bytes)))?;
+    fullness::tell_growth();
+    grown.map_err(|error| match error {
+        pobj::Error::State(why) => CmdError::Other(format!("ERR {why}").into()),
+        pobj::Error::NoSpace { size, .. } => {
+            log(Level::Warning, &format!("the pool cannot grow: {error}"));
+            CmdError::Other(
+                format!(
+                    "ERR the file system has no room for {size} bytes more: the pool is as before"
+                )
+                .into(),
+            )
+        }
+        other => other.into(),
+    })
+}
+
 /// Why the last COPY failed, if it was for want of room: Redis does not know. Tells once.
 pub fn no_room_for_copy() -> Option<CmdError> {
     let failed = with_engine(|engine| Ok(std::mem::take(&mut engine.no_room_for_copy)));

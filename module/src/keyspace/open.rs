@@ -32,6 +32,9 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
     if let Some(size) = config.size {
         options = options.size(size);
     }
+    if let Some(most) = config.max_size {
+        options = options.max_size(most);
+    }
     let start = Instant::now();
     let (mut told, mut torn, mut pulse) = (false, false, None);
     let mut engine = loop {
@@ -149,7 +152,7 @@ fn report(engine: &Engine, config: &Config) {
     );
     if let Some(size) = config
         .size
-        .filter(|&size| !engine.store.pool.is_new() && size != usage.size)
+        .filter(|&size| size < usage.size && usage.size_max == usage.size)
     {
         log(
             Level::Notice,
@@ -158,6 +161,24 @@ fn report(engine: &Engine, config: &Config) {
                 usage.size
             ),
         );
+    }
+    match config.max_size {
+        Some(most) if usage.size_max == usage.size && most > usage.size => log(
+            Level::Warning,
+            &format!(
+                "the pool keeps its size of {} bytes while the server runs; max-size {most} is not applied: a pool in \
+                 a plain file grows at a start, with a larger size",
+                usage.size
+            ),
+        ),
+        Some(most) if most > usage.size_max => log(
+            Level::Warning,
+            &format!(
+                "the poolset reserves room for {} bytes; max-size {most} is not applied",
+                usage.size_max
+            ),
+        ),
+        _ => {}
     }
     for damage in engine.store.pool.damages() {
         log(Level::Warning, &format!("the pool is damaged: {damage}"));

@@ -156,6 +156,13 @@ impl Slab {
         }
     }
 
+    /// The pool has `len` bytes from now on.
+    pub fn grow(&mut self, len: u64) {
+        let windows = len.div_ceil(WINDOW) as usize;
+        let windows = windows.max(self.windows.len());
+        self.windows.resize(windows, Window::EMPTY);
+    }
+
     /// Bytes in allocated slots and large objects.
     pub fn used(&self) -> u64 {
         self.used

@@ -109,17 +109,21 @@ fn zone(view: &View, start: u64, found: &mut Found) -> Result<()> {
         .into_iter()
         .map(Header)
         .collect();
+    // Headers of chunks that libpmemobj makes ready, or is still to: they hold nothing.
+    let is_fresh = |header: &Header| [0, FOOTER, FREE].contains(&header.kind());
     if header == 0 {
-        // A zone that is being made ready; it holds nothing.
-        let is_fresh = |header: &Header| [0, FOOTER, FREE].contains(&header.kind());
         return match headers.iter().all(is_fresh) {
             true => Ok(()),
             false => Err(damaged("a zone's header", start)),
         };
     }
-    if header != ZONE_MAGIC | size << 32 {
+    // The pool may have grown, and libpmemobj not have noted it in the zone yet.
+    let known = header >> 32;
+    let grows = 0 < known && known <= size && headers[known as usize..].iter().all(is_fresh);
+    if header & u64::from(u32::MAX) != ZONE_MAGIC || !grows {
         return Err(damaged("a zone's header", start));
     }
+    let size = known;
     let chunks = start + ZONE_META;
     let mut index = 0;
     while index < size {

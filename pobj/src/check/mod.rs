@@ -22,8 +22,7 @@ mod lanes;
 mod view;
 
 use crate::error::{Error, Result};
-use std::fs::File;
-use std::os::fd::AsRawFd;
+use crate::file;
 use std::path::Path;
 use view::View;
 
@@ -42,17 +41,7 @@ mod descriptor {
 /// # Errors
 /// `Damaged` with what is wrong and where; `Locked` if somebody has the pool open.
 pub(crate) fn verify(path: &Path) -> Result<()> {
-    let file = File::open(path).map_err(|error| crate::file::io_error(path, &error))?;
-    // SAFETY: locks an open file for as long as it stays open, which is this function. libpmemobj locks
-    // pools in the same way; what is read of one in use would contradict itself.
-    let failed = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0;
-    if failed {
-        let error = std::io::Error::last_os_error();
-        return Err(match error.raw_os_error() {
-            Some(libc::EWOULDBLOCK) => Error::Locked(path.into()),
-            _ => crate::file::io_error(path, &error),
-        });
-    }
+    let file = file::lock(path)?;
     let mut view = View::new(file)?;
     let extensions = lanes::verify(&mut view)?;
     chunks::verify(&view, &extensions)

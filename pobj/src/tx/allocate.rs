@@ -122,13 +122,16 @@ impl Pool {
             Some(_) => self.trim_in_group(TRIM_IN_GROUP)?,
             None => self.trim(usize::MAX)?,
         };
-        let found = match given_back {
+        let mut found = match given_back {
             0 => None,
             _ => self.room.take(granules, Access::Ordinary),
         };
         if found.is_none() && (self.evacuating_pages() > 0 || self.room.holds_regions()) {
             self.end_evacuation();
-            return Ok(self.room.take(granules, Access::Ordinary));
+            found = self.room.take(granules, Access::Ordinary);
+        }
+        if found.is_none() && self.grow_for(granules) {
+            found = self.room.take(granules, Access::Ordinary);
         }
         Ok(found)
     }

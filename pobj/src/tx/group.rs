@@ -7,9 +7,9 @@
 
 use super::batch::Batch;
 use crate::alloc::page::{PAGE_GRANULES, bitmap_word};
-use crate::alloc::run::{Run, RunKind};
+use crate::alloc::run::{GRANULE, Run, RunKind};
 use crate::alloc::slab::Slot;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::record::{RecordKind, Writes};
 use crate::log::ring::Extras;
 use crate::pool::Pool;
@@ -143,9 +143,14 @@ impl Pool {
     /// [`Pool::apply_step`] after the words that tell of allocations were added.
     pub(super) fn apply_encoded(&mut self, start: Savepoint) -> Result<()> {
         let seq = self.begin_group()?;
-        let encoded = self.batch.writes.encoded();
-        self.undo
-            .save(&mut self.medium, &mut self.room, seq, encoded)?;
+        let save = |pool: &mut Pool| {
+            let encoded = pool.batch.writes.encoded();
+            (pool.undo).save(&mut pool.medium, &mut pool.room, seq, encoded)
+        };
+        match save(self) {
+            Err(Error::Full(bytes)) if self.grow_for(bytes.div_ceil(GRANULE)) => save(self)?,
+            saved => saved?,
+        }
         self.flush_fills()?;
         self.medium.fence();
         self.medium.apply(self.batch.writes.encoded())?;
@@ -291,8 +296,7 @@ impl Pool {
     fn clear_undo(&mut self) -> Result<()> {
         let segments = self.undo.clear(&mut self.medium)?;
         for (offset, len) in segments {
-            self.room
-                .give(offset, len / crate::alloc::run::GRANULE, false);
+            self.room.give(offset, len / GRANULE, false);
         }
         self.room.settle_loose();
         Ok(())

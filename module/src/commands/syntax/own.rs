@@ -99,12 +99,21 @@ pub const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.pool",
-        summary: "Tells, in an AOF, of the pool that it belongs to.",
-        complexity: "O(1)",
+        summary: "Makes the pool larger; or tells, in an AOF, of the pool that it belongs to.",
+        complexity: "O(1), and what the file system takes for GROW.",
         categories: "",
         tips: "",
         keys: &[],
-        arguments: &[Arg::integer("number").after("SEEN")],
+        arguments: &[Arg::one_of(
+            "what",
+            &[
+                Arg::block(
+                    "grow",
+                    &[Arg::word("grow", "GROW"), Arg::string("bytes").optional()],
+                ),
+                Arg::integer("number").after("SEEN"),
+            ],
+        )],
     },
     Description {
         name: "pm.ready",
