@@ -470,7 +470,7 @@ fn a_file_system_that_is_not_persistent_memory_needs_a_choice() {
 
 #[test]
 fn each_durability_serves_and_says_so() {
-    for durability in ["process", "msync"] {
+    for durability in ["process", "msync", "disk"] {
         let setup = Setup::native();
         let path = setup.pool();
         let arguments = [

@@ -36,6 +36,8 @@ pub struct Config {
     pub max_size: Option<u64>,
     /// What a committed write has to survive.
     pub durability: Durability,
+    /// The size in bytes of the journal, with `durability disk`; without it, a share of the pool's.
+    pub journal: Option<u64>,
     /// What the server's own RDB files hold of PM keys.
     pub rdb: RdbContent,
     /// What becomes of keys whose values are in another pool.
@@ -62,6 +64,7 @@ impl Default for Config {
             size: None,
             max_size: None,
             durability: Durability::default(),
+            journal: None,
             rdb: RdbContent::default(),
             orphans: Orphans::default(),
             beside: Beside::default(),
@@ -313,12 +316,13 @@ mod tests {
                 patterns: vec![b"user:*".to_vec()],
             }),
             alarms: vec![70, 99],
+            journal: Some(16 << 20),
             fill: Some(7),
         };
         for line in [
-            "path /mnt/pmem0/Pool size 64m max-size 1g durability process rdb full orphans drop beside ignore copy accept fill 7 adopt yes alarms 70,99 unprefixed db=3 unprefixed user:*",
-            "FILL 7 MAX-SIZE 1GB RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 ADOPT Yes UNPREFIXED db=3 unprefixed user:*",
-            "alarms 70,99 size 67108864 max-size 1024m orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore adopt yes unprefixed user:* unprefixed db=3",
+            "path /mnt/pmem0/Pool size 64m max-size 1g durability process rdb full orphans drop beside ignore copy accept fill 7 journal 16m adopt yes alarms 70,99 unprefixed db=3 unprefixed user:*",
+            "FILL 7 MAX-SIZE 1GB RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 Journal 16M ADOPT Yes UNPREFIXED db=3 unprefixed user:*",
+            "journal 16m alarms 70,99 size 67108864 max-size 1024m orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore adopt yes unprefixed user:* unprefixed db=3",
         ] {
             assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
         }
@@ -367,7 +371,7 @@ mod tests {
             ("path p size 0", "argument 'size' is '0'"),
             (
                 "path p durability disc",
-                "'disc': expected pmem, msync or process",
+                "'disc': expected pmem, disk, msync or process",
             ),
             ("path p rdb half", "'half': expected markers or full"),
             ("path p fill -1", "'-1': expected a number of keys a second"),

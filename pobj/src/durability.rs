@@ -13,6 +13,8 @@ pub enum Durability {
     /// not persistent memory is refused, unless `PMEM_IS_PMEM_FORCE=1` is in the environment.
     #[default]
     Pmem,
+    /// Power loss on any file system, by a journal beside the pool's file: see `disk`.
+    Disk,
     /// Power loss on any file system, by msync at every commit. Slow.
     Msync,
     /// A crash or kill of the process, not of the machine. No flush at all.
@@ -24,6 +26,7 @@ impl Durability {
     pub fn name(self) -> &'static str {
         match self {
             Durability::Pmem => "pmem",
+            Durability::Disk => "disk",
             Durability::Msync => "msync",
             Durability::Process => "process",
         }
@@ -31,9 +34,14 @@ impl Durability {
 
     /// The durability called `name`, in any case.
     pub fn from_name(name: &str) -> Option<Durability> {
-        [Durability::Pmem, Durability::Msync, Durability::Process]
-            .into_iter()
-            .find(|durability| durability.name().eq_ignore_ascii_case(name))
+        [
+            Durability::Pmem,
+            Durability::Disk,
+            Durability::Msync,
+            Durability::Process,
+        ]
+        .into_iter()
+        .find(|durability| durability.name().eq_ignore_ascii_case(name))
     }
 }
 
@@ -56,7 +64,7 @@ pub(crate) fn load(durability: Durability) -> Result<&'static Libpmemobj> {
         match durability {
             Durability::Pmem => {}
             Durability::Msync => set(c"PMEM_IS_PMEM_FORCE", c"0"),
-            Durability::Process => {
+            Durability::Disk | Durability::Process => {
                 set(c"PMEM_IS_PMEM_FORCE", c"1");
                 set(c"PMEM_NO_FLUSH", c"1");
             }

@@ -81,10 +81,24 @@ pub enum Error {
     SizeMissing(PathBuf),
     /// The file is not on persistent memory and no weaker durability was chosen.
     #[error(
-        "{} is not on persistent memory: use a DAX file system, or choose 'durability msync' (survives \
-         power loss, slow) or 'durability process' (survives a crash of the server only)", .0.display()
+        "{} is not on persistent memory: use a DAX file system, or choose 'durability disk' (survives \
+         power loss, by a journal), 'durability msync' (survives power loss, slow) or 'durability process' (survives a crash of the server only)", .0.display()
     )]
     NotPersistent(PathBuf),
+    /// The pool's latest changes are in a journal that cannot be used.
+    #[error(
+        "the journal {} is needed, as the pool was not closed, and cannot be used: {reason}. Put the file back that was beside \
+         the pool, or restore both from a backup", .path.display()
+    )]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Changes cannot be made durable, as the disk fails or is full.
+    #[error("changes cannot be made durable: {0}")]
+    NotDurable(String),
     /// No room in the pool for an allocation of this many bytes.
     #[error("the pool is full (no room for {0} bytes)")]
     Full(u64),

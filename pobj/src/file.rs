@@ -5,7 +5,7 @@
 
 use crate::durability::{self, Durability};
 use crate::error::{Error, Result};
-use crate::layout::{FORMAT_VERSION, Header, LAYOUT, MAGIC};
+use crate::layout::{FORMAT_VERSION, Header, JOURNALED, LAYOUT, MAGIC};
 use crate::set::{self, Set};
 use bytemuck::Zeroable;
 use std::fs::{File, OpenOptions};
@@ -191,23 +191,29 @@ fn check_layout(path: &Path, head: &[u8]) -> Result<()> {
 /// Refuses a pool that a newer program wrote, by the header of its root object, which is one of a pool's
 /// first and so lies in a poolset's first part. One that cannot be read is left to the checks behind opening.
 fn check_format(path: &Path, file: &File) -> Result<()> {
-    let mut offset = 0u64;
-    let mut header = Header::zeroed();
-    let read = file
-        .read_exact_at(bytemuck::bytes_of_mut(&mut offset), ROOT_OFFSET_AT as u64)
-        .and_then(|()| file.read_exact_at(bytemuck::bytes_of_mut(&mut header), offset));
-    match read {
-        Ok(()) if offset != 0 && header.magic == MAGIC => known_format(path, &header),
+    match root_header(file) {
+        Ok(Some((_, header))) => known_format(path, &header),
         _ => Ok(()),
     }
 }
 
+/// The header of the root object in the file of a pool, or in the first part of a poolset, with its offset; `None` if
+/// there is none of ours.
+pub(crate) fn root_header(file: &File) -> std::io::Result<Option<(u64, Header)>> {
+    let mut offset = 0u64;
+    let mut header = Header::zeroed();
+    file.read_exact_at(bytemuck::bytes_of_mut(&mut offset), ROOT_OFFSET_AT as u64)?;
+    file.read_exact_at(bytemuck::bytes_of_mut(&mut header), offset)?;
+    Ok((offset != 0 && header.magic == MAGIC).then_some((offset, header)))
+}
+
 /// Refuses a format above the one this program writes.
 pub(crate) fn known_format(path: &Path, header: &Header) -> Result<()> {
-    if header.format_version > FORMAT_VERSION {
+    let version = header.format_version & !JOURNALED;
+    if version > FORMAT_VERSION {
         return Err(Error::NewerFormat {
             path: path.into(),
-            found: header.format_version,
+            found: version,
             supported: FORMAT_VERSION,
         });
     }
@@ -321,7 +327,7 @@ fn maps_synchronously(file: &File) -> bool {
 ///
 /// The C library's `realpath`, and so `std::fs::canonicalize`, gives memory that its caller frees. In a server
 /// that loads modules with a symbol scope of their own, the two of them would not use the same allocator.
-fn kernels_name(file: &Path) -> std::io::Result<PathBuf> {
+pub(crate) fn kernels_name(file: &Path) -> std::io::Result<PathBuf> {
     let mut options = OpenOptions::new();
     let file = options.read(true).custom_flags(libc::O_PATH).open(file)?;
     std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))

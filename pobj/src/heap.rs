@@ -46,6 +46,20 @@ impl Reserved {
     }
 }
 
+/// Has pools that are opened from now on mapped privately, or not.
+pub(crate) fn map_privately(lib: &Libpmemobj, privately: bool) -> Result<()> {
+    let mut on = std::ffi::c_int::from(privately);
+    let entry = c"copy_on_write.at_open".as_ptr();
+    // SAFETY: a setting of the library, for no pool; it takes an int, which it copies.
+    match unsafe { lib.pmemobj_ctl_set(std::ptr::null_mut(), entry, (&raw mut on).cast()) } {
+        0 => Ok(()),
+        _ => Err(Error::Pmdk {
+            operation: "choosing a private mapping",
+            message: last_message(lib),
+        }),
+    }
+}
+
 /// The message of libpmemobj's last failure in this thread.
 pub(crate) fn last_message(lib: &Libpmemobj) -> String {
     // SAFETY: takes nothing, gives a string that lives until the next failure in this thread.

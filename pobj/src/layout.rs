@@ -5,6 +5,8 @@
 //!     0    64  Header      identity; written once at creation, checksummed
 //!    64     8  log         offset of the log object
 //!    72     8  log length  usable bytes of the log object; 0 means `OLD_LOG_LEN`
+//!    80     8  journal id  which journal has the latest changes, while the format version says that one has
+//!    88     8  written     the position in that journal up to which the file has everything, at least
 //!   128     8  published   of format 1: number of the last log record whose large objects libpmemobj has published
 //!   256  1024  user words  128 words that belong to the layer above (`Pool::user_word`)
 //! log object
@@ -34,6 +36,10 @@ pub const FORMAT_VERSION: u32 = 2;
 /// is turned into one of [`FORMAT_VERSION`] when it is opened, and what it has is used on.
 pub const FORMAT_WITHOUT_EXTENTS: u32 = 1;
 
+/// Set in the format version of a pool whose latest changes are in its journal: so a program that does not know
+/// journals refuses it.
+pub const JOURNALED: u32 = 1 << 31;
+
 /// A cache line: the unit of flushing.
 pub const LINE: u64 = 64;
 /// Bytes of the log ring. Small, so that it stays in the processor's cache.
@@ -54,6 +60,10 @@ pub const USER_AT: u64 = 256;
 pub const LOG_AT: u64 = 64;
 /// Offset of the word in the root object that holds the log object's length.
 pub const LOG_LEN_AT: u64 = 72;
+/// Offset of the word in the root object that holds the journal's id, while the format version has [`JOURNALED`].
+pub const JOURNAL_AT: u64 = 80;
+/// Offset of the word in the root object that holds the position in that journal up to which the file has everything.
+pub const WRITTEN_AT: u64 = 88;
 /// Offset of the format version in the root object; its word has the flags, too.
 pub const VERSION_AT: u64 = 8;
 /// Bytes of the root object.

@@ -26,6 +26,7 @@
 
 mod alloc;
 mod check;
+mod disk;
 mod durability;
 mod error;
 mod file;
@@ -50,6 +51,7 @@ mod tx;
 
 pub use alloc::evacuation::Scatter;
 pub use alloc::walk::Cursor;
+pub use disk::{DiskStats, Replayed};
 pub use durability::{Durability, is_forced};
 pub use error::{Error, Result};
 pub use growth::GrowthEvent;

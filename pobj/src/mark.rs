@@ -66,7 +66,7 @@ impl Pool {
         self.medium.store(offset, &value.to_le_bytes())?;
         self.medium.flush(offset, size_of::<u64>() as u64)?;
         self.medium.fence();
-        Ok(())
+        self.sync()
     }
 }
 

@@ -9,6 +9,9 @@
 //!
 //! This file and `heap.rs` are the only ones of the crate that touch pool memory.
 
+use crate::disk::buffer::Buffer;
+use crate::disk::changes::Changes;
+use crate::disk::{PAGE, push_page};
 use crate::error::{Result, damaged};
 use crate::layout::LINE;
 use crate::lines::{Lines, lines};
@@ -107,6 +110,8 @@ pub(crate) struct Medium {
     /// What a fork child sees.
     pub snapshots: Snapshots,
     late: RefCell<Late>,
+    /// What has changed, of a pool with a journal: then the mapping is private, and there is nothing to flush.
+    changes: Option<RefCell<Changes>>,
     /// Not every byte is as a load has to give it: `late` waits for its fence, or this is a fork child.
     detour: Cell<bool>,
 }
@@ -132,8 +137,74 @@ impl Medium {
             traffic: Cell::default(),
             snapshots,
             late: RefCell::default(),
+            changes: None,
             detour: Cell::new(false),
         })
+    }
+
+    /// Notes from here on what changes, for a journal. The mapping is private.
+    pub fn note_changes(&mut self) {
+        self.changes = Some(RefCell::new(Changes::new(self.len)));
+    }
+
+    /// True if changes are noted.
+    #[inline]
+    pub fn is_noted(&self) -> bool {
+        self.changes.is_some()
+    }
+
+    /// Notes that `len` bytes at `offset`, inside the mapping, change.
+    #[inline]
+    pub fn note(&self, offset: u64, len: u64) {
+        if let Some(changes) = &self.changes {
+            changes.borrow_mut().note(offset, len);
+        }
+    }
+
+    /// True if something has changed since the last [`Medium::forget_changes`].
+    #[inline]
+    pub fn has_changed(&self) -> bool {
+        let changes = self.changes.as_ref();
+        changes.is_some_and(|changes| !changes.borrow().is_empty())
+    }
+
+    /// Makes a record of what has changed in the buffer.
+    pub fn encode(&self, buffer: &mut Buffer) {
+        buffer.begin_record();
+        let Some(changes) = &self.changes else {
+            return;
+        };
+        for (page, lines) in changes.borrow_mut().sorted() {
+            push_page(buffer, page, lines);
+            let mut rest = lines;
+            while rest != 0 {
+                // Neighbours go together.
+                let from = u64::from(rest.trailing_zeros());
+                let count = u64::from((rest >> from).trailing_ones());
+                if let Ok(bytes) = self.bytes(page * PAGE + from * LINE, count * LINE) {
+                    buffer.push(bytes);
+                }
+                rest &= u64::MAX.checked_shl((from + count) as u32).unwrap_or(0);
+            }
+        }
+    }
+
+    /// What has changed is in the journal: shows `forgotten` each page.
+    pub fn forget_changes(&self, forgotten: impl FnMut(u64)) {
+        if let Some(changes) = &self.changes {
+            changes.borrow_mut().clear(forgotten);
+        }
+    }
+
+    /// Stores what the pool's file has at `offset` already.
+    pub fn store_as_stored(&mut self, offset: u64, bytes: &[u8]) {
+        let Ok(at) = self.check(offset, bytes.len() as u64) else {
+            return;
+        };
+        self.settle();
+        self.snapshots.preserve(offset, bytes.len() as u64);
+        // SAFETY: the target is in bounds; there is no reference into the pool, as this is `&mut self`.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
     }
 
     /// Bytes mapped.
@@ -276,6 +347,7 @@ impl Medium {
     #[inline]
     fn place(&self, offset: u64, at: *mut u8, bytes: &[u8]) {
         self.snapshots.preserve(offset, bytes.len() as u64);
+        self.note(offset, bytes.len() as u64);
         if let (Ok(word), true) = (<[u8; 8]>::try_from(bytes), offset.is_multiple_of(8)) {
             // SAFETY: in bounds and 8-byte aligned; there is no reference into the pool; an atomic store keeps
             // the compiler from splitting it.
@@ -307,6 +379,10 @@ impl Medium {
         if self.detour.get() {
             self.settle();
         }
+        if self.is_noted() {
+            self.place(offset, at, bytes);
+            return Ok(());
+        }
         self.snapshots.preserve(offset, bytes.len() as u64);
         self.count_lines(offset, bytes.len() as u64);
         // SAFETY: as in `store`; the pool is open, and libpmemobj only copies and flushes.
@@ -326,6 +402,9 @@ impl Medium {
     #[inline]
     pub fn flush(&self, offset: u64, len: u64) -> Result<()> {
         let at = self.check(offset, len)?;
+        if self.is_noted() {
+            return Ok(());
+        }
         self.count_lines(offset, len);
         // SAFETY: the range lies in the open pool's mapping; flushing changes no byte.
         unsafe {
@@ -399,6 +478,9 @@ impl Medium {
 
     #[inline]
     fn drain(&self) {
+        if self.is_noted() {
+            return;
+        }
         let mut traffic = self.traffic.get();
         traffic.fences += 1;
         self.traffic.set(traffic);

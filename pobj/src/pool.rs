@@ -5,12 +5,13 @@ use crate::alloc::room::Room;
 use crate::alloc::slab::Slab;
 use crate::alloc::walk::Cursor;
 use crate::check;
+use crate::disk::{self, Disk, Replayed};
 use crate::durability::{self, Durability};
 use crate::error::{Error, Result};
 use crate::file::{self, Found};
 use crate::growth::{self, Growth};
 use crate::handle::Handle;
-use crate::heap::Heap;
+use crate::heap::{Heap, map_privately};
 use crate::huge_pages::HugePages;
 use crate::layout::*;
 use crate::log::ring::Ring;
@@ -21,6 +22,7 @@ use crate::recovery;
 use crate::set;
 use crate::space::OldObject;
 use crate::tx::{Batch, Favour, Group, Tx};
+use pmemobj_sys::Libpmemobj;
 use std::path::{Path, PathBuf};
 
 /// How to open a pool.
@@ -31,6 +33,7 @@ pub struct PoolOptions {
     max_size: Option<u64>,
     seed: Option<[u64; 2]>,
     durability: Durability,
+    journal: Option<u64>,
 }
 
 impl PoolOptions {
@@ -43,6 +46,7 @@ impl PoolOptions {
             max_size: None,
             seed: None,
             durability: Durability::default(),
+            journal: None,
         }
     }
 
@@ -73,6 +77,13 @@ impl PoolOptions {
     /// that are to be repeated exactly.
     pub fn seed(mut self, seed: [u64; 2]) -> PoolOptions {
         self.seed = Some(seed);
+        self
+    }
+
+    /// Bytes of the journal of a pool with [`Durability::Disk`]; without it, a new journal has a quarter of the pool's, and 256
+    /// MiB at most.
+    pub fn journal(mut self, bytes: u64) -> PoolOptions {
+        self.journal = Some(bytes);
         self
     }
 
@@ -116,8 +127,11 @@ pub struct Pool {
     /// Objects of libpmemobj's that were freed, and are still to be given back to it.
     pub(crate) old: Vec<OldObject>,
     pub(crate) growth: Growth,
+    /// The journal, with `durability disk`.
+    pub(crate) disk: Option<Box<Disk>>,
     header: Header,
     created: bool,
+    replayed: Option<Replayed>,
     found_position: u64,
     damages: Vec<String>,
     /// Declared before the handle, which takes the mapping away when it is dropped.
@@ -152,9 +166,20 @@ impl Pool {
             }
         }
         file::require_pmem(path, &found, options.durability)?;
+        let by_journal = options.durability == Durability::Disk;
+        if by_journal {
+            disk::require_file(path, &found)?;
+        }
+        let mut replayed = None;
         match (&found, options.max_size) {
-            (Found::Pool, _) => check::verify(path)?,
-            (Found::Nothing, Some(most)) => found = Found::BlankSet(set::make(path, most)?),
+            (Found::Pool, _) => {
+                file::allocate_blocks(path, &found)?;
+                replayed = disk::replay::replay(path, &disk::journal_of(path))?;
+                check::verify(path)?;
+            }
+            (Found::Nothing, Some(most)) if !by_journal => {
+                found = Found::BlankSet(set::make(path, most)?);
+            }
             _ => {}
         }
         // Nobody else may make the same pool meanwhile.
@@ -165,12 +190,20 @@ impl Pool {
         let event = growth::prepare(path, &mut found, options)?;
         file::allocate_blocks(path, &found)?;
         let lib = durability::load(options.durability)?;
+        let created = matches!(found, Found::Nothing | Found::BlankSet(_));
+        let size = options.size.unwrap_or(0);
+        if by_journal {
+            let growth = Growth::of(found, options, event)?;
+            let mut pool =
+                Pool::open_privately(lib, options, created.then_some(size), replayed, growth)?;
+            pool.sync()?;
+            return Ok(pool);
+        }
         let handle = match &found {
-            Found::Nothing => Handle::create(lib, path, options.size.unwrap_or(0))?,
+            Found::Nothing => Handle::create(lib, path, size)?,
             Found::BlankSet(_) => Handle::create(lib, path, 0)?,
             _ => Handle::open(lib, path)?,
         };
-        let created = matches!(found, Found::Nothing | Found::BlankSet(_));
         let files = match &found {
             Found::Poolset(set) => set.files()?,
             _ => vec![path.to_path_buf()],
@@ -181,9 +214,58 @@ impl Pool {
             Some(reserved) => handle.len().min(reserved),
             None => file::mapped_len(handle.pop.as_ptr() as usize, &files)?,
         };
-        let mut pool = Pool::recover(handle, options, len, growth, created)?;
-        pool.grow_to(options.size.unwrap_or(0));
+        let mut pool = Pool::recover(handle, options, len, growth, false)?;
+        (pool.created, pool.replayed) = (created, replayed);
+        pool.grow_to(size);
         Ok(pool)
+    }
+
+    /// Opens a pool that is to have a journal, or makes it, of `size` bytes.
+    fn open_privately(
+        lib: &'static Libpmemobj,
+        options: &PoolOptions,
+        size: Option<u64>,
+        replayed: Option<Replayed>,
+        growth: Growth,
+    ) -> Result<Pool> {
+        let path = options.path.as_path();
+        if let Some(size) = size {
+            Pool::make_whole(lib, options, size)?;
+        }
+        map_privately(lib, true)?;
+        let opened = Handle::open(lib, path);
+        map_privately(lib, false)?;
+        let handle = opened?;
+        let len = file::mapped_len(handle.pop.as_ptr() as usize, &[path.to_path_buf()])?;
+        let mut pool = Pool::recover(handle, options, len, growth, true)?;
+        let (root, capacity) = (pool.areas.root, options.journal);
+        let disk = Disk::open(path, &mut pool.medium, root, &pool.header, capacity)?;
+        pool.disk = Some(Box::new(disk));
+        (pool.created, pool.replayed) = (size.is_some(), replayed);
+        Ok(pool)
+    }
+
+    /// Makes a new pool under another name, and gives it its own when it is whole.
+    fn make_whole(lib: &'static Libpmemobj, options: &PoolOptions, size: u64) -> Result<()> {
+        let path = options.path.as_path();
+        let mut name = std::ffi::OsString::from(path);
+        name.push(".new");
+        let new = PathBuf::from(name);
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(file::io_error(&new, &error));
+            }
+            _ => {}
+        }
+        let make = || {
+            let handle = Handle::create(lib, &new, size)?;
+            let files = [new.clone()];
+            let len = file::mapped_len(handle.pop.as_ptr() as usize, &files)?;
+            let growth = Growth::of(Found::Nothing, options, None)?;
+            drop(Pool::recover(handle, options, len, growth, false)?);
+            disk::place(&new, path).map_err(|error| file::io_error(path, &error))
+        };
+        make().inspect_err(|_| drop(std::fs::remove_file(&new)))
     }
 
     fn recover(
@@ -191,7 +273,7 @@ impl Pool {
         options: &PoolOptions,
         len: u64,
         growth: Growth,
-        created: bool,
+        is_private: bool,
     ) -> Result<Pool> {
         // SAFETY: the handle is an open pool; its mapping starts at the handle's address and `len`
         // bytes of it were found in the process's map. `Pool` keeps the handle open (and drops it
@@ -207,6 +289,9 @@ impl Pool {
                 Heap::new(handle.lib, handle.pop)?,
             )
         };
+        if is_private {
+            medium.note_changes();
+        }
         let found = recovery::recover(&mut medium, &mut heap, options)?;
         let mut pool = Pool {
             slab: Slab::new(len),
@@ -225,8 +310,10 @@ impl Pool {
             favour: Favour::default(),
             old: Vec::new(),
             growth,
+            disk: None,
             header: found.header,
-            created,
+            created: false,
+            replayed: None,
             found_position: found.position,
             damages: Vec::new(),
             huge_pages: None,
@@ -239,6 +326,11 @@ impl Pool {
     /// True if [`Pool::open`] has just created the pool.
     pub fn is_new(&self) -> bool {
         self.created
+    }
+
+    /// What [`Pool::open`] has taken from the pool's journal, if it was needed.
+    pub fn replayed(&self) -> Option<Replayed> {
+        self.replayed
     }
 
     /// Parts of the pool that could not be used because their bytes contradict themselves.
@@ -265,7 +357,8 @@ impl Pool {
     /// Begins to put huge pages under the pool, in the background, where that is to be had: on tmpfs, with Linux from 6.1
     /// on. Changes no byte. Once is enough.
     pub fn begin_huge_pages(&mut self) {
-        if self.huge_pages.is_some() {
+        // A private mapping has pages of its own.
+        if self.huge_pages.is_some() || self.disk.is_some() {
             return;
         }
         // SAFETY: the handle keeps the mapping while the pool lives, and is dropped after this.
@@ -385,7 +478,8 @@ impl Pool {
     /// `Damaged` if the pool's own log contradicts itself; never for want of room.
     pub fn release(&mut self) -> Result<()> {
         self.held = false;
-        self.end_group()
+        self.end_group()?;
+        self.sync_unless_lazy()
     }
 
     /// Whether a commit may leave its fence to the next access of the pool, or to [`Pool::settle`]: by then the

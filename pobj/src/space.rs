@@ -175,6 +175,7 @@ impl Pool {
             self.heap.free(object.offset)?;
         }
         self.take_extents()?;
+        self.note_foreign_changes()?;
         Ok(count)
     }
 

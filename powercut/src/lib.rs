@@ -32,6 +32,7 @@
 //! program that flushes in one thread and fences in another.
 
 pub mod cut;
+pub mod disk;
 pub mod explore;
 mod extents;
 mod image;

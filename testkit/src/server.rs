@@ -79,14 +79,19 @@ impl Setup {
         Self::pmedis_with(size, &[])
     }
 
-    /// The same, with more arguments for the module.
+    /// The same, with more arguments for the module. `PMEDIS_DURABILITY=disk` runs tests that do not choose with that.
     ///
     /// # Panics
     /// If the module has not been built.
     pub fn pmedis_with(size: &str, arguments: &[&str]) -> Self {
         let setup = Self::native().force_pmem();
         let pool = setup.pool().to_string_lossy().into_owned();
-        setup.module(&[&["path", &pool, "size", size], arguments].concat())
+        let durability = std::env::var("PMEDIS_DURABILITY");
+        let chosen = match &durability {
+            Ok(how) if !arguments.contains(&"durability") => &["durability", how.as_str()][..],
+            _ => &[],
+        };
+        setup.module(&[&["path", &pool, "size", size], chosen, arguments].concat())
     }
 
     /// Starts another server than the test run's.

@@ -1,16 +1,20 @@
 //! PM.POOL: what is about the pool as a whole.
 
 use crate::error::CmdError;
-use crate::keyspace::{grow, note_pool};
+use crate::keyspace::{checkpoint, grow, note_pool, refusal};
 use crate::redis::{Args, Ctx};
 use pobj::parse_size;
 
-/// `PM.POOL GROW [bytes]`, `PM.POOL SEEN number`
+/// `PM.POOL CHECKPOINT | GROW [bytes] | SEEN number`
+///
+/// CHECKPOINT waits until the pool's file alone holds the whole pool, until the next change: with `durability disk` the
+/// latest changes are else in the journal beside it. O(pages changed since the last checkpoint).
 ///
 /// GROW makes the pool larger, by so many bytes (with units, as the arguments of the module) or by a step of its own, and
 /// replies with its new size.
 ///
-/// An AOF tells by SEEN that the pool of that number had keys. From a client it does nothing.
+/// By SEEN an AOF tells that the pool of that number had keys. From a client it does nothing. A command that is refused,
+/// as its changes could not be made durable, becomes `PM.POOL REFUSE`, which replies with the reason.
 pub fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match args.from(1) {
         [word, number] if word.is(b"SEEN") => {
@@ -32,6 +36,12 @@ pub fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             ctx.reply_integer(i64::try_from(size).unwrap_or(i64::MAX));
             Ok(())
         }
+        [word] if word.is(b"CHECKPOINT") => {
+            checkpoint()?;
+            ctx.reply_ok();
+            Ok(())
+        }
+        [word] if word.is(b"REFUSE") => Err(refusal()),
         _ => Err(CmdError::Syntax),
     }
 }

@@ -15,7 +15,7 @@ pub struct Section {
 }
 
 /// All sections.
-pub const SECTIONS: [Section; 9] = [
+pub const SECTIONS: [Section; 10] = [
     section("Pool", pool),
     section("Keys", keys),
     section("Filling", filling),
@@ -25,6 +25,7 @@ pub const SECTIONS: [Section; 9] = [
     section("Errors", errors),
     section("Recovery", recovery),
     section("Snapshots", snapshots),
+    section("Disk", disk),
 ];
 
 const fn section(name: &'static str, fields: fn(&Engine) -> InfoFields) -> Section {
@@ -47,6 +48,7 @@ impl InfoSections for InServer {
             "errors",
             "recovery",
             "snapshots",
+            "disk",
         ]
     }
 
@@ -100,6 +102,9 @@ fn reason(durability: Durability) -> &'static str {
             "PMEM_IS_PMEM_FORCE is set: the file counts as persistent memory whatever it is on"
         }
         Durability::Pmem => "the file is on persistent memory",
+        Durability::Disk => {
+            "the setting: what a turn has changed is in the journal before a reply leaves"
+        }
         Durability::Msync => "the setting: each commit is synced to the file",
         Durability::Process => {
             "the setting: commits are in the kernel's page cache, and survive the server but not the machine"
@@ -139,6 +144,30 @@ fn traffic(engine: &Engine) -> InfoFields {
         ("fences", Count(traffic.fences)),
         ("lines", Count(traffic.lines)),
         ("evicted_keys", Count(evict::evicted())),
+    ])
+}
+
+/// The journal and checkpoints, with `durability disk`.
+fn disk(engine: &Engine) -> InfoFields {
+    let Some(stats) = engine.store.pool.disk_stats() else {
+        return named([("journal", flag(false))]);
+    };
+    named([
+        ("journal", flag(true)),
+        ("journal_size", Count(stats.journal_size)),
+        ("journal_used", Count(stats.journal_used)),
+        ("lsn", Count(stats.lsn)),
+        ("syncs", Count(stats.syncs)),
+        ("slow_syncs", Count(stats.slow_syncs)),
+        ("longest_sync_us", Count(stats.longest_sync_us)),
+        ("dirty", Count(stats.dirty)),
+        ("checkpoints", Count(stats.checkpoints)),
+        ("checkpointing", flag(stats.checkpointing)),
+        ("checkpoint_age", Count(stats.checkpoint_age.unwrap_or(0))),
+        ("checkpoint_bytes", Count(stats.checkpoint_bytes)),
+        ("stalls", Count(stats.stalls)),
+        ("stalled_ms", Count(stats.stalled_ms)),
+        ("durable", flag(stats.failure.is_none())),
     ])
 }
 

@@ -107,6 +107,14 @@ pub const TABLE: &[Setting] = &[
         value: |config| Box::new(OneOf(&mut config.durability)),
     },
     Setting {
+        name: "journal",
+        form: "SIZE",
+        changes: Changes::AtLoad,
+        repeats: false,
+        doc: "with `durability disk`: size of the journal beside the pool, 1 MiB at least. A new one has a quarter of the pool's otherwise, from 4 to 256 MiB; see [durability.md](durability.md)",
+        value: |config| Box::new(Bytes(&mut config.journal)),
+    },
+    Setting {
         name: "rdb",
         form: "WHAT",
         changes: Changes::AtRunTime,

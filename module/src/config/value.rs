@@ -184,6 +184,7 @@ impl<W: Word> Value for OneOf<'_, W> {
 impl Word for Durability {
     const ALL: &'static [(&'static str, Self)] = &[
         ("pmem", Durability::Pmem),
+        ("disk", Durability::Disk),
         ("msync", Durability::Msync),
         ("process", Durability::Process),
     ];

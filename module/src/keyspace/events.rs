@@ -140,6 +140,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
     turns::look_again();
     if let Event::Cron { .. } = event {
         durable("a look at the pool's file", |engine| {
+            engine.tend();
             engine.beat();
             engine.forget_postponed();
             if engine.filled && engine.filling.is_none() {

@@ -16,7 +16,7 @@
 //! *after* it has told of the end of the turn, and sends their replies at once, from any thread. No group is
 //! opened there then: each step is durable on its own, so that no reply is ahead of it.
 
-use super::{ENGINE, Engine, durable, expiring, fill, loading};
+use super::{ENGINE, Engine, durable, expiring, fill, loading, undurable};
 use crate::redis::{
     Arg, Around, Ctx, FilterArgs, Level, Reply, after_command, before_fork, before_output,
     follow_homes, follow_syncs, keep_homes, log, server_flags, spares_replicas,
@@ -94,7 +94,7 @@ pub(super) fn follow_role(master: bool) {
 /// group goes on.
 fn output_begins() {
     let held = ENGINE.with(|engine| {
-        engine.store.pool.settle();
+        engine.sync();
         engine.store.pool.is_held()
     });
     if held == Ok(true) && !server_flags().in_multi_or_script() {
@@ -119,7 +119,13 @@ fn write_begins() {
 /// Its handler ends: what it has committed is durable, and its reply may leave.
 fn write_ends() {
     let _ = ENGINE.with(|engine| {
-        engine.store.pool.settle();
+        match engine.store.pool.is_held() {
+            // Its group is not over.
+            true => engine.store.pool.settle(),
+            false => {
+                engine.sync();
+            }
+        }
         engine.store.pool.set_lazy(false);
     });
 }
@@ -127,7 +133,7 @@ fn write_ends() {
 /// A child is about to be forked: it sees what was committed.
 fn settle() {
     durable("the last commands", |engine| {
-        engine.store.pool.settle();
+        engine.sync();
         Ok(())
     });
 }
@@ -151,7 +157,7 @@ fn end_group(between_turns: bool) {
         engine.reloading = false;
         engine.end_group()?;
         engine.store.pool.keep_spare()?;
-        engine.store.pool.settle();
+        engine.sync();
         Ok(())
     });
 }
@@ -159,6 +165,11 @@ fn end_group(between_turns: bool) {
 /// Before each command of a client or a script: the group of the command before it is over, and a
 /// command of several steps begins one. Nearly all have nothing to do here, so that is found out first.
 fn before_command(args: FilterArgs<'_>) {
+    let args = match undurable::is_troubled() {
+        true => undurable::refuse(args),
+        false => Some(args),
+    };
+    let Some(args) = args else { return };
     let Some(name) = args.get(0).map(Arg::bytes) else {
         return;
     };

@@ -119,15 +119,19 @@ impl Engine {
             self.store.pool.release()?;
         }
         self.store.pool.settle();
-        self.store.pool.set_user_word_now(STATE, CLOSED)
+        self.store.pool.set_user_word_now(STATE, CLOSED)?;
+        self.store.pool.checkpoint()
     }
 
     /// Has the mark on the pool's file tell how far the pool has come, once a second if there is something to tell.
     pub(super) fn beat(&mut self) {
+        // What the mark tells of is durable.
+        if !self.sync() {
+            return;
+        }
         let Some(pulse) = &mut self.pulse else {
             return;
         };
-        self.store.pool.settle();
         let mark = Mark {
             runs: [self.store.run; 2],
             position: self.store.pool.position(),

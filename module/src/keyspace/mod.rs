@@ -28,6 +28,7 @@
 //! | `open.rs` | opening the pool at load |
 //! | `compact/` | scattered room gathered, in the background |
 //! | `serialize.rs` | values in RDB files |
+//! | `undurable.rs` | what becomes of what cannot be made durable |
 //! | `turns.rs` | the event loop's turns, watched while there is something to do |
 
 mod abridge;
@@ -53,6 +54,7 @@ mod rewrite;
 mod saving;
 pub mod serialize;
 mod turns;
+mod undurable;
 
 use crate::behaviour::{self, Family};
 use crate::error::CmdError;
@@ -85,6 +87,7 @@ pub use beside::learn_rdb_path;
 pub use groups::{now, watch_output};
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
 pub use store::record;
+pub use undurable::{checkpoint, refusal};
 
 /// The engine: everything durable, and what is kept in DRAM about it.
 pub struct Engine {
@@ -248,7 +251,12 @@ impl AsMut<Store> for Engine {
 fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>) {
     match ENGINE.with(|engine| engine.must(f)) {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => log(Level::Warning, &format!("{what} is not durable: {error}")),
+        Ok(Err(error)) => {
+            log(Level::Warning, &format!("{what} is not durable: {error}"));
+            if let pobj::Error::NotDurable(_) = error {
+                undurable::note(&error);
+            }
+        }
         Err(refused) => log(
             Level::Warning,
             &format!("{what} is not durable: {refused:?}"),
@@ -305,6 +313,10 @@ impl From<pobj::Error> for CmdError {
     fn from(error: pobj::Error) -> CmdError {
         match error {
             pobj::Error::Full(_) | pobj::Error::TooLarge(_) => CmdError::PoolFull,
+            pobj::Error::NotDurable(ref why) => {
+                undurable::note(&error);
+                undurable::of_failure(why)
+            }
             other => {
                 FAILED.fetch_add(1, Ordering::Relaxed);
                 log(Level::Warning, &format!("a command failed: {other}"));

@@ -35,6 +35,9 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
     if let Some(most) = config.max_size {
         options = options.max_size(most);
     }
+    if let Some(size) = config.journal {
+        options = options.journal(size);
+    }
     let start = Instant::now();
     let (mut told, mut torn, mut pulse) = (false, false, None);
     let mut engine = loop {
@@ -179,6 +182,15 @@ fn report(engine: &Engine, config: &Config) {
             ),
         ),
         _ => {}
+    }
+    if let Some(replayed) = engine.store.pool.replayed() {
+        log(
+            Level::Notice,
+            &format!(
+                "the pool was not closed: {} records of its journal, with {} lines of 64 bytes, are in its file now",
+                replayed.records, replayed.lines,
+            ),
+        );
     }
     for damage in engine.store.pool.damages() {
         log(Level::Warning, &format!("the pool is damaged: {damage}"));

@@ -81,7 +81,7 @@ fn rest(ctx: &Ctx) {
 /// The server's cron, or something rare has happened: whatever comes of it is seen to.
 pub(super) fn look_again() {
     durable("the last commands", |engine| {
-        engine.store.pool.settle();
+        engine.sync();
         if !engine.turns_are_seen_to() {
             engine.watch_turns();
         }

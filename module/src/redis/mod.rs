@@ -50,6 +50,7 @@ mod command_info;
 mod commands;
 mod configs;
 mod ctx;
+mod cut;
 mod entry;
 mod events;
 mod every_turn;
@@ -89,6 +90,7 @@ pub use commands::{
 };
 pub use configs::{ConfigEntry, Configs};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
+pub use cut::cut_connections;
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use every_turn::EveryTurn;
 pub use fault::tell_of_faults;

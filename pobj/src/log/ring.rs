@@ -91,6 +91,13 @@ impl Ring {
         writes: &mut Writes,
     ) -> Result<u64> {
         let seq = self.next;
+        if kind == RecordKind::Redo && medium.is_noted() {
+            // The journal's record has what this one would bring back; a barrier before it tells the number.
+            medium.write_back();
+            self.last = Some((self.tail, kind));
+            self.next += 1;
+            return Ok(seq);
+        }
         let len = writes.record_len(extras.fills.len()) as u64;
         debug_assert!(len <= RECORD_MAX as u64);
         let mut header = RecordHeader {

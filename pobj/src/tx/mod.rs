@@ -263,6 +263,7 @@ impl<'p> Tx<'p> {
     /// On failure nothing has happened.
     pub fn commit(mut self) -> Result<()> {
         let start = self.start.unwrap_or_default();
+        self.pool.require_durable()?;
         if self.pool.group.is_some() || self.pool.held {
             self.pool.apply_step(start)?;
             match self.pool.held {
@@ -273,7 +274,10 @@ impl<'p> Tx<'p> {
             self.pool.commit_batch()?;
         }
         self.done = true;
-        Ok(())
+        match self.pool.held {
+            true => Ok(()),
+            false => self.pool.sync_unless_lazy(),
+        }
     }
 }
 
@@ -327,7 +331,9 @@ impl Pool {
         }
         let batch = &mut self.batch;
         let filled: u64 = batch.fills.iter().map(|fill| fill.len).sum();
-        let hashes = batch.streamed.is_empty() && (1..=HASH_MAX).contains(&filled);
+        let hashes = batch.streamed.is_empty()
+            && (1..=HASH_MAX).contains(&filled)
+            && !self.medium.is_noted();
         let fills_hash = match hashes {
             true => Some(self.ring.hash(&self.medium, &batch.fills)?),
             false => None,

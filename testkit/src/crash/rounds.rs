@@ -50,7 +50,9 @@ impl Rounds {
             server,
             writers,
             rng,
-            check_pool: setup.pool().exists(),
+            // Without its journal, a pool is not whole until it is closed.
+            check_pool: setup.pool().exists()
+                && !setup.pool().with_extension("pool.journal").exists(),
         }
     }
 

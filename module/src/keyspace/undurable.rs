@@ -1,0 +1,146 @@
+//! What is committed becomes durable, or nobody hears of it.
+//!
+//! With `durability disk` that can fail: a disk fails, or is full. What was to be told then is in the server's buffers
+//! already, and stays there: all connections are cut. From there on, until the disk takes it, commands that write are
+//! refused, native ones too, as those delete and rename PM keys. Commands that read go on.
+
+use super::{ENGINE, Engine};
+use crate::error::CmdError;
+use crate::redis::{FilterArgs, Level, Reply, cut_connections, log, module_ctx};
+use pobj::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Something that was committed is not durable.
+static TROUBLED: AtomicBool = AtomicBool::new(false);
+
+/// The words that a command becomes which is refused.
+const REFUSAL: [&[u8]; 2] = [b"PM.POOL", b"REFUSE"];
+
+impl Engine {
+    /// Makes durable what was committed. False if that fails: then nothing of it is told to anybody.
+    #[inline]
+    pub(super) fn sync(&mut self) -> bool {
+        let outcome = self.store.pool.sync();
+        self.note_sync(outcome)
+    }
+
+    /// [`Engine::sync`], and what is to be done in the background.
+    pub(super) fn tend(&mut self) {
+        let outcome = self.store.pool.tend();
+        self.note_sync(outcome);
+    }
+
+    #[inline]
+    fn note_sync(&mut self, outcome: pobj::Result<()>) -> bool {
+        if outcome.is_ok()
+            && !TROUBLED.load(Ordering::Relaxed)
+            && self.store.pool.failure().is_none()
+        {
+            return true;
+        }
+        self.note_trouble(outcome)
+    }
+
+    #[cold]
+    fn note_trouble(&mut self, outcome: pobj::Result<()>) -> bool {
+        match (outcome, self.store.pool.failure()) {
+            (Err(error), _) => {
+                note(&error);
+                false
+            }
+            (Ok(()), Some(why)) => {
+                if !TROUBLED.swap(true, Ordering::Relaxed) {
+                    let line = format!("{why}: commands that write are refused");
+                    log(Level::Warning, &line);
+                }
+                true
+            }
+            (Ok(()), None) => {
+                if TROUBLED.swap(false, Ordering::Relaxed) {
+                    let line =
+                        "what was committed is durable again: commands that write are served";
+                    log(Level::Notice, line);
+                }
+                true
+            }
+        }
+    }
+}
+
+/// What was committed is not durable, because of `error`: it is told to nobody.
+pub(super) fn note(error: &Error) {
+    if !TROUBLED.swap(true, Ordering::Relaxed) {
+        let line = format!(
+            "{error}. All connections are cut, so that nobody hears of what may be lost; commands that write are refused"
+        );
+        log(Level::Warning, &line);
+        cut_connections();
+    }
+}
+
+/// Whether commands are to be looked at for being refused.
+#[inline]
+pub(super) fn is_troubled() -> bool {
+    TROUBLED.load(Ordering::Relaxed)
+}
+
+/// Refuses a command, that is about to run, if it writes; gives it back if it does not.
+pub(super) fn refuse(args: FilterArgs<'_>) -> Option<FilterArgs<'_>> {
+    let name = args.get(0)?.bytes();
+    match writes(name) {
+        true => {
+            args.replace_by(&REFUSAL);
+            None
+        }
+        false => Some(args),
+    }
+}
+
+/// Whether the server says of a command that it writes.
+fn writes(name: &[u8]) -> bool {
+    // It is asked by this one, which passes here too.
+    if name.eq_ignore_ascii_case(b"command") {
+        return false;
+    }
+    let reply = module_ctx().and_then(|ctx| ctx.call(c"COMMAND", &[b"INFO", name]));
+    let Some(Reply::Array(commands)) = reply else {
+        return false;
+    };
+    let Some(Reply::Array(command)) = commands.into_iter().next() else {
+        return false;
+    };
+    let Some(Reply::Array(flags)) = command.into_iter().nth(2) else {
+        return false;
+    };
+    flags.contains(&Reply::Text(b"write".to_vec()))
+}
+
+/// The error of a command that is refused.
+pub fn refusal() -> CmdError {
+    let why = ENGINE.with(|engine| engine.store.pool.failure().map(str::to_owned));
+    match why {
+        Ok(Some(why)) => of_failure(&why),
+        _ => CmdError::Syntax,
+    }
+}
+
+/// The error of a command whose changes cannot be made durable.
+pub(super) fn of_failure(why: &str) -> CmdError {
+    let text = format!(
+        "MISCONF The pool cannot be made durable: {why}. Commands that may modify the data set are disabled. Please check \
+         the server's log."
+    );
+    CmdError::Other(text.replace(['\r', '\n'], " ").into())
+}
+
+/// Makes the pool's file hold the whole pool.
+///
+/// # Errors
+/// What was committed is not durable, or the file cannot be written.
+pub fn checkpoint() -> Result<(), CmdError> {
+    super::with_engine(|engine| {
+        let outcome = engine.store.pool.checkpoint();
+        engine.note_sync(outcome.clone());
+        Ok(outcome?)
+    })
+}

@@ -1,0 +1,237 @@
+//! Checkpoints: pages go to the pool's file, so that the journal before can be given up.
+//!
+//! A checkpoint begins at some position of the journal. All pages that differ from the file then are copied and written,
+//! some at a time, each between two cycles, while the server goes on. Then the file is synced; then the journal before
+//! the position is given up.
+//!
+//! The pages are not of one moment, and need not be. Each is copied when everything in it is in the journal, durably: so
+//! the file never has what the journal lacks. And every line that has changed since the checkpoint began is in the
+//! journal from its position on, so whatever a page has there, replaying gives the latest. The other lines are the same
+//! at each moment.
+
+use super::PAGE;
+use super::changes::Pages;
+use super::journal::Journal;
+use super::storage::Failure;
+use super::writer::{BATCH, Done, Writer};
+use crate::medium::Medium;
+use std::time::{Duration, Instant};
+
+/// How long to wait after a failure that may pass.
+const PAUSE: Duration = Duration::from_secs(1);
+
+enum State {
+    /// None is under way.
+    Idle,
+    /// Pages are being written.
+    Writing {
+        /// Position of the journal at which it has begun.
+        start: u64,
+        /// The page to look at next.
+        next: u64,
+        /// Pages to be written, as far as was known at the beginning.
+        total: u64,
+        /// Pages copied.
+        copied: u64,
+        /// Batches on their way.
+        on_their_way: usize,
+        /// The first failure.
+        failure: Option<Failure>,
+    },
+    /// The file is being synced.
+    Syncing { start: u64 },
+}
+
+/// The checkpoint that is under way, and what has become of the last one.
+pub(super) struct Checkpoint {
+    state: State,
+    writer: Writer,
+    /// Where in the pool's file the position of the last one is.
+    word_at: u64,
+    /// Pages that the one under way has taken out of the stale ones.
+    taken: Pages,
+    begun: Instant,
+    /// When the last one was complete.
+    pub last: Option<Instant>,
+    /// How many were complete.
+    pub count: u64,
+    /// Pages written by all.
+    pub pages: u64,
+    /// None begins before this.
+    pause: Option<Instant>,
+}
+
+impl Checkpoint {
+    /// None yet, of a pool of `len` bytes, whose file has at the offset `word_at` the position of the last one.
+    pub fn new(writer: Writer, len: u64, word_at: u64) -> Checkpoint {
+        Checkpoint {
+            state: State::Idle,
+            writer,
+            word_at,
+            taken: Pages::new(len),
+            begun: Instant::now(),
+            last: None,
+            count: 0,
+            pages: 0,
+            pause: None,
+        }
+    }
+
+    /// True if none is under way.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// Begins one, unless one has failed a moment ago.
+    pub fn begin(&mut self, journal: &Journal, stale: &Pages) {
+        if self.pause.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        self.pause = None;
+        self.begun = Instant::now();
+        self.state = State::Writing {
+            start: journal.tail(),
+            next: 0,
+            total: stale.count(),
+            copied: 0,
+            on_their_way: 0,
+            failure: None,
+        };
+    }
+
+    /// How long the one that is under way has taken.
+    pub fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Goes on: copies pages until `goal`, a part of all from 0 to 1, is reached, or all copies are on their way. Only
+    /// when everything that is in the pool is in the journal, durably. With `waits` it waits for the thread, once.
+    ///
+    /// # Errors
+    /// The checkpoint has failed; what it has written counts as not written.
+    pub fn go_on(
+        &mut self,
+        medium: &Medium,
+        journal: &mut Journal,
+        stale: &mut Pages,
+        goal: f64,
+        waits: bool,
+    ) -> Result<(), Failure> {
+        let mut may_wait = waits;
+        loop {
+            self.copy(medium, stale, goal);
+            if self.is_idle() {
+                return Ok(());
+            }
+            let Some(done) = self.writer.next(may_wait) else {
+                return Ok(());
+            };
+            may_wait = false;
+            self.note(done, journal, stale)?;
+        }
+    }
+
+    /// Copies pages and has them written; after the last one, has the file synced.
+    fn copy(&mut self, medium: &Medium, stale: &mut Pages, goal: f64) {
+        let State::Writing {
+            start,
+            next,
+            total,
+            copied,
+            on_their_way,
+            failure: None,
+        } = &mut self.state
+        else {
+            return;
+        };
+        // Pages that have become stale since the beginning come along.
+        while goal >= 1.0 || (*copied as f64) < goal * (*total as f64) + BATCH as f64 {
+            let Some(mut batch) = self.writer.batch() else {
+                return;
+            };
+            while batch.pages.len() < BATCH
+                && let Some(page) = stale.next(*next)
+            {
+                let len = PAGE.min(medium.len() - page * PAGE);
+                let Ok(bytes) = medium.bytes(page * PAGE, len) else {
+                    break;
+                };
+                batch.bytes.extend_from_slice(bytes);
+                batch.pages.push(page);
+                stale.remove(page);
+                self.taken.insert(page);
+                *next = page + 1;
+            }
+            if batch.pages.is_empty() {
+                self.writer.give(batch);
+                if *on_their_way == 0 {
+                    self.writer.sync(self.word_at, *start);
+                    self.state = State::Syncing { start: *start };
+                }
+                return;
+            }
+            *copied += batch.pages.len() as u64;
+            *on_their_way += 1;
+            self.writer.write(batch);
+        }
+    }
+
+    fn note(
+        &mut self,
+        done: Done,
+        journal: &mut Journal,
+        stale: &mut Pages,
+    ) -> Result<(), Failure> {
+        match (done, &mut self.state) {
+            (
+                Done::Written(batch, written),
+                State::Writing {
+                    on_their_way,
+                    failure,
+                    ..
+                },
+            ) => {
+                self.pages += batch.pages.len() as u64;
+                self.writer.give(batch);
+                *on_their_way -= 1;
+                if let Err(error) = written {
+                    failure.get_or_insert(error);
+                }
+                match (failure.take(), *on_their_way) {
+                    (Some(error), 0) => Err(self.fail(error, stale)),
+                    (failed, _) => {
+                        *failure = failed;
+                        Ok(())
+                    }
+                }
+            }
+            (Done::Synced(Ok(())), &mut State::Syncing { start }) => {
+                self.state = State::Idle;
+                if let Err(error) = journal.advance(start) {
+                    // The pages are in the file: only the journal stays as long as it is.
+                    self.taken.clear();
+                    self.pause = Some(Instant::now() + PAUSE);
+                    return Err(error);
+                }
+                self.taken.clear();
+                self.last = Some(Instant::now());
+                self.count += 1;
+                Ok(())
+            }
+            (Done::Synced(Err(error)), _) => Err(self.fail(error, stale)),
+            (Done::Written(batch, _), _) => {
+                self.writer.give(batch);
+                Ok(())
+            }
+            (Done::Synced(Ok(())), _) => Ok(()),
+        }
+    }
+
+    fn fail(&mut self, error: Failure, stale: &mut Pages) -> Failure {
+        self.state = State::Idle;
+        self.pause = Some(Instant::now() + PAUSE);
+        stale.extend(&self.taken);
+        self.taken.clear();
+        error
+    }
+}

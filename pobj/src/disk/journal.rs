@@ -1,0 +1,473 @@
+//! The journal: a file beside the pool that has what the pool's file does not have yet.
+//!
+//! ```text
+//! from block 0: two control blocks of 4096 bytes, written in turn
+//!     0  8  magic       "PmJourna"
+//!     8  8  generation  the one with the higher counts, and stands in block `generation % 2`
+//!    16  8  id          random, another each time that a pool begins to need its journal
+//!    24  8  capacity    bytes of the ring
+//!    32  8  start       position of the first record that is needed
+//!    40  8  pool        a number that tells pools apart
+//!    48  8  checksum    XXH3-64 of the bytes before
+//! from block 2: the ring; position p is its byte p % capacity
+//! ```
+//!
+//! Invariants
+//! * Records follow each other without gaps, each from a block of its own on: a write never touches what another
+//!   record has in a block, so it tears nothing that was acknowledged.
+//! * A record is written when the one before is durable. So what does not check is the last record, which nobody was
+//!   told of, or it is damage: then a whole record comes after it.
+//! * No record is written over one that is needed: `start` is advanced, durably, before that.
+//!
+//! A record that takes more than an eighth of the ring stands in a file of its own, and a small record says so.
+
+use super::BLOCK;
+use super::buffer::Buffer;
+use super::record::{self, HEADER_LEN, Header};
+use super::storage::{self, Failure, open_durable, read_ring, sync_directory, write_ring};
+use crate::error::{Error, Result};
+use crate::file::io_error;
+use bytemuck::{Pod, Zeroable};
+use static_assertions::{const_assert, const_assert_eq};
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::mem::{offset_of, size_of};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"PmJourna");
+/// Where the ring begins.
+const RING_AT: u64 = 2 * BLOCK;
+/// Least bytes of the ring.
+pub(crate) const CAPACITY_MIN: u64 = 1 << 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+struct Control {
+    magic: u64,
+    generation: u64,
+    id: u64,
+    capacity: u64,
+    start: u64,
+    pool: u64,
+    checksum: u64,
+}
+const_assert_eq!(size_of::<Control>(), 56);
+const_assert_eq!(offset_of!(Control, checksum), 48);
+const_assert!(size_of::<Control>() as u64 <= BLOCK);
+
+impl Control {
+    fn expected_checksum(&self) -> u64 {
+        xxh3_64(&bytemuck::bytes_of(self)[..offset_of!(Control, checksum)])
+    }
+
+    fn is_sound(&self) -> bool {
+        self.magic == MAGIC
+            && self.checksum == self.expected_checksum()
+            && self.capacity >= CAPACITY_MIN
+            && self.capacity.is_multiple_of(BLOCK)
+            && self.start.is_multiple_of(BLOCK)
+    }
+
+    /// The one that counts in an open journal.
+    fn read(file: &File) -> io::Result<Option<Control>> {
+        let mut found: Option<Control> = None;
+        for block in 0..2 {
+            let mut control = Control::zeroed();
+            match file.read_exact_at(bytemuck::bytes_of_mut(&mut control), block * BLOCK) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            let newer = found.is_none_or(|found| found.generation < control.generation);
+            if control.is_sound() && control.generation % 2 == block && newer {
+                found = Some(control);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Where the journal of the pool at `pool` is.
+pub(crate) fn path_of(pool: &Path) -> PathBuf {
+    let mut name = OsString::from(pool);
+    name.push(".journal");
+    PathBuf::from(name)
+}
+
+/// The file of the record at `lsn`.
+fn file_of(journal: &Path, lsn: u64) -> PathBuf {
+    let mut name = OsString::from(journal);
+    name.push(format!(".{lsn:016x}"));
+    PathBuf::from(name)
+}
+
+/// The journal of an open pool.
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    control: Control,
+    /// Position of the next record.
+    tail: u64,
+    /// Positions of records in files of their own.
+    files: Vec<u64>,
+}
+
+impl Journal {
+    /// Opens the journal at `path` of a pool that needs nothing of it, whose number is `pool`; creates it if there is none
+    /// that can be used, or none of the `capacity` that is asked for.
+    pub fn open(path: &Path, pool: u64, capacity: Option<u64>, usual: u64) -> Result<Journal> {
+        let whole = |capacity: u64| capacity.max(CAPACITY_MIN).next_multiple_of(BLOCK);
+        let found = match File::open(path) {
+            Ok(file) => usable(path, &file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io_error(path, &error)),
+        };
+        let found = found.filter(|found| {
+            found.pool == pool && capacity.is_none_or(|capacity| whole(capacity) == found.capacity)
+        });
+        let (control, is_new) = match found {
+            Some(control) => (control, false),
+            None => {
+                let capacity = whole(capacity.unwrap_or(usual));
+                storage::create_zeroed(path, RING_AT + capacity)?;
+                let control = Control {
+                    magic: MAGIC,
+                    capacity,
+                    pool,
+                    ..Control::zeroed()
+                };
+                (control, true)
+            }
+        };
+        let file = open_durable(path).map_err(|error| io_error(path, &error))?;
+        let mut journal = Journal {
+            path: path.into(),
+            file,
+            control,
+            tail: control.start,
+            files: Vec::new(),
+        };
+        if is_new {
+            let written = journal.write_control(control);
+            written.map_err(|failure| Error::Io(failure.what))?;
+        }
+        remove_files(path).map_err(|error| io_error(path, &error))?;
+        Ok(journal)
+    }
+
+    /// Bytes of the ring.
+    pub fn capacity(&self) -> u64 {
+        self.control.capacity
+    }
+
+    /// Bytes of records that are needed.
+    pub fn used(&self) -> u64 {
+        self.tail - self.control.start
+    }
+
+    /// Position of the next record.
+    pub fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// Begins to write records with another id, before the pool says that it needs the journal of this id. Durable on
+    /// return.
+    pub fn begin(&mut self, id: u64) -> Result<(), Failure> {
+        let control = Control {
+            id,
+            start: self.tail,
+            ..self.control
+        };
+        self.write_control(control)
+    }
+
+    /// Gives up what is before `start`, a position where a record begins. Durable on return.
+    pub fn advance(&mut self, start: u64) -> Result<(), Failure> {
+        debug_assert!(self.control.start <= start && start <= self.tail);
+        let control = Control {
+            start,
+            ..self.control
+        };
+        self.write_control(control)?;
+        let path = &self.path;
+        self.files.retain(|&lsn| {
+            // One that stays is removed when the journal is opened next.
+            lsn >= start || std::fs::remove_file(file_of(path, lsn)).is_err()
+        });
+        Ok(())
+    }
+
+    fn write_control(&mut self, mut control: Control) -> Result<(), Failure> {
+        control.generation += 1;
+        control.checksum = control.expected_checksum();
+        let mut buffer = Buffer::default();
+        buffer.push(bytemuck::bytes_of(&control));
+        let at = control.generation % 2 * BLOCK;
+        let written = self.file.write_all_at(buffer.whole(), at);
+        written.map_err(|error| Failure::of("writing", &self.path, &error))?;
+        self.control = control;
+        Ok(())
+    }
+
+    /// True if a record can be written without overwriting one that is needed.
+    pub fn has_room(&self) -> bool {
+        self.used() + BLOCK <= self.control.capacity
+    }
+
+    fn needs_file(&self, len: usize) -> bool {
+        let len = (len as u64).next_multiple_of(BLOCK);
+        len > self.record_max() || self.used() + len > self.control.capacity
+    }
+
+    /// Most bytes that a record takes of the ring.
+    pub fn record_max(&self) -> u64 {
+        self.control.capacity / 8 / BLOCK * BLOCK
+    }
+
+    /// Writes the record whose payload is in the buffer, after what [`Buffer::begin_record`] has put there. Durable on return.
+    /// The caller has seen to it that there is [room](Journal::has_room).
+    pub fn append(&mut self, buffer: &mut Buffer) -> Result<(), Failure> {
+        if self.needs_file(buffer.len()) {
+            return self.append_file(buffer);
+        }
+        record::complete(buffer, record::LINES, self.tail, self.control.id);
+        self.write(buffer)
+    }
+
+    fn write(&mut self, buffer: &mut Buffer) -> Result<(), Failure> {
+        let bytes = buffer.whole();
+        let written = write_ring(&self.file, RING_AT, self.control.capacity, self.tail, bytes);
+        written.map_err(|error| Failure::of("writing", &self.path, &error))?;
+        self.tail += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes a payload into a file of its own, and a record that names it.
+    #[cold]
+    fn append_file(&mut self, buffer: &Buffer) -> Result<(), Failure> {
+        let payload = &buffer.bytes()[HEADER_LEN..];
+        let path = file_of(&self.path, self.tail);
+        let write = || -> io::Result<()> {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(0o600);
+            let file = options.open(&path)?;
+            file.write_all_at(payload, 0)?;
+            file.sync_all()?;
+            sync_directory(&path)
+        };
+        write().map_err(|error| Failure::of("writing", &path, &error))?;
+        let (lsn, id) = (self.tail, self.control.id);
+        let words = [payload.len() as u64, xxh3_64_with_seed(payload, id)];
+        let mut named = Buffer::default();
+        named.begin_record();
+        named.push(words.map(u64::to_le_bytes).as_flattened());
+        record::complete(&mut named, record::FILE, lsn, id);
+        self.write(&mut named)?;
+        self.files.push(lsn);
+        Ok(())
+    }
+}
+
+/// The control block of a journal whose file is as long as it says.
+fn usable(path: &Path, file: &File) -> Result<Option<Control>> {
+    let read = || -> io::Result<Option<Control>> {
+        let len = file.metadata()?.len();
+        let found = Control::read(file)?;
+        Ok(found.filter(|found| len == RING_AT + found.capacity))
+    };
+    read().map_err(|error| io_error(path, &error))
+}
+
+/// Notes in a journal of which nothing is needed any more that it ends at `end`, so that positions go on from there.
+pub(super) fn forget(path: &Path, end: u64) -> Result<()> {
+    // Direct reads would have to be aligned.
+    let file = File::open(path).map_err(|error| io_error(path, &error))?;
+    let Some(control) = usable(path, &file)? else {
+        return Ok(());
+    };
+    let file = open_durable(path).map_err(|error| io_error(path, &error))?;
+    let mut journal = Journal {
+        path: path.into(),
+        file,
+        control,
+        tail: end,
+        files: Vec::new(),
+    };
+    let advanced = journal.advance(end);
+    advanced.map_err(|failure| Error::Io(failure.what))?;
+    remove_files(path).map_err(|error| io_error(path, &error))
+}
+
+/// Removes files of records that nobody needs.
+pub(super) fn remove_files(journal: &Path) -> io::Result<()> {
+    let directory = journal.parent().filter(|path| !path.as_os_str().is_empty());
+    let Some(name) = journal.file_name().map(|name| name.as_encoded_bytes()) else {
+        return Ok(());
+    };
+    for entry in std::fs::read_dir(directory.unwrap_or(Path::new(".")))? {
+        let entry = entry?;
+        let file = entry.file_name();
+        let lsn = file.as_encoded_bytes().strip_prefix(name);
+        let lsn = lsn.and_then(|rest| rest.strip_prefix(b"."));
+        if lsn.is_some_and(|lsn| lsn.len() == 16 && lsn.iter().all(u8::is_ascii_hexdigit)) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// What a pool needs of its journal.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// How many records there are.
+    pub records: u64,
+    /// Position of the last one's end.
+    pub end: u64,
+}
+
+/// Why a journal cannot be used.
+fn unusable(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Journal {
+        path: path.into(),
+        reason: reason.into(),
+    }
+}
+
+/// Shows `visit` the payload of each record that the pool of the number `pool` needs of the journal at `path`, which must
+/// have this id, oldest first. The pool's file has what is before the position `written`.
+///
+/// # Errors
+/// `Journal` if it is another one, or damaged; those of `visit`.
+pub(crate) fn read(
+    path: &Path,
+    id: u64,
+    pool: u64,
+    written: u64,
+    mut visit: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<Found> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => unusable(path, "the journal is not there"),
+        _ => io_error(path, &error),
+    })?;
+    let Some(control) = usable(path, &file)? else {
+        return Err(unusable(path, "the file is no journal, or was cut off"));
+    };
+    if control.pool != pool {
+        return Err(unusable(path, "it is the journal of another pool"));
+    }
+    if control.id != id || control.start > written {
+        return Err(unusable(
+            path,
+            "it is not the one with the pool's latest changes: one of the two is older than the other",
+        ));
+    }
+    let reader = RingReader {
+        path,
+        file,
+        control,
+    };
+    let mut found = Found {
+        end: control.start,
+        ..Found::default()
+    };
+    let mut payload = Vec::new();
+    while let Some(header) = reader.record(found.end, &mut payload)? {
+        if header.magic == record::FILE {
+            payload = reader.file_payload(found.end, &payload)?;
+        }
+        visit(&payload)?;
+        found.records += 1;
+        found.end += (HEADER_LEN as u64 + header.len).next_multiple_of(BLOCK);
+    }
+    reader.require_end(found.end)?;
+    Ok(found)
+}
+
+/// Reads records.
+struct RingReader<'a> {
+    path: &'a Path,
+    file: File,
+    control: Control,
+}
+
+impl RingReader<'_> {
+    fn bytes(&self, lsn: u64, buffer: &mut [u8]) -> Result<()> {
+        let read = read_ring(&self.file, RING_AT, self.control.capacity, lsn, buffer);
+        read.map_err(|error| io_error(self.path, &error))
+    }
+
+    /// The whole record at `lsn`, if there is one: its header, and its payload in `payload`.
+    fn record(&self, lsn: u64, payload: &mut Vec<u8>) -> Result<Option<Header>> {
+        let end = self.control.start + self.control.capacity;
+        let mut header = Header::zeroed();
+        if lsn >= end {
+            return Ok(None);
+        }
+        self.bytes(lsn, bytemuck::bytes_of_mut(&mut header))?;
+        let room = end - lsn - HEADER_LEN as u64;
+        if !header.is_of(lsn) || header.len > room {
+            return Ok(None);
+        }
+        payload.clear();
+        payload.resize(header.len as usize, 0);
+        self.bytes(lsn + HEADER_LEN as u64, payload)?;
+        let is_whole = header.checksum == header.expected_checksum(self.control.id, payload);
+        Ok(is_whole.then_some(header))
+    }
+
+    /// The payload that a record names.
+    fn file_payload(&self, lsn: u64, named: &[u8]) -> Result<Vec<u8>> {
+        let path = file_of(self.path, lsn);
+        let damaged = |why: &str| {
+            let why = format!("the record at {lsn} names a file that {why}");
+            Err(unusable(&path, why))
+        };
+        let (words, rest) = named.as_chunks::<8>();
+        let ([len, checksum], []) = (words, rest) else {
+            return damaged("it does not describe");
+        };
+        let payload = match std::fs::read(&path) {
+            Ok(payload) => payload,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return damaged("is not there");
+            }
+            Err(error) => return Err(io_error(&path, &error)),
+        };
+        let sum = xxh3_64_with_seed(&payload, self.control.id);
+        if payload.len() as u64 != u64::from_le_bytes(*len) || sum != u64::from_le_bytes(*checksum)
+        {
+            return damaged("is damaged");
+        }
+        Ok(payload)
+    }
+
+    /// Refuses a journal that has a whole record after `end`, where there is none: a record was durable before the next
+    /// one was written.
+    fn require_end(&self, end: u64) -> Result<()> {
+        const PART: u64 = 256 * BLOCK;
+        let last = self.control.start + self.control.capacity;
+        let mut part = vec![0; PART as usize];
+        let mut payload = Vec::new();
+        let mut from = end + BLOCK;
+        while from < last {
+            let len = PART.min(last - from) as usize;
+            self.bytes(from, &mut part[..len])?;
+            for (lsn, block) in (from..)
+                .step_by(BLOCK as usize)
+                .zip(part[..len].chunks(BLOCK as usize))
+            {
+                let header: Header = bytemuck::pod_read_unaligned(&block[..HEADER_LEN]);
+                if header.is_of(lsn) && self.record(lsn, &mut payload)?.is_some() {
+                    let why =
+                        format!("the record at {end} is damaged, though there is one at {lsn}");
+                    return Err(unusable(self.path, why));
+                }
+            }
+            from += PART;
+        }
+        Ok(())
+    }
+}

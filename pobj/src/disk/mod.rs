@@ -1,0 +1,535 @@
+//! `durability disk`: a pool on an ordinary disk that survives a power loss.
+//!
+//! The pool's file is mapped privately: what is stored stays in this process's memory. [`Pool::sync`] writes the lines that
+//! have changed since the last one to the [journal](self::journal), as one record, with one write that is durable when it
+//! returns. Checkpoints bring whole pages to the pool's file in the background. When a pool is opened that was not closed,
+//! what its journal has is written into its file first.
+//!
+//! | file | what |
+//! |---|---|
+//! | `changes.rs` | which lines have changed, which pages the file does not have |
+//! | `foreign.rs` | changes that libpmemobj has made |
+//! | `record.rs` | the form of a record |
+//! | `journal.rs` | the journal's file: a ring of records |
+//! | `replay.rs` | from the journal to the pool's file, at the next open |
+//! | `checkpoint.rs` | from memory to the pool's file, while the server goes on |
+//! | `writer.rs` | the thread that does the writing |
+//! | `storage.rs`, `buffer.rs` | durable writes |
+//!
+//! Invariants
+//! * A record is durable before anybody is told of what is in it, and before a page with what is in it is written to the
+//!   pool's file.
+//! * A record is given up only when the pool's file has, durably, every page that it has changed.
+//! * So at each moment the file and the journal together are the pool as it was at the end of the last record; see
+//!   `docs/crash-consistency.md`.
+//!
+//! Within a record there is no order, and none is needed: it is there as a whole or not at all. So flushes and fences do
+//! nothing, and batches need no redo records (`log::ring`). The undo log is in memory like everything else: a record that
+//! is written in the midst of a group has the group's entries, and the next open takes the group back.
+
+pub(crate) mod buffer;
+pub(crate) mod changes;
+mod checkpoint;
+mod foreign;
+pub(crate) mod journal;
+mod record;
+pub(crate) mod replay;
+mod storage;
+mod writer;
+
+use crate::durability::Durability;
+use crate::error::{Error, Result};
+use crate::file::io_error;
+use crate::layout::{Header, JOURNAL_AT, JOURNALED, LINE, VERSION_AT, WRITTEN_AT, random_seed};
+use crate::medium::Medium;
+use crate::pool::Pool;
+use buffer::Buffer;
+use changes::Pages;
+use checkpoint::Checkpoint;
+use journal::Journal;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use storage::Failure;
+use writer::Writer;
+
+pub(crate) use record::push_page;
+pub use replay::Replayed;
+
+/// The unit in which memory and file are compared and written.
+pub(crate) const PAGE: u64 = 4096;
+/// The unit in which the journal is written: no disk writes less without reading first.
+pub(crate) const BLOCK: u64 = 4096;
+
+/// A checkpoint begins when this part of the journal is in use,
+const BEGIN: f64 = 0.5;
+/// has a pace to be complete at this,
+const COMPLETE: f64 = 0.75;
+/// and from here on holds writers up.
+const SLOW: f64 = 0.8;
+/// The longest that a record is held up for that.
+const DELAY_MAX: Duration = Duration::from_millis(2);
+/// A checkpoint that nothing presses goes on by this part at each [`Pool::tend`].
+const IDLE_PART: f64 = 0.02;
+/// A write that takes longer is counted as slow.
+const SLOW_WRITE: Duration = Duration::from_millis(10);
+
+/// What is known of a pool's journal and checkpoints.
+#[derive(Clone, Debug, Default)]
+pub struct DiskStats {
+    /// Bytes of the journal.
+    pub journal_size: u64,
+    /// Bytes of it that are needed.
+    pub journal_used: u64,
+    /// Position of the next record.
+    pub lsn: u64,
+    /// Records written since the pool was opened.
+    pub syncs: u64,
+    /// Those that took longer than 10 ms.
+    pub slow_syncs: u64,
+    /// Microseconds that the longest took.
+    pub longest_sync_us: u64,
+    /// Bytes of pages that the pool's file does not have as they are.
+    pub dirty: u64,
+    /// Checkpoints completed.
+    pub checkpoints: u64,
+    /// A checkpoint is under way.
+    pub checkpointing: bool,
+    /// Seconds since the last one was complete; `None` if there was none.
+    pub checkpoint_age: Option<u64>,
+    /// Bytes that checkpoints have written.
+    pub checkpoint_bytes: u64,
+    /// How often writers were held up, as the disk is slower than they are.
+    pub stalls: u64,
+    /// Milliseconds that they were held up in all.
+    pub stalled_ms: u64,
+    /// Why nothing can be made durable.
+    pub failure: Option<String>,
+}
+
+/// A pool that is durable by its journal.
+pub(crate) struct Disk {
+    journal: Journal,
+    checkpoint: Checkpoint,
+    /// The record that is being made.
+    buffer: Buffer,
+    /// Pages that the file does not have as they are.
+    stale: Pages,
+    file: File,
+    path: PathBuf,
+    root: u64,
+    /// The pool's file says that it needs the journal.
+    marked: bool,
+    failure: Option<Failure>,
+    /// The only process that writes.
+    process: u32,
+    stats: DiskStats,
+    stalled: Duration,
+}
+
+/// Where the journal of the pool at `path` is: beside the file itself, whatever links lead to it.
+pub(crate) fn journal_of(path: &Path) -> PathBuf {
+    let name = crate::file::kernels_name(path);
+    journal::path_of(name.as_deref().unwrap_or(path))
+}
+
+impl Disk {
+    /// For a pool that was just opened, whose file needs nothing of a journal. Everything that differs from the file
+    /// counts as changed.
+    pub fn open(
+        path: &Path,
+        medium: &mut Medium,
+        root: u64,
+        header: &Header,
+        capacity: Option<u64>,
+    ) -> Result<Disk> {
+        let failed = |error| io_error(path, &error);
+        let open = || OpenOptions::new().read(true).write(true).open(path);
+        let file = open().map_err(failed)?;
+        let usual = (medium.len() / 4).clamp(4 << 20, 256 << 20);
+        let number = replay::pool_number(header);
+        let journal = Journal::open(&journal_of(path), number, capacity, usual)?;
+        let writer = Writer::start(open().map_err(failed)?, path).map_err(failed)?;
+        let disk = Disk {
+            journal,
+            checkpoint: Checkpoint::new(writer, medium.len(), root + WRITTEN_AT),
+            buffer: Buffer::default(),
+            stale: Pages::new(medium.len()),
+            file,
+            path: path.into(),
+            root,
+            marked: false,
+            failure: None,
+            process: std::process::id(),
+            stats: DiskStats::default(),
+            stalled: Duration::ZERO,
+        };
+        disk.find_foreign(medium)?;
+        Ok(disk)
+    }
+
+    /// Notes whatever differs from the file as changed.
+    fn find_foreign(&self, medium: &mut Medium) -> Result<()> {
+        let mut pages = Vec::new();
+        foreign::private_pages(medium.base_address(), medium.len(), |page| pages.push(page));
+        let mut lines = Vec::new();
+        for page in pages {
+            let len = PAGE.min(medium.len() - page * PAGE);
+            let bytes = medium.bytes(page * PAGE, len)?;
+            foreign::differences(&self.file, page, bytes, |offset| lines.push(offset))
+                .map_err(|error| io_error(&self.path, &error))?;
+        }
+        lines.iter().for_each(|&offset| medium.note(offset, LINE));
+        Ok(())
+    }
+
+    /// Has the pool's file say that it needs the journal from here on.
+    #[cold]
+    fn mark(&mut self, medium: &mut Medium) -> Result<(), Failure> {
+        let id = random_seed().map_err(|error| Failure {
+            what: error.to_string(),
+            is_final: false,
+        })?[0]
+            .max(1);
+        self.journal.begin(id)?;
+        let version = self.version(medium);
+        let words = [id, self.journal.tail()];
+        replay::mark(&self.file, self.root, version, words)
+            .map_err(|error| Failure::of("writing", &self.path, &error))?;
+        // In memory as in the file, so that it is in no record and in every page that is written.
+        let words = words.map(u64::to_le_bytes);
+        medium.store_as_stored(self.root + JOURNAL_AT, words.as_flattened());
+        let word = (version | JOURNALED).to_le_bytes();
+        medium.store_as_stored(self.root + VERSION_AT, &word);
+        self.marked = true;
+        Ok(())
+    }
+
+    /// The pool's file has everything: has it say so.
+    fn unmark(&mut self, medium: &mut Medium) -> Result<(), Failure> {
+        let version = self.version(medium);
+        replay::unmark(&self.file, self.root, version)
+            .map_err(|error| Failure::of("writing", &self.path, &error))?;
+        medium.store_as_stored(self.root + VERSION_AT, &version.to_le_bytes());
+        self.marked = false;
+        Ok(())
+    }
+
+    fn version(&self, medium: &Medium) -> u32 {
+        let word = medium.word(self.root + VERSION_AT).unwrap_or_default();
+        word as u32 & !JOURNALED
+    }
+
+    /// Writes what has changed to the journal.
+    fn write(&mut self, medium: &mut Medium) -> Result<(), Failure> {
+        if !self.marked {
+            self.mark(medium)?;
+        }
+        let start = Instant::now();
+        medium.encode(&mut self.buffer);
+        if !self.journal.has_room() {
+            return Err(Failure {
+                what: format!("the journal of {} is full", self.path.display()),
+                is_final: false,
+            });
+        }
+        self.journal.append(&mut self.buffer)?;
+        self.buffer.clear();
+        medium.forget_changes(|page| self.stale.insert(page));
+        let took = start.elapsed();
+        self.stats.syncs += 1;
+        self.stats.slow_syncs += u64::from(took > SLOW_WRITE);
+        self.stats.longest_sync_us = self.stats.longest_sync_us.max(took.as_micros() as u64);
+        Ok(())
+    }
+
+    /// The part of the journal that is in use.
+    fn used(&self) -> f64 {
+        self.journal.used() as f64 / self.journal.capacity() as f64
+    }
+
+    /// Goes on with checkpoints as far as the journal's use asks for. Only right after a record.
+    fn tend(&mut self, medium: &mut Medium, idle: bool) -> Result<(), Failure> {
+        let used = self.used();
+        if self.checkpoint.is_idle() {
+            if used < BEGIN {
+                return Ok(());
+            }
+            self.begin_checkpoint(medium);
+        }
+        let pressed = ((used - BEGIN) / (COMPLETE - BEGIN)).max(0.0);
+        let idle = if idle {
+            self.checkpoint.age().as_secs_f64() * IDLE_PART
+        } else {
+            0.0
+        };
+        self.go_on(medium, pressed.max(idle), false)?;
+        if used > SLOW && self.used() > SLOW {
+            self.hold_up(medium)?;
+        }
+        Ok(())
+    }
+
+    fn begin_checkpoint(&mut self, medium: &mut Medium) {
+        self.checkpoint.begin(&self.journal, &self.stale);
+        if !self.checkpoint.is_idle() {
+            // The file gets it at the latest with the checkpoint's end, whether that page is written or not.
+            let start = self.journal.tail().to_le_bytes();
+            medium.store_as_stored(self.root + WRITTEN_AT, &start);
+        }
+    }
+
+    fn go_on(&mut self, medium: &Medium, goal: f64, waits: bool) -> Result<(), Failure> {
+        let Disk {
+            checkpoint,
+            journal,
+            stale,
+            ..
+        } = self;
+        checkpoint.go_on(medium, journal, stale, goal, waits)
+    }
+
+    /// The disk is slower than the writers: holds them up, the longer the fuller the journal is, and before there is
+    /// no room for the next record, until there is.
+    #[cold]
+    fn hold_up(&mut self, medium: &mut Medium) -> Result<(), Failure> {
+        let start = Instant::now();
+        let most = self.most();
+        let full = most as f64 / self.journal.capacity() as f64;
+        let share = ((self.used() - SLOW) / (full - SLOW)).clamp(0.0, 1.0);
+        let until = start + DELAY_MAX.mul_f64(share);
+        let mut outcome = Ok(());
+        while outcome.is_ok()
+            && self.used() > SLOW
+            && (Instant::now() < until || self.journal.used() > most)
+        {
+            if self.checkpoint.is_idle() {
+                self.begin_checkpoint(medium);
+                if self.checkpoint.is_idle() {
+                    break;
+                }
+            }
+            outcome = self.go_on(medium, 1.0, true);
+        }
+        self.stats.stalls += 1;
+        self.stalled += start.elapsed();
+        outcome
+    }
+
+    /// Writes everything to the pool's file, and waits for it.
+    fn checkpoint(&mut self, medium: &mut Medium) -> Result<(), Failure> {
+        while self.stale.count() > 0 || !self.checkpoint.is_idle() {
+            if self.checkpoint.is_idle() {
+                self.begin_checkpoint(medium);
+                if self.checkpoint.is_idle() {
+                    return Err(Failure {
+                        what: format!("a checkpoint of {} has failed", self.path.display()),
+                        is_final: false,
+                    });
+                }
+            }
+            self.go_on(medium, 1.0, true)?;
+        }
+        if self.journal.used() > 0 {
+            self.journal.advance(self.journal.tail())?;
+        }
+        match self.marked {
+            true => self.unmark(medium),
+            false => Ok(()),
+        }
+    }
+
+    /// Remembers a failure, and makes an error of it.
+    fn note(&mut self, outcome: Result<(), Failure>) -> Result<()> {
+        outcome.map_err(|failure| {
+            let error = failure.error();
+            self.failure = Some(failure);
+            error
+        })
+    }
+
+    /// Remembers what has become of going on with a checkpoint: if it fails, the journal is what there is, as long as it has
+    /// room for what must not fail.
+    fn note_checkpoint(&mut self, outcome: Result<(), Failure>) {
+        let is_full = self.journal.used() > self.most();
+        match outcome {
+            Err(failure) if failure.is_final || is_full => self.failure = Some(failure),
+            _ if is_full => {
+                self.failure.get_or_insert_with(|| Failure {
+                    what: format!("the journal of {} is full", self.path.display()),
+                    is_final: false,
+                });
+            }
+            _ => self.failure = None,
+        }
+    }
+
+    /// So many bytes of the journal may be in use before the next record.
+    fn most(&self) -> u64 {
+        self.journal.capacity() - self.journal.record_max() - BLOCK
+    }
+
+    fn stats(&self) -> DiskStats {
+        let last = self.checkpoint.last;
+        DiskStats {
+            journal_size: self.journal.capacity(),
+            journal_used: self.journal.used(),
+            lsn: self.journal.tail(),
+            dirty: self.stale.count() * PAGE,
+            checkpoints: self.checkpoint.count,
+            checkpointing: !self.checkpoint.is_idle(),
+            checkpoint_age: last.map(|last| last.elapsed().as_secs()),
+            checkpoint_bytes: self.checkpoint.pages * PAGE,
+            stalled_ms: self.stalled.as_millis() as u64,
+            failure: self.failure.as_ref().map(|failure| failure.what.clone()),
+            ..self.stats.clone()
+        }
+    }
+}
+
+impl Failure {
+    fn error(&self) -> Error {
+        Error::NotDurable(self.what.clone())
+    }
+}
+
+impl Pool {
+    /// Makes durable what was committed, with `durability disk` by one record of the journal; without it, and if nothing
+    /// has changed, next to nothing.
+    ///
+    /// # Errors
+    /// `NotDurable`. What was committed is in memory, and nobody may be told of it. From there on commits fail, until a later
+    /// call succeeds; none does after a failure that leaves it open what the disk has.
+    #[inline]
+    pub fn sync(&mut self) -> Result<()> {
+        self.medium.settle();
+        match self.disk.is_some() && self.medium.has_changed() {
+            true => self.write_record(),
+            false => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn write_record(&mut self) -> Result<()> {
+        self.ring.barrier(&mut self.medium)?;
+        let Some(disk) = self.disk.as_mut() else {
+            return Ok(());
+        };
+        if disk.process != std::process::id() {
+            return Ok(());
+        }
+        if let Some(failure) = disk.failure.as_ref().filter(|failure| failure.is_final) {
+            return Err(failure.error());
+        }
+        let written = disk.write(&mut self.medium);
+        disk.note(written)?;
+        disk.failure = None;
+        let tended = disk.tend(&mut self.medium, false);
+        // What is in the journal is durable: only what comes next may not be.
+        disk.note_checkpoint(tended);
+        Ok(())
+    }
+
+    /// [`Pool::sync`], and some of what is to be done in the background: for now and then.
+    ///
+    /// # Errors
+    /// As for [`Pool::sync`].
+    pub fn tend(&mut self) -> Result<()> {
+        self.sync()?;
+        if let Some(disk) = &mut self.disk
+            && disk.process == std::process::id()
+            && !disk
+                .failure
+                .as_ref()
+                .is_some_and(|failure| failure.is_final)
+        {
+            let tended = disk.tend(&mut self.medium, true);
+            disk.note_checkpoint(tended);
+        }
+        Ok(())
+    }
+
+    /// Makes durable what was committed and, with `durability disk`, has the pool's file alone hold the whole pool, until the
+    /// next change. O(changes since the last checkpoint).
+    ///
+    /// # Errors
+    /// `NotDurable`; then the pool still is the file and the journal together.
+    pub fn checkpoint(&mut self) -> Result<()> {
+        self.sync()?;
+        let Some(disk) = &mut self.disk else {
+            return Ok(());
+        };
+        if let Some(failure) = disk.failure.as_ref().filter(|failure| failure.is_final) {
+            return Err(failure.error());
+        }
+        let outcome = disk.checkpoint(&mut self.medium);
+        disk.note(outcome)
+    }
+
+    /// What is known of the journal and of checkpoints; `None` without `durability disk`.
+    pub fn disk_stats(&self) -> Option<DiskStats> {
+        Some(self.disk.as_ref()?.stats())
+    }
+
+    /// Why nothing can be made durable, if that is so.
+    pub fn failure(&self) -> Option<&str> {
+        let failure = self.disk.as_ref()?.failure.as_ref()?;
+        Some(&failure.what)
+    }
+
+    /// Fails if nothing can be made durable.
+    #[inline]
+    pub(crate) fn require_durable(&self) -> Result<()> {
+        match &self.disk {
+            Some(disk) => disk.require_durable(),
+            None => Ok(()),
+        }
+    }
+
+    /// The end of what is to be durable on return: it is, unless commits are lazy.
+    #[inline]
+    pub(crate) fn sync_unless_lazy(&mut self) -> Result<()> {
+        match self.disk.is_some() && !self.lazy {
+            true => self.sync(),
+            false => Ok(()),
+        }
+    }
+
+    /// libpmemobj has changed something.
+    pub(crate) fn note_foreign_changes(&mut self) -> Result<()> {
+        match &self.disk {
+            Some(disk) => disk.find_foreign(&mut self.medium),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Disk {
+    #[cold]
+    fn require_durable(&self) -> Result<()> {
+        match &self.failure {
+            Some(failure) => Err(failure.error()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Gives a pool's file that was just made, and closed, its name, durably.
+pub(crate) fn place(new: &Path, path: &Path) -> std::io::Result<()> {
+    File::open(new)?.sync_all()?;
+    std::fs::rename(new, path)?;
+    storage::sync_directory(path)
+}
+
+/// What cannot be with `durability disk`.
+pub(crate) fn require_file(path: &Path, found: &crate::file::Found) -> Result<()> {
+    use crate::file::Found;
+    match found {
+        Found::Pool | Found::Nothing => Ok(()),
+        Found::Poolset(_) | Found::BlankSet(_) | Found::Device => Err(Error::State(format!(
+            "{} is not one file: 'durability {}' is for pools in one file",
+            path.display(),
+            Durability::Disk
+        ))),
+    }
+}

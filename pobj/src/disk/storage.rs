@@ -1,0 +1,137 @@
+//! Files that are written durably, and what is remembered of a write that failed.
+
+use super::BLOCK;
+use super::buffer::Buffer;
+use crate::error::Result;
+use crate::file::io_error;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Bytes that are written at a time where there are many.
+const PART: u64 = 1 << 20;
+
+/// A write or a sync that failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    /// What the system said of what.
+    pub what: String,
+    /// True if trying again could hide that something is lost: what a file holds after a write or a sync that
+    /// failed is not known, except for want of room.
+    pub is_final: bool,
+}
+
+impl Failure {
+    /// Of `error`, which came of doing `what`.
+    pub fn of(what: &str, path: &Path, error: &io::Error) -> Failure {
+        let full = matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
+        Failure {
+            what: format!("{what} {}: {error}", path.display()),
+            is_final: !full,
+        }
+    }
+}
+
+/// Opens a file of which each write is durable when it returns, around the page cache if the file system can.
+pub(super) fn open_durable(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    let direct = options
+        .custom_flags(libc::O_DIRECT | libc::O_DSYNC)
+        .open(path);
+    match direct {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            options.custom_flags(libc::O_DSYNC).open(path)
+        }
+        other => other,
+    }
+}
+
+/// Creates a file of `len` bytes, all of them zeros that are written: a file system then has nothing to note of its own
+/// when they are written again.
+pub(super) fn create_zeroed(path: &Path, len: u64) -> Result<()> {
+    let create = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(path)?;
+        let mut zeros = Buffer::default();
+        zeros.push(&vec![0; PART.min(len) as usize]);
+        for at in (0..len).step_by(PART as usize) {
+            let part = PART.min(len - at) as usize;
+            file.write_all_at(&zeros.bytes()[..part], at)?;
+        }
+        file.sync_all()?;
+        sync_directory(path)
+    };
+    create().map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => crate::Error::NoSpace {
+            path: path.into(),
+            size: len,
+            message: error.to_string(),
+        },
+        _ => io_error(path, &error),
+    })
+}
+
+/// Makes durable that the file at `path` is there, or is not.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Writes a range of a file that is on its way to the disk to the end, so that a later sync has little to wait for.
+pub(super) fn write_out(file: &File, at: u64, len: u64) -> io::Result<()> {
+    let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+        | libc::SYNC_FILE_RANGE_WRITE
+        | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: an open file; no memory is passed.
+    let failed =
+        unsafe { libc::sync_file_range(file.as_raw_fd(), at as i64, len as i64, flags) } != 0;
+    if failed {
+        let error = io::Error::last_os_error();
+        // A file system without such a thing: the sync does all.
+        let unknown = [libc::ENOSYS, libc::EINVAL, libc::EOPNOTSUPP, libc::ESPIPE];
+        if !error
+            .raw_os_error()
+            .is_some_and(|errno| unknown.contains(&errno))
+        {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Reads `buffer` full from the ring of `capacity` bytes that begins at `base`, from the position `lsn` on.
+pub(super) fn read_ring(
+    file: &File,
+    base: u64,
+    capacity: u64,
+    lsn: u64,
+    buffer: &mut [u8],
+) -> io::Result<()> {
+    let at = lsn % capacity;
+    let first = (capacity - at).min(buffer.len() as u64) as usize;
+    let (head, tail) = buffer.split_at_mut(first);
+    file.read_exact_at(head, base + at)?;
+    file.read_exact_at(tail, base)
+}
+
+/// Writes whole blocks, at most as many as it has, into such a ring.
+pub(super) fn write_ring(
+    file: &File,
+    base: u64,
+    capacity: u64,
+    lsn: u64,
+    bytes: &[u8],
+) -> io::Result<()> {
+    debug_assert!((bytes.len() as u64).is_multiple_of(BLOCK) && lsn.is_multiple_of(BLOCK));
+    let at = lsn % capacity;
+    let first = (capacity - at).min(bytes.len() as u64) as usize;
+    let (head, tail) = bytes.split_at(first);
+    file.write_all_at(head, base + at)?;
+    file.write_all_at(tail, base)
+}

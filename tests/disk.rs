@@ -1,0 +1,231 @@
+//! `durability disk` on real servers. The pool is mapped privately, so that a kill loses whatever is not in the journal:
+//! nothing that was acknowledged.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::crash::rounds::Rounds;
+use pmedis_testkit::env_number;
+use pmedis_testkit::packaged::Packaged;
+use pmedis_testkit::resp::Value;
+use pmedis_testkit::script::{ask, crash};
+use pmedis_testkit::server::{Server, Setup};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const DISK: [&str; 4] = ["durability", "disk", "journal", "2m"];
+
+fn setup() -> Setup {
+    Setup::pmedis_with("64m", &DISK)
+}
+
+/// The number of a field of `PM.INFO disk`.
+fn info(client: &mut Client, field: &str) -> u64 {
+    let text = client.call(&["PM.INFO", "disk"]);
+    let text = String::from_utf8_lossy(text.bytes().expect("a text")).into_owned();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{field}:")));
+    let number = line.unwrap_or_else(|| panic!("no {field} in {text}"));
+    number
+        .parse()
+        .unwrap_or_else(|_| panic!("{field}: {number}"))
+}
+
+/// Waits until `holds`.
+fn wait(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn acknowledged_writes_survive_kills() {
+    let rounds = env_number("PMEDIS_KILL_ROUNDS", 10);
+    let seed = env_number("PMEDIS_SEED", 1);
+    let setup = Setup::pmedis_with("256m", &DISK);
+    let tally = Rounds::new(&setup, "PM.", seed)
+        .run(rounds)
+        .unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+    assert!(
+        tally.acknowledged > 20 * rounds && tally.in_flight > rounds,
+        "idle clients: {tally:?}"
+    );
+}
+
+/// Sets `count` keys to values of `len` bytes, in pipelines.
+fn fill(client: &mut Client, count: usize, len: usize, mark: &str) {
+    for from in (0..count).step_by(100) {
+        let commands: Vec<Vec<String>> = (from..count.min(from + 100))
+            .map(|n| {
+                vec![
+                    "PM.SET".to_owned(),
+                    format!("key:{n}"),
+                    format!("{mark}:{n}:{}", "x".repeat(len)),
+                ]
+            })
+            .collect();
+        for reply in client.pipeline(&commands).expect("replies") {
+            assert_eq!(reply, Value::Simple("OK".into()));
+        }
+    }
+}
+
+#[test]
+fn checkpoints_go_on_while_children_save_and_the_file_alone_is_the_pool_at_the_end() {
+    let mut server = setup().directive("save 3600 1").start().unwrap();
+    let mut client = server.client();
+    for mark in ["a", "b", "c", "d"] {
+        ask(&mut client, "BGSAVE");
+        fill(&mut client, 3000, 500, mark);
+    }
+    assert!(
+        info(&mut client, "checkpoints") > 0,
+        "the journal went round"
+    );
+    let last = format!("d:2999:{}", "x".repeat(500));
+    let mut client = crash(&mut server);
+    assert_eq!(
+        client.call(&["PM.GET", "key:2999"]).bytes(),
+        Some(last.as_bytes())
+    );
+    fill(&mut client, 3000, 300, "e");
+    assert_eq!(ask(&mut client, "PM.POOL CHECKPOINT"), "OK");
+    assert_eq!(
+        (
+            info(&mut client, "journal_used"),
+            info(&mut client, "dirty")
+        ),
+        (0, 0)
+    );
+    fill(&mut client, 10, 10, "f");
+    assert!(info(&mut client, "journal_used") > 0);
+    assert!(server.stop().success());
+    let setup = server.setup();
+    fs::remove_file(setup.pool().with_extension("pool.journal")).unwrap();
+    let checked = Command::new("pmempool")
+        .arg("check")
+        .arg(setup.pool())
+        .status();
+    assert!(checked.expect("pmempool runs").success());
+    server.restart().unwrap();
+    let mut client = server.client();
+    assert_eq!(ask(&mut client, "PM.GET key:9"), "f:9:xxxxxxxxxx");
+    let e = format!("e:10:{}", "x".repeat(300));
+    assert_eq!(
+        client.call(&["PM.GET", "key:10"]).bytes(),
+        Some(e.as_bytes())
+    );
+}
+
+#[test]
+fn a_pool_grows_at_a_start_and_keeps_what_is_in_its_new_room() {
+    let mut server = Setup::pmedis_with("16m", &DISK).start().unwrap();
+    let mut client = server.client();
+    fill(&mut client, 2000, 1000, "a");
+    server.kill9();
+    let pool = server.setup().pool().to_string_lossy().into_owned();
+    let mut larger = Setup::native()
+        .module(&["path", &pool, "size", "64m", "durability", "disk"])
+        .start()
+        .unwrap();
+    let mut client = larger.client();
+    fill(&mut client, 30_000, 1000, "b");
+    let mut client = crash(&mut larger);
+    assert_eq!(ask(&mut client, "DBSIZE"), "30000");
+    for n in [0, 1999, 29_999] {
+        let value = format!("b:{n}:{}", "x".repeat(1000));
+        let found = client.call(&["PM.GET", &format!("key:{n}")]);
+        assert_eq!(found.bytes(), Some(value.as_bytes()));
+    }
+}
+
+#[test]
+fn another_durability_does_not_skip_the_journal() {
+    let mut server = setup().start().unwrap();
+    let mut client = server.client();
+    fill(&mut client, 50, 10, "a");
+    server.kill9();
+    let journal = server.setup().pool().with_extension("pool.journal");
+    let kept = fs::read(&journal).unwrap();
+    let pool = server.setup().pool().to_string_lossy().into_owned();
+    let process = Setup::native().force_pmem().module(&["path", &pool]);
+    fs::remove_file(&journal).unwrap();
+    let refusal = format!("{:?}", process.refusal());
+    assert!(refusal.contains("the journal is not there"), "{refusal}");
+    fs::write(&journal, kept).unwrap();
+    let other = process.start().unwrap();
+    assert_eq!(ask(&mut other.client(), "PM.GET key:49"), "a:49:xxxxxxxxxx");
+    assert!(
+        other.log().contains("records of its journal"),
+        "{}",
+        other.log()
+    );
+}
+
+/// A server whose journal fails while a file is there, and that file.
+fn failing() -> (Server, PathBuf) {
+    let setup = setup();
+    let library = setup.dir().join("fail_writes.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fail_writes.c");
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(source)
+        .status()
+        .expect("a C compiler is installed");
+    assert!(compiled.success(), "{compiled}");
+    let flag = setup.dir().join("fail");
+    let setup = setup
+        .env("LD_PRELOAD", &library.to_string_lossy())
+        .env("FAIL_WRITES", &flag.to_string_lossy());
+    (setup.start().unwrap(), flag)
+}
+
+#[test]
+fn what_is_not_durable_is_not_acknowledged_and_reads_go_on() {
+    if Packaged::current().has(None, Some((8, 0))) {
+        // It loads modules with a symbol scope of their own, in which what is preloaded is not seen.
+        println!("no faults can be injected into a module of this server");
+        return;
+    }
+    let (mut server, flag) = failing();
+    let mut client = server.client();
+    let mut reader = server.client();
+    assert_eq!(ask(&mut client, "PM.SET a 1"), "OK");
+    assert_eq!(ask(&mut reader, "PM.GET a"), "1");
+
+    // The disk is full for some time.
+    fs::write(&flag, libc::ENOSPC.to_string()).unwrap();
+    let unheard = client.try_call(&["PM.SET", "b", "1"]);
+    assert!(unheard.is_err(), "it is acknowledged: {unheard:?}");
+    let mut client = server.client();
+    assert_eq!(ask(&mut client, "PM.GET a"), "1");
+    for write in ["PM.SET a 2", "DEL a", "PM.INCR c", "RENAME a z"] {
+        let refused = ask(&mut client, write);
+        assert!(refused.contains("MISCONF"), "{write}: {refused}");
+    }
+    assert_eq!(info(&mut client, "durable"), 0);
+    fs::remove_file(&flag).unwrap();
+    wait("it serves again", || ask(&mut client, "PM.SET a 3") == "OK");
+    assert_eq!(info(&mut client, "durable"), 1);
+    let mut client = crash(&mut server);
+    assert_eq!(ask(&mut client, "PM.GET a"), "3");
+
+    // The disk fails: until the next start, what it says later does not count.
+    fs::write(&flag, libc::EIO.to_string()).unwrap();
+    assert!(client.try_call(&["PM.SET", "a", "4"]).is_err());
+    fs::remove_file(&flag).unwrap();
+    let mut client = server.client();
+    for _ in 0..20 {
+        let refused = ask(&mut client, "PM.SET a 5");
+        assert!(refused.contains("MISCONF"), "{refused}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(ask(&mut client, "PING"), "PONG");
+    let mut client = crash(&mut server);
+    assert_eq!(ask(&mut client, "PM.GET a"), "3");
+    assert_eq!(ask(&mut client, "PM.SET a 6"), "OK");
+}
