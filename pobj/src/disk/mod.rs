@@ -1,7 +1,7 @@
 //! `durability disk`: a pool on an ordinary disk that survives a power loss.
 //!
 //! The pool's file is mapped privately: what is stored stays in this process's memory. [`Pool::sync`] writes the lines that
-//! have changed since the last one to the [journal](self::journal), as one record, with one write that is durable when it
+//! have changed since the last one to the [journal], as one record, with one write that is durable when it
 //! returns. Checkpoints bring whole pages to the pool's file in the background. When a pool is opened that was not closed,
 //! what its journal has is written into its file first.
 //!
