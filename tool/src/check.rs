@@ -1,0 +1,39 @@
+//! `pmedis check`: whether all values hold what their structures promise.
+
+use crate::keys::Keys;
+use crate::{Failure, Outcome};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Reads every value of the pool, and writes what is damaged, and how much is sound. O(pool).
+pub fn check(path: &Path) -> Result<Outcome, Failure> {
+    let keys = Keys::open(path)?;
+    let mut out = io::stdout().lock();
+    for damage in keys.pool.damages() {
+        writeln!(out, "the pool: {damage}")?;
+    }
+    let (mut sound, mut damaged) = (0u64, 0u64);
+    keys.each("checking", |key| {
+        let checked = key.map(|key| match keys.check(&key) {
+            Ok(()) => None,
+            Err(error) => Some((key.name, key.db, error)),
+        });
+        match checked {
+            Ok(None) => {
+                sound += 1;
+                return Ok(());
+            }
+            Ok(Some((name, db, error))) => {
+                writeln!(out, "{} in database {db}: {error}", name.escape_ascii())?;
+            }
+            Err(error) => writeln!(out, "a key without a readable name: {error}")?,
+        }
+        damaged += 1;
+        Ok(())
+    })?;
+    writeln!(out, "{sound} keys are sound, {damaged} are damaged")?;
+    match damaged == 0 && keys.pool.damages().is_empty() {
+        true => Ok(Outcome::Sound),
+        false => Ok(Outcome::Damaged),
+    }
+}

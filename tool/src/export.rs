@@ -1,0 +1,218 @@
+//! `pmedis export`: keys as commands that make them, in the form that `redis-cli --pipe` takes.
+
+use crate::keys::{Key, Keys};
+use crate::{Failure, Outcome};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use store::number::double_to_text;
+use store::structures::list::{self, Side};
+use store::structures::{hash, set, string, zset};
+use store::value::ValueType;
+
+/// Words of a command behind its key, at most.
+const WORDS: usize = 128;
+/// Bytes of these words after which a command is written.
+const BYTES: usize = 64 << 10;
+
+/// Writes all keys of the pool. O(pool).
+pub fn export(path: &Path, native: bool, output: Option<&Path>) -> Result<Outcome, Failure> {
+    let keys = Keys::open(path)?;
+    let out: Box<dyn Write> = match output {
+        Some(file) => {
+            Box::new(File::create(file).map_err(|error| format!("{}: {error}", file.display()))?)
+        }
+        None => Box::new(io::stdout().lock()),
+    };
+    let mut commands = Commands {
+        out: BufWriter::new(out),
+        prefix: if native { "" } else { "PM." },
+        db: 0,
+        failed: None,
+    };
+    let mut damaged = 0u64;
+    keys.each("exporting", |key| {
+        let told = match key {
+            Ok(key) => {
+                // Counts are looked at there only.
+                let checked = keys.check(&key);
+                let written = commands.key(&keys, &key);
+                if let Some(error) = commands.failed.take() {
+                    return Err(error.into());
+                }
+                checked
+                    .and(written)
+                    .map_err(|error| (key.name.escape_ascii().to_string(), error))
+            }
+            Err(error) => Err(("a key without a readable name".to_owned(), error)),
+        };
+        if let Err((name, error)) = told {
+            damaged += 1;
+            writeln!(io::stderr(), "pmedis: {name} is not whole: {error}")?;
+        }
+        Ok(())
+    })?;
+    commands.out.flush()?;
+    match damaged == 0 && keys.pool.damages().is_empty() {
+        true => Ok(Outcome::Sound),
+        false => Ok(Outcome::Damaged),
+    }
+}
+
+/// Where commands go.
+struct Commands {
+    out: BufWriter<Box<dyn Write>>,
+    /// What is before the names of commands of Redis's types.
+    prefix: &'static str,
+    /// The database that is selected.
+    db: i32,
+    /// Why nothing more can be written.
+    failed: Option<io::Error>,
+}
+
+impl Commands {
+    fn write(&mut self, words: &[&[u8]]) {
+        let mut write = || -> io::Result<()> {
+            write!(self.out, "*{}\r\n", words.len())?;
+            for word in words {
+                write!(self.out, "${}\r\n", word.len())?;
+                self.out.write_all(word)?;
+                self.out.write_all(b"\r\n")?;
+            }
+            Ok(())
+        };
+        if let Err(error) = write() {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// Writes a key: its value, its expire time, those of its fields.
+    ///
+    /// # Errors
+    /// `Damaged` if the value is; what is before that element is written.
+    fn key(&mut self, keys: &Keys, key: &Key<'_>) -> pobj::Result<()> {
+        let mut digits = itoa::Buffer::new();
+        if key.db != self.db {
+            self.write(&[b"SELECT", digits.format(key.db).as_bytes()]);
+            self.db = key.db;
+        }
+        let outcome = self.value(keys, key);
+        if let Some(at) = key.expire_at {
+            let name = format!("{}PEXPIREAT", self.prefix);
+            self.write(&[name.as_bytes(), key.name, digits.format(at).as_bytes()]);
+        }
+        outcome
+    }
+
+    fn value(&mut self, keys: &Keys, key: &Key<'_>) -> pobj::Result<()> {
+        let (pool, root) = (&keys.pool, key.root);
+        let command = match key.ty {
+            ValueType::String => "SET",
+            ValueType::List => "RPUSH",
+            ValueType::Hash => "HSET",
+            ValueType::Set => "SADD",
+            ValueType::ZSet => "ZADD",
+        };
+        let mut piece = Piece {
+            command: format!("{}{command}", self.prefix),
+            commands: self,
+            key: key.name,
+            words: Vec::new(),
+            bytes: 0,
+        };
+        let outcome = match key.ty {
+            ValueType::String => {
+                let mut digits = itoa::Buffer::new();
+                string::read(pool, root, key.inline).map(|value| {
+                    piece.add([value.map_or(b"".as_slice(), |value| value.text(&mut digits))]);
+                })
+            }
+            ValueType::List => list::each(pool, root, Side::Left, 0, |value| {
+                piece.add([value.bytes(pool)?]);
+                Ok(piece.commands.failed.is_none())
+            }),
+            ValueType::Hash => piece.hash(pool, root),
+            ValueType::Set => piece.set(pool, root),
+            ValueType::ZSet => piece.zset(pool, root),
+        };
+        piece.send();
+        outcome?;
+        match key.ty {
+            ValueType::Hash => self.field_times(keys, key),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes when the fields of a hash expire, those that do.
+    fn field_times(&mut self, keys: &Keys, key: &Key<'_>) -> pobj::Result<()> {
+        let name = format!("{}HPEXPIREAT", self.prefix);
+        for field in hash::fields(&keys.pool, key.root)? {
+            let field = field?;
+            if field.expire_at != hash::NEVER {
+                let mut digits = itoa::Buffer::new();
+                let at = digits.format(field.expire_at).as_bytes();
+                self.write(&[name.as_bytes(), key.name, at, b"FIELDS", b"1", field.name]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A command under construction.
+struct Piece<'c, 'k> {
+    commands: &'c mut Commands,
+    command: String,
+    key: &'k [u8],
+    words: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Piece<'_, '_> {
+    /// Adds words that belong together.
+    fn add<const N: usize>(&mut self, words: [&[u8]; N]) {
+        self.bytes += words.iter().map(|word| word.len()).sum::<usize>();
+        self.words.extend(words.map(<[u8]>::to_vec));
+        if self.words.len() >= WORDS || self.bytes >= BYTES {
+            self.send();
+        }
+    }
+
+    /// Writes what there is.
+    fn send(&mut self) {
+        if self.words.is_empty() {
+            return;
+        }
+        let head = [self.command.as_bytes(), self.key];
+        let words: Vec<&[u8]> = head
+            .into_iter()
+            .chain(self.words.iter().map(Vec::as_slice))
+            .collect();
+        self.commands.write(&words);
+        self.words.clear();
+        self.bytes = 0;
+    }
+
+    fn hash(&mut self, pool: &pobj::Pool, root: store::structures::Root) -> pobj::Result<()> {
+        for pair in hash::pairs(pool, root)? {
+            let (field, value) = pair?;
+            self.add([field, value]);
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, pool: &pobj::Pool, root: store::structures::Root) -> pobj::Result<()> {
+        let mut digits = itoa::Buffer::new();
+        for member in set::members(pool, root)? {
+            self.add([member?.bytes(&mut digits)]);
+        }
+        Ok(())
+    }
+
+    fn zset(&mut self, pool: &pobj::Pool, root: store::structures::Root) -> pobj::Result<()> {
+        let mut walk = zset::walk(pool, root, 0, false)?;
+        while let Some((name, score)) = walk.step()? {
+            self.add([double_to_text(score).as_bytes(), name]);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! The keys of a pool that no server has open.
+
+use crate::Failure;
+use indicatif::{ProgressBar, ProgressStyle};
+use pobj::{Cursor, Durability, Kind, Pool, PoolOptions};
+use std::path::Path;
+use store::dbs::Dbs;
+use store::record::{self, Inline, RecordPtr};
+use store::slots::Slots;
+use store::structures::{self, Root};
+use store::value::ValueType;
+
+/// Has libpmemobj keep all changes of pools in this process. Before it is loaded, and while there is one thread.
+pub fn change_no_file() {
+    const VARIABLE: &str = "PMEMOBJ_CONF";
+    let before = std::env::var(VARIABLE).unwrap_or_default();
+    let gap = if before.is_empty() || before.ends_with(';') {
+        ""
+    } else {
+        ";"
+    };
+    // SAFETY: `main` calls this first, before anything has started a thread.
+    unsafe { std::env::set_var(VARIABLE, format!("{before}{gap}copy_on_write.at_open=1;")) };
+}
+
+/// A pool, open.
+pub struct Keys {
+    /// The pool.
+    pub pool: Pool,
+    dbs: Dbs,
+    /// Hash slots that were given up.
+    slots: Slots,
+}
+
+/// A key, as far as its record can be read.
+pub struct Key<'p> {
+    /// Its name.
+    pub name: &'p [u8],
+    /// Its database.
+    pub db: i32,
+    /// The type of its value.
+    pub ty: ValueType,
+    /// When it expires, in Unix milliseconds.
+    pub expire_at: Option<i64>,
+    /// Its value.
+    pub root: Root,
+    /// The part of its record that the value uses.
+    pub inline: Inline,
+    record: RecordPtr,
+}
+
+impl Keys {
+    /// Opens the pool.
+    ///
+    /// # Errors
+    /// If it is none, if a server has it open, or if it cannot be recovered.
+    pub fn open(path: &Path) -> Result<Keys, Failure> {
+        // It is not changed, so commits need survive nothing.
+        let options = PoolOptions::new(path).durability(Durability::Process);
+        let pool = Pool::open(&options)?;
+        let dbs = Dbs::open(&pool)?;
+        let slots = Slots::open(&pool)?;
+        Ok(Keys { pool, dbs, slots })
+    }
+
+    /// Shows all keys, in the order of their places in the pool, or what is wrong with a record. Once before with
+    /// nothing but their number, for a progress bar. O(keys).
+    ///
+    /// # Errors
+    /// What `show` fails with.
+    pub fn each(
+        &self,
+        what: &str,
+        mut show: impl FnMut(pobj::Result<Key<'_>>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut keys = 0;
+        self.each_record(|_| {
+            keys += 1;
+            Ok(())
+        })?;
+        let bar = progress(what, keys);
+        self.each_record(|record| {
+            bar.inc(1);
+            show(self.key(record))
+        })?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn each_record(
+        &self,
+        mut show: impl FnMut(RecordPtr) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut cursor = Cursor::default();
+        while let Some((object, after)) = self.pool.next_object(Kind::Record, cursor) {
+            cursor = after;
+            let record: RecordPtr = object.cast();
+            let is_live = record::get(&self.pool, record).and_then(|head| {
+                Ok(self.dbs.is_live(head) && self.slots.is_live(&self.pool, record, head.birth)?)
+            });
+            // What cannot be read is told of.
+            if is_live.unwrap_or(true) {
+                show(record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn key(&self, record: RecordPtr) -> pobj::Result<Key<'_>> {
+        record::verify(&self.pool, record)?;
+        let head = record::get(&self.pool, record)?;
+        let damaged = || pobj::Error::Damaged("a record is of no database".into());
+        Ok(Key {
+            name: record::key(&self.pool, record)?,
+            db: self.dbs.db_of(head.space).ok_or_else(damaged)?,
+            ty: head.value_type()?,
+            expire_at: (head.expire_at != record::NEVER).then_some(head.expire_at),
+            root: head.root,
+            inline: record::inline(&self.pool, record)?,
+            record,
+        })
+    }
+
+    /// Reads the value to its last element. O(n).
+    ///
+    /// # Errors
+    /// `Damaged`, with what is wrong.
+    pub fn check(&self, key: &Key<'_>) -> pobj::Result<()> {
+        let mut lost = None;
+        let mut owns = |object| {
+            if let Err(error) = self.pool.capacity(object) {
+                lost.get_or_insert(error);
+            }
+        };
+        structures::check(&self.pool, key.ty, key.root, key.inline, &mut owns)?;
+        lost.map_or(Ok(()), Err)
+    }
+
+    /// The bytes of the pool that the key takes.
+    ///
+    /// # Errors
+    /// `Damaged`, if that cannot be told.
+    pub fn bytes(&self, key: &Key<'_>) -> pobj::Result<u64> {
+        let own = self.pool.capacity(key.record)?;
+        Ok(own + structures::memory(&self.pool, key.ty, key.root)?)
+    }
+}
+
+/// What a type is called.
+pub fn type_name(ty: ValueType) -> &'static str {
+    match ty {
+        ValueType::String => "strings",
+        ValueType::List => "lists",
+        ValueType::Hash => "hashes",
+        ValueType::Set => "sets",
+        ValueType::ZSet => "sorted sets",
+    }
+}
+
+/// A bar on the terminal, if standard error is one.
+fn progress(what: &str, keys: u64) -> ProgressBar {
+    let bar = ProgressBar::new(keys).with_message(what.to_owned());
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos} of {len} keys, {eta} left");
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

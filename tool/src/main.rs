@@ -1,0 +1,126 @@
+//! `pmedis`: a tool beside the server. It opens a pool that no server has open, and changes no key in it.
+
+mod check;
+mod export;
+mod info;
+mod keys;
+mod report;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Looks at pools of pmedis without a server, and gets their keys out.
+///
+/// A pool is opened as the server opens it, with the last steps of its log done again; but all changes stay in
+/// this process, and the file keeps its bytes: only what its journal has (durability disk) is written into it
+/// first, as at a start. A pool that a server has open is refused.
+#[derive(Parser)]
+#[command(name = "pmedis", version, after_help = EXIT_STATUS)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 if all is well, 1 if something in the pool is damaged, 2 if it could not be done.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Reads every value to its last element, and tells what is damaged.
+    Check {
+        /// The pool: a file or a poolset description.
+        pool: PathBuf,
+    },
+    /// Tells what is in a pool: how full it is, keys of each type and database, the largest keys.
+    Info {
+        /// The pool: a file or a poolset description.
+        pool: PathBuf,
+        /// Writes the same as a page of HTML to this file.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// How many of the largest keys are named.
+        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+        largest: usize,
+    },
+    /// Writes the keys as commands, for `redis-cli --pipe`.
+    ///
+    /// What is damaged is left out from its first damaged element on, and named at the end.
+    Export {
+        /// The pool: a file or a poolset description.
+        pool: PathBuf,
+        /// Writes the native commands, for a server without the module.
+        #[arg(long)]
+        native: bool,
+        /// Writes to this file instead of the standard output.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Writes this program's manual page.
+    #[command(hide = true)]
+    Man,
+}
+
+/// What came of it, if it could be done.
+pub enum Outcome {
+    /// All is well.
+    Sound,
+    /// Something in the pool is damaged, and was told of.
+    Damaged,
+}
+
+/// Why it could not be done.
+pub type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    keys::change_no_file();
+    match run(arguments.command) {
+        Ok(Outcome::Sound) => ExitCode::SUCCESS,
+        Ok(Outcome::Damaged) => ExitCode::from(1),
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "pmedis: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Check { pool } => check::check(&pool),
+        Command::Info {
+            pool,
+            html,
+            largest,
+        } => info::info(&pool, html.as_deref(), largest),
+        Command::Export {
+            pool,
+            native,
+            output,
+        } => export::export(&pool, native, output.as_deref()),
+        Command::Man => {
+            let manual = clap_mangen::Man::new(Arguments::command());
+            manual.render(&mut io::stdout())?;
+            for command in Arguments::command().get_subcommands() {
+                if !command.is_hide_set() {
+                    let name = format!("pmedis {}", command.get_name());
+                    let manual = clap_mangen::Man::new(command.clone().bin_name(name));
+                    manual.render_synopsis_section(&mut io::stdout())?;
+                    manual.render_description_section(&mut io::stdout())?;
+                    manual.render_options_section(&mut io::stdout())?;
+                }
+            }
+            Ok(Outcome::Sound)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_agree_with_each_other() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,241 @@
+//! The tool against pools that servers have left: nothing in them changes, all of them comes out, and what is damaged is
+//! told of.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::replication::pm_digests;
+use pmedis_testkit::script::run;
+use pmedis_testkit::server::{Server, Setup};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn start() -> (Server, Client) {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let client = server.client();
+    (server, client)
+}
+
+/// Runs the tool, and shows that the pool keeps its bytes.
+fn pmedis(words: &[&str], pool: &Path) -> Output {
+    let before = fs::read(pool).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_pmedis"))
+        .args(&words[..1])
+        .arg(pool)
+        .args(&words[1..])
+        .output()
+        .expect("the tool runs");
+    assert!(
+        fs::read(pool).unwrap() == before,
+        "{words:?} has changed the pool"
+    );
+    output
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Keys of all types, small and large, in two databases, some of which expire.
+fn fill(client: &mut Client) {
+    run(
+        client,
+        "PM.SET small v
+        PM.SET number 12345
+        PM.SET expires v PXAT 99999999999999
+        PM.RPUSH list a b 3 -7
+        PM.HSET hash f v g 12
+        PM.HSET times f v g w h x
+        PM.HPEXPIREAT times 4102444800000 FIELDS 1 g
+        PM.SADD numbers 1 2 3
+        PM.SADD words a b 3
+        PM.ZADD zset 1.5 a -inf b 1e300 c
+        SELECT 3
+        PM.SET small other
+        PM.SET native:looking v
+        SELECT 0",
+    );
+    let large = vec![b'\0'; 300_000];
+    client.call(&[b"PM.SET".as_slice(), b"large", &large]);
+    for i in 0..2000 {
+        let n = i.to_string();
+        client.queue(&["PM.RPUSH", "long list", &n]);
+        client.queue(&["PM.HSET", "long hash", &n, "v"]);
+        client.queue(&["PM.SADD", "long set", &format!("m{n}")]);
+        client.queue(&["PM.ZADD", "long zset", &n, &n]);
+    }
+    client.send().unwrap();
+    for _ in 0..8000 {
+        let reply = client.receive().unwrap();
+        assert!(!reply.is_error(), "{reply:?}");
+    }
+}
+
+/// Sends a file of commands to a server.
+fn pipe(server: &Server, commands: &Path) {
+    let output = Command::new("redis-cli")
+        .args(["-p", &server.address().port().to_string(), "--pipe"])
+        .stdin(Stdio::from(File::open(commands).unwrap()))
+        .output()
+        .expect("redis-cli runs");
+    let told = text(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("errors: 0"),
+        "{told}{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn what_is_exported_is_what_was_there() {
+    let (mut server, mut client) = start();
+    fill(&mut client);
+    let expected = pm_digests(&mut client);
+    assert_eq!(expected.len(), 16);
+    // A kill leaves the last steps to be done again.
+    server.kill9();
+    let pool = server.setup().pool();
+    let file = server.setup().dir().join("commands");
+    let output = pmedis(&["export", "--output", file.to_str().unwrap()], &pool);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let (other, mut client) = start();
+    pipe(&other, &file);
+    assert_eq!(pm_digests(&mut client), expected);
+    // The pool serves as before.
+    server.restart().unwrap();
+    assert_eq!(pm_digests(&mut server.client()), expected);
+}
+
+#[test]
+fn natively_exported_keys_need_no_module() {
+    let (mut server, mut client) = start();
+    run(&mut client, "PM.SET s v\nPM.ZADD z 1.5 a\nPM.RPUSH l a b");
+    server.stop();
+    let output = pmedis(&["export", "--native"], &server.setup().pool());
+    let file = server.setup().dir().join("commands");
+    fs::write(&file, output.stdout).unwrap();
+    let native = Setup::native().start().unwrap();
+    pipe(&native, &file);
+    run(
+        &mut native.client(),
+        "GET s -> v\nZSCORE z a -> 1.5\nLRANGE l 0 -1 -> [a b]\nDBSIZE -> 3",
+    );
+}
+
+#[test]
+fn sound_pools_are_told_sound_and_reported() {
+    let (mut server, mut client) = start();
+    fill(&mut client);
+    server.stop();
+    let pool = server.setup().pool();
+    let checked = pmedis(&["check"], &pool);
+    assert!(checked.status.success());
+    assert_eq!(text(&checked.stdout), "16 keys are sound, 0 are damaged\n");
+    let page = server.setup().dir().join("report.html");
+    let told = pmedis(
+        &["info", "--html", page.to_str().unwrap(), "--largest", "3"],
+        &pool,
+    );
+    assert!(told.status.success());
+    let told = text(&told.stdout);
+    for line in [
+        "size",
+        "67108864",
+        "sorted sets",
+        "16 keys, 1 of them expire; 0 cannot be read",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let largest = told.split("Largest keys").nth(1).unwrap();
+    assert!(
+        largest.contains("large") && !largest.contains("small"),
+        "{told}"
+    );
+    let html = fs::read_to_string(page).unwrap();
+    assert!(
+        html.contains("<td>large</td>") && html.ends_with("</html>\n"),
+        "{html}"
+    );
+}
+
+#[test]
+fn damaged_values_are_named_and_the_rest_comes_out() {
+    let (mut server, mut client) = start();
+    for n in 0..20 {
+        run(&mut client, &format!("PM.HSET damaged-hash f{n} v -> 1"));
+    }
+    // The last records of the log are done again at the start: these are to be about something else.
+    for n in 0..5 {
+        run(&mut client, &format!("PM.SET sound v{n} -> OK"));
+    }
+    server.stop();
+    let path = server.setup().pool();
+    let pool = fs::read(&path).unwrap();
+    let name = b"damaged-hash";
+    let at = (48..pool.len() - name.len())
+        .step_by(8)
+        .find(|&at| pool[at..].starts_with(name) && pool[at - 16] == 20)
+        .expect("the key is in the pool");
+    let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(at as u64 - 16)).unwrap();
+    file.write_all(&[21]).unwrap();
+    drop(file);
+    let checked = pmedis(&["check"], &path);
+    let told = text(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("damaged-hash in database 0: ")
+            && told.contains("1 keys are sound, 1 are damaged"),
+        "{told}"
+    );
+    let exported = pmedis(&["export"], &path);
+    assert_eq!(exported.status.code(), Some(1));
+    assert!(text(&exported.stdout).contains("sound\r\n$2\r\nv4"));
+    assert!(
+        text(&exported.stderr).contains("damaged-hash is not whole"),
+        "{}",
+        text(&exported.stderr)
+    );
+}
+
+#[test]
+fn what_is_no_free_pool_is_refused() {
+    let (server, _client) = start();
+    let pool = server.setup().pool();
+    let tool = |path: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pmedis"));
+        command
+            .arg("check")
+            .arg(path)
+            .output()
+            .expect("the tool runs")
+    };
+    let busy = tool(&pool);
+    assert_eq!(busy.status.code(), Some(2), "{busy:?}");
+    let other = server.setup().dir().join("other");
+    fs::write(&other, vec![7; 1 << 20]).unwrap();
+    for path in [other.as_path(), Path::new("/absent/pool")] {
+        let refused = tool(path);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(text(&refused.stderr).starts_with("pmedis: "), "{refused:?}");
+    }
+}
+
+#[test]
+fn the_manual_page_has_all_commands() {
+    let output = Command::new(env!("CARGO_BIN_EXE_pmedis"))
+        .arg("man")
+        .output()
+        .expect("the tool runs");
+    let manual = text(&output.stdout);
+    for word in [
+        "check",
+        "info",
+        "export",
+        "\\-\\-native",
+        "\\-\\-html",
+        "Exit status",
+    ] {
+        assert!(manual.contains(word), "{word}: {manual}");
+    }
+}
