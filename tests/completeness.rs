@@ -120,7 +120,13 @@ fn no_command_and_no_option_is_missing() {
 }
 
 /// Lines for options of the module's own commands.
-const OWN: [&str; 3] = ["DEFRAG STATUS", "DEFRAG NOW 1", "POOL SEEN 1"];
+const OWN: [&str; 5] = [
+    "DEFRAG STATUS",
+    "DEFRAG NOW 1",
+    "POOL CHECKPOINT",
+    "POOL GROW",
+    "POOL SEEN 1",
+];
 
 /// Stands for what DUMP says of the key `s`.
 const DUMP: &str = "<dump>";
@@ -148,7 +154,9 @@ fn command(line: &str) -> String {
 
 #[test]
 fn every_option_that_is_promised_is_taken() {
-    let server = Setup::pmedis("16m").start().unwrap();
+    let server = Setup::pmedis_with("16m", &["max-size", "64m"])
+        .start()
+        .unwrap();
     let mut client = server.client();
     let docs = docs(&mut client);
     let in_valkey = Packaged::current().family == Family::Valkey;

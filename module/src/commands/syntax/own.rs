@@ -99,8 +99,8 @@ pub const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.pool",
-        summary: "Makes the pool larger; or tells, in an AOF, of the pool that it belongs to.",
-        complexity: "O(1), and what the file system takes for GROW.",
+        summary: "Makes the pool larger, or its file whole; or tells, in an AOF, of the pool that it belongs to.",
+        complexity: "O(1), and what the file system takes for GROW; CHECKPOINT O(pages changed since the last one).",
         categories: "",
         tips: "",
         keys: &[],
@@ -111,6 +111,7 @@ pub const COMMANDS: &[Description] = &[
                     "grow",
                     &[Arg::word("grow", "GROW"), Arg::string("bytes").optional()],
                 ),
+                Arg::word("checkpoint", "CHECKPOINT"),
                 Arg::integer("number").after("SEEN"),
             ],
         )],
