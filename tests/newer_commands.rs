@@ -40,6 +40,7 @@ fn set_compares_the_value() {
          PM.SET absent v IFDNE f7042be43fb80714 -> OK
          PM.SET absent w IFDNE f7042be43fb80714 -> nil
          PM.SET absent w IFDEQ short -> (error) ERR must be exactly 16 hexadecimal characters
+         PM.SET absent w IFDEQ short NX -> nil
          PM.SET nothing w IFDEQ short -> nil
          PM.SET k v EX 100 IFEQ x -> OK
          PM.SET k w KEEPTTL IFEQ v -> OK

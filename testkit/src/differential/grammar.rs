@@ -38,6 +38,8 @@ pub struct Spec {
     pub bent: bool,
     /// From which version on Redis has it in this form, and Valkey.
     pub since: [Option<(u32, u32)>; 2],
+    /// The version of Redis from which on it is left out, where the server itself is at fault.
+    pub until_redis: Option<(u32, u32)>,
 }
 
 /// What the oldest servers have.
@@ -53,6 +55,7 @@ pub const fn own(name: &'static str, weight: u32, grammar: &'static [Term]) -> S
         compare: Compare::Exact,
         bent: true,
         since: ALWAYS,
+        until_redis: None,
     }
 }
 
@@ -66,6 +69,7 @@ pub const fn native(name: &'static str, weight: u32, grammar: &'static [Term]) -
         compare: Compare::Exact,
         bent: true,
         since: ALWAYS,
+        until_redis: None,
     }
 }
 
@@ -83,10 +87,16 @@ impl Spec {
         self
     }
 
+    /// The same command, left out in Redis from this version on: there, the server itself is at fault (docs/servers.md).
+    pub const fn until_redis(mut self, major: u32, minor: u32) -> Self {
+        self.until_redis = Some((major, minor));
+        self
+    }
+
     /// Whether the server has it.
     pub fn is_in(&self, server: &Packaged) -> bool {
         let [redis, valkey] = self.since;
-        server.has(redis, valkey)
+        server.has(redis, valkey) && !server.has(self.until_redis, None)
     }
 
     /// The same command with its replies compared as `compare` says.

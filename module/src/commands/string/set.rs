@@ -27,16 +27,19 @@ pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     };
 
     let mut key = PmKey::open_any(ctx, name, ValueType::String);
-    let proceeds = match options.comparison {
-        Some(comparison) if key.occupied() && Behaviour::ComparisonCounts.here() => {
-            comparison.holds(&PmKey::open_read(ctx, name, ValueType::String)?)?
-        }
-        Some(comparison) => comparison.holds(&key)?,
-        None => true,
-    } && options.condition.is_none_or(|condition| match condition {
+    let admitted = options.condition.is_none_or(|condition| match condition {
         Condition::Absent => !key.occupied(),
         Condition::Present => key.occupied(),
     });
+    // A digest that is none is no error where NX or XX has decided.
+    let proceeds = admitted
+        && match options.comparison {
+            Some(comparison) if key.occupied() && Behaviour::ComparisonCounts.here() => {
+                comparison.holds(&PmKey::open_read(ctx, name, ValueType::String)?)?
+            }
+            Some(comparison) => comparison.holds(&key)?,
+            None => true,
+        };
     match expire {
         _ if !proceeds => {}
         Expire::At(at) if Behaviour::PastTimeDeletes.here() && has_passed(ctx, at) => {

@@ -77,7 +77,9 @@ const ALL_KEYS: &[Spec] = &[
         ],
     )
     .compared(Shape),
-    native("MEMORY", 1, &[Word("USAGE"), Key]).compared(Shape),
+    native("MEMORY", 1, &[Word("USAGE"), Key])
+        .compared(Shape)
+        .until_redis(8, 4),
     RESTORE,
 ];
 
