@@ -136,6 +136,10 @@ fn check_header(header: &Header, path: &Path) -> Result<()> {
         )));
     }
     file::known_format(path, header)?;
+    // Somebody has had it since it was looked at, and needs its journal now: to be opened once more.
+    if header.format_version & JOURNALED != 0 {
+        return Err(Error::Locked(path.into()));
+    }
     if header.checksum != header.expected_checksum() || header.format_version == 0 {
         return Err(Error::Damaged(format!(
             "{}: the root header's checksum is wrong",
