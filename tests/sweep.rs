@@ -270,6 +270,56 @@ fn collect(value: &Value, tokens: &mut BTreeSet<String>) {
     elements.iter().for_each(|element| collect(element, tokens));
 }
 
+/// Runs a line natively and under the prefix, and gives what differs.
+fn compare(stage: &mut Stage, line: &str, situation: Situation, way: Way) -> String {
+    let mut found = String::new();
+    let native = stage.run("", line, situation, way);
+    let pm = stage.run("PM.", line, situation, way);
+    let mut differ = |what: &str, native: String, pm: String| {
+        let meant =
+            |&(start, aspect, _): &(&str, &str, &str)| line.starts_with(start) && aspect == what;
+        if !MEANT.iter().any(meant) {
+            let _ = writeln!(
+                found,
+                "{line} ({situation:?}, {way:?}): {what}: native {native}, PM {pm}"
+            );
+        }
+    };
+    if !same(&native.reply, &pm.reply, how(line), 0, &Dialect::PM) {
+        differ(
+            "reply",
+            format!("{:?}", native.reply),
+            format!("{:?}", pm.reply),
+        );
+    }
+    let mut told = [events(&native, &native), events(&pm, &native)];
+    if line.starts_with("SCAN ") {
+        // In which order it meets keys is chance; the events of one key keep theirs.
+        let key = |event: &String| event.split(' ').nth(1).map(str::to_owned);
+        told.iter_mut().for_each(|events| events.sort_by_key(key));
+    }
+    if told[0] != told[1] {
+        differ("events", format!("{:?}", told[0]), format!("{:?}", told[1]));
+    }
+    if native.counted != pm.counted {
+        differ(
+            "hits and misses",
+            format!("{:?}", native.counted),
+            format!("{:?}", pm.counted),
+        );
+    }
+    if native.state != pm.state {
+        let at = native.state.iter().zip(&pm.state).position(|(a, b)| a != b);
+        let at = at.unwrap_or_default();
+        differ(
+            "state",
+            format!("{} {:?}", KEYS[at / 3], native.state[at]),
+            format!("{:?}", pm.state[at]),
+        );
+    }
+    found
+}
+
 /// Runs all lines in some ways, and gives what differs.
 fn sweep(server: &Server, resp3: bool, ways: &[Way]) -> String {
     let mut stage = Stage::new(server, resp3);
@@ -287,51 +337,13 @@ fn sweep(server: &Server, resp3: bool, ways: &[Way]) -> String {
             }
             for &way in ways {
                 cases += 1;
-                let native = stage.run("", line, situation, way);
-                let pm = stage.run("PM.", line, situation, way);
-                let mut differ = |what: &str, native: String, pm: String| {
-                    let meant = |&(start, aspect, _): &(&str, &str, &str)| {
-                        line.starts_with(start) && aspect == what
-                    };
-                    if !MEANT.iter().any(meant) {
-                        let _ = writeln!(
-                            report,
-                            "{line} ({situation:?}, {way:?}): {what}: native {native}, PM {pm}"
-                        );
-                    }
-                };
-                if !same(&native.reply, &pm.reply, how(line), 0, &Dialect::PM) {
-                    differ(
-                        "reply",
-                        format!("{:?}", native.reply),
-                        format!("{:?}", pm.reply),
-                    );
+                // What becomes of an expired key by itself in between, when compaction meets it first, is chance: a
+                // difference counts if it is there again.
+                let mut found = compare(&mut stage, line, situation, way);
+                if !found.is_empty() {
+                    found = compare(&mut stage, line, situation, way);
                 }
-                let mut told = [events(&native, &native), events(&pm, &native)];
-                if line.starts_with("SCAN ") {
-                    // In which order it meets keys is chance; the events of one key keep theirs.
-                    let key = |event: &String| event.split(' ').nth(1).map(str::to_owned);
-                    told.iter_mut().for_each(|events| events.sort_by_key(key));
-                }
-                if told[0] != told[1] {
-                    differ("events", format!("{:?}", told[0]), format!("{:?}", told[1]));
-                }
-                if native.counted != pm.counted {
-                    differ(
-                        "hits and misses",
-                        format!("{:?}", native.counted),
-                        format!("{:?}", pm.counted),
-                    );
-                }
-                if native.state != pm.state {
-                    let at = native.state.iter().zip(&pm.state).position(|(a, b)| a != b);
-                    let at = at.unwrap_or_default();
-                    differ(
-                        "state",
-                        format!("{} {:?}", KEYS[at / 3], native.state[at]),
-                        format!("{:?}", pm.state[at]),
-                    );
-                }
+                report.push_str(&found);
             }
         }
     }
