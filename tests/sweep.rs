@@ -337,7 +337,7 @@ fn sweep(server: &Server, resp3: bool, ways: &[Way]) -> String {
             }
             for &way in ways {
                 cases += 1;
-                // What becomes of an expired key by itself in between, when compaction meets it first, is chance: a
+                // What becomes of an expired key by itself in between is chance: a
                 // difference counts if it is there again.
                 let mut found = compare(&mut stage, line, situation, way);
                 if !found.is_empty() {
