@@ -221,6 +221,25 @@ fn all_keys_are_adopted_in_the_background_and_replicas_follow() {
     );
 }
 
+/// A server in the same directory, with a new pool that adopts all keys of the server's files.
+fn adopting(setup: &Setup) -> Server {
+    let pool = setup.pool().to_string_lossy().into_owned();
+    let arguments = [
+        "path",
+        &pool,
+        "size",
+        "64m",
+        "unprefixed",
+        "yes",
+        "adopt",
+        "yes",
+    ];
+    let setup = setup.clone().force_pmem().module(&arguments);
+    setup
+        .start()
+        .unwrap_or_else(|refusal| panic!("{refusal:?}"))
+}
+
 /// A server without the module leaves its file, and one with it starts from that.
 fn from_a_file(directives: &[&str]) {
     let setup = directives
@@ -238,21 +257,7 @@ fn from_a_file(directives: &[&str]) {
     drop(client);
     plain.stop();
 
-    let pool = setup.pool().to_string_lossy().into_owned();
-    let arguments = [
-        "path",
-        &pool,
-        "size",
-        "64m",
-        "unprefixed",
-        "yes",
-        "adopt",
-        "yes",
-    ];
-    let setup = setup.clone().force_pmem().module(&arguments);
-    let mut server = setup
-        .start()
-        .unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    let mut server = adopting(&setup);
     let mut client = server.client();
     wait_until_adopted(&mut client);
     expect(&mut client, "PM.DBSIZE", "510");
@@ -295,21 +300,7 @@ fn a_kill_in_the_midst_loses_nothing() {
     run(&mut client, "DEBUG POPULATE 60000 key 20 -> OK\nSAVE -> OK");
     drop(client);
     plain.stop();
-    let pool = setup.pool().to_string_lossy().into_owned();
-    let arguments = [
-        "path",
-        &pool,
-        "size",
-        "64m",
-        "unprefixed",
-        "yes",
-        "adopt",
-        "yes",
-    ];
-    let setup = setup.clone().force_pmem().module(&arguments);
-    let mut server = setup
-        .start()
-        .unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    let mut server = adopting(&setup);
     let mut seen = false;
     for _ in 0..3 {
         let mut client = server.client();

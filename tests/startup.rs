@@ -1,6 +1,7 @@
 //! Start-up: arguments and pools that must be refused, each with one line that names the cause
 //! and with the file left as it was; and those that must be taken.
 
+use pmedis_testkit::disk::SmallDisk;
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::server::{Refusal, Setup};
 use std::fs::{self, Permissions};
@@ -353,36 +354,6 @@ fn a_pool_in_use_is_refused_and_its_owner_goes_on() {
     assert_eq!(client.call(&["PM.GET", "k"]), Value::Bulk(b"v".to_vec()));
 }
 
-/// A file system of so many megabytes, or `None` where mounting is not allowed.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: PathBuf, megabytes: u32) -> Option<Self> {
-        fs::create_dir(&at).expect("a new directory");
-        let mut command = Command::new("mount");
-        command
-            .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"])
-            .arg(&at);
-        let mounted = command
-            .output()
-            .expect("mount can be started")
-            .status
-            .success();
-        mounted.then_some(Self(at))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        assert!(
-            unmounted.is_ok_and(|status| status.success()),
-            "{} stays mounted",
-            self.0.display()
-        );
-    }
-}
-
 #[test]
 fn a_full_disk_is_refused_where_one_can_be_mounted() {
     let setup = forced();
@@ -390,7 +361,7 @@ fn a_full_disk_is_refused_where_one_can_be_mounted() {
         println!("skipped: mounting a small file system needs privileges");
         return;
     };
-    let pool = disk.0.join("pmedis.pool");
+    let pool = disk.path().join("pmedis.pool");
     let path = pool.to_str().unwrap();
     refuses(
         setup.clone(),
