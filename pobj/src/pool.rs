@@ -173,7 +173,6 @@ impl Pool {
         let mut replayed = None;
         match (&found, options.max_size) {
             (Found::Pool, _) => {
-                file::allocate_blocks(path, &found)?;
                 replayed = disk::replay::replay(path, &disk::journal_of(path))?;
                 check::verify(path)?;
             }
