@@ -201,7 +201,7 @@ fn units_are_durable_wholly_or_not_at_all() {
     assert!(units > 20 * rounds, "only {units} units in {rounds} rounds");
 }
 
-/// Redis runs what is left of a pipeline at the very end of a turn of its event loop, when the client
+/// Redis runs what is left of a pipeline at the very end of an event-loop cycle, when the client
 /// was waiting until then, and replies at once.
 #[test]
 fn no_reply_is_ahead_of_its_unit() {
@@ -238,8 +238,8 @@ fn no_reply_is_ahead_of_its_unit() {
 }
 
 #[test]
-fn a_unit_is_durable_with_its_turn_though_it_tells_nobody() {
-    /// Longer than the module listens to the turns of an idle server, and than a turn takes. Nobody can be
+fn a_unit_is_durable_with_its_cycle_though_it_tells_nobody() {
+    /// Longer than the module listens to the cycles of an idle server, and than a cycle takes. Nobody can be
     /// asked: that would end the unit.
     const IDLE: Duration = Duration::from_millis(500);
     let mut server = Setup::pmedis("32m").start().unwrap();

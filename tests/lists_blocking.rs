@@ -2,7 +2,7 @@
 //! natively in database 0 and with the prefix in database 8, and its transcripts must be equal.
 
 use pmedis_testkit::resp::Value;
-use pmedis_testkit::stage::{self, Stage, stream};
+use pmedis_testkit::scenario::{self, Scenario, stream};
 use std::time::{Duration, Instant};
 
 /// The commands that have a `PM.` form here; others are native on both sides.
@@ -24,13 +24,13 @@ const OWN: &[&str] = &[
 ];
 
 #[track_caller]
-fn same(scenario: fn(&mut Stage<'_>)) {
-    stage::same(OWN, scenario);
+fn same(scenario: fn(&mut Scenario<'_>)) {
+    scenario::same(OWN, scenario);
 }
 
 #[test]
 fn first_come_first_served() {
-    same(|stage| {
+    same(|scenario| {
         let clients: Vec<_> = [
             "BLPOP k 0",
             "BRPOP k 0",
@@ -38,172 +38,172 @@ fn first_come_first_served() {
             "BLMPOP 0 2 k other RIGHT COUNT 2",
         ]
         .into_iter()
-        .map(|command| stage.block(command))
+        .map(|command| scenario.block(command))
         .collect();
-        stage.call("RPUSH k 1 2 3 4 5 6");
+        scenario.call("RPUSH k 1 2 3 4 5 6");
         for client in clients {
-            stage.served(client);
+            scenario.served(client);
         }
-        stage.call("LRANGE k 0 -1");
-        stage.call("EXISTS k");
+        scenario.call("LRANGE k 0 -1");
+        scenario.call("EXISTS k");
     });
 }
 
 #[test]
 fn a_list_popped_empty_leaves_the_others_waiting() {
-    same(|stage| {
-        let first = stage.block("BLPOP k 0");
-        let second = stage.block("BLPOP k 0");
-        stage.call("LPUSH k one");
-        stage.served(first);
-        stage.call("EXISTS k");
-        stage.call("LPUSH k two three");
-        stage.served(second);
-        stage.call("LRANGE k 0 -1");
+    same(|scenario| {
+        let first = scenario.block("BLPOP k 0");
+        let second = scenario.block("BLPOP k 0");
+        scenario.call("LPUSH k one");
+        scenario.served(first);
+        scenario.call("EXISTS k");
+        scenario.call("LPUSH k two three");
+        scenario.served(second);
+        scenario.call("LRANGE k 0 -1");
     });
 }
 
 #[test]
 fn the_key_that_came_first_serves() {
-    same(|stage| {
-        let client = stage.block("BLPOP a b 0");
+    same(|scenario| {
+        let client = scenario.block("BLPOP a b 0");
         for command in ["MULTI", "RPUSH b 1", "RPUSH a 2", "EXEC"] {
-            stage.call(command);
+            scenario.call(command);
         }
-        stage.served(client);
-        stage.call("LRANGE a 0 -1");
-        stage.call("LRANGE b 0 -1");
+        scenario.served(client);
+        scenario.call("LRANGE a 0 -1");
+        scenario.call("LRANGE b 0 -1");
     });
 }
 
 #[test]
 fn moves_are_served_and_serve_others() {
-    same(|stage| {
-        let mover = stage.block("BLMOVE a b LEFT RIGHT 0");
-        let pusher = stage.block("BRPOPLPUSH b c 0");
-        let popper = stage.block("BLPOP c 0");
-        stage.call("RPUSH a one two");
-        stage.served(mover);
-        stage.served(pusher);
-        stage.served(popper);
-        stage.call("LRANGE a 0 -1");
-        stage.call("EXISTS b c");
-        let rotating = stage.block("BLMOVE r r LEFT RIGHT 0");
-        stage.call("RPUSH r 1 2 3");
-        stage.served(rotating);
-        stage.call("LRANGE r 0 -1");
+    same(|scenario| {
+        let mover = scenario.block("BLMOVE a b LEFT RIGHT 0");
+        let pusher = scenario.block("BRPOPLPUSH b c 0");
+        let popper = scenario.block("BLPOP c 0");
+        scenario.call("RPUSH a one two");
+        scenario.served(mover);
+        scenario.served(pusher);
+        scenario.served(popper);
+        scenario.call("LRANGE a 0 -1");
+        scenario.call("EXISTS b c");
+        let rotating = scenario.block("BLMOVE r r LEFT RIGHT 0");
+        scenario.call("RPUSH r 1 2 3");
+        scenario.served(rotating);
+        scenario.call("LRANGE r 0 -1");
     });
 }
 
 #[test]
 fn a_target_of_another_type_is_an_error_and_nothing_is_lost() {
-    same(|stage| {
-        stage.call("SET string x");
-        let mover = stage.block("BLMOVE a string LEFT RIGHT 0");
-        let next = stage.block("BLPOP a 0");
-        stage.call("RPUSH a one two");
-        stage.served(mover);
-        stage.served(next);
-        stage.call("LRANGE a 0 -1");
+    same(|scenario| {
+        scenario.call("SET string x");
+        let mover = scenario.block("BLMOVE a string LEFT RIGHT 0");
+        let next = scenario.block("BLPOP a 0");
+        scenario.call("RPUSH a one two");
+        scenario.served(mover);
+        scenario.served(next);
+        scenario.call("LRANGE a 0 -1");
     });
 }
 
 #[test]
 fn another_type_does_not_serve() {
-    same(|stage| {
-        let client = stage.block("BLPOP k 0");
-        stage.call("SET k x");
-        stage.call("DEL k");
-        stage.call("SADD k x");
-        stage.call("BLPOP k 0");
-        stage.call("DEL k");
-        stage.call("RPUSH k 1");
-        stage.served(client);
+    same(|scenario| {
+        let client = scenario.block("BLPOP k 0");
+        scenario.call("SET k x");
+        scenario.call("DEL k");
+        scenario.call("SADD k x");
+        scenario.call("BLPOP k 0");
+        scenario.call("DEL k");
+        scenario.call("RPUSH k 1");
+        scenario.served(client);
     });
 }
 
 #[test]
 fn renaming_copying_and_restoring_serve() {
-    same(|stage| {
-        let client = stage.block("BLPOP k 0");
-        stage.call("RPUSH x 1 2 3");
-        stage.call("RENAME x k");
-        stage.served(client);
-        stage.call("RENAME k x");
-        let client = stage.block("BRPOP k 0");
-        stage.call("COPY x k");
-        stage.served(client);
-        stage.call("DEL k");
-        let client = stage.block("BRPOP k 0");
-        let payload = stage.main.call(&["DUMP", "x"]).bytes().unwrap().to_vec();
-        let reply = stage.main.call(&[&b"RESTORE"[..], b"k", b"0", &payload]);
-        stage.note("RESTORE", &reply);
-        stage.served(client);
-        stage.call("LRANGE k 0 -1");
-        stage.call("LRANGE x 0 -1");
+    same(|scenario| {
+        let client = scenario.block("BLPOP k 0");
+        scenario.call("RPUSH x 1 2 3");
+        scenario.call("RENAME x k");
+        scenario.served(client);
+        scenario.call("RENAME k x");
+        let client = scenario.block("BRPOP k 0");
+        scenario.call("COPY x k");
+        scenario.served(client);
+        scenario.call("DEL k");
+        let client = scenario.block("BRPOP k 0");
+        let payload = scenario.main.call(&["DUMP", "x"]).bytes().unwrap().to_vec();
+        let reply = scenario.main.call(&[&b"RESTORE"[..], b"k", b"0", &payload]);
+        scenario.note("RESTORE", &reply);
+        scenario.served(client);
+        scenario.call("LRANGE k 0 -1");
+        scenario.call("LRANGE x 0 -1");
     });
 }
 
 #[test]
 fn whatever_else_makes_the_key_serves() {
-    same(|stage| {
-        let other = (stage.db.parse::<u8>().unwrap() + 1).to_string();
-        let client = stage.block("BLPOP k 0");
-        stage.call("RPUSH x 3 1 2");
-        stage.call("SORT x STORE k");
-        stage.served(client);
-        stage.call("LRANGE k 0 -1");
-        stage.main.call(&["MOVE", "k", &other]);
-        let client = stage.block("BLMPOP 0 1 k RIGHT COUNT 9");
-        stage.main.call(&["SELECT", &other]);
-        stage.main.call(&["MOVE", "k", stage.db]);
-        stage.served(client);
-        stage.call("RPUSH k swapped");
-        stage.main.call(&["SELECT", stage.db]);
-        let client = stage.block("BRPOP k 0");
-        stage.main.call(&["SWAPDB", stage.db, &other]);
-        stage.served(client);
-        stage.call("LRANGE x 0 -1");
-        stage.main.call(&["SWAPDB", stage.db, &other]);
-        stage.call("LRANGE x 0 -1");
-        stage.call("EXISTS k");
+    same(|scenario| {
+        let other = (scenario.db.parse::<u8>().unwrap() + 1).to_string();
+        let client = scenario.block("BLPOP k 0");
+        scenario.call("RPUSH x 3 1 2");
+        scenario.call("SORT x STORE k");
+        scenario.served(client);
+        scenario.call("LRANGE k 0 -1");
+        scenario.main.call(&["MOVE", "k", &other]);
+        let client = scenario.block("BLMPOP 0 1 k RIGHT COUNT 9");
+        scenario.main.call(&["SELECT", &other]);
+        scenario.main.call(&["MOVE", "k", scenario.db]);
+        scenario.served(client);
+        scenario.call("RPUSH k swapped");
+        scenario.main.call(&["SELECT", scenario.db]);
+        let client = scenario.block("BRPOP k 0");
+        scenario.main.call(&["SWAPDB", scenario.db, &other]);
+        scenario.served(client);
+        scenario.call("LRANGE x 0 -1");
+        scenario.main.call(&["SWAPDB", scenario.db, &other]);
+        scenario.call("LRANGE x 0 -1");
+        scenario.call("EXISTS k");
     });
 }
 
 #[test]
 fn a_client_that_is_gone_when_the_key_comes_takes_nothing() {
-    same(|stage| {
+    same(|scenario| {
         for how in ["UNBLOCK", "KILL"] {
-            let gone = stage.block("BLPOP k 0");
-            let mover = stage.block("BLMOVE k j LEFT LEFT 0");
-            let ids = [gone, mover].map(|client| stage.id(client));
-            let next = stage.block("BLPOP k 0");
-            stage.call("MULTI");
-            stage.call("RPUSH k 1 2 3");
+            let gone = scenario.block("BLPOP k 0");
+            let mover = scenario.block("BLMOVE k j LEFT LEFT 0");
+            let ids = [gone, mover].map(|client| scenario.id(client));
+            let next = scenario.block("BLPOP k 0");
+            scenario.call("MULTI");
+            scenario.call("RPUSH k 1 2 3");
             for id in &ids {
                 match how {
-                    "KILL" => stage.main.call(&["CLIENT", "KILL", "ID", id]),
-                    _ => stage.main.call(&["CLIENT", "UNBLOCK", id, "ERROR"]),
+                    "KILL" => scenario.main.call(&["CLIENT", "KILL", "ID", id]),
+                    _ => scenario.main.call(&["CLIENT", "UNBLOCK", id, "ERROR"]),
                 };
             }
-            stage.call("EXEC");
+            scenario.call("EXEC");
             match how {
-                "KILL" => stage.blocked -= 2,
+                "KILL" => scenario.blocked -= 2,
                 _ => [gone, mover].into_iter().for_each(|client| {
-                    stage.served(client);
+                    scenario.served(client);
                 }),
             }
-            stage.served(next);
-            stage.call("LRANGE k 0 -1");
-            stage.call("EXISTS j");
-            stage.call("DEL k");
+            scenario.served(next);
+            scenario.call("LRANGE k 0 -1");
+            scenario.call("EXISTS j");
+            scenario.call("DEL k");
         }
     });
 }
 
 #[test]
 fn timeouts_end_the_wait() {
-    same(|stage| {
+    same(|scenario| {
         for command in [
             "BLPOP k 0.05",
             "BRPOP k j 0.001",
@@ -212,26 +212,26 @@ fn timeouts_end_the_wait() {
             "BRPOPLPUSH k j 0.02",
         ] {
             let start = Instant::now();
-            stage.call(command);
+            scenario.call(command);
             assert!(start.elapsed() < Duration::from_secs(5), "{command}");
         }
-        stage.call("RPUSH k left");
-        stage.call("LRANGE k 0 -1");
+        scenario.call("RPUSH k left");
+        scenario.call("LRANGE k 0 -1");
     });
 }
 
 #[test]
 fn bad_arguments_are_refused_before_keys_are_looked_at() {
-    same(|stage| {
-        stage.call("RPUSH k 1 2 3");
-        stage.call("SET s x");
+    same(|scenario| {
+        scenario.call("RPUSH k 1 2 3");
+        scenario.call("SET s x");
         for timeout in [
             "-1", "-0.001", "x", "nan", "inf", "-inf", "1e400", "", " 1", "1e5000",
         ] {
-            stage.call(&format!("BLPOP s {timeout}"));
-            stage.call(&format!("BLMOVE s k LEFT RIGHT {timeout}"));
-            stage.call(&format!("BRPOPLPUSH s k {timeout}"));
-            stage.call(&format!("BLMPOP {timeout} 1 s LEFT"));
+            scenario.call(&format!("BLPOP s {timeout}"));
+            scenario.call(&format!("BLMOVE s k LEFT RIGHT {timeout}"));
+            scenario.call(&format!("BRPOPLPUSH s k {timeout}"));
+            scenario.call(&format!("BLMPOP {timeout} 1 s LEFT"));
         }
         for command in [
             "BLPOP k",
@@ -248,103 +248,103 @@ fn bad_arguments_are_refused_before_keys_are_looked_at() {
             "BLMPOP 0 9223372036854775807 k LEFT",
             "LRANGE k 0 -1",
         ] {
-            stage.call(command);
+            scenario.call(command);
         }
     });
 }
 
 #[test]
 fn transactions_and_scripts_do_not_wait() {
-    same(|stage| {
-        stage.call("MULTI");
+    same(|scenario| {
+        scenario.call("MULTI");
         for command in [
             "BLPOP k 0",
             "BLMOVE k j LEFT LEFT 0",
             "BRPOPLPUSH k j 0",
             "BLMPOP 0 1 k LEFT",
         ] {
-            stage.call(command);
+            scenario.call(command);
         }
-        stage.call("EXEC");
-        let prefix = stage.prefix;
+        scenario.call("EXEC");
+        let prefix = scenario.prefix;
         let script = format!("return redis.call('{prefix}BLMPOP', 0, 1, 'k', 'LEFT')");
-        let reply = stage.main.call(&["EVAL", &script, "1", "k"]);
-        stage.note("script", &reply);
+        let reply = scenario.main.call(&["EVAL", &script, "1", "k"]);
+        scenario.note("script", &reply);
         let script = format!("return redis.pcall('{prefix}BLPOP', 'k', 0)");
-        let reply = stage.main.call(&["EVAL", &script, "1", "k"]);
+        let reply = scenario.main.call(&["EVAL", &script, "1", "k"]);
         // Up to Redis 7.0 it is not allowed in scripts.
-        stage.note(
+        scenario.note(
             "script is refused",
             &Value::Integer(reply.is_error().into()),
         );
-        let client = stage.block("BLPOP k 0");
+        let client = scenario.block("BLPOP k 0");
         let script = format!(
             "redis.call('{prefix}RPUSH', 'k', 'a', 'b') return redis.call('{prefix}LLEN', 'k')"
         );
-        let reply = stage.main.call(&["EVAL", &script, "1", "k"]);
-        stage.note("script", &reply);
-        stage.served(client);
-        stage.call("LRANGE k 0 -1");
+        let reply = scenario.main.call(&["EVAL", &script, "1", "k"]);
+        scenario.note("script", &reply);
+        scenario.served(client);
+        scenario.call("LRANGE k 0 -1");
     });
 }
 
 #[test]
 fn unblocked_killed_and_disconnected_clients_take_nothing() {
-    same(|stage| {
+    same(|scenario| {
         for (how, command) in [
             ("TIMEOUT", "BLPOP k 0"),
             ("ERROR", "BLPOP k 0"),
             ("TIMEOUT", "BLMOVE k j LEFT LEFT 0"),
         ] {
-            let client = stage.block(command);
-            let id = stage.id(client);
-            let reply = stage.main.call(&["CLIENT", "UNBLOCK", &id, how]);
-            stage.note(how, &reply);
-            stage.served(client);
+            let client = scenario.block(command);
+            let id = scenario.id(client);
+            let reply = scenario.main.call(&["CLIENT", "UNBLOCK", &id, how]);
+            scenario.note(how, &reply);
+            scenario.served(client);
         }
-        let killed = stage.block("BLPOP k 0");
-        let id = stage.id(killed);
-        let reply = stage.main.call(&["CLIENT", "KILL", "ID", &id]);
-        stage.note("KILL", &reply);
-        stage.blocked -= 1;
-        stage.wait_blocked(0);
-        stage.block("BLMOVE k j LEFT RIGHT 0");
-        stage.clients.pop();
-        stage.blocked -= 1;
-        stage.wait_blocked(0);
-        stage.call("RPUSH k 1 2");
-        stage.call("LRANGE k 0 -1");
-        stage.call("EXISTS j");
+        let killed = scenario.block("BLPOP k 0");
+        let id = scenario.id(killed);
+        let reply = scenario.main.call(&["CLIENT", "KILL", "ID", &id]);
+        scenario.note("KILL", &reply);
+        scenario.blocked -= 1;
+        scenario.wait_blocked(0);
+        scenario.block("BLMOVE k j LEFT RIGHT 0");
+        scenario.clients.pop();
+        scenario.blocked -= 1;
+        scenario.wait_blocked(0);
+        scenario.call("RPUSH k 1 2");
+        scenario.call("LRANGE k 0 -1");
+        scenario.call("EXISTS j");
     });
 }
 
 #[test]
 fn the_events_are_those_of_redis() {
-    same(|stage| {
-        let mut listener = stage.server.client();
+    same(|scenario| {
+        let mut listener = scenario.server.client();
         listener.call(&["CONFIG", "SET", "notify-keyspace-events", "KEA"]);
-        let pattern = format!("__keyevent@{}__:*", stage.db);
+        let pattern = format!("__keyevent@{}__:*", scenario.db);
         listener.call(&["PSUBSCRIBE", &pattern]);
-        let popper = stage.block("BLPOP a 0");
-        let mover = stage.block("BLMOVE b c RIGHT LEFT 0");
-        let many = stage.block("BLMPOP 0 1 d LEFT COUNT 3");
+        let popper = scenario.block("BLPOP a 0");
+        let mover = scenario.block("BLMOVE b c RIGHT LEFT 0");
+        let many = scenario.block("BLMPOP 0 1 d LEFT COUNT 3");
         for command in [
             "RPUSH a 1",
             "RPUSH b 1 2",
             "RPUSH d 1 2",
             "LMOVE b c LEFT LEFT",
         ] {
-            stage.call(command);
+            scenario.call(command);
         }
         for client in [popper, mover, many] {
-            stage.served(client);
+            scenario.served(client);
         }
-        stage.call("SET end x");
+        scenario.call("SET end x");
         loop {
             let event = format!("{:?}", listener.receive().unwrap());
-            let event = event.replace(&format!("@{}__", stage.db), "@db__");
+            let event = event.replace(&format!("@{}__", scenario.db), "@db__");
             let last = event.contains("end");
-            stage.seen.push(event);
+            scenario.seen.push(event);
             if last {
                 break;
             }
@@ -354,8 +354,8 @@ fn the_events_are_those_of_redis() {
 
 #[test]
 fn a_replica_gets_plain_pops_and_moves() {
-    same(|stage| {
-        let mut replica = stage.server.client();
+    same(|scenario| {
+        let mut replica = scenario.server.client();
         replica.queue(&["SYNC"]);
         replica.send().unwrap();
         replica.receive_snapshot().unwrap();
@@ -366,7 +366,7 @@ fn a_replica_gets_plain_pops_and_moves() {
             "BRPOPLPUSH u v 0",
         ]
         .into_iter()
-        .map(|command| stage.block(command))
+        .map(|command| scenario.block(command))
         .collect();
         for command in [
             "RPUSH k a b",
@@ -382,11 +382,11 @@ fn a_replica_gets_plain_pops_and_moves() {
             "BLMPOP 1 1 l RIGHT COUNT 2",
             "SET the end",
         ] {
-            stage.call(command);
+            scenario.call(command);
         }
         for client in waiting {
-            stage.served(client);
+            scenario.served(client);
         }
-        stage.seen.extend(stream(replica, "END"));
+        scenario.seen.extend(stream(replica, "END"));
     });
 }

@@ -2,7 +2,7 @@
 //!
 //! The server is killed in the very moment in which it has sent certain words, and must then have what
 //! they tell of. What could go wrong needs a client whose output waits for its socket: Redis writes to it
-//! right after its command, as soon as the socket takes some, and not at the end of the turn.
+//! right after its command, as soon as the socket takes some, and not at the end of the cycle.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;
@@ -54,9 +54,9 @@ fn block_output(reader: &str, control: &mut Client, mut feed: impl FnMut(&mut Cl
     panic!("the socket takes everything");
 }
 
-/// In one turn of the event loop, `writer` (or `reader` itself) sends what it has queued, and `reader`'s
+/// In one event-loop cycle, `writer` (or `reader` itself) sends what it has queued, and `reader`'s
 /// socket takes output again. The server must die of it; it is started again.
-fn die_in_one_turn(
+fn die_in_one_cycle(
     server: &mut Server,
     reader: &mut Client,
     writer: Option<&mut Client>,
@@ -115,7 +115,7 @@ fn replies_of_exec_and_scripts() {
             let mut control = server.client();
             let mut reader = slow_reader(&server, &mut control, &[]);
             queue(&mut reader, unit);
-            let mut client = die_in_one_turn(&mut server, &mut reader, None);
+            let mut client = die_in_one_cycle(&mut server, &mut reader, None);
             run(&mut client, "PM.GET a -> 1\nPM.GET b -> 1");
         }
     }
@@ -155,7 +155,7 @@ fn messages_to_others() {
         let mut writer = server.client();
         expect(&mut writer, "PING", "PONG");
         queue(&mut writer, &["MULTI", write, "PM.SET b 1", "EXEC"]);
-        let mut client = die_in_one_turn(&mut server, &mut reader, Some(&mut writer));
+        let mut client = die_in_one_cycle(&mut server, &mut reader, Some(&mut writer));
         run(&mut client, left);
     }
 }
@@ -182,14 +182,14 @@ fn the_stream_of_commands() {
         expect(&mut writer, "PING", "PONG");
         let write = format!("PM.SET a {WORDS}");
         queue(&mut writer, &["MULTI", &write, "PM.SET b 1", "EXEC"]);
-        let mut client = die_in_one_turn(&mut server, &mut reader, Some(&mut writer));
+        let mut client = die_in_one_cycle(&mut server, &mut reader, Some(&mut writer));
         run(&mut client, "PM.STRLEN a -> 21\nPM.GET b -> 1");
     }
 }
 
-/// Units that Redis runs at the very end of a turn: the rest of a pipeline whose client had to wait.
+/// Units that Redis runs at the very end of a cycle: the rest of a pipeline whose client had to wait.
 #[test]
-fn units_at_the_end_of_a_turn() {
+fn units_at_the_end_of_a_cycle() {
     let unit = [
         "MULTI",
         "PM.SET a 1",
@@ -209,7 +209,7 @@ fn units_at_the_end_of_a_turn() {
     }
 }
 
-/// A unit that dies half-way leaves nothing, wherever in a turn it ran.
+/// A unit that dies half-way leaves nothing, wherever in a cycle it ran.
 #[test]
 fn units_that_die_half_way() {
     let unit = ["MULTI", "PM.SET a 2", "DEL b c", "DEBUG SEGFAULT", "EXEC"];
@@ -226,7 +226,7 @@ fn units_that_die_half_way() {
     }
 }
 
-/// Threads that send do so as soon as they have something, not when the turn ends.
+/// Threads that send do so as soon as they have something, not when the cycle ends.
 #[test]
 fn threads_send_when_they_like() {
     let mut directives = vec!["io-threads 4", "io-threads-do-reads yes"];

@@ -1,9 +1,9 @@
 //! Commands that delete a key reach replicas as DEL or UNLINK, as the native ones of the same server choose.
 
 use pmedis_testkit::client::Client;
+use pmedis_testkit::scenario::stream;
 use pmedis_testkit::script::ask;
 use pmedis_testkit::server::{Server, Setup};
-use pmedis_testkit::stage::stream;
 
 /// Commands that have a `PM.` form.
 const COMMANDS: &[&str] = &[

@@ -86,23 +86,25 @@ fn command(prefix: &str, line: &str) -> Vec<String> {
 }
 
 /// The connections of one run.
-struct Stage {
+struct Scenario {
     client: Client,
     observer: Client,
     events: Client,
 }
 
-impl Stage {
-    fn new(server: &Server, resp3: bool) -> Stage {
-        let mut stage = Stage {
+impl Scenario {
+    fn new(server: &Server, resp3: bool) -> Scenario {
+        let mut scenario = Scenario {
             client: server.client(),
             observer: server.client(),
             events: server.client(),
         };
-        stage.client.call(&["HELLO", if resp3 { "3" } else { "2" }]);
-        stage.observer.call(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
-        stage.events.call(&["PSUBSCRIBE", "__keyevent@*"]);
-        stage
+        scenario
+            .client
+            .call(&["HELLO", if resp3 { "3" } else { "2" }]);
+        scenario.observer.call(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
+        scenario.events.call(&["PSUBSCRIBE", "__keyevent@*"]);
+        scenario
     }
 
     fn prepare(&mut self, prefix: &str, situation: Situation) {
@@ -271,10 +273,10 @@ fn collect(value: &Value, tokens: &mut BTreeSet<String>) {
 }
 
 /// Runs a line natively and under the prefix, and gives what differs.
-fn compare(stage: &mut Stage, line: &str, situation: Situation, way: Way) -> String {
+fn compare(scenario: &mut Scenario, line: &str, situation: Situation, way: Way) -> String {
     let mut found = String::new();
-    let native = stage.run("", line, situation, way);
-    let pm = stage.run("PM.", line, situation, way);
+    let native = scenario.run("", line, situation, way);
+    let pm = scenario.run("PM.", line, situation, way);
     let mut differ = |what: &str, native: String, pm: String| {
         let meant =
             |&(start, aspect, _): &(&str, &str, &str)| line.starts_with(start) && aspect == what;
@@ -322,11 +324,11 @@ fn compare(stage: &mut Stage, line: &str, situation: Situation, way: Way) -> Str
 
 /// Runs all lines in some ways, and gives what differs.
 fn sweep(server: &Server, resp3: bool, ways: &[Way]) -> String {
-    let mut stage = Stage::new(server, resp3);
+    let mut scenario = Scenario::new(server, resp3);
     let (mut report, mut cases) = (String::new(), 0);
     let lines = LINES.iter().flat_map(|lines| lines.lines());
     for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        if !is_native(&mut stage.observer, line) {
+        if !is_native(&mut scenario.observer, line) {
             continue;
         }
         use Situation::{Absent, Expired, OtherType, Present};
@@ -339,9 +341,9 @@ fn sweep(server: &Server, resp3: bool, ways: &[Way]) -> String {
                 cases += 1;
                 // What becomes of an expired key by itself in between is chance: a
                 // difference counts if it is there again.
-                let mut found = compare(&mut stage, line, situation, way);
+                let mut found = compare(&mut scenario, line, situation, way);
                 if !found.is_empty() {
-                    found = compare(&mut stage, line, situation, way);
+                    found = compare(&mut scenario, line, situation, way);
                 }
                 report.push_str(&found);
             }

@@ -254,7 +254,7 @@ fn a_long_range_goes_at_once_and_its_memory_soon() {
         "PM.ZREMRANGEBYRANK j 10 -1000",
         Value::Integer(49_991),
     );
-    // The last elements go while there is waste: the key ends.
+    // The last elements go while there is garbage: the key ends.
     for (command, popped) in [("PM.ZPOPMIN j 600", 600), ("PM.ZPOPMAX j 600", 409)] {
         let words: Vec<&str> = command.split(' ').collect();
         let reply = client.call(&words);

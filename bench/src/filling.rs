@@ -3,7 +3,7 @@
 //! Clients send at a fixed pace, half of what the server can do when all keys are there. A command whose turn has come while
 //! its client still waits counts from its turn on, so that a pause of the server is not left out.
 
-use crate::contender::Contender;
+use crate::target::Target;
 use hdrhistogram::Histogram;
 use pmedis_testkit::client::Client;
 use pmedis_testkit::resp::Value;
@@ -47,7 +47,7 @@ pub struct Filled {
 ///
 /// # Errors
 /// Those of the server and its connections; an error in a reply.
-pub fn measure(server: &mut Contender, keys: u64, clients: u64) -> io::Result<Filled> {
+pub fn measure(server: &mut Target, keys: u64, clients: u64) -> io::Result<Filled> {
     restart(server)?;
     let anonymous_at_first = anonymous(server)?;
     let alone = wait_until_filled(server)?;
@@ -82,14 +82,14 @@ pub fn measure(server: &mut Contender, keys: u64, clients: u64) -> io::Result<Fi
     })
 }
 
-fn restart(server: &mut Contender) -> io::Result<()> {
+fn restart(server: &mut Target) -> io::Result<()> {
     server.server().kill9();
     let restarted = server.server().restart();
     restarted.map_err(|refusal| io::Error::other(format!("{refusal:?}")))
 }
 
 /// Seconds until all keys were there, as the log says: who asks is served, and holds the filling up.
-fn wait_until_filled(server: &mut Contender) -> io::Result<f64> {
+fn wait_until_filled(server: &mut Target) -> io::Result<f64> {
     let start = Instant::now();
     while start.elapsed() < LIMIT {
         let log = server.server().log();
@@ -106,7 +106,7 @@ fn wait_until_filled(server: &mut Contender) -> io::Result<f64> {
 }
 
 /// Bytes of memory of the server's process that no file stands behind.
-fn anonymous(server: &mut Contender) -> io::Result<f64> {
+fn anonymous(server: &mut Target) -> io::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{}/status", server.server().pid()))?;
     let mut lines = status.lines();
     let line = lines.find_map(|line| line.strip_prefix("RssAnon:"));

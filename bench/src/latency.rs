@@ -3,7 +3,7 @@
 //! Closed-loop clients send one command, wait for its reply, note how long it took, and send the next. The
 //! commands of all types and both kinds come in turn, on random keys.
 
-use crate::contender::{Config, Contender};
+use crate::target::{Config, Target};
 use hdrhistogram::Histogram;
 use pmedis_testkit::client::Client;
 use pmedis_testkit::resp::Value;
@@ -71,7 +71,7 @@ pub fn measure(
         Config::Pm => Setup::pmedis(pool),
         _ => Setup::native(),
     };
-    let mut server = Contender::launch(config, &setup.directive("repl-diskless-sync-delay 0"))?;
+    let mut server = Target::launch(config, &setup.directive("repl-diskless-sync-delay 0"))?;
     for &phase in phases {
         if let Beside::Reclaim(keys) = phase {
             make_keys(&mut server, keys)?;
@@ -88,7 +88,7 @@ pub fn measure(
     Ok(())
 }
 
-fn beside(server: &mut Contender, phase: Beside, pool: &str) -> io::Result<()> {
+fn beside(server: &mut Target, phase: Beside, pool: &str) -> io::Result<()> {
     match phase {
         Beside::Nothing(time) => {
             thread::sleep(time);
@@ -122,7 +122,7 @@ fn beside(server: &mut Contender, phase: Beside, pool: &str) -> io::Result<()> {
     }
 }
 
-fn make_keys(server: &mut Contender, keys: u64) -> io::Result<()> {
+fn make_keys(server: &mut Target, keys: u64) -> io::Result<()> {
     server.call(&["SELECT", "1"])?;
     let words = |n: u64| vec!["SET".to_owned(), format!("key:{n:012}"), "x".repeat(16)];
     let step = 64 * PIPELINE as u64;
@@ -135,7 +135,7 @@ fn make_keys(server: &mut Contender, keys: u64) -> io::Result<()> {
 }
 
 /// True while memory of flushed keys is still to be given back.
-fn reclaims(server: &mut Contender) -> io::Result<bool> {
+fn reclaims(server: &mut Target) -> io::Result<bool> {
     if server.config != Config::Pm {
         return Ok(server.info("memory", "lazyfree_pending_objects")? > 0.0);
     }
@@ -148,14 +148,14 @@ fn reclaims(server: &mut Contender) -> io::Result<bool> {
     Ok(counts.any(|count| count != "0" && count != "no"))
 }
 
-fn full_sync(server: &mut Contender, pool: &str) -> io::Result<()> {
+fn full_sync(server: &mut Target, pool: &str) -> io::Result<()> {
     let setup = match server.config {
         Config::Pm => Setup::pmedis(pool),
         _ => Setup::native(),
     };
     let port = server.port();
     let setup = setup.directive(&format!("replicaof 127.0.0.1 {port}"));
-    let mut replica = Contender::launch(Config::Native, &setup)?;
+    let mut replica = Target::launch(Config::Native, &setup)?;
     loop {
         let reply = replica.call(&["INFO", "replication"])?;
         let text = String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned();
@@ -173,7 +173,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(server: &mut Contender, clients: u64) -> Load {
+    fn start(server: &mut Target, clients: u64) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let address = server.server().address();
         let prefix = server.command(&[""]).concat();

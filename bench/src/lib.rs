@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`workload`] | the commands, and the data each of them needs |
-//! | [`contender`] | the servers that are compared |
-//! | [`stock`] | `redis-benchmark` as the client |
+//! | [`target`] | the servers that are compared |
+//! | [`redis_benchmark`] | `redis-benchmark` as the client |
 //! | [`processors`] | which processors they run on |
 //! | [`throughput`] | interleaved rounds of it, over all commands |
 //! | [`summary`] | medians, spread, ratios |
@@ -22,7 +22,6 @@
 //! | [`chart`] | grouped bars, as SVG and PNG |
 
 pub mod chart;
-pub mod contender;
 pub mod costs;
 pub mod fences;
 pub mod filling;
@@ -33,9 +32,10 @@ pub mod measure;
 pub mod operations;
 pub mod options;
 pub mod processors;
+pub mod redis_benchmark;
 pub mod report;
 pub mod restart;
-pub mod stock;
 pub mod summary;
+pub mod target;
 pub mod throughput;
 pub mod workload;

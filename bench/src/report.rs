@@ -1,8 +1,8 @@
 //! The results as CSV, JSON, Markdown and charts.
 
 use crate::chart::{Chart, Panel};
-use crate::contender::Config;
 use crate::machine::Machine;
+use crate::target::Config;
 use crate::throughput::Figure;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;

@@ -1,8 +1,8 @@
 //! Restarts: how long until the first right reply, what a key takes of memory, what clients see meanwhile.
 
-use crate::contender::{Config, Contender};
 use crate::filling::{self, Filled};
 use crate::summary::Spread;
+use crate::target::{Config, Target};
 use crate::workload::{Count, Data, Kind, Range, Run, Workload};
 use pmedis_testkit::client::Client;
 use pmedis_testkit::server::Setup;
@@ -104,7 +104,7 @@ impl Kept {
         }
     }
 
-    fn load(self, server: &mut Contender) -> io::Result<()> {
+    fn load(self, server: &mut Target) -> io::Result<()> {
         let workload = |data| Workload {
             name: "load",
             kind: Kind::Read,
@@ -205,7 +205,7 @@ pub fn measure(
 /// A server that is down, with its data kept.
 struct Case {
     keeper: Keeper,
-    server: Contender,
+    server: Target,
     /// A read, and its reply when the data is back.
     probe: (Vec<String>, Vec<u8>),
     /// DRAM that the data took.
@@ -232,7 +232,7 @@ impl Case {
                 )
             }
         };
-        let mut server = Contender::launch(config, &setup.keep_port())?;
+        let mut server = Target::launch(config, &setup.keep_port())?;
         let memory = server.info("memory", "used_memory")?;
         let pool_before = pool_used(&mut server)?;
         kept.load(&mut server)?;
@@ -293,7 +293,7 @@ fn first_reply(
 }
 
 /// Bytes used in the pool, if the server has one.
-fn pool_used(server: &mut Contender) -> io::Result<Option<f64>> {
+fn pool_used(server: &mut Target) -> io::Result<Option<f64>> {
     if server.config != Config::Pm {
         return Ok(None);
     }

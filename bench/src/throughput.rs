@@ -5,11 +5,11 @@
 //! ratios are taken within a round. The processor time of the server's main thread is counted as well:
 //! what others take of the processor is not in it. A single client shares one processor with its server.
 
-use crate::contender::{Config, Contender};
 use crate::options::Options;
 use crate::processors::Processors;
-use crate::stock::{self, Load, Sample};
+use crate::redis_benchmark::{self, Load, Sample};
 use crate::summary::Spread;
+use crate::target::{Config, Target};
 use crate::workload::{Kind, Run, Workload};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -68,7 +68,7 @@ type Measured = (Sample, f64);
 /// Those of the connections, of `redis-benchmark`, and errors in replies.
 pub fn measure(
     cells: &[Cell],
-    contenders: &mut [Contender],
+    targets: &mut [Target],
     options: &Options,
     mut progress: impl FnMut(f64, &str),
 ) -> io::Result<Vec<Figure>> {
@@ -76,17 +76,17 @@ pub fn measure(
     let mut number = 0;
     let all = Processors::of(std::process::id())?;
     for (at, cell) in cells.iter().enumerate() {
-        place(cell, contenders, &all)?;
+        place(cell, targets, &all)?;
         let mut requests = Vec::new();
-        for contender in contenders.iter_mut() {
+        for target in targets.iter_mut() {
             number += 1;
-            requests.push(calibrate(cell, contender, number, options)?);
+            requests.push(calibrate(cell, target, number, options)?);
         }
         let mut rounds: Vec<Vec<Measured>> = Vec::new();
         for round in 0..options.rounds {
             number += 1;
-            let mut measured: Vec<Option<Measured>> = vec![None; contenders.len()];
-            let mut order: Vec<usize> = (0..contenders.len()).collect();
+            let mut measured: Vec<Option<Measured>> = vec![None; targets.len()];
+            let mut order: Vec<usize> = (0..targets.len()).collect();
             if round % 2 == 1 {
                 order.reverse();
             }
@@ -96,7 +96,7 @@ pub fn measure(
                     requests: requests[place],
                     keys: options.keys,
                 };
-                measured[place] = Some(run_once(cell, &mut contenders[place], run)?);
+                measured[place] = Some(run_once(cell, &mut targets[place], run)?);
             }
             let measured: Vec<Measured> = measured.into_iter().flatten().collect();
             let done = (at * options.rounds + round + 1) as f64;
@@ -106,37 +106,32 @@ pub fn measure(
                     cell,
                     (at, cells.len()),
                     (round, options.rounds),
-                    contenders,
+                    targets,
                     &measured,
                 ),
             );
             rounds.push(measured);
         }
-        figures.extend(summarise(cell, contenders, &requests, &rounds));
+        figures.extend(summarise(cell, targets, &requests, &rounds));
     }
     Ok(figures)
 }
 
 /// Has a single client and its server take turns on one processor; more than one client has them all.
-fn place(cell: &Cell, contenders: &mut [Contender], all: &Processors) -> io::Result<()> {
+fn place(cell: &Cell, targets: &mut [Target], all: &Processors) -> io::Result<()> {
     let processors = match cell.clients {
         1 => all.first(),
         _ => all.clone(),
     };
-    for contender in contenders {
-        processors.pin(contender.server().pid())?;
+    for target in targets {
+        processors.pin(target.server().pid())?;
     }
     // redis-benchmark inherits it.
     processors.pin(std::process::id())
 }
 
 /// How many requests take about as long as a run should.
-fn calibrate(
-    cell: &Cell,
-    contender: &mut Contender,
-    number: u64,
-    options: &Options,
-) -> io::Result<u64> {
+fn calibrate(cell: &Cell, target: &mut Target, number: u64, options: &Options) -> io::Result<u64> {
     let at_once = cell.clients * cell.pipeline;
     let requests = match cell.workload.is_heavy() {
         true => at_once,
@@ -147,7 +142,7 @@ fn calibrate(
         requests,
         keys: options.keys,
     };
-    let (sample, _) = run_once(cell, contender, run)?;
+    let (sample, _) = run_once(cell, target, run)?;
     let wanted = (sample.rps * options.seconds) as u64;
     if wanted < 4 * at_once {
         return Ok(wanted.max(at_once));
@@ -158,30 +153,30 @@ fn calibrate(
         requests: (wanted / 4).min(REQUESTS_MAX),
         ..run
     };
-    let (sample, _) = run_once(cell, contender, run)?;
+    let (sample, _) = run_once(cell, target, run)?;
     Ok(((sample.rps * options.seconds) as u64).clamp(at_once, REQUESTS_MAX))
 }
 
-fn run_once(cell: &Cell, contender: &mut Contender, run: Run) -> io::Result<Measured> {
+fn run_once(cell: &Cell, target: &mut Target, run: Run) -> io::Result<Measured> {
     // redis-benchmark sends whole pipelines. If they are more than was asked for, a line of its progress that
     // falls due at the very end finds no client and another number of replies, and it aborts.
     let run = Run {
         requests: run.requests.next_multiple_of(cell.pipeline),
         ..run
     };
-    cell.workload.prepare(contender, run)?;
-    let words = contender.command(&cell.workload.words(run));
+    cell.workload.prepare(target, run)?;
+    let words = target.command(&cell.workload.words(run));
     let load = Load {
         clients: cell.clients,
         pipeline: cell.pipeline,
         requests: run.requests,
         range: cell.workload.range(run),
     };
-    let before = contender.counters()?;
-    let sample = stock::run(contender.port(), load, &words)?;
-    let after = contender.counters()?;
+    let before = target.counters()?;
+    let sample = redis_benchmark::run(target.port(), load, &words)?;
+    let after = target.counters()?;
     if after.errors > before.errors {
-        let name = contender.config.name();
+        let name = target.config.name();
         return Err(io::Error::other(format!(
             "{name} replies with errors to {}",
             words[0]
@@ -194,13 +189,13 @@ fn line(
     cell: &Cell,
     (at, cells): (usize, usize),
     (round, rounds): (usize, usize),
-    contenders: &[Contender],
+    targets: &[Target],
     measured: &[Measured],
 ) -> String {
-    let each = contenders
+    let each = targets
         .iter()
         .zip(measured)
-        .map(|(contender, (sample, _))| format!("{} {:.0}/s", contender.config.name(), sample.rps));
+        .map(|(target, (sample, _))| format!("{} {:.0}/s", target.config.name(), sample.rps));
     format!(
         "[{}/{cells}] {} c={} P={} round {}/{rounds}: {}",
         at + 1,
@@ -214,17 +209,17 @@ fn line(
 
 fn summarise(
     cell: &Cell,
-    contenders: &[Contender],
+    targets: &[Target],
     requests: &[u64],
     rounds: &[Vec<Measured>],
 ) -> Vec<Figure> {
     let column = |place: usize, value: &dyn Fn(&Measured) -> f64| -> Vec<f64> {
         rounds.iter().map(|round| value(&round[place])).collect()
     };
-    let native = contenders.iter().position(|c| c.config == Config::Native);
+    let native = targets.iter().position(|c| c.config == Config::Native);
     let base = native.unwrap_or(0);
     let (rps, cpu) = (|m: &Measured| m.0.rps, |m: &Measured| m.1 * 1e6);
-    let figure = |(place, contender): (usize, &Contender)| Figure {
+    let figure = |(place, target): (usize, &Target)| Figure {
         command: cell.workload.name.to_owned(),
         kind: match cell.workload.kind {
             Kind::Read => "read".to_owned(),
@@ -232,7 +227,7 @@ fn summarise(
         },
         clients: cell.clients,
         pipeline: cell.pipeline,
-        config: contender.config.name().to_owned(),
+        config: target.config.name().to_owned(),
         requests: requests[place],
         rps: Spread::of(column(place, &rps)),
         ratio: Spread::of_ratios(&column(place, &rps), &column(base, &rps)),
@@ -242,5 +237,5 @@ fn summarise(
         cpu_us: Spread::of(column(place, &cpu)),
         cpu_ratio: Spread::of_ratios(&column(base, &cpu), &column(place, &cpu)),
     };
-    contenders.iter().enumerate().map(figure).collect()
+    targets.iter().enumerate().map(figure).collect()
 }

@@ -4,7 +4,7 @@
 //! where `__rand_int__` stands. `{data}` becomes 128 bytes. `{run}` becomes the number of the run: keys
 //! that a command fills or empties belong to one run only.
 
-use crate::contender::Contender;
+use crate::target::Target;
 use std::io;
 
 /// Bytes of a value.
@@ -362,7 +362,7 @@ impl Workload {
     ///
     /// # Errors
     /// Those of the connection, and errors in replies.
-    pub fn prepare(&self, server: &mut Contender, run: Run) -> io::Result<()> {
+    pub fn prepare(&self, server: &mut Target, run: Run) -> io::Result<()> {
         let of = |count| match count {
             Count::Keys => run.keys,
             Count::Of(count) => count,
@@ -473,7 +473,7 @@ fn score(n: u64, count: u64) -> String {
 /// Sends `head` and the elements of `numbers`, some hundred elements a command, unless `probe` says
 /// that something is there.
 fn load(
-    server: &mut Contender,
+    server: &mut Target,
     probe: [&str; 2],
     head: &[&str],
     numbers: std::ops::Range<u64>,

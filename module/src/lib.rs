@@ -19,8 +19,6 @@ pub mod rdb_file;
 #[allow(unsafe_code)]
 pub mod redis;
 
-pub use store::{bitfield, bits, geo, hyperloglog, number, slot, structures, value};
-
 use config::Config;
 use redis::{Args, Ctx, Level, MainCell};
 

@@ -2,9 +2,9 @@
 
 use crate::keyspace::learn_rdb_path;
 use crate::redis::{Ctx, Event, EventKind, Reply};
-use crate::structures::limits::{HASH, INTEGERS, SET, ZSET};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use store::structures::limits::{HASH, INTEGERS, SET, ZSET};
 
 /// `proto-max-bulk-len` of a server that does not say otherwise.
 static STRING_MAX: AtomicU64 = AtomicU64::new(512 << 20);

@@ -253,7 +253,7 @@ impl Pool {
         }
         let paths = set.parts_at(self.growth.next.0, self.growth.next.1);
         let size = make_parts(&paths, units(wanted).min(most), least)?;
-        self.medium.settle();
+        self.medium.complete_commit();
         if let Err(error) = self.heap.extend(size) {
             // What libpmemobj thinks its next part is called is not certain any more.
             self.growth.set = None;

@@ -2,7 +2,7 @@
 //!
 //! A copy that was made while the pool was in use is torn. Its bytes do not tell; but the file is another one (its
 //! inode, or when it was made), or, if the copy was written over a file that was there, that file's mark (an
-//! extended attribute, which copying leaves behind) tells of a later moment than the content. Snapshots of a whole
+//! extended attribute, which copying leaves behind) tells of a later LSN than the content. Snapshots of a whole
 //! file system are of one moment, and keep both.
 
 use crate::error::Result;
@@ -42,10 +42,10 @@ pub fn file_id(path: &Path) -> Result<Option<u64>> {
     if !metadata.is_file() {
         return Ok(None);
     }
-    let born = metadata.created().ok();
-    let born = born.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let born = born.map_or(0, |time| time.as_nanos() as u64);
-    let words = [metadata.ino(), born].map(u64::to_le_bytes).concat();
+    let created = metadata.created().ok();
+    let created = created.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let created = created.map_or(0, |time| time.as_nanos() as u64);
+    let words = [metadata.ino(), created].map(u64::to_le_bytes).concat();
     Ok(Some(xxh3_64(&words).max(1)))
 }
 
@@ -56,7 +56,7 @@ impl Pool {
         (self.medium.base_address(), reserved)
     }
 
-    /// Sets a user word at once, as no part of a record: [`Pool::position`] stays what it is. Durable on return. For
+    /// Sets a user word at once, as no part of a record: [`Pool::lsn`] stays what it is. Durable on return. For
     /// words that no transaction ever sets. One fence.
     ///
     /// # Errors
@@ -75,8 +75,8 @@ impl Pool {
 pub struct Mark {
     /// The number of the run that has the pool, or had it last, and the one before while that is not certain.
     pub runs: [u64; 2],
-    /// How far the pool's history has come at least ([`Pool::position`]).
-    pub position: u64,
+    /// How far the pool's history has come at least ([`Pool::lsn`]).
+    pub lsn: u64,
 }
 
 /// A pool's file, to be marked.
@@ -111,13 +111,13 @@ impl MarkedFile {
         let word = |index: usize| u64::from_le_bytes(words[index]);
         (usize::try_from(len) == Ok(LEN)).then(|| Mark {
             runs: [word(0), word(1)],
-            position: word(2),
+            lsn: word(2),
         })
     }
 
     /// Sets the mark, some time later durably; false if the file system keeps none.
     pub fn set(&self, mark: Mark) -> bool {
-        let words = [mark.runs[0], mark.runs[1], mark.position];
+        let words = [mark.runs[0], mark.runs[1], mark.lsn];
         let bytes = words.map(u64::to_le_bytes).concat();
         // SAFETY: an open file, a C string, and `LEN` readable bytes.
         unsafe {

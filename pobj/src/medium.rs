@@ -5,7 +5,7 @@
 //!   borrow checker therefore proves that no reference into the pool outlives a store.
 //! * A store is durable only after a `flush` of its lines and a `fence` after that.
 //! * An aligned 8-byte store is one store instruction, hence never torn by a power cut.
-//! * Writes that wait for their record's fence ([`Medium::put_off`]) are in place before anything else is loaded or stored.
+//! * Writes that wait for their record's fence ([`Medium::defer_commit`]) are in place before anything else is loaded or stored.
 //!
 //! This file and `heap.rs` are the only ones of the crate that touch pool memory.
 
@@ -36,7 +36,7 @@ pub struct Traffic {
 
 /// What a record leaves to be done after its fence.
 #[derive(Default)]
-struct Late {
+struct Pending {
     /// Its writes.
     writes: Writes,
     /// Lines of writes that are in place, not yet on their way to the medium.
@@ -51,8 +51,8 @@ pub struct Reader<'m> {
     life: PhantomData<&'m Medium>,
 }
 
-// SAFETY: it only loads. While it lives the medium is borrowed, so that no `&mut` of it stores; and what was put
-// off, which `settle` would store, is in place: it was done when the reader was made, and only a store puts off.
+// SAFETY: it only loads. While it lives the medium is borrowed, so that no `&mut` of it stores; and the commit that is
+// pending, which `complete_commit` would store, is in place: that was done when the reader was made, and only a store defers one.
 unsafe impl Send for Reader<'_> {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Reader<'_> {}
@@ -109,11 +109,11 @@ pub(crate) struct Medium {
     traffic: Cell<Traffic>,
     /// What a fork child sees.
     pub snapshots: Snapshots,
-    late: RefCell<Late>,
+    pending: RefCell<Pending>,
     /// What has changed, of a pool with a journal: then the mapping is private, and there is nothing to flush.
     changes: Option<RefCell<Changes>>,
-    /// Not every byte is as a load has to give it: `late` waits for its fence, or this is a fork child.
-    detour: Cell<bool>,
+    /// Not every byte is as a load has to give it: `pending` waits for its fence, or this is a fork child.
+    slow_path: Cell<bool>,
 }
 
 impl Medium {
@@ -136,9 +136,9 @@ impl Medium {
             len,
             traffic: Cell::default(),
             snapshots,
-            late: RefCell::default(),
+            pending: RefCell::default(),
             changes: None,
-            detour: Cell::new(false),
+            slow_path: Cell::new(false),
         })
     }
 
@@ -201,7 +201,7 @@ impl Medium {
         let Ok(at) = self.check(offset, bytes.len() as u64) else {
             return;
         };
-        self.settle();
+        self.complete_commit();
         self.snapshots.preserve(offset, bytes.len() as u64);
         // SAFETY: the target is in bounds; there is no reference into the pool, as this is `&mut self`.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
@@ -230,7 +230,7 @@ impl Medium {
 
     /// For several threads that only load; `None` in a fork child, whose loads take a way of their own.
     pub fn reader(&self) -> Option<Reader<'_>> {
-        self.settle();
+        self.complete_commit();
         (!self.snapshots.is_child()).then_some(Reader {
             base: self.base,
             len: self.len,
@@ -258,12 +258,12 @@ impl Medium {
     #[inline]
     pub fn bytes(&self, offset: u64, len: u64) -> Result<&[u8]> {
         let mut at = self.check(offset, len)?.cast_const();
-        if self.detour.get() {
+        if self.slow_path.get() {
             at = self.take_detour(offset, len, at);
         }
         // SAFETY: the range lies inside the mapping (checked), or is a fork child's copy of it; any byte is a
         // valid u8, and nobody writes it while the result lives: all stores of this process take `&mut self`
-        // but those of `settle`, which the detour has done before, and libpmemobj writes only its own
+        // but those of `complete_commit`, which the slow path has done before, and libpmemobj writes only its own
         // metadata and reserved objects nobody has a pointer to.
         Ok(unsafe { std::slice::from_raw_parts(at, len as usize) })
     }
@@ -276,7 +276,7 @@ impl Medium {
         }
     }
 
-    /// A copy of the `T` that lies at `offset`, before what is put off is done. `None` outside the pool.
+    /// A copy of the `T` that lies at `offset`, before a pending commit is completed. `None` outside the pool.
     #[inline]
     pub fn peek<T: Persistent>(&self, offset: u64) -> Option<T> {
         let at = self.check(offset, size_of::<T>() as u64).ok()?;
@@ -299,7 +299,7 @@ impl Medium {
         }
         let len = size_of::<T>() as u64;
         let mut at = self.check(offset, len)?.cast_const();
-        if self.detour.get() {
+        if self.slow_path.get() {
             at = self.take_detour(offset, len, at);
         }
         // SAFETY: inside the mapping, or a copy in a fork child, and aligned (checked; the mapping itself is
@@ -312,7 +312,7 @@ impl Medium {
     /// wait for.
     #[cold]
     fn take_detour(&self, offset: u64, len: u64, at: *const u8) -> *const u8 {
-        self.settle();
+        self.complete_commit();
         match self.snapshots.is_child() {
             true => self.snapshots.view(offset, len).as_ptr(),
             false => at,
@@ -322,7 +322,7 @@ impl Medium {
     /// This process is a fork child: reads give the bytes of the fork.
     pub fn enter_snapshot(&mut self) {
         self.snapshots.enter();
-        self.detour.set(true);
+        self.slow_path.set(true);
     }
 
     /// A copy of the word at `offset`.
@@ -335,15 +335,15 @@ impl Medium {
     #[inline]
     pub fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let at = self.check(offset, bytes.len() as u64)?;
-        if self.detour.get() {
-            self.settle();
+        if self.slow_path.get() {
+            self.complete_commit();
         }
         self.place(offset, at, bytes);
         Ok(())
     }
 
     /// Stores `bytes` at `at`, which is the checked place of `offset`. While it runs there is no reference
-    /// into the pool: of its callers `store` has `&mut self`, and `settle` says why.
+    /// into the pool: of its callers `store` has `&mut self`, and `complete_commit` says why.
     #[inline]
     fn place(&self, offset: u64, at: *mut u8, bytes: &[u8]) {
         self.snapshots.preserve(offset, bytes.len() as u64);
@@ -376,8 +376,8 @@ impl Medium {
     #[inline]
     fn copy(&mut self, offset: u64, bytes: &[u8], flags: u32) -> Result<()> {
         let at = self.check(offset, bytes.len() as u64)?;
-        if self.detour.get() {
-            self.settle();
+        if self.slow_path.get() {
+            self.complete_commit();
         }
         if self.is_noted() {
             self.place(offset, at, bytes);
@@ -414,7 +414,7 @@ impl Medium {
         Ok(())
     }
 
-    /// Waits until all flushed lines are durable, with all that was put off.
+    /// Waits until all flushed lines are durable, with those of the pending commit.
     #[inline]
     pub fn fence(&mut self) {
         self.write_back();
@@ -422,37 +422,40 @@ impl Medium {
     }
 
     /// Puts off what follows a record that was just appended: its fence, which makes it durable, and its
-    /// writes in place, which must not come before that. [`Medium::settle`] does both. Empties `batch`.
+    /// writes in place, which must not come before that. [`Medium::complete_commit`] does both. Empties `batch`.
     #[inline]
-    pub fn put_off(&mut self, batch: &mut Writes) {
-        debug_assert!(!self.detour.get(), "the record was stored, which settles");
-        std::mem::swap(&mut self.late.get_mut().writes, batch);
-        self.detour.set(true);
+    pub fn defer_commit(&mut self, batch: &mut Writes) {
+        debug_assert!(
+            !self.slow_path.get(),
+            "the record was stored, which completes the last"
+        );
+        std::mem::swap(&mut self.pending.get_mut().writes, batch);
+        self.slow_path.set(true);
     }
 
-    /// Does what was put off. Every load and store begins with this.
+    /// Completes the pending commit, if there is one. Every load and store begins with this.
     #[inline]
-    pub fn settle(&self) {
-        if self.detour.get() && !self.snapshots.is_child() {
-            self.settle_late();
+    pub fn complete_commit(&self) {
+        if self.slow_path.get() && !self.snapshots.is_child() {
+            self.complete_pending();
         }
     }
 
-    fn settle_late(&self) {
+    fn complete_pending(&self) {
         self.drain();
-        let Late { writes, dirty } = &mut *self.late.borrow_mut();
-        // No reference into the pool lives: `put_off` had the medium for itself, and whoever loads or stores
+        let Pending { writes, dirty } = &mut *self.pending.borrow_mut();
+        // No reference into the pool lives: `defer_commit` had the medium for itself, and whoever loads or stores
         // after it comes here first.
         let placed = self.place_all(writes.encoded(), dirty);
         debug_assert!(placed.is_ok(), "a batch takes writes into objects only");
         writes.clear();
-        self.detour.set(false);
+        self.slow_path.set(false);
     }
 
     /// Puts encoded writes in place; [`Medium::write_back`] flushes them.
     pub fn apply(&mut self, encoded: &[u8]) -> Result<()> {
-        self.settle();
-        self.place_all(encoded, &mut self.late.borrow_mut().dirty)
+        self.complete_commit();
+        self.place_all(encoded, &mut self.pending.borrow_mut().dirty)
     }
 
     fn place_all(&self, encoded: &[u8], dirty: &mut Lines) -> Result<()> {
@@ -469,8 +472,8 @@ impl Medium {
     /// line on its way to the medium waits for it.
     #[inline]
     pub fn write_back(&mut self) {
-        self.settle();
-        for (start, len) in self.late.borrow_mut().dirty.drain() {
+        self.complete_commit();
+        for (start, len) in self.pending.borrow_mut().dirty.drain() {
             let flushed = self.flush(start, len);
             debug_assert!(flushed.is_ok(), "what was written is in the mapping");
         }

@@ -132,7 +132,7 @@ pub struct Pool {
     header: Header,
     created: bool,
     replayed: Option<Replayed>,
-    found_position: u64,
+    found_lsn: u64,
     damages: Vec<String>,
     /// Declared before the handle, which takes the mapping away when it is dropped.
     huge_pages: Option<HugePages>,
@@ -313,7 +313,7 @@ impl Pool {
             header: found.header,
             created: false,
             replayed: None,
-            found_position: found.position,
+            found_lsn: found.lsn,
             damages: Vec::new(),
             huge_pages: None,
             handle,
@@ -343,14 +343,14 @@ impl Pool {
     }
 
     /// How far the pool's history has come: it grows with every change, across restarts. O(1).
-    pub fn position(&self) -> u64 {
-        self.ring.position()
+    pub fn lsn(&self) -> u64 {
+        self.ring.lsn()
     }
 
-    /// The [`position`](Self::position) that [`Pool::open`] has found. If it is the one that was read
+    /// The [`lsn`](Self::lsn) that [`Pool::open`] has found. If it is the one that was read
     /// before, nothing has changed since; the reverse is not certain.
-    pub fn found_position(&self) -> u64 {
-        self.found_position
+    pub fn found_lsn(&self) -> u64 {
+        self.found_lsn
     }
 
     /// Begins to put huge pages under the pool, in the background, where that is to be had: on tmpfs, with Linux from 6.1
@@ -481,7 +481,7 @@ impl Pool {
         self.sync_unless_lazy()
     }
 
-    /// Whether a commit may leave its fence to the next access of the pool, or to [`Pool::settle`]: by then the
+    /// Whether a commit may leave its fence to the next access of the pool, or to [`Pool::complete_commit`]: by then the
     /// processor has mostly done what a fence waits for. Not before that is the commit durable.
     pub fn set_lazy(&mut self, lazy: bool) {
         self.lazy = lazy;
@@ -489,8 +489,8 @@ impl Pool {
 
     /// Makes durable what was committed. O(1), and next to nothing if it is already.
     #[inline]
-    pub fn settle(&self) {
-        self.medium.settle();
+    pub fn complete_commit(&self) {
+        self.medium.complete_commit();
     }
 
     /// True in the parent of a fork child, between [`Pool::begin_snapshot`] and [`Pool::end_snapshot`].

@@ -21,7 +21,7 @@ pub(crate) struct Recovered {
     pub ring: Ring,
     pub undo: Undo,
     /// Number of the last record that was found.
-    pub position: u64,
+    pub lsn: u64,
 }
 
 /// Recovers the pool, of which nobody has read anything yet; makes it one of ours if it has nothing.
@@ -60,7 +60,7 @@ pub(crate) fn recover(
         redo(medium, replay)?;
     }
     let mut ring = found.ring;
-    let position = ring.position();
+    let lsn = ring.lsn();
     if let Some(group) = found.open_group {
         undo.recover(medium, group)?;
         undo.roll_back(medium, 0)?;
@@ -82,7 +82,7 @@ pub(crate) fn recover(
         log_len,
         ring,
         undo,
-        position,
+        lsn,
     })
 }
 

@@ -203,8 +203,8 @@ impl Pool {
             let none = Extras::default();
             self.ring
                 .append(&mut self.medium, RecordKind::Redo, &none, &mut writes)?;
-            self.medium.put_off(&mut writes);
-            self.medium.settle();
+            self.medium.defer_commit(&mut writes);
+            self.medium.complete_commit();
             self.medium.write_back();
         }
         for &(offset, _) in &pages {
@@ -232,9 +232,9 @@ impl Pool {
         }
     }
 
-    /// Lets everybody have the room that is kept back, until [`Pool::keep_spare`]. For what must not fail: retry
+    /// Lets everybody have the room that is kept back, until [`Pool::keep_reserve`]. For what must not fail: retry
     /// it after this.
-    pub fn lend_spare(&mut self) {
+    pub fn lend_reserve(&mut self) {
         self.favour.lent = true;
     }
 
@@ -244,7 +244,7 @@ impl Pool {
     ///
     /// # Errors
     /// `Damaged` if the pool's metadata contradicts itself.
-    pub fn keep_spare(&mut self) -> Result<()> {
+    pub fn keep_reserve(&mut self) -> Result<()> {
         self.favour.lent = false;
         if self.group.is_some() {
             return Ok(());
@@ -257,7 +257,7 @@ impl Pool {
     }
 
     /// True if as much room is kept back as should be.
-    pub fn has_spare(&self) -> bool {
+    pub fn has_reserve(&self) -> bool {
         !self.favour.lent && self.room.is_kept()
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Pages that a thread takes at a time.
 const PAGES: usize = 64;
 /// Objects between the one that is looked at and the one that is asked for.
-const AHEAD: usize = 28;
+const PREFETCH_DISTANCE: usize = 28;
 /// Fewer pages are entered by one thread.
 const MANY_PAGES: usize = 4096;
 /// Threads that help to enter pages, at most.
@@ -86,7 +86,7 @@ fn show_pages<T: Persistent>(
         pages.flat_map(PageObjects::offsets)
     };
     let mut ahead = objects();
-    for offset in ahead.by_ref().take(AHEAD) {
+    for offset in ahead.by_ref().take(PREFETCH_DISTANCE) {
         reader.prefetch(offset);
     }
     for offset in objects() {

@@ -28,7 +28,7 @@ fn a_lent_spare_has_room_for_small_objects() {
     ] {
         let place = Place::new();
         let mut pool = place.open(size);
-        pool.keep_spare().unwrap();
+        pool.keep_reserve().unwrap();
         for len in [100_000, 20_000, 1000] {
             fill(&mut pool, len);
         }
@@ -38,12 +38,12 @@ fn a_lent_spare_has_room_for_small_objects() {
             "{len} bytes fit into a full pool of {size}"
         );
         drop(tx);
-        pool.lend_spare();
+        pool.lend_reserve();
         let mut tx = pool.begin();
         if let Err(error) = tx.alloc(len, Kind::Data) {
             panic!("{len} bytes, a pool of {size}: {error}");
         }
         tx.commit().unwrap();
-        pool.keep_spare().unwrap();
+        pool.keep_reserve().unwrap();
     }
 }

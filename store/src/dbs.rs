@@ -5,11 +5,11 @@
 //! user word 1   offset of the table, 0 before the first key
 //! user word 2   entries in the table
 //! user word 3   2 while the pool takes over the keys of a file, 1 those of a master, else 0
-//! user word 4   number of the run that has the pool open, or had it last (see `moment`)
+//! user word 4   number of the run that has the pool open, or had it last (see `lsn`)
 //! user word 5   and 6: hash slots of a cluster that were given up (see `slots`)
 //! table         one entry of 16 bytes per database number d
 //!                 0  8  space    the key space that database d shows
-//!                 8  8  flushed  tick of the last flush of *space* d: records born before are dead
+//!                 8  8  flushed  tick of the last flush of *space* d: records created before are dead
 //! ```
 //!
 //! So FLUSHDB is one word, FLUSHALL one word a database, SWAPDB two words, whatever the number of

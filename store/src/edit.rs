@@ -6,7 +6,7 @@
 
 use crate::Store;
 use crate::place::{Birth, Outcome, Place, put_record};
-use crate::reclaim::entomb;
+use crate::reclaim::retire_value;
 use crate::record::{self, Inline, RecordPtr};
 use crate::structures::Root;
 use crate::value::ValueType;
@@ -39,7 +39,7 @@ impl Store {
         let result = f(&mut tx, &mut root)?;
         let outcome = place.write(&mut tx, old, root)?;
         tx.commit()?;
-        self.note_waste(place.record, place.ty, old, root);
+        self.note_garbage(place.record, place.ty, old, root);
         *done = Some((result, outcome));
         Ok(())
     }
@@ -60,7 +60,7 @@ impl Store {
             tx.removes();
             let (result, parts) = f(tx, root)?;
             for (record, part) in dead.iter_mut().zip(parts) {
-                *record = entomb(tx, ty, part)?;
+                *record = retire_value(tx, ty, part)?;
             }
             Ok(result)
         })?;
@@ -89,7 +89,7 @@ impl Store {
         ];
         tx.commit()?;
         for ((place, old), new) in places.iter().zip(old).zip(new) {
-            self.note_waste(place.record, place.ty, old, new);
+            self.note_garbage(place.record, place.ty, old, new);
         }
         Ok((result, outcomes))
     }

@@ -91,11 +91,11 @@ impl Store {
         tx.commit()?;
         self.garbage.wasting.retain(|&wasting| wasting != old);
         self.expiring.moved(old, record);
-        self.note_waste(Some(record), ty, Root::EMPTY, head.root);
+        self.note_garbage(Some(record), ty, Root::EMPTY, head.root);
         Ok(record)
     }
 
-    /// Moves a key to another database, where it is born anew. Durable on return, or with the group.
+    /// Moves a key to another database, where it is created anew. Durable on return, or with the group.
     ///
     /// # Errors
     /// `Full`; nothing has changed then.

@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | the keys of a pool | [`Store`] |
-//! | a key's record, databases and flushes, moments of the pool's life | [`record`], [`dbs`], [`moment`] |
+//! | a key's record, databases and flushes, LSNs of its runs | [`record`], [`dbs`], [`lsn`] |
 //! | changes of values, of whole keys; what must not fail | [`edit`], [`place`], [`keys`], [`mod@must`] |
 //! | memory of what is gone; fields that expire; looking at all | [`reclaim`], [`expiring`], [`check`] |
 //! | a start: what is in the pool, and not shown yet | [`unshown`] |
@@ -24,7 +24,7 @@ pub mod expiring;
 pub mod geo;
 pub mod hyperloglog;
 pub mod keys;
-pub mod moment;
+pub mod lsn;
 pub mod must;
 pub mod number;
 pub mod place;

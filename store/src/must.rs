@@ -19,7 +19,7 @@ pub fn must<T: AsMut<Store>, R>(
     if !is_full(&outcome) {
         return outcome;
     }
-    owner.as_mut().pool.lend_spare();
+    owner.as_mut().pool.lend_reserve();
     outcome = f(owner);
     if is_full(&outcome) && owner.as_mut().pool.is_held() {
         owner.as_mut().parted = true;
@@ -29,7 +29,7 @@ pub fn must<T: AsMut<Store>, R>(
     }
     let pool = &mut owner.as_mut().pool;
     if !pool.is_held() {
-        pool.keep_spare()?;
+        pool.keep_reserve()?;
     }
     outcome
 }

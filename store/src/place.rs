@@ -1,4 +1,4 @@
-//! Where a key's value is kept: in a record that is there, or in one that is born with it.
+//! Where a key's value is kept: in a record that is there, or in one that is created with it.
 
 use crate::Store;
 use crate::record::{self, Fields, Inline, RecordPtr};
@@ -55,19 +55,19 @@ pub(crate) fn put_record(
     tx: &mut Tx<'_>,
     key: &[u8],
     ty: ValueType,
-    born: Birth,
+    created: Birth,
     inline: u64,
     f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
 ) -> Result<Outcome> {
     let fields = Fields {
         ty,
-        space: born.space,
-        birth: born.birth,
-        expire_at: born.expire_at,
+        space: created.space,
+        birth: created.birth,
+        expire_at: created.expire_at,
         root: Root::EMPTY,
     };
     Ok(match record::make(tx, key, inline, fields, f)? {
-        Some(record) => Outcome::Created(born.space, tx.address_of(record)),
+        Some(record) => Outcome::Created(created.space, tx.address_of(record)),
         None => Outcome::Nothing,
     })
 }
@@ -78,7 +78,7 @@ pub struct Place<'k> {
     pub(crate) record: Option<RecordPtr>,
     pub(crate) ty: ValueType,
     /// Without a record: that of the key that may come to be.
-    unborn: Option<(&'k [u8], Birth)>,
+    absent: Option<(&'k [u8], Birth)>,
 }
 
 impl<'k> Place<'k> {
@@ -88,16 +88,16 @@ impl<'k> Place<'k> {
         Place {
             record: Some(record),
             ty,
-            unborn: None,
+            absent: None,
         }
     }
 
     /// In that of a key that may come to be.
-    pub fn unborn(key: &'k [u8], ty: ValueType, birth: Birth) -> Place<'k> {
+    pub fn absent(key: &'k [u8], ty: ValueType, birth: Birth) -> Place<'k> {
         Place {
             record: None,
             ty,
-            unborn: Some((key, birth)),
+            absent: Some((key, birth)),
         }
     }
 
@@ -118,7 +118,7 @@ impl<'k> Place<'k> {
                 Ok(Outcome::Nothing)
             }
             Some(record) => self.empty(tx, record, old, new),
-            None => self.bear(tx, new),
+            None => self.create(tx, new),
         }
     }
 
@@ -137,10 +137,10 @@ impl<'k> Place<'k> {
 
     /// Makes the record of a key that comes to be, if it does.
     #[inline(never)]
-    fn bear(&self, tx: &mut Tx<'_>, root: Root) -> Result<Outcome> {
-        match self.unborn {
-            Some((key, born)) if root != Root::EMPTY => {
-                put_record(tx, key, self.ty, born, 0, |_, _| Ok(root))
+    fn create(&self, tx: &mut Tx<'_>, root: Root) -> Result<Outcome> {
+        match self.absent {
+            Some((key, created)) if root != Root::EMPTY => {
+                put_record(tx, key, self.ty, created, 0, |_, _| Ok(root))
             }
             _ => Ok(Outcome::Nothing),
         }

@@ -1,4 +1,4 @@
-//! Memory of dead records: given back in the background, a little at every turn of the event loop.
+//! Memory of dead records: given back in the background, a little at every event-loop cycle.
 //!
 //! A record is dead when its birth is 0 (its key was deleted, and its value was too large to be freed
 //! at once), or not later than its space's last flush, or than the moment at which its hash slot was given
@@ -29,7 +29,7 @@ const SWEEP: usize = 64;
 /// Hangs a part of a value that nobody refers to any more on a dead record of its own, so that it is
 /// reclaimed like a deleted key; `None` if there is none. After the commit the record goes to
 /// [`Store::reclaim_later`]; after a crash it is found.
-pub fn entomb(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option<RecordPtr>> {
+pub fn retire_value(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option<RecordPtr>> {
     if root == Root::EMPTY {
         return Ok(None);
     }
@@ -83,11 +83,11 @@ impl Store {
 
     /// The key of `record` is gone: frees it with its value, at once if that is little work, else in
     /// the background. Durable on return, or with the group.
-    pub fn bury(&mut self, record: RecordPtr) -> Result<()> {
-        self.must(|store| store.bury_if_room(record))
+    pub fn retire(&mut self, record: RecordPtr) -> Result<()> {
+        self.must(|store| store.retire_if_room(record))
     }
 
-    fn bury_if_room(&mut self, record: RecordPtr) -> Result<()> {
+    fn retire_if_room(&mut self, record: RecordPtr) -> Result<()> {
         self.expiring.forget(record);
         let head = *record::get(&self.pool, record)?;
         let ty = head.value_type()?;
@@ -113,20 +113,20 @@ impl Store {
     }
 
     /// Lists a record whose value was changed, if there is memory to reclaim now: the record is dead, or
-    /// its value has waste.
+    /// its value has garbage.
     #[inline]
-    pub fn note_waste(&mut self, record: Option<RecordPtr>, ty: ValueType, old: Root, new: Root) {
+    pub fn note_garbage(&mut self, record: Option<RecordPtr>, ty: ValueType, old: Root, new: Root) {
         if let Some(record) = record
-            && structures::has_waste(ty, new)
+            && structures::has_garbage(ty, new)
         {
-            self.list_waste(record, ty, old, new);
+            self.list_garbage(record, ty, old, new);
         }
     }
 
-    fn list_waste(&mut self, record: RecordPtr, ty: ValueType, old: Root, new: Root) {
+    fn list_garbage(&mut self, record: RecordPtr, ty: ValueType, old: Root, new: Root) {
         if structures::is_over(ty, new) {
             self.garbage.dead.push_back(record);
-        } else if !structures::has_waste(ty, old) {
+        } else if !structures::has_garbage(ty, old) {
             self.garbage.wasting.push_back(record);
         }
     }
@@ -238,7 +238,7 @@ impl Store {
         Ok(done)
     }
 
-    /// Frees some waste of the first living value that has some.
+    /// Frees some garbage of the first living value that has some.
     fn clean_some(&mut self) -> Result<()> {
         let Some(record) = self.garbage.wasting.pop_front() else {
             return Ok(());
@@ -246,7 +246,7 @@ impl Store {
         self.pool.capacity(record)?;
         let head = *record::get(&self.pool, record)?;
         let (ty, mut root) = (head.value_type()?, head.root);
-        if head.birth == 0 || !structures::has_waste(ty, root) {
+        if head.birth == 0 || !structures::has_garbage(ty, root) {
             return Ok(());
         }
         let mut tx = self.pool.begin();
@@ -254,7 +254,7 @@ impl Store {
         structures::clean(&mut tx, &mut root)?;
         record::set_root(&mut tx, record, head.root, root)?;
         tx.commit()?;
-        if structures::has_waste(ty, root) {
+        if structures::has_garbage(ty, root) {
             self.garbage.wasting.push_front(record);
         }
         Ok(())
@@ -290,9 +290,11 @@ impl Store {
             // One of them is damaged: it must not keep the others.
             small
                 .iter()
-                .try_for_each(|&(record, _)| self.bury(record))?;
+                .try_for_each(|&(record, _)| self.retire(record))?;
         }
-        large.iter().try_for_each(|&(record, _)| self.bury(record))
+        large
+            .iter()
+            .try_for_each(|&(record, _)| self.retire(record))
     }
 
     /// Frees several records with their small values, as one step.

@@ -211,7 +211,7 @@ pub fn set_expire(tx: &mut Tx<'_>, record: RecordPtr, at: i64) -> Result<()> {
     tx.set(field!(record, Record, expire_at), at)
 }
 
-/// Moves the record to another key space, where it is born anew: that space may have been flushed
+/// Moves the record to another key space, where it is created anew: that space may have been flushed
 /// since the record was made.
 pub fn set_space(tx: &mut Tx<'_>, record: RecordPtr, space: u16, birth: u64) -> Result<()> {
     tx.set(field!(record, Record, space), space)?;

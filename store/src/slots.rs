@@ -4,7 +4,7 @@
 //! user word 5   offset of the runs, 0 if there are none
 //! user word 6   number of runs
 //! run           16 bytes, by ascending slots, which do not overlap
-//!                0  8  word      bits 0–62: a tick; keys of the slots born at or before it are dead
+//!                0  8  word      bits 0–62: a tick; keys of the slots created at or before it are dead
 //!                                bit 63: the slots are being imported: their keys are this node's only
 //!                                if the cluster's configuration says that the slots are
 //!                8  2  first     first slot
@@ -79,7 +79,7 @@ impl Slots {
         })
     }
 
-    /// True unless the key of a record, which was born at `birth`, lies in a slot that was given up since.
+    /// True unless the key of a record, which was created at `birth`, lies in a slot that was given up since.
     pub fn is_live(&self, pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
         is_younger(&self.words, pool, record, birth)
     }
@@ -247,7 +247,7 @@ pub(crate) struct Judge<'s> {
 }
 
 impl Judge<'_> {
-    /// What becomes of a record that was born at `birth`, whose key `key` gives if it is asked for.
+    /// What becomes of a record that was created at `birth`, whose key `key` gives if it is asked for.
     #[inline]
     pub fn fate<'k>(self, birth: u64, key: impl FnOnce() -> Option<&'k [u8]>) -> Fate {
         if self.words.is_empty() && self.forbidden.is_empty() {

@@ -2,7 +2,7 @@
 
 use crate::dbs::{Dbs, Origin};
 use crate::expiring::Expiring;
-use crate::moment::Moment;
+use crate::lsn::RunLsn;
 use crate::reclaim::Garbage;
 use crate::record::{Record, RecordPtr};
 use crate::slots::Slots;
@@ -24,28 +24,28 @@ pub struct Store {
     pub(crate) unshown: Option<Unshown>,
     /// A group was made durable in parts, as the undo log had no room for all of it.
     pub(crate) parted: bool,
-    /// The moment at which the pool was found.
-    pub found: Moment,
+    /// The LSN at which the pool was found.
+    pub found: RunLsn,
     /// The number of this run of the pool.
     pub run: u64,
 }
 
 impl Store {
-    /// Opens a pool, if `admits` does not fail for it, the moment at which it was found, and the run that begins.
+    /// Opens a pool, if `admits` does not fail for it, the LSN at which it was found, and the run that begins.
     /// Durable on return.
     ///
     /// # Errors
     /// Those of the pool, and of `admits`; `Damaged` if its tables are not what this code writes.
     pub fn open(
         options: &PoolOptions,
-        admits: impl FnOnce(&mut Pool, Moment, u64) -> Result<()>,
+        admits: impl FnOnce(&mut Pool, RunLsn, u64) -> Result<()>,
     ) -> Result<Store> {
         let mut pool = Pool::open(options)?;
         let dbs = Dbs::open(&pool)?;
         let slots = Slots::open(&pool)?;
-        let (found, run) = (Moment::found(&pool)?, Moment::new_run());
+        let (found, run) = (RunLsn::found(&pool)?, RunLsn::new_run());
         admits(&mut pool, found, run)?;
-        Moment::begin_run(&mut pool, run)?;
+        RunLsn::begin_run(&mut pool, run)?;
         Ok(Store {
             pool,
             dbs,

@@ -7,7 +7,7 @@
 //! * A living key is shown, or its record is in the index, never both. So whoever frees a record that is not
 //!   shown takes it out of the index first ([`Store::forget_unshown`]).
 //! * Two records can have one key: a crash came between a copy and the end of its original. The younger one counts,
-//!   whichever is met first, and no other comes to light when it ends ([`Store::bury_twins`]).
+//!   whichever is met first, and no other comes to light when it ends ([`Store::retire_twins`]).
 //! * What is counted of keys ([`Dbs::keys`](crate::dbs::Dbs::keys)) is all of them from the survey on.
 
 mod index;
@@ -33,7 +33,7 @@ pub(crate) struct Unshown {
 #[derive(Debug, Default)]
 pub struct Surveyed {
     /// Keys of databases that nobody shows.
-    pub homeless: u64,
+    pub unmapped: u64,
     /// Keys of slots that are another node's, where none outlive the start; and these slots, which are to be given
     /// up.
     pub foreign: u64,
@@ -80,7 +80,7 @@ impl Store {
             (record, error)
         });
         let surveyed = Surveyed {
-            homeless: survey.homeless,
+            unmapped: survey.unmapped,
             foreign: survey.foreign,
             foreign_slots: survey.foreign_slots,
             damaged: damaged.collect(),
@@ -205,7 +205,7 @@ impl Store {
     ///
     /// # Errors
     /// `Damaged` if one of them was not what it is to be: the others are gone.
-    pub fn bury_twins(&mut self, record: RecordPtr) -> Result<()> {
+    pub fn retire_twins(&mut self, record: RecordPtr) -> Result<()> {
         if self.unshown.is_none() {
             return Ok(());
         }
@@ -217,7 +217,7 @@ impl Store {
                 Ok(None) => {}
                 Ok(Some(_)) => {
                     self.dbs.key_goes(space);
-                    self.bury(twin)?;
+                    self.retire(twin)?;
                 }
                 Err(error) => outcome = Err(error),
             }

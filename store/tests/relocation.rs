@@ -13,7 +13,7 @@ use tempfile::TempDir;
 type Bytes = Vec<u8>;
 
 /// A pool whose values hang from records, as keys' do.
-struct Stage {
+struct Scenario {
     _directory: TempDir,
     pool: Pool,
     values: Vec<(ValueType, RecordPtr)>,
@@ -21,15 +21,15 @@ struct Stage {
     random: Rng,
 }
 
-impl Stage {
-    fn new(seed: u64) -> Stage {
+impl Scenario {
+    fn new(seed: u64) -> Scenario {
         let directory = tempfile::Builder::new()
             .prefix("relocation-")
             .tempdir_in("/dev/shm")
             .expect("a directory on tmpfs");
         let options = PoolOptions::new(directory.path().join("test.pool"));
         let options = options.durability(Durability::Process).size(128 << 20);
-        Stage {
+        Scenario {
             pool: Pool::open(&options).expect("the pool opens"),
             _directory: directory,
             values: Vec::new(),
@@ -231,50 +231,54 @@ impl Stage {
 #[test]
 fn what_moves_keeps_its_content_and_leaves_the_way_free() {
     for (seed, steps) in [(1, 30), (2, 400), (3, 2000)] {
-        let mut stage = Stage::new(seed);
-        stage.records();
+        let mut scenario = Scenario::new(seed);
+        scenario.records();
         for round in 0..steps {
-            stage.litter(4);
-            for at in 0..stage.values.len() {
-                stage.change((at + round) % 4);
+            scenario.litter(4);
+            for at in 0..scenario.values.len() {
+                scenario.change((at + round) % 4);
             }
         }
-        stage.sweep(9);
-        let (before, used) = (stage.contents(), stage.pool.usage().used);
-        let pages = stage.pool.usage().pages;
-        let expected = stage.pool.scatter();
+        scenario.sweep(9);
+        let (before, used) = (scenario.contents(), scenario.pool.usage().used);
+        let pages = scenario.pool.usage().pages;
+        let expected = scenario.pool.scatter();
         assert!(
-            stage.pool.begin_evacuation() > 0,
+            scenario.pool.begin_evacuation() > 0,
             "seed {seed}: {expected:?}"
         );
-        let moving = stage.in_the_way();
+        let moving = scenario.in_the_way();
         assert!(moving > 0, "seed {seed}");
         let budget = [1, 20, 300][seed as usize - 1];
-        for at in 0..stage.values.len() {
+        for at in 0..scenario.values.len() {
             let mut cursor = Some(Cursor::default());
             let mut calls = 0;
             while let Some(from) = cursor {
                 if calls % 5 == 0 {
-                    stage.step(at, from, budget, false);
+                    scenario.step(at, from, budget, false);
                 }
-                cursor = stage.step(at, from, budget, true);
+                cursor = scenario.step(at, from, budget, true);
                 calls += 1;
                 assert!(calls < 1_000_000, "it ends");
             }
         }
-        assert_eq!(stage.in_the_way(), 0, "seed {seed}: of {moving}");
-        assert_eq!(stage.contents(), before, "seed {seed}");
-        assert_eq!(stage.pool.usage().used, used, "seed {seed}: nothing leaks");
+        assert_eq!(scenario.in_the_way(), 0, "seed {seed}: of {moving}");
+        assert_eq!(scenario.contents(), before, "seed {seed}");
+        assert_eq!(
+            scenario.pool.usage().used,
+            used,
+            "seed {seed}: nothing leaks"
+        );
         // What is left there is litter, which no value owns.
-        for object in std::mem::take(&mut stage.junk) {
-            let mut tx = stage.pool.begin();
+        for object in std::mem::take(&mut scenario.junk) {
+            let mut tx = scenario.pool.begin();
             if tx.relocate(object, Kind::Data).unwrap().is_some() {
                 tx.commit().unwrap();
             }
         }
-        stage.pool.trim(usize::MAX).unwrap();
-        assert_eq!(stage.pool.evacuating_pages(), 0, "seed {seed}");
-        let gained = (pages - stage.pool.usage().pages) << 16;
+        scenario.pool.trim(usize::MAX).unwrap();
+        assert_eq!(scenario.pool.evacuating_pages(), 0, "seed {seed}");
+        let gained = (pages - scenario.pool.usage().pages) << 16;
         assert!(
             gained >= expected.regainable * 9 / 10,
             "seed {seed}: {gained} of {expected:?}"
@@ -284,40 +288,40 @@ fn what_moves_keeps_its_content_and_leaves_the_way_free() {
 
 #[test]
 fn a_value_may_change_while_it_moves() {
-    let mut stage = Stage::new(4);
-    stage.records();
+    let mut scenario = Scenario::new(4);
+    scenario.records();
     for _ in 0..400 {
-        stage.litter(4);
-        (0..4).for_each(|at| stage.change(at));
+        scenario.litter(4);
+        (0..4).for_each(|at| scenario.change(at));
     }
-    stage.sweep(9);
+    scenario.sweep(9);
     let (mut moving, mut passes) = (usize::MAX, 0);
     while moving > 0 {
         assert!(passes < 20, "{moving} objects are still in the way");
         passes += 1;
-        if stage.pool.evacuating_pages() == 0 {
-            assert!(stage.pool.begin_evacuation() > 0);
+        if scenario.pool.evacuating_pages() == 0 {
+            assert!(scenario.pool.begin_evacuation() > 0);
         }
         let mut cursors = [Some(Cursor::default()); 4];
         while cursors.iter().any(Option::is_some) {
             for (at, cursor) in cursors.iter_mut().enumerate() {
                 let Some(from) = *cursor else { continue };
-                let before = stage.content(at);
-                *cursor = stage.step(at, from, 40, true);
-                assert_eq!(stage.content(at), before);
-                if stage.random.u32(..8) == 0 {
-                    stage.change(at);
+                let before = scenario.content(at);
+                *cursor = scenario.step(at, from, 40, true);
+                assert_eq!(scenario.content(at), before);
+                if scenario.random.u32(..8) == 0 {
+                    scenario.change(at);
                 }
             }
         }
-        moving = stage.in_the_way();
+        moving = scenario.in_the_way();
     }
 }
 
 #[test]
 fn a_string_moves_with_the_room_behind_it() {
-    let mut stage = Stage::new(5);
-    let mut tx = stage.pool.begin();
+    let mut scenario = Scenario::new(5);
+    let mut tx = scenario.pool.begin();
     let (record, inline) = record::reserve(&mut tx, b"key", 0).unwrap();
     let mut root = Root::EMPTY;
     string::set(&mut tx, &mut root, inline, string::Value::Bytes(&[3; 3000])).unwrap();
@@ -332,35 +336,35 @@ fn a_string_moves_with_the_room_behind_it() {
     };
     record::fill(&mut tx, record, b"key", fields).unwrap();
     tx.commit().unwrap();
-    stage.values.push((ValueType::String, record));
-    let room = structures::memory(&stage.pool, ValueType::String, root).unwrap();
+    scenario.values.push((ValueType::String, record));
+    let room = structures::memory(&scenario.pool, ValueType::String, root).unwrap();
     // Another page of that size, fuller than the string's.
-    let mut tx = stage.pool.begin();
+    let mut tx = scenario.pool.begin();
     for _ in 0..17 {
         let object = tx.alloc(room, Kind::Data).unwrap();
         tx.fill(object, &[7]).unwrap();
-        stage.junk.push(object);
+        scenario.junk.push(object);
     }
     tx.commit().unwrap();
-    for object in std::mem::take(&mut stage.junk).into_iter().take(9) {
-        let mut tx = stage.pool.begin();
+    for object in std::mem::take(&mut scenario.junk).into_iter().take(9) {
+        let mut tx = scenario.pool.begin();
         tx.free(object).unwrap();
         tx.commit().unwrap();
     }
-    stage.pool.begin_evacuation();
+    scenario.pool.begin_evacuation();
     assert_eq!(
-        stage.in_the_way(),
+        scenario.in_the_way(),
         1,
         "the string's page is the sparser one"
     );
-    assert_eq!(stage.step(0, Cursor::default(), 1, true), None);
-    assert_eq!(stage.in_the_way(), 0);
-    let root = stage.root(0);
-    let inline = record::inline(&stage.pool, record).unwrap();
+    assert_eq!(scenario.step(0, Cursor::default(), 1, true), None);
+    assert_eq!(scenario.in_the_way(), 0);
+    let root = scenario.root(0);
+    let inline = record::inline(&scenario.pool, record).unwrap();
     let mut text = vec![3; 3000];
     text.extend([4; 100]);
-    let value = string::read(&stage.pool, root, inline).unwrap();
+    let value = string::read(&scenario.pool, root, inline).unwrap();
     assert_eq!(value, Some(string::Value::Bytes(&text)));
-    let after = structures::memory(&stage.pool, ValueType::String, root).unwrap();
+    let after = structures::memory(&scenario.pool, ValueType::String, root).unwrap();
     assert_eq!(after, room);
 }

@@ -16,7 +16,7 @@
 //! * [`rdb`] seals payloads for RESTORE.
 //! * [`replication`] attaches replicas, waits for them, and compares servers.
 //! * [`soak`] keeps a pool full while the server is killed.
-//! * [`stage`] plays scenarios of clients that wait, natively and as `PM.*`.
+//! * [`scenario`] plays scenarios of clients that wait, natively and as `PM.*`.
 //!
 //! A new type brings a table to [`differential::tables`]; nothing else in here changes.
 
@@ -32,10 +32,10 @@ pub mod packaged;
 pub mod rdb;
 pub mod replication;
 pub mod resp;
+pub mod scenario;
 pub mod script;
 pub mod server;
 pub mod soak;
-pub mod stage;
 
 use std::env;
 

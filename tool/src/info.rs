@@ -94,7 +94,7 @@ pub fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<Outcome,
     report.note(format!(
         "{total} keys, {expiring} of them expire; {damaged} cannot be read, see pmedis check. Format {}, seen at step {} of its history.",
         pobj::FORMAT_VERSION,
-        keys.pool.found_position()
+        keys.pool.found_lsn()
     ));
     for damage in keys.pool.damages() {
         report.note(format!("The pool is damaged: {damage}"));

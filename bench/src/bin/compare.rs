@@ -1,9 +1,9 @@
 //! `ci/bench`: PM commands beside native ones, on this machine.
 
-use pmedis_bench::contender::{Config, Contender};
 use pmedis_bench::machine::Machine;
 use pmedis_bench::options::{self, HELP, Options};
 use pmedis_bench::report::{Report, thousands};
+use pmedis_bench::target::{Config, Target};
 use pmedis_bench::throughput::{self, Cell};
 use pmedis_bench::workload::{self, Workload};
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ fn compare(mut options: Options) -> Result<(), Box<dyn error::Error>> {
         Some(rate) => eprintln!("the disk: {} fdatasync/s", thousands(rate)),
         None => eprintln!("without --disk DIR there is no comparison with an AOF"),
     }
-    let mut contenders = start(&options)?;
+    let mut targets = start(&options)?;
     let mut cells = Vec::new();
     for &clients in &options.clients {
         for &pipeline in &options.pipelines {
@@ -36,17 +36,17 @@ fn compare(mut options: Options) -> Result<(), Box<dyn error::Error>> {
             }));
         }
     }
-    options.fit(cells.len(), contenders.len());
+    options.fit(cells.len(), targets.len());
     eprintln!(
         "{} measurements on {} servers, {} rounds of {:.2} s: about {:.0} minutes",
         cells.len(),
-        contenders.len(),
+        targets.len(),
         options.rounds,
         options.seconds,
-        options.duration(cells.len(), contenders.len()) / 60.0
+        options.duration(cells.len(), targets.len()) / 60.0
     );
     let began = Instant::now();
-    let figures = throughput::measure(&cells, &mut contenders, &options, |done, line| {
+    let figures = throughput::measure(&cells, &mut targets, &options, |done, line| {
         let elapsed = began.elapsed().as_secs_f64();
         let left = elapsed * (1.0 - done) / done / 60.0;
         eprintln!("{elapsed:>5.0} s, {left:.0} min left: {line}");
@@ -85,12 +85,12 @@ fn chosen(options: &Options) -> io::Result<Vec<Workload>> {
     options.commands.iter().map(named).collect()
 }
 
-fn start(options: &Options) -> io::Result<Vec<Contender>> {
+fn start(options: &Options) -> io::Result<Vec<Target>> {
     let mut configs = vec![Config::Pm, Config::Native];
     if options.disk.is_some() {
         configs.extend([Config::AofAlways, Config::AofEverysec]);
     }
     let disk = options.disk.as_deref();
-    let start = |config| Contender::start(config, &options.pool, disk);
+    let start = |config| Target::start(config, &options.pool, disk);
     configs.into_iter().map(start).collect()
 }

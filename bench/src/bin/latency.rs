@@ -1,8 +1,8 @@
 //! `ci/bench latency`: latencies under a mixed load, against native Redis.
 
-use pmedis_bench::contender::Config;
 use pmedis_bench::latency::{Beside, measure};
 use pmedis_bench::options;
+use pmedis_bench::target::Config;
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;

@@ -76,7 +76,7 @@ impl Store {
     pub fn step(&mut self, number: usize) -> Result<u64> {
         match self.operation.run {
             Run::Make => self.make(number, true)?,
-            Run::Delete => self.engine.bury(self.keys[number])?,
+            Run::Delete => self.engine.retire(self.keys[number])?,
             Run::Read(read) => {
                 let (record, element) = self.place(number);
                 let pool = &self.engine.pool;

@@ -142,6 +142,6 @@ fn churn(store: &mut Store, rng: &mut Rng) {
         store.pool.hold();
     }
     for record in records.into_iter().skip(nth).step_by(9) {
-        store.bury(record).expect("the pool is sound");
+        store.retire(record).expect("the pool is sound");
     }
 }

@@ -118,7 +118,7 @@ impl Recovery for Survey {
         }
         if read.is_multiple_of(2) {
             for &record in &records {
-                store.bury(record).ok();
+                store.retire(record).ok();
             }
         } else {
             let Store { dbs, pool, .. } = &mut store;

@@ -110,7 +110,7 @@ impl Keyspace {
         // Of two records of one key the younger one counts.
         if let Some(other) = self.keys.get(&name) {
             if record::get(pool, other.record)?.birth >= found.birth {
-                self.store.bury(record)?;
+                self.store.retire(record)?;
                 self.store.dbs.key_goes(found.space);
                 return Ok(());
             }
@@ -125,8 +125,8 @@ impl Keyspace {
     /// Redis lets go of a value for good.
     fn free(&mut self, record: RecordPtr) -> Result<()> {
         self.store.key_goes(record)?;
-        self.store.bury_twins(record)?;
-        self.store.bury(record)
+        self.store.retire_twins(record)?;
+        self.store.retire(record)
     }
 
     /// True for a key that would not outlive the server: its slot may yet turn out to be another node's.
@@ -188,8 +188,8 @@ impl Keyspace {
     }
 
     /// Makes durable what was done.
-    pub fn settle(&self) {
-        self.store.pool.settle();
+    pub fn complete_commit(&self) {
+        self.store.pool.complete_commit();
     }
 
     /// Does one step.
@@ -297,7 +297,7 @@ impl Keyspace {
         let area = record::inline(&self.store.pool, area.record)?;
         let mut content = content::empty(ty);
         let birth = Birth::now(&mut self.store, name.0, NEVER)?;
-        let (place, mut done) = (Place::unborn(&name.1, ty, birth), None);
+        let (place, mut done) = (Place::absent(&name.1, ty, birth), None);
         self.store.edit(&place, &mut done, |tx, root| {
             *root = content.build(tx, rng, area)?;
             Ok(())
@@ -383,7 +383,7 @@ impl Keyspace {
         if let Some(((), Outcome::Emptied(_))) = done {
             self.keys.remove(&name);
             self.store.key_goes(record)?;
-            self.store.bury_twins(record)?;
+            self.store.retire_twins(record)?;
             self.store.expiring.forget(record);
         }
         Ok(())
@@ -391,12 +391,12 @@ impl Keyspace {
 
     fn delete(&mut self, rng: &mut Rng) -> Result<()> {
         match self.existing(rng) {
-            Some(name) => self.bury(&name),
+            Some(name) => self.retire(&name),
             None => Ok(()),
         }
     }
 
-    fn bury(&mut self, name: &Name) -> Result<()> {
+    fn retire(&mut self, name: &Name) -> Result<()> {
         let key = self.keys.remove(name);
         key.map_or(Ok(()), |key| self.free(key.record))
     }
@@ -418,7 +418,7 @@ impl Keyspace {
         };
         let target = (source.0, name);
         self.as_one(|this| {
-            this.bury(&target)?;
+            this.retire(&target)?;
             let mut key = this.keys.remove(&source).expect("it exists");
             this.store.key_goes(key.record)?;
             key.record = this.store.rename(key.record, &target.1, target.0)?;
@@ -440,11 +440,11 @@ impl Keyspace {
                 content: key.content.again(),
                 expire_at: key.expire_at,
             };
-            this.bury(&target)?;
+            this.retire(&target)?;
             this.keys.insert(target, copy);
             Ok(())
         };
-        // Between two turns of the event loop there are no groups.
+        // Between two event-loop cycles there are no groups.
         match rng.bool() {
             true => self.as_one(copy),
             false => copy(self),

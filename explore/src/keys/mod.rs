@@ -48,7 +48,7 @@ impl Workload for Keys {
         for _ in 0..self.steps {
             steps.step(|| {
                 keyspace.act(&mut rng).expect("there is room");
-                keyspace.settle();
+                keyspace.complete_commit();
             });
             let state = keyspace.describe().expect("the pool is sound");
             assert_eq!(state, keyspace.expected(), "without any cut");

@@ -76,7 +76,7 @@ pub enum Shape {
 pub enum Way {
     /// On a connection that does nothing else.
     Plain,
-    /// While the connection has output waiting, in the turn in which the socket takes it.
+    /// While the connection has output waiting, in the cycle in which the socket takes it.
     Stalled,
     /// Held back by CLIENT PAUSE.
     Paused,

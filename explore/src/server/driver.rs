@@ -9,7 +9,7 @@ use powercut::program::ProgramRecorder;
 use super::commands::{Command, Way};
 use super::connection::{Connection, command};
 
-/// Bytes of a reply that keeps a connection busy: a few of them are sent in one turn of the event loop.
+/// Bytes of a reply that keeps a connection busy: a few of them are sent in one event-loop cycle.
 const ECHO_BYTES: usize = 16 << 10;
 
 /// One who sends, and one who sees to the circumstances.
@@ -46,13 +46,13 @@ impl Driver<'_> {
         })
     }
 
-    /// The server gets the commands in the same turn of its event loop in which it can go on sending.
+    /// The server gets the commands in the same event-loop cycle in which it can go on sending.
     fn tell_stalled(&mut self, sent: &[Command]) -> io::Result<()> {
         let echo = [command(&["ECHO", &"x".repeat(ECHO_BYTES)])];
         let reply_bytes = (ECHO_BYTES + format!("${ECHO_BYTES}\r\n\r\n").len()) as u64;
         let mut owed = 0;
         let arrived = loop {
-            // The first answer may be of the turn of the event loop that ends with sending.
+            // The first answer may be of the event-loop cycle that ends with sending.
             while !(self.has_unsent()? && self.has_unsent()?) {
                 self.connection.send(&echo)?;
                 owed += 1;

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 use pobj::{Pool, Result, Tx};
-use store::reclaim::entomb;
+use store::reclaim::retire_value;
 use store::record::{self, Fields, NEVER, RecordPtr};
 use store::structures::relocate::{Cursor, Mover};
-use store::structures::{self, Root, clean, dismantle, has_waste};
+use store::structures::{self, Root, clean, dismantle, has_garbage};
 
 use super::check::{Found, describe, records};
 use super::{Mistake, Structure, Value};
@@ -133,7 +133,7 @@ impl<S: Structure> Actor<S> {
         let before = self.contents();
         let mut tx = self.pool.begin();
         let given_up = change::<S>(&mut tx, &mut self.rng, &mut self.values, target)?;
-        let dead = entomb(&mut tx, S::TYPE, given_up)?;
+        let dead = retire_value(&mut tx, S::TYPE, given_up)?;
         if self.mistake == Some(Mistake::LinkedLast) {
             tx.commit()?;
             tx = self.pool.begin();
@@ -179,10 +179,10 @@ impl<S: Structure> Actor<S> {
         }
     }
 
-    /// Frees some of the waste of the values that live.
+    /// Frees some of the garbage of the values that live.
     fn clean(&mut self) -> Result<()> {
         for (value, record) in self.values.iter_mut().zip(self.records) {
-            if has_waste(S::TYPE, value.root) {
+            if has_garbage(S::TYPE, value.root) {
                 let old = value.root;
                 let mut tx = self.pool.begin();
                 clean(&mut tx, &mut value.root)?;
@@ -242,7 +242,7 @@ impl<S: Structure> Actor<S> {
     fn reclaim(&mut self) -> Result<()> {
         let budget = self.rng.usize(1..64);
         let record = self.dead[0];
-        if bury_some(&mut self.pool, record, budget)? {
+        if reclaim_some(&mut self.pool, record, budget)? {
             self.dead.pop_front();
         }
         Ok(())
@@ -255,7 +255,7 @@ impl<S: Structure> Actor<S> {
             .into_iter()
             .chain(std::mem::take(&mut self.dead));
         for record in records {
-            while !bury_some(&mut self.pool, record, self.rng.usize(1..300))? {}
+            while !reclaim_some(&mut self.pool, record, self.rng.usize(1..300))? {}
         }
         Ok(self.pool)
     }
@@ -281,7 +281,7 @@ pub fn line<S: Structure>(key: &[u8], digest: u64) -> String {
 }
 
 /// Frees a part of a record's value, or the rest with the record: true then.
-pub fn bury_some(pool: &mut Pool, record: RecordPtr, budget: usize) -> Result<bool> {
+pub fn reclaim_some(pool: &mut Pool, record: RecordPtr, budget: usize) -> Result<bool> {
     let head = *record::get(pool, record)?;
     let mut root = head.root;
     let mut tx: Tx<'_> = pool.begin();

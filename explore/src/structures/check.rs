@@ -5,7 +5,7 @@ use pobj::{Cursor, Kind, Pool};
 use store::record::{self, Record, RecordPtr};
 use store::structures;
 
-use super::actor::{Actor, bury_some, line};
+use super::actor::{Actor, line, reclaim_some};
 use super::{Structure, Values};
 use crate::check::Recovered;
 use crate::states::Description;
@@ -120,7 +120,7 @@ impl<S: Structure> Recovered for Values<S> {
 /// Reclaims what is dead, goes on changing the values, and frees them.
 fn work_on<S: Structure>(mut pool: Pool, seed: u64) -> pobj::Result<Pool> {
     for Found { record, head } in records(&pool)? {
-        while head.birth == 0 && !bury_some(&mut pool, record, 16)? {}
+        while head.birth == 0 && !reclaim_some(&mut pool, record, 16)? {}
     }
     describe::<S>(&pool)?;
     let mut actor = Actor::<S>::new(pool, Rng::with_seed(seed))?;

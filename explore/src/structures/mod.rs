@@ -166,7 +166,7 @@ impl<S: Structure> Workload for Values<S> {
         for _ in 0..self.steps {
             steps.step(|| {
                 actor.act().expect("there is room");
-                actor.pool.settle();
+                actor.pool.complete_commit();
             });
             states.push(actor.describe());
         }

@@ -117,7 +117,7 @@ impl Structure for ZSets {
                 value.model.retain(|name, _| !names.contains(name));
             }
         }
-        // Without elements it may have waste, which is all that is given up then.
+        // Without elements it may have garbage, which is all that is given up then.
         Ok(match zset::is_over(value.root) {
             true => std::mem::replace(&mut value.root, Root::EMPTY),
             false => Root::EMPTY,

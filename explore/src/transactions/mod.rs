@@ -98,7 +98,7 @@ impl Workload for Transactions {
         for _ in 0..self.steps {
             steps.step(|| {
                 actor.act();
-                actor.pool.settle();
+                actor.pool.complete_commit();
             });
             if self.mistake == Some(Mistake::AcknowledgedBeforeReleased) {
                 actor.pool.release().expect("the group is small");

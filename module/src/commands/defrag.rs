@@ -2,9 +2,9 @@
 
 use crate::error::CmdError;
 use crate::keyspace::{compact, with_engine};
-use crate::number::parse_i64;
 use crate::redis::{Args, Collection, Ctx};
 use std::time::Duration;
+use store::number::parse_i64;
 
 /// How long `NOW` takes at most unless it says so, and the longest it may say.
 const DEFAULT_MS: u64 = 1000;

@@ -3,12 +3,12 @@
 use super::Table;
 use super::string::{Expire, read, store};
 use crate::error::CmdError;
-use crate::hyperloglog::{self as hll, Corrupted, Registers, Sample};
 use crate::keyspace::PmKey;
 use crate::limits;
 use crate::redis::{Arg, Args, Class, Ctx};
-use crate::structures::string::{self, Value};
-use crate::value::ValueType;
+use store::hyperloglog::{self as hll, Corrupted, Registers, Sample};
+use store::structures::string::{self, Value};
+use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys (first, last, step).
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {

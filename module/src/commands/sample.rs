@@ -1,12 +1,12 @@
 //! What HRANDFIELD, SRANDMEMBER and SPOP share: how many random elements are wanted, and choosing them.
 
 use crate::error::CmdError;
-use crate::number::parse_i64;
 use crate::redis::Arg;
-use crate::structures::whole;
 use pobj::{Error, Result};
 use std::collections::HashSet;
 use std::hash::Hash;
+use store::number::parse_i64;
+use store::structures::whole;
 
 /// A collection of less than this many times the wanted elements is better shuffled than drawn from.
 const SHUFFLE_BELOW: u64 = 3;

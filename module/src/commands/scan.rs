@@ -3,8 +3,8 @@
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::glob;
-use crate::number::parse_i64;
 use crate::redis::{Arg, Ctx};
+use store::number::parse_i64;
 
 /// The options of a call.
 pub struct Options<'a> {

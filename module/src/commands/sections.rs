@@ -103,7 +103,7 @@ fn reason(durability: Durability) -> &'static str {
         }
         Durability::Pmem => "the file is on persistent memory",
         Durability::Disk => {
-            "the setting: what a turn has changed is in the journal before a reply leaves"
+            "the setting: what a cycle has changed is in the journal before a reply leaves"
         }
         Durability::Msync => "the setting: each commit is synced to the file",
         Durability::Process => {
@@ -138,7 +138,7 @@ fn filling(engine: &Engine) -> InfoFields {
 /// Commits, fences, and cache lines flushed, since the pool was opened.
 fn traffic(engine: &Engine) -> InfoFields {
     let traffic = engine.store.pool.traffic();
-    let commits = engine.store.pool.position() - engine.store.pool.found_position();
+    let commits = engine.store.pool.lsn() - engine.store.pool.found_lsn();
     named([
         ("commits", Count(commits)),
         ("fences", Count(traffic.fences)),
@@ -205,8 +205,8 @@ fn errors(_: &Engine) -> InfoFields {
 fn recovery(engine: &Engine) -> InfoFields {
     named([
         ("created", flag(engine.store.pool.is_new())),
-        ("found_position", Count(engine.store.pool.found_position())),
-        ("position", Count(engine.store.pool.position())),
+        ("found_position", Count(engine.store.pool.found_lsn())),
+        ("position", Count(engine.store.pool.lsn())),
         ("damages", Count(engine.store.pool.damages().len() as u64)),
     ])
 }

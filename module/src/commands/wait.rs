@@ -2,8 +2,8 @@
 
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
-use crate::number::LongDouble;
 use crate::redis::{Arg, Ctx, Serve, tells_after_commands};
+use store::number::LongDouble;
 
 /// Makes the client wait; it gets a null array after the timeout, as it does at once where blocking is
 /// not allowed.

@@ -1,10 +1,10 @@
 //! Kinds of values that settings have: how each is read, and shown.
 
-use crate::number::parse_i64;
 use pobj::{Durability, parse_size};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use store::number::parse_i64;
 
 /// The place of a setting's value, as text.
 ///

@@ -2,7 +2,7 @@
 //!
 //! Redis writes every key into an RDB, and reads every key of it at a start: a microsecond each, before anybody is served. A
 //! module can leave no key out of that. But a marker says only that a key is there, which the pool knows better. So when a file is
-//! done, still in the process that wrote it, it is copied without the markers: all but the first, which has the moment of the
+//! done, still in the process that wrote it, it is copied without the markers: all but the first, which has the LSN of the
 //! pool, and now the number of the others, and takes the file's place. What is native stays as it is. Should the process die
 //! before that, the file has all markers, which is as right, and only longer to load.
 
@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process;
-use store::moment::Moment;
+use store::lsn::RunLsn;
 
 /// Fewer markers are loaded in some milliseconds.
 const MANY: u64 = 10_000;
@@ -64,14 +64,14 @@ fn places(purpose: Purpose, rdb: &Path) -> (PathBuf, PathBuf) {
 }
 
 /// Makes the file short that was just written, if it is worth it; `rdb` is where the server's RDB is.
-pub(super) fn abridge(purpose: Purpose, rdb: &Path, markers: Markers, moment: Moment) {
+pub(super) fn abridge(purpose: Purpose, rdb: &Path, markers: Markers, lsn: RunLsn) {
     let (file, copy) = places(purpose, rdb);
     let len = fs::metadata(&file).map_or(u64::MAX, |file| file.len());
     if markers.count < MANY || len / markers.count > WORTH {
         return;
     }
     let count = markers.count;
-    let done = rewrite(&file, &copy, markers, moment);
+    let done = rewrite(&file, &copy, markers, lsn);
     let done = done.and_then(|()| fs::rename(&copy, &file));
     if let Err(why) = done {
         let _ = fs::remove_file(&copy);
@@ -94,7 +94,7 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn rewrite(file: &Path, copy: &Path, markers: Markers, moment: Moment) -> io::Result<()> {
+fn rewrite(file: &Path, copy: &Path, markers: Markers, lsn: RunLsn) -> io::Result<()> {
     let input = BufReader::with_capacity(1 << 20, File::open(file)?);
     let output = File::create(copy)?;
     output.set_permissions(input.get_ref().metadata()?.permissions())?;
@@ -103,13 +103,13 @@ fn rewrite(file: &Path, copy: &Path, markers: Markers, moment: Moment) -> io::Re
         ids: PmType::ALL.map(|ty| module_id(ty.module_name().to_bytes(), 0) >> VERSION_BITS),
         others: markers.count - 1,
         markers,
-        moment,
+        lsn,
         kept: false,
-        is_of_the_moment: false,
+        has_the_lsn: false,
     };
     rdb_file::copy(input, &mut output, &mut edit)?;
-    if !edit.is_of_the_moment {
-        return Err(io::Error::other("it is of another moment"));
+    if !edit.has_the_lsn {
+        return Err(io::Error::other("it is of another LSN"));
     }
     output.flush()?;
     output.get_ref().sync_all()
@@ -122,9 +122,9 @@ struct Abridging {
     markers: Markers,
     /// Markers that go.
     others: u64,
-    moment: Moment,
+    lsn: RunLsn,
     kept: bool,
-    is_of_the_moment: bool,
+    has_the_lsn: bool,
 }
 
 impl Edit for Abridging {
@@ -140,9 +140,9 @@ impl Edit for Abridging {
             };
         }
         self.kept = true;
-        match serialize::for_others(bytes, self.moment, self.others) {
+        match serialize::for_others(bytes, self.lsn, self.others) {
             Some(bytes) => {
-                self.is_of_the_moment = true;
+                self.has_the_lsn = true;
                 let id = id >> VERSION_BITS << VERSION_BITS | serialize::ABRIDGED as u64;
                 Fate::Changes(id, bytes)
             }

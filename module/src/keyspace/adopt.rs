@@ -7,12 +7,12 @@
 pub mod job;
 
 use super::PmKey;
-use super::record::NEVER;
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, NativeValue, OwnedString};
-use crate::structures::hash::{self, Field};
-use crate::structures::list::{self, Side};
-use crate::structures::{Root, set, string, zset};
+use store::record::NEVER;
+use store::structures::hash::{self, Field};
+use store::structures::list::{self, Side};
+use store::structures::{Root, set, string, zset};
 
 /// Makes a native key of a type that we have a PM key, and has replicas do so. False if it is none, or absent. O(n).
 ///

@@ -13,9 +13,9 @@
 
 use super::callbacks::PLACEHOLDER;
 use super::loading::Startup;
-use super::record::{self, NEVER};
 use super::{ENGINE, Engine, durable};
 use crate::redis::{Ctx, Kind, Mode, OwnedString, server_flags};
+use store::record::{self, NEVER};
 
 /// A key whose value Redis is about to let go of.
 pub struct Leaving {

@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Duration;
-use store::moment::Moment;
+use store::lsn::RunLsn;
 
 /// How coarse a file system's clock may be.
 const COARSE: Duration = Duration::from_secs(1);
@@ -57,14 +57,14 @@ pub(super) fn note_rdb() {
 pub(super) fn refuse_unknown(
     engine: &Engine,
     startup: &Startup,
-    moment: Option<Moment>,
-    found: Moment,
+    lsn: Option<RunLsn>,
+    found: RunLsn,
 ) -> Result<()> {
     let (true, Some(path)) = (startup.loads_rdb(), &engine.rdb_path) else {
         return Ok(());
     };
     let is_asked_for = SETTINGS.with(|settings| settings.beside) == Ok(Beside::Ignore);
-    if is_asked_for || server_flags().replica() || engine.knows_rdb(path, moment, found)? {
+    if is_asked_for || server_flags().replica() || engine.knows_rdb(path, lsn, found)? {
         return Ok(());
     }
     loading::give_up(&format!(

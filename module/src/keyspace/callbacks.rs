@@ -1,18 +1,18 @@
 //! What Redis asks of the values it holds.
 
-use super::record::{self, NEVER, RecordPtr};
 use super::serialize::{self, Loaded};
 use super::{ENGINE, Engine, aof, cluster, follower, loading, rewrite};
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
     server_flags,
 };
-use crate::structures::hash::Field;
-use crate::structures::list::{self, Side};
-use crate::structures::{self, Root, hash, set, string, zset};
-use crate::value::ValueType;
 use pobj::{Error, Result};
 use std::collections::HashSet;
+use store::record::{self, NEVER, RecordPtr};
+use store::structures::hash::Field;
+use store::structures::list::{self, Side};
+use store::structures::{self, Root, hash, set, string, zset};
+use store::value::ValueType;
 
 /// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced by
 /// the pool's own record, or goes, when the keyspace is filled.
@@ -114,7 +114,7 @@ impl TypeCallbacks for Values {
             };
             let own = engine.store.pool.capacity(record)?;
             let root = record::get(&engine.store.pool, record)?.root;
-            Ok(own + crate::structures::memory(&engine.store.pool, ty.into(), root)?)
+            Ok(own + store::structures::memory(&engine.store.pool, ty.into(), root)?)
         });
         size.unwrap_or(0) as usize
     }
@@ -156,12 +156,12 @@ impl TypeCallbacks for Values {
             // A command may have freed the record already: its bytes are still what they were.
             displaced = engine.displaced(addr);
             engine.store.key_goes(record)?;
-            let twins = engine.store.bury_twins(record);
+            let twins = engine.store.retire_twins(record);
             if engine.gone == Some(addr) {
                 engine.gone = None;
                 engine.store.expiring.forget(record);
             } else {
-                engine.store.bury(record)?;
+                engine.store.retire(record)?;
             }
             twins
         });

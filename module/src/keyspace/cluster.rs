@@ -18,7 +18,7 @@
 //! pool, and in the keyspace, where no client reaches them, until the slot comes back or the keys are moved
 //! (CLUSTER GETKEYSINSLOT, MIGRATE). On Valkey they go, as native ones do, if another node has the slot.
 
-use super::{ENGINE, Engine, durable, saving, turns};
+use super::{ENGINE, Engine, cycles, durable, saving};
 use crate::redis::{Ctx, Level, Reply, SlotEvent, log, module_ctx};
 use pobj::Error;
 use std::collections::BTreeSet;
@@ -92,7 +92,7 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
             SlotEvent::Sending => Ok(()),
         }
     });
-    turns::look_again();
+    cycles::look_again();
 }
 
 /// A key that a command brings could not be made.

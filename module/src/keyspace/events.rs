@@ -16,10 +16,9 @@
 //! While Redis loads its own files and the pool is the truth, none of this is about the pool's keys:
 //! those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
-use super::record::{NEVER, RecordPtr};
 use super::{
-    ENGINE, Engine, adopt, aof, beside, cluster, compact, count_shown, durable, evict, expiring,
-    fill, fullness, groups, loading, saving, turns,
+    ENGINE, Engine, adopt, aof, beside, cluster, compact, count_shown, cycles, durable, evict,
+    expiring, fill, fullness, groups, loading, saving,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Level, Loading, Mode, OwnedString, Persistence,
@@ -28,10 +27,11 @@ use crate::redis::{
 use pobj::Result;
 use std::ffi::CStr;
 use std::time::{Duration, SystemTime};
+use store::record::{NEVER, RecordPtr};
 
-/// How long the memory of dead records may take of one turn of the event loop, and of one tick of the
+/// How long the memory of dead records may take of one event-loop cycle, and of one tick of the
 /// timer that runs while there are some.
-const RECLAIM_TURN: Duration = Duration::from_micros(100);
+const RECLAIM_PER_CYCLE: Duration = Duration::from_micros(100);
 const RECLAIM_TICK: Duration = Duration::from_micros(200);
 /// From one tick to the next.
 const TICK: Duration = Duration::from_millis(1);
@@ -52,7 +52,7 @@ pub fn subscribe(ctx: &Ctx) {
         ctx.subscribe(kind, on_event);
     }
     durable("the setup", |engine| {
-        engine.watch_turns();
+        engine.watch_cycles();
         Ok(())
     });
     groups::subscribe(ctx);
@@ -63,7 +63,7 @@ pub fn subscribe(ctx: &Ctx) {
 pub(super) fn on_event(ctx: &Ctx, event: Event) {
     match event {
         Event::BeforeSleep => return before_sleep(ctx),
-        Event::AfterSleep => return groups::turn_begins(),
+        Event::AfterSleep => return groups::cycle_begins(),
         Event::LoadingStarted(from) => {
             look_closer(true);
             durable("the start of loading", |engine| {
@@ -98,7 +98,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
         Event::Cron { .. } => {
             cluster::settle_arrivals();
             expiring::remove_some(ctx);
-            evict::make_room_ahead(ctx);
+            evict::evict_early(ctx);
         }
         // A full sync that failed is not to be tried again: what came of it is what there is.
         Event::BecameMaster => {
@@ -137,7 +137,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
         }),
         _ => {}
     }
-    turns::look_again();
+    cycles::look_again();
     if let Event::Cron { .. } = event {
         durable("a look at the pool's file", |engine| {
             engine.tend();
@@ -154,7 +154,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
     }
 }
 
-/// The end of a turn of the event loop: replies are sent after this.
+/// The end of an event-loop cycle: replies are sent after this.
 fn before_sleep(ctx: &Ctx) {
     let filled = ENGINE.with(|engine| engine.filled).unwrap_or(true);
     if !filled {
@@ -163,9 +163,9 @@ fn before_sleep(ctx: &Ctx) {
         fill::fill(ctx);
         adopt::job::begin_at_start(ctx);
     }
-    groups::turn_ends();
-    reclaim(ctx, RECLAIM_TURN);
-    turns::rest_later(ctx);
+    groups::cycle_ends();
+    reclaim(ctx, RECLAIM_PER_CYCLE);
+    cycles::rest_later(ctx);
 }
 
 /// Reclaims memory, and sees to it that the event loop does not sleep for long while there is more.
@@ -204,12 +204,12 @@ impl Engine {
         }
         self.store.flush(db)?;
         self.end_filling_if_flushed();
-        if db.is_none() && self.homeless > 0 {
-            let homeless = std::mem::take(&mut self.homeless);
+        if db.is_none() && self.unmapped > 0 {
+            let unmapped = std::mem::take(&mut self.unmapped);
             log(
                 Level::Warning,
                 &format!(
-                    "{homeless} keys of databases this server does not have are flushed with all others"
+                    "{unmapped} keys of databases this server does not have are flushed with all others"
                 ),
             );
         }

@@ -21,7 +21,7 @@ const DRAWS: usize = 20;
 const STEP: &[u8] = b"1000";
 /// The share of the pool below which room is made ahead, and how long that may take each time.
 const SCARCE: u64 = 64;
-const AHEAD: Duration = Duration::from_millis(1);
+const EARLY: Duration = Duration::from_millis(1);
 
 /// Keys that were evicted since the start.
 static EVICTED: AtomicU64 = AtomicU64::new(0);
@@ -56,9 +56,9 @@ pub(super) fn evict(ctx: &Ctx) -> bool {
 }
 
 /// Makes some room ahead, if there is hardly any.
-pub(super) fn make_room_ahead(ctx: &Ctx) {
+pub(super) fn evict_early(ctx: &Ctx) {
     let start = Instant::now();
-    while is_scarce() && start.elapsed() < AHEAD && may_evict(ctx) {
+    while is_scarce() && start.elapsed() < EARLY && may_evict(ctx) {
         if evict_some(ctx, BATCH) == 0 {
             return;
         }

@@ -12,11 +12,11 @@ use crate::redis::{
     Arg, Class, Ctx, FilterArgs, Level, OwnedString, log, may_replicate, server_flags,
     spares_replicas,
 };
-use crate::structures::Root;
-use crate::structures::hash;
-use crate::value::ValueType;
 use std::time::{Duration, Instant};
 use store::expiring::{Lapsed, Look};
+use store::structures::Root;
+use store::structures::hash;
+use store::value::ValueType;
 
 /// How long removing may take of one tick.
 const BUDGET: Duration = Duration::from_micros(250);

@@ -1,11 +1,11 @@
 //! Start-up: Redis's keyspace is filled from the pool's records, while commands are served already.
 //!
-//! At the first end of the event loop's turn, when Redis has loaded its own files and no client has been served, all
+//! At the end of the first event-loop cycle, when Redis has loaded its own files and no client has been served, all
 //! records are surveyed: an index of them is what is left to be shown (`store::unshown`). From then on
 //!
 //! * the command filter has the keys that a command names shown before it runs, in whatever database (it does not
 //!   always tell whose command it is); commands that need all keys have them all shown ([`demand`]);
-//! * all others are shown at each turn of the event loop, a short time long while commands come.
+//! * all others are shown at each event-loop cycle, a short time long while commands come.
 //!
 //! Showing a key takes 1 to 2 µs, most of it Redis's own dictionary growing. When the last one is shown the index is
 //! gone, and nothing is done for it any more but to look whether it is there.
@@ -14,7 +14,7 @@
 //! * A key of the pool is in Redis's keyspace, or its record is in the index, never both. So whoever frees a
 //!   record that is not shown takes it out of the index first (`Store::forget_unshown`).
 //! * Two records can have one key: a crash came between a copy and the end of its original. The younger one counts,
-//!   whichever is met first, and no other comes to light when it ends (`Store::bury_twins`).
+//!   whichever is met first, and no other comes to light when it ends (`Store::retire_twins`).
 //! * What is counted of keys (`Dbs::keys`) is all of them from the survey on.
 //! * No process forks before all keys are shown: its child is to save them.
 
@@ -22,16 +22,16 @@ mod demand;
 mod unshown;
 
 use super::callbacks::PLACEHOLDER;
-use super::record::{self, NEVER, RecordPtr};
 use super::{ENGINE, Engine, cluster};
 use crate::SETTINGS;
 use crate::redis::{
-    Arg, Ctx, EveryTurn, FilterArgs, Kind, Latency, Level, Mode, Reply, before_fork, keys_of, log,
+    Arg, Ctx, EveryCycle, FilterArgs, Kind, Latency, Level, Mode, Reply, before_fork, keys_of, log,
     module_ctx, server_flags,
 };
 use demand::Demand;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use store::record::{self, NEVER, RecordPtr};
 
 pub(crate) use unshown::Filling;
 
@@ -39,7 +39,7 @@ pub(crate) use unshown::Filling;
 /// keys no pool is small.
 const BEFORE_SERVING: Duration = Duration::from_millis(20);
 const NOT_SMALL: u64 = 50_000;
-/// How long at each turn of the event loop, while none come, and while commands come: half as long as the commands took
+/// How long at each event-loop cycle, while none come, and while commands come: half as long as the commands took
 /// since the last time, so that they have two thirds of the server, within these bounds.
 const IDLE: Duration = Duration::from_millis(1);
 const BUSY: std::ops::RangeInclusive<Duration> =
@@ -163,11 +163,11 @@ fn report_beginning(gone: u64) {
     let counts = ENGINE.with(|engine| {
         let filling = engine.filling.as_ref();
         let overwritten = filling.map_or(0, |filling| filling.progress.overwritten);
-        (engine.homeless, overwritten)
+        (engine.unmapped, overwritten)
     });
-    let (homeless, overwritten) = counts.unwrap_or_default();
+    let (unmapped, overwritten) = counts.unwrap_or_default();
     warn(
-        homeless,
+        unmapped,
         "keys of the pool belong to databases this server does not have; they stay in the pool",
     );
     warn(
@@ -176,7 +176,7 @@ fn report_beginning(gone: u64) {
     );
 }
 
-/// Has the keyspace filled at each turn of the event loop, or at the limit's pace.
+/// Has the keyspace filled at each event-loop cycle, or at the limit's pace.
 fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
     match limit {
         Some(0) => {}
@@ -189,25 +189,25 @@ fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
             });
         }
         None => {
-            let every_turn = EveryTurn::call(|ctx: &Ctx| {
+            let every_cycle = EveryCycle::call(|ctx: &Ctx| {
                 if !at_a_bad_time() {
                     let budget = ENGINE
                         .with(|engine| engine.filling.as_ref().map(|filling| filling.budget()));
                     show_some(ctx, budget.ok().flatten().unwrap_or(*BUSY.end()));
                     let _ = ENGINE.with(|engine| {
                         if let Some(filling) = &mut engine.filling {
-                            filling.last_turn = Instant::now();
+                            filling.last_cycle = Instant::now();
                         }
                     });
                 }
             });
-            if every_turn.is_none() {
+            if every_cycle.is_none() {
                 let _latency = Latency::of(c"pm-fill");
                 show_some(ctx, Duration::MAX);
             }
             let _ = ENGINE.with(|engine| {
                 if let Some(filling) = &mut engine.filling {
-                    filling.every_turn = every_turn;
+                    filling.every_cycle = every_cycle;
                 }
             });
         }
@@ -348,7 +348,7 @@ fn show(ctx: &Ctx, record: RecordPtr) {
         Kind::Pm(_, addr) if addr == found.addr => return,
         Kind::Pm(_, addr) if older(addr, found.birth) => {}
         Kind::Pm(..) => {
-            super::bury_quietly(record);
+            super::retire_quietly(record);
             let _ = ENGINE.with(|engine| engine.store.dbs.key_goes(found.space));
             return;
         }
@@ -369,7 +369,7 @@ fn show(ctx: &Ctx, record: RecordPtr) {
     });
 }
 
-/// True if the record at `addr` was born before `birth`.
+/// True if the record at `addr` was created before `birth`.
 fn older(addr: usize, birth: u64) -> bool {
     let own = ENGINE.with(|engine| {
         let record = engine.record_at(addr)?;

@@ -3,17 +3,17 @@
 //! EXEC, scripts, RENAME onto a key, DEL of several keys: each part of them commits. A command filter
 //! sees them begin and opens a group, of which all commits are steps. It ends, and is durable, before
 //! the next command of any client runs, before the server sends anything to anybody, and at the latest
-//! when the turn of the event loop ends.
+//! when the event-loop cycle ends.
 //!
 //! Servers from 7.2 on run a callback right after each command. Redis 7.0 has none, so there the module
 //! looks at what is sent (`redis/output.rs`). There, a commit also leaves its fence to the next access of the
-//! pool, or to the moment before something is sent, before the process forks, or before the turn ends,
+//! pool, or to the moment before something is sent, before the process forks, or before the cycle ends,
 //! whichever comes first: the processor has then done what it would have waited for. From 7.2 on, the commit of
 //! a command of ours leaves it to the next access of the pool, a fork, or the end of the command's handler.
 //!
 //! With threads for I/O that look comes too late for one stretch
 //! of time: Redis runs commands of clients that were just unblocked, or that CLIENT PAUSE held back,
-//! *after* it has told of the end of the turn, and sends their replies at once, from any thread. No group is
+//! *after* it has told of the end of the cycle, and sends their replies at once, from any thread. No group is
 //! opened there then: each step is durable on its own, so that no reply is ahead of it.
 
 use super::{ENGINE, Engine, durable, expiring, fill, loading, undurable};
@@ -54,14 +54,14 @@ pub(super) fn subscribe(ctx: &Ctx) {
 pub fn watch_output(ctx: &Ctx) {
     let jobs_run = tells_after_commands();
     let output_watched = !jobs_run && is_output_watched(ctx);
-    let can_put_off = before_fork(settle);
+    let can_defer = before_fork(complete_commit);
     durable("the setup", |engine| {
         engine.jobs_run = jobs_run;
         engine.output_watched = output_watched;
-        engine.store.pool.set_lazy(can_put_off && output_watched);
+        engine.store.pool.set_lazy(can_defer && output_watched);
         Ok(())
     });
-    if can_put_off && !output_watched {
+    if can_defer && !output_watched {
         surround_writes(Around {
             begins: write_begins,
             ends: write_ends,
@@ -110,7 +110,7 @@ fn write_begins() {
             && !engine.store.pool.is_held()
             && server_flags().in_multi_or_script()
         {
-            engine.watch_turns();
+            engine.watch_cycles();
             engine.open_group();
         }
     });
@@ -121,7 +121,7 @@ fn write_ends() {
     let _ = ENGINE.with(|engine| {
         match engine.store.pool.is_held() {
             // Its group is not over.
-            true => engine.store.pool.settle(),
+            true => engine.store.pool.complete_commit(),
             false => {
                 engine.sync();
             }
@@ -131,32 +131,32 @@ fn write_ends() {
 }
 
 /// A child is about to be forked: it sees what was committed.
-fn settle() {
+fn complete_commit() {
     durable("the last commands", |engine| {
         engine.sync();
         Ok(())
     });
 }
 
-/// The end of a turn of the event loop: replies are sent after this.
-pub(super) fn turn_ends() {
+/// The end of an event-loop cycle: replies are sent after this.
+pub(super) fn cycle_ends() {
     end_group(true);
 }
 
-/// The event loop has slept; its next turn begins.
-pub(super) fn turn_begins() {
-    durable("a turn", |engine| {
-        engine.between_turns = false;
+/// The event loop has slept; its next cycle begins.
+pub(super) fn cycle_begins() {
+    durable("a cycle", |engine| {
+        engine.between_cycles = false;
         Ok(())
     });
 }
 
-fn end_group(between_turns: bool) {
+fn end_group(between_cycles: bool) {
     durable("the last commands", |engine| {
-        engine.between_turns |= between_turns;
+        engine.between_cycles |= between_cycles;
         engine.reloading = false;
         engine.end_group()?;
-        engine.store.pool.keep_spare()?;
+        engine.store.pool.keep_reserve()?;
         engine.sync();
         Ok(())
     });
@@ -181,12 +181,12 @@ fn before_command(args: FilterArgs<'_>) {
         expiring::follow_debug(&args);
     }
     let idle = |engine: &mut Engine| {
-        engine.look_ahead(name, &args);
+        engine.prefetch_bucket(name, &args);
         !engine.store.pool.is_held()
             && engine.filling.is_none()
             && engine.reloading == reloads
             && !engine.store.has_garbage()
-            && engine.turns_are_seen_to()
+            && engine.cycles_are_seen_to()
     };
     if groups || ENGINE.with(idle) != Ok(true) {
         prepare(groups, reloads, args);
@@ -200,7 +200,7 @@ fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
         fill::before_command(args);
     }
     durable("the last commands", |engine| {
-        engine.watch_turns();
+        engine.watch_cycles();
         loading::note_reload(engine, reloads);
         if engine.store.pool.is_held() {
             // A script's own commands belong to its group.
@@ -221,7 +221,7 @@ impl Engine {
     /// Opens a group, if it will end before anything is sent.
     fn open_group(&mut self) {
         let ends_in_time = |engine: &Engine| {
-            engine.output_watched || after_command(command_ends) || !engine.between_turns
+            engine.output_watched || after_command(command_ends) || !engine.between_cycles
         };
         if self.filled && ends_in_time(self) {
             GROUP_TIME.store(0, Ordering::Relaxed);

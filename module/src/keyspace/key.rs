@@ -8,14 +8,14 @@ mod many;
 
 pub use many::{put_all, read_all, read_each};
 
-use super::record::{self, Inline, NEVER, RecordPtr};
 use super::{ENGINE, Engine, count_new, with_engine};
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode, PmType};
-use crate::structures::Root;
-use crate::value::ValueType;
 use pobj::{Pool, Result, Tx};
 use store::place::{Birth, Outcome, Place};
+use store::record::{self, Inline, NEVER, RecordPtr};
+use store::structures::Root;
+use store::value::ValueType;
 
 /// A key of the selected database, opened for values of one type.
 pub struct PmKey<'a> {
@@ -55,7 +55,7 @@ fn lift<R>(result: Result<R>) -> Result<R, CmdError> {
 impl<'a> PmKey<'a> {
     fn open(ctx: &'a Ctx, name: Arg<'a>, mode: Mode, ty: ValueType) -> PmKey<'a> {
         // An engine that cannot be reached is told of when the value is read.
-        let _ = ENGINE.with(Engine::look_further_ahead);
+        let _ = ENGINE.with(Engine::prefetch_entry);
         let key = ctx.open(name, mode);
         let state = match key.kind() {
             Kind::Absent => State::Absent,
@@ -162,7 +162,7 @@ impl<'a> PmKey<'a> {
             State::Ours(ty, addr) if ty == self.ty => {
                 let record = engine.record_at(addr).filter(|_| engine.filled);
                 if let Some(record) = record {
-                    engine.ahead.note(ty, record);
+                    engine.prefetch.note(ty, record);
                 }
                 record.map(Some).ok_or(LOADING)
             }
@@ -176,14 +176,14 @@ impl<'a> PmKey<'a> {
     fn place(&self, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
         match self.record(engine)? {
             Some(record) => Ok(Place::at(record, self.ty)),
-            None => self.unborn(engine),
+            None => self.absent(engine),
         }
     }
 
     #[inline(never)]
-    fn unborn(&self, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
+    fn absent(&self, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
         let birth = lift(Birth::now(&mut engine.store, self.ctx.db(), NEVER))?;
-        Ok(Place::unborn(self.name().bytes(), self.ty, birth))
+        Ok(Place::absent(self.name().bytes(), self.ty, birth))
     }
 
     /// Reads the value: `f` gets its root, `Root::EMPTY` if there is none. Replying inside `f` saves a
@@ -406,7 +406,7 @@ impl<'a> PmKey<'a> {
         self.key.replace_value(self.ty.into(), addr);
         self.state = State::Ours(self.ty, addr);
         self.follow_expire(NEVER);
-        with_engine(|engine| lift(engine.store.bury(old)))
+        with_engine(|engine| lift(engine.store.retire(old)))
     }
 
     fn follow_expire(&mut self, at: i64) {

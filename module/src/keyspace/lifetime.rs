@@ -6,12 +6,12 @@
 //! user word 17  number of its file (`pobj::mark`), 0 if it has none
 //! user word 18  what the RDB looked like that this server made last, or found and accepted (`file_look`); 0 if nobody
 //!               has looked
-//! user word 19  the position of the pool's history (`moment`) at the last fork
+//! user word 19  the LSN of the pool at the last fork
 //! ```
 //!
-//! These words are written at once, not by records: a moment of the pool does not change with them.
+//! These words are written at once, not by records: the LSN of the pool does not change with them.
 //!
-//! A pool that was in use, and lies in another file now, or in one whose mark tells of a later moment, is a copy of a
+//! A pool that was in use, and lies in another file now, or in one whose mark tells of a later LSN, is a copy of a
 //! live file: some of it is older than the rest. An RDB with values that does not look like the one left here was put there by somebody who means it to be
 //! loaded.
 
@@ -22,7 +22,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use store::moment::Moment;
+use store::lsn::RunLsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 const STATE: usize = 16;
@@ -48,8 +48,8 @@ pub(crate) struct Pulse {
     at: Instant,
 }
 
-/// True if the pool at `path`, found at that moment, is a copy that was made while the original was in use.
-pub(super) fn is_torn_copy(pool: &Pool, path: &Path, found: Moment) -> Result<bool> {
+/// True if the pool at `path`, found at that LSN, is a copy that was made while the original was in use.
+pub(super) fn is_torn_copy(pool: &Pool, path: &Path, found: RunLsn) -> Result<bool> {
     let state = word(pool, STATE)?;
     if state != IN_USE && state != IN_USE_MARKED {
         return Ok(false);
@@ -64,7 +64,7 @@ pub(super) fn is_torn_copy(pool: &Pool, path: &Path, found: Moment) -> Result<bo
     let mark = MarkedFile::open(path)?.and_then(|file| file.get());
     Ok(!mark.is_some_and(|mark| {
         let is_over = mark.runs[0] == mark.runs[1];
-        mark.runs.contains(&found.run) && (!is_over || found.position >= mark.position)
+        mark.runs.contains(&found.run) && (!is_over || found.number >= mark.lsn)
     }))
 }
 
@@ -73,12 +73,12 @@ pub(super) fn is_torn_copy(pool: &Pool, path: &Path, found: Moment) -> Result<bo
 pub(super) fn begin_use(
     pool: &mut Pool,
     path: &Path,
-    found: Moment,
+    found: RunLsn,
     run: u64,
 ) -> Result<Option<Pulse>> {
     let mark = Mark {
         runs: [found.run, run],
-        position: 0,
+        lsn: 0,
     };
     let marked = MarkedFile::open(path)?.filter(|file| file.set(mark));
     if let Some(file) = &marked {
@@ -118,7 +118,7 @@ impl Engine {
         if self.store.pool.is_held() {
             self.store.pool.release()?;
         }
-        self.store.pool.settle();
+        self.store.pool.complete_commit();
         self.store.pool.set_user_word_now(STATE, CLOSED)?;
         self.store.pool.checkpoint()
     }
@@ -134,7 +134,7 @@ impl Engine {
         };
         let mark = Mark {
             runs: [self.store.run; 2],
-            position: self.store.pool.position(),
+            lsn: self.store.pool.lsn(),
         };
         if mark != pulse.last && (pulse.at.elapsed() >= BEAT || mark.runs != pulse.last.runs) {
             pulse.file.set(mark);
@@ -142,10 +142,10 @@ impl Engine {
         }
     }
 
-    /// A child was forked, which may make an RDB of this moment.
+    /// A child was forked, which may make an RDB of this LSN.
     pub(super) fn note_fork(&mut self) -> Result<()> {
-        let position = self.store.pool.position();
-        self.store.pool.set_user_word_now(FORK, position)
+        let lsn = self.store.pool.lsn();
+        self.store.pool.set_user_word_now(FORK, lsn)
     }
 
     /// The RDB that is there belongs to this pool.
@@ -159,19 +159,19 @@ impl Engine {
         }
     }
 
-    /// True if the RDB at this path, of this moment, is one that this pool's server has left there: as it looks, or
-    /// as its moment is that of the last fork of the run before, or of its end. Also if nothing is known.
+    /// True if the RDB at this path, of this LSN, is one that this pool's server has left there: as it looks, or
+    /// as its LSN is that of the last fork of the run before, or of its end. Also if nothing is known.
     pub(super) fn knows_rdb(
         &self,
         path: &Path,
-        moment: Option<Moment>,
-        found: Moment,
+        lsn: Option<RunLsn>,
+        found: RunLsn,
     ) -> Result<bool> {
         let noted = word(&self.store.pool, RDB)?;
-        let fork = Moment {
+        let fork = RunLsn {
             run: found.run,
-            position: word(&self.store.pool, FORK)?,
+            number: word(&self.store.pool, FORK)?,
         };
-        Ok(noted == 0 || noted == file_look(path) || moment == Some(found) || moment == Some(fork))
+        Ok(noted == 0 || noted == file_look(path) || lsn == Some(found) || lsn == Some(fork))
     }
 }

@@ -17,12 +17,12 @@ use crate::config::Orphans;
 use crate::redis::{Arg, Ctx, FilterArgs, Level, Loading, failed_while_loading, log, server_flags};
 use pobj::{Error, Result};
 use store::dbs::{Dbs, Origin};
-use store::moment::Moment;
+use store::lsn::RunLsn;
 
 /// What the start of the server has to know of the file that Redis loads.
 pub struct Startup {
-    /// The moment at which the pool was found.
-    found: Moment,
+    /// The LSN at which the pool was found.
+    found: RunLsn,
     /// The pool had never had a key, or a part of a file's.
     is_new: bool,
     /// The pool had a part of a file's keys.
@@ -34,8 +34,8 @@ pub struct Startup {
     has_offset: bool,
     /// The pool of which the AOF tells.
     pub(super) aof_pool: Option<Vec<u8>>,
-    /// The moment of which the file is.
-    moment: Option<Moment>,
+    /// The LSN of which the file is.
+    lsn: Option<RunLsn>,
     /// The pool has taken all keys from the file.
     took: bool,
     /// Keys of the file whose values are nowhere.
@@ -45,8 +45,8 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// The start of a server with a pool found at that moment.
-    pub fn new(found: Moment, is_new: bool) -> Startup {
+    /// The start of a server with a pool found at that LSN.
+    pub fn new(found: RunLsn, is_new: bool) -> Startup {
         Startup {
             found,
             is_new,
@@ -54,7 +54,7 @@ impl Startup {
             depth: 0,
             has_offset: false,
             aof_pool: None,
-            moment: None,
+            lsn: None,
             took: false,
             orphans: 0,
             dropped: false,
@@ -67,8 +67,8 @@ impl Startup {
     }
 
     /// True if the pool is what it was when the file was made.
-    fn is_of_one_moment(&self) -> bool {
-        self.orphans == 0 && !self.dropped && (self.took || self.moment == Some(self.found))
+    fn lsn_matches(&self) -> bool {
+        self.orphans == 0 && !self.dropped && (self.took || self.lsn == Some(self.found))
     }
 }
 
@@ -140,15 +140,15 @@ pub(super) fn end_take_over(engine: &mut Engine) -> Result<()> {
 /// The value that the pool takes over from a file, or from RESTORE; `None` for a key that is, or was, in
 /// the pool.
 pub(super) fn value_of(engine: &mut Engine, payload: Payload) -> Result<Option<Loaded>> {
-    if !server_flags().loading() && (payload.moment.is_some() || payload.value.is_none()) {
+    if !server_flags().loading() && (payload.lsn.is_some() || payload.value.is_none()) {
         return Err(Error::State("a payload made for a file".into()));
     }
     if let Some(startup) = &mut engine.startup {
-        startup.moment = startup.moment.or(payload.moment);
+        startup.lsn = startup.lsn.or(payload.lsn);
     }
     if !engine.is_shown() {
         if let (Some(startup), Some(_)) = (&engine.startup, &payload.value) {
-            beside::refuse_unknown(engine, startup, startup.moment, startup.found)?;
+            beside::refuse_unknown(engine, startup, startup.lsn, startup.found)?;
         }
         return Ok(None);
     }
@@ -222,7 +222,7 @@ pub(super) fn settle(ctx: &Ctx) {
     let mut forgets = false;
     durable("the end of loading", |engine| {
         if let Some(startup) = engine.startup.take() {
-            forgets = startup.has_offset && !startup.is_of_one_moment();
+            forgets = startup.has_offset && !startup.lsn_matches();
             if startup.orphans > 0 {
                 log(
                     Level::Warning,

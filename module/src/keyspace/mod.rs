@@ -29,16 +29,16 @@
 //! | `compact/` | scattered room gathered, in the background |
 //! | `serialize.rs` | values in RDB files |
 //! | `undurable.rs` | what becomes of what cannot be made durable |
-//! | `turns.rs` | the event loop's turns, watched while there is something to do |
+//! | `cycles.rs` | the event-loop cycles, watched while there is something to do |
 
 mod abridge;
 pub mod adopt;
-mod ahead;
 mod aof;
 mod beside;
 pub mod callbacks;
 mod cluster;
 pub mod compact;
+mod cycles;
 pub mod events;
 pub mod evict;
 pub mod expiring;
@@ -50,43 +50,42 @@ pub mod key;
 mod lifetime;
 mod loading;
 pub mod open;
+mod prefetch;
 mod rewrite;
 mod saving;
 pub mod serialize;
-mod turns;
 mod undurable;
 
 use crate::behaviour::{self, Family};
 use crate::error::CmdError;
 use crate::limits;
 use crate::redis::{Latency, Level, MainCell, log};
-use crate::structures;
-use crate::structures::encoding::Known;
-use ahead::Ahead;
 use aof::Leaving;
 use cluster::Arrivals;
 use compact::Compaction;
+use cycles::Cycles;
 use expiring::Removing;
 use fill::Filling;
 use fullness::Fullness;
 use lifetime::Pulse;
 use loading::Startup;
 use pobj::{Pool, PoolOptions};
-use record::RecordPtr;
+use prefetch::Prefetch;
 use saving::Saving;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use store::Store;
-use store::moment::Moment;
+use store::lsn::RunLsn;
 use store::must::must;
-use turns::Turns;
+use store::record::{self, RecordPtr};
+use store::structures;
+use store::structures::encoding::Known;
 
 pub use aof::note_pool;
 pub use beside::learn_rdb_path;
 pub use groups::{now, watch_output};
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
-pub use store::record;
 pub use undurable::{checkpoint, refusal};
 
 /// The engine: everything durable, and what is kept in DRAM about it.
@@ -117,10 +116,10 @@ pub struct Engine {
     pub(crate) filling: Option<Box<Filling>>,
     /// Redis is freeing keys that a flush has ended already.
     pub(crate) flushing: bool,
-    /// The event loop is between two turns: replies are sent, and no end of a turn is to come first.
-    pub(crate) between_turns: bool,
-    /// Whether Redis tells of the event loop's turns.
-    pub(crate) turns: Turns,
+    /// The event loop is between two cycles: replies are sent, and no end of a cycle is to come first.
+    pub(crate) between_cycles: bool,
+    /// Whether Redis tells of the event-loop cycles.
+    pub(crate) cycles: Cycles,
     /// Groups end before anything is sent, whenever that is.
     pub(crate) output_watched: bool,
     /// Groups end right after their commands: the server runs jobs then, as masters do from 7.2 on.
@@ -131,7 +130,7 @@ pub struct Engine {
     /// A timer for reclaiming memory runs.
     pub(crate) reclaim_ticks: bool,
     /// Keys of databases that the server does not have.
-    pub(crate) homeless: u64,
+    pub(crate) unmapped: u64,
     /// The last copy of a key failed for want of room.
     pub(crate) no_room_for_copy: bool,
     /// PM commands in loaded files that failed, and were logged.
@@ -153,7 +152,7 @@ pub struct Engine {
     /// What the log says of how full the pool is.
     pub(crate) fullness: Fullness,
     /// What is known of the next look-up.
-    pub(crate) ahead: Ahead,
+    pub(crate) prefetch: Prefetch,
 }
 
 /// The one engine of the process.
@@ -165,10 +164,10 @@ impl Engine {
         Engine::open_if(options, |_, _, _| Ok(()))
     }
 
-    /// Opens the pool, if `admits` does not fail for it, the moment at which it was found, and the run that begins.
+    /// Opens the pool, if `admits` does not fail for it, the LSN at which it was found, and the run that begins.
     fn open_if(
         options: &PoolOptions,
-        admits: impl FnOnce(&mut Pool, Moment, u64) -> pobj::Result<()>,
+        admits: impl FnOnce(&mut Pool, RunLsn, u64) -> pobj::Result<()>,
     ) -> pobj::Result<Engine> {
         let store = Store::open(options, admits)?;
         let mut engine = Engine {
@@ -186,13 +185,13 @@ impl Engine {
             filled: false,
             filling: None,
             flushing: false,
-            between_turns: false,
-            turns: Turns::default(),
+            between_cycles: false,
+            cycles: Cycles::default(),
             output_watched: false,
             jobs_run: false,
             postponed: 0,
             reclaim_ticks: false,
-            homeless: 0,
+            unmapped: 0,
             no_room_for_copy: false,
             failed_while_loading: 0,
             rdb_path: None,
@@ -202,7 +201,7 @@ impl Engine {
             reloading: false,
             compaction: Compaction::default(),
             fullness: Fullness::default(),
-            ahead: Ahead::default(),
+            prefetch: Prefetch::default(),
         };
         loading::undo_interrupted(&mut engine)?;
         Ok(engine)
@@ -291,9 +290,9 @@ fn count_new(space: u16, name: &[u8]) {
     );
 }
 
-/// [`Store::bury`] from where a failure can only be logged.
-pub(crate) fn bury_quietly(record: RecordPtr) {
-    if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.bury(record)) {
+/// [`Store::retire`] from where a failure can only be logged.
+pub(crate) fn retire_quietly(record: RecordPtr) {
+    if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.retire(record)) {
         log(
             Level::Warning,
             &format!("a stale record stays in the pool: {error}"),

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use store::dbs::DBS_MAX;
-use store::moment::Moment;
+use store::lsn::RunLsn;
 
 /// Damaged keys that the log names.
 const NAMED_MAX: u64 = 10;
@@ -41,7 +41,7 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
     let start = Instant::now();
     let (mut told, mut torn, mut pulse) = (false, false, None);
     let mut engine = loop {
-        let admit = |pool: &mut Pool, found: Moment, run: u64| {
+        let admit = |pool: &mut Pool, found: RunLsn, run: u64| {
             torn = lifetime::is_torn_copy(pool, &config.path, found)?;
             if torn && config.copy == Copied::Refuse {
                 return Err(Error::State(format!(

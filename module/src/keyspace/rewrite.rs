@@ -3,14 +3,14 @@
 //! Each command is small, so that neither end holds up others for long over a large value; the new owner shows the
 //! key to nobody before it has the slot. The server itself sends the expire time after them.
 
-use super::record::Inline;
-use crate::number::double_to_text;
 use crate::redis::{AofWriter, OwnedString};
-use crate::structures::list::{self, Side};
-use crate::structures::{Root, hash, set, string, zset};
-use crate::value::ValueType;
 use pobj::{Pool, Result};
 use std::ffi::CStr;
+use store::number::double_to_text;
+use store::record::Inline;
+use store::structures::list::{self, Side};
+use store::structures::{Root, hash, set, string, zset};
+use store::value::ValueType;
 
 /// Words of a command behind its key, at most.
 const WORDS: usize = 128;

@@ -8,10 +8,10 @@
 //! | AOF | markers: what comes after its base is not in it either |
 //!
 //! A marker says that the key is there, and the pool has its value: so a save costs what the native
-//! data costs, however large the pool is. The first PM key in a file carries the pool's [`Moment`]. Of many markers a
+//! data costs, however large the pool is. The first PM key in a file carries the pool's [`RunLsn`]. Of many markers a
 //! file that is done keeps one only, so that it is loaded as fast (see `abridge`).
 //!
-//! Values could not carry the moment beside them (as "aux data"): Redis writes that into every RDB, which
+//! Values could not carry the LSN beside them (as "aux data"): Redis writes that into every RDB, which
 //! no server without the module could load then, even if there is no PM key in it.
 
 use super::abridge::{self, Markers, Purpose};
@@ -20,7 +20,7 @@ use crate::SETTINGS;
 use crate::config::RdbContent;
 use crate::redis::{Ctx, Persistence, server_flags, somebody_syncs};
 use std::time::SystemTime;
-use store::moment::Moment;
+use store::lsn::RunLsn;
 
 /// A file that this process writes.
 pub struct Saving {
@@ -28,14 +28,14 @@ pub struct Saving {
     purpose: Option<Purpose>,
     /// The markers that it has.
     markers: Markers,
-    /// The moment, if it has that already.
-    stamped: Option<Moment>,
+    /// The LSN, if it has that already.
+    stamped: Option<RunLsn>,
 }
 
 /// What is to be written of one key.
 pub struct Form {
-    /// The moment of the pool goes before it.
-    pub moment: Option<Moment>,
+    /// The LSN of the pool goes before it.
+    pub lsn: Option<RunLsn>,
     /// Its value stays in the pool.
     pub is_marker: bool,
 }
@@ -74,9 +74,9 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
 fn abridge() {
     let done = ENGINE.with(|engine| Some((engine.saving.take()?, engine.rdb_path.clone()?)));
     if let Ok(Some((saving, rdb))) = done
-        && let (Some(purpose), Some(moment)) = (saving.purpose, saving.stamped)
+        && let (Some(purpose), Some(lsn)) = (saving.purpose, saving.stamped)
     {
-        abridge::abridge(purpose, &rdb, saving.markers, moment);
+        abridge::abridge(purpose, &rdb, saving.markers, lsn);
     }
 }
 
@@ -100,13 +100,13 @@ impl Engine {
 
     /// The form of the next key that is saved, which is of database `db`; outside of files, a value alone.
     pub(super) fn next_form(&mut self, db: i32) -> Form {
-        let now = Moment {
+        let now = RunLsn {
             run: self.store.run,
-            position: self.store.pool.position(),
+            number: self.store.pool.lsn(),
         };
         let Some(saving) = &mut self.saving else {
             return Form {
-                moment: None,
+                lsn: None,
                 is_marker: false,
             };
         };
@@ -116,7 +116,7 @@ impl Engine {
         let is_first = saving.stamped.is_none();
         saving.stamped.get_or_insert(now);
         Form {
-            moment: is_first.then_some(now),
+            lsn: is_first.then_some(now),
             is_marker: saving.purpose.is_some(),
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! head     bit 0: a marker instead of a value; bit 1: the run and the position of the
-//!          pool's moment follow (see `moment`); bit 2: a hash of which fields expire;
+//!          pool's LSN follow (see `lsn`); bit 2: a hash of which fields expire;
 //!          bit 3: a marker that stands for others, too, whose number follows
 //! string   the bytes
 //! list     the number of elements, each element's bytes
@@ -19,23 +19,23 @@
 //! it is written ends the child that writes it; the server itself looks first (`verify`). What is read is not
 //! trusted: a value is built in one transaction, which a malformed payload ends without a trace.
 
-use super::record::Inline;
 use super::saving::Form;
-use crate::number::double_to_text;
 use crate::rdb_file::{number, push_number};
 use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
-use crate::structures::list::{self, Side};
-use crate::structures::{Root, hash, set, string, zset};
-use crate::value::ValueType;
 use pobj::{Error, Pool, Result};
-use store::moment::Moment;
+use store::lsn::RunLsn;
+use store::number::double_to_text;
+use store::record::Inline;
+use store::structures::list::{self, Side};
+use store::structures::{Root, hash, set, string, zset};
+use store::value::ValueType;
 
 /// The version written with each value.
 pub const VERSION: i32 = 3;
 
 /// The parts of a head.
 const MARKER: u64 = 1;
-const MOMENT: u64 = 2;
+const LSN: u64 = 2;
 const TIMES: u64 = 4;
 const OTHERS: u64 = 8;
 
@@ -47,8 +47,8 @@ const WITHOUT_TIMES: i32 = 2;
 
 /// A key as read from a file.
 pub struct Payload {
-    /// The moment of the pool from which the file was made, with one of its keys.
-    pub moment: Option<Moment>,
+    /// The LSN of the pool from which the file was made, with one of its keys.
+    pub lsn: Option<RunLsn>,
     /// The value; `None` for a marker.
     pub value: Option<Loaded>,
     /// How many other markers this one stands for.
@@ -79,12 +79,12 @@ pub fn save_head(io: &mut RdbWriter<'_>, form: &Form, times: bool) {
         false if times => TIMES,
         false => 0,
     };
-    match form.moment {
+    match form.lsn {
         None => io.save_unsigned(head),
-        Some(moment) => {
-            io.save_unsigned(head | MOMENT);
-            io.save_unsigned(moment.run);
-            io.save_unsigned(moment.position);
+        Some(lsn) => {
+            io.save_unsigned(head | LSN);
+            io.save_unsigned(lsn.run);
+            io.save_unsigned(lsn.number);
         }
     }
 }
@@ -239,14 +239,14 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Paylo
     let is_odd = times && (version == WITHOUT_TIMES || ty != ValueType::Hash || head & MARKER != 0);
     let stands_for_others = head & OTHERS != 0;
     let is_odder = stands_for_others && (version != ABRIDGED || head & MARKER == 0);
-    if head > MARKER | MOMENT | TIMES | OTHERS || is_odd || is_odder {
+    if head > MARKER | LSN | TIMES | OTHERS || is_odd || is_odder {
         return None;
     }
-    let moment = match head & MOMENT {
+    let lsn = match head & LSN {
         0 => None,
-        _ => Some(Moment {
+        _ => Some(RunLsn {
             run: io.load_unsigned().ok()?,
-            position: io.load_unsigned().ok()?,
+            number: io.load_unsigned().ok()?,
         }),
     };
     let others = match stands_for_others {
@@ -258,33 +258,29 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Paylo
         0 => Some(load_value(io, ty)?),
         _ => None,
     };
-    Some(Payload {
-        moment,
-        value,
-        others,
-    })
+    Some(Payload { lsn, value, others })
 }
 
 /// An unsigned number as a part of a module's value, and the end of the value, in a file.
 const UNSIGNED: u8 = 2;
 const END: u8 = 0;
 
-/// True for the bytes, in a file, of a marker without a moment.
+/// True for the bytes, in a file, of a marker without an LSN.
 pub fn is_marker(bytes: &[u8]) -> bool {
     bytes == [UNSIGNED, MARKER as u8, END]
 }
 
-/// The bytes of a marker with a moment, which has to be `moment`, as one that stands for so many others; `None` if these are not the
+/// The bytes of a marker with an LSN, which has to be `lsn`, as one that stands for so many others; `None` if these are not the
 /// bytes of such a marker.
-pub fn for_others(bytes: &[u8], moment: Moment, others: u64) -> Option<Vec<u8>> {
-    let moment_bytes = bytes.strip_prefix(&[UNSIGNED, (MARKER | MOMENT) as u8, UNSIGNED])?;
-    let (run, rest) = number(moment_bytes)?;
-    let (position, rest) = number(rest.strip_prefix(&[UNSIGNED])?)?;
-    if rest != [END] || (Moment { run, position }) != moment {
+pub fn for_others(bytes: &[u8], lsn: RunLsn, others: u64) -> Option<Vec<u8>> {
+    let lsn_bytes = bytes.strip_prefix(&[UNSIGNED, (MARKER | LSN) as u8, UNSIGNED])?;
+    let (run, rest) = number(lsn_bytes)?;
+    let (number, rest) = number(rest.strip_prefix(&[UNSIGNED])?)?;
+    if rest != [END] || (RunLsn { run, number }) != lsn {
         return None;
     }
     let mut changed = Vec::new();
-    for part in [MARKER | MOMENT | OTHERS, run, position, others] {
+    for part in [MARKER | LSN | OTHERS, run, number, others] {
         changed.push(UNSIGNED);
         push_number(&mut changed, part);
     }

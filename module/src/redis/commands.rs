@@ -9,7 +9,7 @@ use redis_module::raw as rm;
 use super::stand_in::{Call, Side, Way, called};
 use super::{Args, Ctx, KeyUse, MainCell, Refused, api, guard, log, zero_sized};
 use crate::error::CmdError;
-use crate::number::parse_i64;
+use store::number::parse_i64;
 
 /// A command handler: a plain function that replies once, or returns the error to reply with.
 ///

@@ -16,7 +16,7 @@ pub enum EventKind {
     FlushDb = rm::REDISMODULE_EVENT_FLUSHDB,
     /// [`Event::SwapDb`].
     SwapDb = rm::REDISMODULE_EVENT_SWAPDB,
-    /// [`Event::BeforeSleep`], [`Event::AfterSleep`]: both fire at every turn of the event loop.
+    /// [`Event::BeforeSleep`], [`Event::AfterSleep`]: both fire at every event-loop cycle.
     EventLoop = rm::REDISMODULE_EVENT_EVENTLOOP,
     /// [`Event::ForkChildBorn`], [`Event::ForkChildDied`].
     ForkChild = rm::REDISMODULE_EVENT_FORK_CHILD,
@@ -88,7 +88,7 @@ pub enum Event {
     },
     /// Two databases have changed their numbers.
     SwapDb(i32, i32),
-    /// The turn of the event loop ends: the AOF is written and replies are sent after this.
+    /// The event-loop cycle ends: the AOF is written and replies are sent after this.
     BeforeSleep,
     /// There are new events to process.
     AfterSleep,
@@ -188,7 +188,7 @@ impl Event {
                 _ => return None,
             },
             (rm::REDISMODULE_EVENT_CRON_LOOP, _) => {
-                // SAFETY: a turn of the cron comes with its description, by the contract.
+                // SAFETY: a run of the cron comes with its description, by the contract.
                 let cron = unsafe { &*data.cast::<rm::RedisModuleCronLoopInfo>() };
                 Self::Cron { hz: cron.hz }
             }

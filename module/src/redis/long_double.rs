@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use redis_module::raw as rm;
 
 use super::Ctx;
-use crate::number::LongDouble;
+use store::number::LongDouble;
 
 /// `RedisModule_ReplyWithLongDouble`, which the crate's bindings leave out, as Rust has no such type.
 ///

@@ -53,7 +53,7 @@ mod ctx;
 mod cut;
 mod entry;
 mod events;
-mod every_turn;
+mod every_cycle;
 mod fault;
 mod home;
 mod hooks;
@@ -92,7 +92,7 @@ pub use configs::{ConfigEntry, Configs};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
 pub use cut::cut_connections;
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
-pub use every_turn::EveryTurn;
+pub use every_cycle::EveryCycle;
 pub use fault::tell_of_faults;
 pub use home::{follow_homes, keep_homes};
 pub use hooks::{

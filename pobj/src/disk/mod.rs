@@ -402,7 +402,7 @@ impl Pool {
     /// call succeeds; none does after a failure that leaves it open what the disk has.
     #[inline]
     pub fn sync(&mut self) -> Result<()> {
-        self.medium.settle();
+        self.medium.complete_commit();
         match self.disk.is_some() && self.medium.has_changed() {
             true => self.write_record(),
             false => Ok(()),

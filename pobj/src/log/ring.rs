@@ -66,7 +66,7 @@ struct Valid {
 
 impl Ring {
     /// Number of the last record.
-    pub fn position(&self) -> u64 {
+    pub fn lsn(&self) -> u64 {
         self.next - 1
     }
 

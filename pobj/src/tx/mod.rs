@@ -349,9 +349,9 @@ impl Pool {
         let writes = &mut self.batch.writes;
         self.ring
             .append(&mut self.medium, RecordKind::Redo, &extras, writes)?;
-        self.medium.put_off(&mut self.batch.writes);
+        self.medium.defer_commit(&mut self.batch.writes);
         if !self.lazy {
-            self.medium.settle();
+            self.medium.complete_commit();
             self.medium.write_back();
         }
         for &slot in &self.batch.frees {

@@ -144,8 +144,8 @@ pub fn is_over(ty: ValueType, root: Root) -> bool {
 
 /// Whether a value that lives has memory to be reclaimed by [`clean`].
 #[inline]
-pub fn has_waste(ty: ValueType, root: Root) -> bool {
-    ty == ValueType::ZSet && zset::has_waste(root)
+pub fn has_garbage(ty: ValueType, root: Root) -> bool {
+    ty == ValueType::ZSet && zset::has_garbage(root)
 }
 
 /// Whether a value has elements that expire, or may have.
@@ -154,22 +154,22 @@ pub fn may_expire(ty: ValueType, root: Root) -> bool {
     ty == ValueType::Hash && hash::may_expire(root)
 }
 
-/// Reclaims some of the memory of a value that [`has_waste`], some dozen frees; the caller makes each call
+/// Reclaims some of the memory of a value that [`has_garbage`], some dozen frees; the caller makes each call
 /// one transaction and writes the root back in it. The value's elements stay.
 pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
     zset::clean(tx, root).map(|_| ())
 }
 
-/// The table in which the value keeps its fields or members, for [`table::look_ahead`]: as the words there lie,
+/// The table in which the value keeps its fields or members, for [`table::prefetch_bucket`]: as the words there lie,
 /// without a check, and maybe older than the last commit. O(1).
 #[inline]
-pub fn table_ahead(pool: &Pool, ty: ValueType, root: Root) -> Option<u64> {
+pub fn table_to_prefetch(pool: &Pool, ty: ValueType, root: Root) -> Option<u64> {
     match ty {
         ValueType::Hash if matches!(root.encoding(), hash::TABLE | hash::TABLE_EXPIRING) => {
             Some(root.value)
         }
         ValueType::Set if root.encoding() == set::TABLE => Some(root.value),
-        ValueType::ZSet => zset::table_ahead(pool, root),
+        ValueType::ZSet => zset::table_to_prefetch(pool, root),
         _ => None,
     }
 }

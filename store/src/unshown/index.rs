@@ -21,7 +21,7 @@ const HASH_BITS: u32 = 64 - OFFSET_BITS;
 /// Entries of a range, on average, at most.
 const RANGE: usize = 48;
 /// Entries between the one that is taken and the one that will be.
-const AHEAD: usize = 16;
+const PREFETCH_DISTANCE: usize = 16;
 
 fn bucket_of(check: u32) -> usize {
     (check >> 24) as usize
@@ -208,7 +208,7 @@ impl Index {
                     *len -= 1;
                     bucket.left -= 1;
                     self.left -= 1;
-                    let soon = bucket.entries.get(at + AHEAD).copied();
+                    let soon = bucket.entries.get(at + PREFETCH_DISTANCE).copied();
                     if let Some(record) = record_of(bucket.entries[at]) {
                         let soon = soon.and_then(record_of);
                         return Some(Next { record, soon });

@@ -25,7 +25,7 @@ pub(super) struct Survey {
     /// The types that they have.
     pub(super) types: Vec<ValueType>,
     /// Keys of databases that nobody shows.
-    pub(super) homeless: u64,
+    pub(super) unmapped: u64,
     /// There are records that a flush has ended, or the giving up of their hash slot.
     pub(super) has_flushed: bool,
     /// Keys of slots that are another node's, where none outlive the start; and these slots.
@@ -80,7 +80,7 @@ impl Store {
             index: Index::build(Vec::new(), 1),
             to_show: vec![0; is_visible.len()],
             types: Vec::new(),
-            homeless: 0,
+            unmapped: 0,
             has_flushed: false,
             foreign: 0,
             foreign_slots: BTreeSet::new(),
@@ -127,7 +127,7 @@ impl Store {
             .zip(is_visible)
             .filter(|(_, visible)| !**visible)
         {
-            survey.homeless += std::mem::take(keys);
+            survey.unmapped += std::mem::take(keys);
         }
         let types = ValueType::ALL.into_iter();
         survey.types = types.filter(|&ty| has_type[ty as usize]).collect();
@@ -157,7 +157,7 @@ fn look(
         seen.damaged.push(record);
         return;
     };
-    if structures::has_waste(ty, head.root) {
+    if structures::has_garbage(ty, head.root) {
         seen.wasting.push(record);
     }
     if is_visible && structures::may_expire(ty, head.root) {

@@ -2,11 +2,11 @@
 
 use super::string::{read, write_range};
 use super::{TY, bit_number};
-use crate::bits;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::number::parse_i64;
 use crate::redis::{Args, Class, Ctx};
+use store::bits;
+use store::number::parse_i64;
 
 /// `PM.SETBIT key offset value`
 pub fn setbit(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

@@ -2,14 +2,14 @@
 
 use super::string::{integer, read};
 use super::{TY, bit_number};
-use crate::bitfield::{Field, Overflow, Window};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::keyspace::record::{Inline, NEVER};
 use crate::redis::{Arg, Args, Class, Ctx};
-use crate::structures::Root;
-use crate::structures::string::{self, Value};
 use pobj::Tx;
+use store::bitfield::{Field, Overflow, Window};
+use store::record::{Inline, NEVER};
+use store::structures::Root;
+use store::structures::string::{self, Value};
 
 /// `PM.BITFIELD key [GET type offset | [OVERFLOW WRAP|SAT|FAIL] SET type offset value |
 /// [OVERFLOW WRAP|SAT|FAIL] INCRBY type offset increment ...]`

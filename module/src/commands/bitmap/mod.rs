@@ -9,9 +9,9 @@ use super::Table;
 use super::string;
 use crate::error::CmdError;
 use crate::limits;
-use crate::number::parse_i64;
 use crate::redis::{Arg, Ctx};
-use crate::value::ValueType;
+use store::number::parse_i64;
+use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys (first, last, step).
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {

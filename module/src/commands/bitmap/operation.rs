@@ -2,11 +2,11 @@
 
 use super::TY;
 use super::string::{Expire, read, replace};
-use crate::bits::{self, Combination, Operation};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
-use crate::structures::string::Value;
+use store::bits::{self, Combination, Operation};
+use store::structures::string::Value;
 
 /// `PM.BITOP AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE destination key [key ...]`
 ///

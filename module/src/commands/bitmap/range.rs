@@ -3,11 +3,11 @@
 use super::TY;
 use super::string::{integer, read};
 use crate::behaviour::Behaviour;
-use crate::bits;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
 use std::ops::Range;
+use store::bits;
 
 /// `PM.BITCOUNT key [start [end [BYTE|BIT]]]`
 pub fn bitcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

@@ -4,7 +4,7 @@ use super::{add_many, add_one, point};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::redis::{Arg, Args, Ctx, OwnedString, may_replicate};
-use crate::structures::zset::Rule;
+use store::structures::zset::Rule;
 
 /// `PM.GEOADD key [NX|XX] [CH] longitude latitude member [longitude latitude member ...]`
 ///

@@ -9,9 +9,9 @@ use super::zset::{add_many, add_one, store};
 use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
-use crate::geo::Point;
 use crate::redis::{Arg, Ctx};
-use crate::value::ValueType;
+use store::geo::Point;
+use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys (first, last, step).
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {

@@ -2,10 +2,10 @@
 
 use super::{TY, reply_distance, reply_point, unit};
 use crate::error::CmdError;
-use crate::geo::{Point, distance};
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Ctx};
-use crate::structures::zset;
+use store::geo::{Point, distance};
+use store::structures::zset;
 
 /// `PM.GEODIST key member1 member2 [M|KM|FT|MI]`
 pub fn geodist(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

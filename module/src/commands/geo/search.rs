@@ -4,16 +4,16 @@ use super::{TY, point, reply_distance, reply_point, store, unit};
 use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
-use crate::geo::{Area, Point, Shape};
 use crate::keyspace::PmKey;
-use crate::number::parse_i64;
 use crate::partial_sort::partial_sort;
 use crate::redis::{Arg, Args, Ctx, KeyUse};
-use crate::structures::Root;
-use crate::structures::zset::{self, Bound};
 use pobj::Pool;
 use std::cmp::Ordering;
 use std::ffi::CStr;
+use store::geo::{Area, Point, Shape};
+use store::number::parse_i64;
+use store::structures::Root;
+use store::structures::zset::{self, Bound};
 
 /// `PM.GEORADIUS key longitude latitude radius M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH]
 /// [COUNT count [ANY]] [ASC|DESC] [STORE key|STOREDIST key]`

@@ -1,15 +1,15 @@
 //! HEXPIRE and its kind, HPERSIST: setting fields' expire times, and taking them away.
 
-use super::lapse::{self, Moment};
+use super::lapse::{self, CommandTime};
 use super::syntax::{self, Conditions, Grammar, Mismatch, Unit};
 use super::{TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx, OwnedString, may_replicate};
-use crate::structures::Root;
-use crate::structures::hash::{self, NEVER};
 use pobj::{Result, Tx};
 use std::collections::HashMap;
+use store::structures::Root;
+use store::structures::hash::{self, NEVER};
 
 /// What HEXPIRE and HPERSIST say of a field.
 mod outcome {
@@ -27,7 +27,7 @@ mod outcome {
 
 /// What a command does to fields, one after the other, before any of it is done.
 pub struct Plan<'a> {
-    moment: Moment,
+    now: CommandTime,
     hides: bool,
     /// Fields that are changed: their new expire times; `None` for those that go.
     changes: HashMap<&'a [u8], Option<i64>>,
@@ -37,9 +37,9 @@ pub struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// Nothing yet. `hides` says whether fields whose time has come are taken as absent.
-    pub fn new(moment: Moment, hides: bool) -> Plan<'a> {
+    pub fn new(now: CommandTime, hides: bool) -> Plan<'a> {
         Plan {
-            moment,
+            now,
             hides,
             changes: HashMap::new(),
             order: Vec::new(),
@@ -54,7 +54,7 @@ impl<'a> Plan<'a> {
         field: &[u8],
     ) -> Result<Option<(&'p [u8], i64)>> {
         let (spot, value) = hash::find(tx, root, field)?;
-        let there = value.filter(|_| !(self.hides && self.moment.hides(spot.expire_at)));
+        let there = value.filter(|_| !(self.hides && self.now.hides(spot.expire_at)));
         Ok(match self.changes.get(field) {
             Some(Some(changed)) => there.map(|value| (value, *changed)),
             Some(None) => None,
@@ -204,8 +204,8 @@ fn expire_fields(
         return Ok(());
     }
     let (outcomes, done) = key.edit(|tx, root| {
-        let moment = Moment::of(ctx, tx, *root);
-        let (mut plan, mut outcomes) = (Plan::new(moment, lapse::in_valkey()), Vec::new());
+        let now = CommandTime::of(ctx, tx, *root);
+        let (mut plan, mut outcomes) = (Plan::new(now, lapse::in_valkey()), Vec::new());
         for field in fields.iter().copied().map(Arg::bytes) {
             outcomes.push(match plan.look(tx, *root, field)? {
                 None => outcome::NO_FIELD,
@@ -258,8 +258,8 @@ pub fn hpersist(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> 
         fields = syntax::plain(args, Mismatch::IsTold)?;
     }
     let (outcomes, done) = key.edit(|tx, root| {
-        let moment = Moment::of(ctx, tx, *root);
-        let (mut plan, mut outcomes) = (Plan::new(moment, true), Vec::new());
+        let now = CommandTime::of(ctx, tx, *root);
+        let (mut plan, mut outcomes) = (Plan::new(now, true), Vec::new());
         for field in fields.iter().copied().map(Arg::bytes) {
             outcomes.push(match plan.look(tx, *root, field)? {
                 None => outcome::NO_FIELD,

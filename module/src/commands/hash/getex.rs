@@ -2,14 +2,14 @@
 
 use super::TY;
 use super::expire::{Done, Plan};
-use super::lapse::{self, Moment};
+use super::lapse::{self, CommandTime};
 use super::syntax::{self, Command, Grammar, Mismatch, Ttl};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Class, Ctx};
-use crate::structures::hash::NEVER;
 use std::ffi::CStr;
+use store::structures::hash::NEVER;
 
 /// What becomes of a field whose value was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ fn take(
     let (mut values, mut done) = (vec![None; fields.len()], None::<Done<'_>>);
     if key.exists() {
         done = Some(key.edit(|tx, root| {
-            let mut plan = Plan::new(Moment::of(ctx, tx, *root), true);
+            let mut plan = Plan::new(CommandTime::of(ctx, tx, *root), true);
             for (field, value) in names().zip(&mut values) {
                 let Some((found, old)) = plan.look(tx, *root, field)? else {
                     continue;

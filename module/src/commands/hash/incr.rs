@@ -1,14 +1,14 @@
 //! HINCRBY, HINCRBYFLOAT.
 
-use super::lapse::{self, Moment, Names};
+use super::lapse::{self, CommandTime, Names};
 use super::{TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
-use crate::number::{LongDouble, parse_i64};
 use crate::redis::{Arg, Args, Ctx, OwnedString, may_replicate};
-use crate::structures::hash;
 use std::ffi::CStr;
+use store::number::{LongDouble, parse_i64};
+use store::structures::hash;
 
 /// What came of an update.
 struct Updated<T> {
@@ -32,7 +32,9 @@ fn update<T>(
         let (mut lapsed, mut removes) = (Names::new(), false);
         let outcome = key.edit(|tx, root| {
             let (spot, old) = hash::find(tx, *root, field)?;
-            if lapse::expires(spot.expire_at) && Moment::of(ctx, tx, *root).hides(spot.expire_at) {
+            if lapse::expires(spot.expire_at)
+                && CommandTime::of(ctx, tx, *root).hides(spot.expire_at)
+            {
                 lapsed.insert(field);
                 removes = lapse::removes_on_access(ctx);
             }

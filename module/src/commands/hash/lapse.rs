@@ -10,10 +10,10 @@ use crate::error::CmdError;
 use crate::keyspace::expiring::{Telling, remove_expired};
 use crate::keyspace::{PmKey, now, with_engine};
 use crate::redis::{Arg, Class, Ctx, OwnedString, may_replicate, spares_replicas};
-use crate::structures::Root;
-use crate::structures::hash::{self, NEVER};
 use pobj::{Pool, Result};
 use std::collections::HashSet;
+use store::structures::Root;
+use store::structures::hash::{self, NEVER};
 
 /// Names of fields.
 pub type Names<'a> = HashSet<&'a [u8]>;
@@ -23,30 +23,30 @@ pub fn in_valkey() -> bool {
     server().family == Family::Valkey
 }
 
-/// The moment at which a command looks at fields.
+/// The time at which a command looks at fields.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment(i64);
+pub struct CommandTime(i64);
 
-impl Moment {
+impl CommandTime {
     /// Before every expire time.
-    const ALL: Moment = Moment(i64::MIN);
+    const ALL: CommandTime = CommandTime(i64::MIN);
 
-    /// The moment for a command that looks at this hash. Of most hashes no field expires: then it is not
+    /// The time for a command that looks at this hash. Of most hashes no field expires: then it is not
     /// asked for.
     #[inline]
-    pub fn of(ctx: &Ctx, pool: &Pool, root: Root) -> Moment {
+    pub fn of(ctx: &Ctx, pool: &Pool, root: Root) -> CommandTime {
         match hash::may_expire(root) {
-            true => Moment::of_expiring(ctx, pool),
-            false => Moment::ALL,
+            true => CommandTime::of_expiring(ctx, pool),
+            false => CommandTime::ALL,
         }
     }
 
     #[cold]
-    fn of_expiring(ctx: &Ctx, pool: &Pool) -> Moment {
+    fn of_expiring(ctx: &Ctx, pool: &Pool) -> CommandTime {
         let flags = ctx.flags();
         match flags.replicated() || flags.loading() {
-            true => Moment::ALL,
-            false => Moment(now(ctx, pool)),
+            true => CommandTime::ALL,
+            false => CommandTime(now(ctx, pool)),
         }
     }
 
@@ -56,13 +56,13 @@ impl Moment {
         expire_at < self.0
     }
 
-    /// [`Moment::hides`], at the moment itself too.
+    /// [`CommandTime::hides`], at that time itself too.
     pub fn ends(self, expire_at: i64) -> bool {
         expire_at <= self.0
     }
 }
 
-/// The moment from which times to live count, in Unix milliseconds.
+/// The time from which times to live count, in Unix milliseconds.
 pub fn clock(ctx: &Ctx) -> std::result::Result<i64, CmdError> {
     with_engine(|engine| Ok(now(ctx, &engine.store.pool)))
 }
@@ -89,9 +89,9 @@ pub fn among<'a>(
     if !hash::may_expire(root) {
         return Ok(lapsed);
     }
-    let moment = Moment::of(ctx, pool, root);
+    let now = CommandTime::of(ctx, pool, root);
     for field in fields {
-        if moment.hides(expire_at(pool, root, field)?) {
+        if now.hides(expire_at(pool, root, field)?) {
             lapsed.insert(field);
         }
     }

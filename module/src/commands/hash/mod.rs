@@ -14,8 +14,8 @@ mod write;
 use super::Table;
 use crate::keyspace::PmKey;
 use crate::redis::{Class, Ctx};
-use crate::value::ValueType;
 use std::ffi::CStr;
+use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys (first, last, step).
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {

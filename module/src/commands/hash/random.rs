@@ -1,15 +1,15 @@
 //! HRANDFIELD.
 
 use super::TY;
-use super::lapse::{self, Moment, Names};
+use super::lapse::{self, CommandTime, Names};
 use crate::commands::sample::{self, Choice};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Ctx};
-use crate::structures::Root;
-use crate::structures::hash::{self, Field};
 use pobj::Pool;
+use store::structures::Root;
+use store::structures::hash::{self, Field};
 
 /// How fields are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,10 +90,10 @@ fn open<'a>(ctx: &'a Ctx, name: Arg<'a>) -> Result<PmKey<'a>, CmdError> {
     let lapsed: Vec<Vec<u8>> = key.read(|pool, root| {
         let mut lapsed = Vec::new();
         if hash::may_expire(root) && lapse::removes_on_access(ctx) {
-            let moment = Moment::of(ctx, pool, root);
+            let now = CommandTime::of(ctx, pool, root);
             for field in hash::fields(pool, root)? {
                 let field = field?;
-                if moment.hides(field.expire_at) {
+                if now.hides(field.expire_at) {
                     lapsed.push(field.name.to_vec());
                 }
             }
@@ -123,9 +123,9 @@ impl<'p> Visible<'p> {
         if !hash::may_expire(root) || !lapse::in_valkey() {
             return Ok(Visible::Whole(pool, root));
         }
-        let moment = Moment::of(ctx, pool, root);
+        let now = CommandTime::of(ctx, pool, root);
         let is_seen = |field: &pobj::Result<Field<'_>>| match field {
-            Ok(field) => !moment.hides(field.expire_at),
+            Ok(field) => !now.hides(field.expire_at),
             Err(_) => true,
         };
         let fields = hash::fields(pool, root)?.filter(is_seen);

@@ -1,14 +1,14 @@
 //! Commands that look at fields and values.
 
 use super::TY;
-use super::lapse::{self, Moment, Names};
+use super::lapse::{self, CommandTime, Names};
 use crate::commands::scan::{self, Options, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Collection, Ctx};
-use crate::structures::hash::{self, Field};
-use crate::structures::whole;
+use store::structures::hash::{self, Field};
+use store::structures::whole;
 
 fn reply_value(ctx: &Ctx, value: Option<&[u8]>) {
     match value {
@@ -23,7 +23,8 @@ fn reply_of_field(ctx: &Ctx, args: Args<'_>, show: impl Fn(Option<&[u8]>)) -> Re
     let key = PmKey::open_read(ctx, name, TY)?;
     let is_shown = key.read(|pool, root| {
         let (spot, value) = hash::find(pool, root, field)?;
-        if lapse::expires(spot.expire_at) && Moment::of(ctx, pool, root).hides(spot.expire_at) {
+        if lapse::expires(spot.expire_at) && CommandTime::of(ctx, pool, root).hides(spot.expire_at)
+        {
             return Ok(false);
         }
         show(value);
@@ -113,8 +114,8 @@ fn reply_all(
     key.read(|pool, root| {
         let mut fields = whole(hash::len(root), hash::fields(pool, root)?)?;
         if hash::may_expire(root) {
-            let moment = Moment::of(ctx, pool, root);
-            fields.retain(|field| !moment.hides(field.expire_at));
+            let now = CommandTime::of(ctx, pool, root);
+            fields.retain(|field| !now.hides(field.expire_at));
         }
         ctx.reply_collection(kind, fields.len());
         fields.into_iter().for_each(show);
@@ -139,12 +140,12 @@ pub fn hscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     }
     let options = Options::parse(args.from(3), Scanned::Hash)?;
     key.read(|pool, root| {
-        let (moment, mut found) = (Moment::of(ctx, pool, root), Vec::new());
+        let (now, mut found) = (CommandTime::of(ctx, pool, root), Vec::new());
         let next = options.run(cursor, |cursor| {
             let mut visited = 0;
             let next = hash::scan(pool, root, cursor, |field| {
                 visited += 1;
-                if options.admits(field.name) && !moment.hides(field.expire_at) {
+                if options.admits(field.name) && !now.hides(field.expire_at) {
                     found.push(field);
                 }
             })?;

@@ -7,10 +7,10 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
-use crate::structures::Root;
-use crate::structures::hash::{self, Expiry, Pair};
 use pobj::{Result, Tx};
 use std::ffi::CStr;
+use store::structures::Root;
+use store::structures::hash::{self, Expiry, Pair};
 
 /// `PM.HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field value [field
 /// value ...]`; in Valkey also `[NX | XX]`.

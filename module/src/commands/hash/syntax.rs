@@ -7,8 +7,8 @@
 
 use crate::behaviour::{Family, server};
 use crate::error::CmdError;
-use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Ctx};
+use store::number::parse_i64;
 
 /// A grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Unit {
         found.map(|(_, unit)| unit)
     }
 
-    /// The expire time in Unix milliseconds; `now` is the command's moment. What a master sends is not too late.
+    /// The expire time in Unix milliseconds; `now` is the time the command sees. What a master sends is not too late.
     ///
     /// # Errors
     /// `NotAnInteger`; that it is negative or too late, in the server's words.

@@ -1,14 +1,14 @@
 //! HTTL, HPTTL, HEXPIRETIME, HPEXPIRETIME: when fields expire.
 
 use super::TY;
-use super::lapse::{self, Moment};
+use super::lapse::{self, CommandTime};
 use super::syntax::{self, Grammar, Mismatch};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
-use crate::structures::Root;
-use crate::structures::hash::{self, NEVER};
 use pobj::Pool;
+use store::structures::Root;
+use store::structures::hash::{self, NEVER};
 
 /// What is said of a field that is not there.
 const NO_FIELD: i64 = -2;
@@ -63,10 +63,10 @@ fn tell(ctx: &Ctx, args: Args<'_>, start: Start, unit: Unit) -> Result<(), CmdEr
         Start::Epoch => 0,
     };
     key.read(|pool, root| {
-        let moment = Moment::of(ctx, pool, root);
+        let now = CommandTime::of(ctx, pool, root);
         ctx.reply_array(fields.len());
         for field in fields.iter().copied().map(Arg::bytes) {
-            ctx.reply_integer(match expire_at(pool, root, moment, field)? {
+            ctx.reply_integer(match expire_at(pool, root, now, field)? {
                 None => NO_FIELD,
                 Some(NEVER) => NO_TTL,
                 Some(at) => unit.of(at.saturating_sub(start)),
@@ -77,12 +77,12 @@ fn tell(ctx: &Ctx, args: Args<'_>, start: Start, unit: Unit) -> Result<(), CmdEr
 }
 
 /// When a field expires, `None` if it is not there.
-fn expire_at(pool: &Pool, root: Root, moment: Moment, field: &[u8]) -> pobj::Result<Option<i64>> {
+fn expire_at(pool: &Pool, root: Root, now: CommandTime, field: &[u8]) -> pobj::Result<Option<i64>> {
     let (spot, value) = hash::find(pool, root, field)?;
     // Redis says of a small hash a moment earlier that the field is gone.
     let is_over = match hash::is_table(root) || lapse::in_valkey() {
-        true => moment.hides(spot.expire_at),
-        false => moment.ends(spot.expire_at),
+        true => now.hides(spot.expire_at),
+        false => now.ends(spot.expire_at),
     };
     Ok(value.filter(|_| !is_over).map(|_| spot.expire_at))
 }

@@ -6,8 +6,8 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Ctx};
-use crate::structures::hash;
 use std::ffi::CStr;
+use store::structures::hash;
 
 /// `PM.HSET key field value [field value ...]`
 pub fn hset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

@@ -11,8 +11,8 @@ use crate::commands::wait::{serve_waiting, timeout, wait};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx, Serve};
-use crate::structures::list::Side;
-use crate::value::ValueType;
+use store::structures::list::Side;
+use store::value::ValueType;
 
 /// `BLPOP key [key ...] timeout`
 pub fn blpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

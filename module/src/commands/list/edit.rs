@@ -5,9 +5,9 @@ use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
-use crate::structures::Root;
-use crate::structures::list::{self, Side};
-use crate::value::ValueType;
+use store::structures::Root;
+use store::structures::list::{self, Side};
+use store::value::ValueType;
 
 /// `LSET key index element`
 pub fn lset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

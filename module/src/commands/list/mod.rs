@@ -10,10 +10,10 @@ mod read;
 use super::{Table, sample};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
-use crate::number::parse_i64;
 use crate::redis::{Arg, NumberedKeys};
-use crate::structures::list::Side;
 use std::ffi::CStr;
+use store::number::parse_i64;
+use store::structures::list::Side;
 
 /// One row a command: name, handler, arity, flags, keys (first, last, step).
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {

@@ -4,9 +4,9 @@ use super::{popped, pushed, side};
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, edit2};
 use crate::redis::{Arg, Args, Class, Ctx};
-use crate::structures::list::{self, Element, Side};
-use crate::value::ValueType;
 use std::ffi::CStr;
+use store::structures::list::{self, Element, Side};
+use store::value::ValueType;
 
 /// `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`
 pub fn lmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

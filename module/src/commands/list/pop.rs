@@ -3,11 +3,11 @@
 use super::{at_least, popped, side};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
-use crate::structures::list::{self, Element, Side};
-use crate::value::ValueType;
 use std::ffi::CStr;
+use store::number::parse_i64;
+use store::structures::list::{self, Element, Side};
+use store::value::ValueType;
 
 /// `LPOP key [count]`
 pub fn lpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

@@ -4,9 +4,9 @@ use super::pushed;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
-use crate::structures::list::{self, Side};
-use crate::value::ValueType;
 use std::ffi::CStr;
+use store::structures::list::{self, Side};
+use store::value::ValueType;
 
 /// `LPUSH key element [element ...]`
 pub fn lpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

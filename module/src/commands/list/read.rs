@@ -4,8 +4,8 @@ use super::{at_least, count_from_either_end, from_start, integer, range};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
-use crate::structures::list::{self, Side};
-use crate::value::ValueType;
+use store::structures::list::{self, Side};
+use store::value::ValueType;
 
 /// `LLEN key`
 pub fn llen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

@@ -7,13 +7,13 @@
 use super::TY;
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, read_all};
-use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Class, Collection, Ctx, Kind, Mode, Reply};
-use crate::structures::Root;
-use crate::structures::set::{self, Member};
 use pobj::Pool;
 use std::collections::HashSet;
 use std::ffi::CStr;
+use store::number::parse_i64;
+use store::structures::Root;
+use store::structures::set::{self, Member};
 
 /// Which members the result has.
 #[derive(Clone, Copy, PartialEq, Eq)]

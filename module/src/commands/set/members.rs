@@ -6,9 +6,9 @@ use crate::commands::scan::{self, Options, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, edit2_telling};
 use crate::redis::{Arg, Args, Collection, Ctx};
-use crate::structures::{Root, set, whole};
 use pobj::Tx;
 use std::iter;
+use store::structures::{Root, set, whole};
 
 /// `PM.SADD key member [member ...]`
 pub fn sadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

@@ -5,11 +5,11 @@ use crate::commands::sample::{self, Choice};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits::{Deletion, deleting_command};
-use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Class, Collection, Ctx, OwnedString, may_replicate};
-use crate::structures::set::{self, Member};
-use crate::structures::{Root, whole};
 use pobj::Pool;
+use store::number::parse_i64;
+use store::structures::set::{self, Member};
+use store::structures::{Root, whole};
 
 /// Most members that one replicated SREM takes out.
 const REPLICATED_MAX: usize = 1024;

@@ -14,15 +14,15 @@ use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Class, Ctx, KeyUse, collate};
-use crate::slot;
-use crate::structures::list::{self, Side};
-use crate::structures::{Root, set, zset};
-use crate::value::ValueType;
 use pattern::Pattern;
 use std::cmp::Ordering;
 use std::ffi::CString;
+use store::number::parse_i64;
+use store::slot;
+use store::structures::list::{self, Side};
+use store::structures::{Root, set, zset};
+use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys (first, last, step).
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {

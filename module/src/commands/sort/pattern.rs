@@ -3,12 +3,12 @@
 //! A key is looked for as any command looks for it, so misses count and raise their event. It may be a
 //! PM string or hash or a native one: in Redis's keyspace a name is one key, whichever kind it is.
 
-use crate::commands::hash::lapse::Moment;
+use crate::commands::hash::lapse::CommandTime;
 use crate::error::CmdError;
 use crate::keyspace::{self, PmKey};
 use crate::redis::{Ctx, OwnedString, Reply};
-use crate::structures::{hash, string};
-use crate::value::ValueType;
+use store::structures::{hash, string};
+use store::value::ValueType;
 
 /// A pattern, taken apart.
 pub enum Pattern<'a> {
@@ -92,8 +92,8 @@ fn look_up_field(ctx: &Ctx, name: &[u8], field: &[u8]) -> Result<Option<Vec<u8>>
     match PmKey::open_read(ctx, string.arg(), ValueType::Hash) {
         Ok(key) => key.read(|pool, root| {
             let (spot, value) = hash::find(pool, root, field)?;
-            let moment = Moment::of(ctx, pool, root);
-            let value = value.filter(|_| !moment.hides(spot.expire_at));
+            let now = CommandTime::of(ctx, pool, root);
+            let value = value.filter(|_| !now.hides(spot.expire_at));
             Ok(value.map(<[u8]>::to_vec))
         }),
         Err(CmdError::WrongType) => Ok(native(ctx.call(c"HGET", &[name, field]))),

@@ -6,7 +6,7 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits::Deletion;
 use crate::redis::{Arg, Args, Ctx};
-use crate::value::ValueType;
+use store::value::ValueType;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How many hexadecimal digits a digest has.

@@ -7,7 +7,7 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits::{Deletion, deleting_command};
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
-use crate::value::ValueType;
+use store::value::ValueType;
 
 /// `GET key`
 pub fn get(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

@@ -3,11 +3,11 @@
 use super::{Expire, integer, read, store};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::number::{LongDouble, parse_i64};
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
-use crate::structures::string::{self, Value};
-use crate::value::ValueType;
 use std::ffi::CStr;
+use store::number::{LongDouble, parse_i64};
+use store::structures::string::{self, Value};
+use store::value::ValueType;
 
 /// `INCR key`
 pub fn incr(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

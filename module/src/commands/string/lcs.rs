@@ -5,7 +5,7 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits;
 use crate::redis::{Arg, Args, Collection, Ctx};
-use crate::value::ValueType;
+use store::value::ValueType;
 
 /// What to reply with.
 #[derive(Clone, Copy, Debug, Default)]

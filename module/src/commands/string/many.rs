@@ -5,15 +5,15 @@ use super::{Expire, reply_value};
 use crate::behaviour::Behaviour;
 use crate::commands::plain;
 use crate::error::CmdError;
-use crate::keyspace::record::{Inline, NEVER};
 use crate::keyspace::{PmKey, put_all, read_each};
-use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Class, Ctx, KeyUse, OwnedString, may_replicate};
-use crate::structures::Root;
-use crate::structures::string::{self, Value};
-use crate::value::ValueType;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use store::number::parse_i64;
+use store::record::{Inline, NEVER};
+use store::structures::Root;
+use store::structures::string::{self, Value};
+use store::value::ValueType;
 
 /// `MGET key [key ...]`
 pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

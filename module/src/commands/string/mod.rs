@@ -14,12 +14,12 @@ pub(super) use range::write_range;
 use super::Table;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::keyspace::record::NEVER;
 use crate::limits;
-use crate::number::parse_i64;
 use crate::redis::{Arg, Ctx};
-use crate::structures::Root;
-use crate::structures::string::{self, Value};
+use store::number::parse_i64;
+use store::record::NEVER;
+use store::structures::Root;
+use store::structures::string::{self, Value};
 
 /// One row a command: name, handler, arity, flags, keys (first, last, step).
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {

@@ -3,11 +3,11 @@
 use super::{Expire, check_length, integer, read, store};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::keyspace::record::NEVER;
 use crate::redis::{Args, Class, Ctx};
-use crate::structures::Root;
-use crate::structures::string::{self, Value};
-use crate::value::ValueType;
+use store::record::NEVER;
+use store::structures::Root;
+use store::structures::string::{self, Value};
+use store::value::ValueType;
 
 /// `APPEND key value`
 pub fn append(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

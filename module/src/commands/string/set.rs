@@ -7,8 +7,8 @@ use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
-use crate::structures::string::Value;
-use crate::value::ValueType;
+use store::structures::string::Value;
+use store::value::ValueType;
 
 /// `SET key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET]
 /// [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`

@@ -6,8 +6,8 @@ use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
-use crate::structures::zset::{self, Added, Rule};
 use std::ffi::CStr;
+use store::structures::zset::{self, Added, Rule};
 
 const NOT_A_NUMBER: CmdError = CmdError::text_only("ERR resulting score is not a number (NaN)");
 

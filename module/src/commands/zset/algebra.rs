@@ -8,11 +8,11 @@ use super::{Shape, TY, integer};
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Ctx};
-use crate::structures::{set, zset};
-use crate::value::ValueType;
 use std::collections::HashMap;
+use store::number::parse_i64;
+use store::structures::{set, zset};
+use store::value::ValueType;
 
 /// Which elements the result has.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -16,10 +16,10 @@ pub(super) use range::store;
 use super::Table;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::number::parse_i64;
 use crate::redis::{Arg, Class, Ctx, NumberedKeys};
-use crate::value::ValueType;
 use std::ffi::CStr;
+use store::number::parse_i64;
+use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys (first, last, step).
 pub fn rows(table: &mut Table<'_>) -> Result<(), String> {

@@ -3,11 +3,11 @@
 use super::{Shape, TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::number::parse_i64;
 use crate::redis::{Arg, Args, Ctx, OwnedString};
-use crate::structures::{Root, zset};
 use pobj::Pool;
 use std::ffi::CStr;
+use store::number::parse_i64;
+use store::structures::{Root, zset};
 
 /// The end that elements are taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

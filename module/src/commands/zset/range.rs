@@ -6,10 +6,10 @@ use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx};
-use crate::structures::Root;
-use crate::structures::limits;
-use crate::structures::zset::{self, Walk};
 use pobj::Pool;
+use store::structures::Root;
+use store::structures::limits;
+use store::structures::zset::{self, Walk};
 
 /// What the name of a command leaves open, and its options say.
 #[derive(Clone, Copy)]

@@ -7,9 +7,9 @@ use crate::commands::sample::{self, Choice, Chosen};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
-use crate::structures::{Root, zset};
 use pobj::{Error, Pool};
 use std::collections::HashSet;
+use store::structures::{Root, zset};
 
 /// `PM.ZCARD key`
 pub fn zcard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

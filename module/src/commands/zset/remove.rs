@@ -5,8 +5,8 @@ use super::{TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Ctx};
-use crate::structures::zset;
 use std::ffi::CStr;
+use store::structures::zset;
 
 /// `PM.ZREM key member [member ...]`
 pub fn zrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

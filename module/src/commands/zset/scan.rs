@@ -5,9 +5,9 @@ use crate::behaviour::Behaviour;
 use crate::commands::scan::{self, Options, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::number::double_to_text;
 use crate::redis::{Args, Ctx, OwnedString};
-use crate::structures::zset;
+use store::number::double_to_text;
+use store::structures::zset;
 
 /// `PM.ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]`
 pub fn zscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

@@ -4,10 +4,10 @@ use super::integer;
 use crate::double;
 use crate::error::CmdError;
 use crate::redis::Arg;
-use crate::structures::Root;
-use crate::structures::zset::{self, Bound, NameEnd};
 use pobj::Pool;
 use std::ops::Range;
+use store::structures::Root;
+use store::structures::zset::{self, Bound, NameEnd};
 
 /// What a range is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

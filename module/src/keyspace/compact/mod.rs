@@ -12,7 +12,6 @@
 
 mod round;
 
-use super::record::RecordPtr;
 use super::{ENGINE, Engine, cluster, durable, evict, follower, fullness};
 use crate::redis::{
     Ctx, Kind, Latency, Level, Mode, OwnedString, PmType, WhenFull, log, server_flags,
@@ -20,6 +19,7 @@ use crate::redis::{
 use pobj::{Result, Scatter};
 use round::{Round, Step};
 use std::time::{Duration, Instant};
+use store::record::RecordPtr;
 
 /// Of each tick of the timer that runs during a round, and from one tick to the next.
 const TICK_BUDGET: Duration = Duration::from_micros(200);

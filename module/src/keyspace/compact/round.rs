@@ -1,12 +1,12 @@
 //! A round of compaction: the walk over all records, step by step.
 
-use super::super::record::{self, NEVER, Record, RecordPtr};
 use super::{Engine, Leaving};
 use crate::redis::{Level, OwnedString, log};
-use crate::structures::relocate::{Cursor, Mover, relocate};
 use pobj::{Error, Kind, Result};
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
+use store::record::{self, NEVER, Record, RecordPtr};
+use store::structures::relocate::{Cursor, Mover, relocate};
 
 /// Records that are looked at before values and records are moved.
 const LOOK: usize = 32;
@@ -178,7 +178,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The record's head, if it still is of the key that was born then.
+    /// The record's head, if it still is of the key that was created then.
     fn head_of(&self, record: RecordPtr, birth: u64) -> Option<Record> {
         self.store.pool.capacity(record).ok()?;
         let head = *record::get(&self.store.pool, record).ok()?;

@@ -2,10 +2,10 @@
 
 use super::{BUSY, IDLE, LULL};
 use crate::keyspace::Engine;
-use crate::keyspace::record::{self, RecordPtr};
-use crate::redis::{EveryTurn, Level, OwnedString, log};
+use crate::redis::{EveryCycle, Level, OwnedString, log};
 use pobj::Error;
 use std::time::{Duration, Instant};
+use store::record::{self, RecordPtr};
 use store::unshown::Found;
 
 /// How often progress is logged.
@@ -24,8 +24,8 @@ pub(crate) struct Filling {
     in_background: u64,
     pub(super) last_command: Option<Instant>,
     /// When keys were shown in the background last.
-    pub(super) last_turn: Instant,
-    pub(super) every_turn: Option<EveryTurn>,
+    pub(super) last_cycle: Instant,
+    pub(super) every_cycle: Option<EveryCycle>,
 }
 
 /// How far a filling has come.
@@ -40,11 +40,11 @@ pub(super) struct Progress {
 }
 
 impl Filling {
-    /// How long keys may be shown in one turn.
+    /// How long keys may be shown in one cycle.
     pub(super) fn budget(&self) -> Duration {
         match self.last_command {
             Some(last) if last.elapsed() < LULL => {
-                (self.last_turn.elapsed() / 2).clamp(*BUSY.start(), *BUSY.end())
+                (self.last_cycle.elapsed() / 2).clamp(*BUSY.start(), *BUSY.end())
             }
             _ => IDLE,
         }
@@ -75,10 +75,10 @@ impl Engine {
         if surveyed.foreign > 0 {
             self.drop_foreign(surveyed.foreign, &surveyed.foreign_slots);
         }
-        self.homeless = surveyed.homeless;
+        self.unmapped = surveyed.unmapped;
         self.reloading = false;
         self.filled = true;
-        let keys = self.store.left_unshown() + surveyed.homeless;
+        let keys = self.store.left_unshown() + surveyed.unmapped;
         let line = format!(
             "the pool holds {keys} keys in {} bytes; they were found in {:.3} seconds",
             self.store.pool.usage().used,
@@ -92,8 +92,8 @@ impl Engine {
             limit,
             in_background: 0,
             last_command: None,
-            last_turn: started,
-            every_turn: None,
+            last_cycle: started,
+            every_cycle: None,
         };
         for (record, error) in &surveyed.damaged {
             filling.leave_out(*record, error);

@@ -2,12 +2,12 @@
 
 use super::{LOADING, PmKey, State, lift};
 use crate::error::CmdError;
-use crate::keyspace::record::{self, Inline, NEVER};
 use crate::keyspace::{Engine, with_engine};
-use crate::structures::Root;
 use pobj::{Pool, Result, Tx};
 use store::edit::Plan;
 use store::place::Birth;
+use store::record::{self, Inline, NEVER};
+use store::structures::Root;
 
 /// What happens to a key that gets a value, and expires at `expire_at`.
 fn plan(

@@ -142,7 +142,7 @@ fn check(pool: &Pool, model: &Model, random: &mut Random, full: bool) {
 }
 
 /// Lets the freed part of a list go, as the keyspace does.
-fn bury(pool: &mut Pool, mut gone: Root, budget: usize) {
+fn reclaim(pool: &mut Pool, mut gone: Root, budget: usize) {
     while gone != Root::EMPTY {
         let mut tx = pool.begin();
         let done = dismantle(&mut tx, &mut gone, budget).unwrap();
@@ -249,7 +249,7 @@ fn change(pool: &mut Pool, model: &mut Model, random: &mut Random, keep: bool, g
     }
     if keep {
         *model = after;
-        bury(pool, gone, 1 + random.below(40) as usize);
+        reclaim(pool, gone, 1 + random.below(40) as usize);
     }
 }
 
@@ -304,7 +304,7 @@ fn run(seed: u64, rounds: u64, held: bool) {
     let gone = edit(&mut pool, true, |tx, root| {
         drop_end(tx, root, Side::Left, n)
     });
-    bury(&mut pool, gone, 16);
+    reclaim(&mut pool, gone, 16);
     assert_eq!(pool.usage().used, 0, "everything is free in the end");
 }
 
@@ -399,7 +399,7 @@ fn copies_are_equal_and_their_own() {
         collect(&pool, twin, Side::Left, 0),
         collect(&pool, source, Side::Left, 0)
     );
-    bury(&mut pool, twin, 7);
+    reclaim(&mut pool, twin, 7);
     assert_eq!(pool.usage().used, used);
 }
 
@@ -479,12 +479,12 @@ fn trimming_a_long_list_takes_few_frees_at_once() {
             .iter()
             .eq(&values[100_000..200_000])
     );
-    bury(&mut pool, left, 64);
-    bury(&mut pool, right, 64);
+    reclaim(&mut pool, left, 64);
+    reclaim(&mut pool, right, 64);
     let rest = edit(&mut pool, true, |tx, root| {
         drop_end(tx, root, Side::Right, 100_000)
     });
-    bury(&mut pool, rest, 64);
+    reclaim(&mut pool, rest, 64);
     assert_eq!(pool.usage().used, 0);
 }
 

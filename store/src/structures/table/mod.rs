@@ -35,25 +35,25 @@
 //! | `one` | changes of one entry |
 //! | `editor` | changes of several entries in one batch |
 //! | `relocate` | moving a table's objects |
-//! | `ahead` | asking early for what a look-up will read |
+//! | `prefetch` | asking early for what a look-up will read |
 //! | `build`, `check` | a table of all its entries at once; whether a table is sound |
 
-mod ahead;
 mod bucket;
 mod build;
 mod check;
 mod directory;
 mod editor;
 mod one;
+mod prefetch;
 mod relocate;
 pub mod slot;
 
-pub use ahead::{Ahead, look_ahead};
 pub use build::Builder;
 pub use check::check;
 pub use directory::{Bucket, Directory};
 pub use editor::{BATCH, Editor, create, destroy, dismantle, remove_keys};
 pub use one::{insert, remove, remove_key, replace};
+pub use prefetch::{Prefetch, prefetch_bucket};
 pub use relocate::{Moved, relocate};
 
 use super::Root;

@@ -1,7 +1,7 @@
 //! Changes: elements added, moved and removed, in the form that the sorted set has or needs.
 
 use super::node::compare;
-use super::{View, destroy, large, small, waste};
+use super::{View, destroy, garbage, large, small};
 use crate::structures::Root;
 use pobj::{Pool, Result, Tx};
 use std::ops::Range;
@@ -281,12 +281,12 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<Option<(Vec<u
     Ok(Some((name, score)))
 }
 
-/// How many elements a range removal frees at once; those of a longer range are waste until
-/// [`clean`](super::clean) has freed them. Few in tests, so that these meet waste often.
+/// How many elements a range removal frees at once; those of a longer range are garbage until
+/// [`clean`](super::clean) has freed them. Few in tests, so that these meet garbage often.
 const FREED_MAX: u64 = if cfg!(test) { 20 } else { 256 };
 
 /// Removes the elements of these ranks, which must be below the length. O(log n), and O(log n) for each
-/// element of a short range. A sorted set of which nothing is left but waste is over; see
+/// element of a short range. A sorted set of which nothing is left but garbage is over; see
 /// [`is_over`](super::is_over).
 pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Result<()> {
     tx.removes();
@@ -295,8 +295,8 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
         _ if count == 0 => Ok(()),
         View::Empty => Ok(()),
         View::Small(_) => small::remove(tx, root, ranks.start as usize, ranks.end as usize),
-        View::Large(_) if count > FREED_MAX => waste::remove_range(tx, root, ranks),
-        View::Large(large) if count == large.tree.len && !waste::has_waste(*root) => {
+        View::Large(_) if count > FREED_MAX => garbage::remove_range(tx, root, ranks),
+        View::Large(large) if count == large.tree.len && !garbage::has_garbage(*root) => {
             large::destroy(tx, *root)?;
             *root = Root::EMPTY;
             Ok(())

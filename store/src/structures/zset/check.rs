@@ -4,7 +4,7 @@ use super::large::Large;
 use super::node::{Element, Inner, LEAF_MAX, Leaf, NAME_AT, compare, damaged, member, pointer};
 use super::small::{self, Small};
 use super::tree::Tree;
-use super::{large, len, walk, waste};
+use super::{garbage, large, len, walk};
 use crate::structures::{Owns, Root, table};
 use pobj::{Pool, Result};
 use std::collections::HashSet;
@@ -26,7 +26,7 @@ pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
                 false => Err(damaged("a packed one's order")),
             }
         }
-        large::ENCODING | waste::ENCODING => check_large(pool, root, owns),
+        large::ENCODING | garbage::ENCODING => check_large(pool, root, owns),
         _ => Err(damaged("an unknown encoding")),
     }
 }
@@ -34,7 +34,7 @@ pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
 fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
     let large = Large::open(pool, root)?;
     owns(pointer(root.value)?);
-    // The table owns the members of its entries: the elements, and waste.
+    // The table owns the members of its entries: the elements, and garbage.
     let mut entries = HashSet::new();
     if large.table != Root::EMPTY {
         table::check::<NAME_AT>(pool, large.table, &mut |object| {
@@ -42,17 +42,17 @@ fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
             owns(object);
         })?;
     }
-    if let Some(waste) = large.waste {
+    if let Some(garbage) = large.garbage {
         let (mut cut, mut listed) = (Vec::new(), 0);
-        waste.each(pool, owns, &mut |member| cut.push(member))?;
+        garbage.each(pool, owns, &mut |member| cut.push(member))?;
         for member in cut {
             match entries.contains(&member.offset()) {
                 true => listed += 1,
                 false => owns(member.cast()),
             }
         }
-        if listed != waste.entries {
-            return Err(damaged("a count of waste"));
+        if listed != garbage.entries {
+            return Err(damaged("a count of garbage"));
         }
     }
     if large.tree.len == 0 {
@@ -73,8 +73,8 @@ fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
         before = Some((score, name));
         count += 1;
     }
-    let wasted = large.waste.map_or(0, |waste| waste.entries);
-    match count == len(root) && count + wasted == table::len(large.table) {
+    let stale = large.garbage.map_or(0, |garbage| garbage.entries);
+    match count == len(root) && count + stale == table::len(large.table) {
         true => Ok(()),
         false => Err(damaged("the number of elements")),
     }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! After the removal of a long range, the encoding is another one and the head has two words more; see
-//! `waste.rs`. Until the waste is gone, the table also has entries of members that are no elements: what
+//! `garbage.rs`. Until the garbage is gone, the table also has entries of members that are no elements: what
 //! it finds is an element only if the tree has it, too.
 //!
 //! The root's 56 bits are the number of elements (48 bits) and the tree's height (8 bits); the table
@@ -18,12 +18,12 @@
 
 use super::bulk;
 use super::edit;
+use super::garbage::{self, Garbage};
 use super::node::{
     Bound, Element, Leaf, Member, MemberPtr, NAME_AT, damaged, member, name_at, pointer,
 };
 use super::single;
 use super::tree::{Tree, leaf};
-use super::waste::{self, Waste};
 use crate::structures::Root;
 use crate::structures::table;
 use bytemuck::{Pod, Zeroable};
@@ -55,18 +55,18 @@ pub struct Large {
     pub(super) table: Root,
     /// The elements in order.
     pub tree: Tree,
-    pub(super) waste: Option<Waste>,
+    pub(super) garbage: Option<Garbage>,
 }
 
 /// Whether a root is of one of the encodings of this file.
 #[inline]
 pub fn is_large(root: Root) -> bool {
-    matches!(root.encoding(), ENCODING | waste::ENCODING)
+    matches!(root.encoding(), ENCODING | garbage::ENCODING)
 }
 
-/// The table of a root of one of these encodings, as the words there lie: see `structures::table_ahead`.
+/// The table of a root of one of these encodings, as the words there lie: see `structures::table_to_prefetch`.
 #[inline]
-pub fn table_ahead(pool: &Pool, root: Root) -> Option<u64> {
+pub fn table_to_prefetch(pool: &Pool, root: Root) -> Option<u64> {
     let head: PPtr<Head> = PPtr::new(root.value).filter(|_| is_large(root))?;
     Some(pool.peek(head)?.top)
 }
@@ -85,20 +85,20 @@ impl Large {
         let Head { top, tree } = *pool.get(head)?;
         let len = len(root);
         let height = (root.rest() >> COUNT_BITS) as usize;
-        let waste = match root.encoding() {
+        let garbage = match root.encoding() {
             ENCODING if len == 0 => return Err(damaged("a length of zero")),
             ENCODING => None,
-            _ => Some(Waste::of(pool, head)?),
+            _ => Some(Garbage::of(pool, head)?),
         };
-        let entries = waste.map_or(Some(len), |waste| len.checked_add(waste.entries));
+        let entries = garbage.map_or(Some(len), |garbage| len.checked_add(garbage.entries));
         let table = match entries.filter(|&entries| entries >> COUNT_BITS == 0) {
             Some(0) => Root::EMPTY,
             Some(entries) => Root::new(TABLE_ENCODING, entries, top),
-            None => return Err(damaged("a count of waste")),
+            None => return Err(damaged("a count of garbage")),
         };
         Ok(Large {
             head,
-            waste,
+            garbage,
             table,
             tree: Tree {
                 root: tree,
@@ -117,8 +117,8 @@ impl Large {
 
     pub(super) fn root(&self) -> Root {
         let rest = self.tree.len | (self.tree.height as u64) << COUNT_BITS;
-        let encoding = match self.waste {
-            Some(_) => waste::ENCODING,
+        let encoding = match self.garbage {
+            Some(_) => garbage::ENCODING,
             None => ENCODING,
         };
         Root::new(encoding, rest, self.head.offset())
@@ -126,14 +126,14 @@ impl Large {
 
     /// Writes what changed since `before`, and the new root.
     pub(super) fn close(self, tx: &mut Tx<'_>, before: Large, root: &mut Root) -> Result<()> {
-        if self.tree.len == 0 && self.waste.is_none() {
+        if self.tree.len == 0 && self.garbage.is_none() {
             if self.table != Root::EMPTY {
                 return Err(damaged("the table holds more than the tree"));
             }
             *root = Root::EMPTY;
             return tx.free(self.head);
         }
-        let entries = self.waste.map_or(0, |waste| waste.entries) + self.tree.len;
+        let entries = self.garbage.map_or(0, |garbage| garbage.entries) + self.tree.len;
         if self.table.rest() != entries {
             return Err(damaged("the table and the tree differ in length"));
         }
@@ -144,7 +144,7 @@ impl Large {
         if old.tree != new.tree {
             tx.set(field!(self.head, Head, tree), new.tree)?;
         }
-        if let (Some(old), Some(new)) = (before.waste, self.waste) {
+        if let (Some(old), Some(new)) = (before.garbage, self.garbage) {
             old.write_changes(tx, self.head, new)?;
         }
         *root = self.root();
@@ -171,7 +171,7 @@ impl Large {
         }
     }
 
-    /// The table's place of this name, be it an element's or waste.
+    /// The table's place of this name, be it an element's or garbage.
     #[inline]
     fn entry(&self, pool: &Pool, name: &[u8], hash: u64) -> Result<Option<table::Found>> {
         if self.table == Root::EMPTY {
@@ -187,10 +187,10 @@ impl Large {
         tx.free(found.entry)
     }
 
-    /// Whether what the table points to is an element, and not waste. O(1) without waste, else O(log n).
+    /// Whether what the table points to is an element, and not garbage. O(1) without garbage, else O(log n).
     #[inline]
     pub(super) fn is_element(&self, pool: &Pool, ptr: MemberPtr) -> Result<bool> {
-        if self.waste.is_none() {
+        if self.garbage.is_none() {
             return Ok(true);
         }
         let (name, score) = member(pool, ptr)?;
@@ -245,7 +245,7 @@ pub fn build<'e>(
         head,
         table,
         tree,
-        waste: None,
+        garbage: None,
     };
     tx.fill_value(head, &large.contents())?;
     Ok(large.root())
@@ -263,9 +263,9 @@ pub fn add(
 ) -> Result<()> {
     let before = Large::open(tx, *root)?;
     let hash = table::hash(tx, name);
-    let ahead = match guess.filter(|_| before.tree.len > 0) {
+    let guessed = match guess.filter(|_| before.tree.len > 0) {
         Some(guess) => {
-            let _ = table::Ahead::of(tx, before.table.value, hash);
+            let _ = table::Prefetch::of(tx, before.table.value, hash);
             let path = before.tree.path(tx, &Bound::Before(guess, name))?;
             Leaf::prefetch(tx, pointer(path.leaf)?);
             Some(path)
@@ -283,27 +283,27 @@ pub fn add(
     let Some(score) = score(found.map(|(_, old)| old)) else {
         return Ok(());
     };
-    let ahead = ahead.filter(|_| guess == Some(score));
+    let guessed = guessed.filter(|_| guess == Some(score));
     let mut after = before;
     if let Some((ptr, old)) = found {
         let element = Element {
             score: old,
             member: ptr.offset(),
         };
-        after.tree = single::rescore(tx, before.tree, element, name, score, ahead)?;
+        after.tree = single::rescore(tx, before.tree, element, name, score, guessed)?;
         Member::set_score(tx, ptr, score)?;
         return after.close(tx, before, root);
     }
     let ptr = Member::create(tx, name, score)?;
-    match (lookup.found, &mut after.waste) {
-        (Some(wasted), Some(waste)) => {
-            table::replace(tx, wasted, ptr.cast(), hash)?;
-            waste.lose_entries(1)?;
+    match (lookup.found, &mut after.garbage) {
+        (Some(stale), Some(garbage)) => {
+            table::replace(tx, stale, ptr.cast(), hash)?;
+            garbage.lose_entries(1)?;
         }
         _ => table::insert::<NAME_AT>(tx, &mut after.table, &lookup, ptr.cast())?,
     }
     let member = ptr.offset();
-    after.tree = single::insert(tx, before.tree, Element { score, member }, name, ahead)?;
+    after.tree = single::insert(tx, before.tree, Element { score, member }, name, guessed)?;
     after.close(tx, before, root)
 }
 
@@ -335,10 +335,10 @@ pub fn add_batch<'e>(
             (Some(place), Some(_)) => place.entry.offset(),
             (found, _) => {
                 let ptr = Member::create(editor.tx, name, new)?;
-                match (found, &mut after.waste) {
-                    (Some(place), Some(waste)) => {
+                match (found, &mut after.garbage) {
+                    (Some(place), Some(garbage)) => {
                         editor.replace(place, ptr.cast(), hash)?;
-                        waste.lose_entries(1)?;
+                        garbage.lose_entries(1)?;
                     }
                     _ => editor.insert(ptr.cast(), hash)?,
                 }
@@ -452,10 +452,10 @@ pub fn remove_batch(tx: &mut Tx<'_>, root: &mut Root, from: u64, count: usize) -
 
 /// Frees a part of what the sorted set owns, in about `budget` frees; true if nothing is left.
 ///
-/// First the waste goes, then the tree, whose place in the head is zero then, and last the table with
+/// First the garbage goes, then the tree, whose place in the head is zero then, and last the table with
 /// the members.
 pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
-    if waste::clean(tx, root)? {
+    if garbage::clean(tx, root)? {
         return Ok(*root == Root::EMPTY);
     }
     let large = Large::open(tx, *root)?;
@@ -475,9 +475,9 @@ pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool
     Ok(true)
 }
 
-/// Frees everything at once. O(n); takes steps if there is waste.
+/// Frees everything at once. O(n); takes steps if there is garbage.
 pub fn destroy(tx: &mut Tx<'_>, mut root: Root) -> Result<()> {
-    while waste::clean(tx, &mut root)? {
+    while garbage::clean(tx, &mut root)? {
         tx.step()?;
     }
     if root == Root::EMPTY {

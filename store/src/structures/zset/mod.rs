@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | 1 | up to 128 elements with names of up to 64 bytes: one packed object | `small.rs` |
 //! | 2 | a counted B+tree by order, and a hash table by name | `large.rs`, `node.rs`, `tree.rs`, `single.rs`, `reshape.rs`, `edit.rs`, `bulk.rs` |
-//! | 3 | the same, with members that are still to be freed | `waste.rs` |
+//! | 3 | the same, with members that are still to be freed | `garbage.rs` |
 //!
 //! The limits are those of Redis's listpack encoding, and like there a sorted set that was large once
 //! stays large. Scores are doubles, NaN excepted; a packed one turns minus zero into zero, as Redis does.
@@ -17,6 +17,7 @@ mod bulk;
 mod change;
 mod check;
 mod edit;
+mod garbage;
 mod large;
 mod node;
 mod relocate;
@@ -24,7 +25,6 @@ mod reshape;
 mod single;
 mod small;
 mod tree;
-mod waste;
 
 #[cfg(test)]
 mod tests;
@@ -34,8 +34,9 @@ mod tree_tests;
 use super::Root;
 pub use change::{Added, Rule, add, add_all, build, pop, remove, remove_range};
 pub use check::check;
+pub use garbage::{clean, has_garbage, is_over};
 use large::Large;
-pub use large::table_ahead;
+pub use large::table_to_prefetch;
 pub use node::Bound;
 use node::{compare, damaged};
 use pobj::{Pool, Result, Tx};
@@ -44,7 +45,6 @@ use small::Small;
 pub use small::{COUNT_MAX as PACKED_MAX, NAME_MAX as PACKED_NAME_MAX};
 use std::collections::HashSet;
 use std::ops::Range;
-pub use waste::{clean, has_waste, is_over};
 
 /// An opened sorted set.
 enum View<'p> {
@@ -59,7 +59,7 @@ impl<'p> View<'p> {
         match root.encoding() {
             _ if root == Root::EMPTY => Ok(View::Empty),
             small::ENCODING => Ok(View::Small(Small::open(pool, root)?)),
-            large::ENCODING | waste::ENCODING => Ok(View::Large(Large::open(pool, root)?)),
+            large::ENCODING | garbage::ENCODING => Ok(View::Large(Large::open(pool, root)?)),
             _ => Err(damaged("an unknown encoding")),
         }
     }
@@ -70,7 +70,7 @@ impl<'p> View<'p> {
 pub fn len(root: Root) -> u64 {
     match root.encoding() {
         small::ENCODING => small::len(root),
-        large::ENCODING | waste::ENCODING => large::len(root),
+        large::ENCODING | garbage::ENCODING => large::len(root),
         _ => 0,
     }
 }
@@ -348,7 +348,7 @@ pub fn sort<N: AsRef<[u8]>>(elements: &mut [(N, f64)]) {
 /// Whether freeing takes few steps.
 pub fn is_small(root: Root) -> bool {
     const FEW: u64 = 64;
-    !waste::has_waste(root) && (root.encoding() != large::ENCODING || len(root) <= FEW)
+    !garbage::has_garbage(root) && (root.encoding() != large::ENCODING || len(root) <= FEW)
 }
 
 /// Frees everything the sorted set owns. O(n).
@@ -356,7 +356,7 @@ pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
     match root.encoding() {
         _ if root == Root::EMPTY => Ok(()),
         small::ENCODING => small::destroy(tx, root),
-        large::ENCODING | waste::ENCODING => large::destroy(tx, root),
+        large::ENCODING | garbage::ENCODING => large::destroy(tx, root),
         _ => Err(damaged("an unknown encoding")),
     }
 }
@@ -375,7 +375,7 @@ pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool
 pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     match root.encoding() {
         small::ENCODING => pool.capacity(node::pointer::<u8>(root.value)?),
-        large::ENCODING | waste::ENCODING => large::memory(pool, root),
+        large::ENCODING | garbage::ENCODING => large::memory(pool, root),
         _ => Ok(0),
     }
 }

@@ -4,7 +4,7 @@
 use super::large::{Head, Large};
 use super::node::{Bound, Element, Inner, Leaf, damaged, member, pointer};
 use super::tree::{Tree, leaf};
-use super::{large, small, waste};
+use super::{garbage, large, small};
 use crate::structures::Root;
 use crate::structures::relocate::{Cursor, Mover};
 use crate::structures::table;
@@ -15,7 +15,7 @@ use std::mem::offset_of;
 const NODES: u8 = 0;
 const TABLE: u8 = 1;
 
-/// Moves some objects of a sorted set; see `structures::relocate`. One that has waste stays where it is: that goes
+/// Moves some objects of a sorted set; see `structures::relocate`. One that has garbage stays where it is: that goes
 /// soon.
 pub fn relocate(
     mover: &mut Mover<'_, '_>,
@@ -24,7 +24,7 @@ pub fn relocate(
 ) -> Result<Option<Cursor>> {
     match root.encoding() {
         small::ENCODING => mover.shift_root(root).map(|_| None),
-        large::ENCODING if !waste::has_waste(*root) => match mover.shift_root(root)? {
+        large::ENCODING if !garbage::has_garbage(*root) => match mover.shift_root(root)? {
             true => Ok(Some(cursor)),
             false => relocate_large(mover, *root, cursor),
         },

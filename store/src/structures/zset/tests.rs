@@ -219,7 +219,7 @@ fn campaign(seed: u64, rounds: usize, names: u32) {
         if !keep {
             bed.model = before;
         }
-        if has_waste(bed.root) && random.u8(..4) == 0 {
+        if has_garbage(bed.root) && random.u8(..4) == 0 {
             let keep = random.u8(..4) > 0;
             bed.change(keep, |tx, root| assert!(clean(tx, root).unwrap()));
         }
@@ -281,7 +281,7 @@ fn a_long_range_goes_in_few_steps_and_its_names_can_come_again() {
         assert_eq!(added, expected);
     }
     let mut rounds = 0;
-    while has_waste(bed.root) {
+    while has_garbage(bed.root) {
         bed.change(true, |tx, root| assert!(clean(tx, root).unwrap()));
         rounds += 1;
         if rounds % 500 == 0 {

@@ -1,8 +1,8 @@
-//! Waste: what the removal of a long range leaves to be freed later.
+//! Garbage: what the removal of a long range leaves to be freed later.
 //!
 //! ```text
-//! head   0 16  as without waste (see `large`)
-//!       16  8  entries  of the table that are waste: no element has them
+//! head   0 16  as without garbage (see `large`)
+//!       16  8  entries  of the table that are garbage: no element has them
 //!       24  8  cuts     the first cut, or 0
 //!
 //! cut    0  8  next     the next cut, or 0
@@ -18,7 +18,7 @@
 //! * A member belongs either to the tree of elements or to one cut.
 //! * Every element has its entry in the table. A member of a cut has one, unless an element of the same
 //!   name has come and taken its entry: then only the cut points to it.
-//! * The table has as many entries as there are elements and `entries` of waste.
+//! * The table has as many entries as there are elements and `entries` of garbage.
 //!
 //! With no element left the sorted set is over ([`is_over`]), but not yet free.
 
@@ -38,19 +38,19 @@ pub const ENCODING: u8 = 3;
 /// The last two words of the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
-pub struct Waste {
-    /// Entries of the table that are waste.
+pub struct Garbage {
+    /// Entries of the table that are garbage.
     pub entries: u64,
     cuts: u64,
 }
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-struct WastedHead {
+struct GarbageHead {
     head: Head,
-    waste: Waste,
+    garbage: Garbage,
 }
-const_assert_eq!(size_of::<WastedHead>(), 32);
+const_assert_eq!(size_of::<GarbageHead>(), 32);
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
@@ -60,29 +60,32 @@ struct Link {
 }
 const_assert_eq!(size_of::<Link>(), 32);
 
-/// Whether a sorted set has waste. O(1).
+/// Whether a sorted set has garbage. O(1).
 #[inline]
-pub fn has_waste(root: Root) -> bool {
+pub fn has_garbage(root: Root) -> bool {
     root.encoding() == ENCODING
 }
 
-/// Whether a sorted set has no elements, only waste. O(1).
+/// Whether a sorted set has no elements, only garbage. O(1).
 #[inline]
 pub fn is_over(root: Root) -> bool {
-    has_waste(root) && len(root) == 0
+    has_garbage(root) && len(root) == 0
 }
 
-impl Waste {
-    /// The waste of a sorted set whose encoding says that there is some.
-    pub fn of(pool: &Pool, head: PPtr<Head>) -> Result<Waste> {
-        Ok(pool.get::<WastedHead>(head.cast())?.waste)
+impl Garbage {
+    /// The garbage of a sorted set whose encoding says that there is some.
+    pub fn of(pool: &Pool, head: PPtr<Head>) -> Result<Garbage> {
+        Ok(pool.get::<GarbageHead>(head.cast())?.garbage)
     }
 
     /// Writes what differs.
-    pub fn write_changes(self, tx: &mut Tx<'_>, head: PPtr<Head>, new: Waste) -> Result<()> {
+    pub fn write_changes(self, tx: &mut Tx<'_>, head: PPtr<Head>, new: Garbage) -> Result<()> {
         match self == new {
             true => Ok(()),
-            false => tx.set(field!(head.cast::<WastedHead>(), WastedHead, waste), new),
+            false => tx.set(
+                field!(head.cast::<GarbageHead>(), GarbageHead, garbage),
+                new,
+            ),
         }
     }
 
@@ -104,48 +107,48 @@ impl Waste {
         Ok(())
     }
 
-    /// So many entries of the table are no waste any more.
+    /// So many entries of the table are no garbage any more.
     pub fn lose_entries(&mut self, count: u64) -> Result<()> {
         let left = self.entries.checked_sub(count);
-        self.entries = left.ok_or_else(|| damaged("a count of waste"))?;
+        self.entries = left.ok_or_else(|| damaged("a count of garbage"))?;
         Ok(())
     }
 }
 
-/// Removes the elements of these ranks, of which there are some. O(log n): their memory is waste.
+/// Removes the elements of these ranks, of which there are some. O(log n): their memory is garbage.
 pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Result<()> {
     let mut large = Large::open(tx, *root)?;
     let count = ranks.end - ranks.start;
     let mut editor = edit::Editor::new(tx, large.tree);
     let cut = editor.cut(ranks)?;
     large.tree = editor.finish()?;
-    let old = large.waste.unwrap_or(Waste {
+    let old = large.garbage.unwrap_or(Garbage {
         entries: 0,
         cuts: 0,
     });
     let link = tx.alloc(size_of::<Link>() as u64, Kind::Data)?;
     let next = old.cuts;
     tx.fill_value(link.cast(), &Link { next, cut })?;
-    let waste = Waste {
+    let garbage = Garbage {
         entries: old.entries + count,
         cuts: link.offset(),
     };
     let before = large;
-    large.waste = Some(waste);
-    match before.waste {
+    large.garbage = Some(garbage);
+    match before.garbage {
         Some(_) => {
-            let head = large.head.cast::<WastedHead>();
-            let contents = WastedHead {
+            let head = large.head.cast::<GarbageHead>();
+            let contents = GarbageHead {
                 head: large.contents(),
-                waste,
+                garbage,
             };
             tx.set(head, contents)?;
         }
         None => {
-            let head = tx.alloc(size_of::<WastedHead>() as u64, Kind::Data)?;
-            let contents = WastedHead {
+            let head = tx.alloc(size_of::<GarbageHead>() as u64, Kind::Data)?;
+            let contents = GarbageHead {
                 head: large.contents(),
-                waste,
+                garbage,
             };
             tx.fill_value(head.cast(), &contents)?;
             tx.free(large.head)?;
@@ -156,23 +159,23 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
     Ok(())
 }
 
-/// Frees a part of the waste, some dozen members; false if there is none. The root may be empty then.
+/// Frees a part of the garbage, some dozen members; false if there is none. The root may be empty then.
 pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<bool> {
-    if !has_waste(*root) {
+    if !has_garbage(*root) {
         return Ok(false);
     }
     let before = Large::open(tx, *root)?;
     let mut after = before;
-    let waste = before.waste.ok_or_else(|| damaged("no waste"))?;
-    if waste.cuts == 0 {
+    let garbage = before.garbage.ok_or_else(|| damaged("no garbage"))?;
+    if garbage.cuts == 0 {
         end(tx, before, root)?;
         return Ok(true);
     }
-    let link: PPtr<Link> = pointer(waste.cuts)?;
+    let link: PPtr<Link> = pointer(garbage.cuts)?;
     let Link { next, cut } = *tx.get(link)?;
     let (members, is_last) = cut.shed(tx)?;
     let dropped = drop_entries(tx, &mut after.table, &members)?;
-    let mut left = waste;
+    let mut left = garbage;
     left.lose_entries(dropped)?;
     for ptr in members {
         tx.free(ptr)?;
@@ -181,12 +184,12 @@ pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<bool> {
         left.cuts = next;
         tx.free(link)?;
     }
-    after.waste = Some(left);
+    after.garbage = Some(left);
     after.close(tx, before, root)?;
     Ok(true)
 }
 
-/// Takes the entries of wasted members out of the table; says how many had one.
+/// Takes the entries of stale members out of the table; says how many had one.
 fn drop_entries(tx: &mut Tx<'_>, table: &mut Root, members: &[MemberPtr]) -> Result<u64> {
     if *table == Root::EMPTY {
         return Ok(0);
@@ -210,10 +213,10 @@ fn drop_entries(tx: &mut Tx<'_>, table: &mut Root, members: &[MemberPtr]) -> Res
     Ok(dropped)
 }
 
-/// All waste is gone: the head loses its words for it, or goes.
+/// All garbage is gone: the head loses its words for it, or goes.
 fn end(tx: &mut Tx<'_>, mut large: Large, root: &mut Root) -> Result<()> {
     if large.table.rest() != large.tree.len {
-        return Err(damaged("a count of waste"));
+        return Err(damaged("a count of garbage"));
     }
     tx.free(large.head)?;
     if large.tree.len == 0 {
@@ -222,7 +225,7 @@ fn end(tx: &mut Tx<'_>, mut large: Large, root: &mut Root) -> Result<()> {
     }
     let head = tx.alloc(size_of::<Head>() as u64, Kind::Data)?;
     tx.fill_value(head.cast(), &large.contents())?;
-    (large.head, large.waste) = (head.cast(), None);
+    (large.head, large.garbage) = (head.cast(), None);
     *root = large.root();
     Ok(())
 }

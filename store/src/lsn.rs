@@ -1,11 +1,11 @@
-//! Moments of the pool's life, by which a file and the pool can be told to be of the same one.
+//! Log sequence numbers (LSNs) of the pool's runs, by which a file and the pool can be told to be of the same one.
 //!
 //! Redis keeps in an RDB the offset in the replication stream at which the file was made, and believes
 //! it when it starts with that file: a replica asks for what came after, and a master lets its replicas
 //! go on from there. After a crash the pool is newer than the file, and what came after is in it
 //! already: a replica would do it twice, and a master would claim to be where it was long before.
 //!
-//! So a file also says of which moment of which pool it is, and if that is not the moment at which the
+//! So a file also says of which LSN of which pool it is, and if that is not the LSN at which the
 //! pool was found, the server forgets the offset: the replication starts with a full sync.
 
 use pobj::{Pool, Result};
@@ -14,21 +14,21 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 /// The user word that holds the number of the last run, at random; 0 in a new pool.
 const RUN: usize = 4;
 
-/// A moment: no two states of any pools have the same one.
+/// An LSN, and the run that has given it: no two states of any pools have the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub struct RunLsn {
     /// The number of the run, a random one each time that a pool is opened.
     pub run: u64,
-    /// How far the pool's history had come.
-    pub position: u64,
+    /// The LSN: how far the history of the pool had come.
+    pub number: u64,
 }
 
-impl Moment {
-    /// The moment at which the last run has left a pool that was just opened.
-    pub fn found(pool: &Pool) -> Result<Moment> {
-        Ok(Moment {
+impl RunLsn {
+    /// The LSN at which the last run has left a pool that was just opened.
+    pub fn found(pool: &Pool) -> Result<RunLsn> {
+        Ok(RunLsn {
             run: *pool.get(pool.user_word(RUN))?,
-            position: pool.found_position(),
+            number: pool.found_lsn(),
         })
     }
 

@@ -16,7 +16,7 @@ type Line = [u64; LINE_SLOTS as usize];
 
 /// The bucket that a look-up will begin with.
 #[derive(Clone, Copy, Debug)]
-pub struct Ahead {
+pub struct Prefetch {
     bucket: PPtr<u64>,
     lines: u64,
     tag: u64,
@@ -24,29 +24,29 @@ pub struct Ahead {
 
 /// Begins to load the bucket of `key` in the table whose directory is at the offset `table`. O(1).
 #[inline]
-pub fn look_ahead(pool: &Pool, table: u64, key: &[u8]) -> Option<Ahead> {
-    Ahead::of(pool, table, hash(pool, key))
+pub fn prefetch_bucket(pool: &Pool, table: u64, key: &[u8]) -> Option<Prefetch> {
+    Prefetch::of(pool, table, hash(pool, key))
 }
 
-impl Ahead {
-    /// [`look_ahead`] for a key of this hash.
+impl Prefetch {
+    /// [`prefetch_bucket`] for a key of this hash.
     #[inline]
-    pub fn of(pool: &Pool, table: u64, hash: u64) -> Option<Ahead> {
+    pub fn of(pool: &Pool, table: u64, hash: u64) -> Option<Prefetch> {
         let word = Directory::guess(pool, table, hash)?;
-        let ahead = Ahead {
+        let prefetch = Prefetch {
             bucket: word.target()?.cast(),
             lines: word.extra().min(LINES),
             tag: slot::tag(hash),
         };
-        for line in 0..ahead.lines {
-            pool.prefetch(ahead.bucket.at::<u64>(LINE * line));
+        for line in 0..prefetch.lines {
+            pool.prefetch(prefetch.bucket.at::<u64>(LINE * line));
         }
-        Some(ahead)
+        Some(prefetch)
     }
 
     /// Begins to load the entry that the bucket shows for the key, and tells which. O(1).
     #[inline]
-    pub fn look_further(self, pool: &Pool) -> Option<EntryPtr> {
+    pub fn prefetch_entry(self, pool: &Pool) -> Option<EntryPtr> {
         let entry = (0..self.lines).find_map(|line| {
             let words = pool.peek(self.bucket.at::<Line>(LINE * line))?;
             let shown = words.iter().find(|&&word| Word(word).has_tag(self.tag));
@@ -61,7 +61,7 @@ impl Ahead {
 mod tests {
     use super::*;
     use crate::structures::table::find;
-    use crate::structures::{Root, set, table_ahead};
+    use crate::structures::{Root, set, table_to_prefetch};
     use crate::value::ValueType;
     use fastrand::Rng;
     use pobj::{Durability, Kind, PoolOptions};
@@ -72,7 +72,7 @@ mod tests {
 
     fn pool() -> (TempDir, Pool) {
         let directory = tempfile::Builder::new()
-            .prefix("ahead-")
+            .prefix("prefetch-")
             .tempdir_in("/dev/shm")
             .unwrap();
         let options = PoolOptions::new(directory.path().join("test.pool"));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn nearly_all_members_are_found_ahead_whatever_the_height_of_the_directory() {
+    fn nearly_all_members_are_found_by_prefetch_whatever_the_height_of_the_directory() {
         let (_directory, mut pool) = pool();
         let names: Vec<String> = (0..40_000).map(|n| format!("member:{n}")).collect();
         let (mut root, mut begin) = (Root::EMPTY, 0);
@@ -92,10 +92,10 @@ mod tests {
             set::add(&mut tx, &mut root, new).unwrap();
             tx.commit().unwrap();
             begin = end;
-            let table = table_ahead(&pool, ValueType::Set, root).expect("a table");
+            let table = table_to_prefetch(&pool, ValueType::Set, root).expect("a table");
             let missed = names[..end].iter().filter(|name| {
-                let ahead = look_ahead(&pool, table, name.as_bytes()).unwrap();
-                let entry = ahead.look_further(&pool);
+                let prefetch = prefetch_bucket(&pool, table, name.as_bytes()).unwrap();
+                let entry = prefetch.prefetch_entry(&pool);
                 let hash = hash(&pool, name.as_bytes());
                 let found = find::<SET_KEY_AT>(&pool, root, name.as_bytes(), hash).unwrap();
                 entry != Some(found.expect("a member").entry)
@@ -117,11 +117,11 @@ mod tests {
             tx.fill(at, bytemuck::bytes_of(&words)).unwrap();
             tx.commit().unwrap();
             for value in [at.offset(), random.u64(..), pool.usage().size - round] {
-                if let Some(ahead) = look_ahead(&pool, value, b"member") {
-                    ahead.look_further(&pool);
+                if let Some(prefetch) = prefetch_bucket(&pool, value, b"member") {
+                    prefetch.prefetch_entry(&pool);
                 }
             }
         }
-        assert_eq!(look_ahead(&pool, 0, b"member").map(|_| ()), None);
+        assert_eq!(prefetch_bucket(&pool, 0, b"member").map(|_| ()), None);
     }
 }

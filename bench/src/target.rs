@@ -33,12 +33,12 @@ impl Config {
 }
 
 /// A running server and a connection to it.
-pub struct Contender {
+pub struct Target {
     /// What it is.
     pub config: Config,
     server: Server,
     client: Client,
-    /// Where its AOF is; removed with the contender.
+    /// Where its AOF is; removed with the target.
     _disk: Option<TempDir>,
 }
 
@@ -51,13 +51,13 @@ pub struct Counters {
     pub errors: f64,
 }
 
-impl Contender {
+impl Target {
     /// Starts a server: a pool of size `pool` for pmedis, files in a new directory under `disk` for an
     /// AOF.
     ///
     /// # Errors
     /// If the directory cannot be made, or the server refuses to start.
-    pub fn start(config: Config, pool: &str, disk: Option<&Path>) -> io::Result<Contender> {
+    pub fn start(config: Config, pool: &str, disk: Option<&Path>) -> io::Result<Target> {
         let policy = match config {
             Config::AofAlways => Some("always"),
             Config::AofEverysec => Some("everysec"),
@@ -82,20 +82,20 @@ impl Contender {
                 .directive("auto-aof-rewrite-percentage 0");
             place = Some(dir);
         }
-        let mut contender = Contender::launch(config, &setup)?;
-        contender._disk = place;
-        Ok(contender)
+        let mut target = Target::launch(config, &setup)?;
+        target._disk = place;
+        Ok(target)
     }
 
     /// Starts a server as `setup` says.
     ///
     /// # Errors
     /// If it refuses to start.
-    pub fn launch(config: Config, setup: &Setup) -> io::Result<Contender> {
+    pub fn launch(config: Config, setup: &Setup) -> io::Result<Target> {
         let refused = |refusal| io::Error::other(format!("{refusal:?}"));
         let server = setup.start().map_err(refused)?;
         let client = server.client();
-        Ok(Contender {
+        Ok(Target {
             config,
             server,
             client,
@@ -184,7 +184,7 @@ impl Contender {
     /// What the server has counted.
     ///
     /// # Errors
-    /// As for [`Contender::info`].
+    /// As for [`Target::info`].
     pub fn counters(&mut self) -> io::Result<Counters> {
         let user = self.info("cpu", "used_cpu_user_main_thread")?;
         let system = self.info("cpu", "used_cpu_sys_main_thread")?;

@@ -7,8 +7,8 @@ use crate::server::{Server, Setup};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A scenario's stage: one side of the server, clients that may block, and what was seen.
-pub struct Stage<'s> {
+/// One side of a scenario: its server, clients that may block, and what was seen.
+pub struct Scenario<'s> {
     /// The server.
     pub server: &'s Server,
     /// What own commands begin with on this side.
@@ -27,14 +27,14 @@ pub struct Stage<'s> {
     pub seen: Vec<String>,
 }
 
-impl<'s> Stage<'s> {
+impl<'s> Scenario<'s> {
     fn new(
         server: &'s Server,
         own: &'static [&'static str],
         prefix: &'static str,
         db: &'static str,
     ) -> Self {
-        let mut stage = Stage {
+        let mut scenario = Scenario {
             server,
             prefix,
             db,
@@ -44,8 +44,8 @@ impl<'s> Stage<'s> {
             blocked: 0,
             seen: Vec::new(),
         };
-        stage.main = stage.connect();
-        stage
+        scenario.main = scenario.connect();
+        scenario
     }
 
     /// A new client of this side.
@@ -135,16 +135,16 @@ impl<'s> Stage<'s> {
 /// # Panics
 /// If the transcripts differ.
 #[track_caller]
-pub fn same(own: &'static [&'static str], scenario: fn(&mut Stage<'_>)) {
+pub fn same(own: &'static [&'static str], play: fn(&mut Scenario<'_>)) {
     let server = Setup::pmedis("64m").start().unwrap();
-    let play = |prefix, db| {
-        let mut stage = Stage::new(&server, own, prefix, db);
-        scenario(&mut stage);
-        assert_eq!(stage.blocked, 0, "everybody has got an answer");
-        stage.seen
+    let transcript = |prefix, db| {
+        let mut scenario = Scenario::new(&server, own, prefix, db);
+        play(&mut scenario);
+        assert_eq!(scenario.blocked, 0, "everybody has got an answer");
+        scenario.seen
     };
-    let native = play("", "0");
-    let pm = play("PM.", "8");
+    let native = transcript("", "0");
+    let pm = transcript("PM.", "8");
     assert!(!native.is_empty());
     assert_eq!(pm, native);
 }

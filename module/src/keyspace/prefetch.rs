@@ -6,22 +6,22 @@
 //! processor loads both while Redis prepares the command. It is a guess, on which nothing depends.
 
 use super::Engine;
-use super::record::{Record, RecordPtr};
 use crate::redis::{FilterArgs, stands_in};
-use crate::structures::{self, table};
-use crate::value::ValueType;
 use pobj::field;
+use store::record::{Record, RecordPtr};
+use store::structures::{self, table};
+use store::value::ValueType;
 
 /// What is known of the next look-up.
 #[derive(Debug, Default)]
-pub(crate) struct Ahead {
+pub(crate) struct Prefetch {
     /// The hash, set or sorted set that a command looked at last.
     last: Option<(ValueType, RecordPtr)>,
     /// The bucket that the running command will read.
-    bucket: Option<table::Ahead>,
+    bucket: Option<table::Prefetch>,
 }
 
-impl Ahead {
+impl Prefetch {
     /// A command looks at `record`.
     #[inline]
     pub(super) fn note(&mut self, ty: ValueType, record: RecordPtr) {
@@ -34,15 +34,15 @@ impl Ahead {
 impl Engine {
     /// A command, whose name this is, will run.
     #[inline]
-    pub(super) fn look_ahead(&mut self, name: &[u8], args: &FilterArgs<'_>) {
-        self.ahead.bucket = None;
-        if let Some((ty, record)) = self.ahead.last
+    pub(super) fn prefetch_bucket(&mut self, name: &[u8], args: &FilterArgs<'_>) {
+        self.prefetch.bucket = None;
+        if let Some((ty, record)) = self.prefetch.last
             && Some(ty) == type_of(name, stands_in())
             && let Some(root) = self.store.pool.peek(field!(record, Record, root))
-            && let Some(table) = structures::table_ahead(&self.store.pool, ty, root)
+            && let Some(table) = structures::table_to_prefetch(&self.store.pool, ty, root)
             && let Some(element) = args.get(2)
         {
-            self.ahead.bucket = table::look_ahead(&self.store.pool, table, element.bytes());
+            self.prefetch.bucket = table::prefetch_bucket(&self.store.pool, table, element.bytes());
         }
     }
 
@@ -61,9 +61,9 @@ impl Engine {
 
     /// The command opens its key.
     #[inline]
-    pub(super) fn look_further_ahead(&mut self) {
-        if let Some(bucket) = self.ahead.bucket.take() {
-            let _ = bucket.look_further(&self.store.pool);
+    pub(super) fn prefetch_entry(&mut self) {
+        if let Some(bucket) = self.prefetch.bucket.take() {
+            let _ = bucket.prefetch_entry(&self.store.pool);
         }
     }
 }
