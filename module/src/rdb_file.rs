@@ -8,6 +8,7 @@
 
 use crc::{CRC_64_REDIS, Crc, Digest, Table};
 use std::io::{self, BufRead, Write};
+use store::rdb::push_number;
 
 static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
@@ -46,45 +47,6 @@ pub fn module_id(name: &[u8], version: u64) -> u64 {
 
 /// Bits of a type's identifier that hold the version of its values.
 pub const VERSION_BITS: u32 = 10;
-
-/// Appends a number as a file has it.
-pub fn push_number(to: &mut Vec<u8>, number: u64) {
-    match number {
-        0..64 => to.push(number as u8),
-        64..16_384 => to.extend((number as u16 | 0x4000).to_be_bytes()),
-        _ => match u32::try_from(number) {
-            Ok(number) => {
-                to.push(0x80);
-                to.extend(number.to_be_bytes());
-            }
-            Err(_) => {
-                to.push(0x81);
-                to.extend(number.to_be_bytes());
-            }
-        },
-    }
-}
-
-/// Reads a number as [`push_number`] writes it, from the beginning of `bytes`; the number and what is behind it.
-pub fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (&first, rest) = bytes.split_first()?;
-    Some(match first {
-        0..0x40 => (u64::from(first), rest),
-        0x40..0x80 => {
-            let (&second, rest) = rest.split_first()?;
-            (u64::from(first & 0x3f) << 8 | u64::from(second), rest)
-        }
-        0x80 => {
-            let (number, rest) = rest.split_first_chunk()?;
-            (u64::from(u32::from_be_bytes(*number)), rest)
-        }
-        0x81 => {
-            let (number, rest) = rest.split_first_chunk()?;
-            (u64::from_be_bytes(*number), rest)
-        }
-        _ => return None,
-    })
-}
 
 /// Copies a file of which all entries are known.
 ///
@@ -559,25 +521,5 @@ mod tests {
         assert!(copied(&longer).is_err());
         assert!(copied(b"REDIS0003\xff").is_err());
         assert!(copied(b"VALKEY080\xff\0\0\0\0\0\0\0\0").is_ok());
-    }
-
-    #[test]
-    fn numbers_come_back() {
-        for n in [
-            0,
-            63,
-            64,
-            16_383,
-            16_384,
-            u32::MAX.into(),
-            1 << 32,
-            u64::MAX,
-        ] {
-            let mut bytes = Vec::new();
-            push_number(&mut bytes, n);
-            bytes.push(1);
-            assert_eq!(number(&bytes), Some((n, [1].as_slice())));
-        }
-        assert_eq!(number(&[0x80, 1]), None);
     }
 }

@@ -8,6 +8,7 @@
 //! | memory of what is gone; fields that expire; looking at all | [`reclaim`], [`expiring`], [`check`] |
 //! | a start: what is in the pool, and not shown yet | [`unshown`] |
 //! | strings, lists, hashes, sets, sorted sets, and what they are made of | [`structures`] |
+//! | values in the form that servers without the module read | [`rdb`] |
 //! | what bytes and numbers mean: integers, bits, places on Earth, HyperLogLogs | [`number`], [`bits`], [`bitfield`], [`geo`], [`hyperloglog`] |
 //! | hash slots of a cluster, and those that were given up | [`slot`], [`slots`] |
 //!
@@ -28,6 +29,7 @@ pub mod lsn;
 pub mod must;
 pub mod number;
 pub mod place;
+pub mod rdb;
 pub mod reclaim;
 pub mod record;
 pub mod slot;

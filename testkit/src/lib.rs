@@ -8,6 +8,7 @@
 //!   and compares everything a client can see.
 //! * [`script`] runs transcripts, and shows what PM keys a server has.
 //! * [`cluster`] makes Redis Clusters, and has a client that follows redirects.
+//! * [`contents`] reads all that a server holds, PM keys and native ones alike.
 //! * [`counting`] has clients whose every change can be found once, twice or not at all.
 //! * [`crash`] is the workload of the kill -9 tests: clients whose history can be replayed, so
 //!   that what a restarted server holds can be judged key by key.
@@ -22,6 +23,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod contents;
 pub mod counting;
 pub mod crash;
 pub mod differential;

@@ -1,8 +1,8 @@
 //! `pmedis export`: keys as commands that make them, in the form that `redis-cli --pipe` takes.
 
 use crate::keys::{Key, Keys};
+use crate::output::Output;
 use crate::{Failure, Outcome};
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use store::number::double_to_text;
@@ -18,12 +18,7 @@ const BYTES: usize = 64 << 10;
 /// Writes all keys of the pool. O(pool).
 pub fn export(path: &Path, native: bool, output: Option<&Path>) -> Result<Outcome, Failure> {
     let keys = Keys::open(path)?;
-    let out: Box<dyn Write> = match output {
-        Some(file) => {
-            Box::new(File::create(file).map_err(|error| format!("{}: {error}", file.display()))?)
-        }
-        None => Box::new(io::stdout().lock()),
-    };
+    let out = Output::to(output)?;
     let mut commands = Commands {
         out: BufWriter::new(out),
         prefix: if native { "" } else { "PM." },
@@ -52,7 +47,11 @@ pub fn export(path: &Path, native: bool, output: Option<&Path>) -> Result<Outcom
         }
         Ok(())
     })?;
-    commands.out.flush()?;
+    let out = commands
+        .out
+        .into_inner()
+        .map_err(|error| error.into_error())?;
+    out.finish()?;
     match damaged == 0 && keys.pool.damages().is_empty() {
         true => Ok(Outcome::Sound),
         false => Ok(Outcome::Damaged),
@@ -61,7 +60,7 @@ pub fn export(path: &Path, native: bool, output: Option<&Path>) -> Result<Outcom
 
 /// Where commands go.
 struct Commands {
-    out: BufWriter<Box<dyn Write>>,
+    out: BufWriter<Output>,
     /// What is before the names of commands of Redis's types.
     prefix: &'static str,
     /// The database that is selected.

@@ -4,6 +4,8 @@ mod check;
 mod export;
 mod info;
 mod keys;
+mod output;
+mod rdb;
 mod report;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -43,15 +45,29 @@ enum Command {
         #[arg(long, value_name = "NUMBER", default_value_t = 20)]
         largest: usize,
     },
-    /// Writes the keys as commands, for `redis-cli --pipe`.
+    /// Writes the keys as commands, for `redis-cli --pipe`, or as an RDB file with native values.
     ///
-    /// What is damaged is left out from its first damaged element on, and named at the end.
+    /// What is damaged is left out from its first damaged element on, and named. An output file is there only when it is whole.
     Export {
         /// The pool: a file or a poolset description.
         pool: PathBuf,
         /// Writes the native commands, for a server without the module.
         #[arg(long)]
         native: bool,
+        /// Writes an RDB file that servers without the module read.
+        ///
+        /// Only Redis since 7.4 and Valkey since 9.0 know hashes of which fields expire, each in a form of its own: for `any`
+        /// server, these times are left out, and fields whose time has come.
+        #[arg(
+            long,
+            value_name = "READER",
+            value_enum,
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "any",
+            conflicts_with = "native"
+        )]
+        rdb: Option<rdb::Reader>,
         /// Writes to this file instead of the standard output.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -95,8 +111,15 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         } => info::info(&pool, html.as_deref(), largest),
         Command::Export {
             pool,
+            rdb: Some(reader),
+            output,
+            ..
+        } => rdb::export(&pool, reader, output.as_deref()),
+        Command::Export {
+            pool,
             native,
             output,
+            ..
         } => export::export(&pool, native, output.as_deref()),
         Command::Man => {
             let manual = clap_mangen::Man::new(Arguments::command());

@@ -2,6 +2,7 @@
 //! told of.
 
 use pmedis_testkit::client::Client;
+use pmedis_testkit::contents::{Content, contents};
 use pmedis_testkit::replication::pm_digests;
 use pmedis_testkit::script::run;
 use pmedis_testkit::server::{Server, Setup};
@@ -122,6 +123,116 @@ fn natively_exported_keys_need_no_module() {
     );
 }
 
+/// Starts a server without the module whose RDB is this file.
+fn native_with(rdb: &Path) -> Server {
+    let setup = Setup::native();
+    fs::copy(rdb, setup.dir().join("dump.rdb")).unwrap();
+    setup.start().unwrap()
+}
+
+#[test]
+fn a_pool_becomes_an_rdb_that_needs_no_module() {
+    let (mut server, mut client) = start();
+    fill(&mut client);
+    run(
+        &mut client,
+        "SELECT 3
+        PM.SET \"\" \"\"
+        PM.HSET gone f v
+        PM.HPEXPIREAT gone 4102444800000 FIELDS 1 f
+        SELECT 0",
+    );
+    let mut expected = contents(&mut client);
+    let lost: u64 = expected.values_mut().map(lose_field_times).sum();
+    assert_eq!(lost, 2);
+    // A kill leaves the last steps to be done again.
+    server.kill9();
+    let rdb = server.setup().dir().join("native.rdb");
+    let exported = pmedis(
+        &["export", "--rdb", "--output", rdb.to_str().unwrap()],
+        &server.setup().pool(),
+    );
+    let told = text(&exported.stderr);
+    assert!(exported.status.success(), "{told}");
+    assert!(
+        told.contains("18 keys written; 2 fields of hashes lost their expire times"),
+        "{told}"
+    );
+    let native = native_with(&rdb);
+    assert_eq!(contents(&mut native.client()), expected);
+    // Nothing else is left beside it.
+    let mut names = fs::read_dir(server.setup().dir()).unwrap();
+    assert!(
+        names.all(|name| !text(name.unwrap().file_name().as_encoded_bytes()).ends_with(".part"))
+    );
+}
+
+/// Takes the expire times from a hash's fields; how many there were.
+fn lose_field_times(content: &mut Content) -> u64 {
+    let mut lost = 0;
+    if content.kind == "hash" {
+        for field in &mut content.value {
+            let end = field.iter().rposition(|&byte| byte == b'@').unwrap();
+            if &field[end..] != b"@-1" {
+                lost += 1;
+                field.truncate(end);
+                field.extend(b"@-1");
+            }
+        }
+    }
+    lost
+}
+
+#[test]
+fn damaged_values_are_cut_short_in_an_rdb() {
+    let (mut server, mut client) = start();
+    run(&mut client, "PM.RPUSH sound a b c -> 3\nPM.SET s v -> OK");
+    for n in 0..20 {
+        run(&mut client, &format!("PM.HSET damaged-hash f{n} v -> 1"));
+    }
+    for n in 0..5 {
+        run(&mut client, &format!("PM.SET sound-too v{n} -> OK"));
+    }
+    server.stop();
+    damage_count(&server.setup().pool(), b"damaged-hash", 20, 21);
+    let rdb = server.setup().dir().join("native.rdb");
+    let exported = pmedis(
+        &["export", "--rdb", "--output", rdb.to_str().unwrap()],
+        &server.setup().pool(),
+    );
+    let told = text(&exported.stderr);
+    assert_eq!(exported.status.code(), Some(1), "{told}");
+    assert!(told.contains("damaged-hash is not whole"), "{told}");
+    assert!(told.contains("4 keys written, 1 damaged ones"), "{told}");
+    let native = native_with(&rdb);
+    run(
+        &mut native.client(),
+        "LRANGE sound 0 -1 -> [a b c]\nGET sound-too -> v4\nGET s -> v\nHLEN damaged-hash -> 20",
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_made_leaves_what_was_there() {
+    let (mut server, mut client) = start();
+    run(&mut client, "PM.SET s v");
+    server.stop();
+    let other = server.setup().dir().join("other");
+    fs::write(&other, "precious").unwrap();
+    fs::write(server.setup().dir().join("pool.bad"), vec![7; 1 << 20]).unwrap();
+    let failed = pmedis(
+        &["export", "--rdb", "--output", other.to_str().unwrap()],
+        &server.setup().dir().join("pool.bad"),
+    );
+    assert_eq!(failed.status.code(), Some(2));
+    assert_eq!(fs::read(&other).unwrap(), b"precious");
+    let nowhere = server.setup().dir().join("absent/file");
+    let failed = pmedis(
+        &["export", "--rdb", "--output", nowhere.to_str().unwrap()],
+        &server.setup().pool(),
+    );
+    assert_eq!(failed.status.code(), Some(2), "{failed:?}");
+}
+
 #[test]
 fn sound_pools_are_told_sound_and_reported() {
     let (mut server, mut client) = start();
@@ -158,6 +269,18 @@ fn sound_pools_are_told_sound_and_reported() {
     );
 }
 
+/// Has the record of a key, whose root ends with a count, tell another one.
+fn damage_count(path: &Path, name: &[u8], count: u8, other: u8) {
+    let pool = fs::read(path).unwrap();
+    let at = (48..pool.len() - name.len())
+        .step_by(8)
+        .find(|&at| pool[at..].starts_with(name) && pool[at - 16] == count)
+        .expect("the key is in the pool");
+    let mut file = OpenOptions::new().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(at as u64 - 16)).unwrap();
+    file.write_all(&[other]).unwrap();
+}
+
 #[test]
 fn damaged_values_are_named_and_the_rest_comes_out() {
     let (mut server, mut client) = start();
@@ -170,16 +293,7 @@ fn damaged_values_are_named_and_the_rest_comes_out() {
     }
     server.stop();
     let path = server.setup().pool();
-    let pool = fs::read(&path).unwrap();
-    let name = b"damaged-hash";
-    let at = (48..pool.len() - name.len())
-        .step_by(8)
-        .find(|&at| pool[at..].starts_with(name) && pool[at - 16] == 20)
-        .expect("the key is in the pool");
-    let mut file = OpenOptions::new().write(true).open(&path).unwrap();
-    file.seek(SeekFrom::Start(at as u64 - 16)).unwrap();
-    file.write_all(&[21]).unwrap();
-    drop(file);
+    damage_count(&path, b"damaged-hash", 20, 21);
     let checked = pmedis(&["check"], &path);
     let told = text(&checked.stdout);
     assert_eq!(checked.status.code(), Some(1), "{told}");
@@ -233,6 +347,7 @@ fn the_manual_page_has_all_commands() {
         "info",
         "export",
         "\\-\\-native",
+        "\\-\\-rdb",
         "\\-\\-html",
         "Exit status",
     ] {

@@ -20,11 +20,11 @@
 //! trusted: a value is built in one transaction, which a malformed payload ends without a trace.
 
 use super::saving::Form;
-use crate::rdb_file::{number, push_number};
 use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 use pobj::{Error, Pool, Result};
 use store::lsn::RunLsn;
 use store::number::double_to_text;
+use store::rdb::{number, push_number};
 use store::record::Inline;
 use store::structures::list::{self, Side};
 use store::structures::{Root, hash, set, string, zset};

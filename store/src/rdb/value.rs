@@ -1,0 +1,351 @@
+//! A value of the pool, written as a native value.
+//!
+//! ```text
+//! string   0   the bytes
+//! list     1   the number of elements, each element
+//! set      2   the number of members, each member
+//! hash     4   the number of fields, of each its name and its value
+//! zset     5   the number of elements, of each its name and its score, 8 bytes of a double, lowest first
+//! hash    22   Valkey: the number of fields, of each its name, its value, and 8 bytes: Unix milliseconds, or -1
+//! hash    24   Redis: 8 bytes: the earliest expire time; the number of fields, of each a number, its name and its value. The
+//!              number is 0 if the field does not expire, else how much later than the earliest, plus 1
+//! ```
+
+use super::Dialect;
+use super::number::{write_number, write_string};
+use crate::record::Inline;
+use crate::structures::hash::{self, Field};
+use crate::structures::list::{self, Side};
+use crate::structures::{Root, set, string, zset};
+use crate::value::ValueType;
+use pobj::{Error, Pool, Result};
+use std::collections::HashSet;
+use std::fmt;
+use std::io::{self, Write};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// A value of the pool.
+#[derive(Clone, Copy)]
+pub struct Value<'p> {
+    /// The pool.
+    pub pool: &'p Pool,
+    /// Its type.
+    pub ty: ValueType,
+    /// Its root.
+    pub root: Root,
+    /// The area of its record.
+    pub inline: Inline,
+}
+
+/// In which form a value is written, and how many elements of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    form: Form,
+    elements: u64,
+    /// Behind these there are others, which cannot be read.
+    is_part: bool,
+    /// Fields that expire, and whose times are not written.
+    pub times_lost: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    String,
+    List,
+    Set,
+    Hash,
+    ZSet,
+    /// A hash without the fields whose time had come at that moment, and without times.
+    HashAt(i64),
+    ValkeyHash,
+    /// With the earliest time.
+    RedisHash(i64),
+}
+
+/// Why a value was not written to its end.
+#[derive(Debug)]
+pub enum WriteError {
+    /// What it was to be written to has failed.
+    Io(io::Error),
+    /// It is damaged.
+    Pool(Error),
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> WriteError {
+        WriteError::Io(error)
+    }
+}
+
+impl From<Error> for WriteError {
+    fn from(error: Error) -> WriteError {
+        WriteError::Pool(error)
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WriteError::Io(error) => error.fmt(f),
+            WriteError::Pool(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WriteError {}
+
+/// An element, as a walk over a value shows it.
+enum Element<'e> {
+    Bytes(&'e [u8]),
+    Scored(&'e [u8], f64),
+    Field(Field<'e>),
+}
+
+impl Plan {
+    /// The type's number in files.
+    pub fn type_number(&self) -> u8 {
+        match self.form {
+            Form::String => 0,
+            Form::List => 1,
+            Form::Set => 2,
+            Form::Hash | Form::HashAt(_) => 4,
+            Form::ZSet => 5,
+            Form::ValkeyHash => 22,
+            Form::RedisHash(_) => 24,
+        }
+    }
+
+    /// Whether only servers that know the dialect read it.
+    pub(super) fn needs_dialect(&self) -> bool {
+        matches!(self.form, Form::ValkeyHash | Form::RedisHash(_))
+    }
+}
+
+/// What is known of a hash's fields before it is written.
+#[derive(Default)]
+struct Fields {
+    /// Those that expire, and the earliest time.
+    expiring: u64,
+    earliest: i64,
+    /// Those whose time has not come, and which of them expire.
+    living: u64,
+    living_expiring: u64,
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field<'_>, now: i64) {
+        let (expires, lives) = (field.expire_at != hash::NEVER, !is_over(field, now));
+        if expires {
+            self.earliest = match self.expiring {
+                0 => field.expire_at,
+                _ => self.earliest.min(field.expire_at),
+            };
+        }
+        self.expiring += u64::from(expires);
+        self.living += u64::from(lives);
+        self.living_expiring += u64::from(lives && expires);
+    }
+}
+
+/// Whether the time of a field has come.
+fn is_over(field: &Field<'_>, now: i64) -> bool {
+    field.expire_at != hash::NEVER && field.expire_at <= now
+}
+
+impl Value<'_> {
+    /// How to write the whole value, in a dialect; `None` if the dialect has no expire times of fields, and the time of all its fields has
+    /// come at the moment `now`, in Unix milliseconds. O(1), and O(n) of a hash of which fields may expire.
+    ///
+    /// # Errors
+    /// `Damaged`, as far as it was looked at.
+    pub fn plan(&self, dialect: Dialect, now: i64) -> Result<Option<Plan>> {
+        let mut fields = Fields::default();
+        let elements = match self.ty {
+            ValueType::String => 1,
+            ValueType::List => list::len(self.pool, self.root)?,
+            ValueType::Set => set::len(self.root),
+            ValueType::ZSet => zset::len(self.root),
+            ValueType::Hash => hash::len(self.root),
+        };
+        if self.ty == ValueType::Hash && hash::may_expire(self.root) {
+            for field in hash::fields(self.pool, self.root)? {
+                fields.add(&field?, now);
+            }
+        }
+        Ok(self.plan_of(elements, &fields, dialect, now))
+    }
+
+    /// How to write as much of a value as can be read, from its first element to one that is damaged, or is there twice; and what is
+    /// damaged. No plan if nothing can. O(n), in memory, too.
+    pub fn plan_readable(&self, dialect: Dialect, now: i64) -> (Option<Plan>, Option<Error>) {
+        let (mut elements, mut fields) = (0, Fields::default());
+        let mut names = HashSet::new();
+        let mut is_new = |name: &[u8]| match names.insert(xxh3_128(name)) {
+            true => Ok(()),
+            false => Err(damaged("a value has an element twice")),
+        };
+        let seen = self.walk(&mut |element| {
+            match element {
+                Element::Bytes(bytes) if self.ty == ValueType::Set => is_new(bytes)?,
+                Element::Bytes(_) => {}
+                Element::Scored(_, score) if score.is_nan() => {
+                    return Err(damaged("a score is not a number").into());
+                }
+                Element::Scored(name, _) => is_new(name)?,
+                Element::Field(field) => {
+                    is_new(field.name)?;
+                    fields.add(&field, now);
+                }
+            }
+            elements += 1;
+            Ok(())
+        });
+        let error = match seen {
+            Err(WriteError::Pool(error)) => Some(error),
+            // Nothing was written.
+            Err(WriteError::Io(_)) | Ok(()) => None,
+        };
+        let plan = match elements {
+            0 => None,
+            _ => self.plan_of(elements, &fields, dialect, now),
+        };
+        let plan = plan.map(|plan| Plan {
+            is_part: true,
+            ..plan
+        });
+        (plan, error)
+    }
+
+    fn plan_of(&self, elements: u64, fields: &Fields, dialect: Dialect, now: i64) -> Option<Plan> {
+        let mut plan = Plan {
+            form: match self.ty {
+                ValueType::String => Form::String,
+                ValueType::List => Form::List,
+                ValueType::Set => Form::Set,
+                ValueType::ZSet => Form::ZSet,
+                ValueType::Hash => Form::Hash,
+            },
+            elements,
+            is_part: false,
+            times_lost: 0,
+        };
+        if fields.expiring == 0 {
+            return Some(plan);
+        }
+        plan.form = match dialect {
+            Dialect::Redis => Form::RedisHash(fields.earliest),
+            Dialect::Valkey => Form::ValkeyHash,
+            Dialect::Plain => {
+                plan.elements = fields.living;
+                plan.times_lost = fields.living_expiring;
+                Form::HashAt(now)
+            }
+        };
+        (plan.elements > 0).then_some(plan)
+    }
+
+    /// Writes what is planned of the value: the part of an entry behind the key's name. The type's number stands before the name. Nothing
+    /// is kept in memory.
+    ///
+    /// # Errors
+    /// Those of `out`; `Damaged` if the value has not as many elements as it counts. What is written then is no whole value.
+    pub fn write(&self, out: &mut dyn Write, plan: &Plan) -> Result<(), WriteError> {
+        if let Form::RedisHash(earliest) = plan.form {
+            out.write_all(&earliest.to_le_bytes())?;
+        }
+        if plan.form != Form::String {
+            write_number(out, plan.elements)?;
+        }
+        let mut left = plan.elements;
+        let walked = self.walk(&mut |element| {
+            if let (Form::HashAt(now), Element::Field(field)) = (plan.form, &element)
+                && is_over(field, now)
+            {
+                return Ok(());
+            }
+            left = left
+                .checked_sub(1)
+                .ok_or_else(|| damaged("a value has more elements than it counts"))?;
+            write_element(out, plan.form, &element)
+        });
+        match walked {
+            // A part ends where the rest cannot be read.
+            Err(WriteError::Pool(_)) if plan.is_part && left == 0 => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) if left == 0 => Ok(()),
+            Ok(()) => Err(damaged("a value has fewer elements than it counts").into()),
+        }
+    }
+
+    /// Shows all elements, in the order in which they are written.
+    fn walk(
+        &self,
+        show: &mut dyn FnMut(Element<'_>) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
+        let (pool, root) = (self.pool, self.root);
+        let mut digits = itoa::Buffer::new();
+        match self.ty {
+            ValueType::String => {
+                let value = string::read(pool, root, self.inline)?;
+                let bytes = value.map_or(b"".as_slice(), |value| value.text(&mut digits));
+                show(Element::Bytes(bytes))
+            }
+            ValueType::List => {
+                let mut failed = None;
+                list::each(pool, root, Side::Left, 0, |value| {
+                    let shown = show(Element::Bytes(value.bytes(pool)?));
+                    Ok(shown.map_err(|error| failed = Some(error)).is_ok())
+                })?;
+                failed.map_or(Ok(()), Err)
+            }
+            ValueType::Set => {
+                for member in set::members(pool, root)? {
+                    show(Element::Bytes(member?.bytes(&mut digits)))?;
+                }
+                Ok(())
+            }
+            ValueType::Hash => {
+                for field in hash::fields(pool, root)? {
+                    show(Element::Field(field?))?;
+                }
+                Ok(())
+            }
+            ValueType::ZSet => {
+                let mut walk = zset::walk(pool, root, 0, false)?;
+                while let Some((name, score)) = walk.step()? {
+                    show(Element::Scored(name, score))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn damaged(what: &str) -> Error {
+    Error::Damaged(what.to_owned())
+}
+
+fn write_element(out: &mut dyn Write, form: Form, element: &Element<'_>) -> Result<(), WriteError> {
+    match element {
+        Element::Bytes(bytes) => write_string(out, bytes)?,
+        Element::Scored(name, score) => {
+            write_string(out, name)?;
+            out.write_all(&score.to_le_bytes())?;
+        }
+        Element::Field(field) => {
+            if let Form::RedisHash(earliest) = form {
+                let later = match field.expire_at {
+                    hash::NEVER => 0,
+                    at => at.abs_diff(earliest) + 1,
+                };
+                write_number(out, later)?;
+            }
+            write_string(out, field.name)?;
+            write_string(out, field.value)?;
+            if form == Form::ValkeyHash {
+                out.write_all(&field.expire_at.to_le_bytes())?;
+            }
+        }
+    }
+    Ok(())
+}

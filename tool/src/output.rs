@@ -1,0 +1,118 @@
+//! Where what a command makes goes: to the standard output, or to a file that is there only when it is whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// The standard output, or a new file under another name, which gets its own at the end.
+pub enum Output {
+    /// The standard output.
+    Standard(io::Stdout),
+    /// A file.
+    File(NewFile),
+}
+
+/// A file that has its name only when it is whole. If it is dropped before, it goes.
+pub struct NewFile {
+    file: File,
+    place: Place,
+}
+
+/// A name beside that of a file that is being made.
+pub struct Place {
+    path: PathBuf,
+    beside: PathBuf,
+    whole: bool,
+}
+
+impl Place {
+    /// The place of the file `path`.
+    ///
+    /// # Errors
+    /// If it names no file in a directory.
+    pub fn of(path: &Path) -> io::Result<Place> {
+        let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+        let mut beside = name.to_owned();
+        beside.push(format!(".{}.part", process::id()));
+        Ok(Place {
+            path: path.to_owned(),
+            beside: path.with_file_name(beside),
+            whole: false,
+        })
+    }
+
+    /// Where the file is until it is whole.
+    pub fn beside(&self) -> &Path {
+        &self.beside
+    }
+
+    /// The file, which is durable, gets its name: durable on return. What had the name before is gone then.
+    ///
+    /// # Errors
+    /// Those of the file system; what had the name before has it still.
+    pub fn take(mut self) -> io::Result<()> {
+        fs::rename(&self.beside, &self.path)?;
+        self.whole = true;
+        let directory = match self.path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        File::open(directory)?.sync_all()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.whole {
+            // Nothing more can be done about what is no use to anybody.
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+impl Output {
+    /// To this file, or else to the standard output.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn to(path: Option<&Path>) -> io::Result<Output> {
+        let Some(path) = path else {
+            return Ok(Output::Standard(io::stdout()));
+        };
+        let place = Place::of(path)?;
+        let file = File::create(place.beside())?;
+        Ok(Output::File(NewFile { file, place }))
+    }
+
+    /// It is whole. A file is durable, and has its name, on return.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        match self {
+            Output::Standard(_) => Ok(()),
+            Output::File(NewFile { file, place }) => {
+                file.sync_all()?;
+                place.take()
+            }
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Output::Standard(out) => out.write(bytes),
+            Output::File(new) => new.file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Output::Standard(out) => out.flush(),
+            Output::File(new) => new.file.flush(),
+        }
+    }
+}
