@@ -28,7 +28,10 @@ fn fields(client: &mut Client, command: &str) -> BTreeMap<String, String> {
 #[test]
 fn the_servers_info_has_what_pm_info_has() {
     let (_server, mut client) = start(&Setup::pmedis("16m"));
-    run(&mut client, "PM.SET a 1\nSELECT 3\nPM.HSET h f v");
+    run(
+        &mut client,
+        "PM.SET a 1\nPM.RPUSH l x\nPM.DEL l\nSELECT 3\nPM.HSET h f v\nPM.SET z old\nDEL z\nPM.ZADD z 1 m",
+    );
     let own = fields(&mut client, "PM.INFO");
     let servers = fields(&mut client, "INFO pmedis");
     let names = |fields: &BTreeMap<String, String>| fields.keys().cloned().collect::<BTreeSet<_>>();
@@ -41,9 +44,12 @@ fn the_servers_info_has_what_pm_info_has() {
         assert_eq!(&servers[&format!("pmedis_{name}")], value, "{name}");
     }
     for (name, value) in [
-        ("db0", "keys=1"),
-        ("db3", "keys=1"),
-        ("keys", "2"),
+        ("db0", "keys=1,strings=1,lists=0,hashes=0,sets=0,zsets=0"),
+        ("db3", "keys=2,strings=0,lists=0,hashes=1,sets=0,zsets=1"),
+        ("keys", "3"),
+        ("strings", "1"),
+        ("lists", "0"),
+        ("zsets", "1"),
         ("format", "2"),
         ("created", "1"),
         ("damages", "0"),
@@ -51,12 +57,49 @@ fn the_servers_info_has_what_pm_info_has() {
         assert_eq!(own[name], value, "{name}");
     }
     let everything = fields(&mut client, "INFO everything");
-    assert_eq!(everything["pmedis_keys"], "2");
+    assert_eq!(everything["pmedis_keys"], "3");
     let one = fields(&mut client, "INFO pmedis_keys");
     assert_eq!(
         names(&one),
-        BTreeSet::from(["pmedis_db0", "pmedis_db3", "pmedis_keys"].map(String::from))
+        BTreeSet::from(
+            [
+                "db0", "db3", "keys", "strings", "lists", "hashes", "sets", "zsets"
+            ]
+            .map(|name| format!("pmedis_{name}"))
+        )
     );
+}
+
+#[test]
+fn keys_are_counted_by_type_after_a_restart_too() {
+    let (mut server, mut client) = start(&Setup::pmedis("16m"));
+    run(
+        &mut client,
+        "PM.SET s v\nPM.RPUSH l a\nPM.SADD t a\nPM.HSET h f v\nSELECT 1\nPM.ZADD z 1 m\nPM.SET old v
+        RENAME old new\nCOPY new copy\nMOVE copy 0\nPM.SUNIONSTORE new none\nPM.PFADD p a",
+    );
+    let expected = BTreeMap::from(
+        [
+            ("db0", "keys=5,strings=2,lists=1,hashes=1,sets=1,zsets=0"),
+            ("db1", "keys=2,strings=1,lists=0,hashes=0,sets=0,zsets=1"),
+            ("keys", "7"),
+            ("strings", "3"),
+            ("lists", "1"),
+            ("hashes", "1"),
+            ("sets", "1"),
+            ("zsets", "1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    assert_eq!(fields(&mut client, "PM.INFO keys"), expected);
+    server.kill9();
+    server.restart().unwrap();
+    let mut client = server.client();
+    assert_eq!(fields(&mut client, "PM.INFO keys"), expected);
+    run(&mut client, "SWAPDB 0 1\nFLUSHDB");
+    let left = fields(&mut client, "PM.INFO keys");
+    assert_eq!(left["db1"], expected["db0"]);
+    assert_eq!(left["keys"], "5");
 }
 
 #[test]
@@ -200,7 +243,8 @@ fn the_latency_monitor_hears_of_long_work() {
         .chain(keys.flat_map(|key| [key, "v".into()]))
         .collect();
     client.call(&words);
-    run(&mut client, "PM.CHECK");
+    // In a transaction it is done at once.
+    run(&mut client, "MULTI\nPM.CHECK\nEXEC");
     let history = ask(&mut client, "LATENCY HISTORY pm-check");
     assert!(history.starts_with("[["), "{history}");
 }
@@ -237,6 +281,7 @@ fn the_dashboard_and_the_alerts_use_metrics_that_there_are() {
     for line in [
         "pmedis_up 1",
         "pmedis_db_keys{db=\"0\"} 2",
+        "pmedis_db_strings{db=\"0\"} 2",
         "pmedis_keys 2",
         "pmedis_size 16777216",
     ] {

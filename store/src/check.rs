@@ -1,17 +1,27 @@
 //! Looking at values as a whole: whether their structures hold what they promise.
 
 use crate::Store;
-use crate::record::{self, RecordPtr};
+use crate::record::{self, Record, RecordPtr};
 use crate::structures;
 use pobj::{Cursor, Kind, Result};
 
 /// What a look at all keys of the pool has found.
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Found {
     /// Keys whose record and value are sound.
     pub sound: u64,
     /// Keys whose record or value is damaged.
     pub damaged: u64,
+}
+
+/// A look at all keys that is under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    /// What it has found so far.
+    pub found: Found,
+    cursor: Cursor,
+    /// The tick at which it began.
+    begun: u64,
 }
 
 impl Store {
@@ -35,13 +45,42 @@ impl Store {
 
     /// Looks at every key of the pool, and shows `tell` those that are damaged, by their names where these can be
     /// read. O(pool).
-    pub fn check_all(&self, mut tell: impl FnMut(&[u8], &pobj::Error)) -> Found {
-        let (mut found, mut cursor) = (Found::default(), Cursor::default());
-        while let Some((object, after)) = self.pool.next_object(Kind::Record, cursor) {
-            cursor = after;
+    pub fn check_all(&self, tell: impl FnMut(&[u8], &pobj::Error)) -> Found {
+        let mut walk = self.begin_check();
+        self.check_some(&mut walk, || false, tell);
+        walk.found
+    }
+
+    /// Begins a look at every key that there is now, in parts ([`Store::check_some`]).
+    pub fn begin_check(&self) -> Walk {
+        Walk {
+            found: Found::default(),
+            cursor: Cursor::default(),
+            begun: self.dbs.now(),
+        }
+    }
+
+    /// Goes on with a look at every key, until `is_enough` says so after one of them; true if it was the last. What `tell` is
+    /// shown: see [`Store::check_all`].
+    ///
+    /// Keys that have come since it began are left out, and of those that went it may have counted some. While it is under way, no record may move
+    /// ([`Store::move_records`]).
+    pub fn check_some(
+        &self,
+        walk: &mut Walk,
+        mut is_enough: impl FnMut() -> bool,
+        mut tell: impl FnMut(&[u8], &pobj::Error),
+    ) -> bool {
+        let found = &mut walk.found;
+        while let Some((object, after)) = self.pool.next_object(Kind::Record, walk.cursor) {
+            walk.cursor = after;
             let record: RecordPtr = object.cast();
             // A record that is no key any more is for the reclaimer.
-            if record::get(&self.pool, record).is_ok_and(|head| !self.dbs.is_live(head)) {
+            let is_other = |head: &Record| !self.dbs.is_live(head) || head.birth > walk.begun;
+            if record::get(&self.pool, record).is_ok_and(is_other) {
+                if is_enough() {
+                    return false;
+                }
                 continue;
             }
             match self.check_value(record) {
@@ -53,7 +92,10 @@ impl Store {
                     tell(name.unwrap_or_default(), &error);
                 }
             }
+            if is_enough() {
+                return false;
+            }
         }
-        found
+        true
     }
 }

@@ -15,7 +15,9 @@
 //! So FLUSHDB is one word, FLUSHALL one word a database, SWAPDB two words, whatever the number of
 //! keys; the memory of flushed records is reclaimed in the background.
 
+use super::key_counts::KeyCounts;
 use super::record::Record;
+use super::value::ValueType;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
 use static_assertions::const_assert_eq;
@@ -57,7 +59,7 @@ pub struct Dbs {
     table: Option<PPtr<Entry>>,
     entries: Vec<Entry>,
     /// Live keys of each *space*; in DRAM only, counted as keys come and go in Redis's keyspace.
-    keys: Vec<u64>,
+    keys: Vec<KeyCounts>,
     now: u64,
     limit: u64,
 }
@@ -82,7 +84,7 @@ impl Dbs {
         }
         Ok(Dbs {
             table,
-            keys: vec![0; entries.len()],
+            keys: vec![KeyCounts::default(); entries.len()],
             entries,
             now: limit,
             limit,
@@ -100,6 +102,11 @@ impl Dbs {
         }
         self.now += 1;
         Ok(self.now)
+    }
+
+    /// The tick that was given out last.
+    pub fn now(&self) -> u64 {
+        self.now
     }
 
     /// True if the pool has never had a key.
@@ -130,8 +137,13 @@ impl Dbs {
 
     /// Keys of database `db`. O(1).
     pub fn keys(&self, db: i32) -> u64 {
+        self.keys_by_type(db).total()
+    }
+
+    /// Keys of database `db`, by the type of their values. O(1).
+    pub fn keys_by_type(&self, db: i32) -> KeyCounts {
         let space = self.entries.get(db.max(0) as usize).map(|e| e.space);
-        space.map_or(0, |space| self.keys[space as usize])
+        space.map_or(KeyCounts::default(), |space| self.keys[space as usize])
     }
 
     /// How many databases the pool knows; those with keys are among them.
@@ -140,23 +152,25 @@ impl Dbs {
     }
 
     /// Counts a key that has come to a space.
-    pub fn key_comes(&mut self, space: u16) {
+    #[inline]
+    pub fn key_comes(&mut self, space: u16, ty: ValueType) {
         if let Some(keys) = self.keys.get_mut(usize::from(space)) {
-            *keys += 1;
+            keys.count(ty, 1);
         }
     }
 
     /// Counts a key that has left a space.
-    pub fn key_goes(&mut self, space: u16) {
+    #[inline]
+    pub fn key_goes(&mut self, space: u16, ty: ValueType) {
         if let Some(keys) = self.keys.get_mut(usize::from(space)) {
-            *keys = keys.saturating_sub(1);
+            keys.count(ty, -1);
         }
     }
 
     /// Counts several keys that have left a space.
-    pub fn keys_go(&mut self, space: u16, keys: u64) {
-        if let Some(count) = self.keys.get_mut(usize::from(space)) {
-            *count = count.saturating_sub(keys);
+    pub fn keys_go(&mut self, space: u16, keys: KeyCounts) {
+        if let Some(counts) = self.keys.get_mut(usize::from(space)) {
+            counts.subtract(keys);
         }
     }
 
@@ -211,7 +225,7 @@ impl Dbs {
         }
         tx.commit()?;
         (self.table, self.entries) = (Some(table.cast()), entries);
-        self.keys.resize(len, 0);
+        self.keys.resize(len, KeyCounts::default());
         Ok(())
     }
 
@@ -236,12 +250,13 @@ impl Dbs {
 
     /// Counts no key any more: Redis's keyspace has been emptied.
     pub fn forget_counts(&mut self) {
-        self.keys.fill(0);
+        self.keys.fill(KeyCounts::default());
     }
 
     /// Sets how many keys each *space* has.
-    pub fn set_counts(&mut self, counts: &[u64]) {
-        let counts = counts.iter().copied().chain(std::iter::repeat(0));
+    pub fn set_counts(&mut self, counts: &[KeyCounts]) {
+        let none = std::iter::repeat(KeyCounts::default());
+        let counts = counts.iter().copied().chain(none);
         for (keys, count) in self.keys.iter_mut().zip(counts) {
             *keys = count;
         }
@@ -275,7 +290,7 @@ impl Dbs {
         tx.commit()?;
         for space in spaces {
             self.entries[space].flushed = now;
-            self.keys[space] = 0;
+            self.keys[space] = KeyCounts::default();
         }
         Ok(())
     }

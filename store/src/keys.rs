@@ -35,7 +35,7 @@ impl Store {
         };
         record::fill(&mut tx, record, key, fields)?;
         tx.commit()?;
-        self.new_key_comes(space, key);
+        self.new_key_comes(space, ty, key);
         if structures::may_expire(ty, root) {
             self.expiring.found(record);
         }

@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | the keys of a pool | [`Store`] |
-//! | a key's record, databases and flushes, LSNs of its runs | [`record`], [`dbs`], [`lsn`] |
+//! | a key's record, databases and flushes, how many keys there are, LSNs of its runs | [`record`], [`dbs`], [`key_counts`], [`lsn`] |
 //! | changes of values, of whole keys; what must not fail | [`edit`], [`place`], [`keys`], [`mod@must`] |
 //! | memory of what is gone; fields that expire; looking at all | [`reclaim`], [`expiring`], [`check`] |
 //! | a start: what is in the pool, and not shown yet | [`unshown`] |
@@ -24,6 +24,7 @@ pub mod edit;
 pub mod expiring;
 pub mod geo;
 pub mod hyperloglog;
+pub mod key_counts;
 pub mod keys;
 pub mod lsn;
 pub mod must;

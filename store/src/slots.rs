@@ -21,8 +21,10 @@
 //! Redis has let go of all of them (`trimmed`).
 
 use crate::Store;
+use crate::key_counts::KeyCounts;
 use crate::record::{self, RecordPtr};
 use crate::slot::{self, SlotRange};
+use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, Kind, PPtr, Pool, Result};
 use static_assertions::const_assert_eq;
@@ -54,7 +56,7 @@ pub struct Slots {
     /// For each slot the tick up to which no key of it is in Redis's keyspace; none if all are 0.
     trimmed: Vec<u64>,
     /// Keys in Redis's keyspace by space and slot; only in a cluster.
-    counts: Option<Vec<Vec<u32>>>,
+    counts: Option<Vec<Vec<KeyCounts>>>,
 }
 
 impl Slots {
@@ -98,8 +100,8 @@ impl Slots {
     }
 
     /// Counts the key of this name, which Redis's keyspace shows from now on.
-    pub fn count_shown(&mut self, space: u16, key: &[u8]) {
-        self.count(space, key, 1);
+    pub fn count_shown(&mut self, space: u16, ty: ValueType, key: &[u8]) {
+        self.count(space, ty, key, 1);
     }
 
     /// The slots that are being imported.
@@ -120,7 +122,7 @@ impl Slots {
 
     /// Counts a key that has come to a slot (1), or left it (-1).
     #[inline]
-    fn count(&mut self, space: u16, key: &[u8], by: i32) {
+    fn count(&mut self, space: u16, ty: ValueType, key: &[u8], by: i32) {
         let Some(counts) = &mut self.counts else {
             return;
         };
@@ -129,9 +131,8 @@ impl Slots {
             counts.resize(space + 1, Vec::new());
         }
         let slots = &mut counts[space];
-        slots.resize(SLOTS, 0);
-        let count = &mut slots[slot_of(key)];
-        *count = count.saturating_add_signed(by);
+        slots.resize(SLOTS, KeyCounts::default());
+        slots[slot_of(key)].count(ty, by);
     }
 
     /// Forgets the counts of a space, or of all.
@@ -153,21 +154,21 @@ impl Slots {
     pub fn keys_by_slot(&self) -> Vec<u64> {
         let mut keys = vec![0; SLOTS];
         for slots in self.counts.iter().flatten() {
-            for (sum, &count) in keys.iter_mut().zip(slots) {
-                *sum += u64::from(count);
+            for (sum, counts) in keys.iter_mut().zip(slots) {
+                *sum += counts.total();
             }
         }
         keys
     }
 
     /// Takes the counts of slots out: how many keys each space has in them.
-    fn take_counts(&mut self, ranges: &[SlotRange]) -> Vec<(u16, u64)> {
+    fn take_counts(&mut self, ranges: &[SlotRange]) -> Vec<(u16, KeyCounts)> {
         let counts = self.counts.iter_mut().flatten().enumerate();
         let taken = counts.map(|(space, slots)| {
-            let mut keys = 0;
+            let mut keys = KeyCounts::default();
             for slot in slots_in(ranges) {
                 if let Some(count) = slots.get_mut(slot) {
-                    keys += u64::from(std::mem::take(count));
+                    keys.add(std::mem::take(count));
                 }
             }
             (space as u16, keys)
@@ -338,11 +339,11 @@ impl Store {
         self.count_key(record, 1)
     }
 
-    /// Counts a key of this key space and name that has come into Redis's keyspace.
+    /// Counts a key of this key space, type and name that has come into Redis's keyspace.
     #[inline]
-    pub fn new_key_comes(&mut self, space: u16, name: &[u8]) {
-        self.dbs.key_comes(space);
-        self.slots.count(space, name, 1);
+    pub fn new_key_comes(&mut self, space: u16, ty: ValueType, name: &[u8]) {
+        self.dbs.key_comes(space, ty);
+        self.slots.count(space, ty, name, 1);
     }
 
     /// Counts the key of a record that has left Redis's keyspace.
@@ -353,14 +354,15 @@ impl Store {
 
     #[inline]
     fn count_key(&mut self, record: RecordPtr, by: i32) -> Result<()> {
-        let space = record::get(&self.pool, record)?.space;
+        let head = record::get(&self.pool, record)?;
+        let (space, ty) = (head.space, head.value_type()?);
         match by > 0 {
-            true => self.dbs.key_comes(space),
-            false => self.dbs.key_goes(space),
+            true => self.dbs.key_comes(space, ty),
+            false => self.dbs.key_goes(space, ty),
         }
         if self.slots.counts.is_some() {
             self.slots
-                .count(space, record::key(&self.pool, record)?, by);
+                .count(space, ty, record::key(&self.pool, record)?, by);
         }
         Ok(())
     }

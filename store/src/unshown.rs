@@ -14,6 +14,7 @@ mod index;
 mod survey;
 
 use crate::Store;
+use crate::key_counts::KeyCounts;
 use crate::record::{self, RecordPtr};
 use crate::value::ValueType;
 use index::Index;
@@ -88,7 +89,7 @@ impl Store {
         self.unshown = Some(Unshown {
             index: survey.index,
             types: survey.types,
-            to_come: survey.to_show,
+            to_come: survey.to_show.iter().map(KeyCounts::total).collect(),
         });
         surveyed
     }
@@ -181,7 +182,12 @@ impl Store {
             })
         })();
         found
-            .inspect_err(|_| self.dbs.key_goes(head.space))
+            .inspect_err(|_| {
+                // A record of unknown type was not counted.
+                if let Ok(ty) = head.value_type() {
+                    self.dbs.key_goes(head.space, ty);
+                }
+            })
             .map(Some)
     }
 
@@ -215,8 +221,8 @@ impl Store {
         for twin in self.take_unshown(&name, Some(space)) {
             match self.found(twin) {
                 Ok(None) => {}
-                Ok(Some(_)) => {
-                    self.dbs.key_goes(space);
+                Ok(Some(found)) => {
+                    self.dbs.key_goes(space, found.ty);
                     self.retire(twin)?;
                 }
                 Err(error) => outcome = Err(error),

@@ -26,6 +26,12 @@ impl ValueType {
         ValueType::ZSet,
     ];
 
+    /// Where it is in [`ValueType::ALL`].
+    #[inline]
+    pub fn index(self) -> usize {
+        self as usize - 1
+    }
+
     /// The type of this number on media.
     #[inline]
     pub fn from_byte(byte: u8) -> Option<ValueType> {

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use pobj::{Error, PPtr, Pool, PoolOptions, Result};
 use store::Store;
 use store::edit::Plan;
+use store::key_counts::KeyCounts;
 use store::place::{Birth, Outcome, Place};
 use store::record::{self, NEVER, RecordPtr};
 use store::slot::{self, SlotRange};
@@ -111,13 +112,13 @@ impl Keyspace {
         if let Some(other) = self.keys.get(&name) {
             if record::get(pool, other.record)?.birth >= found.birth {
                 self.store.retire(record)?;
-                self.store.dbs.key_goes(found.space);
+                self.store.dbs.key_goes(found.space, found.ty);
                 return Ok(());
             }
             let older = other.record;
             self.free(older)?;
         }
-        self.store.slots.count_shown(found.space, &name.1);
+        self.store.slots.count_shown(found.space, found.ty, &name.1);
         self.keys.insert(name, key);
         Ok(())
     }
@@ -166,9 +167,9 @@ impl Keyspace {
             state.push(line(name, &content, head.expire_at));
         }
         for db in 0..DBS {
-            let (counted, there) = (self.store.dbs.keys(db), self.keys_of(db));
+            let (counted, there) = (self.store.dbs.keys_by_type(db), self.keys_of(db)?);
             if counted != there {
-                let what = format!("{counted} keys are counted in database {db}, not {there}");
+                let what = format!("{counted:?} are counted in database {db}, not {there:?}");
                 return Err(Error::Damaged(what));
             }
         }
@@ -178,8 +179,13 @@ impl Keyspace {
         Ok(state)
     }
 
-    fn keys_of(&self, db: i32) -> u64 {
-        self.keys.keys().filter(|(own, _)| *own == db).count() as u64
+    fn keys_of(&self, db: i32) -> Result<KeyCounts> {
+        let mut counts = KeyCounts::default();
+        for (_, key) in self.keys.iter().filter(|((own, _), _)| *own == db) {
+            let head = record::get(&self.store.pool, key.record)?;
+            counts.count(head.value_type()?, 1);
+        }
+        Ok(counts)
     }
 
     /// Whether commits leave their fence for later.
@@ -256,7 +262,9 @@ impl Keyspace {
     fn follow(&mut self, name: Name, outcome: Outcome, content: Box<dyn Content>, expire_at: i64) {
         if let Outcome::Created(space, addr) = outcome {
             let record = self.store.record_at(addr).expect("it was made");
-            self.store.new_key_comes(space, &name.1);
+            let head = record::get(&self.store.pool, record).expect("it was made");
+            let ty = head.value_type().expect("it was made");
+            self.store.new_key_comes(space, ty, &name.1);
             let key = Key {
                 record,
                 content,

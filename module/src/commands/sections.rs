@@ -5,6 +5,8 @@ use crate::keyspace::{Engine, evict, failures, with_engine};
 use crate::redis::{InfoFields, InfoSections, InfoValue};
 use InfoValue::{Count, Counts, Ratio, Text};
 use pobj::Durability;
+use store::key_counts::KeyCounts;
+use store::value::ValueType;
 
 /// A section: its name, and what is in it.
 pub struct Section {
@@ -112,15 +114,34 @@ fn reason(durability: Durability) -> &'static str {
     }
 }
 
-/// PM keys of each database that has some, and of all.
+/// PM keys of each database that has some, and of all, by type.
 fn keys(engine: &Engine) -> InfoFields {
-    let counts = (0..engine.store.dbs.count()).map(|db| (db, engine.store.dbs.keys(db)));
-    let counts: Vec<_> = counts.filter(|&(_, keys)| keys > 0).collect();
-    let total = counts.iter().map(|&(_, keys)| keys).sum();
-    let dbs = counts
-        .iter()
-        .map(|&(db, keys)| (format!("db{db}"), Counts(vec![("keys", keys)])));
-    dbs.chain([("keys".to_owned(), Count(total))]).collect()
+    let dbs = &engine.store.dbs;
+    let mut fields = InfoFields::new();
+    let mut all = KeyCounts::default();
+    for db in 0..dbs.count() {
+        let counts = dbs.keys_by_type(db);
+        if counts.total() > 0 {
+            let by_type = ValueType::ALL.map(|ty| (plural(ty), counts.of(ty)));
+            let counted = [("keys", counts.total())].into_iter().chain(by_type);
+            fields.push((format!("db{db}"), Counts(counted.collect())));
+            all.add(counts);
+        }
+    }
+    fields.push(("keys".to_owned(), Count(all.total())));
+    fields.extend(ValueType::ALL.map(|ty| (plural(ty).to_owned(), Count(all.of(ty)))));
+    fields
+}
+
+/// What several values of a type are called.
+fn plural(ty: ValueType) -> &'static str {
+    match ty {
+        ValueType::String => "strings",
+        ValueType::List => "lists",
+        ValueType::Hash => "hashes",
+        ValueType::Set => "sets",
+        ValueType::ZSet => "zsets",
+    }
 }
 
 /// Whether Redis's keyspace is still being filled: keys shown so far, keys to come, seconds left.

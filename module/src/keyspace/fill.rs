@@ -349,7 +349,7 @@ fn show(ctx: &Ctx, record: RecordPtr) {
         Kind::Pm(_, addr) if older(addr, found.birth) => {}
         Kind::Pm(..) => {
             super::retire_quietly(record);
-            let _ = ENGINE.with(|engine| engine.store.dbs.key_goes(found.space));
+            let _ = ENGINE.with(|engine| engine.store.dbs.key_goes(found.space, found.ty));
             return;
         }
     }
@@ -361,7 +361,7 @@ fn show(ctx: &Ctx, record: RecordPtr) {
         engine
             .store
             .slots
-            .count_shown(found.space, name.arg().bytes());
+            .count_shown(found.space, found.ty, name.arg().bytes());
         if let Some(filling) = &mut engine.filling {
             filling.progress.shown += 1;
             filling.progress.overwritten += u64::from(overwrites);

@@ -394,7 +394,7 @@ impl<'a> PmKey<'a> {
                     self.ctx.forget_in_aof(self.name());
                 }
                 self.key.set_value(self.ty.into(), addr);
-                count_new(space, self.name().bytes());
+                count_new(space, self.ty, self.name().bytes());
                 self.state = State::Ours(self.ty, addr);
             }
             Outcome::Emptied(_) => self.delete(),

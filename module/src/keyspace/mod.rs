@@ -22,6 +22,7 @@
 //! | `follower.rs` | a replica whose pool is too small |
 //! | `fullness.rs` | how full the pool is, told in the log |
 //! | `cluster.rs` | hash slots that come and go, and keys in those of other nodes |
+//! | `check.rs` | all keys looked at, in parts |
 //! | `rewrite.rs` | values as commands |
 //! | `saving.rs` | what files get of PM keys |
 //! | `abridge.rs` | files with many markers, made short |
@@ -36,6 +37,7 @@ pub mod adopt;
 mod aof;
 mod beside;
 pub mod callbacks;
+pub mod check;
 mod cluster;
 pub mod compact;
 mod cycles;
@@ -59,7 +61,7 @@ mod undurable;
 use crate::behaviour::{self, Family};
 use crate::error::CmdError;
 use crate::limits;
-use crate::redis::{Latency, Level, MainCell, log};
+use crate::redis::{Level, MainCell, log};
 use aof::Leaving;
 use cluster::Arrivals;
 use compact::Compaction;
@@ -81,6 +83,7 @@ use store::must::must;
 use store::record::{self, RecordPtr};
 use store::structures;
 use store::structures::encoding::Known;
+use store::value::ValueType;
 
 pub use aof::note_pool;
 pub use beside::learn_rdb_path;
@@ -147,6 +150,8 @@ pub struct Engine {
     pub(crate) saving: Option<Saving>,
     /// A command empties the keyspace and loads a file; the pool keeps its keys.
     pub(crate) reloading: bool,
+    /// Looks at all keys that are under way: records are not moved without need.
+    pub(crate) looks: u32,
     /// Scattered room that is being gathered.
     pub(crate) compaction: Compaction,
     /// What the log says of how full the pool is.
@@ -199,6 +204,7 @@ impl Engine {
             file_begun: None,
             saving: None,
             reloading: false,
+            looks: 0,
             compaction: Compaction::default(),
             fullness: Fullness::default(),
             prefetch: Prefetch::default(),
@@ -282,8 +288,8 @@ fn count_shown(record: RecordPtr) {
 /// Counts a key that has just come into Redis's keyspace with its record, which is not looked at: that would wait
 /// for the commit.
 #[inline]
-fn count_new(space: u16, name: &[u8]) {
-    let counted = ENGINE.with(|engine| engine.store.new_key_comes(space, name));
+fn count_new(space: u16, ty: ValueType, name: &[u8]) {
+    let counted = ENGINE.with(|engine| engine.store.new_key_comes(space, ty, name));
     debug_assert!(
         counted.is_ok(),
         "no command runs while the engine is in use"
@@ -412,27 +418,6 @@ pub fn usage_of(addr: usize) -> Result<u64, CmdError> {
         let head = *record::get(&engine.store.pool, record)?;
         let own = engine.store.pool.capacity(record)?;
         Ok(own + structures::memory(&engine.store.pool, head.value_type()?, head.root)?)
-    })
-}
-
-/// Looks at the value whose record is at `addr`, to its last element. O(n).
-///
-/// # Errors
-/// What is damaged.
-pub fn check_value(addr: usize) -> Result<(), CmdError> {
-    with_engine(|engine| {
-        let record = engine.record_at(addr).ok_or(key::LOADING)?;
-        Ok(engine.store.check_value(record)?)
-    })
-}
-
-/// Looks at all keys of the pool, and shows `tell` the names of those that are damaged: how many are sound, and how many
-/// damaged. O(pool).
-pub fn check_all(mut tell: impl FnMut(&[u8])) -> Result<(u64, u64), CmdError> {
-    let _latency = Latency::of(c"pm-check");
-    with_engine(|engine| {
-        let found = engine.store.check_all(|name, _| tell(name));
-        Ok((found.sound, found.damaged))
     })
 }
 

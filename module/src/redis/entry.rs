@@ -98,7 +98,9 @@ fn missing_api() -> Vec<&'static str> {
         };
     }
     absent![
+        RedisModule_AbortBlock
         RedisModule_ACLCheckCommandPermissions
+        RedisModule_BlockClient
         RedisModule_BlockClientOnKeys
         RedisModule_CallReplyArrayElement
         RedisModule_CallReplyInteger
@@ -127,6 +129,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_EventLoopAdd
         RedisModule_EventLoopDel
         RedisModule_Free
+        RedisModule_GetBlockedClientPrivateData
         RedisModule_FreeCallReply
         RedisModule_FreeModuleUser
         RedisModule_FreeServerInfo
@@ -212,12 +215,14 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_SetAbsExpire
         RedisModule_SetModuleOptions
         RedisModule_SignalKeyAsReady
+        RedisModule_SetDisconnectCallback
         RedisModule_SignalModifiedKey
         RedisModule_StopTimer
         RedisModule_StringDMA
         RedisModule_StringPtrLen
         RedisModule_SubscribeToKeyspaceEvents
         RedisModule_SubscribeToServerEvent
+        RedisModule_UnblockClient
         RedisModule_ValueLength
     ]
     .into_iter()

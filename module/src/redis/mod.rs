@@ -11,7 +11,7 @@
 //! | [`NativeValue`] | a native value, read whole | `native.rs` |
 //! | [`PmType`], [`TypeCallbacks`] | the five data types and what Redis asks of them | `types.rs` |
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
-//! | [`Serve`] | clients that wait for keys | `blocking.rs` |
+//! | [`Serve`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `waiting.rs` |
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
 //! | [`collate()`] | the order of texts in the server's locale | `collate.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
@@ -74,6 +74,7 @@ mod slot_events;
 mod stand_in;
 mod syncs;
 mod types;
+mod waiting;
 
 pub use access::KeyUse;
 pub use args::{Arg, Args, OwnedString};
@@ -114,6 +115,7 @@ pub use stand_in::{
 };
 pub use syncs::{follow_syncs, somebody_syncs};
 pub use types::{KeyPlace, PmType, TypeCallbacks, register_types};
+pub use waiting::{Answer, Waiting};
 
 /// The function behind an API pointer which `entry` found present when the module was loaded.
 #[inline(always)]

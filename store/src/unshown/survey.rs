@@ -6,6 +6,7 @@
 
 use super::index::{self, Index};
 use crate::Store;
+use crate::key_counts::KeyCounts;
 use crate::record::{self, Record, RecordPtr};
 use crate::slots::Fate;
 use crate::structures;
@@ -21,7 +22,7 @@ pub(super) struct Survey {
     /// Records of keys that can be shown.
     pub(super) index: Index,
     /// How many of these there are in each key space.
-    pub(super) to_show: Vec<u64>,
+    pub(super) to_show: Vec<KeyCounts>,
     /// The types that they have.
     pub(super) types: Vec<ValueType>,
     /// Keys of databases that nobody shows.
@@ -40,7 +41,7 @@ pub(super) struct Survey {
 struct Seen {
     found: index::Found,
     /// Keys of each key space.
-    keys: Vec<u64>,
+    keys: Vec<KeyCounts>,
     has_type: [bool; ValueType::ALL.len() + 1],
     has_flushed: bool,
     foreign: u64,
@@ -78,7 +79,7 @@ impl Store {
         let seen = self.pool.survey(Kind::Record, threads, visit);
         let mut survey = Survey {
             index: Index::build(Vec::new(), 1),
-            to_show: vec![0; is_visible.len()],
+            to_show: vec![KeyCounts::default(); is_visible.len()],
             types: Vec::new(),
             unmapped: 0,
             has_flushed: false,
@@ -91,7 +92,7 @@ impl Store {
         for seen in seen {
             found.push(seen.found);
             for (keys, more) in survey.to_show.iter_mut().zip(seen.keys) {
-                *keys += more;
+                keys.add(more);
             }
             for (has, more) in has_type.iter_mut().zip(seen.has_type) {
                 *has |= more;
@@ -127,7 +128,7 @@ impl Store {
             .zip(is_visible)
             .filter(|(_, visible)| !**visible)
         {
-            survey.unmapped += std::mem::take(keys);
+            survey.unmapped += std::mem::take(keys).total();
         }
         let types = ValueType::ALL.into_iter();
         survey.types = types.filter(|&ty| has_type[ty as usize]).collect();
@@ -164,9 +165,9 @@ fn look(
         seen.expiring.push(record);
     }
     if seen.keys.len() <= space {
-        seen.keys.resize(space + 1, 0);
+        seen.keys.resize(space + 1, KeyCounts::default());
     }
-    seen.keys[space] += 1;
+    seen.keys[space].count(ty, 1);
     if is_visible {
         seen.has_type[ty as usize] = true;
         seen.found.add(head.check(), record, expected);

@@ -50,7 +50,7 @@ pub const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.check",
-        summary: "Reads a value, or all values of the pool, to the last element, and tells what is damaged.",
+        summary: "Reads a value, or all values of the pool while others are served, to the last element, and tells what is damaged.",
         complexity: "O(N), N being the number of elements.",
         categories: "",
         tips: "",

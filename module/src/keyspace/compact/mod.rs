@@ -152,11 +152,16 @@ impl Engine {
             && !flags.in_multi_or_script()
     }
 
+    /// Records that were moved since the pool was opened. O(1).
+    pub(super) fn records_moved(&self) -> u64 {
+        self.compaction.totals.records
+    }
+
     /// What there is to say of compaction. O(pages).
     pub fn compaction(&self) -> Status {
         let state = match self.compaction.round {
             None => State::Idle,
-            Some(_) if self.may_compact() => State::Running,
+            Some(_) if self.may_compact() && self.looks == 0 => State::Running,
             Some(_) => State::Waiting,
         };
         Status {
@@ -171,7 +176,7 @@ impl Engine {
         if self.compaction.round.is_some() {
             return true;
         }
-        if !self.may_compact() {
+        if !self.may_compact() || self.looks > 0 {
             return false;
         }
         let now = Instant::now();
@@ -248,7 +253,9 @@ fn keep_ticking(ctx: &Ctx) {
                 engine.compaction.ticks = false;
                 Ok(())
             });
-            compact(ctx, TICK_BUDGET);
+            if ENGINE.with(|engine| engine.looks) == Ok(0) {
+                compact(ctx, TICK_BUDGET);
+            }
             keep_ticking(ctx);
         });
     }
