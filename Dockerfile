@@ -4,8 +4,7 @@
 #   docker run -it --rm -v /mnt/pmem0:/pmem -e PMEDIS_PASSWORD=secret -p 127.0.0.1:6379:6379 pmedis
 #
 # /pmem is the directory that holds the pool, and must be writable for the user `redis` of the image: mount a
-# DAX file system there and set PMEDIS_DURABILITY=pmem, or keep the default, which survives the server but not
-# the machine. Without a password the server can be reached from within the container only.
+# DAX file system there, or a directory on any disk: what was acknowledged survives a power loss on both. Without a password the server can be reached from within the container only.
 
 FROM rust:1-bookworm AS build
 WORKDIR /pmedis
@@ -21,6 +20,6 @@ RUN pmedis-install --runtime && rm -rf /var/lib/apt/lists/* && mkdir -p /pmem &&
 USER redis
 VOLUME /pmem
 EXPOSE 6379
-ENV PMEDIS_DURABILITY=process PMEDIS_SIZE=1g
+ENV PMEDIS_DURABILITY=auto PMEDIS_SIZE=1g
 ENTRYPOINT ["pmedis"]
 CMD ["serve"]

@@ -159,7 +159,11 @@ fn durability_is_told_with_its_reason() {
         ("pmem", "0")
     );
     assert!(told["durability_reason"].contains(FORCE_PMEM));
-    for (durability, reason) in [("process", "page cache"), ("msync", "synced")] {
+    for (durability, reason) in [
+        ("process", "page cache"),
+        ("disk", "journal"),
+        ("auto", "tmpfs"),
+    ] {
         let setup = Setup::native();
         let path = setup.pool();
         let setup = setup.module(&[
@@ -172,9 +176,13 @@ fn durability_is_told_with_its_reason() {
         ]);
         let (_server, mut client) = start(&setup);
         let told = fields(&mut client, "PM.INFO pool");
+        let in_force = match durability {
+            "auto" => "disk",
+            other => other,
+        };
         assert_eq!(
             (told["durability"].as_str(), told["is_pmem"].as_str()),
-            (durability, "0")
+            (in_force, "0")
         );
         assert!(told["durability_reason"].contains(reason), "{told:?}");
     }

@@ -57,7 +57,7 @@ fn the_configuration_has_the_last_word() {
         ("path", setup.pool().to_str().unwrap()),
         ("size", "16777216"),
         ("max-size", ""),
-        ("durability", "pmem"),
+        ("durability", "auto"),
         ("rdb", "markers"),
         ("orphans", "drop"),
         ("beside", "refuse"),

@@ -6,7 +6,7 @@
 //! | `table.rs` | the table of settings: a new one is a row there, and a field here |
 //! | `value.rs` | kinds of values |
 //! | `scope.rs` | keys of which native names mean PM keys |
-//! | `former.rs` | the arguments of PMedis |
+//! | `former.rs` | the arguments of PMedis, and values that are no more |
 
 mod former;
 mod scope;
@@ -14,7 +14,7 @@ mod table;
 mod value;
 
 use crate::SETTINGS;
-use crate::redis::{ConfigEntry, Configs};
+use crate::redis::{ConfigEntry, Configs, Level, log};
 use former::Former;
 use pobj::Durability;
 use std::path::PathBuf;
@@ -226,6 +226,13 @@ impl Config {
                 }
                 None => value.to_vec(),
             };
+            let value = match former::value(setting.name, &value) {
+                Some(now) => {
+                    notice(&now.to_string());
+                    now.word.into()
+                }
+                None => value,
+            };
             setting
                 .add(&mut config, &value)
                 .map_err(|expected| ConfigError::Value {
@@ -262,6 +269,11 @@ impl Configs for InServer {
     }
 
     fn change(at: usize, text: &[u8]) -> Result<(), String> {
+        let former = former::value(TABLE[at].name, text);
+        if let Some(now) = &former {
+            log(Level::Notice, &now.to_string());
+        }
+        let text = former.map_or(text, |now| now.word.as_bytes());
         let change = |config: &mut Config| TABLE[at].read(config, text);
         let changed = SETTINGS.with(change);
         changed
@@ -371,7 +383,7 @@ mod tests {
             ("path p size 0", "argument 'size' is '0'"),
             (
                 "path p durability disc",
-                "'disc': expected pmem, disk, msync or process",
+                "'disc': expected auto, pmem, disk or process",
             ),
             ("path p rdb half", "'half': expected markers or full"),
             ("path p fill -1", "'-1': expected a number of keys a second"),

@@ -9,14 +9,15 @@ use std::sync::OnceLock;
 /// What a committed change survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Durability {
+    /// Power loss, by what the file is on: [`Durability::Pmem`] on persistent memory, [`Durability::Disk`] elsewhere.
+    /// [`Pool::durability`](crate::Pool::durability) tells which.
+    #[default]
+    Auto,
     /// Power loss, by flush and fence on real persistent memory (a DAX file system). A file that is
     /// not persistent memory is refused, unless `PMEM_IS_PMEM_FORCE=1` is in the environment.
-    #[default]
     Pmem,
     /// Power loss on any file system, by a journal beside the pool's file: see `disk`.
     Disk,
-    /// Power loss on any file system, by msync at every commit. Slow.
-    Msync,
     /// A crash or kill of the process, not of the machine. No flush at all.
     Process,
 }
@@ -25,9 +26,9 @@ impl Durability {
     /// The word used in settings and messages.
     pub fn name(self) -> &'static str {
         match self {
+            Durability::Auto => "auto",
             Durability::Pmem => "pmem",
             Durability::Disk => "disk",
-            Durability::Msync => "msync",
             Durability::Process => "process",
         }
     }
@@ -35,9 +36,9 @@ impl Durability {
     /// The durability called `name`, in any case.
     pub fn from_name(name: &str) -> Option<Durability> {
         [
+            Durability::Auto,
             Durability::Pmem,
             Durability::Disk,
-            Durability::Msync,
             Durability::Process,
         ]
         .into_iter()
@@ -56,14 +57,13 @@ pub fn is_forced() -> bool {
     std::env::var_os("PMEM_IS_PMEM_FORCE").is_some_and(|value| value == "1")
 }
 
-/// Loads libpmemobj for this durability. The first call of the process decides: libpmem reads its
+/// Loads libpmemobj for this durability, which is not `Auto` any more. The first call of the process decides: libpmem reads its
 /// switches once.
 pub(crate) fn load(durability: Durability) -> Result<&'static Libpmemobj> {
     static CHOSEN: OnceLock<Durability> = OnceLock::new();
     let chosen = *CHOSEN.get_or_init(|| {
         match durability {
-            Durability::Pmem => {}
-            Durability::Msync => set(c"PMEM_IS_PMEM_FORCE", c"0"),
+            Durability::Auto | Durability::Pmem => {}
             Durability::Disk | Durability::Process => {
                 set(c"PMEM_IS_PMEM_FORCE", c"1");
                 set(c"PMEM_NO_FLUSH", c"1");

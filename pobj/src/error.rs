@@ -82,7 +82,7 @@ pub enum Error {
     /// The file is not on persistent memory and no weaker durability was chosen.
     #[error(
         "{} is not on persistent memory: use a DAX file system, or choose 'durability disk' (survives \
-         power loss, by a journal), 'durability msync' (survives power loss, slow) or 'durability process' (survives a crash of the server only)", .0.display()
+         power loss, by a journal) or 'durability process' (survives a crash of the server only)", .0.display()
     )]
     NotPersistent(PathBuf),
     /// The pool's latest changes are in a journal that cannot be used.

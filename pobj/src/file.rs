@@ -3,7 +3,6 @@
 //! libpmemobj answers many different mistakes with the same errno; looking first gives each its own
 //! clear message and leaves the file untouched.
 
-use crate::durability::{self, Durability};
 use crate::error::{Error, Result};
 use crate::layout::{FORMAT_VERSION, Header, JOURNALED, LAYOUT, MAGIC};
 use crate::set::{self, Set};
@@ -56,7 +55,7 @@ pub(crate) fn io_error(path: &Path, error: &std::io::Error) -> Error {
 /// # Errors
 /// `Locked` if somebody has the pool open.
 pub(crate) fn lock(path: &Path) -> Result<File> {
-    let file = open_to_probe(path, false)?;
+    let file = open_to_probe(path)?;
     lock_open(&file, path)?;
     Ok(file)
 }
@@ -238,7 +237,7 @@ pub(crate) fn allocate_blocks(path: &Path, found: &Found) -> Result<()> {
         if !metadata.is_file() || metadata.blocks().saturating_mul(BLOCK) >= size {
             continue;
         }
-        let file = open_to_probe(&path, false)?;
+        let file = open_to_probe(&path)?;
         set::allocate(&file, &path, size).map_err(|error| match error {
             Error::NoSpace { path, size, .. } => Error::NoSpace {
                 path,
@@ -251,76 +250,18 @@ pub(crate) fn allocate_blocks(path: &Path, found: &Found) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a path whose bytes are not persistent memory when `durability` needs that.
-///
-/// A file that does not exist yet is judged by its directory.
-pub(crate) fn require_pmem(path: &Path, found: &Found, durability: Durability) -> Result<()> {
-    if durability != Durability::Pmem || durability::is_forced() {
-        return Ok(());
-    }
-    let persistent = match found {
-        Found::Device => true,
-        Found::Pool => maps_synchronously(&open_to_probe(path, false)?),
-        Found::Nothing => {
-            let parent = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
-            maps_synchronously(&open_to_probe(parent.unwrap_or(Path::new(".")), true)?)
-        }
-        Found::Poolset(set) | Found::BlankSet(set) => {
-            let mut all = true;
-            for part in set.named() {
-                let kind = std::fs::metadata(part).map(|metadata| metadata.file_type());
-                all &= match kind {
-                    Ok(kind) if kind.is_char_device() => true,
-                    Ok(kind) => maps_synchronously(&open_to_probe(part, kind.is_dir())?),
-                    Err(error) => return Err(io_error(part, &error)),
-                };
-            }
-            all
-        }
-    };
-    if persistent {
-        Ok(())
-    } else {
-        Err(Error::NotPersistent(path.into()))
+/// The directory that a file is in, or is to be made in.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 
-fn open_to_probe(path: &Path, directory: bool) -> Result<File> {
+pub(crate) fn open_to_probe(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    if directory {
-        options.custom_flags(libc::O_TMPFILE);
-    }
-    let file = options.open(path).map_err(|error| io_error(path, &error))?;
-    if directory {
-        file.set_len(4096).map_err(|error| io_error(path, &error))?;
-    }
-    Ok(file)
-}
-
-/// True if the kernel maps `file` with MAP_SYNC, which it does for DAX files only: stores are then
-/// durable after flush and fence, without msync. This is libpmem's own test.
-fn maps_synchronously(file: &File) -> bool {
-    let (len, offset) = (4096, 0);
-    // SAFETY: a fresh mapping of one page at an address the kernel chooses; nothing else is touched.
-    let at = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            len,
-            libc::PROT_READ,
-            libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC,
-            file.as_raw_fd(),
-            offset,
-        )
-    };
-    if at == libc::MAP_FAILED {
-        return false;
-    }
-    // SAFETY: exactly the mapping made above, which nobody else knows.
-    unsafe { libc::munmap(at, len) };
-    true
+    let file = options.read(true).write(true).open(path);
+    file.map_err(|error| io_error(path, &error))
 }
 
 /// The name under which the kernel knows a file: absolute, without symbolic links.

@@ -168,6 +168,12 @@ impl Medium {
         changes.is_some_and(|changes| !changes.borrow().is_empty())
     }
 
+    /// True if something waits for [`Medium::complete_commit`] or for a record of the journal.
+    #[inline]
+    pub fn is_pending(&self) -> bool {
+        !self.snapshots.is_child() && (self.slow_path.get() || self.has_changed())
+    }
+
     /// Makes a record of what has changed in the buffer.
     pub fn encode(&self, buffer: &mut Buffer) {
         buffer.begin_record();

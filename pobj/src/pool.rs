@@ -9,6 +9,7 @@ use crate::disk::{self, Disk, Replayed};
 use crate::durability::{self, Durability};
 use crate::error::{Error, Result};
 use crate::file::{self, Found};
+use crate::file_system;
 use crate::growth::{self, Growth};
 use crate::handle::Handle;
 use crate::heap::{Heap, map_privately};
@@ -134,6 +135,7 @@ pub struct Pool {
     replayed: Option<Replayed>,
     found_lsn: u64,
     damages: Vec<String>,
+    durability: Durability,
     /// Declared before the handle, which takes the mapping away when it is dropped.
     huge_pages: Option<HugePages>,
     handle: Handle,
@@ -158,15 +160,13 @@ impl Pool {
                     min: file::POOL_MIN,
                 });
             }
-            let parent = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
-            if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+            let parent = file::directory_of(path);
+            if !parent.is_dir() {
                 return Err(Error::NotFound(parent.into()));
             }
         }
-        file::require_pmem(path, &found, options.durability)?;
-        let by_journal = options.durability == Durability::Disk;
+        let durability = file_system::choose_durability(path, &found, options.durability)?;
+        let by_journal = durability == Durability::Disk;
         if by_journal {
             disk::require_file(path, &found)?;
         }
@@ -188,7 +188,7 @@ impl Pool {
         };
         let event = growth::prepare(path, &mut found, options)?;
         file::allocate_blocks(path, &found)?;
-        let lib = durability::load(options.durability)?;
+        let lib = durability::load(durability)?;
         let created = matches!(found, Found::Nothing | Found::BlankSet(_));
         let size = options.size.unwrap_or(0);
         if by_journal {
@@ -213,7 +213,7 @@ impl Pool {
             Some(reserved) => handle.len().min(reserved),
             None => file::mapped_len(handle.pop.as_ptr() as usize, &files)?,
         };
-        let mut pool = Pool::recover(handle, options, len, growth, false)?;
+        let mut pool = Pool::recover(handle, options, len, growth, durability)?;
         (pool.created, pool.replayed) = (created, replayed);
         pool.grow_to(size);
         Ok(pool)
@@ -236,7 +236,7 @@ impl Pool {
         map_privately(lib, false)?;
         let handle = opened?;
         let len = file::mapped_len(handle.pop.as_ptr() as usize, &[path.to_path_buf()])?;
-        let mut pool = Pool::recover(handle, options, len, growth, true)?;
+        let mut pool = Pool::recover(handle, options, len, growth, Durability::Disk)?;
         let (root, capacity) = (pool.areas.root, options.journal);
         let disk = Disk::open(path, &mut pool.medium, root, &pool.header, capacity)?;
         pool.disk = Some(Box::new(disk));
@@ -261,7 +261,9 @@ impl Pool {
             let files = [new.clone()];
             let len = file::mapped_len(handle.pop.as_ptr() as usize, &files)?;
             let growth = Growth::of(Found::Nothing, options, None)?;
-            drop(Pool::recover(handle, options, len, growth, false)?);
+            // Nobody knows of it before it is whole, and synced.
+            let durability = Durability::Process;
+            drop(Pool::recover(handle, options, len, growth, durability)?);
             disk::place(&new, path).map_err(|error| file::io_error(path, &error))
         };
         make().inspect_err(|_| drop(std::fs::remove_file(&new)))
@@ -272,7 +274,7 @@ impl Pool {
         options: &PoolOptions,
         len: u64,
         growth: Growth,
-        is_private: bool,
+        durability: Durability,
     ) -> Result<Pool> {
         // SAFETY: the handle is an open pool; its mapping starts at the handle's address and `len`
         // bytes of it were found in the process's map. `Pool` keeps the handle open (and drops it
@@ -288,7 +290,7 @@ impl Pool {
                 Heap::new(handle.lib, handle.pop)?,
             )
         };
-        if is_private {
+        if durability == Durability::Disk {
             medium.note_changes();
         }
         let found = recovery::recover(&mut medium, &mut heap, options)?;
@@ -315,6 +317,7 @@ impl Pool {
             replayed: None,
             found_lsn: found.lsn,
             damages: Vec::new(),
+            durability,
             huge_pages: None,
             handle,
         };
@@ -330,6 +333,11 @@ impl Pool {
     /// What [`Pool::open`] has taken from the pool's journal, if it was needed.
     pub fn replayed(&self) -> Option<Replayed> {
         self.replayed
+    }
+
+    /// What commits survive: what was asked for, or what [`Durability::Auto`] has come to.
+    pub fn durability(&self) -> Durability {
+        self.durability
     }
 
     /// Parts of the pool that could not be used because their bytes contradict themselves.
@@ -485,6 +493,12 @@ impl Pool {
     /// processor has mostly done what a fence waits for. Not before that is the commit durable.
     pub fn set_lazy(&mut self, lazy: bool) {
         self.lazy = lazy;
+    }
+
+    /// True if something that was committed waits for [`Pool::complete_commit`] or [`Pool::sync`].
+    #[inline]
+    pub fn is_pending(&self) -> bool {
+        self.medium.is_pending()
     }
 
     /// Makes durable what was committed. O(1), and next to nothing if it is already.

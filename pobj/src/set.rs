@@ -12,8 +12,9 @@
 //! in it: parts named `000000.pmem`, `000001.pmem`, …, one behind the other. Only a set of directories grows,
 //! by one more part in each replica.
 
+use crate::disk::storage::sync_directory;
 use crate::error::{Error, Result};
-use crate::file::{POOL_MIN, io_error};
+use crate::file::{POOL_MIN, directory_of, io_error};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -433,12 +434,7 @@ pub(crate) fn remove_part(path: &Path) -> Result<()> {
 
 /// Makes durable which files the directory of `path` has.
 fn sync_directory_of(path: &Path) -> Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    let synced = File::open(parent).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| io_error(parent, &error))
+    sync_directory(path).map_err(|error| io_error(directory_of(path), &error))
 }
 
 #[cfg(test)]

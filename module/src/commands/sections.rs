@@ -1,6 +1,7 @@
 //! What the pool, the keys and the work on them look like, in sections: for PM.INFO, PM.STATS and the server's INFO.
 
 use crate::SETTINGS;
+use crate::keyspace::open::durability_reason;
 use crate::keyspace::{Engine, evict, failures, with_engine};
 use crate::redis::{InfoFields, InfoSections, InfoValue};
 use InfoValue::{Count, Counts, Ratio, Text};
@@ -70,18 +71,22 @@ fn flag(is: bool) -> InfoValue {
 
 /// Where the pool is, what a write survives, and how full it is: bytes, and slab pages.
 fn pool(engine: &Engine) -> InfoFields {
-    let settings = SETTINGS.with(|config| (config.path.display().to_string(), config.durability));
-    let (path, durability) = settings.unwrap_or_default();
+    let settings = SETTINGS.with(|config| (config.path.clone(), config.durability));
+    let (path, wanted) = settings.unwrap_or_default();
+    let durability = engine.store.pool.durability();
     let (usage, wasted) = (engine.store.pool.usage(), engine.store.pool.wasted());
     let unfilled = (usage.scattered + wasted) as f64 / (usage.scattered + usage.free).max(1) as f64;
     let is_pmem =
         durability == Durability::Pmem && !pobj::is_forced() && engine.store.pool.is_pmem();
     named([
-        ("path", Text(path)),
+        ("path", Text(path.display().to_string())),
         ("format", Count(pobj::FORMAT_VERSION.into())),
         ("module_version", Text(env!("CARGO_PKG_VERSION").to_owned())),
         ("durability", Text(durability.name().to_owned())),
-        ("durability_reason", Text(reason(durability).to_owned())),
+        (
+            "durability_reason",
+            Text(durability_reason(&path, wanted, durability)),
+        ),
         ("is_pmem", flag(is_pmem)),
         ("size", Count(usage.size)),
         ("max_size", Count(usage.size_max)),
@@ -95,23 +100,6 @@ fn pool(engine: &Engine) -> InfoFields {
         ("reserved", Count(usage.reserved)),
         ("pages", Count(usage.pages)),
     ])
-}
-
-/// Why a write survives what it does.
-fn reason(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Pmem if pobj::is_forced() => {
-            "PMEM_IS_PMEM_FORCE is set: the file counts as persistent memory whatever it is on"
-        }
-        Durability::Pmem => "the file is on persistent memory",
-        Durability::Disk => {
-            "the setting: what a cycle has changed is in the journal before a reply leaves"
-        }
-        Durability::Msync => "the setting: each commit is synced to the file",
-        Durability::Process => {
-            "the setting: commits are in the kernel's page cache, and survive the server but not the machine"
-        }
-    }
 }
 
 /// PM keys of each database that has some, and of all, by type.
@@ -189,6 +177,7 @@ fn disk(engine: &Engine) -> InfoFields {
         ("stalls", Count(stats.stalls)),
         ("stalled_ms", Count(stats.stalled_ms)),
         ("durable", flag(stats.failure.is_none())),
+        ("group_commit", flag(engine.output_watched)),
     ])
 }
 

@@ -1,4 +1,6 @@
-//! Load arguments of PMedis, whose command lines go on working.
+//! Load arguments of PMedis, and values of earlier versions, with which configurations go on working.
+
+use std::fmt;
 
 /// What an argument of PMedis means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,44 @@ const NAMES: &[(&str, Former)] = &[
 pub fn find(name: &[u8]) -> Option<Former> {
     let is = |(former, _): &&(&str, Former)| name.eq_ignore_ascii_case(former.as_bytes());
     NAMES.iter().find(is).map(|&(_, means)| means)
+}
+
+/// A value that earlier versions had, and what it means now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormerValue {
+    name: &'static str,
+    former: &'static str,
+    /// The value that means it now.
+    pub word: &'static str,
+    why: &'static str,
+}
+
+impl fmt::Display for FormerValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FormerValue {
+            name,
+            former,
+            word,
+            why,
+        } = self;
+        write!(f, "'{name} {former}' is taken as '{name} {word}', {why}")
+    }
+}
+
+/// Values of earlier versions.
+const VALUES: &[FormerValue] = &[FormerValue {
+    name: "durability",
+    former: "msync",
+    word: "disk",
+    why: "which survives the same, and has replaced it",
+}];
+
+/// What this value of a setting means, if only earlier versions had it.
+pub fn value(setting: &str, text: &[u8]) -> Option<FormerValue> {
+    let is = |value: &&FormerValue| {
+        value.name == setting && text.eq_ignore_ascii_case(value.former.as_bytes())
+    };
+    VALUES.iter().find(is).copied()
 }
 
 /// A number as PMedis writes it, `8 << 30`, as a plain one; anything else as it is.

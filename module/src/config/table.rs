@@ -103,7 +103,7 @@ pub const TABLE: &[Setting] = &[
         form: "HOW",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "what a write survives",
+        doc: "what a write survives: a power loss with `auto`, which is `pmem` on persistent memory (DAX) and `disk` elsewhere, and with these two; a crash of the server alone with `process`, for caches; see [durability.md](durability.md)",
         value: |config| Box::new(OneOf(&mut config.durability)),
     },
     Setting {
@@ -221,7 +221,7 @@ mod tests {
             ("path", "/a/b"),
             ("size", "1.5g"),
             ("max-size", "3g"),
-            ("durability", "MSYNC"),
+            ("durability", "PROCESS"),
             ("rdb", "full"),
             ("orphans", "drop"),
             ("beside", "ignore"),

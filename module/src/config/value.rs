@@ -183,9 +183,9 @@ impl<W: Word> Value for OneOf<'_, W> {
 
 impl Word for Durability {
     const ALL: &'static [(&'static str, Self)] = &[
+        ("auto", Durability::Auto),
         ("pmem", Durability::Pmem),
         ("disk", Durability::Disk),
-        ("msync", Durability::Msync),
         ("process", Durability::Process),
     ];
 }

@@ -4,7 +4,7 @@ use super::{ENGINE, Engine, lifetime};
 use crate::SETTINGS;
 use crate::config::{Config, Copied};
 use crate::redis::{Ctx, Level, Reply, log, tell_of_faults};
-use pobj::{Error, Pool, PoolOptions};
+use pobj::{Durability, Error, Pool, PoolOptions};
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -136,8 +136,41 @@ pub(super) fn config_value(ctx: &Ctx, name: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// Why a write survives what it does with the durability `in_force`, when `wanted` was asked for.
+pub fn durability_reason(path: &Path, wanted: Durability, in_force: Durability) -> String {
+    let forced = pobj::is_forced();
+    let found = match in_force {
+        Durability::Pmem if forced => {
+            "PMEM_IS_PMEM_FORCE is set: the file counts as persistent memory whatever it is on"
+        }
+        Durability::Pmem => "the file is on persistent memory",
+        Durability::Disk if pobj::is_volatile(path) => {
+            "the file is on tmpfs, which is memory: a write survives the server, but not the machine"
+        }
+        Durability::Disk if wanted == Durability::Auto => "the file is not on persistent memory",
+        Durability::Auto | Durability::Disk | Durability::Process => "",
+    };
+    let how = match in_force {
+        Durability::Disk => "what has changed is in the journal before a reply leaves",
+        Durability::Process => {
+            "commits are in the kernel's page cache, and survive the server but not the machine"
+        }
+        Durability::Auto | Durability::Pmem => "",
+    };
+    let setting = match wanted == in_force {
+        true => "the setting",
+        false => "",
+    };
+    let parts = [setting, found, how].into_iter();
+    parts
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
 fn report(engine: &Engine, config: &Config) {
     let usage = engine.store.pool.usage();
+    let durability = engine.store.pool.durability();
     let what = if engine.store.pool.is_new() {
         "created"
     } else {
@@ -146,13 +179,19 @@ fn report(engine: &Engine, config: &Config) {
     log(
         Level::Notice,
         &format!(
-            "{what} pool {} of {} bytes, {} of them in use; durability {}",
+            "{what} pool {} of {} bytes, {} of them in use; durability {durability}: {}",
             config.path.display(),
             usage.size,
             usage.used,
-            config.durability,
+            durability_reason(&config.path, config.durability, durability),
         ),
     );
+    if durability == Durability::Disk && pobj::is_volatile(&config.path) {
+        log(
+            Level::Warning,
+            "the pool is on tmpfs, which is memory: nothing of it survives the machine",
+        );
+    }
     if let Some(size) = config
         .size
         .filter(|&size| size < usage.size && usage.size_max == usage.size)

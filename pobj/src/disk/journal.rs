@@ -26,7 +26,7 @@ use super::buffer::Buffer;
 use super::record::{self, HEADER_LEN, Header};
 use super::storage::{self, Failure, open_durable, read_ring, sync_directory, write_ring};
 use crate::error::{Error, Result};
-use crate::file::io_error;
+use crate::file::{directory_of, io_error};
 use bytemuck::{Pod, Zeroable};
 use static_assertions::{const_assert, const_assert_eq};
 use std::ffi::OsString;
@@ -303,11 +303,10 @@ pub(super) fn forget(path: &Path, end: u64) -> Result<()> {
 
 /// Removes files of records that nobody needs.
 pub(super) fn remove_files(journal: &Path) -> io::Result<()> {
-    let directory = journal.parent().filter(|path| !path.as_os_str().is_empty());
     let Some(name) = journal.file_name().map(|name| name.as_encoded_bytes()) else {
         return Ok(());
     };
-    for entry in std::fs::read_dir(directory.unwrap_or(Path::new(".")))? {
+    for entry in std::fs::read_dir(directory_of(journal))? {
         let entry = entry?;
         let file = entry.file_name();
         let lsn = file.as_encoded_bytes().strip_prefix(name);

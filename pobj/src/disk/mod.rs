@@ -34,7 +34,7 @@ mod foreign;
 pub(crate) mod journal;
 mod record;
 pub(crate) mod replay;
-mod storage;
+pub(crate) mod storage;
 mod writer;
 
 use crate::durability::Durability;
@@ -527,9 +527,11 @@ pub(crate) fn require_file(path: &Path, found: &crate::file::Found) -> Result<()
     match found {
         Found::Pool | Found::Nothing => Ok(()),
         Found::Poolset(_) | Found::BlankSet(_) | Found::Device => Err(Error::State(format!(
-            "{} is not one file: 'durability {}' is for pools in one file",
+            "{} is a poolset or a device, and not on persistent memory or not to be used as such: 'durability {}' is for pools in one \
+             file. Use one, or choose 'durability {}', which survives a crash of the server only",
             path.display(),
-            Durability::Disk
+            Durability::Disk,
+            Durability::Process,
         ))),
     }
 }

@@ -3,7 +3,7 @@
 use super::BLOCK;
 use super::buffer::Buffer;
 use crate::error::Result;
-use crate::file::io_error;
+use crate::file::{directory_of, io_error};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -76,11 +76,8 @@ pub(super) fn create_zeroed(path: &Path, len: u64) -> Result<()> {
 }
 
 /// Makes durable that the file at `path` is there, or is not.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(directory_of(path))?.sync_all()
 }
 
 /// Writes a range of a file that is on its way to the disk to the end, so that a later sync has little to wait for.
