@@ -165,6 +165,50 @@ fn another_durability_does_not_skip_the_journal() {
     );
 }
 
+/// Records that a pipeline of so many commands, which the server reads at once, takes.
+fn records_of_a_pipeline(server: &mut Server, commands: u64) -> u64 {
+    let mut control = server.client();
+    let mut client = server.client();
+    assert_eq!(ask(&mut client, "PING"), "PONG");
+    let before = info(&mut control, "syncs");
+    server.frozen(|| {
+        for n in 0..commands {
+            client.queue(&["PM.SET", &format!("k{n}"), "v"]);
+        }
+        client.send().unwrap();
+    });
+    for _ in 0..commands {
+        assert_eq!(client.receive().unwrap(), Value::Simple("OK".into()));
+    }
+    info(&mut control, "syncs") - before
+}
+
+#[test]
+fn the_commands_of_a_cycle_share_a_record_unless_threads_send() {
+    const COMMANDS: u64 = 100;
+    let shared = |server: &mut Server| {
+        assert_eq!(info(&mut server.client(), "group_commit"), 1);
+        let records = records_of_a_pipeline(server, COMMANDS);
+        // What the cron does in the background may have some.
+        assert!(records < COMMANDS / 2, "{records} records");
+    };
+    let alone = |server: &mut Server| {
+        assert_eq!(info(&mut server.client(), "group_commit"), 0);
+        let records = records_of_a_pipeline(server, COMMANDS);
+        assert!(records >= COMMANDS, "{records} records");
+    };
+    let mut server = setup().start().unwrap();
+    shared(&mut server);
+    if Packaged::current().has(None, Some((9, 0))) {
+        let mut client = server.client();
+        assert_eq!(ask(&mut client, "CONFIG SET io-threads 3"), "OK");
+        alone(&mut server);
+        assert_eq!(ask(&mut client, "CONFIG SET io-threads 1"), "OK");
+        shared(&mut server);
+    }
+    alone(&mut setup().directive("io-threads 3").start().unwrap());
+}
+
 /// A server whose journal fails while a file is there, and that file.
 fn failing() -> (Server, PathBuf) {
     let setup = setup();

@@ -32,7 +32,11 @@ fn killer(setup: &Setup) -> PathBuf {
 }
 
 fn start(directives: &[&str]) -> Server {
-    let mut setup = Setup::pmedis("64m");
+    start_with(&[], directives)
+}
+
+fn start_with(arguments: &[&str], directives: &[&str]) -> Server {
+    let mut setup = Setup::pmedis_with("64m", arguments);
     for line in directives {
         setup = setup.directive(line);
     }
@@ -117,6 +121,40 @@ fn replies_of_exec_and_scripts() {
             queue(&mut reader, unit);
             let mut client = die_in_one_cycle(&mut server, &mut reader, None);
             run(&mut client, "PM.GET a -> 1\nPM.GET b -> 1");
+        }
+    }
+}
+
+/// With a journal the commands of a cycle share a record, which is written before the first of their replies leaves.
+#[test]
+fn replies_of_single_commands_with_a_journal() {
+    let writes = [
+        "PM.SET a 1",
+        "PM.RPUSH b 1",
+        "EXPIRE a 1000",
+        &format!("ECHO {WORDS}"),
+    ];
+    for directives in [&[][..], &["io-threads 3", "io-threads-do-reads yes"]] {
+        for slow in [false, true] {
+            let mut server = start_with(&["durability", "disk", "journal", "2m"], directives);
+            let mut control = server.client();
+            let mut reader = match slow {
+                true => slow_reader(&server, &mut control, &[]),
+                false => server.client(),
+            };
+            queue(&mut reader, &writes);
+            let mut client = match slow {
+                true => die_in_one_cycle(&mut server, &mut reader, None),
+                false => {
+                    reader.send().unwrap();
+                    server.wait_for_end();
+                    server.restart().unwrap();
+                    server.client()
+                }
+            };
+            run(&mut client, "PM.GET a -> 1\nPM.LLEN b -> 1");
+            let left = ask(&mut client, "TTL a");
+            assert!(left.parse::<i64>().is_ok_and(|left| left > 0), "{left}");
         }
     }
 }

@@ -130,6 +130,7 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
             });
             beside::note_new_rdb();
         }
+        Event::ConfigChanged => groups::follow_settings(ctx),
         Event::Shutdown => return durable("the end", Engine::close),
         Event::SwapDb(a, b) => durable("SWAPDB", |engine| match engine.is_shown() {
             true => engine.store.dbs.swap(&mut engine.store.pool, a, b),

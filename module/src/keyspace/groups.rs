@@ -5,22 +5,25 @@
 //! the next command of any client runs, before the server sends anything to anybody, and at the latest
 //! when the event-loop cycle ends.
 //!
-//! Servers from 7.2 on run a callback right after each command. Redis 7.0 has none, so there the module
-//! looks at what is sent (`redis/output.rs`). There, a commit also leaves its fence to the next access of the
+//! The module looks at what is sent (`redis/output.rs`). So a commit leaves its fence to the next access of the
 //! pool, or to the moment before something is sent, before the process forks, or before the cycle ends,
-//! whichever comes first: the processor has then done what it would have waited for. From 7.2 on, the commit of
-//! a command of ours leaves it to the next access of the pool, a fork, or the end of the command's handler.
+//! whichever comes first: the processor has then done what it would have waited for. With a journal, all commits until
+//! the moment before something is sent are one record.
 //!
-//! With threads for I/O that look comes too late for one stretch
-//! of time: Redis runs commands of clients that were just unblocked, or that CLIENT PAUSE held back,
+//! With threads for I/O, and with TLS on newer servers, that look comes too late, or not at all. The commit of
+//! a command of ours leaves its fence, or its record, to the next access of the pool, a fork, or the end of the command's handler
+//! then. A group ends with its command on servers from 7.2 on, which run a callback right after each. Redis 7.0 has none, and
+//! runs commands of clients that were just unblocked, or that CLIENT PAUSE held back,
 //! *after* it has told of the end of the cycle, and sends their replies at once, from any thread. No group is
 //! opened there then: each step is durable on its own, so that no reply is ahead of it.
 
+use super::events::on_event;
+use super::open::config_value;
 use super::{ENGINE, Engine, durable, expiring, fill, loading, undurable};
 use crate::redis::{
-    Arg, Around, Ctx, FilterArgs, Level, Reply, after_command, before_fork, before_output,
-    follow_homes, follow_syncs, keep_homes, log, server_flags, spares_replicas,
-    stands_in_for_all_keys, surround_writes, tells_after_commands,
+    Arg, Around, Ctx, EventKind, FilterArgs, Level, Output, after_command, before_fork,
+    before_output, follow_homes, follow_syncs, keep_homes, log, sees_tls, server_flags,
+    spares_replicas, stands_in_for_all_keys, surround_writes, tells_after_commands,
 };
 use pobj::{Pool, Result};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -53,36 +56,58 @@ pub(super) fn subscribe(ctx: &Ctx) {
 /// they have to. Only as the very last step of loading the module: it cannot be undone.
 pub fn watch_output(ctx: &Ctx) {
     let jobs_run = tells_after_commands();
-    let output_watched = !jobs_run && is_output_watched(ctx);
     let can_defer = before_fork(complete_commit);
-    durable("the setup", |engine| {
-        engine.jobs_run = jobs_run;
-        engine.output_watched = output_watched;
-        engine.store.pool.set_lazy(can_defer && output_watched);
-        Ok(())
-    });
-    if can_defer && !output_watched {
-        surround_writes(Around {
-            begins: write_begins,
-            ends: write_ends,
-        });
-    }
-}
-
-/// Has Redis 7.0 call the module before it sends anything; false if that is not so, or comes too late.
-fn is_output_watched(ctx: &Ctx) -> bool {
-    if !before_output(output_begins) {
+    let sees_output = before_output(output_begins);
+    if !sees_output && !jobs_run {
         log(
             Level::Warning,
             "this server does not let the module look at what it sends: to a client that is slow to \
              read, the reply of EXEC or a script can leave microseconds before its writes are durable",
         );
-        return false;
     }
-    match ctx.call(c"CONFIG", &[b"GET", b"io-threads"]) {
-        Some(Reply::Array(pair)) => pair.get(1) == Some(&Reply::Text(b"1".to_vec())),
-        _ => false,
+    let output_watched = sees_output && sends_in_sight(ctx);
+    durable("the setup", |engine| {
+        engine.jobs_run = jobs_run;
+        engine.sees_output = sees_output && can_defer;
+        engine.watch_output(output_watched);
+        Ok(())
+    });
+    if can_defer && (jobs_run || !output_watched) {
+        surround_writes(Around {
+            begins: write_begins,
+            ends: write_ends,
+        });
     }
+    if jobs_run && sees_output {
+        ctx.subscribe(EventKind::Config, on_event);
+    }
+}
+
+/// Whether the server's settings have it send everything on its main thread, where the module sees it.
+fn sends_in_sight(ctx: &Ctx) -> bool {
+    let is = |name: &[u8], value: &[u8]| {
+        config_value(ctx, name).is_none_or(|text| text.eq_ignore_ascii_case(value))
+    };
+    let uses_tls = || {
+        let off: [(&[u8], &[u8]); 4] = [
+            (b"tls-port", b"0"),
+            (b"tls-replication", b"no"),
+            (b"tls-cluster", b"no"),
+            (b"rdma-port", b"0"),
+        ];
+        off.into_iter().any(|(name, value)| !is(name, value))
+    };
+    is(b"io-threads", b"1") && (sees_tls() || !uses_tls())
+}
+
+/// The server's settings have changed: what it sends is seen from now on, or not any more.
+pub(super) fn follow_settings(ctx: &Ctx) {
+    let in_sight = sends_in_sight(ctx);
+    durable("a change of settings", |engine| {
+        engine.sync();
+        engine.watch_output(in_sight);
+        Ok(())
+    });
 }
 
 /// The server has become a master, or a replica: some of these run no jobs after commands.
@@ -92,7 +117,11 @@ pub(super) fn follow_role(master: bool) {
 
 /// The server is about to send something. A script that has run for long lets it send meanwhile; then its
 /// group goes on.
-fn output_begins() {
+fn output_begins(output: Output) {
+    let waits = ENGINE.with(|engine| engine.store.pool.is_held() || engine.store.pool.is_pending());
+    if waits != Ok(true) || !output.is_sent() {
+        return;
+    }
     let held = ENGINE.with(|engine| {
         engine.sync();
         engine.store.pool.is_held()
@@ -119,6 +148,9 @@ fn write_begins() {
 /// Its handler ends: what it has committed is durable, and its reply may leave.
 fn write_ends() {
     let _ = ENGINE.with(|engine| {
+        if engine.output_watched {
+            return;
+        }
         match engine.store.pool.is_held() {
             // Its group is not over.
             true => engine.store.pool.complete_commit(),
@@ -218,6 +250,12 @@ fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
 }
 
 impl Engine {
+    /// Has commits wait for the moment before something is sent, if that is seen; or has them wait no longer.
+    fn watch_output(&mut self, in_sight: bool) {
+        self.output_watched = self.sees_output && in_sight;
+        self.store.pool.set_lazy(self.output_watched);
+    }
+
     /// Opens a group, if it will end before anything is sent.
     fn open_group(&mut self) {
         let ends_in_time = |engine: &Engine| {
@@ -253,7 +291,14 @@ impl Engine {
 
 /// After a command, and all that it ran, on servers that tell.
 fn command_ends() {
-    end_group(false);
+    durable("the last commands", |engine| {
+        engine.end_group()?;
+        if !engine.output_watched {
+            engine.store.pool.keep_reserve()?;
+            engine.sync();
+        }
+        Ok(())
+    });
 }
 
 /// True for native commands that can change several PM keys, or one in several steps.

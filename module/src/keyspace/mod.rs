@@ -123,7 +123,9 @@ pub struct Engine {
     pub(crate) between_cycles: bool,
     /// Whether Redis tells of the event-loop cycles.
     pub(crate) cycles: Cycles,
-    /// Groups end before anything is sent, whenever that is.
+    /// The module can look at what the server sends, on its main thread.
+    pub(crate) sees_output: bool,
+    /// Groups end, and commits are durable, before anything is sent, whenever that is.
     pub(crate) output_watched: bool,
     /// Groups end right after their commands: the server runs jobs then, as masters do from 7.2 on.
     pub(crate) jobs_run: bool,
@@ -192,6 +194,7 @@ impl Engine {
             flushing: false,
             between_cycles: false,
             cycles: Cycles::default(),
+            sees_output: false,
             output_watched: false,
             jobs_run: false,
             postponed: 0,

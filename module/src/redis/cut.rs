@@ -24,7 +24,7 @@ pub fn cut_connections() {
 }
 
 /// Whether a descriptor is a stream socket that does not listen.
-fn is_connection(descriptor: RawFd) -> bool {
+pub(super) fn is_connection(descriptor: RawFd) -> bool {
     let option = |name: c_int| -> io::Result<c_int> {
         let mut value: c_int = 0;
         let mut len = size_of::<c_int>() as libc::socklen_t;

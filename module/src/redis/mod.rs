@@ -24,7 +24,7 @@
 //! | [`follow_syncs`], [`somebody_syncs`] | whether somebody waits for a full sync | `syncs.rs`, `clients.rs` |
 //! | [`follow_homes`] | clients' databases, on Valkey 8.1 | `home.rs` |
 //! | [`StandIn`], [`stands_in`] | native commands that the module runs in the server's stead | `stand_in.rs` |
-//! | [`before_output`] | a callback before bytes leave the server, on Redis 7.0 | `output.rs` |
+//! | [`before_output`] | a callback before bytes leave the server | `output.rs`, `imports.rs` |
 //! | [`Reply`], [`Propagate`] | commands run by the module: the owned reply of [`Ctx::call`], or the reply as it is | `call.rs` |
 //! | [`MainCell`] | module state that only the main thread reaches, one borrower at a time | `cell.rs` |
 //!
@@ -57,6 +57,7 @@ mod every_cycle;
 mod fault;
 mod home;
 mod hooks;
+mod imports;
 mod info;
 mod io;
 mod key;
@@ -107,7 +108,7 @@ pub use keyspace_events::Class;
 pub use latency::Latency;
 pub use log::{Level, log};
 pub use native::NativeValue;
-pub use output::before_output;
+pub use output::{Output, before_output, sees_tls};
 pub use replication::{may_replicate, note_replication, spares_replicas};
 pub use slot_events::SlotEvent;
 pub use stand_in::{

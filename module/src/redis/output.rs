@@ -1,11 +1,13 @@
 //! What the server sends, held up for a moment: a callback before bytes leave on any connection.
 //!
-//! Redis 7.0 has no such hook in its module API, nor one between the end of EXEC or a script and the
-//! reply. But all that it sends to clients, replicas and monitors goes through two functions of a table
-//! for each kind of connection, `CT_Socket` and `CT_TLS`; the server exports these, in writable memory.
-//! Their head has been the same since the release candidates of 7.0, and it is a closed series: from 7.2 on,
-//! [`super::after_command`] makes this needless. So the module puts a function of its own in front of each
-//! of the two, if both lie in the program that the table lies in.
+//! No server has such a hook in its module API. But all that Redis 7.0 sends to clients, replicas and monitors goes through two
+//! functions of a table for each kind of connection, `CT_Socket` and `CT_TLS`; the server exports these, in writable memory.
+//! Their head has been the same since the release candidates of 7.0, and it is a closed series. So the module puts a
+//! function of its own in front of each of the two, if both lie in the program that the table lies in.
+//!
+//! Newer servers keep their tables to themselves, and change their form. All that they send without TLS goes through
+//! `write` and `writev` of the C library, as does what they write to files: the module stands in front of these two
+//! (`imports.rs`). Of TLS it sees nothing there.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
@@ -13,6 +15,8 @@ use std::sync::OnceLock;
 
 use redis_module::raw as rm;
 
+use super::cut::is_connection;
+use super::imports::Import;
 use super::{guard, zero_sized};
 
 type Write = unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> c_int;
@@ -33,13 +37,86 @@ const TABLES: [&CStr; 2] = [c"CT_Socket", c"CT_TLS"];
 /// The server's own functions.
 static SERVERS: [OnceLock<(Write, Writev)>; 2] = [const { OnceLock::new() }; 2];
 
-/// Calls `handler` from now on before anything is sent, on the thread that sends it. `false` if this
-/// server cannot do that for each kind of connection that it has. Only while the module is being loaded.
-pub fn before_output<H: Fn() + Copy + 'static>(_handler: H) -> bool {
-    if !is_redis_7_0() {
-        return false;
+/// What is about to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// Where to, if that can be something else than a connection.
+    descriptor: Option<c_int>,
+}
+
+impl Output {
+    /// True if it is sent on a connection: one system call at most.
+    pub fn is_sent(self) -> bool {
+        self.descriptor.is_none_or(is_connection)
     }
-    hook::<H, 0>() == Some(true) && hook::<H, 1>() != Some(false)
+}
+
+/// Calls `handler` from now on before anything is sent, on the thread that sends it, and before the server writes to files. It
+/// may run within a signal handler of the server's then, that writes to the log.
+/// `false` if this server cannot do that for each kind of connection that it has. Only while the module is being loaded.
+pub fn before_output<H: Fn(Output) + Copy + 'static>(_handler: H) -> bool {
+    match is_redis_7_0() {
+        true => hook::<H, 0>() == Some(true) && hook::<H, 1>() != Some(false),
+        false => hook_library::<H>() == Some(()),
+    }
+}
+
+/// True if TLS passes the callback of [`before_output`].
+pub fn sees_tls() -> bool {
+    is_redis_7_0()
+}
+
+type LibraryWrite = unsafe extern "C" fn(c_int, *const c_void, usize) -> isize;
+type LibraryWritev = unsafe extern "C" fn(c_int, *const libc::iovec, c_int) -> isize;
+
+/// The C library's functions, or of what was preloaded instead.
+static LIBRARYS: OnceLock<(LibraryWrite, LibraryWritev)> = OnceLock::new();
+
+fn hook_library<H: Fn(Output) + Copy + 'static>() -> Option<()> {
+    let (write, writev) = (Import::find(c"write")?, Import::find(c"writev")?);
+    // SAFETY: what the server calls by these names has these types.
+    let librarys = unsafe {
+        (
+            std::mem::transmute::<NonNull<c_void>, LibraryWrite>(write.function),
+            std::mem::transmute::<NonNull<c_void>, LibraryWritev>(writev.function),
+        )
+    };
+    LIBRARYS.set(librarys).ok()?;
+    // SAFETY: functions of the same types, of a library that stays loaded. One alone in front is harmless.
+    unsafe {
+        write.replace(library_write_after::<H> as *const c_void)?;
+        writev.replace(library_writev_after::<H> as *const c_void)
+    }
+}
+
+fn librarys() -> (LibraryWrite, LibraryWritev) {
+    *LIBRARYS.get().expect("set before the hook")
+}
+
+unsafe extern "C" fn library_write_after<H: Fn(Output) + Copy + 'static>(
+    descriptor: c_int,
+    data: *const c_void,
+    len: usize,
+) -> isize {
+    let output = Output {
+        descriptor: Some(descriptor),
+    };
+    guard((), || zero_sized::<H>()(output));
+    // SAFETY: the arguments are the caller's, for the function that it meant to call.
+    unsafe { librarys().0(descriptor, data, len) }
+}
+
+unsafe extern "C" fn library_writev_after<H: Fn(Output) + Copy + 'static>(
+    descriptor: c_int,
+    parts: *const libc::iovec,
+    count: c_int,
+) -> isize {
+    let output = Output {
+        descriptor: Some(descriptor),
+    };
+    guard((), || zero_sized::<H>()(output));
+    // SAFETY: the arguments are the caller's, for the function that it meant to call.
+    unsafe { librarys().1(descriptor, parts, count) }
 }
 
 fn is_redis_7_0() -> bool {
@@ -50,7 +127,7 @@ fn is_redis_7_0() -> bool {
 }
 
 /// Whether it could be done for one kind of connection; `None` if the server has no such.
-fn hook<H: Fn() + Copy + 'static, const KIND: usize>() -> Option<bool> {
+fn hook<H: Fn(Output) + Copy + 'static, const KIND: usize>() -> Option<bool> {
     // SAFETY: looks up a C string in the program and its libraries.
     let table = unsafe { libc::dlsym(libc::RTLD_DEFAULT, TABLES[KIND].as_ptr()) };
     let table = NonNull::new(table.cast::<ConnectionType>())?;
@@ -99,22 +176,22 @@ fn servers<const KIND: usize>() -> (Write, Writev) {
     *SERVERS[KIND].get().expect("set before the hook")
 }
 
-unsafe extern "C" fn write_after<H: Fn() + Copy + 'static, const KIND: usize>(
+unsafe extern "C" fn write_after<H: Fn(Output) + Copy + 'static, const KIND: usize>(
     connection: *mut c_void,
     data: *const c_void,
     len: usize,
 ) -> c_int {
-    guard((), || zero_sized::<H>()());
+    guard((), || zero_sized::<H>()(Output { descriptor: None }));
     // SAFETY: the arguments are the caller's, for the function that it meant to call.
     unsafe { servers::<KIND>().0(connection, data, len) }
 }
 
-unsafe extern "C" fn writev_after<H: Fn() + Copy + 'static, const KIND: usize>(
+unsafe extern "C" fn writev_after<H: Fn(Output) + Copy + 'static, const KIND: usize>(
     connection: *mut c_void,
     parts: *const libc::iovec,
     count: c_int,
 ) -> c_int {
-    guard((), || zero_sized::<H>()());
+    guard((), || zero_sized::<H>()(Output { descriptor: None }));
     // SAFETY: the arguments are the caller's, for the function that it meant to call.
     unsafe { servers::<KIND>().1(connection, parts, count) }
 }
