@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use pmedis_explore::keys::{self, Keys};
 use pmedis_explore::structures::{
     self, Hashes, Lists, MISTAKES, Sets, Strings, Structure, Values, ZSets,
 };
@@ -125,9 +126,15 @@ fn mutants_of_transactions() {
     );
 }
 
+fn mutants_of_keys() {
+    let (recording, states) = campaign::record(&Keys { seed: 1, steps: 10 });
+    mutants_are_found("keys", &recording, &keys::Check::new(states));
+}
+
 fn main() {
     pmedis_explore::prepare_process();
     mutants_of_transactions();
+    mutants_of_keys();
     mutants_of_values::<Strings>(1);
     mutants_of_values::<Lists>(1);
     mutants_of_values::<Hashes>(1);

@@ -151,11 +151,17 @@ impl Store {
     pub fn move_records(&mut self, records: &[RecordPtr]) -> Result<Vec<Option<RecordPtr>>> {
         let mut tx = self.pool.begin();
         let mut moved = Vec::with_capacity(records.len());
+        let mut totals = self.compaction.totals;
         for &record in records {
             let to = tx.relocate(record.cast(), Kind::Record)?;
+            if let Some(to) = to {
+                totals.records += 1;
+                totals.bytes += tx.capacity(to)?;
+            }
             moved.push(to.map(|to| to.cast()));
         }
         tx.commit()?;
+        self.compaction.totals = totals;
         for (&old, new) in records.iter().zip(&moved) {
             if let Some(new) = *new {
                 self.garbage.moved(old, new);

@@ -5,7 +5,7 @@
 //! | the keys of a pool | [`Store`] |
 //! | a key's record, databases and flushes, how many keys there are, LSNs of its runs | [`record`], [`dbs`], [`key_counts`], [`lsn`] |
 //! | changes of values, of whole keys; what must not fail | [`edit`], [`place`], [`keys`], [`mod@must`] |
-//! | memory of what is gone; fields that expire; looking at all | [`reclaim`], [`expiring`], [`check`] |
+//! | memory of what is gone; scattered room; fields that expire; looking at all | [`reclaim`], [`compact`], [`expiring`], [`check`] |
 //! | a start: what is in the pool, and not shown yet | [`unshown`] |
 //! | strings, lists, hashes, sets, sorted sets, and what they are made of | [`structures`] |
 //! | values in the form that servers without the module read | [`rdb`] |
@@ -19,6 +19,7 @@
 pub mod bitfield;
 pub mod bits;
 pub mod check;
+pub mod compact;
 pub mod dbs;
 pub mod edit;
 pub mod expiring;

@@ -1,5 +1,6 @@
 //! A pool with keys in it, and what is kept of them in DRAM.
 
+use crate::compact::Compaction;
 use crate::dbs::{Dbs, Origin};
 use crate::expiring::Expiring;
 use crate::lsn::RunLsn;
@@ -20,6 +21,7 @@ pub struct Store {
     /// Hashes of which fields may expire.
     pub expiring: Expiring,
     pub(crate) garbage: Garbage,
+    pub(crate) compaction: Compaction,
     /// Keys that nobody shows yet, once the pool was surveyed; `None` when all are shown.
     pub(crate) unshown: Option<Unshown>,
     /// A group was made durable in parts, as the undo log had no room for all of it.
@@ -52,6 +54,7 @@ impl Store {
             slots,
             expiring: Expiring::default(),
             garbage: Garbage::default(),
+            compaction: Compaction::default(),
             unshown: None,
             parted: false,
             found,

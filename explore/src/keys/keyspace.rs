@@ -7,12 +7,13 @@ use std::time::Duration;
 use fastrand::Rng;
 use pobj::{Error, PPtr, Pool, PoolOptions, Result};
 use store::Store;
+use store::compact::{Leaving, Step};
 use store::edit::Plan;
 use store::key_counts::KeyCounts;
 use store::place::{Birth, Outcome, Place};
 use store::record::{self, NEVER, RecordPtr};
 use store::slot::{self, SlotRange};
-use store::structures::Root;
+use store::structures::{self, Root};
 use store::value::ValueType;
 
 use super::content::{self, Content};
@@ -210,24 +211,62 @@ impl Keyspace {
             }
             4..8 => self.store.reclaim(Duration::ZERO),
             8 => self.store.pool.trim(usize::MAX).map(drop),
-            9..11 => self.move_some(rng),
+            9..12 => self.compact(rng),
             _ => self.change(rng),
         }
     }
 
-    /// Moves some records, as compaction does.
-    fn move_some(&mut self, rng: &mut Rng) -> Result<()> {
-        for key in self.keys.values().filter(|_| rng.bool()) {
-            self.store.pool.evacuate(key.record);
+    /// Some steps of compaction. What it is to empty are pages with objects of some keys: few in a small pool are sparse
+    /// enough.
+    fn compact(&mut self, rng: &mut Rng) -> Result<()> {
+        if !self.store.is_compacting() {
+            for object in self.objects(rng)? {
+                self.store.pool.evacuate(object);
+            }
+            self.store.begin_round_of_chosen();
         }
-        let records: Vec<_> = self.keys.values().map(|key| key.record).collect();
+        for _ in 0..rng.usize(1..20) {
+            if !self.store.may_move() {
+                return Ok(());
+            }
+            match self.store.compact_step() {
+                Step::More => {}
+                Step::Move(leaving) => self.move_records(&leaving)?,
+                Step::Over(ended) => return ended.error.map_or(Ok(()), Err),
+            }
+        }
+        Ok(())
+    }
+
+    /// The records of some keys, and some objects of their values.
+    fn objects(&self, rng: &mut Rng) -> Result<Vec<PPtr<u8>>> {
+        let pool = &self.store.pool;
+        let mut objects = Vec::new();
+        for key in self.keys.values() {
+            if rng.bool() {
+                objects.push(key.record.cast());
+            }
+            let head = record::get(pool, key.record)?;
+            let inline = record::inline(pool, key.record)?;
+            structures::check(pool, head.value_type()?, head.root, inline, &mut |object| {
+                if rng.u8(..4) == 0 {
+                    objects.push(object);
+                }
+            })?;
+        }
+        Ok(objects)
+    }
+
+    /// Points keys at the new places of their records.
+    fn move_records(&mut self, leaving: &[Leaving]) -> Result<()> {
+        let records: Vec<_> = leaving.iter().map(|leaving| leaving.record).collect();
         let moved = self.store.move_records(&records)?;
-        for (key, moved) in self.keys.values_mut().zip(moved) {
-            key.record = moved.unwrap_or(key.record);
+        for (old, new) in records.into_iter().zip(moved) {
+            let mut keys = self.keys.values_mut();
+            if let (Some(new), Some(key)) = (new, keys.find(|key| key.record == old)) {
+                key.record = new;
+            }
         }
-        self.store.dbs.relocate(&mut self.store.pool)?;
-        self.store.slots.relocate(&mut self.store.pool)?;
-        self.store.pool.end_evacuation();
         Ok(())
     }
 
@@ -537,6 +576,7 @@ impl Keyspace {
 
     /// Ends all keys and the tables: a pool without anything.
     pub fn end(mut self) -> Result<Pool> {
+        self.store.end_round();
         self.store.flush(None)?;
         self.reclaim_all()?;
         let mut pool = self.store.pool;

@@ -27,7 +27,7 @@
 //! | `saving.rs` | what files get of PM keys |
 //! | `abridge.rs` | files with many markers, made short |
 //! | `open.rs` | opening the pool at load |
-//! | `compact/` | scattered room gathered, in the background |
+//! | `compact.rs` | scattered room gathered, in the background |
 //! | `serialize.rs` | values in RDB files |
 //! | `undurable.rs` | what becomes of what cannot be made durable |
 //! | `cycles.rs` | the event-loop cycles, watched while there is something to do |
@@ -64,7 +64,6 @@ use crate::limits;
 use crate::redis::{Level, MainCell, log};
 use aof::Leaving;
 use cluster::Arrivals;
-use compact::Compaction;
 use cycles::Cycles;
 use expiring::Removing;
 use fill::Filling;
@@ -154,8 +153,8 @@ pub struct Engine {
     pub(crate) reloading: bool,
     /// Looks at all keys that are under way: records are not moved without need.
     pub(crate) looks: u32,
-    /// Scattered room that is being gathered.
-    pub(crate) compaction: Compaction,
+    /// A timer for compaction runs.
+    pub(crate) compaction_ticks: bool,
     /// What the log says of how full the pool is.
     pub(crate) fullness: Fullness,
     /// What is known of the next look-up.
@@ -208,7 +207,7 @@ impl Engine {
             saving: None,
             reloading: false,
             looks: 0,
-            compaction: Compaction::default(),
+            compaction_ticks: false,
             fullness: Fullness::default(),
             prefetch: Prefetch::default(),
         };

@@ -1,12 +1,12 @@
 //! A round of compaction: the walk over all records, step by step.
 
-use super::{Engine, Leaving};
-use crate::redis::{Level, OwnedString, log};
-use pobj::{Error, Kind, Result};
+use super::Ended;
+use crate::Store;
+use crate::record::{self, Record, RecordPtr};
+use crate::structures::relocate::{Cursor, Mover, relocate};
+use crate::value::ValueType;
+use pobj::{Error, Kind, Pool, Result};
 use std::collections::VecDeque;
-use std::time::{SystemTime, UNIX_EPOCH};
-use store::record::{self, NEVER, Record, RecordPtr};
-use store::structures::relocate::{Cursor, Mover, relocate};
 
 /// Records that are looked at before values and records are moved.
 const LOOK: usize = 32;
@@ -18,8 +18,6 @@ const PASSES: u32 = 3;
 const TRIM_FROM: usize = 64;
 /// Pages are emptied first, if that gives back so many bytes.
 const REGAINS_MIN: u64 = 256 << 10;
-/// A key is left where it is if it expires within so many milliseconds.
-const EXPIRES_SOON_MS: i64 = 10_000;
 
 /// A round.
 pub(super) struct Round {
@@ -44,125 +42,107 @@ struct Found {
 }
 
 /// What a step comes to.
-pub(super) enum Step {
+pub enum Step {
     /// There is more to be done.
     More,
-    /// These records are to be moved; then there is more to be done.
-    Leaving(Vec<Leaving>),
-    /// Nothing may move now.
-    Wait,
-    /// There is no round, or it has ended.
-    Over,
+    /// These records are to be moved, each if its owner can point at the new place; then there is more to be done.
+    Move(Vec<Leaving>),
+    /// There is no round, or it has ended like this.
+    Over(Ended),
+}
+
+/// The record of a living key, which lies in the way.
+pub struct Leaving {
+    /// The record.
+    pub record: RecordPtr,
+    /// The database of its key.
+    pub db: i32,
+    /// The type of its value.
+    pub ty: ValueType,
+    /// When the key expires, in Unix milliseconds, or [`record::NEVER`].
+    pub expire_at: i64,
 }
 
 impl Round {
-    /// Begins a round, if there is anything to be emptied.
-    pub(super) fn begin(engine: &mut Engine) -> Option<Round> {
-        engine.give_back_pages();
-        let before = engine.store.pool.scatter();
+    /// A round that empties sparse pages, or regions, whichever gives more back; `None` if nothing can be emptied.
+    pub(super) fn choose(pool: &mut Pool) -> Option<Round> {
+        let before = pool.scatter();
         let empties_pages = before.regainable >= REGAINS_MIN || before.regainable > before.wasted;
-        let expected = match empties_pages {
-            true if engine.store.pool.begin_evacuation() > 0 => before.regainable,
-            true => 0,
-            false => engine.store.pool.begin_gathering(),
+        let expected = if !empties_pages {
+            pool.begin_gathering()
+        } else if pool.begin_evacuation() > 0 {
+            before.regainable
+        } else {
+            0
         };
-        if expected == 0 {
-            return None;
-        }
-        Some(Round {
+        (expected > 0).then(|| Round::new(expected, before.slots + before.wasted))
+    }
+
+    /// A round that empties the pages which were chosen already.
+    pub(super) fn of_chosen(pool: &Pool) -> Round {
+        let before = pool.scatter();
+        Round::new(0, before.slots + before.wasted)
+    }
+
+    fn new(expected: u64, unfilled: u64) -> Round {
+        Round {
             walk: Some(pobj::Cursor::default()),
             passes: 0,
             values: VecDeque::new(),
             leaving: Vec::new(),
             alone: false,
             expected,
-            unfilled: before.slots + before.wasted,
-        })
+            unfilled,
+        }
     }
 }
 
-/// Whether a key might be expired by opening it.
-fn expires_soon(head: &Record) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(i64::MAX, |now| now.as_millis() as i64);
-    head.expire_at != NEVER && head.expire_at <= now.saturating_add(EXPIRES_SOON_MS)
-}
-
-impl Engine {
-    /// Gives empty pages back, so that what is free can be told from what they hold apart.
-    pub(super) fn give_back_pages(&mut self) {
-        if let Err(error) = self.store.pool.trim(usize::MAX) {
-            log(
-                Level::Warning,
-                &format!("empty pages are not given back: {error}"),
-            );
-        }
-    }
-
-    /// A step of the round, if there is one.
-    pub(super) fn compact_some(&mut self) -> Step {
-        let Some(mut round) = self.compaction.round.take() else {
-            return Step::Over;
-        };
-        let step = self.step(&mut round);
-        self.compaction.round = Some(round);
-        match step {
-            Ok(Step::Over) => {}
-            Ok(step) => return step,
-            // Somebody else needs what there is.
-            Err(Error::Full(_)) => {}
-            Err(error) => log(Level::Warning, &format!("compaction ends: {error}")),
-        }
-        self.end_round();
-        Step::Over
-    }
-
-    fn step(&mut self, round: &mut Round) -> Result<Step> {
-        if !self.store.pool.is_evacuating() {
-            return Ok(Step::Over);
+impl Store {
+    /// A step of this round; `None` at its end.
+    pub(super) fn step(&mut self, round: &mut Round) -> Result<Option<Step>> {
+        if !self.pool.is_evacuating() {
+            return Ok(None);
         }
         if !round.values.is_empty() {
             self.move_objects(round)?;
-            return Ok(Step::More);
+            return Ok(Some(Step::More));
         }
         round.alone = false;
         if !round.leaving.is_empty() {
             let leaving = std::mem::take(&mut round.leaving);
-            return Ok(Step::Leaving(self.still_leaving(&leaving)));
+            return Ok(Some(Step::Move(self.still_leaving(&leaving))));
         }
-        if self.store.pool.empty_pages() >= TRIM_FROM {
-            self.store.pool.trim(TRIM_FROM)?;
-            return Ok(Step::More);
+        if self.pool.empty_pages() >= TRIM_FROM {
+            self.pool.trim(TRIM_FROM)?;
+            return Ok(Some(Step::More));
         }
         if let Some(cursor) = round.walk {
             self.look_at_some(round, cursor)?;
-            return Ok(Step::More);
+            return Ok(Some(Step::More));
         }
-        self.store.dbs.relocate(&mut self.store.pool)?;
-        self.store.slots.relocate(&mut self.store.pool)?;
-        self.store.pool.trim(usize::MAX)?;
+        self.dbs.relocate(&mut self.pool)?;
+        self.slots.relocate(&mut self.pool)?;
+        self.pool.trim(usize::MAX)?;
         round.passes += 1;
         round.walk = Some(pobj::Cursor::default());
         // What has found no place will not find one in another pass.
-        match round.passes < PASSES && self.store.pool.stuck() == 0 {
-            true => Ok(Step::More),
-            false => Ok(Step::Over),
-        }
+        let goes_on = round.passes < PASSES && self.pool.stuck() == 0;
+        Ok(goes_on.then_some(Step::More))
     }
 
     /// Finds the next records with values to be looked at, and those that lie in the way.
     fn look_at_some(&mut self, round: &mut Round, cursor: pobj::Cursor) -> Result<()> {
         let mut cursor = cursor;
         for _ in 0..LOOK {
-            let Some((object, next)) = self.store.pool.next_object(Kind::Record, cursor) else {
+            let Some((object, next)) = self.pool.next_object(Kind::Record, cursor) else {
                 round.walk = None;
                 return Ok(());
             };
             cursor = next;
             let record: RecordPtr = object.cast();
-            let head = record::get(&self.store.pool, record)?;
+            let head = record::get(&self.pool, record)?;
             // What is dead goes soon.
-            if !self.store.dbs.is_live(head) {
+            if !self.dbs.is_live(head) {
                 continue;
             }
             round.values.push_back(Found {
@@ -170,7 +150,7 @@ impl Engine {
                 birth: head.birth,
                 cursor: Cursor::default(),
             });
-            if self.store.pool.evacuating(record) {
+            if self.pool.evacuating(record) {
                 round.leaving.push((record, head.birth));
             }
         }
@@ -180,9 +160,9 @@ impl Engine {
 
     /// The record's head, if it still is of the key that was created then.
     fn head_of(&self, record: RecordPtr, birth: u64) -> Option<Record> {
-        self.store.pool.capacity(record).ok()?;
-        let head = *record::get(&self.store.pool, record).ok()?;
-        (head.birth == birth && self.store.dbs.is_live(&head)).then_some(head)
+        self.pool.capacity(record).ok()?;
+        let head = *record::get(&self.pool, record).ok()?;
+        (head.birth == birth && self.dbs.is_live(&head)).then_some(head)
     }
 
     /// Moves objects of the values that were found, in one batch.
@@ -192,7 +172,7 @@ impl Engine {
         let heads: Vec<_> = (round.values.iter().take(most))
             .map(|found| self.head_of(found.record, found.birth))
             .collect();
-        let mut tx = self.store.pool.begin();
+        let mut tx = self.pool.begin();
         for (found, head) in round.values.iter().zip(heads) {
             let Some(head) = head else {
                 done += 1;
@@ -239,19 +219,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Those of the records that are to move, with their keys.
+    /// Those of the records that are to move.
     fn still_leaving(&self, records: &[(RecordPtr, u64)]) -> Vec<Leaving> {
         let leaving = records.iter().filter_map(|&(record, birth)| {
             let head = self.head_of(record, birth)?;
-            if expires_soon(&head) {
-                return None;
-            }
             Some(Leaving {
                 record,
-                addr: self.store.pool.address_of(record),
-                db: self.store.dbs.db_of(head.space)?,
-                ty: head.value_type().ok()?.into(),
-                name: OwnedString::new(record::key(&self.store.pool, record).ok()?),
+                db: self.dbs.db_of(head.space)?,
+                ty: head.value_type().ok()?,
+                expire_at: head.expire_at,
             })
         });
         leaving.collect()

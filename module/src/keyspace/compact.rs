@@ -1,0 +1,351 @@
+//! Compaction of the pool, in the server's time: the [`store`](store::compact) chooses and moves, a step at a time, and here
+//! the keys in Redis's keyspace are pointed at the new place of their records.
+//!
+//! * In the background it takes a bounded share of the event loop's time, as reclaiming does, and only while there
+//!   is nothing to reclaim.
+//! * Not while a fork child lives: for that, every page that is touched is kept a second time.
+//! * A command that finds no room waits for it a little, and is tried again ([`find_room`]).
+
+use super::{ENGINE, Engine, cluster, durable, evict, follower, fullness};
+use crate::redis::{
+    Ctx, Kind, Latency, Level, Mode, OwnedString, PmType, WhenFull, log, server_flags,
+};
+use pobj::{Result, Scatter};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use store::compact::{Ended, IDLE_ROUNDS, Leaving, Step, Totals};
+use store::record::{self, NEVER, RecordPtr};
+
+/// Of each tick of the timer that runs during a round, and from one tick to the next.
+const TICK_BUDGET: Duration = Duration::from_micros(200);
+const TICK: Duration = Duration::from_millis(1);
+/// How long a command waits that finds no room, and one of a master, which cannot be told; and how long before it is
+/// tried again.
+const ROOM_BUDGET: Duration = Duration::from_millis(50);
+const FOLLOWING_BUDGET: Duration = Duration::from_secs(60);
+const ROOM_SLICE: Duration = Duration::from_millis(5);
+/// A key is left where it is if it expires within so many milliseconds.
+const EXPIRES_SOON_MS: i64 = 10_000;
+
+/// Whether compaction is at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No round.
+    Idle,
+    /// A round is under way.
+    Running,
+    /// A round is under way, or is wanted, but a fork child lives or memory is to be reclaimed first.
+    Waiting,
+}
+
+impl State {
+    /// A word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Idle => "idle",
+            State::Running => "running",
+            State::Waiting => "waiting",
+        }
+    }
+}
+
+/// What there is to say of compaction.
+pub struct Status {
+    /// Whether it is at work.
+    pub state: State,
+    /// How scattered the free room is.
+    pub scatter: Scatter,
+    /// What it has done.
+    pub totals: Totals,
+}
+
+/// A key of Redis whose record lies in the way.
+struct Shown {
+    record: RecordPtr,
+    addr: usize,
+    db: i32,
+    ty: PmType,
+    name: OwnedString,
+}
+
+/// What the steps of a round come to, here.
+enum Work {
+    /// There is more to be done.
+    More,
+    /// The records of these keys are to be moved; then there is more to be done.
+    Move(Vec<Shown>),
+    /// Nothing may move now.
+    Wait,
+    /// There is no round, or it has ended.
+    Over,
+}
+
+impl Engine {
+    /// Whether objects may move now.
+    fn may_compact(&self) -> bool {
+        let flags = server_flags();
+        self.filled
+            && !self.reloading
+            && !self.flushing
+            && self.store.may_move()
+            && !flags.loading()
+            && !flags.async_loading()
+            && !flags.in_multi_or_script()
+    }
+
+    /// Records that were moved since the pool was opened. O(1).
+    pub(super) fn records_moved(&self) -> u64 {
+        self.store.compacted().records
+    }
+
+    /// What there is to say of compaction. O(pages).
+    pub fn compaction(&self) -> Status {
+        let state = if !self.store.is_compacting() {
+            State::Idle
+        } else if self.may_compact() && self.looks == 0 {
+            State::Running
+        } else {
+            State::Waiting
+        };
+        Status {
+            state,
+            scatter: self.store.pool.scatter(),
+            totals: self.store.compacted(),
+        }
+    }
+
+    /// Begins a round if there is none and one pays; whether there is one.
+    fn begin_if_it_pays(&mut self) -> bool {
+        self.store.is_compacting()
+            || self.may_compact()
+                && self.looks == 0
+                && begun(self.store.begin_round_if_it_pays())
+    }
+
+    fn begin_round(&mut self) -> bool {
+        self.store.is_compacting() || begun(self.store.begin_round())
+    }
+
+    /// A step of the round, if there is one.
+    fn compact_some(&mut self) -> Work {
+        if !self.may_compact() {
+            return Work::Wait;
+        }
+        match self.store.compact_step() {
+            Step::More => Work::More,
+            Step::Move(leaving) => {
+                Work::Move(leaving.iter().filter_map(|key| self.shown(key)).collect())
+            }
+            Step::Over(ended) => {
+                tell(&ended);
+                Work::Over
+            }
+        }
+    }
+
+    /// The key of a record that is to be moved, unless opening the key might expire it.
+    fn shown(&self, leaving: &Leaving) -> Option<Shown> {
+        if expires_soon(leaving.expire_at) {
+            return None;
+        }
+        let Leaving { record, db, ty, .. } = *leaving;
+        Some(Shown {
+            record,
+            addr: self.store.pool.address_of(record),
+            db,
+            ty: ty.into(),
+            name: OwnedString::new(record::key(&self.store.pool, record).ok()?),
+        })
+    }
+
+    /// [`Store::move_records`](store::Store::move_records): where each is now.
+    fn move_records(&mut self, records: &[RecordPtr]) -> Result<Vec<Option<usize>>> {
+        let moved = self.store.move_records(records)?;
+        let address = |new: &Option<RecordPtr>| new.map(|new| self.store.pool.address_of(new));
+        Ok(moved.iter().map(address).collect())
+    }
+}
+
+fn expires_soon(expire_at: i64) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(i64::MAX, |now| now.as_millis() as i64);
+    expire_at != NEVER && expire_at <= now.saturating_add(EXPIRES_SOON_MS)
+}
+
+/// Whether a round was begun; why not is for the log.
+fn begun(outcome: Result<bool>) -> bool {
+    outcome.unwrap_or_else(|error| {
+        let line = format!("compaction does not begin: {error}");
+        log(Level::Warning, &line);
+        false
+    })
+}
+
+/// Tells the log how a round has ended.
+fn tell(ended: &Ended) {
+    if let Some(error) = &ended.error {
+        log(Level::Warning, &format!("compaction ends: {error}"));
+    }
+    let line = format!(
+        "compaction has given back {} bytes of the pool",
+        ended.regained
+    );
+    log(Level::Verbose, &line);
+}
+
+/// Once a tick of the server's clock: begins a round if one pays, and works at it.
+pub(super) fn look(ctx: &Ctx) {
+    if ENGINE.with(Engine::begin_if_it_pays) == Ok(true) {
+        keep_ticking(ctx);
+    }
+}
+
+/// Has a timer go on with the round.
+fn keep_ticking(ctx: &Ctx) {
+    let starts = ENGINE.with(|engine| {
+        engine.store.is_compacting() && !std::mem::replace(&mut engine.compaction_ticks, true)
+    });
+    if starts == Ok(true) {
+        ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
+            durable("compaction", |engine| {
+                engine.compaction_ticks = false;
+                Ok(())
+            });
+            if ENGINE.with(|engine| engine.looks) == Ok(0) {
+                compact(ctx, TICK_BUDGET);
+            }
+            keep_ticking(ctx);
+        });
+    }
+}
+
+/// Goes on with the round for about `budget`; false if there is none any more.
+fn compact(ctx: &Ctx, budget: Duration) -> bool {
+    let (start, home) = (Instant::now(), ctx.db());
+    let goes_on = loop {
+        match ENGINE.with(Engine::compact_some) {
+            Ok(Work::More) => {}
+            Ok(Work::Move(keys)) => move_records(ctx, &keys),
+            Ok(Work::Wait) => break true,
+            Ok(Work::Over) | Err(_) => break false,
+        }
+        if start.elapsed() >= budget {
+            break true;
+        }
+    };
+    ctx.select_db(home);
+    goes_on
+}
+
+/// Moves records, and points their keys at them.
+///
+/// Whether a key shows the record is seen before anything moves, and the key stays open until it shows the new
+/// one. Opened like this, a key is neither expired (the caller leaves out those that might be) nor touched, and
+/// nothing is told of it.
+fn move_records(ctx: &Ctx, leaving: &[Shown]) {
+    let mut keys = Vec::with_capacity(leaving.len());
+    for leaver in leaving {
+        if ctx.db() != leaver.db && !ctx.select_db(leaver.db) {
+            continue;
+        }
+        let key = ctx.open(leaver.name.arg(), Mode::Quiet);
+        if key.kind() == Kind::Pm(leaver.ty, leaver.addr) {
+            keys.push((key, leaver));
+        }
+    }
+    let records: Vec<_> = keys.iter().map(|(_, leaver)| leaver.record).collect();
+    let moved = ENGINE.with(|engine| engine.move_records(&records));
+    match moved {
+        Ok(Ok(moved)) => {
+            for ((mut key, leaver), moved) in keys.into_iter().zip(moved) {
+                if let Some(addr) = moved {
+                    key.replace_value(leaver.ty, addr);
+                }
+            }
+        }
+        Ok(Err(pobj::Error::Full(_))) => durable("compaction", |engine| {
+            tell(&engine.store.end_round());
+            Ok(())
+        }),
+        Ok(Err(error)) => log(Level::Warning, &format!("records cannot be moved: {error}")),
+        Err(refused) => log(
+            Level::Warning,
+            &format!("records cannot be moved: {refused:?}"),
+        ),
+    }
+}
+
+/// After a command has found no room: gathers some, if enough lies scattered. True if the command, which has waited
+/// for so long already, is to be tried again.
+fn find_room(ctx: &Ctx, waited: Duration) -> bool {
+    let _latency = Latency::of(c"pm-find-room");
+    let budget = match follower::follows() {
+        true => FOLLOWING_BUDGET,
+        false => ROOM_BUDGET,
+    };
+    if waited >= budget {
+        return false;
+    }
+    let gained =
+        ENGINE.with(|engine| engine.store.pool.is_held() && engine.store.reclaim_in_group());
+    if gained == Ok(true) || evict::evict(ctx) {
+        return true;
+    }
+    let begun = ENGINE.with(|engine| {
+        if !engine.may_compact() {
+            return None;
+        }
+        let begun = engine.begin_round();
+        begun.then(|| engine.store.compacted())
+    });
+    let Ok(Some(before)) = begun else {
+        return false;
+    };
+    compact(ctx, ROOM_SLICE);
+    keep_ticking(ctx);
+    ENGINE.with(|engine| engine.store.compacted() != before) == Ok(true)
+}
+
+/// A command is refused, as there is no room for it.
+fn refused() {
+    follower::end_if_following();
+    let _ = ENGINE.with(cluster::give_up_import);
+    fullness::refused();
+}
+
+/// What becomes of a command that finds no room.
+pub static WHEN_FULL: WhenFull = WhenFull { find_room, refused };
+
+/// Compacts now, for at most `budget`, whether it pays or not.
+///
+/// False if nothing may move at this time.
+pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
+    let _latency = Latency::of(c"pm-defrag");
+    let start = Instant::now();
+    durable("reclaiming", |engine| {
+        engine.reclaim(budget);
+        Ok(())
+    });
+    let mut idle_rounds = 0;
+    while idle_rounds < IDLE_ROUNDS && start.elapsed() < budget {
+        let begun = ENGINE.with(|engine| match engine.may_compact() {
+            true => Some(engine.begin_round()),
+            false => None,
+        });
+        match begun {
+            Ok(Some(true)) => {}
+            Ok(Some(false)) => return true,
+            _ => return false,
+        }
+        if compact(ctx, budget.saturating_sub(start.elapsed())) {
+            break;
+        }
+        let fruitless = ENGINE.with(|engine| engine.store.idle_rounds());
+        idle_rounds = if fruitless == Ok(0) {
+            0
+        } else {
+            idle_rounds + 1
+        };
+    }
+    keep_ticking(ctx);
+    true
+}
