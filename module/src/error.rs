@@ -1,5 +1,6 @@
 //! What a command can fail with, in Redis's own words.
 
+use pobj::Error;
 use std::borrow::Cow;
 
 /// An error reply. It is returned before anything was changed or replied.
@@ -34,6 +35,8 @@ pub enum CmdError {
     IndexOutOfRange,
     /// The pool has no room for what the command would add.
     PoolFull,
+    /// The pool cannot do it, as it is damaged, or as the system fails.
+    Pool(Box<Error>),
     /// A fault of the module, which the log tells of.
     Internal,
     /// None: the command concerns no PM key, and the server is to run it. Only of a command that was called by its native name.
@@ -69,9 +72,33 @@ impl CmdError {
             Self::NoSuchKey => "ERR no such key",
             Self::IndexOutOfRange => "ERR index out of range",
             Self::PoolFull => "OOM command not allowed when the persistent memory pool is full.",
+            Self::Pool(error) => return pool_text(error),
             Self::Internal | Self::Native => "ERR internal error, see the server's log",
             Self::Other(text) => return text.clone(),
         })
+    }
+}
+
+/// The reply's text for what a pool fails with.
+fn pool_text(error: &Error) -> Cow<'static, str> {
+    let text = match error {
+        Error::NotDurable(why) => format!(
+            "MISCONF The pool cannot be made durable: {why}. Commands that may modify the data set are disabled. Please check \
+             the server's log."
+        ),
+        Error::Damaged(_) | Error::State(_) => format!("ERR {error}"),
+        // The words of libpmemobj and of the system are for the log.
+        _ => return CmdError::Internal.text(""),
+    };
+    text.replace(['\r', '\n'], " ").into()
+}
+
+impl From<Error> for CmdError {
+    fn from(error: Error) -> CmdError {
+        match error {
+            Error::Full(_) | Error::TooLarge(_) => CmdError::PoolFull,
+            other => CmdError::Pool(Box::new(other)),
+        }
     }
 }
 

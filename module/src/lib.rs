@@ -54,7 +54,7 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     redis::register_types::<keyspace::callbacks::Values>(ctx)?;
     behaviour::learn(ctx);
     keyspace::events::subscribe(ctx);
-    redis::when_full(&keyspace::compact::WHEN_FULL).map_err(|_| "loaded on another thread")?;
+    redis::on_failure(&keyspace::compact::ON_FAILURE).map_err(|_| "loaded on another thread")?;
     limits::watch(ctx);
     let natives = commands::register(ctx)?;
     keyspace::open::watch_faults(ctx);

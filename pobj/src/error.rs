@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 /// Why a pool operation failed. None of these leaves anything changed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// libpmemobj itself could not be loaded.

@@ -5,7 +5,8 @@
 //! restored, and a server that started would overwrite it sooner or later: so it does not start, unless it is told to
 //! (`beside ignore`). A replica starts: it gets everything from its master.
 
-use super::loading::{self, Startup};
+use super::failure::LoadError;
+use super::loading::Startup;
 use super::open::config_value;
 use super::{Engine, durable};
 use crate::SETTINGS;
@@ -53,13 +54,13 @@ pub(super) fn note_rdb() {
     durable("a look at the RDB", Engine::note_rdb);
 }
 
-/// Ends the server, if a value that the pool does not take over is in a file that somebody has put there.
+/// Refuses a value that the pool does not take over, if it is in a file that somebody has put there.
 pub(super) fn refuse_unknown(
     engine: &Engine,
     startup: &Startup,
     lsn: Option<RunLsn>,
     found: RunLsn,
-) -> Result<()> {
+) -> Result<(), LoadError> {
     let (true, Some(path)) = (startup.loads_rdb(), &engine.rdb_path) else {
         return Ok(());
     };
@@ -67,10 +68,10 @@ pub(super) fn refuse_unknown(
     if is_asked_for || server_flags().replica() || engine.knows_rdb(path, lsn, found)? {
         return Ok(());
     }
-    loading::give_up(&format!(
+    Err(LoadError::Refused(format!(
         "{} has values of PM keys, and this pool's server has not left it there; the pool has keys of its own, or had. \
          To restore the file, give a new pool as 'path', or remove this one; to serve this pool, remove the file, or \
          load the module with 'beside ignore'",
         path.display()
-    ));
+    )))
 }

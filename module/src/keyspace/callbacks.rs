@@ -1,7 +1,8 @@
 //! What Redis asks of the values it holds.
 
+use super::failure::{LoadError, of_callback, of_change, of_loading};
 use super::serialize::{self, Loaded};
-use super::{ENGINE, Engine, aof, cluster, follower, loading, rewrite};
+use super::{ENGINE, Engine, aof, loading, rewrite};
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
     server_flags,
@@ -26,24 +27,6 @@ fn not_yet() -> Error {
     Error::State("the key is not in the keyspace yet".into())
 }
 
-/// Runs `f` with the engine; failures are logged, since these callbacks cannot report them.
-fn with<R>(what: &str, f: impl FnOnce(&mut Engine) -> Result<R>) -> Option<R> {
-    match ENGINE.with(f) {
-        Ok(Ok(value)) => Some(value),
-        Ok(Err(error)) => {
-            log(Level::Warning, &format!("{what} failed: {error}"));
-            None
-        }
-        Err(refused) => {
-            log(
-                Level::Warning,
-                &format!("{what} failed: the engine cannot be reached: {refused:?}"),
-            );
-            None
-        }
-    }
-}
-
 impl TypeCallbacks for Values {
     const ENCODING_VERSION: i32 = serialize::VERSION;
 
@@ -51,24 +34,7 @@ impl TypeCallbacks for Values {
         let ty = ValueType::from(ty);
         let payload = serialize::load(io, ty, version)?;
         let (key, db) = (io.key().unwrap_or_default(), io.db().unwrap_or(0));
-        with("loading a key", |engine| {
-            match loading::value_of(engine, payload)? {
-                Some(value) => {
-                    engine.make_room();
-                    let built = engine.build(ty, key, db, value);
-                    let record = built
-                        .inspect_err(follower::end_if_full)
-                        .inspect_err(|error| loading::end_if_too_small(engine, error))
-                        .inspect_err(|error| cluster::give_up_import_if_full(engine, error))?;
-                    Ok(engine.store.pool.address_of(record))
-                }
-                None => {
-                    engine.placeholders += 1;
-                    engine.aof_marker = engine.loads_aof;
-                    Ok(PLACEHOLDER)
-                }
-            }
-        })
+        of_loading(|engine| engine.load(ty, key, db, payload))
     }
 
     fn rdb_save(io: &mut RdbWriter<'_>, ty: PmType, addr: usize) {
@@ -89,7 +55,7 @@ impl TypeCallbacks for Values {
     /// Writes nothing into a file: the pool holds the key, and loading it from an AOF as well would change it
     /// a second time. Where there is no file, the key goes to another node.
     fn aof_rewrite(io: &mut AofWriter<'_>, key: Arg<'_>, ty: PmType, addr: usize) {
-        let written = with("sending a key", |engine| {
+        let written = of_callback("sending a key", |engine| {
             if engine.writes_a_file() {
                 return Ok(());
             }
@@ -108,7 +74,7 @@ impl TypeCallbacks for Values {
     }
 
     fn mem_usage(_place: &KeyPlace<'_>, ty: PmType, addr: usize, _samples: usize) -> usize {
-        let size = with("measuring a key", |engine| {
+        let size = of_callback("measuring a key", |engine| {
             let Some(record) = engine.record_at(addr) else {
                 return Ok(0);
             };
@@ -120,7 +86,7 @@ impl TypeCallbacks for Values {
     }
 
     fn digest(digest: &mut Digest<'_>, ty: PmType, addr: usize) {
-        with("digesting a key", |engine| {
+        of_callback("digesting a key", |engine| {
             let Some(record) = engine.record_at(addr) else {
                 return Ok(());
             };
@@ -134,7 +100,7 @@ impl TypeCallbacks for Values {
     /// lives on under another name, an event tells so.
     fn unlink(place: &KeyPlace<'_>, _ty: PmType, addr: usize) {
         if let Some(name) = place.key() {
-            with("letting go of a key", |engine| {
+            of_callback("letting go of a key", |engine| {
                 engine.note_leaving(addr, place.db(), name.bytes());
                 Ok(())
             });
@@ -143,7 +109,7 @@ impl TypeCallbacks for Values {
 
     fn free(_ty: PmType, addr: usize) {
         let mut displaced = None;
-        with("deleting a key", |engine| {
+        of_callback("deleting a key", |engine| {
             let Some(record) = engine.record_at(addr) else {
                 engine.placeholders = engine.placeholders.saturating_sub(1);
                 return Ok(());
@@ -172,12 +138,14 @@ impl TypeCallbacks for Values {
 
     fn copy(place: &KeyPlace<'_>, _ty: PmType, addr: usize) -> Option<usize> {
         let key = place.to_key()?.bytes();
-        with("copying a key", |engine| {
+        of_callback("copying a key", |engine| {
             let source = engine.record_at(addr).ok_or_else(not_yet)?;
             let copied = engine.store.copy(source, key, place.to_db());
             engine.no_room_for_copy = matches!(copied, Err(Error::Full(_) | Error::TooLarge(_)));
-            let record = copied.inspect_err(follower::end_if_full)?;
-            Ok(engine.store.pool.address_of(record))
+            if let Err(error) = &copied {
+                of_change(error);
+            }
+            Ok(engine.store.pool.address_of(copied?))
         })
     }
 
@@ -239,6 +207,24 @@ impl Engine {
         }
         serialize::save_head(io, &form, structures::may_expire(ty, root));
         serialize::save(io, &self.store.pool, ty, root, inline)
+    }
+
+    /// Takes over a key that was read from a file, or notes that it is in the pool already; the address to show for it.
+    fn load(
+        &mut self,
+        ty: ValueType,
+        key: &[u8],
+        db: i32,
+        payload: serialize::Payload,
+    ) -> std::result::Result<usize, LoadError> {
+        let Some(value) = loading::value_of(self, payload)? else {
+            self.placeholders += 1;
+            self.aof_marker = self.loads_aof;
+            return Ok(PLACEHOLDER);
+        };
+        self.make_room();
+        let record = self.build(ty, key, db, value)?;
+        Ok(self.store.pool.address_of(record))
     }
 
     /// Makes the record of a value that was read from a file.

@@ -20,7 +20,6 @@
 
 use super::{ENGINE, Engine, cycles, durable, saving};
 use crate::redis::{Ctx, Level, Reply, SlotEvent, log, module_ctx};
-use pobj::Error;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use store::slot::SlotRange;
@@ -93,13 +92,6 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
         }
     });
     cycles::look_again();
-}
-
-/// A key that a command brings could not be made.
-pub(super) fn give_up_import_if_full(engine: &mut Engine, error: &Error) {
-    if matches!(error, Error::Full(_) | Error::TooLarge(_)) {
-        give_up_import(engine);
-    }
 }
 
 /// Something has found no room in the pool while slots are imported. Redis takes no notice of a key that it could not

@@ -6,9 +6,9 @@
 //! * Not while a fork child lives: for that, every page that is touched is kept a second time.
 //! * A command that finds no room waits for it a little, and is tried again ([`find_room`]).
 
-use super::{ENGINE, Engine, cluster, durable, evict, follower, fullness};
+use super::{ENGINE, Engine, durable, evict, failure, follower};
 use crate::redis::{
-    Ctx, Kind, Latency, Level, Mode, OwnedString, PmType, WhenFull, log, server_flags,
+    Ctx, Kind, Latency, Level, Mode, OnFailure, OwnedString, PmType, log, server_flags,
 };
 use pobj::{Result, Scatter};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -305,15 +305,11 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     ENGINE.with(|engine| engine.store.compacted() != before) == Ok(true)
 }
 
-/// A command is refused, as there is no room for it.
-fn refused() {
-    follower::end_if_following();
-    let _ = ENGINE.with(cluster::give_up_import);
-    fullness::refused();
-}
-
-/// What becomes of a command that finds no room.
-pub static WHEN_FULL: WhenFull = WhenFull { find_room, refused };
+/// What becomes of a command that fails.
+pub static ON_FAILURE: OnFailure = OnFailure {
+    find_room,
+    failed: failure::of_command,
+};
 
 /// Compacts now, for at most `budget`, whether it pays or not.
 ///

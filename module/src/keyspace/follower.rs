@@ -5,8 +5,7 @@
 //! again, as fast as the network allows. So the server ends, and its log says why.
 
 use super::Engine;
-use crate::redis::{Level, log, server_flags};
-use pobj::Error;
+use crate::redis::server_flags;
 use std::time::Duration;
 
 /// When memory is reclaimed before a change, rather than in the background.
@@ -33,26 +32,6 @@ const FOLLOWING: Urgency = Urgency {
 pub(super) fn follows() -> bool {
     let flags = server_flags();
     flags.replica() && flags.read_only()
-}
-
-/// Ends the server, if a change that only its master can have sent has failed because the pool is full.
-pub(super) fn end_if_full(error: &Error) {
-    if matches!(error, Error::Full(_)) {
-        end_if_following();
-    }
-}
-
-/// The same, after a command was refused.
-pub(super) fn end_if_following() {
-    if !follows() {
-        return;
-    }
-    log(
-        Level::Warning,
-        "the pool is full: this replica cannot hold what its master has. The server ends, rather than \
-         to follow with keys missing. Give it a larger pool (remove the old one): it will sync again",
-    );
-    std::process::exit(1);
 }
 
 impl Engine {

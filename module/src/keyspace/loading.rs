@@ -10,6 +10,7 @@
 //! DEBUG RELOAD and DEBUG LOADAOF empty the keyspace and load a file, which need not have the values: the
 //! pool keeps its keys meanwhile, and the keyspace is filled from it afterwards, as at a start.
 
+use super::failure::{LoadError, end_server};
 use super::serialize::{Loaded, Payload};
 use super::{ENGINE, Engine, beside, durable};
 use crate::SETTINGS;
@@ -139,9 +140,12 @@ pub(super) fn end_take_over(engine: &mut Engine) -> Result<()> {
 
 /// The value that the pool takes over from a file, or from RESTORE; `None` for a key that is, or was, in
 /// the pool.
-pub(super) fn value_of(engine: &mut Engine, payload: Payload) -> Result<Option<Loaded>> {
+pub(super) fn value_of(
+    engine: &mut Engine,
+    payload: Payload,
+) -> std::result::Result<Option<Loaded>, LoadError> {
     if !server_flags().loading() && (payload.lsn.is_some() || payload.value.is_none()) {
-        return Err(Error::State("a payload made for a file".into()));
+        return Err(Error::State("a payload made for a file".into()).into());
     }
     if let Some(startup) = &mut engine.startup {
         startup.lsn = startup.lsn.or(payload.lsn);
@@ -201,7 +205,7 @@ pub(super) fn settle(ctx: &Ctx) {
         engine.startup.as_ref().is_some_and(had_part)
     });
     if waits_for_file == Ok(true) {
-        give_up(
+        end_server(
             "the pool had begun to take over the keys of a file, which is not there any more: put it back, \
              or remove the pool, which has none of them, to start without them",
         );
@@ -214,7 +218,7 @@ pub(super) fn settle(ctx: &Ctx) {
         && !server_flags().replica()
         && SETTINGS.with(|settings| settings.orphans) != Ok(Orphans::Drop)
     {
-        give_up(
+        end_server(
             "the AOF tells of a pool with keys, which is not this one. Is 'path' right, is its device mounted? To \
              start without the keys of that pool, load the module with 'orphans drop'",
         );
@@ -247,30 +251,11 @@ pub(super) fn settle(ctx: &Ctx) {
          forgotten, and masters and replicas will begin with a full sync",
     );
     if let Err(why) = ctx.forget_offset() {
-        give_up(&format!(
+        end_server(&format!(
             "the replication offset of the RDB cannot be forgotten, and commands could be done \
              twice ({why}): remove the RDB file, or let these commands have their names"
         ));
     }
-}
-
-/// Ends the server before it serves anybody, or saves anything.
-pub(super) fn give_up(why: &str) -> ! {
-    log(Level::Warning, why);
-    std::process::exit(1);
-}
-
-/// Ends the server, if the keys of a file that it starts with do not fit into the pool.
-pub(super) fn end_if_too_small(engine: &Engine, error: &Error) {
-    if !matches!(error, Error::Full(_) | Error::TooLarge(_)) || !engine.take_loaded || engine.filled
-    {
-        return;
-    }
-    let size = engine.store.pool.usage().size;
-    give_up(&format!(
-        "the keys of the file do not fit into the pool of {size} bytes: remove the pool, which has a part of \
-         them, and give a larger 'size'"
-    ));
 }
 
 impl Engine {

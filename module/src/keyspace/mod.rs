@@ -18,6 +18,7 @@
 //! | `aof.rs` | what an AOF is told of keys that pass between PM and native |
 //! | `loading.rs` | whether the pool takes over the PM keys of an RDB, an AOF, a full sync |
 //! | `lifetime.rs` | how the last user has left the pool, and in which file |
+//! | `failure.rs` | what becomes of failures: told, counted, or the end of the server |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
 //! | `follower.rs` | a replica whose pool is too small |
 //! | `fullness.rs` | how full the pool is, told in the log |
@@ -44,6 +45,7 @@ mod cycles;
 pub mod events;
 pub mod evict;
 pub mod expiring;
+mod failure;
 pub mod fill;
 mod follower;
 mod fullness;
@@ -66,6 +68,7 @@ use aof::Leaving;
 use cluster::Arrivals;
 use cycles::Cycles;
 use expiring::Removing;
+use failure::{durable, retire_quietly};
 use fill::Filling;
 use fullness::Fullness;
 use lifetime::Pulse;
@@ -74,7 +77,6 @@ use pobj::{Pool, PoolOptions};
 use prefetch::Prefetch;
 use saving::Saving;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use store::Store;
 use store::lsn::RunLsn;
@@ -86,6 +88,7 @@ use store::value::ValueType;
 
 pub use aof::note_pool;
 pub use beside::learn_rdb_path;
+pub use failure::{failures, with_engine};
 pub use groups::{now, watch_output};
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
 pub use undurable::{checkpoint, refusal};
@@ -253,24 +256,6 @@ impl AsMut<Store> for Engine {
     }
 }
 
-/// Runs `f` with the engine; a failure leaves the pool behind what Redis shows, which only the log can
-/// tell.
-fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>) {
-    match ENGINE.with(|engine| engine.must(f)) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            log(Level::Warning, &format!("{what} is not durable: {error}"));
-            if let pobj::Error::NotDurable(_) = error {
-                undurable::note(&error);
-            }
-        }
-        Err(refused) => log(
-            Level::Warning,
-            &format!("{what} is not durable: {refused:?}"),
-        ),
-    }
-}
-
 /// PM keys of a database that Redis's keyspace shows. O(1).
 pub fn shown_keys_of(db: i32) -> Result<u64, CmdError> {
     with_engine(|engine| {
@@ -296,47 +281,6 @@ fn count_new(space: u16, ty: ValueType, name: &[u8]) {
         counted.is_ok(),
         "no command runs while the engine is in use"
     );
-}
-
-/// [`Store::retire`] from where a failure can only be logged.
-pub(crate) fn retire_quietly(record: RecordPtr) {
-    if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.retire(record)) {
-        log(
-            Level::Warning,
-            &format!("a stale record stays in the pool: {error}"),
-        );
-    }
-}
-
-/// Commands that failed for what is in the pool or in the system.
-static FAILED: AtomicU64 = AtomicU64::new(0);
-
-/// Since the start: commands that found no room, and those that failed for what is in the pool or in the system.
-pub fn failures() -> (u64, u64) {
-    (fullness::refusals(), FAILED.load(Ordering::Relaxed))
-}
-
-impl From<pobj::Error> for CmdError {
-    fn from(error: pobj::Error) -> CmdError {
-        match error {
-            pobj::Error::Full(_) | pobj::Error::TooLarge(_) => CmdError::PoolFull,
-            pobj::Error::NotDurable(ref why) => {
-                undurable::note(&error);
-                undurable::of_failure(why)
-            }
-            other => {
-                FAILED.fetch_add(1, Ordering::Relaxed);
-                log(Level::Warning, &format!("a command failed: {other}"));
-                match other {
-                    pobj::Error::Damaged(_) | pobj::Error::State(_) => {
-                        CmdError::Other(format!("ERR {other}").replace(['\r', '\n'], " ").into())
-                    }
-                    // The words of libpmemobj and of the system are for the log.
-                    _ => CmdError::Internal,
-                }
-            }
-        }
-    }
 }
 
 /// PM keys of a database. O(1).
@@ -420,21 +364,5 @@ pub fn usage_of(addr: usize) -> Result<u64, CmdError> {
         let head = *record::get(&engine.store.pool, record)?;
         let own = engine.store.pool.capacity(record)?;
         Ok(own + structures::memory(&engine.store.pool, head.value_type()?, head.root)?)
-    })
-}
-
-/// Runs `f` with the engine.
-///
-/// # Errors
-/// What `f` fails with; `Internal` if the engine is in use further up the stack, which is a mistake of
-/// ours.
-#[inline]
-pub fn with_engine<R>(f: impl FnOnce(&mut Engine) -> Result<R, CmdError>) -> Result<R, CmdError> {
-    ENGINE.with(f).unwrap_or_else(|refused| {
-        log(
-            Level::Warning,
-            &format!("the engine cannot be reached: {refused:?}"),
-        );
-        Err(CmdError::Internal)
     })
 }

@@ -119,18 +119,9 @@ fn writes(name: &[u8]) -> bool {
 pub fn refusal() -> CmdError {
     let why = ENGINE.with(|engine| engine.store.pool.failure().map(str::to_owned));
     match why {
-        Ok(Some(why)) => of_failure(&why),
+        Ok(Some(why)) => Error::NotDurable(why).into(),
         _ => CmdError::Syntax,
     }
-}
-
-/// The error of a command whose changes cannot be made durable.
-pub(super) fn of_failure(why: &str) -> CmdError {
-    let text = format!(
-        "MISCONF The pool cannot be made durable: {why}. Commands that may modify the data set are disabled. Please check \
-         the server's log."
-    );
-    CmdError::Other(text.replace(['\r', '\n'], " ").into())
 }
 
 /// Makes the pool's file hold the whole pool.

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw as rm;
 
+use super::commands::report;
 use super::{Arg, Args, Ctx, api, zero_sized};
 use crate::error::CmdError;
 
@@ -73,6 +74,7 @@ unsafe extern "C" fn try_to_serve<S: Serve>(
     };
     let served = catch_unwind(AssertUnwindSafe(|| {
         zero_sized::<S>()(&ctx, args, ready).unwrap_or_else(|error| {
+            report(&error);
             ctx.reply_failure(&error);
             true
         })

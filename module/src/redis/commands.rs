@@ -133,29 +133,29 @@ impl<'a> Registrar<'a> {
     }
 }
 
-/// What is done when a command finds no room in the pool.
-pub struct WhenFull {
-    /// Finds some; true if the command, which has changed nothing yet and has waited for so long, is to be tried
-    /// again.
+/// What is done when a command fails.
+pub struct OnFailure {
+    /// Finds room in the pool, if there was none for the command; true if the command, which has changed nothing yet
+    /// and has waited for so long, is to be tried again.
     pub find_room: fn(&Ctx, Duration) -> bool,
-    /// Hears of it if the command is refused.
-    pub refused: fn(),
+    /// Hears of the error before the client does.
+    pub failed: fn(&CmdError),
 }
 
-static WHEN_FULL: MainCell<&'static WhenFull> = MainCell::empty();
+static ON_FAILURE: MainCell<&'static OnFailure> = MainCell::empty();
 
-/// Has commands that find no room be tried again.
+/// Has commands that find no room be tried again, and failures be reported.
 ///
 /// # Errors
 /// Not on the main thread.
-pub fn when_full(what: &'static WhenFull) -> Result<(), Refused> {
-    WHEN_FULL.replace(Some(what)).map(drop)
+pub fn on_failure(what: &'static OnFailure) -> Result<(), Refused> {
+    ON_FAILURE.replace(Some(what)).map(drop)
 }
 
 /// Tries a command again that has found no room, if some is found for it.
 #[cold]
 fn try_with_room(ctx: &Ctx, command: impl Fn() -> Result<(), CmdError>) -> Result<(), CmdError> {
-    let Ok(what) = WHEN_FULL.with(|what| *what) else {
+    let Ok(what) = ON_FAILURE.with(|what| *what) else {
         return Err(CmdError::PoolFull);
     };
     let start = Instant::now();
@@ -166,10 +166,15 @@ fn try_with_room(ctx: &Ctx, command: impl Fn() -> Result<(), CmdError>) -> Resul
     {
         outcome = command();
     }
-    if outcome == Err(CmdError::PoolFull) {
-        (what.refused)();
-    }
     outcome
+}
+
+/// Reports what a command has failed with.
+#[cold]
+pub(super) fn report(error: &CmdError) {
+    if let Ok(what) = ON_FAILURE.with(|what| *what) {
+        (what.failed)(error);
+    }
 }
 
 /// A command under its native name begins: whether its handler is to run.
@@ -212,6 +217,7 @@ fn fail(
         (call, Way::Native) => call.decline(),
         (_, Way::Again) => {
             if let Err(error) = again() {
+                report(&error);
                 ctx.reply_failure(&error);
             }
         }
@@ -281,6 +287,7 @@ unsafe extern "C" fn run<H: Handler>(
             outcome = try_with_room(&ctx, || zero_sized::<H>()(&ctx, args));
         }
         if let Err(error) = outcome {
+            report(&error);
             fail(&ctx, args, call, error, || zero_sized::<H>()(&ctx, args));
         }
     }));

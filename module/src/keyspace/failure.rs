@@ -1,0 +1,181 @@
+//! What becomes of failures: the one place that tells the log of them, counts them, and may end the server.
+//!
+//! Everything below returns its errors as values: no `?` logs, counts or ends anything. They get here where nobody is left to
+//! return them to: at the end of a command ([`of_command`]), of a callback of Redis's ([`of_callback`]), of a key's
+//! loading ([`of_loading`]), and of what follows what Redis has done already ([`durable`]).
+
+use super::{ENGINE, Engine, cluster, follower, fullness, undurable};
+use crate::error::CmdError;
+use crate::redis::{Level, Refused, log};
+use pobj::Error;
+use std::fmt::Display;
+use std::sync::atomic::{AtomicU64, Ordering};
+use store::record::RecordPtr;
+
+/// Why a key of a file is not loaded.
+pub(super) enum LoadError {
+    /// The pool cannot have it.
+    Pool(Error),
+    /// The server must not serve with this file and this pool together: why not, for the log.
+    Refused(String),
+}
+
+impl From<Error> for LoadError {
+    fn from(error: Error) -> LoadError {
+        LoadError::Pool(error)
+    }
+}
+
+/// Commands that failed for what is in the pool or in the system.
+static FAILED: AtomicU64 = AtomicU64::new(0);
+
+/// Since the start: commands that found no room, and those that failed for what is in the pool or in the system.
+pub fn failures() -> (u64, u64) {
+    (fullness::refusals(), FAILED.load(Ordering::Relaxed))
+}
+
+/// A command has failed, and its client is about to be told.
+pub(super) fn of_command(error: &CmdError) {
+    match error {
+        CmdError::PoolFull => {
+            end_if_following();
+            let _ = ENGINE.with(cluster::give_up_import);
+            fullness::refused();
+        }
+        CmdError::Pool(error) if matches!(**error, Error::NotDurable(_)) => undurable::note(error),
+        CmdError::Pool(error) => {
+            FAILED.fetch_add(1, Ordering::Relaxed);
+            log(Level::Warning, &format!("a command failed: {error}"));
+        }
+        _ => {}
+    }
+}
+
+/// Runs `f` with the engine for a callback of Redis's, which cannot be told of a failure.
+pub(super) fn of_callback<R>(
+    what: &str,
+    f: impl FnOnce(&mut Engine) -> pobj::Result<R>,
+) -> Option<R> {
+    match ENGINE.with(f) {
+        Ok(Ok(value)) => Some(value),
+        Ok(Err(error)) => {
+            failed(what, error);
+            None
+        }
+        Err(refused) => {
+            unreachable(what, refused);
+            None
+        }
+    }
+}
+
+/// Runs `f`, which loads a key of a file or of another server, with the engine, for a callback of Redis's.
+pub(super) fn of_loading<R>(
+    f: impl FnOnce(&mut Engine) -> std::result::Result<R, LoadError>,
+) -> Option<R> {
+    match ENGINE.with(|engine| f(engine).map_err(|error| not_loaded(engine, error))) {
+        Ok(loaded) => loaded.ok(),
+        Err(refused) => {
+            unreachable("loading a key", refused);
+            None
+        }
+    }
+}
+
+fn not_loaded(engine: &mut Engine, error: LoadError) {
+    match error {
+        LoadError::Refused(why) => end_server(&why),
+        LoadError::Pool(error) => {
+            if matches!(error, Error::Full(_)) {
+                end_if_following();
+            }
+            if matches!(error, Error::Full(_) | Error::TooLarge(_)) {
+                if engine.take_loaded && !engine.filled {
+                    let size = engine.store.pool.usage().size;
+                    end_server(&format!(
+                        "the keys of the file do not fit into the pool of {size} bytes: remove the pool, which has a part of \
+                         them, and give a larger 'size'"
+                    ));
+                }
+                cluster::give_up_import(engine);
+            }
+            failed("loading a key", error);
+        }
+    }
+}
+
+/// A change has failed that only a master can have sent, if this is a replica.
+pub(super) fn of_change(error: &Error) {
+    if matches!(error, Error::Full(_)) {
+        end_if_following();
+    }
+}
+
+/// Runs `f` with the engine; a failure leaves the pool behind what Redis shows, which only the log can
+/// tell.
+pub(super) fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>) {
+    match ENGINE.with(|engine| engine.must(f)) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            log(Level::Warning, &format!("{what} is not durable: {error}"));
+            if let Error::NotDurable(_) = error {
+                undurable::note(&error);
+            }
+        }
+        Err(refused) => log(
+            Level::Warning,
+            &format!("{what} is not durable: {refused:?}"),
+        ),
+    }
+}
+
+/// [`Store::retire`](store::Store::retire) from where a failure can only be logged.
+pub(super) fn retire_quietly(record: RecordPtr) {
+    if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.retire(record)) {
+        log(
+            Level::Warning,
+            &format!("a stale record stays in the pool: {error}"),
+        );
+    }
+}
+
+fn failed(what: &str, why: impl Display) {
+    log(Level::Warning, &format!("{what} failed: {why}"));
+}
+
+/// The engine is in use further up the stack, which is a mistake of ours.
+fn unreachable(what: &str, refused: Refused) {
+    failed(
+        what,
+        format_args!("the engine cannot be reached: {refused:?}"),
+    );
+}
+
+/// Runs `f` with the engine.
+///
+/// # Errors
+/// What `f` fails with; `Internal` if the engine is in use further up the stack, which is a mistake of
+/// ours.
+#[inline]
+pub fn with_engine<R>(f: impl FnOnce(&mut Engine) -> Result<R, CmdError>) -> Result<R, CmdError> {
+    ENGINE.with(f).unwrap_or_else(|refused| {
+        unreachable("a command", refused);
+        Err(CmdError::Internal)
+    })
+}
+
+/// Ends the server, if nobody but its master changes keys here: a change has found no room in the pool.
+fn end_if_following() {
+    if follower::follows() {
+        end_server(
+            "the pool is full: this replica cannot hold what its master has. The server ends, rather than \
+             to follow with keys missing. Give it a larger pool (remove the old one): it will sync again",
+        );
+    }
+}
+
+/// Ends the server, before anybody is told what is not so, or anything is saved.
+pub(super) fn end_server(why: &str) -> ! {
+    log(Level::Warning, why);
+    std::process::exit(1);
+}
