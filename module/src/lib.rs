@@ -57,6 +57,8 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     redis::on_failure(&keyspace::compact::ON_FAILURE).map_err(|_| "loaded on another thread")?;
     limits::watch(ctx);
     let natives = commands::register(ctx)?;
+    let look_ups = commands::rows().filter_map(|row| Some((row.name, row.looks_up_in?)));
+    keyspace::learn_look_ups(look_ups).map_err(|error| error.text("").into_owned())?;
     keyspace::open::watch_faults(ctx);
     ctx.keep_ok();
     if let Some(scope) = config.unprefixed {

@@ -1,6 +1,6 @@
 //! The HyperLogLog commands. A HyperLogLog is a string of a certain form, Redis's own.
 
-use super::Table;
+use super::row::{ALL, ONE, Row, WRITE, WRITE_FAST};
 use super::string::{Expire, read, store};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -10,15 +10,12 @@ use store::hyperloglog::{self as hll, Corrupted, Registers, Sample};
 use store::structures::string::{self, Value};
 use store::value::ValueType;
 
-/// One row a command: name, handler, arity, flags, keys (first, last, step).
-pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
-    const ONE: (i32, i32, i32) = (1, 1, 1);
-    const ALL: (i32, i32, i32) = (1, -1, 1);
-
-    table.native("pfadd", pfadd, -2, "write deny-oom fast", ONE)?;
-    table.native("pfcount", pfcount, -2, "readonly may-replicate", ALL)?;
-    table.native("pfmerge", pfmerge, -2, "write deny-oom", ALL)
-}
+/// One row a command: name, handler, arity, flags, keys.
+pub(super) const ROWS: &[Row] = &[
+    Row::native("pfadd", pfadd, -2, WRITE_FAST, ONE),
+    Row::native("pfcount", pfcount, -2, "readonly may-replicate", ALL),
+    Row::native("pfmerge", pfmerge, -2, WRITE, ALL),
+];
 
 const TY: ValueType = ValueType::String;
 

@@ -116,9 +116,7 @@ impl Engine {
     /// Begins a round if there is none and one pays; whether there is one.
     fn begin_if_it_pays(&mut self) -> bool {
         self.store.is_compacting()
-            || self.may_compact()
-                && self.looks == 0
-                && begun(self.store.begin_round_if_it_pays())
+            || self.may_compact() && self.looks == 0 && begun(self.store.begin_round_if_it_pays())
     }
 
     fn begin_round(&mut self) -> bool {

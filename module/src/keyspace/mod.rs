@@ -91,6 +91,7 @@ pub use beside::learn_rdb_path;
 pub use failure::{failures, with_engine};
 pub use groups::{now, watch_output};
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
+pub use prefetch::learn_look_ups;
 pub use undurable::{checkpoint, refusal};
 
 /// The engine: everything durable, and what is kept in DRAM about it.

@@ -5,7 +5,8 @@
 //! member of a set or a sorted set, is asked for in the filter, and the entry when the key is opened: the
 //! processor loads both while Redis prepares the command. It is a guess, on which nothing depends.
 
-use super::Engine;
+use super::{Engine, with_engine};
+use crate::error::CmdError;
 use crate::redis::{FilterArgs, stands_in};
 use pobj::field;
 use store::record::{Record, RecordPtr};
@@ -17,6 +18,8 @@ use store::value::ValueType;
 pub(crate) struct Prefetch {
     /// The hash, set or sorted set that a command looked at last.
     last: Option<(ValueType, RecordPtr)>,
+    /// Commands whose second argument is looked up in a value of this type, by their names without a prefix.
+    look_ups: Vec<(&'static str, ValueType)>,
     /// The bucket that the running command will read.
     bucket: Option<table::Prefetch>,
 }
@@ -29,6 +32,33 @@ impl Prefetch {
             self.last = Some((ty, record));
         }
     }
+
+    /// The type of the values in which a PM command of this name, or of a native name if these are `plain`, looks its second
+    /// argument up.
+    ///
+    /// Commands that change an element gain nothing: they spend their time on writing back what the one before has
+    /// changed.
+    #[inline]
+    fn looks_up_in(&self, name: &[u8], plain: bool) -> Option<ValueType> {
+        let name = match name {
+            [_, _, b'.', name @ ..] => name,
+            name if plain => name,
+            _ => return None,
+        };
+        let mut look_ups = self.look_ups.iter();
+        let found = look_ups.find(|(own, _)| own.as_bytes().eq_ignore_ascii_case(name));
+        found.map(|&(_, ty)| ty)
+    }
+}
+
+/// Learns which commands look their second argument up in a value of which type.
+pub fn learn_look_ups(
+    look_ups: impl Iterator<Item = (&'static str, ValueType)>,
+) -> Result<(), CmdError> {
+    with_engine(|engine| {
+        engine.prefetch.look_ups = look_ups.collect();
+        Ok(())
+    })
 }
 
 impl Engine {
@@ -37,7 +67,7 @@ impl Engine {
     pub(super) fn prefetch_bucket(&mut self, name: &[u8], args: &FilterArgs<'_>) {
         self.prefetch.bucket = None;
         if let Some((ty, record)) = self.prefetch.last
-            && Some(ty) == type_of(name, stands_in())
+            && Some(ty) == self.prefetch.looks_up_in(name, stands_in())
             && let Some(root) = self.store.pool.peek(field!(record, Record, root))
             && let Some(table) = structures::table_to_prefetch(&self.store.pool, ty, root)
             && let Some(element) = args.get(2)
@@ -68,52 +98,27 @@ impl Engine {
     }
 }
 
-/// The type of the values that a PM command of this name, or of a native name if these are `plain`, reads, if it is one whose second argument is a field or
-/// a member: HGET, HEXISTS, SISMEMBER, SMISMEMBER, ZSCORE. Few others are taken for such, too.
-///
-/// Commands that change an element gain nothing: they spend their time on writing back what the one before has
-/// changed.
-#[inline]
-fn type_of(name: &[u8], plain: bool) -> Option<ValueType> {
-    let name = match name {
-        [_, _, b'.', name @ ..] => name,
-        name if plain => name,
-        _ => return None,
-    };
-    match *name {
-        [b'h' | b'H', b'g' | b'G' | b'e' | b'E', ..] => Some(ValueType::Hash),
-        [b's' | b'S', b'i' | b'I' | b'm' | b'M', ..] => Some(ValueType::Set),
-        [b'z' | b'Z', b's' | b'S', ..] => Some(ValueType::ZSet),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn look_ups_of_one_element_are_known_by_name() {
-        for name in [b"PM.HGET".as_slice(), b"pm.hget", b"Pm.hExists"] {
-            assert_eq!(type_of(name, false), Some(ValueType::Hash));
+        let prefetch = Prefetch {
+            look_ups: vec![("hget", ValueType::Hash), ("zscore", ValueType::ZSet)],
+            ..Prefetch::default()
+        };
+        for name in [b"PM.HGET".as_slice(), b"pm.hget", b"Pm.hGet"] {
+            assert_eq!(prefetch.looks_up_in(name, false), Some(ValueType::Hash));
         }
-        for name in [b"PM.SISMEMBER".as_slice(), b"pm.smismember"] {
-            assert_eq!(type_of(name, false), Some(ValueType::Set));
+        assert_eq!(
+            prefetch.looks_up_in(b"PM.ZSCORE", false),
+            Some(ValueType::ZSet)
+        );
+        for name in [b"PM.SET".as_slice(), b"HGET", b"PM.HGETALL", b"PM.H", b""] {
+            assert_eq!(prefetch.looks_up_in(name, false), None);
         }
-        assert_eq!(type_of(b"PM.ZSCORE", false), Some(ValueType::ZSet));
-        for name in [
-            b"PM.SET".as_slice(),
-            b"PM.HSET",
-            b"pm.sadd",
-            b"HGET",
-            b"PM.H",
-            b"",
-            b"PM.ZADD",
-        ] {
-            assert_eq!(type_of(name, false), None);
-        }
-        assert_eq!(type_of(b"HGET", true), Some(ValueType::Hash));
-        assert_eq!(type_of(b"zscore", true), Some(ValueType::ZSet));
-        assert_eq!(type_of(b"SET", true), None);
+        assert_eq!(prefetch.looks_up_in(b"HGET", true), Some(ValueType::Hash));
+        assert_eq!(prefetch.looks_up_in(b"SET", true), None);
     }
 }

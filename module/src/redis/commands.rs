@@ -19,6 +19,41 @@ pub trait Handler: for<'a> Fn(&'a Ctx, Args<'a>) -> Result<(), CmdError> + Copy 
 impl<H> Handler for H where H: for<'a> Fn(&'a Ctx, Args<'a>) -> Result<(), CmdError> + Copy + 'static
 {}
 
+/// What the server calls for a command.
+type Trampoline =
+    unsafe extern "C" fn(*mut rm::RedisModuleCtx, *mut *mut rm::RedisModuleString, c_int) -> c_int;
+
+/// What the server calls for a command with a handler, in whatever way it is registered.
+#[derive(Clone, Copy)]
+pub struct Runner {
+    reading: Trampoline,
+    writing: Trampoline,
+    first: Trampoline,
+    after_timeout: Trampoline,
+    after_destination: Trampoline,
+}
+
+impl Runner {
+    /// That of a handler.
+    pub const fn of<H: Handler>(_handler: H) -> Runner {
+        Runner {
+            reading: run::<H>,
+            writing: run_writing::<H>,
+            first: run_numbered::<H, false, 1>,
+            after_timeout: run_numbered::<H, false, 2>,
+            after_destination: run_numbered::<H, true, 2>,
+        }
+    }
+
+    fn for_flags(self, flags: &str) -> Trampoline {
+        if flags.split(' ').any(|flag| flag == "write") {
+            self.writing
+        } else {
+            self.reading
+        }
+    }
+}
+
 /// Where a command has the number of its keys, which follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberedKeys {
@@ -48,31 +83,32 @@ impl<'a> Registrar<'a> {
     /// (`write`, `readonly`, `deny-oom`, `fast`, ...). The `keys` are the first, the last (negative:
     /// from the end) and the step, all 0 without keys. [`Ctx::set_command_info`] says the rest; until
     /// it does, any number of arguments is accepted.
-    pub fn add<H: Handler>(
+    pub fn add(
         &self,
         name: &str,
-        _handler: H,
+        runner: Runner,
         flags: &str,
         (first, last, step): (i32, i32, i32),
     ) -> Result<(), String> {
-        self.create(name, Some(runner::<H>(flags)), flags, (first, last, step))
+        let run = Some(runner.for_flags(flags));
+        self.create(name, run, flags, (first, last, step))
     }
 
     /// Adds a command that says how many keys follow. Redis 7.0 finds keys for cluster redirects and
     /// client tracking by asking the command, wherever first, last and step do not tell.
-    pub fn add_numbered<H: Handler>(
+    pub fn add_numbered(
         &self,
         name: &str,
-        _handler: H,
+        runner: Runner,
         flags: &str,
         numbered: NumberedKeys,
     ) -> Result<(), String> {
-        let (run, keys): (rm::RedisModuleCmdFunc, _) = match numbered {
-            NumberedKeys::First => (Some(run_numbered::<H, false, 1>), (0, 0, 0)),
-            NumberedKeys::AfterTimeout => (Some(run_numbered::<H, false, 2>), (0, 0, 0)),
-            NumberedKeys::AfterDestination => (Some(run_numbered::<H, true, 2>), (1, 1, 1)),
+        let (run, keys) = match numbered {
+            NumberedKeys::First => (runner.first, (0, 0, 0)),
+            NumberedKeys::AfterTimeout => (runner.after_timeout, (0, 0, 0)),
+            NumberedKeys::AfterDestination => (runner.after_destination, (1, 1, 1)),
         };
-        self.create(name, run, &format!("{flags} getkeys-api"), keys)
+        self.create(name, Some(run), &format!("{flags} getkeys-api"), keys)
     }
 
     /// Adds a command that only consists of parts.
@@ -104,11 +140,11 @@ impl<'a> Registrar<'a> {
     }
 
     /// Adds a part of a container; see [`Registrar::add`].
-    pub fn add_part<H: Handler>(
+    pub fn add_part(
         &self,
         container: &str,
         name: &str,
-        _handler: H,
+        runner: Runner,
         flags: &str,
         (first, last, step): (i32, i32, i32),
     ) -> Result<(), String> {
@@ -117,7 +153,7 @@ impl<'a> Registrar<'a> {
             .ctx
             .command(&log::c_string(container))
             .ok_or_else(refused)?;
-        let run = runner::<H>(flags);
+        let run = runner.for_flags(flags);
         let (c_name, c_flags) = (log::c_string(name), log::c_string(flags));
         // SAFETY: a live command; Redis copies the strings; the callback is a function.
         let status = unsafe {
@@ -237,17 +273,6 @@ static AROUND: OnceLock<Around> = OnceLock::new();
 /// Has commands that write be surrounded, which were added before or come later. `false` if they are already.
 pub fn surround_writes(around: Around) -> bool {
     AROUND.set(around).is_ok()
-}
-
-/// The trampoline of a handler of a command with these flags.
-fn runner<H: Handler>(
-    flags: &str,
-) -> unsafe extern "C" fn(*mut rm::RedisModuleCtx, *mut *mut rm::RedisModuleString, c_int) -> c_int
-{
-    match flags.split(' ').any(|flag| flag == "write") {
-        true => run_writing::<H>,
-        false => run::<H>,
-    }
 }
 
 /// [`run`] for a command that writes.

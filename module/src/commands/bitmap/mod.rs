@@ -5,7 +5,7 @@ mod field;
 mod operation;
 mod range;
 
-use super::Table;
+use super::row::{ONE, READ, READ_FAST, Row, WRITE};
 use super::string;
 use crate::error::CmdError;
 use crate::limits;
@@ -13,21 +13,16 @@ use crate::redis::{Arg, Ctx};
 use store::number::parse_i64;
 use store::value::ValueType;
 
-/// One row a command: name, handler, arity, flags, keys (first, last, step).
-pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
-    const ONE: (i32, i32, i32) = (1, 1, 1);
-    const READ: &str = "readonly";
-    const READ_FAST: &str = "readonly fast";
-    const WRITE: &str = "write deny-oom";
-
-    table.native("setbit", bit::setbit, 4, WRITE, ONE)?;
-    table.native("getbit", bit::getbit, 3, READ_FAST, ONE)?;
-    table.native("bitcount", range::bitcount, -2, READ, ONE)?;
-    table.native("bitpos", range::bitpos, -3, READ, ONE)?;
-    table.native("bitop", operation::bitop, -4, WRITE, (2, -1, 1))?;
-    table.native("bitfield", field::bitfield, -2, WRITE, ONE)?;
-    table.native("bitfield_ro", field::bitfield_ro, -2, READ_FAST, ONE)
-}
+/// One row a command: name, handler, arity, flags, keys.
+pub(super) const ROWS: &[Row] = &[
+    Row::native("setbit", bit::setbit, 4, WRITE, ONE),
+    Row::native("getbit", bit::getbit, 3, READ_FAST, ONE),
+    Row::native("bitcount", range::bitcount, -2, READ, ONE),
+    Row::native("bitpos", range::bitpos, -3, READ, ONE),
+    Row::native("bitop", operation::bitop, -4, WRITE, (2, -1, 1)),
+    Row::native("bitfield", field::bitfield, -2, WRITE, ONE),
+    Row::native("bitfield_ro", field::bitfield_ro, -2, READ_FAST, ONE),
+];
 
 const TY: ValueType = ValueType::String;
 

@@ -10,67 +10,57 @@ mod object;
 mod transfer;
 mod walk;
 
-use super::Table;
+use super::row::{
+    ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST,
+};
 use crate::redis::{Arg, Ctx, Kind, Mode};
 
-/// One row a command: name, handler, arity, flags, keys (first, last, step).
-pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
-    const NONE: (i32, i32, i32) = (0, 0, 0);
-    const ONE: (i32, i32, i32) = (1, 1, 1);
-    const TWO: (i32, i32, i32) = (1, 2, 1);
-    const ALL: (i32, i32, i32) = (1, -1, 1);
-    const READ: &str = "readonly";
-    const READ_FAST: &str = "readonly fast";
-    const WRITE: &str = "write";
-    const WRITE_FAST: &str = "write fast";
+const MOVABLE: &str = "write getkeys-api";
+const KEY: (i32, i32, i32) = (2, 2, 1);
 
-    table.native("del", keys::change_all, -2, WRITE, ALL)?;
-    table.native("unlink", keys::change_all, -2, WRITE_FAST, ALL)?;
-    table.native("exists", keys::look_at_all, -2, READ_FAST, ALL)?;
-    table.native("touch", keys::look_at_all, -2, READ_FAST, ALL)?;
-    table.native("type", keys::type_of, 2, READ_FAST, ONE)?;
-    table.any_key();
-    table.native("expire", keys::change_one, -3, WRITE_FAST, ONE)?;
-    table.native("pexpire", keys::change_one, -3, WRITE_FAST, ONE)?;
-    table.native("expireat", keys::change_one, -3, WRITE_FAST, ONE)?;
-    table.native("pexpireat", keys::change_one, -3, WRITE_FAST, ONE)?;
-    table.native("persist", keys::change_one, 2, WRITE_FAST, ONE)?;
-    table.native("ttl", keys::look_at_one, 2, READ_FAST, ONE)?;
-    table.native("pttl", keys::look_at_one, 2, READ_FAST, ONE)?;
-    table.native("expiretime", keys::look_at_one, 2, READ_FAST, ONE)?;
-    table.native("pexpiretime", keys::look_at_one, 2, READ_FAST, ONE)?;
-    table.native("rename", keys::rename, 3, WRITE, TWO)?;
-    table.native("renamenx", keys::rename, 3, WRITE_FAST, TWO)?;
-    table.native("copy", keys::copy, -3, "write deny-oom", TWO)?;
-    table.native("move", transfer::move_to, 3, WRITE_FAST, ONE)?;
-    table.native("dump", transfer::dump, 2, READ, ONE)?;
-    table.native("restore", transfer::restore, -4, "write deny-oom", ONE)?;
-    const MOVABLE: &str = "write getkeys-api";
-    table.native("migrate", transfer::migrate, -6, MOVABLE, (3, 3, 1))?;
-    table.native("keys", walk::keys, 2, READ, NONE)?;
-    table.native("scan", walk::scan, -2, READ, NONE)?;
-    table.any_key();
-    table.native("randomkey", walk::randomkey, 1, READ, NONE)?;
-    table.native("dbsize", walk::dbsize, 1, READ_FAST, NONE)?;
-    table.native("flushdb", flush::flushdb, -1, WRITE, NONE)?;
-    table.native("flushall", flush::flushall, -1, WRITE, NONE)?;
-
-    const KEY: (i32, i32, i32) = (2, 2, 1);
-    table.container("object", -2)?;
-    table.part("object", "encoding", object::encoding, 3, READ, KEY)?;
-    table.any_key();
-    table.part("object", "freq", object::freq, 3, READ, KEY)?;
-    table.part("object", "idletime", object::idletime, 3, READ, KEY)?;
-    table.part("object", "refcount", object::refcount, 3, READ, KEY)?;
-    table.part(
+/// One row a command: name, handler, arity, flags, keys.
+pub(super) const ROWS: &[Row] = &[
+    Row::native("del", keys::change_all, -2, WRITE_ALWAYS, ALL),
+    Row::native("unlink", keys::change_all, -2, WRITE_ALWAYS_FAST, ALL),
+    Row::native("exists", keys::look_at_all, -2, READ_FAST, ALL),
+    Row::native("touch", keys::look_at_all, -2, READ_FAST, ALL),
+    Row::native("type", keys::type_of, 2, READ_FAST, ONE).any_key(),
+    Row::native("expire", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("pexpire", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("expireat", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("pexpireat", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("persist", keys::change_one, 2, WRITE_ALWAYS_FAST, ONE),
+    Row::native("ttl", keys::look_at_one, 2, READ_FAST, ONE),
+    Row::native("pttl", keys::look_at_one, 2, READ_FAST, ONE),
+    Row::native("expiretime", keys::look_at_one, 2, READ_FAST, ONE),
+    Row::native("pexpiretime", keys::look_at_one, 2, READ_FAST, ONE),
+    Row::native("rename", keys::rename, 3, WRITE_ALWAYS, TWO),
+    Row::native("renamenx", keys::rename, 3, WRITE_ALWAYS_FAST, TWO),
+    Row::native("copy", keys::copy, -3, WRITE, TWO),
+    Row::native("move", transfer::move_to, 3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("dump", transfer::dump, 2, READ, ONE),
+    Row::native("restore", transfer::restore, -4, WRITE, ONE),
+    Row::native("migrate", transfer::migrate, -6, MOVABLE, (3, 3, 1)),
+    Row::native("keys", walk::keys, 2, READ, NONE),
+    Row::native("scan", walk::scan, -2, READ, NONE).any_key(),
+    Row::native("randomkey", walk::randomkey, 1, READ, NONE),
+    Row::native("dbsize", walk::dbsize, 1, READ_FAST, NONE),
+    Row::native("flushdb", flush::flushdb, -1, WRITE_ALWAYS, NONE),
+    Row::native("flushall", flush::flushall, -1, WRITE_ALWAYS, NONE),
+    Row::container("object", -2),
+    Row::part("object", "encoding", object::encoding, 3, READ, KEY).any_key(),
+    Row::part("object", "freq", object::freq, 3, READ, KEY),
+    Row::part("object", "idletime", object::idletime, 3, READ, KEY),
+    Row::part("object", "refcount", object::refcount, 3, READ, KEY),
+    Row::part(
         "object",
         "help",
         object::help,
         2,
         "allow-loading allow-stale",
         NONE,
-    )
-}
+    ),
+];
 
 /// Whether the key holds something native. Neither an access nor a miss: the command that follows is.
 fn is_native(ctx: &Ctx, name: Arg<'_>) -> bool {

@@ -4,7 +4,7 @@ mod add;
 mod read;
 mod search;
 
-use super::Table;
+use super::row::{ONE, READ, Row, TWO, WRITE};
 use super::zset::{add_many, add_one, store};
 use crate::behaviour::Behaviour;
 use crate::double;
@@ -13,37 +13,33 @@ use crate::redis::{Arg, Ctx};
 use store::geo::Point;
 use store::value::ValueType;
 
-/// One row a command: name, handler, arity, flags, keys (first, last, step).
-pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
-    const ONE: (i32, i32, i32) = (1, 1, 1);
-    const TWO: (i32, i32, i32) = (1, 2, 1);
-    const READ: &str = "readonly";
-    const WRITE: &str = "write deny-oom";
-    const MOVABLE: &str = "write deny-oom getkeys-api";
+const MOVABLE: &str = "write deny-oom getkeys-api";
 
-    table.native("geoadd", add::geoadd, -5, WRITE, ONE)?;
-    table.native("geodist", read::geodist, -4, READ, ONE)?;
-    table.native("geohash", read::geohash, -2, READ, ONE)?;
-    table.native("geopos", read::geopos, -2, READ, ONE)?;
-    table.native("geosearch", search::geosearch, -7, READ, ONE)?;
-    table.native("geosearchstore", search::geosearchstore, -8, WRITE, TWO)?;
-    table.native("georadius", search::georadius, -6, MOVABLE, ONE)?;
-    table.native("georadius_ro", search::georadius_ro, -6, READ, ONE)?;
-    table.native(
+/// One row a command: name, handler, arity, flags, keys.
+pub(super) const ROWS: &[Row] = &[
+    Row::native("geoadd", add::geoadd, -5, WRITE, ONE),
+    Row::native("geodist", read::geodist, -4, READ, ONE),
+    Row::native("geohash", read::geohash, -2, READ, ONE),
+    Row::native("geopos", read::geopos, -2, READ, ONE),
+    Row::native("geosearch", search::geosearch, -7, READ, ONE),
+    Row::native("geosearchstore", search::geosearchstore, -8, WRITE, TWO),
+    Row::native("georadius", search::georadius, -6, MOVABLE, ONE),
+    Row::native("georadius_ro", search::georadius_ro, -6, READ, ONE),
+    Row::native(
         "georadiusbymember",
         search::georadiusbymember,
         -5,
         MOVABLE,
         ONE,
-    )?;
-    table.native(
+    ),
+    Row::native(
         "georadiusbymember_ro",
         search::georadiusbymember_ro,
         -5,
         READ,
         ONE,
-    )
-}
+    ),
+];
 
 const TY: ValueType = ValueType::ZSet;
 

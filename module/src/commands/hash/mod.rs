@@ -11,50 +11,43 @@ mod syntax;
 mod ttl;
 mod write;
 
-use super::Table;
+use super::row::{ONE, READ, READ_FAST, Row, WRITE_ALWAYS_FAST, WRITE_FAST};
 use crate::keyspace::PmKey;
 use crate::redis::{Class, Ctx};
 use std::ffi::CStr;
 use store::value::ValueType;
 
-/// One row a command: name, handler, arity, flags, keys (first, last, step).
-pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
-    const ONE: (i32, i32, i32) = (1, 1, 1);
-    const READ: &str = "readonly";
-    const READ_FAST: &str = "readonly fast";
-    const WRITE_FAST: &str = "write deny-oom fast";
-    const WRITE_ALWAYS: &str = "write fast";
-
-    table.native("hset", write::hset, -4, WRITE_FAST, ONE)?;
-    table.native("hmset", write::hmset, -4, WRITE_FAST, ONE)?;
-    table.native("hsetnx", write::hsetnx, 4, WRITE_FAST, ONE)?;
-    table.native("hdel", write::hdel, -3, WRITE_ALWAYS, ONE)?;
-    table.native("hincrby", incr::hincrby, 4, WRITE_FAST, ONE)?;
-    table.native("hincrbyfloat", incr::hincrbyfloat, 4, WRITE_FAST, ONE)?;
-    table.native("hget", read::hget, 3, READ_FAST, ONE)?;
-    table.native("hmget", read::hmget, -3, READ_FAST, ONE)?;
-    table.native("hgetall", read::hgetall, 2, READ, ONE)?;
-    table.native("hkeys", read::hkeys, 2, READ, ONE)?;
-    table.native("hvals", read::hvals, 2, READ, ONE)?;
-    table.native("hlen", read::hlen, 2, READ_FAST, ONE)?;
-    table.native("hstrlen", read::hstrlen, 3, READ_FAST, ONE)?;
-    table.native("hexists", read::hexists, 3, READ_FAST, ONE)?;
-    table.native("hscan", read::hscan, -3, READ, ONE)?;
-    table.native("hrandfield", random::hrandfield, -2, READ, ONE)?;
-
-    table.native("hexpire", expire::hexpire, -6, WRITE_ALWAYS, ONE)?;
-    table.native("hpexpire", expire::hpexpire, -6, WRITE_ALWAYS, ONE)?;
-    table.native("hexpireat", expire::hexpireat, -6, WRITE_ALWAYS, ONE)?;
-    table.native("hpexpireat", expire::hpexpireat, -6, WRITE_ALWAYS, ONE)?;
-    table.native("hpersist", expire::hpersist, -5, WRITE_ALWAYS, ONE)?;
-    table.native("httl", ttl::httl, -5, READ_FAST, ONE)?;
-    table.native("hpttl", ttl::hpttl, -5, READ_FAST, ONE)?;
-    table.native("hexpiretime", ttl::hexpiretime, -5, READ_FAST, ONE)?;
-    table.native("hpexpiretime", ttl::hpexpiretime, -5, READ_FAST, ONE)?;
-    table.native("hgetex", getex::hgetex, -5, WRITE_ALWAYS, ONE)?;
-    table.native("hgetdel", getex::hgetdel, -5, WRITE_ALWAYS, ONE)?;
-    table.native("hsetex", setex::hsetex, -6, WRITE_FAST, ONE)
-}
+/// One row a command: name, handler, arity, flags, keys.
+pub(super) const ROWS: &[Row] = &[
+    Row::native("hset", write::hset, -4, WRITE_FAST, ONE),
+    Row::native("hmset", write::hmset, -4, WRITE_FAST, ONE),
+    Row::native("hsetnx", write::hsetnx, 4, WRITE_FAST, ONE),
+    Row::native("hdel", write::hdel, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("hincrby", incr::hincrby, 4, WRITE_FAST, ONE),
+    Row::native("hincrbyfloat", incr::hincrbyfloat, 4, WRITE_FAST, ONE),
+    Row::native("hget", read::hget, 3, READ_FAST, ONE).looks_up_in(ValueType::Hash),
+    Row::native("hmget", read::hmget, -3, READ_FAST, ONE),
+    Row::native("hgetall", read::hgetall, 2, READ, ONE),
+    Row::native("hkeys", read::hkeys, 2, READ, ONE),
+    Row::native("hvals", read::hvals, 2, READ, ONE),
+    Row::native("hlen", read::hlen, 2, READ_FAST, ONE),
+    Row::native("hstrlen", read::hstrlen, 3, READ_FAST, ONE),
+    Row::native("hexists", read::hexists, 3, READ_FAST, ONE).looks_up_in(ValueType::Hash),
+    Row::native("hscan", read::hscan, -3, READ, ONE),
+    Row::native("hrandfield", random::hrandfield, -2, READ, ONE),
+    Row::native("hexpire", expire::hexpire, -6, WRITE_ALWAYS_FAST, ONE),
+    Row::native("hpexpire", expire::hpexpire, -6, WRITE_ALWAYS_FAST, ONE),
+    Row::native("hexpireat", expire::hexpireat, -6, WRITE_ALWAYS_FAST, ONE),
+    Row::native("hpexpireat", expire::hpexpireat, -6, WRITE_ALWAYS_FAST, ONE),
+    Row::native("hpersist", expire::hpersist, -5, WRITE_ALWAYS_FAST, ONE),
+    Row::native("httl", ttl::httl, -5, READ_FAST, ONE),
+    Row::native("hpttl", ttl::hpttl, -5, READ_FAST, ONE),
+    Row::native("hexpiretime", ttl::hexpiretime, -5, READ_FAST, ONE),
+    Row::native("hpexpiretime", ttl::hpexpiretime, -5, READ_FAST, ONE),
+    Row::native("hgetex", getex::hgetex, -5, WRITE_ALWAYS_FAST, ONE),
+    Row::native("hgetdel", getex::hgetdel, -5, WRITE_ALWAYS_FAST, ONE),
+    Row::native("hsetex", setex::hsetex, -6, WRITE_FAST, ONE),
+];
 
 const TY: ValueType = ValueType::Hash;
 

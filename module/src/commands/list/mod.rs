@@ -7,7 +7,10 @@ mod pop;
 mod push;
 mod read;
 
-use super::{Table, sample};
+use super::row::{
+    ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST, WRITE_FAST,
+};
+use super::sample;
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::redis::{Arg, NumberedKeys};
@@ -15,44 +18,40 @@ use std::ffi::CStr;
 use store::number::parse_i64;
 use store::structures::list::Side;
 
-/// One row a command: name, handler, arity, flags, keys (first, last, step).
-pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
-    const ONE: (i32, i32, i32) = (1, 1, 1);
-    const TWO: (i32, i32, i32) = (1, 2, 1);
-    const WRITE: &str = "write deny-oom";
-    const WRITE_FAST: &str = "write deny-oom fast";
-    const BLOCKING: &str = "write deny-script blocking";
-    const BLOCKING_GROWING: &str = "write deny-oom deny-script blocking";
+const BLOCKING: &str = "write deny-script blocking";
+const BLOCKING_GROWING: &str = "write deny-oom deny-script blocking";
 
-    table.native("lpush", push::lpush, -3, WRITE_FAST, ONE)?;
-    table.native("rpush", push::rpush, -3, WRITE_FAST, ONE)?;
-    table.native("lpushx", push::lpushx, -3, WRITE_FAST, ONE)?;
-    table.native("rpushx", push::rpushx, -3, WRITE_FAST, ONE)?;
-    table.native("lpop", pop::lpop, -2, "write fast", ONE)?;
-    table.native("rpop", pop::rpop, -2, "write fast", ONE)?;
-    table.numbered("lmpop", pop::lmpop, -4, "write", NumberedKeys::First)?;
-    table.native("llen", read::llen, 2, "readonly fast", ONE)?;
-    table.native("lindex", read::lindex, 3, "readonly", ONE)?;
-    table.native("lrange", read::lrange, 4, "readonly", ONE)?;
-    table.native("lpos", read::lpos, -3, "readonly", ONE)?;
-    table.native("lset", edit::lset, 4, WRITE, ONE)?;
-    table.native("linsert", edit::linsert, 5, WRITE, ONE)?;
-    table.native("lrem", edit::lrem, 4, "write", ONE)?;
-    table.native("ltrim", edit::ltrim, 4, "write", ONE)?;
-    table.native("lmove", moves::lmove, 5, WRITE, TWO)?;
-    table.native("rpoplpush", moves::rpoplpush, 3, WRITE, TWO)?;
-    table.native("blpop", blocking::blpop, -3, BLOCKING, (1, -2, 1))?;
-    table.native("brpop", blocking::brpop, -3, BLOCKING, (1, -2, 1))?;
-    table.numbered(
+/// One row a command: name, handler, arity, flags, keys.
+pub(super) const ROWS: &[Row] = &[
+    Row::native("lpush", push::lpush, -3, WRITE_FAST, ONE),
+    Row::native("rpush", push::rpush, -3, WRITE_FAST, ONE),
+    Row::native("lpushx", push::lpushx, -3, WRITE_FAST, ONE),
+    Row::native("rpushx", push::rpushx, -3, WRITE_FAST, ONE),
+    Row::native("lpop", pop::lpop, -2, WRITE_ALWAYS_FAST, ONE),
+    Row::native("rpop", pop::rpop, -2, WRITE_ALWAYS_FAST, ONE),
+    Row::numbered("lmpop", pop::lmpop, -4, WRITE_ALWAYS, NumberedKeys::First),
+    Row::native("llen", read::llen, 2, READ_FAST, ONE),
+    Row::native("lindex", read::lindex, 3, READ, ONE),
+    Row::native("lrange", read::lrange, 4, READ, ONE),
+    Row::native("lpos", read::lpos, -3, READ, ONE),
+    Row::native("lset", edit::lset, 4, WRITE, ONE),
+    Row::native("linsert", edit::linsert, 5, WRITE, ONE),
+    Row::native("lrem", edit::lrem, 4, WRITE_ALWAYS, ONE),
+    Row::native("ltrim", edit::ltrim, 4, WRITE_ALWAYS, ONE),
+    Row::native("lmove", moves::lmove, 5, WRITE, TWO),
+    Row::native("rpoplpush", moves::rpoplpush, 3, WRITE, TWO),
+    Row::native("blpop", blocking::blpop, -3, BLOCKING, (1, -2, 1)),
+    Row::native("brpop", blocking::brpop, -3, BLOCKING, (1, -2, 1)),
+    Row::numbered(
         "blmpop",
         blocking::blmpop,
         -5,
         "write blocking",
         NumberedKeys::AfterTimeout,
-    )?;
-    table.native("blmove", blocking::blmove, 6, BLOCKING_GROWING, TWO)?;
-    table.native("brpoplpush", blocking::brpoplpush, 4, BLOCKING_GROWING, TWO)
-}
+    ),
+    Row::native("blmove", blocking::blmove, 6, BLOCKING_GROWING, TWO),
+    Row::native("brpoplpush", blocking::brpoplpush, 4, BLOCKING_GROWING, TWO),
+];
 
 fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
     parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)

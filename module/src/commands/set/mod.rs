@@ -4,44 +4,38 @@ mod algebra;
 mod members;
 mod random;
 
-use super::Table;
+use super::row::{ALL, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS_FAST, WRITE_FAST};
 use crate::keyspace::PmKey;
 use crate::redis::{Class, Ctx, NumberedKeys};
 use std::ffi::CStr;
 use store::value::ValueType;
 
-/// One row a command: name, handler, arity, flags, keys (first, last, step).
-pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
-    const ONE: (i32, i32, i32) = (1, 1, 1);
-    const ALL: (i32, i32, i32) = (1, -1, 1);
-    const READ: &str = "readonly";
-    const READ_FAST: &str = "readonly fast";
-    const WRITE: &str = "write deny-oom";
-
-    table.native("sadd", members::sadd, -3, "write deny-oom fast", ONE)?;
-    table.native("srem", members::srem, -3, "write fast", ONE)?;
-    table.native("smove", members::smove, 4, "write fast", (1, 2, 1))?;
-    table.native("sismember", members::sismember, 3, READ_FAST, ONE)?;
-    table.native("smismember", members::smismember, -3, READ_FAST, ONE)?;
-    table.native("scard", members::scard, 2, READ_FAST, ONE)?;
-    table.native("smembers", members::smembers, 2, READ, ONE)?;
-    table.native("sscan", members::sscan, -3, READ, ONE)?;
-    table.native("spop", random::spop, -2, "write fast", ONE)?;
-    table.native("srandmember", random::srandmember, -2, READ, ONE)?;
-    table.native("sinter", algebra::sinter, -2, READ, ALL)?;
-    table.native("sunion", algebra::sunion, -2, READ, ALL)?;
-    table.native("sdiff", algebra::sdiff, -2, READ, ALL)?;
-    table.numbered(
+/// One row a command: name, handler, arity, flags, keys.
+pub(super) const ROWS: &[Row] = &[
+    Row::native("sadd", members::sadd, -3, WRITE_FAST, ONE),
+    Row::native("srem", members::srem, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("smove", members::smove, 4, WRITE_ALWAYS_FAST, TWO),
+    Row::native("sismember", members::sismember, 3, READ_FAST, ONE).looks_up_in(ValueType::Set),
+    Row::native("smismember", members::smismember, -3, READ_FAST, ONE).looks_up_in(ValueType::Set),
+    Row::native("scard", members::scard, 2, READ_FAST, ONE),
+    Row::native("smembers", members::smembers, 2, READ, ONE),
+    Row::native("sscan", members::sscan, -3, READ, ONE),
+    Row::native("spop", random::spop, -2, WRITE_ALWAYS_FAST, ONE),
+    Row::native("srandmember", random::srandmember, -2, READ, ONE),
+    Row::native("sinter", algebra::sinter, -2, READ, ALL),
+    Row::native("sunion", algebra::sunion, -2, READ, ALL),
+    Row::native("sdiff", algebra::sdiff, -2, READ, ALL),
+    Row::numbered(
         "sintercard",
         algebra::sintercard,
         -3,
         READ,
         NumberedKeys::First,
-    )?;
-    table.native("sinterstore", algebra::sinterstore, -3, WRITE, ALL)?;
-    table.native("sunionstore", algebra::sunionstore, -3, WRITE, ALL)?;
-    table.native("sdiffstore", algebra::sdiffstore, -3, WRITE, ALL)
-}
+    ),
+    Row::native("sinterstore", algebra::sinterstore, -3, WRITE, ALL),
+    Row::native("sunionstore", algebra::sunionstore, -3, WRITE, ALL),
+    Row::native("sdiffstore", algebra::sdiffstore, -3, WRITE, ALL),
+];
 
 const TY: ValueType = ValueType::Set;
 

@@ -9,7 +9,7 @@
 
 mod pattern;
 
-use super::Table;
+use super::row::{ONE, Row};
 use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
@@ -24,13 +24,13 @@ use store::structures::list::{self, Side};
 use store::structures::{Root, set, zset};
 use store::value::ValueType;
 
-/// One row a command: name, handler, arity, flags, keys (first, last, step).
-pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
-    const ONE: (i32, i32, i32) = (1, 1, 1);
-    const WRITE: &str = "write deny-oom getkeys-api";
-    table.native("sort", sort, -2, WRITE, ONE)?;
-    table.native("sort_ro", sort_ro, -2, "readonly getkeys-api", ONE)
-}
+const MOVABLE: &str = "write deny-oom getkeys-api";
+
+/// One row a command: name, handler, arity, flags, keys.
+pub(super) const ROWS: &[Row] = &[
+    Row::native("sort", sort, -2, MOVABLE, ONE),
+    Row::native("sort_ro", sort_ro, -2, "readonly getkeys-api", ONE),
+];
 
 /// `SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE destination]`
 pub fn sort(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {

@@ -11,7 +11,7 @@ mod set;
 
 pub(super) use range::write_range;
 
-use super::Table;
+use super::row::{ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS_FAST, WRITE_FAST};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits;
@@ -21,42 +21,37 @@ use store::record::NEVER;
 use store::structures::Root;
 use store::structures::string::{self, Value};
 
-/// One row a command: name, handler, arity, flags, keys (first, last, step).
-pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
-    const ONE: (i32, i32, i32) = (1, 1, 1);
-    const READ: &str = "readonly";
-    const READ_FAST: &str = "readonly fast";
-    const WRITE: &str = "write deny-oom";
-    const WRITE_FAST: &str = "write deny-oom fast";
-    const MOVABLE: &str = "write deny-oom getkeys-api";
+const MOVABLE: &str = "write deny-oom getkeys-api";
 
-    table.native("set", set::set, -3, WRITE, ONE)?;
-    table.native("setnx", set::setnx, 3, WRITE_FAST, ONE)?;
-    table.native("setex", set::setex, 4, WRITE, ONE)?;
-    table.native("psetex", set::psetex, 4, WRITE, ONE)?;
-    table.native("getset", set::getset, 3, WRITE_FAST, ONE)?;
-    table.native("get", get::get, 2, READ_FAST, ONE)?;
-    table.native("getdel", get::getdel, 2, "write fast", ONE)?;
-    table.native("getex", get::getex, -2, "write fast", ONE)?;
-    table.native("strlen", get::strlen, 2, READ_FAST, ONE)?;
-    table.native("mget", many::mget, -2, READ_FAST, (1, -1, 1))?;
-    table.native("mset", many::mset, -3, WRITE, (1, -1, 2))?;
-    table.native("msetnx", many::msetnx, -3, WRITE, (1, -1, 2))?;
-    table.native("msetex", many::msetex, -4, MOVABLE, (0, 0, 0))?;
-    table.native("digest", compare::digest, 2, READ_FAST, ONE)?;
-    table.native("delex", compare::delex, -2, "write fast", ONE)?;
-    table.native("delifeq", compare::delifeq, 3, "write fast", ONE)?;
-    table.native("append", range::append, 3, WRITE_FAST, ONE)?;
-    table.native("setrange", range::setrange, 4, WRITE, ONE)?;
-    table.native("getrange", range::getrange, 4, READ, ONE)?;
-    table.native("substr", range::getrange, 4, READ, ONE)?;
-    table.native("incr", incr::incr, 2, WRITE_FAST, ONE)?;
-    table.native("decr", incr::decr, 2, WRITE_FAST, ONE)?;
-    table.native("incrby", incr::incrby, 3, WRITE_FAST, ONE)?;
-    table.native("decrby", incr::decrby, 3, WRITE_FAST, ONE)?;
-    table.native("incrbyfloat", incr::incrbyfloat, 3, WRITE_FAST, ONE)?;
-    table.native("lcs", lcs::lcs, -3, READ, (1, 2, 1))
-}
+/// One row a command: name, handler, arity, flags, keys.
+pub(super) const ROWS: &[Row] = &[
+    Row::native("set", set::set, -3, WRITE, ONE),
+    Row::native("setnx", set::setnx, 3, WRITE_FAST, ONE),
+    Row::native("setex", set::setex, 4, WRITE, ONE),
+    Row::native("psetex", set::psetex, 4, WRITE, ONE),
+    Row::native("getset", set::getset, 3, WRITE_FAST, ONE),
+    Row::native("get", get::get, 2, READ_FAST, ONE),
+    Row::native("getdel", get::getdel, 2, WRITE_ALWAYS_FAST, ONE),
+    Row::native("getex", get::getex, -2, WRITE_ALWAYS_FAST, ONE),
+    Row::native("strlen", get::strlen, 2, READ_FAST, ONE),
+    Row::native("mget", many::mget, -2, READ_FAST, ALL),
+    Row::native("mset", many::mset, -3, WRITE, (1, -1, 2)),
+    Row::native("msetnx", many::msetnx, -3, WRITE, (1, -1, 2)),
+    Row::native("msetex", many::msetex, -4, MOVABLE, NONE),
+    Row::native("digest", compare::digest, 2, READ_FAST, ONE),
+    Row::native("delex", compare::delex, -2, WRITE_ALWAYS_FAST, ONE),
+    Row::native("delifeq", compare::delifeq, 3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("append", range::append, 3, WRITE_FAST, ONE),
+    Row::native("setrange", range::setrange, 4, WRITE, ONE),
+    Row::native("getrange", range::getrange, 4, READ, ONE),
+    Row::native("substr", range::getrange, 4, READ, ONE),
+    Row::native("incr", incr::incr, 2, WRITE_FAST, ONE),
+    Row::native("decr", incr::decr, 2, WRITE_FAST, ONE),
+    Row::native("incrby", incr::incrby, 3, WRITE_FAST, ONE),
+    Row::native("decrby", incr::decrby, 3, WRITE_FAST, ONE),
+    Row::native("incrbyfloat", incr::incrbyfloat, 3, WRITE_FAST, ONE),
+    Row::native("lcs", lcs::lcs, -3, READ, TWO),
+];
 
 pub(super) fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
     parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)

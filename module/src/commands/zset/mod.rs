@@ -13,7 +13,9 @@ mod spec;
 pub(super) use add::{add_many, add_one};
 pub(super) use range::store;
 
-use super::Table;
+use super::row::{
+    ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST, WRITE_FAST,
+};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Class, Ctx, NumberedKeys};
@@ -21,88 +23,94 @@ use std::ffi::CStr;
 use store::number::parse_i64;
 use store::value::ValueType;
 
-/// One row a command: name, handler, arity, flags, keys (first, last, step).
-pub fn rows(table: &mut Table<'_>) -> Result<(), String> {
-    const ONE: (i32, i32, i32) = (1, 1, 1);
-    const TWO: (i32, i32, i32) = (1, 2, 1);
-    const READ: &str = "readonly";
-    const READ_FAST: &str = "readonly fast";
-    const BLOCKING: &str = "write deny-script fast blocking";
-    const WRITE: &str = "write deny-oom";
-    const WRITE_FAST: &str = "write deny-oom fast";
+const BLOCKING: &str = "write deny-script fast blocking";
 
-    table.native("zadd", add::zadd, -4, WRITE_FAST, ONE)?;
-    table.native("zincrby", add::zincrby, 4, WRITE_FAST, ONE)?;
-    table.native("zrem", remove::zrem, -3, "write fast", ONE)?;
-    table.native("zremrangebyrank", remove::zremrangebyrank, 4, "write", ONE)?;
-    table.native(
+/// One row a command: name, handler, arity, flags, keys.
+pub(super) const ROWS: &[Row] = &[
+    Row::native("zadd", add::zadd, -4, WRITE_FAST, ONE),
+    Row::native("zincrby", add::zincrby, 4, WRITE_FAST, ONE),
+    Row::native("zrem", remove::zrem, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native(
+        "zremrangebyrank",
+        remove::zremrangebyrank,
+        4,
+        WRITE_ALWAYS,
+        ONE,
+    ),
+    Row::native(
         "zremrangebyscore",
         remove::zremrangebyscore,
         4,
-        "write",
+        WRITE_ALWAYS,
         ONE,
-    )?;
-    table.native("zremrangebylex", remove::zremrangebylex, 4, "write", ONE)?;
-    table.native("zcard", read::zcard, 2, READ_FAST, ONE)?;
-    table.native("zscore", read::zscore, 3, READ_FAST, ONE)?;
-    table.native("zmscore", read::zmscore, -3, READ_FAST, ONE)?;
-    table.native("zrank", read::zrank, -3, READ_FAST, ONE)?;
-    table.native("zrevrank", read::zrevrank, -3, READ_FAST, ONE)?;
-    table.native("zcount", read::zcount, 4, READ_FAST, ONE)?;
-    table.native("zlexcount", read::zlexcount, 4, READ_FAST, ONE)?;
-    table.native("zrandmember", read::zrandmember, -2, READ, ONE)?;
-    table.native("zscan", scan::zscan, -3, READ, ONE)?;
-    table.native("zrange", range::zrange, -4, READ, ONE)?;
-    table.native("zrevrange", range::zrevrange, -4, READ, ONE)?;
-    table.native("zrangebyscore", range::zrangebyscore, -4, READ, ONE)?;
-    table.native("zrevrangebyscore", range::zrevrangebyscore, -4, READ, ONE)?;
-    table.native("zrangebylex", range::zrangebylex, -4, READ, ONE)?;
-    table.native("zrevrangebylex", range::zrevrangebylex, -4, READ, ONE)?;
-    table.native("zrangestore", range::zrangestore, -5, WRITE, TWO)?;
-    table.native("zpopmin", pop::zpopmin, -2, "write fast", ONE)?;
-    table.native("zpopmax", pop::zpopmax, -2, "write fast", ONE)?;
-    table.native("bzpopmin", blocking::bzpopmin, -3, BLOCKING, (1, -2, 1))?;
-    table.native("bzpopmax", blocking::bzpopmax, -3, BLOCKING, (1, -2, 1))?;
-    table.numbered(
+    ),
+    Row::native(
+        "zremrangebylex",
+        remove::zremrangebylex,
+        4,
+        WRITE_ALWAYS,
+        ONE,
+    ),
+    Row::native("zcard", read::zcard, 2, READ_FAST, ONE),
+    Row::native("zscore", read::zscore, 3, READ_FAST, ONE).looks_up_in(ValueType::ZSet),
+    Row::native("zmscore", read::zmscore, -3, READ_FAST, ONE),
+    Row::native("zrank", read::zrank, -3, READ_FAST, ONE),
+    Row::native("zrevrank", read::zrevrank, -3, READ_FAST, ONE),
+    Row::native("zcount", read::zcount, 4, READ_FAST, ONE),
+    Row::native("zlexcount", read::zlexcount, 4, READ_FAST, ONE),
+    Row::native("zrandmember", read::zrandmember, -2, READ, ONE),
+    Row::native("zscan", scan::zscan, -3, READ, ONE),
+    Row::native("zrange", range::zrange, -4, READ, ONE),
+    Row::native("zrevrange", range::zrevrange, -4, READ, ONE),
+    Row::native("zrangebyscore", range::zrangebyscore, -4, READ, ONE),
+    Row::native("zrevrangebyscore", range::zrevrangebyscore, -4, READ, ONE),
+    Row::native("zrangebylex", range::zrangebylex, -4, READ, ONE),
+    Row::native("zrevrangebylex", range::zrevrangebylex, -4, READ, ONE),
+    Row::native("zrangestore", range::zrangestore, -5, WRITE, TWO),
+    Row::native("zpopmin", pop::zpopmin, -2, WRITE_ALWAYS_FAST, ONE),
+    Row::native("zpopmax", pop::zpopmax, -2, WRITE_ALWAYS_FAST, ONE),
+    Row::native("bzpopmin", blocking::bzpopmin, -3, BLOCKING, (1, -2, 1)),
+    Row::native("bzpopmax", blocking::bzpopmax, -3, BLOCKING, (1, -2, 1)),
+    Row::numbered(
         "bzmpop",
         blocking::bzmpop,
         -5,
         "write blocking",
         NumberedKeys::AfterTimeout,
-    )?;
-    table.numbered("zmpop", pop::zmpop, -4, "write", NumberedKeys::First)?;
-    table.numbered("zunion", algebra::zunion, -3, READ, NumberedKeys::First)?;
-    table.numbered("zinter", algebra::zinter, -3, READ, NumberedKeys::First)?;
-    table.numbered("zdiff", algebra::zdiff, -3, READ, NumberedKeys::First)?;
-    table.numbered(
+    ),
+    Row::numbered("zmpop", pop::zmpop, -4, WRITE_ALWAYS, NumberedKeys::First),
+    Row::numbered("zunion", algebra::zunion, -3, READ, NumberedKeys::First),
+    Row::numbered("zinter", algebra::zinter, -3, READ, NumberedKeys::First),
+    Row::numbered("zdiff", algebra::zdiff, -3, READ, NumberedKeys::First),
+    Row::numbered(
         "zintercard",
         algebra::zintercard,
         -3,
         READ,
         NumberedKeys::First,
-    )?;
-    table.numbered(
+    ),
+    Row::numbered(
         "zunionstore",
         algebra::zunionstore,
         -4,
         WRITE,
         NumberedKeys::AfterDestination,
-    )?;
-    table.numbered(
+    ),
+    Row::numbered(
         "zinterstore",
         algebra::zinterstore,
         -4,
         WRITE,
         NumberedKeys::AfterDestination,
-    )?;
-    table.numbered(
+    ),
+    Row::numbered(
         "zdiffstore",
         algebra::zdiffstore,
         -4,
         WRITE,
         NumberedKeys::AfterDestination,
-    )
-}
+    ),
+];
 
 const TY: ValueType = ValueType::ZSet;
 

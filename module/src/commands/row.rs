@@ -1,0 +1,167 @@
+//! Commands as data: a row tells all that the server has to know of one.
+
+use crate::redis::{Handler, NumberedKeys, Runner};
+use store::value::ValueType;
+
+/// Flags of commands that read.
+pub const READ: &str = "readonly";
+/// Of those whose time does not grow with the value.
+pub const READ_FAST: &str = "readonly fast";
+/// Of commands that may need memory: the server refuses them above `maxmemory`.
+pub const WRITE: &str = "write deny-oom";
+/// Of those whose time does not grow with the value.
+pub const WRITE_FAST: &str = "write deny-oom fast";
+/// Of commands that write, also above `maxmemory`.
+pub const WRITE_ALWAYS: &str = "write";
+/// Of those whose time does not grow with the value.
+pub const WRITE_ALWAYS_FAST: &str = "write fast";
+
+/// Where keys are among the arguments: first, last (negative: from the end), step. Here: nowhere.
+pub const NONE: KeyRange = (0, 0, 0);
+/// The first argument.
+pub const ONE: KeyRange = (1, 1, 1);
+/// The first two.
+pub const TWO: KeyRange = (1, 2, 1);
+/// All.
+pub const ALL: KeyRange = (1, -1, 1);
+
+/// First, last and step of the arguments that are keys.
+pub type KeyRange = (i32, i32, i32);
+
+/// Where the keys of a command are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// At fixed places.
+    At(KeyRange),
+    /// A number tells how many follow it.
+    Numbered(NumberedKeys),
+}
+
+/// What a command is.
+#[derive(Clone, Copy)]
+pub enum Form {
+    /// One that runs, named `pm.<name>`.
+    Command(Runner),
+    /// One that only consists of parts.
+    Container,
+    /// A part of the container of this name. Keys count from the container's.
+    Part(&'static str, Runner),
+}
+
+/// A command.
+#[derive(Clone, Copy)]
+pub struct Row {
+    /// Its name without `pm.`, in lower case.
+    pub name: &'static str,
+    /// What it is.
+    pub form: Form,
+    /// How many arguments it takes, its name among them; so many at least, if negative. No handler is called with others.
+    pub arity: i32,
+    /// The flags of `RM_CreateCommand`, with blanks between.
+    pub flags: &'static str,
+    /// Where its keys are.
+    pub keys: Keys,
+    /// Redis has a command of this name, which describes it.
+    pub is_native: bool,
+    /// It looks for itself what its keys hold, native values included.
+    pub takes_any_key: bool,
+    /// Its second argument is looked up in a value of this type, whose bucket is worth a prefetch: see
+    /// `keyspace::prefetch`.
+    pub looks_up_in: Option<ValueType>,
+}
+
+impl Row {
+    const fn new(
+        name: &'static str,
+        form: Form,
+        arity: i32,
+        flags: &'static str,
+        keys: Keys,
+        is_native: bool,
+    ) -> Row {
+        Row {
+            name,
+            form,
+            arity,
+            flags,
+            keys,
+            is_native,
+            takes_any_key: false,
+            looks_up_in: None,
+        }
+    }
+
+    /// The counterpart of a native command.
+    pub const fn native<H: Handler>(
+        name: &'static str,
+        handler: H,
+        arity: i32,
+        flags: &'static str,
+        keys: KeyRange,
+    ) -> Row {
+        let form = Form::Command(Runner::of(handler));
+        Row::new(name, form, arity, flags, Keys::At(keys), true)
+    }
+
+    /// The counterpart of a native command that says how many keys follow.
+    pub const fn numbered<H: Handler>(
+        name: &'static str,
+        handler: H,
+        arity: i32,
+        flags: &'static str,
+        keys: NumberedKeys,
+    ) -> Row {
+        let form = Form::Command(Runner::of(handler));
+        Row::new(name, form, arity, flags, Keys::Numbered(keys), true)
+    }
+
+    /// The counterpart of a native command that consists of parts.
+    pub const fn container(name: &'static str, arity: i32) -> Row {
+        Row::new(name, Form::Container, arity, "", Keys::At(NONE), true)
+    }
+
+    /// The counterpart of a part of a native command.
+    pub const fn part<H: Handler>(
+        container: &'static str,
+        name: &'static str,
+        handler: H,
+        arity: i32,
+        flags: &'static str,
+        keys: KeyRange,
+    ) -> Row {
+        let form = Form::Part(container, Runner::of(handler));
+        Row::new(name, form, arity, flags, Keys::At(keys), true)
+    }
+
+    /// The same, of a command that Redis does not have.
+    pub const fn own(self) -> Row {
+        Row {
+            is_native: false,
+            ..self
+        }
+    }
+
+    /// The same, of a command that looks for itself what its keys hold.
+    pub const fn any_key(self) -> Row {
+        Row {
+            takes_any_key: true,
+            ..self
+        }
+    }
+
+    /// The same, of a command that looks its second argument up in a value of this type.
+    pub const fn looks_up_in(self, ty: ValueType) -> Row {
+        Row {
+            looks_up_in: Some(ty),
+            ..self
+        }
+    }
+
+    /// Its name; that of a part follows the container's after a `|`.
+    pub fn full_name(&self) -> String {
+        match self.form {
+            Form::Part(container, _) => format!("{container}|{}", self.name),
+            Form::Command(_) | Form::Container => self.name.to_owned(),
+        }
+    }
+}
