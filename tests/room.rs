@@ -325,3 +325,109 @@ fn room_that_one_type_has_freed_serves_the_others() {
     let again = fill_lists(&mut client);
     assert!(again >= lists - lists / 50, "{again} of {lists}");
 }
+
+#[test]
+fn elements_move_in_a_full_pool() {
+    const COUNT: usize = 2_000;
+    let (mut server, mut client) = start("64m");
+    let element = |n: usize| format!("element:{n}").into_bytes();
+    let adding = |word: &'static str, name: &'static str| {
+        (0..COUNT).map(move |n| {
+            vec![
+                word.as_bytes().to_vec(),
+                name.as_bytes().to_vec(),
+                element(n),
+            ]
+        })
+    };
+    pipeline(&mut client, adding("PM.RPUSH", "l"));
+    pipeline(&mut client, adding("PM.SADD", "s"));
+    let long = "x".repeat(100_000);
+    for n in 0..20 {
+        client.call(&["PM.RPUSH", "ll", &format!("{n}{long}")]);
+    }
+    fill_up(&mut client);
+
+    // To a key that is not there yet, back, and round.
+    let routes = [
+        "PM.LMOVE l m LEFT RIGHT",
+        "PM.RPOPLPUSH m l",
+        "PM.LMOVE l m RIGHT LEFT",
+        "PM.LMOVE m m LEFT RIGHT",
+        "PM.BLMOVE m l RIGHT LEFT 0",
+    ];
+    for route in routes {
+        let moves = (0..COUNT).map(|_| words(route));
+        for (n, reply) in pipeline(&mut client, moves).iter().enumerate() {
+            assert!(matches!(reply, Value::Bulk(_)), "{n} × {route}: {reply:?}");
+        }
+    }
+    let list = client.call(&["PM.LRANGE", "l", "0", "-1"]);
+    let expected = (0..COUNT).map(|n| Value::Bulk(element(n)));
+    assert_eq!(list.elements(), Some(&*expected.collect::<Vec<_>>()));
+    for (from, to) in [("s", "t"), ("t", "s")] {
+        let moves = (0..COUNT).map(|n| {
+            let mut command = words(&format!("PM.SMOVE {from} {to}"));
+            command.push(element(n));
+            command
+        });
+        for (n, reply) in pipeline(&mut client, moves).iter().enumerate() {
+            assert_eq!(*reply, Value::Integer(1), "{n} from {from} to {to}");
+        }
+    }
+    for (from, to) in [("ll", "mm"), ("mm", "ll")] {
+        for n in 0..20 {
+            let moved = client.call(&["PM.LMOVE", from, to, "LEFT", "RIGHT"]);
+            let expected = format!("{n}{long}").into_bytes();
+            assert!(moved == Value::Bulk(expected), "{n} from {from} to {to}");
+        }
+    }
+    is_durable(&server);
+    let digest = ask(&mut client, "DEBUG DIGEST");
+    let mut client = crash(&mut server);
+    assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);
+    expect(&mut client, "FLUSHALL", "OK");
+    settle(&mut client);
+    assert_eq!(figure(&mut client, "used"), TABLE);
+}
+
+#[test]
+fn a_group_that_needs_little_goes_on_in_a_full_pool() {
+    let (mut server, mut client) = start("64m");
+    fill_up(&mut client);
+    let reserved = figure(&mut client, "reserved");
+    let value = "y".repeat(1_000);
+    let script =
+        "for n = 1, tonumber(ARGV[1]) do redis.call('PM.SET', KEYS[1] .. n, ARGV[2]) end return 1";
+    client.call(&["MULTI"]);
+    for n in 0..100 {
+        client.call(&["PM.SET", &format!("exec:{n}"), &value]);
+    }
+    let replies = client.call(&["EXEC"]);
+    let replies = replies.elements().expect("replies");
+    assert_eq!(replies, vec![Value::Simple("OK".into()); 100]);
+    // What is left of the reserve is for removals, until it is whole again.
+    assert!(figure(&mut client, "reserved") >= reserved / 2);
+    assert!(figure(&mut client, "reserved") < reserved);
+    // What is freed fills it first.
+    assert_eq!(
+        client.call(&many("DEL", "fill200000", 0..5)),
+        Value::Integer(5)
+    );
+    for len in [1_000, 100, 1] {
+        fill(&mut client, &format!("again{len}"), &[len]);
+    }
+    assert_eq!(figure(&mut client, "reserved"), reserved);
+    assert_eq!(
+        client.call(&["EVAL", script, "1", "script:", "100", &value]),
+        Value::Integer(1)
+    );
+    is_durable(&server);
+    let digest = ask(&mut client, "DEBUG DIGEST");
+    let mut client = crash(&mut server);
+    assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);
+    assert_eq!(
+        client.call(&many("EXISTS", "script", 1..101)),
+        Value::Integer(100)
+    );
+}

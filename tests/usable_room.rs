@@ -1,6 +1,8 @@
 //! How much of the room that is reported free can really be used, after keys were deleted in several patterns and
 //! compaction has settled.
 //!
+//! So that values of twice the length find room where every second one was deleted, too.
+//!
 //! `PMEDIS_USABLE=512 cargo test --release --test usable_room -- --nocapture` does it with all patterns in a pool of so
 //! many MiB; without the variable some of them are done in a small one.
 
@@ -119,6 +121,49 @@ fn settle(client: &mut Client) -> Duration {
     }
 }
 
+/// Lengths of values of which every second one gives way to others of twice the length.
+const HALVED: [usize; 4] = [400, 1_500, 20_000, 150_000];
+
+/// Fills nine tenths of a pool with values of one length, deletes every second one, and fills what is free then with values
+/// of twice the length.
+fn write_twice_the_size(mebibytes: u64) {
+    for len in HALVED {
+        let mut server = Setup::pmedis(&format!("{mebibytes}m")).start().unwrap();
+        let mut client = server.client();
+        let most = figure(&mut client, "free") / 10 * 9;
+        let mut set = Set::new();
+        while figure(&mut client, "used") < most {
+            let batch: Set = (0..(1 << 20) / len).map(|n| (set.len() + n, len)).collect();
+            let commands: Vec<Vec<Vec<u8>>> = batch
+                .iter()
+                .map(|&(n, len)| vec![b"PM.SET".to_vec(), key("set", n), vec![b'v'; len]])
+                .collect();
+            for reply in client.pipeline(&commands).unwrap() {
+                assert_eq!(reply, Value::Simple("OK".into()));
+            }
+            set.extend(batch);
+        }
+        let gone: Set = set.into_iter().step_by(2).collect();
+        delete(&mut client, "set", &gone);
+        let settled = settle(&mut client);
+        let (free, used) = (figure(&mut client, "free"), figure(&mut client, "used"));
+        fill(&mut client, "twice", || 2 * len);
+        let filled = figure(&mut client, "used") - used;
+        println!(
+            "| every second of {len} bytes | {free} | {:.1} s | {}: {:.1} % |",
+            settled.as_secs_f64(),
+            2 * len,
+            filled as f64 * 100.0 / free as f64
+        );
+        assert!(
+            filled + 2 * len as u64 >= free * 95 / 100,
+            "{filled} of {free} with values of {}",
+            2 * len
+        );
+        server.stop();
+    }
+}
+
 fn main() {
     let mebibytes = env_number("PMEDIS_USABLE", 0);
     let (size, patterns, lens): (_, _, &[usize]) = match mebibytes {
@@ -178,4 +223,5 @@ fn main() {
         assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest, "{}", pattern.name);
         server.stop();
     }
+    write_twice_the_size(size);
 }

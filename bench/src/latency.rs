@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 const PIPELINE: usize = 16;
 /// Keys that the load works on.
 const KEYS: u64 = 100_000;
+/// Fields of a hash that is deleted beside the load.
+pub const LARGE: u64 = 100_000;
+/// How long compaction may take to begin by itself.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How often the end of a background task is asked for.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -33,6 +37,10 @@ pub enum Beside {
     Growth(u64),
     /// So many keys of another database are flushed, and their memory reclaimed.
     Reclaim(u64),
+    /// So many hashes of another database, of [`LARGE`] fields each, are deleted one after the other.
+    Deletion(u64),
+    /// Every second of so many keys of another database was deleted: the room is gathered. Of pmedis only.
+    Compaction(u64),
 }
 
 /// Latencies of one phase.
@@ -52,6 +60,12 @@ impl Beside {
             Beside::FullSync => "while a full sync runs".into(),
             Beside::Growth(fields) => format!("while a hash grows to {fields} fields"),
             Beside::Reclaim(keys) => format!("while {keys} keys are flushed and reclaimed"),
+            Beside::Deletion(hashes) => {
+                format!("while {hashes} hashes of {LARGE} fields are deleted")
+            }
+            Beside::Compaction(keys) => {
+                format!("while room is gathered that every second of {keys} keys has left")
+            }
         }
     }
 }
@@ -73,9 +87,10 @@ pub fn measure(
     };
     let mut server = Target::launch(config, &setup.directive("repl-diskless-sync-delay 0"))?;
     for &phase in phases {
-        if let Beside::Reclaim(keys) = phase {
-            make_keys(&mut server, keys)?;
+        if matches!(phase, Beside::Compaction(_)) && config != Config::Pm {
+            continue;
         }
+        prepare(&mut server, phase)?;
         let load = Load::start(&mut server, clients);
         let start = Instant::now();
         let done = beside(&mut server, phase, pool);
@@ -114,22 +129,109 @@ fn beside(server: &mut Target, phase: Beside, pool: &str) -> io::Result<()> {
             server.call(&["SELECT", "1"])?;
             server.call(&["FLUSHDB", "ASYNC"])?;
             server.call(&["SELECT", "0"])?;
-            while reclaims(server)? {
+            wait_for_reclaiming(server)
+        }
+        Beside::Deletion(hashes) => {
+            server.call(&["SELECT", "1"])?;
+            for n in 0..hashes {
+                server.call(&["DEL", &format!("large:{n}")])?;
                 thread::sleep(PAUSE);
             }
+            server.call(&["SELECT", "0"])?;
+            wait_for_reclaiming(server)
+        }
+        Beside::Compaction(_) => compaction(server),
+    }
+}
+
+/// What a phase needs before the load begins.
+fn prepare(server: &mut Target, phase: Beside) -> io::Result<()> {
+    match phase {
+        Beside::Nothing(_) | Beside::FullSync | Beside::Growth(_) => Ok(()),
+        Beside::Reclaim(keys) => make_keys(server, keys),
+        Beside::Deletion(hashes) => {
+            server.call(&["SELECT", "1"])?;
+            for number in 0..hashes {
+                let words = |n: u64| {
+                    let words = [
+                        "HSET",
+                        &format!("large:{number}"),
+                        &format!("field:{n:012}"),
+                        "value",
+                    ];
+                    words.map(str::to_owned).to_vec()
+                };
+                in_pipelines(server, LARGE, words)?;
+            }
+            server.call(&["SELECT", "0"])?;
+            Ok(())
+        }
+        Beside::Compaction(keys) => {
+            make_keys(server, keys)?;
+            server.call(&["SELECT", "1"])?;
+            let words = |n: u64| ["DEL", &name(2 * n)].map(str::to_owned).to_vec();
+            in_pipelines(server, keys / 2, words)?;
+            server.call(&["SELECT", "0"])?;
             Ok(())
         }
     }
 }
 
+/// Waits until compaction has begun by itself, and has come to its end.
+fn compaction(server: &mut Target) -> io::Result<()> {
+    let start = Instant::now();
+    let (mut moved, mut has_begun) = (u64::MAX, false);
+    loop {
+        let text = pm_info(server, "compaction")?;
+        let field = |name: &str| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        let bytes: u64 = field("bytes_moved").parse().unwrap_or(0);
+        if field("compaction") == "idle" && has_begun {
+            return Ok(());
+        }
+        has_begun |= bytes > moved;
+        moved = moved.min(bytes);
+        if start.elapsed() > PATIENCE {
+            return Err(io::Error::other(
+                "compaction does not begin, or does not end",
+            ));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn wait_for_reclaiming(server: &mut Target) -> io::Result<()> {
+    while reclaims(server)? {
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+fn name(n: u64) -> String {
+    format!("key:{n:012}")
+}
+
+/// Sends `count` commands, many at a time.
+fn in_pipelines(
+    server: &mut Target,
+    count: u64,
+    words: impl Fn(u64) -> Vec<String>,
+) -> io::Result<()> {
+    let step = 64 * PIPELINE as u64;
+    (0..count).step_by(step as usize).try_for_each(|from| {
+        let commands: Vec<_> = (from..(from + step).min(count)).map(&words).collect();
+        server.pipeline(&commands)
+    })
+}
+
 fn make_keys(server: &mut Target, keys: u64) -> io::Result<()> {
     server.call(&["SELECT", "1"])?;
-    let words = |n: u64| vec!["SET".to_owned(), format!("key:{n:012}"), "x".repeat(16)];
-    let step = 64 * PIPELINE as u64;
-    for from in (0..keys).step_by(step as usize) {
-        let commands: Vec<_> = (from..(from + step).min(keys)).map(words).collect();
-        server.pipeline(&commands)?;
-    }
+    let words = |n: u64| vec!["SET".to_owned(), name(n), "x".repeat(16)];
+    in_pipelines(server, keys, words)?;
     server.call(&["SELECT", "0"])?;
     Ok(())
 }
@@ -139,13 +241,18 @@ fn reclaims(server: &mut Target) -> io::Result<bool> {
     if server.config != Config::Pm {
         return Ok(server.info("memory", "lazyfree_pending_objects")? > 0.0);
     }
-    let reply = server.call(&["PM.INFO", "reclaim"])?;
-    let text = String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned();
+    let text = pm_info(server, "reclaim")?;
     let mut counts = text
         .lines()
         .filter_map(|line| line.split_once(':'))
         .map(|(_, count)| count.trim().to_owned());
     Ok(counts.any(|count| count != "0" && count != "no"))
+}
+
+/// A section of PM.INFO.
+fn pm_info(server: &mut Target, section: &str) -> io::Result<String> {
+    let reply = server.call(&["PM.INFO", section])?;
+    Ok(String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned())
 }
 
 fn full_sync(server: &mut Target, pool: &str) -> io::Result<()> {

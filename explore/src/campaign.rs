@@ -35,13 +35,15 @@ pub enum Subject {
     ZSets,
     /// Random changes of keys.
     Keys,
+    /// The same in a pool that is full, or nearly so.
+    Full,
     /// Random commands, sent to a real server.
     Server,
 }
 
 impl Subject {
     /// All subjects.
-    pub const ALL: [Subject; 9] = [
+    pub const ALL: [Subject; 10] = [
         Subject::Transactions,
         Subject::Creation,
         Subject::Strings,
@@ -50,17 +52,19 @@ impl Subject {
         Subject::Sets,
         Subject::ZSets,
         Subject::Keys,
+        Subject::Full,
         Subject::Server,
     ];
 
     /// Those of the module, without a server.
-    pub const MODULE: [Subject; 6] = [
+    pub const MODULE: [Subject; 7] = [
         Subject::Strings,
         Subject::Lists,
         Subject::Hashes,
         Subject::Sets,
         Subject::ZSets,
         Subject::Keys,
+        Subject::Full,
     ];
 
     /// The subject's name on the command line.
@@ -74,6 +78,7 @@ impl Subject {
             Subject::Sets => "sets",
             Subject::ZSets => "zsets",
             Subject::Keys => "keys",
+            Subject::Full => "full",
             Subject::Server => "server",
         }
     }
@@ -115,10 +120,11 @@ impl Subject {
             Subject::Hashes => explore_values::<Hashes>(None, config),
             Subject::Sets => explore_values::<Sets>(None, config),
             Subject::ZSets => explore_values::<ZSets>(None, config),
-            Subject::Keys => {
+            Subject::Keys | Subject::Full => {
                 let (recording, states) = record(&Keys {
                     seed: config.seed,
                     steps: VALUE_STEPS,
+                    is_full: self == Subject::Full,
                 });
                 let check = keys::Check::new(states);
                 explore(&recording, &check, Path::new(DIRECTORY), config)

@@ -112,6 +112,20 @@ fn mutants_of_values<S: Structure>(seed: u64) {
     mutants_are_found(&format!("{:?}", S::TYPE), &recording, &check);
 }
 
+fn mutants_of_keys(is_full: bool) {
+    let (recording, states) = campaign::record(&Keys {
+        seed: 1,
+        steps: 10,
+        is_full,
+    });
+    let name = if is_full {
+        "keys in a full pool"
+    } else {
+        "keys"
+    };
+    mutants_are_found(name, &recording, &keys::Check::new(states));
+}
+
 fn mutants_of_transactions() {
     let (recording, states) = campaign::record(&Transactions {
         seed: 3,
@@ -140,6 +154,8 @@ fn main() {
     mutants_of_values::<Hashes>(1);
     mutants_of_values::<Sets>(1);
     mutants_of_values::<ZSets>(1);
+    mutants_of_keys(false);
+    mutants_of_keys(true);
     mistakes_are_found::<Strings>();
     mistakes_are_found::<Lists>();
     mistakes_are_found::<Hashes>();

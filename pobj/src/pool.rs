@@ -117,6 +117,8 @@ pub struct Pool {
     pub(crate) group: Option<Group>,
     /// Commits stay steps of the open group until [`Pool::release`].
     pub(crate) held: bool,
+    /// What the held group commits is refused.
+    pub(crate) abandoned: bool,
     /// Commits leave their fence for later.
     pub(crate) lazy: bool,
     /// What is allocated is for an object that moves.
@@ -305,6 +307,7 @@ impl Pool {
             batch: Batch::default(),
             group: None,
             held: false,
+            abandoned: false,
             lazy: false,
             moving: false,
             stuck: 0,
@@ -467,6 +470,7 @@ impl Pool {
     /// Until then reads see them, and a crash undoes them all.
     pub fn hold(&mut self) {
         self.held = true;
+        self.favour.admitted = self.has_reserve();
     }
 
     /// True between [`Pool::hold`] and [`Pool::release`].
@@ -484,7 +488,8 @@ impl Pool {
     /// # Errors
     /// `Damaged` if the pool's own log contradicts itself; never for want of room.
     pub fn release(&mut self) -> Result<()> {
-        self.held = false;
+        (self.held, self.abandoned) = (false, false);
+        self.favour.end_group();
         self.end_group()?;
         self.sync_unless_lazy()
     }

@@ -238,6 +238,14 @@ impl Pool {
         self.favour.lent = true;
     }
 
+    /// Lets the open group have half of the room that is kept back, if all of it was there when the group began. False
+    /// if it was not, or if the group has it already.
+    pub fn lend_to_group(&mut self) -> bool {
+        let lends = self.held && std::mem::take(&mut self.favour.admitted);
+        self.favour.group |= lends;
+        lends
+    }
+
     /// Keeps room back again, after it was lent or taken, if there is enough, and gives the memory of empty pages
     /// back if there are many: so that objects of other sizes are not placed between them. O(1), and next to
     /// nothing if nothing has changed.

@@ -134,6 +134,10 @@ impl Store {
         }
         let free = usage.free + usage.scattered;
         let pays = |bytes: u64| bytes >= PAYS_BYTES && bytes >= free / PAYS_PART;
+        // Whole pages hold little more than their slots: without a look at all pages, this is the most that they give.
+        if !pays(usage.scattered + usage.scattered / 4) && !pays(self.pool.wasted()) {
+            return Ok(false);
+        }
         self.give_back_pages()?;
         let scatter = self.pool.scatter();
         if pays(scatter.regainable) || pays(scatter.wasted) {

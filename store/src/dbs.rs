@@ -91,6 +91,15 @@ impl Dbs {
         })
     }
 
+    /// Reads the table again, after a group that may have changed it was taken back. Keys stay counted as they are, and
+    /// the clock where it is.
+    pub(crate) fn reload(&mut self, pool: &Pool) -> Result<()> {
+        let found = Dbs::open(pool)?;
+        self.keys.resize(found.entries.len(), KeyCounts::default());
+        (self.table, self.entries, self.limit) = (found.table, found.entries, found.limit);
+        Ok(())
+    }
+
     /// The next tick of the pool's clock: later than every tick before, also across restarts.
     pub fn tick(&mut self, pool: &mut Pool) -> Result<u64> {
         if self.now + 1 >= self.limit {

@@ -126,6 +126,7 @@ impl Store {
     /// # Errors
     /// `Full`; nothing has changed then.
     pub fn flush(&mut self, db: Option<i32>) -> Result<()> {
+        self.keep_group();
         self.dbs.flush(&mut self.pool, db)?;
         self.forget_flushed(db);
         let Store {

@@ -5,6 +5,7 @@
 //! | the keys of a pool | [`Store`] |
 //! | a key's record, databases and flushes, how many keys there are, LSNs of its runs | [`record`], [`dbs`], [`key_counts`], [`lsn`] |
 //! | changes of values, of whole keys; what must not fail | [`edit`], [`place`], [`keys`], [`mod@must`] |
+//! | a group of commands that is taken back | [`undo`] |
 //! | memory of what is gone; scattered room; fields that expire; looking at all | [`reclaim`], [`compact`], [`expiring`], [`check`] |
 //! | a start: what is in the pool, and not shown yet | [`unshown`] |
 //! | strings, lists, hashes, sets, sorted sets, and what they are made of | [`structures`] |
@@ -38,6 +39,7 @@ pub mod slot;
 pub mod slots;
 mod store;
 pub mod structures;
+pub mod undo;
 pub mod unshown;
 pub mod value;
 

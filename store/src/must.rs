@@ -2,7 +2,8 @@
 //!
 //! Deletions, expiry, RENAME, MOVE need little: a new record at most, and in a group room in the undo log.
 //! The pool keeps some space free for them. If even that does not suffice, an open group is made durable
-//! in parts: a command that is wholly done has then not been atomic, but none of it is lost.
+//! in parts: a command that is wholly done has then not been atomic, but none of it is lost. After a group that was
+//! taken back, each is a step of its own.
 
 use crate::Store;
 use pobj::{Error, Result};
@@ -22,10 +23,19 @@ pub fn must<T: AsMut<Store>, R>(
     owner.as_mut().pool.lend_reserve();
     outcome = f(owner);
     if is_full(&outcome) && owner.as_mut().pool.is_held() {
-        owner.as_mut().parted = true;
-        owner.as_mut().pool.release()?;
+        let store = owner.as_mut();
+        let is_abandoned = store.pool.is_abandoned();
+        if !is_abandoned {
+            store.parted = true;
+            store.keep_group();
+        }
+        store.pool.release()?;
         outcome = f(owner);
-        owner.as_mut().pool.hold();
+        let pool = &mut owner.as_mut().pool;
+        pool.hold();
+        if is_abandoned {
+            pool.refuse_group();
+        }
     }
     let pool = &mut owner.as_mut().pool;
     if !pool.is_held() {

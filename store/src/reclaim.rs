@@ -60,6 +60,16 @@ pub(crate) struct Garbage {
 }
 
 impl Garbage {
+    /// The open group is taken back: what it has given up lives.
+    pub(crate) fn undo_group(&mut self) {
+        self.dead.truncate(self.dead_before_group);
+    }
+
+    /// A record is to be looked at again for waste.
+    pub(crate) fn forget_waste(&mut self, record: RecordPtr) {
+        self.wasting.retain(|&wasting| wasting != record);
+    }
+
     /// A record lies elsewhere now.
     pub(crate) fn moved(&mut self, old: RecordPtr, new: RecordPtr) {
         for wasting in self.wasting.iter_mut().filter(|wasting| **wasting == old) {
@@ -78,6 +88,7 @@ impl Store {
     /// A group of commands begins, as one step: what they give up can be told from what was given up before.
     pub fn begin_group(&mut self) {
         self.garbage.dead_before_group = self.garbage.dead.len();
+        self.group_stays = false;
         self.pool.hold();
     }
 

@@ -122,7 +122,7 @@ impl Slots {
 
     /// Counts a key that has come to a slot (1), or left it (-1).
     #[inline]
-    fn count(&mut self, space: u16, ty: ValueType, key: &[u8], by: i32) {
+    pub(crate) fn count(&mut self, space: u16, ty: ValueType, key: &[u8], by: i32) {
         let Some(counts) = &mut self.counts else {
             return;
         };

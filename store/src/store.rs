@@ -26,6 +26,8 @@ pub struct Store {
     pub(crate) unshown: Option<Unshown>,
     /// A group was made durable in parts, as the undo log had no room for all of it.
     pub(crate) parted: bool,
+    /// What the open group has done cannot be taken back any more.
+    pub(crate) group_stays: bool,
     /// The LSN at which the pool was found.
     pub found: RunLsn,
     /// The number of this run of the pool.
@@ -57,6 +59,7 @@ impl Store {
             compaction: Compaction::default(),
             unshown: None,
             parted: false,
+            group_stays: false,
             found,
             run,
         })

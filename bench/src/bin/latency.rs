@@ -16,6 +16,7 @@ Latencies of closed-loop clients with a mix of commands, while the server does s
   --seconds S    of load alone                               (default: 20)
   --fields N     to which a hash grows beside the load       (default: 10000000)
   --keys N       that are flushed and reclaimed beside it    (default: 10000000)
+  --hashes N     of 100,000 fields that are deleted beside it (default: 20)
   --pool SIZE    size of the pool                            (default: 3g)
 
 Everything is on tmpfs: two pools while a full sync runs, and two servers of 2 GiB.
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
 
 fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
     let (mut clients, mut seconds) = (8, 20.0);
+    let mut hashes = 20;
     let (mut fields, mut keys, mut pool) = (10_000_000, 10_000_000, "3g".to_owned());
     options::read(
         parser,
@@ -35,6 +37,7 @@ fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
             ("seconds", &mut seconds),
             ("fields", &mut fields),
             ("keys", &mut keys),
+            ("hashes", &mut hashes),
             ("pool", &mut pool),
         ],
     )?;
@@ -43,6 +46,8 @@ fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
         Beside::Growth(fields),
         Beside::FullSync,
         Beside::Reclaim(keys),
+        Beside::Deletion(hashes),
+        Beside::Compaction(keys),
     ];
     println!("| | | commands | p50 | p99 | p99.9 | worst |");
     println!("|---|---|---|---|---|---|---|");

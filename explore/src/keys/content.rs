@@ -95,6 +95,11 @@ pub fn empty(ty: ValueType) -> Box<dyn Content> {
     }
 }
 
+/// A string of these bytes.
+pub fn string(bytes: Vec<u8>) -> Box<dyn Content> {
+    Box::new(Held::<Strings>(bytes))
+}
+
 fn line<S: Structure>(digest: u64) -> String {
     format!("{:?} {digest:016x}", S::TYPE)
 }

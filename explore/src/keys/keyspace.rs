@@ -33,12 +33,12 @@ const TABLES: [usize; 2] = [1, 5];
 /// A time that does not come.
 const FAR: i64 = 4_000_000_000_000;
 
-type Name = (i32, Vec<u8>);
+pub(super) type Name = (i32, Vec<u8>);
 
-struct Key {
-    record: RecordPtr,
-    content: Box<dyn Content>,
-    expire_at: i64,
+pub(super) struct Key {
+    pub record: RecordPtr,
+    pub content: Box<dyn Content>,
+    pub expire_at: i64,
 }
 
 /// A line of a description.
@@ -49,8 +49,8 @@ fn line((db, name): &Name, content: &str, expire_at: i64) -> String {
 
 /// The keys, as Redis keeps them, over the store.
 pub struct Keyspace {
-    store: Store,
-    keys: BTreeMap<Name, Key>,
+    pub(super) store: Store,
+    pub(super) keys: BTreeMap<Name, Key>,
 }
 
 impl Opened for Keyspace {
@@ -209,6 +209,13 @@ impl Keyspace {
                 }
                 self.store.pool.release()
             }
+            _ => self.act_alone(rng),
+        }
+    }
+
+    /// Does one step that is no group of commands.
+    pub(super) fn act_alone(&mut self, rng: &mut Rng) -> Result<()> {
+        match rng.u32(4..26) {
             4..8 => self.store.reclaim(Duration::ZERO),
             8 => self.store.pool.trim(usize::MAX).map(drop),
             9..12 => self.compact(rng),
@@ -273,6 +280,16 @@ impl Keyspace {
     /// One command.
     fn change(&mut self, rng: &mut Rng) -> Result<()> {
         match rng.u32(..47) {
+            0..2 => self.swap(rng),
+            2..5 => self.move_slot(rng),
+            5 => self.flush(rng),
+            _ => self.change_key(rng),
+        }
+    }
+
+    /// One command that changes single keys.
+    pub(super) fn change_key(&mut self, rng: &mut Rng) -> Result<()> {
+        match rng.u32(..41) {
             0..8 => self.put(rng),
             8..20 => self.edit(rng),
             20..24 => self.delete(rng),
@@ -280,10 +297,7 @@ impl Keyspace {
             28..32 => self.copy(rng),
             32..35 => self.expire(rng),
             35..37 => self.move_to(rng),
-            37..39 => self.swap(rng),
-            39..42 => self.move_slot(rng),
-            42 => self.flush(rng),
-            43..45 => self.create(rng),
+            37..39 => self.create(rng),
             _ => self.put_several(rng),
         }
     }
@@ -292,13 +306,19 @@ impl Keyspace {
         (rng.i32(0..DBS), vec![b'a' + rng.u8(..NAMES)])
     }
 
-    fn existing(&self, rng: &mut Rng) -> Option<Name> {
+    pub(super) fn existing(&self, rng: &mut Rng) -> Option<Name> {
         let nth = rng.usize(..self.keys.len().max(1));
         self.keys.keys().nth(nth).cloned()
     }
 
     /// What a command has done to a key's record is done to the key.
-    fn follow(&mut self, name: Name, outcome: Outcome, content: Box<dyn Content>, expire_at: i64) {
+    pub(super) fn follow(
+        &mut self,
+        name: Name,
+        outcome: Outcome,
+        content: Box<dyn Content>,
+        expire_at: i64,
+    ) {
         if let Outcome::Created(space, addr) = outcome {
             let record = self.store.record_at(addr).expect("it was made");
             let head = record::get(&self.store.pool, record).expect("it was made");
@@ -443,7 +463,7 @@ impl Keyspace {
         }
     }
 
-    fn retire(&mut self, name: &Name) -> Result<()> {
+    pub(super) fn retire(&mut self, name: &Name) -> Result<()> {
         let key = self.keys.remove(name);
         key.map_or(Ok(()), |key| self.free(key.record))
     }

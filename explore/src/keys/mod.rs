@@ -6,6 +6,7 @@
 //! being reclaimed, every object of the pool must have one owner.
 
 mod content;
+mod full;
 mod keyspace;
 
 use std::path::Path;
@@ -24,6 +25,8 @@ pub struct Keys {
     pub seed: u64,
     /// How many steps there are.
     pub steps: usize,
+    /// Whether they are done in a pool that is full, or nearly so.
+    pub is_full: bool,
 }
 
 /// Keys of a new pool.
@@ -37,6 +40,9 @@ impl Workload for Keys {
         for _ in 0..KEYS_MIN {
             keyspace.put(&mut rng).expect("there is room");
         }
+        if self.is_full {
+            keyspace.fill(&mut rng).expect("the pool is sound");
+        }
     }
 
     fn run(&self, pool: &Path, steps: &mut Steps) {
@@ -47,7 +53,10 @@ impl Workload for Keys {
         states.push(keyspace.describe().expect("the pool is sound"));
         for _ in 0..self.steps {
             steps.step(|| {
-                keyspace.act(&mut rng).expect("there is room");
+                match self.is_full {
+                    true => keyspace.act_when_full(&mut rng).expect("the pool is sound"),
+                    false => keyspace.act(&mut rng).expect("there is room"),
+                }
                 keyspace.complete_commit();
             });
             let state = keyspace.describe().expect("the pool is sound");
@@ -87,7 +96,7 @@ impl Recovered for Keys {
             return Err("reclaiming changed what is there".into());
         }
         for _ in 0..4 {
-            opened.act(&mut rng).map_err(text)?;
+            opened.act_when_full(&mut rng).map_err(text)?;
         }
         let (last, expected) = (opened.describe().map_err(text)?, opened.expected());
         match last == expected {

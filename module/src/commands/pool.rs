@@ -1,7 +1,7 @@
 //! PM.POOL: what is about the pool as a whole.
 
 use crate::error::CmdError;
-use crate::keyspace::{checkpoint, grow, note_pool, refusal};
+use crate::keyspace::{checkpoint, follow_undo, grow, note_pool, refusal};
 use crate::redis::{Args, Ctx};
 use pobj::parse_size;
 
@@ -14,7 +14,8 @@ use pobj::parse_size;
 /// replies with its new size.
 ///
 /// By SEEN an AOF tells that the pool of that number had keys. From a client it does nothing. A command that is refused,
-/// as its changes could not be made durable, becomes `PM.POOL REFUSE`, which replies with the reason.
+/// as its changes could not be made durable, becomes `PM.POOL REFUSE`, which replies with the reason. `PM.POOL ABANDON`
+/// tells a replica that its master has taken back what came before it in the same transaction.
 pub fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match args.from(1) {
         [word, number] if word.is(b"SEEN") => {
@@ -42,6 +43,11 @@ pub fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             Ok(())
         }
         [word] if word.is(b"REFUSE") => Err(refusal()),
+        [word] if word.is(b"ABANDON") && ctx.flags().replicated() => {
+            follow_undo(ctx);
+            ctx.reply_ok();
+            Ok(())
+        }
         _ => Err(CmdError::Syntax),
     }
 }

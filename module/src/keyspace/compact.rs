@@ -6,7 +6,7 @@
 //! * Not while a fork child lives: for that, every page that is touched is kept a second time.
 //! * A command that finds no room waits for it a little, and is tried again ([`find_room`]).
 
-use super::{ENGINE, Engine, durable, evict, failure, follower};
+use super::{ENGINE, Engine, durable, evict, failure, follower, undo};
 use crate::redis::{
     Ctx, Kind, Latency, Level, Mode, OnFailure, OwnedString, PmType, log, server_flags,
 };
@@ -283,8 +283,10 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     if waited >= budget {
         return false;
     }
-    let gained =
-        ENGINE.with(|engine| engine.store.pool.is_held() && engine.store.reclaim_in_group());
+    let gained = ENGINE.with(|engine| {
+        let store = &mut engine.store;
+        store.pool.is_held() && (store.reclaim_in_group() || store.pool.lend_to_group())
+    });
     if gained == Ok(true) || evict::evict(ctx) {
         return true;
     }
@@ -306,6 +308,7 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
 /// What becomes of a command that fails.
 pub static ON_FAILURE: OnFailure = OnFailure {
     find_room,
+    refused: undo::refuse,
     failed: failure::of_command,
 };
 

@@ -133,7 +133,10 @@ pub(super) fn on_event(ctx: &Ctx, event: Event) {
         Event::ConfigChanged => groups::follow_settings(ctx),
         Event::Shutdown => return durable("the end", Engine::close),
         Event::SwapDb(a, b) => durable("SWAPDB", |engine| match engine.is_shown() {
-            true => engine.store.dbs.swap(&mut engine.store.pool, a, b),
+            true => {
+                engine.store.keep_group();
+                engine.store.dbs.swap(&mut engine.store.pool, a, b)
+            }
             false => Ok(()),
         }),
         _ => {}

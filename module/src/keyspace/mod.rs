@@ -30,6 +30,7 @@
 //! | `open.rs` | opening the pool at load |
 //! | `compact.rs` | scattered room gathered, in the background |
 //! | `serialize.rs` | values in RDB files |
+//! | `undo.rs` | EXEC and scripts for which the pool has no room fail as a whole |
 //! | `undurable.rs` | what becomes of what cannot be made durable |
 //! | `cycles.rs` | the event-loop cycles, watched while there is something to do |
 
@@ -58,6 +59,7 @@ mod prefetch;
 mod rewrite;
 mod saving;
 pub mod serialize;
+mod undo;
 mod undurable;
 
 use crate::behaviour::{self, Family};
@@ -92,6 +94,7 @@ pub use failure::{failures, with_engine};
 pub use groups::{now, watch_output};
 pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
 pub use prefetch::learn_look_ups;
+pub use undo::follow_undo;
 pub use undurable::{checkpoint, refusal};
 
 /// The engine: everything durable, and what is kept in DRAM about it.
@@ -120,7 +123,7 @@ pub struct Engine {
     pub(crate) filled: bool,
     /// The filling of the keyspace that is under way.
     pub(crate) filling: Option<Box<Filling>>,
-    /// Redis is freeing keys that a flush has ended already.
+    /// Redis is freeing keys that a flush has ended already, or that were not there before a group that is taken back.
     pub(crate) flushing: bool,
     /// The event loop is between two cycles: replies are sent, and no end of a cycle is to come first.
     pub(crate) between_cycles: bool,
@@ -305,7 +308,7 @@ pub fn flush(db: Option<i32>) -> Result<(), CmdError> {
     })
 }
 
-/// Whether Redis's keyspace is following a [`flush`], so that the keys that go have ended already.
+/// Whether Redis's keyspace is following a [`flush`], or what else is done to the pool's keys: those that go have ended already.
 pub fn follow_flush(on: bool) -> Result<(), CmdError> {
     with_engine(|engine| {
         engine.flushing = on;

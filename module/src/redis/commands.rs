@@ -174,6 +174,8 @@ pub struct OnFailure {
     /// Finds room in the pool, if there was none for the command; true if the command, which has changed nothing yet
     /// and has waited for so long, is to be tried again.
     pub find_room: fn(&Ctx, Duration) -> bool,
+    /// No room was found for the command: the error that it fails with.
+    pub refused: fn(&Ctx) -> CmdError,
     /// Hears of the error before the client does.
     pub failed: fn(&CmdError),
 }
@@ -202,7 +204,10 @@ fn try_with_room(ctx: &Ctx, command: impl Fn() -> Result<(), CmdError>) -> Resul
     {
         outcome = command();
     }
-    outcome
+    match outcome {
+        Err(CmdError::PoolFull) => Err((what.refused)(ctx)),
+        other => other,
+    }
 }
 
 /// Reports what a command has failed with.

@@ -411,6 +411,11 @@ impl Flags {
         self.any(rm::REDISMODULE_CTX_FLAGS_MULTI | rm::REDISMODULE_CTX_FLAGS_LUA)
     }
 
+    /// Inside EXEC.
+    pub fn in_multi(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_MULTI)
+    }
+
     /// Inside a script or a function.
     pub fn script(self) -> bool {
         self.any(rm::REDISMODULE_CTX_FLAGS_LUA)

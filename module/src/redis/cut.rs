@@ -1,4 +1,4 @@
-//! All connections cut, whatever the server has put into their buffers.
+//! Connections cut, whatever the server has put into their buffers.
 
 use std::fs;
 use std::io;
@@ -6,6 +6,8 @@ use std::mem::size_of;
 use std::os::fd::RawFd;
 
 use libc::{c_int, c_void};
+
+use super::{Ctx, Reply};
 
 /// Shuts all connected stream sockets of the process down, in both directions. What the server has not sent yet never
 /// leaves, from no thread; it finds the connections broken, and closes them.
@@ -17,10 +19,37 @@ pub fn cut_connections() {
         let name = entry.ok()?.file_name();
         name.to_str()?.parse::<RawFd>().ok()
     });
-    for descriptor in descriptors.filter(|&descriptor| is_connection(descriptor)) {
-        // SAFETY: a system call that touches no memory; of another descriptor it fails.
-        unsafe { libc::shutdown(descriptor, libc::SHUT_RDWR) };
+    descriptors
+        .filter(|&descriptor| is_connection(descriptor))
+        .for_each(cut);
+}
+
+/// Cuts the connection of the client whose EXEC runs; all, if the server does not tell which it is.
+pub fn cut_transaction(ctx: &Ctx) {
+    let clients = match ctx.call(c"CLIENT", &[b"LIST"]) {
+        Some(Reply::Text(clients)) => String::from_utf8_lossy(&clients).into_owned(),
+        _ => String::new(),
+    };
+    let found: Vec<RawFd> = clients.lines().filter_map(transaction_of).collect();
+    match found.is_empty() {
+        true => cut_connections(),
+        false => found.into_iter().for_each(cut),
     }
+}
+
+/// The descriptor of a client in the list of all, if it is in the midst of EXEC, or if CLIENT PAUSE holds its EXEC back.
+fn transaction_of(client: &str) -> Option<RawFd> {
+    let field = |name: &str| {
+        let mut fields = client.split(' ');
+        fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+    };
+    let runs = field("cmd")? == "exec" && field("flags")?.contains('x');
+    runs.then(|| field("fd")?.parse().ok())?
+}
+
+fn cut(descriptor: RawFd) {
+    // SAFETY: a system call that touches no memory; of another descriptor it fails.
+    unsafe { libc::shutdown(descriptor, libc::SHUT_RDWR) };
 }
 
 /// Whether a descriptor is a stream socket that does not listen.
@@ -40,4 +69,23 @@ pub(super) fn is_connection(descriptor: RawFd) -> bool {
     };
     option(libc::SO_TYPE).is_ok_and(|kind| kind == libc::SOCK_STREAM)
         && option(libc::SO_ACCEPTCONN).is_ok_and(|listens| listens == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transaction_of;
+
+    #[test]
+    fn the_client_is_found_whose_exec_runs() {
+        let line = |flags: &str, cmd: &str| {
+            format!(
+                "id=7 addr=127.0.0.1:5 laddr=127.0.0.1:6 fd=12 name=fd=3 flags={flags} multi=2 cmd={cmd} user=default"
+            )
+        };
+        assert_eq!(transaction_of(&line("x", "exec")), Some(12));
+        assert_eq!(transaction_of(&line("xd", "exec")), Some(12));
+        assert_eq!(transaction_of(&line("N", "exec")), None);
+        assert_eq!(transaction_of(&line("x", "get")), None);
+        assert_eq!(transaction_of(""), None);
+    }
 }

@@ -92,7 +92,7 @@ pub use commands::{
 };
 pub use configs::{ConfigEntry, Configs};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
-pub use cut::cut_connections;
+pub use cut::{cut_connections, cut_transaction};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use every_cycle::EveryCycle;
 pub use fault::tell_of_faults;

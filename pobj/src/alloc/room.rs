@@ -15,6 +15,8 @@ use super::run::{GRANULE, Run};
 pub(crate) enum Access {
     /// Anybody: what is free.
     Ordinary,
+    /// One that takes little in the end, or must not fail half-way: half of what is kept back, too.
+    Half,
     /// One that must not fail: what is kept back, too.
     Whole,
 }
@@ -94,9 +96,14 @@ impl Room {
             .loose
             .take(granules)
             .or_else(|| self.free.take(granules))
-            .or_else(|| match access {
-                Access::Ordinary => None,
-                Access::Whole => self.kept.take(granules),
+            .or_else(|| {
+                let left = self.kept.total().checked_sub(granules)?;
+                let may = match access {
+                    Access::Ordinary => false,
+                    Access::Half => left >= self.target / 2,
+                    Access::Whole => true,
+                };
+                may.then(|| self.kept.take(granules))?
             })?;
         Some(start * GRANULE)
     }
@@ -203,9 +210,10 @@ impl Room {
         self.free.iter().chain(self.kept.iter())
     }
 
-    /// True if all that is to be kept back is there.
+    /// True if all that is to be kept back is there, be it in regions that are being emptied: whoever needs that ends
+    /// the emptying.
     pub fn is_kept(&self) -> bool {
-        self.kept.total() >= self.target
+        self.kept.total() + self.held.total() >= self.target
     }
 
     /// Bytes that anybody may take, those in the longest run, and bytes kept back.
@@ -213,10 +221,13 @@ impl Room {
         let longest = self.free.longest().max(self.loose.longest());
         let longest = longest.max(self.held.longest());
         let free = self.free.total() + self.loose.total() + self.held.total();
+        // What is missing of what is kept back lies in regions that are being emptied, and comes back with them.
+        let missing = self.target.saturating_sub(self.kept.total());
+        let owed = missing.min(self.held.total());
         (
-            free * GRANULE,
-            longest * GRANULE,
-            self.kept.total() * GRANULE,
+            (free - owed) * GRANULE,
+            longest.min(free - owed) * GRANULE,
+            (self.kept.total() + owed) * GRANULE,
         )
     }
 
@@ -254,6 +265,16 @@ mod tests {
         assert_eq!(rest * 8, KEPT_MIN);
         assert_eq!(room.take(8, Access::Whole), None);
         assert!(taken >= 8 * (990 - KEPT_MIN) / 8 - 8, "{taken}");
+    }
+
+    #[test]
+    fn half_of_what_is_kept_back_is_left_to_removals() {
+        let (mut room, _) = room(1000);
+        while room.take(8, Access::Ordinary).is_some() {}
+        let half = std::iter::from_fn(|| room.take(8, Access::Half)).count() as u64;
+        assert_eq!(half * 8, KEPT_MIN / 2);
+        let rest = std::iter::from_fn(|| room.take(8, Access::Whole)).count() as u64;
+        assert_eq!(rest * 8, KEPT_MIN / 2);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Block {
 /// An object that is alone in its memory.
 #[derive(Clone, Copy)]
 pub(super) struct Large {
-    size: u64,
+    pub(super) size: u64,
     pub(super) kind: Kind,
     /// `None` for an object of libpmemobj's.
     run: Option<Run>,

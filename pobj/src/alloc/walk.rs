@@ -1,6 +1,6 @@
 //! Walks over all allocated objects of one kind.
 
-use super::slab::{Page, Slab};
+use super::slab::{Page, Slab, Slot};
 use crate::Kind;
 
 /// The objects of one page.
@@ -54,6 +54,26 @@ impl Slab {
     pub fn large_objects(&self, kind: Kind) -> impl Iterator<Item = u64> {
         let large = self.large.iter();
         large.filter_map(move |(&offset, large)| (large.kind == kind).then_some(offset))
+    }
+
+    /// Where the object begins that the byte at `offset` belongs to, or would if it were allocated, and of what kind it is.
+    pub fn object_around(&self, offset: u64) -> Option<(u64, Kind)> {
+        if let Some(id) = self.page_of(offset, 1) {
+            let page = self.page(id);
+            let first = page.offset + u64::from(page.header.first);
+            let size = u64::from(page.header.slot_size);
+            let kind = Kind::from_byte(page.header.kind)?;
+            return Some((offset - (offset - first) % size, kind));
+        }
+        let (&start, large) = self.large.range(..=offset).next_back()?;
+        (offset - start < large.size).then_some((start, large.kind))
+    }
+
+    /// Where a slot begins.
+    pub fn slot_offset(&self, slot: Slot) -> u64 {
+        let page = self.page(slot.page);
+        let size = u64::from(page.header.slot_size);
+        page.offset + u64::from(page.header.first) + u64::from(slot.index) * size
     }
 
     /// Offset of the first allocated object of `kind` at or after `cursor`, and the cursor after it.

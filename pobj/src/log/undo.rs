@@ -206,6 +206,18 @@ impl Undo {
         Ok(())
     }
 
+    /// The ranges whose old bytes are saved, oldest first: offset and length.
+    ///
+    /// # Errors
+    /// `Damaged` if an entry leaves the pool.
+    pub fn saved(&self, medium: &Medium) -> Result<Vec<(u64, u64)>> {
+        let saved = self.entries.iter().map(|&at| {
+            let entry: &Entry = medium.get(at)?;
+            Ok((entry.offset, entry.len))
+        });
+        saved.collect()
+    }
+
     fn locate(&self, offset: u64) -> (usize, u64) {
         let index = self
             .segments

@@ -25,14 +25,29 @@ pub(crate) struct Favour {
     pub lent: bool,
     /// The running transaction, as it removes things.
     pub removes: bool,
-    /// Not the running transaction, though it removes things, as it puts them elsewhere.
+    /// Half of it the running transaction, as it puts elsewhere what it removes.
     pub moves: bool,
+    /// All of it was there when the open group began.
+    pub admitted: bool,
+    /// Half of it the open group.
+    pub group: bool,
 }
 
 impl Favour {
-    /// Whether the running transaction may take what is kept back.
-    fn may(&self) -> bool {
-        self.lent || self.removes && !self.moves
+    /// What the running transaction may take.
+    fn access(&self) -> Access {
+        if self.lent || self.removes && !self.moves {
+            Access::Whole
+        } else if self.moves || self.group {
+            Access::Half
+        } else {
+            Access::Ordinary
+        }
+    }
+
+    /// The open group is over.
+    pub fn end_group(&mut self) {
+        (self.admitted, self.group) = (false, false);
     }
 
     #[inline]
@@ -84,9 +99,9 @@ impl Pool {
 
     /// A slot of any larger class, for who must not fail.
     fn reserve_any_larger(&mut self, class: u8, kind: Kind) -> Result<(Slot, u64)> {
-        let found = match self.favour.may() {
-            true => self.slab.reserve_larger(class, kind, u64::MAX),
-            false => None,
+        let found = match self.favour.access() {
+            Access::Ordinary => None,
+            Access::Half | Access::Whole => self.slab.reserve_larger(class, kind, u64::MAX),
         };
         found.ok_or(Error::Full(u64::from(classes::SIZES[class as usize])))
     }
@@ -138,8 +153,7 @@ impl Pool {
 
     /// Takes granules that are kept back, if the running transaction may.
     fn find_kept(&mut self, granules: u64) -> Option<u64> {
-        let may = self.favour.may();
-        may.then(|| self.room.take(granules, Access::Whole))?
+        self.room.take(granules, self.favour.access())
     }
 
     /// Frees an object that is a run, with the batch.

@@ -6,14 +6,16 @@
 //! until the transaction is over.
 
 use super::batch::Batch;
+use crate::Kind;
 use crate::alloc::page::{PAGE_GRANULES, bitmap_word};
 use crate::alloc::run::{GRANULE, Run, RunKind};
 use crate::alloc::slab::Slot;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, damaged};
 use crate::log::record::{RecordKind, Writes};
 use crate::log::ring::Extras;
 use crate::pool::Pool;
-use std::collections::HashMap;
+use crate::ptr::PPtr;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Something that a group has allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -135,6 +137,9 @@ impl Pool {
     pub(super) fn apply_step(&mut self, start: Savepoint) -> Result<()> {
         if self.batch.is_empty() {
             return Ok(());
+        }
+        if self.abandoned {
+            return Err(Error::Full(0));
         }
         self.encode_allocations()?;
         self.apply_encoded(start)
@@ -300,6 +305,62 @@ impl Pool {
         }
         self.room.settle_loose();
         Ok(())
+    }
+
+    /// The objects of `kind` that the open group has made, changed or freed, each once, and whether each is there now.
+    /// O(what the group has done).
+    ///
+    /// # Errors
+    /// `Damaged` if the undo log contradicts itself.
+    pub fn changed_in_group(&self, kind: Kind) -> Result<Vec<(PPtr<u8>, bool)>> {
+        let Some(group) = &self.group else {
+            return Ok(Vec::new());
+        };
+        let freed = group.frees.iter().map(|&slot| self.slab.slot_offset(slot));
+        let freed = freed.chain(group.run_frees.iter().map(|run| run.offset));
+        let freed: HashSet<u64> = freed.chain(group.object_frees.iter().copied()).collect();
+        let made = group.made.iter().flatten().map(|made| match made {
+            Made::Slot(slot) => self.slab.slot_offset(*slot),
+            Made::Run(run) => run.offset,
+        });
+        let written = self.undo.saved(&self.medium)?;
+        let written = written.iter().map(|&(offset, _)| offset);
+        let offsets = made.chain(freed.iter().copied()).chain(written);
+        let objects = offsets.filter_map(|offset| self.slab.object_around(offset));
+        let objects: BTreeSet<u64> = objects
+            .filter_map(|(start, found)| (found == kind).then_some(start))
+            .collect();
+        let objects = objects.into_iter().filter_map(|start| {
+            let is_there = !freed.contains(&start) && self.slab.block(start).is_ok();
+            Some((PPtr::new(start)?, is_there))
+        });
+        Ok(objects.collect())
+    }
+
+    /// Takes back all that the open group has done, durably; what it then commits is refused, as if there was no
+    /// room, until [`Pool::release`]. O(what the group has done).
+    ///
+    /// # Errors
+    /// `Damaged` if the undo log contradicts itself: the group is as it was.
+    pub fn abandon_group(&mut self) -> Result<()> {
+        let held = std::mem::replace(&mut self.held, false);
+        self.roll_back(Savepoint::default());
+        self.held = held;
+        if self.group.is_some() {
+            return Err(damaged("the undo log of a group", self.areas.undo));
+        }
+        self.refuse_group();
+        Ok(())
+    }
+
+    /// Refuses what the group commits from here on, as if there was no room, until [`Pool::release`].
+    pub fn refuse_group(&mut self) {
+        self.abandoned = self.held;
+    }
+
+    /// Whether what the group commits is refused.
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned
     }
 
     /// Takes back the steps after `start`; the group ends if it began there and nobody holds it.

@@ -56,13 +56,14 @@ impl<'p> Tx<'p> {
     }
 
     /// Says that this transaction removes things, and needs room on the way only: it may take what the pool keeps
-    /// back, unless it [moves](Tx::moves).
+    /// back; half of that if it also [moves](Tx::moves).
     #[inline]
     pub fn removes(&mut self) {
         self.pool.favour.removes = true;
     }
 
-    /// Says that this transaction puts elsewhere what it removes: it may not take what the pool keeps back.
+    /// Says that this transaction puts elsewhere what it removes, and takes hardly more room afterwards than before:
+    /// it may take half of what the pool keeps back, and no more if it also [removes](Tx::removes).
     pub fn moves(&mut self) {
         self.pool.favour.moves = true;
     }

@@ -168,6 +168,26 @@ impl Change {
         }
     }
 
+    /// Whether it is a native command, which goes on in a group that has failed.
+    pub fn is_native(&self) -> bool {
+        matches!(self, Change::Delete(_) | Change::Unlink(_))
+    }
+
+    /// What it does natively, a key at a time.
+    pub fn native_steps(&self) -> Vec<Change> {
+        match self {
+            Change::Delete(keys) | Change::Unlink(keys) => {
+                keys.iter().map(|&key| Change::Delete(vec![key])).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether its connection is cut if it finds no room half-way.
+    pub fn may_be_cut(&self) -> bool {
+        matches!(self, Change::Group(parts) if parts.iter().any(|part| !part.takes_away()))
+    }
+
     /// The commands, without what is long, for messages.
     pub fn summary(&self) -> String {
         let commands = self.commands(0).into_iter().map(|words| {

@@ -73,6 +73,15 @@ impl Writer {
             match (reply, end) {
                 (Ok(reply), _) => self.answered(change, &reply)?,
                 (Err(_), None) => return Ok(()),
+                // A group without room for all of it: none of it is done, but what is native behind the failure.
+                (Err(error), Some(_)) if change.may_be_cut() => {
+                    connection = Client::connect(server)
+                        .map_err(|again| format!("{}: {error}, {again}", change.summary()))?;
+                    let possible = outcomes(&change).split_off(1);
+                    self.compare(&mut connection, &possible)?;
+                    self.refused += 1;
+                    self.taking_away = self.rng.u32(2..25);
+                }
                 (Err(error), Some(_)) => return Err(format!("{}: {error}", change.summary())),
             }
         }
@@ -84,15 +93,38 @@ impl Writer {
         let before = self.refused;
         match (&change, reply) {
             (Change::Group(parts), Value::Array(replies)) if parts.len() == replies.len() => {
-                for (part, reply) in parts.iter().zip(replies) {
-                    self.part_answered(part, reply)?;
-                }
+                self.group_answered(parts, replies)?;
             }
             (Change::Group(_), other) => return Err(format!("{}: {other:?}", change.summary())),
             _ => self.part_answered(&change, reply)?,
         }
         if self.refused > before {
             self.taking_away = self.rng.u32(2..25);
+        }
+        Ok(())
+    }
+
+    /// A group is done, or refused as a whole before it has done anything, but for what is native.
+    fn group_answered(&mut self, parts: &[Change], replies: &[Value]) -> Result<(), String> {
+        let failed = replies.iter().position(Value::is_error);
+        let grows = failed.is_none_or(|failed| !parts[failed].takes_away());
+        for (nth, (part, reply)) in parts.iter().zip(replies).enumerate() {
+            match (failed, reply) {
+                (Some(failed), Value::Error(text))
+                    if grows && nth >= failed && text.starts_with("OOM ") && !part.is_native() =>
+                {
+                    self.refused += 1;
+                }
+                (Some(failed), _) if nth < failed => {
+                    let before = self.state.clone();
+                    self.part_answered(part, reply)?;
+                    if self.state != before {
+                        let what = Change::Group(parts.to_vec()).summary();
+                        return Err(format!("{what}: only a part is refused"));
+                    }
+                }
+                _ => self.part_answered(part, reply)?,
+            }
         }
         Ok(())
     }
@@ -119,6 +151,12 @@ impl Writer {
     /// # Panics
     /// If the connection breaks.
     pub fn judge(&mut self, connection: &mut Client) -> Result<(), String> {
+        let possible: Vec<Change> = self.in_flight.iter().flat_map(outcomes).collect();
+        self.compare(connection, &possible)
+    }
+
+    /// The same, if the change in flight has come to nothing, or to one of these.
+    fn compare(&mut self, connection: &mut Client, possible: &[Change]) -> Result<(), String> {
         let held: State = (0..KEYS)
             .map(|key| (key, Held::read(connection, &name(self.client, key), key)))
             .filter(|(_, held)| !held.is_empty())
@@ -127,7 +165,7 @@ impl Writer {
         if self.state == held {
             return Ok(());
         }
-        for outcome in in_flight.iter().flat_map(outcomes) {
+        for outcome in possible {
             let mut expected = self.state.clone();
             outcome.apply(&mut expected);
             if expected == held {
@@ -151,18 +189,18 @@ impl Writer {
     }
 }
 
-/// What a change may have become: wholly done, or, of a group, all but some parts that found no room.
+/// What a change may have become: wholly done; or, of a group that found no room, as much of what is native behind the
+/// failure as was done when the server died.
 fn outcomes(change: &Change) -> Vec<Change> {
-    let Change::Group(parts) = change else {
-        return vec![change.clone()];
-    };
-    (0..1u32 << parts.len())
-        .map(|refused| {
-            let done = parts
+    let mut outcomes = vec![change.clone()];
+    if let Change::Group(parts) = change {
+        for failed in (0..parts.len()).filter(|&nth| !parts[nth].takes_away()) {
+            let single: Vec<Change> = parts[failed..]
                 .iter()
-                .enumerate()
-                .filter(|(n, part)| part.takes_away() || refused & 1 << n == 0);
-            Change::Group(done.map(|(_, part)| part.clone()).collect())
-        })
-        .collect()
+                .flat_map(Change::native_steps)
+                .collect();
+            outcomes.extend((0..=single.len()).map(|done| Change::Group(single[..done].to_vec())));
+        }
+    }
+    outcomes
 }

@@ -1,0 +1,173 @@
+//! A group that cannot go on fails as a whole.
+//!
+//! A command of EXEC or a script that finds no room, whatever was tried, is the end of its group: the pool goes back to where
+//! it was before, Redis's keyspace follows, and further commands of the group that change PM keys are refused. What was told of
+//! the part that had been done is false then, and is still in the server's buffers:
+//!
+//! * A script has told nobody yet: it gets the error.
+//! * In EXEC, replies that tell of changes are there. They cannot be taken back, so the client's connection is cut.
+//! * The replicas are sent what had been done, as one transaction. At its end they are told to take it back, too.
+//!
+//! Native commands of the group stay done, as the server takes nothing back: native keys are as they are, and what such a command
+//! does to PM keys after the failure is done. A group that has flushed or exchanged databases stays, too, as does
+//! one of which a part had to be made durable already; then only the command that finds no room is refused.
+
+use super::failure::{end_server, of_command};
+use super::{ENGINE, follow_flush};
+use crate::error::CmdError;
+use crate::redis::{Ctx, Kind, Level, Mode, OwnedString, cut_transaction, log, server_flags};
+use pobj::Result;
+use std::collections::HashSet;
+use store::record::NEVER;
+use store::undo::{KeyAt, Undone};
+
+/// The error of a command in a group that has found no room.
+const UNDONE: CmdError = CmdError::text_only(
+    "OOM the persistent memory pool has no room for all of this transaction or script: nothing of it is done.",
+);
+
+/// A command has found no room: the error that it is to reply with.
+pub(super) fn refuse(ctx: &Ctx) -> CmdError {
+    let flags = server_flags();
+    if !flags.in_multi_or_script() {
+        return CmdError::PoolFull;
+    }
+    let outcome = ENGINE.with(|engine| -> Result<Outcome> {
+        let store = &mut engine.store;
+        if !store.pool.is_held() || store.group_stays() {
+            return Ok(Outcome::Stays);
+        }
+        if store.pool.has_steps() {
+            return store.undo_group().map(Outcome::Undone);
+        }
+        store.pool.refuse_group();
+        Ok(Outcome::Nothing)
+    });
+    match outcome {
+        Ok(Ok(Outcome::Undone(undone))) => {
+            of_command(&CmdError::PoolFull);
+            follow(ctx, &undone);
+            retract(ctx, flags.in_multi());
+            UNDONE
+        }
+        Ok(Ok(Outcome::Nothing)) => {
+            of_command(&CmdError::PoolFull);
+            UNDONE
+        }
+        Ok(Ok(Outcome::Stays)) | Err(_) => CmdError::PoolFull,
+        Ok(Err(error)) => {
+            let line =
+                format!("a transaction found no room in the pool, and stays half done: {error}");
+            log(Level::Warning, &line);
+            CmdError::PoolFull
+        }
+    }
+}
+
+/// What becomes of a group, one command of which finds no room.
+enum Outcome {
+    /// Only the command is refused.
+    Stays,
+    /// Nothing had been done, and nothing will be.
+    Nothing,
+    /// What had been done is not done any more.
+    Undone(Undone),
+}
+
+/// Brings Redis's keyspace to where the pool is again.
+fn follow(ctx: &Ctx, undone: &Undone) {
+    let home = ctx.db();
+    let is_followed = follow_flush(true);
+    let stay: HashSet<_> = undone.now.iter().map(|key| (key.db, &key.name)).collect();
+    let gone = undone.before.iter();
+    for key in gone.filter(|key| !stay.contains(&(key.db, &key.name))) {
+        take_away(ctx, key);
+    }
+    for key in &undone.now {
+        bring_back(ctx, key);
+    }
+    let is_over = follow_flush(false);
+    debug_assert!(
+        is_followed.and(is_over).is_ok(),
+        "no command runs while the engine is in use"
+    );
+    ctx.select_db(home);
+}
+
+/// A key that was not there before the group.
+fn take_away(ctx: &Ctx, was: &KeyAt) {
+    let name = OwnedString::new(&was.name);
+    if !ctx.select_db(was.db) {
+        return;
+    }
+    let mut key = ctx.open(name.arg(), Mode::Quiet);
+    if matches!(key.kind(), Kind::Pm(_, addr) if addr == was.addr) {
+        key.delete();
+        key.signal_modified();
+    }
+}
+
+/// A key that is as it was before the group.
+fn bring_back(ctx: &Ctx, now: &KeyAt) {
+    let name = OwnedString::new(&now.name);
+    if !ctx.select_db(now.db) {
+        return;
+    }
+    let ty = now.ty.into();
+    let mut key = ctx.open(name.arg(), Mode::Quiet);
+    match key.kind() {
+        Kind::Pm(_, addr) if addr == now.addr => {}
+        Kind::Pm(found, _) if found == ty => key.replace_value(ty, now.addr),
+        Kind::Pm(..) | Kind::Absent => key.set_value(ty, now.addr),
+        Kind::Other => {
+            ctx.forget_in_aof(name.arg());
+            key.set_value(ty, now.addr);
+        }
+    }
+    let expire_at = (now.expire_at != NEVER).then_some(now.expire_at);
+    if key.expire_at_ms() != expire_at {
+        key.set_expire_at_ms(expire_at);
+    }
+    key.signal_modified();
+}
+
+/// Sees to it that nobody takes for done what the group had done.
+fn retract(ctx: &Ctx, in_exec: bool) {
+    let word = OwnedString::new(b"ABANDON");
+    ctx.replicate(c"PM.POOL", &[word.arg()]);
+    let mut line = "a transaction or script found no room in the pool: nothing of it is done";
+    if in_exec {
+        cut_transaction(ctx);
+        line = "a transaction found no room in the pool: nothing of it is done, and its connection is cut";
+    }
+    log(Level::Warning, line);
+}
+
+/// The master has taken back what it has sent of the running transaction. If that was all of a single command, it is not in
+/// one here, and nothing was done.
+pub fn follow_undo(ctx: &Ctx) {
+    if !server_flags().in_multi() {
+        return;
+    }
+    let outcome = ENGINE.with(|engine| {
+        let store = &mut engine.store;
+        match store.pool.is_held() && !store.group_stays() {
+            true => store.undo_group().map(Some),
+            false => Ok(None),
+        }
+    });
+    match outcome {
+        Ok(Ok(Some(undone))) => follow(ctx, &undone),
+        other => {
+            let why = match other {
+                Ok(Err(error)) => error.to_string(),
+                _ => "it is durable here".to_owned(),
+            };
+            end_server(&format!(
+                "the master has taken back a transaction that its pool had no room for, and this replica cannot: {why}. The \
+                 server ends, rather than to follow with changes that its master does not have. Remove its pool: it will \
+                 sync again"
+            ));
+        }
+    }
+}
