@@ -157,6 +157,51 @@ fn keys_of_both_kinds_are_read_together() {
 }
 
 #[test]
+fn a_command_that_fails_adopts_nothing() {
+    let (_server, mut client) = start("64m", &[]);
+    let wrong = "(error) WRONGTYPE Operation against a key holding the wrong kind of value";
+    run(
+        &mut client,
+        "SELECT 1 -> OK
+         SET text native -> OK
+         RPUSH list a b -> 2
+         SADD members a -> 1
+         MOVE text 0 -> 1
+         MOVE list 0 -> 1
+         MOVE members 0 -> 1
+         SELECT 0 -> OK
+         SADD ours a b -> 2
+         ZADD ranks 1 a -> 1",
+    );
+    for line in [
+        "LPUSH text a",
+        "APPEND list a",
+        "SET list v GET",
+        "INCR list",
+        "LMOVE list text LEFT LEFT",
+        "SMOVE ours list a",
+        "SUNIONSTORE text ours list",
+        "SINTER ours text",
+        "ZUNIONSTORE text 2 members list",
+        "PFMERGE text list",
+        "LMPOP 2 text list LEFT",
+        "GEOADD text 1 2 m",
+        "SORT text STORE list",
+        "BITOP NOT members list",
+    ] {
+        expect(&mut client, line, wrong);
+    }
+    run(
+        &mut client,
+        "PM.DBSIZE -> 2
+         LMPOP 3 absent list text LEFT -> [list [a]]
+         PM.TYPE list -> list
+         ZUNIONSTORE members 2 members ranks -> 1
+         PM.TYPE members -> zset",
+    );
+}
+
+#[test]
 fn whoever_watches_sees_no_change() {
     let (server, mut client) = start("64m", &["notify-keyspace-events AKE"]);
     run(

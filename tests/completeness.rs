@@ -120,12 +120,13 @@ fn no_command_and_no_option_is_missing() {
 }
 
 /// Lines for options of the module's own commands.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
     "DEFRAG STATUS",
     "DEFRAG NOW 1",
     "POOL CHECKPOINT",
     "POOL GROW",
     "POOL SEEN 1",
+    "USAGE s SAMPLES 0",
 ];
 
 /// Stands for what DUMP says of the key `s`.

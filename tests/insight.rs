@@ -1,6 +1,7 @@
 //! What an operator sees of the module: INFO, PM.INFO and the like, the latency monitor, and the files in `ops/`.
 
 use pmedis_testkit::client::Client;
+use pmedis_testkit::packaged::{Family, Packaged};
 use pmedis_testkit::script::{ask, expect, run};
 use pmedis_testkit::server::{FORCE_PMEM, Server, Setup};
 use std::collections::{BTreeMap, BTreeSet};
@@ -207,9 +208,48 @@ fn usage_is_what_a_key_takes_in_the_pool() {
     run(
         &mut client,
         "PM.USAGE absent -> nil
-        PM.USAGE native -> (error) WRONGTYPE Operation against a key holding the wrong kind of value
+        PM.USAGE list SAMPLES -> (error) ERR syntax error
+        PM.USAGE list SAMPLES -1 -> (error) ERR syntax error
+        PM.USAGE list SAMPLES x -> (error) ERR value is not an integer or out of range
         PM.USAGE -> (error) ERR wrong number of arguments for 'pm.usage' command",
     );
+    let native = ask(&mut client, "MEMORY USAGE native SAMPLES 5");
+    expect(&mut client, "PM.USAGE native SAMPLES 5", &native);
+    assert!(native.parse::<u64>().is_ok(), "{native}");
+}
+
+/// Where the server's own MEMORY USAGE is not safe, it is PM.USAGE; elsewhere it counts memory as well.
+#[test]
+fn memory_usage_of_pm_keys_is_the_servers_where_that_is_safe() {
+    let (_server, mut client) = start(&Setup::pmedis("64m"));
+    run(&mut client, "PM.SADD k a b c -> 3\nSET native v -> OK");
+    let of_pool = ask(&mut client, "PM.USAGE k");
+    let guarded = Packaged::current().is_at_least(Family::Redis, 8, 3);
+    let mut check = |told: &str| match guarded {
+        true => assert_eq!(told, of_pool),
+        false => assert_ne!(told, of_pool),
+    };
+    for line in [
+        "MEMORY USAGE k",
+        "memory usage k SAMPLES 3",
+        "EVAL return(redis.call('MEMORY','USAGE','k')) 0",
+    ] {
+        check(&ask(&mut client, line));
+    }
+    run(&mut client, "MULTI -> OK\nMEMORY USAGE k -> QUEUED");
+    check(ask(&mut client, "EXEC").trim_matches(['[', ']']));
+    run(
+        &mut client,
+        "MEMORY USAGE absent -> nil
+        MEMORY USAGE k SAMPLES -1 -> (error) ERR syntax error
+        MEMORY USAGE k SAMPLES x -> (error) ERR value is not an integer or out of range",
+    );
+    assert!(
+        ask(&mut client, "MEMORY USAGE native")
+            .parse::<u64>()
+            .is_ok()
+    );
+    assert!(ask(&mut client, "MEMORY DOCTOR").len() > 10);
 }
 
 #[test]

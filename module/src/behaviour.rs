@@ -93,6 +93,10 @@ pub enum Behaviour {
     MsetexIsValkeys,
     /// Commands that block run in scripts, where they do not block.
     BlockingRunsInScripts,
+    /// What is said of a key that a user may not use is short.
+    RefusalsAreShort,
+    /// MEMORY USAGE of a module's value that expires may end the server.
+    UsageOfExpiringValuesIsUnsafe,
 }
 
 /// From which version on a server has a behaviour.
@@ -105,7 +109,7 @@ enum Since {
 }
 
 /// The behaviours in the order of their numbers: since when Redis has it, and Valkey.
-const TABLE: [(Behaviour, Since, Since); 29] = {
+const TABLE: [(Behaviour, Since, Since); 31] = {
     use Behaviour::*;
     use Since::{Between, Never, Version as V};
     [
@@ -142,6 +146,9 @@ const TABLE: [(Behaviour, Since, Since); 29] = {
         (IfeqStandsAlone, Never, V(8, 1, 0)),
         (MsetexIsValkeys, Never, V(7, 2, 0)),
         (BlockingRunsInScripts, V(7, 2, 0), V(7, 2, 0)),
+        (RefusalsAreShort, V(7, 2, 0), V(7, 2, 0)),
+        // Seen in 8.6, not in 8.2.
+        (UsageOfExpiringValuesIsUnsafe, V(8, 3, 0), Never),
     ]
 };
 

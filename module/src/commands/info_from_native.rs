@@ -5,10 +5,10 @@
 //! at hand, whatever its version; but what a PM command takes is the same everywhere, and said in
 //! [`syntax`]. The arity is that of the command's row.
 //!
-//! One thing differs. Where native key flags depend on the arguments (`variable_flags`: SET reads
-//! only with GET), the core has a function that looks at them. A module could have one too, but the
-//! command would then count as one with movable keys, and cluster clients ask the server for the
-//! keys of each call of such a command. So the flags of a PM command are the widest, always.
+//! Native key flags may depend on the arguments (`variable_flags`: SET reads only with GET); the core has a function that
+//! looks at them. A module can have one too, but the command then counts as one with movable keys, and some cluster
+//! clients ask the server for the keys of each call of such a command. So BITFIELD has one, and SET has not: its flags are those of
+//! most calls, and the handler sees to the rest.
 
 use std::ffi::CString;
 
@@ -17,6 +17,21 @@ use crate::redis::{
     Argument, ArgumentType, BeginSearch, CommandInfo, Ctx, FindKeys, KeySpec, Level, Reply,
     StandIn, argument_flag, key_flag,
 };
+
+/// The flags of SET's key if it does not read. With GET its handler asks for the permission ([`Ctx::check_read`]).
+const OF_SET: [&str; 2] = ["OW", "update"];
+
+/// Fixes the flags of keys which depend on the arguments, unless the handler tells them.
+fn fix_flags(native: &Native, specs: &mut [KeySpec]) {
+    let flag = |name| key_flag(name).unwrap_or(0);
+    for spec in specs {
+        if native.name == "set" {
+            spec.flags = OF_SET.iter().fold(0, |all, name| all | flag(name));
+        } else if !native.tells_keys {
+            spec.flags &= !flag("variable_flags");
+        }
+    }
+}
 
 /// Describes the commands of the given native names. What cannot be described gets its arity, and
 /// works all the same.
@@ -38,6 +53,7 @@ pub fn describe(ctx: &Ctx, natives: &[Native]) {
         let outcome = match info {
             Some(mut info) => {
                 info.arity = native.arity;
+                fix_flags(native, &mut info.key_specs);
                 syntax::take_only_known(&native.name, &mut info.arguments);
                 syntax::complete(&native.name, &mut info.arguments);
                 match ctx.set_command_info(&pm_name, &info) {
@@ -70,6 +86,8 @@ pub struct Native {
     pub name: String,
     /// Its arity: that of the counterpart.
     pub arity: i32,
+    /// Whether the counterpart's handler tells its keys, and what it does with them.
+    pub tells_keys: bool,
     /// How the module stands in for it, if it does so.
     pub stand_in: Option<StandIn>,
 }
@@ -116,15 +134,13 @@ fn change(reply: &Reply) -> Option<(CString, CString)> {
 
 fn key_spec(reply: &Reply) -> Option<KeySpec> {
     let spec = list(reply)?;
-    let variable = key_flag("variable_flags")?;
     let begin = list(field(spec, "begin_search")?)?;
     let find = list(field(spec, "find_keys")?)?;
     Some(KeySpec {
         notes: string(spec, "notes"),
         flags: flags(field(spec, "flags")?, key_flag)?
             .into_iter()
-            .fold(0, |a, b| a | b)
-            & !variable,
+            .fold(0, |a, b| a | b),
         begin_search: match text(field(begin, "type")?)? {
             "index" => BeginSearch::Index(number(list(field(begin, "spec")?)?, "index")?),
             "keyword" => {
@@ -325,12 +341,23 @@ mod tests {
         let [spec] = info.key_specs.as_slice() else {
             panic!("{:?}", info.key_specs)
         };
-        let flags = ["RW", "access", "update"].map(|flag| key_flag(flag).unwrap());
-        assert_eq!(
-            spec.flags,
-            flags[0] | flags[1] | flags[2],
-            "flags that vary are fixed"
-        );
+        let flags = |names: &[&str]| names.iter().fold(0, |a, name| a | key_flag(name).unwrap());
+        let native = |name: &str, tells_keys| Native {
+            name: name.into(),
+            arity: -3,
+            tells_keys,
+            stand_in: None,
+        };
+        let fixed = |native: Native| {
+            let mut specs = [spec.clone()];
+            fix_flags(&native, &mut specs);
+            specs[0].flags
+        };
+        let wide = flags(&["RW", "access", "update"]);
+        assert_eq!(spec.flags, wide | flags(&["variable_flags"]));
+        assert_eq!(fixed(native("bitfield", true)), spec.flags);
+        assert_eq!(fixed(native("another", false)), wide);
+        assert_eq!(fixed(native("set", false)), flags(&["OW", "update"]));
         assert_eq!(spec.begin_search, BeginSearch::Index(1));
         assert_eq!(
             spec.find_keys,

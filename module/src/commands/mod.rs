@@ -25,13 +25,15 @@ mod wait;
 mod zset;
 
 use crate::behaviour::Behaviour;
-use crate::redis::{CommandInfo, Ctx, KeysAt, Registrar, StandIn};
+use crate::redis::{CommandInfo, Ctx, KeysAt, PmType, Registrar, StandIn};
 pub use info_from_native::Native;
 use row::{Form, KeyRange, Keys, NONE, ONE, READ, Row, WRITE_ALWAYS};
 
 /// Flags of commands that are answered while files are loaded, too.
 const SERVED_ALWAYS: &str = "readonly fast allow-loading allow-stale";
 const ADMIN: &str = "admin allow-loading allow-stale";
+/// The flag of a command whose handler tells its keys.
+const TELLS_KEYS: &str = "getkeys-api";
 const FROM_SECOND: KeyRange = (2, -1, 1);
 
 /// Commands that Redis does not have.
@@ -40,7 +42,7 @@ const OWN: &[Row] = &[
     Row::native("ready", server::ready, 1, SERVED_ALWAYS, NONE).own(),
     Row::native("stats", server::stats, 1, SERVED_ALWAYS, NONE).own(),
     Row::native("help", server::help, 1, SERVED_ALWAYS, NONE).own(),
-    Row::native("usage", server::usage, 2, READ, ONE).own(),
+    Row::native("usage", server::usage, -2, READ, ONE).own(),
     Row::native("pool", pool::pool, -2, ADMIN, NONE).own(),
     Row::native("check", check::check, -1, READ, ONE).own(),
     Row::native("defrag", defrag::defrag, -1, "admin deny-script", NONE).own(),
@@ -52,22 +54,22 @@ const OWN: &[Row] = &[
     Row::part("adopt", "status", adopt::status, 2, READ, NONE).own(),
 ];
 
-/// Commands about values, under whose native names the module can stand in for the server.
-const OF_VALUES: [&[Row]; 9] = [
-    string::ROWS,
-    bitmap::ROWS,
-    hyperloglog::ROWS,
-    list::ROWS,
-    hash::ROWS,
-    set::ROWS,
-    zset::ROWS,
-    sort::ROWS,
-    geo::ROWS,
+/// Commands about values, under whose native names the module can stand in for the server, and the types of these values.
+const OF_VALUES: [(&[PmType], &[Row]); 9] = [
+    (&[PmType::String], string::ROWS),
+    (&[PmType::String], bitmap::ROWS),
+    (&[PmType::String], hyperloglog::ROWS),
+    (&[PmType::List], list::ROWS),
+    (&[PmType::Hash], hash::ROWS),
+    (&[PmType::Set], set::ROWS),
+    (&[PmType::ZSet], zset::ROWS),
+    (&[PmType::ZSet], geo::ROWS),
+    (&[PmType::List, PmType::Set, PmType::ZSet], sort::ROWS),
 ];
 
 /// All commands.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    let of_values = OF_VALUES.into_iter().flatten();
+    let of_values = OF_VALUES.into_iter().flat_map(|(_, rows)| rows);
     OWN.iter().chain(generic::ROWS).chain(of_values)
 }
 
@@ -81,9 +83,9 @@ pub fn register(ctx: &Ctx) -> Result<Vec<Native>, String> {
         }
     }
     ctx.add_info::<sections::InServer>();
-    let of_values = OF_VALUES.into_iter().flatten();
-    let natives: Vec<Native> = (generic::ROWS.iter().map(|row| native(row, false)))
-        .chain(of_values.map(|row| native(row, true)))
+    let of_values = OF_VALUES.into_iter();
+    let natives: Vec<Native> = (generic::ROWS.iter().map(|row| native(row, &[])))
+        .chain(of_values.flat_map(|(of, rows)| rows.iter().map(|row| native(row, of))))
         .collect();
     info_from_native::describe(ctx, &natives);
     Ok(natives)
@@ -127,24 +129,24 @@ fn describe_own(ctx: &Ctx, row: &Row) -> Result<(), String> {
     set.map_err(|error| format!("{name}: {error:?}"))
 }
 
-/// The native command of a row, for which the module can stand in, if it is about values.
-fn native(row: &Row, is_about_values: bool) -> Native {
-    let is_at_first = row.keys == Keys::At(ONE) && !row.flags.contains("getkeys-api");
-    let keys = if row.takes_any_key {
-        KeysAt::Any
-    } else if is_at_first {
-        KeysAt::First
-    } else {
-        KeysAt::Elsewhere
+/// The native command of a row, for which the module can stand in, if it is about values of the types `of`.
+fn native(row: &Row, of: &'static [PmType]) -> Native {
+    let tells_keys = row.flags.contains(TELLS_KEYS) || matches!(row.keys, Keys::Numbered(_));
+    let (keys, takes) = match row.takes_any_key {
+        true => (KeysAt::Any, PmType::ALL.as_slice()),
+        false if row.keys == Keys::At(ONE) && !tells_keys => (KeysAt::First, of),
+        false => (KeysAt::Elsewhere, of),
     };
     let name = row.full_name();
     Native {
         arity: row.arity,
-        stand_in: (is_about_values || row.takes_any_key).then(|| StandIn {
+        tells_keys,
+        stand_in: (!takes.is_empty()).then(|| StandIn {
             native: name.clone(),
             own: format!("pm.{name}"),
             keys,
             writes: row.flags.contains("write") && !row.takes_any_key,
+            takes,
         }),
         name,
     }

@@ -10,8 +10,8 @@ use crate::config::Scope;
 use crate::error::CmdError;
 use crate::keyspace::adopt::adopt;
 use crate::redis::{
-    Arg, Args, Ctx, KeysAt, Kind, Level, MainCell, Mode, Rules, Side, StandIn, Way, keys_of, log,
-    look_closer, spares_replicas,
+    Arg, Args, Ctx, KeysAt, Kind, Level, MainCell, Mode, PmType, Rules, Side, StandIn, Way,
+    keys_looked_at, keys_of, log, look_closer, spares_replicas,
 };
 
 /// What the setting says, once it is in force.
@@ -81,17 +81,45 @@ fn side_of_all<'a>(scope: &Scope, keys: impl Iterator<Item = Arg<'a>>) -> Side {
 }
 
 /// A handler has met a value of another type: is that a native value of a type that we have? The server reads it. What is to be changed, or
-/// read together with values of ours, becomes a PM key.
+/// read together with values of ours, becomes a PM key; but not if the command fails all the same.
 fn other_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> Way {
     let keys = keys_of(args.from(0));
     match Held::by(ctx, &keys) {
         Held::Others => Way::Fail,
         Held::Natives if !about.writes => Way::Native,
+        Held::Natives | Held::Both if meets_wrong_type(ctx, args, about) => Way::Fail,
         Held::Natives | Held::Both => match adopt_all(ctx, &keys) {
             Ok(true) => Way::Again,
             Ok(false) => Way::Fail,
             Err(error) => Way::Refuse(error),
         },
+    }
+}
+
+/// Commands of which only the first key that is there matters.
+const OF_FIRST_KEY: [&str; 8] = [
+    "lmpop", "blmpop", "blpop", "brpop", "zmpop", "bzmpop", "bzpopmin", "bzpopmax",
+];
+/// How the names of commands begin that work on sets as on sorted sets.
+const OF_SETS_TOO: [&str; 3] = ["zunion", "zinter", "zdiff"];
+
+/// Whether one of the keys whose values matter holds a value, native or ours, that the command does not work on.
+fn meets_wrong_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> bool {
+    let takes_sets = OF_SETS_TOO
+        .iter()
+        .any(|start| about.native.starts_with(start));
+    let takes = |ty: PmType| about.takes.contains(&ty) || (takes_sets && ty == PmType::Set);
+    let mut looked_at = keys_looked_at(args.from(0)).into_iter().filter_map(|name| {
+        let key = ctx.open(name, Mode::Quiet);
+        match (key.kind(), key.native_type()) {
+            (Kind::Absent, _) => None,
+            (Kind::Pm(ty, _), _) | (Kind::Other, Some(ty)) => Some(takes(ty)),
+            (Kind::Other, None) => Some(false),
+        }
+    });
+    match OF_FIRST_KEY.contains(&about.native.as_str()) {
+        true => looked_at.next() == Some(false),
+        false => looked_at.any(|fits| !fits),
     }
 }
 

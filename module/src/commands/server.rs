@@ -3,10 +3,11 @@
 use super::sections::{SECTIONS, Section};
 use super::syntax;
 use crate::error::CmdError;
-use crate::keyspace::{usage_of, with_engine};
+use crate::keyspace::{memory_usage, usage_of, with_engine};
 use crate::redis::{Args, Collection, Ctx, InfoValue, Kind, Mode};
 use std::ffi::CString;
 use std::fmt::Write;
+use store::number::parse_i64;
 
 /// Words that ask for all sections.
 const ALL: [&[u8]; 3] = [b"all", b"everything", b"default"];
@@ -87,17 +88,26 @@ pub fn stats(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `PM.USAGE key`: the bytes that the key takes in the pool, its name and what allocation rounds up among them. O(1) for
-/// strings, else O(elements) at most. Null if there is no such key; to replies, not to the key's last use, it matters
-/// as MEMORY USAGE.
+/// `PM.USAGE key [SAMPLES count]`: the bytes that the key takes in the pool, its name and what allocation rounds up among
+/// them; of a native key, what MEMORY USAGE tells. O(1) for strings, else O(elements) at most, as all are counted: SAMPLES is
+/// for native keys. Null if there is no such key; to replies, not to the key's last use, it matters as MEMORY USAGE.
 pub fn usage(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    for option in args.from(2).chunks(2) {
+        let count = match option {
+            [word, count] if word.is(b"SAMPLES") => parse_i64(count.bytes()),
+            _ => return Err(CmdError::Syntax),
+        };
+        if count.ok_or(CmdError::NotAnInteger)? < 0 {
+            return Err(CmdError::Syntax);
+        }
+    }
     match ctx.open(args[1], Mode::Peek).kind() {
         Kind::Pm(_, addr) => {
             let bytes = usage_of(addr)?;
             ctx.reply_integer(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         Kind::Absent => ctx.reply_null(),
-        Kind::Other => return Err(CmdError::WrongType),
+        Kind::Other => memory_usage::of_native(ctx, args.from(1)),
     }
     Ok(())
 }

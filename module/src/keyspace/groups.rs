@@ -19,7 +19,7 @@
 
 use super::events::on_event;
 use super::open::config_value;
-use super::{ENGINE, Engine, durable, expiring, fill, loading, undurable};
+use super::{ENGINE, Engine, durable, expiring, fill, loading, memory_usage, undurable};
 use crate::redis::{
     Arg, Around, Ctx, EventKind, FilterArgs, Level, Output, after_command, before_fork,
     before_output, follow_homes, follow_syncs, keep_homes, log, sees_tls, server_flags,
@@ -131,6 +131,19 @@ fn output_begins(output: Output) {
     }
 }
 
+/// A command of ours begins that takes several steps, which are one to everybody: all commits from here to its end are a group, or
+/// belong to the one that is open.
+pub fn begin_several_steps() {
+    durable("the last commands", |engine| {
+        engine.watch_cycles();
+        if !engine.store.pool.is_held() {
+            engine.make_room();
+            engine.open_group();
+        }
+        Ok(())
+    });
+}
+
 /// A command of ours that writes begins: its commit need not wait for its fence.
 fn write_begins() {
     let _ = ENGINE.with(|engine| {
@@ -201,7 +214,9 @@ fn before_command(args: FilterArgs<'_>) {
         true => undurable::refuse(args),
         false => Some(args),
     };
-    let Some(args) = args else { return };
+    let Some(args) = args.map(memory_usage::guard) else {
+        return;
+    };
     let Some(name) = args.get(0).map(Arg::bytes) else {
         return;
     };

@@ -5,6 +5,8 @@ use std::ffi::c_int;
 use redis_module::raw as rm;
 
 use super::{Arg, Ctx, OwnedString, Reply, api};
+use crate::behaviour::Behaviour;
+use crate::error::CmdError;
 
 /// What a command does with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub enum KeyUse {
     Overwrite,
     /// It reads the value and deletes the key.
     Take,
+    /// It reads the value and changes it.
+    Update,
 }
 
 impl Ctx {
@@ -35,10 +39,50 @@ impl Ctx {
                     | rm::REDISMODULE_CMD_KEY_ACCESS
                     | rm::REDISMODULE_CMD_KEY_DELETE
             }
+            KeyUse::Update => {
+                rm::REDISMODULE_CMD_KEY_RW
+                    | rm::REDISMODULE_CMD_KEY_ACCESS
+                    | rm::REDISMODULE_CMD_KEY_UPDATE
+            }
         };
         // SAFETY: live context; a position is a number below that of the arguments, an int.
         unsafe {
             api(rm::RedisModule_KeyAtPosWithFlags)(self.raw(), at as c_int, flags as c_int);
+        }
+    }
+
+    /// Whether the client's user may read the value of a key, for a command of which the server knows only that it writes it. Where
+    /// there is no user, everything is allowed, and so it is for a command under its native name, whose keys the
+    /// server has checked. A refusal is noted in the server's log of them (ACL LOG).
+    ///
+    /// # Errors
+    /// The server's own, if it may not.
+    pub fn check_read(&self, key: Arg<'_>) -> Result<(), CmdError> {
+        if self.is_plain() || !self.has_user() {
+            return Ok(());
+        }
+        // SAFETY: live context of a client with a user; the name and the user's handle live until their last use, and are
+        // freed once, here; the key is a live string.
+        let allowed = unsafe {
+            let name = api(rm::RedisModule_GetCurrentUserName)(self.raw());
+            let user = api(rm::RedisModule_GetModuleUserFromUserName)(name);
+            api(rm::RedisModule_FreeString)(self.raw(), name);
+            if user.is_null() {
+                return Err(key_refused());
+            }
+            let check = api(rm::RedisModule_ACLCheckKeyPermissions);
+            let access = rm::REDISMODULE_CMD_KEY_ACCESS as c_int;
+            let allowed = check(user, key.raw(), access) == rm::REDISMODULE_OK as c_int;
+            if !allowed {
+                let reason = rm::RedisModuleACLLogEntryReason_REDISMODULE_ACL_LOG_KEY;
+                api(rm::RedisModule_ACLAddLogEntry)(self.raw(), user, key.raw(), reason);
+            }
+            api(rm::RedisModule_FreeModuleUser)(user);
+            allowed
+        };
+        match allowed {
+            true => Ok(()),
+            false => Err(key_refused()),
         }
     }
 
@@ -85,6 +129,14 @@ impl Ctx {
         debug_assert!(reply.is_null());
         std::io::Error::last_os_error().raw_os_error() != Some(libc::ENOTSUP)
     }
+}
+
+/// What a client is told whose user may not use a key.
+fn key_refused() -> CmdError {
+    CmdError::text_only(match Behaviour::RefusalsAreShort.here() {
+        true => "NOPERM No permissions to access a key",
+        false => "NOPERM this user has no permissions to access one of the keys used as arguments",
+    })
 }
 
 /// Whether a user's rules, or one of the selectors among them, have all keys in what may be read.

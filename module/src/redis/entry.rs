@@ -98,8 +98,10 @@ fn missing_api() -> Vec<&'static str> {
         };
     }
     absent![
-        RedisModule_AbortBlock
+        RedisModule_ACLAddLogEntry
         RedisModule_ACLCheckCommandPermissions
+        RedisModule_ACLCheckKeyPermissions
+        RedisModule_AbortBlock
         RedisModule_BlockClient
         RedisModule_BlockClientOnKeys
         RedisModule_CallReplyArrayElement
@@ -137,7 +139,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_GetAbsExpire
         RedisModule_GetBlockedClientReadyKey
         RedisModule_GetClientId
-        RedisModule_GetCommandKeys
+        RedisModule_GetCommandKeysWithFlags
         RedisModule_GetContextFlags
         RedisModule_GetCurrentCommandName
         RedisModule_GetCurrentUserName

@@ -45,8 +45,8 @@ impl FilterArgs<'_> {
         (0..self.len()).map_while(|i| self.get(i)).collect()
     }
 
-    /// Puts another command in the place of this one. No argument of it may be looked at afterwards.
-    pub fn replace_by(self, words: &[&[u8]]) {
+    /// Puts another command in the place of this one, and gives that. What was looked at of this one is gone.
+    pub fn replace_by(self, words: &[&[u8]]) -> Self {
         let strings = words.iter().map(|word| OwnedString::new(word).into_raw());
         for (at, string) in strings.enumerate() {
             // SAFETY: live for the callback's time; the string is the server's from here on.
@@ -65,35 +65,54 @@ impl FilterArgs<'_> {
                 api(rm::RedisModule_CommandFilterArgDelete)(self.raw, words.len() as c_int)
             };
             if status != rm::REDISMODULE_OK as c_int {
-                return;
+                break;
             }
         }
+        self
     }
 }
 
 /// The keys that a command names, as the server finds them; none if there is no such command, if it has no keys,
 /// or if it has too few arguments.
 pub fn keys_of<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {
-    let (Some(ctx), Ok(argc)) = (module_ctx(), c_int::try_from(words.len())) else {
-        return Vec::new();
-    };
-    let mut count = 0;
-    // SAFETY: live context; Arg is a pointer to a live string, and the server changes neither these nor their
-    // array. The result, NULL or an array of as many numbers as it says, is ours to free after the last look.
-    unsafe {
-        let argv = words.as_ptr().cast_mut().cast();
-        let get = api(rm::RedisModule_GetCommandKeys);
-        let positions = get(ctx.raw(), argv, argc, &mut count);
-        if positions.is_null() {
-            return Vec::new();
+    keys_with_flags(words).map(|(key, _)| key).collect()
+}
+
+/// Those of them whose values matter to the command: it does not just put others in their place.
+pub fn keys_looked_at<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {
+    let overwrites = rm::REDISMODULE_CMD_KEY_OW as c_int;
+    let keys = keys_with_flags(words);
+    keys.filter(|(_, flags)| flags & overwrites == 0)
+        .map(|(key, _)| key)
+        .collect()
+}
+
+/// The keys that a command names, and what it does with them.
+fn keys_with_flags<'a>(words: &[Arg<'a>]) -> impl Iterator<Item = (Arg<'a>, c_int)> {
+    let mut found = Vec::new();
+    if let (Some(ctx), Ok(argc)) = (module_ctx(), c_int::try_from(words.len())) {
+        let (mut count, mut flags) = (0, std::ptr::null_mut());
+        // SAFETY: live context; Arg is a pointer to a live string, and the server changes neither these nor their
+        // array. The results, NULL or arrays of as many numbers as it says, are ours to free after the last look.
+        unsafe {
+            let argv = words.as_ptr().cast_mut().cast();
+            let get = api(rm::RedisModule_GetCommandKeysWithFlags);
+            let positions = get(ctx.raw(), argv, argc, &mut count, &mut flags);
+            if !positions.is_null() {
+                let count = usize::try_from(count).unwrap_or(0);
+                let positions = std::slice::from_raw_parts(positions, count).iter();
+                let keys = positions.enumerate().filter_map(|(i, &at)| {
+                    let key = words.get(usize::try_from(at).ok()?).copied()?;
+                    let flags = (!flags.is_null()).then(|| flags.add(i).read());
+                    Some((key, flags.unwrap_or(0)))
+                });
+                found = keys.collect();
+            }
+            api(rm::RedisModule_Free)(positions.cast());
+            api(rm::RedisModule_Free)(flags.cast());
         }
-        let count = usize::try_from(count).unwrap_or(0);
-        let found = std::slice::from_raw_parts(positions, count).iter();
-        let found = found.filter_map(|&at| words.get(usize::try_from(at).ok()?).copied());
-        let keys = found.collect();
-        api(rm::RedisModule_Free)(positions.cast());
-        keys
     }
+    found.into_iter()
 }
 
 unsafe extern "C" fn on_filter<H: Fn(FilterArgs<'_>) + Copy + 'static>(

@@ -15,8 +15,8 @@ pub enum Mode {
     Write,
     /// To read without counting as an access for the eviction policy.
     Peek,
-    /// To look at in an event's handler, as if nobody had: neither a hit or a miss nor an event. Redis 7.0
-    /// counts it all the same.
+    /// To look at in an event's handler, as if nobody had: neither a hit or a miss nor an event. On Redis 7.0, which knows
+    /// no such flags, this is [`Mode::Quiet`], as only what is opened to read is counted.
     Unseen,
     /// To write without counting as an access.
     Quiet,
@@ -26,6 +26,12 @@ pub enum Mode {
 pub(super) const UNSEEN: u32 = rm::REDISMODULE_OPEN_KEY_NOTOUCH
     | rm::REDISMODULE_OPEN_KEY_NONOTIFY
     | rm::REDISMODULE_OPEN_KEY_NOSTATS;
+
+/// Whether the server has the flags of [`UNSEEN`].
+fn knows_unseen() -> bool {
+    // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 7.2.
+    unsafe { rm::RedisModule_GetOpenKeyModesAll }.is_some()
+}
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +63,10 @@ impl Ctx {
                 rm::REDISMODULE_READ | rm::REDISMODULE_WRITE | rm::REDISMODULE_OPEN_KEY_NOTOUCH
             }
             Mode::Peek => rm::REDISMODULE_READ | rm::REDISMODULE_OPEN_KEY_NOTOUCH,
-            Mode::Unseen => rm::REDISMODULE_READ | UNSEEN,
+            Mode::Unseen if knows_unseen() => rm::REDISMODULE_READ | UNSEEN,
+            Mode::Unseen => {
+                rm::REDISMODULE_READ | rm::REDISMODULE_WRITE | rm::REDISMODULE_OPEN_KEY_NOTOUCH
+            }
         };
         // SAFETY: live context and string; Redis takes a reference to the string.
         let raw = unsafe { api(rm::RedisModule_OpenKey)(self.raw(), name.raw(), mode as c_int) };

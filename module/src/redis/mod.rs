@@ -98,8 +98,8 @@ pub use every_cycle::EveryCycle;
 pub use fault::tell_of_faults;
 pub use home::{follow_homes, keep_homes};
 pub use hooks::{
-    FilterArgs, Timer, after_command, before_fork, end_children_with_server, keys_of,
-    tells_after_commands,
+    FilterArgs, Timer, after_command, before_fork, end_children_with_server, keys_looked_at,
+    keys_of, tells_after_commands,
 };
 pub use info::{InfoFields, InfoSections, InfoValue};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};

@@ -24,7 +24,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::output::home;
-use super::{Arg, Args, Ctx, OwnedString};
+use super::{Arg, Args, Ctx, OwnedString, PmType};
 use crate::error::CmdError;
 
 /// A client, as the server has it.
@@ -56,6 +56,8 @@ pub struct StandIn {
     pub keys: KeysAt,
     /// Whether it may change them.
     pub writes: bool,
+    /// The types of values that it works on.
+    pub takes: &'static [PmType],
 }
 
 /// Whose a command under its native name is.

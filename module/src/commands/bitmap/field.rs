@@ -4,7 +4,7 @@ use super::string::{integer, read};
 use super::{TY, bit_number};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Arg, Args, Class, Ctx};
+use crate::redis::{Arg, Args, Class, Ctx, KeyUse};
 use pobj::Tx;
 use store::bitfield::{Field, Overflow, Window};
 use store::record::{Inline, NEVER};
@@ -14,6 +14,16 @@ use store::structures::string::{self, Value};
 /// `PM.BITFIELD key [GET type offset | [OVERFLOW WRAP|SAT|FAIL] SET type offset value |
 /// [OVERFLOW WRAP|SAT|FAIL] INCRBY type offset increment ...]`
 pub fn bitfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    if ctx.asks_for_keys() {
+        ctx.tell_key(
+            1,
+            match only_reads(args.from(2)) {
+                true => KeyUse::Read,
+                false => KeyUse::Update,
+            },
+        );
+        return Ok(());
+    }
     match last_written(ctx, args)? {
         None => reply_fields(ctx, args),
         Some(last) => change_fields(ctx, args, last),
@@ -28,6 +38,19 @@ pub fn bitfield_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             "ERR BITFIELD_RO only supports the GET subcommand",
         )),
     }
+}
+
+/// Whether arguments, which may be no operations at all, are such that only read.
+fn only_reads(mut args: &[Arg<'_>]) -> bool {
+    while let [word, rest @ ..] = args {
+        let len = match rest.len() {
+            2.. if word.is(b"GET") => 2,
+            1.. if word.is(b"OVERFLOW") => 1,
+            _ => return false,
+        };
+        args = &rest[len..];
+    }
+    true
 }
 
 /// One operation on one field.

@@ -1,10 +1,9 @@
 //! Commands about keys that are named.
 
 use super::is_native;
-use super::walk::failed;
 use crate::error::CmdError;
 use crate::keyspace;
-use crate::redis::{Arg, Args, Ctx, Kind, Mode, Propagate, Reply};
+use crate::redis::{Arg, Args, Class, Ctx, Kind, Mode, Propagate};
 use std::ffi::CString;
 
 /// What a handler gives.
@@ -17,36 +16,45 @@ fn native(ctx: &Ctx) -> Result<CString, CmdError> {
     CString::new(native).map_err(|_| CmdError::Internal)
 }
 
-/// DEL, UNLINK: all keys but native ones.
-pub fn change_all(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_all(ctx, args)
-}
-
-/// EXISTS, TOUCH: all keys but native ones, each at its turn.
-pub fn look_at_all(ctx: &Ctx, args: Args<'_>) -> Done {
-    let native = native(ctx)?;
-    let mut found = 0;
-    for &key in args.from(1) {
-        if is_native(ctx, key) {
-            continue;
-        }
-        match ctx.call(&native, &[key.bytes()]) {
-            Some(Reply::Integer(n)) => found += n,
-            other => return Err(failed(other)),
+/// `DEL key [key ...]`, `UNLINK key [key ...]`: all keys but native ones, as one step. Nothing of a value is freed here, so both
+/// take as long.
+pub fn delete_all(ctx: &Ctx, args: Args<'_>) -> Done {
+    if args.len() > 2 {
+        keyspace::begin_several_steps();
+    }
+    let mut gone: Vec<Arg<'_>> = Vec::new();
+    for &name in args.from(1) {
+        let mut key = ctx.open(name, Mode::Write);
+        if matches!(key.kind(), Kind::Pm(..)) {
+            key.delete();
+            key.signal_modified();
+            ctx.notify(Class::GENERIC, c"del", name);
+            gone.push(name);
         }
     }
-    ctx.reply_integer(found);
+    if !gone.is_empty() {
+        ctx.replicate(&native(ctx)?, &gone);
+    }
+    ctx.reply_integer(gone.len() as i64);
     Ok(())
 }
 
-/// Runs the native command on those keys that are not native; replies 0 if none is left.
-fn on_all(ctx: &Ctx, args: Args<'_>) -> Done {
+/// `EXISTS key [key ...]`: native keys do not exist, and count neither as hits nor as misses.
+pub fn exist(ctx: &Ctx, args: Args<'_>) -> Done {
+    count(ctx, args, Mode::Peek)
+}
+
+/// `TOUCH key [key ...]`: likewise.
+pub fn touch(ctx: &Ctx, args: Args<'_>) -> Done {
+    count(ctx, args, Mode::Read)
+}
+
+/// How many of the keys are of ours, each at its turn.
+fn count(ctx: &Ctx, args: Args<'_>, mode: Mode) -> Done {
     let keys = args.from(1).iter().copied();
-    let ours: Vec<Arg<'_>> = keys.filter(|&key| !is_native(ctx, key)).collect();
-    match ours.is_empty() {
-        true => ctx.reply_integer(0),
-        false => ctx.forward(&native(ctx)?, &ours, Propagate::Replicas),
-    }
+    let others = keys.filter(|&key| ctx.open(key, Mode::Quiet).kind() != Kind::Other);
+    let found = others.filter(|&key| matches!(ctx.open(key, mode).kind(), Kind::Pm(..)));
+    ctx.reply_integer(found.count() as i64);
     Ok(())
 }
 
@@ -71,12 +79,45 @@ pub fn change_one(ctx: &Ctx, args: Args<'_>) -> Done {
     })
 }
 
-/// TTL and its like: -2 without the key.
-pub fn look_at_one(ctx: &Ctx, args: Args<'_>) -> Done {
-    on_first(ctx, args, Propagate::Nowhere, || {
-        ctx.reply_integer(-2);
-        Ok(())
-    })
+/// `TTL key`
+pub fn ttl(ctx: &Ctx, args: Args<'_>) -> Done {
+    tell_time(ctx, args, |at| to_seconds((at - ctx.now_ms()).max(0)))
+}
+
+/// `PTTL key`
+pub fn pttl(ctx: &Ctx, args: Args<'_>) -> Done {
+    tell_time(ctx, args, |at| (at - ctx.now_ms()).max(0))
+}
+
+/// `EXPIRETIME key`
+pub fn expiretime(ctx: &Ctx, args: Args<'_>) -> Done {
+    tell_time(ctx, args, to_seconds)
+}
+
+/// `PEXPIRETIME key`
+pub fn pexpiretime(ctx: &Ctx, args: Args<'_>) -> Done {
+    tell_time(ctx, args, |at| at)
+}
+
+/// Milliseconds as the nearest number of seconds.
+fn to_seconds(ms: i64) -> i64 {
+    ms.saturating_add(500) / 1000
+}
+
+/// Replies what `show` makes of the key's expire time in Unix milliseconds; -1 without one, -2 without the key.
+fn tell_time(ctx: &Ctx, args: Args<'_>, show: impl FnOnce(i64) -> i64) -> Done {
+    const NO_KEY: i64 = -2;
+    const NO_TIME: i64 = -1;
+    if is_native(ctx, args[1]) {
+        ctx.reply_integer(NO_KEY);
+        return Ok(());
+    }
+    let key = ctx.open(args[1], Mode::Peek);
+    ctx.reply_integer(match key.kind() {
+        Kind::Pm(..) => key.expire_at_ms().map_or(NO_TIME, show),
+        _ => NO_KEY,
+    });
+    Ok(())
 }
 
 /// `RENAME key newkey`, `RENAMENX key newkey`

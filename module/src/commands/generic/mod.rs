@@ -1,7 +1,8 @@
 //! The commands that any key understands, confined to PM keys: to them, a native key is absent.
 //!
 //! Redis's own commands work on PM keys, so these look at what the keys hold and then run those: events,
-//! expiry, replication and errors are Redis's. What would overwrite a native key only if it is absent
+//! expiry, replication and errors are Redis's. (SLOWLOG and `commandstats` show both then.) The simplest of them, DEL, EXISTS, TTL and the like, do
+//! the same themselves. What would overwrite a native key only if it is absent
 //! (RENAMENX, COPY without REPLACE) leaves it alone; RENAME and COPY REPLACE overwrite it, as PM.SET does.
 
 mod flush;
@@ -20,20 +21,20 @@ const KEY: (i32, i32, i32) = (2, 2, 1);
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::native("del", keys::change_all, -2, WRITE_ALWAYS, ALL),
-    Row::native("unlink", keys::change_all, -2, WRITE_ALWAYS_FAST, ALL),
-    Row::native("exists", keys::look_at_all, -2, READ_FAST, ALL),
-    Row::native("touch", keys::look_at_all, -2, READ_FAST, ALL),
+    Row::native("del", keys::delete_all, -2, WRITE_ALWAYS, ALL),
+    Row::native("unlink", keys::delete_all, -2, WRITE_ALWAYS_FAST, ALL),
+    Row::native("exists", keys::exist, -2, READ_FAST, ALL),
+    Row::native("touch", keys::touch, -2, READ_FAST, ALL),
     Row::native("type", keys::type_of, 2, READ_FAST, ONE).any_key(),
     Row::native("expire", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
     Row::native("pexpire", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
     Row::native("expireat", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
     Row::native("pexpireat", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
     Row::native("persist", keys::change_one, 2, WRITE_ALWAYS_FAST, ONE),
-    Row::native("ttl", keys::look_at_one, 2, READ_FAST, ONE),
-    Row::native("pttl", keys::look_at_one, 2, READ_FAST, ONE),
-    Row::native("expiretime", keys::look_at_one, 2, READ_FAST, ONE),
-    Row::native("pexpiretime", keys::look_at_one, 2, READ_FAST, ONE),
+    Row::native("ttl", keys::ttl, 2, READ_FAST, ONE),
+    Row::native("pttl", keys::pttl, 2, READ_FAST, ONE),
+    Row::native("expiretime", keys::expiretime, 2, READ_FAST, ONE),
+    Row::native("pexpiretime", keys::pexpiretime, 2, READ_FAST, ONE),
     Row::native("rename", keys::rename, 3, WRITE_ALWAYS, TWO),
     Row::native("renamenx", keys::rename, 3, WRITE_ALWAYS_FAST, TWO),
     Row::native("copy", keys::copy, -3, WRITE, TWO),

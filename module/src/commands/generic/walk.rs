@@ -38,7 +38,7 @@ fn reply_keys(ctx: &Ctx, keys: &[Vec<u8>]) {
 }
 
 /// The error that a command of Redis has replied with, as ours.
-pub(super) fn failed(reply: Option<Reply>) -> CmdError {
+fn failed(reply: Option<Reply>) -> CmdError {
     match reply {
         Some(Reply::Error(text)) => {
             CmdError::Other(String::from_utf8_lossy(&text).into_owned().into())

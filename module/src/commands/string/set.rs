@@ -21,6 +21,7 @@ pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         Some(Ttl::Persist) | None => Expire::Never,
     };
     let old = if options.get {
+        ctx.check_read(name)?;
         Some(old_value(ctx, name)?)
     } else {
         None

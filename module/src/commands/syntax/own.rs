@@ -136,11 +136,11 @@ pub const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.usage",
-        summary: "Shows how many bytes of the pool a key takes.",
+        summary: "Shows how many bytes of the pool a key takes, or of memory a native one.",
         complexity: "O(1) for strings, else O(N), N being the number of elements.",
         categories: "",
         tips: "",
         keys: &[Keys::At(1, "RO")],
-        arguments: &[Arg::KEY],
+        arguments: &[Arg::KEY, Arg::integer("count").after("SAMPLES").optional()],
     },
 ];

@@ -22,7 +22,7 @@ pub const COMMANDS: &[Description] = &[
         complexity: "O(1) without a condition, else O(N), N being the length of the string.",
         categories: "write string fast",
         tips: "",
-        keys: &[Keys::At(1, "RW access delete")],
+        keys: &[Keys::At(1, "RW delete")],
         arguments: &[
             Arg::KEY,
             Arg::one_of(

@@ -1,0 +1,99 @@
+//! What clients and operators are told of a PM command, once and as of its native one: SLOWLOG, invalidations of a flush, the
+//! event and the replies of DEL and its like.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::script::{ask, crash, run, words};
+use pmedis_testkit::server::Setup;
+
+/// The commands in SLOWLOG that have the key among their words, oldest first.
+fn logged(client: &mut Client, key: &str) -> Vec<String> {
+    let reply = client.call(&["SLOWLOG", "GET", "-1"]);
+    let entries = reply.elements().expect("a list").iter();
+    let lines = entries.map(|entry| words(&entry.elements().expect("an entry")[3]));
+    let mut lines: Vec<String> = lines.filter(|line| line.contains(key)).collect();
+    lines.reverse();
+    lines
+}
+
+#[test]
+fn slowlog_shows_a_command_once() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    run(
+        &mut client,
+        "PM.SET gone v -> OK\nPM.SET kept v -> OK\nCONFIG SET slowlog-log-slower-than 0 -> OK",
+    );
+    let lines = [
+        "pm.exists gone kept",
+        "pm.touch gone",
+        "pm.ttl gone",
+        "pm.pexpiretime gone",
+        "pm.unlink other gone",
+        "pm.del gone",
+    ];
+    for line in lines {
+        ask(&mut client, line);
+    }
+    let told = logged(&mut client, "gone");
+    assert_eq!(told, lines.map(|line| format!("[{line}]")));
+}
+
+#[test]
+fn deleting_is_one_step_and_passes_over_native_keys() {
+    let setup = Setup::pmedis("64m").directive("notify-keyspace-events Eg");
+    let mut server = setup.start().unwrap();
+    let mut client = server.client();
+    let mut listener = server.client();
+    run(&mut listener, "SUBSCRIBE __keyevent@0__:del");
+    run(
+        &mut client,
+        "PM.SET a v -> OK
+        PM.RPUSH b v -> 1
+        PM.SET c v PX 100000 -> OK
+        SET native v -> OK
+        PM.EXISTS a b b native absent -> 3
+        PM.TOUCH a native -> 1
+        PM.TTL c -> 100
+        PM.TTL a -> -1
+        PM.TTL native -> -2
+        PM.PTTL absent -> -2
+        PM.DEL a b native absent a -> 2
+        PM.DEL a b native -> 0
+        PM.UNLINK native c -> 1
+        GET native -> v",
+    );
+    for key in ["a", "b", "c"] {
+        let told = words(&listener.receive().expect("an event"));
+        assert_eq!(told, format!("[message __keyevent@0__:del {key}]"));
+    }
+    run(
+        &mut client,
+        "PM.SET a v\nPM.SET b v\nMULTI -> OK\nPM.DEL a b -> QUEUED\nPM.SET d v -> QUEUED\nEXEC -> [2 OK]",
+    );
+    let mut client = crash(&mut server);
+    run(&mut client, "PM.KEYS * -> [d]\nDBSIZE -> 1");
+}
+
+/// A flush is everybody's, as a native one is, whatever the client does not want to hear of its own changes. Beside native keys, PM keys
+/// go one by one, and it hears nothing.
+#[test]
+fn a_flush_is_told_to_whoever_asked_for_it() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    for flush in ["FLUSHDB", "FLUSHALL", "PM.FLUSHDB", "PM.FLUSHALL"] {
+        let mut client = server.client();
+        client.call(&["HELLO", "3"]);
+        run(
+            &mut client,
+            "FLUSHALL -> OK
+             PM.SET k v -> OK
+             CLIENT TRACKING ON NOLOOP -> OK
+             PM.GET k -> v",
+        );
+        client.queue(&[flush]);
+        client.send().unwrap();
+        // The reply comes first on some servers, and second on others.
+        let mut told = [(); 2].map(|()| words(&client.receive().expect("two messages")));
+        told.sort();
+        assert_eq!(told, ["OK", "[invalidate nil]"], "{flush}");
+    }
+}
