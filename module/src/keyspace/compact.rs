@@ -22,6 +22,8 @@ const TICK: Duration = Duration::from_millis(1);
 /// tried again.
 const ROOM_BUDGET: Duration = Duration::from_millis(50);
 const FOLLOWING_BUDGET: Duration = Duration::from_secs(60);
+/// The same while keys give way: each is progress, however busy the machine is.
+const EVICTING_BUDGET: Duration = Duration::from_secs(1);
 const ROOM_SLICE: Duration = Duration::from_millis(5);
 /// A key is left where it is if it expires within so many milliseconds.
 const EXPIRES_SOON_MS: i64 = 10_000;
@@ -278,6 +280,7 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     let _latency = Latency::of(c"pm-find-room");
     let budget = match follower::follows() {
         true => FOLLOWING_BUDGET,
+        false if evict::may_evict(ctx) => EVICTING_BUDGET,
         false => ROOM_BUDGET,
     };
     if waited >= budget {
