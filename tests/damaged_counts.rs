@@ -214,6 +214,24 @@ fn a_damaged_count_is_in_no_payload_and_no_file() {
         pmedis_testkit::replication::info(&mut client, "rdb_last_bgsave_status") == "err"
     });
     assert!(server.log().contains("cannot be saved"), "{}", server.log());
+    // Nor are they told as native values; the file has markers then, with which the server starts.
+    expect(&mut client, "CONFIG SET pmedis.rdb native", "OK");
+    for (name, _) in VALUES {
+        assert!(client.call(&["PM.EXPORT", name]).is_error(), "{name}");
+    }
+    expect(&mut client, "SAVE", "OK");
+    let log = server.log();
+    assert!(log.contains("cannot be made native values"), "{log}");
+    expect(&mut client, "BGSAVE", "Background saving started");
+    pmedis_testkit::replication::wait_for("the child is gone", || {
+        pmedis_testkit::replication::info(&mut client, "rdb_bgsave_in_progress") == "0"
+    });
+    let status = pmedis_testkit::replication::info(&mut client, "rdb_last_bgsave_status");
+    assert_eq!(status, "err");
+    server.kill9();
+    server.restart().unwrap();
+    let mut client = server.client();
+    run(&mut client, "PM.GET other -> sound\nDBSIZE -> 9");
     for (name, _) in VALUES {
         expect(&mut client, &format!("DEL {name}"), "1");
     }

@@ -98,7 +98,7 @@ fn what_can_change_at_run_time_does() {
         "CONFIG SET pmedis.orphans refuse pmedis.rdb half",
     );
     assert!(
-        failed.contains("pmedis.rdb") && failed.contains("expected markers or full"),
+        failed.contains("pmedis.rdb") && failed.contains("expected markers, full or native"),
         "{failed}"
     );
     assert_eq!(get(&mut client, "orphans"), "drop");
@@ -154,7 +154,7 @@ fn rewrite_keeps_what_was_changed() {
 #[test]
 fn wrong_settings_of_the_configuration_are_named() {
     for (line, named) in [
-        ("pmedis.rdb half", "expected markers or full"),
+        ("pmedis.rdb half", "expected markers, full or native"),
         (
             "pmedis.size much",
             "expected bytes, or a number with k, m, g or t, as in 64m",

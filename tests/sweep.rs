@@ -419,6 +419,7 @@ fn every_command_is_swept() {
         "pm.pool",
         "pm.stats",
         "pm.help",
+        "pm.export",
         "pm.usage",
     ];
     let missing: Vec<String> = names

@@ -86,11 +86,17 @@ pub enum RdbContent {
     Markers,
     /// Its value too, so that the file is a backup.
     Full,
+    /// A native key of the same value, for servers without the module; in full syncs, too, and under native names in the stream to
+    /// replicas.
+    Native,
 }
 
 impl Word for RdbContent {
-    const ALL: &'static [(&'static str, Self)] =
-        &[("markers", RdbContent::Markers), ("full", RdbContent::Full)];
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("markers", RdbContent::Markers),
+        ("full", RdbContent::Full),
+        ("native", RdbContent::Native),
+    ];
 }
 
 /// What to do about an RDB that has markers only, when the pool that has their values is not there.
@@ -385,7 +391,10 @@ mod tests {
                 "path p durability disc",
                 "'disc': expected auto, pmem, disk or process",
             ),
-            ("path p rdb half", "'half': expected markers or full"),
+            (
+                "path p rdb half",
+                "'half': expected markers, full or native",
+            ),
             ("path p fill -1", "'-1': expected a number of keys a second"),
             ("path p orphans keep", "'keep': expected refuse or drop"),
             ("path p beside me", "'me': expected refuse or ignore"),

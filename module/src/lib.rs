@@ -15,7 +15,6 @@ pub mod glob;
 pub mod keyspace;
 pub mod limits;
 pub mod partial_sort;
-pub mod rdb_file;
 #[allow(unsafe_code)]
 pub mod redis;
 
@@ -56,6 +55,7 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     keyspace::events::subscribe(ctx);
     redis::on_failure(&keyspace::compact::ON_FAILURE).map_err(|_| "loaded on another thread")?;
     limits::watch(ctx);
+    keyspace::native_rdb::shorten()?;
     let natives = commands::register(ctx)?;
     let look_ups = commands::rows().filter_map(|row| Some((row.name, row.looks_up_in?)));
     keyspace::learn_look_ups(look_ups).map_err(|error| error.text("").into_owned())?;

@@ -1,6 +1,6 @@
 //! Limits that the server's configuration sets, and the place of its RDB, kept up to date.
 
-use crate::keyspace::learn_rdb_path;
+use crate::keyspace::{learn_rdb_path, plain_stream};
 use crate::redis::{Ctx, Event, EventKind, Reply};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -187,6 +187,7 @@ pub fn watch(ctx: &Ctx) {
 
 fn read(ctx: &Ctx) {
     learn_rdb_path(ctx);
+    plain_stream::follow_settings(ctx);
     for (name, set) in SETTINGS {
         // What a server does not know, or does not tell as its CONFIG is renamed, keeps its default.
         if let Some(value) = setting(ctx, name).and_then(|text| text.parse().ok()) {

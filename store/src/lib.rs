@@ -9,7 +9,8 @@
 //! | memory of what is gone; scattered room; fields that expire; looking at all | [`reclaim`], [`compact`], [`expiring`], [`check`] |
 //! | a start: what is in the pool, and not shown yet | [`unshown`] |
 //! | strings, lists, hashes, sets, sorted sets, and what they are made of | [`structures`] |
-//! | values in the form that servers without the module read | [`rdb`] |
+//! | values in the form that servers without the module have, and files of them | [`rdb`] |
+//! | values outside of any pool, on their way into one | [`content`] |
 //! | what bytes and numbers mean: integers, bits, places on Earth, HyperLogLogs | [`number`], [`bits`], [`bitfield`], [`geo`], [`hyperloglog`] |
 //! | hash slots of a cluster, and those that were given up | [`slot`], [`slots`] |
 //!
@@ -21,6 +22,7 @@ pub mod bitfield;
 pub mod bits;
 pub mod check;
 pub mod compact;
+pub mod content;
 pub mod dbs;
 pub mod edit;
 pub mod expiring;

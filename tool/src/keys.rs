@@ -114,9 +114,9 @@ impl Keys {
                 ) else {
                     continue;
                 };
-                let born = (head.birth, place);
-                match youngest.insert(name, born) {
-                    Some(other) if other > born => {
+                let created = (head.birth, place);
+                match youngest.insert(name, created) {
+                    Some(other) if other > created => {
                         stale.insert(place);
                         youngest.insert(name, other);
                     }

@@ -1,7 +1,10 @@
-//! `pmedis`: a tool beside the server. It opens a pool that no server has open, and changes no key in it.
+//! `pmedis`: a tool beside the server. It opens a pool that no server has open, and changes no key in it; `compact` puts a new one in its place.
 
 mod check;
+mod commands;
+mod copy;
 mod export;
+mod import;
 mod info;
 mod keys;
 mod output;
@@ -72,9 +75,48 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Makes a new pool of an RDB file, or of commands as `export` writes them.
+    ///
+    /// Read are the forms that servers since Redis 7.0 write. Streams and values of modules are left out and counted; the exit status is 1 then.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// The new pool's file.
+        to: PathBuf,
+        /// Its size, such as 8g.
+        #[arg(long, value_parser = size)]
+        size: u64,
+    },
+    /// Copies all keys into a new pool, which may be larger.
+    ///
+    /// The new pool gets its name when it is whole. What is damaged is left out from its first damaged element on, and named.
+    Copy {
+        /// The pool: a file or a poolset description.
+        pool: PathBuf,
+        /// The new pool's file.
+        to: PathBuf,
+        /// Its size, such as 8g; as large as the other if it is not given.
+        #[arg(long, value_parser = size)]
+        size: Option<u64>,
+    },
+    /// Makes a pool's file anew, with its keys alone, so that no room is scattered.
+    ///
+    /// It needs the room for both until the new one is whole, and takes the other's place then.
+    Compact {
+        /// The pool: a file.
+        pool: PathBuf,
+        /// Its new size, such as 8g; as before if it is not given.
+        #[arg(long, value_parser = size)]
+        size: Option<u64>,
+    },
     /// Writes this program's manual page.
     #[command(hide = true)]
     Man,
+}
+
+/// A size as the module's settings have it.
+fn size(text: &str) -> Result<u64, String> {
+    pobj::parse_size(text).ok_or_else(|| "a size is expected, such as 512m or 1.5g".to_owned())
 }
 
 /// What came of it, if it could be done.
@@ -121,6 +163,9 @@ fn run(command: Command) -> Result<Outcome, Failure> {
             output,
             ..
         } => export::export(&pool, native, output.as_deref()),
+        Command::Import { file, to, size } => import::import(&file, &to, size),
+        Command::Copy { pool, to, size } => copy::copy(&pool, &to, size),
+        Command::Compact { pool, size } => copy::compact(&pool, size),
         Command::Man => {
             let manual = clap_mangen::Man::new(Arguments::command());
             manual.render(&mut io::stdout())?;

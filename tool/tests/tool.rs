@@ -3,7 +3,7 @@
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::contents::{Content, contents};
-use pmedis_testkit::replication::pm_digests;
+use pmedis_testkit::replication::{pm_digests, wait_for};
 use pmedis_testkit::script::run;
 use pmedis_testkit::server::{Server, Setup};
 use std::fs::{self, File, OpenOptions};
@@ -212,6 +212,252 @@ fn damaged_values_are_cut_short_in_an_rdb() {
 }
 
 #[test]
+fn copies_hold_what_the_pool_holds() {
+    let (mut server, mut client) = start();
+    fill(&mut client);
+    for n in 0..4000 {
+        client.call(&["PM.SET", &format!("gone:{n}"), "v"]);
+    }
+    for n in 0..4000 {
+        client.call(&["PM.DEL", &format!("gone:{n}")]);
+    }
+    let expected = pm_digests(&mut client);
+    server.kill9();
+    let (pool, to) = (
+        server.setup().pool(),
+        server.setup().dir().join("larger.pool"),
+    );
+    let copied = pmedis(&["copy", to.to_str().unwrap(), "--size", "96m"], &pool);
+    assert!(copied.status.success(), "{}", text(&copied.stderr));
+    assert!(
+        text(&copied.stdout).starts_with("16 keys, 0 damaged; "),
+        "{}",
+        text(&copied.stdout)
+    );
+    assert_eq!(fs::metadata(&to).unwrap().len(), 96 << 20);
+    // There is nothing to overwrite by mistake.
+    let again = pmedis(&["copy", to.to_str().unwrap()], &pool);
+    assert_eq!(again.status.code(), Some(2));
+    fs::rename(&to, &pool).unwrap();
+    server.restart().unwrap();
+    assert_eq!(pm_digests(&mut server.client()), expected);
+    server.stop();
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+    let before = inode(&pool);
+    let compacted = Command::new(env!("CARGO_BIN_EXE_pmedis"))
+        .arg("compact")
+        .arg(&pool)
+        .args(["--size", "48m"])
+        .output()
+        .expect("the tool runs");
+    assert!(compacted.status.success(), "{}", text(&compacted.stderr));
+    assert_ne!(inode(&pool), before);
+    assert_eq!(fs::metadata(&pool).unwrap().len(), 48 << 20);
+    server.restart().unwrap();
+    assert_eq!(pm_digests(&mut server.client()), expected);
+}
+
+/// Runs the tool with a file, another one, and a size.
+fn import(file: &Path, to: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pmedis"))
+        .arg("import")
+        .args([file, to])
+        .args(["--size", "64m"])
+        .output()
+        .expect("the tool runs")
+}
+
+/// A server on a pool that was made by the tool.
+fn serving(pool: &Path) -> (Server, Client) {
+    let setup = Setup::pmedis("64m");
+    fs::copy(pool, setup.pool()).unwrap();
+    let server = setup.start().unwrap();
+    let client = server.client();
+    (server, client)
+}
+
+#[test]
+fn a_pool_is_made_of_an_rdb_of_a_server_without_the_module() {
+    let native = Setup::native().start().unwrap();
+    let mut client = native.client();
+    run(
+        &mut client,
+        "SET s v PXAT 4102444800000
+        SET number -77
+        RPUSH list a b 300 -7 70000
+        HSET hash f v g 12
+        SADD numbers 1 2 70000
+        SADD words a b 3
+        ZADD zset 1.5 a -inf b 1e300 c 3 d
+        XADD stream 1-1 f v
+        SELECT 3
+        SET s other
+        SELECT 0",
+    );
+    if native.setup().packaged().has(Some((7, 4)), Some((9, 0))) {
+        run(
+            &mut client,
+            "HPEXPIREAT hash 4102444800000 FIELDS 1 g -> [1]",
+        );
+    }
+    client.call(&["SET", "compressed", &"ab".repeat(5000)]);
+    client.call(&[
+        "RPUSH",
+        "long elements",
+        &"x".repeat(9000),
+        &"y".repeat(70_000),
+        "z",
+    ]);
+    for n in 0..1500 {
+        let n = n.to_string();
+        client.queue(&["RPUSH", "long list", &n]);
+        client.queue(&["HSET", "long hash", &n, "v"]);
+        client.queue(&["SADD", "long set", &format!("m{n}")]);
+        client.queue(&["SADD", "large integers", &format!("{n}00000000000")]);
+        client.queue(&["ZADD", "long zset", &n, &n]);
+    }
+    client.send().unwrap();
+    for _ in 0..7500 {
+        client.receive().unwrap();
+    }
+    run(&mut client, "SAVE -> OK");
+    run(&mut client, "DEL stream");
+    let expected = contents(&mut client);
+    let dir = native.setup().dir();
+    let pool = dir.join("made.pool");
+    let imported = import(&dir.join("dump.rdb"), &pool);
+    assert_eq!(text(&imported.stdout), "15 keys\n1 streams are left out\n");
+    assert_eq!(
+        imported.status.code(),
+        Some(1),
+        "{}",
+        text(&imported.stderr)
+    );
+    let (_server, mut client) = serving(&pool);
+    assert_eq!(contents(&mut client), expected);
+    // A file with a byte changed is not taken, nor is one that is cut, and no pool is left.
+    let mut rdb = fs::read(dir.join("dump.rdb")).unwrap();
+    let middle = rdb.len() / 2;
+    for damage in [middle, rdb.len()] {
+        let (other, to) = (dir.join("other.rdb"), dir.join("other.pool"));
+        match damage < rdb.len() {
+            true => rdb[middle] ^= 1,
+            false => rdb.truncate(middle),
+        }
+        fs::write(&other, &rdb).unwrap();
+        let refused = import(&other, &to);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(!to.exists());
+    }
+}
+
+#[test]
+fn a_pool_is_made_of_what_was_exported() {
+    let (mut server, mut client) = start();
+    fill(&mut client);
+    let expected = pm_digests(&mut client);
+    server.stop();
+    let dir = server.setup().dir();
+    for (at, format) in ["--output", "--native", "--rdb=any"].iter().enumerate() {
+        let (file, pool) = (dir.join(format!("file{at}")), dir.join(format!("pool{at}")));
+        let file_name = file.to_str().unwrap();
+        let exported = match *format {
+            "--output" => pmedis(&["export", "--output", file_name], &server.setup().pool()),
+            form => pmedis(
+                &["export", form, "--output", file_name],
+                &server.setup().pool(),
+            ),
+        };
+        assert!(exported.status.success(), "{}", text(&exported.stderr));
+        let imported = import(&file, &pool);
+        assert!(
+            imported.status.success(),
+            "{format}: {}",
+            text(&imported.stderr)
+        );
+        assert_eq!(text(&imported.stdout), "16 keys\n");
+        let (_server, mut client) = serving(&pool);
+        let same = pm_digests(&mut client) == expected;
+        // That file has no expire times of fields.
+        assert_eq!(same, *format != "--rdb=any", "{format}");
+        // It is there already.
+        assert_eq!(import(&file, &pool).status.code(), Some(2));
+    }
+    let odd = dir.join("odd");
+    for commands in [
+        "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
+        "*1\r\n$9",
+        "*3\r\n$3\r\nSET\r\n$1\r\na\r\n",
+    ] {
+        fs::write(&odd, commands).unwrap();
+        let refused = import(&odd, &dir.join("odd.pool"));
+        assert_eq!(refused.status.code(), Some(2), "{commands}");
+        assert!(!dir.join("odd.pool").exists());
+    }
+}
+
+#[test]
+fn a_copy_that_is_killed_leaves_the_pool_as_it_was() {
+    let (mut server, mut client) = start();
+    fill(&mut client);
+    let large = vec![b'x'; 1 << 20];
+    for n in 0..30 {
+        client.call(&[
+            b"PM.SET".as_slice(),
+            format!("large:{n}").as_bytes(),
+            &large,
+        ]);
+    }
+    let expected = pm_digests(&mut client);
+    server.stop();
+    let pool = server.setup().pool();
+    let before = fs::read(&pool).unwrap();
+    let files = || fs::read_dir(server.setup().dir()).unwrap().count();
+    let others = files();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pmedis"))
+        .arg("compact")
+        .arg(&pool)
+        .spawn()
+        .expect("the tool runs");
+    // The new pool is there, under its other name.
+    wait_for("the copy has begun", || {
+        files() > others || child.try_wait().unwrap().is_some()
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    if fs::read(&pool).unwrap() == before {
+        // A part that nobody uses is left.
+        assert!(files() > others);
+    }
+    server.restart().unwrap();
+    assert_eq!(pm_digests(&mut server.client()), expected);
+}
+
+#[test]
+fn copies_have_of_damaged_values_what_can_be_read() {
+    let (mut server, mut client) = start();
+    for n in 0..20 {
+        run(&mut client, &format!("PM.HSET damaged-hash f{n} v -> 1"));
+    }
+    for n in 0..5 {
+        run(&mut client, &format!("PM.SET sound v{n} -> OK"));
+    }
+    server.stop();
+    let pool = server.setup().pool();
+    damage_count(&pool, b"damaged-hash", 20, 21);
+    let to = server.setup().dir().join("other.pool");
+    let copied = pmedis(&["copy", to.to_str().unwrap()], &pool);
+    assert_eq!(copied.status.code(), Some(1), "{}", text(&copied.stderr));
+    assert!(text(&copied.stderr).contains("damaged-hash is not whole"));
+    fs::rename(&to, &pool).unwrap();
+    server.restart().unwrap();
+    run(
+        &mut server.client(),
+        "PM.HLEN damaged-hash -> 20\nPM.GET sound -> v4\nPM.CHECK -> [sound 2 damaged 0 names []]",
+    );
+}
+
+#[test]
 fn a_file_that_cannot_be_made_leaves_what_was_there() {
     let (mut server, mut client) = start();
     run(&mut client, "PM.SET s v");
@@ -346,6 +592,9 @@ fn the_manual_page_has_all_commands() {
         "check",
         "info",
         "export",
+        "import",
+        "copy",
+        "compact",
         "\\-\\-native",
         "\\-\\-rdb",
         "\\-\\-html",

@@ -42,6 +42,7 @@ const OWN: &[Row] = &[
     Row::native("ready", server::ready, 1, SERVED_ALWAYS, NONE).own(),
     Row::native("stats", server::stats, 1, SERVED_ALWAYS, NONE).own(),
     Row::native("help", server::help, 1, SERVED_ALWAYS, NONE).own(),
+    Row::native("export", generic::export, 2, READ, ONE).own(),
     Row::native("usage", server::usage, -2, READ, ONE).own(),
     Row::native("pool", pool::pool, -2, ADMIN, NONE).own(),
     Row::native("check", check::check, -1, READ, ONE).own(),

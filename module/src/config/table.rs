@@ -119,7 +119,7 @@ pub const TABLE: &[Setting] = &[
         form: "WHAT",
         changes: Changes::AtRunTime,
         repeats: false,
-        doc: "what the server's own RDB files hold of PM keys: `markers` (the values are in the pool), or `full`, for backups",
+        doc: "what the server's own RDB files hold of PM keys: `markers` (the values are in the pool), `full`, for backups, or `native`: native keys, which servers without the module read; replicas then need no module either, see [replication.md](replication.md#the-way-back)",
         value: |config| Box::new(OneOf(&mut config.rdb)),
     },
     Setting {

@@ -7,7 +7,6 @@
 //! before that, the file has all markers, which is as right, and only longer to load.
 
 use super::serialize;
-use crate::rdb_file::{self, Edit, Fate, VERSION_BITS, module_id};
 use crate::redis::{Level, PmType, log};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,6 +14,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use store::lsn::RunLsn;
+use store::rdb::copy::{self as rdb_file, Edit, Fate, ModuleKey, VERSION_BITS, module_id};
 
 /// Fewer markers are loaded in some milliseconds.
 const MANY: u64 = 10_000;
@@ -40,6 +40,16 @@ pub(super) struct Markers {
 }
 
 impl Markers {
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// How many there are in a database.
+    pub(super) fn of(&self, db: u64) -> u64 {
+        self.by_db.get(&db).copied().unwrap_or(0)
+    }
+
     /// Counts one.
     pub(super) fn add(&mut self, db: i32) {
         *self.by_db.entry(db.unsigned_abs().into()).or_default() += 1;
@@ -49,7 +59,7 @@ impl Markers {
 
 /// Where the file is, in the server's directory, and the name that its copy has until it is done: those of Redis's own, which
 /// removes them if a child dies.
-fn places(purpose: Purpose, rdb: &Path) -> (PathBuf, PathBuf) {
+pub(super) fn places(purpose: Purpose, rdb: &Path) -> (PathBuf, PathBuf) {
     let pid = process::id();
     match purpose {
         Purpose::Rdb => (
@@ -90,8 +100,18 @@ pub(super) fn abridge(purpose: Purpose, rdb: &Path, markers: Markers, lsn: RunLs
     }
 }
 
-fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
+}
+
+/// The identifiers of our types, without a version.
+pub(super) fn our_types() -> [u64; 5] {
+    PmType::ALL.map(|ty| module_id(ty.module_name().to_bytes(), 0) >> VERSION_BITS)
+}
+
+/// The identifier of a marker that stands for others, of the type with this identifier.
+pub(super) fn abridged_id(id: u64) -> u64 {
+    id >> VERSION_BITS << VERSION_BITS | serialize::ABRIDGED as u64
 }
 
 fn rewrite(file: &Path, copy: &Path, markers: Markers, lsn: RunLsn) -> io::Result<()> {
@@ -100,7 +120,7 @@ fn rewrite(file: &Path, copy: &Path, markers: Markers, lsn: RunLsn) -> io::Resul
     output.set_permissions(input.get_ref().metadata()?.permissions())?;
     let mut output = BufWriter::with_capacity(1 << 20, output);
     let mut edit = Abridging {
-        ids: PmType::ALL.map(|ty| module_id(ty.module_name().to_bytes(), 0) >> VERSION_BITS),
+        ids: our_types(),
         others: markers.count - 1,
         markers,
         lsn,
@@ -132,28 +152,28 @@ impl Edit for Abridging {
         self.ids.contains(&(id >> VERSION_BITS))
     }
 
-    fn value(&mut self, id: u64, bytes: &[u8]) -> Fate {
+    fn value(&mut self, key: &ModuleKey<'_>) -> io::Result<Fate> {
         if self.kept {
-            return match serialize::is_marker(bytes) {
+            return Ok(match serialize::is_marker(key.value) {
                 true => Fate::Goes,
                 false => Fate::Stays,
-            };
+            });
         }
         self.kept = true;
-        match serialize::for_others(bytes, self.lsn, self.others) {
-            Some(bytes) => {
-                self.has_the_lsn = true;
-                let id = id >> VERSION_BITS << VERSION_BITS | serialize::ABRIDGED as u64;
-                Fate::Changes(id, bytes)
-            }
-            None => Fate::Stays,
-        }
+        Ok(
+            match serialize::for_others(key.value, self.lsn, self.others) {
+                Some(bytes) => {
+                    self.has_the_lsn = true;
+                    Fate::Changes(abridged_id(key.id), bytes)
+                }
+                None => Fate::Stays,
+            },
+        )
     }
 
     /// Hints, by which the server makes its tables.
     fn sizes(&mut self, db: u64, keys: u64, expiring: u64) -> (u64, u64) {
-        let gone = self.markers.by_db.get(&db).copied().unwrap_or(0);
-        let keys = keys.saturating_sub(gone);
+        let keys = keys.saturating_sub(self.markers.of(db));
         (keys, expiring.min(keys))
     }
 }

@@ -110,7 +110,12 @@ pub fn note_pool(number: &[u8]) {
 impl Engine {
     /// A number by which this pool is told from others, as text.
     fn pool_number(&self) -> String {
-        format!("{:016x}", self.store.pool.seed()[0])
+        format!("{:016x}", self.pool_id())
+    }
+
+    /// The same as a number.
+    pub(super) fn pool_id(&self) -> u64 {
+        self.store.pool.seed()[0]
     }
 
     /// True if the AOF tells of another pool last.

@@ -167,7 +167,7 @@ fn unlike<'e>(mut elements: impl ExactSizeIterator<Item = &'e [u8]>) -> Result<(
 
 impl Engine {
     /// In a fork child: reads give the pool as it was at the fork.
-    fn see_the_fork(&mut self) {
+    pub(super) fn see_the_fork(&mut self) {
         if self.store.pool.is_snapshot() {
             self.store.pool.forget_copies();
         } else if server_flags().fork_child() {
@@ -182,7 +182,7 @@ impl Engine {
     /// writes to a file that the key is there, but not its value, and into a payload what nobody takes for one.
     fn save(&mut self, io: &mut RdbWriter<'_>, ty: ValueType, addr: usize) -> Result<()> {
         let record = self.record_at(addr).ok_or_else(not_yet)?;
-        let mut form = self.next_form(io.db().unwrap_or(0));
+        let mut form = self.next_form(io.db().unwrap_or(0), record);
         if form.is_marker {
             serialize::save_head(io, &form, false);
             return Ok(());
@@ -202,6 +202,7 @@ impl Engine {
                 return Ok(());
             }
             form.is_marker = true;
+            form.place = None;
             serialize::save_head(io, &form, false);
             return Ok(());
         }

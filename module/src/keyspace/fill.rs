@@ -264,7 +264,7 @@ fn conclude(ctx: &Ctx) -> bool {
 }
 
 /// Shows all keys, if there are some that are not shown.
-pub(super) fn complete() {
+pub fn complete() {
     if let Some(ctx) = module_ctx()
         && ENGINE.with(|engine| engine.filling.is_some()) == Ok(true)
     {

@@ -15,7 +15,10 @@ use super::serialize::{Loaded, Payload};
 use super::{ENGINE, Engine, beside, durable};
 use crate::SETTINGS;
 use crate::config::Orphans;
-use crate::redis::{Arg, Ctx, FilterArgs, Level, Loading, failed_while_loading, log, server_flags};
+use crate::redis::{
+    Arg, Ctx, FilterArgs, Level, Loading, failed_while_loading, log, server_flags,
+    translates_stream,
+};
 use pobj::{Error, Result};
 use store::dbs::{Dbs, Origin};
 use store::lsn::RunLsn;
@@ -146,6 +149,13 @@ pub(super) fn value_of(
 ) -> std::result::Result<Option<Loaded>, LoadError> {
     if !server_flags().loading() && (payload.lsn.is_some() || payload.value.is_none()) {
         return Err(Error::State("a payload made for a file".into()).into());
+    }
+    if !server_flags().loading() && server_flags().master() && translates_stream() {
+        return Err(Error::State(
+            "with 'rdb native', replicas need not have the module, and RESTORE of a PM key's payload would mean nothing to them: \
+             use the payload of PM.EXPORT"
+                .into(),
+        ));
     }
     if let Some(startup) = &mut engine.startup {
         startup.lsn = startup.lsn.or(payload.lsn);

@@ -27,6 +27,8 @@
 //! | `rewrite.rs` | values as commands |
 //! | `saving.rs` | what files get of PM keys |
 //! | `abridge.rs` | files with many markers, made short |
+//! | `native_rdb.rs` | files with native values |
+//! | `plain_stream.rs` | the stream to replicas without the module |
 //! | `open.rs` | opening the pool at load |
 //! | `compact.rs` | scattered room gathered, in the background |
 //! | `serialize.rs` | values in RDB files |
@@ -55,7 +57,9 @@ pub mod key;
 mod lifetime;
 mod loading;
 pub mod memory_usage;
+pub mod native_rdb;
 pub mod open;
+pub mod plain_stream;
 mod prefetch;
 mod rewrite;
 mod saving;

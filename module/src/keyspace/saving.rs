@@ -5,6 +5,7 @@
 //! | full sync, `redis-cli --rdb` | values |
 //! | DUMP, MIGRATE, slots that move to another node | values |
 //! | RDB by SAVE, BGSAVE, save points, SHUTDOWN | markers, or values with `rdb full` |
+//! | with `rdb native`, RDB and full sync | native values (see `native_rdb`) |
 //! | AOF | markers: what comes after its base is not in it either |
 //!
 //! A marker says that the key is there, and the pool has its value: so a save costs what the native
@@ -15,17 +16,23 @@
 //! no server without the module could load then, even if there is no PM key in it.
 
 use super::abridge::{self, Markers, Purpose};
-use super::{ENGINE, Engine, beside, durable};
+use super::{ENGINE, Engine, beside, durable, native_rdb};
 use crate::SETTINGS;
 use crate::config::RdbContent;
-use crate::redis::{Ctx, Persistence, server_flags, somebody_syncs};
+use crate::redis::{
+    Ctx, Level, Persistence, end_child, log, server_flags, somebody_syncs, syncs_without_disk,
+};
+use std::path::Path;
 use std::time::SystemTime;
 use store::lsn::RunLsn;
+use store::record::RecordPtr;
 
 /// A file that this process writes.
 pub struct Saving {
     /// What it is for, if it gets markers.
     purpose: Option<Purpose>,
+    /// The markers become native values in the end.
+    becomes_native: bool,
     /// The markers that it has.
     markers: Markers,
     /// The LSN, if it has that already.
@@ -38,6 +45,8 @@ pub struct Form {
     pub lsn: Option<RunLsn>,
     /// Its value stays in the pool.
     pub is_marker: bool,
+    /// Where its record is, if that is told, too.
+    pub place: Option<RecordPtr>,
 }
 
 /// A file is begun, or is done.
@@ -46,10 +55,18 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
     let begins = match what {
         Persistence::Ended | Persistence::Failed => None,
         Persistence::AofStarted | Persistence::SyncAofStarted => Some(Some(Purpose::AofBase)),
-        Persistence::RdbStarted => rdb_if(marks() && !somebody_syncs(ctx)),
+        Persistence::RdbStarted => match somebody_syncs(ctx) {
+            true => rdb_if(content() == RdbContent::Native && !syncs_without_disk()),
+            false => rdb_if(content() != RdbContent::Full),
+        },
         // In EXEC it can only be DEBUG RELOAD, which the command filter has not seen run.
-        Persistence::SyncRdbStarted => rdb_if(marks() && !server_flags().in_multi_or_script()),
+        Persistence::SyncRdbStarted => {
+            rdb_if(content() != RdbContent::Full && !server_flags().in_multi_or_script())
+        }
     };
+    let reloads = ENGINE.with(|engine| engine.reloading) == Ok(true);
+    let becomes_native =
+        begins == Some(Some(Purpose::Rdb)) && content() == RdbContent::Native && !reloads;
     let in_server = !server_flags().fork_child();
     if what == Persistence::Ended {
         abridge();
@@ -63,6 +80,7 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
         }
         engine.saving = begins.map(|purpose| Saving {
             purpose,
+            becomes_native,
             markers: Markers::default(),
             stamped: None,
         });
@@ -76,12 +94,30 @@ fn abridge() {
     if let Ok(Some((saving, rdb))) = done
         && let (Some(purpose), Some(lsn)) = (saving.purpose, saving.stamped)
     {
-        abridge::abridge(purpose, &rdb, saving.markers, lsn);
+        match saving.becomes_native {
+            true => make_native(&rdb, &saving.markers, lsn),
+            false => abridge::abridge(purpose, &rdb, saving.markers, lsn),
+        }
     }
 }
 
-fn marks() -> bool {
-    SETTINGS.with(|settings| settings.rdb) != Ok(RdbContent::Full)
+/// A child that cannot do it ends, and the server tells that the save has failed.
+fn make_native(rdb: &Path, markers: &Markers, lsn: RunLsn) {
+    let (file, copy) = abridge::places(Purpose::Rdb, rdb);
+    if let Err(why) = native_rdb::make(&file, &copy, markers, lsn) {
+        let line = format!(
+            "{} has markers of PM keys, which cannot be made native values: {why}",
+            file.display()
+        );
+        log(Level::Warning, &line);
+        end_child();
+    }
+}
+
+fn content() -> RdbContent {
+    SETTINGS
+        .with(|settings| settings.rdb)
+        .unwrap_or(RdbContent::Full)
 }
 
 /// What is saved from now on goes to another node, though a file may have been begun: values.
@@ -98,8 +134,8 @@ impl Engine {
         self.saving.is_some()
     }
 
-    /// The form of the next key that is saved, which is of database `db`; outside of files, a value alone.
-    pub(super) fn next_form(&mut self, db: i32) -> Form {
+    /// The form of the next key that is saved, which is of database `db` and has this record; outside of files, a value alone.
+    pub(super) fn next_form(&mut self, db: i32, record: RecordPtr) -> Form {
         let now = RunLsn {
             run: self.store.run,
             number: self.store.pool.lsn(),
@@ -108,6 +144,7 @@ impl Engine {
             return Form {
                 lsn: None,
                 is_marker: false,
+                place: None,
             };
         };
         if saving.purpose.is_some() {
@@ -118,6 +155,7 @@ impl Engine {
         Form {
             lsn: is_first.then_some(now),
             is_marker: saving.purpose.is_some(),
+            place: saving.becomes_native.then_some(record),
         }
     }
 }

@@ -5,7 +5,8 @@
 //! ```text
 //! head     bit 0: a marker instead of a value; bit 1: the run and the position of the
 //!          pool's LSN follow (see `lsn`); bit 2: a hash of which fields expire;
-//!          bit 3: a marker that stands for others, too, whose number follows
+//!          bit 3: a marker that stands for others, too, whose number follows;
+//!          bit 4: a marker, and where in the pool the record is
 //! string   the bytes
 //! list     the number of elements, each element's bytes
 //! zset     the number of elements, each one's name and score, ascending
@@ -25,7 +26,7 @@ use pobj::{Error, Pool, Result};
 use store::lsn::RunLsn;
 use store::number::double_to_text;
 use store::rdb::{number, push_number};
-use store::record::Inline;
+use store::record::{Inline, RecordPtr};
 use store::structures::list::{self, Side};
 use store::structures::{Root, hash, set, string, zset};
 use store::value::ValueType;
@@ -38,6 +39,7 @@ const MARKER: u64 = 1;
 const LSN: u64 = 2;
 const TIMES: u64 = 4;
 const OTHERS: u64 = 8;
+const PLACE: u64 = 16;
 
 /// The version of a marker that stands for others.
 pub const ABRIDGED: i32 = 4;
@@ -74,7 +76,9 @@ pub enum Loaded {
 /// Writes the head of a key, after which its value follows unless it is a marker; `times` says whether it is
 /// that of a hash of which fields may expire.
 pub fn save_head(io: &mut RdbWriter<'_>, form: &Form, times: bool) {
+    let place = form.place.map(|record| record.offset());
     let head = match form.is_marker {
+        true if place.is_some() => MARKER | PLACE,
         true => MARKER,
         false if times => TIMES,
         false => 0,
@@ -86,6 +90,9 @@ pub fn save_head(io: &mut RdbWriter<'_>, form: &Form, times: bool) {
             io.save_unsigned(lsn.run);
             io.save_unsigned(lsn.number);
         }
+    }
+    if let Some(place) = place {
+        io.save_unsigned(place);
     }
 }
 
@@ -239,7 +246,9 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Paylo
     let is_odd = times && (version == WITHOUT_TIMES || ty != ValueType::Hash || head & MARKER != 0);
     let stands_for_others = head & OTHERS != 0;
     let is_odder = stands_for_others && (version != ABRIDGED || head & MARKER == 0);
-    if head > MARKER | LSN | TIMES | OTHERS || is_odd || is_odder {
+    let has_place = head & PLACE != 0;
+    let is_oddest = has_place && head & MARKER == 0;
+    if head > MARKER | LSN | TIMES | OTHERS | PLACE || is_odd || is_odder || is_oddest {
         return None;
     }
     let lsn = match head & LSN {
@@ -253,6 +262,9 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Paylo
         true => io.load_unsigned().ok()?,
         false => 0,
     };
+    if has_place {
+        io.load_unsigned().ok()?;
+    }
     let value = match head & MARKER {
         0 if times => Some(load_expiring(io)?),
         0 => Some(load_value(io, ty)?),
@@ -279,13 +291,36 @@ pub fn for_others(bytes: &[u8], lsn: RunLsn, others: u64) -> Option<Vec<u8>> {
     if rest != [END] || (RunLsn { run, number }) != lsn {
         return None;
     }
-    let mut changed = Vec::new();
-    for part in [MARKER | LSN | OTHERS, run, number, others] {
-        changed.push(UNSIGNED);
-        push_number(&mut changed, part);
+    Some(marker_for_others(lsn, others))
+}
+
+/// The bytes, in a file, of a marker with an LSN that stands for so many others.
+pub fn marker_for_others(lsn: RunLsn, others: u64) -> Vec<u8> {
+    let mut marker = Vec::new();
+    for part in [MARKER | LSN | OTHERS, lsn.run, lsn.number, others] {
+        marker.push(UNSIGNED);
+        push_number(&mut marker, part);
     }
-    changed.push(END);
-    Some(changed)
+    marker.push(END);
+    marker
+}
+
+/// The record that a marker, of which these are the bytes in a file, tells of.
+pub fn place_of(bytes: &[u8]) -> Option<RecordPtr> {
+    let mut rest = bytes;
+    let mut next = || {
+        let (number, after) = number(rest.strip_prefix(&[UNSIGNED])?)?;
+        rest = after;
+        Some(number)
+    };
+    let head = next()?;
+    if head & LSN != 0 {
+        (next()?, next()?);
+    }
+    match head & !LSN == MARKER | PLACE {
+        true => RecordPtr::new(next()?),
+        false => None,
+    }
 }
 
 fn load_expiring(io: &mut RdbReader<'_>) -> Option<Loaded> {

@@ -317,6 +317,14 @@ impl Ctx {
         if !replication::may_replicate(self) {
             return;
         }
+        match replication::translator() {
+            None => self.send(command, args),
+            Some(translate) => translate(self, command, args),
+        }
+    }
+
+    /// [`Ctx::replicate`] of just this command.
+    pub fn send(&self, command: &CStr, args: &[Arg<'_>]) {
         let (argv, argc) = (args.as_ptr(), args.len());
         // SAFETY: live context; `v` takes a vector of strings, which Arg is, and its length as
         // size_t. Redis takes references to the strings.

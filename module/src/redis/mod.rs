@@ -109,13 +109,15 @@ pub use latency::Latency;
 pub use log::{Level, log};
 pub use native::NativeValue;
 pub use output::{Output, before_output, sees_tls};
-pub use replication::{may_replicate, note_replication, spares_replicas};
+pub use replication::{
+    may_replicate, note_replication, spares_replicas, translate_stream, translates_stream,
+};
 pub use slot_events::SlotEvent;
 pub use stand_in::{
     KeysAt, Rules, Side, StandIn, Way, look_closer, stands_in, stands_in_for_all_keys,
 };
-pub use syncs::{follow_syncs, somebody_syncs};
-pub use types::{KeyPlace, PmType, TypeCallbacks, register_types};
+pub use syncs::{follow_syncs, learn_how_to_sync, somebody_syncs, syncs_without_disk};
+pub use types::{KeyPlace, PmType, TypeCallbacks, end_child, register_types};
 pub use waiting::{Answer, Waiting};
 
 /// The function behind an API pointer which `entry` found present when the module was loaded.

@@ -14,11 +14,12 @@
 //! commands, its third user, passes module commands by.
 
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use redis_module::raw as rm;
 
-use super::{Ctx, Reply, api, log};
+use super::{Arg, Ctx, Reply, api, log};
 
 const UNKNOWN: u8 = 0;
 const ALONE: u8 = 1;
@@ -40,6 +41,35 @@ pub fn may_replicate(ctx: &Ctx) -> bool {
         FOLLOWED => true,
         _ => find_out(ctx),
     }
+}
+
+/// Sends what a command has done in another form.
+pub type Translator = fn(&Ctx, &CStr, &[Arg<'_>]);
+
+static TRANSLATOR: OnceLock<Translator> = OnceLock::new();
+static TRANSLATES: AtomicBool = AtomicBool::new(false);
+
+/// Has what is replicated from now on be sent by `translator`, or as it is. It is always the same one.
+pub fn translate_stream(translator: Option<Translator>) {
+    if let Some(translator) = translator {
+        TRANSLATOR.get_or_init(|| translator);
+    }
+    TRANSLATES.store(translator.is_some(), Ordering::Relaxed);
+}
+
+/// What sends what is replicated, if it is not sent as it is. O(1), one load.
+#[inline]
+pub(super) fn translator() -> Option<Translator> {
+    match TRANSLATES.load(Ordering::Relaxed) {
+        false => None,
+        true => TRANSLATOR.get().copied(),
+    }
+}
+
+/// Whether the stream to replicas is translated for those without the module.
+#[inline]
+pub fn translates_stream() -> bool {
+    TRANSLATES.load(Ordering::Relaxed)
 }
 
 #[cold]

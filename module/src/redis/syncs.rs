@@ -6,7 +6,8 @@
 //! So what is between the two waits. A connection that ended waits no more.
 
 use super::clients::{ClientId, is_connected};
-use super::{Ctx, FilterArgs, MainCell, replication};
+use super::{Ctx, FilterArgs, MainCell, Reply, replication};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Those that wait, as far as is known.
 static WAITING: MainCell<Vec<ClientId>> = MainCell::empty();
@@ -49,6 +50,35 @@ fn change(change: impl FnOnce(&mut Vec<ClientId>)) {
         let _ = WAITING.replace(Some(Vec::new()));
     }
     let _ = WAITING.with(change);
+}
+
+/// The server's setting by which what replicas get is sent as it is made, and is never a file here.
+const DISKLESS: &[u8] = b"repl-diskless-sync";
+static SYNCS_WITHOUT_DISK: AtomicBool = AtomicBool::new(true);
+
+/// Whether what replicas get is sent as it is made, as [`learn_how_to_sync`] has learned. In doubt, yes.
+pub fn syncs_without_disk() -> bool {
+    SYNCS_WITHOUT_DISK.load(Ordering::Relaxed)
+}
+
+/// Asks how replicas get the data; if `by_disk`, has a file be made of it from now on. Whether that was another way before. Where the
+/// configuration may be asked for.
+pub fn learn_how_to_sync(ctx: &Ctx, by_disk: bool) -> bool {
+    let get = ctx.call(c"CONFIG", &[b"GET", DISKLESS]);
+    let is_by_disk = match &get {
+        Some(Reply::Array(pair)) => {
+            matches!(pair.get(1), Some(Reply::Text(text)) if text == b"no")
+        }
+        _ => false,
+    };
+    let changes = by_disk
+        && !is_by_disk
+        && matches!(
+            ctx.call(c"CONFIG", &[b"SET", DISKLESS, b"no"]),
+            Some(Reply::Text(_))
+        );
+    SYNCS_WITHOUT_DISK.store(!is_by_disk && !changes, Ordering::Relaxed);
+    changes
 }
 
 /// Whether somebody waits for the data, be it what is about to be written. In doubt, yes.

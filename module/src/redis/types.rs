@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use redis_module::raw as rm;
 
 use super::{AofWriter, Arg, Ctx, Digest, Level, RdbReader, RdbWriter, api, guard, log};
-use super::{Class, on_main_thread};
+use super::{Class, on_main_thread, server_flags};
 
 /// The persistent data types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -262,16 +262,20 @@ fn give_up_unless(complete: bool) {
     if complete {
         return;
     }
-    // SAFETY: without a context, the flags of the process are answered; _exit ends the child only.
-    unsafe {
-        let flags = api(rm::RedisModule_GetContextFlags)(null_mut()) as u32;
-        if flags & rm::REDISMODULE_CTX_FLAGS_IS_CHILD != 0 {
-            log::log(
-                Level::Warning,
-                "giving up this save after an internal error",
-            );
-            libc::_exit(1);
-        }
+    if server_flags().fork_child() {
+        log::log(
+            Level::Warning,
+            "giving up this save after an internal error",
+        );
+    }
+    end_child();
+}
+
+/// Ends this process, if it is a fork child, so that its server tells that what it did has failed.
+pub fn end_child() {
+    if server_flags().fork_child() {
+        // SAFETY: ends the process at once.
+        unsafe { libc::_exit(1) };
     }
 }
 

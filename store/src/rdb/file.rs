@@ -1,11 +1,9 @@
 //! A whole file, key by key, and the payload of a single key.
 
 use super::number::{write_number, write_string};
-use super::{Dialect, Plan, Value, WriteError};
-use crc::{CRC_64_REDIS, Crc, Digest, Table};
+use super::{CRC, Dialect, Plan, Value, WriteError};
+use crc::{Digest, Table};
 use std::io::{self, Write};
-
-static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
 /// Bytes that stand before an entry, by what they tell.
 mod op {

@@ -1,10 +1,12 @@
-//! Values in the form that servers without the module read: entries of an RDB file, and payloads of DUMP.
+//! Values in the form that servers without the module have: entries of an RDB file, and payloads of DUMP.
 //!
 //! | file | what |
 //! |---|---|
 //! | `number.rs` | lengths and strings |
 //! | `value.rs` | a value of the pool, as a native value |
-//! | `file.rs` | a whole file, a payload, the checksum |
+//! | `file.rs` | a whole file, a payload |
+//! | `read.rs` | a native value of a file, as its elements |
+//! | `copy.rs` | a file, copied entry by entry |
 //!
 //! Of the forms that servers know, the plain ones are written, which all servers since Redis 7.0 read and turn into their own
 //! encodings: a string, a list, a set, a hash as strings one after the other; a sorted set with binary scores. Hashes of which fields
@@ -12,13 +14,21 @@
 //!
 //! Nothing is held in memory: a value is written element by element, as the pool has it.
 
+pub mod copy;
 mod file;
 mod number;
+mod read;
 mod value;
+
+use crc::{CRC_64_REDIS, Crc, Table};
 
 pub use file::{FileWriter, Key, payload};
 pub use number::{number, push_number};
+pub use read::{content, expire_at, string};
 pub use value::{Plan, Value, WriteError};
+
+/// The checksum of files and payloads.
+pub static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
 /// What the reader knows, where servers differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

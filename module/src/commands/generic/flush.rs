@@ -5,17 +5,20 @@
 //! one after the other.
 
 use crate::error::CmdError;
-use crate::keyspace;
-use crate::redis::{Args, Ctx, Kind, Mode, OwnedString};
+use crate::keyspace::{self, fill};
+use crate::redis::{Args, Ctx, Kind, Mode, OwnedString, translates_stream};
 
 /// `FLUSHDB [ASYNC | SYNC]`
 pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
+    show_all_if_told();
     let db = ctx.db();
     let keys = keyspace::shown_keys_of(db)?;
     keyspace::flush(Some(db))?;
-    empty(ctx, args, keys)?;
-    ctx.replicate(c"PM.FLUSHDB", args.from(1));
+    match empty(ctx, args, keys)? {
+        Some(names) if translates_stream() => replicate_deletions(ctx, &names),
+        _ => ctx.replicate(c"PM.FLUSHDB", args.from(1)),
+    }
     ctx.reply_ok();
     Ok(())
 }
@@ -23,6 +26,7 @@ pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// `FLUSHALL [ASYNC | SYNC]`
 pub fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
+    show_all_if_told();
     let home = ctx.db();
     let dbs = keyspace::dbs_with_keys()?.into_iter();
     let shown = dbs.map(|(db, _)| Ok((db, keyspace::shown_keys_of(db)?)));
@@ -30,13 +34,36 @@ pub fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     keyspace::flush(None)?;
     for (db, keys) in dbs {
         if ctx.select_db(db) {
-            empty(ctx, args, keys)?;
+            let gone = empty(ctx, args, keys)?;
+            match gone {
+                _ if !translates_stream() => {}
+                Some(names) => replicate_deletions(ctx, &names),
+                None => ctx.replicate(c"PM.FLUSHDB", args.from(1)),
+            }
         }
     }
     ctx.select_db(home);
-    ctx.replicate(c"PM.FLUSHALL", args.from(1));
+    if !translates_stream() {
+        ctx.replicate(c"PM.FLUSHALL", args.from(1));
+    }
     ctx.reply_ok();
     Ok(())
+}
+
+/// Replicas without the module are told of the keys, which have to be in the keyspace for that.
+fn show_all_if_told() {
+    if translates_stream() {
+        fill::complete();
+    }
+}
+
+/// Tells replicas without the module of keys that have gone beside native ones, which stay.
+fn replicate_deletions(ctx: &Ctx, names: &[OwnedString]) {
+    const AT_ONCE: usize = 1000;
+    for names in names.chunks(AT_ONCE) {
+        let names: Vec<_> = names.iter().map(OwnedString::arg).collect();
+        ctx.replicate(c"DEL", &names);
+    }
 }
 
 fn check(args: Args<'_>) -> Result<(), CmdError> {
@@ -48,12 +75,12 @@ fn check(args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// Removes the PM keys of the selected database, so many, which have ended in the pool, from Redis's
-/// keyspace.
-fn empty(ctx: &Ctx, args: Args<'_>, keys: u64) -> Result<(), CmdError> {
+/// keyspace. Their names, unless the whole database was flushed.
+fn empty(ctx: &Ctx, args: Args<'_>, keys: u64) -> Result<Option<Vec<OwnedString>>, CmdError> {
     if ctx.db_size() == keys {
         let words: Vec<&[u8]> = args.from(1).iter().map(|arg| arg.bytes()).collect();
         if ctx.call(c"FLUSHDB", &words).is_some() {
-            return Ok(());
+            return Ok(None);
         }
     }
     let mut ours = Vec::new();
@@ -63,12 +90,13 @@ fn empty(ctx: &Ctx, args: Args<'_>, keys: u64) -> Result<(), CmdError> {
         }
     });
     keyspace::follow_flush(true)?;
-    for name in ours {
+    for name in &ours {
         let mut key = ctx.open(name.arg(), Mode::Write);
         if let Kind::Pm(..) = key.kind() {
             key.delete();
             key.signal_modified();
         }
     }
-    keyspace::follow_flush(false)
+    keyspace::follow_flush(false)?;
+    Ok(Some(ours))
 }

@@ -11,6 +11,8 @@ mod object;
 mod transfer;
 mod walk;
 
+pub use transfer::export;
+
 use super::row::{
     ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST,
 };
@@ -39,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("renamenx", keys::rename, 3, WRITE_ALWAYS_FAST, TWO),
     Row::native("copy", keys::copy, -3, WRITE, TWO),
     Row::native("move", transfer::move_to, 3, WRITE_ALWAYS_FAST, ONE),
-    Row::native("dump", transfer::dump, 2, READ, ONE),
+    Row::native("dump", transfer::dump, 2, READ, ONE).any_key(),
     Row::native("restore", transfer::restore, -4, WRITE, ONE),
     Row::native("migrate", transfer::migrate, -6, MOVABLE, (3, 3, 1)),
     Row::native("keys", walk::keys, 2, READ, NONE),

@@ -2,7 +2,11 @@
 
 use super::is_native;
 use super::keys::{Done, on_first};
-use crate::redis::{Arg, Args, Ctx, KeyUse, OwnedString, PmType, Propagate};
+use crate::error::CmdError;
+use crate::keyspace::plain_stream;
+use crate::redis::{
+    Arg, Args, Ctx, KeyUse, Kind, Mode, OwnedString, PmType, Propagate, translates_stream,
+};
 
 /// `MOVE key db`
 pub fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
@@ -13,11 +17,32 @@ pub fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
 }
 
 /// `DUMP key`
+///
+/// Under its plain name, and with `rdb native`, a PM key is told as a native one.
 pub fn dump(ctx: &Ctx, args: Args<'_>) -> Done {
+    if ctx.is_plain() {
+        return match ctx.open(args[1], Mode::Peek).kind() {
+            Kind::Pm(..) if translates_stream() => export(ctx, args),
+            _ => Err(CmdError::Native),
+        };
+    }
     on_first(ctx, args, Propagate::Nowhere, || {
         ctx.reply_null();
         Ok(())
     })
+}
+
+/// `PM.EXPORT key`: the payload of a native key of the same value, which RESTORE takes on a server without the module. Null if there is no such
+/// key. O(n), and as much memory.
+pub fn export(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    if ctx.open(args[1], Mode::Peek).kind() == Kind::Other {
+        return Err(CmdError::WrongType);
+    }
+    match plain_stream::payload(ctx, args[1], Mode::Read)? {
+        Some(payload) => ctx.reply_bulk(&payload),
+        None => ctx.reply_null(),
+    }
+    Ok(())
 }
 
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`

@@ -80,6 +80,15 @@ pub const COMMANDS: &[Description] = &[
         .optional()],
     },
     Description {
+        name: "pm.export",
+        summary: "Shows the payload of a native key of the same value, for RESTORE.",
+        complexity: "O(N), N being the number of elements.",
+        categories: "",
+        tips: "",
+        keys: &[Keys::At(1, "RO")],
+        arguments: &[Arg::KEY],
+    },
+    Description {
         name: "pm.help",
         summary: "Shows the module's own commands.",
         complexity: "O(1)",

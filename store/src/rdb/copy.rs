@@ -6,22 +6,66 @@
 //!
 //! Known are all forms that Redis up to 8.6 and Valkey up to 9.1 write of what they have; a file with any other is not copied.
 
-use crc::{CRC_64_REDIS, Crc, Digest, Table};
+use super::{CRC, Dialect, push_number};
+use crc::{Digest, Table};
 use std::io::{self, BufRead, Write};
-use store::rdb::push_number;
-
-static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
 /// What a copy changes.
 pub trait Edit {
     /// Whether it wants to see the values of the module type with this identifier.
     fn wants(&self, id: u64) -> bool;
 
-    /// What becomes of such a value, given all its bytes.
-    fn value(&mut self, id: u64, bytes: &[u8]) -> Fate;
+    /// What becomes of a key with such a value.
+    ///
+    /// # Errors
+    /// Why the copy has to be given up.
+    fn value(&mut self, key: &ModuleKey<'_>) -> io::Result<Fate>;
+
+    /// Whether it takes native keys out. What it gets of a key is in memory as a whole.
+    fn takes_natives(&self) -> bool {
+        false
+    }
+
+    /// Takes a native key, which is left out of the copy.
+    ///
+    /// # Errors
+    /// Why the copy has to be given up.
+    fn native(&mut self, _key: &NativeKey<'_>) -> io::Result<()> {
+        Ok(())
+    }
 
     /// How many keys a database has, and how many of them expire, as the server is told before they come.
     fn sizes(&mut self, db: u64, keys: u64, expiring: u64) -> (u64, u64);
+}
+
+/// A key whose value is a module's, in the bytes of the file.
+#[derive(Clone, Copy, Debug)]
+pub struct ModuleKey<'f> {
+    /// Its database.
+    pub db: u64,
+    /// What stands before its type: when it expires, how it was used.
+    pub before: &'f [u8],
+    /// Its name, as the file has strings.
+    pub name: &'f [u8],
+    /// The identifier of the value's type.
+    pub id: u64,
+    /// The value, behind the identifier.
+    pub value: &'f [u8],
+}
+
+/// A key of a native type, in the bytes of the file.
+#[derive(Clone, Copy, Debug)]
+pub struct NativeKey<'f> {
+    /// Its database.
+    pub db: u64,
+    /// What stands before its type: when it expires, how it was used.
+    pub before: &'f [u8],
+    /// The number of its type.
+    pub ty: u8,
+    /// Its name, as the file has strings.
+    pub name: &'f [u8],
+    /// The value.
+    pub value: &'f [u8],
 }
 
 /// What becomes of a key.
@@ -53,17 +97,9 @@ pub const VERSION_BITS: u32 = 10;
 /// # Errors
 /// Those of input and output; `InvalidData` if an entry is not known, or if something follows the end.
 pub fn copy(input: impl BufRead, output: impl Write, edit: &mut impl Edit) -> io::Result<()> {
-    let mut copy = Copying {
-        input,
-        output,
-        sum: CRC.digest(),
-        held: Vec::new(),
-        holds: false,
-        db: 0,
-    };
-    copy.head()?;
-    while copy.entry(edit)? {}
-    copy.end()
+    let mut copy = Copy::begin(input, output)?;
+    copy.entries(edit)?;
+    copy.end().map(drop)
 }
 
 fn unknown(what: &str, byte: u8) -> io::Error {
@@ -89,16 +125,33 @@ mod op {
 /// The type of a key whose value is a module's.
 const MODULE_VALUE: u8 = 7;
 
-/// A copy under way.
-struct Copying<R, W> {
+/// A copy under way, to which entries can be added.
+pub struct Copy<R, W> {
     input: R,
     output: W,
     sum: Digest<'static, u64, Table<16>>,
+    /// Bytes that were written.
+    written: u64,
+    /// What the readers of the file know.
+    dialect: Dialect,
     /// Bytes that were read, and are not written yet.
     held: Vec<u8>,
     /// What is read is held.
     holds: bool,
     db: u64,
+}
+
+impl<R, W: Write> Write for Copy<R, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.write_all(bytes)?;
+        self.sum.update(bytes);
+        self.written += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 /// A number, or how a string is written that is not as many bytes.
@@ -107,19 +160,52 @@ enum Length {
     Special(u8),
 }
 
-impl<R: BufRead, W: Write> Copying<R, W> {
+impl<R: BufRead, W: Write> Copy<R, W> {
+    /// Begins to copy a file.
+    ///
+    /// # Errors
+    /// Those of input and output; `InvalidData` if it is no RDB file, or one without a checksum.
+    pub fn begin(input: R, output: W) -> io::Result<Copy<R, W>> {
+        let mut copy = Copy {
+            input,
+            output,
+            sum: CRC.digest(),
+            written: 0,
+            dialect: Dialect::Plain,
+            held: Vec::new(),
+            holds: false,
+            db: 0,
+        };
+        copy.head()?;
+        Ok(copy)
+    }
+
+    /// Copies all entries.
+    ///
+    /// # Errors
+    /// Those of input, output and `edit`; `InvalidData` if an entry is not known.
+    pub fn entries(&mut self, edit: &mut impl Edit) -> io::Result<()> {
+        while self.entry(edit)? {}
+        Ok(())
+    }
+
+    /// What the readers of this file know of fields that expire.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// How many bytes were written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     fn head(&mut self) -> io::Result<()> {
         self.holds = true;
         self.skip(9)?;
-        let (magic, version) = match self.held.strip_prefix(b"REDIS") {
-            Some(version) => (true, version),
-            None => (
-                self.held.starts_with(b"VALKEY"),
-                self.held.get(6..).unwrap_or_default(),
-            ),
-        };
+        let dialect = self.held.first_chunk().and_then(Dialect::of_magic);
+        self.dialect = dialect.ok_or_else(|| unknown("head", self.held[0]))?;
         // Before version 5 there was no checksum.
-        if !magic || !version.iter().all(u8::is_ascii_digit) || version <= b"0004".as_slice() {
+        if self.held.as_slice() <= b"REDIS0004" {
             return Err(unknown("head", self.held[0]));
         }
         self.release()
@@ -139,7 +225,7 @@ impl<R: BufRead, W: Write> Copying<R, W> {
         };
         match op {
             op::END => {
-                self.release()?;
+                self.held.clear();
                 return Ok(false);
             }
             op::DATABASE => self.db = self.number()?,
@@ -171,8 +257,23 @@ impl<R: BufRead, W: Write> Copying<R, W> {
                 self.module_value()?;
             }
             MODULE_VALUE => {
+                let name = self.held.len();
                 self.string()?;
-                self.module_key(edit)?;
+                self.module_key(name, edit)?;
+            }
+            ty if edit.takes_natives() => {
+                let name = self.held.len();
+                self.string()?;
+                let value = self.held.len();
+                self.value(ty)?;
+                edit.native(&NativeKey {
+                    db: self.db,
+                    before: &self.held[..name - 1],
+                    ty,
+                    name: &self.held[name..value],
+                    value: &self.held[value..],
+                })?;
+                self.held.clear();
             }
             ty => {
                 self.string()?;
@@ -184,7 +285,8 @@ impl<R: BufRead, W: Write> Copying<R, W> {
         Ok(true)
     }
 
-    fn module_key(&mut self, edit: &mut impl Edit) -> io::Result<()> {
+    /// A key whose name begins in what is held at `name`, right behind its type.
+    fn module_key(&mut self, name: usize, edit: &mut impl Edit) -> io::Result<()> {
         let before = self.held.len();
         let id = self.number()?;
         if !edit.wants(id) {
@@ -193,7 +295,14 @@ impl<R: BufRead, W: Write> Copying<R, W> {
         }
         let value = self.held.len();
         self.module_value()?;
-        match edit.value(id, &self.held[value..]) {
+        let key = ModuleKey {
+            db: self.db,
+            before: &self.held[..name - 1],
+            name: &self.held[name..before],
+            id,
+            value: &self.held[value..],
+        };
+        match edit.value(&key)? {
             Fate::Stays => {}
             Fate::Goes => self.held.clear(),
             Fate::Changes(id, value) => {
@@ -371,6 +480,7 @@ impl<R: BufRead, W: Write> Copying<R, W> {
             } else {
                 self.sum.update(ready);
                 self.output.write_all(ready)?;
+                self.written += some as u64;
             }
             self.input.consume(some);
             len -= some as u64;
@@ -384,21 +494,25 @@ impl<R: BufRead, W: Write> Copying<R, W> {
             self.held.extend_from_slice(bytes);
             return Ok(());
         }
-        self.sum.update(bytes);
-        self.output.write_all(bytes)
+        self.write_all(bytes)
     }
 
     /// Writes what is held; what is read is written from now on.
     fn release(&mut self) -> io::Result<()> {
         self.holds = false;
-        self.sum.update(&self.held);
-        self.output.write_all(&self.held)?;
+        let held = std::mem::take(&mut self.held);
+        self.write_all(&held)?;
+        self.held = held;
         self.held.clear();
         Ok(())
     }
 
-    /// The checksum, which is 0 if the server makes none.
-    fn end(mut self) -> io::Result<()> {
+    /// Ends the copy, when all entries are there, with a checksum, or without one if the server makes none; what it was written to.
+    ///
+    /// # Errors
+    /// Those of input and output; `InvalidData` if something follows the end.
+    pub fn end(mut self) -> io::Result<W> {
+        self.write_all(&[op::END])?;
         let mut was = [0; 8];
         self.input.read_exact(&mut was)?;
         let sum = match was {
@@ -407,7 +521,10 @@ impl<R: BufRead, W: Write> Copying<R, W> {
         };
         self.output.write_all(&sum.to_le_bytes())?;
         match self.input.fill_buf()?.first() {
-            None => self.output.flush(),
+            None => {
+                self.output.flush()?;
+                Ok(self.output)
+            }
             Some(&more) => Err(unknown("byte behind its end", more)),
         }
     }
@@ -425,13 +542,20 @@ mod tests {
             id == 9
         }
 
-        fn value(&mut self, _: u64, bytes: &[u8]) -> Fate {
-            assert_eq!(bytes, [2, 0x40, 77, 5, 1, b'v', 0]);
+        fn value(&mut self, key: &ModuleKey<'_>) -> io::Result<Fate> {
+            assert_eq!((key.db, key.id), (3, 9));
+            assert_eq!(key.value, [2, 0x40, 77, 5, 1, b'v', 0]);
             self.0 += 1;
-            match self.0 {
+            let (name, before): (&[u8], &[u8]) = match self.0 {
+                1 => (b"\x05first", b""),
+                2 => (b"\x06second", &[op::EXPIRES_MS; 9]),
+                _ => (b"\x05third", &[op::FREQUENCY, 9]),
+            };
+            assert_eq!((key.name, key.before), (name, before));
+            Ok(match self.0 {
                 1 => Fate::Changes(5000, vec![2, 1, 0]),
                 _ => Fate::Goes,
-            }
+            })
         }
 
         fn sizes(&mut self, db: u64, keys: u64, expiring: u64) -> (u64, u64) {

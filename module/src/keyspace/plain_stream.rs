@@ -1,0 +1,172 @@
+//! The stream to replicas under native names, for replicas without the module: `rdb native`.
+//!
+//! PM.SET goes as SET, with the words that it would have under its own name: they have one outcome already. What only PM commands do is told by
+//! its effect:
+//!
+//! | command | replicas get |
+//! |---|---|
+//! | PM.ADOPT | nothing: they have the native key |
+//! | PM.FLUSHDB, PM.FLUSHALL beside native keys | DEL of the keys (see `commands/generic/flush.rs`) |
+//! | PM.MSETEX, where the server has no MSETEX with these words | SET of each key, with its time |
+//! | PM.HSETEX, PM.HPEXPIREAT, PM.HPERSIST, where the server has no fields that expire | HSET, and nothing: a field that expires goes by HDEL |
+//! | PM.BITOP of a newer kind, PM.GEOSEARCHSTORE with a polygon | RESTORE of the whole value |
+
+use super::ENGINE;
+use crate::SETTINGS;
+use crate::behaviour::{self, Family};
+use crate::config::RdbContent;
+use crate::redis::{
+    Arg, Ctx, Kind, Level, Mode, OwnedString, learn_how_to_sync, log, translate_stream,
+};
+use std::ffi::CStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+use store::rdb::{self, Dialect, Value};
+use store::record;
+
+/// Has the stream and full syncs be as the settings say, from now on. Not from within a command.
+pub fn follow_settings(ctx: &Ctx) {
+    let native = SETTINGS.with(|settings| settings.rdb) == Ok(RdbContent::Native);
+    translate_stream(native.then_some(send));
+    if learn_how_to_sync(ctx, native) {
+        log(
+            Level::Notice,
+            "repl-diskless-sync is off from now on: with 'rdb native', what replicas get is made as a file first",
+        );
+    }
+}
+
+/// What this server's own files have of fields that expire.
+pub fn dialect() -> Dialect {
+    match has_expiring_fields() {
+        false => Dialect::Plain,
+        true if behaviour::server().family == Family::Valkey => Dialect::Valkey,
+        true => Dialect::Redis,
+    }
+}
+
+fn has_expiring_fields() -> bool {
+    let server = behaviour::server();
+    match server.family {
+        Family::Redis => server.version >= (7, 4, 0),
+        Family::Valkey => server.version >= (9, 0, 0),
+    }
+}
+
+fn has_hsetex() -> bool {
+    let server = behaviour::server();
+    has_expiring_fields() && (server.family == Family::Valkey || server.version >= (8, 0, 0))
+}
+
+/// The payload of a PM key as that of a native one; `None` if there is no such PM key, or nothing of it is left.
+///
+/// # Errors
+/// `Damaged`.
+pub fn payload(ctx: &Ctx, name: Arg<'_>, mode: Mode) -> pobj::Result<Option<Vec<u8>>> {
+    let Kind::Pm(ty, addr) = ctx.open(name, mode).kind() else {
+        return Ok(None);
+    };
+    let made = ENGINE.with(|engine| {
+        let pool = &engine.store.pool;
+        let Some(record) = engine.record_at(addr) else {
+            return Ok(None);
+        };
+        let value = Value {
+            pool,
+            ty: ty.into(),
+            root: record::get(pool, record)?.root,
+            inline: record::inline(pool, record)?,
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_millis() as i64);
+        rdb::payload(&value, dialect(), now)
+    });
+    made.unwrap_or_else(|refused| {
+        Err(pobj::Error::State(format!(
+            "the pool cannot be reached: {refused:?}"
+        )))
+    })
+}
+
+/// Sends what a PM command has done. Its key has the new value already.
+fn send(ctx: &Ctx, command: &CStr, args: &[Arg<'_>]) {
+    let Some(native) = native_name(command) else {
+        return ctx.send(command, args);
+    };
+    match (native.to_bytes(), args) {
+        (b"ADOPT", _) => {}
+        (b"MSETEX", [count, rest @ ..]) => set_each(ctx, *count, rest),
+        (b"HPEXPIREAT" | b"HPERSIST", _) if !has_expiring_fields() => {}
+        (b"HSETEX", [key, rest @ ..]) if !has_hsetex() => set_fields(ctx, *key, rest),
+        (b"BITOP", [kind, key, ..]) if !is_old_bitop(*kind) => send_value(ctx, *key),
+        (b"GEOSEARCHSTORE", [key, rest @ ..]) if rest.iter().any(|word| word.is(b"BYPOLYGON")) => {
+            send_value(ctx, *key);
+        }
+        _ => ctx.send(native, args),
+    }
+}
+
+/// A command's name without `PM.`, if it has that.
+fn native_name(command: &CStr) -> Option<&CStr> {
+    let rest = command.to_bytes_with_nul().strip_prefix(b"PM.")?;
+    CStr::from_bytes_with_nul(rest).ok()
+}
+
+fn is_old_bitop(kind: Arg<'_>) -> bool {
+    [b"AND".as_slice(), b"OR", b"XOR", b"NOT"]
+        .into_iter()
+        .any(|old| kind.is(old))
+}
+
+/// `count key value [key value ...] [KEEPTTL | PXAT time]`
+fn set_each(ctx: &Ctx, count: Arg<'_>, rest: &[Arg<'_>]) {
+    let count = std::str::from_utf8(count.bytes())
+        .ok()
+        .and_then(|n| n.parse::<usize>().ok());
+    let Some((pairs, options)) = count.and_then(|count| rest.split_at_checked(2 * count)) else {
+        return;
+    };
+    for pair in pairs.chunks(2) {
+        ctx.send(c"SET", &[pair, options].concat());
+    }
+}
+
+/// `[KEEPTTL | PXAT time] FIELDS count field value [field value ...]`, on a server without HSETEX.
+fn set_fields(ctx: &Ctx, key: Arg<'_>, rest: &[Arg<'_>]) {
+    if has_expiring_fields() {
+        return send_value(ctx, key);
+    }
+    let options = match rest.first() {
+        Some(word) if word.is(b"KEEPTTL") => 1,
+        Some(word) if word.is(b"PXAT") => 2,
+        _ => 0,
+    };
+    if let Some(pairs) = rest.get(options + 2..) {
+        ctx.send(c"HSET", &[&[key], pairs].concat());
+    }
+}
+
+/// Sends the whole value that a key has now, or that it is gone.
+fn send_value(ctx: &Ctx, name: Arg<'_>) {
+    match payload(ctx, name, Mode::Unseen) {
+        Ok(Some(payload)) => {
+            let expire_at = ctx.open(name, Mode::Unseen).expire_at_ms().unwrap_or(0);
+            let words = [
+                expire_at.to_string().as_bytes(),
+                payload.as_slice(),
+                b"REPLACE".as_slice(),
+                b"ABSTTL".as_slice(),
+            ]
+            .map(OwnedString::new);
+            let words = words.each_ref().map(OwnedString::arg);
+            ctx.send(c"RESTORE", &[&[name], words.as_slice()].concat());
+        }
+        Ok(None) => ctx.send(c"DEL", &[name]),
+        Err(error) => log(
+            Level::Warning,
+            &format!(
+                "replicas do not get the value of {}: {error}",
+                name.bytes().escape_ascii()
+            ),
+        ),
+    }
+}

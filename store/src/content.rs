@@ -1,0 +1,217 @@
+//! A value as its elements, outside of any pool: on its way from one pool to another, or from a file into one.
+
+use crate::Store;
+use crate::record::{Inline, RecordPtr};
+use crate::structures::hash::{self, Field};
+use crate::structures::list::{self, Side};
+use crate::structures::{Root, set, string, zset};
+use crate::value::ValueType;
+use pobj::{Error, Pool, Result};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::hash::Hash;
+
+/// Bytes of a pool, of a file, or of their own.
+pub type Bytes<'c> = Cow<'c, [u8]>;
+
+/// A value's elements.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content<'c> {
+    /// A string's bytes.
+    String(Bytes<'c>),
+    /// A list's elements, from left to right.
+    List(Vec<Bytes<'c>>),
+    /// A set's members.
+    Set(Vec<Bytes<'c>>),
+    /// A hash's fields: name, value, and expire time in Unix milliseconds, or [`hash::NEVER`].
+    Hash(Vec<(Bytes<'c>, Bytes<'c>, i64)>),
+    /// A sorted set's elements and their scores.
+    ZSet(Vec<(Bytes<'c>, f64)>),
+}
+
+impl<'c> Content<'c> {
+    /// The elements of a value, and what is damaged behind them. None if not even the first one can be read, or of a string not all. O(n), in
+    /// memory, too, where the elements themselves stay in the pool but for integers.
+    pub fn read(
+        pool: &'c Pool,
+        ty: ValueType,
+        root: Root,
+        inline: Inline,
+    ) -> (Option<Content<'c>>, Option<Error>) {
+        let mut damage = None;
+        let mut note = |outcome: Result<()>| damage = outcome.err();
+        let content = match ty {
+            ValueType::String => match string::read(pool, root, inline) {
+                Ok(value) => {
+                    let mut digits = itoa::Buffer::new();
+                    let bytes = value.map_or(Vec::new(), |value| value.text(&mut digits).to_vec());
+                    Content::String(bytes.into())
+                }
+                Err(error) => return (None, Some(error)),
+            },
+            ValueType::List => {
+                let mut elements = Vec::new();
+                note(list::each(pool, root, Side::Left, 0, |value| {
+                    elements.push(value.bytes(pool)?.into());
+                    Ok(true)
+                }));
+                Content::List(elements)
+            }
+            ValueType::Set => {
+                let mut members = Vec::new();
+                note(set::members(pool, root).and_then(|mut walk| {
+                    walk.try_for_each(|member| {
+                        let mut digits = itoa::Buffer::new();
+                        members.push(member?.bytes(&mut digits).to_vec().into());
+                        Ok(())
+                    })
+                }));
+                Content::Set(members)
+            }
+            ValueType::Hash => {
+                let mut fields = Vec::new();
+                note(hash::fields(pool, root).and_then(|mut walk| {
+                    walk.try_for_each(|field| {
+                        let field = field?;
+                        fields.push((field.name.into(), field.value.into(), field.expire_at));
+                        Ok(())
+                    })
+                }));
+                Content::Hash(fields)
+            }
+            ValueType::ZSet => {
+                let mut elements = Vec::new();
+                note(zset::walk(pool, root, 0, false).and_then(|mut walk| {
+                    while let Some((name, score)) = walk.step()? {
+                        elements.push((name.into(), score));
+                    }
+                    Ok(())
+                }));
+                Content::ZSet(elements)
+            }
+        };
+        match content.is_empty() {
+            true => (None, damage),
+            false => (Some(content), damage),
+        }
+    }
+
+    /// The type of value.
+    pub fn value_type(&self) -> ValueType {
+        match self {
+            Content::String(_) => ValueType::String,
+            Content::List(_) => ValueType::List,
+            Content::Set(_) => ValueType::Set,
+            Content::Hash(_) => ValueType::Hash,
+            Content::ZSet(_) => ValueType::ZSet,
+        }
+    }
+
+    /// Whether there is no element, so that there is no such key. A string may be empty.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Content::String(_) => false,
+            Content::List(elements) | Content::Set(elements) => elements.is_empty(),
+            Content::Hash(fields) => fields.is_empty(),
+            Content::ZSet(elements) => elements.is_empty(),
+        }
+    }
+
+    /// Leaves of each member, field or element that is there several times the first one. Whether there was such.
+    pub fn drop_repeated(&mut self) -> bool {
+        let mut seen = HashSet::new();
+        let before = self.len();
+        match self {
+            Content::String(_) | Content::List(_) => {}
+            Content::Set(members) => members.retain(|member| seen.insert(member.clone())),
+            Content::Hash(fields) => fields.retain(|(name, ..)| seen.insert(name.clone())),
+            Content::ZSet(elements) => elements.retain(|(name, _)| seen.insert(name.clone())),
+        }
+        self.len() < before
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Content::String(_) => 1,
+            Content::List(elements) | Content::Set(elements) => elements.len(),
+            Content::Hash(fields) => fields.len(),
+            Content::ZSet(elements) => elements.len(),
+        }
+    }
+}
+
+impl Store {
+    /// Makes a live key of these elements, for a name that the database does not have. Durable on return, or with the group. O(n), sorted sets
+    /// O(n log n).
+    ///
+    /// # Errors
+    /// `Full`; `State` if there is no element, one twice that may be there once, or a score that is no number. Nothing is made then.
+    pub fn make_from(
+        &mut self,
+        key: &[u8],
+        db: i32,
+        expire_at: i64,
+        content: &Content<'_>,
+    ) -> Result<RecordPtr> {
+        let refused = |what: &str| Err(Error::State(what.to_owned()));
+        if content.is_empty() {
+            return refused("a value without elements");
+        }
+        let ty = content.value_type();
+        match content {
+            Content::String(bytes) => {
+                let value = string::Value::of(bytes);
+                self.make(ty, key, db, value.inline_len(), expire_at, |tx, inline| {
+                    let mut root = Root::EMPTY;
+                    string::set(tx, &mut root, inline, value)?;
+                    Ok(root)
+                })
+            }
+            Content::List(elements) => self.make(ty, key, db, 0, expire_at, |tx, _| {
+                let mut root = Root::EMPTY;
+                list::push(tx, &mut root, Side::Right, elements.iter().map(|e| &**e))?;
+                Ok(root)
+            }),
+            Content::Set(members) => {
+                if !all_differ(members.iter()) {
+                    return refused("a member twice");
+                }
+                self.make(ty, key, db, 0, expire_at, |tx, _| {
+                    set::build(tx, members.iter().map(|member| &**member))
+                })
+            }
+            Content::Hash(fields) => {
+                if !all_differ(fields.iter().map(|(name, ..)| name)) {
+                    return refused("a field twice");
+                }
+                self.make(ty, key, db, 0, expire_at, |tx, _| {
+                    let fields = fields.iter().map(|(name, value, expire_at)| Field {
+                        name,
+                        value,
+                        expire_at: *expire_at,
+                    });
+                    hash::build(tx, fields)
+                })
+            }
+            Content::ZSet(elements) => {
+                if !all_differ(elements.iter().map(|(name, _)| name)) {
+                    return refused("an element twice");
+                }
+                if elements.iter().any(|(_, score)| score.is_nan()) {
+                    return refused("a score that is not a number");
+                }
+                let mut sorted: Vec<(&[u8], f64)> = elements
+                    .iter()
+                    .map(|(name, score)| (&**name, *score))
+                    .collect();
+                zset::sort(&mut sorted);
+                self.make(ty, key, db, 0, expire_at, |tx, _| zset::build(tx, &sorted))
+            }
+        }
+    }
+}
+
+fn all_differ<T: Eq + Hash>(elements: impl ExactSizeIterator<Item = T>) -> bool {
+    let mut seen = HashSet::with_capacity(elements.len());
+    elements.into_iter().all(|element| seen.insert(element))
+}

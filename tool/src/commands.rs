@@ -1,0 +1,186 @@
+//! Commands as `pmedis export` writes them, back to keys: those of one key stand together.
+
+use crate::Failure;
+use crate::import::NewKeys;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, BufRead};
+use store::content::{Bytes, Content};
+use store::structures::hash::NEVER;
+
+/// Words of a command at most.
+const WORDS: usize = 1 << 20;
+/// Bytes of a word at most, as servers have it.
+const BYTES: usize = 512 << 20;
+
+/// The key whose commands are being read.
+struct Key {
+    name: Vec<u8>,
+    db: i32,
+    expire_at: Option<i64>,
+    content: Content<'static>,
+    /// Where the fields of a hash are, once their expire times come.
+    fields: HashMap<Vec<u8>, usize>,
+}
+
+/// Reads all commands.
+///
+/// # Errors
+/// If there is one that `export` does not write, or if a key comes again; what [`NewKeys::add`] fails with.
+pub fn read(mut input: impl BufRead, pool: &mut NewKeys) -> Result<(), Failure> {
+    let (mut db, mut key): (i32, Option<Key>) = (0, None);
+    let hashers = [RandomState::new(), RandomState::new()];
+    let mut seen = HashSet::new();
+    let mut number = 0u64;
+    while let Some(words) = command(&mut input)? {
+        number += 1;
+        let odd = || format!("command {number} is none that export writes");
+        let [name, words @ ..] = words.as_slice() else {
+            return Err(odd().into());
+        };
+        let name = name.to_ascii_uppercase();
+        let name = name.strip_prefix(b"PM.").unwrap_or(&name);
+        if name == b"SELECT" {
+            let [to] = words else {
+                return Err(odd().into());
+            };
+            db = text(to).ok_or_else(odd)?;
+            continue;
+        }
+        let [of, words @ ..] = words else {
+            return Err(odd().into());
+        };
+        let is_next = !key
+            .as_ref()
+            .is_some_and(|key| key.name == *of && key.db == db);
+        if is_next {
+            if let Some(done) = key.take() {
+                pool.add(&done.name, done.db, done.expire_at, &done.content)?;
+            }
+            let hash = |hasher: &RandomState| hasher.hash_one((db, of));
+            if !seen.insert((hash(&hashers[0]), hash(&hashers[1]))) {
+                let name = of.escape_ascii();
+                return Err(format!("command {number} is of the key {name} again").into());
+            }
+        }
+        let done = match &mut key {
+            Some(key) => go_on(key, name, words),
+            None => begin(name, words).map(|content| {
+                key = Some(Key {
+                    name: of.clone(),
+                    db,
+                    expire_at: None,
+                    content,
+                    fields: HashMap::new(),
+                });
+            }),
+        };
+        done.ok_or_else(odd)?;
+    }
+    match key {
+        Some(done) => Ok(pool.add(&done.name, done.db, done.expire_at, &done.content)?),
+        None => Ok(()),
+    }
+}
+
+/// The first command of a key.
+fn begin(name: &[u8], words: &[Vec<u8>]) -> Option<Content<'static>> {
+    let mut content = match (name, words) {
+        (b"SET", [value]) => return Some(Content::String(value.clone().into())),
+        (b"RPUSH", _) => Content::List(Vec::new()),
+        (b"SADD", _) => Content::Set(Vec::new()),
+        (b"HSET", _) => Content::Hash(Vec::new()),
+        (b"ZADD", _) => Content::ZSet(Vec::new()),
+        _ => return None,
+    };
+    add(&mut content, name, words)?;
+    Some(content)
+}
+
+fn go_on(key: &mut Key, name: &[u8], words: &[Vec<u8>]) -> Option<()> {
+    match (name, words) {
+        (b"PEXPIREAT", [at]) => key.expire_at = Some(text(at)?),
+        (b"HPEXPIREAT", [at, fields, one, field]) if fields == b"FIELDS" && one == b"1" => {
+            let Content::Hash(all) = &mut key.content else {
+                return None;
+            };
+            if key.fields.len() != all.len() {
+                let places = all.iter().zip(0..);
+                key.fields = places.map(|((name, ..), at)| (name.to_vec(), at)).collect();
+            }
+            let at_time: i64 = text(at)?;
+            all.get_mut(*key.fields.get(field)?)?.2 = at_time;
+        }
+        _ => add(&mut key.content, name, words)?,
+    }
+    Some(())
+}
+
+/// Adds elements to a value of the command's type.
+fn add(content: &mut Content<'static>, name: &[u8], words: &[Vec<u8>]) -> Option<()> {
+    let owned = |word: &Vec<u8>| -> Bytes<'static> { Cow::Owned(word.clone()) };
+    let pairs = || words.chunks(2).map(|pair| <&[_; 2]>::try_from(pair).ok());
+    if words.is_empty() {
+        return None;
+    }
+    match (name, content) {
+        (b"RPUSH", Content::List(elements)) | (b"SADD", Content::Set(elements)) => {
+            elements.extend(words.iter().map(owned));
+        }
+        (b"HSET", Content::Hash(fields)) => {
+            for pair in pairs() {
+                let [name, value] = pair?;
+                fields.push((owned(name), owned(value), NEVER));
+            }
+        }
+        (b"ZADD", Content::ZSet(elements)) => {
+            for pair in pairs() {
+                let [score, name] = pair?;
+                elements.push((owned(name), text(score)?));
+            }
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn text<T: std::str::FromStr>(word: &[u8]) -> Option<T> {
+    std::str::from_utf8(word).ok()?.parse().ok()
+}
+
+/// The next command; `None` at the end.
+fn command(input: &mut impl BufRead) -> io::Result<Option<Vec<Vec<u8>>>> {
+    if input.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    let count = length(input, b'*', WORDS)?;
+    let mut words = Vec::new();
+    for _ in 0..count {
+        let len = length(input, b'$', BYTES)?;
+        let mut word = vec![0; len + 2];
+        input.read_exact(&mut word)?;
+        if word.split_off(len) != b"\r\n" {
+            return Err(malformed());
+        }
+        words.push(word);
+    }
+    Ok(Some(words))
+}
+
+/// A line that has a mark and a number up to `most`.
+fn length(input: &mut impl BufRead, mark: u8, most: usize) -> io::Result<usize> {
+    let mut line = Vec::new();
+    io::Read::take(&mut *input, 32).read_until(b'\n', &mut line)?;
+    let digits = line
+        .strip_prefix(&[mark])
+        .and_then(|line| line.strip_suffix(b"\r\n"));
+    let number = digits.and_then(text::<usize>);
+    number
+        .filter(|&number| number <= most)
+        .ok_or_else(malformed)
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the commands are malformed")
+}

@@ -1,0 +1,100 @@
+//! `pmedis copy` and `pmedis compact`: all keys in a new pool.
+
+use crate::keys::Keys;
+use crate::output::Place;
+use crate::{Failure, Outcome};
+use pobj::{Durability, PoolOptions};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use store::Store;
+use store::content::Content;
+use store::record::NEVER;
+
+/// Makes a pool at `to` with all keys of the pool `from`, of this size or as large. What is damaged is left out from its first damaged element on,
+/// and named. The new pool gets its name when it is whole and durable. O(pool).
+pub fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
+    if to.try_exists()? {
+        return Err(format!("{} is there already", to.display()).into());
+    }
+    make(from, to, size)
+}
+
+/// Makes the pool's file anew, with its keys alone, of this size or as large: one step, after which the former file is gone.
+pub fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
+    if !pool.symlink_metadata()?.is_file() {
+        return Err(format!("{} is not a plain file: use copy", pool.display()).into());
+    }
+    let mut journal = pool.as_os_str().to_owned();
+    journal.push(".journal");
+    if Path::new(&journal).try_exists()? {
+        return Err(format!("{} has a journal: use copy", pool.display()).into());
+    }
+    make(pool, pool, size)
+}
+
+fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
+    let keys = Keys::open(from)?;
+    let size = size.unwrap_or(keys.pool.usage().size);
+    let place = Place::of(to)?;
+    let mut store = new_pool(place.beside(), size)?;
+    let (mut copied, mut damaged) = (0u64, 0u64);
+    keys.each("copying", |key| {
+        let told = match key {
+            Ok(key) => {
+                let checked = keys.check(&key);
+                let (content, damage) = Content::read(&keys.pool, key.ty, key.root, key.inline);
+                if let Some(mut content) = content {
+                    if checked.is_err() {
+                        content.drop_repeated();
+                    }
+                    let expire_at = key.expire_at.unwrap_or(NEVER);
+                    store.make_from(key.name, key.db, expire_at, &content)?;
+                    copied += 1;
+                }
+                let damage = checked.err().or(damage);
+                damage.map(|error| (key.name.escape_ascii().to_string(), error))
+            }
+            Err(error) => Some(("a key without a readable name".to_owned(), error)),
+        };
+        if let Some((name, error)) = told {
+            damaged += 1;
+            writeln!(io::stderr(), "pmedis: {name} is not whole: {error}")?;
+        }
+        Ok(())
+    })?;
+    let used = store.pool.usage().used;
+    finish(store, place)?;
+    writeln!(
+        io::stdout(),
+        "{copied} keys, {damaged} damaged; {used} bytes are used, {} were",
+        keys.pool.usage().used
+    )?;
+    match damaged == 0 && keys.pool.damages().is_empty() {
+        true => Ok(Outcome::Sound),
+        false => Ok(Outcome::Damaged),
+    }
+}
+
+/// A new pool, which nobody else opens before it is finished.
+///
+/// # Errors
+/// Those of making it.
+pub fn new_pool(path: &Path, size: u64) -> Result<Store, Failure> {
+    // All of it is made durable at the end.
+    let options = PoolOptions::new(path)
+        .size(size)
+        .durability(Durability::Process);
+    Ok(Store::open(&options, |_, _, _| Ok(()))?)
+}
+
+/// Closes a new pool, makes it durable, and gives it its name.
+///
+/// # Errors
+/// Those of the file system: it is gone then.
+pub fn finish(store: Store, place: Place) -> Result<(), Failure> {
+    store.pool.complete_commit();
+    drop(store);
+    File::open(place.beside())?.sync_all()?;
+    Ok(place.take()?)
+}

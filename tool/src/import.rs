@@ -1,0 +1,174 @@
+//! `pmedis import`: a new pool of an RDB file, or of commands as `pmedis export` writes them.
+
+use crate::copy::{finish, new_pool};
+use crate::output::Place;
+use crate::{Failure, Outcome};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use store::Store;
+use store::content::Content;
+use store::rdb::copy::{Copy, Edit, Fate, ModuleKey, NativeKey};
+use store::rdb::{self, CRC};
+use store::record::NEVER;
+
+/// Makes a pool at `to`, of this size, with all keys of a file. The pool gets its name when it is whole and durable. O(file); a large value is in
+/// memory as a whole.
+pub fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failure> {
+    if to.try_exists()? {
+        return Err(format!("{} is there already", to.display()).into());
+    }
+    let open = || Ok::<_, io::Error>(BufReader::with_capacity(1 << 20, File::open(file)?));
+    let is_rdb = open()?.fill_buf()?.first() != Some(&b'*');
+    if is_rdb {
+        check_sum(file)?;
+    }
+    let place = Place::of(to)?;
+    let mut pool = NewKeys {
+        store: new_pool(place.beside(), size)?,
+        keys: 0,
+        left_out: BTreeMap::new(),
+        failed: None,
+    };
+    match is_rdb {
+        true => {
+            let read =
+                Copy::begin(open()?, io::sink()).and_then(|mut file| file.entries(&mut pool));
+            if let Some(failed) = pool.failed.take() {
+                return Err(failed.into());
+            }
+            read.map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        false => crate::commands::read(open()?, &mut pool)?,
+    }
+    let NewKeys {
+        store,
+        keys,
+        left_out,
+        ..
+    } = pool;
+    finish(store, place)?;
+    writeln!(io::stdout(), "{keys} keys")?;
+    for (what, count) in &left_out {
+        writeln!(io::stdout(), "{count} {what} are left out")?;
+    }
+    match left_out.is_empty() {
+        true => Ok(Outcome::Sound),
+        false => Ok(Outcome::Damaged),
+    }
+}
+
+/// Compares a file with its checksum, if it has one.
+fn check_sum(file: &Path) -> Result<(), Failure> {
+    let mut file = File::open(file)?;
+    let len = file.metadata()?.len();
+    let body = len.checked_sub(8).ok_or("the file is too short")?;
+    let (mut sum, mut bytes) = (CRC.digest(), vec![0; 1 << 20]);
+    let mut head = (&mut file).take(body);
+    loop {
+        match head.read(&mut bytes)? {
+            0 => break,
+            read => sum.update(&bytes[..read]),
+        }
+    }
+    let mut told = [0; 8];
+    file.read_exact(&mut told)?;
+    match u64::from_le_bytes(told) {
+        0 => Ok(()),
+        told if told == sum.finalize() => Ok(()),
+        _ => Err("the file does not have the checksum that it tells, or is no RDB file".into()),
+    }
+}
+
+/// The keys of a pool that is being made.
+pub struct NewKeys {
+    store: Store,
+    keys: u64,
+    /// How many keys of which kind there are that no pool holds.
+    left_out: BTreeMap<String, u64>,
+    /// Why the pool cannot be made.
+    failed: Option<String>,
+}
+
+impl NewKeys {
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// If the pool has no room for it, or if it is none.
+    pub fn add(
+        &mut self,
+        name: &[u8],
+        db: i32,
+        expire_at: Option<i64>,
+        content: &Content<'_>,
+    ) -> Result<(), String> {
+        let made = self
+            .store
+            .make_from(name, db, expire_at.unwrap_or(NEVER), content);
+        made.map_err(|error| match error {
+            pobj::Error::Full(_) | pobj::Error::TooLarge(_) => {
+                "the keys do not fit into the pool: give a larger --size".to_owned()
+            }
+            other => format!("the key {}: {other}", name.escape_ascii()),
+        })?;
+        self.keys += 1;
+        Ok(())
+    }
+
+    fn leave_out(&mut self, what: &str) {
+        *self.left_out.entry(what.to_owned()).or_default() += 1;
+    }
+
+    fn take(&mut self, key: &NativeKey<'_>) -> Result<(), String> {
+        let malformed = || "a key is malformed".to_owned();
+        let name = rdb::string(key.name).ok_or_else(malformed)?;
+        let expire_at = rdb::expire_at(key.before).ok_or_else(malformed)?;
+        let db = i32::try_from(key.db).map_err(|_| malformed())?;
+        match rdb::content(key.ty, key.value) {
+            Some(content) if content.is_empty() => Ok(()),
+            Some(content) => self.add(&name, db, expire_at, &content),
+            None => {
+                match key.ty {
+                    15 | 19 | 21 | 26 => self.leave_out("streams"),
+                    9 | 10 | 12..=14 => {
+                        self.leave_out("values in forms of servers before Redis 7.0")
+                    }
+                    other => {
+                        return Err(format!(
+                            "the key {}, of type {other}, is malformed",
+                            name.escape_ascii()
+                        ));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Edit for NewKeys {
+    fn wants(&self, _: u64) -> bool {
+        true
+    }
+
+    fn value(&mut self, _: &ModuleKey<'_>) -> io::Result<Fate> {
+        self.leave_out("values of modules, PM keys among them");
+        Ok(Fate::Goes)
+    }
+
+    fn takes_natives(&self) -> bool {
+        true
+    }
+
+    fn native(&mut self, key: &NativeKey<'_>) -> io::Result<()> {
+        self.take(key).map_err(|why| {
+            self.failed = Some(why);
+            io::Error::other("given up")
+        })
+    }
+
+    fn sizes(&mut self, _: u64, keys: u64, expiring: u64) -> (u64, u64) {
+        (keys, expiring)
+    }
+}
