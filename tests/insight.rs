@@ -225,7 +225,7 @@ fn memory_usage_of_pm_keys_is_the_servers_where_that_is_safe() {
     run(&mut client, "PM.SADD k a b c -> 3\nSET native v -> OK");
     let of_pool = ask(&mut client, "PM.USAGE k");
     let guarded = Packaged::current().is_at_least(Family::Redis, 8, 3);
-    let mut check = |told: &str| match guarded {
+    let check = |told: &str| match guarded {
         true => assert_eq!(told, of_pool),
         false => assert_ne!(told, of_pool),
     };

@@ -140,15 +140,9 @@ fn mutants_of_transactions() {
     );
 }
 
-fn mutants_of_keys() {
-    let (recording, states) = campaign::record(&Keys { seed: 1, steps: 10 });
-    mutants_are_found("keys", &recording, &keys::Check::new(states));
-}
-
 fn main() {
     pmedis_explore::prepare_process();
     mutants_of_transactions();
-    mutants_of_keys();
     mutants_of_values::<Strings>(1);
     mutants_of_values::<Lists>(1);
     mutants_of_values::<Hashes>(1);
