@@ -155,7 +155,8 @@ pub(super) fn value_of(
             "with 'rdb native', replicas need not have the module, and RESTORE of a PM key's payload would mean nothing to them: \
              use the payload of PM.EXPORT"
                 .into(),
-        ));
+        )
+        .into());
     }
     if let Some(startup) = &mut engine.startup {
         startup.lsn = startup.lsn.or(payload.lsn);
