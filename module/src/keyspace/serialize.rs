@@ -315,7 +315,8 @@ pub fn place_of(bytes: &[u8]) -> Option<RecordPtr> {
     };
     let head = next()?;
     if head & LSN != 0 {
-        (next()?, next()?);
+        next()?;
+        next()?;
     }
     match head & !LSN == MARKER | PLACE {
         true => RecordPtr::new(next()?),
