@@ -44,6 +44,9 @@ const OTHER_TYPE: [&str; 7] = [
     "SET p v",
 ];
 
+/// How often keys may be deleted that were to expire.
+const TRIES: u32 = 50;
+
 /// How a command finds its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Situation {
@@ -107,7 +110,22 @@ impl Scenario {
         scenario
     }
 
+    /// Gives the keys what they hold in a situation.
+    ///
+    /// A PEXPIRE whose millisecond has passed while it runs deletes its key at once, some one in 2,000 of those that name the next
+    /// millisecond: the key is absent then, not expired.
     fn prepare(&mut self, prefix: &str, situation: Situation) {
+        let is_gone = |event: &String| event.starts_with("del ");
+        for _ in 0..TRIES {
+            self.give_contents(prefix, situation);
+            if !self.read_events().iter().any(is_gone) {
+                return;
+            }
+        }
+        panic!("{situation:?}: keys are deleted at once, {TRIES} times");
+    }
+
+    fn give_contents(&mut self, prefix: &str, situation: Situation) {
         let lines: &[&str] = match situation {
             Situation::Present | Situation::Expired => &PRESENT,
             Situation::Absent => &[],
@@ -123,7 +141,6 @@ impl Scenario {
         let replies = self.observer.pipeline(&commands).expect("a server");
         let failed = replies.iter().find(|reply| reply.is_error());
         assert!(failed.is_none(), "{situation:?}: {failed:?}");
-        self.read_events();
     }
 
     /// Runs a line on keys in a situation.
@@ -339,12 +356,7 @@ fn sweep(server: &Server, resp3: bool, ways: &[Way]) -> String {
             }
             for &way in ways {
                 cases += 1;
-                // What becomes of an expired key by itself in between is chance: a
-                // difference counts if it is there again.
-                let mut found = compare(&mut scenario, line, situation, way);
-                if !found.is_empty() {
-                    found = compare(&mut scenario, line, situation, way);
-                }
+                let found = compare(&mut scenario, line, situation, way);
                 report.push_str(&found);
             }
         }
