@@ -78,7 +78,7 @@ impl Store {
         };
         let seen = self.pool.survey(Kind::Record, threads, visit);
         let mut survey = Survey {
-            index: Index::build(Vec::new(), 1),
+            index: Index::build(Vec::new()),
             to_show: vec![KeyCounts::default(); is_visible.len()],
             types: Vec::new(),
             unmapped: 0,
@@ -120,7 +120,7 @@ impl Store {
                 }
             }
         }
-        survey.index = Index::build(found, threads);
+        survey.index = Index::build(found);
         self.dbs.set_counts(&survey.to_show);
         for (keys, _) in survey
             .to_show
