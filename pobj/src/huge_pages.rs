@@ -13,14 +13,16 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of a huge page.
 const HUGE: usize = 2 << 20;
 /// Linux's number of the advice.
 const MADV_COLLAPSE: libc::c_int = 25;
-/// From one page to the next.
+/// From one page to the next at least, and how many times as long as the last one took: what they hold up, memory that has to
+/// be moved above all, is held up for a fifth of the time at most.
 const PAUSE: Duration = Duration::from_millis(1);
+const REST: u32 = 4;
 /// So many refusals one after the other for want of memory are enough.
 const REFUSALS: u32 = 16;
 
@@ -69,6 +71,7 @@ fn collapse(first: usize, end: usize, ends: &AtomicBool) {
             return;
         }
         let page = std::ptr::with_exposed_provenance_mut(at);
+        let begun = Instant::now();
         // SAFETY: the range lies in a mapping that stays while this thread runs; the advice changes no byte of it.
         let asked = unsafe { libc::madvise(page, HUGE, MADV_COLLAPSE) };
         match asked {
@@ -79,7 +82,7 @@ fn collapse(first: usize, end: usize, ends: &AtomicBool) {
         if refusals == REFUSALS {
             return;
         }
-        thread::sleep(PAUSE);
+        thread::sleep(PAUSE.max(begun.elapsed() * REST));
     }
 }
 
