@@ -115,7 +115,11 @@ impl Pair {
         pair
     }
 
-    fn begin_to_fill(&mut self) {
+    /// Puts keys into the other database, and restarts the server, which fills its keyspace with them then.
+    ///
+    /// # Panics
+    /// If it does not serve.
+    pub fn begin_to_fill(&mut self) {
         let mut client = self.server.client();
         client.call(&["SELECT", &OTHER_DB.to_string()]);
         let command = |n: u64| vec!["PM.SET".to_owned(), format!("key:{n}"), "v".into()];
