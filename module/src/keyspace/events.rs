@@ -168,6 +168,7 @@ fn before_sleep(ctx: &Ctx) {
         adopt::job::begin_at_start(ctx);
     }
     groups::cycle_ends();
+    fill::cycle_ends();
     reclaim(ctx, RECLAIM_PER_CYCLE);
     cycles::rest_later(ctx);
 }

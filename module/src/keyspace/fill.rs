@@ -19,16 +19,20 @@
 //! * No process forks before all keys are shown: its child is to save them.
 
 mod demand;
+mod pace;
+mod room;
 mod unshown;
 
 use super::callbacks::PLACEHOLDER;
 use super::{ENGINE, Engine, cluster};
 use crate::SETTINGS;
 use crate::redis::{
-    Arg, Ctx, EveryCycle, FilterArgs, Kind, Latency, Level, Mode, Reply, before_fork, keys_of, log,
-    module_ctx, server_flags,
+    Arg, Ctx, EveryCycle, FilterArgs, Key, Kind, Latency, Level, Mode, Reply, Requests,
+    before_fork, keys_of, log, module_ctx, server_flags,
 };
 use demand::Demand;
+use pace::Slice;
+use room::Room;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use store::record::{self, NEVER, RecordPtr};
@@ -39,15 +43,10 @@ pub(crate) use unshown::Filling;
 /// keys no pool is small.
 const BEFORE_SERVING: Duration = Duration::from_millis(20);
 const NOT_SMALL: u64 = 50_000;
-/// How long at each event-loop cycle, while none come, and while commands come: half as long as the commands took
-/// since the last time, so that they have two thirds of the server, within these bounds.
-const IDLE: Duration = Duration::from_millis(1);
-const BUSY: std::ops::RangeInclusive<Duration> =
-    Duration::from_micros(50)..=Duration::from_micros(200);
-/// How long after a command there may be another one.
-const LULL: Duration = Duration::from_millis(50);
-/// Keys between looks at the clock.
-const CLOCK_EVERY: u64 = 8;
+/// Keys between looks at the clock, and at who waits.
+const LOOK_EVERY: u64 = 16;
+/// How long at a stretch, if the number of keys a second is limited.
+const LIMITED: Duration = Duration::from_micros(200);
 /// From one step to the next, if the number of keys a second is limited.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -57,9 +56,10 @@ pub fn fill(ctx: &Ctx) {
     let limit = SETTINGS.with(|settings| settings.fill).ok().flatten();
     let reloads = ENGINE.with(|engine| engine.reloading) == Ok(true);
     let forbidden = cluster::forbidden_slots(ctx);
+    let room = Room::of_server(ctx);
     let begun = ENGINE.with(|engine| {
         let is_visible = visible_spaces(ctx, engine);
-        engine.begin_filling(&is_visible, &forbidden, started, limit)
+        engine.begin_filling(&is_visible, &forbidden, started, limit, room)
     });
     if let Err(refused) = begun {
         let line = format!("the keyspace cannot be filled: {refused:?}");
@@ -182,25 +182,14 @@ fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
         Some(0) => {}
         Some(_) => {
             ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
-                if at_a_bad_time() || !show_some(ctx, *BUSY.end()) {
+                if at_a_bad_time() || !show_some(ctx, LIMITED) {
                     let limit = ENGINE.with(|engine| engine.filling.as_ref().and_then(|f| f.limit));
                     go_on_in_background(ctx, limit.ok().flatten());
                 }
             });
         }
         None => {
-            let every_cycle = EveryCycle::call(|ctx: &Ctx| {
-                if !at_a_bad_time() {
-                    let budget = ENGINE
-                        .with(|engine| engine.filling.as_ref().map(|filling| filling.budget()));
-                    show_some(ctx, budget.ok().flatten().unwrap_or(*BUSY.end()));
-                    let _ = ENGINE.with(|engine| {
-                        if let Some(filling) = &mut engine.filling {
-                            filling.last_cycle = Instant::now();
-                        }
-                    });
-                }
-            });
+            let every_cycle = EveryCycle::call(in_a_cycle);
             if every_cycle.is_none() {
                 let _latency = Latency::of(c"pm-fill");
                 show_some(ctx, Duration::MAX);
@@ -214,6 +203,39 @@ fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
     }
 }
 
+/// Shows keys as long as they may be shown at this event-loop cycle.
+fn in_a_cycle(ctx: &Ctx, requests: Requests) {
+    if at_a_bad_time() {
+        return;
+    }
+    let begun = Instant::now();
+    let slice = ENGINE.with(|engine| {
+        let filling = engine.filling.as_mut()?;
+        Some(filling.pace.slice(requests.wait(), begun))
+    });
+    match slice {
+        Ok(Some(Slice::Whole(slice))) => show_some(ctx, slice),
+        Ok(Some(Slice::WhileNobodyWaits(slice))) => show_until(ctx, || {
+            begun.elapsed() >= slice || requests.wait() == Some(true)
+        }),
+        _ => return,
+    };
+    let _ = ENGINE.with(|engine| {
+        if let Some(filling) = &mut engine.filling {
+            filling.pace.has_shown(begun, Instant::now());
+        }
+    });
+}
+
+/// The end of an event-loop cycle: replies are sent after this.
+pub(super) fn cycle_ends() {
+    let _ = ENGINE.with(|engine| {
+        if let Some(filling) = &mut engine.filling {
+            filling.pace.cycle_ends();
+        }
+    });
+}
+
 /// Redis looks at its events in the midst of something else.
 fn at_a_bad_time() -> bool {
     let flags = server_flags();
@@ -222,25 +244,32 @@ fn at_a_bad_time() -> bool {
 
 /// Shows keys for about `budget`; true if all are shown.
 fn show_some(ctx: &Ctx, budget: Duration) -> bool {
-    let (home, start) = (ctx.db(), Instant::now());
-    let mut left = match budget {
-        Duration::MAX => u64::MAX,
-        _ => ENGINE
-            .with(|engine| {
-                engine
-                    .filling
-                    .as_ref()
-                    .map_or(0, |filling| filling.allowed())
-            })
-            .unwrap_or(0),
+    let start = Instant::now();
+    if budget == Duration::MAX {
+        return show(ctx, u64::MAX, || false);
+    }
+    show_until(ctx, || start.elapsed() >= budget)
+}
+
+/// Shows keys until it `is_time` for something else, asked every now and then; true if all are shown.
+fn show_until(ctx: &Ctx, is_time: impl FnMut() -> bool) -> bool {
+    let allowed = |engine: &mut Engine| {
+        let filling = engine.filling.as_ref();
+        filling.map_or(0, |filling| filling.allowed())
     };
+    show(ctx, ENGINE.with(allowed).unwrap_or(0), is_time)
+}
+
+/// Shows so many keys, as [`show_until`] does.
+fn show(ctx: &Ctx, mut left: u64, mut is_time: impl FnMut() -> bool) -> bool {
+    let home = ctx.db();
     while left > 0 {
         match ENGINE.with(Engine::next_unshown) {
-            Ok(Some(record)) => show(ctx, record),
+            Ok(Some(record)) => show_record(ctx, record),
             _ => break,
         }
         left -= 1;
-        if left.is_multiple_of(CLOCK_EVERY) && start.elapsed() >= budget {
+        if left.is_multiple_of(LOOK_EVERY) && is_time() {
             break;
         }
     }
@@ -279,7 +308,7 @@ pub(super) fn before_command(args: FilterArgs<'_>) {
     let Some(ctx) = module_ctx() else { return };
     let _ = ENGINE.with(|engine| {
         if let Some(filling) = &mut engine.filling {
-            filling.last_command = Some(Instant::now());
+            filling.pace.command_runs(Instant::now());
         }
     });
     let demand = {
@@ -327,12 +356,12 @@ pub(crate) fn show_unnamed(name: Arg<'_>) {
 fn show_named(ctx: &Ctx, name: Arg<'_>) {
     let records = ENGINE.with(|engine| engine.store.take_unshown(name.bytes(), None));
     for record in records.unwrap_or_default() {
-        show(ctx, record);
+        show_record(ctx, record);
     }
 }
 
 /// Puts one record, which is not in the index any more, into the keyspace.
-fn show(ctx: &Ctx, record: RecordPtr) {
+fn show_record(ctx: &Ctx, record: RecordPtr) {
     let Ok(Some((found, name))) = ENGINE.with(|engine| engine.found(record)) else {
         return;
     };
@@ -353,6 +382,7 @@ fn show(ctx: &Ctx, record: RecordPtr) {
             return;
         }
     }
+    make_room(ctx, &key, found.db);
     key.set_value(found.ty.into(), found.addr);
     if found.expire_at != NEVER {
         key.set_expire_at_ms(Some(found.expire_at));
@@ -365,6 +395,18 @@ fn show(ctx: &Ctx, record: RecordPtr) {
         if let Some(filling) = &mut engine.filling {
             filling.progress.shown += 1;
             filling.progress.overwritten += u64::from(overwrites);
+        }
+    });
+}
+
+/// Now and then, a key of database `db` being open: makes room for those that come.
+fn make_room(ctx: &Ctx, key: &Key<'_>, db: i32) {
+    let _ = ENGINE.with(|engine| {
+        if let Some(filling) = &mut engine.filling
+            && filling.progress.shown.is_multiple_of(room::LOOK_EVERY)
+        {
+            let to_come = engine.store.unshown(db) + 1;
+            filling.room.make(ctx, key, db, to_come);
         }
     });
 }

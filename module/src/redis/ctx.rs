@@ -479,6 +479,11 @@ impl Flags {
         self.any(rm::REDISMODULE_CTX_FLAGS_AOF)
     }
 
+    /// The server has a limit of memory.
+    pub fn limits_memory(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_MAXMEMORY)
+    }
+
     /// The server is a node of a cluster.
     pub fn cluster(self) -> bool {
         self.any(rm::REDISMODULE_CTX_FLAGS_CLUSTER)

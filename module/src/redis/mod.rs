@@ -18,6 +18,8 @@
 //! | [`InfoSections`], [`Latency`] | what INFO and the latency monitor tell | `info.rs`, `latency.rs` |
 //! | [`ConfigEntry`], [`Configs`] | the module's settings in the server's configuration | `configs.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
+//! | [`Expansion`] | room in the server's tables of keys for many that will come | `expand.rs` |
+//! | [`EveryCycle`], [`Requests`] | work at every event-loop cycle; whether somebody waits meanwhile | `every_cycle.rs` |
 //! | [`SlotEvent`] | hash slots that come and go | `slot_events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
 //! | [`FilterArgs`], [`Timer`] | a look at commands before they run, and after; at forks; timers | `hooks.rs` |
@@ -54,6 +56,7 @@ mod cut;
 mod entry;
 mod events;
 mod every_cycle;
+mod expand;
 mod fault;
 mod home;
 mod hooks;
@@ -94,7 +97,8 @@ pub use configs::{ConfigEntry, Configs};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
 pub use cut::{cut_connections, cut_transaction};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
-pub use every_cycle::EveryCycle;
+pub use every_cycle::{EveryCycle, Requests};
+pub use expand::Expansion;
 pub use fault::tell_of_faults;
 pub use home::{follow_homes, keep_homes};
 pub use hooks::{

@@ -1,6 +1,7 @@
 //! The keys that are still to be shown: what is known of them, and how it changes.
 
-use super::{BUSY, IDLE, LULL};
+use super::pace::Pace;
+use super::room::Room;
 use crate::keyspace::Engine;
 use crate::redis::{EveryCycle, Level, OwnedString, log};
 use pobj::Error;
@@ -22,9 +23,8 @@ pub(crate) struct Filling {
     pub(super) limit: Option<u64>,
     /// Keys shown in the background.
     in_background: u64,
-    pub(super) last_command: Option<Instant>,
-    /// When keys were shown in the background last.
-    pub(super) last_cycle: Instant,
+    pub(super) pace: Pace,
+    pub(super) room: Room,
     pub(super) every_cycle: Option<EveryCycle>,
 }
 
@@ -40,16 +40,6 @@ pub(super) struct Progress {
 }
 
 impl Filling {
-    /// How long keys may be shown in one cycle.
-    pub(super) fn budget(&self) -> Duration {
-        match self.last_command {
-            Some(last) if last.elapsed() < LULL => {
-                (self.last_cycle.elapsed() / 2).clamp(*BUSY.start(), *BUSY.end())
-            }
-            _ => IDLE,
-        }
-    }
-
     /// How many keys may be shown in the background now.
     pub(super) fn allowed(&self) -> u64 {
         match self.limit {
@@ -70,6 +60,7 @@ impl Engine {
         forbidden: &[bool],
         started: Instant,
         limit: Option<u64>,
+        room: Room,
     ) {
         let surveyed = self.store.survey(is_visible, forbidden);
         if surveyed.foreign > 0 {
@@ -91,8 +82,8 @@ impl Engine {
             reported: started,
             limit,
             in_background: 0,
-            last_command: None,
-            last_cycle: started,
+            pace: Pace::new(started),
+            room,
             every_cycle: None,
         };
         for (record, error) in &surveyed.damaged {
