@@ -3,6 +3,7 @@
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::crash::rounds::Rounds;
+use pmedis_testkit::disk::SmallDisk;
 use pmedis_testkit::env_number;
 use pmedis_testkit::packaged::Packaged;
 use pmedis_testkit::resp::Value;
@@ -118,6 +119,127 @@ fn checkpoints_go_on_while_children_save_and_the_file_alone_is_the_pool_at_the_e
         client.call(&["PM.GET", "key:10"]).bytes(),
         Some(e.as_bytes())
     );
+}
+
+/// Bytes of the pool's mapping that no file stands behind, as the kernel counts them.
+fn anonymous_bytes(server: &Server) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{}/smaps", server.pid())).unwrap();
+    let pool = server.setup().pool().to_string_lossy().into_owned();
+    let (mut is_pool, mut kilobytes) = (false, 0);
+    for line in maps.lines() {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        if !first.ends_with(':') {
+            is_pool = line.ends_with(&pool);
+        } else if let Some(count) = line.strip_prefix("Anonymous:").filter(|_| is_pool) {
+            let count = count.trim().trim_end_matches(" kB");
+            kilobytes += count.parse::<u64>().expect("a number of kilobytes");
+        }
+    }
+    kilobytes << 10
+}
+
+#[test]
+fn a_pool_of_four_times_the_memory_limit_serves_within_it() {
+    const LIMIT: u64 = 8 << 20;
+    let arguments = [&DISK[..2], &["journal", "4m", "memory-limit", "8m"]].concat();
+    let mut server = Setup::pmedis_with("64m", &arguments).start().unwrap();
+    let mut client = server.client();
+    fill(&mut client, 32_000, 1000, "a");
+    assert_eq!(info(&mut client, "memory_limit"), LIMIT);
+    let mut rng = fastrand::Rng::with_seed(1);
+    for round in 0..20 {
+        let commands: Vec<Vec<String>> = (0..100)
+            .map(|_| {
+                let key = format!("key:{}", rng.usize(..32_000));
+                vec!["PM.APPEND".to_owned(), key, format!("+{round}")]
+            })
+            .collect();
+        client.pipeline(&commands).expect("replies");
+        // One batch of changes may come on top.
+        let resident = info(&mut client, "resident");
+        assert!(resident < LIMIT + (2 << 20), "{resident} bytes");
+    }
+    assert!(info(&mut client, "given_back") > 16 << 20);
+    // The kernel sees it so, too.
+    let (anonymous, resident) = (anonymous_bytes(&server), info(&mut client, "resident"));
+    assert!(
+        anonymous <= resident + (1 << 20) && anonymous > LIMIT / 2,
+        "{anonymous}, not {resident} bytes"
+    );
+    let digest = ask(&mut client, "DEBUG DIGEST");
+    let mut client = crash(&mut server);
+    assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);
+    assert_eq!(
+        ask(&mut client, "PM.CHECK"),
+        "[sound 32000 damaged 0 names []]"
+    );
+}
+
+#[test]
+fn a_full_file_system_refuses_what_needs_room_until_there_is_some() {
+    let home = Setup::native();
+    let Some(disk) = SmallDisk::mount(home.dir().join("disk"), 24) else {
+        println!("nothing can be mounted here: not tried");
+        return;
+    };
+    let pool = disk.path().join("pool");
+    let path = pool.to_str().unwrap();
+    let with = |size: &str| {
+        let arguments = ["path", path, "size", size, "durability", "disk"];
+        Setup::native().module(&[&arguments[..], &["journal", "1m"]].concat())
+    };
+    let refusal = format!("{:?}", with("64m").refusal());
+    assert!(refusal.contains("no space for a pool"), "{refusal}");
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
+
+    let mut server = with("16m").start().unwrap();
+    let mut client = server.client();
+    assert_eq!(ask(&mut client, "PM.SET a 1"), "OK");
+    let filler = disk.path().join("filler");
+    // As much as there is.
+    let filled = fs::write(&filler, vec![1u8; 24 << 20]);
+    assert_eq!(filled.unwrap_err().raw_os_error(), Some(libc::ENOSPC));
+    // The journal has its room; only a record that does not fit into it needs a file.
+    assert_eq!(ask(&mut client, "PM.SET a 2"), "OK");
+    let large = "x".repeat(1 << 20);
+    let unheard = client.try_call(&["PM.SET", "large", &large]);
+    assert!(unheard.is_err(), "it is acknowledged: {unheard:?}");
+    let mut client = server.client();
+    assert_eq!(ask(&mut client, "PM.GET a"), "2");
+    let refused = ask(&mut client, "PM.SET a 3");
+    assert!(refused.contains("MISCONF"), "{refused}");
+    fs::remove_file(&filler).unwrap();
+    wait("it serves again", || ask(&mut client, "PM.SET a 3") == "OK");
+    assert_eq!(ask(&mut client, &format!("PM.SET large {large}")), "OK");
+    let mut client = crash(&mut server);
+    assert_eq!(ask(&mut client, "PM.GET a"), "3");
+    assert_eq!(ask(&mut client, "PM.STRLEN large"), "1048576");
+}
+
+#[test]
+fn a_copy_made_after_a_checkpoint_is_a_backup() {
+    let server = setup().start().unwrap();
+    let mut client = server.client();
+    fill(&mut client, 3000, 500, "a");
+    assert_eq!(ask(&mut client, "CLIENT PAUSE 60000 WRITE"), "OK");
+    assert_eq!(ask(&mut client, "PM.POOL CHECKPOINT"), "OK");
+    let backup = Setup::native();
+    fs::copy(server.setup().pool(), backup.pool()).unwrap();
+    assert_eq!(ask(&mut client, "CLIENT UNPAUSE"), "OK");
+    fill(&mut client, 3000, 10, "later");
+    // The original goes on; its copy alone is the pool as it was.
+    let path = backup.pool().to_string_lossy().into_owned();
+    let restored = backup.module(&["path", &path, "copy", "accept"]);
+    let restored = restored.start().unwrap();
+    let mut other = restored.client();
+    assert_eq!(ask(&mut other, "DBSIZE"), "3000");
+    let value = format!("a:2999:{}", "x".repeat(500));
+    assert_eq!(
+        other.call(&["PM.GET", "key:2999"]).bytes(),
+        Some(value.as_bytes())
+    );
+    assert!(restored.log().contains("0 keys of the pool are damaged"));
+    assert_eq!(ask(&mut client, "PM.GET key:2999"), "later:2999:xxxxxxxxxx");
 }
 
 #[test]

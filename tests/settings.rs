@@ -58,6 +58,7 @@ fn the_configuration_has_the_last_word() {
         ("size", "16777216"),
         ("max-size", ""),
         ("durability", "auto"),
+        ("memory-limit", ""),
         ("rdb", "markers"),
         ("orphans", "drop"),
         ("beside", "refuse"),

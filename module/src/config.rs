@@ -38,6 +38,9 @@ pub struct Config {
     pub durability: Durability,
     /// The size in bytes of the journal, with `durability disk`; without it, a share of the pool's.
     pub journal: Option<u64>,
+    /// Bytes of memory that pages may take which the kernel cannot take back, with `durability disk`; without it, half of the
+    /// machine's.
+    pub memory_limit: Option<u64>,
     /// What the server's own RDB files hold of PM keys.
     pub rdb: RdbContent,
     /// What becomes of keys whose values are in another pool.
@@ -65,6 +68,7 @@ impl Default for Config {
             max_size: None,
             durability: Durability::default(),
             journal: None,
+            memory_limit: None,
             rdb: RdbContent::default(),
             orphans: Orphans::default(),
             beside: Beside::default(),
@@ -335,12 +339,13 @@ mod tests {
             }),
             alarms: vec![70, 99],
             journal: Some(16 << 20),
+            memory_limit: Some(2 << 30),
             fill: Some(7),
         };
         for line in [
-            "path /mnt/pmem0/Pool size 64m max-size 1g durability process rdb full orphans drop beside ignore copy accept fill 7 journal 16m adopt yes alarms 70,99 unprefixed db=3 unprefixed user:*",
-            "FILL 7 MAX-SIZE 1GB RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 Journal 16M ADOPT Yes UNPREFIXED db=3 unprefixed user:*",
-            "journal 16m alarms 70,99 size 67108864 max-size 1024m orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore adopt yes unprefixed user:* unprefixed db=3",
+            "path /mnt/pmem0/Pool size 64m max-size 1g durability process rdb full orphans drop beside ignore copy accept fill 7 journal 16m memory-limit 2g adopt yes alarms 70,99 unprefixed db=3 unprefixed user:*",
+            "FILL 7 MAX-SIZE 1GB RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 Journal 16M Memory-Limit 2G ADOPT Yes UNPREFIXED db=3 unprefixed user:*",
+            "journal 16m memory-limit 2048m alarms 70,99 size 67108864 max-size 1024m orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore adopt yes unprefixed user:* unprefixed db=3",
         ] {
             assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
         }

@@ -12,7 +12,7 @@
 use crate::disk::buffer::Buffer;
 use crate::disk::changes::Changes;
 use crate::disk::{PAGE, push_page};
-use crate::error::{Result, damaged};
+use crate::error::{Error, Result, damaged};
 use crate::layout::LINE;
 use crate::lines::{Lines, lines};
 use crate::log::record::{Writes, writes};
@@ -174,6 +174,12 @@ impl Medium {
         !self.snapshots.is_child() && (self.slow_path.get() || self.has_changed())
     }
 
+    /// In how many pages something has changed since the last [`Medium::forget_changes`].
+    pub fn pages_changed(&self) -> u64 {
+        let changes = self.changes.as_ref();
+        changes.map_or(0, |changes| changes.borrow().pages())
+    }
+
     /// Makes a record of what has changed in the buffer.
     pub fn encode(&self, buffer: &mut Buffer) {
         buffer.begin_record();
@@ -211,6 +217,24 @@ impl Medium {
         self.snapshots.preserve(offset, bytes.len() as u64);
         // SAFETY: the target is in bounds; there is no reference into the pool, as this is `&mut self`.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
+    }
+
+    /// Drops this process's own copies of pages in whose place the file has the same bytes: the next access finds these. Only
+    /// of a pool with a journal, and only of whole pages.
+    ///
+    /// # Errors
+    /// `Io` if the kernel refuses.
+    pub fn drop_private(&mut self, offset: u64, len: u64) -> Result<()> {
+        let at = self.check(offset, len)?;
+        // SAFETY: inside the mapping, which is private and of one file; no byte of it is another after this, as the caller
+        // has seen to it, and there is no reference into the pool, as this is `&mut self`.
+        match unsafe { libc::madvise(at.cast(), len as usize, libc::MADV_DONTNEED) } {
+            0 => Ok(()),
+            _ => Err(Error::Io(format!(
+                "the kernel does not take pages back: {}",
+                std::io::Error::last_os_error()
+            ))),
+        }
     }
 
     /// Bytes mapped.

@@ -34,7 +34,7 @@ pub struct PoolOptions {
     max_size: Option<u64>,
     seed: Option<[u64; 2]>,
     durability: Durability,
-    journal: Option<u64>,
+    limits: disk::Limits,
 }
 
 impl PoolOptions {
@@ -47,7 +47,7 @@ impl PoolOptions {
             max_size: None,
             seed: None,
             durability: Durability::default(),
-            journal: None,
+            limits: disk::Limits::default(),
         }
     }
 
@@ -84,7 +84,14 @@ impl PoolOptions {
     /// Bytes of the journal of a pool with [`Durability::Disk`]; without it, a new journal has a quarter of the pool's, and 256
     /// MiB at most.
     pub fn journal(mut self, bytes: u64) -> PoolOptions {
-        self.journal = Some(bytes);
+        self.limits.journal = Some(bytes);
+        self
+    }
+
+    /// Bytes that pages of a pool with [`Durability::Disk`] may take that the kernel cannot take back by itself, as they were
+    /// changed; half of the machine's memory without it. A pool may be larger.
+    pub fn memory_limit(mut self, bytes: u64) -> PoolOptions {
+        self.limits.memory = Some(bytes);
         self
     }
 
@@ -239,8 +246,8 @@ impl Pool {
         let handle = opened?;
         let len = file::mapped_len(handle.pop.as_ptr() as usize, &[path.to_path_buf()])?;
         let mut pool = Pool::recover(handle, options, len, growth, Durability::Disk)?;
-        let (root, capacity) = (pool.areas.root, options.journal);
-        let disk = Disk::open(path, &mut pool.medium, root, &pool.header, capacity)?;
+        let (root, limits) = (pool.areas.root, options.limits);
+        let disk = Disk::open(path, &mut pool.medium, root, &pool.header, limits)?;
         pool.disk = Some(Box::new(disk));
         (pool.created, pool.replayed) = (size.is_some(), replayed);
         Ok(pool)
@@ -498,6 +505,12 @@ impl Pool {
     /// processor has mostly done what a fence waits for. Not before that is the commit durable.
     pub fn set_lazy(&mut self, lazy: bool) {
         self.lazy = lazy;
+    }
+
+    /// True if [`Pool::sync`] has a record of the journal to write.
+    #[inline]
+    pub fn has_record(&self) -> bool {
+        self.medium.has_changed()
     }
 
     /// True if something that was committed waits for [`Pool::complete_commit`] or [`Pool::sync`].

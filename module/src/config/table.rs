@@ -115,6 +115,14 @@ pub const TABLE: &[Setting] = &[
         value: |config| Box::new(Bytes(&mut config.journal)),
     },
     Setting {
+        name: "memory-limit",
+        form: "SIZE",
+        changes: Changes::AtLoad,
+        repeats: false,
+        doc: "with `durability disk`: memory that changed pages of the pool may take, which the kernel cannot take back by itself; half of the machine's otherwise. A pool may be larger; see [durability.md](durability.md)",
+        value: |config| Box::new(Bytes(&mut config.memory_limit)),
+    },
+    Setting {
         name: "rdb",
         form: "WHAT",
         changes: Changes::AtRunTime,
@@ -222,6 +230,7 @@ mod tests {
             ("size", "1.5g"),
             ("max-size", "3g"),
             ("durability", "PROCESS"),
+            ("memory-limit", "2g"),
             ("rdb", "full"),
             ("orphans", "drop"),
             ("beside", "ignore"),

@@ -38,6 +38,9 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
     if let Some(size) = config.journal {
         options = options.journal(size);
     }
+    if let Some(limit) = config.memory_limit {
+        options = options.memory_limit(limit);
+    }
     let start = Instant::now();
     let (mut told, mut torn, mut pulse) = (false, false, None);
     let mut engine = loop {

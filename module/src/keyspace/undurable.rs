@@ -6,7 +6,7 @@
 
 use super::{ENGINE, Engine};
 use crate::error::CmdError;
-use crate::redis::{FilterArgs, Level, Reply, cut_connections, log, module_ctx};
+use crate::redis::{FilterArgs, Latency, Level, Reply, cut_connections, log, module_ctx};
 use pobj::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +20,8 @@ impl Engine {
     /// Makes durable what was committed. False if that fails: then nothing of it is told to anybody.
     #[inline]
     pub(super) fn sync(&mut self) -> bool {
+        let writes = self.store.pool.has_record();
+        let _latency = writes.then(|| Latency::of(c"pm-sync"));
         let outcome = self.store.pool.sync();
         self.note_sync(outcome)
     }

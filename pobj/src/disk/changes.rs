@@ -66,6 +66,11 @@ impl Changes {
         self.pages.is_empty()
     }
 
+    /// How many pages have lines that have changed.
+    pub fn pages(&self) -> u64 {
+        self.pages.len() as u64
+    }
+
     /// Pages with lines that have changed, each with its lines, in the order of the pool.
     pub fn sorted(&mut self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.pages.sort_unstable();
@@ -134,6 +139,22 @@ impl Pages {
             bits = *self.words.get(word)?;
         }
         Some(word as u64 * 64 + u64::from(bits.trailing_zeros()))
+    }
+
+    /// The first page at or after `from` that is in none of the other sets.
+    pub fn next_without(&self, from: u64, others: [&Pages; 2]) -> Option<u64> {
+        let mut word = (from / 64) as usize;
+        let mut mask = u64::MAX << (from % 64);
+        while let Some(bits) = self.words.get(word) {
+            let taken = others[0].words[word] | others[1].words[word];
+            let bits = bits & !taken & mask;
+            if bits != 0 {
+                return Some(word as u64 * 64 + u64::from(bits.trailing_zeros()));
+            }
+            mask = u64::MAX;
+            word += 1;
+        }
+        None
     }
 
     /// Takes all out.
@@ -207,5 +228,9 @@ mod tests {
             at = page + 1;
         }
         assert_eq!((walked, more.count()), (vec![0, 64, 128, 299], 4));
+        let none = Pages::new(300 * PAGE);
+        let without = |from| more.next_without(from, [&none, &pages]);
+        assert_eq!([0, 128, 129].map(without), [Some(128), Some(128), None]);
+        assert_eq!(more.next_without(0, [&more, &none]), None);
     }
 }

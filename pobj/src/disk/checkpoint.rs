@@ -49,7 +49,7 @@ pub(super) struct Checkpoint {
     /// Where in the pool's file the position of the last one is.
     word_at: u64,
     /// Pages that the one under way has taken out of the stale ones.
-    taken: Pages,
+    pub taken: Pages,
     begun: Instant,
     /// When the last one was complete.
     pub last: Option<Instant>,

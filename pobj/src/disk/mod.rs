@@ -13,12 +13,14 @@
 //! | `journal.rs` | the journal's file: a ring of records |
 //! | `replay.rs` | from the journal to the pool's file, at the next open |
 //! | `checkpoint.rs` | from memory to the pool's file, while the server goes on |
+//! | `resident.rs` | pages that are given back to the kernel, as memory has a limit |
 //! | `writer.rs` | the thread that does the writing |
 //! | `storage.rs`, `buffer.rs` | durable writes |
 //!
 //! Invariants
 //! * A record is durable before anybody is told of what is in it, and before a page with what is in it is written to the
 //!   pool's file.
+//! * A page is dropped from memory only when the pool's file has exactly its bytes, durably.
 //! * A record is given up only when the pool's file has, durably, every page that it has changed.
 //! * So at each moment the file and the journal together are the pool as it was at the end of the last record; see
 //!   `docs/crash-consistency.md`.
@@ -34,6 +36,7 @@ mod foreign;
 pub(crate) mod journal;
 mod record;
 pub(crate) mod replay;
+mod resident;
 pub(crate) mod storage;
 mod writer;
 
@@ -47,6 +50,7 @@ use buffer::Buffer;
 use changes::Pages;
 use checkpoint::Checkpoint;
 use journal::Journal;
+use resident::Resident;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -61,7 +65,7 @@ pub(crate) const PAGE: u64 = 4096;
 /// The unit in which the journal is written: no disk writes less without reading first.
 pub(crate) const BLOCK: u64 = 4096;
 
-/// A checkpoint begins when this part of the journal is in use,
+/// A checkpoint begins when this part of the journal is in use, or of the memory that pages may take,
 const BEGIN: f64 = 0.5;
 /// has a pace to be complete at this,
 const COMPLETE: f64 = 0.75;
@@ -71,6 +75,8 @@ const SLOW: f64 = 0.8;
 const DELAY_MAX: Duration = Duration::from_millis(2);
 /// A checkpoint that nothing presses goes on by this part at each [`Pool::tend`].
 const IDLE_PART: f64 = 0.02;
+/// Lines that have changed in a page, as a guess.
+const LINES_OF_A_PAGE: u64 = 8;
 /// A write that takes longer is counted as slow.
 const SLOW_WRITE: Duration = Duration::from_millis(10);
 
@@ -91,6 +97,12 @@ pub struct DiskStats {
     pub longest_sync_us: u64,
     /// Bytes of pages that the pool's file does not have as they are.
     pub dirty: u64,
+    /// Bytes of pages that are this process's own, so that the kernel cannot take them back: the dirty ones, and others.
+    pub resident: u64,
+    /// Bytes of these that there may be.
+    pub memory_limit: u64,
+    /// Bytes of pages that were given back to the kernel.
+    pub given_back: u64,
     /// Checkpoints completed.
     pub checkpoints: u64,
     /// A checkpoint is under way.
@@ -107,6 +119,15 @@ pub struct DiskStats {
     pub failure: Option<String>,
 }
 
+/// What a pool may take, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    /// The size of the journal; without it, a share of the pool's.
+    pub journal: Option<u64>,
+    /// Pages that are the process's own; without it, half of the machine's memory.
+    pub memory: Option<u64>,
+}
+
 /// A pool that is durable by its journal.
 pub(crate) struct Disk {
     journal: Journal,
@@ -115,9 +136,12 @@ pub(crate) struct Disk {
     buffer: Buffer,
     /// Pages that the file does not have as they are.
     stale: Pages,
+    resident: Resident,
     file: File,
     path: PathBuf,
     root: u64,
+    /// Pages that have changed when a record is written, however many commits are to come: few lines of each have.
+    pages_of_a_record: u64,
     /// The pool's file says that it needs the journal.
     marked: bool,
     failure: Option<Failure>,
@@ -141,20 +165,23 @@ impl Disk {
         medium: &mut Medium,
         root: u64,
         header: &Header,
-        capacity: Option<u64>,
+        limits: Limits,
     ) -> Result<Disk> {
         let failed = |error| io_error(path, &error);
         let open = || OpenOptions::new().read(true).write(true).open(path);
         let file = open().map_err(failed)?;
         let usual = (medium.len() / 4).clamp(4 << 20, 256 << 20);
         let number = replay::pool_number(header);
-        let journal = Journal::open(&journal_of(path), number, capacity, usual)?;
+        let journal = Journal::open(&journal_of(path), number, limits.journal, usual)?;
         let writer = Writer::start(open().map_err(failed)?, path).map_err(failed)?;
-        let disk = Disk {
+        let memory = limits.memory.unwrap_or_else(resident::usual_limit);
+        let mut disk = Disk {
+            pages_of_a_record: journal.record_max() / LINES_OF_A_PAGE / LINE,
             journal,
             checkpoint: Checkpoint::new(writer, medium.len(), root + WRITTEN_AT),
             buffer: Buffer::default(),
             stale: Pages::new(medium.len()),
+            resident: Resident::new(medium.len(), memory, root),
             file,
             path: path.into(),
             root,
@@ -169,11 +196,12 @@ impl Disk {
     }
 
     /// Notes whatever differs from the file as changed.
-    fn find_foreign(&self, medium: &mut Medium) -> Result<()> {
+    fn find_foreign(&mut self, medium: &mut Medium) -> Result<()> {
         let mut pages = Vec::new();
         foreign::private_pages(medium.base_address(), medium.len(), |page| pages.push(page));
         let mut lines = Vec::new();
         for page in pages {
+            self.resident.insert(page);
             let len = PAGE.min(medium.len() - page * PAGE);
             let bytes = medium.bytes(page * PAGE, len)?;
             foreign::differences(&self.file, page, bytes, |offset| lines.push(offset))
@@ -235,7 +263,10 @@ impl Disk {
         }
         self.journal.append(&mut self.buffer)?;
         self.buffer.clear();
-        medium.forget_changes(|page| self.stale.insert(page));
+        medium.forget_changes(|page| {
+            self.stale.insert(page);
+            self.resident.insert(page);
+        });
         let took = start.elapsed();
         self.stats.syncs += 1;
         self.stats.slow_syncs += u64::from(took > SLOW_WRITE);
@@ -243,13 +274,38 @@ impl Disk {
         Ok(())
     }
 
-    /// The part of the journal that is in use.
+    /// The part of the journal that is in use, or that pages take of their memory and the file does not have yet, whichever
+    /// is more.
     fn used(&self) -> f64 {
-        self.journal.used() as f64 / self.journal.capacity() as f64
+        let journal = self.journal.used() as f64 / self.journal.capacity() as f64;
+        journal.max(self.memory_used())
+    }
+
+    /// The part of the memory limit that cannot be given back.
+    fn memory_used(&self) -> f64 {
+        self.resident
+            .part(self.stale.count() + self.checkpoint.taken.count())
+    }
+
+    /// The next record has to wait for a checkpoint.
+    fn is_full(&self) -> bool {
+        self.journal.used() > self.most() || self.memory_used() > 1.0
+    }
+
+    /// Gives pages back that are more than the memory limit and that the file has. Only right after a record.
+    fn give_back(&mut self, medium: &mut Medium) -> Result<(), Failure> {
+        let given =
+            self.resident
+                .give_back(medium, &self.stale, &self.checkpoint.taken, &self.file);
+        given.map_err(|error| Failure {
+            what: error.to_string(),
+            is_final: false,
+        })
     }
 
     /// Goes on with checkpoints as far as the journal's use asks for. Only right after a record.
     fn tend(&mut self, medium: &mut Medium, idle: bool) -> Result<(), Failure> {
+        self.give_back(medium)?;
         let used = self.used();
         if self.checkpoint.is_idle() {
             if used < BEGIN {
@@ -266,6 +322,7 @@ impl Disk {
         self.go_on(medium, pressed.max(idle), false)?;
         if used > SLOW && self.used() > SLOW {
             self.hold_up(medium)?;
+            self.give_back(medium)?;
         }
         Ok(())
     }
@@ -299,10 +356,7 @@ impl Disk {
         let share = ((self.used() - SLOW) / (full - SLOW)).clamp(0.0, 1.0);
         let until = start + DELAY_MAX.mul_f64(share);
         let mut outcome = Ok(());
-        while outcome.is_ok()
-            && self.used() > SLOW
-            && (Instant::now() < until || self.journal.used() > most)
-        {
+        while outcome.is_ok() && self.used() > SLOW && (Instant::now() < until || self.is_full()) {
             if self.checkpoint.is_idle() {
                 self.begin_checkpoint(medium);
                 if self.checkpoint.is_idle() {
@@ -376,6 +430,9 @@ impl Disk {
             journal_used: self.journal.used(),
             lsn: self.journal.tail(),
             dirty: self.stale.count() * PAGE,
+            resident: self.resident.bytes(),
+            memory_limit: self.resident.limit(),
+            given_back: self.resident.given_back(),
             checkpoints: self.checkpoint.count,
             checkpointing: !self.checkpoint.is_idle(),
             checkpoint_age: last.map(|last| last.elapsed().as_secs()),
@@ -486,18 +543,22 @@ impl Pool {
         }
     }
 
-    /// The end of what is to be durable on return: it is, unless commits are lazy.
+    /// The end of what is to be durable on return: it is, unless commits are lazy. Of these, so many are durable that the next
+    /// record fits into the journal's ring.
     #[inline]
     pub(crate) fn sync_unless_lazy(&mut self) -> Result<()> {
-        match self.disk.is_some() && !self.lazy {
-            true => self.sync(),
-            false => Ok(()),
+        let Some(disk) = &self.disk else {
+            return Ok(());
+        };
+        match self.lazy && self.medium.pages_changed() <= disk.pages_of_a_record {
+            true => Ok(()),
+            false => self.sync(),
         }
     }
 
     /// libpmemobj has changed something.
     pub(crate) fn note_foreign_changes(&mut self) -> Result<()> {
-        match &self.disk {
+        match &mut self.disk {
             Some(disk) => disk.find_foreign(&mut self.medium),
             None => Ok(()),
         }

@@ -57,6 +57,9 @@ pub enum Fault {
     LateWrites(&'static str),
     /// Syncs of files whose name ends so do nothing.
     LostSyncs(&'static str),
+    /// Writes to the first so many bytes of files whose name ends so are not durable when they return, but for the first so many
+    /// writes there.
+    LateHead(&'static str, u64, usize),
 }
 
 /// The life of a directory's files.
@@ -188,6 +191,7 @@ impl Recording {
             name.ends_with(suffix.as_bytes())
         };
         let mut states = vec![State::NotBegun; self.operations.len()];
+        let mut heads = 0;
         // Writes that had returned when a sync that is under way began.
         let mut covered: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for event in &self.events[..moment] {
@@ -207,9 +211,19 @@ impl Recording {
                 Event::Returned(number) => {
                     states[number] = State::Returned;
                     match &self.operations[number] {
-                        Operation::Write { file, durable, .. } => {
-                            let late =
-                                matches!(fault, Fault::LateWrites(of) if ends_with(file, of));
+                        Operation::Write {
+                            file, durable, at, ..
+                        } => {
+                            let late = match fault {
+                                Fault::LateWrites(of) => ends_with(file, of),
+                                Fault::LateHead(of, len, first)
+                                    if *at < len && ends_with(file, of) =>
+                                {
+                                    heads += 1;
+                                    heads > first
+                                }
+                                _ => false,
+                            };
                             if *durable && !late {
                                 states[number] = State::Durable;
                             }

@@ -1,0 +1,156 @@
+//! Memory that the kernel cannot take back by itself, within a limit: so that a pool can be larger than memory.
+//!
+//! A page of the private mapping that was changed is the process's own. It stays so though the pool's file has had exactly its
+//! bytes since a checkpoint. Such pages are given back here: dropped from memory, so that the next access finds the file's,
+//! which the kernel keeps in its page cache as long as it has room, and reads again when it has not.
+//!
+//! Invariant: a page is given back only if the pool's file has exactly its bytes, durably. Those are the process's own pages that are
+//! not stale (nothing of them has changed since they were copied for a checkpoint), not among those that a checkpoint has copied
+//! and not synced yet, and of which no change waits for a record.
+
+use super::PAGE;
+use super::changes::Pages;
+use crate::error::Result;
+use crate::medium::Medium;
+use std::fs::File;
+
+/// Pages that are looked for at a time.
+const RUN_MAX: u64 = 256;
+
+/// The process's own pages of the pool.
+pub(super) struct Resident {
+    /// What they are.
+    own: Pages,
+    /// How many there may be.
+    limit: u64,
+    /// Where the next one to be given back is looked for: all have their turn.
+    hand: u64,
+    /// A page that is stored to beside the journal.
+    kept: u64,
+    /// Pages given back so far.
+    given_back: u64,
+}
+
+impl Resident {
+    /// None yet, of a pool of `len` bytes, and at most `limit` bytes of them. The page at the offset `kept` always stays.
+    pub fn new(len: u64, limit: u64, kept: u64) -> Resident {
+        Resident {
+            own: Pages::new(len),
+            limit: (limit / PAGE).max(1),
+            hand: 0,
+            kept: kept / PAGE,
+            given_back: 0,
+        }
+    }
+
+    /// A page has become the process's own.
+    #[inline]
+    pub fn insert(&mut self, page: u64) {
+        self.own.insert(page);
+    }
+
+    /// Bytes of the process's own pages.
+    pub fn bytes(&self) -> u64 {
+        self.own.count() * PAGE
+    }
+
+    /// Bytes that there may be.
+    pub fn limit(&self) -> u64 {
+        self.limit * PAGE
+    }
+
+    /// Bytes given back so far.
+    pub fn given_back(&self) -> u64 {
+        self.given_back * PAGE
+    }
+
+    /// The part of the limit that so many pages are, which cannot be given back.
+    pub fn part(&self, pages: u64) -> f64 {
+        pages as f64 / self.limit as f64
+    }
+
+    /// Gives pages back until they are no more than the limit, or only `stale` and `taken` ones are left. Only if no change waits
+    /// for a record; `file` is the pool's.
+    ///
+    /// # Errors
+    /// `Io` if the kernel refuses.
+    pub fn give_back(
+        &mut self,
+        medium: &mut Medium,
+        stale: &Pages,
+        taken: &Pages,
+        file: &File,
+    ) -> Result<()> {
+        let mut wrapped = false;
+        while self.own.count() > self.limit {
+            let Some(first) = self.own.next_without(self.hand, [stale, taken]) else {
+                if std::mem::replace(&mut wrapped, true) {
+                    return Ok(());
+                }
+                self.hand = 0;
+                continue;
+            };
+            let most = RUN_MAX.min(self.own.count() - self.limit);
+            let mut end = first;
+            while end - first < most
+                && end != self.kept
+                && self.own.next_without(end, [stale, taken]) == Some(end)
+            {
+                end += 1;
+            }
+            self.hand = end.max(first + 1);
+            if first == end {
+                continue;
+            }
+            check(medium, first..end, file);
+            medium.drop_private(first * PAGE, (end - first) * PAGE)?;
+            for page in first..end {
+                self.own.remove(page);
+            }
+            self.given_back += end - first;
+        }
+        Ok(())
+    }
+}
+
+/// That the file has what is given back, in builds with assertions.
+fn check(medium: &Medium, pages: std::ops::Range<u64>, file: &File) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    for page in pages {
+        let bytes = medium.bytes(page * PAGE, PAGE.min(medium.len() - page * PAGE));
+        let bytes = bytes.expect("a page of the pool");
+        let mut differs = Vec::new();
+        super::foreign::differences(file, page, bytes, |line| differs.push(line))
+            .expect("the pool's file can be read");
+        assert!(
+            differs.is_empty(),
+            "the file lacks lines of a page that is given back: {differs:?}"
+        );
+    }
+}
+
+/// Half of the machine's memory, or of what the control group of this process may have: what pages may take without a setting.
+pub(super) fn usual_limit() -> u64 {
+    let number = |path: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    let memory = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("MemTotal:"))?;
+            let kilobytes = line.split_whitespace().next()?.parse::<u64>().ok()?;
+            Some(kilobytes << 10)
+        });
+    let group = number("/sys/fs/cgroup/memory.max")
+        .or_else(|| number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+    match (memory, group) {
+        (Some(memory), Some(group)) => memory.min(group) / 2,
+        (Some(one), None) | (None, Some(one)) => one / 2,
+        (None, None) => u64::MAX,
+    }
+}
