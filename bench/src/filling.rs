@@ -116,7 +116,7 @@ fn anonymous(server: &mut Target) -> io::Result<f64> {
 }
 
 /// Lets clients read and write strings until `meanwhile` is over, `pace` commands a second altogether, or as fast as they can.
-fn run(
+pub(crate) fn run(
     address: SocketAddr,
     keys: u64,
     clients: u64,
@@ -141,7 +141,7 @@ fn run(
     done.map(|()| all)
 }
 
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("the bounds are in order")
 }
 

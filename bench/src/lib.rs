@@ -18,11 +18,13 @@
 //! | [`latency`] | latencies under a mixed load, with something large going on beside it |
 //! | [`restart`] | time to the first reply after a restart, memory a key |
 //! | [`filling`] | what clients see while the keyspace is filled then |
+//! | [`disk`] | pools on a disk beside `appendfsync always` |
 //! | [`report`] | CSV, JSON and Markdown |
 //! | [`chart`] | grouped bars, as SVG and PNG |
 
 pub mod chart;
 pub mod costs;
+pub mod disk;
 pub mod fences;
 pub mod filling;
 pub mod instructions;

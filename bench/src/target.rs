@@ -12,6 +12,8 @@ use tempfile::TempDir;
 pub enum Config {
     /// `PM.*` commands on a pool on tmpfs that counts as persistent memory: flushes and fences.
     Pm,
+    /// `PM.*` commands on a pool on a disk, with a journal: `durability disk`.
+    PmDisk,
     /// Native commands, no persistence.
     Native,
     /// Native commands, `appendfsync always`.
@@ -25,6 +27,7 @@ impl Config {
     pub fn name(self) -> &'static str {
         match self {
             Config::Pm => "pmedis",
+            Config::PmDisk => "pmedis-disk",
             Config::Native => "native",
             Config::AofAlways => "aof-always",
             Config::AofEverysec => "aof-everysec",
@@ -38,7 +41,7 @@ pub struct Target {
     pub config: Config,
     server: Server,
     client: Client,
-    /// Where its AOF is; removed with the target.
+    /// Where its AOF, or its pool, is if on a disk; removed with the target.
     _disk: Option<TempDir>,
 }
 
@@ -53,35 +56,56 @@ pub struct Counters {
 
 impl Target {
     /// Starts a server: a pool of size `pool` for pmedis, files in a new directory under `disk` for an
-    /// AOF.
+    /// AOF, and for a pool with a journal.
     ///
     /// # Errors
     /// If the directory cannot be made, or the server refuses to start.
     pub fn start(config: Config, pool: &str, disk: Option<&Path>) -> io::Result<Target> {
-        let policy = match config {
-            Config::AofAlways => Some("always"),
-            Config::AofEverysec => Some("everysec"),
+        Target::start_with(config, pool, disk, &[], &[])
+    }
+
+    /// [`Target::start`], with more arguments of the module, for pmedis, and lines of configuration.
+    ///
+    /// # Errors
+    /// As for that.
+    pub fn start_with(
+        config: Config,
+        pool: &str,
+        disk: Option<&Path>,
+        arguments: &[&str],
+        directives: &[&str],
+    ) -> io::Result<Target> {
+        let place = match config {
+            Config::AofAlways | Config::AofEverysec | Config::PmDisk => {
+                let missing = || io::Error::other("this needs a directory on a disk");
+                let mut builder = tempfile::Builder::new();
+                let dir = builder.prefix("pmedis-bench-");
+                Some(dir.tempdir_in(disk.ok_or_else(missing)?)?)
+            }
             Config::Pm | Config::Native => None,
         };
-        let mut setup = match config {
-            Config::Pm => Setup::pmedis(pool),
-            _ => Setup::native(),
-        };
-        let mut place = None;
-        if let Some(policy) = policy {
-            let disk =
-                disk.ok_or_else(|| io::Error::other("an AOF needs a directory on a disk"))?;
-            let dir = tempfile::Builder::new()
-                .prefix("pmedis-bench-")
-                .tempdir_in(disk)?;
-            setup = setup
-                .directive(&format!("dir \"{}\"", dir.path().display()))
+        let dir = place.as_ref().map_or(Path::new(""), TempDir::path);
+        let aof = |policy| {
+            Setup::native()
+                .directive(&format!("dir \"{}\"", dir.display()))
                 .directive("appendonly yes")
                 .directive(&format!("appendfsync {policy}"))
                 // A rewrite in the middle of a run would be measured too.
-                .directive("auto-aof-rewrite-percentage 0");
-            place = Some(dir);
-        }
+                .directive("auto-aof-rewrite-percentage 0")
+        };
+        let setup = match config {
+            Config::Pm => Setup::pmedis_with(pool, arguments),
+            Config::PmDisk => {
+                let path = dir.join("pool").display().to_string();
+                let own = ["path", &path, "size", pool, "durability", "disk"];
+                Setup::native().module(&[&own, arguments].concat())
+            }
+            Config::Native => Setup::native(),
+            Config::AofAlways => aof("always"),
+            Config::AofEverysec => aof("everysec"),
+        };
+        let with = |setup: Setup, line: &&str| setup.directive(line);
+        let setup = directives.iter().fold(setup, with);
         let mut target = Target::launch(config, &setup)?;
         target._disk = place;
         Ok(target)
@@ -124,7 +148,10 @@ impl Target {
 
     /// A native command's words as this server has the command.
     pub fn command<S: AsRef<str>>(&self, words: &[S]) -> Vec<String> {
-        let prefix = if self.config == Config::Pm { "PM." } else { "" };
+        let prefix = match self.config {
+            Config::Pm | Config::PmDisk => "PM.",
+            Config::Native | Config::AofAlways | Config::AofEverysec => "",
+        };
         let words = words.iter().enumerate();
         let word = |(at, word): (usize, &S)| match at {
             0 => format!("{prefix}{}", word.as_ref()),
