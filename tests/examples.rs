@@ -177,10 +177,10 @@ fn survives(
 
 /// The n-th line that begins so, for each n that is a multiple.
 fn every(nth: usize, beginning: &str) -> impl FnMut(&str) -> bool {
-    let mut seen = 0;
+    let mut seen: usize = 0;
     move |line: &str| {
         seen += usize::from(line.starts_with(beginning));
-        line.starts_with(beginning) && seen % nth == 0
+        line.starts_with(beginning) && seen.is_multiple_of(nth)
     }
 }
 
