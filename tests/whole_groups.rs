@@ -44,6 +44,19 @@ const CHANGES: &[&str] = &[
     "PM.HSET made2 f v",
 ];
 
+/// Commands that change PM keys, and come when the group has failed already.
+const AFTERWARDS: &[&str] = &[
+    "PM.DEL string",
+    "PM.LPOP emptied",
+    "PM.ZREMRANGEBYRANK zset 0 -1",
+    "PM.LTRIM list 5 9",
+    "PM.SPOP set 2",
+    "PM.SINTERSTORE target absent absent",
+    "PM.UNLINK moved",
+    "PM.RENAME deleted elsewhere",
+    "PM.EXPIRE deleted 100",
+];
+
 /// A value of which a few do not fit into the pool.
 fn large() -> String {
     "x".repeat(2_000_000)
@@ -83,6 +96,10 @@ fn queue_too_much(client: &mut Client) {
     client.queue(&["PM.DEL", "large"]);
     for n in 0..20 {
         client.queue(&["PM.SET", &format!("large:{n}"), &large()]);
+    }
+    // None of these needs room, and all would delete a key.
+    for line in AFTERWARDS {
+        client.queue(&line.split(' ').collect::<Vec<_>>());
     }
     client.queue(&["PM.SET", "last", "small"]);
     client.queue(&["EXEC"]);
@@ -287,4 +304,23 @@ fn replicas_do_not_keep_what_their_master_takes_back() {
     );
     assert_same(&mut client, &mut follower);
     assert_eq!(info(&mut client, "sync_full"), "1");
+}
+
+#[test]
+fn replicas_without_the_module_never_get_it() {
+    let (master, mut client) = start_with(&["rdb", "native"]);
+    let replica = Setup::native().start().unwrap();
+    let mut follower = replica.client();
+    follow(&mut follower, &master);
+    wait_in_sync(&mut client, &mut follower);
+    let mut writer = master.client();
+    queue_too_much(&mut writer);
+    read_to_the_end(&mut writer);
+    expect(&mut client, "PM.SET then on", "OK");
+    wait_in_sync(&mut client, &mut follower);
+    run(
+        &mut follower,
+        "GET string -> before\nGET then -> on\nLRANGE list 0 -1 -> [a b c]\nEXISTS made large:0 -> 0",
+    );
+    assert_eq!(info(&mut client, "sync_full"), "2");
 }

@@ -312,6 +312,7 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
 pub static ON_FAILURE: OnFailure = OnFailure {
     find_room,
     refused: undo::refuse,
+    refuses: undo::refuses,
     failed: failure::of_command,
 };
 

@@ -9,6 +9,7 @@
 //! | PM.FLUSHDB, PM.FLUSHALL beside native keys | DEL of the keys (see `commands/generic/flush.rs`) |
 //! | PM.MSETEX, where the server has no MSETEX with these words | SET of each key, with its time |
 //! | PM.HSETEX, PM.HPEXPIREAT, PM.HPERSIST, where the server has no fields that expire | HSET, and nothing: a field that expires goes by HDEL |
+//! | PM.POOL ABANDON, after a transaction that is taken back | nothing: they are cut off before they get the transaction, and sync anew |
 //! | PM.BITOP of a newer kind, PM.GEOSEARCHSTORE with a polygon | RESTORE of the whole value |
 
 use super::ENGINE;
@@ -94,6 +95,7 @@ fn send(ctx: &Ctx, command: &CStr, args: &[Arg<'_>]) {
     };
     match (native.to_bytes(), args) {
         (b"ADOPT", _) => {}
+        (b"POOL", _) => have_them_sync_anew(ctx),
         (b"MSETEX", [count, rest @ ..]) => set_each(ctx, *count, rest),
         (b"HPEXPIREAT" | b"HPERSIST", _) if !has_expiring_fields() => {}
         (b"HSETEX", [key, rest @ ..]) if !has_hsetex() => set_fields(ctx, *key, rest),
@@ -102,6 +104,14 @@ fn send(ctx: &Ctx, command: &CStr, args: &[Arg<'_>]) {
             send_value(ctx, *key);
         }
         _ => ctx.send(native, args),
+    }
+}
+
+/// Replicas without the module cannot take back what they have done.
+fn have_them_sync_anew(ctx: &Ctx) {
+    if let Err(why) = ctx.have_replicas_sync_anew() {
+        let line = format!("replicas keep a transaction that was taken back here, as {why}");
+        log(Level::Warning, &line);
     }
 }
 

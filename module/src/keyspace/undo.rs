@@ -15,7 +15,9 @@
 use super::failure::{end_server, of_command};
 use super::{ENGINE, follow_flush};
 use crate::error::CmdError;
-use crate::redis::{Ctx, Kind, Level, Mode, OwnedString, cut_transaction, log, server_flags};
+use crate::redis::{
+    Ctx, Kind, Level, Mode, OwnedString, cut_transaction, log, refuse_writes, server_flags,
+};
 use pobj::Result;
 use std::collections::HashSet;
 use store::record::NEVER;
@@ -43,6 +45,10 @@ pub(super) fn refuse(ctx: &Ctx) -> CmdError {
         store.pool.refuse_group();
         Ok(Outcome::Nothing)
     });
+    if matches!(outcome, Ok(Ok(Outcome::Undone(_) | Outcome::Nothing))) {
+        // Those that delete whole keys need no room: the pool would let them.
+        refuse_writes();
+    }
     match outcome {
         Ok(Ok(Outcome::Undone(undone))) => {
             of_command(&CmdError::PoolFull);
@@ -62,6 +68,11 @@ pub(super) fn refuse(ctx: &Ctx) -> CmdError {
             CmdError::PoolFull
         }
     }
+}
+
+/// Whether the open group was taken back, so that it may change nothing more.
+pub(super) fn refuses() -> bool {
+    ENGINE.with(|engine| engine.store.pool.is_abandoned()) == Ok(true)
 }
 
 /// What becomes of a group, one command of which finds no room.

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redis_module::raw as rm;
@@ -176,6 +177,8 @@ pub struct OnFailure {
     pub find_room: fn(&Ctx, Duration) -> bool,
     /// No room was found for the command: the error that it fails with.
     pub refused: fn(&Ctx) -> CmdError,
+    /// Whether commands that write are refused, without a look at whether there is room: see [`refuse_writes`].
+    pub refuses: fn() -> bool,
     /// Hears of the error before the client does.
     pub failed: fn(&CmdError),
 }
@@ -188,6 +191,39 @@ static ON_FAILURE: MainCell<&'static OnFailure> = MainCell::empty();
 /// Not on the main thread.
 pub fn on_failure(what: &'static OnFailure) -> Result<(), Refused> {
     ON_FAILURE.replace(Some(what)).map(drop)
+}
+
+/// Commands that write may be refused.
+static REFUSES: AtomicBool = AtomicBool::new(false);
+
+/// Has commands that write be refused, as if they found no room, for as long as [`OnFailure::refuses`] says so.
+pub fn refuse_writes() {
+    REFUSES.store(true, Ordering::Relaxed);
+}
+
+/// Whether a command that writes is refused, which was to be looked at.
+#[cold]
+fn refuses() -> bool {
+    let refuses = ON_FAILURE.with(|what| *what);
+    let refuses = refuses.is_ok_and(|what| (what.refuses)());
+    REFUSES.store(refuses, Ordering::Relaxed);
+    refuses
+}
+
+/// Refuses a command, if it is not the server's to run.
+#[cold]
+fn refuse(ctx: &Ctx, args: Args<'_>) {
+    if let Some(call) = called()
+        && !begin_plain(ctx, args, call)
+    {
+        return;
+    }
+    let error = match ON_FAILURE.with(|what| *what) {
+        Ok(what) => (what.refused)(ctx),
+        Err(_) => CmdError::PoolFull,
+    };
+    report(&error);
+    ctx.reply_failure(&error);
 }
 
 /// Tries a command again that has found no room, if some is found for it.
@@ -286,6 +322,12 @@ unsafe extern "C" fn run_writing<H: Handler>(
     argv: *mut *mut rm::RedisModuleString,
     argc: c_int,
 ) -> c_int {
+    if REFUSES.load(Ordering::Relaxed) && guard(false, refuses) {
+        // SAFETY: Redis passes a live context and `argc` strings, all for the time of the call.
+        let (ctx, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(argv, argc)) };
+        guard((), || refuse(&ctx, args));
+        return rm::REDISMODULE_OK as c_int;
+    }
     let around = AROUND.get();
     if let Some(around) = around {
         guard((), around.begins);

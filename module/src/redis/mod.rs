@@ -91,7 +91,8 @@ pub use command_info::{
     key_flag,
 };
 pub use commands::{
-    Around, Handler, NumberedKeys, OnFailure, Registrar, Runner, on_failure, surround_writes,
+    Around, Handler, NumberedKeys, OnFailure, Registrar, Runner, on_failure, refuse_writes,
+    surround_writes,
 };
 pub use configs::{ConfigEntry, Configs};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};

@@ -128,6 +128,20 @@ impl Ctx {
 }
 
 impl Ctx {
+    /// Cuts the replicas off before they are sent what the running command has had replicated, and sees to it that they
+    /// sync anew: the history goes on under another number. On a master.
+    ///
+    /// # Errors
+    /// What the server answers, if not that.
+    pub fn have_replicas_sync_anew(&self) -> Result<(), String> {
+        let run = |command: &CStr, args: &[&[u8]]| match self.call(command, args) {
+            Some(Reply::Text(_) | Reply::Integer(_)) => Ok(()),
+            other => Err(format!("{command:?} answers {other:?}")),
+        };
+        run(c"DEBUG", &[b"CHANGE-REPL-ID"])?;
+        run(c"CLIENT", &[b"KILL", b"TYPE", b"replica"])
+    }
+
     /// Whether a replica that knows the history of this number may go on from where it is, without a full sync.
     pub fn has_history(&self, id: &[u8]) -> bool {
         let own = ["master_replid", "master_replid2"];
