@@ -1,0 +1,270 @@
+//! The command lines of the documents do what they say.
+//!
+//! Every block marked `sh` is run, or says in a comment before it why not: `<!-- not run: why -->`. A page is one session: its blocks run one after the
+//! other in a sandbox of its own, in which `/etc`, `/var` and `/usr/lib/redis` are directories of the sandbox, and `systemctl` and `redis-cli` are for
+//! its server. A command fails the test if it fails, or if it prints other than a comment says that stands behind it: `# → OK`. What a page needs that is
+//! not for its readers is in a comment `<!-- run`.
+//!
+//! With `PMEDIS_SCRIPTS=directory` the scripts that are made of the pages are left there, for `ci/try-package`, which runs them where the package is
+//! installed.
+
+use pmedis_testkit::server::{free_port, module_path};
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// What a comment says that a command prints.
+const PRINTS: &str = "# →";
+
+/// A block of commands.
+#[derive(Debug, PartialEq)]
+enum Block {
+    /// They are run.
+    Run(String),
+    /// They are not, for this reason.
+    NotRun(String),
+}
+
+/// The blocks of a page.
+fn blocks(page: &str) -> Vec<Block> {
+    let (mut blocks, mut reason) = (Vec::new(), None);
+    let mut lines = page.lines();
+    let until = |lines: &mut std::str::Lines<'_>, end: &str| -> String {
+        let body: Vec<&str> = lines.take_while(|line| line.trim_end() != end).collect();
+        body.join("\n")
+    };
+    while let Some(line) = lines.next() {
+        let comment = line.strip_prefix("<!-- not run:");
+        if let Some(why) = comment.and_then(|why| why.strip_suffix("-->")) {
+            reason = Some(why.trim().to_owned());
+        } else if line == "<!-- run" {
+            blocks.push(Block::Run(until(&mut lines, "-->")));
+        } else if line == "```sh" {
+            let body = until(&mut lines, "```");
+            blocks.push(match reason.take() {
+                Some(why) => Block::NotRun(why),
+                None => Block::Run(body),
+            });
+        } else if line.starts_with("```") {
+            until(&mut lines, "```");
+        } else if !line.trim().is_empty() {
+            reason = None;
+        }
+    }
+    blocks
+}
+
+/// A block as a script that compares what commands print with what is said of them.
+fn script(block: &str) -> String {
+    let mut script = String::new();
+    let mut lines = block.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some((command, first)) = line.split_once(PRINTS) else {
+            writeln!(script, "{line}").unwrap();
+            continue;
+        };
+        let mut expected = vec![first.trim()];
+        while let Some(more) = lines.next_if(|line| line.trim_start().starts_with(PRINTS)) {
+            expected.push(more.trim_start()[PRINTS.len()..].trim());
+        }
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+        let command = command.trim_end();
+        writeln!(
+            script,
+            "prints {} {} \"$({command})\"",
+            quoted(command),
+            quoted(expected.join("\n").trim_end())
+        )
+        .unwrap();
+    }
+    script
+}
+
+/// What scripts begin with.
+const PRELUDE: &str = "set -euxo pipefail\n";
+
+/// Directories, a server's configuration, and programs that stand in for the system's.
+struct Sandbox {
+    home: TempDir,
+    port: u16,
+}
+
+/// The tree that this test is of.
+fn tree() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+impl Sandbox {
+    fn new() -> Sandbox {
+        let sandbox = Sandbox {
+            home: tempfile::tempdir().unwrap(),
+            port: free_port().unwrap(),
+        };
+        for directory in [
+            "bin",
+            "etc/redis",
+            "var/lib/redis",
+            "var/lib/pmedis",
+            "var/log/redis",
+            "var/backups",
+            "usr/lib/redis/modules",
+        ] {
+            fs::create_dir_all(sandbox.path(directory)).unwrap();
+        }
+        let module = sandbox.path("usr/lib/redis/modules/libpmedis.so");
+        symlink(module_path(), module).unwrap();
+        symlink(env!("CARGO_BIN_EXE_pmedis"), sandbox.path("bin/pmedis")).unwrap();
+        let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox");
+        for program in fs::read_dir(programs).unwrap() {
+            let program = program.unwrap();
+            symlink(
+                program.path(),
+                sandbox.path("bin").join(program.file_name()),
+            )
+            .unwrap();
+        }
+        let conf = format!(
+            "bind 127.0.0.1\nport {}\ndir /var/lib/redis\nlogfile /var/log/redis/redis-server.log\n",
+            sandbox.port
+        );
+        let own = fs::read_to_string(tree().join("packaging/pmedis.conf")).unwrap();
+        let own = own.replace(" size 1g", " size 64m");
+        for (file, text) in [("redis.conf", conf), ("pmedis.conf", own)] {
+            let text = sandbox.inside(&text);
+            fs::write(sandbox.path("etc/redis").join(file), text).unwrap();
+        }
+        sandbox
+    }
+
+    fn path(&self, inside: &str) -> PathBuf {
+        self.home.path().join(inside)
+    }
+
+    /// A text whose paths are those of the sandbox.
+    fn inside(&self, text: &str) -> String {
+        let home = self.home.path().display();
+        ["/etc/redis", "/var/", "/usr/lib/redis"]
+            .iter()
+            .fold(text.to_owned(), |text, path| {
+                text.replace(path, &format!("{home}{path}"))
+            })
+    }
+
+    /// A shell in it, whose working directory is the tree.
+    fn bash(&self) -> Command {
+        let path = std::env::var("PATH").unwrap();
+        let mut bash = Command::new("bash");
+        bash.current_dir(tree())
+            .env("PATH", format!("{}:{path}", self.path("bin").display()))
+            .env("SANDBOX", self.home.path())
+            .env("SANDBOX_PORT", self.port.to_string())
+            .stdin(Stdio::null());
+        bash
+    }
+
+    /// Runs a page's blocks, one after the other.
+    fn run(&self, page: &str, blocks: &[String]) {
+        let mut text = PRELUDE.to_owned();
+        for block in blocks {
+            text.push_str(&script(block));
+        }
+        if let Some(directory) = std::env::var_os("PMEDIS_SCRIPTS") {
+            fs::write(Path::new(&directory).join(page.replace('/', "-")), &text).unwrap();
+        }
+        let text = self.inside(&text);
+        let script = self.path("script");
+        fs::write(&script, text).unwrap();
+        let output = self.bash().arg(&script).output().unwrap();
+        let log = fs::read_to_string(self.path("var/log/redis/redis-server.log"));
+        assert!(
+            output.status.success(),
+            "{page}: {}\n{}\nThe server's log:\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr),
+            log.unwrap_or_default()
+        );
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Ok(pid) = fs::read_to_string(self.path("server.pid")) {
+            let killed = Command::new("kill").args(["-9", pid.trim()]).status();
+            // Where a test has failed, another failure would hide it.
+            assert!(killed.is_ok() || std::thread::panicking(), "{killed:?}");
+        }
+    }
+}
+
+/// Runs a page of the documents; how many of its blocks.
+fn run_page(name: &str) -> usize {
+    let page = fs::read_to_string(tree().join(name)).unwrap();
+    let blocks = blocks(&page).into_iter().filter_map(|block| match block {
+        Block::Run(commands) => Some(commands),
+        Block::NotRun(_) => None,
+    });
+    let blocks: Vec<String> = blocks.collect();
+    Sandbox::new().run(name, &blocks);
+    blocks.len()
+}
+
+#[test]
+fn operations() {
+    assert!(run_page("docs/operations.md") > 10);
+}
+
+#[test]
+fn every_page_with_commands_is_run() {
+    let mut pages = vec![tree().join("README.md"), tree().join("CONTRIBUTING.md")];
+    pages.extend(
+        fs::read_dir(tree().join("docs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|ext| ext == "md")),
+    );
+    let mut run = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let name = page.strip_prefix(tree()).unwrap().display().to_string();
+        let has_commands = blocks(&text)
+            .iter()
+            .any(|block| matches!(block, Block::Run(_)));
+        // It has a test of its own.
+        if has_commands && name != "docs/operations.md" {
+            run += run_page(&name);
+        }
+    }
+    assert!(run > 0);
+}
+
+#[test]
+fn a_wrong_word_is_noticed() {
+    let sandbox = Sandbox::new();
+    let run = |block: &str| {
+        let block = script(block);
+        let mut bash = sandbox.bash();
+        bash.args(["-c", &format!("{PRELUDE}{block}")]);
+        bash.output().unwrap().status.success()
+    };
+    assert!(run("printf 'a\\nb\\n'  # → a\n   # → b\ntrue"));
+    assert!(!run("printf 'a\\nb\\n'  # → a\n   # → c"));
+    assert!(!run("echo a  # → b"));
+    assert!(!run("false\ntrue"));
+}
+
+#[test]
+fn blocks_are_found_with_their_reasons() {
+    let page = "Text\n\n<!-- not run: a device -->\n```sh\nmount\n```\n<!-- not run: lost -->\ntext\n```sh\nls\n```\n\
+                ```\n$ not this\n```\n<!-- run\nhidden\n-->\n";
+    assert_eq!(
+        blocks(page),
+        [
+            Block::NotRun("a device".into()),
+            Block::Run("ls".into()),
+            Block::Run("hidden".into())
+        ]
+    );
+}
