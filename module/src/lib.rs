@@ -19,7 +19,7 @@ pub mod partial_sort;
 pub mod redis;
 
 use config::Config;
-use redis::{Args, Ctx, Level, MainCell};
+use redis::{Args, Ctx, Event, EventKind, Level, MainCell};
 
 /// The settings in force.
 pub(crate) static SETTINGS: MainCell<Config> = MainCell::empty();
@@ -39,6 +39,13 @@ fn settings(ctx: &Ctx, args: Args<'_>) -> Result<Config, String> {
     Ok(settings)
 }
 
+/// Learns what the server's configuration says, when the module is loaded and whenever it changes.
+fn learn_configuration(ctx: &Ctx) {
+    keyspace::learn_rdb_path(ctx);
+    keyspace::plain_stream::follow_settings(ctx);
+    limits::read(ctx);
+}
+
 /// Sets the module up; an error is logged and refuses the module.
 pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     let config = settings(ctx, args)?;
@@ -54,7 +61,10 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     behaviour::learn(ctx);
     keyspace::events::subscribe(ctx);
     redis::on_failure(&keyspace::compact::ON_FAILURE).map_err(|_| "loaded on another thread")?;
-    limits::watch(ctx);
+    learn_configuration(ctx);
+    ctx.subscribe(EventKind::Config, |ctx: &Ctx, _: Event| {
+        learn_configuration(ctx)
+    });
     keyspace::native_rdb::shorten()?;
     let natives = commands::register(ctx)?;
     let look_ups = commands::rows().filter_map(|row| Some((row.name, row.looks_up_in?)));

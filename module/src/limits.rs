@@ -1,7 +1,6 @@
-//! Limits that the server's configuration sets, and the place of its RDB, kept up to date.
+//! Limits that the server's configuration sets, kept up to date.
 
-use crate::keyspace::{learn_rdb_path, plain_stream};
-use crate::redis::{Ctx, Event, EventKind, Reply};
+use crate::redis::{Ctx, Reply};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use store::structures::limits::{HASH, INTEGERS, SET, ZSET};
@@ -178,16 +177,8 @@ pub fn allows_debug() -> bool {
     DEBUG.load(Ordering::Relaxed)
 }
 
-/// Reads the limits, now and whenever the configuration changes. Only while the module is being
-/// loaded.
-pub fn watch(ctx: &Ctx) {
-    read(ctx);
-    ctx.subscribe(EventKind::Config, |ctx: &Ctx, _: Event| read(ctx));
-}
-
-fn read(ctx: &Ctx) {
-    learn_rdb_path(ctx);
-    plain_stream::follow_settings(ctx);
+/// Reads the limits: when the module is loaded, and whenever the server's configuration changes.
+pub fn read(ctx: &Ctx) {
     for (name, set) in SETTINGS {
         // What a server does not know, or does not tell as its CONFIG is renamed, keeps its default.
         if let Some(value) = setting(ctx, name).and_then(|text| text.parse().ok()) {

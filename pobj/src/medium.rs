@@ -382,7 +382,7 @@ impl Medium {
             // SAFETY: in bounds and 8-byte aligned; there is no reference into the pool; an atomic store keeps
             // the compiler from splitting it.
             unsafe { AtomicU64::from_ptr(at.cast()) }
-                .store(u64::from_ne_bytes(word), Ordering::Relaxed);
+                .store(u64::from_le_bytes(word), Ordering::Relaxed);
             return;
         }
         // SAFETY: the target is in bounds and, as `bytes` does not borrow the pool, does not overlap the

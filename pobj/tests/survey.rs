@@ -53,7 +53,7 @@ fn each_object_is_shown_once_with_its_bytes() {
                     assert_eq!(words[0], !words[1]);
                     assert_eq!(
                         reader.bytes(at.cast(), 8),
-                        Some(&words[0].to_ne_bytes()[..])
+                        Some(&words[0].to_le_bytes()[..])
                     );
                     assert_eq!(reader.bytes(at.cast(), u64::MAX), None);
                     found.push(at.offset());

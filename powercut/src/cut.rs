@@ -13,13 +13,10 @@ use std::collections::HashSet;
 
 use fastrand::Rng;
 
-use crate::model::{Memory, Pending};
+use crate::model::{Memory, Pending, Survivors};
 use crate::{Line, LineNumber};
 
 const WORD_BYTES: usize = 8;
-
-/// One thing that a cut can leave: the lines that differ from their durable contents, by number.
-pub type Survivors = Vec<(LineNumber, Line)>;
 
 /// At most `count` different outcomes of a cut now, the first always the one where nothing survives.
 ///

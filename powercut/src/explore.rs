@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::cut::{self, Survivors};
+use crate::cut;
 use crate::image::Image;
-use crate::model::Memory;
+use crate::model::{Memory, Survivors};
 use crate::trace::{self, Event};
 use crate::worker::Worker;
 use crate::{LINE_BYTES, LineNumber, Progress, Recording, Recovery};

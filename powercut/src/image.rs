@@ -7,9 +7,8 @@ use std::path::Path;
 use memmap2::MmapMut;
 
 use crate::LINE_BYTES;
-use crate::cut::Survivors;
 use crate::extents::{self, PAGE_BYTES};
-use crate::model::Memory;
+use crate::model::{Memory, Survivors};
 
 /// An image file, mapped.
 pub struct Image {

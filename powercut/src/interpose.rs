@@ -4,12 +4,8 @@
 //! libpmem where the dynamic loader looks for the functions that libpmemobj imports. The functions
 //! here store plainly and flush nothing: a simulated pool lies on tmpfs.
 //!
-//! Preloaded, the library takes its orders from the environment:
-//! * [`POOL_VARIABLE`] and [`TRACE_VARIABLE`]: record that pool's life, and what the program sends to
-//!   its peers meanwhile, into that file;
-//! * [`COUNTERS_VARIABLE`]: count in that file, where others can look ([`Counters::map`]).
+//! What a preloaded library does at its start is in `preload`.
 
-use std::env;
 use std::ffi::{c_int, c_uint, c_void};
 use std::fs::OpenOptions;
 use std::io;
@@ -22,15 +18,6 @@ use std::sync::{Mutex, MutexGuard};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::LINE_BYTES;
-use crate::recorder::Recorder;
-use crate::sockets;
-
-/// The environment variable with the path of the pool to record.
-pub const POOL_VARIABLE: &str = "POWERCUT_POOL";
-/// The environment variable with the path of the trace to write.
-pub const TRACE_VARIABLE: &str = "POWERCUT_TRACE";
-/// The environment variable with the path of a file of at least 24 bytes to count in.
-pub const COUNTERS_VARIABLE: &str = "POWERCUT_COUNTERS";
 
 /// Who is told of the calls. Calls come one at a time, only from the process that set the observer.
 pub trait Observer: Send {
@@ -141,9 +128,14 @@ static OWN_COUNTERS: Counters = Counters {
 };
 static COUNTERS: AtomicPtr<Counters> = AtomicPtr::new(ptr::null_mut());
 
+/// Has the counters of this process be these from now on.
+pub(crate) fn count_in(counters: &'static Counters) {
+    COUNTERS.store(ptr::from_ref(counters).cast_mut(), Ordering::Relaxed);
+}
+
 /// The counters of this process.
 pub fn counters() -> &'static Counters {
-    // SAFETY: only `start` sets the pointer, from a reference that is valid for ever.
+    // SAFETY: only `count_in` sets the pointer, from a reference that is valid for ever.
     unsafe { COUNTERS.load(Ordering::Relaxed).as_ref() }.unwrap_or(&OWN_COUNTERS)
 }
 
@@ -152,23 +144,6 @@ static UNMAPPINGS: AtomicU64 = AtomicU64::new(0);
 /// How often this process has unmapped memory: what was known of its mappings may be outdated.
 pub(crate) fn unmappings() -> u64 {
     UNMAPPINGS.load(Ordering::Relaxed)
-}
-
-#[used]
-#[unsafe(link_section = ".init_array")]
-static START: extern "C" fn() = start;
-
-/// Follows the orders in the environment. Runs when the library or the executable is loaded.
-extern "C" fn start() {
-    if let Some(path) = env::var_os(COUNTERS_VARIABLE) {
-        let mapped = Counters::map(Path::new(&path)).expect("the file of counters can be mapped");
-        COUNTERS.store(ptr::from_ref(mapped).cast_mut(), Ordering::Relaxed);
-    }
-    if let (Some(pool), Some(trace)) = (env::var_os(POOL_VARIABLE), env::var_os(TRACE_VARIABLE)) {
-        let recorder = Recorder::new(Path::new(&pool), Path::new(&trace));
-        observe(Some(Box::new(recorder.expect("the pool can be recorded"))));
-        sockets::watch();
-    }
 }
 
 fn flush(address: *const c_void, len: usize) {

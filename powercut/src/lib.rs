@@ -40,6 +40,7 @@ pub mod interpose;
 mod lanes;
 pub mod model;
 pub mod mutant;
+pub mod preload;
 mod process;
 pub mod program;
 pub mod recorder;

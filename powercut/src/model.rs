@@ -11,10 +11,12 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::cut::Survivors;
 use crate::extents::PAGE_BYTES;
 use crate::trace::Event;
 use crate::{LINE_BYTES, Line, LineNumber};
+
+/// One thing that a cut can leave: the lines that differ from their durable contents, by number.
+pub type Survivors = Vec<(LineNumber, Line)>;
 
 /// What a line that may not be durable has held.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Recording;
-use crate::interpose::{POOL_VARIABLE, TRACE_VARIABLE};
+use crate::preload::{POOL_VARIABLE, TRACE_VARIABLE};
 use crate::recording::Step;
 use crate::trace::{self, Event};
 

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use powercut::Recording;
-use powercut::interpose::{COUNTERS_VARIABLE, Counters};
+use powercut::interpose::Counters;
 use powercut::model::{Memory, Pending};
+use powercut::preload::COUNTERS_VARIABLE;
 use powercut::program::ProgramRecorder;
 use powercut::trace::{self, Event};
 

@@ -35,7 +35,7 @@ pub fn count(bytes: &[u8], range: Range<u64>) -> u64 {
     let (words, rest) = bytes[first + 1..last].as_chunks::<8>();
     let words: u64 = words
         .iter()
-        .map(|word| u64::from(u64::from_ne_bytes(*word).count_ones()))
+        .map(|word| u64::from(u64::from_le_bytes(*word).count_ones()))
         .sum();
     let rest: u32 = rest.iter().map(|byte| byte.count_ones()).sum();
     words + u64::from(rest + ends)

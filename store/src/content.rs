@@ -1,7 +1,8 @@
 //! A value as its elements, outside of any pool: on its way from one pool to another, or from a file into one.
 
 use crate::Store;
-use crate::record::{Inline, RecordPtr};
+use crate::inline::Inline;
+use crate::record::RecordPtr;
 use crate::structures::hash::{self, Field};
 use crate::structures::list::{self, Side};
 use crate::structures::{Root, set, string, zset};

@@ -5,9 +5,10 @@
 //! the commit, it would wait for the flushes.
 
 use crate::Store;
+use crate::inline::Inline;
 use crate::place::{Birth, Outcome, Place, put_record};
 use crate::reclaim::retire_value;
-use crate::record::{self, Inline, RecordPtr};
+use crate::record::{self, RecordPtr};
 use crate::structures::Root;
 use crate::value::ValueType;
 use pobj::{Result, Tx};

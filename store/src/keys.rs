@@ -1,7 +1,8 @@
 //! What happens to whole keys: they are made, copied, renamed, moved to another database or place, and flushed.
 
 use crate::Store;
-use crate::record::{self, Fields, Inline, RecordPtr};
+use crate::inline::Inline;
+use crate::record::{self, Fields, RecordPtr};
 use crate::structures::{self, Root, hash, list, set, string, zset};
 use crate::value::ValueType;
 use pobj::{Kind, Result, Tx};

@@ -28,6 +28,7 @@ pub mod edit;
 pub mod expiring;
 pub mod geo;
 pub mod hyperloglog;
+pub mod inline;
 pub mod key_counts;
 pub mod keys;
 pub mod lsn;

@@ -1,7 +1,8 @@
 //! Where a key's value is kept: in a record that is there, or in one that is created with it.
 
 use crate::Store;
-use crate::record::{self, Fields, Inline, RecordPtr};
+use crate::inline::Inline;
+use crate::record::{self, Fields, RecordPtr};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
 use pobj::{Pool, Result, Tx};

@@ -16,6 +16,7 @@
 //! A record is live while its birth is later than the last flush of its space. It is written once,
 //! as fresh bytes; later only space, birth, expire time, root and the inline area change, logged.
 
+use crate::inline::Inline;
 use crate::structures::Root;
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
@@ -51,24 +52,6 @@ pub type RecordPtr = PPtr<Record>;
 pub const NEVER: i64 = -1;
 /// Bytes of a record before the key.
 pub const HEAD: u64 = size_of::<Record>() as u64;
-
-/// Space in a record that its value may use, up to the end of the record.
-#[derive(Clone, Copy, Debug)]
-pub struct Inline {
-    /// Where it starts.
-    pub at: PPtr<u8>,
-    record: PPtr<u8>,
-}
-
-impl Inline {
-    /// Its bytes. O(1), but it reads what the allocator knows of the record: not for those who need no room.
-    #[inline]
-    pub fn capacity(self, pool: &Pool) -> Result<u64> {
-        let start = self.at.offset() - self.record.offset();
-        let capacity = pool.capacity(self.record)?.checked_sub(start);
-        capacity.ok_or_else(|| damaged("a record's key is longer than the record"))
-    }
-}
 
 /// Reserves a record for `key` with at least `inline` bytes of inline area.
 pub fn reserve(tx: &mut Tx<'_>, key: &[u8], inline: u64) -> Result<(RecordPtr, Inline)> {

@@ -5,7 +5,7 @@ use fastrand::Rng;
 use pobj::{Durability, Kind, PPtr, Pool, PoolOptions, Tx};
 use store::record::{self, RecordPtr};
 use store::structures::list::Side;
-use store::structures::relocate::{Cursor, Mover};
+use store::structures::mover::{Cursor, Mover};
 use store::structures::{self, Root, hash, list, set, string, zset};
 use store::value::ValueType;
 use tempfile::TempDir;

@@ -108,7 +108,12 @@ fn model(old: Option<&[u8]>, change: &Change) -> Option<Vec<u8>> {
     Some(new)
 }
 
-fn apply(tx: &mut Tx<'_>, root: &mut Root, inline: record::Inline, change: &Change) -> Result<()> {
+fn apply(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    inline: store::inline::Inline,
+    change: &Change,
+) -> Result<()> {
     match change {
         Change::Set(bytes) => string::set(tx, root, inline, Value::of(bytes)),
         Change::Append(bytes) if *root == Root::EMPTY => {

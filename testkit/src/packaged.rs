@@ -5,7 +5,6 @@
 //!
 //! [`Setup::on`]: crate::server::Setup::on
 
-use crate::server::target_directory;
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -178,6 +177,16 @@ fn parse(text: &str) -> Option<(Family, [u32; 3])> {
     let mut numbers = version.split('.').map(str::parse);
     let mut next = || numbers.next()?.ok();
     Some((family, [next()?, next()?, next()?]))
+}
+
+/// The target directory that this very test was built in.
+pub(crate) fn target_directory() -> PathBuf {
+    let test = env::current_exe().expect("the path of the running test");
+    // The test is <target>/<profile>/deps/<test>.
+    let target = test.ancestors().nth(3);
+    target
+        .expect("a test runs from the target directory")
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! thread.
 
 use crate::client::Client;
-use crate::packaged::Packaged;
+use crate::packaged::{Packaged, target_directory};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -282,16 +282,6 @@ pub fn module_path() -> PathBuf {
         return path.into();
     }
     target_directory().join("release/libpmedis.so")
-}
-
-/// The target directory that this very test was built in.
-pub(crate) fn target_directory() -> PathBuf {
-    let test = env::current_exe().expect("the path of the running test");
-    // The test is <target>/<profile>/deps/<test>.
-    let target = test.ancestors().nth(3);
-    target
-        .expect("a test runs from the target directory")
-        .to_owned()
 }
 
 /// A word as `redis.conf` wants it quoted.

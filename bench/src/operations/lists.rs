@@ -2,7 +2,7 @@
 
 use super::{Effect, Form, Operation, delete, read, text, write};
 use pobj::{Pool, Result, Tx};
-use store::record::Inline;
+use store::inline::Inline;
 use store::structures::Root;
 use store::structures::list::{self, Element, Side};
 use store::value::ValueType;

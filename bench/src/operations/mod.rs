@@ -20,7 +20,7 @@ mod zsets;
 pub use pool::Store;
 
 use pobj::{Pool, Result, Tx};
-use store::record::Inline;
+use store::inline::Inline;
 use store::structures::Root;
 use store::value::ValueType;
 

@@ -2,7 +2,7 @@
 
 use super::{Effect, Form, Operation, Run, delete, read, write};
 use pobj::{Error, Pool, Result, Tx};
-use store::record::Inline;
+use store::inline::Inline;
 use store::structures::Root;
 use store::structures::string::{self, Value};
 use store::value::ValueType;

@@ -6,7 +6,7 @@ use std::path::Path;
 use fastrand::Rng;
 use pobj::{PoolOptions, Tx};
 use store::Store;
-use store::record::{self, NEVER};
+use store::record::NEVER;
 use store::structures::list::{self, Side};
 use store::structures::{Root, hash, set, string, zset};
 use store::value::ValueType;
@@ -16,7 +16,7 @@ use crate::LANES;
 const POOL_BYTES: u64 = 24 << 20;
 
 /// A record's value: its type, how many inline bytes it wants, and what makes it.
-type Build<'a> = dyn Fn(&mut Tx<'_>, record::Inline, &mut Rng) -> pobj::Result<Root> + 'a;
+type Build<'a> = dyn Fn(&mut Tx<'_>, store::inline::Inline, &mut Rng) -> pobj::Result<Root> + 'a;
 
 /// Makes a pool at `path` and gives its bytes, as a server that is killed leaves them: it is not closed.
 ///

@@ -250,7 +250,7 @@ fn grow(
     tx: &mut Tx<'_>,
     ty: ValueType,
     root: &mut Root,
-    inline: record::Inline,
+    inline: store::inline::Inline,
 ) -> pobj::Result<()> {
     match ty {
         ValueType::String => string::append(tx, root, inline, NEW),
@@ -269,7 +269,7 @@ fn shrink(
     tx: &mut Tx<'_>,
     ty: ValueType,
     root: &mut Root,
-    inline: record::Inline,
+    inline: store::inline::Inline,
 ) -> pobj::Result<()> {
     match ty {
         ValueType::String => string::set_range(tx, root, inline, 1, b"x").map(|_| ()),

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use pobj::{Pool, Result, Tx};
-use store::record::Inline;
+use store::inline::Inline;
 use store::structures::Root;
 use store::value::ValueType;
 

@@ -6,10 +6,10 @@ use fastrand::Rng;
 use pobj::{Pool, Result, Tx};
 use store::reclaim::retire_value;
 use store::record::{self, Fields, NEVER, RecordPtr};
-use store::structures::relocate::{Cursor, Mover};
+use store::structures::mover::{Cursor, Mover};
 use store::structures::{self, Root, clean, dismantle, has_garbage};
 
-use super::check::{Found, describe, records};
+use super::check::{Found, describe, line, records};
 use super::{Mistake, Structure, Value};
 use crate::states::Description;
 
@@ -272,12 +272,6 @@ fn change<S: Structure>(
         Some(nth) => S::change(tx, rng, &mut values[nth]),
         None => S::exchange(tx, rng, values).map(|()| Root::EMPTY),
     }
-}
-
-/// A line of a description.
-pub fn line<S: Structure>(key: &[u8], digest: u64) -> String {
-    let key = String::from_utf8_lossy(key);
-    format!("{key} {:?} {digest:016x}", S::TYPE)
 }
 
 /// Frees a part of a record's value, or the rest with the record: true then.

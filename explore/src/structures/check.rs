@@ -1,13 +1,10 @@
-//! What pools of values hold, and what is done with one that has come back.
+//! What pools of values hold.
 
-use fastrand::Rng;
 use pobj::{Cursor, Kind, Pool};
 use store::record::{self, Record, RecordPtr};
 use store::structures;
 
-use super::actor::{Actor, line, reclaim_some};
-use super::{Structure, Values};
-use crate::check::Recovered;
+use super::Structure;
 use crate::states::Description;
 
 /// A record of a pool.
@@ -63,7 +60,7 @@ impl Owned {
         &mut self,
         pool: &Pool,
         head: &Record,
-        inline: record::Inline,
+        inline: store::inline::Inline,
     ) -> pobj::Result<()> {
         structures::check(pool, head.value_type()?, head.root, inline, &mut |object| {
             self.add(object.offset());
@@ -105,28 +102,8 @@ impl Owned {
     }
 }
 
-impl<S: Structure> Recovered for Values<S> {
-    type Opened = Pool;
-
-    fn describe(opened: &Pool) -> pobj::Result<Description> {
-        describe::<S>(opened)
-    }
-
-    fn work_on(opened: Pool, seed: u64, _: &Description) -> Result<Pool, String> {
-        work_on::<S>(opened, seed).map_err(|error| error.to_string())
-    }
-}
-
-/// Reclaims what is dead, goes on changing the values, and frees them.
-fn work_on<S: Structure>(mut pool: Pool, seed: u64) -> pobj::Result<Pool> {
-    for Found { record, head } in records(&pool)? {
-        while head.birth == 0 && !reclaim_some(&mut pool, record, 16)? {}
-    }
-    describe::<S>(&pool)?;
-    let mut actor = Actor::<S>::new(pool, Rng::with_seed(seed))?;
-    for _ in 0..4 {
-        actor.act()?;
-    }
-    actor.describe();
-    actor.free_all()
+/// A line of a description.
+pub fn line<S: Structure>(key: &[u8], digest: u64) -> String {
+    let key = String::from_utf8_lossy(key);
+    format!("{key} {:?} {digest:016x}", S::TYPE)
 }

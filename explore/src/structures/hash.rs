@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use pobj::{Pool, Tx};
-use store::record::Inline;
+use store::inline::Inline;
 use store::structures::hash::{Expiry, NEVER};
 use store::structures::{Root, hash};
 use store::value::ValueType;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 use pobj::{Pool, Tx};
-use store::record::Inline;
+use store::inline::Inline;
 use store::structures::Root;
 use store::structures::list::{self, Element, Side};
 use store::value::ValueType;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fastrand::Rng;
 use pobj::{Pool, Tx};
-use store::record::Inline;
+use store::inline::Inline;
 use store::structures::{Root, set};
 use store::value::ValueType;
 

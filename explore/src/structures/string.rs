@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use pobj::{Pool, Tx};
-use store::record::Inline;
+use store::inline::Inline;
 use store::structures::Root;
 use store::structures::string::{self, Value as Text};
 use store::value::ValueType;

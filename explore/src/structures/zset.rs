@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use pobj::{Pool, Tx};
-use store::record::Inline;
+use store::inline::Inline;
 use store::structures::Root;
 use store::structures::zset::{self, Rule};
 use store::value::ValueType;

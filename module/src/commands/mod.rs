@@ -25,9 +25,14 @@ mod wait;
 mod zset;
 
 use crate::behaviour::Behaviour;
-use crate::redis::{CommandInfo, Ctx, KeysAt, PmType, Registrar, StandIn};
+use crate::error::CmdError;
+use crate::keyspace::PmKey;
+use crate::redis::{Arg, Class, CommandInfo, Ctx, KeysAt, Registrar, StandIn};
 pub use info_from_native::Native;
 use row::{Form, KeyRange, Keys, NONE, ONE, READ, Row, WRITE_ALWAYS};
+use std::ffi::CStr;
+use store::number::parse_i64;
+use store::value::ValueType;
 
 /// Flags of commands that are answered while files are loaded, too.
 const SERVED_ALWAYS: &str = "readonly fast allow-loading allow-stale";
@@ -56,16 +61,19 @@ const OWN: &[Row] = &[
 ];
 
 /// Commands about values, under whose native names the module can stand in for the server, and the types of these values.
-const OF_VALUES: [(&[PmType], &[Row]); 9] = [
-    (&[PmType::String], string::ROWS),
-    (&[PmType::String], bitmap::ROWS),
-    (&[PmType::String], hyperloglog::ROWS),
-    (&[PmType::List], list::ROWS),
-    (&[PmType::Hash], hash::ROWS),
-    (&[PmType::Set], set::ROWS),
-    (&[PmType::ZSet], zset::ROWS),
-    (&[PmType::ZSet], geo::ROWS),
-    (&[PmType::List, PmType::Set, PmType::ZSet], sort::ROWS),
+const OF_VALUES: [(&[ValueType], &[Row]); 9] = [
+    (&[ValueType::String], string::ROWS),
+    (&[ValueType::String], bitmap::ROWS),
+    (&[ValueType::String], hyperloglog::ROWS),
+    (&[ValueType::List], list::ROWS),
+    (&[ValueType::Hash], hash::ROWS),
+    (&[ValueType::Set], set::ROWS),
+    (&[ValueType::ZSet], zset::ROWS),
+    (&[ValueType::ZSet], geo::ROWS),
+    (
+        &[ValueType::List, ValueType::Set, ValueType::ZSet],
+        sort::ROWS,
+    ),
 ];
 
 /// All commands.
@@ -131,10 +139,10 @@ fn describe_own(ctx: &Ctx, row: &Row) -> Result<(), String> {
 }
 
 /// The native command of a row, for which the module can stand in, if it is about values of the types `of`.
-fn native(row: &Row, of: &'static [PmType]) -> Native {
+fn native(row: &Row, of: &'static [ValueType]) -> Native {
     let tells_keys = row.flags.contains(TELLS_KEYS) || matches!(row.keys, Keys::Numbered(_));
     let (keys, takes) = match row.takes_any_key {
-        true => (KeysAt::Any, PmType::ALL.as_slice()),
+        true => (KeysAt::Any, ValueType::ALL.as_slice()),
         false if row.keys == Keys::At(ONE) && !tells_keys => (KeysAt::First, of),
         false => (KeysAt::Elsewhere, of),
     };
@@ -150,5 +158,20 @@ fn native(row: &Row, of: &'static [PmType]) -> Native {
             takes,
         }),
         name,
+    }
+}
+
+/// An argument that is an integer.
+fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
+    parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
+}
+
+/// What every change of a collection tells the rest of the server: that the key has changed, the event of the type's
+/// `class`, and that the key is gone, if it is.
+fn announce(ctx: &Ctx, key: &PmKey<'_>, class: Class, event: &CStr) {
+    key.signal();
+    ctx.notify(class, event, key.name());
+    if !key.exists() {
+        ctx.notify(Class::GENERIC, c"del", key.name());
     }
 }

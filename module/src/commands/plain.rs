@@ -10,9 +10,10 @@ use crate::config::Scope;
 use crate::error::CmdError;
 use crate::keyspace::adopt::adopt;
 use crate::redis::{
-    Arg, Args, Ctx, KeysAt, Kind, Level, MainCell, Mode, PmType, Rules, Side, StandIn, Way,
-    keys_looked_at, keys_of, log, look_closer, spares_replicas,
+    Arg, Args, Ctx, KeysAt, Kind, Level, MainCell, Mode, Rules, Side, StandIn, Way, keys_looked_at,
+    keys_of, log, look_closer, spares_replicas,
 };
+use store::value::ValueType;
 
 /// What the setting says, once it is in force.
 static SCOPE: MainCell<Scope> = MainCell::empty();
@@ -108,7 +109,7 @@ fn meets_wrong_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> bool {
     let takes_sets = OF_SETS_TOO
         .iter()
         .any(|start| about.native.starts_with(start));
-    let takes = |ty: PmType| about.takes.contains(&ty) || (takes_sets && ty == PmType::Set);
+    let takes = |ty: ValueType| about.takes.contains(&ty) || (takes_sets && ty == ValueType::Set);
     let mut looked_at = keys_looked_at(args.from(0)).into_iter().filter_map(|name| {
         let key = ctx.open(name, Mode::Quiet);
         match (key.kind(), key.native_type()) {

@@ -7,7 +7,7 @@
 //! before that, the file has all markers, which is as right, and only longer to load.
 
 use super::serialize;
-use crate::redis::{Level, PmType, log};
+use crate::redis::{Level, TypeNames, log};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use store::lsn::RunLsn;
 use store::rdb::copy::{self as rdb_file, Edit, Fate, ModuleKey, VERSION_BITS, module_id};
+use store::value::ValueType;
 
 /// Fewer markers are loaded in some milliseconds.
 const MANY: u64 = 10_000;
@@ -106,7 +107,7 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
 
 /// The identifiers of our types, without a version.
 pub(super) fn our_types() -> [u64; 5] {
-    PmType::ALL.map(|ty| module_id(ty.module_name().to_bytes(), 0) >> VERSION_BITS)
+    ValueType::ALL.map(|ty| module_id(ty.module_name().to_bytes(), 0) >> VERSION_BITS)
 }
 
 /// The identifier of a marker that stands for others, of the type with this identifier.

@@ -25,7 +25,7 @@ pub fn adopt(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
         return Ok(false);
     };
     let expire_at = expire_at.unwrap_or(NEVER);
-    let mut key = PmKey::open_any(ctx, name, ty.into());
+    let mut key = PmKey::open_any(ctx, name, ty);
     match &value {
         NativeValue::String(bytes) => {
             let value = string::Value::of(bytes);

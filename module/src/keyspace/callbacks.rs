@@ -4,8 +4,7 @@ use super::failure::{LoadError, of_callback, of_change, of_loading};
 use super::serialize::{self, Loaded};
 use super::{ENGINE, Engine, aof, loading, rewrite};
 use crate::redis::{
-    AofWriter, Arg, Digest, KeyPlace, Level, PmType, RdbReader, RdbWriter, TypeCallbacks, log,
-    server_flags,
+    AofWriter, Arg, Digest, KeyPlace, Level, RdbReader, RdbWriter, TypeCallbacks, log, server_flags,
 };
 use pobj::{Error, Result};
 use std::collections::HashSet;
@@ -30,17 +29,16 @@ fn not_yet() -> Error {
 impl TypeCallbacks for Values {
     const ENCODING_VERSION: i32 = serialize::VERSION;
 
-    fn rdb_load(io: &mut RdbReader<'_>, ty: PmType, version: i32) -> Option<usize> {
-        let ty = ValueType::from(ty);
+    fn rdb_load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<usize> {
         let payload = serialize::load(io, ty, version)?;
         let (key, db) = (io.key().unwrap_or_default(), io.db().unwrap_or(0));
         of_loading(|engine| engine.load(ty, key, db, payload))
     }
 
-    fn rdb_save(io: &mut RdbWriter<'_>, ty: PmType, addr: usize) {
+    fn rdb_save(io: &mut RdbWriter<'_>, ty: ValueType, addr: usize) {
         let saved = ENGINE.with(|engine| {
             engine.see_the_fork();
-            engine.save(io, ty.into(), addr)
+            engine.save(io, ty, addr)
         });
         let why = match saved {
             Ok(Ok(())) => return,
@@ -54,7 +52,7 @@ impl TypeCallbacks for Values {
 
     /// Writes nothing into a file: the pool holds the key, and loading it from an AOF as well would change it
     /// a second time. Where there is no file, the key goes to another node.
-    fn aof_rewrite(io: &mut AofWriter<'_>, key: Arg<'_>, ty: PmType, addr: usize) {
+    fn aof_rewrite(io: &mut AofWriter<'_>, key: Arg<'_>, ty: ValueType, addr: usize) {
         let written = of_callback("sending a key", |engine| {
             if engine.writes_a_file() {
                 return Ok(());
@@ -65,7 +63,7 @@ impl TypeCallbacks for Values {
             };
             let root = record::get(&engine.store.pool, record)?.root;
             let inline = record::inline(&engine.store.pool, record)?;
-            rewrite::rewrite(io, key.bytes(), &engine.store.pool, ty.into(), root, inline)
+            rewrite::rewrite(io, key.bytes(), &engine.store.pool, ty, root, inline)
         });
         assert!(
             written.is_some(),
@@ -73,32 +71,32 @@ impl TypeCallbacks for Values {
         );
     }
 
-    fn mem_usage(_place: &KeyPlace<'_>, ty: PmType, addr: usize, _samples: usize) -> usize {
+    fn mem_usage(_place: &KeyPlace<'_>, ty: ValueType, addr: usize, _samples: usize) -> usize {
         let size = of_callback("measuring a key", |engine| {
             let Some(record) = engine.record_at(addr) else {
                 return Ok(0);
             };
             let own = engine.store.pool.capacity(record)?;
             let root = record::get(&engine.store.pool, record)?.root;
-            Ok(own + store::structures::memory(&engine.store.pool, ty.into(), root)?)
+            Ok(own + store::structures::memory(&engine.store.pool, ty, root)?)
         });
         size.unwrap_or(0) as usize
     }
 
-    fn digest(digest: &mut Digest<'_>, ty: PmType, addr: usize) {
+    fn digest(digest: &mut Digest<'_>, ty: ValueType, addr: usize) {
         of_callback("digesting a key", |engine| {
             let Some(record) = engine.record_at(addr) else {
                 return Ok(());
             };
             let root = record::get(&engine.store.pool, record)?.root;
             let inline = record::inline(&engine.store.pool, record)?;
-            serialize::digest(digest, &engine.store.pool, ty.into(), root, inline)
+            serialize::digest(digest, &engine.store.pool, ty, root, inline)
         });
     }
 
     /// When the value goes for good, `free` follows at once, which does not know the key's name; when it
     /// lives on under another name, an event tells so.
-    fn unlink(place: &KeyPlace<'_>, _ty: PmType, addr: usize) {
+    fn unlink(place: &KeyPlace<'_>, _ty: ValueType, addr: usize) {
         if let Some(name) = place.key() {
             of_callback("letting go of a key", |engine| {
                 engine.note_leaving(addr, place.db(), name.bytes());
@@ -107,7 +105,7 @@ impl TypeCallbacks for Values {
         }
     }
 
-    fn free(_ty: PmType, addr: usize) {
+    fn free(_ty: ValueType, addr: usize) {
         let mut displaced = None;
         of_callback("deleting a key", |engine| {
             let Some(record) = engine.record_at(addr) else {
@@ -136,7 +134,7 @@ impl TypeCallbacks for Values {
         }
     }
 
-    fn copy(place: &KeyPlace<'_>, _ty: PmType, addr: usize) -> Option<usize> {
+    fn copy(place: &KeyPlace<'_>, _ty: ValueType, addr: usize) -> Option<usize> {
         let key = place.to_key()?.bytes();
         of_callback("copying a key", |engine| {
             let source = engine.record_at(addr).ok_or_else(not_yet)?;
@@ -151,7 +149,7 @@ impl TypeCallbacks for Values {
 
     /// One: small enough for DEL, UNLINK and lazy freeing to stay on the main thread, which alone may
     /// touch the pool. What is large there is freed in the background by `reclaim`.
-    fn free_effort(_place: &KeyPlace<'_>, _ty: PmType, _addr: usize) -> usize {
+    fn free_effort(_place: &KeyPlace<'_>, _ty: ValueType, _addr: usize) -> usize {
         1
     }
 }

@@ -7,13 +7,12 @@
 //! * A command that finds no room waits for it a little, and is tried again ([`find_room`]).
 
 use super::{ENGINE, Engine, durable, evict, failure, follower, undo};
-use crate::redis::{
-    Ctx, Kind, Latency, Level, Mode, OnFailure, OwnedString, PmType, log, server_flags,
-};
+use crate::redis::{Ctx, Kind, Latency, Level, Mode, OnFailure, OwnedString, log, server_flags};
 use pobj::{Result, Scatter};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store::compact::{Ended, IDLE_ROUNDS, Leaving, Step, Totals};
 use store::record::{self, NEVER, RecordPtr};
+use store::value::ValueType;
 
 /// Of each tick of the timer that runs during a round, and from one tick to the next.
 const TICK_BUDGET: Duration = Duration::from_micros(200);
@@ -65,7 +64,7 @@ struct Shown {
     record: RecordPtr,
     addr: usize,
     db: i32,
-    ty: PmType,
+    ty: ValueType,
     name: OwnedString,
 }
 
@@ -152,7 +151,7 @@ impl Engine {
             record,
             addr: self.store.pool.address_of(record),
             db,
-            ty: ty.into(),
+            ty,
             name: OwnedString::new(record::key(&self.store.pool, record).ok()?),
         })
     }

@@ -383,7 +383,7 @@ fn show_record(ctx: &Ctx, record: RecordPtr) {
         }
     }
     make_room(ctx, &key, found.db);
-    key.set_value(found.ty.into(), found.addr);
+    key.set_value(found.ty, found.addr);
     if found.expire_at != NEVER {
         key.set_expire_at_ms(Some(found.expire_at));
     }

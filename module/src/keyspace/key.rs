@@ -10,10 +10,11 @@ pub use many::{put_all, read_all, read_each};
 
 use super::{ENGINE, Engine, count_new, with_engine};
 use crate::error::CmdError;
-use crate::redis::{Arg, Ctx, Key, Kind, Mode, PmType};
+use crate::redis::{Arg, Ctx, Key, Kind, Mode};
 use pobj::{Pool, Result, Tx};
+use store::inline::Inline;
 use store::place::{Birth, Outcome, Place};
-use store::record::{self, Inline, NEVER, RecordPtr};
+use store::record::{self, NEVER, RecordPtr};
 use store::structures::Root;
 use store::value::ValueType;
 
@@ -35,18 +36,6 @@ enum State {
     Native,
 }
 
-impl From<PmType> for ValueType {
-    fn from(ty: PmType) -> ValueType {
-        ValueType::ALL[ty as usize]
-    }
-}
-
-impl From<ValueType> for PmType {
-    fn from(ty: ValueType) -> PmType {
-        PmType::ALL[ty as usize - 1]
-    }
-}
-
 /// Closures see the pool's errors; commands see their own.
 fn lift<R>(result: Result<R>) -> Result<R, CmdError> {
     result.map_err(CmdError::from)
@@ -59,7 +48,7 @@ impl<'a> PmKey<'a> {
         let key = ctx.open(name, mode);
         let state = match key.kind() {
             Kind::Absent => State::Absent,
-            Kind::Pm(ty, addr) => State::Ours(ty.into(), addr),
+            Kind::Pm(ty, addr) => State::Ours(ty, addr),
             Kind::Other => State::Native,
         };
         PmKey {
@@ -393,7 +382,7 @@ impl<'a> PmKey<'a> {
                 if self.state == State::Native {
                     self.ctx.forget_in_aof(self.name());
                 }
-                self.key.set_value(self.ty.into(), addr);
+                self.key.set_value(self.ty, addr);
                 count_new(space, self.ty, self.name().bytes());
                 self.state = State::Ours(self.ty, addr);
             }
@@ -403,7 +392,7 @@ impl<'a> PmKey<'a> {
 
     /// Brings Redis's keyspace to a new value of the same type: the key is not a new one.
     fn follow_exchange(&mut self, old: RecordPtr, addr: usize) -> Result<(), CmdError> {
-        self.key.replace_value(self.ty.into(), addr);
+        self.key.replace_value(self.ty, addr);
         self.state = State::Ours(self.ty, addr);
         self.follow_expire(NEVER);
         with_engine(|engine| lift(engine.store.retire(old)))

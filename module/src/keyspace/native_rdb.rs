@@ -25,7 +25,7 @@
 use super::abridge::{Markers, abridged_id, our_types, sync_directory};
 use super::serialize;
 use super::{ENGINE, Engine};
-use crate::redis::{Level, PmType, log};
+use crate::redis::{Level, log};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -202,7 +202,7 @@ impl<W: Write> Edit for Keys<'_, W> {
             .ids
             .iter()
             .position(|&id| id == key.id >> VERSION_BITS)
-            .map(|at| ValueType::from(PmType::ALL[at]));
+            .map(|at| ValueType::ALL[at]);
         let (Some(ty), Some(place)) = (ty, serialize::place_of(key.value)) else {
             return Err(io::Error::other("a PM key in it cannot be read"));
         };

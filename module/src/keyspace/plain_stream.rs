@@ -73,7 +73,7 @@ pub fn payload(ctx: &Ctx, name: Arg<'_>, mode: Mode) -> pobj::Result<Option<Vec<
         };
         let value = Value {
             pool,
-            ty: ty.into(),
+            ty,
             root: record::get(pool, record)?.root,
             inline: record::inline(pool, record)?,
         };

@@ -6,8 +6,8 @@
 use crate::redis::{AofWriter, OwnedString};
 use pobj::{Pool, Result};
 use std::ffi::CStr;
+use store::inline::Inline;
 use store::number::double_to_text;
-use store::record::Inline;
 use store::structures::list::{self, Side};
 use store::structures::{Root, hash, set, string, zset};
 use store::value::ValueType;

@@ -23,10 +23,11 @@
 use super::saving::Form;
 use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 use pobj::{Error, Pool, Result};
+use store::inline::Inline;
 use store::lsn::RunLsn;
 use store::number::double_to_text;
 use store::rdb::{number, push_number};
-use store::record::{Inline, RecordPtr};
+use store::record::RecordPtr;
 use store::structures::list::{self, Side};
 use store::structures::{Root, hash, set, string, zset};
 use store::value::ValueType;

@@ -124,7 +124,7 @@ fn bring_back(ctx: &Ctx, now: &KeyAt) {
     if !ctx.select_db(now.db) {
         return;
     }
-    let ty = now.ty.into();
+    let ty = now.ty;
     let mut key = ctx.open(name.arg(), Mode::Quiet);
     match key.kind() {
         Kind::Pm(_, addr) if addr == now.addr => {}

@@ -153,22 +153,6 @@ impl Ctx {
         unsafe { api(rm::RedisModule_ReplyWithDouble)(self.replying(), n) };
     }
 
-    /// Replies with a boolean (RESP3) or 1 and 0 (RESP2).
-    pub fn reply_bool(&self, b: bool) {
-        // SAFETY: live context.
-        unsafe { api(rm::RedisModule_ReplyWithBool)(self.replying(), b.into()) };
-    }
-
-    /// Replies with a big number (RESP3) or its digits (RESP2).
-    pub fn reply_big_number(&self, digits: &[u8]) {
-        let ctx = self.replying();
-        // SAFETY: live context; the bytes are readable for their length and copied by Redis.
-        unsafe {
-            let reply = api(rm::RedisModule_ReplyWithBigNumber);
-            reply(ctx, digits.as_ptr().cast(), digits.len())
-        };
-    }
-
     /// Replies with a verbatim string (RESP3) of a three-letter format, or a bulk string (RESP2).
     pub fn reply_verbatim(&self, format: &CStr, bytes: &[u8]) {
         let ctx = self.replying();
@@ -467,11 +451,6 @@ impl Flags {
     /// This process is a fork child that saves.
     pub fn fork_child(self) -> bool {
         self.any(rm::REDISMODULE_CTX_FLAGS_IS_CHILD)
-    }
-
-    /// A fork child is at work.
-    pub fn has_fork_child(self) -> bool {
-        self.any(rm::REDISMODULE_CTX_FLAGS_ACTIVE_CHILD)
     }
 
     /// The AOF is on.

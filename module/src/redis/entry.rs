@@ -124,7 +124,6 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_CreateTimer
         RedisModule_DbSize
         RedisModule_DeleteKey
-        RedisModule_DigestAddLongLong
         RedisModule_DigestAddStringBuffer
         RedisModule_DigestEndSequence
         RedisModule_EmitAOF
@@ -185,12 +184,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_RegisterInfoFunc
         RedisModule_RegisterStringConfig
         RedisModule_Replicate
-        RedisModule_ReplySetArrayLength
-        RedisModule_ReplySetMapLength
-        RedisModule_ReplySetSetLength
         RedisModule_ReplyWithArray
-        RedisModule_ReplyWithBigNumber
-        RedisModule_ReplyWithBool
         RedisModule_ReplyWithCallReply
         RedisModule_ReplyWithDouble
         RedisModule_ReplyWithError
@@ -219,7 +213,6 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_SignalKeyAsReady
         RedisModule_SetDisconnectCallback
         RedisModule_SignalModifiedKey
-        RedisModule_StopTimer
         RedisModule_StringDMA
         RedisModule_StringPtrLen
         RedisModule_SubscribeToKeyspaceEvents

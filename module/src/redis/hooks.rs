@@ -204,10 +204,6 @@ pub fn end_children_with_server() -> bool {
     unsafe { libc::pthread_atfork(Some(before_child), None, Some(end_with_parent)) == 0 }
 }
 
-/// A timer that has not fired yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timer(rm::RedisModuleTimerID);
-
 unsafe extern "C" fn on_timer<H: Fn(&Ctx, usize) + Copy + 'static>(
     ctx: *mut rm::RedisModuleCtx,
     data: *mut c_void,
@@ -219,7 +215,7 @@ unsafe extern "C" fn on_timer<H: Fn(&Ctx, usize) + Copy + 'static>(
 
 impl Ctx {
     /// Calls `handler` with `data` once, from the event loop, after `delay`.
-    pub fn start_timer<H>(&self, delay: Duration, data: usize, _handler: H) -> Timer
+    pub fn start_timer<H>(&self, delay: Duration, data: usize, _handler: H)
     where
         H: Fn(&Ctx, usize) + Copy + 'static,
     {
@@ -228,14 +224,6 @@ impl Ctx {
         // SAFETY: live context; the callback is a function, and the data only a number to it.
         let create = unsafe { api(rm::RedisModule_CreateTimer) };
         // SAFETY: as above.
-        Timer(unsafe { create(self.raw(), delay, Some(on_timer::<H>), data) })
-    }
-
-    /// Stops a timer; `false` if it has fired already.
-    pub fn stop_timer(&self, timer: Timer) -> bool {
-        let mut data = std::ptr::null_mut();
-        // SAFETY: live context; an id that is no timer's is an error that Redis reports.
-        let status = unsafe { api(rm::RedisModule_StopTimer)(self.raw(), timer.0, &mut data) };
-        status == rm::REDISMODULE_OK as c_int
+        unsafe { create(self.raw(), delay, Some(on_timer::<H>), data) };
     }
 }

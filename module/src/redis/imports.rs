@@ -10,8 +10,6 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::output::home;
-
 /// A relocation with an addend, as ELF has it on 64-bit machines.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -214,6 +212,17 @@ unsafe extern "C" fn look_at_program(
     }
     // No other is asked for.
     1
+}
+
+/// Where the program or library begins that an address lies in; `None` if in none.
+pub(super) fn home(address: *const c_void) -> Option<NonNull<c_void>> {
+    // SAFETY: all zeroes is a value of the struct of pointers; dladdr takes any address and fills it.
+    unsafe {
+        let mut found = std::mem::zeroed::<libc::Dl_info>();
+        (libc::dladdr(address, &mut found) != 0)
+            .then_some(found.dli_fbase)
+            .and_then(NonNull::new)
+    }
 }
 
 #[cfg(test)]

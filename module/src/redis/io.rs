@@ -217,12 +217,6 @@ impl Digest<'_> {
         unsafe { api(rm::RedisModule_DigestAddStringBuffer)(self.raw, start, len) }
     }
 
-    /// Adds an integer, in decimal, to the current sequence.
-    pub fn add_integer(&mut self, n: i64) {
-        // SAFETY: a live digest.
-        unsafe { api(rm::RedisModule_DigestAddLongLong)(self.raw, n) }
-    }
-
     /// Ends the current sequence.
     pub fn end_sequence(&mut self) {
         // SAFETY: a live digest.

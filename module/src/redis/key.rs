@@ -1,10 +1,11 @@
 //! An opened key of the selected database.
 
 use std::ffi::{c_int, c_void};
+use store::value::ValueType;
 
 use redis_module::raw as rm;
 
-use super::{Arg, Ctx, PmType, api, types};
+use super::{Arg, Ctx, api, types};
 
 /// What a key is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub enum Kind {
     /// Nothing: absent or expired.
     Absent,
     /// One of our values: its type, and the word kept for it, which is its record's address.
-    Pm(PmType, usize),
+    Pm(ValueType, usize),
     /// A native value, or another module's.
     Other,
 }
@@ -135,15 +136,15 @@ impl<'a> Key<'a> {
     }
 
     /// The native type that the key's value has, if it is one of those that we have a counterpart of. O(1).
-    pub fn native_type(&self) -> Option<PmType> {
+    pub fn native_type(&self) -> Option<ValueType> {
         // SAFETY: an open key, or NULL.
         Some(
             match unsafe { api(rm::RedisModule_KeyType)(self.raw) } as isize {
-                rm::REDISMODULE_KEYTYPE_STRING => PmType::String,
-                rm::REDISMODULE_KEYTYPE_LIST => PmType::List,
-                rm::REDISMODULE_KEYTYPE_HASH => PmType::Hash,
-                rm::REDISMODULE_KEYTYPE_SET => PmType::Set,
-                rm::REDISMODULE_KEYTYPE_ZSET => PmType::ZSet,
+                rm::REDISMODULE_KEYTYPE_STRING => ValueType::String,
+                rm::REDISMODULE_KEYTYPE_LIST => ValueType::List,
+                rm::REDISMODULE_KEYTYPE_HASH => ValueType::Hash,
+                rm::REDISMODULE_KEYTYPE_SET => ValueType::Set,
+                rm::REDISMODULE_KEYTYPE_ZSET => ValueType::ZSet,
                 _ => return None,
             },
         )
@@ -153,7 +154,7 @@ impl<'a> Key<'a> {
     /// within this call, if it was ours), its expire time too, and the event `new` is raised.
     ///
     /// The key must be open to write.
-    pub fn set_value(&mut self, ty: PmType, addr: usize) {
+    pub fn set_value(&mut self, ty: ValueType, addr: usize) {
         let value = std::ptr::without_provenance_mut(addr);
         // SAFETY: an open key; the value is a word that only our type callbacks interpret.
         let status = unsafe {
@@ -165,7 +166,7 @@ impl<'a> Key<'a> {
 
     /// Replaces the value of a key that holds one of the same type; neither `unlink` nor `free` runs
     /// and the expire time stays. The key must be open to write.
-    pub fn replace_value(&mut self, ty: PmType, addr: usize) {
+    pub fn replace_value(&mut self, ty: ValueType, addr: usize) {
         let value = std::ptr::without_provenance_mut(addr);
         let mut old: *mut c_void = std::ptr::null_mut();
         // SAFETY: as for set_value; the old value is a word, and nothing has to be freed.

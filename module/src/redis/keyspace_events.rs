@@ -50,11 +50,6 @@ impl Class {
     pub(super) fn bits(self) -> c_int {
         self.0
     }
-
-    /// Whether this has a class in common with `other`.
-    pub fn intersects(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
 }
 
 impl BitOr for Class {

@@ -9,7 +9,7 @@
 //! | [`Args`], [`Arg`], [`OwnedString`] | arguments as byte strings, borrowed from Redis; strings of our own | `args.rs` |
 //! | [`Key`], [`Kind`] | an opened key; what it holds; its value and its expire time | `key.rs` |
 //! | [`NativeValue`] | a native value, read whole | `native.rs` |
-//! | [`PmType`], [`TypeCallbacks`] | the five data types and what Redis asks of them | `types.rs` |
+//! | [`TypeNames`], [`TypeCallbacks`] | what the five data types are called, and what Redis asks of them | `types.rs` |
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
 //! | [`Serve`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `waiting.rs` |
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
@@ -22,7 +22,7 @@
 //! | [`EveryCycle`], [`Requests`] | work at every event-loop cycle; whether somebody waits meanwhile | `every_cycle.rs` |
 //! | [`SlotEvent`] | hash slots that come and go | `slot_events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
-//! | [`FilterArgs`], [`Timer`] | a look at commands before they run, and after; at forks; timers | `hooks.rs` |
+//! | [`FilterArgs`] | a look at commands before they run, and after; at forks; timers | `hooks.rs` |
 //! | [`follow_syncs`], [`somebody_syncs`] | whether somebody waits for a full sync | `syncs.rs`, `clients.rs` |
 //! | [`follow_homes`] | clients' databases, on Valkey 8.1 | `home.rs` |
 //! | [`StandIn`], [`stands_in`] | native commands that the module runs in the server's stead | `stand_in.rs` |
@@ -103,8 +103,8 @@ pub use expand::Expansion;
 pub use fault::tell_of_faults;
 pub use home::{follow_homes, keep_homes};
 pub use hooks::{
-    FilterArgs, Timer, after_command, before_fork, end_children_with_server, keys_looked_at,
-    keys_of, tells_after_commands,
+    FilterArgs, after_command, before_fork, end_children_with_server, keys_looked_at, keys_of,
+    tells_after_commands,
 };
 pub use info::{InfoFields, InfoSections, InfoValue};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
@@ -122,7 +122,7 @@ pub use stand_in::{
     KeysAt, Rules, Side, StandIn, Way, look_closer, stands_in, stands_in_for_all_keys,
 };
 pub use syncs::{follow_syncs, learn_how_to_sync, somebody_syncs, syncs_without_disk};
-pub use types::{KeyPlace, PmType, TypeCallbacks, end_child, register_types};
+pub use types::{KeyPlace, TypeCallbacks, TypeNames, end_child, register_types};
 pub use waiting::{Answer, Waiting};
 
 /// The function behind an API pointer which `entry` found present when the module was loaded.

@@ -1,10 +1,11 @@
 //! Native values, read whole.
 
 use std::ffi::{c_int, c_long, c_void};
+use store::value::ValueType;
 
 use redis_module::raw as rm;
 
-use super::{Arg, Ctx, Key, Mode, PmType, Reply, api, guard};
+use super::{Arg, Ctx, Key, Mode, Reply, api, guard};
 use crate::error::CmdError;
 
 /// A hash's field: its name, its value, and when it expires, in Unix milliseconds.
@@ -116,17 +117,19 @@ impl Ctx {
     pub fn native_value(
         &self,
         name: Arg<'_>,
-    ) -> Result<Option<(PmType, NativeValue, Option<i64>)>, CmdError> {
+    ) -> Result<Option<(ValueType, NativeValue, Option<i64>)>, CmdError> {
         let key = self.open(name, Mode::Quiet);
         let Some(ty) = key.native_type() else {
             return Ok(None);
         };
         let value = match ty {
-            PmType::String => NativeValue::String(key.string()?),
-            PmType::List => NativeValue::List(key.list(self)?),
-            PmType::Set => NativeValue::Set(key.pairs().into_iter().map(|(one, _)| one).collect()),
-            PmType::ZSet => NativeValue::ZSet(scores(key.pairs())?),
-            PmType::Hash => NativeValue::Hash(self.times(name, key.pairs())?),
+            ValueType::String => NativeValue::String(key.string()?),
+            ValueType::List => NativeValue::List(key.list(self)?),
+            ValueType::Set => {
+                NativeValue::Set(key.pairs().into_iter().map(|(one, _)| one).collect())
+            }
+            ValueType::ZSet => NativeValue::ZSet(scores(key.pairs())?),
+            ValueType::Hash => NativeValue::Hash(self.times(name, key.pairs())?),
         };
         Ok(Some((ty, value, key.expire_at_ms())))
     }

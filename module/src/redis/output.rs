@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use redis_module::raw as rm;
 
 use super::cut::is_connection;
-use super::imports::Import;
+use super::imports::{Import, home};
 use super::{guard, zero_sized};
 
 type Write = unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> c_int;
@@ -158,17 +158,6 @@ fn hook<H: Fn(Output) + Copy + 'static, const KIND: usize>() -> Option<bool> {
         (*table).writev = Some(writev_after::<H, KIND>);
     }
     Some(true)
-}
-
-/// Where the program or library begins that an address lies in; `None` if in none.
-pub(super) fn home(address: *const c_void) -> Option<NonNull<c_void>> {
-    // SAFETY: all zeroes is a value of the struct of pointers; dladdr takes any address and fills it.
-    unsafe {
-        let mut found = std::mem::zeroed::<libc::Dl_info>();
-        (libc::dladdr(address, &mut found) != 0)
-            .then_some(found.dli_fbase)
-            .and_then(NonNull::new)
-    }
 }
 
 /// The server's own functions for a kind of connection that was hooked.

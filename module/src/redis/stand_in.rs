@@ -23,9 +23,10 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::output::home;
-use super::{Arg, Args, Ctx, OwnedString, PmType};
+use super::imports::home;
+use super::{Arg, Args, Ctx, OwnedString};
 use crate::error::CmdError;
+use store::value::ValueType;
 
 /// A client, as the server has it.
 type Client = *mut c_void;
@@ -57,7 +58,7 @@ pub struct StandIn {
     /// Whether it may change them.
     pub writes: bool,
     /// The types of values that it works on.
-    pub takes: &'static [PmType],
+    pub takes: &'static [ValueType],
 }
 
 /// Whose a command under its native name is.

@@ -7,31 +7,22 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::raw as rm;
 
+use super::on_main_thread;
+use super::server_flags;
 use super::{AofWriter, Arg, Ctx, Digest, Level, RdbReader, RdbWriter, api, guard, log};
-use super::{Class, on_main_thread, server_flags};
+use store::value::ValueType;
 
-/// The persistent data types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum PmType {
-    /// A string.
-    String,
-    /// A list.
-    List,
-    /// A hash.
-    Hash,
-    /// A set.
-    Set,
-    /// A sorted set.
-    ZSet,
+/// What the server calls a type.
+pub trait TypeNames {
+    /// The module type's name: nine characters, in RDB files for good.
+    fn module_name(self) -> &'static CStr;
+
+    /// The name that TYPE has for the native type.
+    fn native_name(self) -> &'static CStr;
 }
 
-impl PmType {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::String, Self::List, Self::Hash, Self::Set, Self::ZSet];
-
-    /// The module type's name: nine characters, in RDB files for good.
-    pub const fn module_name(self) -> &'static CStr {
+impl TypeNames for ValueType {
+    fn module_name(self) -> &'static CStr {
         match self {
             Self::String => c"pm-string",
             Self::List => c"pm-list--",
@@ -41,25 +32,13 @@ impl PmType {
         }
     }
 
-    /// The name that TYPE has for the native type.
-    pub const fn native_name(self) -> &'static CStr {
+    fn native_name(self) -> &'static CStr {
         match self {
             Self::String => c"string",
             Self::List => c"list",
             Self::Hash => c"hash",
             Self::Set => c"set",
             Self::ZSet => c"zset",
-        }
-    }
-
-    /// The class of the type's keyspace events.
-    pub const fn class(self) -> Class {
-        match self {
-            Self::String => Class::STRING,
-            Self::List => Class::LIST,
-            Self::Hash => Class::HASH,
-            Self::Set => Class::SET,
-            Self::ZSet => Class::ZSET,
         }
     }
 }
@@ -74,34 +53,34 @@ pub trait TypeCallbacks: 'static {
     const ENCODING_VERSION: i32;
 
     /// Reads a value; `None` if it is damaged, which fails the load or the RESTORE.
-    fn rdb_load(io: &mut RdbReader<'_>, ty: PmType, version: i32) -> Option<usize>;
+    fn rdb_load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<usize>;
 
     /// Writes a value.
-    fn rdb_save(io: &mut RdbWriter<'_>, ty: PmType, addr: usize);
+    fn rdb_save(io: &mut RdbWriter<'_>, ty: ValueType, addr: usize);
 
     /// Writes a value as commands.
-    fn aof_rewrite(io: &mut AofWriter<'_>, key: Arg<'_>, ty: PmType, addr: usize);
+    fn aof_rewrite(io: &mut AofWriter<'_>, key: Arg<'_>, ty: ValueType, addr: usize);
 
     /// The bytes the value takes, from at most `samples` elements (0: all of them).
-    fn mem_usage(place: &KeyPlace<'_>, ty: PmType, addr: usize, samples: usize) -> usize;
+    fn mem_usage(place: &KeyPlace<'_>, ty: ValueType, addr: usize, samples: usize) -> usize;
 
     /// Adds the value's content, whatever its encoding.
-    fn digest(digest: &mut Digest<'_>, ty: PmType, addr: usize);
+    fn digest(digest: &mut Digest<'_>, ty: ValueType, addr: usize);
 
     /// The key of this name is about to lose the value, which may live on (RENAME, MOVE).
-    fn unlink(place: &KeyPlace<'_>, ty: PmType, addr: usize);
+    fn unlink(place: &KeyPlace<'_>, ty: ValueType, addr: usize);
 
     /// The value is gone for good. Not called where Redis frees on a background thread (FLUSHALL
     /// ASYNC, UNLINK of a value with a large effort): there [`super::Event::FlushStarted`] or
     /// `unlink` has told the story before.
-    fn free(ty: PmType, addr: usize);
+    fn free(ty: ValueType, addr: usize);
 
     /// Copies the value for `place.to_key()`; `None` fails the COPY.
-    fn copy(place: &KeyPlace<'_>, ty: PmType, addr: usize) -> Option<usize>;
+    fn copy(place: &KeyPlace<'_>, ty: ValueType, addr: usize) -> Option<usize>;
 
     /// How costly `free` is. Above 64, UNLINK and lazy freeing take a background thread, and so does
     /// 0 always.
-    fn free_effort(place: &KeyPlace<'_>, ty: PmType, addr: usize) -> usize;
+    fn free_effort(place: &KeyPlace<'_>, ty: ValueType, addr: usize) -> usize;
 }
 
 /// Where the value at hand is, or goes to.
@@ -150,14 +129,14 @@ static REGISTERED: [AtomicPtr<rm::RedisModuleType>; 5] = [const { AtomicPtr::new
 
 /// Redis's handle of a type.
 #[inline]
-pub(super) fn registered(ty: PmType) -> *mut rm::RedisModuleType {
-    REGISTERED[ty as usize].load(Ordering::Relaxed)
+pub(super) fn registered(ty: ValueType) -> *mut rm::RedisModuleType {
+    REGISTERED[ty.index()].load(Ordering::Relaxed)
 }
 
 /// Which of our types a handle is.
 #[inline]
-pub(super) fn ours(raw: *mut rm::RedisModuleType) -> Option<PmType> {
-    PmType::ALL.into_iter().find(|&ty| registered(ty) == raw)
+pub(super) fn ours(raw: *mut rm::RedisModuleType) -> Option<ValueType> {
+    ValueType::ALL.into_iter().find(|&ty| registered(ty) == raw)
 }
 
 /// Registers the five types. Only while the module is being loaded.
@@ -170,7 +149,7 @@ pub fn register_types<C: TypeCallbacks>(ctx: &Ctx) -> Result<(), String> {
 }
 
 fn register<C: TypeCallbacks, const T: usize>(ctx: &Ctx) -> Result<(), String> {
-    let ty = PmType::ALL[T];
+    let ty = ValueType::ALL[T];
     let mut methods = rm::RedisModuleTypeMethods {
         // Version 4 is that of Redis 7.0; what came later stays unset.
         version: 4,
@@ -225,7 +204,7 @@ unsafe extern "C" fn rdb_load<C: TypeCallbacks, const T: usize>(
     // SAFETY: Redis passes a stream that lives for the call.
     let mut io = unsafe { RdbReader::from_raw(io) };
     to_value(guard(None, || {
-        C::rdb_load(&mut io, PmType::ALL[T], version)
+        C::rdb_load(&mut io, ValueType::ALL[T], version)
     }))
 }
 
@@ -236,7 +215,7 @@ unsafe extern "C" fn rdb_save<C: TypeCallbacks, const T: usize>(
     // SAFETY: Redis passes a stream that lives for the call.
     let mut io = unsafe { RdbWriter::from_raw(io) };
     let saved = guard(false, || {
-        C::rdb_save(&mut io, PmType::ALL[T], value.addr());
+        C::rdb_save(&mut io, ValueType::ALL[T], value.addr());
         true
     });
     give_up_unless(saved);
@@ -251,7 +230,7 @@ unsafe extern "C" fn aof_rewrite<C: TypeCallbacks, const T: usize>(
     let (mut io, key) = unsafe { (AofWriter::from_raw(io), Arg::from_raw(key)) };
     let rewritten = guard(false, || {
         let key = key.expect("a rewritten key has a name");
-        C::aof_rewrite(&mut io, key, PmType::ALL[T], value.addr());
+        C::aof_rewrite(&mut io, key, ValueType::ALL[T], value.addr());
         true
     });
     give_up_unless(rewritten);
@@ -285,12 +264,14 @@ unsafe extern "C" fn digest<C: TypeCallbacks, const T: usize>(
 ) {
     // SAFETY: Redis passes a digest that lives for the call.
     let mut digest = unsafe { Digest::from_raw(digest) };
-    guard((), || C::digest(&mut digest, PmType::ALL[T], value.addr()));
+    guard((), || {
+        C::digest(&mut digest, ValueType::ALL[T], value.addr())
+    });
 }
 
 unsafe extern "C" fn free<C: TypeCallbacks, const T: usize>(value: *mut c_void) {
     if on_main_thread() {
-        guard((), || C::free(PmType::ALL[T], value.addr()));
+        guard((), || C::free(ValueType::ALL[T], value.addr()));
     }
 }
 
@@ -302,7 +283,7 @@ unsafe extern "C" fn mem_usage<C: TypeCallbacks, const T: usize>(
     // SAFETY: Redis passes a place that lives for the call.
     let place = unsafe { KeyPlace::from_raw(place) };
     guard(0, || {
-        C::mem_usage(&place, PmType::ALL[T], value.addr(), samples)
+        C::mem_usage(&place, ValueType::ALL[T], value.addr(), samples)
     })
 }
 
@@ -312,7 +293,9 @@ unsafe extern "C" fn free_effort<C: TypeCallbacks, const T: usize>(
 ) -> usize {
     // SAFETY: Redis passes a place that lives for the call.
     let place = unsafe { KeyPlace::from_raw(place) };
-    guard(1, || C::free_effort(&place, PmType::ALL[T], value.addr()))
+    guard(1, || {
+        C::free_effort(&place, ValueType::ALL[T], value.addr())
+    })
 }
 
 unsafe extern "C" fn unlink<C: TypeCallbacks, const T: usize>(
@@ -321,7 +304,7 @@ unsafe extern "C" fn unlink<C: TypeCallbacks, const T: usize>(
 ) {
     // SAFETY: Redis passes a place that lives for the call.
     let place = unsafe { KeyPlace::from_raw(place) };
-    guard((), || C::unlink(&place, PmType::ALL[T], value.addr()));
+    guard((), || C::unlink(&place, ValueType::ALL[T], value.addr()));
 }
 
 unsafe extern "C" fn copy<C: TypeCallbacks, const T: usize>(
@@ -331,7 +314,7 @@ unsafe extern "C" fn copy<C: TypeCallbacks, const T: usize>(
     // SAFETY: Redis passes a place that lives for the call.
     let place = unsafe { KeyPlace::from_raw(place) };
     to_value(guard(None, || {
-        C::copy(&place, PmType::ALL[T], value.addr())
+        C::copy(&place, ValueType::ALL[T], value.addr())
     }))
 }
 
@@ -341,8 +324,7 @@ mod tests {
 
     #[test]
     fn names_are_what_redis_takes() {
-        for (number, ty) in PmType::ALL.into_iter().enumerate() {
-            assert_eq!(ty as usize, number);
+        for ty in ValueType::ALL {
             let name = ty.module_name().to_bytes();
             assert_eq!(name.len(), 9);
             assert!(

@@ -3,7 +3,8 @@
 use super::Ended;
 use crate::Store;
 use crate::record::{self, Record, RecordPtr};
-use crate::structures::relocate::{Cursor, Mover, relocate};
+use crate::structures::mover::{Cursor, Mover};
+use crate::structures::relocate::relocate;
 use crate::value::ValueType;
 use pobj::{Error, Kind, Pool, Result};
 use std::collections::VecDeque;

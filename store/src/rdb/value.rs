@@ -13,7 +13,7 @@
 
 use super::Dialect;
 use super::number::{write_number, write_string};
-use crate::record::Inline;
+use crate::inline::Inline;
 use crate::structures::hash::{self, Field};
 use crate::structures::list::{self, Side};
 use crate::structures::{Root, set, string, zset};

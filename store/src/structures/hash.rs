@@ -29,9 +29,11 @@ mod pack;
 mod write;
 
 pub use expiry::{expire, may_expire, of_hash, place, without_expiry};
-pub use write::{Expiry, build, copy, put, remove, set, set_expiring};
+pub use write::{
+    Expiry, build, copy, expire_and_remove, put, remove, replace_expiring, set, set_expiring,
+};
 
-use super::relocate::{Cursor, Mover};
+use super::mover::{Cursor, Mover};
 use super::table::{self, BATCH, Lookup};
 use super::{Owns, Root, packed};
 use entry::KEY_AT;

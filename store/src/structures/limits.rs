@@ -4,8 +4,13 @@
 //! A value that is packed already stays so when a limit is lowered, until an element is added; one that
 //! is not never becomes so again. That is Redis's own way.
 
-use super::{packed, zset};
+use super::packed;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Most elements that a packed sorted set is made for.
+pub const ZSET_COUNT_MAX: usize = 128;
+/// Most bytes of a name in it.
+pub const ZSET_NAME_MAX: usize = 64;
 
 /// A number that may be lowered.
 pub struct Limit {
@@ -56,8 +61,8 @@ pub static SET: Limits = packed_limits();
 pub static INTEGERS: Limit = Limit::new(packed::BYTES_MAX as u64 / 8);
 /// Sorted sets.
 pub static ZSET: Limits = Limits {
-    elements: Limit::new(zset::PACKED_MAX as u64),
-    element_len: Limit::new(zset::PACKED_NAME_MAX as u64),
+    elements: Limit::new(ZSET_COUNT_MAX as u64),
+    element_len: Limit::new(ZSET_NAME_MAX as u64),
 };
 
 impl Limits {

@@ -18,6 +18,7 @@ pub mod encoding;
 pub mod hash;
 pub mod limits;
 pub mod list;
+pub mod mover;
 mod packed;
 pub mod relocate;
 pub mod set;
@@ -25,7 +26,7 @@ pub mod string;
 pub mod table;
 pub mod zset;
 
-use crate::record::Inline;
+use crate::inline::Inline;
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, PPtr, Pool, Result, Tx};

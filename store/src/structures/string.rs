@@ -26,10 +26,10 @@
 //! | append, without | fill of a larger object, the root, free of the old one |
 //! | a few bytes within | logged bytes, the length if it differs |
 
-use super::relocate::Mover;
+use super::mover::Mover;
 use super::{Owns, Root};
+use crate::inline::Inline;
 use crate::number::parse_i64;
-use crate::record::Inline;
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
 use std::ops::Range;
 
@@ -294,6 +294,35 @@ pub fn rewrite(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, text: &[u8]) ->
     }
     *root = Root::new(root.encoding(), len, root.value);
     Ok(())
+}
+
+/// Makes the string one of bytes that has a byte at `last`, zeros where there was none; whether it has grown. The
+/// transaction shows it then. O(grown bytes) in general.
+pub fn reach(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, last: u64) -> Result<bool> {
+    let value = read(tx, *root, inline)?;
+    let mut digits = itoa::Buffer::new();
+    let text = value.map_or(&b""[..], |value| value.text(&mut digits));
+    let byte = text.get(last as usize).copied();
+    if byte.is_none() || matches!(value, Some(Value::Int(_))) {
+        set_range(tx, root, inline, last, &[byte.unwrap_or(0)])?;
+        tx.step()?;
+    }
+    Ok(byte.is_none())
+}
+
+/// Writes bytes at several places, one after the other; see [`set_range`]. If it `goes_on`, the transaction shows them
+/// then.
+pub fn set_ranges<'b>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    inline: Inline,
+    ranges: impl Iterator<Item = (u64, &'b [u8])>,
+    goes_on: bool,
+) -> Result<()> {
+    for (at, bytes) in ranges {
+        set_range(tx, root, inline, at, bytes)?;
+    }
+    if goes_on { tx.step() } else { Ok(()) }
 }
 
 /// The next run of bytes from `at` on in which two texts of equal length differ. Runs with few equal

@@ -1,13 +1,15 @@
 //! BITFIELD and BITFIELD_RO: integers of any width, anywhere in a string.
 
-use super::string::{integer, read};
+use super::string::read;
 use super::{TY, bit_number};
+use crate::commands::integer;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, KeyUse};
 use pobj::Tx;
 use store::bitfield::{Field, Overflow, Window};
-use store::record::{Inline, NEVER};
+use store::inline::Inline;
+use store::record::NEVER;
 use store::structures::Root;
 use store::structures::string::{self, Value};
 
@@ -242,7 +244,7 @@ fn run(
     last: u64,
     outcome: &mut Outcome,
 ) -> pobj::Result<()> {
-    let grown = make_room(tx, root, inline, last)?;
+    let grown = string::reach(tx, root, inline, last)?;
     let mut pending = Pending::new();
     for operation in operations.flatten() {
         let Operation { action, field, .. } = operation;
@@ -268,25 +270,11 @@ fn run(
             pending.push((byte, window, field.bytes(shift)));
         }
         if pending.len() == PENDING_MAX {
-            write(tx, root, inline, &mut pending)?;
-            tx.step()?;
+            string::set_ranges(tx, root, inline, ranges(&pending), true)?;
+            pending.clear();
         }
     }
-    write(tx, root, inline, &mut pending)
-}
-
-/// Makes the string one of bytes, up to `last` at least; whether it has grown.
-fn make_room(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, last: u64) -> pobj::Result<bool> {
-    let value = string::read(tx, *root, inline)?;
-    let mut digits = itoa::Buffer::new();
-    let text = value.map_or(&b""[..], |value| value.text(&mut digits));
-    let byte = text.get(last as usize).copied();
-    if byte.is_none() || matches!(value, Some(Value::Int(_))) {
-        string::set_range(tx, root, inline, last, &[byte.unwrap_or(0)])?;
-        // What follows writes into these bytes.
-        tx.step()?;
-    }
-    Ok(byte.is_none())
+    string::set_ranges(tx, root, inline, ranges(&pending), false)
 }
 
 /// The bytes from `at` on, with what is pending.
@@ -314,15 +302,9 @@ fn current(
     Ok(window)
 }
 
-/// Writes what is pending, in its order.
-fn write(
-    tx: &mut Tx<'_>,
-    root: &mut Root,
-    inline: Inline,
-    pending: &mut Pending,
-) -> pobj::Result<()> {
-    for (at, window, len) in pending.drain(..) {
-        string::set_range(tx, root, inline, at, &window[..len])?;
-    }
-    Ok(())
+/// What is pending, in its order.
+fn ranges(pending: &Pending) -> impl Iterator<Item = (u64, &[u8])> {
+    pending
+        .iter()
+        .map(|(at, window, len)| (*at, &window[..*len]))
 }

@@ -1,8 +1,9 @@
 //! BITCOUNT and BITPOS.
 
 use super::TY;
-use super::string::{integer, read};
+use super::string::read;
 use crate::behaviour::Behaviour;
+use crate::commands::integer;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};

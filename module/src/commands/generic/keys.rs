@@ -3,7 +3,7 @@
 use super::is_native;
 use crate::error::CmdError;
 use crate::keyspace;
-use crate::redis::{Arg, Args, Class, Ctx, Kind, Mode, Propagate};
+use crate::redis::{Arg, Args, Class, Ctx, Kind, Mode, Propagate, TypeNames};
 use std::ffi::CString;
 
 /// What a handler gives.

@@ -5,8 +5,9 @@ use super::keys::{Done, on_first};
 use crate::error::CmdError;
 use crate::keyspace::plain_stream;
 use crate::redis::{
-    Arg, Args, Ctx, KeyUse, Kind, Mode, OwnedString, PmType, Propagate, translates_stream,
+    Arg, Args, Ctx, KeyUse, Kind, Mode, OwnedString, Propagate, TypeNames, translates_stream,
 };
+use store::value::ValueType;
 
 /// `MOVE key db`
 pub fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
@@ -69,7 +70,7 @@ fn is_of_ours(payload: &[u8]) -> bool {
         return false;
     };
     let name = type_name(u64::from_be_bytes(*id));
-    let mut ours = PmType::ALL.into_iter();
+    let mut ours = ValueType::ALL.into_iter();
     ours.any(|ty| ty.module_name().to_bytes() == name)
 }
 
@@ -141,7 +142,7 @@ mod tests {
             });
             letters.fold(0, |id, letter| id << 6 | letter) << 10 | 1
         };
-        for ty in PmType::ALL {
+        for ty in ValueType::ALL {
             let id = id(ty.module_name().to_bytes());
             let payload = [&[7, 0x81][..], &id.to_be_bytes(), b"value"].concat();
             assert!(is_of_ours(&payload), "{ty:?}");

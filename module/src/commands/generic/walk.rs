@@ -2,7 +2,8 @@
 
 use crate::error::CmdError;
 use crate::keyspace::keys_of;
-use crate::redis::{Arg, Args, Ctx, Kind, Mode, OwnedString, PmType, Reply};
+use crate::redis::{Arg, Args, Ctx, Kind, Mode, OwnedString, Reply, TypeNames};
+use store::value::ValueType;
 
 /// Keys that RANDOMKEY draws before it looks for ours one after the other.
 const DRAWS: usize = 64;
@@ -89,7 +90,7 @@ fn scan_plain(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut at = 1;
     while let Some([option, ty]) = args.from(1).get(at..at + 2) {
         if option.is(b"TYPE") {
-            wanted = PmType::ALL
+            wanted = ValueType::ALL
                 .into_iter()
                 .find(|own| ty.is(own.native_name().to_bytes()));
             if wanted.is_none() {
@@ -125,7 +126,7 @@ fn scan_plain(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// The name that our type has in the server, for the name that TYPE gives it here.
 fn module_name(ty: Arg<'_>) -> &[u8] {
-    let own = PmType::ALL.into_iter();
+    let own = ValueType::ALL.into_iter();
     own.map(|own| (own.native_name(), own.module_name()))
         .find(|(name, _)| ty.is(name.to_bytes()))
         .map_or(ty.bytes(), |(_, module_name)| module_name.to_bytes())

@@ -91,15 +91,7 @@ impl<'a> Plan<'a> {
             .copied()
             .filter(|field| change(field).is_none())
             .collect();
-        if !times.is_empty() {
-            hash::expire(tx, root, &times)?;
-        }
-        if !removed.is_empty() {
-            if !times.is_empty() {
-                tx.step()?;
-            }
-            hash::remove(tx, root, removed.iter().copied())?;
-        }
+        hash::expire_and_remove(tx, root, &times, &removed)?;
         Ok(Done {
             was,
             times,

@@ -53,9 +53,5 @@ const TY: ValueType = ValueType::Hash;
 
 /// What every change of a hash tells the rest of the server.
 fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
-    key.signal();
-    ctx.notify(Class::HASH, event, key.name());
-    if !key.exists() {
-        ctx.notify(Class::GENERIC, c"del", key.name());
-    }
+    super::announce(ctx, key, Class::HASH, event);
 }

@@ -165,12 +165,7 @@ impl<'a> Work<'a> {
         let keeps = self.expiry == Expiry::Keep;
         let stale = self.met.iter().chain(lapsed.iter().filter(|_| keeps));
         let stale: Vec<&[u8]> = stale.copied().collect();
-        if !stale.is_empty() {
-            tx.moves();
-            hash::remove(tx, root, stale.into_iter())?;
-            tx.step()?;
-        }
-        hash::set_expiring(tx, root, pairs(self.fields), self.expiry)?;
+        hash::replace_expiring(tx, root, &stale, pairs(self.fields), self.expiry)?;
         Ok(0)
     }
 

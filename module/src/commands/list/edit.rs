@@ -5,7 +5,6 @@ use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
-use store::structures::Root;
 use store::structures::list::{self, Side};
 use store::value::ValueType;
 
@@ -113,17 +112,7 @@ pub fn ltrim(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let dropped = key.edit_leaving(|tx, root| {
         let len = list::len(tx, *root)?;
         let (first, kept) = range(start, stop, len);
-        let mut rest = [Root::EMPTY; 2];
-        let ends = [(Side::Right, len - first - kept), (Side::Left, first)];
-        for (rest, (side, n)) in rest.iter_mut().zip(ends) {
-            let before = *root;
-            *rest = list::drop_end(tx, root, side, n)?;
-            // The header of a long list is written, and read again for the other end.
-            if side == Side::Right && n > 0 && first > 0 && before != Root::EMPTY {
-                tx.step()?;
-            }
-        }
-        Ok((len - kept, rest))
+        list::trim(tx, root, first, kept)
     })?;
     ctx.notify(Class::LIST, c"ltrim", args[1]);
     if !key.exists() {

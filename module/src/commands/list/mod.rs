@@ -7,6 +7,7 @@ mod pop;
 mod push;
 mod read;
 
+use super::integer;
 use super::row::{
     ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST, WRITE_FAST,
 };
@@ -52,10 +53,6 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("blmove", blocking::blmove, 6, BLOCKING_GROWING, TWO),
     Row::native("brpoplpush", blocking::brpoplpush, 4, BLOCKING_GROWING, TWO),
 ];
-
-fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
-    parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
-}
 
 /// A number from `min` on; anything else is the error `text`.
 fn at_least(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdError> {

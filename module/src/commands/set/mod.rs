@@ -41,9 +41,5 @@ const TY: ValueType = ValueType::Set;
 
 /// What every change of a set tells the rest of the server.
 fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
-    key.signal();
-    ctx.notify(Class::SET, event, key.name());
-    if !key.exists() {
-        ctx.notify(Class::GENERIC, c"del", key.name());
-    }
+    super::announce(ctx, key, Class::SET, event);
 }

@@ -1,7 +1,6 @@
 //! Conditions on a string's value, DIGEST, and the deletions that have such a condition: DELEX, DELIFEQ.
 
-use super::get::delete;
-use super::read;
+use super::{delete, read};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits::Deletion;

@@ -1,7 +1,7 @@
 //! GET, and what it can be joined with: GETDEL, GETEX; and STRLEN.
 
 use super::options::{Command, Options, Ttl};
-use super::{read, reply_value};
+use super::{delete, read, reply_value};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -32,14 +32,6 @@ pub fn getdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         delete(ctx, &mut key, Deletion::Asked);
     }
     Ok(())
-}
-
-/// Deletes a key and tells of it.
-pub(super) fn delete(ctx: &Ctx, key: &mut PmKey<'_>, deletion: Deletion) {
-    key.delete();
-    key.signal();
-    ctx.notify(Class::GENERIC, c"del", key.name());
-    ctx.replicate(deleting_command(deletion), &[key.name()]);
 }
 
 /// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`

@@ -11,12 +11,12 @@ mod set;
 
 pub(super) use range::write_range;
 
+use super::integer;
 use super::row::{ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS_FAST, WRITE_FAST};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::limits;
-use crate::redis::{Arg, Ctx};
-use store::number::parse_i64;
+use crate::limits::{self, Deletion, deleting_command};
+use crate::redis::{Class, Ctx};
 use store::record::NEVER;
 use store::structures::Root;
 use store::structures::string::{self, Value};
@@ -53,8 +53,12 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("lcs", lcs::lcs, -3, READ, TWO),
 ];
 
-pub(super) fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
-    parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
+/// Deletes a key and tells of it.
+fn delete(ctx: &Ctx, key: &mut PmKey<'_>, deletion: Deletion) {
+    key.delete();
+    key.signal();
+    ctx.notify(Class::GENERIC, c"del", key.name());
+    ctx.replicate(deleting_command(deletion), &[key.name()]);
 }
 
 /// Hands the key's value to `f`; `None` if there is none.

@@ -13,14 +13,13 @@ mod spec;
 pub(super) use add::{add_many, add_one};
 pub(super) use range::store;
 
+use super::integer;
 use super::row::{
     ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST, WRITE_FAST,
 };
-use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Arg, Class, Ctx, NumberedKeys};
+use crate::redis::{Class, Ctx, NumberedKeys};
 use std::ffi::CStr;
-use store::number::parse_i64;
 use store::value::ValueType;
 
 const BLOCKING: &str = "write deny-script fast blocking";
@@ -114,17 +113,9 @@ pub(super) const ROWS: &[Row] = &[
 
 const TY: ValueType = ValueType::ZSet;
 
-fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
-    parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
-}
-
 /// What every change of a sorted set tells the rest of the server.
 fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
-    key.signal();
-    ctx.notify(Class::ZSET, event, key.name());
-    if !key.exists() {
-        ctx.notify(Class::GENERIC, c"del", key.name());
-    }
+    super::announce(ctx, key, Class::ZSET, event);
 }
 
 /// How elements are shown.

@@ -5,8 +5,9 @@ use crate::error::CmdError;
 use crate::keyspace::{Engine, with_engine};
 use pobj::{Pool, Result, Tx};
 use store::edit::Plan;
+use store::inline::Inline;
 use store::place::Birth;
-use store::record::{self, Inline, NEVER};
+use store::record::{self, NEVER};
 use store::structures::Root;
 
 /// What happens to a key that gets a value, and expires at `expire_at`.

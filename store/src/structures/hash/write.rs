@@ -3,8 +3,8 @@
 use super::entry::{self, KEY_AT};
 use super::expiry::with_expiry;
 use super::{
-    At, Field, NEVER, PACKED, PACKED_EXPIRING, Pair, Root, Spot, TABLE, TABLE_EXPIRING, fields,
-    find, len, may_expire, pack, unknown,
+    At, Field, NEVER, PACKED, PACKED_EXPIRING, Pair, Root, Spot, TABLE, TABLE_EXPIRING, expire,
+    fields, find, len, may_expire, pack, unknown,
 };
 use crate::structures::table::{self, BATCH, Editor, EntryPtr};
 use crate::structures::{limits, packed};
@@ -106,6 +106,41 @@ pub fn set_expiring<'a>(
     expiry: Expiry,
 ) -> Result<u64> {
     set_several(tx, root, pairs, expiry)
+}
+
+/// [`set_expiring`] of fields of which some, the `stale` ones, count as if they were not there.
+pub fn replace_expiring<'a>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    stale: &[&[u8]],
+    pairs: impl Iterator<Item = Pair<'a>>,
+    expiry: Expiry,
+) -> Result<u64> {
+    if !stale.is_empty() {
+        tx.moves();
+        remove(tx, root, stale.iter().copied())?;
+        tx.step()?;
+    }
+    set_several(tx, root, pairs, expiry)
+}
+
+/// Gives fields other expire times ([`expire`]), and removes others.
+pub fn expire_and_remove(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    times: &[(&[u8], i64)],
+    removed: &[&[u8]],
+) -> Result<()> {
+    if !times.is_empty() {
+        expire(tx, root, times)?;
+    }
+    if !removed.is_empty() {
+        if !times.is_empty() {
+            tx.step()?;
+        }
+        remove(tx, root, removed.iter().copied())?;
+    }
+    Ok(())
 }
 
 fn set_several<'a>(

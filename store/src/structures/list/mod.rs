@@ -444,6 +444,22 @@ fn chunk_memory(pool: &Pool, chunk: Chunk) -> Result<u64> {
     Ok(bytes)
 }
 
+/// Cuts off all but the `kept` elements from `first` on: how many are dropped, and the parts that they are. O(log n).
+pub fn trim(tx: &mut Tx<'_>, root: &mut Root, first: u64, kept: u64) -> Result<(u64, [Root; 2])> {
+    let len = len(tx, *root)?;
+    let mut rest = [Root::EMPTY; 2];
+    let ends = [(Side::Right, len - first - kept), (Side::Left, first)];
+    for (rest, (side, n)) in rest.iter_mut().zip(ends) {
+        let before = *root;
+        *rest = drop_end(tx, root, side, n)?;
+        // The header of a long list is written, and read again for the other end.
+        if side == Side::Right && n > 0 && first > 0 && before != Root::EMPTY {
+            tx.step()?;
+        }
+    }
+    Ok((len - kept, rest))
+}
+
 /// Bytes in the pool that the list takes. O(n).
 pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     let list = List::open(pool, root)?;

@@ -6,7 +6,7 @@ use super::entry::{Entries, Value};
 use super::handle::{DEEP, Form, Header, List, SINGLE};
 use super::tree::{Child, Tree, child_at, children};
 use crate::structures::Root;
-use crate::structures::relocate::{Cursor, Mover};
+use crate::structures::mover::{Cursor, Mover};
 use pobj::{PPtr, Result, field};
 
 /// The phase in which the ends of a list move; and that of its tree, whose place is an element's number.

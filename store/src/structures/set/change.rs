@@ -200,7 +200,7 @@ fn new_entry(tx: &mut Tx<'_>, member: &[u8]) -> Result<EntryPtr> {
     let len = u32::try_from(member.len()).map_err(|_| Error::TooLarge(size))?;
     let entry = tx.alloc(size, Kind::Data)?;
     if size <= packed::JOIN_MAX as u64 {
-        packed::join([&len.to_ne_bytes(), member], |bytes| tx.fill(entry, bytes))?;
+        packed::join([&len.to_le_bytes(), member], |bytes| tx.fill(entry, bytes))?;
         return Ok(entry);
     }
     tx.fill_value(entry.cast(), &len)?;

@@ -22,7 +22,7 @@ mod change;
 pub use change::{add, build, copy, dismantle, is_small, pop, remove};
 
 use super::hash::relocate_table;
-use super::relocate::{Cursor, Mover};
+use super::mover::{Cursor, Mover};
 use super::{Owns, Root, packed, table};
 use crate::number::parse_i64;
 use pobj::{Error, Pool, Result};

@@ -20,7 +20,7 @@
 use super::relocate::object;
 use super::slot::{self, LINE_SLOTS, Word};
 use crate::structures::Owns;
-use crate::structures::relocate::Mover;
+use crate::structures::mover::Mover;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
 use static_assertions::const_assert_eq;

@@ -4,7 +4,7 @@ use super::directory::Directory;
 use super::slot::{self, LINE_SLOTS, Word};
 use super::{EntryPtr, bucket};
 use crate::structures::Root;
-use crate::structures::relocate::Mover;
+use crate::structures::mover::Mover;
 use pobj::{PPtr, Result};
 
 /// What is told of each entry that moves: from where, and to where.

@@ -1,7 +1,7 @@
 //! Changes: elements added, moved and removed, in the form that the sorted set has or needs.
 
 use super::node::compare;
-use super::{View, destroy, garbage, large, small};
+use super::{View, destroy, dismantle, garbage, large, small};
 use crate::structures::Root;
 use pobj::{Pool, Result, Tx};
 use std::ops::Range;
@@ -297,7 +297,7 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
         View::Small(_) => small::remove(tx, root, ranks.start as usize, ranks.end as usize),
         View::Large(_) if count > FREED_MAX => garbage::remove_range(tx, root, ranks),
         View::Large(large) if count == large.tree.len && !garbage::has_garbage(*root) => {
-            large::destroy(tx, *root)?;
+            dismantle::destroy(tx, *root)?;
             *root = Root::EMPTY;
             Ok(())
         }

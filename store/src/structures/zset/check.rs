@@ -4,7 +4,7 @@ use super::large::Large;
 use super::node::{Element, Inner, LEAF_MAX, Leaf, NAME_AT, compare, damaged, member, pointer};
 use super::small::{self, Small};
 use super::tree::Tree;
-use super::{garbage, large, len, walk};
+use super::{head, len, walk};
 use crate::structures::{Owns, Root, table};
 use pobj::{Pool, Result};
 use std::collections::HashSet;
@@ -26,7 +26,7 @@ pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
                 false => Err(damaged("a packed one's order")),
             }
         }
-        large::ENCODING | garbage::ENCODING => check_large(pool, root, owns),
+        head::PLAIN | head::WITH_GARBAGE => check_large(pool, root, owns),
         _ => Err(damaged("an unknown encoding")),
     }
 }

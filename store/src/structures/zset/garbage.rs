@@ -1,9 +1,7 @@
 //! Garbage: what the removal of a long range leaves to be freed later.
 //!
 //! ```text
-//! head   0 16  as without garbage (see `large`)
-//!       16  8  entries  of the table that are garbage: no element has them
-//!       24  8  cuts     the first cut, or 0
+//! head      see `head.rs`
 //!
 //! cut    0  8  next     the next cut, or 0
 //!        8 24  tree     a tree that was cut off: root node, height, number of elements
@@ -24,33 +22,14 @@
 
 use super::bulk::Cut;
 use super::edit;
-use super::large::{Head, Large, len};
+use super::head::{Garbage, GarbageHead, Head, WITH_GARBAGE};
+use super::large::{Large, len};
 use super::node::{MemberPtr, NAME_AT, damaged, member, pointer};
 use crate::structures::{Owns, Root, table};
 use bytemuck::{Pod, Zeroable};
-use pobj::{Kind, PPtr, Pool, Result, Tx, field};
+use pobj::{Kind, PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 use std::ops::Range;
-
-/// The encoding's number.
-pub const ENCODING: u8 = 3;
-
-/// The last two words of the head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-pub struct Garbage {
-    /// Entries of the table that are garbage.
-    pub entries: u64,
-    cuts: u64,
-}
-
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-struct GarbageHead {
-    head: Head,
-    garbage: Garbage,
-}
-const_assert_eq!(size_of::<GarbageHead>(), 32);
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
@@ -63,7 +42,7 @@ const_assert_eq!(size_of::<Link>(), 32);
 /// Whether a sorted set has garbage. O(1).
 #[inline]
 pub fn has_garbage(root: Root) -> bool {
-    root.encoding() == ENCODING
+    root.encoding() == WITH_GARBAGE
 }
 
 /// Whether a sorted set has no elements, only garbage. O(1).
@@ -73,22 +52,6 @@ pub fn is_over(root: Root) -> bool {
 }
 
 impl Garbage {
-    /// The garbage of a sorted set whose encoding says that there is some.
-    pub fn of(pool: &Pool, head: PPtr<Head>) -> Result<Garbage> {
-        Ok(pool.get::<GarbageHead>(head.cast())?.garbage)
-    }
-
-    /// Writes what differs.
-    pub fn write_changes(self, tx: &mut Tx<'_>, head: PPtr<Head>, new: Garbage) -> Result<()> {
-        match self == new {
-            true => Ok(()),
-            false => tx.set(
-                field!(head.cast::<GarbageHead>(), GarbageHead, garbage),
-                new,
-            ),
-        }
-    }
-
     /// Shows `owns` the cuts with their nodes, and `members` the members in them.
     pub fn each(
         self,
@@ -104,13 +67,6 @@ impl Garbage {
             cut.each(pool, owns, members)?;
             next = after;
         }
-        Ok(())
-    }
-
-    /// So many entries of the table are no garbage any more.
-    pub fn lose_entries(&mut self, count: u64) -> Result<()> {
-        let left = self.entries.checked_sub(count);
-        self.entries = left.ok_or_else(|| damaged("a count of garbage"))?;
         Ok(())
     }
 }

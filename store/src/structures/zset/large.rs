@@ -1,9 +1,6 @@
 //! A large sorted set: a tree of the elements by order, and a hash table of them by name.
 //!
-//! ```text
-//! head   0  8  top   the table's directory (see `structures::table`)
-//!        8  8  tree  the tree's root node (see `node`)
-//! ```
+//! It hangs from an object that points to both (`head.rs`).
 //!
 //! After the removal of a long range, the encoding is another one and the head has two words more; see
 //! `garbage.rs`. Until the garbage is gone, the table also has entries of members that are no elements: what
@@ -18,7 +15,7 @@
 
 use super::bulk;
 use super::edit;
-use super::garbage::{self, Garbage};
+use super::head::{Garbage, Head, PLAIN, WITH_GARBAGE};
 use super::node::{
     Bound, Element, Leaf, Member, MemberPtr, NAME_AT, damaged, member, name_at, pointer,
 };
@@ -26,27 +23,15 @@ use super::single;
 use super::tree::{Tree, leaf};
 use crate::structures::Root;
 use crate::structures::table;
-use bytemuck::{Pod, Zeroable};
 use pobj::{Kind, PPtr, Pool, Result, Tx, field};
-use static_assertions::const_assert_eq;
 use std::mem::size_of;
 
-/// The encoding's number.
-pub const ENCODING: u8 = 2;
 /// A tree's nodes, or a whole table, are being freed.
 pub(super) const TABLE_ENCODING: u8 = 1;
 const COUNT_BITS: u32 = 48;
 
 /// Elements changed in one batch.
 pub const BATCH: usize = table::BATCH;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-pub(super) struct Head {
-    pub top: u64,
-    pub tree: u64,
-}
-const_assert_eq!(size_of::<Head>(), 16);
 
 /// A large sorted set, as a transaction's reads show it.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +46,7 @@ pub struct Large {
 /// Whether a root is of one of the encodings of this file.
 #[inline]
 pub fn is_large(root: Root) -> bool {
-    matches!(root.encoding(), ENCODING | garbage::ENCODING)
+    matches!(root.encoding(), PLAIN | WITH_GARBAGE)
 }
 
 /// The table of a root of one of these encodings, as the words there lie: see `structures::table_to_prefetch`.
@@ -86,8 +71,8 @@ impl Large {
         let len = len(root);
         let height = (root.rest() >> COUNT_BITS) as usize;
         let garbage = match root.encoding() {
-            ENCODING if len == 0 => return Err(damaged("a length of zero")),
-            ENCODING => None,
+            PLAIN if len == 0 => return Err(damaged("a length of zero")),
+            PLAIN => None,
             _ => Some(Garbage::of(pool, head)?),
         };
         let entries = garbage.map_or(Some(len), |garbage| len.checked_add(garbage.entries));
@@ -118,8 +103,8 @@ impl Large {
     pub(super) fn root(&self) -> Root {
         let rest = self.tree.len | (self.tree.height as u64) << COUNT_BITS;
         let encoding = match self.garbage {
-            Some(_) => garbage::ENCODING,
-            None => ENCODING,
+            Some(_) => WITH_GARBAGE,
+            None => PLAIN,
         };
         Root::new(encoding, rest, self.head.offset())
     }
@@ -448,47 +433,6 @@ pub fn remove_batch(tx: &mut Tx<'_>, root: &mut Root, from: u64, count: usize) -
         tx.free(ptr)?;
     }
     after.close(tx, before, root)
-}
-
-/// Frees a part of what the sorted set owns, in about `budget` frees; true if nothing is left.
-///
-/// First the garbage goes, then the tree, whose place in the head is zero then, and last the table with
-/// the members.
-pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
-    if garbage::clean(tx, root)? {
-        return Ok(*root == Root::EMPTY);
-    }
-    let large = Large::open(tx, *root)?;
-    if large.tree.root != 0 {
-        let tree = bulk::dismantle(tx, large.tree, budget)?;
-        if tree.len == 0 {
-            tx.set(field!(large.head, Head, tree), 0)?;
-        }
-        return Ok(false);
-    }
-    let mut table = large.table;
-    if !table::dismantle(tx, &mut table, budget)? {
-        return Ok(false);
-    }
-    tx.free(large.head)?;
-    *root = Root::EMPTY;
-    Ok(true)
-}
-
-/// Frees everything at once. O(n); takes steps if there is garbage.
-pub fn destroy(tx: &mut Tx<'_>, mut root: Root) -> Result<()> {
-    while garbage::clean(tx, &mut root)? {
-        tx.step()?;
-    }
-    if root == Root::EMPTY {
-        return Ok(());
-    }
-    let large = Large::open(tx, root)?;
-    if large.tree.root != 0 {
-        bulk::dismantle(tx, large.tree, usize::MAX)?;
-    }
-    table::destroy(tx, large.table)?;
-    tx.free(large.head)
 }
 
 /// Bytes of the pool that the sorted set takes: exact but for the members, which are estimated from a

@@ -16,8 +16,10 @@
 mod bulk;
 mod change;
 mod check;
+mod dismantle;
 mod edit;
 mod garbage;
+mod head;
 mod large;
 mod node;
 mod relocate;
@@ -42,7 +44,6 @@ use node::{compare, damaged};
 use pobj::{Pool, Result, Tx};
 pub use relocate::relocate;
 use small::Small;
-pub use small::{COUNT_MAX as PACKED_MAX, NAME_MAX as PACKED_NAME_MAX};
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -59,7 +60,7 @@ impl<'p> View<'p> {
         match root.encoding() {
             _ if root == Root::EMPTY => Ok(View::Empty),
             small::ENCODING => Ok(View::Small(Small::open(pool, root)?)),
-            large::ENCODING | garbage::ENCODING => Ok(View::Large(Large::open(pool, root)?)),
+            head::PLAIN | head::WITH_GARBAGE => Ok(View::Large(Large::open(pool, root)?)),
             _ => Err(damaged("an unknown encoding")),
         }
     }
@@ -70,7 +71,7 @@ impl<'p> View<'p> {
 pub fn len(root: Root) -> u64 {
     match root.encoding() {
         small::ENCODING => small::len(root),
-        large::ENCODING | garbage::ENCODING => large::len(root),
+        head::PLAIN | head::WITH_GARBAGE => large::len(root),
         _ => 0,
     }
 }
@@ -348,7 +349,7 @@ pub fn sort<N: AsRef<[u8]>>(elements: &mut [(N, f64)]) {
 /// Whether freeing takes few steps.
 pub fn is_small(root: Root) -> bool {
     const FEW: u64 = 64;
-    !garbage::has_garbage(root) && (root.encoding() != large::ENCODING || len(root) <= FEW)
+    !garbage::has_garbage(root) && (root.encoding() != head::PLAIN || len(root) <= FEW)
 }
 
 /// Frees everything the sorted set owns. O(n).
@@ -356,7 +357,7 @@ pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
     match root.encoding() {
         _ if root == Root::EMPTY => Ok(()),
         small::ENCODING => small::destroy(tx, root),
-        large::ENCODING | garbage::ENCODING => large::destroy(tx, root),
+        head::PLAIN | head::WITH_GARBAGE => dismantle::destroy(tx, root),
         _ => Err(damaged("an unknown encoding")),
     }
 }
@@ -364,7 +365,7 @@ pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
 /// Frees a part in about `budget` frees; true, and the root empty, when nothing is left.
 pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
     if large::is_large(*root) {
-        return large::dismantle(tx, root, budget);
+        return dismantle::dismantle(tx, root, budget);
     }
     destroy(tx, *root)?;
     *root = Root::EMPTY;
@@ -375,7 +376,7 @@ pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool
 pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     match root.encoding() {
         small::ENCODING => pool.capacity(node::pointer::<u8>(root.value)?),
-        large::ENCODING | garbage::ENCODING => large::memory(pool, root),
+        head::PLAIN | head::WITH_GARBAGE => large::memory(pool, root),
         _ => Ok(0),
     }
 }

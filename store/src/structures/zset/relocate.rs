@@ -1,12 +1,13 @@
 //! Moving a sorted set's objects: head, nodes, the table, and the members, to which the table, a leaf and perhaps a
 //! separator point.
 
-use super::large::{Head, Large};
+use super::head::{self, Head};
+use super::large::Large;
 use super::node::{Bound, Element, Inner, Leaf, damaged, member, pointer};
 use super::tree::{Tree, leaf};
-use super::{garbage, large, small};
+use super::{garbage, small};
 use crate::structures::Root;
-use crate::structures::relocate::{Cursor, Mover};
+use crate::structures::mover::{Cursor, Mover};
 use crate::structures::table;
 use pobj::{PPtr, Result, field};
 use std::mem::offset_of;
@@ -24,7 +25,7 @@ pub fn relocate(
 ) -> Result<Option<Cursor>> {
     match root.encoding() {
         small::ENCODING => mover.shift_root(root).map(|_| None),
-        large::ENCODING if !garbage::has_garbage(*root) => match mover.shift_root(root)? {
+        head::PLAIN if !garbage::has_garbage(*root) => match mover.shift_root(root)? {
             true => Ok(Some(cursor)),
             false => relocate_large(mover, *root, cursor),
         },

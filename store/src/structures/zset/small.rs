@@ -14,13 +14,9 @@
 //! Like Redis's listpack, this form does not know minus zero.
 
 use super::node::{Bound, compare, damaged};
+use crate::structures::limits::{ZSET_COUNT_MAX as COUNT_MAX, ZSET_NAME_MAX as NAME_MAX};
 use crate::structures::{Root, limits};
 use pobj::{Kind, PPtr, Pool, Result, Tx};
-
-/// Most elements of a small sorted set.
-pub const COUNT_MAX: usize = 128;
-/// Longest name in a small sorted set, in bytes.
-pub const NAME_MAX: usize = 64;
 
 /// The encoding's number.
 pub const ENCODING: u8 = 1;

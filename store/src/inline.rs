@@ -1,0 +1,22 @@
+//! The part of a record that its value may use.
+
+use pobj::{Error, PPtr, Pool, Result};
+
+/// Space in a record that its value may use, up to the end of the record.
+#[derive(Clone, Copy, Debug)]
+pub struct Inline {
+    /// Where it starts.
+    pub at: PPtr<u8>,
+    /// The record.
+    pub(crate) record: PPtr<u8>,
+}
+
+impl Inline {
+    /// Its bytes. O(1), but it reads what the allocator knows of the record: not for those who need no room.
+    #[inline]
+    pub fn capacity(self, pool: &Pool) -> Result<u64> {
+        let start = self.at.offset() - self.record.offset();
+        let capacity = pool.capacity(self.record)?.checked_sub(start);
+        capacity.ok_or_else(|| Error::Damaged("a record's key is longer than the record".into()))
+    }
+}

@@ -1,0 +1,368 @@
+//! The layers hold: crates depend on those below them only, and no module imports another that imports it.
+//!
+//! What crates depend on, `cargo metadata` tells; what modules import, their `use` lines. Of modules side by side, each
+//! with all that is in it, no group may import each other in a circle. The circles that there are still stand in
+//! [`CIRCLES`]: none may be added to it, and one that is gone has to leave it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// The product's crates, the lowest first: each may depend on those before it.
+const LAYERS: [&str; 5] = [
+    "pmemobj-sys",
+    "pobj",
+    "store",
+    "pmedis-module",
+    "pmedis-tool",
+];
+
+/// Modules of one parent that import each other: crate, parent, modules.
+const CIRCLES: [(&str, &str, &[&str]); 7] = [
+    (
+        "pobj",
+        "",
+        &[
+            "alloc",
+            "check",
+            "disk",
+            "file",
+            "file_system",
+            "growth",
+            "handle",
+            "log",
+            "medium",
+            "pool",
+            "recovery",
+            "set",
+            "space",
+            "survey",
+            "tx",
+        ],
+    ),
+    ("pobj", "alloc", &["regions", "room"]),
+    ("store", "structures::hash", &["expiry", "write"]),
+    ("store", "structures::list", &["chunk", "tree"]),
+    (
+        "store",
+        "structures::table",
+        &["bucket", "directory", "relocate"],
+    ),
+    ("pmedis-module", "", &["behaviour", "redis"]),
+    (
+        "pmedis-module",
+        "keyspace",
+        &[
+            "abridge",
+            "aof",
+            "beside",
+            "callbacks",
+            "cluster",
+            "compact",
+            "cycles",
+            "events",
+            "expiring",
+            "failure",
+            "fill",
+            "groups",
+            "loading",
+            "native_rdb",
+            "saving",
+            "serialize",
+            "undo",
+        ],
+    ),
+];
+
+/// A module: the names from the crate's root to it.
+type Module = Vec<String>;
+
+/// A package of the workspace.
+struct Package {
+    name: String,
+    source: PathBuf,
+    dependencies: Vec<String>,
+}
+
+fn packages() -> Vec<Package> {
+    let cargo = env::var_os("CARGO").expect("cargo runs its tests");
+    let output = Command::new(cargo)
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{output:?}");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let package = |package: &serde_json::Value| {
+        let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+        let dependencies = package["dependencies"].as_array().expect("a list");
+        Package {
+            name: text(&package["name"]),
+            source: Path::new(&text(&package["manifest_path"])).with_file_name("src"),
+            dependencies: (dependencies.iter())
+                .filter(|one| one["kind"].is_null())
+                .map(|one| text(&one["name"]))
+                .collect(),
+        }
+    };
+    packages.iter().map(package).collect()
+}
+
+/// The modules under `directory`, with the text of each.
+fn modules(directory: &Path, parent: &[String], found: &mut BTreeMap<Module, String>) {
+    for entry in fs::read_dir(directory).expect("a directory of sources") {
+        let path = entry.expect("an entry").path();
+        let stem = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let mut module = parent.to_vec();
+        if path.is_dir() {
+            module.push(stem);
+            modules(&path, &module, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            if !matches!(stem.as_str(), "lib" | "main" | "mod") {
+                module.push(stem);
+            }
+            let text = fs::read_to_string(&path).expect("a source");
+            found.insert(module, text);
+        }
+    }
+}
+
+/// The paths of a `use` of `tree`, with braces resolved.
+fn paths(tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some((prefix, rest)) = tree.split_once('{') else {
+        let path = tree.split(" as ").next().unwrap_or(tree);
+        return vec![path.trim().to_owned()];
+    };
+    let inside = rest.strip_suffix('}').unwrap_or(rest);
+    let (mut depth, mut parts, mut part) = (0, Vec::new(), String::new());
+    for c in inside.chars() {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        if c == ',' && depth == 0 {
+            parts.push(std::mem::take(&mut part));
+        } else {
+            part.push(c);
+        }
+    }
+    parts.push(part);
+    let parts = parts.iter().filter(|part| !part.trim().is_empty());
+    parts
+        .flat_map(|part| paths(&format!("{prefix}{}", part.trim())))
+        .collect()
+}
+
+/// The module that a path leads to, if it is one of this crate's.
+fn target(from: &[String], path: &str, all: &BTreeMap<Module, String>) -> Option<Module> {
+    let mut words: Vec<String> = path.split("::").map(str::to_owned).collect();
+    let mut at = match words[0].as_str() {
+        "crate" => Vec::new(),
+        "self" | "super" => from.to_vec(),
+        first => {
+            let child = [from, &[first.to_owned()]].concat();
+            all.contains_key(&child).then(|| from.to_vec())?
+        }
+    };
+    if words[0] == "crate" || words[0] == "self" {
+        words.remove(0);
+    }
+    while words.first().is_some_and(|word| word == "super") {
+        at.pop();
+        words.remove(0);
+    }
+    at.extend(words.into_iter().filter(|word| word != "self"));
+    while !all.contains_key(&at) {
+        at.pop()?;
+    }
+    Some(at)
+}
+
+/// Which modules each one imports, tests aside.
+fn imports(all: &BTreeMap<Module, String>) -> Vec<(Module, Module)> {
+    let mut imports = Vec::new();
+    for (module, text) in all {
+        if module.last().is_some_and(|name| name.ends_with("tests")) {
+            continue;
+        }
+        let text = text
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap_or(text);
+        let code = text
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or(line));
+        let code = code.collect::<Vec<_>>().join("\n");
+        for statement in code.split(';') {
+            let last = statement.trim_start().rsplit_once("\nuse ");
+            let used = statement.trim_start();
+            let used = used
+                .strip_prefix("use ")
+                .or_else(|| used.strip_prefix("pub use "));
+            let used = used
+                .or_else(|| used_in_scope(statement))
+                .or(last.map(|(_, used)| used));
+            let targets = used.into_iter().flat_map(paths);
+            imports.extend(
+                targets
+                    .filter_map(|path| target(module, &path, all))
+                    .map(|target| (module.clone(), target)),
+            );
+        }
+    }
+    imports
+}
+
+/// What a statement uses that is restricted to a part of the crate: `pub(super) use`, `pub(crate) use`.
+fn used_in_scope(statement: &str) -> Option<&str> {
+    let rest = statement.trim_start().strip_prefix("pub(")?;
+    rest.split_once(") use ").map(|(_, used)| used)
+}
+
+/// Groups of more than one name, of which each reaches all others.
+fn circles(edges: &BTreeSet<(String, String)>) -> Vec<Vec<String>> {
+    let names: BTreeSet<&String> = edges.iter().flat_map(|(a, b)| [a, b]).collect();
+    let mut reach: BTreeSet<(&String, &String)> = edges.iter().map(|(a, b)| (a, b)).collect();
+    for &over in &names {
+        let to: Vec<_> = names
+            .iter()
+            .filter(|&&a| reach.contains(&(a, over)))
+            .copied()
+            .collect();
+        let from: Vec<_> = names
+            .iter()
+            .filter(|&&b| reach.contains(&(over, b)))
+            .copied()
+            .collect();
+        for &a in &to {
+            reach.extend(from.iter().map(|&b| (a, b)));
+        }
+    }
+    let mut found = BTreeSet::new();
+    for &name in &names {
+        let group: Vec<String> = (names.iter())
+            .filter(|&&other| reach.contains(&(name, other)) && reach.contains(&(other, name)))
+            .map(|&other| other.clone())
+            .collect();
+        if group.len() > 1 {
+            found.insert(group);
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// The circles of a crate: parent, and the modules in it.
+fn circles_of(source: &Path) -> Vec<(String, Vec<String>)> {
+    let mut all = BTreeMap::new();
+    modules(source, &[], &mut all);
+    let mut by_parent: BTreeMap<Module, BTreeSet<(String, String)>> = BTreeMap::new();
+    for (from, to) in imports(&all) {
+        let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+        if let (Some(a), Some(b)) = (from.get(common), to.get(common)) {
+            let edges = by_parent.entry(from[..common].to_vec()).or_default();
+            edges.insert((a.clone(), b.clone()));
+        }
+    }
+    let groups = by_parent.iter().flat_map(|(parent, edges)| {
+        let circles = circles(edges).into_iter();
+        circles.map(|circle| (parent.join("::"), circle))
+    });
+    groups.collect()
+}
+
+#[test]
+fn crates_depend_on_those_below_them() {
+    let packages = packages();
+    let place = |name: &str| LAYERS.iter().position(|layer| *layer == name);
+    for package in &packages {
+        let Some(own) = place(&package.name) else {
+            continue;
+        };
+        for dependency in &package.dependencies {
+            let is_ours = packages.iter().any(|other| other.name == *dependency);
+            assert!(
+                !is_ours || place(dependency).is_some_and(|below| below < own),
+                "{} depends on {dependency}",
+                package.name
+            );
+        }
+    }
+    for layer in LAYERS {
+        assert!(
+            packages.iter().any(|package| package.name == layer),
+            "{layer} is gone"
+        );
+    }
+}
+
+#[test]
+fn modules_do_not_import_each_other() {
+    let mut found = BTreeSet::new();
+    for package in packages() {
+        if package.source.is_dir() {
+            let circles = circles_of(&package.source).into_iter();
+            found.extend(circles.map(|(parent, circle)| (package.name.clone(), parent, circle)));
+        }
+    }
+    let known: BTreeSet<_> = CIRCLES
+        .iter()
+        .map(|&(package, parent, circle)| {
+            let circle: Vec<String> = circle.iter().map(|&name| name.to_owned()).collect();
+            (package.to_owned(), parent.to_owned(), circle)
+        })
+        .collect();
+    let new: Vec<_> = found.difference(&known).collect();
+    assert!(new.is_empty(), "new circles: {new:?}");
+    let gone: Vec<_> = known.difference(&found).collect();
+    assert!(
+        gone.is_empty(),
+        "not there any more, so not to be listed: {gone:?}"
+    );
+}
+
+#[test]
+fn the_boundary_to_the_server_knows_nothing_above_it() {
+    let mut all = BTreeMap::new();
+    modules(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/module/src")),
+        &[],
+        &mut all,
+    );
+    let above = ["commands", "keyspace"];
+    for (from, to) in imports(&all) {
+        let is_above = |module: &Module| {
+            module
+                .first()
+                .is_some_and(|name| above.contains(&name.as_str()))
+        };
+        assert!(
+            from.first().is_none_or(|name| name != "redis") || !is_above(&to),
+            "{from:?} imports {to:?}"
+        );
+        let (keyspace, commands) = (from.first(), to.first());
+        let is_upward = keyspace.is_some_and(|name| name == "keyspace")
+            && commands.is_some_and(|name| name == "commands");
+        assert!(!is_upward, "{from:?} imports {to:?}");
+    }
+}
+
+#[test]
+fn circles_are_found() {
+    let edges = [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("d", "e")];
+    let edges = edges.map(|(a, b)| (a.to_owned(), b.to_owned())).into();
+    assert_eq!(circles(&edges), [["a", "b", "c"].map(str::to_owned)]);
+    assert_eq!(
+        paths("a::{b, c::{self, d as e}}"),
+        ["a::b", "a::c::self", "a::c::d"]
+    );
+}
