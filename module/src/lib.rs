@@ -62,8 +62,9 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     keyspace::events::subscribe(ctx);
     redis::on_failure(&keyspace::compact::ON_FAILURE).map_err(|_| "loaded on another thread")?;
     learn_configuration(ctx);
-    ctx.subscribe(EventKind::Config, |ctx: &Ctx, _: Event| {
-        learn_configuration(ctx)
+    ctx.subscribe(EventKind::Config, |ctx: &Ctx, event: Event| {
+        learn_configuration(ctx);
+        keyspace::events::on_event(ctx, event);
     });
     keyspace::native_rdb::shorten()?;
     let natives = commands::register(ctx)?;

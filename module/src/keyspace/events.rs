@@ -60,7 +60,7 @@ pub fn subscribe(ctx: &Ctx) {
 }
 
 /// An event of the server.
-pub(super) fn on_event(ctx: &Ctx, event: Event) {
+pub(crate) fn on_event(ctx: &Ctx, event: Event) {
     match event {
         Event::BeforeSleep => return before_sleep(ctx),
         Event::AfterSleep => return groups::cycle_begins(),

@@ -17,16 +17,15 @@
 //! *after* it has told of the end of the cycle, and sends their replies at once, from any thread. No group is
 //! opened there then: each step is durable on its own, so that no reply is ahead of it.
 
-use super::events::on_event;
 use super::open::config_value;
 use super::{ENGINE, Engine, durable, expiring, fill, loading, memory_usage, undurable};
 use crate::redis::{
-    Arg, Around, Ctx, EventKind, FilterArgs, Level, Output, after_command, before_fork,
-    before_output, follow_homes, follow_syncs, keep_homes, log, sees_tls, server_flags,
-    spares_replicas, stands_in_for_all_keys, surround_writes, tells_after_commands,
+    Arg, Around, Ctx, FilterArgs, Level, Output, after_command, before_fork, before_output,
+    follow_homes, follow_syncs, keep_homes, log, sees_tls, server_flags, spares_replicas,
+    stands_in_for_all_keys, surround_writes, tells_after_commands,
 };
 use pobj::{Pool, Result};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// The moment that the commands of the open group see, in Unix milliseconds; 0 until one asks.
 static GROUP_TIME: AtomicI64 = AtomicI64::new(0);
@@ -78,10 +77,11 @@ pub fn watch_output(ctx: &Ctx) {
             ends: write_ends,
         });
     }
-    if jobs_run && sees_output {
-        ctx.subscribe(EventKind::Config, on_event);
-    }
+    FOLLOWS_SETTINGS.store(jobs_run && sees_output, Ordering::Relaxed);
 }
+
+/// Whether it depends on the server's settings what is seen of its output.
+static FOLLOWS_SETTINGS: AtomicBool = AtomicBool::new(false);
 
 /// Whether the server's settings have it send everything on its main thread, where the module sees it.
 fn sends_in_sight(ctx: &Ctx) -> bool {
@@ -102,6 +102,9 @@ fn sends_in_sight(ctx: &Ctx) -> bool {
 
 /// The server's settings have changed: what it sends is seen from now on, or not any more.
 pub(super) fn follow_settings(ctx: &Ctx) {
+    if !FOLLOWS_SETTINGS.load(Ordering::Relaxed) {
+        return;
+    }
     let in_sight = sends_in_sight(ctx);
     durable("a change of settings", |engine| {
         engine.sync();

@@ -122,11 +122,17 @@ fn write(
         lsn,
         db: None,
         marker: Vec::new(),
+        count: 0,
         times_lost: 0,
         out: &mut out,
     };
     Copy::begin(open()?, io::sink())?.entries(&mut keys)?;
-    let (marker, times_lost) = (keys.marker, keys.times_lost);
+    let (marker, count, times_lost) = (keys.marker, keys.count, keys.times_lost);
+    if count != markers.count() {
+        return Err(io::Error::other(
+            "it is another file than the one that was written",
+        ));
+    }
     if !marker.is_empty() {
         out.write_all(&note(&marker, begin, pool))?;
     }
@@ -188,6 +194,8 @@ struct Keys<'k, W> {
     db: Option<u64>,
     /// The marker that stands for all.
     marker: Vec<u8>,
+    /// How many there were.
+    count: u64,
     times_lost: u64,
     out: &'k mut W,
 }
@@ -209,6 +217,7 @@ impl<W: Write> Edit for Keys<'_, W> {
         if self.marker.is_empty() {
             self.marker = self.marker_of(key);
         }
+        self.count += 1;
         self.engine.see_the_fork();
         self.write(key, ty, place).map_err(|error| match error {
             WriteError::Io(error) => error,

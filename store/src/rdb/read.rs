@@ -3,6 +3,7 @@
 //! Small values are one string that holds all elements: a *listpack*, or of integers alone an *intset*. Nothing that is read is
 //! trusted: what contradicts itself is no value.
 
+use super::value::VALKEY_NEVER;
 use crate::content::{Bytes, Content};
 use crate::structures::hash::NEVER;
 use std::borrow::Cow;
@@ -40,7 +41,11 @@ pub fn content(ty: u8, value: &[u8]) -> Option<Content<'_>> {
         }
         ty::VALKEY_HASH => Content::Hash(file.times(|file| {
             let (name, value) = (file.string()?, file.string()?);
-            Some((name, value, file.array().map(i64::from_le_bytes)?))
+            let expire_at = match i64::from_le_bytes(file.array()?) {
+                VALKEY_NEVER => NEVER,
+                at => at,
+            };
+            Some((name, value, expire_at))
         })?),
         ty::REDIS_HASH => {
             let earliest = file.array().map(i64::from_le_bytes)?;
@@ -402,6 +407,11 @@ mod tests {
         };
         assert_eq!(fields[0].2, NEVER);
         assert_eq!(fields[1].2, 0x118 + 5);
+        let valkey = [&[1, 1, b'f', 1, b'v'][..], &[0xff; 8]].concat();
+        let Some(Content::Hash(fields)) = content(ty::VALKEY_HASH, &valkey) else {
+            panic!("a hash");
+        };
+        assert_eq!(fields[0].2, NEVER);
     }
 
     #[test]

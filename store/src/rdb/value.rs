@@ -24,6 +24,9 @@ use std::fmt;
 use std::io::{self, Write};
 use xxhash_rust::xxh3::xxh3_128;
 
+/// The expire time that Valkey writes of a field that does not expire.
+pub(super) const VALKEY_NEVER: i64 = -1;
+
 /// A value of the pool.
 #[derive(Clone, Copy)]
 pub struct Value<'p> {
@@ -343,7 +346,11 @@ fn write_element(out: &mut dyn Write, form: Form, element: &Element<'_>) -> Resu
             write_string(out, field.name)?;
             write_string(out, field.value)?;
             if form == Form::ValkeyHash {
-                out.write_all(&field.expire_at.to_le_bytes())?;
+                let expire_at = match field.expire_at {
+                    hash::NEVER => VALKEY_NEVER,
+                    at => at,
+                };
+                out.write_all(&expire_at.to_le_bytes())?;
             }
         }
     }
