@@ -1,15 +1,108 @@
-//! Free runs of granules, in DRAM: best fit, neighbours coalesce. Every operation is O(log n) in the runs.
+//! Free runs of granules, in DRAM: best fit, neighbours coalesce.
+//!
+//! A free run is *marked* at its first and at its last granule, with its length: so what is given finds its neighbours
+//! in O(1). By length, short runs stand in a heap for each length, ordered by place, and the others in a tree. A
+//! heap may have runs that are not there any more, or have another length: the marks tell.
+//!
+//! Cost: giving and taking short runs is O(1) and O(log n) in the runs of that length, longer ones O(log n). Four bytes of
+//! DRAM a granule, but only for stretches of [`CHUNK`] granules in which a run has begun or ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+/// The longest of the runs that are short, in granules.
+const SHORT: u64 = 255;
+/// Granules whose marks are allocated together.
+const CHUNK: u64 = 1024;
+/// Set in the mark of a run's first granule.
+const FIRST: u32 = 1 << 31;
+
+/// Where free runs begin and end.
+#[derive(Default)]
+struct Marks {
+    chunks: Vec<Option<Box<[u32; CHUNK as usize]>>>,
+}
+
+impl Marks {
+    #[inline]
+    fn get(&self, granule: u64) -> u32 {
+        let chunk = self.chunks.get((granule / CHUNK) as usize);
+        let chunk = chunk.and_then(Option::as_deref);
+        chunk.map_or(0, |chunk| chunk[(granule % CHUNK) as usize])
+    }
+
+    #[inline]
+    fn set(&mut self, granule: u64, mark: u32) {
+        let at = (granule / CHUNK) as usize;
+        if at >= self.chunks.len() {
+            self.chunks.resize(at + 1, None);
+        }
+        let chunk = self.chunks[at].get_or_insert_with(|| Box::new([0; CHUNK as usize]));
+        chunk[(granule % CHUNK) as usize] = mark;
+    }
+
+    /// The length of the run that begins with this granule.
+    #[inline]
+    fn begins(&self, granule: u64) -> Option<u64> {
+        let mark = self.get(granule);
+        (mark & FIRST != 0).then_some(u64::from(mark & !FIRST))
+    }
+
+    /// The length of the run that ends with this granule.
+    #[inline]
+    fn ends(&self, granule: u64) -> Option<u64> {
+        let mark = self.get(granule);
+        let ends = mark & FIRST == 0 || mark == FIRST | 1;
+        (mark != 0 && ends).then_some(u64::from(mark & !FIRST))
+    }
+
+    /// The run that begins last, up to this granule.
+    fn last_begun(&self, granule: u64) -> Option<(u64, u64)> {
+        let mut end = granule + 1;
+        for at in (0..=granule / CHUNK).rev() {
+            let start = at * CHUNK;
+            let chunk = self.chunks.get(at as usize).and_then(Option::as_deref);
+            let marks = chunk.map_or(&[][..], |chunk| &chunk[..(end - start) as usize]);
+            if let Some(found) = marks.iter().rposition(|&mark| mark & FIRST != 0) {
+                return Some((start + found as u64, u64::from(marks[found] & !FIRST)));
+            }
+            end = start;
+        }
+        None
+    }
+}
+
+/// The runs of one length.
+#[derive(Default)]
+struct Bin {
+    /// How many there are.
+    count: usize,
+    /// Where they begin, and some that are gone.
+    starts: BinaryHeap<Reverse<u64>>,
+}
 
 /// Free granules, by their number in the pool (offset divided by the size of a granule).
-#[derive(Default)]
 pub(crate) struct FreeRuns {
-    /// Length by start.
-    starts: BTreeMap<u64, u64>,
-    /// (Length, start).
-    lens: BTreeSet<(u64, u64)>,
+    marks: Marks,
+    /// By length.
+    bins: Vec<Bin>,
+    /// Which bins have runs.
+    used: [u64; (SHORT as usize + 1) / 64],
+    /// The others: (length, start).
+    long: BTreeSet<(u64, u64)>,
     total: u64,
+}
+
+impl Default for FreeRuns {
+    fn default() -> FreeRuns {
+        FreeRuns {
+            marks: Marks::default(),
+            bins: (0..=SHORT).map(|_| Bin::default()).collect(),
+            used: [0; (SHORT as usize + 1) / 64],
+            long: BTreeSet::new(),
+            total: 0,
+        }
+    }
 }
 
 impl FreeRuns {
@@ -18,27 +111,52 @@ impl FreeRuns {
         self.total
     }
 
-    /// Number of runs.
-    #[cfg(test)]
-    pub fn count(&self) -> usize {
-        self.starts.len()
-    }
-
     /// Granules of the longest run.
     pub fn longest(&self) -> u64 {
-        self.lens.last().map_or(0, |&(len, _)| len)
+        let short = || {
+            let last = self.used.iter().rposition(|&word| word != 0);
+            last.map_or(0, |at| at as u64 * 64 + u64::from(self.used[at].ilog2()))
+        };
+        self.long.last().map_or_else(short, |&(len, _)| len)
     }
 
     fn insert(&mut self, start: u64, len: u64) {
-        self.starts.insert(start, len);
-        self.lens.insert((len, start));
+        debug_assert!(len < u64::from(FIRST), "an extent is shorter");
+        self.marks.set(start + len - 1, len as u32);
+        self.marks.set(start, FIRST | len as u32);
         self.total += len;
+        if len > SHORT {
+            self.long.insert((len, start));
+            return;
+        }
+        let bin = &mut self.bins[len as usize];
+        bin.count += 1;
+        self.used[(len / 64) as usize] |= 1 << (len % 64);
+        bin.starts.push(Reverse(start));
+        if bin.starts.len() > 4 * bin.count + 64 {
+            let marks = &self.marks;
+            let mut starts = std::mem::take(&mut bin.starts).into_vec();
+            starts.retain(|&Reverse(start)| marks.begins(start) == Some(len));
+            starts.sort_unstable();
+            starts.dedup();
+            bin.starts = starts.into();
+        }
     }
 
     fn remove(&mut self, start: u64, len: u64) {
-        self.starts.remove(&start);
-        self.lens.remove(&(len, start));
+        self.marks.set(start, 0);
+        self.marks.set(start + len - 1, 0);
         self.total -= len;
+        if len > SHORT {
+            self.long.remove(&(len, start));
+            return;
+        }
+        let bin = &mut self.bins[len as usize];
+        bin.count -= 1;
+        if bin.count == 0 {
+            bin.starts.clear();
+            self.used[(len / 64) as usize] &= !(1 << (len % 64));
+        }
     }
 
     /// Adds free granules, none of which may be free already.
@@ -46,38 +164,69 @@ impl FreeRuns {
         if len == 0 {
             return;
         }
-        let before = self.starts.range(..start).next_back();
-        if let Some((&at, &before)) = before {
-            debug_assert!(at + before <= start, "a granule is given once");
-            if at + before == start {
-                self.remove(at, before);
-                (start, len) = (at, before + len);
-            }
+        if let Some(before) = start.checked_sub(1).and_then(|last| self.marks.ends(last)) {
+            start -= before;
+            self.remove(start, before);
+            len += before;
         }
-        let after = self.starts.range(start..).next();
-        if let Some((&at, &after)) = after {
-            debug_assert!(at >= start + len, "a granule is given once");
-            if at == start + len {
-                self.remove(at, after);
-                len += after;
-            }
+        if let Some(after) = self.marks.begins(start + len) {
+            self.remove(start + len, after);
+            len += after;
         }
+        debug_assert!(
+            self.marks
+                .last_begun(start + len - 1)
+                .is_none_or(|(at, found)| at + found <= start),
+            "a granule is given once"
+        );
         self.insert(start, len);
     }
 
-    /// Takes `len` granules from the shortest run that has them, the first of equals; the start.
-    pub fn take(&mut self, len: u64) -> Option<u64> {
-        let &(found, start) = self.lens.range((len, 0)..).next()?;
+    /// The shortest run of at least `least` granules, the first of equals: start and length.
+    fn shortest(&mut self, least: u64) -> Option<(u64, u64)> {
+        let mut len = least;
+        while len <= SHORT {
+            let rest = self.used[(len / 64) as usize] >> (len % 64);
+            if rest == 0 {
+                len = (len / 64 + 1) * 64;
+                continue;
+            }
+            len += u64::from(rest.trailing_zeros());
+            let starts = &mut self.bins[len as usize].starts;
+            while let Some(&Reverse(start)) = starts.peek() {
+                if self.marks.begins(start) == Some(len) {
+                    return Some((start, len));
+                }
+                starts.pop();
+            }
+            debug_assert!(false, "a bin has as many runs as it counts");
+            len += 1;
+        }
+        let &(len, start) = self.long.range((least, 0)..).next()?;
+        Some((start, len))
+    }
+
+    /// Takes the first `len` granules of a run.
+    fn take_first(&mut self, len: u64, (start, found): (u64, u64)) -> u64 {
         self.remove(start, found);
         if found > len {
             self.insert(start + len, found - len);
         }
-        Some(start)
+        start
+    }
+
+    /// Takes `len` granules from the shortest run that has them, the first of equals; the start.
+    pub fn take(&mut self, len: u64) -> Option<u64> {
+        let run = self.shortest(len)?;
+        Some(self.take_first(len, run))
     }
 
     /// Takes up to `most` granules from the end of the longest run: start and length.
     pub fn take_longest(&mut self, most: u64) -> Option<(u64, u64)> {
-        let &(found, start) = self.lens.last()?;
+        let (start, found) = match self.long.last() {
+            Some(&(len, start)) => (start, len),
+            None => self.shortest(self.longest())?,
+        };
         let len = found.min(most);
         if len == 0 {
             return None;
@@ -91,32 +240,39 @@ impl FreeRuns {
 
     /// Takes a whole run of `len` granules; the start.
     pub fn take_exactly(&mut self, len: u64) -> Option<u64> {
-        self.lens.range((len, 0)..=(len, u64::MAX)).next()?;
-        self.take(len)
+        let run = self.shortest(len).filter(|&(_, found)| found == len)?;
+        Some(self.take_first(len, run))
     }
 
     /// Takes `len` granules from the start of the shortest run of at least `least`, or of any that has them.
     pub fn take_from(&mut self, len: u64, least: u64) -> Option<u64> {
-        let long = self.lens.range((len.max(least), 0)..).next().copied();
-        match long {
-            Some((_, start)) if self.take_at(start, len) => Some(start),
-            _ => self.take(len),
+        match self.shortest(len.max(least)) {
+            Some(run) => Some(self.take_first(len, run)),
+            None => self.take(len),
         }
     }
 
     /// The lengths of all runs.
     pub fn lens(&self) -> impl Iterator<Item = u64> {
-        self.lens.iter().map(|&(len, _)| len)
+        let short = (0..).zip(&self.bins);
+        let short = short.flat_map(|(len, bin)| std::iter::repeat_n(len, bin.count));
+        short.chain(self.long.iter().map(|&(len, _)| len))
     }
 
-    /// All runs: start and length.
+    /// All runs, in order: start and length. O(granules of the stretches that have some).
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.starts.iter().map(|(&start, &len)| (start, len))
+        let chunks = (0..).zip(&self.marks.chunks);
+        let chunks = chunks.filter_map(|(at, chunk)| Some((at, chunk.as_deref()?)));
+        chunks.flat_map(|(at, chunk)| {
+            let marks = (at * CHUNK..).zip(chunk);
+            let begun = marks.filter(|&(_, mark)| mark & FIRST != 0);
+            begun.map(|(start, mark)| (start, u64::from(mark & !FIRST)))
+        })
     }
 
     /// Takes exactly these granules, if all of them are free.
     pub fn take_at(&mut self, start: u64, len: u64) -> bool {
-        let Some((&at, &found)) = self.starts.range(..=start).next_back() else {
+        let Some((at, found)) = self.marks.last_begun(start) else {
             return false;
         };
         if at + found < start + len {
@@ -134,20 +290,24 @@ impl FreeRuns {
 
     /// All runs, leaving none: start and length.
     pub fn drain(&mut self) -> Vec<(u64, u64)> {
-        let all = std::mem::take(self);
-        all.starts.into_iter().collect()
+        if self.total == 0 {
+            return Vec::new();
+        }
+        let all: Vec<(u64, u64)> = self.iter().collect();
+        for &(start, len) in &all {
+            self.remove(start, len);
+        }
+        all
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn runs(free: &FreeRuns) -> Vec<(u64, u64)> {
-        free.starts
-            .iter()
-            .map(|(&start, &len)| (start, len))
-            .collect()
+        free.iter().collect()
     }
 
     #[test]
@@ -157,7 +317,10 @@ mod tests {
             free.give(start, len);
         }
         assert_eq!(runs(&free), [(0, 25), (40, 1)]);
-        assert_eq!((free.total(), free.longest(), free.count()), (26, 25, 2));
+        assert_eq!(
+            (free.total(), free.longest(), runs(&free).len()),
+            (26, 25, 2)
+        );
     }
 
     #[test]
@@ -185,5 +348,77 @@ mod tests {
         assert_eq!(runs(&free), [(10, 2), (15, 5)]);
         assert_eq!(free.drain(), [(10, 2), (15, 5)]);
         assert_eq!(free.total(), 0);
+    }
+
+    /// The same in the plainest form: length by start.
+    #[derive(Default)]
+    struct Model(BTreeMap<u64, u64>);
+
+    impl Model {
+        fn give(&mut self, mut start: u64, mut len: u64) {
+            if let Some((&at, &before)) = self.0.range(..start).next_back()
+                && at + before == start
+            {
+                self.0.remove(&at);
+                (start, len) = (at, before + len);
+            }
+            if let Some(after) = self.0.remove(&(start + len)) {
+                len += after;
+            }
+            self.0.insert(start, len);
+        }
+
+        fn take(&mut self, len: u64) -> Option<u64> {
+            let fits = self.0.iter().filter(|&(_, &found)| found >= len);
+            let (&start, &found) = fits.min_by_key(|&(&start, &found)| (found, start))?;
+            self.0.remove(&start);
+            if found > len {
+                self.0.insert(start + len, found - len);
+            }
+            Some(start)
+        }
+    }
+
+    #[test]
+    fn it_is_as_the_model_says() {
+        const GRANULES: u64 = 40_000;
+        let mut random = fastrand::Rng::with_seed(7);
+        let (mut free, mut model) = (FreeRuns::default(), Model::default());
+        free.give(0, GRANULES);
+        model.give(0, GRANULES);
+        let mut taken: Vec<(u64, u64)> = Vec::new();
+        for step in 0..40_000 {
+            if random.u32(..100) < 52 || taken.is_empty() {
+                let len = match random.u32(..10) {
+                    0 => random.u64(1..2000),
+                    1..4 => random.u64(1..300),
+                    _ => random.u64(1..20),
+                };
+                let start = free.take(len);
+                assert_eq!(start, model.take(len), "step {step}");
+                taken.extend(start.map(|start| (start, len)));
+            } else {
+                let (start, len) = taken.swap_remove(random.usize(..taken.len()));
+                free.give(start, len);
+                model.give(start, len);
+                if random.u32(..10) == 0 {
+                    // What was given is taken at its place, as when a group is rolled back.
+                    assert!(free.take_at(start, len), "step {step}");
+                    free.give(start, len);
+                }
+            }
+            if step % 100 == 0 {
+                let all: Vec<_> = model.0.iter().map(|(&start, &len)| (start, len)).collect();
+                assert_eq!(runs(&free), all, "step {step}");
+                assert_eq!(free.total(), all.iter().map(|&(_, len)| len).sum::<u64>());
+                let longest = all.iter().map(|&(_, len)| len).max();
+                assert_eq!(free.longest(), longest.unwrap_or(0));
+                let mut lens: Vec<_> = free.lens().collect();
+                lens.sort_unstable();
+                let mut known: Vec<_> = all.iter().map(|&(_, len)| len).collect();
+                known.sort_unstable();
+                assert_eq!(lens, known, "step {step}");
+            }
+        }
     }
 }

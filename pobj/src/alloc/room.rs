@@ -287,7 +287,7 @@ mod tests {
         room.give(first + KEPT_MIN / 2 * GRANULE, KEPT_MIN / 2 + 3, false);
         assert!(room.is_kept());
         room.tidy();
-        assert_eq!(room.kept.count(), 1);
+        assert_eq!(room.kept.iter().count(), 1);
         assert_eq!(
             std::iter::from_fn(|| room.take(1, Access::Ordinary)).count(),
             3
