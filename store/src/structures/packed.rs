@@ -49,6 +49,8 @@ pub fn bytes(pool: &Pool, root: Root) -> Result<&[u8]> {
     pool.bytes(at, len as u64)
 }
 
+#[cold]
+#[inline(never)]
 fn damaged(what: &str) -> Error {
     Error::Damaged(format!("a packed collection: {what}"))
 }
@@ -64,26 +66,35 @@ pub struct Items<'p> {
     rest: &'p [u8],
 }
 
-impl<'p> Items<'p> {
-    /// Bytes not walked yet.
-    pub fn rest(&self) -> &'p [u8] {
-        self.rest
-    }
-}
-
 impl<'p> Iterator for Items<'p> {
     type Item = Result<&'p [u8]>;
 
     #[inline]
     fn next(&mut self) -> Option<Result<&'p [u8]>> {
-        let (&len, rest) = self.rest.split_first()?;
-        let Some((item, rest)) = rest.split_at_checked(usize::from(len)) else {
-            self.rest = &[];
-            return Some(Err(damaged("an item overruns it")));
-        };
-        self.rest = rest;
-        Some(Ok(item))
+        match first(self.rest) {
+            Some((item, rest)) => {
+                self.rest = rest;
+                Some(Ok(item))
+            }
+            None if self.rest.is_empty() => None,
+            None => {
+                self.rest = &[];
+                Some(Err(overrun()))
+            }
+        }
     }
+}
+
+/// The first item in `bytes`, and what is behind it; `None` if there is none, or it is not whole ([`overrun`]).
+#[inline]
+pub fn first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&len, rest) = bytes.split_first()?;
+    rest.split_at_checked(usize::from(len))
+}
+
+/// An item is not whole.
+pub fn overrun() -> Error {
+    damaged("an item overruns it")
 }
 
 /// Appends an item of at most [`ITEM_MAX`] bytes.

@@ -80,6 +80,45 @@ impl<'a> Entry<'a> {
     /// The first entry in `bytes`.
     #[inline]
     pub fn first(bytes: &'a [u8]) -> Result<Entry<'a>> {
+        match Entry::short_first(bytes) {
+            Some(entry) => Ok(entry),
+            None => Entry::any_first(bytes),
+        }
+    }
+
+    /// The last entry in `bytes`.
+    #[inline]
+    pub fn last(bytes: &'a [u8]) -> Result<Entry<'a>> {
+        match Entry::short_last(bytes) {
+            Some(entry) => Ok(entry),
+            None => Entry::any_last(bytes),
+        }
+    }
+
+    /// The first entry, if it is a short one, as most are.
+    #[inline]
+    fn short_first(bytes: &'a [u8]) -> Option<Entry<'a>> {
+        let (&len, rest) = bytes.split_first().filter(|&(&len, _)| len < WIDE)?;
+        let (inside, rest) = rest.split_at_checked(usize::from(len))?;
+        (*rest.first()? == len).then(|| Entry {
+            raw: &bytes[..inside.len() + 2],
+            value: Value::Inline(inside),
+        })
+    }
+
+    /// The last entry, if it is a short one.
+    #[inline]
+    fn short_last(bytes: &'a [u8]) -> Option<Entry<'a>> {
+        let (&len, rest) = bytes.split_last().filter(|&(&len, _)| len < WIDE)?;
+        let (before, inside) = rest.split_at_checked(rest.len().checked_sub(usize::from(len))?)?;
+        (*before.last()? == len).then(|| Entry {
+            raw: &bytes[before.len() - 1..],
+            value: Value::Inline(inside),
+        })
+    }
+
+    #[inline(never)]
+    fn any_first(bytes: &'a [u8]) -> Result<Entry<'a>> {
         let (head, len) = match *bytes {
             [len, ..] if len < WIDE => (1, len as usize),
             [high @ WIDE..=WIDE_LAST, low, ..] => (2, wide(high, low)?),
@@ -90,9 +129,8 @@ impl<'a> Entry<'a> {
         Entry::new(raw, head)
     }
 
-    /// The last entry in `bytes`.
-    #[inline]
-    pub fn last(bytes: &'a [u8]) -> Result<Entry<'a>> {
+    #[inline(never)]
+    fn any_last(bytes: &'a [u8]) -> Result<Entry<'a>> {
         let (head, len) = match *bytes {
             [.., len] if len < WIDE => (1, len as usize),
             [.., low, high @ WIDE..=WIDE_LAST] => (2, wide(high, low)?),
@@ -153,7 +191,11 @@ impl<'a> Iterator for Entries<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let entry = Entry::first(self.0);
+        if let Some(entry) = Entry::short_first(self.0) {
+            self.0 = &self.0[entry.raw.len()..];
+            return Some(Ok(entry));
+        }
+        let entry = Entry::any_first(self.0);
         self.0 = entry
             .as_ref()
             .map_or(&[], |entry| &self.0[entry.raw.len()..]);
@@ -167,7 +209,11 @@ impl DoubleEndedIterator for Entries<'_> {
         if self.0.is_empty() {
             return None;
         }
-        let entry = Entry::last(self.0);
+        if let Some(entry) = Entry::short_last(self.0) {
+            self.0 = &self.0[..self.0.len() - entry.raw.len()];
+            return Some(Ok(entry));
+        }
+        let entry = Entry::any_last(self.0);
         self.0 = entry
             .as_ref()
             .map_or(&[], |entry| &self.0[..self.0.len() - entry.raw.len()]);

@@ -116,15 +116,17 @@ pub fn contains_member(pool: &Pool, root: Root, member: Member<'_>) -> Result<bo
 
 /// Where a member's item begins.
 fn find_packed(bytes: &[u8], wanted: &[u8]) -> Result<Option<usize>> {
-    let mut items = packed::items(bytes);
-    let mut at = 0;
-    while let Some(item) = items.next() {
-        if item? == wanted {
-            return Ok(Some(at));
+    let mut rest = bytes;
+    while let Some((item, behind)) = packed::first(rest) {
+        if item == wanted {
+            return Ok(Some(bytes.len() - rest.len()));
         }
-        at = bytes.len() - items.rest().len();
+        rest = behind;
     }
-    Ok(None)
+    match rest {
+        [] => Ok(None),
+        _ => Err(packed::overrun()),
+    }
 }
 
 /// All members, each once: integers ascending, a packed set's in order of insertion, else in no

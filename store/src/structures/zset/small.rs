@@ -78,25 +78,35 @@ impl<'p> Small<'p> {
     }
 
     fn offset(&self, i: usize) -> Result<usize> {
-        match self.bytes[..2 * self.slots].get(2 * i..2 * i + 2) {
-            Some(&[low, high]) => Ok(usize::from(u16::from_le_bytes([low, high]))),
-            _ => Err(damaged("an index")),
-        }
+        self.indexed(i).ok_or_else(|| damaged("an index"))
+    }
+
+    /// Where the `i`-th element is, as the index says.
+    #[inline]
+    fn indexed(&self, i: usize) -> Option<usize> {
+        let index = self.bytes.get(..2 * self.slots)?;
+        let &[low, high] = index.get(2 * i..2 * i + 2)? else {
+            return None;
+        };
+        Some(usize::from(u16::from_le_bytes([low, high])))
     }
 
     /// The `i`-th element. O(1).
     #[inline]
     pub fn element(&self, i: usize) -> Result<(&'p [u8], f64)> {
-        let at = self.offset(i)?;
-        let wrong = || damaged("a packed entry");
-        let (score, rest) = self
-            .bytes
-            .get(at..)
-            .and_then(|tail| tail.split_first_chunk::<8>())
-            .ok_or_else(wrong)?;
-        let (&len, rest) = rest.split_first().ok_or_else(wrong)?;
-        let name = rest.get(..usize::from(len)).ok_or_else(wrong)?;
-        Ok((name, f64::from_le_bytes(*score)))
+        match self.entry(i) {
+            Some(entry) => Ok(entry),
+            None => Err(damaged("a packed entry")),
+        }
+    }
+
+    #[inline]
+    fn entry(&self, i: usize) -> Option<(&'p [u8], f64)> {
+        let bytes = self.bytes.get(self.indexed(i)?..)?;
+        let (score, rest) = bytes.split_first_chunk::<8>()?;
+        let (&len, rest) = rest.split_first()?;
+        let name = rest.get(..usize::from(len))?;
+        Some((name, f64::from_le_bytes(*score)))
     }
 
     /// The index of the element of this name, and its score. O(n).
