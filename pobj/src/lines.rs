@@ -30,6 +30,17 @@ impl Lines {
         }
     }
 
+    /// True if there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.runs.clear();
+    }
+
     /// Takes the runs out, as offset and length.
     #[inline]
     pub fn drain(&mut self) -> impl Iterator<Item = (u64, u64)> + '_ {

@@ -15,7 +15,7 @@ use crate::disk::{PAGE, push_page};
 use crate::error::{Error, Result, damaged};
 use crate::layout::LINE;
 use crate::lines::{Lines, lines};
-use crate::log::record::{Writes, writes};
+use crate::log::record::{Writes, first_write};
 use crate::ptr::{PPtr, Persistent};
 use crate::snapshot::Snapshots;
 use pmemobj_sys::Libpmemobj;
@@ -101,6 +101,12 @@ fn prefetch(at: *const u8) {
     let _ = at;
 }
 
+/// Out of line, as most pools have no journal.
+#[inline(never)]
+fn note_change(changes: &RefCell<Changes>, offset: u64, len: u64) {
+    changes.borrow_mut().note(offset, len);
+}
+
 /// The mapping of one open pool.
 pub(crate) struct Medium {
     lib: &'static Libpmemobj,
@@ -128,6 +134,7 @@ impl Medium {
         len: u64,
         reserved: u64,
     ) -> Result<Medium> {
+        debug_assert!(len.is_multiple_of(LINE));
         // SAFETY: as the caller promises.
         let snapshots = unsafe { Snapshots::new(pop, len.max(reserved))? };
         Ok(Medium {
@@ -157,7 +164,7 @@ impl Medium {
     #[inline]
     pub fn note(&self, offset: u64, len: u64) {
         if let Some(changes) = &self.changes {
-            changes.borrow_mut().note(offset, len);
+            note_change(changes, offset, len);
         }
     }
 
@@ -273,14 +280,21 @@ impl Medium {
         self.traffic.get()
     }
 
+    /// Where `len` bytes at `offset` are; `None` if they are not inside the mapping.
+    #[inline]
+    fn find(&self, offset: u64, len: u64) -> Option<*mut u8> {
+        let end = offset.checked_add(len)?;
+        // SAFETY: `offset <= offset + len <= self.len`, so the result stays inside the mapping,
+        // which is one allocation.
+        (end <= self.len).then(|| unsafe { self.base.as_ptr().add(offset as usize) })
+    }
+
     /// The offset range, checked against the mapping.
     #[inline]
     fn check(&self, offset: u64, len: u64) -> Result<*mut u8> {
-        match offset.checked_add(len) {
-            // SAFETY: `offset <= offset + len <= self.len`, so the result stays inside the mapping,
-            // which is one allocation.
-            Some(end) if end <= self.len => Ok(unsafe { self.base.as_ptr().add(offset as usize) }),
-            _ => Err(damaged("a pointer leaves the pool", offset)),
+        match self.find(offset, len) {
+            Some(at) => Ok(at),
+            None => Err(damaged("a pointer leaves the pool", offset)),
         }
     }
 
@@ -301,7 +315,7 @@ impl Medium {
     /// Begins to load the line at `offset`.
     #[inline]
     pub fn prefetch(&self, offset: u64) {
-        if let Ok(at) = self.check(offset, 1) {
+        if let Some(at) = self.find(offset, 1) {
             prefetch(at);
         }
     }
@@ -309,7 +323,7 @@ impl Medium {
     /// A copy of the `T` that lies at `offset`, before a pending commit is completed. `None` outside the pool.
     #[inline]
     pub fn peek<T: Persistent>(&self, offset: u64) -> Option<T> {
-        let at = self.check(offset, size_of::<T>() as u64).ok()?;
+        let at = self.find(offset, size_of::<T>() as u64)?;
         // SAFETY: inside the mapping (checked); any bit pattern is a `T: Pod`, read at any alignment; the one
         // thread that stores is this one, as a medium is not `Sync`, and it holds no `&mut` into the mapping.
         Some(unsafe { at.cast_const().cast::<T>().read_unaligned() })
@@ -324,11 +338,18 @@ impl Medium {
                 "persistent types are at most 8-byte aligned"
             )
         };
-        if !offset.is_multiple_of(align_of::<T>() as u64) {
-            return Err(damaged("a misaligned pointer", offset));
-        }
         let len = size_of::<T>() as u64;
-        let mut at = self.check(offset, len)?.cast_const();
+        let found = match offset.is_multiple_of(align_of::<T>() as u64) {
+            true => self.find(offset, len),
+            false => None,
+        };
+        let Some(at) = found else {
+            return Err(damaged(
+                "a pointer that is misaligned, or leaves the pool",
+                offset,
+            ));
+        };
+        let mut at = at.cast_const();
         if self.slow_path.get() {
             at = self.take_detour(offset, len, at);
         }
@@ -488,25 +509,50 @@ impl Medium {
         self.place_all(encoded, &mut self.pending.borrow_mut().dirty)
     }
 
-    fn place_all(&self, encoded: &[u8], dirty: &mut Lines) -> Result<()> {
-        for write in writes(encoded) {
-            let (offset, bytes) = write?;
+    fn place_all(&self, mut encoded: &[u8], dirty: &mut Lines) -> Result<()> {
+        while let Some((offset, bytes, rest)) = first_write(encoded) {
             let len = bytes.len() as u64;
-            self.place(offset, self.check(offset, len)?, bytes);
+            let Some(at) = self.find(offset, len) else {
+                break;
+            };
+            self.place(offset, at, bytes);
             dirty.add(offset, len);
+            encoded = rest;
         }
-        Ok(())
+        match encoded.len() {
+            ..8 => Ok(()),
+            _ => Err(damaged("a log entry leaves its record or the pool", 0)),
+        }
     }
 
     /// Starts writing back what was put in place: not sooner than at the next record, as whoever reads a
     /// line on its way to the medium waits for it.
-    #[inline]
+    #[inline(always)]
     pub fn write_back(&mut self) {
         self.complete_commit();
-        for (start, len) in self.pending.borrow_mut().dirty.drain() {
-            let flushed = self.flush(start, len);
-            debug_assert!(flushed.is_ok(), "what was written is in the mapping");
+        if !self.pending.get_mut().dirty.is_empty() {
+            self.flush_dirty();
         }
+    }
+
+    #[inline(never)]
+    fn flush_dirty(&mut self) {
+        let dirty = &mut self.pending.get_mut().dirty;
+        if self.changes.is_some() {
+            dirty.clear();
+            return;
+        }
+        let mut traffic = self.traffic.get();
+        for (start, len) in dirty.drain() {
+            traffic.lines += len / LINE;
+            // SAFETY: the lines of ranges that were checked, in the mapping of the open pool, whose length is a
+            // multiple of a line's; flushing changes no byte.
+            unsafe {
+                let at = self.base.as_ptr().add(start as usize);
+                (self.lib).pmemobj_flush(self.base.as_ptr().cast(), at.cast(), len as usize);
+            }
+        }
+        self.traffic.set(traffic);
     }
 
     #[inline]

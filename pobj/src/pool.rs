@@ -7,7 +7,7 @@ use crate::alloc::walk::Cursor;
 use crate::check;
 use crate::disk::{self, Disk, Replayed};
 use crate::durability::{self, Durability};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, damaged};
 use crate::file::{self, Found};
 use crate::file_system;
 use crate::growth::{self, Growth};
@@ -435,7 +435,10 @@ impl Pool {
     /// `Damaged` if no allocated object starts there.
     #[inline]
     pub fn capacity<T>(&self, ptr: PPtr<T>) -> Result<u64> {
-        Ok(self.slab.block(ptr.offset())?.len())
+        match self.slab.size_at(ptr.offset()) {
+            Some(size) => Ok(size),
+            None => Err(damaged("a pointer to nothing allocated", ptr.offset())),
+        }
     }
 
     /// Word `index` (below [`USER_WORDS`]) of the root object, which belongs to the layer above.

@@ -190,7 +190,7 @@ fn edit_in<R>(
 ) -> Result<(R, i64)> {
     let head = record::get(tx, record)?;
     let (old, old_expire) = (head.root, head.expire_at);
-    let inline = record::inline(tx, record)?;
+    let inline = head.inline(record);
     let mut root = old;
     let result = f(tx, &mut root, inline)?;
     record::set_root(tx, record, old, root)?;

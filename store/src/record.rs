@@ -94,8 +94,9 @@ pub fn fill(tx: &mut Tx<'_>, record: RecordPtr, key: &[u8], fields: Fields) -> R
         key_len,
         reserved2: 0,
     };
-    tx.fill_value(record, &head)?;
-    tx.fill(record.at(HEAD), key)
+    const ZEROS: [u8; 8] = [0; 8];
+    let padding = &ZEROS[..(inline_start(key.len()) - HEAD) as usize - key.len()];
+    tx.fill_parts(record.cast(), [bytemuck::bytes_of(&head), key, padding])
 }
 
 /// Makes the record of a new key whose value `f` builds, and which may use `inline` bytes of the record at
@@ -134,6 +135,15 @@ impl Record {
         self.check
     }
 
+    /// The inline area of the record, which is at `record`.
+    #[inline]
+    pub fn inline(&self, record: RecordPtr) -> Inline {
+        Inline {
+            at: record.at(inline_start(self.key_len as usize)),
+            record: record.cast(),
+        }
+    }
+
     /// The value's type.
     #[inline]
     pub fn value_type(&self) -> Result<ValueType> {
@@ -141,6 +151,8 @@ impl Record {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn damaged(what: &str) -> Error {
     Error::Damaged(what.to_owned())
 }
@@ -163,14 +175,17 @@ pub fn key_seen<'m>(reader: Reader<'m>, record: RecordPtr, head: &Record) -> Opt
     reader.bytes(record.at(HEAD), u64::from(head.key_len))
 }
 
+/// The record's root and inline area. O(1).
+#[inline]
+pub fn value(pool: &Pool, record: RecordPtr) -> Result<(Root, Inline)> {
+    let head = pool.get(record)?;
+    Ok((head.root, head.inline(record)))
+}
+
 /// The record's inline area. O(1).
 #[inline]
 pub fn inline(pool: &Pool, record: RecordPtr) -> Result<Inline> {
-    let start = inline_start(pool.get(record)?.key_len as usize);
-    Ok(Inline {
-        at: record.at(start),
-        record: record.cast(),
-    })
+    Ok(pool.get(record)?.inline(record))
 }
 
 /// Checks all that can be checked of a record without its value: O(length of the key).

@@ -80,8 +80,8 @@ impl Store {
             Run::Read(read) => {
                 let (record, element) = self.place(number);
                 let pool = &self.engine.pool;
-                let root = record::get(pool, record)?.root;
-                return read(pool, root, record::inline(pool, record)?, element);
+                let (root, inline) = record::value(pool, record)?;
+                return read(pool, root, inline, element);
             }
             Run::Change(change) => {
                 let (record, element) = self.place(number);
@@ -130,8 +130,7 @@ impl Store {
     #[inline]
     fn change(&mut self, record: RecordPtr, change: Change, element: usize) -> Result<()> {
         let mut tx = self.engine.pool.begin();
-        let inline = record::inline(&tx, record)?;
-        let old = record::get(&tx, record)?.root;
+        let (old, inline) = record::value(&tx, record)?;
         let mut root = old;
         change(&mut tx, &mut root, inline, element)?;
         record::set_root(&mut tx, record, old, root)?;

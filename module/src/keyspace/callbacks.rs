@@ -61,8 +61,7 @@ impl TypeCallbacks for Values {
             let Some(record) = engine.record_at(addr) else {
                 return Err(Error::Damaged("the key is not in the pool yet".into()));
             };
-            let root = record::get(&engine.store.pool, record)?.root;
-            let inline = record::inline(&engine.store.pool, record)?;
+            let (root, inline) = record::value(&engine.store.pool, record)?;
             rewrite::rewrite(io, key.bytes(), &engine.store.pool, ty, root, inline)
         });
         assert!(
@@ -88,8 +87,7 @@ impl TypeCallbacks for Values {
             let Some(record) = engine.record_at(addr) else {
                 return Ok(());
             };
-            let root = record::get(&engine.store.pool, record)?.root;
-            let inline = record::inline(&engine.store.pool, record)?;
+            let (root, inline) = record::value(&engine.store.pool, record)?;
             serialize::digest(digest, &engine.store.pool, ty, root, inline)
         });
     }

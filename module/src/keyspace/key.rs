@@ -198,8 +198,7 @@ impl<'a> PmKey<'a> {
             let Some(record) = self.record(engine)? else {
                 return Ok(None);
             };
-            let root = lift(record::get(&engine.store.pool, record))?.root;
-            let inline = lift(record::inline(&engine.store.pool, record))?;
+            let (root, inline) = lift(record::value(&engine.store.pool, record))?;
             lift(f(&engine.store.pool, root, inline)).map(Some)
         })
     }

@@ -22,6 +22,17 @@ impl Slab {
         frees: &[Slot],
         writes: &mut Writes,
     ) -> Result<()> {
+        let single = match (allocs, frees) {
+            ([slot], []) => Some((slot, true)),
+            ([], [slot]) => Some((slot, false)),
+            _ => None,
+        };
+        if let Some((slot, set)) = single {
+            let at = self.word_of(slot);
+            let word = changed(medium.word(at)?, at, slot, set)?;
+            writes.push(at, &word.to_le_bytes());
+            return Ok(());
+        }
         let changes = allocs
             .iter()
             .map(|slot| (slot, true))

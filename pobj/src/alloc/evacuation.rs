@@ -86,7 +86,7 @@ impl Slab {
 
     /// Has the page be emptied, too, on which the object at `offset` lies. O(pages).
     pub fn evacuate(&mut self, offset: u64) {
-        let page = self.page_of(offset, 1);
+        let page = self.windows.page_of(offset, 1);
         self.choose(page.as_slice());
     }
 
@@ -135,6 +135,7 @@ impl Slab {
     pub fn evacuates(&self, offset: u64) -> bool {
         self.evacuating > 0
             && self
+                .windows
                 .page_of(offset, 1)
                 .is_some_and(|id| self.page(id).evacuating)
     }

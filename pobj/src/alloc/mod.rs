@@ -12,6 +12,8 @@
 //! | `evacuation.rs` | sparse pages that are emptied |
 //! | `regions.rs` | stretches of granules that are emptied |
 //! | `slab.rs` | all pages and large objects: which slots are free |
+//! | `large.rs` | objects that are alone in their memory |
+//! | `windows.rs` | what lies where |
 //! | `walk.rs` | walks over the objects of one kind |
 
 mod bitmaps;
@@ -19,9 +21,11 @@ pub(crate) mod classes;
 pub(crate) mod evacuation;
 pub(crate) mod extent;
 pub(crate) mod free;
+mod large;
 pub(crate) mod page;
 pub(crate) mod regions;
 pub(crate) mod room;
 pub(crate) mod run;
 pub(crate) mod slab;
 pub(crate) mod walk;
+mod windows;

@@ -7,12 +7,14 @@
 //! Cost: 64 bytes of DRAM a page plus one bit a slot; finding a free slot is O(1) in practice.
 
 use super::classes;
+use super::large::LargeObjects;
 use super::page::{PAGE_LEN, PAGE_LEN_MIN, PageHeader, bitmap_word, page_len};
 use super::run::Run;
+use super::windows::{Holder, Windows};
 use crate::Kind;
 use crate::error::{Result, damaged};
 use crate::medium::Medium;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A slot of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,28 +56,6 @@ impl Page {
     }
 }
 
-/// The page of a window, and where its slots lie, relative to the window's start.
-#[derive(Clone, Copy)]
-struct Window {
-    page: u32,
-    from: i32,
-    to: i32,
-}
-
-impl Window {
-    const EMPTY: Window = Window {
-        page: NO_PAGE,
-        from: i32::MAX,
-        to: i32::MIN,
-    };
-
-    /// Whether the slots of its page contain `len` bytes at `at`, relative to the window's start.
-    #[inline]
-    fn covers(&self, at: i64, len: i64) -> bool {
-        at >= i64::from(self.from) && at + len <= i64::from(self.to)
-    }
-}
-
 /// Where an offset points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Block {
@@ -97,21 +77,6 @@ impl Block {
     }
 }
 
-/// An object that is alone in its memory.
-#[derive(Clone, Copy)]
-pub(super) struct Large {
-    pub(super) size: u64,
-    pub(super) kind: Kind,
-    /// `None` for an object of libpmemobj's.
-    run: Option<Run>,
-}
-
-/// Pages start at least `PAGE_LEN_MIN` apart, so at most one starts in a window of this many bytes, and one
-/// that covers a window's start also starts in, or covers the start of, the window before.
-const WINDOW: u64 = 32 << 10;
-const _: () = assert!(PAGE_LEN_MIN > WINDOW);
-const NO_PAGE: u32 = u32::MAX;
-
 /// The list of pages of a kind and class.
 #[inline]
 fn list_of(kind: u8, class: u8) -> usize {
@@ -122,15 +87,14 @@ fn list_of(kind: u8, class: u8) -> usize {
 pub(crate) struct Slab {
     pub(super) pages: Vec<Option<Page>>,
     vacant: Vec<u32>,
-    /// For each window of the pool the page that starts in it, else the one that covers its start.
-    windows: Vec<Window>,
+    pub(super) windows: Windows,
     /// Pages with free slots, by kind and class; entries may be out of date.
     pub(super) partial: Vec<Vec<u32>>,
-    pub(super) large: BTreeMap<u64, Large>,
+    pub(super) large: LargeObjects,
     /// Bytes in allocated slots and large objects.
-    used: u64,
+    pub(super) used: u64,
     /// Bytes of large objects.
-    alone: u64,
+    pub(super) alone: u64,
     /// Bytes of all slots.
     slots: u64,
     /// Pages without an allocated slot.
@@ -145,9 +109,9 @@ impl Slab {
         Slab {
             pages: Vec::new(),
             vacant: Vec::new(),
-            windows: vec![Window::EMPTY; len.div_ceil(WINDOW) as usize],
+            windows: Windows::new(len),
             partial: vec![Vec::new(); Kind::COUNT * classes::SIZES.len()],
-            large: BTreeMap::new(),
+            large: LargeObjects::default(),
             used: 0,
             alone: 0,
             slots: 0,
@@ -158,9 +122,7 @@ impl Slab {
 
     /// The pool has `len` bytes from now on.
     pub fn grow(&mut self, len: u64) {
-        let windows = len.div_ceil(WINDOW) as usize;
-        let windows = windows.max(self.windows.len());
-        self.windows.resize(windows, Window::EMPTY);
+        self.windows.grow(len);
     }
 
     /// Bytes in allocated slots and large objects.
@@ -232,49 +194,14 @@ impl Slab {
                 self.pages.len() as u32 - 1
             }
         };
-        self.enter(id);
+        let page = self.page(id);
+        let (start, end) = (page.offset, page.offset + page.len());
+        let slots = start + u64::from(page.header.first);
+        self.windows
+            .enter(Holder::Page(id), start, end, Some(slots));
         if free > 0 {
             self.list(id);
         }
-    }
-
-    /// Takes over an object that is a run of granules.
-    pub fn add_run(&mut self, run: Run, kind: Kind) {
-        let size = run.len();
-        let run = Some(run);
-        self.add_large(run.map_or(0, |run| run.offset), Large { size, kind, run });
-    }
-
-    /// Takes over a large object of libpmemobj's.
-    pub fn add_object(&mut self, offset: u64, size: u64, kind: Kind) {
-        let run = None;
-        self.add_large(offset, Large { size, kind, run });
-    }
-
-    fn add_large(&mut self, offset: u64, large: Large) {
-        if self.large.insert(offset, large).is_none() {
-            self.used += large.size;
-            self.alone += large.size;
-        }
-    }
-
-    /// Forgets an object that was alone in its memory.
-    pub fn remove_large(&mut self, offset: u64) {
-        if let Some(large) = self.large.remove(&offset) {
-            self.used -= large.size;
-            self.alone -= large.size;
-        }
-    }
-
-    /// Objects that are alone in their memory: offset, bytes, and whether they are runs.
-    pub(super) fn objects_alone(&self) -> impl Iterator<Item = (u64, u64, bool)> {
-        let large = self.large.iter();
-        large.map(|(&offset, large)| (offset, large.size, large.run.is_some()))
-    }
-
-    /// The object at `offset` that is a run.
-    pub(super) fn run_at(&self, offset: u64) -> Option<Run> {
-        self.large.get(&offset)?.run
     }
 
     /// Bytes of slots that are not allocated, on pages that have others.
@@ -358,77 +285,40 @@ impl Slab {
         self.list(slot.page);
     }
 
-    /// First and last window that `len` bytes at `offset` touch.
-    fn windows_of(offset: u64, len: u64) -> (usize, usize) {
-        (
-            (offset / WINDOW) as usize,
-            ((offset + len - 1) / WINDOW) as usize,
-        )
-    }
-
-    /// A window's entry for a page.
-    fn entry(&self, id: u32, window: usize) -> Window {
-        let page = self.page(id);
-        let relative = |offset: u64| (offset as i64 - (window as u64 * WINDOW) as i64) as i32;
-        Window {
-            page: id,
-            from: relative(page.offset + u64::from(page.header.first)),
-            to: relative(page.offset + page.len()),
-        }
-    }
-
-    /// Enters a page: in the window it starts in, and where nothing else starts in the others.
-    fn enter(&mut self, id: u32) {
-        let page = self.page(id);
-        let (first, last) = Self::windows_of(page.offset, page.len());
-        for window in first..=last {
-            if window == first || self.windows[window].page == NO_PAGE {
-                self.windows[window] = self.entry(id, window);
-            }
-        }
-    }
-
-    /// Takes a page out again.
-    fn leave(&mut self, id: u32) {
-        let page = self.page(id);
-        let (first, last) = Self::windows_of(page.offset, page.len());
-        for window in &mut self.windows[first..=last] {
-            if window.page == id {
-                *window = Window::EMPTY;
-            }
-        }
-        // The page before may reach into the window where this one started.
-        let before = first.checked_sub(1).map(|window| self.windows[window]);
-        if let Some(before) = before
-            && i64::from(before.to) > WINDOW as i64
-        {
-            self.windows[first] = self.entry(before.page, first);
-        }
-    }
-
-    /// The page whose slots contain `len` bytes at `offset`.
-    #[inline]
-    pub(super) fn page_of(&self, offset: u64, len: u64) -> Option<u32> {
-        let (window, at) = ((offset / WINDOW) as usize, (offset % WINDOW) as i64);
-        let len = len.min(u64::from(u32::MAX)) as i64;
-        let here = self.windows.get(window)?;
-        if here.covers(at, len) {
-            return Some(here.page);
-        }
-        let before = self.windows.get(window.wrapping_sub(1))?;
-        before
-            .covers(at + WINDOW as i64, len)
-            .then_some(before.page)
-    }
-
     /// The allocated block that starts exactly at `offset`.
     #[inline]
     pub fn block(&self, offset: u64) -> Result<Block> {
-        let wrong = || damaged("a pointer to nothing allocated", offset);
-        let Some(id) = self.page_of(offset, 1) else {
-            let large = self.large.get(&offset).ok_or_else(wrong)?;
-            return Ok(large.run.map_or(Block::Object(large.size), Block::Run));
-        };
+        match self.find(offset) {
+            Some(block) => Ok(block),
+            None => Err(damaged("a pointer to nothing allocated", offset)),
+        }
+    }
+
+    /// Usable bytes of the allocated block that starts exactly at `offset`.
+    #[inline(never)]
+    pub fn size_at(&self, offset: u64) -> Option<u64> {
+        match self.windows.page_of(offset, 1) {
+            Some(id) => self.slot_at(id, offset).map(|(_, size)| size),
+            None => self.large_at(offset).map(|large| large.size),
+        }
+    }
+
+    fn find(&self, offset: u64) -> Option<Block> {
+        match self.windows.page_of(offset, 1) {
+            Some(id) => {
+                let (slot, size) = self.slot_at(id, offset)?;
+                Some(Block::Slot(slot, size))
+            }
+            None => {
+                let large = self.large_at(offset)?;
+                Some(large.run.map_or(Block::Object(large.size), Block::Run))
+            }
+        }
+    }
+
+    /// The allocated slot of a page that starts exactly at `offset`, and its bytes.
+    #[inline]
+    fn slot_at(&self, id: u32, offset: u64) -> Option<(Slot, u64)> {
         let page = self.page(id);
         // A page has less than 4 GiB: the shorter division is the faster one.
         let at = (offset - page.offset) as u32 - page.header.first;
@@ -437,30 +327,20 @@ impl Slab {
         let taken = page.taken.get((index / 64) as usize).copied();
         let is_taken = taken.is_some_and(|word| word & (1 << (index % 64)) != 0);
         if rest != 0 || index >= u32::from(page.header.slots) || !is_taken {
-            return Err(wrong());
+            return None;
         }
-        Ok(Block::Slot(
-            Slot {
-                page: id,
-                index: index as u16,
-            },
-            u64::from(size),
-        ))
+        let slot = Slot {
+            page: id,
+            index: index as u16,
+        };
+        Some((slot, u64::from(size)))
     }
 
     /// True if `len` bytes at `offset` lie inside one page's slots or one large object: memory that
     /// a batch may write.
     #[inline]
     pub fn owns(&self, offset: u64, len: u64) -> bool {
-        self.page_of(offset, len).is_some() || self.owns_large(offset, len)
-    }
-
-    #[cold]
-    fn owns_large(&self, offset: u64, len: u64) -> bool {
-        match self.large.range(..=offset).next_back() {
-            Some((&start, large)) => offset.saturating_add(len) <= start + large.size,
-            None => false,
-        }
+        self.windows.page_of(offset, len).is_some() || self.owns_large(offset, len)
     }
 
     /// Takes at most `limit` empty pages that `is_wanted` says by their offsets out, for their memory to be given
@@ -483,15 +363,19 @@ impl Slab {
 
     /// Takes the page at `offset` out, if there is one without an allocated slot.
     pub fn take_page(&mut self, offset: u64) -> bool {
-        let found = self.page_at(offset);
-        let found = found.filter(|&id| self.page(id).is_empty());
-        found.is_some_and(|id| !self.take_pages(&[id as usize]).is_empty())
+        let Some(Holder::Page(id)) = self.windows.holder(offset) else {
+            return false;
+        };
+        let page = self.page(id);
+        page.offset == offset && page.is_empty() && !self.take_pages(&[id as usize]).is_empty()
     }
 
     fn take_pages(&mut self, ids: &[usize]) -> Vec<(u64, PageHeader)> {
         let mut taken = Vec::with_capacity(ids.len());
         for &id in ids {
-            self.leave(id as u32);
+            let page = self.page(id as u32);
+            let (start, end) = (page.offset, page.offset + page.len());
+            self.windows.leave(Holder::Page(id as u32), start, end);
             if let Some(page) = self.pages[id].take() {
                 self.vacant.push(id as u32);
                 self.empty -= 1;
@@ -509,13 +393,6 @@ impl Slab {
             self.partial[list].retain(|&id| pages[id as usize].is_some());
         }
         taken
-    }
-
-    /// The page that starts at `offset`.
-    fn page_at(&self, offset: u64) -> Option<u32> {
-        let window = self.windows.get((offset / WINDOW) as usize)?;
-        let id = window.page;
-        (id != NO_PAGE && self.page(id).offset == offset).then_some(id)
     }
 
     /// Reserves a slot of a larger class than `class`, of at most `most` bytes, on a page that is there.

@@ -52,21 +52,20 @@ impl Slab {
 
     /// Where the objects of `kind` are that are alone in their memory.
     pub fn large_objects(&self, kind: Kind) -> impl Iterator<Item = u64> {
-        let large = self.large.iter();
-        large.filter_map(move |(&offset, large)| (large.kind == kind).then_some(offset))
+        self.large.of_kind(kind, 0).map(|(_, offset)| offset)
     }
 
     /// Where the object begins that the byte at `offset` belongs to, or would if it were allocated, and of what kind it is.
     pub fn object_around(&self, offset: u64) -> Option<(u64, Kind)> {
-        if let Some(id) = self.page_of(offset, 1) {
+        if let Some(id) = self.windows.page_of(offset, 1) {
             let page = self.page(id);
             let first = page.offset + u64::from(page.header.first);
             let size = u64::from(page.header.slot_size);
             let kind = Kind::from_byte(page.header.kind)?;
             return Some((offset - (offset - first) % size, kind));
         }
-        let (&start, large) = self.large.range(..=offset).next_back()?;
-        (offset - start < large.size).then_some((start, large.kind))
+        let large = self.large_around(offset)?;
+        Some((large.offset, large.kind))
     }
 
     /// Where a slot begins.
@@ -100,14 +99,13 @@ impl Slab {
             }
             slot = 0;
         }
-        let mut rest = self.large.range(cursor.large..);
-        let (&offset, _) = rest.find(|(_, large)| large.kind == kind)?;
+        let (id, offset) = self.large.of_kind(kind, cursor.large).next()?;
         Some((
             offset,
             Cursor {
                 page: u32::MAX,
                 slot: 0,
-                large: offset + 1,
+                large: id + 1,
             },
         ))
     }
@@ -118,7 +116,7 @@ impl Slab {
 pub struct Cursor {
     page: u32,
     slot: u16,
-    large: u64,
+    large: u32,
 }
 
 /// Index of the first set bit at or after `from`, below `slots`.

@@ -16,7 +16,7 @@ use crate::error::{Result, damaged};
 use crate::layout::LINE;
 use bytemuck::{Pod, Zeroable};
 use static_assertions::const_assert_eq;
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,10 +116,14 @@ impl Writes {
             return;
         }
         let padding = bytes.len().wrapping_neg() % 8;
-        self.bytes.reserve(head.len() + bytes.len() + padding);
+        self.bytes.reserve(head.len() + bytes.len() + 8);
         self.bytes.extend_from_slice(&head);
         self.bytes.extend_from_slice(bytes);
-        self.bytes.extend_from_slice(&[0; 8][..padding]);
+        if padding > 0 {
+            let end = self.bytes.len() + padding;
+            self.bytes.extend_from_slice(&[0; 8]);
+            self.bytes.truncate(end);
+        }
     }
 
     /// The writes alone.
@@ -137,6 +141,7 @@ impl Writes {
     }
 
     /// Bytes of a record of these writes and so many fills.
+    #[inline]
     pub fn record_len(&self, fills: usize) -> usize {
         HEADER_LEN + fills * FILL_LEN + self.encoded().len()
     }
@@ -154,38 +159,49 @@ impl Writes {
         let start = end - len;
         header.fills = fills.len() as u16;
         header.len = (len - HEADER_LEN) as u32;
-        self.bytes[start..start + HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-        for (index, fill) in fills.iter().enumerate() {
-            let at = start + HEADER_LEN + index * FILL_LEN;
-            let entry = [fill.offset.to_le_bytes(), fill.len.to_le_bytes()];
-            self.bytes[at..at + FILL_LEN].copy_from_slice(bytemuck::bytes_of(&entry));
+        let record = &mut self.bytes[start..];
+        if let Some((head, rest)) = record.split_first_chunk_mut::<HEADER_LEN>() {
+            head.copy_from_slice(bytemuck::bytes_of(&header));
+            for (fill, at) in fills.iter().zip(rest.chunks_exact_mut(FILL_LEN)) {
+                let entry = [fill.offset.to_le_bytes(), fill.len.to_le_bytes()];
+                at.copy_from_slice(bytemuck::bytes_of(&entry));
+            }
         }
-        let sum = checksum(&self.bytes[start..], seed);
-        self.bytes[start + 8..start + 16].copy_from_slice(&sum.to_le_bytes());
-        let padding = len.wrapping_neg() % LINE as usize;
-        self.bytes.extend_from_slice(&[0; LINE as usize][..padding]);
-        let result = f(&self.bytes[start..]);
+        let sum = checksum(record, seed);
+        record[offset_of!(RecordHeader, checksum)..][..8].copy_from_slice(&sum.to_le_bytes());
+        // A whole line of zeros, as that is faster than just enough of them.
+        self.bytes.extend_from_slice(&[0; LINE as usize]);
+        let padded = len.next_multiple_of(LINE as usize);
+        let result = f(&self.bytes[start..start + padded]);
         self.bytes.truncate(end);
         result
     }
 }
 
+/// The first of encoded writes: its offset and bytes, and the writes behind it. `None` if there is none, or it is
+/// not whole.
+#[inline]
+pub(crate) fn first_write(encoded: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+    let (head, rest) = encoded.split_first_chunk::<8>()?;
+    let head = u64::from_le_bytes(*head);
+    let offset = head & ((1 << OFFSET_BITS) - 1);
+    let len = (head >> OFFSET_BITS) as usize;
+    let behind = rest.get(len.next_multiple_of(8)..)?;
+    Some((offset, rest.get(..len)?, behind))
+}
+
 /// Walks encoded writes as (offset, bytes).
 pub(crate) fn writes(mut encoded: &[u8]) -> impl Iterator<Item = Result<(u64, &[u8])>> {
-    std::iter::from_fn(move || {
-        let (head, rest) = encoded.split_first_chunk::<8>()?;
-        let head = u64::from_le_bytes(*head);
-        let (offset, len) = (
-            head & ((1 << OFFSET_BITS) - 1),
-            (head >> OFFSET_BITS) as usize,
-        );
-        let padded = len.next_multiple_of(8);
-        if padded > rest.len() {
-            encoded = &[];
-            return Some(Err(damaged("a log entry overruns its record", offset)));
+    std::iter::from_fn(move || match first_write(encoded) {
+        Some((offset, bytes, rest)) => {
+            encoded = rest;
+            Some(Ok((offset, bytes)))
         }
-        encoded = &rest[padded..];
-        Some(Ok((offset, &rest[..len])))
+        None if encoded.len() < 8 => None,
+        None => {
+            encoded = &[];
+            Some(Err(damaged("a log entry overruns its record", 0)))
+        }
     })
 }
 
@@ -205,6 +221,7 @@ pub(crate) fn decode_fills(payload: &[u8], count: u16) -> Option<(Vec<Fill>, &[u
 }
 
 /// The checksum of a record whose header and payload stand in `record`.
+#[inline]
 pub(crate) fn checksum(record: &[u8], seed: u64) -> u64 {
     let seq = u64::from_le_bytes(record[..8].try_into().expect("a record has a header"));
     xxhash_rust::xxh3::xxh3_64_with_seed(

@@ -81,7 +81,7 @@ impl Ring {
         hash_fills(medium, fills, self.seed)
     }
 
-    /// Writes and flushes the next record, and returns its number. It is durable after the next
+    /// Writes and flushes the next record, whose number is [`Ring::lsn`] then. It is durable after the next
     /// fence. The caller has checked [`Ring::fits`].
     pub fn append(
         &mut self,
@@ -89,14 +89,14 @@ impl Ring {
         kind: RecordKind,
         extras: &Extras<'_>,
         writes: &mut Writes,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         let seq = self.next;
         if kind == RecordKind::Redo && medium.is_noted() {
             // The journal's record has what this one would bring back; a barrier before it tells the number.
             medium.write_back();
             self.last = Some((self.tail, kind));
             self.next += 1;
-            return Ok(seq);
+            return Ok(());
         }
         let len = writes.record_len(extras.fills.len()) as u64;
         debug_assert!(len <= RECORD_MAX as u64);
@@ -122,7 +122,7 @@ impl Ring {
         self.last = Some((position, kind));
         self.tail = (position + len).next_multiple_of(LINE);
         self.next += 1;
-        Ok(seq)
+        Ok(())
     }
 
     /// Makes sure that nothing before this point is ever redone, for changes that bypass the ring

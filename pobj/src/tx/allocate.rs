@@ -92,7 +92,7 @@ impl Pool {
             offset,
             len: head.len() as u64,
         });
-        self.batch.pages.push(offset);
+        self.batch.make_page(offset);
         self.slab.add_fresh_page(offset, header);
         self.slab.reserve(class, kind).ok_or(Error::Full(size))
     }
@@ -121,7 +121,7 @@ impl Pool {
             kind: RunKind::of(kind),
         };
         self.slab.add_run(run, kind);
-        self.batch.runs.push(run);
+        self.batch.allocate_run(run);
         Ok(run.offset)
     }
 
@@ -168,7 +168,7 @@ impl Pool {
             }
             None => {
                 self.batch.forget_fills(run.offset, run.len());
-                self.batch.run_frees.push(run);
+                self.batch.free_run(run);
             }
         }
     }
@@ -181,7 +181,7 @@ impl Pool {
         {
             return Err(damaged("an object that is freed twice", offset));
         }
-        self.batch.object_frees.push(offset);
+        self.batch.free_object(offset);
         Ok(())
     }
 
@@ -195,9 +195,10 @@ impl Pool {
             word.ok_or_else(|| damaged("a run outside of all extents", offset))
         };
         let mut freed = HashSet::new();
+        let many = batch.run_frees.len() > 1;
         for run in &batch.run_frees {
             let at = word_at(run.offset)?;
-            if self.medium.word(at)? != run.word(seed) || !freed.insert(at) {
+            if self.medium.word(at)? != run.word(seed) || many && !freed.insert(at) {
                 return Err(damaged("an object that is freed twice", run.offset));
             }
             batch.writes.push(at, &[0; 8]);
@@ -221,12 +222,14 @@ impl Pool {
     /// Gives back what a committed batch has freed.
     #[cold]
     pub(super) fn release_runs(&mut self) {
-        for run in std::mem::take(&mut self.batch.run_frees) {
+        for run in self.batch.run_frees.drain(..) {
             self.slab.remove_large(run.offset);
             self.room.give(run.offset, run.granules, false);
         }
-        let freed = std::mem::take(&mut self.batch.object_frees);
-        self.note_freed_objects(&freed);
+        if !self.batch.object_frees.is_empty() {
+            let freed = std::mem::take(&mut self.batch.object_frees);
+            self.note_freed_objects(&freed);
+        }
     }
 
     /// Gives back what a dropped batch has allocated.

@@ -19,9 +19,12 @@ pub(crate) struct Batch {
     pub(super) pages: Vec<u64>,
     /// Offsets of large objects of libpmemobj's that it frees.
     pub(super) object_frees: Vec<u64>,
+    /// One of the four lists before may have something: most batches have nothing to do with them.
+    changes_runs: bool,
 }
 
 impl Batch {
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.writes.is_empty()
             && self.fills.is_empty()
@@ -39,10 +42,41 @@ impl Batch {
     /// True if words of runs change.
     #[inline]
     pub(super) fn has_runs(&self) -> bool {
-        !(self.runs.is_empty()
-            && self.run_frees.is_empty()
-            && self.pages.is_empty()
-            && self.object_frees.is_empty())
+        self.changes_runs
+    }
+
+    /// Notes a run that this batch allocates.
+    pub(super) fn allocate_run(&mut self, run: Run) {
+        self.runs.push(run);
+        self.changes_runs = true;
+    }
+
+    /// Notes a run that it frees.
+    pub(super) fn free_run(&mut self, run: Run) {
+        self.run_frees.push(run);
+        self.changes_runs = true;
+    }
+
+    /// Notes a slab page that it makes.
+    pub(super) fn make_page(&mut self, offset: u64) {
+        self.pages.push(offset);
+        self.changes_runs = true;
+    }
+
+    /// Notes a large object of libpmemobj's that it frees.
+    pub(super) fn free_object(&mut self, offset: u64) {
+        self.object_frees.push(offset);
+        self.changes_runs = true;
+    }
+
+    /// Bytes filled, but those that are on their way to the medium.
+    #[inline]
+    pub(super) fn filled(&self) -> u64 {
+        match self.fills.as_slice() {
+            [] => 0,
+            [fill] => fill.len,
+            fills => fills.iter().map(|fill| fill.len).sum(),
+        }
     }
 
     /// True if slots are allocated or freed.
@@ -59,6 +93,7 @@ impl Batch {
         }
     }
 
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.writes.clear();
         self.fills.clear();
@@ -70,6 +105,7 @@ impl Batch {
             self.run_frees.clear();
             self.pages.clear();
             self.object_frees.clear();
+            self.changes_runs = false;
         }
     }
 }

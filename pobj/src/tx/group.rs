@@ -170,12 +170,13 @@ impl Pool {
         if let Some(group) = &self.group {
             return Ok(group.seq);
         }
-        let seq = self.ring.append(
+        self.ring.append(
             &mut self.medium,
             RecordKind::GroupBegin,
             &Extras::default(),
             &mut Writes::default(),
         )?;
+        let seq = self.ring.lsn();
         self.group = Some(Group::new(seq));
         Ok(seq)
     }

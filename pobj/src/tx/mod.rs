@@ -125,10 +125,32 @@ impl<'p> Tx<'p> {
             self.pool.medium.store(offset, bytes)?;
             &mut batch.fills
         };
-        match fills.last_mut() {
-            Some(last) if last.offset + last.len == offset => last.len += len,
-            _ => fills.push(Fill { offset, len }),
+        note_fill(fills, offset, len);
+        Ok(())
+    }
+
+    /// [`Tx::fill`] with several parts, one behind the other.
+    ///
+    /// # Errors
+    /// As for [`Tx::fill`].
+    #[inline]
+    pub fn fill_parts<const N: usize>(&mut self, ptr: PPtr<u8>, parts: [&[u8]; N]) -> Result<()> {
+        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let mut at = ptr;
+        // No bytes, too: they may lie behind an object that ends with its page.
+        if len == 0 || len >= STREAM_MIN as u64 {
+            for part in parts {
+                self.fill(at, part)?;
+                at = at.at(part.len() as u64);
+            }
+            return Ok(());
         }
+        self.pool.check_owned(ptr.offset(), len)?;
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            self.pool.medium.store(at.offset(), part)?;
+            at = at.at(part.len() as u64);
+        }
+        note_fill(&mut self.pool.batch.fills, ptr.offset(), len);
         Ok(())
     }
 
@@ -263,22 +285,44 @@ impl<'p> Tx<'p> {
     /// # Errors
     /// On failure nothing has happened.
     pub fn commit(mut self) -> Result<()> {
-        let start = self.start.unwrap_or_default();
+        if self.pool.commits_alone() {
+            self.pool.commit_batch()?;
+            self.done = true;
+            return Ok(());
+        }
+        self.commit_with_others()
+    }
+
+    /// [`Tx::commit`] within a group, or of a pool with a journal.
+    #[inline(never)]
+    fn commit_with_others(mut self) -> Result<()> {
         self.pool.require_durable()?;
         if self.pool.group.is_some() || self.pool.held {
-            self.pool.apply_step(start)?;
+            self.pool.apply_step(self.start.unwrap_or_default())?;
             match self.pool.held {
                 true => self.pool.end_transaction(),
                 false => self.pool.end_group()?,
             }
         } else {
-            self.pool.commit_batch()?;
+            self.pool.commit_batch_apart()?;
         }
         self.done = true;
         match self.pool.held {
             true => Ok(()),
             false => self.pool.sync_unless_lazy(),
         }
+    }
+}
+
+/// Adds a range to those that are filled; neighbours are one.
+#[inline]
+fn note_fill(fills: &mut Vec<Fill>, offset: u64, len: u64) {
+    match fills.last_mut() {
+        Some(last) if last.offset + last.len == offset => last.len += len,
+        Some(last) if last.offset == offset + len => {
+            (last.offset, last.len) = (offset, last.len + len);
+        }
+        _ => fills.push(Fill { offset, len }),
     }
 }
 
@@ -301,6 +345,12 @@ impl Pool {
         Err(damaged("a write outside of any object", offset))
     }
 
+    /// True if a transaction's commit is one record, and all there is to do.
+    #[inline]
+    fn commits_alone(&self) -> bool {
+        self.group.is_none() && !self.held && self.disk.is_none()
+    }
+
     /// Flushes filled ranges that are not on their way yet.
     fn flush_fills(&mut self) -> Result<()> {
         for fill in &self.batch.fills {
@@ -312,37 +362,44 @@ impl Pool {
         Ok(())
     }
 
+    /// Flushes what is filled; the hash by which the record vouches for it. Without one it is durable.
+    #[inline(never)]
+    fn vouch_for_fills(&mut self) -> Result<Option<u64>> {
+        let hashes = self.batch.streamed.is_empty()
+            && (1..=HASH_MAX).contains(&self.batch.filled())
+            && !self.medium.is_noted();
+        let hash = match hashes {
+            true => Some(self.ring.hash(&self.medium, &self.batch.fills)?),
+            false => None,
+        };
+        self.flush_fills()?;
+        if hash.is_none() {
+            self.medium.fence();
+        }
+        Ok(hash)
+    }
+
+    /// [`Pool::commit_batch`] where it is not the usual way.
+    fn commit_batch_apart(&mut self) -> Result<()> {
+        self.commit_batch()
+    }
+
     /// The one-fence path: one redo record.
-    #[inline]
+    #[inline(always)]
     fn commit_batch(&mut self) -> Result<()> {
         if self.batch.is_empty() {
             return Ok(());
         }
         self.encode_allocations()?;
-        let Batch {
-            writes: batch_writes,
-            fills,
-            streamed,
-            ..
-        } = &mut self.batch;
-        let count = fills.len() + streamed.len();
-        if !Ring::fits(count, batch_writes) {
+        let fills = self.batch.fills.len() + self.batch.streamed.len();
+        if !Ring::fits(fills, &self.batch.writes) {
             self.apply_encoded(Savepoint::default())?;
             return self.end_group();
         }
-        let batch = &mut self.batch;
-        let filled: u64 = batch.fills.iter().map(|fill| fill.len).sum();
-        let hashes = batch.streamed.is_empty()
-            && (1..=HASH_MAX).contains(&filled)
-            && !self.medium.is_noted();
-        let fills_hash = match hashes {
-            true => Some(self.ring.hash(&self.medium, &batch.fills)?),
-            false => None,
+        let fills_hash = match fills {
+            0 => None,
+            _ => self.vouch_for_fills()?,
         };
-        self.flush_fills()?;
-        if !self.batch.fills.is_empty() && fills_hash.is_none() {
-            self.medium.fence();
-        }
         let extras = Extras {
             fills: &self.batch.fills,
             fills_hash,
@@ -369,19 +426,23 @@ impl Pool {
     #[inline]
     fn encode_allocations(&mut self) -> Result<()> {
         if self.batch.has_slots() {
-            let Batch {
-                writes,
-                allocs,
-                frees,
-                ..
-            } = &mut self.batch;
-            self.slab
-                .bitmap_writes(&self.medium, allocs, frees, writes)?;
+            self.encode_slots()?;
         }
         match self.batch.has_runs() {
             true => self.encode_runs(),
             false => Ok(()),
         }
+    }
+
+    #[inline(never)]
+    fn encode_slots(&mut self) -> Result<()> {
+        let Batch {
+            writes,
+            allocs,
+            frees,
+            ..
+        } = &mut self.batch;
+        self.slab.bitmap_writes(&self.medium, allocs, frees, writes)
     }
 
     /// Drops what was collected and not applied.

@@ -118,7 +118,7 @@ impl Form {
         let len = root.rest();
         let place = |at, capacity| match len <= capacity {
             true => Ok(Place { at, len, capacity }),
-            false => Err(damaged("a string is longer than its memory")),
+            false => Err(damaged(TOO_LONG)),
         };
         match root.encoding() {
             INT => Ok(Form::Int(root.value as i64)),
@@ -128,7 +128,7 @@ impl Form {
                 place(at, pool.capacity(at)?).map(Form::External)
             }
             0 if root == Root::EMPTY => Ok(Form::Empty),
-            _ => Err(damaged("a string of unknown encoding")),
+            _ => Err(damaged(UNKNOWN)),
         }
     }
 
@@ -142,10 +142,16 @@ impl Form {
     }
 }
 
+const UNKNOWN: &str = "a string of unknown encoding";
+const TOO_LONG: &str = "a string is longer than its memory";
+
+#[cold]
+#[inline(never)]
 fn damaged(what: &str) -> Error {
     Error::Damaged(what.to_owned())
 }
 
+#[inline]
 fn object(root: Root) -> Result<PPtr<u8>> {
     PPtr::new(root.value).ok_or_else(|| damaged("a string without its object"))
 }
@@ -160,13 +166,21 @@ fn external(object: PPtr<u8>, len: u64) -> Root {
 /// `Damaged` if the root contradicts the memory it points to.
 #[inline]
 pub fn read(pool: &Pool, root: Root, inline: Inline) -> Result<Option<Value<'_>>> {
-    Ok(match Form::of(pool, root, inline)? {
-        Form::Empty => None,
-        Form::Int(n) => Some(Value::Int(n)),
-        Form::Inline(place) | Form::External(place) => {
-            Some(Value::Bytes(pool.bytes(place.at, place.len)?))
+    let (at, capacity) = match root.encoding() {
+        INT => return Ok(Some(Value::Int(root.value as i64))),
+        INLINE => (inline.at, inline.capacity(pool)?),
+        EXTERNAL => {
+            let at = object(root)?;
+            (at, pool.capacity(at)?)
         }
-    })
+        0 if root == Root::EMPTY => return Ok(None),
+        _ => return Err(damaged(UNKNOWN)),
+    };
+    let len = root.rest();
+    if len > capacity {
+        return Err(damaged(TOO_LONG));
+    }
+    Ok(Some(Value::Bytes(pool.bytes(at, len)?)))
 }
 
 /// Gives the string a new value, as one batch. The root may be empty: then `inline` belongs to a

@@ -99,10 +99,7 @@ pub fn read_each<R>(
                 None => None,
             };
             values.push(match record {
-                Some(record) => Some((
-                    lift(record::get(&engine.store.pool, record))?.root,
-                    lift(record::inline(&engine.store.pool, record))?,
-                )),
+                Some(record) => Some(lift(record::value(&engine.store.pool, record))?),
                 None => None,
             });
         }

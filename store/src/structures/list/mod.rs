@@ -74,6 +74,8 @@ impl Side {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn damaged(what: &str) -> Error {
     Error::Damaged(format!("list: {what}"))
 }

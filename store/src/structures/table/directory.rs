@@ -99,6 +99,7 @@ fn words(pool: &Pool, at: PPtr<u64>, count: u64) -> Result<&[u64]> {
 }
 
 #[cold]
+#[inline(never)]
 pub(super) fn damaged(what: &str) -> Error {
     Error::Damaged(format!("a hash table: {what}"))
 }

@@ -44,6 +44,7 @@ pub const INNER_MIN: usize = 20;
 
 /// A contradiction on media.
 #[cold]
+#[inline(never)]
 pub fn damaged(what: &str) -> Error {
     Error::Damaged(format!("a sorted set: {what}"))
 }

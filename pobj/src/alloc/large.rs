@@ -1,0 +1,142 @@
+//! Large objects: those that are alone in their memory.
+
+use super::run::Run;
+use super::slab::Slab;
+use super::windows::Holder;
+use crate::Kind;
+
+/// An object that is alone in its memory.
+#[derive(Clone, Copy)]
+pub(super) struct Large {
+    pub(super) offset: u64,
+    /// Usable bytes.
+    pub(super) size: u64,
+    pub(super) kind: Kind,
+    /// `None` for an object of libpmemobj's.
+    pub(super) run: Option<Run>,
+}
+
+/// All of them, by a number that is an object's own while it exists.
+#[derive(Default)]
+pub(super) struct LargeObjects {
+    objects: Vec<Option<Large>>,
+    vacant: Vec<u32>,
+}
+
+impl LargeObjects {
+    fn insert(&mut self, large: Large) -> u32 {
+        match self.vacant.pop() {
+            Some(id) => {
+                self.objects[id as usize] = Some(large);
+                id
+            }
+            None => {
+                self.objects.push(Some(large));
+                self.objects.len() as u32 - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, id: u32) {
+        self.objects[id as usize] = None;
+        self.vacant.push(id);
+    }
+
+    #[inline]
+    fn get(&self, id: u32) -> Option<&Large> {
+        self.objects.get(id as usize)?.as_ref()
+    }
+
+    /// All of `kind` from a number on, with their numbers and offsets.
+    pub(super) fn of_kind(&self, kind: Kind, from: u32) -> impl Iterator<Item = (u32, u64)> {
+        let objects = (0..).zip(&self.objects).skip(from as usize);
+        objects.filter_map(move |(id, large)| {
+            let large = large.as_ref().filter(|large| large.kind == kind)?;
+            Some((id, large.offset))
+        })
+    }
+}
+
+impl Slab {
+    /// Takes over an object that is a run of granules.
+    pub fn add_run(&mut self, run: Run, kind: Kind) {
+        self.add_large(Large {
+            offset: run.offset,
+            size: run.len(),
+            kind,
+            run: Some(run),
+        });
+    }
+
+    /// Takes over a large object of libpmemobj's.
+    pub fn add_object(&mut self, offset: u64, size: u64, kind: Kind) {
+        self.add_large(Large {
+            offset,
+            size,
+            kind,
+            run: None,
+        });
+    }
+
+    fn add_large(&mut self, large: Large) {
+        let Large { offset, size, .. } = large;
+        if self.large_at(offset).is_none() {
+            self.used += size;
+            self.alone += size;
+            let id = self.large.insert(large);
+            self.windows
+                .enter(Holder::Large(id), offset, offset + size, None);
+        }
+    }
+
+    /// Forgets an object that was alone in its memory.
+    pub fn remove_large(&mut self, offset: u64) {
+        let Some(Holder::Large(id)) = self.windows.holder(offset) else {
+            return;
+        };
+        let found = self.large.get(id).filter(|large| large.offset == offset);
+        if let Some(&Large { size, .. }) = found {
+            self.used -= size;
+            self.alone -= size;
+            self.large.remove(id);
+            self.windows.leave(Holder::Large(id), offset, offset + size);
+        }
+    }
+
+    /// The object that starts at `offset` and is alone in its memory. O(1).
+    #[inline]
+    pub(super) fn large_at(&self, offset: u64) -> Option<&Large> {
+        match self.windows.holder(offset)? {
+            Holder::Large(id) => self.large.get(id).filter(|large| large.offset == offset),
+            Holder::Page(_) => None,
+        }
+    }
+
+    /// The one that the byte at `offset` belongs to. O(1).
+    pub(super) fn large_around(&self, offset: u64) -> Option<&Large> {
+        let mut around = self.windows.large_around(offset);
+        around.find_map(|id| {
+            let large = self.large.get(id)?;
+            let is_it = large.offset <= offset && offset - large.offset < large.size;
+            is_it.then_some(large)
+        })
+    }
+
+    /// True if `len` bytes at `offset` lie inside one of them. O(1).
+    #[inline(never)]
+    pub(super) fn owns_large(&self, offset: u64, len: u64) -> bool {
+        let large = self.large_around(offset);
+        large.is_some_and(|large| offset.saturating_add(len) <= large.offset + large.size)
+    }
+
+    /// All of them: offset, bytes, and whether they are runs.
+    pub(super) fn objects_alone(&self) -> impl Iterator<Item = (u64, u64, bool)> {
+        let large = self.large.objects.iter().flatten();
+        large.map(|large| (large.offset, large.size, large.run.is_some()))
+    }
+
+    /// The object at `offset` that is a run.
+    pub(super) fn run_at(&self, offset: u64) -> Option<Run> {
+        self.large_at(offset)?.run
+    }
+}
