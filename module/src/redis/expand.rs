@@ -17,7 +17,7 @@ use std::ptr::NonNull;
 
 use redis_module::raw as rm;
 
-use super::output::home;
+use super::imports::home;
 use super::{Ctx, Key, api};
 
 type DictTryExpand = unsafe extern "C" fn(*mut Dict, u64) -> c_int;
