@@ -10,6 +10,8 @@ use pmedis_testkit::server::{Server, Setup, module_path};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 fn start(arguments: &[&str]) -> (Server, Client) {
     let setup = Setup::pmedis_with("64m", arguments);
@@ -340,4 +342,38 @@ fn a_payload_that_replicas_could_not_read_is_refused() {
     assert!(!client.call(&restore).is_error());
     expect(&mut client, "GET u", "v");
     expect(&mut client, "CONFIG SET pmedis.rdb markers", "OK");
+}
+
+#[test]
+fn a_save_that_is_killed_between_its_steps_leaves_a_file_that_the_server_takes() {
+    let (mut server, mut client) = start(&["rdb", "native"]);
+    let value = "x".repeat(1000);
+    for n in 0..20_000 {
+        client.queue(&["PM.SET", &format!("key:{n}"), &value]);
+    }
+    client.send().unwrap();
+    for _ in 0..20_000 {
+        assert!(!client.receive().unwrap().is_error());
+    }
+    run(&mut client, "SET native v");
+    for delay in [0, 5, 20, 60] {
+        let mut client = server.client();
+        // Of before: the file is there as soon as the markers are.
+        let file = rdb(&server);
+        let _ = fs::remove_file(&file);
+        expect(&mut client, "BGSAVE", "Background saving started");
+        wait_for("the first step", || file.exists());
+        thread::sleep(Duration::from_millis(delay));
+        server.kill9();
+        server.restart().unwrap();
+        let mut client = server.client();
+        run(
+            &mut client,
+            "DBSIZE -> 20001\nPM.DBSIZE -> 20000\nGET native -> v",
+        );
+        assert_eq!(
+            client.call(&["PM.GET", "key:7"]).bytes(),
+            Some(value.as_bytes())
+        );
+    }
 }
