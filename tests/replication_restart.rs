@@ -257,3 +257,52 @@ fn a_replica_with_too_small_a_pool_says_so_and_ends() {
     assert!(replica.log().contains(told), "{}", replica.log());
     assert_eq!(info(&mut of_master, "sync_full"), "2");
 }
+
+#[test]
+fn a_replica_that_fills_its_keyspace_does_nothing_twice() {
+    const KEYS: u64 = 11_000;
+    const TO_COME: &str = "keys_to_come:";
+    let to_come = |client: &mut Client| -> u64 {
+        let reply = client.call(&["PM.INFO", "filling"]);
+        let about = String::from_utf8_lossy(reply.bytes().expect("text")).into_owned();
+        let line = about.lines().find_map(|line| line.strip_prefix(TO_COME));
+        line.and_then(|number| number.trim().parse().ok())
+            .unwrap_or_else(|| panic!("{about}"))
+    };
+    let on_demand = Setup::pmedis_with("64m", &["fill", "0"])
+        .directive("save 3600 1")
+        .keep_port();
+    let (_master, mut of_master, mut replica, mut of_replica) = pair(setup(), on_demand);
+    let write = |n: u64| vec!["PM.SET".to_owned(), format!("key:{n}"), n.to_string()];
+    // So many that an RDB has one marker for all: it shows none of them.
+    for batch in (0..KEYS).collect::<Vec<_>>().chunks(1000) {
+        let commands: Vec<_> = batch.iter().copied().map(write).collect();
+        let replies = of_master.pipeline(&commands).unwrap();
+        assert!(replies.iter().all(|reply| !reply.is_error()));
+    }
+    wait_in_sync(&mut of_master, &mut of_replica);
+    // Its RDB is older than the pool: the offset is forgotten, and a full sync brings all keys.
+    expect(&mut of_replica, "SAVE", "OK");
+    expect(&mut of_master, "PM.INCR key:1", "2");
+    wait_in_sync(&mut of_master, &mut of_replica);
+    replica.kill9();
+    let mut of_replica = restart(&mut replica);
+    assert_in_sync(&mut of_master, &mut of_replica);
+    assert_eq!(info(&mut of_master, "sync_full"), "2");
+    // It is as new as the pool: the replica goes on from there, while its keys are not shown.
+    replica.stop();
+    expect(&mut of_master, "PM.INCR key:1", "3");
+    expect(&mut of_master, "DEL key:2", "1");
+    expect(&mut of_master, "RENAME key:3 renamed", "OK");
+    expect(&mut of_master, "COPY key:4 key:5 REPLACE", "1");
+    let mut of_replica = restart(&mut replica);
+    wait_in_sync(&mut of_master, &mut of_replica);
+    assert_eq!(info(&mut of_master, "sync_full"), "2");
+    let left = to_come(&mut of_replica);
+    assert!(left > 10_000, "{left}");
+    expect(&mut of_replica, "PM.GET key:1", "3");
+    expect(&mut of_replica, "PM.GET key:2", "nil");
+    expect(&mut of_replica, "PM.GET renamed", "3");
+    expect(&mut of_replica, "PM.GET key:5", "4");
+    assert_same(&mut of_master, &mut of_replica);
+}
