@@ -277,12 +277,11 @@ fn move_records(ctx: &Ctx, leaving: &[Shown]) {
 /// for so long already, is to be tried again.
 fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     let _latency = Latency::of(c"pm-find-room");
-    let budget = match follower::follows() {
-        true => FOLLOWING_BUDGET,
-        false if evict::may_evict(ctx) => EVICTING_BUDGET,
-        false => ROOM_BUDGET,
+    let (budget, evicting_budget) = match follower::follows() {
+        true => (FOLLOWING_BUDGET, FOLLOWING_BUDGET),
+        false => (ROOM_BUDGET, EVICTING_BUDGET),
     };
-    if waited >= budget {
+    if waited >= evicting_budget {
         return false;
     }
     let gained = ENGINE.with(|engine| {
@@ -291,6 +290,9 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     });
     if gained == Ok(true) || evict::evict(ctx) {
         return true;
+    }
+    if waited >= budget {
+        return false;
     }
     let begun = ENGINE.with(|engine| {
         if !engine.may_compact() {

@@ -74,7 +74,7 @@ fn is_scarce() -> bool {
 }
 
 /// Whether keys may go now. A replica's go with its master's.
-pub(super) fn may_evict(ctx: &Ctx) -> bool {
+fn may_evict(ctx: &Ctx) -> bool {
     let held = ENGINE.with(|engine| engine.store.pool.is_held() || !engine.filled);
     limits::policy() != Policy::Never
         && held == Ok(false)
