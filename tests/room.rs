@@ -99,6 +99,17 @@ fn is_durable(server: &Server) {
     );
 }
 
+/// All is there after a crash, and a flush leaves an empty pool.
+fn all_is_durable_and_goes(server: &mut Server, mut client: Client) {
+    is_durable(server);
+    let digest = ask(&mut client, "DEBUG DIGEST");
+    let mut client = crash(server);
+    assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);
+    expect(&mut client, "FLUSHALL", "OK");
+    settle(&mut client);
+    assert_eq!(figure(&mut client, "used"), TABLE);
+}
+
 #[test]
 fn what_is_deleted_in_a_full_pool_stays_deleted() {
     let (mut server, mut client) = start("64m");
@@ -222,13 +233,7 @@ fn elements_are_removed_in_a_full_pool() {
     for reply in pipeline(&mut client, removals) {
         assert_eq!(reply, Value::Integer(1));
     }
-    is_durable(&server);
-    let digest = ask(&mut client, "DEBUG DIGEST");
-    let mut client = crash(&mut server);
-    assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);
-    expect(&mut client, "FLUSHALL", "OK");
-    settle(&mut client);
-    assert_eq!(figure(&mut client, "used"), TABLE);
+    all_is_durable_and_goes(&mut server, client);
 }
 
 #[test]
@@ -382,13 +387,7 @@ fn elements_move_in_a_full_pool() {
             assert!(moved == Value::Bulk(expected), "{n} from {from} to {to}");
         }
     }
-    is_durable(&server);
-    let digest = ask(&mut client, "DEBUG DIGEST");
-    let mut client = crash(&mut server);
-    assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);
-    expect(&mut client, "FLUSHALL", "OK");
-    settle(&mut client);
-    assert_eq!(figure(&mut client, "used"), TABLE);
+    all_is_durable_and_goes(&mut server, client);
 }
 
 #[test]

@@ -433,18 +433,25 @@ fn a_copy_that_is_killed_leaves_the_pool_as_it_was() {
     assert_eq!(pm_digests(&mut server.client()), expected);
 }
 
-#[test]
-fn copies_have_of_damaged_values_what_can_be_read() {
+/// A server that has ended, in whose pool the hash `damaged-hash` of 20 fields claims to have 21.
+fn stopped_with_a_damaged_hash() -> Server {
     let (mut server, mut client) = start();
     for n in 0..20 {
         run(&mut client, &format!("PM.HSET damaged-hash f{n} v -> 1"));
     }
+    // The last records of the log are done again at the start: these are to be about something else.
     for n in 0..5 {
         run(&mut client, &format!("PM.SET sound v{n} -> OK"));
     }
     server.stop();
+    damage_count(&server.setup().pool(), b"damaged-hash", 20, 21);
+    server
+}
+
+#[test]
+fn copies_have_of_damaged_values_what_can_be_read() {
+    let mut server = stopped_with_a_damaged_hash();
     let pool = server.setup().pool();
-    damage_count(&pool, b"damaged-hash", 20, 21);
     let to = server.setup().dir().join("other.pool");
     let copied = pmedis(&["copy", to.to_str().unwrap()], &pool);
     assert_eq!(copied.status.code(), Some(1), "{}", text(&copied.stderr));
@@ -529,17 +536,8 @@ fn damage_count(path: &Path, name: &[u8], count: u8, other: u8) {
 
 #[test]
 fn damaged_values_are_named_and_the_rest_comes_out() {
-    let (mut server, mut client) = start();
-    for n in 0..20 {
-        run(&mut client, &format!("PM.HSET damaged-hash f{n} v -> 1"));
-    }
-    // The last records of the log are done again at the start: these are to be about something else.
-    for n in 0..5 {
-        run(&mut client, &format!("PM.SET sound v{n} -> OK"));
-    }
-    server.stop();
+    let server = stopped_with_a_damaged_hash();
     let path = server.setup().pool();
-    damage_count(&path, b"damaged-hash", 20, 21);
     let checked = pmedis(&["check"], &path);
     let told = text(&checked.stdout);
     assert_eq!(checked.status.code(), Some(1), "{told}");
