@@ -1,5 +1,5 @@
-//! Makes the executables export libpmem's functions that `powercut` stands in for, so that a libpmemobj
-//! loaded at run time finds them before libpmem's own.
+//! Makes the executables export libpmem's functions that `powercut` stands in for, so that a
+//! libpmemobj loaded at run time finds them before libpmem's own.
 
 fn main() {
     println!("cargo:rustc-link-arg-bins=-rdynamic");

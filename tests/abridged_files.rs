@@ -1,5 +1,5 @@
-//! RDB files and bases of AOFs that have many markers of PM keys keep one of them, so that a server starts as fast with them as
-//! without; what is native in them is all there.
+//! RDB files and bases of AOFs that have many markers of PM keys keep one of them, so that a server
+//! starts as fast with them as without; what is native in them is all there.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;

@@ -1,4 +1,5 @@
-//! Native keys that become PM keys: when they are written under plain names, by PM.ADOPT, and at a start with `adopt yes`.
+//! Native keys that become PM keys: when they are written under plain names, by PM.ADOPT, and at a
+//! start with `adopt yes`.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;

@@ -1,7 +1,8 @@
 //! Redis Cluster, three masters and three replicas on loopback, with `redis-cli --cluster` and live
 //! traffic.
 //!
-//! `PMEDIS_CLUSTER_SLOTS=n` sets how many slots are moved under load (`ci/stress-cluster`: half of all).
+//! `PMEDIS_CLUSTER_SLOTS=n` sets how many slots are moved under load (`ci/stress-cluster`: half of
+//! all).
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::cluster::{

@@ -1,5 +1,5 @@
-//! Two accounts of the same keys: the pool's, and that of an RDB or an AOF beside it. The pool is the
-//! truth; what gives way does so with a line in the log.
+//! Two accounts of the same keys: the pool's, and that of an RDB or an AOF beside it. The pool is
+//! the truth; what gives way does so with a line in the log.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;
@@ -40,7 +40,8 @@ fn a_pm_key_outlives_the_native_key_it_replaced() {
         ",
     );
     let mut client = crash(&mut server);
-    // `k` was saved as a PM key already, `other` as a native one, and `back` is a native key for good.
+    // `k` was saved as a PM key already, `other` as a native one, and `back` is a native key for
+    // good.
     run(
         &mut client,
         "PM.GET k -> pm\nPM.GET other -> pm\nGET back -> native\nDBSIZE -> 3\nPM.DBSIZE -> 2",
@@ -161,8 +162,8 @@ fn a_backup_is_taken_over_wholly_though_the_server_dies_meanwhile() {
     }
 }
 
-/// Redis loads the file's native keys and the pool gives its own, expire times on both sides, whichever
-/// way the server went.
+/// Redis loads the file's native keys and the pool gives its own, expire times on both sides,
+/// whichever way the server went.
 #[test]
 fn an_rdb_with_native_keys_and_the_pool_make_the_whole() {
     let (mut server, mut client) = start(Setup::pmedis("64m"));

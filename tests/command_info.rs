@@ -13,8 +13,9 @@ const VARIABLE_FLAGS: &str = "variable_flags";
 /// The flag of commands whose keys the server has to be asked for, call by call.
 const MOVABLE_KEYS: &str = "movablekeys";
 
-/// Commands whose key's flags depend on the arguments natively. Here those of SET are of calls that do not read: the handler asks for the
-/// permission to do so (`tests/key_permissions.rs`), and clients of a cluster know the key without asking.
+/// Commands whose key's flags depend on the arguments natively. Here those of SET are of calls that
+/// do not read: the handler asks for the permission to do so (`tests/key_permissions.rs`), and
+/// clients of a cluster know the key without asking.
 const FIXED: [&str; 2] = ["set", "delex"];
 
 fn text(value: &Value) -> String {
@@ -26,8 +27,8 @@ fn text(value: &Value) -> String {
     .into_owned()
 }
 
-/// Commands that take more than the native ones of some servers do. That they take no less is shown by
-/// `tests/completeness.rs`, and that they take what they promise, too.
+/// Commands that take more than the native ones of some servers do. That they take no less is shown
+/// by `tests/completeness.rs`, and that they take what they promise, too.
 const WIDER: [&str; 9] = [
     "set",
     "bitcount",
@@ -125,8 +126,8 @@ fn docs(client: &mut Client, name: &str) -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// The tree of arguments without the key specifications of those that are no keys, such as patterns, and a
-/// number in Valkey: a module cannot give them.
+/// The tree of arguments without the key specifications of those that are no keys, such as
+/// patterns, and a number in Valkey: a module cannot give them.
 fn as_a_module_may(value: &Value) -> Value {
     let Value::Array(values) = value else {
         return value.clone();

@@ -1,4 +1,5 @@
-//! Compaction: room that deletions leave scattered serves values of any other size, and nobody sees it move.
+//! Compaction: room that deletions leave scattered serves values of any other size, and nobody sees
+//! it move.
 
 use fastrand::Rng;
 use pmedis_testkit::client::Client;
@@ -106,7 +107,8 @@ fn what_is_left_of_small_values_makes_room_for_all_types() {
     let (gone, kept) = most(count, &mut Rng::with_seed(1));
     delete(&mut client, "small", &gone);
     let long = "x".repeat(400);
-    // A command that finds no room has some made, for which it waits a little; here that may not be enough.
+    // A command that finds no room has some made, for which it waits a little; here that may not be
+    // enough.
     for words in [
         ["PM.SET", "k", &long].as_slice(),
         &["PM.HSET", "h", "f", &long],

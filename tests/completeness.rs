@@ -1,6 +1,6 @@
-//! No command is missing: whatever the server at hand has of commands about strings, lists, hashes, sets,
-//! sorted sets, bitmaps, HyperLogLogs, places and keys has a `PM.` form, with all its options; and what
-//! COMMAND DOCS promises of a `PM.` command is really taken, on every server.
+//! No command is missing: whatever the server at hand has of commands about strings, lists, hashes,
+//! sets, sorted sets, bitmaps, HyperLogLogs, places and keys has a `PM.` form, with all its
+//! options; and what COMMAND DOCS promises of a `PM.` command is really taken, on every server.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::{Family, Packaged};

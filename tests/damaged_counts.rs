@@ -1,5 +1,5 @@
-//! Values whose number of elements is damaged: what reads them answers one error, or elements of which there are as
-//! many as it says; the reply to the next command is that of the next command.
+//! Values whose number of elements is damaged: what reads them answers one error, or elements of
+//! which there are as many as it says; the reply to the next command is that of the next command.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::resp::Value;
@@ -8,7 +8,8 @@ use pmedis_testkit::server::{Server, Setup};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
-/// A key's name, and how many elements it gets. Small values are packed, large ones are tables and trees.
+/// A key's name, and how many elements it gets. Small values are packed, large ones are tables and
+/// trees.
 const VALUES: [(&str, usize); 8] = [
     ("hash:packed", 20),
     ("hash:table", 700),
@@ -46,8 +47,8 @@ fn fill(client: &mut Client) {
     run(client, "PM.SET other sound -> OK");
 }
 
-/// Changes the number of elements of a key in the closed pool: in the root in its record, or in a list's header,
-/// to which the root points.
+/// Changes the number of elements of a key in the closed pool: in the root in its record, or in a
+/// list's header, to which the root points.
 fn damage(server: &Server, name: &str, change: impl Fn(u64) -> u64) {
     let path = server.setup().pool();
     let pool = fs::read(&path).unwrap();

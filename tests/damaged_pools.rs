@@ -1,4 +1,5 @@
-//! A real server on damaged pools: it says why it does not serve, or it serves what is left. It never dies.
+//! A real server on damaged pools: it says why it does not serve, or it serves what is left. It
+//! never dies.
 //!
 //! `PMEDIS_DAMAGED_POOLS` is the number of pools, `PMEDIS_SEED` the seed.
 

@@ -1,8 +1,8 @@
-//! The selected database is the client's own: nothing that the module hears of, and nothing that it does, may
-//! leave another one selected.
+//! The selected database is the client's own: nothing that the module hears of, and nothing that it
+//! does, may leave another one selected.
 //!
-//! In each database, the key `here` holds the database's number. After each command, the client must still read
-//! the number of the one that it selected.
+//! In each database, the key `here` holds the database's number. After each command, the client
+//! must still read the number of the one that it selected.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::script::{ask, expect};
@@ -11,8 +11,8 @@ use pmedis_testkit::server::Setup;
 /// The database that the client selects.
 const HOME: u8 = 3;
 
-/// Commands that tell of keys in other databases than the selected one, and some that tell of keys in it, with
-/// native keys and PM keys.
+/// Commands that tell of keys in other databases than the selected one, and some that tell of keys
+/// in it, with native keys and PM keys.
 const COMMANDS: &[&str] = &[
     "MOVE native 5",
     "MOVE pm 5",

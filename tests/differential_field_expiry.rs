@@ -1,4 +1,5 @@
-//! Fields that expire against the server's own, command by command, where it has them: Redis 7.4 and Valkey
+//! Fields that expire against the server's own, command by command, where it has them: Redis 7.4
+//! and Valkey
 //! 9. (`tests/field_expiry_replies.rs` compares with recorded replies elsewhere.)
 //!
 //! `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n` runs so many of them.

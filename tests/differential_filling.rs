@@ -1,8 +1,10 @@
-//! Native and PM commands, command by command, while the keyspace is being filled after a restart: the command filter asks the
-//! server for the keys of each command, well-formed or not, and nobody can tell.
+//! Native and PM commands, command by command, while the keyspace is being filled after a restart:
+//! the command filter asks the server for the keys of each command, well-formed or not, and nobody
+//! can tell.
 //!
-//! `PMEDIS_OTHER_KEYS=n` takes so many keys to fill it with, `PMEDIS_FILL=n` so many of them a second (none by themselves without),
-//! `PMEDIS_SEQUENCES=n` runs so many sequences a type, from `PMEDIS_SEED=n` on; `ci/stress-restart` takes two million.
+//! `PMEDIS_OTHER_KEYS=n` takes so many keys to fill it with, `PMEDIS_FILL=n` so many of them a
+//! second (none by themselves without), `PMEDIS_SEQUENCES=n` runs so many sequences a type, from
+//! `PMEDIS_SEED=n` on; `ci/stress-restart` takes two million.
 
 use pmedis_testkit::differential::Dialect;
 use pmedis_testkit::differential::campaign::{Campaign, Coverage};
@@ -13,7 +15,8 @@ use pmedis_testkit::packaged::Packaged;
 use pmedis_testkit::server::Setup;
 
 const SEQUENCES: u64 = 60;
-/// Of commands that are about all keys: nearly each sequence has one, which ends the filling, and costs a restart.
+/// Of commands that are about all keys: nearly each sequence has one, which ends the filling, and
+/// costs a restart.
 const OF_ALL_KEYS: u64 = 25;
 
 fn run(table: &'static Table, sequences: u64) -> Coverage {

@@ -1,5 +1,5 @@
-//! The commands that any key understands, command by command: native ones on PM keys, and `PM.DEL` and its
-//! like, against Redis's own on native keys.
+//! The commands that any key understands, command by command: native ones on PM keys, and `PM.DEL`
+//! and its like, against Redis's own on native keys.
 //!
 //! `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n` runs so many of them.
 

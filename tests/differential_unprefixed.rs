@@ -1,5 +1,6 @@
-//! Native names that mean PM keys, against native keys, command by command: one server, of which the setting
-//! `unprefixed` concerns some databases only. Names are the same on both sides, so every word of every reply must be.
+//! Native names that mean PM keys, against native keys, command by command: one server, of which
+//! the setting `unprefixed` concerns some databases only. Names are the same on both sides, so
+//! every word of every reply must be.
 //!
 //! `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n` runs so many of them.
 

@@ -1,5 +1,5 @@
-//! `durability disk` on real servers. The pool is mapped privately, so that a kill loses whatever is not in the journal:
-//! nothing that was acknowledged.
+//! `durability disk` on real servers. The pool is mapped privately, so that a kill loses whatever
+//! is not in the journal: nothing that was acknowledged.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::crash::rounds::Rounds;
@@ -353,7 +353,8 @@ fn failing() -> (Server, PathBuf) {
 #[test]
 fn what_is_not_durable_is_not_acknowledged_and_reads_go_on() {
     if Packaged::current().has(None, Some((8, 0))) {
-        // It loads modules with a symbol scope of their own, in which what is preloaded is not seen.
+        // It loads modules with a symbol scope of their own, in which what is preloaded is not
+        // seen.
         println!("no faults can be injected into a module of this server");
         return;
     }

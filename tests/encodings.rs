@@ -1,5 +1,5 @@
-//! PM.OBJECT ENCODING says what OBJECT ENCODING says of the same native value, under the limits that
-//! the server's settings give, also when these change.
+//! PM.OBJECT ENCODING says what OBJECT ENCODING says of the same native value, under the limits
+//! that the server's settings give, also when these change.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::script::words;
@@ -72,8 +72,8 @@ fn encodings_are_those_of_native_values_under_the_same_limits() {
             let reply = sides.native.call(&["CONFIG", "SET", setting, &value]);
             assert!(!reply.is_error(), "{setting}: {reply:?}");
         }
-        // Up to the limits and beyond, in number and in length; not both, as hashes beyond 4 KiB are not
-        // packed.
+        // Up to the limits and beyond, in number and in length; not both, as hashes beyond 4 KiB
+        // are not packed.
         let short = len.clamp(3, 20);
         for (count, len) in [
             (integers + 2, short),

@@ -1,7 +1,8 @@
-//! Every PM command on a key that is absent, of each type, expired, or native, with arguments of many shapes, alone
-//! and in EXEC: the server goes on, and answers as to the native command.
+//! Every PM command on a key that is absent, of each type, expired, or native, with arguments of
+//! many shapes, alone and in EXEC: the server goes on, and answers as to the native command.
 //!
-//! The differential campaigns look for what random sequences bring out; this goes over all that there is once.
+//! The differential campaigns look for what random sequences bring out; this goes over all that
+//! there is once.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;
@@ -45,8 +46,8 @@ const SHAPES: [&str; 18] = [
     "AND k k absent",
 ];
 
-/// Commands without a native one, those whose replies tell of the whole server or of how a value is kept, and MOVE, as
-/// both sides would move to the same database.
+/// Commands without a native one, those whose replies tell of the whole server or of how a value is
+/// kept, and MOVE, as both sides would move to the same database.
 const APART: [&str; 12] = [
     "adopt",
     "info",
@@ -62,7 +63,8 @@ const APART: [&str; 12] = [
     "move",
 ];
 
-/// Commands that take more here than natively on Redis 7.0, which refuses it before it queues the command.
+/// Commands that take more here than natively on Redis 7.0, which refuses it before it queues the
+/// command.
 const TAKE_MORE: [&str; 2] = ["zrank", "zrevrank"];
 
 /// The module's commands, without their prefix, that have a native one; and whether they block.
@@ -152,7 +154,8 @@ fn every_command_answers_as_its_native_one_on_keys_of_every_kind() {
         let mut pm = Side::new(&server, "PM.", 8, protocol);
         for (command, blocks) in &commands {
             for (name, state) in STATES {
-                // Each shape in one of the protocols, half of them in EXEC, and all that would wait.
+                // Each shape in one of the protocols, half of them in EXEC, and all that would
+                // wait.
                 let shapes = SHAPES.iter().enumerate();
                 for (n, shape) in shapes.filter(|(n, _)| (n + usize::from(protocol)) % 2 == 0) {
                     let takes_more = is_7_0 && TAKE_MORE.contains(&command.as_str());

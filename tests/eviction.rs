@@ -22,7 +22,8 @@ fn start(size: &str, policy: &str) -> (Server, Client) {
     (server, client)
 }
 
-/// Sets so many keys, with more words behind each, and counts those that were taken; `each` runs now and then.
+/// Sets so many keys, with more words behind each, and counts those that were taken; `each` runs
+/// now and then.
 fn write(
     client: &mut Client,
     count: usize,
@@ -182,7 +183,8 @@ fn keys_that_never_expire_stay_with_volatile_policies() {
             .count()
     };
     let (soon, late) = (gone(&mut client, 0), gone(&mut client, 1));
-    // At random, a fifth of those that went would be among the former, and as many among the latter.
+    // At random, a fifth of those that went would be among the former, and as many among the
+    // latter.
     let all = evicted(&mut client) - before;
     assert!(
         soon * 2 > all && late * 2 < soon,

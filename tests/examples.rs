@@ -1,5 +1,6 @@
-//! The programs in `examples/`, which know nothing of the module: each runs beside a server whose plain names mean PM keys, the server
-//! is killed (SIGKILL) in the midst of it and started again, and the program finds all that it was told is there.
+//! The programs in `examples/`, which know nothing of the module: each runs beside a server whose
+//! plain names mean PM keys, the server is killed (SIGKILL) in the midst of it and started again,
+//! and the program finds all that it was told is there.
 //!
 //! What they need is fetched from the package registries, pinned, into the target directory, once.
 
@@ -107,8 +108,9 @@ fn start(directives: &[&str]) -> Server {
         .unwrap_or_else(|refusal| panic!("{refusal:?}"))
 }
 
-/// Runs a program beside a server, which is killed and started again whenever the program prints one of so many lines from
-/// the beginning of `marks`. Gives its last line. The program must end well.
+/// Runs a program beside a server, which is killed and started again whenever the program prints
+/// one of so many lines from the beginning of `marks`. Gives its last line. The program must end
+/// well.
 #[track_caller]
 fn survives(
     mut command: Command,

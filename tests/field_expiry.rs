@@ -1,5 +1,5 @@
-//! What becomes of fields that expire besides replies: in the background, after a crash, on replicas, in
-//! copies and files.
+//! What becomes of fields that expire besides replies: in the background, after a crash, on
+//! replicas, in copies and files.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::rdb::sealed;
@@ -74,7 +74,8 @@ fn fields_go_in_the_background_whatever_the_hash_is() {
         "field 6500",
     ]);
     assert_eq!(words(&times), format!("[{LATER} -1 -2]"));
-    // A hash that has lost all its expire times is like any other, and gets new ones like any other.
+    // A hash that has lost all its expire times is like any other, and gets new ones like any
+    // other.
     fill(&mut client, "large", 0, 1000, &[]);
     fill(&mut client, "large", 7500, 9000, &[]);
     fill(&mut client, "large", 0, 2, &["PX", "1"]);

@@ -1,8 +1,9 @@
 //! Replies and events of the commands about fields that expire, step by step.
 //!
-//! `tests/data/field_expiry_*.txt` have commands, and what Redis 8.6 and Valkey 9.1 made of them: the reply, and
-//! behind `!` the keyspace events. `PASS` lets the time of what expires a millisecond later come. On a server
-//! that has the native commands, those run beside and are the measure; on others, what was recorded is.
+//! `tests/data/field_expiry_*.txt` have commands, and what Redis 8.6 and Valkey 9.1 made of them:
+//! the reply, and behind `!` the keyspace events. `PASS` lets the time of what expires a
+//! millisecond later come. On a server that has the native commands, those run beside and are the
+//! measure; on others, what was recorded is.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::{Family, Packaged};

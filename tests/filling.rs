@@ -1,8 +1,8 @@
-//! Commands are served while Redis's keyspace is still being filled from the pool, and nobody can tell, but by what
-//! tells of it.
+//! Commands are served while Redis's keyspace is still being filled from the pool, and nobody can
+//! tell, but by what tells of it.
 //!
-//! With the module's argument `fill 0` nothing is filled in the background, so that each key stays unshown until a
-//! command needs it.
+//! With the module's argument `fill 0` nothing is filled in the background, so that each key stays
+//! unshown until a command needs it.
 
 use fastrand::Rng;
 use pmedis_testkit::client::Client;
@@ -348,7 +348,8 @@ fn loaded_keys_meet_those_of_the_pool_before_anyone_is_served() {
         PM.SET later 1",
     );
     let mut client = crash(&mut server);
-    // Those that the file names are shown: the markers of `kept` and `third`, and the place of `both`.
+    // Those that the file names are shown: the markers of `kept` and `third`, and the place of
+    // `both`.
     expect_to_come(&mut client, 1);
     run(
         &mut client,

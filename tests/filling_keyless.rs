@@ -1,5 +1,6 @@
-//! Commands that name no key, while Redis's keyspace is being filled: of each that the server at hand has it is known what it needs,
-//! as the command filter cannot ask the server for it. A server that has one more fails here, until somebody has looked at it.
+//! Commands that name no key, while Redis's keyspace is being filled: of each that the server at
+//! hand has it is known what it needs, as the command filter cannot ask the server for it. A server
+//! that has one more fails here, until somebody has looked at it.
 
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::server::Setup;
@@ -15,7 +16,8 @@ fn text(value: &Value) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The commands and parts of commands, of what COMMAND tells of some, that have no keys the server could tell of.
+/// The commands and parts of commands, of what COMMAND tells of some, that have no keys the server
+/// could tell of.
 fn keyless(commands: &Value, found: &mut BTreeSet<String>) {
     for command in commands.elements().expect("commands") {
         let about = command.elements().expect("a command");

@@ -1,8 +1,9 @@
-//! A large pool whose server is killed again and again while its keyspace is being filled. Clients work on keys of the whole
-//! pool from the first moment on, and know of each key what it has to hold.
+//! A large pool whose server is killed again and again while its keyspace is being filled. Clients
+//! work on keys of the whole pool from the first moment on, and know of each key what it has to
+//! hold.
 //!
-//! `PMEDIS_FILLING_KEYS=n` takes so many keys, `PMEDIS_KILL_ROUNDS=n` runs so many rounds, `PMEDIS_SEED=n` other ones.
-//! `ci/stress-restart` runs many with two million keys.
+//! `PMEDIS_FILLING_KEYS=n` takes so many keys, `PMEDIS_KILL_ROUNDS=n` runs so many rounds,
+//! `PMEDIS_SEED=n` other ones. `ci/stress-restart` runs many with two million keys.
 
 use fastrand::Rng;
 use pmedis_testkit::client::Client;
@@ -88,12 +89,14 @@ fn read(key: u32, content: Content) -> (Vec<String>, String) {
     (words, reply)
 }
 
-/// A client, and what it knows of its keys: those whose numbers, divided by the number of clients, leave its own.
+/// A client, and what it knows of its keys: those whose numbers, divided by the number of clients,
+/// leave its own.
 struct Worker {
     number: u32,
     contents: Vec<Content>,
     rng: Rng,
-    /// Keys that the command in flight may have changed when the server died, with what they hold if it has.
+    /// Keys that the command in flight may have changed when the server died, with what they hold
+    /// if it has.
     unsure: Vec<(u32, Content)>,
     commands: u64,
 }

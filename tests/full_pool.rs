@@ -114,8 +114,8 @@ fn a_full_pool_refuses_writes_and_nothing_else() {
     );
 }
 
-/// Native commands on the keys of a pool without room: Redis has done its part when the pool hears of it,
-/// so what needs no more than a record finds room, and what needs more changes nothing.
+/// Native commands on the keys of a pool without room: Redis has done its part when the pool hears
+/// of it, so what needs no more than a record finds room, and what needs more changes nothing.
 #[test]
 fn keys_are_neither_changed_nor_lost_for_want_of_room() {
     const MANY: usize = 15_000;

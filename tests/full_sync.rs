@@ -1,5 +1,5 @@
-//! Full syncs carry values, whatever way the data goes; files of the server's own carry markers again when the
-//! replicas have what they asked for.
+//! Full syncs carry values, whatever way the data goes; files of the server's own carry markers
+//! again when the replicas have what they asked for.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;

@@ -129,8 +129,8 @@ impl Writer {
         }
     }
 
-    /// The unit that all keys tell of, which is one of those that were sent, and not earlier than the
-    /// last one that was acknowledged.
+    /// The unit that all keys tell of, which is one of those that were sent, and not earlier than
+    /// the last one that was acknowledged.
     fn judge(&mut self, connection: &mut Client) {
         let c = self.client;
         let n = match ask(connection, &format!("PM.GET x{c}")).as_str() {
@@ -239,8 +239,8 @@ fn no_reply_is_ahead_of_its_unit() {
 
 #[test]
 fn a_unit_is_durable_with_its_cycle_though_it_tells_nobody() {
-    /// Longer than the module listens to the cycles of an idle server, and than a cycle takes. Nobody can be
-    /// asked: that would end the unit.
+    /// Longer than the module listens to the cycles of an idle server, and than a cycle takes.
+    /// Nobody can be asked: that would end the unit.
     const IDLE: Duration = Duration::from_millis(500);
     let mut server = Setup::pmedis("32m").start().unwrap();
     for n in ["1", "2"] {

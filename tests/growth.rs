@@ -1,4 +1,5 @@
-//! A pool grows: by itself when nothing else has room, by PM.POOL GROW, and, in a plain file, at a start.
+//! A pool grows: by itself when nothing else has room, by PM.POOL GROW, and, in a plain file, at a
+//! start.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::disk::SmallDisk;

@@ -1,5 +1,5 @@
-//! Deleting something huge: answered at once, and the space comes back in the background, also after
-//! a crash in the middle.
+//! Deleting something huge: answered at once, and the space comes back in the background, also
+//! after a crash in the middle.
 //!
 //! `PMEDIS_HUGE=n` makes structures of so many elements, and as many keys.
 
@@ -10,11 +10,11 @@ use pmedis_testkit::server::{Server, Setup};
 use std::time::{Duration, Instant};
 
 const HUGE: u64 = 200_000;
-/// Microseconds of the server that a command may take however much it deletes: some 100 of them are what it
-/// takes to ask for the time. A native set of as many elements takes 100 ms to free.
+/// Microseconds of the server that a command may take however much it deletes: some 100 of them are
+/// what it takes to ask for the time. A native set of as many elements takes 100 ms to free.
 const AT_ONCE: u64 = 3000;
-/// The longest time a client may wait for a reply meanwhile. Much more than the module takes, as other
-/// processes share the machine.
+/// The longest time a client may wait for a reply meanwhile. Much more than the module takes, as
+/// other processes share the machine.
 const STALL_MAX: Duration = Duration::from_millis(100);
 
 fn start(elements: u64) -> (Server, Client) {
@@ -37,7 +37,8 @@ fn figure(client: &mut Client, command: &str, name: &str) -> u64 {
         .expect("a number")
 }
 
-/// Microseconds the server's main thread runs for `f`: other processes that share the machine do not count.
+/// Microseconds the server's main thread runs for `f`: other processes that share the machine do
+/// not count.
 fn processor_time(client: &mut Client, f: impl FnOnce(&mut Client)) -> u64 {
     let spent = |client: &mut Client| -> f64 {
         let info = ask(client, "INFO cpu");
@@ -76,7 +77,8 @@ fn grow(client: &mut Client, kind: &str, key: &str, elements: u64) {
     }
 }
 
-/// Waits until no more than `left` bytes are in use, and sees to it that the server answers meanwhile.
+/// Waits until no more than `left` bytes are in use, and sees to it that the server answers
+/// meanwhile.
 #[track_caller]
 fn space_comes_back(client: &mut Client, left: u64) {
     let start = Instant::now();

@@ -1,4 +1,5 @@
-//! What an operator sees of the module: INFO, PM.INFO and the like, the latency monitor, and the files in `ops/`.
+//! What an operator sees of the module: INFO, PM.INFO and the like, the latency monitor, and the
+//! files in `ops/`.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::{Family, Packaged};
@@ -218,7 +219,8 @@ fn usage_is_what_a_key_takes_in_the_pool() {
     assert!(native.parse::<u64>().is_ok(), "{native}");
 }
 
-/// Where the server's own MEMORY USAGE is not safe, it is PM.USAGE; elsewhere it counts memory as well.
+/// Where the server's own MEMORY USAGE is not safe, it is PM.USAGE; elsewhere it counts memory as
+/// well.
 #[test]
 fn memory_usage_of_pm_keys_is_the_servers_where_that_is_safe() {
     let (_server, mut client) = start(&Setup::pmedis("64m"));

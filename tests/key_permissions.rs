@@ -6,7 +6,8 @@ use pmedis_testkit::server::Setup;
 /// Users who may run everything, on keys that they may only read, or only write.
 const USERS: [(&str, &str); 3] = [("reader", "%R~*"), ("writer", "%W~*"), ("nobody", "~none")];
 
-/// Forms of commands that use their key differently from others of the same command, and some that all use alike.
+/// Forms of commands that use their key differently from others of the same command, and some that
+/// all use alike.
 const FORMS: &[&str] = &[
     "SET k v",
     "SET k v EX 100",

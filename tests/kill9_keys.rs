@@ -1,8 +1,9 @@
-//! kill -9 amid the commands that any key understands, native ones and `PM.` ones, on PM keys and native
-//! ones in several databases: what was acknowledged is there after the restart, and at most some of what
-//! was sent after it, each command and each EXEC wholly.
+//! kill -9 amid the commands that any key understands, native ones and `PM.` ones, on PM keys and
+//! native ones in several databases: what was acknowledged is there after the restart, and at most
+//! some of what was sent after it, each command and each EXEC wholly.
 //!
-//! `PMEDIS_KILL_ROUNDS=n` runs so many rounds, `PMEDIS_SEED=n` other ones. `ci/stress-kill9` runs many.
+//! `PMEDIS_KILL_ROUNDS=n` runs so many rounds, `PMEDIS_SEED=n` other ones. `ci/stress-kill9` runs
+//! many.
 
 use fastrand::Rng;
 use pmedis_testkit::client::Client;
@@ -40,7 +41,8 @@ struct Held {
 
 type State = BTreeMap<Name, Held>;
 
-/// What an operation does. With `pm` it is the command with the prefix, to which native keys are absent.
+/// What an operation does. With `pm` it is the command with the prefix, to which native keys are
+/// absent.
 #[derive(Clone, Debug)]
 enum Operation {
     Put(Name, Value),
@@ -401,8 +403,8 @@ impl Operation {
     }
 }
 
-/// Does operations until the server is gone; returns all that were sent at least in part, and how many
-/// of them were acknowledged.
+/// Does operations until the server is gone; returns all that were sent at least in part, and how
+/// many of them were acknowledged.
 fn write(address: SocketAddr, payload: &[u8], mut rng: Rng) -> (Vec<Operation>, usize) {
     let (mut sent, mut acknowledged) = (Vec::new(), 0);
     let Ok(mut connection) = Client::connect(address) else {

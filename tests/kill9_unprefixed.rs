@@ -1,5 +1,5 @@
-//! kill -9 while plain names are at work: while writes make native keys PM keys, and while keys give way in a full pool. What was acknowledged
-//! is there, what is there is whole.
+//! kill -9 while plain names are at work: while writes make native keys PM keys, and while keys
+//! give way in a full pool. What was acknowledged is there, what is there is whole.
 //!
 //! `PMEDIS_KILL_ROUNDS` and `PMEDIS_SEED` as in the other tests of kills.
 
@@ -21,7 +21,8 @@ fn started(setup: &Setup) -> Server {
         .unwrap_or_else(|refusal| panic!("{refusal:?}"))
 }
 
-/// Sends commands one batch after the other until the server is gone, and kills it after so many replies. Gives the replies that came.
+/// Sends commands one batch after the other until the server is gone, and kills it after so many
+/// replies. Gives the replies that came.
 fn until_killed(server: &mut Server, commands: Vec<Vec<String>>, after: usize) -> Vec<Value> {
     let mut client = server.client();
     let (sender, replies) = std::sync::mpsc::channel();
@@ -48,7 +49,8 @@ fn until_killed(server: &mut Server, commands: Vec<Vec<String>>, after: usize) -
     seen
 }
 
-/// What a key of the `n`-th is changed by, and what tells of it: the question, and the answers before and after.
+/// What a key of the `n`-th is changed by, and what tells of it: the question, and the answers
+/// before and after.
 fn changes(n: usize) -> [(String, String, String, String); 4] {
     [
         (

@@ -1,7 +1,9 @@
-//! The layers hold: crates depend on those below them only, and no module imports another that imports it.
+//! The layers hold: crates depend on those below them only, and no module imports another that
+//! imports it.
 //!
-//! What crates depend on, `cargo metadata` tells; what modules import, their `use` lines. Of modules side by side, each
-//! with all that is in it, no group may import each other in a circle. The circles that there are still stand in
+//! What crates depend on, `cargo metadata` tells; what modules import, their `use` lines. Of
+//! modules side by side, each with all that is in it, no group may import each other in a circle.
+//! The circles that there are still stand in
 //! [`CIRCLES`]: none may be added to it, and one that is gone has to leave it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -224,7 +226,8 @@ fn imports(all: &BTreeMap<Module, String>) -> Vec<(Module, Module)> {
     imports
 }
 
-/// What a statement uses that is restricted to a part of the crate: `pub(super) use`, `pub(crate) use`.
+/// What a statement uses that is restricted to a part of the crate: `pub(super) use`, `pub(crate)
+/// use`.
 fn used_in_scope(statement: &str) -> Option<&str> {
     let rest = statement.trim_start().strip_prefix("pub(")?;
     rest.split_once(") use ").map(|(_, used)| used)

@@ -1,5 +1,6 @@
-//! Replication between servers of different versions: a replica has what its master has, from a full sync and
-//! from the stream after it, be it from an older server to a newer one, or the other way where the server can.
+//! Replication between servers of different versions: a replica has what its master has, from a
+//! full sync and from the stream after it, be it from an older server to a newer one, or the other
+//! way where the server can.
 //!
 //! The servers are those of `ci/servers`, whatever PMEDIS_SERVER says.
 

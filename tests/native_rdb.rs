@@ -1,4 +1,5 @@
-//! The way back: files, full syncs and a stream that servers without the module read (`rdb native`), and payloads of single keys.
+//! The way back: files, full syncs and a stream that servers without the module read (`rdb
+//! native`), and payloads of single keys.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::contents::{Content, assert_equal, contents};
@@ -31,7 +32,8 @@ fn plain_with(file: &Path) -> Server {
     setup.start().unwrap()
 }
 
-/// PM keys of all types, large and small, and native keys, in two databases. Fields that expire only where native ones can.
+/// PM keys of all types, large and small, and native keys, in two databases. Fields that expire
+/// only where native ones can.
 fn fill(client: &mut Client) {
     write_some(client, 1);
     run(

@@ -1,6 +1,6 @@
-//! Commands and options that only newer servers have natively, on every server: the replies are those that
-//! Redis 8.6.2 and Valkey 9.1.2 gave to the native commands. Where a server has these itself, the differential
-//! tests compare many more.
+//! Commands and options that only newer servers have natively, on every server: the replies are
+//! those that Redis 8.6.2 and Valkey 9.1.2 gave to the native commands. Where a server has these
+//! itself, the differential tests compare many more.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::{Family, Packaged};

@@ -17,8 +17,8 @@ const LARGE: usize = 300;
 /// Commands on their way at a time.
 const PIPELINE: u64 = 8;
 
-/// The `n`-th command on a sorted set of so many members, and how many it leaves; all members have the
-/// same score at any time, that of the last ZADD.
+/// The `n`-th command on a sorted set of so many members, and how many it leaves; all members have
+/// the same score at any time, that of the last ZADD.
 fn command(key: &str, members: usize, n: u64) -> (Vec<String>, usize) {
     let member = |i: usize| format!("member:{i}");
     let mut words: Vec<String> = Vec::new();

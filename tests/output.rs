@@ -1,8 +1,9 @@
 //! Nothing that tells of a write leaves the server before the write is durable.
 //!
-//! The server is killed in the very moment in which it has sent certain words, and must then have what
-//! they tell of. What could go wrong needs a client whose output waits for its socket: Redis writes to it
-//! right after its command, as soon as the socket takes some, and not at the end of the cycle.
+//! The server is killed in the very moment in which it has sent certain words, and must then have
+//! what they tell of. What could go wrong needs a client whose output waits for its socket: Redis
+//! writes to it right after its command, as soon as the socket takes some, and not at the end of
+//! the cycle.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;
@@ -47,7 +48,8 @@ fn start_with(arguments: &[&str], directives: &[&str]) -> Server {
     setup.start().unwrap()
 }
 
-/// Has output wait in the server for `reader`'s socket: `feed` makes some, which `reader` does not read.
+/// Has output wait in the server for `reader`'s socket: `feed` makes some, which `reader` does not
+/// read.
 fn block_output(reader: &str, control: &mut Client, mut feed: impl FnMut(&mut Client)) {
     for _ in 0..10_000 {
         feed(control);
@@ -125,7 +127,8 @@ fn replies_of_exec_and_scripts() {
     }
 }
 
-/// With a journal the commands of a cycle share a record, which is written before the first of their replies leaves.
+/// With a journal the commands of a cycle share a record, which is written before the first of
+/// their replies leaves.
 #[test]
 fn replies_of_single_commands_with_a_journal() {
     let writes = [
@@ -159,7 +162,8 @@ fn replies_of_single_commands_with_a_journal() {
     }
 }
 
-/// What others hear of a unit: who waits for its key, listens to keyspace events, or tracks its keys.
+/// What others hear of a unit: who waits for its key, listens to keyspace events, or tracks its
+/// keys.
 #[test]
 fn messages_to_others() {
     let tracks = format!("PM.GET {WORDS}");
@@ -225,7 +229,8 @@ fn the_stream_of_commands() {
     }
 }
 
-/// Units that Redis runs at the very end of a cycle: the rest of a pipeline whose client had to wait.
+/// Units that Redis runs at the very end of a cycle: the rest of a pipeline whose client had to
+/// wait.
 #[test]
 fn units_at_the_end_of_a_cycle() {
     let unit = [

@@ -1,5 +1,5 @@
-//! Keys that pass between PM and native ones, with an AOF on and a replica attached: after a kill -9 the server
-//! has what it had before, and so has the replica.
+//! Keys that pass between PM and native ones, with an AOF on and a replica attached: after a kill
+//! -9 the server has what it had before, and so has the replica.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::replication::{assert_same, digest, follow, info, wait_for, wait_in_sync};
@@ -97,7 +97,8 @@ const OVER_PM: &str = "
     SETEX t:9 6000000000 w -> OK
 ";
 
-/// Native keys under the names of PM keys that went by PM commands: the AOF's base may still have these.
+/// Native keys under the names of PM keys that went by PM commands: the AOF's base may still have
+/// these.
 const AFTER_PM: &str = "
     PM.LPOP e:1 -> a
     SADD e:1 native -> 1
@@ -132,8 +133,8 @@ const MOVES: &str = "
     SWAPDB 0 1 -> OK
 ";
 
-/// With an AOF that is written before each reply, always: with `everysec`, Redis sends replies ahead of it while
-/// it waits for the disk.
+/// With an AOF that is written before each reply, always: with `everysec`, Redis sends replies
+/// ahead of it while it waits for the disk.
 fn setup() -> Setup {
     Setup::pmedis("64m")
         .directive("appendonly yes")

@@ -1,5 +1,5 @@
-//! The pool, the RDB and the AOF: whichever of them are there, absent or older, nothing is lost that the
-//! pool has, and nothing comes twice.
+//! The pool, the RDB and the AOF: whichever of them are there, absent or older, nothing is lost
+//! that the pool has, and nothing comes twice.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::rdb::sealed;

@@ -1,5 +1,5 @@
-//! What servers tell of a value that another one replaces (`overwritten` and `type_changed`, from Redis 8.2 on):
-//! the same of PM keys, in the same order.
+//! What servers tell of a value that another one replaces (`overwritten` and `type_changed`, from
+//! Redis 8.2 on): the same of PM keys, in the same order.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;

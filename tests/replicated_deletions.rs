@@ -1,4 +1,5 @@
-//! Commands that delete a key reach replicas as DEL or UNLINK, as the native ones of the same server choose.
+//! Commands that delete a key reach replicas as DEL or UNLINK, as the native ones of the same
+//! server choose.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::scenario::stream;

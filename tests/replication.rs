@@ -1,5 +1,5 @@
-//! Replicas with pools of their own: full and partial syncs, chains, failover, and what a replica may
-//! do. Equal means: the digests of all keys are.
+//! Replicas with pools of their own: full and partial syncs, chains, failover, and what a replica
+//! may do. Equal means: the digests of all keys are.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::replication::{

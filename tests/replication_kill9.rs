@@ -1,7 +1,8 @@
-//! Master and replica under load, killed again and again (SIGKILL): after healing both have the same keys,
-//! and every acknowledged change exactly once.
+//! Master and replica under load, killed again and again (SIGKILL): after healing both have the
+//! same keys, and every acknowledged change exactly once.
 //!
-//! `PMEDIS_REPLICATION_ROUNDS=n` sets the rounds (`ci/stress-replication`), `PMEDIS_SEED=n` the seed.
+//! `PMEDIS_REPLICATION_ROUNDS=n` sets the rounds (`ci/stress-replication`), `PMEDIS_SEED=n` the
+//! seed.
 
 use fastrand::Rng;
 use pmedis_testkit::counting::Counting;

@@ -1,5 +1,5 @@
-//! Servers that restart: no command is done twice, and none is left out, whatever RDB they find beside
-//! the pool.
+//! Servers that restart: no command is done twice, and none is left out, whatever RDB they find
+//! beside the pool.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::replication::{

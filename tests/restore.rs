@@ -1,5 +1,6 @@
-//! What lies beside a pool, and what a pool is copied from: nothing that has values is passed over in silence, nothing
-//! that is torn is served in silence, and nobody waits for a process that is gone.
+//! What lies beside a pool, and what a pool is copied from: nothing that has values is passed over
+//! in silence, nothing that is torn is served in silence, and nobody waits for a process that is
+//! gone.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::disk::SmallDisk;
@@ -114,7 +115,8 @@ fn a_backup_beside_a_pool_with_keys_is_refused_and_own_files_are_not() {
         });
     };
     saved(&mut client);
-    // The server's own files may stay beside the pool: of SAVE, of BGSAVE, of a shutdown, after a kill, too.
+    // The server's own files may stay beside the pool: of SAVE, of BGSAVE, of a shutdown, after a
+    // kill, too.
     expect(&mut client, "SAVE", "OK");
     run(&mut client, "PM.SET key:0 newer -> OK");
     let mut client = crash(&mut server);
@@ -199,7 +201,8 @@ fn a_copy_of_a_live_pool_is_refused_or_looked_through() {
     drop(crash(&mut accepted));
     accepted.stop();
     start(on_copy(&[])).0.stop();
-    // A live copy that is put in the place of the original is found out as well, if the server has gone on since.
+    // A live copy that is put in the place of the original is found out as well, if the server has
+    // gone on since.
     fs::copy(server.setup().pool(), &live).unwrap();
     let mark = || {
         let file = MarkedFile::open(&server.setup().pool()).unwrap().unwrap();
@@ -228,7 +231,8 @@ fn damaged_keys_are_told_of() {
     for n in 0..20 {
         run(&mut client, &format!("PM.HSET damaged-hash f{n} v -> 1"));
     }
-    // The last records of the log are done again at the start: these are to be about something else.
+    // The last records of the log are done again at the start: these are to be about something
+    // else.
     for n in 0..5 {
         run(&mut client, &format!("PM.SET sound v{n} -> OK"));
     }

@@ -1,7 +1,8 @@
-//! Hostile RESTORE payloads: an error or a sound value, never a crash, a hang, or memory beyond reason.
+//! Hostile RESTORE payloads: an error or a sound value, never a crash, a hang, or memory beyond
+//! reason.
 //!
-//! `PMEDIS_FUZZ_PAYLOADS=n` sets how many are tried for each type (`ci/fuzz-restore`), `PMEDIS_SEED=n`
-//! the seed.
+//! `PMEDIS_FUZZ_PAYLOADS=n` sets how many are tried for each type (`ci/fuzz-restore`),
+//! `PMEDIS_SEED=n` the seed.
 
 use fastrand::Rng;
 use pmedis_testkit::client::Client;
@@ -122,7 +123,8 @@ fn mutate(payload: &mut Vec<u8>, rng: &mut Rng) {
             5 => {
                 payload.drain(at..body);
             }
-            // A number in each of the forms that RDB files have for lengths, and the compressed one.
+            // A number in each of the forms that RDB files have for lengths, and the compressed
+            // one.
             6 => {
                 let number = EDGES[rng.usize(..EDGES.len())];
                 let form: Vec<u8> = match rng.u8(..5) {

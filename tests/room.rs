@@ -13,7 +13,8 @@ const TABLE: u64 = 256;
 /// Commands sent at a time.
 const PIPELINE: usize = 500;
 
-/// Sets `name:0`, `name:1`, … to values of these lengths in turn, until one does not fit; how many did.
+/// Sets `name:0`, `name:1`, … to values of these lengths in turn, until one does not fit; how many
+/// did.
 fn fill(client: &mut Client, name: &str, lens: &[usize]) -> usize {
     for n in 0.. {
         let value = vec![b'v'; lens[n % lens.len()]];

@@ -1,5 +1,5 @@
-//! Settings: load arguments and the server's configuration mean the same, what can change at run time does, and what is
-//! wrong is named.
+//! Settings: load arguments and the server's configuration mean the same, what can change at run
+//! time does, and what is wrong is named.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::script::{ask, expect, run};

@@ -1,8 +1,8 @@
-//! Hash slots that move as Redis 8.4 and Valkey 9 do it, with all that their keys hold: whole, cancelled, and
-//! cut short by kill -9 at either end.
+//! Hash slots that move as Redis 8.4 and Valkey 9 do it, with all that their keys hold: whole,
+//! cancelled, and cut short by kill -9 at either end.
 //!
-//! `PMEDIS_MIGRATION_ELEMENTS=n` sets the size of large values, `PMEDIS_MIGRATION_ROUNDS=n` how often slots move
-//! under load (`ci/stress-migration`: a million, a hundred).
+//! `PMEDIS_MIGRATION_ELEMENTS=n` sets the size of large values, `PMEDIS_MIGRATION_ROUNDS=n` how
+//! often slots move under load (`ci/stress-migration`: a million, a hundred).
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::cluster::ClusterClient;
@@ -489,7 +489,8 @@ fn kill(node: &Server) {
     assert!(killed.expect("kill runs").success());
 }
 
-/// Waits until a migration that may have been cut short is over at both ends, and all agree whose the slots are.
+/// Waits until a migration that may have been cut short is over at both ends, and all agree whose
+/// the slots are.
 fn settle(nodes: &[Server], owner: usize, target: usize) {
     if nodes[target].setup().packaged().family == Family::Redis {
         // It would try again and again: once it has come to its end or is given up, it is over.

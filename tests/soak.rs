@@ -1,8 +1,8 @@
-//! A pool that stays between nearly full and full, under changes of all types and sizes, with a replica, while the
-//! server is killed again and again.
+//! A pool that stays between nearly full and full, under changes of all types and sizes, with a
+//! replica, while the server is killed again and again.
 //!
-//! `PMEDIS_SOAK_LIVES=n` kills so many times, `PMEDIS_SOAK_LIFE=s` after so many seconds each, `PMEDIS_SEED=n` takes
-//! other random numbers. `ci/soak` runs half an hour.
+//! `PMEDIS_SOAK_LIVES=n` kills so many times, `PMEDIS_SOAK_LIFE=s` after so many seconds each,
+//! `PMEDIS_SEED=n` takes other random numbers. `ci/soak` runs half an hour.
 
 use pmedis_testkit::env_number;
 use pmedis_testkit::soak::{Plan, run};

@@ -1,5 +1,5 @@
-//! What the differential tests do not see of SORT: sets and sorted sets by weights, native keys, who may
-//! follow patterns, clusters, replicas, crashes.
+//! What the differential tests do not see of SORT: sets and sorted sets by weights, native keys,
+//! who may follow patterns, clusters, replicas, crashes.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::resp::Value;

@@ -1,5 +1,5 @@
-//! What INFO counts: a PM command counts as its native one, and the module counts nothing of its own, neither
-//! beside its own commands nor beside native ones.
+//! What INFO counts: a PM command counts as its native one, and the module counts nothing of its
+//! own, neither beside its own commands nor beside native ones.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::replication::info;

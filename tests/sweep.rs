@@ -1,7 +1,7 @@
-//! Every `PM.` command once, in each of the situations that a key may be in (there, absent, expired, of another
-//! type) and in each way in which a command may be given (RESP2, RESP3, in MULTI, in a script, in a cluster),
-//! against the native command on the server at hand: reply, events, counted hits and misses, and what the keys
-//! hold afterwards. All differences are printed.
+//! Every `PM.` command once, in each of the situations that a key may be in (there, absent,
+//! expired, of another type) and in each way in which a command may be given (RESP2, RESP3, in
+//! MULTI, in a script, in a cluster), against the native command on the server at hand: reply,
+//! events, counted hits and misses, and what the keys hold afterwards. All differences are printed.
 //!
 //! `PMEDIS_SERVER=valkey-9.1 cargo test --test sweep` runs it on that server.
 
@@ -112,8 +112,8 @@ impl Scenario {
 
     /// Gives the keys what they hold in a situation.
     ///
-    /// A PEXPIRE whose millisecond has passed while it runs deletes its key at once, some one in 2,000 of those that name the next
-    /// millisecond: the key is absent then, not expired.
+    /// A PEXPIRE whose millisecond has passed while it runs deletes its key at once, some one in
+    /// 2,000 of those that name the next millisecond: the key is absent then, not expired.
     fn prepare(&mut self, prefix: &str, situation: Situation) {
         let is_gone = |event: &String| event.starts_with("del ");
         for _ in 0..TRIES {
@@ -245,8 +245,8 @@ fn how(line: &str) -> Compare {
     }
 }
 
-/// The events, but for `new` where a PM value replaces another one: the module API deletes a key to give it
-/// another type.
+/// The events, but for `new` where a PM value replaces another one: the module API deletes a key to
+/// give it another type.
 fn events(outcome: &Outcome, native: &Outcome) -> Vec<String> {
     let is_odd = |event: &&String| event.starts_with("new ") && !native.events.contains(event);
     let events = outcome.events.iter().filter(|event| !is_odd(event));

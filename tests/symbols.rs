@@ -1,8 +1,9 @@
 //! What the module takes from the C library.
 //!
-//! A server may give a module a symbol scope of its own (Valkey does from 8.1 on): `malloc` and `free` are the
-//! C library's there, while what the C library allocates for its callers comes from the server's allocator.
-//! Whatever a function of the C library returns for its caller to free must therefore not be used.
+//! A server may give a module a symbol scope of its own (Valkey does from 8.1 on): `malloc` and
+//! `free` are the C library's there, while what the C library allocates for its callers comes from
+//! the server's allocator. Whatever a function of the C library returns for its caller to free must
+//! therefore not be used.
 
 use pmedis_testkit::server::module_path;
 use std::process::Command;
@@ -57,8 +58,8 @@ fn nothing_is_freed_that_the_c_library_allocated() {
     for used in ["malloc", "free"] {
         assert!(imports.iter().any(|name| name == used), "{imports:?}");
     }
-    // `realpath` is named by the standard library's own panic hook, for backtraces; the module replaces that
-    // hook when it is loaded, and the lints forbid the other ways to it.
+    // `realpath` is named by the standard library's own panic hook, for backtraces; the module
+    // replaces that hook when it is loaded, and the lints forbid the other ways to it.
     let taken = imports
         .iter()
         .filter(|name| GIVE_MEMORY.contains(&name.as_str()));

@@ -1,5 +1,5 @@
-//! What clients and operators are told of a PM command, once and as of its native one: SLOWLOG, invalidations of a flush, the
-//! event and the replies of DEL and its like.
+//! What clients and operators are told of a PM command, once and as of its native one: SLOWLOG,
+//! invalidations of a flush, the event and the replies of DEL and its like.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::script::{ask, crash, run, words};
@@ -74,8 +74,8 @@ fn deleting_is_one_step_and_passes_over_native_keys() {
     run(&mut client, "PM.KEYS * -> [d]\nDBSIZE -> 1");
 }
 
-/// A flush is everybody's, as a native one is, whatever the client does not want to hear of its own changes. Beside native keys, PM keys
-/// go one by one, and it hears nothing.
+/// A flush is everybody's, as a native one is, whatever the client does not want to hear of its own
+/// changes. Beside native keys, PM keys go one by one, and it hears nothing.
 #[test]
 fn a_flush_is_told_to_whoever_asked_for_it() {
     let server = Setup::pmedis("64m").start().unwrap();

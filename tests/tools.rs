@@ -1,5 +1,5 @@
-//! redis-cli's own modes: on a server with PM keys only they do what they do on one with native keys only,
-//! but for what --bigkeys cannot know.
+//! redis-cli's own modes: on a server with PM keys only they do what they do on one with native
+//! keys only, but for what --bigkeys cannot know.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;
@@ -51,8 +51,8 @@ fn redis_cli(server: &Server, mode: &[&str]) -> String {
     text
 }
 
-/// What redis-cli writes of the keys, in order, with the names of PM types as native ones and without the
-/// lines about types of which there is no key.
+/// What redis-cli writes of the keys, in order, with the names of PM types as native ones and
+/// without the lines about types of which there is no key.
 fn about_keys(server: &Server, mode: &[&str]) -> Vec<String> {
     let types = [
         ("pm-string", "string"),
@@ -112,8 +112,8 @@ fn memkeys_says_the_same_of_each_type() {
     assert!(said.iter().any(biggest), "{said:?}");
 }
 
-/// Of types that it does not know, redis-cli cannot ask the length: it says no more than how many keys
-/// there are.
+/// Of types that it does not know, redis-cli cannot ask the length: it says no more than how many
+/// keys there are.
 #[test]
 fn bigkeys_counts_the_same_keys_without_their_lengths() {
     let (pm, _client) = start();
@@ -259,7 +259,8 @@ fn acl_rules_apply() {
     expect(&mut reader, "PM.RENAME string:1 string:3", "OK");
 }
 
-/// Redis 7.0 passes over the commands of modules in rules with categories; the rules have to name them.
+/// Redis 7.0 passes over the commands of modules in rules with categories; the rules have to name
+/// them.
 #[test]
 fn acl_rules_name_commands() {
     let (server, mut client) = start();

@@ -1,8 +1,8 @@
-//! Two records of one key, as a crash between a copy and the end of its destination's old value leaves them: the younger
-//! one counts, and the other never comes to light.
+//! Two records of one key, as a crash between a copy and the end of its destination's old value
+//! leaves them: the younger one counts, and the other never comes to light.
 //!
-//! The pools are changed by this process, so there are no tests beside these: a server that is started by another
-//! thread meanwhile would inherit the lock of the pool for a moment.
+//! The pools are changed by this process, so there are no tests beside these: a server that is
+//! started by another thread meanwhile would inherit the lock of the pool for a moment.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::replication::wait_for;
@@ -17,7 +17,8 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A server that was killed when `a` and `b` had been copied over, and not yet gone: each has two records.
+/// A server that was killed when `a` and `b` had been copied over, and not yet gone: each has two
+/// records.
 fn with_twins(arguments: &[&str]) -> (Server, Client) {
     // To the server, a pool that something else has changed is a copy.
     let arguments = [arguments, &["copy", "accept"]].concat();

@@ -1,4 +1,5 @@
-//! The setting `unprefixed`: a server whose plain names mean PM keys is to its clients what a server without the module is.
+//! The setting `unprefixed`: a server whose plain names mean PM keys is to its clients what a
+//! server without the module is.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;
@@ -28,7 +29,8 @@ fn native() -> (Server, Client) {
     (server, client)
 }
 
-/// Sends each line to a server without the module and to one that is unprefixed, and expects the same words.
+/// Sends each line to a server without the module and to one that is unprefixed, and expects the
+/// same words.
 #[track_caller]
 fn same(lines: &str) {
     let ((_one, mut native), (_other, mut ours)) = (native(), unprefixed());

@@ -1,4 +1,5 @@
-//! Plain names that mean PM keys in a cluster: clients are sent where the slot is, as by a server without the module.
+//! Plain names that mean PM keys in a cluster: clients are sent where the slot is, as by a server
+//! without the module.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::cluster::id;

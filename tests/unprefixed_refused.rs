@@ -1,5 +1,6 @@
-//! The setting `unprefixed` writes into the server's table of commands, after it has looked at each entry. In a server that is not as
-//! expected the module refuses to load, with a word on why, and nothing is written: shown on copies of the server's program that lack a name.
+//! The setting `unprefixed` writes into the server's table of commands, after it has looked at each
+//! entry. In a server that is not as expected the module refuses to load, with a word on why, and
+//! nothing is written: shown on copies of the server's program that lack a name.
 
 use pmedis_testkit::packaged::Packaged;
 use pmedis_testkit::script::run;
@@ -17,7 +18,8 @@ fn program() -> PathBuf {
         .expect("redis-server in PATH")
 }
 
-/// A copy of the program that exports something of another name, of the same length, instead of `name`. How often it was found.
+/// A copy of the program that exports something of another name, of the same length, instead of
+/// `name`. How often it was found.
 fn without(name: &str, to: &Path) -> usize {
     let mut bytes = fs::read(program()).expect("the server's program");
     let wanted = format!("\0{name}\0").into_bytes();

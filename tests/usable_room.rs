@@ -1,10 +1,10 @@
-//! How much of the room that is reported free can really be used, after keys were deleted in several patterns and
-//! compaction has settled.
+//! How much of the room that is reported free can really be used, after keys were deleted in
+//! several patterns and compaction has settled.
 //!
 //! So that values of twice the length find room where every second one was deleted, too.
 //!
-//! `PMEDIS_USABLE=512 cargo test --release --test usable_room -- --nocapture` does it with all patterns in a pool of so
-//! many MiB; without the variable some of them are done in a small one.
+//! `PMEDIS_USABLE=512 cargo test --release --test usable_room -- --nocapture` does it with all
+//! patterns in a pool of so many MiB; without the variable some of them are done in a small one.
 
 use fastrand::Rng;
 use pmedis_testkit::client::Client;
@@ -124,8 +124,8 @@ fn settle(client: &mut Client) -> Duration {
 /// Lengths of values of which every second one gives way to others of twice the length.
 const HALVED: [usize; 4] = [400, 1_500, 20_000, 150_000];
 
-/// Fills nine tenths of a pool with values of one length, deletes every second one, and fills what is free then with values
-/// of twice the length.
+/// Fills nine tenths of a pool with values of one length, deletes every second one, and fills what
+/// is free then with values of twice the length.
 fn write_twice_the_size(mebibytes: u64) {
     for len in HALVED {
         let mut server = Setup::pmedis(&format!("{mebibytes}m")).start().unwrap();

@@ -1,4 +1,5 @@
-//! EXEC or a script for which the pool has no room fails as a whole: nothing of it stays, and nobody is told otherwise.
+//! EXEC or a script for which the pool has no room fails as a whole: nothing of it stays, and
+//! nobody is told otherwise.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::replication::{assert_same, follow, info, wait_in_sync};

@@ -108,8 +108,8 @@ pub struct Checkpoints {
     pub count: f64,
 }
 
-/// Latencies of `clients` that read and write, half of the commands each, at half of the speed that they reach, without
-/// checkpoints and while they run.
+/// Latencies of `clients` that read and write, half of the commands each, at half of the speed that
+/// they reach, without checkpoints and while they run.
 ///
 /// # Errors
 /// Those of the servers and connections.
@@ -207,8 +207,8 @@ fn written(target: &mut Target) -> io::Result<f64> {
     }
 }
 
-/// Throughput of a pool of which a part is in memory, over that of one that is there as a whole: GET and SET in turn, 95 of 100
-/// to a tenth of the keys.
+/// Throughput of a pool of which a part is in memory, over that of one that is there as a whole:
+/// GET and SET in turn, 95 of 100 to a tenth of the keys.
 ///
 /// # Errors
 /// Those of the servers and connections.

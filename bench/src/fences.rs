@@ -1,7 +1,8 @@
-//! Fences and flushed lines of each operation, counted where libpmem is called, libpmemobj's own included.
+//! Fences and flushed lines of each operation, counted where libpmem is called, libpmemobj's own
+//! included.
 //!
-//! Only a program that exports `powercut`'s functions (`-rdynamic`, see `build.rs`) counts anything; such a
-//! program flushes nothing, so times are not measured in it.
+//! Only a program that exports `powercut`'s functions (`-rdynamic`, see `build.rs`) counts
+//! anything; such a program flushes nothing, so times are not measured in it.
 
 use crate::operations::{Operation, Store};
 use pobj::Result;

@@ -1,7 +1,8 @@
 //! What clients see while Redis's keyspace is filled from the pool, after a restart.
 //!
-//! Clients send at a fixed pace, half of what the server can do when all keys are there. A command whose turn has come while
-//! its client still waits counts from its turn on, so that a pause of the server is not left out.
+//! Clients send at a fixed pace, half of what the server can do when all keys are there. A command
+//! whose turn has come while its client still waits counts from its turn on, so that a pause of the
+//! server is not left out.
 
 use crate::target::Target;
 use hdrhistogram::Histogram;
@@ -43,7 +44,8 @@ pub struct Filled {
     pub used_at_end: f64,
 }
 
-/// Fills twice after a kill, alone and with clients, which work on the strings `key:0` to `key:<keys>`.
+/// Fills twice after a kill, alone and with clients, which work on the strings `key:0` to
+/// `key:<keys>`.
 ///
 /// # Errors
 /// Those of the server and its connections; an error in a reply.
@@ -88,7 +90,8 @@ fn restart(server: &mut Target) -> io::Result<()> {
     restarted.map_err(|refusal| io::Error::other(format!("{refusal:?}")))
 }
 
-/// Seconds until all keys were there, as the log says: who asks is served, and holds the filling up.
+/// Seconds until all keys were there, as the log says: who asks is served, and holds the filling
+/// up.
 fn wait_until_filled(server: &mut Target) -> io::Result<f64> {
     let start = Instant::now();
     while start.elapsed() < LIMIT {
@@ -115,7 +118,8 @@ fn anonymous(server: &mut Target) -> io::Result<f64> {
     Ok(kilobytes.ok_or_else(missing)? * 1024.0)
 }
 
-/// Lets clients read and write strings until `meanwhile` is over, `pace` commands a second altogether, or as fast as they can.
+/// Lets clients read and write strings until `meanwhile` is over, `pace` commands a second
+/// altogether, or as fast as they can.
 pub(crate) fn run(
     address: SocketAddr,
     keys: u64,

@@ -1,7 +1,9 @@
-//! Instructions and cache misses of each operation, by callgrind: the same on a busy machine as on an idle one.
+//! Instructions and cache misses of each operation, by callgrind: the same on a busy machine as on
+//! an idle one.
 //!
-//! The program runs itself anew under callgrind, which counts only inside [`region`] and writes a file at
-//! each [`end_of_region`]. The caches that it simulates have a fixed size, whatever the machine's.
+//! The program runs itself anew under callgrind, which counts only inside [`region`] and writes a
+//! file at each [`end_of_region`]. The caches that it simulates have a fixed size, whatever the
+//! machine's.
 
 use crate::operations::{Operation, Store};
 use std::hint::black_box;
@@ -44,13 +46,15 @@ pub fn region(store: &mut Store, steps: usize) -> pobj::Result<()> {
     })
 }
 
-/// Where callgrind writes what it has counted; a function that it counts in cannot be told to do both.
+/// Where callgrind writes what it has counted; a function that it counts in cannot be told to do
+/// both.
 #[inline(never)]
 pub fn end_of_region(steps: usize) -> usize {
     black_box(steps)
 }
 
-/// Counts all operations: runs `program` with these arguments, which must [`run`] each of them in turn.
+/// Counts all operations: runs `program` with these arguments, which must [`run`] each of them in
+/// turn.
 ///
 /// # Errors
 /// If there is no valgrind, or its results are not what they should be.

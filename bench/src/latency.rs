@@ -1,7 +1,7 @@
 //! Latency under a mixed load, while the server has something large to do beside it.
 //!
-//! Closed-loop clients send one command, wait for its reply, note how long it took, and send the next. The
-//! commands of all types and both kinds come in turn, on random keys.
+//! Closed-loop clients send one command, wait for its reply, note how long it took, and send the
+//! next. The commands of all types and both kinds come in turn, on random keys.
 
 use crate::target::{Config, Target};
 use hdrhistogram::Histogram;
@@ -37,9 +37,11 @@ pub enum Beside {
     Growth(u64),
     /// So many keys of another database are flushed, and their memory reclaimed.
     Reclaim(u64),
-    /// So many hashes of another database, of [`LARGE`] fields each, are deleted one after the other.
+    /// So many hashes of another database, of [`LARGE`] fields each, are deleted one after the
+    /// other.
     Deletion(u64),
-    /// Every second of so many keys of another database was deleted: the room is gathered. Of pmedis only.
+    /// Every second of so many keys of another database was deleted: the room is gathered. Of
+    /// pmedis only.
     Compaction(u64),
 }
 

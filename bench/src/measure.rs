@@ -1,4 +1,5 @@
-//! Operations of the engine measured in this process: flushes switched on, processor time, fences, space.
+//! Operations of the engine measured in this process: flushes switched on, processor time, fences,
+//! space.
 
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,8 @@ pub struct Figure {
     pub budget: Option<u64>,
 }
 
-/// Starts the program again with `PMEM_IS_PMEM_FORCE=1`, unless it is set: libpmem reads its switches when
-/// it is loaded, before `main`'s code could set them safely.
+/// Starts the program again with `PMEM_IS_PMEM_FORCE=1`, unless it is set: libpmem reads its
+/// switches when it is loaded, before `main`'s code could set them safely.
 ///
 /// # Panics
 /// If the program cannot be started.

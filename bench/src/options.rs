@@ -148,11 +148,12 @@ impl Default for Options {
 }
 
 impl Options {
-    /// About how many seconds it takes to measure so many commands, each under one load, on so many servers.
+    /// About how many seconds it takes to measure so many commands, each under one load, on so many
+    /// servers.
     pub fn duration(&self, cells: usize, servers: usize) -> f64 {
         let (cells, servers, rounds) = (cells as f64, servers as f64, self.rounds as f64);
-        // Filling what a run empties takes about half of the run's time; finding out how many requests fit,
-        // about half a run.
+        // Filling what a run empties takes about half of the run's time; finding out how many
+        // requests fit, about half a run.
         let run = 1.5 * self.seconds + RUN_OVERHEAD;
         let load = servers * self.keys as f64 * LOAD_PER_KEY;
         load + cells * servers * run * (rounds + 0.5)

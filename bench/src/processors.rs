@@ -1,8 +1,9 @@
 //! On which processors a program runs.
 //!
-//! With one client and no pipeline, server and client wait for each other all the time. On two processors
-//! each request then waits for two of them to wake up; where a hypervisor has to wake them, that takes some
-//! hundred microseconds, and as many more or less. On one processor they take turns.
+//! With one client and no pipeline, server and client wait for each other all the time. On two
+//! processors each request then waits for two of them to wake up; where a hypervisor has to wake
+//! them, that takes some hundred microseconds, and as many more or less. On one processor they take
+//! turns.
 
 use std::io;
 use std::process::{Command, Stdio};

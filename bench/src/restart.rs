@@ -1,4 +1,5 @@
-//! Restarts: how long until the first right reply, what a key takes of memory, what clients see meanwhile.
+//! Restarts: how long until the first right reply, what a key takes of memory, what clients see
+//! meanwhile.
 
 use crate::filling::{self, Filled};
 use crate::summary::Spread;
@@ -145,7 +146,8 @@ impl Kept {
     }
 }
 
-/// Loads the data into a server of each kind, then starts each of them again in turn; `progress` hears a line for each start.
+/// Loads the data into a server of each kind, then starts each of them again in turn; `progress`
+/// hears a line for each start.
 ///
 /// # Errors
 /// Those of the servers and their connections.

@@ -40,8 +40,8 @@ impl Spread {
         }
     }
 
-    /// Of the ratios of `values` to `base`, round by round: what disturbs a machine for longer than a
-    /// round disturbs both.
+    /// Of the ratios of `values` to `base`, round by round: what disturbs a machine for longer than
+    /// a round disturbs both.
     ///
     /// # Panics
     /// Without a value.

@@ -55,8 +55,8 @@ pub struct Counters {
 }
 
 impl Target {
-    /// Starts a server: a pool of size `pool` for pmedis, files in a new directory under `disk` for an
-    /// AOF, and for a pool with a journal.
+    /// Starts a server: a pool of size `pool` for pmedis, files in a new directory under `disk` for
+    /// an AOF, and for a pool with a journal.
     ///
     /// # Errors
     /// If the directory cannot be made, or the server refuses to start.
@@ -64,7 +64,8 @@ impl Target {
         Target::start_with(config, pool, disk, &[], &[])
     }
 
-    /// [`Target::start`], with more arguments of the module, for pmedis, and lines of configuration.
+    /// [`Target::start`], with more arguments of the module, for pmedis, and lines of
+    /// configuration.
     ///
     /// # Errors
     /// As for that.

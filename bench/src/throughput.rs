@@ -1,9 +1,10 @@
 //! Interleaved rounds of `redis-benchmark` over all commands.
 //!
-//! A machine that others use too is not as fast in one minute as in the next. So each round runs one
-//! command against all servers in turn, in an order that turns round from one round to the next, and
-//! ratios are taken within a round. The processor time of the server's main thread is counted as well:
-//! what others take of the processor is not in it. A single client shares one processor with its server.
+//! A machine that others use too is not as fast in one minute as in the next. So each round runs
+//! one command against all servers in turn, in an order that turns round from one round to the
+//! next, and ratios are taken within a round. The processor time of the server's main thread is
+//! counted as well: what others take of the processor is not in it. A single client shares one
+//! processor with its server.
 
 use crate::options::Options;
 use crate::processors::Processors;
@@ -117,7 +118,8 @@ pub fn measure(
     Ok(figures)
 }
 
-/// Has a single client and its server take turns on one processor; more than one client has them all.
+/// Has a single client and its server take turns on one processor; more than one client has them
+/// all.
 fn place(cell: &Cell, targets: &mut [Target], all: &Processors) -> io::Result<()> {
     let processors = match cell.clients {
         1 => all.first(),
@@ -158,8 +160,9 @@ fn calibrate(cell: &Cell, target: &mut Target, number: u64, options: &Options) -
 }
 
 fn run_once(cell: &Cell, target: &mut Target, run: Run) -> io::Result<Measured> {
-    // redis-benchmark sends whole pipelines. If they are more than was asked for, a line of its progress that
-    // falls due at the very end finds no client and another number of replies, and it aborts.
+    // redis-benchmark sends whole pipelines. If they are more than was asked for, a line of its
+    // progress that falls due at the very end finds no client and another number of replies, and it
+    // aborts.
     let run = Run {
         requests: run.requests.next_multiple_of(cell.pipeline),
         ..run

@@ -1,8 +1,8 @@
 //! The commands that are measured, and the data each of them needs.
 //!
-//! The words of a command are those of `redis-benchmark`, which puts a random number of twelve digits
-//! where `__rand_int__` stands. `{data}` becomes 128 bytes. `{run}` becomes the number of the run: keys
-//! that a command fills or empties belong to one run only.
+//! The words of a command are those of `redis-benchmark`, which puts a random number of twelve
+//! digits where `__rand_int__` stands. `{data}` becomes 128 bytes. `{run}` becomes the number of
+//! the run: keys that a command fills or empties belong to one run only.
 
 use crate::target::Target;
 use std::io;

@@ -108,7 +108,8 @@ impl Subject {
             Subject::Creation => {
                 let directory = tempfile::tempdir_in(DIRECTORY).expect("tmpfs is mounted");
                 let recording = Recording::of(&Creation, directory.path());
-                // There is one creation only, whatever the seed, so it is looked at twice as closely.
+                // There is one creation only, whatever the seed, so it is looked at twice as
+                // closely.
                 let config = Config {
                     outcomes_per_cut: 2 * config.outcomes_per_cut,
                     ..config.clone()
@@ -175,8 +176,8 @@ pub fn config(seed: u64) -> Config {
     }
 }
 
-/// Explores workloads of the seeds from `seed` on until there were `states` states, or a violation. Creation
-/// is explored once: with another seed the states would be the same again.
+/// Explores workloads of the seeds from `seed` on until there were `states` states, or a violation.
+/// Creation is explored once: with another seed the states would be the same again.
 pub fn run(subject: Subject, seed: u64, states: u64, config: impl Fn(u64) -> Config) -> Report {
     let mut total = Report::default();
     for seed in seed.. {

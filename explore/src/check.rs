@@ -1,4 +1,5 @@
-//! The normal way back, and what must be there then: the same for all workloads that note their states.
+//! The normal way back, and what must be there then: the same for all workloads that note their
+//! states.
 
 use std::marker::PhantomData;
 use std::path::Path;

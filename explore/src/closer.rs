@@ -49,8 +49,8 @@ impl Closer {
         }
     }
 
-    /// A pool of which everything was freed: when its pages are given back too, all granules must be free or kept
-    /// back, and libpmemobj must hold nothing but the log and extents.
+    /// A pool of which everything was freed: when its pages are given back too, all granules must
+    /// be free or kept back, and libpmemobj must hold nothing but the log and extents.
     ///
     /// # Errors
     /// What is left.

@@ -1,4 +1,5 @@
-//! The creation of a pool, after libpmemobj has made it its own: cut anywhere, the next start finishes it.
+//! The creation of a pool, after libpmemobj has made it its own: cut anywhere, the next start
+//! finishes it.
 
 use std::path::Path;
 

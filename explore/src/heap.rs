@@ -53,8 +53,8 @@ const LASTING: [u64; 2] = [3, 4];
 /// If it cannot be opened.
 pub fn count_others(path: &Path) -> Result<usize, String> {
     let path = to_c(path);
-    // SAFETY: the arguments are strings; the pool is closed again before anything else opens it, and
-    // nothing is freed while its objects are counted.
+    // SAFETY: the arguments are strings; the pool is closed again before anything else opens it,
+    // and nothing is freed while its objects are counted.
     unsafe {
         let pop = library().pmemobj_open(path.as_ptr(), LAYOUT.as_ptr());
         if pop.is_null() {

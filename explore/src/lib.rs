@@ -10,8 +10,8 @@
 //! | `server/` | a real `redis-server` with the module, from its start-up on |
 //! | `damage/` | no power: pools are damaged |
 //!
-//! Each has a workload and a recovery for [`powercut`], most of them that of `check.rs`; `campaign.rs` runs
-//! them seed by seed.
+//! Each has a workload and a recovery for [`powercut`], most of them that of `check.rs`;
+//! `campaign.rs` runs them seed by seed.
 
 pub mod campaign;
 pub mod check;
@@ -75,8 +75,8 @@ const POOL_SEED: [u64; 2] = [0x706d, 0x6564];
 /// Lanes of the pools: they have one user (see [`powercut::limit_lanes`]).
 const LANES: u64 = 8;
 
-/// Whether the commits of a workload of this seed leave their fence for later: half of them do. A step is
-/// acknowledged once they have settled.
+/// Whether the commits of a workload of this seed leave their fence for later: half of them do. A
+/// step is acknowledged once they have settled.
 fn is_lazy(seed: u64) -> bool {
     seed.is_multiple_of(2)
 }

@@ -1,5 +1,5 @@
-//! `explore <subject> <seed> <states>`: explores until so many states were judged; the exit code is 1
-//! if one of them was wrong. The same seed does the same again.
+//! `explore <subject> <seed> <states>`: explores until so many states were judged; the exit code is
+//! 1 if one of them was wrong. The same seed does the same again.
 //!
 //! `explore damage <seed> <pools> [first]`: damages so many pools, from that number on.
 

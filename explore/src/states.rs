@@ -1,7 +1,8 @@
 //! The states a workload passes through, each described as text: what recovery may find.
 //!
-//! A description has a line for each thing that must be there. Descriptions are compared as a whole,
-//! and by line when they differ, so that a message names what is missing and what is too much.
+//! A description has a line for each thing that must be there. Descriptions are compared as a
+//! whole, and by line when they differ, so that a message names what is missing and what is too
+//! much.
 
 use std::fs;
 use std::io;
@@ -33,7 +34,8 @@ impl States {
         self.0.last()
     }
 
-    /// Where the process that runs a workload on `pool` leaves the states for the one that explores.
+    /// Where the process that runs a workload on `pool` leaves the states for the one that
+    /// explores.
     pub fn path_for(pool: &Path) -> PathBuf {
         pool.with_file_name("states")
     }

@@ -1,12 +1,13 @@
-//! Two records of one key, as a crash between a copy and the end of its destination's old value leaves them.
+//! Two records of one key, as a crash between a copy and the end of its destination's old value
+//! leaves them.
 
 use pobj::{Cursor, Durability, Kind, PoolOptions};
 use std::path::Path;
 use store::Store;
 use store::record::{self, RecordPtr};
 
-/// Copies keys of database 0 in the pool at `path`, which is closed before and after: of each pair the value of the
-/// first key to the second one, whose own value stays.
+/// Copies keys of database 0 in the pool at `path`, which is closed before and after: of each pair
+/// the value of the first key to the second one, whose own value stays.
 ///
 /// # Panics
 /// If a key is not there, or the pool has no room.

@@ -1,5 +1,5 @@
-//! A fixed-seed share of what `ci/damage` does: no damaged pool may kill, stop or confuse the process; most are
-//! opened all the same, and give the keys that are not damaged.
+//! A fixed-seed share of what `ci/damage` does: no damaged pool may kill, stop or confuse the
+//! process; most are opened all the same, and give the keys that are not damaged.
 
 use pmedis_explore::damage;
 

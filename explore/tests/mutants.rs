@@ -1,5 +1,5 @@
-//! Mistakes in the structures' use of transactions, and in the flushes, the fences and the order of the stores that
-//! they come down to, are found.
+//! Mistakes in the structures' use of transactions, and in the flushes, the fences and the order of
+//! the stores that they come down to, are found.
 
 use std::path::Path;
 
@@ -75,8 +75,8 @@ fn is_found(recording: &Recording, mutant: &Mutant, check: &impl Recovery) -> bo
     })
 }
 
-/// Explores mutants of the steps of a recording until one of each kind is found. Not each makes a difference:
-/// `docs/crash-consistency.md` tells which do not, and why.
+/// Explores mutants of the steps of a recording until one of each kind is found. Not each makes a
+/// difference: `docs/crash-consistency.md` tells which do not, and why.
 fn mutants_are_found(name: &str, recording: &Recording, check: &impl Recovery) {
     let mut tried = [0; KINDS];
     let mut found = [0; KINDS];

@@ -1,5 +1,5 @@
-//! A fixed-seed share of what `ci/explore` does with a real server; and a server that replies too early, or
-//! leaves out a flush or a fence, is found.
+//! A fixed-seed share of what `ci/explore` does with a real server; and a server that replies too
+//! early, or leaves out a flush or a fence, is found.
 
 use pmedis_explore::campaign;
 use pmedis_explore::server::{self, Sent, Session, Shape, Way};
@@ -109,10 +109,10 @@ fn mistakes_are_found() {
     assert!(flushes > 0, "no flush that is left out is noticed");
 }
 
-/// With threads for I/O, a script or a transaction that CLIENT PAUSE held back is no group on Redis 7.0: the module
-/// cannot see in time that its reply is sent. So a cut leaves a part of it; without such threads, none does, nor on
-/// newer servers. The steps are given: of random ones, a seed need not have any with two writes that change something,
-/// and without these there is no part.
+/// With threads for I/O, a script or a transaction that CLIENT PAUSE held back is no group on Redis
+/// 7.0: the module cannot see in time that its reply is sent. So a cut leaves a part of it; without
+/// such threads, none does, nor on newer servers. The steps are given: of random ones, a seed need
+/// not have any with two writes that change something, and without these there is no part.
 fn a_part_of_a_group_is_found() {
     let word = |word: &str| word.as_bytes().to_vec();
     let words = |line: &&str| line.split(' ').map(word).collect();

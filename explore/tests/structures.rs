@@ -1,4 +1,5 @@
-//! A fixed-seed share of what `ci/explore` does with the structures: every change survives every cut.
+//! A fixed-seed share of what `ci/explore` does with the structures: every change survives every
+//! cut.
 
 use pmedis_explore::campaign::{self, Subject};
 use powercut::Config;

@@ -1,5 +1,5 @@
-//! A fixed-seed share of what `ci/explore` does: correct transactions survive every cut, and mistakes in
-//! using `pobj` are found.
+//! A fixed-seed share of what `ci/explore` does: correct transactions survive every cut, and
+//! mistakes in using `pobj` are found.
 
 use pmedis_explore::campaign::{self, Subject};
 use pmedis_explore::transactions::{Flavour, MISTAKES, Transactions};
@@ -24,7 +24,8 @@ fn mistakes_are_found() {
                 flavour: Flavour::Mixed,
                 mistake: Some(mistake),
             };
-            // Some mistakes show without any cut: the workload compares the pool with its own model.
+            // Some mistakes show without any cut: the workload compares the pool with its own
+            // model.
             catch_unwind(|| campaign::explore_transactions(&workload, &campaign::config(seed)))
                 .map_or(true, |report| !report.violations.is_empty())
         });

@@ -1,9 +1,9 @@
 //! What servers answer differently, and since which version: the only place that knows.
 //!
-//! Redis and Valkey have gone separate ways since 7.2, and both change small replies now and then. A `PM.`
-//! command answers as the native one of the server it runs in. Where that differs, its handler asks this
-//! table, which was looked up once, when the module was loaded. What can be asked of the server itself (the
-//! form of a double, for example) is not in it.
+//! Redis and Valkey have gone separate ways since 7.2, and both change small replies now and then.
+//! A `PM.` command answers as the native one of the server it runs in. Where that differs, its
+//! handler asks this table, which was looked up once, when the module was loaded. What can be asked
+//! of the server itself (the form of a double, for example) is not in it.
 
 use crate::redis::{Ctx, Reply};
 use std::sync::OnceLock;
@@ -45,7 +45,8 @@ pub enum Behaviour {
     BitcountTakesStart,
     /// A cursor is digits only, after space; else it is what `strtoul` takes.
     CursorIsDigits,
-    /// ZRANK takes WITHSCORE, so that another last word is a syntax error, not one argument too many.
+    /// ZRANK takes WITHSCORE, so that another last word is a syntax error, not one argument too
+    /// many.
     RankTakesWithscore,
     /// The scans know NOVALUES of HSCAN, and say so where it does not belong.
     ScanKnowsNovalues,
@@ -57,7 +58,8 @@ pub enum Behaviour {
     EndsAreDecimal,
     /// What SORT compares is read as a score is: neither nothing nor out of range.
     WeightsAreScores,
-    /// Degrees are shown with as few digits as tell them apart; else with seventeen digits after the point.
+    /// Degrees are shown with as few digits as tell them apart; else with seventeen digits after
+    /// the point.
     DegreesAreShort,
     /// GEOSEARCH names the member that is not there.
     MissingMemberIsNamed,
@@ -73,11 +75,11 @@ pub enum Behaviour {
     IndexIsTruncated,
     /// LTRIM that takes nothing out is no change to those who watch the key.
     TrimOfNothingIsNoChange,
-    /// A negative offset into a range of a large sorted set counts from the range's end; else it is beyond
-    /// all elements.
+    /// A negative offset into a range of a large sorted set counts from the range's end; else it is
+    /// beyond all elements.
     NegativeOffsetIsFromEnd,
-    /// Commands that add to a sorted set make it a large one at once, if what they add is too much for a
-    /// small one.
+    /// Commands that add to a sorted set make it a large one at once, if what they add is too much
+    /// for a small one.
     LargeAdditionsAreKnown,
     /// ZSCAN shows the scores of small sorted sets as other commands do.
     SmallScoresAreShort,
@@ -87,7 +89,8 @@ pub enum Behaviour {
     PastTimeDeletes,
     /// What such a time deletes has expired, as its event says; else it is a deletion like others.
     PastTimeExpires,
-    /// SET takes IFEQ instead of NX and XX, and once only; else it may follow by NX or XX, and be repeated.
+    /// SET takes IFEQ instead of NX and XX, and once only; else it may follow by NX or XX, and be
+    /// repeated.
     IfeqStandsAlone,
     /// The errors of MSETEX are Valkey's, and the order of its events.
     MsetexIsValkeys,
@@ -223,7 +226,8 @@ impl Server {
     }
 }
 
-/// A version from its text; what follows the three numbers is left alone, and numbers may be missing.
+/// A version from its text; what follows the three numbers is left alone, and numbers may be
+/// missing.
 fn parse(text: &str) -> Option<Version> {
     let mut numbers = text
         .split(|c: char| !c.is_ascii_digit())

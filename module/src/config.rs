@@ -1,5 +1,6 @@
-//! The module's settings: their values, which come from load arguments (`loadmodule libpmedis.so path FILE ...`) and from
-//! the server's configuration (`pmedis.path FILE`), which has the last word.
+//! The module's settings: their values, which come from load arguments (`loadmodule libpmedis.so
+//! path FILE ...`) and from the server's configuration (`pmedis.path FILE`), which has the last
+//! word.
 //!
 //! | file | |
 //! |---|---|
@@ -29,17 +30,18 @@ pub use table::{Changes, Setting, TABLE};
 pub struct Config {
     /// The pool's file, or a poolset description; empty until it is given.
     pub path: PathBuf,
-    /// The size in bytes of a pool that has to be created, and that an existing one grows to if it has less.
+    /// The size in bytes of a pool that has to be created, and that an existing one grows to if it
+    /// has less.
     pub size: Option<u64>,
-    /// The size in bytes up to which the pool may grow while the server runs. A pool that has to be created is made so
-    /// that it can.
+    /// The size in bytes up to which the pool may grow while the server runs. A pool that has to be
+    /// created is made so that it can.
     pub max_size: Option<u64>,
     /// What a committed write has to survive.
     pub durability: Durability,
     /// The size in bytes of the journal, with `durability disk`; without it, a share of the pool's.
     pub journal: Option<u64>,
-    /// Bytes of memory that pages may take which the kernel cannot take back, with `durability disk`; without it, half of the
-    /// machine's.
+    /// Bytes of memory that pages may take which the kernel cannot take back, with `durability
+    /// disk`; without it, half of the machine's.
     pub memory_limit: Option<u64>,
     /// What the server's own RDB files hold of PM keys.
     pub rdb: RdbContent,
@@ -55,8 +57,8 @@ pub struct Config {
     pub adopt: Adopt,
     /// Shares of the pool in use that the log tells of, in percent, ascending.
     pub alarms: Vec<u64>,
-    /// How many keys a second are put into the server's keyspace in the background after a start; as many as can be
-    /// without a number. For tests.
+    /// How many keys a second are put into the server's keyspace in the background after a start;
+    /// as many as can be without a number. For tests.
     pub fill: Option<u64>,
 }
 
@@ -90,8 +92,8 @@ pub enum RdbContent {
     Markers,
     /// Its value too, so that the file is a backup.
     Full,
-    /// A native key of the same value, for servers without the module; in full syncs, too, and under native names in the stream to
-    /// replicas.
+    /// A native key of the same value, for servers without the module; in full syncs, too, and
+    /// under native names in the stream to replicas.
     Native,
 }
 
@@ -118,8 +120,9 @@ impl Word for Orphans {
         &[("refuse", Orphans::Refuse), ("drop", Orphans::Drop)];
 }
 
-/// What to do about an RDB with values of PM keys that lies beside a pool which has, or had, keys, and which the
-/// pool's server has not left there: the pool is the truth, so the values would not be loaded.
+/// What to do about an RDB with values of PM keys that lies beside a pool which has, or had, keys,
+/// and which the pool's server has not left there: the pool is the truth, so the values would not
+/// be loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Beside {
     /// The server does not start.
@@ -194,8 +197,8 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the load arguments, which may come in any order, their names in any case; `notice` is shown what the log has
-    /// to say of them.
+    /// Reads the load arguments, which may come in any order, their names in any case; `notice` is
+    /// shown what the log has to say of them.
     pub fn parse<'a>(
         args: impl IntoIterator<Item = &'a [u8]>,
         mut notice: impl FnMut(&str),
@@ -292,8 +295,8 @@ impl Configs for InServer {
     }
 }
 
-/// What the server's configuration is told of the settings. Their defaults there are what the load arguments say: so
-/// CONFIG REWRITE writes down what differs from these.
+/// What the server's configuration is told of the settings. Their defaults there are what the load
+/// arguments say: so CONFIG REWRITE writes down what differs from these.
 pub fn entries(config: &mut Config) -> Vec<ConfigEntry> {
     let entry = |setting: &Setting| ConfigEntry {
         name: setting.name,

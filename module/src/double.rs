@@ -4,8 +4,8 @@ use crate::behaviour::Behaviour;
 use rustc_apfloat::ieee::Double;
 use rustc_apfloat::{Float, Round};
 
-/// Reads a score or a weight: the whole text is a number, without space before it, no NaN, and neither
-/// too large nor too near zero for a double. `None` otherwise.
+/// Reads a score or a weight: the whole text is a number, without space before it, no NaN, and
+/// neither too large nor too near zero for a double. `None` otherwise.
 #[inline]
 pub fn parse(text: &[u8]) -> Option<f64> {
     match text {
@@ -19,8 +19,8 @@ pub fn parse(text: &[u8]) -> Option<f64> {
     (sound && allowed).then_some(read.value)
 }
 
-/// Reads an end of a range of scores: the text as a C string, which a zero byte ends. Nothing at all is
-/// zero. `None` if a part is left over, or for a NaN.
+/// Reads an end of a range of scores: the text as a C string, which a zero byte ends. Nothing at
+/// all is zero. `None` if a part is left over, or for a NaN.
 pub fn parse_end(text: &[u8]) -> Option<f64> {
     let text = c_text(text);
     let read = strtod(text);
@@ -30,8 +30,8 @@ pub fn parse_end(text: &[u8]) -> Option<f64> {
 }
 
 /// Reads what SORT compares: as an end of a range or as a score, as the server does it; else as
-/// [`parse_end`], but `None` also for what C's `strtod` calls out of range, numbers that lose digits for
-/// being near zero among it.
+/// [`parse_end`], but `None` also for what C's `strtod` calls out of range, numbers that lose
+/// digits for being near zero among it.
 pub fn parse_weight(text: &[u8]) -> Option<f64> {
     if Behaviour::WeightsAreScores.here() {
         return parse(c_text(text));
@@ -123,8 +123,8 @@ fn strtod(text: &[u8]) -> Read {
     }
 }
 
-/// Reads digits, a fraction, and an exponent; gives the value, where it ends, and whether it is out of
-/// range.
+/// Reads digits, a fraction, and an exponent; gives the value, where it ends, and whether it is out
+/// of range.
 fn number(text: &[u8], at: usize, hex: bool) -> Option<(f64, usize, bool)> {
     let is_digit = |byte: &u8| {
         if hex {

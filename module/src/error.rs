@@ -39,7 +39,8 @@ pub enum CmdError {
     Pool(Box<Error>),
     /// A fault of the module, which the log tells of.
     Internal,
-    /// None: the command concerns no PM key, and the server is to run it. Only of a command that was called by its native name.
+    /// None: the command concerns no PM key, and the server is to run it. Only of a command that
+    /// was called by its native name.
     Native,
     /// Any other error, whole: its code in capitals, a space, its text.
     Other(Cow<'static, str>),

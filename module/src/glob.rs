@@ -1,13 +1,14 @@
 //! Glob patterns as KEYS and the SCAN family match them.
 
-/// Whether `text` matches `pattern`: `*` any bytes, `?` one byte, `[a-z]` or `[^a-z]` one of a class,
-/// `\` the next character itself. As in Redis, only the pattern `*` itself matches the empty text.
+/// Whether `text` matches `pattern`: `*` any bytes, `?` one byte, `[a-z]` or `[^a-z]` one of a
+/// class, `\` the next character itself. As in Redis, only the pattern `*` itself matches the empty
+/// text.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     pattern == b"*" || matches_from(pattern, text, &mut false)
 }
 
-/// `hopeless` becomes true when a star has found no match for what follows it, anywhere in the rest of
-/// the text: then an earlier star need not try any further.
+/// `hopeless` becomes true when a star has found no match for what follows it, anywhere in the rest
+/// of the text: then an earlier star need not try any further.
 fn matches_from(mut pattern: &[u8], mut text: &[u8], hopeless: &mut bool) -> bool {
     while let ([first, after @ ..], [byte, rest @ ..]) = (pattern, text) {
         pattern = match first {
@@ -56,8 +57,8 @@ fn matches_star(after: &[u8], text: &[u8], hopeless: &mut bool) -> bool {
     false
 }
 
-/// The pattern behind a class, whose opening bracket is already read, if `byte` is in it. A class that
-/// is not closed ends with the pattern. Ranges compare bytes as signed, as C does.
+/// The pattern behind a class, whose opening bracket is already read, if `byte` is in it. A class
+/// that is not closed ends with the pattern. Ranges compare bytes as signed, as C does.
 fn class(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     let (negated, mut pattern) = match pattern {
         [b'^', rest @ ..] => (true, rest),

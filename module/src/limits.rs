@@ -142,7 +142,8 @@ pub enum Deletion {
     Emptied,
 }
 
-/// The command by which replicas delete the key, too, as the native commands of this server choose it.
+/// The command by which replicas delete the key, too, as the native commands of this server choose
+/// it.
 pub fn deleting_command(deletion: Deletion) -> &'static CStr {
     // Redis 7.2 and newer agree.
     let newer = listpack_sets_and_lists();
@@ -180,7 +181,8 @@ pub fn allows_debug() -> bool {
 /// Reads the limits: when the module is loaded, and whenever the server's configuration changes.
 pub fn read(ctx: &Ctx) {
     for (name, set) in SETTINGS {
-        // What a server does not know, or does not tell as its CONFIG is renamed, keeps its default.
+        // What a server does not know, or does not tell as its CONFIG is renamed, keeps its
+        // default.
         if let Some(value) = setting(ctx, name).and_then(|text| text.parse().ok()) {
             set(value);
         }

@@ -1,9 +1,9 @@
 //! The smallest of many, in order, as Redis's own partial sort leaves them.
 //!
-//! Where elements compare as equal, which of them come first depends on the algorithm, and clients can
-//! see it. Redis uses the quicksort of Bentley and McIlroy ("Engineering a Sort Function", 1993), which
-//! looks only into the parts that it is asked for. This is that algorithm: the same pivots, the same
-//! exchanges.
+//! Where elements compare as equal, which of them come first depends on the algorithm, and clients
+//! can see it. Redis uses the quicksort of Bentley and McIlroy ("Engineering a Sort Function",
+//! 1993), which looks only into the parts that it is asked for. This is that algorithm: the same
+//! pivots, the same exchanges.
 
 use std::cmp::Ordering;
 
@@ -89,8 +89,8 @@ fn median<T>(items: &[T], [a, b, c]: [usize; 3], compare: &impl Fn(&T, &T) -> Or
 /// greater, at the end.
 fn partition<T>(items: &mut [T], compare: &impl Fn(&T, &T) -> Ordering) -> (usize, usize) {
     let n = items.len();
-    // Equal ones are collected at both ends: before `a`, and from `d` on. In between, what is before
-    // `b` is less, and what is from `c` on is greater.
+    // Equal ones are collected at both ends: before `a`, and from `d` on. In between, what is
+    // before `b` is less, and what is from `c` on is greater.
     let (mut a, mut b, mut c, mut d) = (1, 1, n, n);
     loop {
         while b < c {

@@ -14,8 +14,8 @@
 //!
 //! The build refuses headers older than 1.12.1; 1.12.0 has a broken transaction commit. At run time
 //! only the version of the *interface* can be asked for (2.4 in PMDK 1.12.1), not the release, so
-//! [`load()`] cannot tell 1.12.0 from 1.12.1: keeping the installed library as new as the headers it
-//! was built with is left to the package's dependencies.
+//! [`load()`] cannot tell 1.12.0 from 1.12.1: keeping the installed library as new as the headers
+//! it was built with is left to the package's dependencies.
 //!
 //! [`pmemobj_tx_begin`]: Libpmemobj::pmemobj_tx_begin
 

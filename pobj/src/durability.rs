@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 /// What a committed change survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// Power loss, by what the file is on: [`Durability::Pmem`] on persistent memory, [`Durability::Disk`] elsewhere.
-    /// [`Pool::durability`](crate::Pool::durability) tells which.
+    /// Power loss, by what the file is on: [`Durability::Pmem`] on persistent memory,
+    /// [`Durability::Disk`] elsewhere. [`Pool::durability`](crate::Pool::durability) tells which.
     #[default]
     Auto,
     /// Power loss, by flush and fence on real persistent memory (a DAX file system). A file that is
@@ -57,8 +57,8 @@ pub fn is_forced() -> bool {
     std::env::var_os("PMEM_IS_PMEM_FORCE").is_some_and(|value| value == "1")
 }
 
-/// Loads libpmemobj for this durability, which is not `Auto` any more. The first call of the process decides: libpmem reads its
-/// switches once.
+/// Loads libpmemobj for this durability, which is not `Auto` any more. The first call of the
+/// process decides: libpmem reads its switches once.
 pub(crate) fn load(durability: Durability) -> Result<&'static Libpmemobj> {
     static CHOSEN: OnceLock<Durability> = OnceLock::new();
     let chosen = *CHOSEN.get_or_init(|| {

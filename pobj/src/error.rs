@@ -133,7 +133,8 @@ pub enum Error {
 /// The result type of this layer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A [`Error::Damaged`] about a location in the pool. Out of line, as most functions that load have a use for it.
+/// A [`Error::Damaged`] about a location in the pool. Out of line, as most functions that load have
+/// a use for it.
 #[cold]
 #[inline(never)]
 pub(crate) fn damaged(what: &str, offset: u64) -> Error {

@@ -50,7 +50,8 @@ pub(crate) fn io_error(path: &Path, error: &std::io::Error) -> Error {
     }
 }
 
-/// Opens a file of a closed pool, which stays locked, as libpmemobj locks it, until what is returned is dropped.
+/// Opens a file of a closed pool, which stays locked, as libpmemobj locks it, until what is
+/// returned is dropped.
 ///
 /// # Errors
 /// `Locked` if somebody has the pool open.
@@ -68,7 +69,8 @@ pub(crate) fn lock_directory(path: &Path) -> Result<File> {
 }
 
 fn lock_open(file: &File, path: &Path) -> Result<()> {
-    // SAFETY: locks an open file for as long as it stays open. What is read of a pool in use would contradict itself.
+    // SAFETY: locks an open file for as long as it stays open. What is read of a pool in use would
+    // contradict itself.
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
         return Ok(());
     }
@@ -152,8 +154,8 @@ pub(crate) fn read_head(path: &Path, file: &File) -> Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Refuses a pool of another program, or of a newer one of ours. `file` is the pool or the first part of a
-/// poolset, `head` its first [`HEAD_LEN`] bytes.
+/// Refuses a pool of another program, or of a newer one of ours. `file` is the pool or the first
+/// part of a poolset, `head` its first [`HEAD_LEN`] bytes.
 ///
 /// Opening it would already change it: libpmemobj counts the openings and runs its recovery.
 fn check_identity(path: &Path, file: &File, head: &[u8]) -> Result<()> {
@@ -187,8 +189,9 @@ fn check_layout(path: &Path, head: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a pool that a newer program wrote, by the header of its root object, which is one of a pool's
-/// first and so lies in a poolset's first part. One that cannot be read is left to the checks behind opening.
+/// Refuses a pool that a newer program wrote, by the header of its root object, which is one of a
+/// pool's first and so lies in a poolset's first part. One that cannot be read is left to the
+/// checks behind opening.
 fn check_format(path: &Path, file: &File) -> Result<()> {
     match root_header(file) {
         Ok(Some((_, header))) => known_format(path, &header),
@@ -196,8 +199,8 @@ fn check_format(path: &Path, file: &File) -> Result<()> {
     }
 }
 
-/// The header of the root object in the file of a pool, or in the first part of a poolset, with its offset; `None` if
-/// there is none of ours.
+/// The header of the root object in the file of a pool, or in the first part of a poolset, with its
+/// offset; `None` if there is none of ours.
 pub(crate) fn root_header(file: &File) -> std::io::Result<Option<(u64, Header)>> {
     let mut offset = 0u64;
     let mut header = Header::zeroed();
@@ -219,8 +222,8 @@ pub(crate) fn known_format(path: &Path, header: &Header) -> Result<()> {
     Ok(())
 }
 
-/// Has the file system give all blocks of the pool's files, which a copy may have left out: a page without a block on a
-/// full file system would end the process where it is touched.
+/// Has the file system give all blocks of the pool's files, which a copy may have left out: a page
+/// without a block on a full file system would end the process where it is touched.
 ///
 /// Only files with holes change, and only in that. O(holes).
 pub(crate) fn allocate_blocks(path: &Path, found: &Found) -> Result<()> {
@@ -266,8 +269,9 @@ pub(crate) fn open_to_probe(path: &Path) -> Result<File> {
 
 /// The name under which the kernel knows a file: absolute, without symbolic links.
 ///
-/// The C library's `realpath`, and so `std::fs::canonicalize`, gives memory that its caller frees. In a server
-/// that loads modules with a symbol scope of their own, the two of them would not use the same allocator.
+/// The C library's `realpath`, and so `std::fs::canonicalize`, gives memory that its caller frees.
+/// In a server that loads modules with a symbol scope of their own, the two of them would not use
+/// the same allocator.
 pub(crate) fn kernels_name(file: &Path) -> std::io::Result<PathBuf> {
     let mut options = OpenOptions::new();
     let file = options.read(true).custom_flags(libc::O_PATH).open(file)?;

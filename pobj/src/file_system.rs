@@ -1,4 +1,5 @@
-//! What the file system that a pool is on gives: persistent memory, an ordinary disk, or the machine's memory alone.
+//! What the file system that a pool is on gives: persistent memory, an ordinary disk, or the
+//! machine's memory alone.
 
 use crate::durability::{self, Durability};
 use crate::error::{Error, Result};
@@ -31,7 +32,8 @@ pub(crate) fn choose_durability(
     }
 }
 
-/// True if the bytes at a path are persistent memory. A file that does not exist yet is judged by its directory.
+/// True if the bytes at a path are persistent memory. A file that does not exist yet is judged by
+/// its directory.
 fn is_persistent(path: &Path, found: &Found) -> Result<bool> {
     Ok(match found {
         Found::Device => true,
@@ -78,8 +80,8 @@ fn open_unnamed(directory: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// True if what is at a path, or in its directory if nothing is, is in the machine's memory alone: on tmpfs or ramfs.
-/// Then nothing survives the machine, whatever the durability.
+/// True if what is at a path, or in its directory if nothing is, is in the machine's memory alone:
+/// on tmpfs or ramfs. Then nothing survives the machine, whatever the durability.
 pub fn is_volatile(path: &Path) -> bool {
     const RAMFS_MAGIC: libc::c_long = 0x8584_58f6;
     let file = File::open(path).or_else(|_| File::open(directory_of(path)));
@@ -98,7 +100,8 @@ pub fn is_volatile(path: &Path) -> bool {
 /// durable after flush and fence, without msync. This is libpmem's own test.
 fn maps_synchronously(file: &File) -> bool {
     let (len, offset) = (4096, 0);
-    // SAFETY: a fresh mapping of one page at an address the kernel chooses; nothing else is touched.
+    // SAFETY: a fresh mapping of one page at an address the kernel chooses; nothing else is
+    // touched.
     let at = unsafe {
         libc::mmap(
             std::ptr::null_mut(),

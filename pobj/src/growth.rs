@@ -1,16 +1,18 @@
 //! Growth: how a pool comes to have more room than it was made with.
 //!
-//! * A pool in a plain file grows when it is opened, with the file: to the size that is asked for, or to what the
-//!   file was made longer by. One word of libpmemobj's says how far its heap goes; it is stored when all blocks of the
-//!   file are there.
-//! * A pool in directories (`set.rs`) grows while it is open, by one more part: the part's file is made with all its
-//!   blocks, durably; libpmemobj maps it behind the others and notes its heap's new length, in one word; its free
-//!   chunks are taken as an extent.
+//! * A pool in a plain file grows when it is opened, with the file: to the size that is asked for,
+//!   or to what the file was made longer by. One word of libpmemobj's says how far its heap goes;
+//!   it is stored when all blocks of the file are there.
+//! * A pool in directories (`set.rs`) grows while it is open, by one more part: the part's file is
+//!   made with all its blocks, durably; libpmemobj maps it behind the others and notes its heap's
+//!   new length, in one word; its free chunks are taken as an extent.
 //!
-//! Cut short before that word is stored, nothing has grown: the next opening removes the part, or finds a longer
-//! file and tries again. After it libpmemobj completes its tables at the next opening, and the room is taken then.
+//! Cut short before that word is stored, nothing has grown: the next opening removes the part, or
+//! finds a longer file and tries again. After it libpmemobj completes its tables at the next
+//! opening, and the room is taken then.
 //!
-//! What is new of the mapping was nobody's: no log has anything about it, and no fork child knows of it.
+//! What is new of the mapping was nobody's: no log has anything about it, and no fork child knows
+//! of it.
 
 use crate::alloc::run::GRANULE;
 use crate::error::{Error, Result};
@@ -28,8 +30,8 @@ const STEP_MAX: u64 = 1 << 30;
 const STEP_PART: u64 = 8;
 /// How long it does not try again by itself after it could not grow.
 const REST: Duration = Duration::from_secs(10);
-/// libpmemobj's zones and chunks, and the table of an extent, take this of a new part at most, and one part in
-/// [`META_PART`].
+/// libpmemobj's zones and chunks, and the table of an extent, take this of a new part at most, and
+/// one part in [`META_PART`].
 const META: u64 = 2 << 20;
 const META_PART: u64 = 256;
 
@@ -79,18 +81,19 @@ impl Growth {
         })
     }
 
-    /// Bytes of address space that libpmemobj has reserved from the pool's start on; `None` if the pool has no more
-    /// than its files.
+    /// Bytes of address space that libpmemobj has reserved from the pool's start on; `None` if the
+    /// pool has no more than its files.
     pub fn reserved(&self) -> Option<u64> {
         self.set.as_ref().map(Set::reserved)
     }
 }
 
-/// Makes a closed pool ready to be opened with all the room that it has, or is to have: the length of a plain file, the
-/// parts of directories.
+/// Makes a closed pool ready to be opened with all the room that it has, or is to have: the length
+/// of a plain file, the parts of directories.
 ///
 /// # Errors
-/// `Locked` if somebody has the pool open; `NoSpace` if a file was made longer and has holes that cannot be filled.
+/// `Locked` if somebody has the pool open; `NoSpace` if a file was made longer and has holes that
+/// cannot be filled.
 pub(crate) fn prepare(
     path: &Path,
     found: &mut Found,
@@ -113,8 +116,8 @@ pub(crate) fn prepare(
     Ok(None)
 }
 
-/// Makes a pool in a plain file as long as its file, and both of them `size` bytes if that is more and the file system
-/// has them.
+/// Makes a pool in a plain file as long as its file, and both of them `size` bytes if that is more
+/// and the file system has them.
 fn lengthen(path: &Path, size: Option<u64>) -> Result<Option<GrowthEvent>> {
     let file = file::lock(path)?;
     let metadata = file.metadata().map_err(|error| io_error(path, &error))?;
@@ -160,7 +163,8 @@ fn store_length(file: &File, len: u64) -> std::io::Result<()> {
 }
 
 impl Pool {
-    /// The size that the pool can reach while it is open, in bytes; its present one if it does not grow.
+    /// The size that the pool can reach while it is open, in bytes; its present one if it does not
+    /// grow.
     pub fn size_max(&self) -> u64 {
         let len = self.medium.len();
         match self.growth.set {
@@ -174,12 +178,13 @@ impl Pool {
         std::mem::take(&mut self.growth.events)
     }
 
-    /// Makes the pool larger by `bytes`, rounded up to 2 MiB; by a step of its own choice, or as much of it as there
-    /// is, without a number. Its new size. All blocks are there when this returns.
+    /// Makes the pool larger by `bytes`, rounded up to 2 MiB; by a step of its own choice, or as
+    /// much of it as there is, without a number. Its new size. All blocks are there when this
+    /// returns.
     ///
     /// # Errors
-    /// `State` if the pool does not grow, or not as far; `NoSpace` if the file system has no room. Nothing has
-    /// changed then.
+    /// `State` if the pool does not grow, or not as far; `NoSpace` if the file system has no room.
+    /// Nothing has changed then.
     pub fn grow(&mut self, bytes: Option<u64>) -> Result<u64> {
         let from = self.medium.len();
         let (wanted, least) = match bytes {
@@ -277,7 +282,8 @@ fn step(len: u64) -> u64 {
     (len / STEP_PART).clamp(STEP_MIN, STEP_MAX)
 }
 
-/// Makes parts of `wanted` bytes, or of less if the file system has no more, but of `least` at least; their size.
+/// Makes parts of `wanted` bytes, or of less if the file system has no more, but of `least` at
+/// least; their size.
 fn make_parts(paths: &[PathBuf], wanted: u64, least: u64) -> Result<u64> {
     let mut size = wanted;
     loop {

@@ -18,8 +18,8 @@ pub(crate) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: the pool was opened by `open` or `create` and is closed only here; `Pool` drops the
-        // handle last, and nothing borrowed from it can be alive.
+        // SAFETY: the pool was opened by `open` or `create` and is closed only here; `Pool` drops
+        // the handle last, and nothing borrowed from it can be alive.
         unsafe { self.lib.pmemobj_close(self.pop.as_ptr()) };
     }
 }
@@ -51,14 +51,15 @@ impl Handle {
                 .cast::<u8>()
                 .wrapping_add(at)
                 .cast::<u64>();
-            // SAFETY: an aligned word of the first pages of an open pool, which nobody writes at this time.
+            // SAFETY: an aligned word of the first pages of an open pool, which nobody writes at
+            // this time.
             unsafe { at.read_volatile() }
         };
         word(HEAP_OFFSET_AT).saturating_add(word(HEAP_SIZE_AT))
     }
 
-    /// Creates a pool of `size` bytes at `path`, for its owner alone; of the size of its parts, if they are there
-    /// and `size` is 0.
+    /// Creates a pool of `size` bytes at `path`, for its owner alone; of the size of its parts, if
+    /// they are there and `size` is 0.
     pub fn create(lib: &'static Libpmemobj, path: &Path, size: u64) -> Result<Handle> {
         let (name, layout) = (c_path(path)?, c_layout());
         // SAFETY: both are terminated strings that outlive the call; the mode is owner-only.
@@ -77,8 +78,8 @@ impl Handle {
         })
     }
 
-    /// What libpmemobj has just given for `path`: a handle, or null with the reason in `errno` and a message,
-    /// of which `refused` makes the error unless it is a lack of permission.
+    /// What libpmemobj has just given for `path`: a handle, or null with the reason in `errno` and
+    /// a message, of which `refused` makes the error unless it is a lack of permission.
     fn of(
         lib: &'static Libpmemobj,
         pop: *mut PMEMobjpool,
@@ -98,8 +99,8 @@ impl Handle {
     }
 }
 
-/// True if what libpmemobj says of a pool that it does not open is about the pool's bytes, not about the machine,
-/// the settings or the parts of a poolset.
+/// True if what libpmemobj says of a pool that it does not open is about the pool's bytes, not
+/// about the machine, the settings or the parts of a poolset.
 fn tells_of_damage(message: &str) -> bool {
     const WORDS: [&str; 11] = [
         "checksum",

@@ -1,8 +1,9 @@
 //! libpmemobj's own allocator: the log object and the extents come from here, once.
 //!
-//! Everything is reserve, fill, publish: a reservation lives in DRAM only, and one publish makes an allocation or
-//! a free, and one word of ours, durable as one atomic step. So few changes fit into the log that libpmemobj has
-//! for each thread; for more it would take room from the heap, and fail in a full one.
+//! Everything is reserve, fill, publish: a reservation lives in DRAM only, and one publish makes an
+//! allocation or a free, and one word of ours, durable as one atomic step. So few changes fit into
+//! the log that libpmemobj has for each thread; for more it would take room from the heap, and fail
+//! in a full one.
 
 use crate::error::{Error, Result};
 use crate::layout::type_num;
@@ -26,11 +27,11 @@ pub(crate) struct Heap {
 const CHUNK: u64 = 256 << 10;
 /// Bytes of the header of an object, which lies in its chunks.
 const OBJECT_HEADER: u64 = 16;
-/// Bytes of an object that has a chunk for itself. libpmemobj takes whole chunks by itself only for objects
-/// above 384 KiB, so this is a class with one object a chunk.
+/// Bytes of an object that has a chunk for itself. libpmemobj takes whole chunks by itself only for
+/// objects above 384 KiB, so this is a class with one object a chunk.
 pub(crate) const CHUNK_OBJECT: u64 = 261_632 - OBJECT_HEADER;
-/// Unit and number of units a block of classes that pools of format 1 have objects of. libpmemobj gives whole
-/// blocks back only if it knows their class.
+/// Unit and number of units a block of classes that pools of format 1 have objects of. libpmemobj
+/// gives whole blocks back only if it knows their class.
 const OLD_CLASSES: [(u64, u32); 2] = [(65_408, 8), (16_368, 32)];
 
 /// An allocation that is not yet durable; [`Heap::cancel`] or [`Heap::publish`] ends it.
@@ -74,8 +75,9 @@ pub(crate) fn last_message(lib: &Libpmemobj) -> String {
 }
 
 impl Heap {
-    /// The allocator of `pop`. Registers our classes, which libpmemobj forgets at close: they must be the same
-    /// after every open, before the first allocation. Keeps libpmemobj from making the pool larger by itself.
+    /// The allocator of `pop`. Registers our classes, which libpmemobj forgets at close: they must
+    /// be the same after every open, before the first allocation. Keeps libpmemobj from making the
+    /// pool larger by itself.
     ///
     /// # Safety
     /// `pop` must be an open pool, used by this thread only, and stay open while the heap lives.
@@ -105,7 +107,8 @@ impl Heap {
         let chunk_class = register(CHUNK_OBJECT + OBJECT_HEADER, 1)?;
         let mut never = 0_u64;
         let entry = c"heap.size.granularity".as_ptr();
-        // SAFETY: the pool is open (caller); the entry point takes a number of 64 bits, which it copies.
+        // SAFETY: the pool is open (caller); the entry point takes a number of 64 bits, which it
+        // copies.
         match unsafe { lib.pmemobj_ctl_set(pop.as_ptr(), entry, (&raw mut never).cast()) } {
             0 => Ok(Heap {
                 lib,
@@ -175,8 +178,8 @@ impl Heap {
         self.reserve_flags(CHUNK_OBJECT, type_num, class)
     }
 
-    /// Reserves the largest object that there is room for in a pool of `len` bytes, with its usable size; `None`
-    /// if no chunk is free any more.
+    /// Reserves the largest object that there is room for in a pool of `len` bytes, with its usable
+    /// size; `None` if no chunk is free any more.
     pub fn reserve_largest(&mut self, type_num: u64, len: u64) -> Option<(Reserved, u64)> {
         let size = |chunks: u64| chunks * CHUNK - OBJECT_HEADER;
         // So many chunks fit, and so many do not.
@@ -222,8 +225,8 @@ impl Heap {
         }
     }
 
-    /// Makes an allocation durable, together with the store of a word, as one atomic step. On failure nothing
-    /// happened and the reservation is cancelled.
+    /// Makes an allocation durable, together with the store of a word, as one atomic step. On
+    /// failure nothing happened and the reservation is cancelled.
     pub fn publish(&mut self, reserved: Reserved, word: Option<(u64, u64)>) -> Result<()> {
         let mut actions = vec![reserved.action];
         if let Some((offset, value)) = word {
@@ -235,7 +238,8 @@ impl Heap {
                 .cast::<u8>()
                 .wrapping_add(offset as usize)
                 .cast::<u64>();
-            // SAFETY: the pool is open; `offset` is an aligned word of the root object, which the caller owns.
+            // SAFETY: the pool is open; `offset` is an aligned word of the root object, which the
+            // caller owns.
             unsafe {
                 self.lib
                     .pmemobj_set_value(self.pop.as_ptr(), &mut action, at, value)
@@ -249,8 +253,8 @@ impl Heap {
     pub fn free(&mut self, offset: u64) -> Result<()> {
         // SAFETY: plain data, initialized by the library.
         let mut action: pobj_action = unsafe { zeroed() };
-        // SAFETY: the pool is open; the callers pass offsets of objects that the walk at open has shown to
-        // exist and that were not freed since.
+        // SAFETY: the pool is open; the callers pass offsets of objects that the walk at open has
+        // shown to exist and that were not freed since.
         unsafe {
             self.lib
                 .pmemobj_defer_free(self.pop.as_ptr(), self.oid(offset), &mut action)

@@ -1,13 +1,14 @@
 //! Huge pages under a pool on tmpfs.
 //!
-//! A DAX file system maps a pool with pages of 2 MiB. tmpfs has pages of 4 KiB, unless it was mounted otherwise: then
-//! an access to a record that no cache has waits for the processor's tables of addresses first. Linux from 6.1 on
-//! puts huge pages in the place of those that are there, if it is asked to (`MADV_COLLAPSE`). That takes some 0.2 ms
-//! for each, more if memory has to be moved for it, so a thread of its own asks, one page after the other. The bytes
-//! stay what they are; who accesses them meanwhile waits for the copy of one page at most.
+//! A DAX file system maps a pool with pages of 2 MiB. tmpfs has pages of 4 KiB, unless it was
+//! mounted otherwise: then an access to a record that no cache has waits for the processor's tables
+//! of addresses first. Linux from 6.1 on puts huge pages in the place of those that are there, if
+//! it is asked to (`MADV_COLLAPSE`). That takes some 0.2 ms for each, more if memory has to be
+//! moved for it, so a thread of its own asks, one page after the other. The bytes stay what they
+//! are; who accesses them meanwhile waits for the copy of one page at most.
 //!
-//! Where it is not to be had (another file system, an older kernel, a server that has disabled huge pages for itself),
-//! the thread ends with the first refusal.
+//! Where it is not to be had (another file system, an older kernel, a server that has disabled huge
+//! pages for itself), the thread ends with the first refusal.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 const HUGE: usize = 2 << 20;
 /// Linux's number of the advice.
 const MADV_COLLAPSE: libc::c_int = 25;
-/// From one page to the next at least, and how many times as long as the last one took: what they hold up, memory that has to
-/// be moved above all, is held up for a fifth of the time at most.
+/// From one page to the next at least, and how many times as long as the last one took: what they
+/// hold up, memory that has to be moved above all, is held up for a fifth of the time at most.
 const PAUSE: Duration = Duration::from_millis(1);
 const REST: u32 = 4;
 /// So many refusals one after the other for want of memory are enough.
@@ -72,7 +73,8 @@ fn collapse(first: usize, end: usize, ends: &AtomicBool) {
         }
         let page = std::ptr::with_exposed_provenance_mut(at);
         let begun = Instant::now();
-        // SAFETY: the range lies in a mapping that stays while this thread runs; the advice changes no byte of it.
+        // SAFETY: the range lies in a mapping that stays while this thread runs; the advice changes
+        // no byte of it.
         let asked = unsafe { libc::madvise(page, HUGE, MADV_COLLAPSE) };
         match asked {
             0 => refusals = 0,
@@ -88,7 +90,8 @@ fn collapse(first: usize, end: usize, ends: &AtomicBool) {
 
 /// Signals are for the threads of the process that expects them.
 fn block_signals() {
-    // SAFETY: a set of signals may begin as zeros, and is filled before it is used; only this thread's mask changes.
+    // SAFETY: a set of signals may begin as zeros, and is filled before it is used; only this
+    // thread's mask changes.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&mut all);

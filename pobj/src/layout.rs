@@ -32,12 +32,13 @@ pub const LAYOUT: &str = "pmedis";
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PMEDIS\x01\0");
 /// On-media format version this program writes, and the highest it reads.
 pub const FORMAT_VERSION: u32 = 2;
-/// The format without extents: pages, large objects and undo segments are objects of libpmemobj's. Such a pool
-/// is turned into one of [`FORMAT_VERSION`] when it is opened, and what it has is used on.
+/// The format without extents: pages, large objects and undo segments are objects of libpmemobj's.
+/// Such a pool is turned into one of [`FORMAT_VERSION`] when it is opened, and what it has is used
+/// on.
 pub const FORMAT_WITHOUT_EXTENTS: u32 = 1;
 
-/// Set in the format version of a pool whose latest changes are in its journal: so a program that does not know
-/// journals refuses it.
+/// Set in the format version of a pool whose latest changes are in its journal: so a program that
+/// does not know journals refuses it.
 pub const JOURNALED: u32 = 1 << 31;
 
 /// A cache line: the unit of flushing.
@@ -60,9 +61,11 @@ pub const USER_AT: u64 = 256;
 pub const LOG_AT: u64 = 64;
 /// Offset of the word in the root object that holds the log object's length.
 pub const LOG_LEN_AT: u64 = 72;
-/// Offset of the word in the root object that holds the journal's id, while the format version has [`JOURNALED`].
+/// Offset of the word in the root object that holds the journal's id, while the format version has
+/// [`JOURNALED`].
 pub const JOURNAL_AT: u64 = 80;
-/// Offset of the word in the root object that holds the position in that journal up to which the file has everything.
+/// Offset of the word in the root object that holds the position in that journal up to which the
+/// file has everything.
 pub const WRITTEN_AT: u64 = 88;
 /// Offset of the format version in the root object; its word has the flags, too.
 pub const VERSION_AT: u64 = 8;
@@ -89,7 +92,8 @@ pub mod type_num {
         matches!(type_num, PAGE | EXTENT | FREED) || type_num >= LARGE
     }
 
-    /// Offset of the type number of libpmemobj's object at `offset`: the second word of the header before it.
+    /// Offset of the type number of libpmemobj's object at `offset`: the second word of the header
+    /// before it.
     pub fn word_of(offset: u64) -> u64 {
         offset - 8
     }
@@ -109,8 +113,8 @@ pub struct Header {
     pub seed: [u64; 2],
     /// Reserved, zero.
     pub reserved: [u64; 3],
-    /// XXH3-64 of the bytes before, where the format version counts as 1: so a pool goes from one format to
-    /// the next by the store of one word.
+    /// XXH3-64 of the bytes before, where the format version counts as 1: so a pool goes from one
+    /// format to the next by the store of one word.
     pub checksum: u64,
 }
 const_assert_eq!(size_of::<Header>(), 64);
@@ -177,7 +181,8 @@ pub struct Areas {
 }
 
 impl Areas {
-    /// The areas of the root object at offset `root` and the log object of `log_len` bytes at `log`.
+    /// The areas of the root object at offset `root` and the log object of `log_len` bytes at
+    /// `log`.
     pub fn of(root: u64, log: u64, log_len: u64) -> Areas {
         let ring = log.next_multiple_of(LINE);
         Areas {

@@ -18,11 +18,12 @@
 //! * A transaction collects a batch of fresh bytes, logged writes, allocations and frees. `commit`
 //!   makes it durable with one fence (see `log`). Reads do not see the batch before that; between
 //!   [`Tx::step`]s they do.
-//! * Nothing read from the pool is trusted: every access is checked against the pool's bounds, every
-//!   write and free against what is allocated.
+//! * Nothing read from the pool is trusted: every access is checked against the pool's bounds,
+//!   every write and free against what is allocated.
 //!
-//! From the top down: [`Tx`] → `log` and `alloc` → `heap` (libpmemobj's allocator, which gives extents) and
-//! `medium` (loads, stores, flushes, fences). `docs/format.md` and `docs/crash-consistency.md` tell the rest.
+//! From the top down: [`Tx`] → `log` and `alloc` → `heap` (libpmemobj's allocator, which gives
+//! extents) and `medium` (loads, stores, flushes, fences). `docs/format.md` and
+//! `docs/crash-consistency.md` tell the rest.
 
 mod alloc;
 mod check;

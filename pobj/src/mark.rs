@@ -1,9 +1,10 @@
-//! Which file a pool lies in, and a mark on it beside its content: by both a copy can be told from the original.
+//! Which file a pool lies in, and a mark on it beside its content: by both a copy can be told from
+//! the original.
 //!
-//! A copy that was made while the pool was in use is torn. Its bytes do not tell; but the file is another one (its
-//! inode, or when it was made), or, if the copy was written over a file that was there, that file's mark (an
-//! extended attribute, which copying leaves behind) tells of a later LSN than the content. Snapshots of a whole
-//! file system are of one moment, and keep both.
+//! A copy that was made while the pool was in use is torn. Its bytes do not tell; but the file is
+//! another one (its inode, or when it was made), or, if the copy was written over a file that was
+//! there, that file's mark (an extended attribute, which copying leaves behind) tells of a later
+//! LSN than the content. Snapshots of a whole file system are of one moment, and keep both.
 
 use crate::error::Result;
 use crate::file::{self, Found, io_error};
@@ -30,7 +31,8 @@ fn first_file(path: &Path) -> Result<Option<PathBuf>> {
     })
 }
 
-/// A number that tells the file of the pool at `path` from others; never 0. `None` if it has none (a device).
+/// A number that tells the file of the pool at `path` from others; never 0. `None` if it has none
+/// (a device).
 ///
 /// # Errors
 /// `Io` and its like.
@@ -50,14 +52,15 @@ pub fn file_id(path: &Path) -> Result<Option<u64>> {
 }
 
 impl Pool {
-    /// Where the pool is mapped in this process: address and bytes, those that it may grow to included.
+    /// Where the pool is mapped in this process: address and bytes, those that it may grow to
+    /// included.
     pub fn mapping(&self) -> (usize, usize) {
         let reserved = self.medium.reserved() as usize;
         (self.medium.base_address(), reserved)
     }
 
-    /// Sets a user word at once, as no part of a record: [`Pool::lsn`] stays what it is. Durable on return. For
-    /// words that no transaction ever sets. One fence.
+    /// Sets a user word at once, as no part of a record: [`Pool::lsn`] stays what it is. Durable on
+    /// return. For words that no transaction ever sets. One fence.
     ///
     /// # Errors
     /// `Damaged` if there is no such word.
@@ -73,7 +76,8 @@ impl Pool {
 /// What the mark on a pool's file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// The number of the run that has the pool, or had it last, and the one before while that is not certain.
+    /// The number of the run that has the pool, or had it last, and the one before while that is
+    /// not certain.
     pub runs: [u64; 2],
     /// How far the pool's history has come at least ([`Pool::lsn`]).
     pub lsn: u64,

@@ -5,7 +5,8 @@
 //!   borrow checker therefore proves that no reference into the pool outlives a store.
 //! * A store is durable only after a `flush` of its lines and a `fence` after that.
 //! * An aligned 8-byte store is one store instruction, hence never torn by a power cut.
-//! * Writes that wait for their record's fence ([`Medium::defer_commit`]) are in place before anything else is loaded or stored.
+//! * Writes that wait for their record's fence ([`Medium::defer_commit`]) are in place before
+//!   anything else is loaded or stored.
 //!
 //! This file and `heap.rs` are the only ones of the crate that touch pool memory.
 
@@ -51,8 +52,9 @@ pub struct Reader<'m> {
     life: PhantomData<&'m Medium>,
 }
 
-// SAFETY: it only loads. While it lives the medium is borrowed, so that no `&mut` of it stores; and the commit that is
-// pending, which `complete_commit` would store, is in place: that was done when the reader was made, and only a store defers one.
+// SAFETY: it only loads. While it lives the medium is borrowed, so that no `&mut` of it stores; and
+// the commit that is pending, which `complete_commit` would store, is in place: that was done when
+// the reader was made, and only a store defers one.
 unsafe impl Send for Reader<'_> {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Reader<'_> {}
@@ -62,7 +64,8 @@ impl<'m> Reader<'m> {
     #[inline]
     pub fn bytes(self, ptr: PPtr<u8>, len: u64) -> Option<&'m [u8]> {
         let end = ptr.offset().checked_add(len)?;
-        // SAFETY: inside the mapping (checked), which nobody stores to while the medium is borrowed.
+        // SAFETY: inside the mapping (checked), which nobody stores to while the medium is
+        // borrowed.
         (end <= self.len).then(|| unsafe {
             let at = self.base.as_ptr().add(ptr.offset() as usize).cast_const();
             std::slice::from_raw_parts(at, len as usize)
@@ -73,8 +76,8 @@ impl<'m> Reader<'m> {
     #[inline]
     pub(crate) fn load<T: Persistent>(self, offset: u64) -> Option<T> {
         let end = offset.checked_add(size_of::<T>() as u64)?;
-        // SAFETY: inside the mapping (checked), which nobody stores to while this lives; any bit pattern is a
-        // `T: Pod`, read at any alignment.
+        // SAFETY: inside the mapping (checked), which nobody stores to while this lives; any bit
+        // pattern is a `T: Pod`, read at any alignment.
         (end <= self.len).then(|| unsafe {
             let at = self.base.as_ptr().add(offset as usize).cast_const();
             at.cast::<T>().read_unaligned()
@@ -92,7 +95,8 @@ impl<'m> Reader<'m> {
 #[inline]
 fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch is a hint that accesses no memory as the program sees it, so any address will do.
+    // SAFETY: a prefetch is a hint that accesses no memory as the program sees it, so any address
+    // will do.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(at.cast());
@@ -116,18 +120,21 @@ pub(crate) struct Medium {
     /// What a fork child sees.
     pub snapshots: Snapshots,
     pending: RefCell<Pending>,
-    /// What has changed, of a pool with a journal: then the mapping is private, and there is nothing to flush.
+    /// What has changed, of a pool with a journal: then the mapping is private, and there is
+    /// nothing to flush.
     changes: Option<RefCell<Changes>>,
-    /// Not every byte is as a load has to give it: `pending` waits for its fence, or this is a fork child.
+    /// Not every byte is as a load has to give it: `pending` waits for its fence, or this is a fork
+    /// child.
     slow_path: Cell<bool>,
 }
 
 impl Medium {
-    /// Takes the mapping of `len` bytes that begins at the pool handle `pop`, and may grow to `reserved`.
+    /// Takes the mapping of `len` bytes that begins at the pool handle `pop`, and may grow to
+    /// `reserved`.
     ///
     /// # Safety
-    /// `pop` must be an open pool whose mapping of at least `len` readable and writable bytes starts
-    /// at the handle's address and stays mapped while the medium lives.
+    /// `pop` must be an open pool whose mapping of at least `len` readable and writable bytes
+    /// starts at the handle's address and stays mapped while the medium lives.
     pub unsafe fn new(
         lib: &'static Libpmemobj,
         pop: NonNull<u8>,
@@ -222,19 +229,20 @@ impl Medium {
         };
         self.complete_commit();
         self.snapshots.preserve(offset, bytes.len() as u64);
-        // SAFETY: the target is in bounds; there is no reference into the pool, as this is `&mut self`.
+        // SAFETY: the target is in bounds; no reference leads into the pool: this is `&mut self`.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
     }
 
-    /// Drops this process's own copies of pages in whose place the file has the same bytes: the next access finds these. Only
-    /// of a pool with a journal, and only of whole pages.
+    /// Drops this process's own copies of pages in whose place the file has the same bytes: the
+    /// next access finds these. Only of a pool with a journal, and only of whole pages.
     ///
     /// # Errors
     /// `Io` if the kernel refuses.
     pub fn drop_private(&mut self, offset: u64, len: u64) -> Result<()> {
         let at = self.check(offset, len)?;
-        // SAFETY: inside the mapping, which is private and of one file; no byte of it is another after this, as the caller
-        // has seen to it, and there is no reference into the pool, as this is `&mut self`.
+        // SAFETY: inside the mapping, which is private and of one file; no byte of it is another
+        // after this, as the caller has seen to it, and there is no reference into the pool, as
+        // this is `&mut self`.
         match unsafe { libc::madvise(at.cast(), len as usize, libc::MADV_DONTNEED) } {
             0 => Ok(()),
             _ => Err(Error::Io(format!(
@@ -249,8 +257,8 @@ impl Medium {
         self.len
     }
 
-    /// The mapping has `len` bytes from now on, more than before and no more than were reserved: libpmemobj has mapped
-    /// them.
+    /// The mapping has `len` bytes from now on, more than before and no more than were reserved:
+    /// libpmemobj has mapped them.
     pub fn grow(&mut self, len: u64) {
         self.len = len.min(self.snapshots.reserved()).max(self.len);
     }
@@ -265,7 +273,8 @@ impl Medium {
         self.base.as_ptr() as usize
     }
 
-    /// For several threads that only load; `None` in a fork child, whose loads take a way of their own.
+    /// For several threads that only load; `None` in a fork child, whose loads take a way of their
+    /// own.
     pub fn reader(&self) -> Option<Reader<'_>> {
         self.complete_commit();
         (!self.snapshots.is_child()).then_some(Reader {
@@ -305,10 +314,11 @@ impl Medium {
         if self.slow_path.get() {
             at = self.take_detour(offset, len, at);
         }
-        // SAFETY: the range lies inside the mapping (checked), or is a fork child's copy of it; any byte is a
-        // valid u8, and nobody writes it while the result lives: all stores of this process take `&mut self`
-        // but those of `complete_commit`, which the slow path has done before, and libpmemobj writes only its own
-        // metadata and reserved objects nobody has a pointer to.
+        // SAFETY: the range lies inside the mapping (checked), or is a fork child's copy of it; any
+        // byte is a valid u8, and nobody writes it while the result lives: all stores of this
+        // process take `&mut self` but those of `complete_commit`, which the slow path has done
+        // before, and libpmemobj writes only its own metadata and reserved objects nobody has a
+        // pointer to.
         Ok(unsafe { std::slice::from_raw_parts(at, len as usize) })
     }
 
@@ -320,12 +330,14 @@ impl Medium {
         }
     }
 
-    /// A copy of the `T` that lies at `offset`, before a pending commit is completed. `None` outside the pool.
+    /// A copy of the `T` that lies at `offset`, before a pending commit is completed. `None`
+    /// outside the pool.
     #[inline]
     pub fn peek<T: Persistent>(&self, offset: u64) -> Option<T> {
         let at = self.find(offset, size_of::<T>() as u64)?;
-        // SAFETY: inside the mapping (checked); any bit pattern is a `T: Pod`, read at any alignment; the one
-        // thread that stores is this one, as a medium is not `Sync`, and it holds no `&mut` into the mapping.
+        // SAFETY: inside the mapping (checked); any bit pattern is a `T: Pod`, read at any
+        // alignment; the one thread that stores is this one, as a medium is not `Sync`, and it
+        // holds no `&mut` into the mapping.
         Some(unsafe { at.cast_const().cast::<T>().read_unaligned() })
     }
 
@@ -353,14 +365,14 @@ impl Medium {
         if self.slow_path.get() {
             at = self.take_detour(offset, len, at);
         }
-        // SAFETY: inside the mapping, or a copy in a fork child, and aligned (checked; the mapping itself is
-        // page-aligned, and a copy is as aligned as its offset, up to 8); any
-        // bit pattern is a `T: Pod`; not written while borrowed, as for `bytes`.
+        // SAFETY: inside the mapping, or a copy in a fork child, and aligned (checked; the mapping
+        // itself is page-aligned, and a copy is as aligned as its offset, up to 8); any bit pattern
+        // is a `T: Pod`; not written while borrowed, as for `bytes`.
         Ok(unsafe { &*at.cast::<T>() })
     }
 
-    /// Where to load the checked range from, whose place in the mapping is `at`, after what a load has to
-    /// wait for.
+    /// Where to load the checked range from, whose place in the mapping is `at`, after what a load
+    /// has to wait for.
     #[cold]
     fn take_detour(&self, offset: u64, len: u64, at: *const u8) -> *const u8 {
         self.complete_commit();
@@ -393,30 +405,33 @@ impl Medium {
         Ok(())
     }
 
-    /// Stores `bytes` at `at`, which is the checked place of `offset`. While it runs there is no reference
-    /// into the pool: of its callers `store` has `&mut self`, and `complete_commit` says why.
+    /// Stores `bytes` at `at`, which is the checked place of `offset`. While it runs there is no
+    /// reference into the pool: of its callers `store` has `&mut self`, and `complete_commit` says
+    /// why.
     #[inline]
     fn place(&self, offset: u64, at: *mut u8, bytes: &[u8]) {
         self.snapshots.preserve(offset, bytes.len() as u64);
         self.note(offset, bytes.len() as u64);
         if let (Ok(word), true) = (<[u8; 8]>::try_from(bytes), offset.is_multiple_of(8)) {
-            // SAFETY: in bounds and 8-byte aligned; there is no reference into the pool; an atomic store keeps
-            // the compiler from splitting it.
+            // SAFETY: in bounds and 8-byte aligned; there is no reference into the pool; an atomic
+            // store keeps the compiler from splitting it.
             unsafe { AtomicU64::from_ptr(at.cast()) }
                 .store(u64::from_le_bytes(word), Ordering::Relaxed);
             return;
         }
-        // SAFETY: the target is in bounds and, as `bytes` does not borrow the pool, does not overlap the
-        // source.
+        // SAFETY: the target is in bounds and, as `bytes` does not borrow the pool, does not
+        // overlap the source.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
     }
 
-    /// Stores and flushes `bytes` with non-temporal stores where they pay; `fence` makes it durable.
+    /// Stores and flushes `bytes` with non-temporal stores where they pay; `fence` makes it
+    /// durable.
     pub fn stream(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.copy(offset, bytes, pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN)
     }
 
-    /// [`Medium::stream`] around the cache, however few the bytes: for whole lines that nobody loads soon.
+    /// [`Medium::stream`] around the cache, however few the bytes: for whole lines that nobody
+    /// loads soon.
     pub fn stream_lines(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         debug_assert!(offset.is_multiple_of(LINE) && (bytes.len() as u64).is_multiple_of(LINE));
         let flags = pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN | pmemobj_sys::PMEMOBJ_F_MEM_NONTEMPORAL;
@@ -472,8 +487,9 @@ impl Medium {
         self.drain();
     }
 
-    /// Puts off what follows a record that was just appended: its fence, which makes it durable, and its
-    /// writes in place, which must not come before that. [`Medium::complete_commit`] does both. Empties `batch`.
+    /// Puts off what follows a record that was just appended: its fence, which makes it durable,
+    /// and its writes in place, which must not come before that. [`Medium::complete_commit`] does
+    /// both. Empties `batch`.
     #[inline]
     pub fn defer_commit(&mut self, batch: &mut Writes) {
         debug_assert!(
@@ -495,8 +511,8 @@ impl Medium {
     fn complete_pending(&self) {
         self.drain();
         let Pending { writes, dirty } = &mut *self.pending.borrow_mut();
-        // No reference into the pool lives: `defer_commit` had the medium for itself, and whoever loads or stores
-        // after it comes here first.
+        // No reference into the pool lives: `defer_commit` had the medium for itself, and whoever
+        // loads or stores after it comes here first.
         let placed = self.place_all(writes.encoded(), dirty);
         debug_assert!(placed.is_ok(), "a batch takes writes into objects only");
         writes.clear();
@@ -525,8 +541,8 @@ impl Medium {
         }
     }
 
-    /// Starts writing back what was put in place: not sooner than at the next record, as whoever reads a
-    /// line on its way to the medium waits for it.
+    /// Starts writing back what was put in place: not sooner than at the next record, as whoever
+    /// reads a line on its way to the medium waits for it.
     #[inline(always)]
     pub fn write_back(&mut self) {
         self.complete_commit();
@@ -545,8 +561,8 @@ impl Medium {
         let mut traffic = self.traffic.get();
         for (start, len) in dirty.drain() {
             traffic.lines += len / LINE;
-            // SAFETY: the lines of ranges that were checked, in the mapping of the open pool, whose length is a
-            // multiple of a line's; flushing changes no byte.
+            // SAFETY: the lines of ranges that were checked, in the mapping of the open pool, whose
+            // length is a multiple of a line's; flushing changes no byte.
             unsafe {
                 let at = self.base.as_ptr().add(start as usize);
                 (self.lib).pmemobj_flush(self.base.as_ptr().cast(), at.cast(), len as usize);

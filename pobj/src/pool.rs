@@ -51,14 +51,15 @@ impl PoolOptions {
         }
     }
 
-    /// The size in bytes to create the pool with if it is absent, or to grow to if it has less and can.
+    /// The size in bytes to create the pool with if it is absent, or to grow to if it has less and
+    /// can.
     pub fn size(mut self, bytes: u64) -> PoolOptions {
         self.size = Some(bytes);
         self
     }
 
-    /// The size in bytes up to which the pool may grow while it is open. If it is absent it is made in a directory,
-    /// so that it can.
+    /// The size in bytes up to which the pool may grow while it is open. If it is absent it is made
+    /// in a directory, so that it can.
     pub fn max_size(mut self, bytes: u64) -> PoolOptions {
         self.max_size = Some(bytes);
         self
@@ -74,22 +75,23 @@ impl PoolOptions {
         self.max_size
     }
 
-    /// What to create the pool with as [`Pool::seed`] if it is absent, in place of random bytes: for tests
-    /// that are to be repeated exactly.
+    /// What to create the pool with as [`Pool::seed`] if it is absent, in place of random bytes:
+    /// for tests that are to be repeated exactly.
     pub fn seed(mut self, seed: [u64; 2]) -> PoolOptions {
         self.seed = Some(seed);
         self
     }
 
-    /// Bytes of the journal of a pool with [`Durability::Disk`]; without it, a new journal has a quarter of the pool's, and 256
-    /// MiB at most.
+    /// Bytes of the journal of a pool with [`Durability::Disk`]; without it, a new journal has a
+    /// quarter of the pool's, and 256 MiB at most.
     pub fn journal(mut self, bytes: u64) -> PoolOptions {
         self.limits.journal = Some(bytes);
         self
     }
 
-    /// Bytes that pages of a pool with [`Durability::Disk`] may take that the kernel cannot take back by itself, as they were
-    /// changed; half of the machine's memory without it. A pool may be larger.
+    /// Bytes that pages of a pool with [`Durability::Disk`] may take that the kernel cannot take
+    /// back by itself, as they were changed; half of the machine's memory without it. A pool may be
+    /// larger.
     pub fn memory_limit(mut self, bytes: u64) -> PoolOptions {
         self.limits.memory = Some(bytes);
         self
@@ -371,8 +373,8 @@ impl Pool {
         self.found_lsn
     }
 
-    /// Begins to put huge pages under the pool, in the background, where that is to be had: on tmpfs, with Linux from 6.1
-    /// on. Changes no byte. Once is enough.
+    /// Begins to put huge pages under the pool, in the background, where that is to be had: on
+    /// tmpfs, with Linux from 6.1 on. Changes no byte. Once is enough.
     pub fn begin_huge_pages(&mut self) {
         // A private mapping has pages of its own.
         if self.huge_pages.is_some() || self.disk.is_some() {
@@ -422,8 +424,8 @@ impl Pool {
         self.medium.prefetch(ptr.offset());
     }
 
-    /// A copy of what lies at `ptr`, maybe older than the last commit, without waiting for it: for guesses at
-    /// what will be read. `None` outside the pool.
+    /// A copy of what lies at `ptr`, maybe older than the last commit, without waiting for it: for
+    /// guesses at what will be read. `None` outside the pool.
     #[inline]
     pub fn peek<T: Persistent>(&self, ptr: PPtr<T>) -> Option<T> {
         self.medium.peek(ptr.offset())
@@ -504,8 +506,9 @@ impl Pool {
         self.sync_unless_lazy()
     }
 
-    /// Whether a commit may leave its fence to the next access of the pool, or to [`Pool::complete_commit`]: by then the
-    /// processor has mostly done what a fence waits for. Not before that is the commit durable.
+    /// Whether a commit may leave its fence to the next access of the pool, or to
+    /// [`Pool::complete_commit`]: by then the processor has mostly done what a fence waits for. Not
+    /// before that is the commit durable.
     pub fn set_lazy(&mut self, lazy: bool) {
         self.lazy = lazy;
     }
@@ -528,13 +531,14 @@ impl Pool {
         self.medium.complete_commit();
     }
 
-    /// True in the parent of a fork child, between [`Pool::begin_snapshot`] and [`Pool::end_snapshot`].
+    /// True in the parent of a fork child, between [`Pool::begin_snapshot`] and
+    /// [`Pool::end_snapshot`].
     pub fn has_snapshot(&self) -> bool {
         self.medium.snapshots.is_parent()
     }
 
-    /// A child was forked: until [`Pool::end_snapshot`] the bytes of this moment are kept for it. Call in
-    /// the parent before anything else is written.
+    /// A child was forked: until [`Pool::end_snapshot`] the bytes of this moment are kept for it.
+    /// Call in the parent before anything else is written.
     pub fn begin_snapshot(&mut self) {
         let len = self.medium.len();
         self.medium.snapshots.begin(len);
@@ -545,8 +549,9 @@ impl Pool {
         self.medium.snapshots.end();
     }
 
-    /// Call in the child: from here on, reads give the pool as it was at the fork, exactly. Each read makes a
-    /// copy, which lives until [`Pool::forget_copies`]. Nothing may be written in the child.
+    /// Call in the child: from here on, reads give the pool as it was at the fork, exactly. Each
+    /// read makes a copy, which lives until [`Pool::forget_copies`]. Nothing may be written in the
+    /// child.
     pub fn enter_snapshot(&mut self) {
         self.medium.enter_snapshot();
     }

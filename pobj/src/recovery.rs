@@ -24,7 +24,8 @@ pub(crate) struct Recovered {
     pub lsn: u64,
 }
 
-/// Recovers the pool, of which nobody has read anything yet; makes it one of ours if it has nothing.
+/// Recovers the pool, of which nobody has read anything yet; makes it one of ours if it has
+/// nothing.
 pub(crate) fn recover(
     medium: &mut Medium,
     heap: &mut Heap,
@@ -136,7 +137,8 @@ fn check_header(header: &Header, path: &Path) -> Result<()> {
         )));
     }
     file::known_format(path, header)?;
-    // Somebody has had it since it was looked at, and needs its journal now: to be opened once more.
+    // Somebody has had it since it was looked at, and needs its journal now: to be opened once
+    // more.
     if header.format_version & JOURNALED != 0 {
         return Err(Error::Locked(path.into()));
     }

@@ -8,9 +8,9 @@
 //! ...
 //! ```
 //!
-//! A line is a part, a file with its size, or a *directory* with the address space that is reserved for what lies
-//! in it: parts named `000000.pmem`, `000001.pmem`, …, one behind the other. Only a set of directories grows,
-//! by one more part in each replica.
+//! A line is a part, a file with its size, or a *directory* with the address space that is reserved
+//! for what lies in it: parts named `000000.pmem`, `000001.pmem`, …, one behind the other. Only a
+//! set of directories grows, by one more part in each replica.
 
 use crate::disk::storage::sync_directory;
 use crate::error::{Error, Result};
@@ -94,7 +94,8 @@ impl Set {
         Ok(Set::parse(&text, Path::is_dir))
     }
 
-    /// What `text` describes. Lines that are none of a set are left to libpmemobj, which names them.
+    /// What `text` describes. Lines that are none of a set are left to libpmemobj, which names
+    /// them.
     fn parse(text: &str, is_directory: impl Fn(&Path) -> bool) -> Set {
         let mut set = Set {
             single_header: false,
@@ -175,9 +176,9 @@ impl Set {
         }
     }
 
-    /// Where libpmemobj, when it opens the set, sees its next part: the part's number, and whose turn it is of the
-    /// directories. Both go up by one with each part. It fills the directories in turn, and finds its turn again by
-    /// how many parts each of them has.
+    /// Where libpmemobj, when it opens the set, sees its next part: the part's number, and whose
+    /// turn it is of the directories. Both go up by one with each part. It fills the directories in
+    /// turn, and finds its turn again by how many parts each of them has.
     pub fn next_place(&self) -> Result<(usize, usize)> {
         let Some(first) = self.replicas.first() else {
             return Ok((0, 0));
@@ -197,7 +198,8 @@ impl Set {
         directories.map(|one| one.path.join(&name)).collect()
     }
 
-    /// Whether the set has no pool yet: no part, or one that is blank. `Err` if it has parts, but no first one.
+    /// Whether the set has no pool yet: no part, or one that is blank. `Err` if it has parts, but
+    /// no first one.
     ///
     /// # Errors
     /// `NotAPool` if parts are there without a first one that has a pool.
@@ -217,8 +219,8 @@ impl Set {
         }
     }
 
-    /// Removes parts that a growth has left that was cut short before the pool knew of them; `len` is the pool's
-    /// length by its own word. The caller has it locked.
+    /// Removes parts that a growth has left that was cut short before the pool knew of them; `len`
+    /// is the pool's length by its own word. The caller has it locked.
     ///
     /// # Errors
     /// `Damaged` if parts are missing.
@@ -279,12 +281,13 @@ fn parts_directory(path: &Path) -> Result<PathBuf> {
     Ok(name.into())
 }
 
-/// Describes a pool at `path` that can grow to `most` bytes, where nothing is yet; its parts will lie in the
-/// directory `path` with `.parts` at its end. A cut leaves nothing at `path`, or the whole description.
+/// Describes a pool at `path` that can grow to `most` bytes, where nothing is yet; its parts will
+/// lie in the directory `path` with `.parts` at its end. A cut leaves nothing at `path`, or the
+/// whole description.
 ///
 /// # Errors
-/// `NotAPool` if the directory has parts of a pool; `State` if the path cannot be written in a description; `Io`
-/// and its like.
+/// `NotAPool` if the directory has parts of a pool; `State` if the path cannot be written in a
+/// description; `Io` and its like.
 pub(crate) fn make(path: &Path, most: u64) -> Result<Set> {
     let directory = parts_directory(path)?;
     let text = directory.to_str().filter(|text| {
@@ -352,8 +355,8 @@ fn describe(path: &Path, directory: &Path, most: u64) -> Result<()> {
     sync_directory_of(path)
 }
 
-/// Reserves address space for a pool of `most` bytes, if the set at `path` is one that was made here and has less.
-/// Its parts stay as they are. The caller has it locked.
+/// Reserves address space for a pool of `most` bytes, if the set at `path` is one that was made
+/// here and has less. Its parts stay as they are. The caller has it locked.
 pub(crate) fn reserve(path: &Path, set: &mut Set, most: u64) -> Result<()> {
     if !set.is_own(path) || most <= set.reserved() {
         return Ok(());
@@ -400,7 +403,8 @@ fn make_part(path: &Path, size: u64) -> Result<()> {
     file.sync_all().map_err(|error| io_error(path, &error))
 }
 
-/// Has the file system give all blocks of the first `len` bytes of a file, which becomes as long if it is shorter.
+/// Has the file system give all blocks of the first `len` bytes of a file, which becomes as long if
+/// it is shorter.
 ///
 /// # Errors
 /// `NoSpace`; `Io` and its like. The file may have become longer.

@@ -1,7 +1,8 @@
 //! Sizes as people write them: `8388608`, `64m`, `8g`.
 
-/// Parses a size in bytes: a number, optionally followed by `k`, `m`, `g` or `t` (powers of 1024, either case, with an
-/// optional `b` or `ib` after it). Before a unit the number may have decimals; what they make of a byte is left out.
+/// Parses a size in bytes: a number, optionally followed by `k`, `m`, `g` or `t` (powers of 1024,
+/// either case, with an optional `b` or `ib` after it). Before a unit the number may have decimals;
+/// what they make of a byte is left out.
 ///
 /// Returns `None` for anything else, for zero and for what does not fit 64 bits.
 pub fn parse_size(text: &str) -> Option<u64> {

@@ -1,18 +1,20 @@
 //! Snapshots for a fork child: the pool as it was at the fork, while the parent writes on.
 //!
-//! The pool is mapped shared, so a child sees the parent's later stores. While a child lives, the parent
-//! therefore copies each 4 KiB page of the pool to the *shadow*, a mapping that both share, before the
-//! first store to it, and sets the page's bit. The child copies what it reads, then looks at the bits: where
-//! one is set, the shadow has the bytes of the fork, else the copy has them.
+//! The pool is mapped shared, so a child sees the parent's later stores. While a child lives, the
+//! parent therefore copies each 4 KiB page of the pool to the *shadow*, a mapping that both share,
+//! before the first store to it, and sets the page's bit. The child copies what it reads, then
+//! looks at the bits: where one is set, the shadow has the bytes of the fork, else the copy has
+//! them.
 //!
 //! Invariants
-//! * The order in the parent: copy to the shadow, set the bit, store. The order in the child: load from the
-//!   pool, load the bit. So a child that loads anything new finds the bit set.
-//! * Whatever may change bytes without passing `Medium::store` (libpmemobj, when it reuses freed memory) is
-//!   preceded by [`Snapshots::preserve`] of those bytes.
+//! * The order in the parent: copy to the shadow, set the bit, store. The order in the child: load
+//!   from the pool, load the bit. So a child that loads anything new finds the bit set.
+//! * Whatever may change bytes without passing `Medium::store` (libpmemobj, when it reuses freed
+//!   memory) is preceded by [`Snapshots::preserve`] of those bytes.
 //!
-//! Cost: a bit test a store and 0.5 µs a page touched for the first time; memory for the pages changed while a
-//! child lives, given back when it is gone. The mappings are reserved address space until then.
+//! Cost: a bit test a store and 0.5 µs a page touched for the first time; memory for the pages
+//! changed while a child lives, given back when it is gone. The mappings are reserved address space
+//! until then.
 
 use crate::error::{Error, Result};
 use std::cell::RefCell;
@@ -50,8 +52,8 @@ impl Snapshots {
     /// Reserves the shadow of a pool of `len` bytes at most.
     ///
     /// # Safety
-    /// `pool` must be a mapping that outlives the result, and of which those bytes are readable that are asked for: of the
-    /// first `len`, those that the pool has.
+    /// `pool` must be a mapping that outlives the result, and of which those bytes are readable
+    /// that are asked for: of the first `len`, those that the pool has.
     pub unsafe fn new(pool: NonNull<u8>, len: u64) -> Result<Snapshots> {
         let shadow = reserve(len)?;
         let bits = reserve(bits_len(len)).inspect_err(|_| release(shadow, len))?;
@@ -71,7 +73,8 @@ impl Snapshots {
         self.len
     }
 
-    /// A child was forked when the pool had `len` bytes: from here on their old content is kept for it.
+    /// A child was forked when the pool had `len` bytes: from here on their old content is kept for
+    /// it.
     pub fn begin(&mut self, len: u64) {
         if self.role == Role::Alone {
             self.role = Role::Parent;
@@ -118,8 +121,8 @@ impl Snapshots {
     }
 
     fn bit(&self, page: u64) -> (&AtomicU64, u64) {
-        // SAFETY: `page` is one of the pool's, so the word lies in the bits' mapping, which is aligned and
-        // only ever accessed atomically while a child lives.
+        // SAFETY: `page` is one of the pool's, so the word lies in the bits' mapping, which is
+        // aligned and only ever accessed atomically while a child lives.
         let word = unsafe {
             AtomicU64::from_ptr(self.bits.as_ptr().cast::<u64>().add((page / 64) as usize))
         };
@@ -143,8 +146,8 @@ impl Snapshots {
             }
             let at = (page * PAGE) as usize;
             let len = PAGE.min(self.seen - page * PAGE) as usize;
-            // SAFETY: one page of the pool and the same page of the shadow, both mapped up to `self.seen` and beyond;
-            // this process, the only writer of both, is here.
+            // SAFETY: one page of the pool and the same page of the shadow, both mapped up to
+            // `self.seen` and beyond; this process, the only writer of both, is here.
             unsafe {
                 std::ptr::copy_nonoverlapping(
                     self.pool.as_ptr().add(at),
@@ -156,14 +159,15 @@ impl Snapshots {
         }
     }
 
-    /// The bytes that `len` bytes at `offset`, inside the pool, had at the fork; at an 8-byte aligned address
-    /// if `offset` is 8-byte aligned.
+    /// The bytes that `len` bytes at `offset`, inside the pool, had at the fork; at an 8-byte
+    /// aligned address if `offset` is 8-byte aligned.
     pub fn view(&self, offset: u64, len: u64) -> &[u8] {
         let lead = (offset % 8) as usize;
         let mut copy = vec![0u64; (lead + len as usize).div_ceil(8)].into_boxed_slice();
         let target: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut copy)[lead..lead + len as usize];
-        // SAFETY: the range lies in the pool's mapping (caller: `Medium` has checked it); the parent may store
-        // to it meanwhile, from another process: the bits tell, and what was torn is replaced below.
+        // SAFETY: the range lies in the pool's mapping (caller: `Medium` has checked it); the
+        // parent may store to it meanwhile, from another process: the bits tell, and what was torn
+        // is replaced below.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 self.pool.as_ptr().add(offset as usize),
@@ -178,8 +182,8 @@ impl Snapshots {
                 let from = offset.max(page * PAGE);
                 let to = (offset + len).min((page + 1) * PAGE);
                 let part = &mut target[(from - offset) as usize..(to - offset) as usize];
-                // SAFETY: the same range of the shadow, complete since the bit is set, and not written again
-                // while this child lives.
+                // SAFETY: the same range of the shadow, complete since the bit is set, and not
+                // written again while this child lives.
                 unsafe {
                     let shadow = self.shadow.as_ptr().add(from as usize);
                     std::ptr::copy_nonoverlapping(shadow, part.as_mut_ptr(), part.len());
@@ -188,8 +192,9 @@ impl Snapshots {
         }
         let start = target.as_ptr();
         self.copies.borrow_mut().push(copy);
-        // SAFETY: the bytes belong to a box now owned by `self.copies`, which does not move its contents, and
-        // which only `forget` empties: that takes `&mut self`, so the result is dead by then.
+        // SAFETY: the bytes belong to a box now owned by `self.copies`, which does not move its
+        // contents, and which only `forget` empties: that takes `&mut self`, so the result is dead
+        // by then.
         unsafe { std::slice::from_raw_parts(start, len as usize) }
     }
 }

@@ -1,4 +1,5 @@
-//! The room of a pool: what is found at the open, what is free, what is kept back, what is given back.
+//! The room of a pool: what is found at the open, what is free, what is kept back, what is given
+//! back.
 
 use crate::Kind;
 use crate::alloc::extent::Extent;
@@ -17,8 +18,8 @@ const WORDS_MAX: usize = 256;
 /// So many empty pages may wait for slots of their size to be wanted again.
 const EMPTY_MAX: usize = 16;
 
-/// How full a pool is, in bytes. What is not in `used`, `scattered`, `free` or `reserved` is metadata, or
-/// unusable.
+/// How full a pool is, in bytes. What is not in `used`, `scattered`, `free` or `reserved` is
+/// metadata, or unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The whole pool, libpmemobj's own metadata included.
@@ -48,8 +49,8 @@ pub(crate) struct OldObject {
 }
 
 impl Pool {
-    /// Finds what the recovered pool holds, and takes all the room that libpmemobj has left. Gives what
-    /// contradicts itself.
+    /// Finds what the recovered pool holds, and takes all the room that libpmemobj has left. Gives
+    /// what contradicts itself.
     pub(crate) fn find_all(&mut self, log: u64, log_len: u64) -> Result<Vec<String>> {
         let mut damages = Vec::new();
         let mut extents = Vec::new();
@@ -84,7 +85,8 @@ impl Pool {
             return Err(damaged("there is no log object", log));
         }
         for (offset, len) in extents {
-            // Without its head an extent, mostly the whole pool, would be passed over: that is refused.
+            // Without its head an extent, mostly the whole pool, would be passed over: that is
+            // refused.
             let extent = Extent::within(offset, len);
             let extent = extent.ok_or_else(|| damaged("an extent without room", offset))?;
             self.enter(extent, &mut damages)?;
@@ -124,7 +126,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Takes all the room that libpmemobj has, as extents. No record that was written before may be about it.
+    /// Takes all the room that libpmemobj has, as extents. No record that was written before may be
+    /// about it.
     pub(crate) fn take_extents(&mut self) -> Result<()> {
         while let Some((reserved, len)) = self
             .heap
@@ -154,8 +157,8 @@ impl Pool {
         }
     }
 
-    /// Gives back to libpmemobj what is free of a pool of format 1, and takes the room as extents; returns how
-    /// many objects it were. One at a time, as that needs no room for libpmemobj's log.
+    /// Gives back to libpmemobj what is free of a pool of format 1, and takes the room as extents;
+    /// returns how many objects it were. One at a time, as that needs no room for libpmemobj's log.
     fn give_back_old(&mut self) -> Result<usize> {
         let is_old = |offset: u64| !offset.is_multiple_of(GRANULE);
         let pages = self.slab.take_empty_pages(usize::MAX, is_old);
@@ -186,8 +189,9 @@ impl Pool {
         self.slab.take_empty_pages(limit, may_go)
     }
 
-    /// Gives the memory of empty slab pages back, at most `limit` of them, so that anything can take it; returns
-    /// how many. What needs room does it by itself. Not inside a group. One fence for 256 pages.
+    /// Gives the memory of empty slab pages back, at most `limit` of them, so that anything can
+    /// take it; returns how many. What needs room does it by itself. Not inside a group. One fence
+    /// for 256 pages.
     pub fn trim(&mut self, limit: usize) -> Result<usize> {
         if self.group.is_some() {
             return Ok(0);
@@ -232,23 +236,23 @@ impl Pool {
         }
     }
 
-    /// Lets everybody have the room that is kept back, until [`Pool::keep_reserve`]. For what must not fail: retry
-    /// it after this.
+    /// Lets everybody have the room that is kept back, until [`Pool::keep_reserve`]. For what must
+    /// not fail: retry it after this.
     pub fn lend_reserve(&mut self) {
         self.favour.lent = true;
     }
 
-    /// Lets the open group have half of the room that is kept back, if all of it was there when the group began. False
-    /// if it was not, or if the group has it already.
+    /// Lets the open group have half of the room that is kept back, if all of it was there when the
+    /// group began. False if it was not, or if the group has it already.
     pub fn lend_to_group(&mut self) -> bool {
         let lends = self.held && std::mem::take(&mut self.favour.admitted);
         self.favour.group |= lends;
         lends
     }
 
-    /// Keeps room back again, after it was lent or taken, if there is enough, and gives the memory of empty pages
-    /// back if there are many: so that objects of other sizes are not placed between them. O(1), and next to
-    /// nothing if nothing has changed.
+    /// Keeps room back again, after it was lent or taken, if there is enough, and gives the memory
+    /// of empty pages back if there are many: so that objects of other sizes are not placed between
+    /// them. O(1), and next to nothing if nothing has changed.
     ///
     /// # Errors
     /// `Damaged` if the pool's metadata contradicts itself.

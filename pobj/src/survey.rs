@@ -1,7 +1,8 @@
 //! All objects of one kind, looked at by several threads at the same time.
 //!
-//! A walk with [`Pool::next_object`] waits for memory, object after object. Here each thread takes some pages at
-//! a time and asks early for the objects ahead, so that tens of millions take a fraction of a second.
+//! A walk with [`Pool::next_object`] waits for memory, object after object. Here each thread takes
+//! some pages at a time and asks early for the objects ahead, so that tens of millions take a
+//! fraction of a second.
 
 use crate::alloc::walk::PageObjects;
 use crate::medium::Reader;
@@ -24,11 +25,13 @@ impl Pool {
         in_pages.sum::<u64>() + self.slab.large_objects(kind).count() as u64
     }
 
-    /// Shows a copy of the `T` at the head of each allocated object of `kind` to `visit`, on up to `threads`
-    /// threads, each with a state of its own that begins as `S::default()`; their states when all is done.
+    /// Shows a copy of the `T` at the head of each allocated object of `kind` to `visit`, on up to
+    /// `threads` threads, each with a state of its own that begins as `S::default()`; their states
+    /// when all is done.
     ///
-    /// Others than the head can be read by the way. Each object is shown once, in no order; one that is too small for a `T` is passed over. A fork child,
-    /// whose loads have to be those of the fork, sees none.
+    /// Others than the head can be read by the way. Each object is shown once, in no order; one
+    /// that is too small for a `T` is passed over. A fork child, whose loads have to be those of
+    /// the fork, sees none.
     pub fn survey<T, S, V>(&self, kind: Kind, threads: usize, visit: V) -> Vec<S>
     where
         T: Persistent,
@@ -99,8 +102,9 @@ fn show_pages<T: Persistent>(
     }
 }
 
-/// Runs `work`, which goes over pages that begin at these offsets, while other threads have the system map those behind: it maps
-/// a file's pages one fault at a time, which takes longer than to look at them.
+/// Runs `work`, which goes over pages that begin at these offsets, while other threads have the
+/// system map those behind: it maps a file's pages one fault at a time, which takes longer than to
+/// look at them.
 pub(crate) fn with_pages_mapped<R>(
     reader: Option<Reader<'_>>,
     offsets: &[u64],

@@ -1,4 +1,5 @@
-//! Pools that contradict themselves are refused or give errors, in ways that random damage seldom hits.
+//! Pools that contradict themselves are refused or give errors, in ways that random damage seldom
+//! hits.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Pools on an ordinary disk: what was committed is there after a process that ends without closing, after a power cut at
-//! any moment, and not if the disk lies.
+//! Pools on an ordinary disk: what was committed is there after a process that ends without
+//! closing, after a power cut at any moment, and not if the disk lies.
 
 use fastrand::Rng;
 use pobj::{Durability, Error, Kind, PPtr, Pool, PoolOptions};
@@ -293,7 +293,8 @@ fn lazy_commits_do_not_outgrow_the_journal() {
     assert_eq!(judge(&place.open(), &states), Ok(300));
 }
 
-/// The records in a journal's bytes, and what is left of older ones, in order: where they are, and their positions.
+/// The records in a journal's bytes, and what is left of older ones, in order: where they are, and
+/// their positions.
 fn records(journal: &[u8]) -> Vec<(usize, u64)> {
     let blocks = journal.chunks(4096).enumerate().skip(2);
     let heads = blocks.filter(|(_, block)| block.starts_with(b"PmLi\0\0\0\0"));
@@ -398,7 +399,8 @@ fn a_change_larger_than_the_journal_is_one_step_too() {
     assert_eq!(left, 2, "files of records stay");
 }
 
-/// Cuts the power at moments of a recording; the first of them that leaves something else than what was told.
+/// Cuts the power at moments of a recording; the first of them that leaves something else than what
+/// was told.
 fn first_violation(
     recording: &Recording,
     states: &[State],
@@ -461,7 +463,8 @@ fn power_cuts_leave_what_was_told_and_lies_of_the_disk_are_noticed() {
     let recording = recorded(&place, 101..=700);
     let none = first_violation(&recording, &states, Fault::None, cuts, 1);
     assert_eq!(none, None);
-    // The last one is a journal that is reused before its control block says so, durably; its first writes begin the use.
+    // The last one is a journal that is reused before its control block says so, durably; its first
+    // writes begin the use.
     for fault in [
         Fault::LateWrites(".journal"),
         Fault::LostSyncs(".pool"),

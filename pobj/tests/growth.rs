@@ -1,4 +1,5 @@
-//! Pools that get more room: in directories while they are open, in plain files when they are opened.
+//! Pools that get more room: in directories while they are open, in plain files when they are
+//! opened.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Pools of format 1, whose pages and large objects are objects of libpmemobj's: they open, what they hold is used
-//! on, and what becomes free of it serves everything.
+//! Pools of format 1, whose pages and large objects are objects of libpmemobj's: they open, what
+//! they hold is used on, and what becomes free of it serves everything.
 
 mod common;
 
@@ -280,7 +280,8 @@ fn what_an_old_pool_frees_serves_everything() {
     let all = old_pool(&place);
     let mut pool = place.open(POOL);
     let small = fill(&mut pool, 10_000);
-    // In a full pool, the old objects go: in batches, in a group that is undone, and in one that is not.
+    // In a full pool, the old objects go: in batches, in a group that is undone, and in one that is
+    // not.
     let (first, rest) = all.split_at(all.len() / 2);
     for &(offset, ..) in first {
         free(&mut pool, PPtr::new(offset).unwrap());

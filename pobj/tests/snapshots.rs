@@ -25,8 +25,8 @@ fn create(pool: &mut Pool, salt: u8) -> Vec<(PPtr<u8>, u64)> {
     objects
 }
 
-/// What the child does: every object must have the bytes of the fork, again and again, until the parent
-/// closes its end of the pipe.
+/// What the child does: every object must have the bytes of the fork, again and again, until the
+/// parent closes its end of the pipe.
 fn watch(pool: &mut Pool, objects: &[(PPtr<u8>, u64)], salt: u8, pipe: i32) -> i32 {
     pool.enter_snapshot();
     loop {

@@ -18,7 +18,8 @@ use crate::{Line, LineNumber};
 
 const WORD_BYTES: usize = 8;
 
-/// At most `count` different outcomes of a cut now, the first always the one where nothing survives.
+/// At most `count` different outcomes of a cut now, the first always the one where nothing
+/// survives.
 ///
 /// The second of the result is whether these are all outcomes that the model allows.
 pub fn outcomes(memory: &Memory, count: usize, rng: &mut Rng) -> (Vec<Survivors>, bool) {
@@ -103,7 +104,8 @@ fn chosen_outcomes(memory: &Memory, count: usize, rng: &mut Rng) -> Vec<Survivor
     found.outcomes
 }
 
-/// An outcome in which a mistake shows clearly. There may be tens of thousands of them, each as long.
+/// An outcome in which a mistake shows clearly. There may be tens of thousands of them, each as
+/// long.
 enum Telling {
     /// Everything survives but this line.
     AllBut(LineNumber),

@@ -16,8 +16,8 @@ use crate::trace::{self, Event};
 use crate::worker::Worker;
 use crate::{LINE_BYTES, LineNumber, Progress, Recording, Recovery};
 
-/// Where libpmemobj keeps run-time state in a pool: it never flushes that, and clears it when it opens
-/// the pool.
+/// Where libpmemobj keeps run-time state in a pool: it never flushes that, and clears it when it
+/// opens the pool.
 pub const LIBPMEMOBJ_VOLATILE: Range<usize> = 0x1a00..0x2000;
 
 /// How much to explore.

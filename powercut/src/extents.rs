@@ -11,8 +11,8 @@ pub const PAGE_BYTES: usize = 4096;
 
 /// The byte ranges of `file` that are allocated, in order; everything else reads as zeros.
 ///
-/// A page that is stored to through a mapping becomes allocated, and so does one that is read through
-/// a mapping on tmpfs. Costs two system calls for each range.
+/// A page that is stored to through a mapping becomes allocated, and so does one that is read
+/// through a mapping on tmpfs. Costs two system calls for each range.
 pub fn allocated(file: &File) -> io::Result<Vec<Range<usize>>> {
     let mut ranges = Vec::new();
     let mut end = 0;

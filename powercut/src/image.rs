@@ -25,14 +25,14 @@ impl Image {
             .create_new(true)
             .open(path)?;
         file.set_len(len as u64)?;
-        // SAFETY: the file is ours; a worker also maps it, but only while we wait for its answer, and
-        // only to read and write plain bytes.
+        // SAFETY: the file is ours; a worker also maps it, but only while we wait for its answer,
+        // and only to read and write plain bytes.
         let map = unsafe { MmapMut::map_mut(&file)? };
         Ok(Image { file, map })
     }
 
-    /// Fills the file with what `memory` leaves if `survivors` survive. Costs a comparison of the pages
-    /// that the file or the memory uses; those that are right already are not written.
+    /// Fills the file with what `memory` leaves if `survivors` survive. Costs a comparison of the
+    /// pages that the file or the memory uses; those that are right already are not written.
     pub fn write(&mut self, memory: &Memory, survivors: &Survivors) -> io::Result<()> {
         let durable = memory.durable();
         assert_eq!(

@@ -1,8 +1,8 @@
 //! Stands in for libpmem's functions, counts their calls, and tells an [`Observer`] of them.
 //!
-//! A library that is preloaded, or an executable that exports its symbols (`-rdynamic`), comes before
-//! libpmem where the dynamic loader looks for the functions that libpmemobj imports. The functions
-//! here store plainly and flush nothing: a simulated pool lies on tmpfs.
+//! A library that is preloaded, or an executable that exports its symbols (`-rdynamic`), comes
+//! before libpmem where the dynamic loader looks for the functions that libpmemobj imports. The
+//! functions here store plainly and flush nothing: a simulated pool lies on tmpfs.
 //!
 //! What a preloaded library does at its start is in `preload`.
 
@@ -44,8 +44,8 @@ fn observing() -> MutexGuard<'static, Option<Observing>> {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Tells `observer` of the calls in this process (not in children of it) from now on, and gives back
-/// the one before.
+/// Tells `observer` of the calls in this process (not in children of it) from now on, and gives
+/// back the one before.
 pub fn observe(observer: Option<Box<dyn Observer>>) -> Option<Box<dyn Observer>> {
     let new = observer.map(|observer| Observing {
         observer,

@@ -2,8 +2,8 @@
 //!
 //! A pool has 1,024 lanes, which bound how many operations can run at once. Setting them up takes
 //! most of the time of opening a small pool (3.5 of 5 ms), and a workload on one thread uses one of
-//! them. How many there are is written in the pool's descriptor, under a checksum; with fewer, opening
-//! and recovery take the same path with less repetition.
+//! them. How many there are is written in the pool's descriptor, under a checksum; with fewer,
+//! opening and recovery take the same path with less repetition.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,5 @@
-//! Recordings with one mistake each, as a program makes it that forgets a flush or mixes up an order.
+//! Recordings with one mistake each, as a program makes it that forgets a flush or mixes up an
+//! order.
 //!
 //! An exploration that passes a mutant shows that what was changed is not needed, or not checked.
 
@@ -43,7 +44,8 @@ pub struct Mutant {
     pub event: usize,
     step: usize,
     events: Vec<Event>,
-    /// The fences where it can show, for [`crate::Config::fences`]: those of the step and of the next.
+    /// The fences where it can show, for [`crate::Config::fences`]: those of the step and of the
+    /// next.
     pub fences: Range<usize>,
 }
 
@@ -139,7 +141,8 @@ fn mutations(events: &[Event], at: usize) -> Vec<(Mutation, usize, Vec<Event>)> 
     }
 }
 
-/// The events with the store at `at` in front of the last fence before it, if that makes a difference.
+/// The events with the store at `at` in front of the last fence before it, if that makes a
+/// difference.
 fn ahead(events: &[Event], at: usize, line: LineNumber) -> Option<(Mutation, usize, Vec<Event>)> {
     let fence = events[..at]
         .iter()
@@ -155,7 +158,8 @@ fn ahead(events: &[Event], at: usize, line: LineNumber) -> Option<(Mutation, usi
     })
 }
 
-/// The events with the last line stored before the fence at `fence` and the first one behind it swapped.
+/// The events with the last line stored before the fence at `fence` and the first one behind it
+/// swapped.
 fn swapped_around(events: &[Event], fence: usize) -> Option<(Mutation, usize, Vec<Event>)> {
     let line_of = |at: usize| match events[at] {
         Event::Store(line, _) => Some((at, line)),

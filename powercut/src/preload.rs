@@ -1,7 +1,8 @@
-//! What the library does when it is loaded into a process: it takes its orders from the environment.
+//! What the library does when it is loaded into a process: it takes its orders from the
+//! environment.
 //!
-//! * [`POOL_VARIABLE`] and [`TRACE_VARIABLE`]: record that pool's life, and what the program sends to
-//!   its peers meanwhile, into that file;
+//! * [`POOL_VARIABLE`] and [`TRACE_VARIABLE`]: record that pool's life, and what the program sends
+//!   to its peers meanwhile, into that file;
 //! * [`COUNTERS_VARIABLE`]: count in that file, where others can look ([`Counters::map`]).
 
 use std::env;

@@ -13,7 +13,8 @@ pub struct Child {
 /// Runs `work` in a forked child, which ends with it; a panic makes it end with an error.
 ///
 /// # Panics
-/// If this process has other threads: they would be missing in the child, with locks of theirs held.
+/// If this process has other threads: they would be missing in the child, with locks of theirs
+/// held.
 pub fn fork(work: impl FnOnce()) -> Child {
     let threads = fs::read_dir("/proc/self/task")
         .expect("procfs is mounted")

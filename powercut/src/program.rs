@@ -81,9 +81,9 @@ impl ProgramRecorder {
         result
     }
 
-    /// Has the program do an operation that it tells of over a connection: it is acknowledged when the
-    /// program sends the first byte of its reply, whether the driver has read that or not. What that
-    /// byte is the operation says.
+    /// Has the program do an operation that it tells of over a connection: it is acknowledged when
+    /// the program sends the first byte of its reply, whether the driver has read that or not. What
+    /// that byte is the operation says.
     ///
     /// # Errors
     /// Those of `operation`; there is no step then.
@@ -103,8 +103,8 @@ impl ProgramRecorder {
         Ok(sent(&trace, port).map(|(_, bytes)| bytes).sum())
     }
 
-    /// The end of the trace. It grows at fences and when something is sent; what happens between may
-    /// be lost in a cut anyway, so it does not matter that this is a fence's position.
+    /// The end of the trace. It grows at fences and when something is sent; what happens between
+    /// may be lost in a cut anyway, so it does not matter that this is a fence's position.
     fn position(&self) -> u64 {
         fs::metadata(&self.trace).map_or(0, |metadata| metadata.len())
     }

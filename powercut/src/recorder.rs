@@ -1,7 +1,7 @@
 //! Turns the calls of libpmem in this process into a trace of one pool's lines.
 //!
-//! The recorder maps the pool file a second time and keeps a copy of what it saw last; a difference is
-//! a store. So it sees stores through any mapping of the file, also ones that are never flushed.
+//! The recorder maps the pool file a second time and keeps a copy of what it saw last; a difference
+//! is a store. So it sees stores through any mapping of the file, also ones that are never flushed.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -191,9 +191,10 @@ struct Mapping {
 impl View {
     fn open(path: &Path) -> io::Result<View> {
         let file = File::open(path)?;
-        // SAFETY: the file is not truncated while a workload runs on it. Others do write to it; that
-        // happens in this process, which waits in a call of libpmem while the bytes are looked at. A
-        // torn look at another thread's store costs precision, nothing else: they are plain bytes.
+        // SAFETY: the file is not truncated while a workload runs on it. Others do write to it;
+        // that happens in this process, which waits in a call of libpmem while the bytes are looked
+        // at. A torn look at another thread's store costs precision, nothing else: they are plain
+        // bytes.
         let map = unsafe { Mmap::map(&file)? };
         if !map.len().is_multiple_of(PAGE_BYTES) {
             return Err(io::Error::other("a pool has whole pages"));
@@ -243,7 +244,8 @@ fn mappings_of(file: &File) -> io::Result<Vec<Mapping>> {
         .collect())
 }
 
-/// A line of `/proc/self/maps`, if it is about the file: addresses, permissions, offset, device, inode.
+/// A line of `/proc/self/maps`, if it is about the file: addresses, permissions, offset, device,
+/// inode.
 fn parse_mapping(line: &str, device: &str, inode: u64) -> Option<Mapping> {
     let mut fields = line.split_ascii_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;

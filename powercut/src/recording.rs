@@ -31,7 +31,8 @@ pub struct Step {
 }
 
 impl Steps {
-    /// Does an operation; when `operation` returns, it is acknowledged: a later cut must not undo it.
+    /// Does an operation; when `operation` returns, it is acknowledged: a later cut must not undo
+    /// it.
     pub fn step<T>(&mut self, operation: impl FnOnce() -> T) -> T {
         let begun = interpose::position();
         let result = operation();
@@ -43,8 +44,8 @@ impl Steps {
     }
 }
 
-/// How far a workload had come when the power was cut. Steps are one after the other, so at most one
-/// has begun without being acknowledged.
+/// How far a workload had come when the power was cut. Steps are one after the other, so at most
+/// one has begun without being acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Progress {
     /// Steps acknowledged: their effects must be there.
@@ -98,9 +99,9 @@ impl Recording {
         recording
     }
 
-    /// The recording of a program with the `n`th event (from 0) that `which` picks left out; `None` if
-    /// there are not that many. A flush or fence that can be left out unnoticed is not needed, or not
-    /// checked.
+    /// The recording of a program with the `n`th event (from 0) that `which` picks left out; `None`
+    /// if there are not that many. A flush or fence that can be left out unnoticed is not needed,
+    /// or not checked.
     pub fn without(&self, n: usize, which: impl Fn(&Event) -> bool) -> Option<Recording> {
         let (trace, removed) = trace::without(&self.trace, n, which)?;
         let len = removed.len() as u64;

@@ -1,5 +1,5 @@
-//! Stands in for libc's `write` and `writev`, to know what a recorded program tells its peers, and when:
-//! a reply that tells of a change must not leave before the change is durable.
+//! Stands in for libc's `write` and `writev`, to know what a recorded program tells its peers, and
+//! when: a reply that tells of a change must not leave before the change is durable.
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -18,7 +18,8 @@ pub fn watch() {
 fn peer(descriptor: c_int) -> Option<u16> {
     let mut address = MaybeUninit::<libc::sockaddr_in>::zeroed();
     let mut len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-    // SAFETY: the kernel writes no more than `len` bytes to `address`, and all bytes are valid in it.
+    // SAFETY: the kernel writes no more than `len` bytes to `address`, and all bytes are valid in
+    // it.
     let address = unsafe {
         let known = libc::getpeername(descriptor, address.as_mut_ptr().cast(), &mut len) == 0;
         known.then(|| address.assume_init())?

@@ -1,8 +1,8 @@
 //! What happened to a pool's lines, in order: the record of a workload, as bytes.
 //!
-//! An event is one byte for its kind, the line's number (4 bytes, little-endian) if it is about one,
-//! and the line's contents if it is a store. What a program tells others is an event too: the port (2
-//! bytes) and the number of bytes (4). Positions in a trace are byte offsets.
+//! An event is one byte for its kind, the line's number (4 bytes, little-endian) if it is about
+//! one, and the line's contents if it is a store. What a program tells others is an event too: the
+//! port (2 bytes) and the number of bytes (4). Positions in a trace are byte offsets.
 
 use std::ops::Range;
 
@@ -90,8 +90,8 @@ pub fn events(trace: &[u8]) -> impl Iterator<Item = (usize, Event)> {
     })
 }
 
-/// The trace without the `n`th event (from 0) that `which` picks, and where that was; `None` if there
-/// are not that many.
+/// The trace without the `n`th event (from 0) that `which` picks, and where that was; `None` if
+/// there are not that many.
 pub fn without(
     trace: &[u8],
     n: usize,

@@ -29,7 +29,8 @@ pub trait Recovery {
     /// Opens the image on the normal path. Recorded, to be cut in turn: do nothing else here.
     fn recover(&self, image: &Path) -> Result<Self::Pool, String>;
 
-    /// The same on an image whose recovery will be cut in turn: its trace is left in the file `trace`.
+    /// The same on an image whose recovery will be cut in turn: its trace is left in the file
+    /// `trace`.
     fn recover_recorded(&self, image: &Path, trace: &Path) -> Result<Self::Pool, String> {
         let recorder = Recorder::new(image, trace).expect("the image can be recorded");
         interpose::observe(Some(Box::new(recorder)));
@@ -38,7 +39,8 @@ pub trait Recovery {
         recovered
     }
 
-    /// Judges what came back, given how far the workload had come. Anything may be done to the image.
+    /// Judges what came back, given how far the workload had come. Anything may be done to the
+    /// image.
     fn check(&self, pool: Self::Pool, image: &Path, progress: Progress) -> Result<(), String>;
 }
 

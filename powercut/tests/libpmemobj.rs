@@ -69,7 +69,8 @@ impl Stack {
     }
 
     fn root(&self) -> &Root {
-        // SAFETY: libpmemobj gave the root object this size, filled with zeros, and the pool is open.
+        // SAFETY: libpmemobj gave the root object this size, filled with zeros, and the pool is
+        // open.
         unsafe { &*self.root }
     }
 
@@ -160,7 +161,8 @@ impl Stack {
     fn replace(&self, value: u64) {
         let top = self.root().top;
         self.node(top).expect("the stack is in order");
-        // SAFETY: the pool is open; the range is the top node's, which is logged before it is changed.
+        // SAFETY: the pool is open; the range is the top node's, which is logged before it is
+        // changed.
         unsafe {
             let node = self.pop.cast::<u8>().add(top as usize).cast::<Node>();
             assert_eq!(self.lib.tx_begin(self.pop), 0);

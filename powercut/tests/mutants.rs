@@ -1,5 +1,5 @@
-//! Small persistent structures, written correctly and with one mistake each: the explorer passes the
-//! former and finds the latter.
+//! Small persistent structures, written correctly and with one mistake each: the explorer passes
+//! the former and finds the latter.
 //!
 //! They live in a plain file on tmpfs, a page long, and know nothing of libpmemobj.
 
@@ -280,7 +280,8 @@ fn correct_structures_pass() {
     println!("log: {log}");
     assert!(log.violations.is_empty(), "{log}");
     assert_eq!(log.cuts, log.exhausted_cuts, "{log}");
-    // Before the entry's fence: 2^8 - 1 outcomes other than the one before it; before the number's: 1.
+    // Before the entry's fence: 2^8 - 1 outcomes other than the one before it; before the number's:
+    // 1.
     assert!(log.states >= ENTRIES * (255 + 1), "{log}");
 
     let cell = explored(&Cell { mistake: None });

@@ -76,9 +76,11 @@ impl Field {
         window.copy_from_slice(&changed.to_be_bytes()[7..]);
     }
 
-    /// What the field holds after an increment of `number`; `None` if it does not fit and that fails.
+    /// What the field holds after an increment of `number`; `None` if it does not fit and that
+    /// fails.
     ///
-    /// `number` itself may not fit, with an increment of zero: an unsigned field takes it as unsigned.
+    /// `number` itself may not fit, with an increment of zero: an unsigned field takes it as
+    /// unsigned.
     pub fn sum(self, number: i64, increment: i64, overflow: Overflow) -> Option<i64> {
         let sum = number.wrapping_add(increment);
         let limit = match self.signed {
@@ -106,8 +108,8 @@ impl Field {
         (increment < 0 && increment.unsigned_abs() > number).then_some(0)
     }
 
-    /// As Redis has it: a number so far below the range that its distance from the top does not fit 64
-    /// bits counts as one above.
+    /// As Redis has it: a number so far below the range that its distance from the top does not fit
+    /// 64 bits counts as one above.
     fn signed_limit(self, number: i64, increment: i64) -> Option<i64> {
         let max = (self.mask() >> 1) as i64;
         let min = -max - 1;

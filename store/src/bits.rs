@@ -1,4 +1,5 @@
-//! Byte strings as strings of bits. Bit 0 is the highest bit of the first byte, as everywhere in Redis.
+//! Byte strings as strings of bits. Bit 0 is the highest bit of the first byte, as everywhere in
+//! Redis.
 
 use std::ops::Range;
 
@@ -86,9 +87,11 @@ pub enum Operation {
 /// Strings being combined, one after the other; a shorter one counts as followed by zeros.
 pub struct Combination {
     operation: Operation,
-    /// The result so far; where the first string is something else than the others, that of the others.
+    /// The result so far; where the first string is something else than the others, that of the
+    /// others.
     sum: Vec<u8>,
-    /// The first string where it is something else, and for `One` the bits that were set more than once.
+    /// The first string where it is something else, and for `One` the bits that were set more than
+    /// once.
     aside: Vec<u8>,
     strings: usize,
 }

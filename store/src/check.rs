@@ -43,8 +43,8 @@ impl Store {
         lost.map_or(Ok(()), Err)
     }
 
-    /// Looks at every key of the pool, and shows `tell` those that are damaged, by their names where these can be
-    /// read. O(pool).
+    /// Looks at every key of the pool, and shows `tell` those that are damaged, by their names
+    /// where these can be read. O(pool).
     pub fn check_all(&self, tell: impl FnMut(&[u8], &pobj::Error)) -> Found {
         let mut walk = self.begin_check();
         self.check_some(&mut walk, || false, tell);
@@ -60,11 +60,11 @@ impl Store {
         }
     }
 
-    /// Goes on with a look at every key, until `is_enough` says so after one of them; true if it was the last. What `tell` is
-    /// shown: see [`Store::check_all`].
+    /// Goes on with a look at every key, until `is_enough` says so after one of them; true if it
+    /// was the last. What `tell` is shown: see [`Store::check_all`].
     ///
-    /// Keys that have come since it began are left out, and of those that went it may have counted some. While it is under way, no record may move
-    /// ([`Store::move_records`]).
+    /// Keys that have come since it began are left out, and of those that went it may have counted
+    /// some. While it is under way, no record may move ([`Store::move_records`]).
     pub fn check_some(
         &self,
         walk: &mut Walk,

@@ -1,11 +1,15 @@
-//! Compaction: room that lies scattered in sparse pages is gathered, so that it serves values of any size.
+//! Compaction: room that lies scattered in sparse pages is gathered, so that it serves values of
+//! any size.
 //!
-//! It goes in *rounds*. A round chooses what is to be emptied ([`Pool::begin_evacuation`](pobj::Pool::begin_evacuation)),
-//! walks over all records, and moves what lies there: the objects of values ([`relocate`](crate::structures::relocate)),
-//! then the records themselves. Each move is one atomic step; a crash ends the round, and leaves every key as it was.
+//! It goes in *rounds*. A round chooses what is to be emptied
+//! ([`Pool::begin_evacuation`](pobj::Pool::begin_evacuation)), walks over all records, and moves
+//! what lies there: the objects of values ([`relocate`](crate::structures::relocate)), then the
+//! records themselves. Each move is one atomic step; a crash ends the round, and leaves every key
+//! as it was.
 //!
-//! Whoever owns the store gives a round its time, step by step ([`Store::compact_step`]), while nothing else is under way
-//! ([`Store::may_move`]), and moves the records, as it knows where each is pointed to ([`Store::move_records`]).
+//! Whoever owns the store gives a round its time, step by step ([`Store::compact_step`]), while
+//! nothing else is under way ([`Store::may_move`]), and moves the records, as it knows where each
+//! is pointed to ([`Store::move_records`]).
 
 mod round;
 
@@ -25,7 +29,8 @@ const GAIN_MIN: u64 = 64 << 10;
 const USE_PART: u64 = 128;
 /// So many rounds in a row that gain nothing are enough, until something changes.
 pub const IDLE_ROUNDS: u32 = 6;
-/// A round begins by itself if it gives back so large a part of what is free, and so many bytes at least.
+/// A round begins by itself if it gives back so large a part of what is free, and so many bytes at
+/// least.
 const PAYS_PART: u64 = 32;
 const PAYS_BYTES: u64 = 256 << 10;
 
@@ -90,8 +95,8 @@ impl Compaction {
 }
 
 impl Store {
-    /// Whether objects may move now: no group is open, nothing is to be reclaimed first, and no fork child lives, for which
-    /// every page that is touched would be kept a second time. O(1).
+    /// Whether objects may move now: no group is open, nothing is to be reclaimed first, and no
+    /// fork child lives, for which every page that is touched would be kept a second time. O(1).
     pub fn may_move(&self) -> bool {
         !self.pool.is_held() && !self.has_garbage() && !self.pool.has_snapshot()
     }
@@ -111,7 +116,8 @@ impl Store {
         self.compaction.fruitless
     }
 
-    /// Begins a round if there is none and one pays; whether there is one. O(1) between two looks, else O(pages).
+    /// Begins a round if there is none and one pays; whether there is one. O(1) between two looks,
+    /// else O(pages).
     ///
     /// # Errors
     /// `Damaged` if the pool's metadata contradicts itself: there is no round then.
@@ -134,7 +140,8 @@ impl Store {
         }
         let free = usage.free + usage.scattered;
         let pays = |bytes: u64| bytes >= PAYS_BYTES && bytes >= free / PAYS_PART;
-        // Whole pages hold little more than their slots: without a look at all pages, this is the most that they give.
+        // Whole pages hold little more than their slots: without a look at all pages, this is the
+        // most that they give.
         if !pays(usage.scattered + usage.scattered / 4) && !pays(self.pool.wasted()) {
             return Ok(false);
         }
@@ -146,7 +153,8 @@ impl Store {
         Ok(false)
     }
 
-    /// Begins a round, whether it pays or not, if there is anything to be emptied; whether there is one. O(pages).
+    /// Begins a round, whether it pays or not, if there is anything to be emptied; whether there is
+    /// one. O(pages).
     ///
     /// # Errors
     /// As for [`Store::begin_round_if_it_pays`].
@@ -158,8 +166,8 @@ impl Store {
         Ok(self.is_compacting())
     }
 
-    /// Begins a round that empties the pages that were chosen one by one ([`Pool::evacuate`](pobj::Pool::evacuate)).
-    /// O(pages).
+    /// Begins a round that empties the pages that were chosen one by one
+    /// ([`Pool::evacuate`](pobj::Pool::evacuate)). O(pages).
     pub fn begin_round_of_chosen(&mut self) {
         self.compaction.round = Some(Round::of_chosen(&self.pool));
     }
@@ -193,8 +201,8 @@ impl Store {
         Ended { regained, error }
     }
 
-    /// Gives empty pages back, so that what is free can be told from what they hold apart. If there is no room for the log
-    /// of that, they stay.
+    /// Gives empty pages back, so that what is free can be told from what they hold apart. If there
+    /// is no room for the log of that, they stay.
     fn give_back_pages(&mut self) -> Result<()> {
         match self.pool.trim(usize::MAX) {
             Ok(_) | Err(Error::Full(_)) => Ok(()),
@@ -202,7 +210,8 @@ impl Store {
         }
     }
 
-    /// A step of the round, if there is one: at most one atomic step of the pool. [`Store::may_move`] must hold.
+    /// A step of the round, if there is one: at most one atomic step of the pool.
+    /// [`Store::may_move`] must hold.
     pub fn compact_step(&mut self) -> Step {
         let Some(mut round) = self.compaction.round.take() else {
             return Step::Over(Ended::default());

@@ -1,4 +1,5 @@
-//! A value as its elements, outside of any pool: on its way from one pool to another, or from a file into one.
+//! A value as its elements, outside of any pool: on its way from one pool to another, or from a
+//! file into one.
 
 use crate::Store;
 use crate::inline::Inline;
@@ -31,8 +32,9 @@ pub enum Content<'c> {
 }
 
 impl<'c> Content<'c> {
-    /// The elements of a value, and what is damaged behind them. None if not even the first one can be read, or of a string not all. O(n), in
-    /// memory, too, where the elements themselves stay in the pool but for integers.
+    /// The elements of a value, and what is damaged behind them. None if not even the first one can
+    /// be read, or of a string not all. O(n), in memory, too, where the elements themselves stay in
+    /// the pool but for integers.
     pub fn read(
         pool: &'c Pool,
         ty: ValueType,
@@ -118,7 +120,8 @@ impl<'c> Content<'c> {
         }
     }
 
-    /// Leaves of each member, field or element that is there several times the first one. Whether there was such.
+    /// Leaves of each member, field or element that is there several times the first one. Whether
+    /// there was such.
     pub fn drop_repeated(&mut self) -> bool {
         let mut seen = HashSet::new();
         let before = self.len();
@@ -142,11 +145,12 @@ impl<'c> Content<'c> {
 }
 
 impl Store {
-    /// Makes a live key of these elements, for a name that the database does not have. Durable on return, or with the group. O(n), sorted sets
-    /// O(n log n).
+    /// Makes a live key of these elements, for a name that the database does not have. Durable on
+    /// return, or with the group. O(n), sorted sets O(n log n).
     ///
     /// # Errors
-    /// `Full`; `State` if there is no element, one twice that may be there once, or a score that is no number. Nothing is made then.
+    /// `Full`; `State` if there is no element, one twice that may be there once, or a score that is
+    /// no number. Nothing is made then.
     pub fn make_from(
         &mut self,
         key: &[u8],

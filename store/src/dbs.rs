@@ -91,8 +91,8 @@ impl Dbs {
         })
     }
 
-    /// Reads the table again, after a group that may have changed it was taken back. Keys stay counted as they are, and
-    /// the clock where it is.
+    /// Reads the table again, after a group that may have changed it was taken back. Keys stay
+    /// counted as they are, and the clock where it is.
     pub(crate) fn reload(&mut self, pool: &Pool) -> Result<()> {
         let found = Dbs::open(pool)?;
         self.keys.resize(found.entries.len(), KeyCounts::default());

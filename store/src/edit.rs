@@ -1,8 +1,8 @@
-//! Changes of values, each one atomic, durable step: the record that a value's root is kept in comes, changes or goes
-//! with it.
+//! Changes of values, each one atomic, durable step: the record that a value's root is kept in
+//! comes, changes or goes with it.
 //!
-//! What comes out of the hot ones is not handed out within a `Result`, which lies on the stack: read back right after
-//! the commit, it would wait for the flushes.
+//! What comes out of the hot ones is not handed out within a `Result`, which lies on the stack:
+//! read back right after the commit, it would wait for the flushes.
 
 use crate::Store;
 use crate::inline::Inline;
@@ -22,8 +22,9 @@ pub enum Plan {
 }
 
 impl Store {
-    /// Changes a value. Its key comes to be if there was none and the root is not empty afterwards; it goes if the root
-    /// is empty afterwards. `done` gets what `f` gives, and what became of the key.
+    /// Changes a value. Its key comes to be if there was none and the root is not empty afterwards;
+    /// it goes if the root is empty afterwards. `done` gets what `f` gives, and what became of the
+    /// key.
     ///
     /// # Errors
     /// Those of `f`, `Full`; nothing has changed then.
@@ -45,8 +46,8 @@ impl Store {
         Ok(())
     }
 
-    /// [`Store::edit`] by an `f` that also gives parts of the value up, which may be too large to be freed at once: they
-    /// are reclaimed in the background.
+    /// [`Store::edit`] by an `f` that also gives parts of the value up, which may be too large to
+    /// be freed at once: they are reclaimed in the background.
     ///
     /// # Errors
     /// As there.
@@ -95,8 +96,9 @@ impl Store {
         Ok((result, outcomes))
     }
 
-    /// Changes an existing value that may use its record's inline area, and its expire time if one is given. `done` gets
-    /// what `f` gives, and the expire time before. The root must not become empty.
+    /// Changes an existing value that may use its record's inline area, and its expire time if one
+    /// is given. `done` gets what `f` gives, and the expire time before. The root must not become
+    /// empty.
     ///
     /// # Errors
     /// Those of `f`, `Full`; nothing has changed then.
@@ -115,9 +117,9 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a new value under a key, in place of that of the record `old`, if there is one, which the caller frees
-    /// afterwards. `f` builds the value and may use `inline` bytes of the new record; an empty root deletes the key.
-    /// `outcome` gets what became of the key.
+    /// Puts a new value under a key, in place of that of the record `old`, if there is one, which
+    /// the caller frees afterwards. `f` builds the value and may use `inline` bytes of the new
+    /// record; an empty root deletes the key. `outcome` gets what became of the key.
     ///
     /// # Errors
     /// Those of `f`, `Full`; nothing has changed then.
@@ -140,9 +142,9 @@ impl Store {
         Ok(())
     }
 
-    /// Gives each of several *different* keys a value, all as one step. `f` sets the `i`-th value: as in
-    /// [`Store::edit_inline`] if there is one, else from an empty root, with a fresh record's inline area of at least
-    /// `inline(i)` bytes. What became of each.
+    /// Gives each of several *different* keys a value, all as one step. `f` sets the `i`-th value:
+    /// as in [`Store::edit_inline`] if there is one, else from an empty root, with a fresh record's
+    /// inline area of at least `inline(i)` bytes. What became of each.
     ///
     /// # Errors
     /// Those of `f`, `Full`; nothing has changed then.
@@ -180,7 +182,8 @@ impl Store {
     }
 }
 
-/// Changes a value in its record, and when it expires if that is given: what `f` gives, and the expire time before.
+/// Changes a value in its record, and when it expires if that is given: what `f` gives, and the
+/// expire time before.
 #[inline]
 fn edit_in<R>(
     tx: &mut Tx<'_>,

@@ -1,14 +1,16 @@
-//! Hashes with fields that expire: when to look at which of them, and which fields have no time left.
+//! Hashes with fields that expire: when to look at which of them, and which fields have no time
+//! left.
 //!
-//! Everything here is in DRAM; a start lists the records of such hashes by their encoding, without a look
-//! at their values, and what is not known of one is found by looking at it once in the background.
+//! Everything here is in DRAM; a start lists the records of such hashes by their encoding, without
+//! a look at their values, and what is not known of one is found by looking at it once in the
+//! background.
 //!
-//! *When to look.* Each hash has a moment at which to look at it next, no later than the first expire time
-//! among its fields. A packed hash is looked at as a whole. A table has an [`Agenda`] of the fields that
-//! expire next, and a horizon up to which it is complete. When the horizon has come, a pass over the whole
-//! table, a few buckets at a time, makes the next agenda. An agenda has room for a sixteenth of the fields
-//! (and for 1,024), so a pass looks at some sixteen fields for each one that it schedules, and a hash of a
-//! million fields takes some 2 MB of DRAM at most.
+//! *When to look.* Each hash has a moment at which to look at it next, no later than the first
+//! expire time among its fields. A packed hash is looked at as a whole. A table has an [`Agenda`]
+//! of the fields that expire next, and a horizon up to which it is complete. When the horizon has
+//! come, a pass over the whole table, a few buckets at a time, makes the next agenda. An agenda has
+//! room for a sixteenth of the fields (and for 1,024), so a pass looks at some sixteen fields for
+//! each one that it schedules, and a hash of a million fields takes some 2 MB of DRAM at most.
 
 use crate::Store;
 use crate::record::{self, Record, RecordPtr};
@@ -202,7 +204,8 @@ impl Work {
         }
     }
 
-    /// Looks at a part of a table: names of fields whose time has come, or none if there are none yet.
+    /// Looks at a part of a table: names of fields whose time has come, or none if there are none
+    /// yet.
     fn look(&mut self, pool: &Pool, root: Root, now: i64) -> Result<HashSet<Vec<u8>>> {
         let mut names = HashSet::new();
         while names.len() < BATCH
@@ -281,8 +284,8 @@ pub enum Look {
 }
 
 impl Store {
-    /// Looks at the hash that is due first, if it is due now, in Unix milliseconds; not while a group is open. A bounded
-    /// number of its fields.
+    /// Looks at the hash that is due first, if it is due now, in Unix milliseconds; not while a
+    /// group is open. A bounded number of its fields.
     ///
     /// # Errors
     /// `Damaged`: the hash is not looked at any more.

@@ -1,8 +1,8 @@
 //! Places on the globe, as sorted sets hold them: a score is a cell of a grid, 52 bits of it.
 //!
-//! `cell` is the grid, `distance` the measure, `shape` what one searches in and the cells that cover it.
-//! The arithmetic and its order are those of Redis, so that scores and distances are the same to the
-//! last digit.
+//! `cell` is the grid, `distance` the measure, `shape` what one searches in and the cells that
+//! cover it. The arithmetic and its order are those of Redis, so that scores and distances are the
+//! same to the last digit.
 
 mod cell;
 mod distance;
@@ -37,8 +37,8 @@ impl Point {
         Cell::at(self, STEPS_MAX).first_score()
     }
 
-    /// Where a member of this score is: the middle of its cell. Scores that no place has are taken as C
-    /// takes them. O(1).
+    /// Where a member of this score is: the middle of its cell. Scores that no place has are taken
+    /// as C takes them. O(1).
     pub fn of_score(score: f64) -> Point {
         Cell {
             bits: to_u64_as_c_does(score),

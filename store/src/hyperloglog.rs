@@ -1,5 +1,6 @@
-//! The HyperLogLog, in the form in which Redis keeps it in a string: 16,384 registers, each the longest
-//! run of zeros seen among the hashes that fall to it, and the number of elements estimated from them.
+//! The HyperLogLog, in the form in which Redis keeps it in a string: 16,384 registers, each the
+//! longest run of zeros seen among the hashes that fall to it, and the number of elements estimated
+//! from them.
 //!
 //! ```text
 //! 0   4  "HYLL"
@@ -9,8 +10,8 @@
 //! 16     the registers
 //! ```
 //!
-//! *Dense*: 6 bits a register, from the low bits of the first byte on. *Sparse*: runs of equal registers,
-//! one after the other, which together cover all:
+//! *Dense*: 6 bits a register, from the low bits of the first byte on. *Sparse*: runs of equal
+//! registers, one after the other, which together cover all:
 //!
 //! ```text
 //! 00nnnnnn           n + 1 registers are 0
@@ -18,9 +19,9 @@
 //! 1vvvvvnn           n + 1 registers are v + 1
 //! ```
 //!
-//! A sparse one becomes dense when a register exceeds 32, or when it would outgrow a length that the
-//! server's configuration sets. Which runs there are follows from the order in which the registers were
-//! set, and is exactly as Redis makes them.
+//! A sparse one becomes dense when a register exceeds 32, or when it would outgrow a length that
+//! the server's configuration sets. Which runs there are follows from the order in which the
+//! registers were set, and is exactly as Redis makes them.
 
 mod estimate;
 mod hash;
@@ -94,9 +95,9 @@ pub fn invalidate(text: &mut [u8]) {
     text[byte] |= stale;
 }
 
-/// Raises a register to a sample's run, if that is longer; whether it was, and the count is out of date
-/// then. A sparse one may grow up to `sparse_max` bytes, then it becomes dense. O(1) in a dense one, else
-/// O(length).
+/// Raises a register to a sample's run, if that is longer; whether it was, and the count is out of
+/// date then. A sparse one may grow up to `sparse_max` bytes, then it becomes dense. O(1) in a
+/// dense one, else O(length).
 pub fn raise(text: &mut Vec<u8>, sample: Sample, sparse_max: u64) -> Result<bool, Corrupted> {
     let raised = if is_dense(text) {
         raise_dense(&mut text[HEADER_LEN..], sample)

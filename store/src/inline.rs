@@ -12,7 +12,8 @@ pub struct Inline {
 }
 
 impl Inline {
-    /// Its bytes. O(1), but it reads what the allocator knows of the record: not for those who need no room.
+    /// Its bytes. O(1), but it reads what the allocator knows of the record: not for those who need
+    /// no room.
     #[inline]
     pub fn capacity(self, pool: &Pool) -> Result<u64> {
         let start = self.at.offset() - self.record.offset();

@@ -1,4 +1,5 @@
-//! What happens to whole keys: they are made, copied, renamed, moved to another database or place, and flushed.
+//! What happens to whole keys: they are made, copied, renamed, moved to another database or place,
+//! and flushed.
 
 use crate::Store;
 use crate::inline::Inline;
@@ -8,8 +9,8 @@ use crate::value::ValueType;
 use pobj::{Kind, Result, Tx};
 
 impl Store {
-    /// Makes a live record in database `db` whose value `f` builds, for a key that is shown from now on; `f` may use
-    /// `inline` bytes of the record. Durable on return, or with the group.
+    /// Makes a live record in database `db` whose value `f` builds, for a key that is shown from
+    /// now on; `f` may use `inline` bytes of the record. Durable on return, or with the group.
     ///
     /// # Errors
     /// Those of `f`, and `Full`; nothing is made then.
@@ -43,8 +44,8 @@ impl Store {
         Ok(record)
     }
 
-    /// Makes a copy of a record, expire time included, for another key, which is shown from now on. Durable on return,
-    /// or with the group. O(value).
+    /// Makes a copy of a record, expire time included, for another key, which is shown from now on.
+    /// Durable on return, or with the group. O(value).
     ///
     /// # Errors
     /// `Damaged`, `Full`; nothing is made then.
@@ -65,8 +66,8 @@ impl Store {
         })
     }
 
-    /// Gives a record another key, in one atomic step; the new record. Durable on return, or with the group. O(key and
-    /// inline value).
+    /// Gives a record another key, in one atomic step; the new record. Durable on return, or with
+    /// the group. O(key and inline value).
     ///
     /// # Errors
     /// `Damaged`, `Full`; nothing has changed then.
@@ -96,7 +97,8 @@ impl Store {
         Ok(record)
     }
 
-    /// Moves a key to another database, where it is created anew. Durable on return, or with the group.
+    /// Moves a key to another database, where it is created anew. Durable on return, or with the
+    /// group.
     ///
     /// # Errors
     /// `Full`; nothing has changed then.
@@ -108,7 +110,8 @@ impl Store {
         tx.commit()
     }
 
-    /// Sets when a key expires, in Unix milliseconds, or [`record::NEVER`]. Durable on return, or with the group.
+    /// Sets when a key expires, in Unix milliseconds, or [`record::NEVER`]. Durable on return, or
+    /// with the group.
     ///
     /// # Errors
     /// `Full`; nothing has changed then.
@@ -121,8 +124,8 @@ impl Store {
         tx.commit()
     }
 
-    /// The keys of a database, or of all, end with this, those that are not shown, too: durable on return, or with the
-    /// group. O(databases).
+    /// The keys of a database, or of all, end with this, those that are not shown, too: durable on
+    /// return, or with the group. O(databases).
     ///
     /// # Errors
     /// `Full`; nothing has changed then.
@@ -145,8 +148,8 @@ impl Store {
         Ok(())
     }
 
-    /// Moves those of the records that lie in the way of an evacuation, with their keys and inline values, as one
-    /// atomic step; where each is now, if it has moved. They must be of living keys.
+    /// Moves those of the records that lie in the way of an evacuation, with their keys and inline
+    /// values, as one atomic step; where each is now, if it has moved. They must be of living keys.
     ///
     /// # Errors
     /// `Full` if there is no room: then nothing has moved.

@@ -1,4 +1,5 @@
-//! Everything about keys that needs a pool and no server: records, databases, and the structures that values are.
+//! Everything about keys that needs a pool and no server: records, databases, and the structures
+//! that values are.
 //!
 //! | what | where |
 //! |---|---|

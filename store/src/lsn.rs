@@ -1,9 +1,11 @@
-//! Log sequence numbers (LSNs) of the pool's runs, by which a file and the pool can be told to be of the same one.
+//! Log sequence numbers (LSNs) of the pool's runs, by which a file and the pool can be told to be
+//! of the same one.
 //!
-//! Redis keeps in an RDB the offset in the replication stream at which the file was made, and believes
-//! it when it starts with that file: a replica asks for what came after, and a master lets its replicas
-//! go on from there. After a crash the pool is newer than the file, and what came after is in it
-//! already: a replica would do it twice, and a master would claim to be where it was long before.
+//! Redis keeps in an RDB the offset in the replication stream at which the file was made, and
+//! believes it when it starts with that file: a replica asks for what came after, and a master lets
+//! its replicas go on from there. After a crash the pool is newer than the file, and what came
+//! after is in it already: a replica would do it twice, and a master would claim to be where it was
+//! long before.
 //!
 //! So a file also says of which LSN of which pool it is, and if that is not the LSN at which the
 //! pool was found, the server forgets the offset: the replication starts with a full sync.

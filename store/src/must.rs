@@ -1,14 +1,15 @@
 //! What must not fail for want of room: Redis has done it to its keys already, and does not ask.
 //!
-//! Deletions, expiry, RENAME, MOVE need little: a new record at most, and in a group room in the undo log.
-//! The pool keeps some space free for them. If even that does not suffice, an open group is made durable
-//! in parts: a command that is wholly done has then not been atomic, but none of it is lost. After a group that was
-//! taken back, each is a step of its own.
+//! Deletions, expiry, RENAME, MOVE need little: a new record at most, and in a group room in the
+//! undo log. The pool keeps some space free for them. If even that does not suffice, an open group
+//! is made durable in parts: a command that is wholly done has then not been atomic, but none of it
+//! is lost. After a group that was taken back, each is a step of its own.
 
 use crate::Store;
 use pobj::{Error, Result};
 
-/// Runs `f` for the owner of a store, with all the room that can be found; `f` leaves nothing behind when it fails.
+/// Runs `f` for the owner of a store, with all the room that can be found; `f` leaves nothing
+/// behind when it fails.
 ///
 /// # Errors
 /// What `f` fails with in the end.

@@ -169,8 +169,8 @@ fn read(text: &str) -> Option<X87DoubleExtended> {
     (read.value.is_finite() && !lost).then_some(read.value)
 }
 
-/// `significand / 2^shift`, for a positive shift, as its whole part and its fraction in units of the
-/// last digit shown, rounded to nearest, ties to even.
+/// `significand / 2^shift`, for a positive shift, as its whole part and its fraction in units of
+/// the last digit shown, rounded to nearest, ties to even.
 fn round(significand: u64, shift: u32) -> (u64, u64) {
     let whole = significand.checked_shr(shift).unwrap_or(0);
     let rest = significand - whole.checked_shl(shift).unwrap_or(0);

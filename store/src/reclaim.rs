@@ -1,13 +1,13 @@
 //! Memory of dead records: given back in the background, a little at every event-loop cycle.
 //!
-//! A record is dead when its birth is 0 (its key was deleted, and its value was too large to be freed
-//! at once), or not later than its space's last flush, or than the moment at which its hash slot was given
-//! up. The former are listed, and found again after a
-//! crash by the [survey](crate::unshown); the latter are looked for by a *sweep* over all records. Freeing one is
-//! idempotent, a transaction at a time.
+//! A record is dead when its birth is 0 (its key was deleted, and its value was too large to be
+//! freed at once), or not later than its space's last flush, or than the moment at which its hash
+//! slot was given up. The former are listed, and found again after a crash by the
+//! [survey](crate::unshown); the latter are looked for by a *sweep* over all records. Freeing one
+//! is idempotent, a transaction at a time.
 //!
-//! Values of living keys, too, may have memory that is to be reclaimed: a sorted set that has lost a long
-//! range. Their records are listed as well, and found again after a crash by their encoding.
+//! Values of living keys, too, may have memory that is to be reclaimed: a sorted set that has lost
+//! a long range. Their records are listed as well, and found again after a crash by their encoding.
 
 use crate::Store;
 use crate::record::{self, Fields, NEVER, Record, RecordPtr};
@@ -26,8 +26,8 @@ const TRIES_IN_GROUP: u32 = 64;
 /// Records looked at between two looks at the clock.
 const SWEEP: usize = 64;
 
-/// Hangs a part of a value that nobody refers to any more on a dead record of its own, so that it is
-/// reclaimed like a deleted key; `None` if there is none. After the commit the record goes to
+/// Hangs a part of a value that nobody refers to any more on a dead record of its own, so that it
+/// is reclaimed like a deleted key; `None` if there is none. After the commit the record goes to
 /// [`Store::reclaim_later`]; after a crash it is found.
 pub fn retire_value(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option<RecordPtr>> {
     if root == Root::EMPTY {
@@ -85,15 +85,16 @@ fn free_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> Result<()> 
 }
 
 impl Store {
-    /// A group of commands begins, as one step: what they give up can be told from what was given up before.
+    /// A group of commands begins, as one step: what they give up can be told from what was given
+    /// up before.
     pub fn begin_group(&mut self) {
         self.garbage.dead_before_group = self.garbage.dead.len();
         self.group_stays = false;
         self.pool.hold();
     }
 
-    /// The key of `record` is gone: frees it with its value, at once if that is little work, else in
-    /// the background. Durable on return, or with the group.
+    /// The key of `record` is gone: frees it with its value, at once if that is little work, else
+    /// in the background. Durable on return, or with the group.
     pub fn retire(&mut self, record: RecordPtr) -> Result<()> {
         self.must(|store| store.retire_if_room(record))
     }
@@ -123,8 +124,8 @@ impl Store {
         self.garbage.dead.extend(records);
     }
 
-    /// Lists a record whose value was changed, if there is memory to reclaim now: the record is dead, or
-    /// its value has garbage.
+    /// Lists a record whose value was changed, if there is memory to reclaim now: the record is
+    /// dead, or its value has garbage.
     #[inline]
     pub fn note_garbage(&mut self, record: Option<RecordPtr>, ty: ValueType, old: Root, new: Root) {
         if let Some(record) = record
@@ -163,8 +164,8 @@ impl Store {
     /// Reclaims memory for about `budget`, but not while a group is open.
     ///
     /// # Errors
-    /// What keeps something from being reclaimed, which is not tried again, but if it is want of room. There may be
-    /// more to reclaim then.
+    /// What keeps something from being reclaimed, which is not tried again, but if it is want of
+    /// room. There may be more to reclaim then.
     pub fn reclaim(&mut self, budget: Duration) -> Result<()> {
         let start = Instant::now();
         while self.has_garbage() && !self.pool.is_held() {
@@ -182,8 +183,8 @@ impl Store {
         Ok(())
     }
 
-    /// Within a group, after a command of it has found no room: takes apart what the group has given up so far,
-    /// as it can take again what it has itself made. False if that gained nothing.
+    /// Within a group, after a command of it has found no room: takes apart what the group has
+    /// given up so far, as it can take again what it has itself made. False if that gained nothing.
     pub fn reclaim_in_group(&mut self) -> bool {
         let room = |store: &Store| {
             let usage = store.pool.usage();
@@ -230,7 +231,8 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a part of a dead record's value apart; true if that was the last, and the record is freed.
+    /// Takes a part of a dead record's value apart; true if that was the last, and the record is
+    /// freed.
     fn dismantle(&mut self, record: RecordPtr) -> Result<bool> {
         let head = *record::get(&self.pool, record)?;
         let mut root = head.root;

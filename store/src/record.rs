@@ -99,8 +99,8 @@ pub fn fill(tx: &mut Tx<'_>, record: RecordPtr, key: &[u8], fields: Fields) -> R
     tx.fill_parts(record.cast(), [bytemuck::bytes_of(&head), key, padding])
 }
 
-/// Makes the record of a new key whose value `f` builds, and which may use `inline` bytes of the record at
-/// least. The fields say the rest; an empty value gets no record.
+/// Makes the record of a new key whose value `f` builds, and which may use `inline` bytes of the
+/// record at least. The fields say the rest; an empty value gets no record.
 pub fn make(
     tx: &mut Tx<'_>,
     key: &[u8],
@@ -209,8 +209,8 @@ pub fn set_expire(tx: &mut Tx<'_>, record: RecordPtr, at: i64) -> Result<()> {
     tx.set(field!(record, Record, expire_at), at)
 }
 
-/// Moves the record to another key space, where it is created anew: that space may have been flushed
-/// since the record was made.
+/// Moves the record to another key space, where it is created anew: that space may have been
+/// flushed since the record was made.
 pub fn set_space(tx: &mut Tx<'_>, record: RecordPtr, space: u16, birth: u64) -> Result<()> {
     tx.set(field!(record, Record, space), space)?;
     tx.set(field!(record, Record, birth), birth)

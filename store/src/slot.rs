@@ -12,8 +12,8 @@ pub struct SlotRange {
     pub last: u16,
 }
 
-/// The slot of a key: the hash of what its first pair of braces holds, or of the whole name if there is none, or
-/// nothing in it. O(n).
+/// The slot of a key: the hash of what its first pair of braces holds, or of the whole name if
+/// there is none, or nothing in it. O(n).
 pub fn of(key: &[u8]) -> u16 {
     crc16(tag(key).unwrap_or(key)) % SLOTS
 }
@@ -25,8 +25,8 @@ fn tag(key: &[u8]) -> Option<&[u8]> {
     (close > 0).then(|| &rest[..close])
 }
 
-/// The slot of all keys that a pattern stands for, if it says so before its first character that stands for
-/// others. O(n).
+/// The slot of all keys that a pattern stands for, if it says so before its first character that
+/// stands for others. O(n).
 pub fn of_pattern(pattern: &[u8]) -> Option<u16> {
     let open_ended = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b'\\');
     let literal = pattern.iter().take_while(|byte| !open_ended(byte)).count();

@@ -12,13 +12,14 @@
 //!               12  4  reserved  zero
 //! ```
 //!
-//! So giving slots up is one step, however many keys they have, as a flush is: a server that is killed before
-//! it has removed them does not find them again. So is an import that ends halfway: what came of it is dead at the
-//! next start, as the slots are not this node's. A change writes all runs anew, beside the old ones.
+//! So giving slots up is one step, however many keys they have, as a flush is: a server that is
+//! killed before it has removed them does not find them again. So is an import that ends halfway:
+//! what came of it is dead at the next start, as the slots are not this node's. A change writes all
+//! runs anew, beside the old ones.
 //!
-//! While the server runs, keys that are dead by this table can still be in Redis's keyspace, out of clients'
-//! reach: Redis removes them by and by, and their records must last so long. Their memory is looked for only once
-//! Redis has let go of all of them (`trimmed`).
+//! While the server runs, keys that are dead by this table can still be in Redis's keyspace, out of
+//! clients' reach: Redis removes them by and by, and their records must last so long. Their memory
+//! is looked for only once Redis has let go of all of them (`trimmed`).
 
 use crate::Store;
 use crate::key_counts::KeyCounts;
@@ -81,7 +82,8 @@ impl Slots {
         })
     }
 
-    /// True unless the key of a record, which was created at `birth`, lies in a slot that was given up since.
+    /// True unless the key of a record, which was created at `birth`, lies in a slot that was given
+    /// up since.
     pub fn is_live(&self, pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
         is_younger(&self.words, pool, record, birth)
     }
@@ -248,7 +250,8 @@ pub(crate) struct Judge<'s> {
 }
 
 impl Judge<'_> {
-    /// What becomes of a record that was created at `birth`, whose key `key` gives if it is asked for.
+    /// What becomes of a record that was created at `birth`, whose key `key` gives if it is asked
+    /// for.
     #[inline]
     pub fn fate<'k>(self, birth: u64, key: impl FnOnce() -> Option<&'k [u8]>) -> Fate {
         if self.words.is_empty() && self.forbidden.is_empty() {
@@ -327,7 +330,8 @@ fn slot_of(key: &[u8]) -> usize {
 }
 
 impl Store {
-    /// True while the record's key exists: it is not dead, nor flushed, nor in a slot that was given up since.
+    /// True while the record's key exists: it is not dead, nor flushed, nor in a slot that was
+    /// given up since.
     pub fn is_live(&self, record: RecordPtr) -> Result<bool> {
         let head = record::get(&self.pool, record)?;
         Ok(self.dbs.is_live(head) && self.slots.is_live(&self.pool, record, head.birth)?)
@@ -372,7 +376,8 @@ impl Store {
         self.slots.importing()
     }
 
-    /// From now on keys will come to these slots that count only if the slots come, too. Durable on return.
+    /// From now on keys will come to these slots that count only if the slots come, too. Durable on
+    /// return.
     pub fn begin_import(&mut self, ranges: &[SlotRange]) -> Result<()> {
         self.must(|store| {
             let Store { slots, pool, .. } = store;
@@ -388,8 +393,8 @@ impl Store {
         })
     }
 
-    /// All keys of these slots that there are now are dead for a server that starts; an import of them is over.
-    /// Durable on return.
+    /// All keys of these slots that there are now are dead for a server that starts; an import of
+    /// them is over. Durable on return.
     pub fn give_up(&mut self, ranges: &[SlotRange]) -> Result<()> {
         self.must(|store| {
             let Store {
@@ -400,7 +405,8 @@ impl Store {
         })
     }
 
-    /// [`Store::give_up`] of slots whose keys Redis drops at once, unheard: their memory is reclaimed.
+    /// [`Store::give_up`] of slots whose keys Redis drops at once, unheard: their memory is
+    /// reclaimed.
     pub fn trim(&mut self, ranges: &[SlotRange]) -> Result<()> {
         self.give_up(ranges)?;
         for (space, keys) in self.slots.take_counts(ranges) {

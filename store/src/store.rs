@@ -35,8 +35,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a pool, if `admits` does not fail for it, the LSN at which it was found, and the run that begins.
-    /// Durable on return.
+    /// Opens a pool, if `admits` does not fail for it, the LSN at which it was found, and the run
+    /// that begins. Durable on return.
     ///
     /// # Errors
     /// Those of the pool, and of `admits`; `Damaged` if its tables are not what this code writes.
@@ -65,8 +65,8 @@ impl Store {
         })
     }
 
-    /// Drops what the pool has of keys that it began to take over from elsewhere, if it was not told that these were
-    /// all: whose they are. Durable on return.
+    /// Drops what the pool has of keys that it began to take over from elsewhere, if it was not
+    /// told that these were all: whose they are. Durable on return.
     pub fn undo_take_over(&mut self) -> Result<Option<Origin>> {
         let origin = Dbs::taking_over(&self.pool)?;
         if origin.is_some() {

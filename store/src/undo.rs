@@ -1,7 +1,8 @@
 //! A group of commands that is taken back as a whole, as the pool has no room for all of it.
 //!
-//! The undo log brings the pool back to where it was; what is kept in DRAM about it follows here. Which keys the layer
-//! above has to bring back is found in the log as well: those whose records the group has made, changed or freed.
+//! The undo log brings the pool back to where it was; what is kept in DRAM about it follows here.
+//! Which keys the layer above has to bring back is found in the log as well: those whose records
+//! the group has made, changed or freed.
 
 use crate::Store;
 use crate::record::{self, RecordPtr};
@@ -36,8 +37,8 @@ pub struct Undone {
 }
 
 impl Store {
-    /// Whether something that cannot be taken back has been done in the open group: it is durable already, or has changed
-    /// all keys of a database.
+    /// Whether something that cannot be taken back has been done in the open group: it is durable
+    /// already, or has changed all keys of a database.
     pub fn group_stays(&self) -> bool {
         self.group_stays
     }
@@ -47,8 +48,8 @@ impl Store {
         self.group_stays |= self.pool.is_held();
     }
 
-    /// Takes back all that the open group has done, durably. What it still does is refused, until its end. The keys are
-    /// counted as they are then. O(what the group has done).
+    /// Takes back all that the open group has done, durably. What it still does is refused, until
+    /// its end. The keys are counted as they are then. O(what the group has done).
     ///
     /// # Errors
     /// `Damaged`: the pool's log, or a record, contradicts itself.

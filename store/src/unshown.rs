@@ -1,14 +1,18 @@
-//! Keys that nobody shows yet: what a start finds in the pool, until whoever shows keys has taken it.
+//! Keys that nobody shows yet: what a start finds in the pool, until whoever shows keys has taken
+//! it.
 //!
-//! A start [surveys](survey) all records; an [index] of them, in DRAM, is what is left to be shown. Keys are taken out
-//! of it by name as they are asked for ([`Store::take_unshown`]), or one after the other ([`Store::next_unshown`]).
+//! A start [surveys](survey) all records; an [index] of them, in DRAM, is what is left to be shown.
+//! Keys are taken out of it by name as they are asked for ([`Store::take_unshown`]), or one after
+//! the other ([`Store::next_unshown`]).
 //!
 //! Invariants
-//! * A living key is shown, or its record is in the index, never both. So whoever frees a record that is not
-//!   shown takes it out of the index first ([`Store::forget_unshown`]).
-//! * Two records can have one key: a crash came between a copy and the end of its original. The younger one counts,
-//!   whichever is met first, and no other comes to light when it ends ([`Store::retire_twins`]).
-//! * What is counted of keys ([`Dbs::keys`](crate::dbs::Dbs::keys)) is all of them from the survey on.
+//! * A living key is shown, or its record is in the index, never both. So whoever frees a record
+//!   that is not shown takes it out of the index first ([`Store::forget_unshown`]).
+//! * Two records can have one key: a crash came between a copy and the end of its original. The
+//!   younger one counts, whichever is met first, and no other comes to light when it ends
+//!   ([`Store::retire_twins`]).
+//! * What is counted of keys ([`Dbs::keys`](crate::dbs::Dbs::keys)) is all of them from the survey
+//!   on.
 
 mod index;
 mod survey;
@@ -35,8 +39,8 @@ pub(crate) struct Unshown {
 pub struct Surveyed {
     /// Keys of databases that nobody shows.
     pub unmapped: u64,
-    /// Keys of slots that are another node's, where none outlive the start; and these slots, which are to be given
-    /// up.
+    /// Keys of slots that are another node's, where none outlive the start; and these slots, which
+    /// are to be given up.
     pub foreign: u64,
     /// These slots.
     pub foreign_slots: BTreeSet<u16>,
@@ -64,9 +68,10 @@ pub struct Found {
 }
 
 impl Store {
-    /// Surveys the pool, which shows nothing yet: from here on keys can be taken to be shown, and what is to be
-    /// reclaimed is known. `is_visible` tells of each key space whether somebody shows it, `forbidden` which slots, if
-    /// any, are another node's and hold no keys that outlive the start. O(records).
+    /// Surveys the pool, which shows nothing yet: from here on keys can be taken to be shown, and
+    /// what is to be reclaimed is known. `is_visible` tells of each key space whether somebody
+    /// shows it, `forbidden` which slots, if any, are another node's and hold no keys that outlive
+    /// the start. O(records).
     pub fn survey(&mut self, is_visible: &[bool], forbidden: &[bool]) -> Surveyed {
         self.trust_slots();
         let survey = self.look_at_all(is_visible, forbidden);

@@ -1,5 +1,5 @@
-//! Hashes and sets against models, in pools on tmpfs: what was committed is there, what was not is not,
-//! and what is removed leaves no memory behind.
+//! Hashes and sets against models, in pools on tmpfs: what was committed is there, what was not is
+//! not, and what is removed leaves no memory behind.
 
 use fastrand::Rng;
 use pobj::{Durability, Pool, PoolOptions, Tx};

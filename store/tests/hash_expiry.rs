@@ -1,5 +1,6 @@
-//! Hashes of which fields expire, against a model, in pools on tmpfs: whatever is set, kept, taken away and
-//! removed, in packed hashes and in tables, nothing else changes and nothing is left behind.
+//! Hashes of which fields expire, against a model, in pools on tmpfs: whatever is set, kept, taken
+//! away and removed, in packed hashes and in tables, nothing else changes and nothing is left
+//! behind.
 
 use fastrand::Rng;
 use pobj::{Durability, Pool, PoolOptions, Tx};
@@ -249,7 +250,8 @@ fn large_hashes_keep_their_expire_times() {
     }
 }
 
-/// What the background relies on: where a field is can be told by its name's hash, whatever the table does.
+/// What the background relies on: where a field is can be told by its name's hash, whatever the
+/// table does.
 #[test]
 fn fields_of_a_table_are_found_by_their_place() {
     let place = Place::new();

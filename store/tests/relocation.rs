@@ -1,5 +1,5 @@
-//! Values whose objects are moved out of the way of an evacuation: what they hold stays, nothing of them is left
-//! in the way, nothing leaks, and a dropped step has moved nothing.
+//! Values whose objects are moved out of the way of an evacuation: what they hold stays, nothing of
+//! them is left in the way, nothing leaks, and a dropped step has moved nothing.
 
 use fastrand::Rng;
 use pobj::{Durability, Kind, PPtr, Pool, PoolOptions, Tx};

@@ -64,7 +64,8 @@ impl Client {
         Value::read(&mut self.stream)
     }
 
-    /// Reads and forgets what comes, until nothing has come for `quiet`; returns how many bytes that were.
+    /// Reads and forgets what comes, until nothing has come for `quiet`; returns how many bytes
+    /// that were.
     ///
     /// # Errors
     /// Those of the socket; `UnexpectedEof` if the server closes it.

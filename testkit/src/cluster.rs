@@ -42,8 +42,8 @@ pub fn cli(arguments: &[&str]) {
     }
 }
 
-/// Waits until `redis-cli --cluster check` finds nothing to complain of: nodes tell each other of changes
-/// by and by.
+/// Waits until `redis-cli --cluster check` finds nothing to complain of: nodes tell each other of
+/// changes by and by.
 ///
 /// # Panics
 /// If that takes too long.
@@ -172,8 +172,8 @@ impl ClusterClient {
     /// Runs a command whose second word is its key; WAIT goes where the last command went.
     ///
     /// # Errors
-    /// Those of the connection once the command is sent: it may have run or not. Any error reply but
-    /// redirects is a reply.
+    /// Those of the connection once the command is sent: it may have run or not. Any error reply
+    /// but redirects is a reply.
     pub fn call(&mut self, words: &[&str]) -> io::Result<Value> {
         if words[0] == "WAIT" {
             return self.send(self.last, false, words);

@@ -1,4 +1,5 @@
-//! All that a server holds, in a form that is the same for a PM key and a native key of equal contents.
+//! All that a server holds, in a form that is the same for a PM key and a native key of equal
+//! contents.
 
 use crate::client::Client;
 use crate::resp::Value;
@@ -10,7 +11,8 @@ use std::collections::BTreeMap;
 pub struct Content {
     /// The native type's name.
     pub kind: String,
-    /// The elements, of types without an order sorted; of a hash its fields with their values and expire times.
+    /// The elements, of types without an order sorted; of a hash its fields with their values and
+    /// expire times.
     pub value: Vec<Vec<u8>>,
     /// In Unix milliseconds; -1: never.
     pub expire_at: i64,

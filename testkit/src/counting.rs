@@ -47,8 +47,8 @@ impl Counting {
             .replace('%', &count.to_string())
     }
 
-    /// Changes one counter after the other until the server is gone or `ends` is set. With `waits`, a
-    /// change counts as acknowledged when a replica has it.
+    /// Changes one counter after the other until the server is gone or `ends` is set. With `waits`,
+    /// a change counts as acknowledged when a replica has it.
     ///
     /// # Panics
     /// If a reply is another one than counting gives.
@@ -60,8 +60,8 @@ impl Counting {
         while !ends.load(Ordering::Relaxed) && self.pass(&mut call, waits) {}
     }
 
-    /// Changes each counter once; `false` if one of the calls did not come to its end, after which only
-    /// [`judge`](Counting::judge) knows how far it came.
+    /// Changes each counter once; `false` if one of the calls did not come to its end, after which
+    /// only [`judge`](Counting::judge) knows how far it came.
     ///
     /// # Panics
     /// If a reply is another one than counting gives.

@@ -1,5 +1,5 @@
-//! Clients that change keys of all types as fast as they can, for tests that need something to go on
-//! meanwhile.
+//! Clients that change keys of all types as fast as they can, for tests that need something to go
+//! on meanwhile.
 
 use crate::client::Client;
 use fastrand::Rng;

@@ -1,5 +1,5 @@
-//! Hash slots that move between nodes as newer servers do it: CLUSTER MIGRATION IMPORT (Redis 8.4 on), CLUSTER
-//! MIGRATESLOTS (Valkey 9.0 on).
+//! Hash slots that move between nodes as newer servers do it: CLUSTER MIGRATION IMPORT (Redis 8.4
+//! on), CLUSTER MIGRATESLOTS (Valkey 9.0 on).
 
 use crate::client::Client;
 use crate::packaged::{Family, Packaged};
@@ -177,8 +177,8 @@ pub fn cancel(from: &Server, to: &Server) {
     assert_eq!(wait_for_end(from, to), State::Failed);
 }
 
-/// Keeps migrations between two nodes from their end, or no longer does: what the target has of the keys then
-/// is all or nearly all, and not its own.
+/// Keeps migrations between two nodes from their end, or no longer does: what the target has of the
+/// keys then is all or nearly all, and not its own.
 pub fn hold(from: &Server, on: bool) {
     match from.setup().packaged().family {
         // A pause after each key of the snapshot, in microseconds.

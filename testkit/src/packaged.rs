@@ -1,7 +1,8 @@
 //! Which server a test runs: the system's, or one of those that `ci/servers` unpacks beside it.
 //!
-//! `PMEDIS_SERVER=valkey-9.1` has a whole test run use that one, its own tools included; [`Setup::on`] has a
-//! single test use another, for servers of mixed versions. What servers differ in is asked for by version.
+//! `PMEDIS_SERVER=valkey-9.1` has a whole test run use that one, its own tools included;
+//! [`Setup::on`] has a single test use another, for servers of mixed versions. What servers differ
+//! in is asked for by version.
 //!
 //! [`Setup::on`]: crate::server::Setup::on
 
@@ -52,8 +53,8 @@ impl Packaged {
         Self::asked(None)
     }
 
-    /// The newest of the unpacked servers whose name begins so: `valkey-9.1`, `redis-8.0.6`. `system` is the
-    /// system's.
+    /// The newest of the unpacked servers whose name begins so: `valkey-9.1`, `redis-8.0.6`.
+    /// `system` is the system's.
     ///
     /// # Panics
     /// If there is no such server.
@@ -112,7 +113,8 @@ impl Packaged {
         }
     }
 
-    /// The path of one of its programs: `server`, `cli`, `benchmark`, `check-rdb`, `check-aof`, `sentinel`.
+    /// The path of one of its programs: `server`, `cli`, `benchmark`, `check-rdb`, `check-aof`,
+    /// `sentinel`.
     pub fn program(&self, which: &str) -> PathBuf {
         in_directory(self.programs.as_deref(), which)
     }
@@ -122,8 +124,8 @@ impl Packaged {
         self.family == family && self.version.cmp(&[major, minor, 0]) != Ordering::Less
     }
 
-    /// Whether it is not older than the Redis, or else than the Valkey, of these versions. `None`: no version
-    /// of that family has what is asked for.
+    /// Whether it is not older than the Redis, or else than the Valkey, of these versions. `None`:
+    /// no version of that family has what is asked for.
     pub fn has(&self, redis: Option<(u32, u32)>, valkey: Option<(u32, u32)>) -> bool {
         let since = match self.family {
             Family::Redis => redis,
@@ -149,8 +151,8 @@ impl fmt::Display for Packaged {
     }
 }
 
-/// Where servers are unpacked: `PMEDIS_SERVERS`, or `servers` in the target directory that this very test was
-/// built in.
+/// Where servers are unpacked: `PMEDIS_SERVERS`, or `servers` in the target directory that this
+/// very test was built in.
 fn cache() -> PathBuf {
     if let Some(path) = env::var_os("PMEDIS_SERVERS") {
         return path.into();

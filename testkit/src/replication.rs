@@ -107,8 +107,8 @@ pub fn assert_same(one: &mut Client, other: &mut Client) {
     );
 }
 
-/// The PM keys of the first databases with their expire times and the digests of their values, which are
-/// the same in every pool.
+/// The PM keys of the first databases with their expire times and the digests of their values,
+/// which are the same in every pool.
 ///
 /// # Panics
 /// If the connection breaks.
@@ -137,8 +137,8 @@ fn key_digests(client: &mut Client, list: &str) -> Vec<String> {
     keys
 }
 
-/// Keys of all types, in several encodings and sizes, some native, made and changed by commands that
-/// do not replicate as they are. `round` makes another set of changes of the same keys.
+/// Keys of all types, in several encodings and sizes, some native, made and changed by commands
+/// that do not replicate as they are. `round` makes another set of changes of the same keys.
 ///
 /// # Panics
 /// If a command fails.

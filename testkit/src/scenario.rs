@@ -1,5 +1,5 @@
-//! Scenarios of several clients, some of which wait, played twice on one server: natively in database
-//! 0 and with the prefix in database 8. The transcripts must be equal.
+//! Scenarios of several clients, some of which wait, played twice on one server: natively in
+//! database 0 and with the prefix in database 8. The transcripts must be equal.
 
 use crate::client::Client;
 use crate::resp::Value;

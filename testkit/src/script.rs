@@ -64,8 +64,8 @@ pub fn crash(server: &mut Server) -> Client {
     server.client()
 }
 
-/// All PM keys of the first `dbs` databases: database, name, type, expire time and content, one line
-/// each. The connection has database 0 selected afterwards.
+/// All PM keys of the first `dbs` databases: database, name, type, expire time and content, one
+/// line each. The connection has database 0 selected afterwards.
 ///
 /// # Panics
 /// If the connection breaks.

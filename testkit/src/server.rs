@@ -79,7 +79,8 @@ impl Setup {
         Self::pmedis_with(size, &[])
     }
 
-    /// The same, with more arguments for the module. `PMEDIS_DURABILITY=disk` runs tests that do not choose with that.
+    /// The same, with more arguments for the module. `PMEDIS_DURABILITY=disk` runs tests that do
+    /// not choose with that.
     ///
     /// # Panics
     /// If the module has not been built.
@@ -209,7 +210,8 @@ impl Setup {
         self.dir().join("redis.log")
     }
 
-    /// Starts the process, on the port it had if it keeps that, else on one that was free a moment ago.
+    /// Starts the process, on the port it had if it keeps that, else on one that was free a moment
+    /// ago.
     fn spawn(&self, last_port: u16) -> io::Result<(Child, u16)> {
         let port = match last_port {
             1.. if self.keeps_port => last_port,
@@ -371,8 +373,8 @@ impl Server {
         Some(child.wait().expect("the server can be waited for"))
     }
 
-    /// Keeps the server from running (SIGSTOP) while `meanwhile` runs: what comes in that time, it finds
-    /// all at once.
+    /// Keeps the server from running (SIGSTOP) while `meanwhile` runs: what comes in that time, it
+    /// finds all at once.
     ///
     /// # Panics
     /// If it is not running.
@@ -416,15 +418,16 @@ impl Server {
         }
     }
 
-    /// Stops the process where it is (SIGSTOP), until [`resume`](Self::resume); returns when it stands.
+    /// Stops the process where it is (SIGSTOP), until [`resume`](Self::resume); returns when it
+    /// stands.
     ///
     /// # Panics
     /// If it is not running.
     pub fn pause(&self) {
         let child = self.child.as_ref().expect("a running server");
         signal_group(child, libc::SIGSTOP);
-        // SAFETY: any bytes are a valid `siginfo_t`, and the call writes to nothing else. It leaves the
-        // child to be waited for, whatever has become of it.
+        // SAFETY: any bytes are a valid `siginfo_t`, and the call writes to nothing else. It leaves
+        // the child to be waited for, whatever has become of it.
         let (failed, how) = unsafe {
             let mut info = std::mem::zeroed::<libc::siginfo_t>();
             let which = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT;
@@ -457,8 +460,8 @@ impl Server {
             .expect("the server can be waited for")
     }
 
-    /// Adds a line to the configuration from the next start on, in place of the one that this method has
-    /// added before.
+    /// Adds a line to the configuration from the next start on, in place of the one that this
+    /// method has added before.
     pub fn configure(&mut self, line: &str) {
         self.configured = line.to_owned();
     }

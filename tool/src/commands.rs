@@ -27,7 +27,8 @@ struct Key {
 /// Reads all commands.
 ///
 /// # Errors
-/// If there is one that `export` does not write, or if a key comes again; what [`NewKeys::add`] fails with.
+/// If there is one that `export` does not write, or if a key comes again; what [`NewKeys::add`]
+/// fails with.
 pub fn read(mut input: impl BufRead, pool: &mut NewKeys) -> Result<(), Failure> {
     let (mut db, mut key): (i32, Option<Key>) = (0, None);
     let hashers = [RandomState::new(), RandomState::new()];

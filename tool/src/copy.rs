@@ -11,8 +11,9 @@ use store::Store;
 use store::content::Content;
 use store::record::NEVER;
 
-/// Makes a pool at `to` with all keys of the pool `from`, of this size or as large. What is damaged is left out from its first damaged element on,
-/// and named. The new pool gets its name when it is whole and durable. O(pool).
+/// Makes a pool at `to` with all keys of the pool `from`, of this size or as large. What is damaged
+/// is left out from its first damaged element on, and named. The new pool gets its name when it is
+/// whole and durable. O(pool).
 pub fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     if to.try_exists()? {
         return Err(format!("{} is there already", to.display()).into());
@@ -20,7 +21,8 @@ pub fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failur
     make(from, to, size)
 }
 
-/// Makes the pool's file anew, with its keys alone, of this size or as large: one step, after which the former file is gone.
+/// Makes the pool's file anew, with its keys alone, of this size or as large: one step, after which
+/// the former file is gone.
 pub fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     if !pool.symlink_metadata()?.is_file() {
         return Err(format!("{} is not a plain file: use copy", pool.display()).into());

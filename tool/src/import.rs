@@ -13,8 +13,8 @@ use store::rdb::copy::{Copy, Edit, Fate, ModuleKey, NativeKey};
 use store::rdb::{self, CRC};
 use store::record::NEVER;
 
-/// Makes a pool at `to`, of this size, with all keys of a file. The pool gets its name when it is whole and durable. O(file); a large value is in
-/// memory as a whole.
+/// Makes a pool at `to`, of this size, with all keys of a file. The pool gets its name when it is
+/// whole and durable. O(file); a large value is in memory as a whole.
 pub fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failure> {
     if to.try_exists()? {
         return Err(format!("{} is there already", to.display()).into());

@@ -27,8 +27,8 @@ impl Sum {
 /// A key: its bytes, its name, its database, its type.
 type Large = (u64, Vec<u8>, i32, &'static str);
 
-/// Writes how full the pool is, the keys of each type and database, and the largest keys. O(keys); of values as much is read
-/// as tells their size.
+/// Writes how full the pool is, the keys of each type and database, and the largest keys. O(keys);
+/// of values as much is read as tells their size.
 pub fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<Outcome, Failure> {
     let keys = Keys::open(path)?;
     let mut types = [Sum::default(); ValueType::ALL.len()];

@@ -12,7 +12,8 @@ use store::slots::Slots;
 use store::structures::{self, Root};
 use store::value::ValueType;
 
-/// Has libpmemobj keep all changes of pools in this process. Before it is loaded, and while there is one thread.
+/// Has libpmemobj keep all changes of pools in this process. Before it is loaded, and while there
+/// is one thread.
 pub fn change_no_file() {
     const VARIABLE: &str = "PMEMOBJ_CONF";
     let before = std::env::var(VARIABLE).unwrap_or_default();
@@ -65,8 +66,9 @@ impl Keys {
         Ok(Keys { pool, dbs, slots })
     }
 
-    /// Shows all keys, in the order of their places in the pool, or what is wrong with a record. Once before with
-    /// nothing but their names' hashes, for a progress bar and to know of records that are out of date. O(keys), 16 bytes of memory each.
+    /// Shows all keys, in the order of their places in the pool, or what is wrong with a record.
+    /// Once before with nothing but their names' hashes, for a progress bar and to know of records
+    /// that are out of date. O(keys), 16 bytes of memory each.
     ///
     /// # Errors
     /// What `show` fails with.
@@ -95,8 +97,8 @@ impl Keys {
         Ok(())
     }
 
-    /// Records of keys that have a younger one: a crash came between a copy and the end of its original. Given are the key space, a hash of the
-    /// key, and the record's place of all.
+    /// Records of keys that have a younger one: a crash came between a copy and the end of its
+    /// original. Given are the key space, a hash of the key, and the record's place of all.
     fn stale(&self, mut names: Vec<(u16, u32, u64)>) -> HashSet<u64> {
         let mut stale = HashSet::new();
         names.sort_unstable();

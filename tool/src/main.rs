@@ -1,4 +1,5 @@
-//! `pmedis`: a tool beside the server. It opens a pool that no server has open, and changes no key in it; `compact` puts a new one in its place.
+//! `pmedis`: a tool beside the server. It opens a pool that no server has open, and changes no key
+//! in it; `compact` puts a new one in its place.
 
 mod check;
 mod commands;
@@ -18,9 +19,10 @@ use std::process::ExitCode;
 
 /// Looks at pools of pmedis without a server, and gets their keys out.
 ///
-/// A pool is opened as the server opens it, with the last steps of its log done again; but all changes stay in
-/// this process, and the file keeps its bytes: only what its journal has (durability disk) is written into it
-/// first, as at a start. A pool that a server has open is refused.
+/// A pool is opened as the server opens it, with the last steps of its log done again; but all
+/// changes stay in this process, and the file keeps its bytes: only what its journal has
+/// (durability disk) is written into it first, as at a start. A pool that a server has open is
+/// refused.
 #[derive(Parser)]
 #[command(name = "pmedis", version, after_help = EXIT_STATUS)]
 struct Arguments {
@@ -50,7 +52,8 @@ enum Command {
     },
     /// Writes the keys as commands, for `redis-cli --pipe`, or as an RDB file with native values.
     ///
-    /// What is damaged is left out from its first damaged element on, and named. An output file is there only when it is whole.
+    /// What is damaged is left out from its first damaged element on, and named. An output file is
+    /// there only when it is whole.
     Export {
         /// The pool: a file or a poolset description.
         pool: PathBuf,
@@ -59,8 +62,9 @@ enum Command {
         native: bool,
         /// Writes an RDB file that servers without the module read.
         ///
-        /// Only Redis since 7.4 and Valkey since 9.0 know hashes of which fields expire, each in a form of its own: for `any`
-        /// server, these times are left out, and fields whose time has come.
+        /// Only Redis since 7.4 and Valkey since 9.0 know hashes of which fields expire, each in a
+        /// form of its own: for `any` server, these times are left out, and fields whose time has
+        /// come.
         #[arg(
             long,
             value_name = "READER",
@@ -77,7 +81,8 @@ enum Command {
     },
     /// Makes a new pool of an RDB file, or of commands as `export` writes them.
     ///
-    /// Read are the forms that servers since Redis 7.0 write. Streams and values of modules are left out and counted; the exit status is 1 then.
+    /// Read are the forms that servers since Redis 7.0 write. Streams and values of modules are
+    /// left out and counted; the exit status is 1 then.
     Import {
         /// The file.
         file: PathBuf,
@@ -89,7 +94,8 @@ enum Command {
     },
     /// Copies all keys into a new pool, which may be larger.
     ///
-    /// The new pool gets its name when it is whole. What is damaged is left out from its first damaged element on, and named.
+    /// The new pool gets its name when it is whole. What is damaged is left out from its first
+    /// damaged element on, and named.
     Copy {
         /// The pool: a file or a poolset description.
         pool: PathBuf,

@@ -1,4 +1,5 @@
-//! Where what a command makes goes: to the standard output, or to a file that is there only when it is whole.
+//! Where what a command makes goes: to the standard output, or to a file that is there only when it
+//! is whole.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -47,7 +48,8 @@ impl Place {
         &self.beside
     }
 
-    /// The file, which is durable, gets its name: durable on return. What had the name before is gone then.
+    /// The file, which is durable, gets its name: durable on return. What had the name before is
+    /// gone then.
     ///
     /// # Errors
     /// Those of the file system; what had the name before has it still.

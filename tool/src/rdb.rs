@@ -37,7 +37,8 @@ struct Counts {
     times_lost: u64,
 }
 
-/// Writes all keys of the pool as an RDB file. Of a damaged value there is what comes before the damage. O(pool).
+/// Writes all keys of the pool as an RDB file. Of a damaged value there is what comes before the
+/// damage. O(pool).
 pub fn export(path: &Path, reader: Reader, output: Option<&Path>) -> Result<Outcome, Failure> {
     let keys = Keys::open(path)?;
     let dialect = Dialect::from(reader);

@@ -1,12 +1,14 @@
 //! The command lines of the documents do what they say.
 //!
-//! Every block marked `sh` is run, or says in a comment before it why not: `<!-- not run: why -->`. A page is one session: its blocks run one after the
-//! other in a sandbox of its own, in which `/etc`, `/var` and `/usr/lib/redis` are directories of the sandbox, and `systemctl` and `redis-cli` are for
-//! its server. A command fails the test if it fails, or if it prints other than a comment says that stands behind it: `# → OK`. What a page needs that is
-//! not for its readers is in a comment `<!-- run`.
+//! Every block marked `sh` is run, or says in a comment before it why not: `<!-- not run: why -->`.
+//! A page is one session: its blocks run one after the other in a sandbox of its own, in which
+//! `/etc`, `/var` and `/usr/lib/redis` are directories of the sandbox, and `systemctl` and
+//! `redis-cli` are for its server. A command fails the test if it fails, or if it prints other than
+//! a comment says that stands behind it: `# → OK`. What a page needs that is not for its readers is
+//! in a comment `<!-- run`.
 //!
-//! With `PMEDIS_SCRIPTS=directory` the scripts that are made of the pages are left there, for `ci/try-package`, which runs them where the package is
-//! installed.
+//! With `PMEDIS_SCRIPTS=directory` the scripts that are made of the pages are left there, for
+//! `ci/try-package`, which runs them where the package is installed.
 
 use pmedis_testkit::server::{free_port, module_path};
 use std::fmt::Write;

@@ -1,5 +1,5 @@
-//! The tool against pools that servers have left: nothing in them changes, all of them comes out, and what is damaged is
-//! told of.
+//! The tool against pools that servers have left: nothing in them changes, all of them comes out,
+//! and what is damaged is told of.
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::contents::{Content, contents};
@@ -439,7 +439,8 @@ fn stopped_with_a_damaged_hash() -> Server {
     for n in 0..20 {
         run(&mut client, &format!("PM.HSET damaged-hash f{n} v -> 1"));
     }
-    // The last records of the log are done again at the start: these are to be about something else.
+    // The last records of the log are done again at the start: these are to be about something
+    // else.
     for n in 0..5 {
         run(&mut client, &format!("PM.SET sound v{n} -> OK"));
     }

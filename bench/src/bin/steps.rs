@@ -1,5 +1,5 @@
-//! Runs each operation's steps, for callgrind to count: what `ci/bench engine` starts. Nothing stands in for
-//! libpmem here.
+//! Runs each operation's steps, for callgrind to count: what `ci/bench engine` starts. Nothing
+//! stands in for libpmem here.
 
 fn main() -> pobj::Result<()> {
     let all = pmedis_bench::operations::all();

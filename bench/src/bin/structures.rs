@@ -7,10 +7,11 @@
 //! PMEDIS_ELEMENTS=10000000 cargo run ...                           for values of so many elements
 //! ```
 //!
-//! The pool lies on tmpfs and counts as persistent memory; flushes are counted, not executed, so times are without
-//! them (`cargo bench` has times with them). `worst` is the slowest single
-//! operation that the kernel did not interrupt, growth of the pool included. Space is what the pool gives out for
-//! a value, in proportion to the payload: an element, field and value, member and score.
+//! The pool lies on tmpfs and counts as persistent memory; flushes are counted, not executed, so
+//! times are without them (`cargo bench` has times with them). `worst` is the slowest single
+//! operation that the kernel did not interrupt, growth of the pool included. Space is what the pool
+//! gives out for a value, in proportion to the payload: an element, field and value, member and
+//! score.
 
 use pmedis_bench::measure::{Report, measure, processor_time, relaunch_with_flushes, shuffle};
 use pobj::{Pool, PoolOptions, Result, Tx};
@@ -84,7 +85,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Says how long one large operation takes; what it leaves is freed in steps, as in the background.
+    /// Says how long one large operation takes; what it leaves is freed in steps, as in the
+    /// background.
     fn once(
         &mut self,
         name: &str,

@@ -1,9 +1,10 @@
 //! The engine's operations, each on values of one form, to be run one by one without a server.
 //!
-//! A [`Store`] is a pool with as many values as an operation needs; a *step* of it is one operation as a command
-//! handler has it: the record's root is read, the structure is changed or read, the root is written, the
-//! batch committed. Who measures decides what is counted: time (`benches/engine.rs`), fences and flushed
-//! lines ([`crate::fences`]), instructions ([`crate::instructions`]).
+//! A [`Store`] is a pool with as many values as an operation needs; a *step* of it is one operation
+//! as a command handler has it: the record's root is read, the structure is changed or read, the
+//! root is written, the batch committed. Who measures decides what is counted: time
+//! (`benches/engine.rs`), fences and flushed lines ([`crate::fences`]), instructions
+//! ([`crate::instructions`]).
 //!
 //! | file | operations of |
 //! |---|---|
@@ -104,7 +105,8 @@ pub fn all() -> Vec<Operation> {
     .concat()
 }
 
-/// An operation that writes. Small changes take one fence; two, if much is fresh or a page is needed.
+/// An operation that writes. Small changes take one fence; two, if much is fresh or a page is
+/// needed.
 const fn write(
     name: &'static str,
     form: &'static Form,

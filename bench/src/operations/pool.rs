@@ -23,7 +23,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store for so many steps at most, ready for the first one; fewer if the form's limit is below.
+    /// A store for so many steps at most, ready for the first one; fewer if the form's limit is
+    /// below.
     ///
     /// # Errors
     /// Those of the pool.

@@ -70,7 +70,8 @@ fn overwrite<const LEN: usize>(
 
 fn get(pool: &Pool, root: Root, inline: Inline, _: usize) -> Result<u64> {
     match string::read(pool, root, inline)? {
-        // What a reply copies is in the processor's cache afterwards; here the last byte stands for it.
+        // What a reply copies is in the processor's cache afterwards; here the last byte stands for
+        // it.
         Some(Value::Bytes(bytes)) => Ok(bytes.last().map_or(0, |&last| u64::from(last))),
         Some(Value::Int(n)) => Ok(n as u64),
         None => Err(Error::Damaged("an empty string".into())),

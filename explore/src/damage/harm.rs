@@ -101,7 +101,8 @@ fn one(pool: &mut Vec<u8>, rng: &mut Rng) -> Harm {
     harm
 }
 
-/// Where harm is done: in libpmemobj's metadata, at the beginning of a chunk, or where there is something.
+/// Where harm is done: in libpmemobj's metadata, at the beginning of a chunk, or where there is
+/// something.
 fn place(pool: &[u8], rng: &mut Rng) -> usize {
     let heap = read(pool, HEAP_OFFSET_AT).min(pool.len() as u64) as usize;
     let (start, len) = match rng.u8(..10) {
@@ -118,7 +119,8 @@ fn place(pool: &[u8], rng: &mut Rng) -> usize {
     (start + rng.usize(..len.max(1))) % pool.len().max(1)
 }
 
-/// Somewhere in a line that is not blank, seldom in one of nothing but text: that is what users store.
+/// Somewhere in a line that is not blank, seldom in one of nothing but text: that is what users
+/// store.
 fn something(pool: &[u8], rng: &mut Rng) -> usize {
     let lines = (pool.len() / LINE).max(1);
     let mut found = 0;

@@ -1,6 +1,6 @@
-//! Damaged pools: whatever the medium has lost or mixed up, opening a pool, reading every key, changing and
-//! deleting all of it gives values or clear errors, or the pool is refused. Never does the process die, hang
-//! or panic.
+//! Damaged pools: whatever the medium has lost or mixed up, opening a pool, reading every key,
+//! changing and deleting all of it gives values or clear errors, or the pool is refused. Never does
+//! the process die, hang or panic.
 //!
 //! | file | what |
 //! |---|---|
@@ -49,7 +49,8 @@ pub struct Tally {
     pub read: u64,
     /// Keys that gave an error instead of (all of) their value.
     pub damaged: u64,
-    /// Pools that killed, stopped or confused the process: which one, what was done to it, what happened.
+    /// Pools that killed, stopped or confused the process: which one, what was done to it, what
+    /// happened.
     pub failures: Vec<String>,
     /// How long it took.
     pub elapsed: Duration,
@@ -106,7 +107,8 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all_at(bytes, 0)
 }
 
-/// Damages pools, `from` the first of them, and has each surveyed. `keep` is where to keep those that fail.
+/// Damages pools, `from` the first of them, and has each surveyed. `keep` is where to keep those
+/// that fail.
 ///
 /// # Panics
 /// If a file cannot be written, or if this process has more than one thread.

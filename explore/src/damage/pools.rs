@@ -18,7 +18,8 @@ const POOL_BYTES: u64 = 24 << 20;
 /// A record's value: its type, how many inline bytes it wants, and what makes it.
 type Build<'a> = dyn Fn(&mut Tx<'_>, store::inline::Inline, &mut Rng) -> pobj::Result<Root> + 'a;
 
-/// Makes a pool at `path` and gives its bytes, as a server that is killed leaves them: it is not closed.
+/// Makes a pool at `path` and gives its bytes, as a server that is killed leaves them: it is not
+/// closed.
 ///
 /// # Panics
 /// If it cannot be made.
@@ -129,7 +130,8 @@ fn add(store: &mut Store, rng: &mut Rng, ty: ValueType, inline: u64, build: &Bui
     added.expect("the pool has room");
 }
 
-/// Leaves traces of life: freed slots, half-empty pages, records in the log, and sometimes an open group.
+/// Leaves traces of life: freed slots, half-empty pages, records in the log, and sometimes an open
+/// group.
 fn churn(store: &mut Store, rng: &mut Rng) {
     let nth = rng.usize(..8);
     let mut cursor = pobj::Cursor::default();

@@ -1,5 +1,5 @@
-//! What a server does with a pool: opens it, shows its keys, reads, changes and deletes them, frees what is
-//! left, closes it and opens it once more.
+//! What a server does with a pool: opens it, shows its keys, reads, changes and deletes them, frees
+//! what is left, closes it and opens it once more.
 
 use std::cell::Cell;
 use std::fs::{self, File};

@@ -1,4 +1,5 @@
-//! The same in a pool that is full, or nearly so: what finds no room changes nothing, and what must not fail does not.
+//! The same in a pool that is full, or nearly so: what finds no room changes nothing, and what must
+//! not fail does not.
 
 use fastrand::Rng;
 use pobj::{Error, Result};

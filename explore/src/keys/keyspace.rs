@@ -27,8 +27,8 @@ const DBS: i32 = 3;
 const NAMES: u8 = 5;
 /// Those that a start asks for by name; all others are shown as they come.
 const ASKED_FOR: [&[u8]; 2] = [b"a", b"d"];
-/// Where the pool's table of databases hangs, and the runs of hash slots that were given up: the objects that
-/// are no value's.
+/// Where the pool's table of databases hangs, and the runs of hash slots that were given up: the
+/// objects that are no value's.
 const TABLES: [usize; 2] = [1, 5];
 /// A time that does not come.
 const FAR: i64 = 4_000_000_000_000;
@@ -131,7 +131,8 @@ impl Keyspace {
         self.store.retire(record)
     }
 
-    /// True for a key that would not outlive the server: its slot may yet turn out to be another node's.
+    /// True for a key that would not outlive the server: its slot may yet turn out to be another
+    /// node's.
     fn is_arriving(&self, (_, name): &Name) -> bool {
         let slot = slot::of(name);
         let imports = self.store.importing();
@@ -146,8 +147,8 @@ impl Keyspace {
             .collect()
     }
 
-    /// What the keys are, after a check of every value and of their counts; and of every object, if nothing waits for
-    /// being reclaimed.
+    /// What the keys are, after a check of every value and of their counts; and of every object, if
+    /// nothing waits for being reclaimed.
     pub fn describe(&self) -> Result<Description> {
         let pool = &self.store.pool;
         let (mut state, mut owned) = (Vec::new(), Owned::default());
@@ -223,8 +224,8 @@ impl Keyspace {
         }
     }
 
-    /// Some steps of compaction. What it is to empty are pages with objects of some keys: few in a small pool are sparse
-    /// enough.
+    /// Some steps of compaction. What it is to empty are pages with objects of some keys: few in a
+    /// small pool are sparse enough.
     fn compact(&mut self, rng: &mut Rng) -> Result<()> {
         if !self.store.is_compacting() {
             for object in self.objects(rng)? {

@@ -1,9 +1,9 @@
 //! Keys: records that come, change hands and go, and the memory of those that are gone.
 //!
-//! The store is used without a server: [`Keyspace`] does what Redis and the module's callbacks do to it, and shows the
-//! pool's keys as the module does at start-up. What is
-//! compared is what a client can see: databases, keys, values, expire times. Once nothing waits for
-//! being reclaimed, every object of the pool must have one owner.
+//! The store is used without a server: [`Keyspace`] does what Redis and the module's callbacks do
+//! to it, and shows the pool's keys as the module does at start-up. What is compared is what a
+//! client can see: databases, keys, values, expire times. Once nothing waits for being reclaimed,
+//! every object of the pool must have one owner.
 
 mod content;
 mod full;

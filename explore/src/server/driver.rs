@@ -1,5 +1,5 @@
-//! How commands reach a server, and when it answers them: Redis sends replies at several places of its
-//! event loop, and at each of them what they tell must be durable.
+//! How commands reach a server, and when it answers them: Redis sends replies at several places of
+//! its event loop, and at each of them what they tell must be durable.
 
 use std::io;
 
@@ -100,7 +100,8 @@ impl Driver<'_> {
         })
     }
 
-    /// The server runs the commands when the one before them is served, by a push of another client.
+    /// The server runs the commands when the one before them is served, by a push of another
+    /// client.
     fn tell_unblocked(&mut self, sent: &[Command]) -> io::Result<()> {
         const LIST: &str = "a native list";
         let (connection, observer) = (&mut *self.connection, &mut *self.observer);

@@ -33,7 +33,8 @@ fn setup(pool: &Path) -> Setup {
     Setup::native().force_pmem().directive(&line)
 }
 
-/// A library of this very build, which lies beside this executable, or where those that it needs lie.
+/// A library of this very build, which lies beside this executable, or where those that it needs
+/// lie.
 ///
 /// # Panics
 /// If it is not there.

@@ -44,8 +44,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Records the session of a seed, on a server with these lines of configuration; it ends when so
-    /// many steps have changed something.
+    /// Records the session of a seed, on a server with these lines of configuration; it ends when
+    /// so many steps have changed something.
     ///
     /// # Panics
     /// If the server does not do what servers do.
@@ -66,8 +66,8 @@ impl Session {
         .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
     }
 
-    /// Records a session of these steps on a pool in which there is nothing yet, on a server with these lines
-    /// of configuration.
+    /// Records a session of these steps on a pool in which there is nothing yet, on a server with
+    /// these lines of configuration.
     ///
     /// # Panics
     /// If the server does not do what servers do, or there are more steps than a session may have.

@@ -194,7 +194,8 @@ impl<S: Structure> Actor<S> {
         Ok(())
     }
 
-    /// Moves objects of one value away from where some of them lie, which changes nothing of what there is.
+    /// Moves objects of one value away from where some of them lie, which changes nothing of what
+    /// there is.
     fn relocate(&mut self) -> Result<()> {
         let nth = self.rng.usize(..self.values.len());
         let (value, record) = (&mut self.values[nth], self.records[nth]);

@@ -26,9 +26,9 @@ pub fn records(pool: &Pool) -> pobj::Result<Vec<Found>> {
     Ok(records)
 }
 
-/// What a pool of values holds: a line for each record, and the bytes in use. Values are checked down to
-/// their last element; and if nothing waits for being reclaimed, every object of the pool must be
-/// somebody's, and nobody else's.
+/// What a pool of values holds: a line for each record, and the bytes in use. Values are checked
+/// down to their last element; and if nothing waits for being reclaimed, every object of the pool
+/// must be somebody's, and nobody else's.
 pub fn describe<S: Structure>(pool: &Pool) -> pobj::Result<Description> {
     let (mut state, mut owned, mut dead) = (Vec::new(), Owned::default(), 0);
     for Found { record, head } in records(pool)? {

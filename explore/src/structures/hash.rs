@@ -1,5 +1,5 @@
-//! Hashes: packed ones that change in place, move and become tables; tables that grow and shrink; fields that
-//! get, change and lose expire times.
+//! Hashes: packed ones that change in place, move and become tables; tables that grow and shrink;
+//! fields that get, change and lose expire times.
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
 //! Random changes of values, through the structures themselves and `pobj`, without a keyspace.
 //!
-//! A pool has two records, each with a value of the same type, and dead ones with parts of values that
-//! were given up. A step of the workload is one acknowledged change: a transaction, kept or dropped; a
-//! held group of them; a step of reclaiming; or a trim.
+//! A pool has two records, each with a value of the same type, and dead ones with parts of values
+//! that were given up. A step of the workload is one acknowledged change: a transaction, kept or
+//! dropped; a held group of them; a step of reclaiming; or a trim.
 //!
-//! A type takes part by implementing [`Structure`]: what it does at random to a value and to a model,
-//! and how a value is read.
+//! A type takes part by implementing [`Structure`]: what it does at random to a value and to a
+//! model, and how a value is read.
 
 mod actor;
 mod check;
@@ -65,12 +65,12 @@ pub trait Structure {
         0
     }
 
-    /// Makes an empty value one that a change or two brings over a threshold: a full chunk, a packed
-    /// form that has no room, a tree about to get another level.
+    /// Makes an empty value one that a change or two brings over a threshold: a full chunk, a
+    /// packed form that has no room, a tree about to get another level.
     fn build(tx: &mut Tx<'_>, rng: &mut Rng, value: &mut Value<Self::Model>) -> pobj::Result<()>;
 
-    /// Changes a value and its model at random, as one command would. Gives the part that is given up
-    /// and to be reclaimed later, if any.
+    /// Changes a value and its model at random, as one command would. Gives the part that is given
+    /// up and to be reclaimed later, if any.
     fn change(tx: &mut Tx<'_>, rng: &mut Rng, value: &mut Value<Self::Model>)
     -> pobj::Result<Root>;
 
@@ -117,8 +117,8 @@ fn digest<T: Hash + ?Sized>(value: &T) -> u64 {
 pub enum Mistake {
     /// The root is set to refer to what a change makes in a batch before it is made.
     LinkedFirst,
-    /// The root, with the count, is set in a batch after that of the change, which has freed what the
-    /// old root refers to.
+    /// The root, with the count, is set in a batch after that of the change, which has freed what
+    /// the old root refers to.
     LinkedLast,
 }
 

@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 
-/// Elements of a new value: none; nearly too many for a packed one; a table about to split or merge a
-/// bucket, to double its directory's top; and one about to get a level of directory pages.
+/// Elements of a new value: none; nearly too many for a packed one; a table about to split or merge
+/// a bucket, to double its directory's top; and one about to get a level of directory pages.
 pub fn of_table(rng: &mut Rng) -> usize {
     match rng.u32(..16) {
         0..2 => 0,

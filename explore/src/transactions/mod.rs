@@ -1,7 +1,9 @@
-//! Random transactions on a pool without a structure: what `pobj` promises, whatever is built on it.
+//! Random transactions on a pool without a structure: what `pobj` promises, whatever is built on
+//! it.
 //!
-//! An object begins with a word that says how many bytes of it count; what lies behind them is spare,
-//! and appending fills it. A step of the workload is one acknowledged change: a transaction, with or
+//! An object begins with a word that says how many bytes of it count; what lies behind them is
+//! spare, and appending fills it. A step of the workload is one acknowledged change: a transaction,
+//! with or
 //!
 //! | file | what it does |
 //! |---|---|

@@ -4,8 +4,9 @@ use crate::error::CmdError;
 use crate::keyspace::adopt::{adopt, job};
 use crate::redis::{Args, Collection, Ctx};
 
-/// `PM.ADOPT KEYS key [key ...]`: those that are native, of a type that we have; how many these were. Each for itself: an
-/// error tells of the first that could not, and what was before it is adopted.
+/// `PM.ADOPT KEYS key [key ...]`: those that are native, of a type that we have; how many these
+/// were. Each for itself: an error tells of the first that could not, and what was before it is
+/// adopted.
 pub fn keys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut adopted = 0;
     for &name in args.from(2) {

@@ -6,17 +6,17 @@ use crate::redis::{Answer, Args, Collection, Ctx, Kind, Latency, MainCell, Mode,
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a slice of a look at all keys may take, unless one value takes longer, and how long clients are served before
-/// the next one.
+/// How long a slice of a look at all keys may take, unless one value takes longer, and how long
+/// clients are served before the next one.
 const SLICE: Duration = Duration::from_micros(500);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// `PM.CHECK [key]`
 ///
-/// With a key: OK, or an error that says what is damaged. O(elements). Without: how many keys of the pool, of all
-/// databases, are sound and how many damaged, and the names of the first of these; empty for a name that cannot be
-/// read. O(pool), in slices between which others are served, but for the elements of one value; at once where a client cannot wait, in scripts and
-/// transactions.
+/// With a key: OK, or an error that says what is damaged. O(elements). Without: how many keys of
+/// the pool, of all databases, are sound and how many damaged, and the names of the first of these;
+/// empty for a name that cannot be read. O(pool), in slices between which others are served, but
+/// for the elements of one value; at once where a client cannot wait, in scripts and transactions.
 pub fn check(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match args.from(1) {
         [] if ctx.flags().deny_blocking() => {
@@ -96,7 +96,8 @@ fn begin(ctx: &Ctx) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// Goes on with one look for a while, and sees to it that this is not the last slice before its end.
+/// Goes on with one look for a while, and sees to it that this is not the last slice before its
+/// end.
 fn slice(ctx: &Ctx, _: usize) {
     let Ok(Some(mut check)) = CHECKS.with(VecDeque::pop_front) else {
         return;

@@ -168,8 +168,8 @@ pub fn pfcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// The number of elements of one key. It is kept in the string, so that this read may be a write: it is
-/// replicated as one then.
+/// The number of elements of one key. It is kept in the string, so that this read may be a write:
+/// it is replicated as one then.
 fn count_one(ctx: &Ctx, name: Arg<'_>) -> Result<u64, CmdError> {
     let mut key = PmKey::open_read(ctx, name, TY)?;
     let found = look(&key, |text| match hll::cached_count(text) {

@@ -1,14 +1,15 @@
 //! Describes each `pm.x` as the server describes its own `x`.
 //!
-//! COMMAND INFO and COMMAND DOCS of the native commands are read once, when the module is loaded: the key
-//! specifications with their flags, the documentation and the argument tree are then those of the server
-//! at hand, whatever its version; but what a PM command takes is the same everywhere, and said in
-//! [`syntax`]. The arity is that of the command's row.
+//! COMMAND INFO and COMMAND DOCS of the native commands are read once, when the module is loaded:
+//! the key specifications with their flags, the documentation and the argument tree are then those
+//! of the server at hand, whatever its version; but what a PM command takes is the same everywhere,
+//! and said in [`syntax`]. The arity is that of the command's row.
 //!
-//! Native key flags may depend on the arguments (`variable_flags`: SET reads only with GET); the core has a function that
-//! looks at them. A module can have one too, but the command then counts as one with movable keys, and some cluster
-//! clients ask the server for the keys of each call of such a command. So BITFIELD has one, and SET has not: its flags are those of
-//! most calls, and the handler sees to the rest.
+//! Native key flags may depend on the arguments (`variable_flags`: SET reads only with GET); the
+//! core has a function that looks at them. A module can have one too, but the command then counts
+//! as one with movable keys, and some cluster clients ask the server for the keys of each call of
+//! such a command. So BITFIELD has one, and SET has not: its flags are those of most calls, and the
+//! handler sees to the rest.
 
 use std::ffi::CString;
 
@@ -18,7 +19,8 @@ use crate::redis::{
     StandIn, argument_flag, key_flag,
 };
 
-/// The flags of SET's key if it does not read. With GET its handler asks for the permission ([`Ctx::check_read`]).
+/// The flags of SET's key if it does not read. With GET its handler asks for the permission
+/// ([`Ctx::check_read`]).
 const OF_SET: [&str; 2] = ["OW", "update"];
 
 /// Fixes the flags of keys which depend on the arguments, unless the handler tells them.

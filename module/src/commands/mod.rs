@@ -60,7 +60,8 @@ const OWN: &[Row] = &[
     Row::part("adopt", "status", adopt::status, 2, READ, NONE).own(),
 ];
 
-/// Commands about values, under whose native names the module can stand in for the server, and the types of these values.
+/// Commands about values, under whose native names the module can stand in for the server, and the
+/// types of these values.
 const OF_VALUES: [(&[ValueType], &[Row]); 9] = [
     (&[ValueType::String], string::ROWS),
     (&[ValueType::String], bitmap::ROWS),
@@ -138,7 +139,8 @@ fn describe_own(ctx: &Ctx, row: &Row) -> Result<(), String> {
     set.map_err(|error| format!("{name}: {error:?}"))
 }
 
-/// The native command of a row, for which the module can stand in, if it is about values of the types `of`.
+/// The native command of a row, for which the module can stand in, if it is about values of the
+/// types `of`.
 fn native(row: &Row, of: &'static [ValueType]) -> Native {
     let tells_keys = row.flags.contains(TELLS_KEYS) || matches!(row.keys, Keys::Numbered(_));
     let (keys, takes) = match row.takes_any_key {
@@ -166,8 +168,8 @@ fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
     parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
 }
 
-/// What every change of a collection tells the rest of the server: that the key has changed, the event of the type's
-/// `class`, and that the key is gone, if it is.
+/// What every change of a collection tells the rest of the server: that the key has changed, the
+/// event of the type's `class`, and that the key is gone, if it is.
 fn announce(ctx: &Ctx, key: &PmKey<'_>, class: Class, event: &CStr) {
     key.signal();
     ctx.notify(class, event, key.name());

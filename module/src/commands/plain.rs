@@ -1,9 +1,10 @@
 //! Native names that mean PM keys: the setting `unprefixed`.
 //!
-//! The server's own entries of the commands stay as they are, and the module stands in for what they do
-//! (`redis/stand_in.rs`). Here is decided which commands that concerns: all, or those whose keys are in some databases, or of some
-//! names; never those of an AOF that is loaded, which tells of native keys only. Of what is left, a handler hands back to the server what
-//! it finds to be about native keys.
+//! The server's own entries of the commands stay as they are, and the module stands in for what
+//! they do (`redis/stand_in.rs`). Here is decided which commands that concerns: all, or those whose
+//! keys are in some databases, or of some names; never those of an AOF that is loaded, which tells
+//! of native keys only. Of what is left, a handler hands back to the server what it finds to be
+//! about native keys.
 
 use super::Native;
 use crate::config::Scope;
@@ -20,7 +21,8 @@ static SCOPE: MainCell<Scope> = MainCell::empty();
 
 static RULES: Rules = Rules { side, other_type };
 
-/// Has native names mean PM keys from now on, within a scope. Only as the last step of loading that may fail.
+/// Has native names mean PM keys from now on, within a scope. Only as the last step of loading that
+/// may fail.
 ///
 /// # Errors
 /// The server is not one in which that can be done.
@@ -81,8 +83,9 @@ fn side_of_all<'a>(scope: &Scope, keys: impl Iterator<Item = Arg<'a>>) -> Side {
     }
 }
 
-/// A handler has met a value of another type: is that a native value of a type that we have? The server reads it. What is to be changed, or
-/// read together with values of ours, becomes a PM key; but not if the command fails all the same.
+/// A handler has met a value of another type: is that a native value of a type that we have? The
+/// server reads it. What is to be changed, or read together with values of ours, becomes a PM key;
+/// but not if the command fails all the same.
 fn other_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> Way {
     let keys = keys_of(args.from(0));
     match Held::by(ctx, &keys) {
@@ -104,7 +107,8 @@ const OF_FIRST_KEY: [&str; 8] = [
 /// How the names of commands begin that work on sets as on sorted sets.
 const OF_SETS_TOO: [&str; 3] = ["zunion", "zinter", "zdiff"];
 
-/// Whether one of the keys whose values matter holds a value, native or ours, that the command does not work on.
+/// Whether one of the keys whose values matter holds a value, native or ours, that the command does
+/// not work on.
 fn meets_wrong_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> bool {
     let takes_sets = OF_SETS_TOO
         .iter()
@@ -124,7 +128,8 @@ fn meets_wrong_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> bool {
     }
 }
 
-/// Makes all keys that are native PM keys. False if none was, or if that cannot be told to anybody now.
+/// Makes all keys that are native PM keys. False if none was, or if that cannot be told to anybody
+/// now.
 fn adopt_all(ctx: &Ctx, keys: &[Arg<'_>]) -> Result<bool, CmdError> {
     if spares_replicas() {
         return Ok(false);
@@ -164,8 +169,9 @@ impl Held {
     }
 }
 
-/// What a command which passes over keys of other types does about native ones, if it was called by its native name: if there are no
-/// keys of ours beside them, it is handed back to the server; else they become PM keys, and are to be looked at again (true).
+/// What a command which passes over keys of other types does about native ones, if it was called by
+/// its native name: if there are no keys of ours beside them, it is handed back to the server; else
+/// they become PM keys, and are to be looked at again (true).
 ///
 /// # Errors
 /// [`CmdError::Native`], or that of a key that cannot be taken over.

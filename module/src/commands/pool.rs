@@ -7,15 +7,17 @@ use pobj::parse_size;
 
 /// `PM.POOL CHECKPOINT | GROW [bytes] | SEEN number`
 ///
-/// CHECKPOINT waits until the pool's file alone holds the whole pool, until the next change: with `durability disk` the
-/// latest changes are else in the journal beside it. O(pages changed since the last checkpoint).
+/// CHECKPOINT waits until the pool's file alone holds the whole pool, until the next change: with
+/// `durability disk` the latest changes are else in the journal beside it. O(pages changed since
+/// the last checkpoint).
 ///
-/// GROW makes the pool larger, by so many bytes (with units, as the arguments of the module) or by a step of its own, and
-/// replies with its new size.
+/// GROW makes the pool larger, by so many bytes (with units, as the arguments of the module) or by
+/// a step of its own, and replies with its new size.
 ///
-/// By SEEN an AOF tells that the pool of that number had keys. From a client it does nothing. A command that is refused,
-/// as its changes could not be made durable, becomes `PM.POOL REFUSE`, which replies with the reason. `PM.POOL ABANDON`
-/// tells a replica that its master has taken back what came before it in the same transaction.
+/// By SEEN an AOF tells that the pool of that number had keys. From a client it does nothing. A
+/// command that is refused, as its changes could not be made durable, becomes `PM.POOL REFUSE`,
+/// which replies with the reason. `PM.POOL ABANDON` tells a replica that its master has taken back
+/// what came before it in the same transaction.
 pub fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match args.from(1) {
         [word, number] if word.is(b"SEEN") => {

@@ -55,7 +55,8 @@ pub struct Row {
     pub name: &'static str,
     /// What it is.
     pub form: Form,
-    /// How many arguments it takes, its name among them; so many at least, if negative. No handler is called with others.
+    /// How many arguments it takes, its name among them; so many at least, if negative. No handler
+    /// is called with others.
     pub arity: i32,
     /// The flags of `RM_CreateCommand`, with blanks between.
     pub flags: &'static str,
@@ -65,8 +66,8 @@ pub struct Row {
     pub is_native: bool,
     /// It looks for itself what its keys hold, native values included.
     pub takes_any_key: bool,
-    /// Its second argument is looked up in a value of this type, whose bucket is worth a prefetch: see
-    /// `keyspace::prefetch`.
+    /// Its second argument is looked up in a value of this type, whose bucket is worth a prefetch:
+    /// see `keyspace::prefetch`.
     pub looks_up_in: Option<ValueType>,
 }
 

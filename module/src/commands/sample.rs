@@ -1,4 +1,5 @@
-//! What HRANDFIELD, SRANDMEMBER and SPOP share: how many random elements are wanted, and choosing them.
+//! What HRANDFIELD, SRANDMEMBER and SPOP share: how many random elements are wanted, and choosing
+//! them.
 
 use crate::error::CmdError;
 use crate::redis::Arg;
@@ -8,7 +9,8 @@ use std::hash::Hash;
 use store::number::parse_i64;
 use store::structures::whole;
 
-/// A collection of less than this many times the wanted elements is better shuffled than drawn from.
+/// A collection of less than this many times the wanted elements is better shuffled than drawn
+/// from.
 const SHUFFLE_BELOW: u64 = 3;
 
 /// What Redis says of the least integer, where a count must have an opposite.
@@ -92,7 +94,8 @@ pub fn choose<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
     Ok(match choice {
         Choice::All => Chosen::These(whole(len, all()?)?),
         Choice::Some(count) => Chosen::These(distinct(count, len, all, one)?),
-        // More draws than elements: having all is less than having all draws, of which a client may want 2^62.
+        // More draws than elements: having all is less than having all draws, of which a client may
+        // want 2^62.
         Choice::Repeated(count) if count >= len => {
             Chosen::Repeated(count as usize, whole(len, all()?)?)
         }
@@ -100,8 +103,8 @@ pub fn choose<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
     })
 }
 
-/// `count` different elements of `len`, each such choice with the same probability: out of `all`, or
-/// drawn `one` by one.
+/// `count` different elements of `len`, each such choice with the same probability: out of `all`,
+/// or drawn `one` by one.
 pub fn distinct<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
     count: u64,
     len: u64,
@@ -119,8 +122,8 @@ pub fn distinct<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
     }
     let mut seen = HashSet::with_capacity(count as usize);
     let mut chosen = Vec::with_capacity(count as usize);
-    // At most a third is taken, so that two of three draws are new: this many are not, only if there
-    // are fewer elements than `len`.
+    // At most a third is taken, so that two of three draws are new: this many are not, only if
+    // there are fewer elements than `len`.
     for _ in 0..10 * count + 1000 {
         let element = one()?;
         if seen.insert(element) {

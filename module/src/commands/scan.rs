@@ -40,7 +40,8 @@ pub fn cursor(arg: Arg<'_>) -> Result<u64, CmdError> {
     cursor.ok_or(CmdError::text_only("ERR invalid cursor"))
 }
 
-/// A number from zero on; what only looks like a number is taken as `strtoull` takes it, after space.
+/// A number from zero on; what only looks like a number is taken as `strtoull` takes it, after
+/// space.
 fn digits(text: &[u8]) -> Option<u64> {
     match parse_i64(text) {
         Some(number) => u64::try_from(number).ok(),
@@ -121,8 +122,8 @@ impl<'a> Options<'a> {
             .is_none_or(|pattern| glob::matches(pattern, name))
     }
 
-    /// Repeats `step`, which visits a few elements from a cursor on and gives the next cursor and how
-    /// many it visited, until the cursor is 0 or enough was visited; gives the cursor.
+    /// Repeats `step`, which visits a few elements from a cursor on and gives the next cursor and
+    /// how many it visited, until the cursor is 0 or enough was visited; gives the cursor.
     pub fn run(
         &self,
         mut cursor: u64,

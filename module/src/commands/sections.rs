@@ -1,4 +1,5 @@
-//! What the pool, the keys and the work on them look like, in sections: for PM.INFO, PM.STATS and the server's INFO.
+//! What the pool, the keys and the work on them look like, in sections: for PM.INFO, PM.STATS and
+//! the server's INFO.
 
 use crate::SETTINGS;
 use crate::keyspace::open::durability_reason;
@@ -184,7 +185,8 @@ fn disk(engine: &Engine) -> InfoFields {
     ])
 }
 
-/// Deleted values whose memory is still to be given back, and whether flushed keys are being looked for.
+/// Deleted values whose memory is still to be given back, and whether flushed keys are being looked
+/// for.
 fn reclaim(engine: &Engine) -> InfoFields {
     let (values, sweeping) = engine.store.backlog();
     named([
@@ -205,7 +207,8 @@ fn compaction(engine: &Engine) -> InfoFields {
     ])
 }
 
-/// Commands that found no room, and commands that failed for what is in the pool or in the system, since the start.
+/// Commands that found no room, and commands that failed for what is in the pool or in the system,
+/// since the start.
 fn errors(_: &Engine) -> InfoFields {
     let (refused, failed) = failures();
     named([

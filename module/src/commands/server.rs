@@ -88,9 +88,10 @@ pub fn stats(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `PM.USAGE key [SAMPLES count]`: the bytes that the key takes in the pool, its name and what allocation rounds up among
-/// them; of a native key, what MEMORY USAGE tells. O(1) for strings, else O(elements) at most, as all are counted: SAMPLES is
-/// for native keys. Null if there is no such key; to replies, not to the key's last use, it matters as MEMORY USAGE.
+/// `PM.USAGE key [SAMPLES count]`: the bytes that the key takes in the pool, its name and what
+/// allocation rounds up among them; of a native key, what MEMORY USAGE tells. O(1) for strings,
+/// else O(elements) at most, as all are counted: SAMPLES is for native keys. Null if there is no
+/// such key; to replies, not to the key's last use, it matters as MEMORY USAGE.
 pub fn usage(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     for option in args.from(2).chunks(2) {
         let count = match option {

@@ -5,8 +5,8 @@ use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Serve, tells_after_commands};
 use store::number::LongDouble;
 
-/// Makes the client wait; it gets a null array after the timeout, as it does at once where blocking is
-/// not allowed.
+/// Makes the client wait; it gets a null array after the timeout, as it does at once where blocking
+/// is not allowed.
 pub fn wait(ctx: &Ctx, keys: &[Arg<'_>], timeout: i64, serve: impl Serve) {
     if ctx.flags().deny_blocking() {
         ctx.reply_null_array();
@@ -17,8 +17,8 @@ pub fn wait(ctx: &Ctx, keys: &[Arg<'_>], timeout: i64, serve: impl Serve) {
 
 /// Serves a client that waits for `keys`, of which one is ready; `serve` tries one.
 ///
-/// Up to Redis 7.0, native commands look at the key that is ready; from 7.2 on, the command is run again, and
-/// looks at all its keys in their order.
+/// Up to Redis 7.0, native commands look at the key that is ready; from 7.2 on, the command is run
+/// again, and looks at all its keys in their order.
 pub fn serve_waiting<'a>(
     keys: &[Arg<'a>],
     ready: Arg<'a>,

@@ -1,4 +1,5 @@
-//! The table of settings: from it come load arguments, the server's configuration, errors and the manual's table.
+//! The table of settings: from it come load arguments, the server's configuration, errors and the
+//! manual's table.
 
 use super::Config;
 use super::scope::Keys;

@@ -8,7 +8,8 @@ use store::number::parse_i64;
 
 /// The place of a setting's value, as text.
 ///
-/// What `show` gives, `read` takes, and then the value is the same. The empty text stands for a value that is not given.
+/// What `show` gives, `read` takes, and then the value is the same. The empty text stands for a
+/// value that is not given.
 pub trait Value {
     /// Takes a new value.
     ///
@@ -16,7 +17,8 @@ pub trait Value {
     /// What was expected, in words that follow "expected"; the old value stays.
     fn read(&mut self, text: &[u8]) -> Result<(), String>;
 
-    /// Takes the value of an argument: of a setting that may be given several times, in addition to those before it.
+    /// Takes the value of an argument: of a setting that may be given several times, in addition to
+    /// those before it.
     ///
     /// # Errors
     /// As [`Value::read`].
@@ -31,7 +33,8 @@ pub trait Value {
     fn range(&self) -> String;
 }
 
-/// A file. A relative path begins in the server's directory; it is kept, and shown, as an absolute one.
+/// A file. A relative path begins in the server's directory; it is kept, and shown, as an absolute
+/// one.
 pub struct File<'a>(pub &'a mut PathBuf);
 
 impl Value for File<'_> {

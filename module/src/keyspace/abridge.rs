@@ -1,10 +1,12 @@
 //! A file with many markers is made short: the first marker stands for all others.
 //!
-//! Redis writes every key into an RDB, and reads every key of it at a start: a microsecond each, before anybody is served. A
-//! module can leave no key out of that. But a marker says only that a key is there, which the pool knows better. So when a file is
-//! done, still in the process that wrote it, it is copied without the markers: all but the first, which has the LSN of the
-//! pool, and now the number of the others, and takes the file's place. What is native stays as it is. Should the process die
-//! before that, the file has all markers, which is as right, and only longer to load.
+//! Redis writes every key into an RDB, and reads every key of it at a start: a microsecond each,
+//! before anybody is served. A module can leave no key out of that. But a marker says only that a
+//! key is there, which the pool knows better. So when a file is done, still in the process that
+//! wrote it, it is copied without the markers: all but the first, which has the LSN of the pool,
+//! and now the number of the others, and takes the file's place. What is native stays as it is.
+//! Should the process die before that, the file has all markers, which is as right, and only longer
+//! to load.
 
 use super::serialize;
 use crate::redis::{Level, TypeNames, log};
@@ -58,8 +60,8 @@ impl Markers {
     }
 }
 
-/// Where the file is, in the server's directory, and the name that its copy has until it is done: those of Redis's own, which
-/// removes them if a child dies.
+/// Where the file is, in the server's directory, and the name that its copy has until it is done:
+/// those of Redis's own, which removes them if a child dies.
 pub(super) fn places(purpose: Purpose, rdb: &Path) -> (PathBuf, PathBuf) {
     let pid = process::id();
     match purpose {
@@ -74,7 +76,8 @@ pub(super) fn places(purpose: Purpose, rdb: &Path) -> (PathBuf, PathBuf) {
     }
 }
 
-/// Makes the file short that was just written, if it is worth it; `rdb` is where the server's RDB is.
+/// Makes the file short that was just written, if it is worth it; `rdb` is where the server's RDB
+/// is.
 pub(super) fn abridge(purpose: Purpose, rdb: &Path, markers: Markers, lsn: RunLsn) {
     let (file, copy) = places(purpose, rdb);
     let len = fs::metadata(&file).map_or(u64::MAX, |file| file.len());

@@ -1,8 +1,10 @@
 //! Native keys that become PM keys.
 //!
-//! The value is read whole, built in the pool as one atomic, durable step, and then shown in the place of the native one: no client sees a
-//! difference, and a crash leaves one or the other. From then on the pool is the truth: the AOF is told that the native key is gone, as
-//! with any that a PM key replaces; an RDB that has it still is overruled by the pool at a start, as long as the key lives.
+//! The value is read whole, built in the pool as one atomic, durable step, and then shown in the
+//! place of the native one: no client sees a difference, and a crash leaves one or the other. From
+//! then on the pool is the truth: the AOF is told that the native key is gone, as with any that a
+//! PM key replaces; an RDB that has it still is overruled by the pool at a start, as long as the
+//! key lives.
 
 pub mod job;
 
@@ -14,7 +16,8 @@ use store::structures::hash::{self, Field};
 use store::structures::list::{self, Side};
 use store::structures::{Root, set, string, zset};
 
-/// Makes a native key of a type that we have a PM key, and has replicas do so. False if it is none, or absent. O(n).
+/// Makes a native key of a type that we have a PM key, and has replicas do so. False if it is none,
+/// or absent. O(n).
 ///
 /// Not while writes are paused: replicas and the AOF are told.
 ///

@@ -1,15 +1,15 @@
 //! What an AOF is told of keys that pass between the pool and Redis's own keyspace.
 //!
-//! An AOF knows native keys only: what PM commands do is in the pool. So that it brings exactly the native
-//! keys back that there were,
+//! An AOF knows native keys only: what PM commands do is in the pool. So that it brings exactly the
+//! native keys back that there were,
 //!
 //! * it is told when a native key goes by a PM command (`Ctx::forget_in_aof`);
-//! * it is told of a PM key when a native command puts a native value in its place, before it gets that
-//!   command: `SET k v XX` needs a key to be there, `SET k v KEEPTTL` its expire time;
-//! * the markers that its base has of PM keys are dropped as they are loaded: the keys may be gone by the
-//!   time of a later command, which must not meet a value of another type then;
-//! * it is told of the pool, by a number, if that has keys. So an AOF beside another pool, or beside a new one
-//!   because the pool was lost, is noticed.
+//! * it is told of a PM key when a native command puts a native value in its place, before it gets
+//!   that command: `SET k v XX` needs a key to be there, `SET k v KEEPTTL` its expire time;
+//! * the markers that its base has of PM keys are dropped as they are loaded: the keys may be gone
+//!   by the time of a later command, which must not meet a value of another type then;
+//! * it is told of the pool, by a number, if that has keys. So an AOF beside another pool, or
+//!   beside a new one because the pool was lost, is noticed.
 
 use super::callbacks::PLACEHOLDER;
 use super::loading::Startup;
@@ -67,8 +67,8 @@ pub(super) fn tell_of(displaced: &Displaced) {
     });
 }
 
-/// A key was loaded, or restored by a command in an AOF: drops it again, if it is the marker of a PM key there.
-/// Its name may be on Redis's stack, where nothing may keep it.
+/// A key was loaded, or restored by a command in an AOF: drops it again, if it is the marker of a
+/// PM key there. Its name may be on Redis's stack, where nothing may keep it.
 pub(super) fn drop_marker(ctx: &Ctx, name: &[u8]) {
     let is_marker = ENGINE.with(|engine| std::mem::take(&mut engine.aof_marker));
     if is_marker != Ok(true) {
@@ -81,7 +81,8 @@ pub(super) fn drop_marker(ctx: &Ctx, name: &[u8]) {
     }
 }
 
-/// Has the AOF tell of the pool, once, if it has keys; again after each fork, which may be the beginning of a new AOF.
+/// Has the AOF tell of the pool, once, if it has keys; again after each fork, which may be the
+/// beginning of a new AOF.
 pub(super) fn tell_of_pool(ctx: &Ctx) {
     let flags = server_flags();
     if !flags.aof() || flags.loading() {

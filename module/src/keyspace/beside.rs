@@ -1,9 +1,10 @@
 //! An RDB with values of PM keys beside a pool that has keys of its own.
 //!
-//! The pool is the truth, and the values in the file are passed over. That is right if the server itself has left the
-//! file there: by a save with `rdb full`, or for a replica. If somebody has put it there, it is a backup to be
-//! restored, and a server that started would overwrite it sooner or later: so it does not start, unless it is told to
-//! (`beside ignore`). A replica starts: it gets everything from its master.
+//! The pool is the truth, and the values in the file are passed over. That is right if the server
+//! itself has left the file there: by a save with `rdb full`, or for a replica. If somebody has put
+//! it there, it is a backup to be restored, and a server that started would overwrite it sooner or
+//! later: so it does not start, unless it is told to (`beside ignore`). A replica starts: it gets
+//! everything from its master.
 
 use super::failure::LoadError;
 use super::loading::Startup;
@@ -22,8 +23,8 @@ use store::lsn::RunLsn;
 /// How coarse a file system's clock may be.
 const COARSE: Duration = Duration::from_secs(1);
 
-/// Asks where the server's RDB is. Not from within a command or an event that is not about the configuration: the
-/// question is a command itself, before which what is open ends.
+/// Asks where the server's RDB is. Not from within a command or an event that is not about the
+/// configuration: the question is a command itself, before which what is open ends.
 pub fn learn_rdb_path(ctx: &Ctx) {
     let get = |name: &[u8]| config_value(ctx, name).map(OsString::from_vec);
     let path = || Some(Path::new(&get(b"dir")?).join(get(b"dbfilename")?));
@@ -34,7 +35,8 @@ pub fn learn_rdb_path(ctx: &Ctx) {
     });
 }
 
-/// A child has ended, a save or a loading: notes the RDB, if it is newer than the beginning of that.
+/// A child has ended, a save or a loading: notes the RDB, if it is newer than the beginning of
+/// that.
 pub(super) fn note_new_rdb() {
     if server_flags().fork_child() {
         return;
@@ -54,7 +56,8 @@ pub(super) fn note_rdb() {
     durable("a look at the RDB", Engine::note_rdb);
 }
 
-/// Refuses a value that the pool does not take over, if it is in a file that somebody has put there.
+/// Refuses a value that the pool does not take over, if it is in a file that somebody has put
+/// there.
 pub(super) fn refuse_unknown(
     engine: &Engine,
     startup: &Startup,

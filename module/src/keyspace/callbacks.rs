@@ -14,14 +14,15 @@ use store::structures::list::{self, Side};
 use store::structures::{self, Root, hash, set, string, zset};
 use store::value::ValueType;
 
-/// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced by
-/// the pool's own record, or goes, when the keyspace is filled.
+/// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced
+/// by the pool's own record, or goes, when the keyspace is filled.
 pub(super) const PLACEHOLDER: usize = 1;
 
 /// The callbacks of all five types.
 pub struct Values;
 
-/// A key that a file has brought is asked for something before the keyspace is filled from the pool.
+/// A key that a file has brought is asked for something before the keyspace is filled from the
+/// pool.
 fn not_yet() -> Error {
     Error::State("the key is not in the keyspace yet".into())
 }
@@ -50,8 +51,8 @@ impl TypeCallbacks for Values {
         panic!("the key {name} of database {db} cannot be saved, nor anything that has it: {why}");
     }
 
-    /// Writes nothing into a file: the pool holds the key, and loading it from an AOF as well would change it
-    /// a second time. Where there is no file, the key goes to another node.
+    /// Writes nothing into a file: the pool holds the key, and loading it from an AOF as well would
+    /// change it a second time. Where there is no file, the key goes to another node.
     fn aof_rewrite(io: &mut AofWriter<'_>, key: Arg<'_>, ty: ValueType, addr: usize) {
         let written = of_callback("sending a key", |engine| {
             if engine.writes_a_file() {
@@ -92,8 +93,8 @@ impl TypeCallbacks for Values {
         });
     }
 
-    /// When the value goes for good, `free` follows at once, which does not know the key's name; when it
-    /// lives on under another name, an event tells so.
+    /// When the value goes for good, `free` follows at once, which does not know the key's name;
+    /// when it lives on under another name, an event tells so.
     fn unlink(place: &KeyPlace<'_>, _ty: ValueType, addr: usize) {
         if let Some(name) = place.key() {
             of_callback("letting go of a key", |engine| {
@@ -111,8 +112,8 @@ impl TypeCallbacks for Values {
                 return Ok(());
             };
             if engine.flushing || !engine.is_shown() {
-                // The flush has ended the record already, and the sweep reclaims it; or the key only
-                // leaves Redis's keyspace, which is about to be filled from the pool.
+                // The flush has ended the record already, and the sweep reclaims it; or the key
+                // only leaves Redis's keyspace, which is about to be filled from the pool.
                 return Ok(());
             }
             // A command may have freed the record already: its bytes are still what they were.
@@ -145,8 +146,8 @@ impl TypeCallbacks for Values {
         })
     }
 
-    /// One: small enough for DEL, UNLINK and lazy freeing to stay on the main thread, which alone may
-    /// touch the pool. What is large there is freed in the background by `reclaim`.
+    /// One: small enough for DEL, UNLINK and lazy freeing to stay on the main thread, which alone
+    /// may touch the pool. What is large there is freed in the background by `reclaim`.
     fn free_effort(_place: &KeyPlace<'_>, _ty: ValueType, _addr: usize) -> usize {
         1
     }
@@ -174,8 +175,9 @@ impl Engine {
     /// Writes a key to a file or into a payload, or a marker of it.
     ///
     /// # Errors
-    /// If the value is damaged, and this process can give the file up. If it cannot, being the server itself, it
-    /// writes to a file that the key is there, but not its value, and into a payload what nobody takes for one.
+    /// If the value is damaged, and this process can give the file up. If it cannot, being the
+    /// server itself, it writes to a file that the key is there, but not its value, and into a
+    /// payload what nobody takes for one.
     fn save(&mut self, io: &mut RdbWriter<'_>, ty: ValueType, addr: usize) -> Result<()> {
         let record = self.record_at(addr).ok_or_else(not_yet)?;
         let mut form = self.next_form(io.db().unwrap_or(0), record);
@@ -206,7 +208,8 @@ impl Engine {
         serialize::save(io, &self.store.pool, ty, root, inline)
     }
 
-    /// Takes over a key that was read from a file, or notes that it is in the pool already; the address to show for it.
+    /// Takes over a key that was read from a file, or notes that it is in the pool already; the
+    /// address to show for it.
     fn load(
         &mut self,
         ty: ValueType,

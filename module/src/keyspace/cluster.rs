@@ -10,13 +10,15 @@
 //! | slots were given to another node | an event: their keys are dead for a restart; they go by `free`, or in a trim |
 //! | a trim (Redis 8.4): all keys of slots leave the keyspace at once | an event before it: the records are reclaimed |
 //!
-//! A server can be killed between any two of these. What decides then is its own file of the cluster's
-//! configuration: keys of a marked slot count if that is this node's, and are dead if not. So an import is there
-//! as a whole or not at all, and what was given away does not come back, whatever comes in its place later.
+//! A server can be killed between any two of these. What decides then is its own file of the
+//! cluster's configuration: keys of a marked slot count if that is this node's, and are dead if
+//! not. So an import is there as a whole or not at all, and what was given away does not come back,
+//! whatever comes in its place later.
 //!
-//! Slots may also have gone to another node, or to none, while the server was down. On Redis such keys stay: in the
-//! pool, and in the keyspace, where no client reaches them, until the slot comes back or the keys are moved
-//! (CLUSTER GETKEYSINSLOT, MIGRATE). On Valkey they go, as native ones do, if another node has the slot.
+//! Slots may also have gone to another node, or to none, while the server was down. On Redis such
+//! keys stay: in the pool, and in the keyspace, where no client reaches them, until the slot comes
+//! back or the keys are moved (CLUSTER GETKEYSINSLOT, MIGRATE). On Valkey they go, as native ones
+//! do, if another node has the slot.
 
 use super::{ENGINE, Engine, cycles, durable, saving};
 use crate::redis::{Ctx, Level, Reply, SlotEvent, log, module_ctx};
@@ -94,9 +96,9 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
     cycles::look_again();
 }
 
-/// Something has found no room in the pool while slots are imported. Redis takes no notice of a key that it could not
-/// make, and the node that had it would drop it in the end: so the import is given up before that. Valkey ends it by
-/// itself.
+/// Something has found no room in the pool while slots are imported. Redis takes no notice of a key
+/// that it could not make, and the node that had it would drop it in the end: so the import is
+/// given up before that. Valkey ends it by itself.
 pub(super) fn give_up_import(engine: &mut Engine) {
     if engine.arrivals.gives_up || engine.store.importing().is_empty() {
         return;
@@ -105,8 +107,8 @@ pub(super) fn give_up_import(engine: &mut Engine) {
         return;
     };
     engine.arrivals.gives_up = true;
-    // Not before the command is over, whose client the import's end takes away; but before the next one of this
-    // connection, and so before the node that gives the slots hears that all has come.
+    // Not before the command is over, whose client the import's end takes away; but before the next
+    // one of this connection, and so before the node that gives the slots hears that all has come.
     ctx.start_timer(Duration::ZERO, 0, |ctx: &Ctx, _| {
         let _ = ENGINE.with(|engine| engine.arrivals.gives_up = false);
         let outcome = match ctx.call(c"CLUSTER", &[b"MIGRATION", b"CANCEL", b"ALL"]) {
@@ -137,7 +139,8 @@ pub(super) fn settle_arrivals() {
     });
 }
 
-/// At the start: keys of slots whose import was interrupted are dead, unless the slots are this node's.
+/// At the start: keys of slots whose import was interrupted are dead, unless the slots are this
+/// node's.
 pub(super) fn settle(ctx: &Ctx) {
     let marked = ENGINE.with(|engine| engine.store.slots.importing());
     let Ok(marked) = marked else { return };
@@ -267,8 +270,9 @@ struct View {
 }
 
 impl View {
-    /// Reads the server's file of the cluster's configuration. CLUSTER SLOTS and its like would tell the same, but
-    /// Valkey 8 wants to know from which address they are asked, which nobody does from a callback.
+    /// Reads the server's file of the cluster's configuration. CLUSTER SLOTS and its like would
+    /// tell the same, but Valkey 8 wants to know from which address they are asked, which nobody
+    /// does from a callback.
     ///
     /// `None` if the server does not tell where the file is, or the file is not as expected.
     fn read(ctx: &Ctx) -> Option<View> {
@@ -282,7 +286,8 @@ impl View {
         Self::parse(&std::fs::read_to_string(path).ok()?)
     }
 
-    /// A line a node: its id, address, flags, master, three numbers, the state of its link, its slots.
+    /// A line a node: its id, address, flags, master, three numbers, the state of its link, its
+    /// slots.
     fn parse(text: &str) -> Option<View> {
         let mut holders = vec![Holder::default(); SLOTS];
         let mut is_master = None;

@@ -1,8 +1,9 @@
-//! Compaction of the pool, in the server's time: the [`store`](store::compact) chooses and moves, a step at a time, and here
-//! the keys in Redis's keyspace are pointed at the new place of their records.
+//! Compaction of the pool, in the server's time: the [`store`](store::compact) chooses and moves, a
+//! step at a time, and here the keys in Redis's keyspace are pointed at the new place of their
+//! records.
 //!
-//! * In the background it takes a bounded share of the event loop's time, as reclaiming does, and only while there
-//!   is nothing to reclaim.
+//! * In the background it takes a bounded share of the event loop's time, as reclaiming does, and
+//!   only while there is nothing to reclaim.
 //! * Not while a fork child lives: for that, every page that is touched is kept a second time.
 //! * A command that finds no room waits for it a little, and is tried again ([`find_room`]).
 
@@ -17,8 +18,8 @@ use store::value::ValueType;
 /// Of each tick of the timer that runs during a round, and from one tick to the next.
 const TICK_BUDGET: Duration = Duration::from_micros(200);
 const TICK: Duration = Duration::from_millis(1);
-/// How long a command waits that finds no room, and one of a master, which cannot be told; and how long before it is
-/// tried again.
+/// How long a command waits that finds no room, and one of a master, which cannot be told; and how
+/// long before it is tried again.
 const ROOM_BUDGET: Duration = Duration::from_millis(50);
 const FOLLOWING_BUDGET: Duration = Duration::from_secs(60);
 /// The same while keys give way: each is progress, however busy the machine is.
@@ -34,7 +35,8 @@ pub enum State {
     Idle,
     /// A round is under way.
     Running,
-    /// A round is under way, or is wanted, but a fork child lives or memory is to be reclaimed first.
+    /// A round is under way, or is wanted, but a fork child lives or memory is to be reclaimed
+    /// first.
     Waiting,
 }
 
@@ -237,9 +239,9 @@ fn compact(ctx: &Ctx, budget: Duration) -> bool {
 
 /// Moves records, and points their keys at them.
 ///
-/// Whether a key shows the record is seen before anything moves, and the key stays open until it shows the new
-/// one. Opened like this, a key is neither expired (the caller leaves out those that might be) nor touched, and
-/// nothing is told of it.
+/// Whether a key shows the record is seen before anything moves, and the key stays open until it
+/// shows the new one. Opened like this, a key is neither expired (the caller leaves out those that
+/// might be) nor touched, and nothing is told of it.
 fn move_records(ctx: &Ctx, leaving: &[Shown]) {
     let mut keys = Vec::with_capacity(leaving.len());
     for leaver in leaving {
@@ -273,8 +275,8 @@ fn move_records(ctx: &Ctx, leaving: &[Shown]) {
     }
 }
 
-/// After a command has found no room: gathers some, if enough lies scattered. True if the command, which has waited
-/// for so long already, is to be tried again.
+/// After a command has found no room: gathers some, if enough lies scattered. True if the command,
+/// which has waited for so long already, is to be tried again.
 fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     let _latency = Latency::of(c"pm-find-room");
     let (budget, evicting_budget) = match follower::follows() {

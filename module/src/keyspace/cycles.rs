@@ -1,11 +1,12 @@
 //! The event-loop cycles, watched only while there is something to do at their ends.
 //!
-//! Redis makes a context and a temporary client for each end of a cycle that it tells a module of: some 1,900
-//! instructions, a fifth of what a cycle with one small command takes. So the module listens only until the
-//! keyspace is filled, and while a group may be open, memory waits to be reclaimed, or the emergency reserve is lent;
-//! and some time longer. Meanwhile the command filter and the server's cron look whether to listen again. Where
-//! the module can neither look at what is sent nor be called after commands, as on replicas, groups have no other end
-//! than that of a cycle, so it always listens.
+//! Redis makes a context and a temporary client for each end of a cycle that it tells a module of:
+//! some 1,900 instructions, a fifth of what a cycle with one small command takes. So the module
+//! listens only until the keyspace is filled, and while a group may be open, memory waits to be
+//! reclaimed, or the emergency reserve is lent; and some time longer. Meanwhile the command filter
+//! and the server's cron look whether to listen again. Where the module can neither look at what is
+//! sent nor be called after commands, as on replicas, groups have no other end than that of a
+//! cycle, so it always listens.
 
 use super::events::on_event;
 use super::{ENGINE, Engine, durable};

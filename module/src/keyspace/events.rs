@@ -13,8 +13,8 @@
 //!
 //! Where a command takes several such steps, they are one group (see `groups`).
 //!
-//! While Redis loads its own files and the pool is the truth, none of this is about the pool's keys:
-//! those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
+//! While Redis loads its own files and the pool is the truth, none of this is about the pool's
+//! keys: those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
 use super::{
     ENGINE, Engine, adopt, aof, beside, cluster, compact, count_shown, cycles, durable, evict,
@@ -244,8 +244,8 @@ fn on_key_event(ctx: &Ctx, _class: Class, event: &CStr, name: Arg<'_>) {
     }
 }
 
-/// A PM key may have taken the place of a native key, by a command that means nothing to an AOF which
-/// does not know the PM key.
+/// A PM key may have taken the place of a native key, by a command that means nothing to an AOF
+/// which does not know the PM key.
 fn take_place(ctx: &Ctx, name: Arg<'_>) {
     if record_of(ctx, name).is_some() {
         ctx.forget_in_aof(name);
@@ -279,7 +279,8 @@ fn follow_expire(ctx: &Ctx, name: Arg<'_>) {
     });
 }
 
-/// A key was loaded from a file, native ones too. Its name is on Redis's stack, and nothing may keep it.
+/// A key was loaded from a file, native ones too. Its name is on Redis's stack, and nothing may
+/// keep it.
 fn follow_load(ctx: &Ctx, name: Arg<'_>) {
     aof::drop_marker(ctx, name.bytes());
     if ENGINE.with(|engine| engine.is_shown()) == Ok(true) {

@@ -1,9 +1,12 @@
-//! A full pool as a cache: PM keys that give way to what is written, as the server's `maxmemory-policy` says.
+//! A full pool as a cache: PM keys that give way to what is written, as the server's
+//! `maxmemory-policy` says.
 //!
-//! The server evicts for its memory; this is the same for the pool. Keys are sampled as the server does it: from each database some
-//! at random (`maxmemory-samples`), of which the best are kept with the best of earlier samples, and the very best goes. That is told as the server tells it: DEL
-//! to the replicas, WATCH and tracking, the event `evicted`. It happens when a command finds no room, just before that is tried again, and a few times a second if
-//! hardly any room is left, so that EXEC and scripts find some: what goes within these is free only when they have ended.
+//! The server evicts for its memory; this is the same for the pool. Keys are sampled as the server
+//! does it: from each database some at random (`maxmemory-samples`), of which the best are kept
+//! with the best of earlier samples, and the very best goes. That is told as the server tells it:
+//! DEL to the replicas, WATCH and tracking, the event `evicted`. It happens when a command finds no
+//! room, just before that is tried again, and a few times a second if hardly any room is left, so
+//! that EXEC and scripts find some: what goes within these is free only when they have ended.
 
 use super::{ENGINE, dbs_with_keys};
 use crate::limits::{self, Policy};
@@ -50,7 +53,8 @@ pub fn evicted() -> u64 {
     EVICTED.load(Ordering::Relaxed)
 }
 
-/// Evicts some keys, if the policy lets them go. False if none went, or what they held is not free now.
+/// Evicts some keys, if the policy lets them go. False if none went, or what they held is not free
+/// now.
 pub(super) fn evict(ctx: &Ctx) -> bool {
     may_evict(ctx) && evict_some(ctx, BATCH) > 0
 }
@@ -132,7 +136,8 @@ impl Sampled {
         }
     }
 
-    /// Looks for keys one after the other, for a step, where those that may go are too rare to be drawn.
+    /// Looks for keys one after the other, for a step, where those that may go are too rare to be
+    /// drawn.
     fn walk_on(&mut self, ctx: &Ctx, dbs: &[(i32, u64)]) {
         let (mut db, mut cursor) = std::mem::take(&mut self.walk);
         if cursor.is_empty() || !dbs.iter().any(|&(other, _)| other == db) {

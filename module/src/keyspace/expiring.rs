@@ -1,8 +1,8 @@
 //! Removing the fields of hashes whose time has come.
 //!
-//! Which these are, the store knows (`store::expiring`). Only a master removes; a replica waits for its master's HDEL.
-//! Each batch of fields is one durable step, then the event `hexpired`, and HDEL to the replicas. It takes at most 250 µs
-//! of a millisecond.
+//! Which these are, the store knows (`store::expiring`). Only a master removes; a replica waits for
+//! its master's HDEL. Each batch of fields is one durable step, then the event `hexpired`, and HDEL
+//! to the replicas. It takes at most 250 µs of a millisecond.
 
 use super::key::PmKey;
 use super::{ENGINE, Engine, fill};
@@ -73,8 +73,8 @@ pub enum Telling {
     Replicas,
 }
 
-/// Removes fields of a hash, whose time has come, as one atomic, durable step. True if the key has gone
-/// with them.
+/// Removes fields of a hash, whose time has come, as one atomic, durable step. True if the key has
+/// gone with them.
 pub fn remove_expired<'f>(
     ctx: &Ctx,
     name: Arg<'_>,
@@ -115,8 +115,8 @@ pub(super) fn follow_debug(args: &FilterArgs<'_>) {
     let _ = ENGINE.with(|engine| engine.removing.off = on.bytes() == b"0");
 }
 
-/// Removes fields whose time has come, of all hashes, for about [`BUDGET`]; and again in a while, if there
-/// are more.
+/// Removes fields whose time has come, of all hashes, for about [`BUDGET`]; and again in a while,
+/// if there are more.
 pub(super) fn remove_some(ctx: &Ctx) {
     let start = Instant::now();
     let home = ctx.db();

@@ -1,8 +1,10 @@
-//! What becomes of failures: the one place that tells the log of them, counts them, and may end the server.
+//! What becomes of failures: the one place that tells the log of them, counts them, and may end the
+//! server.
 //!
-//! Everything below returns its errors as values: no `?` logs, counts or ends anything. They get here where nobody is left to
-//! return them to: at the end of a command ([`of_command`]), of a callback of Redis's ([`of_callback`]), of a key's
-//! loading ([`of_loading`]), and of what follows what Redis has done already ([`durable`]).
+//! Everything below returns its errors as values: no `?` logs, counts or ends anything. They get
+//! here where nobody is left to return them to: at the end of a command ([`of_command`]), of a
+//! callback of Redis's ([`of_callback`]), of a key's loading ([`of_loading`]), and of what follows
+//! what Redis has done already ([`durable`]).
 
 use super::{ENGINE, Engine, cluster, follower, fullness, undurable};
 use crate::error::CmdError;
@@ -29,7 +31,8 @@ impl From<Error> for LoadError {
 /// Commands that failed for what is in the pool or in the system.
 static FAILED: AtomicU64 = AtomicU64::new(0);
 
-/// Since the start: commands that found no room, and those that failed for what is in the pool or in the system.
+/// Since the start: commands that found no room, and those that failed for what is in the pool or
+/// in the system.
 pub fn failures() -> (u64, u64) {
     (fullness::refusals(), FAILED.load(Ordering::Relaxed))
 }
@@ -69,7 +72,8 @@ pub(super) fn of_callback<R>(
     }
 }
 
-/// Runs `f`, which loads a key of a file or of another server, with the engine, for a callback of Redis's.
+/// Runs `f`, which loads a key of a file or of another server, with the engine, for a callback of
+/// Redis's.
 pub(super) fn of_loading<R>(
     f: impl FnOnce(&mut Engine) -> std::result::Result<R, LoadError>,
 ) -> Option<R> {
@@ -111,8 +115,8 @@ pub(super) fn of_change(error: &Error) {
     }
 }
 
-/// Runs `f` with the engine; a failure leaves the pool behind what Redis shows, which only the log can
-/// tell.
+/// Runs `f` with the engine; a failure leaves the pool behind what Redis shows, which only the log
+/// can tell.
 pub(super) fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>) {
     match ENGINE.with(|engine| engine.must(f)) {
         Ok(Ok(())) => {}
@@ -154,8 +158,8 @@ fn unreachable(what: &str, refused: Refused) {
 /// Runs `f` with the engine.
 ///
 /// # Errors
-/// What `f` fails with; `Internal` if the engine is in use further up the stack, which is a mistake of
-/// ours.
+/// What `f` fails with; `Internal` if the engine is in use further up the stack, which is a mistake
+/// of ours.
 #[inline]
 pub fn with_engine<R>(f: impl FnOnce(&mut Engine) -> Result<R, CmdError>) -> Result<R, CmdError> {
     ENGINE.with(f).unwrap_or_else(|refused| {
@@ -164,7 +168,8 @@ pub fn with_engine<R>(f: impl FnOnce(&mut Engine) -> Result<R, CmdError>) -> Res
     })
 }
 
-/// Ends the server, if nobody but its master changes keys here: a change has found no room in the pool.
+/// Ends the server, if nobody but its master changes keys here: a change has found no room in the
+/// pool.
 fn end_if_following() {
     if follower::follows() {
         end_server(

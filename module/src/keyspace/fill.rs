@@ -1,20 +1,24 @@
 //! Start-up: Redis's keyspace is filled from the pool's records, while commands are served already.
 //!
-//! At the end of the first event-loop cycle, when Redis has loaded its own files and no client has been served, all
-//! records are surveyed: an index of them is what is left to be shown (`store::unshown`). From then on
+//! At the end of the first event-loop cycle, when Redis has loaded its own files and no client has
+//! been served, all records are surveyed: an index of them is what is left to be shown
+//! (`store::unshown`). From then on
 //!
-//! * the command filter has the keys that a command names shown before it runs, in whatever database (it does not
-//!   always tell whose command it is); commands that need all keys have them all shown ([`demand`]);
+//! * the command filter has the keys that a command names shown before it runs, in whatever
+//!   database (it does not always tell whose command it is); commands that need all keys have them
+//!   all shown ([`demand`]);
 //! * all others are shown at each event-loop cycle, a short time long while commands come.
 //!
-//! Showing a key takes 1 to 2 µs, most of it Redis's own dictionary growing. When the last one is shown the index is
-//! gone, and nothing is done for it any more but to look whether it is there.
+//! Showing a key takes 1 to 2 µs, most of it Redis's own dictionary growing. When the last one is
+//! shown the index is gone, and nothing is done for it any more but to look whether it is there.
 //!
 //! Invariants
-//! * A key of the pool is in Redis's keyspace, or its record is in the index, never both. So whoever frees a
-//!   record that is not shown takes it out of the index first (`Store::forget_unshown`).
-//! * Two records can have one key: a crash came between a copy and the end of its original. The younger one counts,
-//!   whichever is met first, and no other comes to light when it ends (`Store::retire_twins`).
+//! * A key of the pool is in Redis's keyspace, or its record is in the index, never both. So
+//!   whoever frees a record that is not shown takes it out of the index first
+//!   (`Store::forget_unshown`).
+//! * Two records can have one key: a crash came between a copy and the end of its original. The
+//!   younger one counts, whichever is met first, and no other comes to light when it ends
+//!   (`Store::retire_twins`).
 //! * What is counted of keys (`Dbs::keys`) is all of them from the survey on.
 //! * No process forks before all keys are shown: its child is to save them.
 
@@ -39,8 +43,8 @@ use store::record::{self, NEVER, RecordPtr};
 
 pub(crate) use unshown::Filling;
 
-/// How long keys are shown before the first command is served, so that small pools need nothing else; and of how many
-/// keys no pool is small.
+/// How long keys are shown before the first command is served, so that small pools need nothing
+/// else; and of how many keys no pool is small.
 const BEFORE_SERVING: Duration = Duration::from_millis(20);
 const NOT_SMALL: u64 = 50_000;
 /// Keys between looks at the clock, and at who waits.
@@ -106,7 +110,8 @@ fn visible_spaces(ctx: &Ctx, engine: &Engine) -> Vec<bool> {
     is_visible
 }
 
-/// Whether somebody could be told of each key that comes to be: nobody is, while no client is served.
+/// Whether somebody could be told of each key that comes to be: nobody is, while no client is
+/// served.
 fn has_listener_of_new_keys(ctx: &Ctx) -> bool {
     match ctx.call(c"CONFIG", &[b"GET", b"notify-keyspace-events"]) {
         Some(Reply::Array(pair)) => {
@@ -125,8 +130,8 @@ fn completes_before_forks() -> bool {
     SUBSCRIBED.load(Ordering::Relaxed)
 }
 
-/// Redis has loaded keys of its own: those of the pool take their places, and those that a file has of the pool and
-/// the pool does not have any more go. How many went.
+/// Redis has loaded keys of its own: those of the pool take their places, and those that a file has
+/// of the pool and the pool does not have any more go. How many went.
 fn meet_loaded(ctx: &Ctx) -> u64 {
     let mut gone = 0;
     for db in (0..).take_while(|&db| ctx.select_db(db)) {
@@ -251,7 +256,8 @@ fn show_some(ctx: &Ctx, budget: Duration) -> bool {
     show_until(ctx, || start.elapsed() >= budget)
 }
 
-/// Shows keys until it `is_time` for something else, asked every now and then; true if all are shown.
+/// Shows keys until it `is_time` for something else, asked every now and then; true if all are
+/// shown.
 fn show_until(ctx: &Ctx, is_time: impl FnMut() -> bool) -> bool {
     let allowed = |engine: &mut Engine| {
         let filling = engine.filling.as_ref();
@@ -352,7 +358,8 @@ pub(crate) fn show_unnamed(name: Arg<'_>) {
     }
 }
 
-/// Shows the key of this name in all databases that have it. The context's database may be another one then.
+/// Shows the key of this name in all databases that have it. The context's database may be another
+/// one then.
 fn show_named(ctx: &Ctx, name: Arg<'_>) {
     let records = ENGINE.with(|engine| engine.store.take_unshown(name.bytes(), None));
     for record in records.unwrap_or_default() {

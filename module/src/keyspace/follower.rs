@@ -1,8 +1,8 @@
 //! A replica whose pool has no room for what its master sends.
 //!
-//! It must not go on: it would acknowledge an offset of the replication stream that its pool does not
-//! have, and could be promoted with it. It cannot ask for a full sync either, which would only fail
-//! again, as fast as the network allows. So the server ends, and its log says why.
+//! It must not go on: it would acknowledge an offset of the replication stream that its pool does
+//! not have, and could be promoted with it. It cannot ask for a full sync either, which would only
+//! fail again, as fast as the network allows. So the server ends, and its log says why.
 
 use super::Engine;
 use crate::redis::server_flags;

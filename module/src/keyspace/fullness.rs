@@ -1,5 +1,5 @@
-//! How full the pool is, told in the log: at some levels, at the first refusal, and when it has fallen below again; and
-//! when it grows, or cannot.
+//! How full the pool is, told in the log: at some levels, at the first refusal, and when it has
+//! fallen below again; and when it grows, or cannot.
 
 use super::{ENGINE, Engine};
 use crate::SETTINGS;
@@ -30,7 +30,8 @@ pub(crate) struct Fullness {
 }
 
 impl Fullness {
-    /// The line to be logged, if one of `levels`, which ascend, was reached or left. `percent` of the pool are in use.
+    /// The line to be logged, if one of `levels`, which ascend, was reached or left. `percent` of
+    /// the pool are in use.
     fn follow(&mut self, percent: u64, levels: &[u64]) -> Option<(Level, String)> {
         let above = levels.iter().filter(|&&level| percent >= level).count();
         let near = levels.iter().filter(|&&level| percent + HYSTERESIS > level);
@@ -54,7 +55,8 @@ impl Fullness {
         None
     }
 
-    /// The line to be logged, if this is the first command that is refused. `percent` of the pool are in use.
+    /// The line to be logged, if this is the first command that is refused. `percent` of the pool
+    /// are in use.
     fn refuse(&mut self, percent: u64) -> Option<String> {
         let again = std::mem::replace(&mut self.refused, true);
         // Values of which one alone does not fit are refused by a pool that is not full, too.

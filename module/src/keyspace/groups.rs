@@ -1,21 +1,23 @@
 //! Commands that change the pool in several steps, as one atomic and durable step.
 //!
-//! EXEC, scripts, RENAME onto a key, DEL of several keys: each part of them commits. A command filter
-//! sees them begin and opens a group, of which all commits are steps. It ends, and is durable, before
-//! the next command of any client runs, before the server sends anything to anybody, and at the latest
-//! when the event-loop cycle ends.
+//! EXEC, scripts, RENAME onto a key, DEL of several keys: each part of them commits. A command
+//! filter sees them begin and opens a group, of which all commits are steps. It ends, and is
+//! durable, before the next command of any client runs, before the server sends anything to
+//! anybody, and at the latest when the event-loop cycle ends.
 //!
-//! The module looks at what is sent (`redis/output.rs`). So a commit leaves its fence to the next access of the
-//! pool, or to the moment before something is sent, before the process forks, or before the cycle ends,
-//! whichever comes first: the processor has then done what it would have waited for. With a journal, all commits until
-//! the moment before something is sent are one record.
+//! The module looks at what is sent (`redis/output.rs`). So a commit leaves its fence to the next
+//! access of the pool, or to the moment before something is sent, before the process forks, or
+//! before the cycle ends, whichever comes first: the processor has then done what it would have
+//! waited for. With a journal, all commits until the moment before something is sent are one
+//! record.
 //!
-//! With threads for I/O, and with TLS on newer servers, that look comes too late, or not at all. The commit of
-//! a command of ours leaves its fence, or its record, to the next access of the pool, a fork, or the end of the command's handler
-//! then. A group ends with its command on servers from 7.2 on, which run a callback right after each. Redis 7.0 has none, and
-//! runs commands of clients that were just unblocked, or that CLIENT PAUSE held back,
-//! *after* it has told of the end of the cycle, and sends their replies at once, from any thread. No group is
-//! opened there then: each step is durable on its own, so that no reply is ahead of it.
+//! With threads for I/O, and with TLS on newer servers, that look comes too late, or not at all.
+//! The commit of a command of ours leaves its fence, or its record, to the next access of the pool,
+//! a fork, or the end of the command's handler then. A group ends with its command on servers from
+//! 7.2 on, which run a callback right after each. Redis 7.0 has none, and runs commands of clients
+//! that were just unblocked, or that CLIENT PAUSE held back, *after* it has told of the end of the
+//! cycle, and sends their replies at once, from any thread. No group is opened there then: each
+//! step is durable on its own, so that no reply is ahead of it.
 
 use super::open::config_value;
 use super::{ENGINE, Engine, durable, expiring, fill, loading, memory_usage, undurable};
@@ -30,7 +32,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 /// The moment that the commands of the open group see, in Unix milliseconds; 0 until one asks.
 static GROUP_TIME: AtomicI64 = AtomicI64::new(0);
 
-/// The moment that a command sees, in Unix milliseconds: to all commands of EXEC or a script it is the same.
+/// The moment that a command sees, in Unix milliseconds: to all commands of EXEC or a script it is
+/// the same.
 pub fn now(ctx: &Ctx, pool: &Pool) -> i64 {
     if !pool.is_held() {
         return ctx.now_ms();
@@ -51,8 +54,8 @@ pub(super) fn subscribe(ctx: &Ctx) {
     ctx.filter_commands(before_command);
 }
 
-/// Sees to it that groups end before anything is sent, and that commits wait for their fence no longer than
-/// they have to. Only as the very last step of loading the module: it cannot be undone.
+/// Sees to it that groups end before anything is sent, and that commits wait for their fence no
+/// longer than they have to. Only as the very last step of loading the module: it cannot be undone.
 pub fn watch_output(ctx: &Ctx) {
     let jobs_run = tells_after_commands();
     let can_defer = before_fork(complete_commit);
@@ -83,7 +86,8 @@ pub fn watch_output(ctx: &Ctx) {
 /// Whether it depends on the server's settings what is seen of its output.
 static FOLLOWS_SETTINGS: AtomicBool = AtomicBool::new(false);
 
-/// Whether the server's settings have it send everything on its main thread, where the module sees it.
+/// Whether the server's settings have it send everything on its main thread, where the module sees
+/// it.
 fn sends_in_sight(ctx: &Ctx) -> bool {
     let is = |name: &[u8], value: &[u8]| {
         config_value(ctx, name).is_none_or(|text| text.eq_ignore_ascii_case(value))
@@ -118,8 +122,8 @@ pub(super) fn follow_role(master: bool) {
     let _ = ENGINE.with(|engine| engine.jobs_run = master && tells_after_commands());
 }
 
-/// The server is about to send something. A script that has run for long lets it send meanwhile; then its
-/// group goes on.
+/// The server is about to send something. A script that has run for long lets it send meanwhile;
+/// then its group goes on.
 fn output_begins(output: Output) {
     let waits = ENGINE.with(|engine| engine.store.pool.is_held() || engine.store.pool.is_pending());
     if waits != Ok(true) || !output.is_sent() {
@@ -134,8 +138,8 @@ fn output_begins(output: Output) {
     }
 }
 
-/// A command of ours begins that takes several steps, which are one to everybody: all commits from here to its end are a group, or
-/// belong to the one that is open.
+/// A command of ours begins that takes several steps, which are one to everybody: all commits from
+/// here to its end are a group, or belong to the one that is open.
 pub fn begin_several_steps() {
     durable("the last commands", |engine| {
         engine.watch_cycles();
@@ -211,7 +215,8 @@ fn end_group(between_cycles: bool) {
 }
 
 /// Before each command of a client or a script: the group of the command before it is over, and a
-/// command of several steps begins one. Nearly all have nothing to do here, so that is found out first.
+/// command of several steps begins one. Nearly all have nothing to do here, so that is found out
+/// first.
 fn before_command(args: FilterArgs<'_>) {
     let args = match undurable::is_troubled() {
         true => undurable::refuse(args),
@@ -268,7 +273,8 @@ fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
 }
 
 impl Engine {
-    /// Has commits wait for the moment before something is sent, if that is seen; or has them wait no longer.
+    /// Has commits wait for the moment before something is sent, if that is seen; or has them wait
+    /// no longer.
     fn watch_output(&mut self, in_sight: bool) {
         self.output_watched = self.sees_output && in_sight;
         self.store.pool.set_lazy(self.output_watched);
@@ -285,9 +291,9 @@ impl Engine {
         }
     }
 
-    /// Ends the open group, if there is one. One of which nothing has come may be that of a command that CLIENT PAUSE
-    /// holds back. The server does not show it to the filter again when it runs: the first command of ours in it
-    /// opens its group then.
+    /// Ends the open group, if there is one. One of which nothing has come may be that of a command
+    /// that CLIENT PAUSE holds back. The server does not show it to the filter again when it runs:
+    /// the first command of ours in it opens its group then.
     fn end_group(&mut self) -> Result<()> {
         const CRONS: u8 = 3;
         if !self.store.pool.is_held() {

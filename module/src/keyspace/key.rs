@@ -175,8 +175,8 @@ impl<'a> PmKey<'a> {
         Ok(Place::absent(self.name().bytes(), self.ty, birth))
     }
 
-    /// Reads the value: `f` gets its root, `Root::EMPTY` if there is none. Replying inside `f` saves a
-    /// copy.
+    /// Reads the value: `f` gets its root, `Root::EMPTY` if there is none. Replying inside `f`
+    /// saves a copy.
     #[inline]
     pub fn read<R>(&self, f: impl FnOnce(&Pool, Root) -> Result<R>) -> Result<R, CmdError> {
         with_engine(|engine| {
@@ -222,8 +222,8 @@ impl<'a> PmKey<'a> {
         Ok(result)
     }
 
-    /// [`PmKey::edit`] by an `f` that also gives parts of the value up, which may be too large to be
-    /// freed at once: they are reclaimed in the background.
+    /// [`PmKey::edit`] by an `f` that also gives parts of the value up, which may be too large to
+    /// be freed at once: they are reclaimed in the background.
     pub fn edit_leaving<R, const N: usize>(
         &mut self,
         f: impl FnOnce(&mut Tx<'_>, &mut Root) -> Result<(R, [Root; N])>,
@@ -240,8 +240,8 @@ impl<'a> PmKey<'a> {
         Ok(result)
     }
 
-    /// Changes an existing value that may use its record's inline area, and its expire time if one is
-    /// given, as one atomic, durable step; `None` if there is no value.
+    /// Changes an existing value that may use its record's inline area, and its expire time if one
+    /// is given, as one atomic, durable step; `None` if there is no value.
     #[inline]
     pub fn edit_inline<R>(
         &mut self,
@@ -262,9 +262,9 @@ impl<'a> PmKey<'a> {
         Ok(Some(result))
     }
 
-    /// Puts a new value there, whatever the key held, as one atomic, durable step. `f` builds the value
-    /// and may use `inline` bytes of the record; an empty root deletes the key. `expire_at` is in Unix
-    /// milliseconds, or `NEVER`.
+    /// Puts a new value there, whatever the key held, as one atomic, durable step. `f` builds the
+    /// value and may use `inline` bytes of the record; an empty root deletes the key. `expire_at`
+    /// is in Unix milliseconds, or `NEVER`.
     pub fn put(
         &mut self,
         inline: u64,
@@ -310,8 +310,9 @@ impl<'a> PmKey<'a> {
         Ok(())
     }
 
-    /// Tells that the key has another value now, before the command tells what it has done, on servers
-    /// that do so. [`PmKey::put`] does this by itself; others do it whose native commands replace the value.
+    /// Tells that the key has another value now, before the command tells what it has done, on
+    /// servers that do so. [`PmKey::put`] does this by itself; others do it whose native commands
+    /// replace the value.
     pub fn notify_replaced(&self) {
         self.tell_replaced(self.state);
     }

@@ -1,4 +1,5 @@
-//! How the last user of a pool has left it: whether it was closed, in which file, and which RDB lay beside it.
+//! How the last user of a pool has left it: whether it was closed, in which file, and which RDB lay
+//! beside it.
 //!
 //! ```text
 //! user word 16  1 the pool was closed; 2 it is in use, or its user died; 3 the same, and its file is marked with
@@ -11,9 +12,9 @@
 //!
 //! These words are written at once, not by records: the LSN of the pool does not change with them.
 //!
-//! A pool that was in use, and lies in another file now, or in one whose mark tells of a later LSN, is a copy of a
-//! live file: some of it is older than the rest. An RDB with values that does not look like the one left here was put there by somebody who means it to be
-//! loaded.
+//! A pool that was in use, and lies in another file now, or in one whose mark tells of a later LSN,
+//! is a copy of a live file: some of it is older than the rest. An RDB with values that does not
+//! look like the one left here was put there by somebody who means it to be loaded.
 
 use super::Engine;
 use pobj::mark::{self, Mark, MarkedFile};
@@ -48,7 +49,8 @@ pub(crate) struct Pulse {
     at: Instant,
 }
 
-/// True if the pool at `path`, found at that LSN, is a copy that was made while the original was in use.
+/// True if the pool at `path`, found at that LSN, is a copy that was made while the original was in
+/// use.
 pub(super) fn is_torn_copy(pool: &Pool, path: &Path, found: RunLsn) -> Result<bool> {
     let state = word(pool, STATE)?;
     if state != IN_USE && state != IN_USE_MARKED {
@@ -68,8 +70,8 @@ pub(super) fn is_torn_copy(pool: &Pool, path: &Path, found: RunLsn) -> Result<bo
     }))
 }
 
-/// Notes, durably, that the pool is in use from now on, by a run that begins; and marks its file, if that can be
-/// marked.
+/// Notes, durably, that the pool is in use from now on, by a run that begins; and marks its file,
+/// if that can be marked.
 pub(super) fn begin_use(
     pool: &mut Pool,
     path: &Path,
@@ -101,7 +103,8 @@ pub(super) fn begin_use(
     }))
 }
 
-/// What a file looks like from outside: its length and when it was last changed; never 0, and 1 if it is not there.
+/// What a file looks like from outside: its length and when it was last changed; never 0, and 1 if
+/// it is not there.
 pub(super) fn file_look(path: &Path) -> u64 {
     match fs::metadata(path) {
         Ok(file) => {
@@ -123,7 +126,8 @@ impl Engine {
         self.store.pool.checkpoint()
     }
 
-    /// Has the mark on the pool's file tell how far the pool has come, once a second if there is something to tell.
+    /// Has the mark on the pool's file tell how far the pool has come, once a second if there is
+    /// something to tell.
     pub(super) fn beat(&mut self) {
         // What the mark tells of is durable.
         if !self.sync() {
@@ -159,8 +163,9 @@ impl Engine {
         }
     }
 
-    /// True if the RDB at this path, of this LSN, is one that this pool's server has left there: as it looks, or
-    /// as its LSN is that of the last fork of the run before, or of its end. Also if nothing is known.
+    /// True if the RDB at this path, of this LSN, is one that this pool's server has left there: as
+    /// it looks, or as its LSN is that of the last fork of the run before, or of its end. Also if
+    /// nothing is known.
     pub(super) fn knows_rdb(
         &self,
         path: &Path,

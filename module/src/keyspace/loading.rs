@@ -1,14 +1,15 @@
 //! Redis loads an RDB or an AOF, or a full sync: whether the pool takes PM keys from it.
 //!
-//! It does if it has never had a key (a backup is being restored), or if a full sync replaces what there
-//! was. Else the pool is the truth, and what the file says of PM keys is passed over.
+//! It does if it has never had a key (a backup is being restored), or if a full sync replaces what
+//! there was. Else the pool is the truth, and what the file says of PM keys is passed over.
 //!
-//! A take-over that did not come to its end is undone at the next start, so that a part of a backup is
-//! never mistaken for the whole: a word in the pool tells of it. One from a file begins again then, or the server does
-//! not start: so the file stays what it is until the pool has all of it.
+//! A take-over that did not come to its end is undone at the next start, so that a part of a backup
+//! is never mistaken for the whole: a word in the pool tells of it. One from a file begins again
+//! then, or the server does not start: so the file stays what it is until the pool has all of it.
 //!
-//! DEBUG RELOAD and DEBUG LOADAOF empty the keyspace and load a file, which need not have the values: the
-//! pool keeps its keys meanwhile, and the keyspace is filled from it afterwards, as at a start.
+//! DEBUG RELOAD and DEBUG LOADAOF empty the keyspace and load a file, which need not have the
+//! values: the pool keeps its keys meanwhile, and the keyspace is filled from it afterwards, as at
+//! a start.
 
 use super::failure::{LoadError, end_server};
 use super::serialize::{Loaded, Payload};
@@ -31,8 +32,8 @@ pub struct Startup {
     is_new: bool,
     /// The pool had a part of a file's keys.
     had_part: bool,
-    /// Loadings that have begun and not ended: Redis looks a file over, as if it loaded it again, before it
-    /// ends because of it.
+    /// Loadings that have begun and not ended: Redis looks a file over, as if it loaded it again,
+    /// before it ends because of it.
     depth: u32,
     /// Redis has loaded an RDB, from which it knows its offset in the replication.
     has_offset: bool,
@@ -141,8 +142,8 @@ pub(super) fn end_take_over(engine: &mut Engine) -> Result<()> {
     }
 }
 
-/// The value that the pool takes over from a file, or from RESTORE; `None` for a key that is, or was, in
-/// the pool.
+/// The value that the pool takes over from a file, or from RESTORE; `None` for a key that is, or
+/// was, in the pool.
 pub(super) fn value_of(
     engine: &mut Engine,
     payload: Payload,

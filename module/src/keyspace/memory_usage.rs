@@ -1,8 +1,9 @@
 //! MEMORY USAGE on servers that may end at it.
 //!
-//! Redis 8.6 looks for the size of a module's value in the wrong place if its key has an expire time, and may end. There the
-//! command filter makes each MEMORY USAGE a PM.USAGE, which asks the server about native keys only. What the key holds when
-//! the filter sees the command says nothing: in MULTI it runs later.
+//! Redis 8.6 looks for the size of a module's value in the wrong place if its key has an expire
+//! time, and may end. There the command filter makes each MEMORY USAGE a PM.USAGE, which asks the
+//! server about native keys only. What the key holds when the filter sees the command says nothing:
+//! in MULTI it runs later.
 
 use crate::behaviour::Behaviour;
 use crate::redis::{Arg, Ctx, FilterArgs, OwnedString, Propagate};

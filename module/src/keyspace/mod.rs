@@ -1,9 +1,10 @@
 //! The keyspace: where Redis's keys meet the pool's records.
 //!
 //! A PM key sits in Redis's own keyspace as a module-type value; the word Redis keeps for it is the
-//! address of the key's [`record`], which the `store` keeps. What happens to the key in Redis (deletion, expiry, RENAME,
-//! FLUSHALL, …) reaches the record through callbacks and events ([`events`], [`callbacks`]); what PM
-//! commands do goes the other way, record first ([`key`]). This is the only layer that knows both.
+//! address of the key's [`record`], which the `store` keeps. What happens to the key in Redis
+//! (deletion, expiry, RENAME, FLUSHALL, …) reaches the record through callbacks and events
+//! ([`events`], [`callbacks`]); what PM commands do goes the other way, record first ([`key`]).
+//! This is the only layer that knows both.
 //!
 //! | file | what |
 //! |---|---|
@@ -128,9 +129,11 @@ pub struct Engine {
     pub(crate) filled: bool,
     /// The filling of the keyspace that is under way.
     pub(crate) filling: Option<Box<Filling>>,
-    /// Redis is freeing keys that a flush has ended already, or that were not there before a group that is taken back.
+    /// Redis is freeing keys that a flush has ended already, or that were not there before a group
+    /// that is taken back.
     pub(crate) flushing: bool,
-    /// The event loop is between two cycles: replies are sent, and no end of a cycle is to come first.
+    /// The event loop is between two cycles: replies are sent, and no end of a cycle is to come
+    /// first.
     pub(crate) between_cycles: bool,
     /// Whether Redis tells of the event-loop cycles.
     pub(crate) cycles: Cycles,
@@ -140,8 +143,8 @@ pub struct Engine {
     pub(crate) output_watched: bool,
     /// Groups end right after their commands: the server runs jobs then, as masters do from 7.2 on.
     pub(crate) jobs_run: bool,
-    /// CLIENT PAUSE may hold commands of several steps back: so many runs of the server's cron after its end, none
-    /// is left.
+    /// CLIENT PAUSE may hold commands of several steps back: so many runs of the server's cron
+    /// after its end, none is left.
     pub(crate) postponed: u8,
     /// A timer for reclaiming memory runs.
     pub(crate) reclaim_ticks: bool,
@@ -182,7 +185,8 @@ impl Engine {
         Engine::open_if(options, |_, _, _| Ok(()))
     }
 
-    /// Opens the pool, if `admits` does not fail for it, the LSN at which it was found, and the run that begins.
+    /// Opens the pool, if `admits` does not fail for it, the LSN at which it was found, and the run
+    /// that begins.
     fn open_if(
         options: &PoolOptions,
         admits: impl FnOnce(&mut Pool, RunLsn, u64) -> pobj::Result<()>,
@@ -281,8 +285,8 @@ fn count_shown(record: RecordPtr) {
     durable("a key's count", |engine| engine.store.key_comes(record));
 }
 
-/// Counts a key that has just come into Redis's keyspace with its record, which is not looked at: that would wait
-/// for the commit.
+/// Counts a key that has just come into Redis's keyspace with its record, which is not looked at:
+/// that would wait for the commit.
 #[inline]
 fn count_new(space: u16, ty: ValueType, name: &[u8]) {
     let counted = ENGINE.with(|engine| engine.store.new_key_comes(space, ty, name));
@@ -313,7 +317,8 @@ pub fn flush(db: Option<i32>) -> Result<(), CmdError> {
     })
 }
 
-/// Whether Redis's keyspace is following a [`flush`], or what else is done to the pool's keys: those that go have ended already.
+/// Whether Redis's keyspace is following a [`flush`], or what else is done to the pool's keys:
+/// those that go have ended already.
 pub fn follow_flush(on: bool) -> Result<(), CmdError> {
     with_engine(|engine| {
         engine.flushing = on;
@@ -366,7 +371,8 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
     })
 }
 
-/// The bytes of the pool that the key takes whose record is at `addr`. O(1) for strings, else O(elements) at most.
+/// The bytes of the pool that the key takes whose record is at `addr`. O(1) for strings, else
+/// O(elements) at most.
 pub fn usage_of(addr: usize) -> Result<u64, CmdError> {
     with_engine(|engine| {
         let record = engine.record_at(addr).ok_or(key::LOADING)?;

@@ -1,10 +1,12 @@
 //! Files with native values, which servers without the module read: `rdb native`.
 //!
-//! A module cannot write a key of a native type: the server has written the type and the name before it asks for the value. So the file
-//! is first written with a marker of each PM key, which tells where in the pool its record is. When it is done, still in the process that
-//! wrote it, it is copied: first all that is not a PM key, as it is, then each PM key, with its value straight from the pool. Nothing
-//! is held in memory but what is written next. The copy takes the file's place; a process that dies before that leaves the
-//! markers, which this module loads as any others.
+//! A module cannot write a key of a native type: the server has written the type and the name
+//! before it asks for the value. So the file is first written with a marker of each PM key, which
+//! tells where in the pool its record is. When it is done, still in the process that wrote it, it
+//! is copied: first all that is not a PM key, as it is, then each PM key, with its value straight
+//! from the pool. Nothing is held in memory but what is written next. The copy takes the file's
+//! place; a process that dies before that leaves the markers, which this module loads as any
+//! others.
 //!
 //! ```text
 //! head, notes, native keys     as the server has written them
@@ -18,9 +20,10 @@
 //! end, checksum
 //! ```
 //!
-//! **At a start** the pool is the truth, also of keys that are gone since. So before the server loads a file of this kind that its own
-//! pool's server has made, it gets short: the PM keys are cut off, and the marker put in their place ([`shorten`]). Beside
-//! another pool, or a new one, all its keys are native ones, as in any RDB.
+//! **At a start** the pool is the truth, also of keys that are gone since. So before the server
+//! loads a file of this kind that its own pool's server has made, it gets short: the PM keys are
+//! cut off, and the marker put in their place ([`shorten`]). Beside another pool, or a new one, all
+//! its keys are native ones, as in any RDB.
 
 use super::abridge::{Markers, abridged_id, our_types, sync_directory};
 use super::serialize;
@@ -324,8 +327,9 @@ impl Note {
     }
 }
 
-/// Cuts the native values off which a server of this pool has written into its RDB, before the server loads it: the pool has the
-/// keys. `copy` is a name for the file meanwhile. Whether it was such a file.
+/// Cuts the native values off which a server of this pool has written into its RDB, before the
+/// server loads it: the pool has the keys. `copy` is a name for the file meanwhile. Whether it was
+/// such a file.
 ///
 /// # Errors
 /// It is as it was.
@@ -367,8 +371,8 @@ fn cut(file: &Path, copy: &Path, pool: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Makes the server's RDB short, if a server of this pool has written its PM keys as native ones. While the module is being loaded: the
-/// server loads the file after that.
+/// Makes the server's RDB short, if a server of this pool has written its PM keys as native ones.
+/// While the module is being loaded: the server loads the file after that.
 ///
 /// # Errors
 /// Why it cannot: the server must not load it then.

@@ -24,9 +24,9 @@ const RETRY: Duration = Duration::from_millis(20);
 
 /// Opens or creates the pool of `config`.
 ///
-/// libpmemobj locks the pool's file, until the process is gone that has it open, and all that it has forked. Children
-/// end with their server (`end_with_parent`), but that takes a moment, as does the end of a process with a large pool:
-/// it is waited for.
+/// libpmemobj locks the pool's file, until the process is gone that has it open, and all that it
+/// has forked. Children end with their server (`end_with_parent`), but that takes a moment, as does
+/// the end of a process with a large pool: it is waited for.
 pub fn open(config: &Config) -> pobj::Result<Engine> {
     let mut options = PoolOptions::new(&config.path).durability(config.durability);
     if let Some(size) = config.size {
@@ -271,7 +271,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Who has `path` locked. The kernel names the process that took the lock, also when only a child of it is left.
+/// Who has `path` locked. The kernel names the process that took the lock, also when only a child
+/// of it is left.
 fn holder(path: &Path) -> Holder {
     let (Ok(metadata), Ok(locks)) = (
         std::fs::metadata(path),

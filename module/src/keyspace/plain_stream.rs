@@ -1,7 +1,7 @@
 //! The stream to replicas under native names, for replicas without the module: `rdb native`.
 //!
-//! PM.SET goes as SET, with the words that it would have under its own name: they have one outcome already. What only PM commands do is told by
-//! its effect:
+//! PM.SET goes as SET, with the words that it would have under its own name: they have one outcome
+//! already. What only PM commands do is told by its effect:
 //!
 //! | command | replicas get |
 //! |---|---|
@@ -58,7 +58,8 @@ fn has_hsetex() -> bool {
     has_expiring_fields() && (server.family == Family::Valkey || server.version >= (8, 0, 0))
 }
 
-/// The payload of a PM key as that of a native one; `None` if there is no such PM key, or nothing of it is left.
+/// The payload of a PM key as that of a native one; `None` if there is no such PM key, or nothing
+/// of it is left.
 ///
 /// # Errors
 /// `Damaged`.

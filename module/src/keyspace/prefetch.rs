@@ -1,9 +1,10 @@
 //! What a command is about to read, asked for early.
 //!
-//! The command filter sees a command some hundred nanoseconds before its handler looks its key up, and the key
-//! is often the one that the command of that type before it looked at. So the bucket of a hash's field, or of a
-//! member of a set or a sorted set, is asked for in the filter, and the entry when the key is opened: the
-//! processor loads both while Redis prepares the command. It is a guess, on which nothing depends.
+//! The command filter sees a command some hundred nanoseconds before its handler looks its key up,
+//! and the key is often the one that the command of that type before it looked at. So the bucket of
+//! a hash's field, or of a member of a set or a sorted set, is asked for in the filter, and the
+//! entry when the key is opened: the processor loads both while Redis prepares the command. It is a
+//! guess, on which nothing depends.
 
 use super::{Engine, with_engine};
 use crate::error::CmdError;
@@ -18,7 +19,8 @@ use store::value::ValueType;
 pub(crate) struct Prefetch {
     /// The hash, set or sorted set that a command looked at last.
     last: Option<(ValueType, RecordPtr)>,
-    /// Commands whose second argument is looked up in a value of this type, by their names without a prefix.
+    /// Commands whose second argument is looked up in a value of this type, by their names without
+    /// a prefix.
     look_ups: Vec<(&'static str, ValueType)>,
     /// The bucket that the running command will read.
     bucket: Option<table::Prefetch>,
@@ -33,11 +35,11 @@ impl Prefetch {
         }
     }
 
-    /// The type of the values in which a PM command of this name, or of a native name if these are `plain`, looks its second
-    /// argument up.
+    /// The type of the values in which a PM command of this name, or of a native name if these are
+    /// `plain`, looks its second argument up.
     ///
-    /// Commands that change an element gain nothing: they spend their time on writing back what the one before has
-    /// changed.
+    /// Commands that change an element gain nothing: they spend their time on writing back what the
+    /// one before has changed.
     #[inline]
     fn looks_up_in(&self, name: &[u8], plain: bool) -> Option<ValueType> {
         let name = match name {
@@ -76,8 +78,8 @@ impl Engine {
         }
     }
 
-    /// The record at `addr` will be looked at once the command has opened its other keys: its fixed part, the name,
-    /// a short value.
+    /// The record at `addr` will be looked at once the command has opened its other keys: its fixed
+    /// part, the name, a short value.
     #[inline]
     pub(super) fn ask_for(&self, addr: usize) {
         const LINES: u64 = 3;

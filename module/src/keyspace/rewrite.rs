@@ -1,7 +1,8 @@
 //! Values as commands: how Valkey sends the keys of a hash slot to their new owner.
 //!
-//! Each command is small, so that neither end holds up others for long over a large value; the new owner shows the
-//! key to nobody before it has the slot. The server itself sends the expire time after them.
+//! Each command is small, so that neither end holds up others for long over a large value; the new
+//! owner shows the key to nobody before it has the slot. The server itself sends the expire time
+//! after them.
 
 use crate::redis::{AofWriter, OwnedString};
 use pobj::{Pool, Result};

@@ -9,11 +9,12 @@
 //! | AOF | markers: what comes after its base is not in it either |
 //!
 //! A marker says that the key is there, and the pool has its value: so a save costs what the native
-//! data costs, however large the pool is. The first PM key in a file carries the pool's [`RunLsn`]. Of many markers a
-//! file that is done keeps one only, so that it is loaded as fast (see `abridge`).
+//! data costs, however large the pool is. The first PM key in a file carries the pool's [`RunLsn`].
+//! Of many markers a file that is done keeps one only, so that it is loaded as fast (see
+//! `abridge`).
 //!
-//! Values could not carry the LSN beside them (as "aux data"): Redis writes that into every RDB, which
-//! no server without the module could load then, even if there is no PM key in it.
+//! Values could not carry the LSN beside them (as "aux data"): Redis writes that into every RDB,
+//! which no server without the module could load then, even if there is no PM key in it.
 
 use super::abridge::{self, Markers, Purpose};
 use super::{ENGINE, Engine, beside, durable, native_rdb};
@@ -134,7 +135,8 @@ impl Engine {
         self.saving.is_some()
     }
 
-    /// The form of the next key that is saved, which is of database `db` and has this record; outside of files, a value alone.
+    /// The form of the next key that is saved, which is of database `db` and has this record;
+    /// outside of files, a value alone.
     pub(super) fn next_form(&mut self, db: i32, record: RecordPtr) -> Form {
         let now = RunLsn {
             run: self.store.run,

@@ -15,10 +15,11 @@
 //! set      the number of members, each member's bytes
 //! ```
 //!
-//! Version 1 had no head, and always a value; version 2 had no bit 2. Bit 3 is in version 4, which only markers have that
-//! stand for others (see `abridge`): all else stays as older modules read it. A value that turns out to be damaged while
-//! it is written ends the child that writes it; the server itself looks first (`verify`). What is read is not
-//! trusted: a value is built in one transaction, which a malformed payload ends without a trace.
+//! Version 1 had no head, and always a value; version 2 had no bit 2. Bit 3 is in version 4, which
+//! only markers have that stand for others (see `abridge`): all else stays as older modules read
+//! it. A value that turns out to be damaged while it is written ends the child that writes it; the
+//! server itself looks first (`verify`). What is read is not trusted: a value is built in one
+//! transaction, which a malformed payload ends without a trace.
 
 use super::saving::Form;
 use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
@@ -74,8 +75,8 @@ pub enum Loaded {
     Set(Vec<RdbBytes>),
 }
 
-/// Writes the head of a key, after which its value follows unless it is a marker; `times` says whether it is
-/// that of a hash of which fields may expire.
+/// Writes the head of a key, after which its value follows unless it is a marker; `times` says
+/// whether it is that of a hash of which fields may expire.
 pub fn save_head(io: &mut RdbWriter<'_>, form: &Form, times: bool) {
     let place = form.place.map(|record| record.offset());
     let head = match form.is_marker {
@@ -283,8 +284,8 @@ pub fn is_marker(bytes: &[u8]) -> bool {
     bytes == [UNSIGNED, MARKER as u8, END]
 }
 
-/// The bytes of a marker with an LSN, which has to be `lsn`, as one that stands for so many others; `None` if these are not the
-/// bytes of such a marker.
+/// The bytes of a marker with an LSN, which has to be `lsn`, as one that stands for so many others;
+/// `None` if these are not the bytes of such a marker.
 pub fn for_others(bytes: &[u8], lsn: RunLsn, others: u64) -> Option<Vec<u8>> {
     let lsn_bytes = bytes.strip_prefix(&[UNSIGNED, (MARKER | LSN) as u8, UNSIGNED])?;
     let (run, rest) = number(lsn_bytes)?;

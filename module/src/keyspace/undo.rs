@@ -1,16 +1,20 @@
 //! A group that cannot go on fails as a whole.
 //!
-//! A command of EXEC or a script that finds no room, whatever was tried, is the end of its group: the pool goes back to where
-//! it was before, Redis's keyspace follows, and further commands of the group that change PM keys are refused. What was told of
-//! the part that had been done is false then, and is still in the server's buffers:
+//! A command of EXEC or a script that finds no room, whatever was tried, is the end of its group:
+//! the pool goes back to where it was before, Redis's keyspace follows, and further commands of the
+//! group that change PM keys are refused. What was told of the part that had been done is false
+//! then, and is still in the server's buffers:
 //!
 //! * A script has told nobody yet: it gets the error.
-//! * In EXEC, replies that tell of changes are there. They cannot be taken back, so the client's connection is cut.
-//! * The replicas are sent what had been done, as one transaction. At its end they are told to take it back, too.
+//! * In EXEC, replies that tell of changes are there. They cannot be taken back, so the client's
+//!   connection is cut.
+//! * The replicas are sent what had been done, as one transaction. At its end they are told to take
+//!   it back, too.
 //!
-//! Native commands of the group stay done, as the server takes nothing back: native keys are as they are, and what such a command
-//! does to PM keys after the failure is done. A group that has flushed or exchanged databases stays, too, as does
-//! one of which a part had to be made durable already; then only the command that finds no room is refused.
+//! Native commands of the group stay done, as the server takes nothing back: native keys are as
+//! they are, and what such a command does to PM keys after the failure is done. A group that has
+//! flushed or exchanged databases stays, too, as does one of which a part had to be made durable
+//! already; then only the command that finds no room is refused.
 
 use super::failure::{end_server, of_command};
 use super::{ENGINE, follow_flush};
@@ -154,8 +158,8 @@ fn retract(ctx: &Ctx, in_exec: bool) {
     log(Level::Warning, line);
 }
 
-/// The master has taken back what it has sent of the running transaction. If that was all of a single command, it is not in
-/// one here, and nothing was done.
+/// The master has taken back what it has sent of the running transaction. If that was all of a
+/// single command, it is not in one here, and nothing was done.
 pub fn follow_undo(ctx: &Ctx) {
     if !server_flags().in_multi() {
         return;

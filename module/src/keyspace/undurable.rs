@@ -1,8 +1,9 @@
 //! What is committed becomes durable, or nobody hears of it.
 //!
-//! With `durability disk` that can fail: a disk fails, or is full. What was to be told then is in the server's buffers
-//! already, and stays there: all connections are cut. From there on, until the disk takes it, commands that write are
-//! refused, native ones too, as those delete and rename PM keys. Commands that read go on.
+//! With `durability disk` that can fail: a disk fails, or is full. What was to be told then is in
+//! the server's buffers already, and stays there: all connections are cut. From there on, until the
+//! disk takes it, commands that write are refused, native ones too, as those delete and rename PM
+//! keys. Commands that read go on.
 
 use super::{ENGINE, Engine};
 use crate::error::CmdError;
@@ -17,7 +18,8 @@ static TROUBLED: AtomicBool = AtomicBool::new(false);
 const REFUSAL: [&[u8]; 2] = [b"PM.POOL", b"REFUSE"];
 
 impl Engine {
-    /// Makes durable what was committed. False if that fails: then nothing of it is told to anybody.
+    /// Makes durable what was committed. False if that fails: then nothing of it is told to
+    /// anybody.
     #[inline]
     pub(super) fn sync(&mut self) -> bool {
         let writes = self.store.pool.has_record();

@@ -22,8 +22,8 @@ pub enum KeyUse {
 }
 
 impl Ctx {
-    /// True if a handler registered with the flag `getkeys-api` is not to run, but to tell its keys and
-    /// return: there is no client, and nothing may be replied.
+    /// True if a handler registered with the flag `getkeys-api` is not to run, but to tell its keys
+    /// and return: there is no client, and nothing may be replied.
     pub fn asks_for_keys(&self) -> bool {
         // SAFETY: live context.
         unsafe { api(rm::RedisModule_IsKeysPositionRequest)(self.raw()) != 0 }
@@ -51,9 +51,10 @@ impl Ctx {
         }
     }
 
-    /// Whether the client's user may read the value of a key, for a command of which the server knows only that it writes it. Where
-    /// there is no user, everything is allowed, and so it is for a command under its native name, whose keys the
-    /// server has checked. A refusal is noted in the server's log of them (ACL LOG).
+    /// Whether the client's user may read the value of a key, for a command of which the server
+    /// knows only that it writes it. Where there is no user, everything is allowed, and so it is
+    /// for a command under its native name, whose keys the server has checked. A refusal is noted
+    /// in the server's log of them (ACL LOG).
     ///
     /// # Errors
     /// The server's own, if it may not.
@@ -61,8 +62,8 @@ impl Ctx {
         if self.is_plain() || !self.has_user() {
             return Ok(());
         }
-        // SAFETY: live context of a client with a user; the name and the user's handle live until their last use, and are
-        // freed once, here; the key is a live string.
+        // SAFETY: live context of a client with a user; the name and the user's handle live until
+        // their last use, and are freed once, here; the key is a live string.
         let allowed = unsafe {
             let name = api(rm::RedisModule_GetCurrentUserName)(self.raw());
             let user = api(rm::RedisModule_GetModuleUserFromUserName)(name);
@@ -86,8 +87,8 @@ impl Ctx {
         }
     }
 
-    /// Whether the client's user may run `command`, whose first argument is a key, on every key. Where
-    /// there is no user (the link to the master, a module), everything is allowed.
+    /// Whether the client's user may run `command`, whose first argument is a key, on every key.
+    /// Where there is no user (the link to the master, a module), everything is allowed.
     ///
     /// The API only answers for a given key. So it is asked for one that nobody can guess, and the
     /// user's rules must say that all keys may be read.
@@ -118,8 +119,9 @@ impl Ctx {
                 .is_some_and(|rules| reads_all_keys(&rules))
     }
 
-    /// Whether a user is attached to the client. A call as that user fails without one before anything
-    /// else is looked at; and it is made to fail in any case, by a format that does not exist.
+    /// Whether a user is attached to the client. A call as that user fails without one before
+    /// anything else is looked at; and it is made to fail in any case, by a format that does not
+    /// exist.
     fn has_user(&self) -> bool {
         // SAFETY: live context and C strings; a malformed call runs nothing and gives NULL.
         let reply = unsafe {

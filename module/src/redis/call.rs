@@ -53,16 +53,16 @@ impl Ctx {
 
 /// A reply of the server's own that is `OK`, for as long as the module lives.
 ///
-/// The API sends a simple string in three parts, each of which costs as much as a whole reply that was
-/// received from a command.
+/// The API sends a simple string in three parts, each of which costs as much as a whole reply that
+/// was received from a command.
 static OK: AtomicPtr<rm::RedisModuleCallReply> = AtomicPtr::new(std::ptr::null_mut());
 
 impl Ctx {
     /// Keeps a reply for [`Ctx::reply_ok`]. While the module is being loaded.
     pub fn keep_ok(&self) {
-        // SAFETY: live context and C strings. This command, without arguments, replies OK and does nothing
-        // for a client that watches no key, which the client of a call never does. The reply is kept for
-        // good; its context is not used for what it is kept for.
+        // SAFETY: live context and C strings. This command, without arguments, replies OK and does
+        // nothing for a client that watches no key, which the client of a call never does. The
+        // reply is kept for good; its context is not used for what it is kept for.
         unsafe {
             let reply = api(rm::RedisModule_Call)(self.raw(), c"UNWATCH".as_ptr(), c"".as_ptr());
             if reply.is_null() {
@@ -105,7 +105,8 @@ impl Ctx {
         let _ = self.forward_explained(command, args, to, || None);
     }
 
-    /// [`Ctx::forward`], but where the command fails and `why` has an error to tell, nothing is replied.
+    /// [`Ctx::forward`], but where the command fails and `why` has an error to tell, nothing is
+    /// replied.
     ///
     /// # Errors
     /// That error.

@@ -41,8 +41,8 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct MainCell<T>(RefCell<Option<T>>);
 
-// SAFETY: each access first checks that it is on the one main thread, so the value and the RefCell's
-// counter are never touched by two threads. A static is never dropped.
+// SAFETY: each access first checks that it is on the one main thread, so the value and the
+// RefCell's counter are never touched by two threads. A static is never dropped.
 unsafe impl<T> Sync for MainCell<T> {}
 
 impl<T> MainCell<T> {

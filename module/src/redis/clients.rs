@@ -1,4 +1,5 @@
-//! Connections, known by their numbers: whose command it is that is about to run, and what is known of them.
+//! Connections, known by their numbers: whose command it is that is about to run, and what is known
+//! of them.
 
 use std::ffi::{c_int, c_ulonglong};
 use std::sync::OnceLock;

@@ -54,7 +54,8 @@ pub enum BeginSearch {
     Keyword {
         /// The word.
         keyword: CString,
-        /// The argument from which on it is looked for; negative ones count from the end, backwards.
+        /// The argument from which on it is looked for; negative ones count from the end,
+        /// backwards.
         start_from: i32,
     },
 }
@@ -232,8 +233,8 @@ impl Ctx {
                 args
             },
         };
-        // SAFETY: a live command; all that `raw` points to lives until the end of this function, and
-        // Redis copies it; each array ends with a zeroed element, as the API wants it.
+        // SAFETY: a live command; all that `raw` points to lives until the end of this function,
+        // and Redis copies it; each array ends with a zeroed element, as the API wants it.
         done(unsafe { set(command, &raw) })?;
         // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 7.2.
         let set_categories = unsafe { rm::RedisModule_SetCommandACLCategories };

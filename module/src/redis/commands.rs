@@ -81,9 +81,9 @@ impl<'a> Registrar<'a> {
     ///
     /// Its `name` is shown in errors and statistics and so, like native ones, in lower case
     /// (`pm.set`); clients may write it in any case. The `flags` are those of `RM_CreateCommand`
-    /// (`write`, `readonly`, `deny-oom`, `fast`, ...). The `keys` are the first, the last (negative:
-    /// from the end) and the step, all 0 without keys. [`Ctx::set_command_info`] says the rest; until
-    /// it does, any number of arguments is accepted.
+    /// (`write`, `readonly`, `deny-oom`, `fast`, ...). The `keys` are the first, the last
+    /// (negative: from the end) and the step, all 0 without keys. [`Ctx::set_command_info`] says
+    /// the rest; until it does, any number of arguments is accepted.
     pub fn add(
         &self,
         name: &str,
@@ -95,8 +95,8 @@ impl<'a> Registrar<'a> {
         self.create(name, run, flags, (first, last, step))
     }
 
-    /// Adds a command that says how many keys follow. Redis 7.0 finds keys for cluster redirects and
-    /// client tracking by asking the command, wherever first, last and step do not tell.
+    /// Adds a command that says how many keys follow. Redis 7.0 finds keys for cluster redirects
+    /// and client tracking by asking the command, wherever first, last and step do not tell.
     pub fn add_numbered(
         &self,
         name: &str,
@@ -172,12 +172,13 @@ impl<'a> Registrar<'a> {
 
 /// What is done when a command fails.
 pub struct OnFailure {
-    /// Finds room in the pool, if there was none for the command; true if the command, which has changed nothing yet
-    /// and has waited for so long, is to be tried again.
+    /// Finds room in the pool, if there was none for the command; true if the command, which has
+    /// changed nothing yet and has waited for so long, is to be tried again.
     pub find_room: fn(&Ctx, Duration) -> bool,
     /// No room was found for the command: the error that it fails with.
     pub refused: fn(&Ctx) -> CmdError,
-    /// Whether commands that write are refused, without a look at whether there is room: see [`refuse_writes`].
+    /// Whether commands that write are refused, without a look at whether there is room: see
+    /// [`refuse_writes`].
     pub refuses: fn() -> bool,
     /// Hears of the error before the client does.
     pub failed: fn(&CmdError),
@@ -196,7 +197,8 @@ pub fn on_failure(what: &'static OnFailure) -> Result<(), Refused> {
 /// Commands that write may be refused.
 static REFUSES: AtomicBool = AtomicBool::new(false);
 
-/// Has commands that write be refused, as if they found no room, for as long as [`OnFailure::refuses`] says so.
+/// Has commands that write be refused, as if they found no room, for as long as
+/// [`OnFailure::refuses`] says so.
 pub fn refuse_writes() {
     REFUSES.store(true, Ordering::Relaxed);
 }
@@ -301,7 +303,8 @@ fn fail(
     }
 }
 
-/// What is done before and after a command that writes, on servers that say nothing of what they send.
+/// What is done before and after a command that writes, on servers that say nothing of what they
+/// send.
 pub struct Around {
     /// Before the handler.
     pub begins: fn(),
@@ -311,7 +314,8 @@ pub struct Around {
 
 static AROUND: OnceLock<Around> = OnceLock::new();
 
-/// Has commands that write be surrounded, which were added before or come later. `false` if they are already.
+/// Has commands that write be surrounded, which were added before or come later. `false` if they
+/// are already.
 pub fn surround_writes(around: Around) -> bool {
     AROUND.set(around).is_ok()
 }

@@ -1,4 +1,5 @@
-//! Settings of the module in the server's configuration: `CONFIG GET pmedis.*`, `pmedis.name value` in redis.conf.
+//! Settings of the module in the server's configuration: `CONFIG GET pmedis.*`, `pmedis.name value`
+//! in redis.conf.
 
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 
@@ -70,11 +71,12 @@ unsafe extern "C" fn on_set<C: Configs>(
 }
 
 impl Ctx {
-    /// Adds settings to the server's configuration, and takes what that tells of them. While the module is being loaded.
+    /// Adds settings to the server's configuration, and takes what that tells of them. While the
+    /// module is being loaded.
     ///
     /// # Errors
-    /// That a setting could not be added, or that one has a value that [`Configs::change`] refused: the server's log
-    /// tells which.
+    /// That a setting could not be added, or that one has a value that [`Configs::change`] refused:
+    /// the server's log tells which.
     pub fn add_configs<C: Configs>(&self, entries: &[ConfigEntry]) -> Result<(), String> {
         let empty = SHOWN.replace(Some(Vec::new()));
         empty.map_err(|refused| format!("{refused:?}"))?;
@@ -85,8 +87,8 @@ impl Ctx {
                 true => rm::REDISMODULE_CONFIG_DEFAULT,
                 false => rm::REDISMODULE_CONFIG_IMMUTABLE,
             };
-            // SAFETY: live context of OnLoad; the server copies the C strings; the callbacks are functions, and what they
-            // are given is a number.
+            // SAFETY: live context of OnLoad; the server copies the C strings; the callbacks are
+            // functions, and what they are given is a number.
             let status = unsafe {
                 api(rm::RedisModule_RegisterStringConfig)(
                     self.raw(),

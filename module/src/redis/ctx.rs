@@ -20,7 +20,8 @@ pub struct Ctx {
     plain: Cell<bool>,
 }
 
-/// The replies that hold others. In RESP2 a map is a flat array and a set an array; Redis sees to it.
+/// The replies that hold others. In RESP2 a map is a flat array and a set an array; Redis sees to
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collection {
     /// An array of replies.
@@ -41,8 +42,9 @@ impl Collection {
     }
 }
 
-/// The module's own context, for what the main thread does where no callback brings one: it belongs to no client,
-/// and what is selected stays so. `None` on other threads, and before the module is loaded.
+/// The module's own context, for what the main thread does where no callback brings one: it belongs
+/// to no client, and what is selected stays so. `None` on other threads, and before the module is
+/// loaded.
 pub fn module_ctx() -> Option<Ctx> {
     let raw = log::module_context();
     // SAFETY: the module's own context lives for good, and only the main thread uses it.
@@ -52,8 +54,8 @@ pub fn module_ctx() -> Option<Ctx> {
 /// Commands that failed while Redis loaded its files.
 static FAILED_WHILE_LOADING: AtomicU64 = AtomicU64::new(0);
 
-/// How many commands of the module have failed while Redis loaded an RDB or an AOF: nobody reads what
-/// is replied to an AOF.
+/// How many commands of the module have failed while Redis loaded an RDB or an AOF: nobody reads
+/// what is replied to an AOF.
 pub fn failed_while_loading() -> u64 {
     FAILED_WHILE_LOADING.load(Ordering::Relaxed)
 }
@@ -69,8 +71,8 @@ impl Ctx {
         }
     }
 
-    /// Runs `f` with the module's own context and a database selected in it: for callbacks that bring none.
-    /// Only on the main thread; replies go nowhere.
+    /// Runs `f` with the module's own context and a database selected in it: for callbacks that
+    /// bring none. Only on the main thread; replies go nowhere.
     pub fn with_own<R>(db: i32, f: impl FnOnce(&Ctx) -> R) -> R {
         // SAFETY: the module's own context lives for good, and belongs to the main thread.
         let ctx = unsafe { Self::from_raw(log::module_context()) };
@@ -82,8 +84,8 @@ impl Ctx {
         self.raw
     }
 
-    /// Whether the running command was called by its native name, for which the module stands in. Its handler can return
-    /// [`CmdError::Native`] then.
+    /// Whether the running command was called by its native name, for which the module stands in.
+    /// Its handler can return [`CmdError::Native`] then.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.plain.get()
@@ -206,8 +208,8 @@ impl Ctx {
         unsafe { api(rm::RedisModule_ReplyWithError)(self.replying(), text.as_ptr()) };
     }
 
-    /// What the client gets when a handler fails: the error. If a part of the reply is on its way, the error
-    /// takes the place of what comes next in it, and nulls that of the rest.
+    /// What the client gets when a handler fails: the error. If a part of the reply is on its way,
+    /// the error takes the place of what comes next in it, and nulls that of the rest.
     #[cold]
     pub(super) fn reply_failure(&self, error: &CmdError) {
         if self.owed.get() > 0 {
@@ -323,8 +325,9 @@ impl Ctx {
         );
     }
 
-    /// Tells the AOF, but not the replicas, that a key of the selected database is gone: what it says
-    /// of a native key must not come back once a PM key has taken its place, or has made it go.
+    /// Tells the AOF, but not the replicas, that a key of the selected database is gone: what it
+    /// says of a native key must not come back once a PM key has taken its place, or has made it
+    /// go.
     pub fn forget_in_aof(&self, key: Arg<'_>) {
         if !self.flags().aof() {
             return;
@@ -340,8 +343,8 @@ impl Ctx {
     pub fn tell_aof(&self, command: &CStr, args: &[&[u8]]) {
         let strings: Vec<OwnedString> = args.iter().map(|bytes| OwnedString::new(bytes)).collect();
         let argv: Vec<_> = strings.iter().map(OwnedString::arg).collect();
-        // SAFETY: live context; `v` takes a vector of strings, which Arg is, and its length as size_t. Redis takes
-        // references to the strings.
+        // SAFETY: live context; `v` takes a vector of strings, which Arg is, and its length as
+        // size_t. Redis takes references to the strings.
         unsafe {
             let replicate = api(rm::RedisModule_Replicate);
             let (raw, argc) = (self.raw, argv.len());
@@ -349,9 +352,10 @@ impl Ctx {
         };
     }
 
-    /// Tells the AOF, but not the replicas, that there was a key of the selected database, which expires at a
-    /// time in Unix milliseconds, or never: the command that runs has found it there, and the AOF, which
-    /// knows no PM keys, is about to get that command. What it held does not matter; it gets an empty string.
+    /// Tells the AOF, but not the replicas, that there was a key of the selected database, which
+    /// expires at a time in Unix milliseconds, or never: the command that runs has found it there,
+    /// and the AOF, which knows no PM keys, is about to get that command. What it held does not
+    /// matter; it gets an empty string.
     pub fn stand_in_aof(&self, key: Arg<'_>, expire_at: Option<i64>) {
         let time = expire_at.map(|at| OwnedString::new(at.to_string().as_bytes()));
         let empty = OwnedString::new(b"");
@@ -374,10 +378,11 @@ impl Ctx {
         };
     }
 
-    /// The version of the server as the module API gives it: of Redis, or of the Redis that a server is
-    /// compatible with; zeros if it does not tell.
+    /// The version of the server as the module API gives it: of Redis, or of the Redis that a
+    /// server is compatible with; zeros if it does not tell.
     pub fn server_version(&self) -> (u16, u16, u16) {
-        // SAFETY: a copy of a pointer written before the module ran; the function has no preconditions.
+        // SAFETY: a copy of a pointer written before the module ran; the function has no
+        // preconditions.
         let version = unsafe { rm::RedisModule_GetServerVersion.map_or(0, |version| version()) };
         let [_, major, minor, patch] = version.to_be_bytes();
         (major.into(), minor.into(), patch.into())

@@ -9,8 +9,8 @@ use libc::{c_int, c_void};
 
 use super::{Ctx, Reply};
 
-/// Shuts all connected stream sockets of the process down, in both directions. What the server has not sent yet never
-/// leaves, from no thread; it finds the connections broken, and closes them.
+/// Shuts all connected stream sockets of the process down, in both directions. What the server has
+/// not sent yet never leaves, from no thread; it finds the connections broken, and closes them.
 pub fn cut_connections() {
     let Ok(descriptors) = fs::read_dir("/proc/self/fd") else {
         return;
@@ -37,7 +37,8 @@ pub fn cut_transaction(ctx: &Ctx) {
     }
 }
 
-/// The descriptor of a client in the list of all, if it is in the midst of EXEC, or if CLIENT PAUSE holds its EXEC back.
+/// The descriptor of a client in the list of all, if it is in the midst of EXEC, or if CLIENT PAUSE
+/// holds its EXEC back.
 fn transaction_of(client: &str) -> Option<RawFd> {
     let field = |name: &str| {
         let mut fields = client.split(' ');

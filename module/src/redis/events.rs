@@ -241,8 +241,8 @@ pub(super) fn watch_replication(ctx: &Ctx) {
 
 /// [`Ctx::subscribe`] from where there is no context.
 pub fn subscribe<H: Fn(&Ctx, Event) + Copy + 'static>(kind: EventKind, handler: H) {
-    // SAFETY: the module's own context lives for good, and belongs to this thread, which is the main one as
-    // for every subscription.
+    // SAFETY: the module's own context lives for good, and belongs to this thread, which is the
+    // main one as for every subscription.
     unsafe { Ctx::from_raw(log::module_context()) }.subscribe(kind, handler);
 }
 

@@ -8,7 +8,8 @@ use redis_module::raw as rm;
 
 use super::{Ctx, api, guard, module_ctx, zero_sized};
 
-/// A handler that the event loop calls at each of its cycles, among the clients' requests, until this is dropped.
+/// A handler that the event loop calls at each of its cycles, among the clients' requests, until
+/// this is dropped.
 ///
 /// It is a descriptor that can always be read, which is all that makes the loop go on.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ static CALLED: AtomicI32 = AtomicI32::new(-1);
 static QUEUE: AtomicI32 = AtomicI32::new(-1);
 
 impl Requests {
-    /// Whether the event loop has something to do: a request that was not read, a connection that was not accepted. `None` if
-    /// the server does not wait by epoll. One system call.
+    /// Whether the event loop has something to do: a request that was not read, a connection that
+    /// was not accepted. `None` if the server does not wait by epoll. One system call.
     pub fn wait(self) -> Option<bool> {
         if self.queue < 0 {
             return None;
@@ -38,7 +39,8 @@ impl Requests {
             events: libc::POLLIN,
             revents: 0,
         };
-        // SAFETY: one descriptor, in a place of its own. It changes nothing of what the loop will be told.
+        // SAFETY: one descriptor, in a place of its own. It changes nothing of what the loop will
+        // be told.
         let ready = unsafe { libc::poll(&mut queue, 1, 0) };
         (ready >= 0).then_some(queue.revents & libc::POLLIN != 0)
     }
@@ -76,7 +78,8 @@ fn take(descriptor: c_int) -> bool {
 fn give(descriptor: c_int) {
     let count = 1_u64;
     let place: *const u64 = &count;
-    // SAFETY: eight bytes to be written to an eventfd that is open. Its count was 0, so there is room.
+    // SAFETY: eight bytes to be written to an eventfd that is open. Its count was 0, so there is
+    // room.
     unsafe { libc::write(descriptor, place.cast(), size_of::<u64>()) };
 }
 
@@ -95,7 +98,8 @@ fn queue_of(descriptor: RawFd) -> Option<RawFd> {
 }
 
 impl EveryCycle {
-    /// Calls `handler` from the next cycle on; `None` if the server has no room for one more descriptor. There is one at a time.
+    /// Calls `handler` from the next cycle on; `None` if the server has no room for one more
+    /// descriptor. There is one at a time.
     pub fn call<H: Fn(&Ctx, Requests) + Copy + 'static>(_handler: H) -> Option<EveryCycle> {
         // SAFETY: no memory is passed; the result is checked.
         let raw = unsafe { libc::eventfd(1, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
@@ -104,8 +108,8 @@ impl EveryCycle {
         }
         // SAFETY: a fresh descriptor that nobody else has.
         let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
-        // SAFETY: an open descriptor, taken out of the loop before it is closed (Drop); the callback is a
-        // function, without data.
+        // SAFETY: an open descriptor, taken out of the loop before it is closed (Drop); the
+        // callback is a function, without data.
         let status = unsafe {
             let add = api(rm::RedisModule_EventLoopAdd);
             let callback = Some(on_cycle::<H> as unsafe extern "C" fn(_, _, _));

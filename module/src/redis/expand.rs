@@ -1,15 +1,17 @@
 //! Room in the server's table of keys for many that will come.
 //!
-//! The server doubles its table each time it is full, and moves every key to the larger one, in steps that each access of a key
-//! and its cron take. When it loads an RDB it knows how many will come and makes the room at once, but the module API has no call for
-//! that. The server exports the function that it uses itself, though: `dictTryExpand` of Redis 7.0 and 7.2, `dbExpand` of
-//! all later ones and of Valkey. It takes the database, which stands in each open key.
+//! The server doubles its table each time it is full, and moves every key to the larger one, in
+//! steps that each access of a key and its cron take. When it loads an RDB it knows how many will
+//! come and makes the room at once, but the module API has no call for that. The server exports the
+//! function that it uses itself, though: `dictTryExpand` of Redis 7.0 and 7.2, `dbExpand` of all
+//! later ones and of Valkey. It takes the database, which stands in each open key.
 //!
 //! What this rests on is looked at in the running server, and otherwise nothing is done:
 //!
 //! * Its version is one of those whose functions are known to be so.
 //! * The functions lie in the program that calls the module.
-//! * An open key begins with the context it was opened in, the database, and the name it was opened by.
+//! * An open key begins with the context it was opened in, the database, and the name it was opened
+//!   by.
 //! * The database's size, by a function that takes it, is the one that the API tells.
 
 use std::ffi::{CStr, c_int, c_void};
@@ -96,7 +98,8 @@ impl Expansion {
         Some(Expansion { how })
     }
 
-    /// How many times as large as what it holds a table may be. The server makes emptier ones smaller again, when it holds a tenth or an eighth.
+    /// How many times as large as what it holds a table may be. The server makes emptier ones
+    /// smaller again, when it holds a tenth or an eighth.
     pub fn factor(self) -> u64 {
         match self.how {
             How::Dict { .. } => 8,
@@ -104,8 +107,9 @@ impl Expansion {
         }
     }
 
-    /// Makes room for `keys` keys in the database of an open key, which has `size` of them. `false` if it has not been done: it is being
-    /// done already, there is no memory, or the server is not as expected. O(1), but that the server takes memory, which it does not touch.
+    /// Makes room for `keys` keys in the database of an open key, which has `size` of them. `false`
+    /// if it has not been done: it is being done already, there is no memory, or the server is not
+    /// as expected. O(1), but that the server takes memory, which it does not touch.
     pub fn make_room(self, ctx: &Ctx, key: &Key<'_>, size: u64, keys: u64) -> bool {
         let Some(open) = NonNull::new(key.raw().cast::<OpenKey>()) else {
             return false;
@@ -117,8 +121,9 @@ impl Expansion {
         }
         match self.how {
             How::Dict { expand, kind } => {
-                // SAFETY: a database of these versions begins with the pointer to its table of keys; whether it does is looked at. Its
-                // function tells of no failure but want of memory; a second array is there while keys move.
+                // SAFETY: a database of these versions begins with the pointer to its table of
+                // keys; whether it does is looked at. Its function tells of no failure but want of
+                // memory; a second array is there while keys move.
                 unsafe {
                     let dict = open.db.cast::<*mut Dict>().read();
                     if dict.is_null() || (*dict).kind.addr() != kind {

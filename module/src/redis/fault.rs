@@ -1,8 +1,9 @@
 //! A page of the pool that the file system does not give any more.
 //!
-//! If a pool's file is cut off while a server has it open, or a medium fails, a load or a store in the mapping is
-//! answered with SIGBUS, and the server ends with a report that names everything but the cause. The handler here
-//! writes the cause into the server's log before that, and leaves the rest to the server's own handler.
+//! If a pool's file is cut off while a server has it open, or a medium fails, a load or a store in
+//! the mapping is answered with SIGBUS, and the server ends with a report that names everything but
+//! the cause. The handler here writes the cause into the server's log before that, and leaves the
+//! rest to the server's own handler.
 
 use std::cell::UnsafeCell;
 use std::ffi::{CString, c_int, c_void};
@@ -34,9 +35,9 @@ unsafe impl Sync for Former {}
 
 static FORMER: Former = Former(UnsafeCell::new(MaybeUninit::zeroed()));
 
-/// Tells in the log, from now on, of a fault in the `len` bytes at the address `from`, which are the mapping of the
-/// pool at `pool`, before the server ends of it. `log_file` is the server's log; empty for the standard output.
-/// Once; later calls only tell of another mapping.
+/// Tells in the log, from now on, of a fault in the `len` bytes at the address `from`, which are
+/// the mapping of the pool at `pool`, before the server ends of it. `log_file` is the server's log;
+/// empty for the standard output. Once; later calls only tell of another mapping.
 pub fn tell_of_faults(from: usize, len: usize, pool: &Path, log_file: &[u8]) {
     FROM.store(from, Ordering::Relaxed);
     LEN.store(len, Ordering::Relaxed);
@@ -53,8 +54,8 @@ pub fn tell_of_faults(from: usize, len: usize, pool: &Path, log_file: &[u8]) {
     if PREPARED.set(prepared).is_err() {
         return;
     }
-    // SAFETY: a zeroed sigaction is a valid one; the handler has the signature that SA_SIGINFO asks for; the former
-    // one is written before the new one can read it, as no fault comes in between.
+    // SAFETY: a zeroed sigaction is a valid one; the handler has the signature that SA_SIGINFO asks
+    // for; the former one is written before the new one can read it, as no fault comes in between.
     unsafe {
         let former = FORMER.0.get().cast::<libc::sigaction>();
         if libc::sigaction(libc::SIGBUS, ptr::null(), former) != 0 {
@@ -68,8 +69,8 @@ pub fn tell_of_faults(from: usize, len: usize, pool: &Path, log_file: &[u8]) {
 }
 
 unsafe extern "C" fn on_fault(_signal: c_int, info: *mut libc::siginfo_t, _context: *mut c_void) {
-    // SAFETY: the kernel passes what it knows of the signal; all calls here are allowed in a handler, and what was
-    // prepared does not change.
+    // SAFETY: the kernel passes what it knows of the signal; all calls here are allowed in a
+    // handler, and what was prepared does not change.
     unsafe {
         let at = (*info).si_addr() as usize;
         let from = FROM.load(Ordering::Relaxed);

@@ -1,12 +1,13 @@
 //! The running client's own database, where the server forgets it.
 //!
-//! Valkey 8.1 tells of keyspace events in the name of the running client: it selects the key's database for it,
-//! and leaves it there. So with any module that listens, MOVE, COPY to another database and DEBUG RELOAD take
-//! their client along, native keys or not. There, the module puts the client back after each event of a key in
-//! another database.
+//! Valkey 8.1 tells of keyspace events in the name of the running client: it selects the key's
+//! database for it, and leaves it there. So with any module that listens, MOVE, COPY to another
+//! database and DEBUG RELOAD take their client along, native keys or not. There, the module puts
+//! the client back after each event of a key in another database.
 //!
-//! Where the client was, it knows from MOVE's first event, and else from the command filter, which sees commands
-//! before they run. Those of EXEC it sees when they are queued, so it keeps what concerns databases.
+//! Where the client was, it knows from MOVE's first event, and else from the command filter, which
+//! sees commands before they run. Those of EXEC it sees when they are queued, so it keeps what
+//! concerns databases.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
@@ -28,7 +29,8 @@ enum Step {
 struct Homes {
     /// Whose command the filter has seen last, scripts' own commands apart.
     client: ClientId,
-    /// The database of that client, or of the script that it runs, if an event may concern another one.
+    /// The database of that client, or of the script that it runs, if an event may concern another
+    /// one.
     home: Option<i32>,
     /// Who runs a command in that database: that client, or its script.
     runs: ClientId,
@@ -44,7 +46,8 @@ struct Homes {
 static NEEDED: AtomicBool = AtomicBool::new(false);
 static HOMES: MainCell<Homes> = MainCell::empty();
 
-/// Begins to look after clients' databases, if the server needs it. While the module is being loaded.
+/// Begins to look after clients' databases, if the server needs it. While the module is being
+/// loaded.
 pub fn keep_homes(ctx: &Ctx) {
     let Some(Reply::Text(info)) = ctx.call(c"INFO", &[b"server"]) else {
         return;
@@ -139,7 +142,8 @@ impl Homes {
             return None;
         }
         match event {
-            // The first event of MOVE, in the client's own database; the second one is in the other.
+            // The first event of MOVE, in the client's own database; the second one is in the
+            // other.
             b"move_from" => {
                 (self.home, self.runs) = (Some(db), client);
                 None

@@ -45,7 +45,8 @@ impl FilterArgs<'_> {
         (0..self.len()).map_while(|i| self.get(i)).collect()
     }
 
-    /// Puts another command in the place of this one, and gives that. What was looked at of this one is gone.
+    /// Puts another command in the place of this one, and gives that. What was looked at of this
+    /// one is gone.
     pub fn replace_by(self, words: &[&[u8]]) -> Self {
         let strings = words.iter().map(|word| OwnedString::new(word).into_raw());
         for (at, string) in strings.enumerate() {
@@ -72,8 +73,8 @@ impl FilterArgs<'_> {
     }
 }
 
-/// The keys that a command names, as the server finds them; none if there is no such command, if it has no keys,
-/// or if it has too few arguments.
+/// The keys that a command names, as the server finds them; none if there is no such command, if it
+/// has no keys, or if it has too few arguments.
 pub fn keys_of<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {
     keys_with_flags(words).map(|(key, _)| key).collect()
 }
@@ -92,8 +93,9 @@ fn keys_with_flags<'a>(words: &[Arg<'a>]) -> impl Iterator<Item = (Arg<'a>, c_in
     let mut found = Vec::new();
     if let (Some(ctx), Ok(argc)) = (module_ctx(), c_int::try_from(words.len())) {
         let (mut count, mut flags) = (0, std::ptr::null_mut());
-        // SAFETY: live context; Arg is a pointer to a live string, and the server changes neither these nor their
-        // array. The results, NULL or arrays of as many numbers as it says, are ours to free after the last look.
+        // SAFETY: live context; Arg is a pointer to a live string, and the server changes neither
+        // these nor their array. The results, NULL or arrays of as many numbers as it says, are
+        // ours to free after the last look.
         unsafe {
             let argv = words.as_ptr().cast_mut().cast();
             let get = api(rm::RedisModule_GetCommandKeysWithFlags);
@@ -126,8 +128,8 @@ unsafe extern "C" fn on_filter<H: Fn(FilterArgs<'_>) + Copy + 'static>(
 }
 
 impl Ctx {
-    /// Shows every command to `filter` before it runs, even before its name is looked up. This costs
-    /// all commands, native ones too, a few nanoseconds.
+    /// Shows every command to `filter` before it runs, even before its name is looked up. This
+    /// costs all commands, native ones too, a few nanoseconds.
     pub fn filter_commands<H: Fn(FilterArgs<'_>) + Copy + 'static>(&self, _filter: H) {
         // SAFETY: live context; the callback is a function.
         unsafe { api(rm::RedisModule_RegisterCommandFilter)(self.raw(), Some(on_filter::<H>), 0) };
@@ -147,8 +149,8 @@ pub fn tells_after_commands() -> bool {
     unsafe { rm::RedisModule_AddPostNotificationJob }.is_some()
 }
 
-/// Calls `handler` once when the running command has ended, with all that it ran (of EXEC and scripts),
-/// and before its reply is sent. `false` if the server cannot: it came with Redis 7.2.
+/// Calls `handler` once when the running command has ended, with all that it ran (of EXEC and
+/// scripts), and before its reply is sent. `false` if the server cannot: it came with Redis 7.2.
 pub fn after_command<H: Fn() + Copy + 'static>(_handler: H) -> bool {
     // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 7.2.
     let Some(add) = (unsafe { rm::RedisModule_AddPostNotificationJob }) else {
@@ -166,8 +168,8 @@ unsafe extern "C" fn on_fork<H: Fn() + Copy + 'static>() {
     guard((), || zero_sized::<H>()());
 }
 
-/// Calls `handler` from now on before the process forks, on the thread that does. `false` if there is no
-/// memory to remember it.
+/// Calls `handler` from now on before the process forks, on the thread that does. `false` if there
+/// is no memory to remember it.
 pub fn before_fork<H: Fn() + Copy + 'static>(_handler: H) -> bool {
     // SAFETY: the callback is a function without arguments, of a library that stays loaded.
     unsafe { libc::pthread_atfork(Some(on_fork::<H>), None, None) == 0 }
@@ -186,8 +188,8 @@ unsafe extern "C" fn end_with_parent() {
     if !on_main_thread() {
         return;
     }
-    // SAFETY: system calls that touch no memory, and are allowed after a fork. Of a parent that was gone before the
-    // first one, the second one tells.
+    // SAFETY: system calls that touch no memory, and are allowed after a fork. Of a parent that was
+    // gone before the first one, the second one tells.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if libc::getppid() != PARENT.load(Ordering::Relaxed) {
@@ -196,9 +198,9 @@ unsafe extern "C" fn end_with_parent() {
     }
 }
 
-/// Sees to it that what the server forks from now on ends with it. A child has the pool mapped, and with it the lock on
-/// the pool's file, and what it sees of the pool is of the moment of the fork only while its server looks after
-/// that. `false` if there is no memory to remember it.
+/// Sees to it that what the server forks from now on ends with it. A child has the pool mapped, and
+/// with it the lock on the pool's file, and what it sees of the pool is of the moment of the fork
+/// only while its server looks after that. `false` if there is no memory to remember it.
 pub fn end_children_with_server() -> bool {
     // SAFETY: the callbacks are functions without arguments, of a library that stays loaded.
     unsafe { libc::pthread_atfork(Some(before_child), None, Some(end_with_parent)) == 0 }

@@ -1,8 +1,10 @@
-//! The C library's functions that the server's program calls, with functions of the module in front of them.
+//! The C library's functions that the server's program calls, with functions of the module in front
+//! of them.
 //!
-//! A program calls a function of another library through a word that holds its address. The loader fills these words, and
-//! the program's own relocations tell which of them is for which name: that is read here, of the program alone, in memory
-//! that the loader has mapped. Nothing of the server's own forms is assumed.
+//! A program calls a function of another library through a word that holds its address. The loader
+//! fills these words, and the program's own relocations tell which of them is for which name: that
+//! is read here, of the program alone, in memory that the loader has mapped. Nothing of the
+//! server's own forms is assumed.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::size_of;
@@ -28,7 +30,8 @@ struct Entry {
     value: u64,
 }
 
-/// Kinds of relocations after which a word holds a function's address: for calls, for other uses, in data.
+/// Kinds of relocations after which a word holds a function's address: for calls, for other uses,
+/// in data.
 #[cfg(target_arch = "x86_64")]
 const KINDS: [u32; 3] = [7, 6, 1];
 #[cfg(target_arch = "aarch64")]
@@ -71,7 +74,8 @@ impl Import {
         let program = Program::find()?;
         let places = program.places(name);
         let &place = places.first()?;
-        // SAFETY: an aligned word that the loader has filled, and that nobody but the loader changes.
+        // SAFETY: an aligned word that the loader has filled, and that nobody but the loader
+        // changes.
         let called = unsafe { AtomicUsize::from_ptr(place as *mut usize) }.load(Ordering::Relaxed);
         let called = called as *mut c_void;
         // What is looked up at the first call stands for the function until then.
@@ -100,7 +104,8 @@ impl Import {
 impl Program {
     fn find() -> Option<Program> {
         let mut found = Program::default();
-        // SAFETY: the callback gets the pointer that is passed on here, and ends before this function does.
+        // SAFETY: the callback gets the pointer that is passed on here, and ends before this
+        // function does.
         unsafe { libc::dl_iterate_phdr(Some(look_at_program), (&raw mut found).cast()) };
         (found.entries != 0).then_some(found)
     }
@@ -144,7 +149,8 @@ impl Program {
             let (Some(table), Some(len)) = (self.address(table), self.entry(len)) else {
                 continue;
             };
-            // SAFETY: the loader has mapped the table, and has worked through so many bytes of it; nobody changes it.
+            // SAFETY: the loader has mapped the table, and has worked through so many bytes of it;
+            // nobody changes it.
             let relocations = unsafe {
                 let count = len / size_of::<Relocation>();
                 std::slice::from_raw_parts(table as *const Relocation, count)
@@ -154,8 +160,8 @@ impl Program {
                 if !KINDS.contains(&kind) || relocation.addend != 0 {
                     continue;
                 }
-                // SAFETY: the loader has looked the symbol up by this entry, and its name is a C string in the
-                // program's table of names.
+                // SAFETY: the loader has looked the symbol up by this entry, and its name is a C
+                // string in the program's table of names.
                 let found = unsafe {
                     let symbol = (symbols as *const libc::Elf64_Sym).add(symbol).read();
                     CStr::from_ptr((names + symbol.st_name as usize) as *const c_char)
@@ -173,14 +179,15 @@ impl Program {
         let page = (place & !(PAGE - 1)) as *mut c_void;
         let is_sealed = self.sealed.contains(&place);
         let protect = |how: c_int| {
-            // SAFETY: a page of the program's own data, whose protection is loosened, or is what it was.
+            // SAFETY: a page of the program's own data, whose protection is loosened, or is what it
+            // was.
             unsafe { libc::mprotect(page, PAGE, how) == 0 }
         };
         if is_sealed && !protect(libc::PROT_READ | libc::PROT_WRITE) {
             return None;
         }
-        // SAFETY: an aligned word (a relocation of these kinds is) of memory that can be written; who calls through it meanwhile
-        // finds the one address or the other.
+        // SAFETY: an aligned word (a relocation of these kinds is) of memory that can be written;
+        // who calls through it meanwhile finds the one address or the other.
         unsafe { AtomicUsize::from_ptr(place as *mut usize) }.store(to, Ordering::Relaxed);
         // One that stays writable is as good.
         let _ = is_sealed && protect(libc::PROT_READ);
@@ -194,7 +201,8 @@ unsafe extern "C" fn look_at_program(
     _size: libc::size_t,
     found: *mut c_void,
 ) -> c_int {
-    // SAFETY: the loader passes a valid struct, whose headers are mapped, and the pointer of `Program::find`.
+    // SAFETY: the loader passes a valid struct, whose headers are mapped, and the pointer of
+    // `Program::find`.
     let (info, found) = unsafe { (&*info, &mut *found.cast::<Program>()) };
     found.base = info.dlpi_addr as usize;
     for at in 0..info.dlpi_phnum as usize {
@@ -216,7 +224,8 @@ unsafe extern "C" fn look_at_program(
 
 /// Where the program or library begins that an address lies in; `None` if in none.
 pub(super) fn home(address: *const c_void) -> Option<NonNull<c_void>> {
-    // SAFETY: all zeroes is a value of the struct of pointers; dladdr takes any address and fills it.
+    // SAFETY: all zeroes is a value of the struct of pointers; dladdr takes any address and fills
+    // it.
     unsafe {
         let mut found = std::mem::zeroed::<libc::Dl_info>();
         (libc::dladdr(address, &mut found) != 0)

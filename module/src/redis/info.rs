@@ -86,8 +86,8 @@ unsafe fn add_field(ctx: *mut rm::RedisModuleInfoCtx, name: &CString, value: Inf
 }
 
 impl Ctx {
-    /// Adds sections to what `INFO everything`, `INFO modules` and `INFO` of the module's name tell. While the module is
-    /// being loaded.
+    /// Adds sections to what `INFO everything`, `INFO modules` and `INFO` of the module's name
+    /// tell. While the module is being loaded.
     pub fn add_info<S: InfoSections>(&self) {
         // SAFETY: live context; the callback is a function.
         unsafe { api(rm::RedisModule_RegisterInfoFunc)(self.raw(), Some(on_info::<S>)) };

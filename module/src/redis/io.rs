@@ -72,12 +72,14 @@ macro_rules! stream {
 }
 
 stream! {
-    /// Reads one value from an RDB file or a DUMP payload. What it gives is as hostile as its source.
+    /// Reads one value from an RDB file or a DUMP payload. What it gives is as hostile as its
+    /// source.
     RdbReader
 }
 
 stream! {
-    /// Writes one value to an RDB file or a DUMP payload. An error sticks, and Redis gives the file up.
+    /// Writes one value to an RDB file or a DUMP payload. An error sticks, and Redis gives the file
+    /// up.
     RdbWriter
 }
 

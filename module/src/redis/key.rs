@@ -16,8 +16,9 @@ pub enum Mode {
     Write,
     /// To read without counting as an access for the eviction policy.
     Peek,
-    /// To look at in an event's handler, as if nobody had: neither a hit or a miss nor an event. On Redis 7.0, which knows
-    /// no such flags, this is [`Mode::Quiet`], as only what is opened to read is counted.
+    /// To look at in an event's handler, as if nobody had: neither a hit or a miss nor an event. On
+    /// Redis 7.0, which knows no such flags, this is [`Mode::Quiet`], as only what is opened to
+    /// read is counted.
     Unseen,
     /// To write without counting as an access.
     Quiet,
@@ -119,7 +120,8 @@ impl<'a> Key<'a> {
         unsafe { kind(self.raw) }
     }
 
-    /// For how many milliseconds nobody has used the key; `None` if the server counts uses instead, or the key is absent.
+    /// For how many milliseconds nobody has used the key; `None` if the server counts uses instead,
+    /// or the key is absent.
     pub fn idle_ms(&self) -> Option<u64> {
         let mut idle = -1;
         // SAFETY: an open key, or NULL, and a place for a number.
@@ -127,7 +129,8 @@ impl<'a> Key<'a> {
         u64::try_from(idle).ok()
     }
 
-    /// How often the key was used lately, as the server counts it (to 255); `None` if it does not, or the key is absent.
+    /// How often the key was used lately, as the server counts it (to 255); `None` if it does not,
+    /// or the key is absent.
     pub fn frequency(&self) -> Option<u64> {
         let mut frequency = -1;
         // SAFETY: an open key, or NULL, and a place for a number.
@@ -135,7 +138,8 @@ impl<'a> Key<'a> {
         u64::try_from(frequency).ok()
     }
 
-    /// The native type that the key's value has, if it is one of those that we have a counterpart of. O(1).
+    /// The native type that the key's value has, if it is one of those that we have a counterpart
+    /// of. O(1).
     pub fn native_type(&self) -> Option<ValueType> {
         // SAFETY: an open key, or NULL.
         Some(
@@ -150,8 +154,8 @@ impl<'a> Key<'a> {
         )
     }
 
-    /// Makes the key hold a value of ours. Whatever it held is deleted first (`unlink` and `free` run
-    /// within this call, if it was ours), its expire time too, and the event `new` is raised.
+    /// Makes the key hold a value of ours. Whatever it held is deleted first (`unlink` and `free`
+    /// run within this call, if it was ours), its expire time too, and the event `new` is raised.
     ///
     /// The key must be open to write.
     pub fn set_value(&mut self, ty: ValueType, addr: usize) {
@@ -164,8 +168,8 @@ impl<'a> Key<'a> {
         done(status, "set a key's value");
     }
 
-    /// Replaces the value of a key that holds one of the same type; neither `unlink` nor `free` runs
-    /// and the expire time stays. The key must be open to write.
+    /// Replaces the value of a key that holds one of the same type; neither `unlink` nor `free`
+    /// runs and the expire time stays. The key must be open to write.
     pub fn replace_value(&mut self, ty: ValueType, addr: usize) {
         let value = std::ptr::without_provenance_mut(addr);
         let mut old: *mut c_void = std::ptr::null_mut();
@@ -192,8 +196,9 @@ impl<'a> Key<'a> {
         );
     }
 
-    /// The database that the key is in; `None` if it is absent and was opened to read. Valkey 9 tells, within
-    /// EXEC, an event's handler the database that the transaction has selected, though the key is in another.
+    /// The database that the key is in; `None` if it is absent and was opened to read. Valkey 9
+    /// tells, within EXEC, an event's handler the database that the transaction has selected,
+    /// though the key is in another.
     pub fn db(&self) -> Option<i32> {
         // SAFETY: an open key, as it is not NULL.
         (!self.raw.is_null())
@@ -203,8 +208,8 @@ impl<'a> Key<'a> {
     /// When the key expires, in Unix milliseconds; `None` if never, or if it is absent.
     #[inline]
     pub fn expire_at_ms(&self) -> Option<i64> {
-        // SAFETY: an open key, or NULL. Only a key that is there has an expire time to ask for: of an absent
-        // one, Redis from 8.2 on reads what it does not have.
+        // SAFETY: an open key, or NULL. Only a key that is there has an expire time to ask for: of
+        // an absent one, Redis from 8.2 on reads what it does not have.
         let at = unsafe {
             if api(rm::RedisModule_KeyType)(self.raw) as isize == rm::REDISMODULE_KEYTYPE_EMPTY {
                 return None;

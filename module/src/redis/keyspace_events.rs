@@ -92,8 +92,8 @@ fn tells_of_replacement() -> bool {
 }
 
 impl Ctx {
-    /// Publishes that a key of the selected database has got another value in place of the one that it had,
-    /// if this server tells of that.
+    /// Publishes that a key of the selected database has got another value in place of the one that
+    /// it had, if this server tells of that.
     #[inline]
     pub fn notify_replaced(&self, key: Arg<'_>, type_changed: bool) {
         if !tells_of_replacement() {

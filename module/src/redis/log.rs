@@ -29,7 +29,8 @@ impl Level {
     }
 }
 
-/// A context that outlives all callbacks: it puts the module's name before lines logged without one.
+/// A context that outlives all callbacks: it puts the module's name before lines logged without
+/// one.
 static MODULE: AtomicPtr<rm::RedisModuleCtx> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Remembers a detached context of the module that is being loaded.

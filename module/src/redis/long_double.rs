@@ -8,11 +8,12 @@ use redis_module::raw as rm;
 use super::Ctx;
 use store::number::LongDouble;
 
-/// `RedisModule_ReplyWithLongDouble`, which the crate's bindings leave out, as Rust has no such type.
+/// `RedisModule_ReplyWithLongDouble`, which the crate's bindings leave out, as Rust has no such
+/// type.
 ///
-/// On x86-64 the System V ABI passes a `long double` on the stack, in 16 bytes that are aligned to 16, of
-/// which the first ten are the number. So it passes any structure of more than 16 bytes: hence this one,
-/// of which the callee looks at the first half only.
+/// On x86-64 the System V ABI passes a `long double` on the stack, in 16 bytes that are aligned to
+/// 16, of which the first ten are the number. So it passes any structure of more than 16 bytes:
+/// hence this one, of which the callee looks at the first half only.
 #[cfg(target_arch = "x86_64")]
 type ReplyWithLongDouble = unsafe extern "C" fn(*mut rm::RedisModuleCtx, OnTheStack) -> c_int;
 
@@ -21,8 +22,8 @@ type ReplyWithLongDouble = unsafe extern "C" fn(*mut rm::RedisModuleCtx, OnTheSt
 struct OnTheStack([u8; 32]);
 
 impl Ctx {
-    /// Replies with a double of up to 17 digits after the point and no exponent, as GEOPOS does: a double
-    /// (RESP3) or a bulk string (RESP2).
+    /// Replies with a double of up to 17 digits after the point and no exponent, as GEOPOS does: a
+    /// double (RESP3) or a bulk string (RESP2).
     pub fn reply_human_double(&self, n: f64) {
         let number = LongDouble::from(n);
         if !self.flags().resp3() {
@@ -47,8 +48,8 @@ fn reply_with_long_double() -> Option<ReplyWithLongDouble> {
     static FUNCTION: OnceLock<Option<ReplyWithLongDouble>> = OnceLock::new();
     *FUNCTION.get_or_init(|| {
         let mut function: Option<ReplyWithLongDouble> = None;
-        // SAFETY: a copy of a pointer that Init wrote on this thread; the function writes a function
-        // pointer of the name's type, or nothing.
+        // SAFETY: a copy of a pointer that Init wrote on this thread; the function writes a
+        // function pointer of the name's type, or nothing.
         unsafe {
             let get = rm::RedisModule_GetApi?;
             let target: *mut c_void = (&raw mut function).cast();

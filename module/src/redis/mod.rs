@@ -38,8 +38,8 @@
 //!   hence no table of handlers and no indirect call.
 //! - [`Key`] closes itself; it signals WATCH and client tracking only by [`Key::signal_modified`]
 //!   (the option NO_IMPLICIT_SIGNAL_MODIFIED is set), as native commands do it.
-//! - API functions that Redis 7.0 has are required, and looked for at load. Newer ones are asked for
-//!   before each use.
+//! - API functions that Redis 7.0 has are required, and looked for at load. Newer ones are asked
+//!   for before each use.
 
 mod access;
 mod args;
@@ -139,7 +139,8 @@ fn missing() -> ! {
     panic!("a module API function is absent that was there at load")
 }
 
-/// Runs the Rust side of a callback; a panic in it, which the panic hook has logged, gives `fallback`.
+/// Runs the Rust side of a callback; a panic in it, which the panic hook has logged, gives
+/// `fallback`.
 fn guard<R>(fallback: R, callback: impl FnOnce() -> R) -> R {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(callback)).unwrap_or(fallback)
 }

@@ -11,7 +11,8 @@ use crate::error::CmdError;
 /// A hash's field: its name, its value, and when it expires, in Unix milliseconds.
 pub type NativeField = (Vec<u8>, Vec<u8>, Option<i64>);
 
-/// A native value of a type that we have a counterpart of. Elements are in no particular order, those of lists apart.
+/// A native value of a type that we have a counterpart of. Elements are in no particular order,
+/// those of lists apart.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NativeValue {
     /// A string's bytes.
@@ -38,8 +39,8 @@ unsafe extern "C" fn on_element(
     value: *mut rm::RedisModuleString,
     pairs: *mut c_void,
 ) {
-    // SAFETY: the server passes a string, and another one or NULL, for the time of the call; the data is what `pairs` gave,
-    // which nobody else uses meanwhile.
+    // SAFETY: the server passes a string, and another one or NULL, for the time of the call; the
+    // data is what `pairs` gave, which nobody else uses meanwhile.
     let (element, value, pairs) = unsafe {
         (
             Arg::from_raw(element),
@@ -57,8 +58,8 @@ impl Key<'_> {
     /// All elements of a hash, a set or a sorted set.
     fn pairs(&self) -> Pairs {
         let mut pairs = Pairs::new();
-        // SAFETY: an open key; the cursor is freed once, after its last use; the vector lives until then, and the server
-        // only hands it to the callback.
+        // SAFETY: an open key; the cursor is freed once, after its last use; the vector lives until
+        // then, and the server only hands it to the callback.
         unsafe {
             let cursor = api(rm::RedisModule_ScanCursorCreate)();
             let scan = api(rm::RedisModule_ScanKey);
@@ -81,7 +82,8 @@ impl Key<'_> {
         // SAFETY: an open key that holds a list.
         let len = unsafe { api(rm::RedisModule_ValueLength)(self.raw()) };
         let element = |index: usize| {
-            // SAFETY: as above, of which the index is one; the string is ours to free, after the last look at it.
+            // SAFETY: as above, of which the index is one; the string is ours to free, after the
+            // last look at it.
             unsafe {
                 let raw = api(rm::RedisModule_ListGet)(self.raw(), index as c_long);
                 let bytes = Arg::from_raw(raw)?.bytes().to_vec();
@@ -109,8 +111,8 @@ impl Key<'_> {
 }
 
 impl Ctx {
-    /// The native value of a key, if it has one of a type that we have, and when it expires. No access, and of hashes of which fields
-    /// may expire a hit. O(n).
+    /// The native value of a key, if it has one of a type that we have, and when it expires. No
+    /// access, and of hashes of which fields may expire a hit. O(n).
     ///
     /// # Errors
     /// The server does not give the value.

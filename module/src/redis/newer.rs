@@ -11,8 +11,8 @@ use redis_module::raw as rm;
 pub(super) unsafe fn look_up<F: Copy>(name: &CStr) -> Option<F> {
     const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
     let mut found: *mut c_void = std::ptr::null_mut();
-    // SAFETY: a copy of a pointer that Init wrote before; the call takes a C string, and a place that it fills
-    // with a pointer if it knows the name.
+    // SAFETY: a copy of a pointer that Init wrote before; the call takes a C string, and a place
+    // that it fills with a pointer if it knows the name.
     let status = unsafe { rm::RedisModule_GetApi?(name.as_ptr(), (&raw mut found).cast()) };
     let known = status == rm::REDISMODULE_OK as c_int && !found.is_null();
     // SAFETY: a pointer to a function of type `F`, by the contract, and of its size.

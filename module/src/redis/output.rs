@@ -1,13 +1,14 @@
 //! What the server sends, held up for a moment: a callback before bytes leave on any connection.
 //!
-//! No server has such a hook in its module API. But all that Redis 7.0 sends to clients, replicas and monitors goes through two
-//! functions of a table for each kind of connection, `CT_Socket` and `CT_TLS`; the server exports these, in writable memory.
-//! Their head has been the same since the release candidates of 7.0, and it is a closed series. So the module puts a
-//! function of its own in front of each of the two, if both lie in the program that the table lies in.
+//! No server has such a hook in its module API. But all that Redis 7.0 sends to clients, replicas
+//! and monitors goes through two functions of a table for each kind of connection, `CT_Socket` and
+//! `CT_TLS`; the server exports these, in writable memory. Their head has been the same since the
+//! release candidates of 7.0, and it is a closed series. So the module puts a function of its own
+//! in front of each of the two, if both lie in the program that the table lies in.
 //!
-//! Newer servers keep their tables to themselves, and change their form. All that they send without TLS goes through
-//! `write` and `writev` of the C library, as does what they write to files: the module stands in front of these two
-//! (`imports.rs`). Of TLS it sees nothing there.
+//! Newer servers keep their tables to themselves, and change their form. All that they send without
+//! TLS goes through `write` and `writev` of the C library, as does what they write to files: the
+//! module stands in front of these two (`imports.rs`). Of TLS it sees nothing there.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
@@ -51,9 +52,10 @@ impl Output {
     }
 }
 
-/// Calls `handler` from now on before anything is sent, on the thread that sends it, and before the server writes to files. It
-/// may run within a signal handler of the server's then, that writes to the log.
-/// `false` if this server cannot do that for each kind of connection that it has. Only while the module is being loaded.
+/// Calls `handler` from now on before anything is sent, on the thread that sends it, and before the
+/// server writes to files. It may run within a signal handler of the server's then, that writes to
+/// the log. `false` if this server cannot do that for each kind of connection that it has. Only
+/// while the module is being loaded.
 pub fn before_output<H: Fn(Output) + Copy + 'static>(_handler: H) -> bool {
     match is_redis_7_0() {
         true => hook::<H, 0>() == Some(true) && hook::<H, 1>() != Some(false),
@@ -82,7 +84,8 @@ fn hook_library<H: Fn(Output) + Copy + 'static>() -> Option<()> {
         )
     };
     LIBRARYS.set(librarys).ok()?;
-    // SAFETY: functions of the same types, of a library that stays loaded. One alone in front is harmless.
+    // SAFETY: functions of the same types, of a library that stays loaded. One alone in front is
+    // harmless.
     unsafe {
         write.replace(library_write_after::<H> as *const c_void)?;
         writev.replace(library_writev_after::<H> as *const c_void)
@@ -131,9 +134,9 @@ fn hook<H: Fn(Output) + Copy + 'static, const KIND: usize>() -> Option<bool> {
     // SAFETY: looks up a C string in the program and its libraries.
     let table = unsafe { libc::dlsym(libc::RTLD_DEFAULT, TABLES[KIND].as_ptr()) };
     let table = NonNull::new(table.cast::<ConnectionType>())?;
-    // SAFETY: in Redis 7.0 a symbol of this name is such a table, in memory that is mapped writable for
-    // the process's life. Its functions are called by this thread only while a module is being loaded:
-    // threads for I/O work only while this one waits for them.
+    // SAFETY: in Redis 7.0 a symbol of this name is such a table, in memory that is mapped writable
+    // for the process's life. Its functions are called by this thread only while a module is being
+    // loaded: threads for I/O work only while this one waits for them.
     unsafe {
         let table = table.as_ptr();
         let ((Some(write), Some(writev)), true) = (

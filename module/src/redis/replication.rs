@@ -1,17 +1,17 @@
 //! Whether anybody follows this server, and where in the replication's history it stands.
 //!
-//! `RM_Replicate` looks up the command, copies the argument vector and counts a change even if nobody
-//! listens. A lone server saves that: nothing is replicated until the first sign of replication, and
-//! everything from then on.
+//! `RM_Replicate` looks up the command, copies the argument vector and counts a change even if
+//! nobody listens. A lone server saves that: nothing is replicated until the first sign of
+//! replication, and everything from then on.
 //!
 //! Redis propagates to replicas only while it is a master with a replication backlog or a replica.
 //! Both begin with something a module can see: a fork (the snapshot of a full sync carries what was
-//! written before it), a change of role, a replica that comes online, or a backlog restored from the
-//! RDB at start, for which `INFO replication` is asked once, at the first write after loading.
+//! written before it), a change of role, a replica that comes online, or a backlog restored from
+//! the RDB at start, for which `INFO replication` is asked once, at the first write after loading.
 //!
-//! Without `RM_Replicate`, `server.dirty` stays. Redis uses it for `save` points (which PM data does
-//! not need, as the pool holds it) and for `rdb_changes_since_last_save`; the propagation of native
-//! commands, its third user, passes module commands by.
+//! Without `RM_Replicate`, `server.dirty` stays. Redis uses it for `save` points (which PM data
+//! does not need, as the pool holds it) and for `rdb_changes_since_last_save`; the propagation of
+//! native commands, its third user, passes module commands by.
 
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -49,7 +49,8 @@ pub type Translator = fn(&Ctx, &CStr, &[Arg<'_>]);
 static TRANSLATOR: OnceLock<Translator> = OnceLock::new();
 static TRANSLATES: AtomicBool = AtomicBool::new(false);
 
-/// Has what is replicated from now on be sent by `translator`, or as it is. It is always the same one.
+/// Has what is replicated from now on be sent by `translator`, or as it is. It is always the same
+/// one.
 pub fn translate_stream(translator: Option<Translator>) {
     if let Some(translator) = translator {
         TRANSLATOR.get_or_init(|| translator);
@@ -85,8 +86,8 @@ fn find_out(ctx: &Ctx) -> bool {
     !alone
 }
 
-/// Whether nothing may be sent to replicas now that no client's write has caused: writes are paused by CLIENT
-/// PAUSE or a failover.
+/// Whether nothing may be sent to replicas now that no client's write has caused: writes are paused
+/// by CLIENT PAUSE or a failover.
 pub fn spares_replicas() -> bool {
     // SAFETY: the function has no preconditions; a copy of a pointer written before the module ran.
     unsafe { rm::RedisModule_AvoidReplicaTraffic.is_some_and(|avoid| avoid() != 0) }
@@ -101,9 +102,9 @@ pub fn replica_waits(ctx: &Ctx) -> bool {
 }
 
 impl Ctx {
-    /// Makes the server forget at which offset of which history its data is, as it has just read that in
-    /// an RDB: no partial resync will be asked for, nor granted. Only at start, before it has connected to
-    /// its master.
+    /// Makes the server forget at which offset of which history its data is, as it has just read
+    /// that in an RDB: no partial resync will be asked for, nor granted. Only at start, before it
+    /// has connected to its master.
     ///
     /// # Errors
     /// Which command the server lacks for that.
@@ -112,8 +113,8 @@ impl Ctx {
             Some(Reply::Text(_)) => Ok(()),
             other => Err(format!("{command:?} answers {other:?}")),
         };
-        // A replica has made the state of its link out of the RDB, which only a change of role drops. In a
-        // cluster, the link is made later, out of what the server knows itself to be.
+        // A replica has made the state of its link out of the RDB, which only a change of role
+        // drops. In a cluster, the link is made later, out of what the server knows itself to be.
         let host = info_text(self, "master_host").filter(|_| !self.flags().cluster());
         let port = info_text(self, "master_port");
         if host.is_some() {
@@ -128,8 +129,8 @@ impl Ctx {
 }
 
 impl Ctx {
-    /// Cuts the replicas off before they are sent what the running command has had replicated, and sees to it that they
-    /// sync anew: the history goes on under another number. On a master.
+    /// Cuts the replicas off before they are sent what the running command has had replicated, and
+    /// sees to it that they sync anew: the history goes on under another number. On a master.
     ///
     /// # Errors
     /// What the server answers, if not that.
@@ -142,7 +143,8 @@ impl Ctx {
         run(c"CLIENT", &[b"KILL", b"TYPE", b"replica"])
     }
 
-    /// Whether a replica that knows the history of this number may go on from where it is, without a full sync.
+    /// Whether a replica that knows the history of this number may go on from where it is, without
+    /// a full sync.
     pub fn has_history(&self, id: &[u8]) -> bool {
         let own = ["master_replid", "master_replid2"];
         let mut own = own.iter().filter_map(|field| info_text(self, field));
@@ -153,8 +155,8 @@ impl Ctx {
 /// A text in `INFO replication`.
 fn info_text(ctx: &Ctx, field: &str) -> Option<String> {
     let field = log::c_string(field);
-    // SAFETY: the context is live; the text, NULL if there is no such field, is copied before the section
-    // is freed, which happens once.
+    // SAFETY: the context is live; the text, NULL if there is no such field, is copied before the
+    // section is freed, which happens once.
     unsafe {
         let info = api(rm::RedisModule_GetServerInfo)(ctx.raw(), c"replication".as_ptr());
         let text = api(rm::RedisModule_ServerInfoGetFieldC)(info, field.as_ptr());

@@ -35,8 +35,8 @@ impl Ctx {
     /// change the keyspace: keys that are to be changed are noted, and changed afterwards. O(n).
     pub fn scan(&self, mut visit: impl FnMut(Arg<'_>, Kind)) {
         let mut visit: &mut Visit<'_> = &mut visit;
-        // SAFETY: live context; the cursor is freed once, after its last use; the visitor lives until
-        // then, and Redis only hands it to the callback.
+        // SAFETY: live context; the cursor is freed once, after its last use; the visitor lives
+        // until then, and Redis only hands it to the callback.
         unsafe {
             let cursor = api(rm::RedisModule_ScanCursorCreate)();
             let data = (&raw mut visit).cast();
@@ -45,8 +45,8 @@ impl Ctx {
         }
     }
 
-    /// Shows every key of the selected database to `visit`, some perhaps twice. `visit` may change the keyspace: keys
-    /// that are there all the time are shown, others may be. O(n).
+    /// Shows every key of the selected database to `visit`, some perhaps twice. `visit` may change
+    /// the keyspace: keys that are there all the time are shown, others may be. O(n).
     pub fn scan_and_change(&self, mut visit: impl FnMut(Arg<'_>, Kind)) {
         let seen: RefCell<Vec<(OwnedString, Kind)>> = RefCell::default();
         let mut note = |name: Arg<'_>, kind| {
@@ -71,9 +71,11 @@ impl Ctx {
         unsafe { api(rm::RedisModule_ScanCursorDestroy)(cursor) };
     }
 
-    /// A key of the selected database, at random, of any kind; `None` if there is none. O(1), but for keys that have expired.
+    /// A key of the selected database, at random, of any kind; `None` if there is none. O(1), but
+    /// for keys that have expired.
     pub fn random_key(&self) -> Option<OwnedString> {
-        // SAFETY: live context, without automatic memory; the string, NULL if there are no keys, is ours.
+        // SAFETY: live context, without automatic memory; the string, NULL if there are no keys, is
+        // ours.
         unsafe { OwnedString::from_raw(api(rm::RedisModule_RandomKey)(self.raw())) }
     }
 

@@ -1,11 +1,12 @@
 //! WATCH and client tracking are told that a key has changed.
 //!
-//! Closing a key that was opened to write does that by itself, unless the module's options say otherwise. They do:
-//! a command may open a key to write, and leave it as it is.
+//! Closing a key that was opened to write does that by itself, unless the module's options say
+//! otherwise. They do: a command may open a key to write, and leave it as it is.
 //!
-//! Redis from 8.4 on looks the key up when a module tells it of a change (for an eviction policy by the time
-//! of changes), and counts that as a read: a hit or a miss, and the event `keymiss` of a key that the command has
-//! deleted. There, the module closes a key without a trace of having opened it, and lets Redis tell.
+//! Redis from 8.4 on looks the key up when a module tells it of a change (for an eviction policy by
+//! the time of changes), and counts that as a read: a hit or a miss, and the event `keymiss` of a
+//! key that the command has deleted. There, the module closes a key without a trace of having
+//! opened it, and lets Redis tell.
 
 use std::ffi::c_int;
 use std::sync::OnceLock;
@@ -50,7 +51,8 @@ fn counts_as_read() -> bool {
     *ANSWER.get_or_init(|| is_redis_since(8, 4))
 }
 
-/// An option of Valkey 9.0 on: CLUSTER MIGRATESLOTS works with this module's keys. Older ones pass it over.
+/// An option of Valkey 9.0 on: CLUSTER MIGRATESLOTS works with this module's keys. Older ones pass
+/// it over.
 const VALKEY_HANDLES_SLOT_MIGRATION: u32 = 1 << 5;
 
 impl Ctx {

@@ -1,5 +1,5 @@
-//! Hash slots that come and go while a cluster runs: what newer servers tell a module of their own ways to
-//! move them.
+//! Hash slots that come and go while a cluster runs: what newer servers tell a module of their own
+//! ways to move them.
 //!
 //! | | Redis 8.4 on | Valkey 9.0 on |
 //! |---|---|---|
@@ -27,10 +27,11 @@ pub enum SlotEvent {
     ImportFailed,
     /// The slots are this node's now. Its file of the cluster's configuration says so later.
     ImportCompleted,
-    /// The slots are another node's now; their keys go, one by one or at once, or have gone already.
+    /// The slots are another node's now; their keys go, one by one or at once, or have gone
+    /// already.
     GivenUp,
-    /// The keys of these slots leave the keyspace at once, after this: their values are freed on another
-    /// thread, unheard.
+    /// The keys of these slots leave the keyspace at once, after this: their values are freed on
+    /// another thread, unheard.
     Trimmed,
     /// Told in a fork child: it is about to save the keys of these slots for their new owner.
     Sending,
@@ -111,13 +112,14 @@ pub(super) fn is_redis_since(major: u8, minor: u8) -> bool {
 
 /// Whether the server moves slots as Redis 8.4 does.
 fn trims() -> bool {
-    // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 8.4, and in Valkey.
+    // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 8.4, and in
+    // Valkey.
     unsafe { rm::RedisModule_ClusterCanAccessKeysInSlot }.is_some()
 }
 
 impl Ctx {
-    /// Whether keys in slots of other nodes do not outlive the start of this server: Valkey deletes them, Redis
-    /// keeps them for an administrator to see.
+    /// Whether keys in slots of other nodes do not outlive the start of this server: Valkey deletes
+    /// them, Redis keeps them for an administrator to see.
     pub fn drops_foreign_keys(&self) -> bool {
         is_valkey()
     }
@@ -129,7 +131,8 @@ impl Ctx {
 
     /// Those among slots whose keys this node does not serve, on servers that say; on others none.
     pub fn foreign_among(&self, ranges: &[SlotRange]) -> Vec<SlotRange> {
-        // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 8.4, and in Valkey.
+        // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 8.4, and in
+        // Valkey.
         let Some(can_access) = (unsafe { rm::RedisModule_ClusterCanAccessKeysInSlot }) else {
             return Vec::new();
         };
@@ -150,8 +153,8 @@ impl Ctx {
     {
         let subscribe = |id, callback: rm::RedisModuleEventCallback| {
             let event = rm::RedisModuleEvent { id, dataver: 1 };
-            // SAFETY: live context; the callback is a function. A server without the event refuses, which
-            // leaves nothing behind.
+            // SAFETY: live context; the callback is a function. A server without the event refuses,
+            // which leaves nothing behind.
             unsafe { api(rm::RedisModule_SubscribeToServerEvent)(self.raw(), event, callback) };
         };
         if is_valkey() {

@@ -1,22 +1,27 @@
-//! Native commands that the module runs in the server's stead: the server's names, the module's data.
+//! Native commands that the module runs in the server's stead: the server's names, the module's
+//! data.
 //!
-//! A command filter could give SET the name PM.SET before it is looked up. But then it is another command to the
-//! server: the user's ACL rules, the arity, the statistics, MONITOR, SLOWLOG and what COMMAND tells would be those of `pm.set`, and
-//! neither ACL DRYRUN nor COMMAND GETKEYS nor the loading of an AOF passes a filter. So the server's own entry of SET in its table of commands
-//! stays as it is, with name, flags, keys, categories and counters, and only the function in it is replaced: by one that
-//! runs the handler of PM.SET, or else the server's own function.
+//! A command filter could give SET the name PM.SET before it is looked up. But then it is another
+//! command to the server: the user's ACL rules, the arity, the statistics, MONITOR, SLOWLOG and
+//! what COMMAND tells would be those of `pm.set`, and neither ACL DRYRUN nor COMMAND GETKEYS nor
+//! the loading of an AOF passes a filter. So the server's own entry of SET in its table of commands
+//! stays as it is, with name, flags, keys, categories and counters, and only the function in it is
+//! replaced: by one that runs the handler of PM.SET, or else the server's own function.
 //!
-//! The module API does not offer this. What it rests on is looked for in the running server, and anything else than expected
-//! refuses it before a word is written:
+//! The module API does not offer this. What it rests on is looked for in the running server, and
+//! anything else than expected refuses it before a word is written:
 //!
-//! * The server exports its functions to find a command, to run one of a module, and to keep a command that has run from being propagated
-//!   (all servers from Redis 7.0 on do; modules could not print stack traces otherwise). They lie in one program.
-//! * The entries of all commands of this module have, at one distance from their beginning, the function that runs commands of modules,
-//!   and at another the handle that the API gives for the command.
-//! * The entry of a native command has, at the first distance, the beginning of a function of that program whose name ends in `Command`; at
-//!   the second, nothing.
+//! * The server exports its functions to find a command, to run one of a module, and to keep a
+//!   command that has run from being propagated (all servers from Redis 7.0 on do; modules could
+//!   not print stack traces otherwise). They lie in one program.
+//! * The entries of all commands of this module have, at one distance from their beginning, the
+//!   function that runs commands of modules, and at another the handle that the API gives for the
+//!   command.
+//! * The entry of a native command has, at the first distance, the beginning of a function of that
+//!   program whose name ends in `Command`; at the second, nothing.
 //!
-//! A native command that runs through [`super::Handler`]s is not propagated by the server, as commands of modules are not: handlers do that.
+//! A native command that runs through [`super::Handler`]s is not propagated by the server, as
+//! commands of modules are not: handlers do that.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
@@ -49,7 +54,8 @@ pub enum KeysAt {
 /// A native command that the module has a counterpart of.
 #[derive(Clone, Debug)]
 pub struct StandIn {
-    /// The native command's name, in lower case; that of a part follows the container's after a `|`.
+    /// The native command's name, in lower case; that of a part follows the container's after a
+    /// `|`.
     pub native: String,
     /// The counterpart's.
     pub own: String,
@@ -89,7 +95,8 @@ pub enum Way {
 pub struct Rules {
     /// Asked for each command while [`look_closer`] holds.
     pub side: fn(&Ctx, Args<'_>, KeysAt) -> Side,
-    /// Asked when a handler has failed because of a value's type, before it has replied or changed anything.
+    /// Asked when a handler has failed because of a value's type, before it has replied or changed
+    /// anything.
     pub other_type: fn(&Ctx, Args<'_>, &StandIn) -> Way,
 }
 
@@ -118,7 +125,8 @@ struct Plan {
     rules: &'static Rules,
 }
 
-// SAFETY: the entries live as long as the server; they are written by the thread that runs commands only.
+// SAFETY: the entries live as long as the server; they are written by the thread that runs commands
+// only.
 unsafe impl Send for Plan {}
 // SAFETY: as above; all else is never changed.
 unsafe impl Sync for Plan {}
@@ -209,7 +217,8 @@ impl Call {
 
 /// Takes the place of the server's function of the `N`-th slot.
 unsafe extern "C" fn stand_in<const N: usize>(client: Client) {
-    // SAFETY: the server calls this as it would call its own function, with a live client that runs the command.
+    // SAFETY: the server calls this as it would call its own function, with a live client that runs
+    // the command.
     unsafe { take_place(N, client) }
 }
 
@@ -231,7 +240,8 @@ unsafe fn take_place(n: usize, client: Client) {
     }
 }
 
-/// Runs the server's own function. Some look at which function the command has: it is put back meanwhile.
+/// Runs the server's own function. Some look at which function the command has: it is put back
+/// meanwhile.
 ///
 /// # Safety
 /// As for [`take_place`].
@@ -240,7 +250,8 @@ unsafe fn run_native(plan: &Plan, n: usize, client: Client) {
     let Some(slot) = plan.slots.get(n) else {
         return;
     };
-    // SAFETY: the entry was looked at when the plan was made; the function takes the client that it was called with.
+    // SAFETY: the entry was looked at when the plan was made; the function takes the client that it
+    // was called with.
     unsafe {
         let function = slot.entry.as_ptr().add(plan.function_at);
         let ours = function.read();
@@ -263,12 +274,14 @@ macro_rules! sixteen {
 /// As many functions as there may be slots.
 static FUNCTIONS: [[Function; 16]; 16] = sixteen!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 
-/// How far into an entry it is looked, in words. Those of known servers have their last word of interest before the 80th.
+/// How far into an entry it is looked, in words. Those of known servers have their last word of
+/// interest before the 80th.
 const REACH: usize = 96;
 
 impl Ctx {
-    /// Stands in for native commands, as far as the server has them, by `rules`, whatever their keys are or not. Only as the last step of loading that may fail: it
-    /// cannot be undone. The number of those that the server has.
+    /// Stands in for native commands, as far as the server has them, by `rules`, whatever their
+    /// keys are or not. Only as the last step of loading that may fail: it cannot be undone. The
+    /// number of those that the server has.
     ///
     /// # Errors
     /// What is not as expected in this server; nothing was done then.
@@ -282,8 +295,9 @@ impl Ctx {
         let count = plan.slots.len();
         let plan = PLAN.get_or_init(|| plan);
         for (slot, function) in plan.slots.iter().zip(FUNCTIONS.as_flattened()) {
-            // SAFETY: both words were read, and found to be what they are for, a moment ago; the server keeps its entries in
-            // writable memory. Commands run on this thread, or while it waits.
+            // SAFETY: both words were read, and found to be what they are for, a moment ago; the
+            // server keeps its entries in writable memory. Commands run on this thread, or while it
+            // waits.
             unsafe {
                 let entry = slot.entry.as_ptr();
                 entry.add(plan.handle_at).write(slot.handle);
@@ -342,7 +356,8 @@ impl Ctx {
                 .map(|word| OwnedString::new(word.as_bytes()));
             let words: Vec<OwnedString> = words.collect();
             let argv: Vec<Arg<'_>> = words.iter().map(OwnedString::arg).collect();
-            // SAFETY: Arg is a pointer to a live string, as the server's own arguments are, and it only reads them.
+            // SAFETY: Arg is a pointer to a live string, as the server's own arguments are, and it
+            // only reads them.
             let entry = unsafe { original(argv.as_ptr(), argv.len() as c_int) };
             let Some(entry) = NonNull::new(entry) else {
                 continue;
@@ -386,8 +401,8 @@ fn distance(entry: NonNull<usize>, value: usize) -> Option<usize> {
 fn word(entry: NonNull<usize>, at: usize) -> Option<usize> {
     const PAGE: usize = 4096;
     let address = entry.as_ptr().wrapping_add(at);
-    // SAFETY: the call tells of pages that are not there, and changes nothing of the others. A word in a page that is
-    // there can be read: entries lie in the program's data and in its heap.
+    // SAFETY: the call tells of pages that are not there, and changes nothing of the others. A word
+    // in a page that is there can be read: entries lie in the program's data and in its heap.
     unsafe {
         let page = std::ptr::without_provenance_mut(address.addr() & !(PAGE - 1));
         (libc::msync(page, PAGE, libc::MS_ASYNC) == 0).then(|| address.read())
@@ -411,8 +426,8 @@ fn native_function(
 
 /// The exported name of what begins at an address.
 fn name_of(address: NonNull<c_void>) -> Option<String> {
-    // SAFETY: all zeroes is a value of the struct of pointers; dladdr takes any address and fills it; the name, if there is
-    // one, is a C string that lives as long as the program.
+    // SAFETY: all zeroes is a value of the struct of pointers; dladdr takes any address and fills
+    // it; the name, if there is one, is a C string that lives as long as the program.
     unsafe {
         let mut found = std::mem::zeroed::<libc::Dl_info>();
         let known = libc::dladdr(address.as_ptr(), &mut found) != 0

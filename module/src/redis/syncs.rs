@@ -1,9 +1,11 @@
-//! Connections that have asked for the data and not got all of it: replicas before a full sync, and during it.
+//! Connections that have asked for the data and not got all of it: replicas before a full sync, and
+//! during it.
 //!
-//! A file for them has to carry values, and a module is not told what a file is for. But each such connection
-//! has sent SYNC or PSYNC, over whatever channel the data then goes (the same connection, or one of its own
-//! for the RDB), and a replica that has loaded the data confirms each second what it has got (REPLCONF ACK).
-//! So what is between the two waits. A connection that ended waits no more.
+//! A file for them has to carry values, and a module is not told what a file is for. But each such
+//! connection has sent SYNC or PSYNC, over whatever channel the data then goes (the same
+//! connection, or one of its own for the RDB), and a replica that has loaded the data confirms each
+//! second what it has got (REPLCONF ACK). So what is between the two waits. A connection that ended
+//! waits no more.
 
 use super::clients::{ClientId, is_connected};
 use super::{Ctx, FilterArgs, MainCell, Reply, replication};
@@ -56,13 +58,14 @@ fn change(change: impl FnOnce(&mut Vec<ClientId>)) {
 const DISKLESS: &[u8] = b"repl-diskless-sync";
 static SYNCS_WITHOUT_DISK: AtomicBool = AtomicBool::new(true);
 
-/// Whether what replicas get is sent as it is made, as [`learn_how_to_sync`] has learned. In doubt, yes.
+/// Whether what replicas get is sent as it is made, as [`learn_how_to_sync`] has learned. In doubt,
+/// yes.
 pub fn syncs_without_disk() -> bool {
     SYNCS_WITHOUT_DISK.load(Ordering::Relaxed)
 }
 
-/// Asks how replicas get the data; if `by_disk`, has a file be made of it from now on. Whether that was another way before. Where the
-/// configuration may be asked for.
+/// Asks how replicas get the data; if `by_disk`, has a file be made of it from now on. Whether that
+/// was another way before. Where the configuration may be asked for.
 pub fn learn_how_to_sync(ctx: &Ctx, by_disk: bool) -> bool {
     let get = ctx.call(c"CONFIG", &[b"GET", DISKLESS]);
     let is_by_disk = match &get {
@@ -84,6 +87,7 @@ pub fn learn_how_to_sync(ctx: &Ctx, by_disk: bool) -> bool {
 /// Whether somebody waits for the data, be it what is about to be written. In doubt, yes.
 pub fn somebody_syncs(ctx: &Ctx) -> bool {
     let waits = WAITING.with(|waiting| waiting.iter().any(|&client| is_connected(client)));
-    // Redis 7.0 does not say whose commands they are, but names each replica, and what it waits for.
+    // Redis 7.0 does not say whose commands they are, but names each replica, and what it waits
+    // for.
     waits == Ok(true) || replication::replica_waits(ctx)
 }

@@ -78,8 +78,8 @@ pub trait TypeCallbacks: 'static {
     /// Copies the value for `place.to_key()`; `None` fails the COPY.
     fn copy(place: &KeyPlace<'_>, ty: ValueType, addr: usize) -> Option<usize>;
 
-    /// How costly `free` is. Above 64, UNLINK and lazy freeing take a background thread, and so does
-    /// 0 always.
+    /// How costly `free` is. Above 64, UNLINK and lazy freeing take a background thread, and so
+    /// does 0 always.
     fn free_effort(place: &KeyPlace<'_>, ty: ValueType, addr: usize) -> usize;
 }
 

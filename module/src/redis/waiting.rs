@@ -20,8 +20,8 @@ pub trait Answer: Sized + 'static {
     fn gone(number: usize);
 }
 
-/// A client that waits for an answer, while others are served. It must get one, or be let go; if it is dropped, it waits
-/// for ever.
+/// A client that waits for an answer, while others are served. It must get one, or be let go; if it
+/// is dropped, it waits for ever.
 #[derive(Debug)]
 pub struct Waiting<T: Answer> {
     client: *mut rm::RedisModuleBlockedClient,
@@ -37,8 +37,8 @@ impl<T: Answer> Waiting<T> {
     /// Replies to the client, before the event loop sleeps next. If it has gone, nothing happens.
     pub fn answer(self, answer: T) {
         let answer = Box::into_raw(Box::new(Some(answer)));
-        // SAFETY: a client that was blocked and not unblocked since, as both ways to do so take the only handle. The
-        // server has the answer from here on, and frees it by `free`.
+        // SAFETY: a client that was blocked and not unblocked since, as both ways to do so take the
+        // only handle. The server has the answer from here on, and frees it by `free`.
         unsafe { api(rm::RedisModule_UnblockClient)(self.client, answer.cast()) };
     }
 
@@ -50,10 +50,11 @@ impl<T: Answer> Waiting<T> {
 }
 
 impl Ctx {
-    /// Makes the client of the running command wait, without a reply. Not where [`super::Flags::deny_blocking`].
+    /// Makes the client of the running command wait, without a reply. Not where
+    /// [`super::Flags::deny_blocking`].
     pub fn wait<T: Answer>(&self) -> Waiting<T> {
-        // SAFETY: live context of a command that may block; the callbacks are functions, and the one for `T`'s
-        // private data is given only such.
+        // SAFETY: live context of a command that may block; the callbacks are functions, and the
+        // one for `T`'s private data is given only such.
         let client = unsafe {
             let client = api(rm::RedisModule_BlockClient)(
                 self.raw(),
@@ -77,7 +78,8 @@ unsafe extern "C" fn reply<T: Answer>(
     _argv: *mut *mut rm::RedisModuleString,
     _argc: c_int,
 ) -> c_int {
-    // SAFETY: the server passes a live context, and what `Waiting::answer` gave it, which nobody else uses.
+    // SAFETY: the server passes a live context, and what `Waiting::answer` gave it, which nobody
+    // else uses.
     let (ctx, answer) = unsafe {
         let answer: *mut Option<T> = api(rm::RedisModule_GetBlockedClientPrivateData)(raw).cast();
         (Ctx::from_raw(raw), answer.as_mut().and_then(Option::take))

@@ -14,7 +14,8 @@ impl Slab {
     /// Adds to `writes` the bitmap words after `allocs` and `frees`.
     ///
     /// # Errors
-    /// `Damaged`, with nothing added, if a slot is freed twice: in this batch, or in its group before.
+    /// `Damaged`, with nothing added, if a slot is freed twice: in this batch, or in its group
+    /// before.
     pub fn bitmap_writes(
         &self,
         medium: &Medium,

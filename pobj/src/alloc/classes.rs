@@ -1,7 +1,7 @@
 //! Size classes: the slot sizes of slab pages.
 //!
-//! Objects above [`SMALL_MAX`] are runs of granules of their own. In a pool of format 1 there were slots up to
-//! 130,816 bytes, on larger pages; those that are left are used on.
+//! Objects above [`SMALL_MAX`] are runs of granules of their own. In a pool of format 1 there were
+//! slots up to 130,816 bytes, on larger pages; those that are left are used on.
 //!
 //! Steps of 16 bytes up to 128, then four to eight steps a doubling, so that a slot wastes at most
 //! an eighth (above 128 bytes), and the largest ones divide a page with little left over. Slots of

@@ -1,9 +1,9 @@
-//! Evacuation: sparse pages are emptied, so that their memory serves other sizes; or regions, so that free room lies
-//! together (`regions`).
+//! Evacuation: sparse pages are emptied, so that their memory serves other sizes; or regions, so
+//! that free room lies together (`regions`).
 //!
-//! The layer above moves what lies where it was chosen here ([`crate::Tx::relocate`]); meanwhile nothing
-//! there is handed out, so that what was moved away stays away. All of this is in DRAM: after a restart there is
-//! no evacuation, and what was not emptied is used as before.
+//! The layer above moves what lies where it was chosen here ([`crate::Tx::relocate`]); meanwhile
+//! nothing there is handed out, so that what was moved away stays away. All of this is in DRAM:
+//! after a restart there is no evacuation, and what was not emptied is used as before.
 
 use super::slab::{Page, Slab};
 use crate::error::Result;
@@ -14,7 +14,8 @@ use crate::{Kind, PPtr, Pool, Tx};
 pub struct Scatter {
     /// Free slots of pages with allocated ones: only objects of their size can have them.
     pub slots: u64,
-    /// What an evacuation would give back: whole pages, once their objects are moved to other pages.
+    /// What an evacuation would give back: whole pages, once their objects are moved to other
+    /// pages.
     pub regainable: u64,
     /// Bytes of objects that it would move.
     pub moves: u64,
@@ -33,8 +34,8 @@ impl Page {
 }
 
 impl Slab {
-    /// For each kind and class, the pages that are neither full nor empty and whose objects find room in the
-    /// other pages of that kind and class, the emptiest first. O(pages).
+    /// For each kind and class, the pages that are neither full nor empty and whose objects find
+    /// room in the other pages of that kind and class, the emptiest first. O(pages).
     fn sparse_pages(&self) -> Vec<u32> {
         let mut by_key: Vec<Vec<(u64, u32)>> = vec![Vec::new(); self.partial.len()];
         for (id, page) in self.pages.iter().enumerate() {
@@ -77,7 +78,8 @@ impl Slab {
         scatter
     }
 
-    /// Chooses pages to be emptied, and hands out none of their slots from now on; how many they are. O(pages).
+    /// Chooses pages to be emptied, and hands out none of their slots from now on; how many they
+    /// are. O(pages).
     pub fn begin_evacuation(&mut self) -> usize {
         let chosen = self.sparse_pages();
         self.choose(&chosen);
@@ -155,22 +157,24 @@ impl Pool {
         self.room.wasted()
     }
 
-    /// Begins to empty sparse pages: allocations avoid them from now on, and [`Tx::relocate`] moves what lies
-    /// there. How many there are. If an allocation finds no other room, the evacuation ends by itself. O(pages).
+    /// Begins to empty sparse pages: allocations avoid them from now on, and [`Tx::relocate`] moves
+    /// what lies there. How many there are. If an allocation finds no other room, the evacuation
+    /// ends by itself. O(pages).
     pub fn begin_evacuation(&mut self) -> usize {
         self.stuck = 0;
         self.slab.begin_evacuation()
     }
 
-    /// Begins to empty regions of the pool in which free room lies in short pieces, in the same way; how many
-    /// bytes that gains, about, or 0 if there are none. O(pages + large objects + free runs).
+    /// Begins to empty regions of the pool in which free room lies in short pieces, in the same
+    /// way; how many bytes that gains, about, or 0 if there are none. O(pages + large objects +
+    /// free runs).
     pub fn begin_gathering(&mut self) -> u64 {
         self.stuck = 0;
         self.slab.begin_emptying(&mut self.room, self.medium.len())
     }
 
-    /// Has the page on which an object lies be emptied, too, however full it is, or its regions. O(pages + free
-    /// runs).
+    /// Has the page on which an object lies be emptied, too, however full it is, or its regions.
+    /// O(pages + free runs).
     pub fn evacuate<T>(&mut self, object: PPtr<T>) {
         match self.slab.run_at(object.offset()) {
             Some(run) => self.room.hold_regions_of(run),
@@ -200,8 +204,8 @@ impl Pool {
         self.stuck
     }
 
-    /// Whether the object that starts at `ptr` lies where an evacuation empties the pool. O(1), O(log n) of large
-    /// ones.
+    /// Whether the object that starts at `ptr` lies where an evacuation empties the pool. O(1),
+    /// O(log n) of large ones.
     #[inline]
     pub fn evacuating<T>(&self, ptr: PPtr<T>) -> bool {
         let offset = ptr.offset();
@@ -216,10 +220,10 @@ impl Pool {
 }
 
 impl Tx<'_> {
-    /// Moves an object out of the way of an evacuation: all its bytes, as far as it is allocated, to where it
-    /// has the same room. The old one is freed with the commit; whoever points to it is the caller's to change.
-    /// `None` if it may stay, or if there is no place for it. O(size). Nothing of the object may be written in the
-    /// same step.
+    /// Moves an object out of the way of an evacuation: all its bytes, as far as it is allocated,
+    /// to where it has the same room. The old one is freed with the commit; whoever points to it is
+    /// the caller's to change. `None` if it may stay, or if there is no place for it. O(size).
+    /// Nothing of the object may be written in the same step.
     ///
     /// # Errors
     /// `Damaged` if no allocated object starts there.

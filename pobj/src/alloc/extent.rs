@@ -9,9 +9,11 @@
 //! ```
 //!
 //! Invariants
-//! * libpmemobj makes an extent and never frees it. The head is written once, before it is published.
-//! * The table changes only through logged writes, one word for a run that comes or goes, so that it always
-//!   agrees with what is reachable. The first word is that of the head and the table, which are a run.
+//! * libpmemobj makes an extent and never frees it. The head is written once, before it is
+//!   published.
+//! * The table changes only through logged writes, one word for a run that comes or goes, so that
+//!   it always agrees with what is reachable. The first word is that of the head and the table,
+//!   which are a run.
 
 use super::run::{GRANULE, RUN_MAX, Run, RunKind};
 use crate::error::{Result, damaged};
@@ -45,7 +47,8 @@ pub(crate) struct Contents {
 }
 
 impl Extent {
-    /// The extent that fits into the object of `size` bytes at `offset`; `None` if there is no room for a run.
+    /// The extent that fits into the object of `size` bytes at `offset`; `None` if there is no room
+    /// for a run.
     pub fn within(offset: u64, size: u64) -> Option<Extent> {
         let start = offset.next_multiple_of(GRANULE);
         let granules = offset.checked_add(size)?.checked_sub(start)? / GRANULE;

@@ -1,11 +1,13 @@
 //! Free runs of granules, in DRAM: best fit, neighbours coalesce.
 //!
-//! A free run is *marked* at its first and at its last granule, with its length: so what is given finds its neighbours
-//! in O(1). By length, short runs stand in a heap for each length, ordered by place, and the others in a tree. A
-//! heap may have runs that are not there any more, or have another length: the marks tell.
+//! A free run is *marked* at its first and at its last granule, with its length: so what is given
+//! finds its neighbours in O(1). By length, short runs stand in a heap for each length, ordered by
+//! place, and the others in a tree. A heap may have runs that are not there any more, or have
+//! another length: the marks tell.
 //!
-//! Cost: giving and taking short runs is O(1) and O(log n) in the runs of that length, longer ones O(log n). Four bytes of
-//! DRAM a granule, but only for stretches of [`CHUNK`] granules in which a run has begun or ended.
+//! Cost: giving and taking short runs is O(1) and O(log n) in the runs of that length, longer ones
+//! O(log n). Four bytes of DRAM a granule, but only for stretches of [`CHUNK`] granules in which a
+//! run has begun or ended.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -244,7 +246,8 @@ impl FreeRuns {
         Some(self.take_first(len, run))
     }
 
-    /// Takes `len` granules from the start of the shortest run of at least `least`, or of any that has them.
+    /// Takes `len` granules from the start of the shortest run of at least `least`, or of any that
+    /// has them.
     pub fn take_from(&mut self, len: u64, least: u64) -> Option<u64> {
         match self.shortest(len.max(least)) {
             Some(run) => Some(self.take_first(len, run)),

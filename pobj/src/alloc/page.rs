@@ -11,10 +11,11 @@
 //!  64     bitmap     one bit a slot, set while the slot is allocated; whole 64-bit words
 //! ```
 //!
-//! The header is written once, with a bitmap of zeros, before the page's run is committed. The bitmap changes
-//! only through logged writes, so that it always agrees with what is reachable.
+//! The header is written once, with a bitmap of zeros, before the page's run is committed. The
+//! bitmap changes only through logged writes, so that it always agrees with what is reachable.
 //!
-//! In a pool of format 1 pages were objects of libpmemobj's, in two lengths; those that are left are used on.
+//! In a pool of format 1 pages were objects of libpmemobj's, in two lengths; those that are left
+//! are used on.
 
 use super::classes;
 use super::run::GRANULE;
@@ -28,12 +29,14 @@ use std::mem::size_of;
 pub(crate) const PAGE_GRANULES: u64 = 16;
 /// Bytes of a page.
 pub(crate) const PAGE_LEN: u64 = PAGE_GRANULES * GRANULE;
-/// Bytes of a page that is an object of libpmemobj's: for slots up to [`classes::SMALL_MAX`], and above.
+/// Bytes of a page that is an object of libpmemobj's: for slots up to [`classes::SMALL_MAX`], and
+/// above.
 const OBJECT_PAGE_LEN: u64 = 65_392;
 const BIG_OBJECT_PAGE_LEN: u64 = (1 << 20) - 16;
 
-/// Bytes of the page at `offset` for slots of `class`. Objects of libpmemobj's never start at a granule's
-/// boundary, as they have a header of 16 bytes in a chunk that starts at one or 1 KiB behind it.
+/// Bytes of the page at `offset` for slots of `class`. Objects of libpmemobj's never start at a
+/// granule's boundary, as they have a header of 16 bytes in a chunk that starts at one or 1 KiB
+/// behind it.
 pub(crate) fn page_len(offset: u64, class: u8) -> u64 {
     if offset.is_multiple_of(GRANULE) {
         PAGE_LEN

@@ -1,7 +1,7 @@
 //! Regions: stretches of granules that are emptied, so that free room lies together.
 //!
-//! While regions are emptied, what is free in them is *held*: nobody takes it. What is moved away fills gaps of its size,
-//! or is packed, one behind the other, so that moving leaves few new gaps.
+//! While regions are emptied, what is free in them is *held*: nobody takes it. What is moved away
+//! fills gaps of its size, or is packed, one behind the other, so that moving leaves few new gaps.
 
 use super::free::FreeRuns;
 use super::room::Room;
@@ -101,8 +101,8 @@ impl Room {
                 .any(|(region, ..)| self.held.regions.contains(&region))
     }
 
-    /// Takes granules for what moves: a gap that it fills; or else behind what has moved before, in a run that is long
-    /// enough for many; or else any.
+    /// Takes granules for what moves: a gap that it fills; or else behind what has moved before, in
+    /// a run that is long enough for many; or else any.
     pub fn take_packed(&mut self, granules: u64) -> Option<u64> {
         if let Some(start) = self.free.take_exactly(granules) {
             return Some(start * GRANULE);
@@ -126,8 +126,9 @@ impl Room {
         self.keep_again();
     }
 
-    /// Begins to empty regions: those that waste most for what they hold, as many as waste too much, and as long
-    /// as what they hold finds room; one at least. Bytes that it gains, about. `regions` is what the slab says of them.
+    /// Begins to empty regions: those that waste most for what they hold, as many as waste too
+    /// much, and as long as what they hold finds room; one at least. Bytes that it gains, about.
+    /// `regions` is what the slab says of them.
     fn hold_regions(&mut self, regions: &[Region]) -> u64 {
         let candidates = (0..)
             .zip(regions)
@@ -178,7 +179,8 @@ impl Room {
         self.keep_again();
     }
 
-    /// Granules that are free in runs too short for a mebibyte, or what is left over of longer ones.
+    /// Granules that are free in runs too short for a mebibyte, or what is left over of longer
+    /// ones.
     pub fn wasted(&self) -> u64 {
         let lens = self.free.lens().chain(self.held.runs.lens());
         let lens = lens.map(|len| len % MEBIBYTE);
@@ -234,7 +236,8 @@ impl Slab {
         regions
     }
 
-    /// Begins to empty regions; how many bytes that gains, about, or 0 if there are none. O(pages + large objects).
+    /// Begins to empty regions; how many bytes that gains, about, or 0 if there are none. O(pages +
+    /// large objects).
     pub fn begin_emptying(&mut self, room: &mut Room, len: u64) -> u64 {
         let regions = self.regions(room, len);
         let gain = room.hold_regions(&regions);

@@ -1,9 +1,9 @@
 //! All granules of a pool: which are free, who may take which, and what is kept back.
 //!
-//! *Free* granules are anybody's. A share of the pool is *kept back* from ordinary allocations: for the undo log,
-//! and for transactions that remove things and need some room on the way. Granules that a group has given up are
-//! *loose* until its end: the group itself may take them again, but the undo log, whose entries may be put back
-//! into them, may not.
+//! *Free* granules are anybody's. A share of the pool is *kept back* from ordinary allocations: for
+//! the undo log, and for transactions that remove things and need some room on the way. Granules
+//! that a group has given up are *loose* until its end: the group itself may take them again, but
+//! the undo log, whose entries may be put back into them, may not.
 
 use super::extent::Extent;
 use super::free::FreeRuns;
@@ -176,8 +176,8 @@ impl Room {
         }
     }
 
-    /// Sees to it that what is kept back is there, as far as it can be, and lies together. Next to nothing if
-    /// nothing was given since. Not in a group.
+    /// Sees to it that what is kept back is there, as far as it can be, and lies together. Next to
+    /// nothing if nothing was given since. Not in a group.
     pub fn tidy(&mut self) {
         if !std::mem::take(&mut self.untidy) {
             return;
@@ -210,8 +210,8 @@ impl Room {
         self.free.iter().chain(self.kept.iter())
     }
 
-    /// True if all that is to be kept back is there, be it in regions that are being emptied: whoever needs that ends
-    /// the emptying.
+    /// True if all that is to be kept back is there, be it in regions that are being emptied:
+    /// whoever needs that ends the emptying.
     pub fn is_kept(&self) -> bool {
         self.kept.total() + self.held.total() >= self.target
     }
@@ -221,7 +221,8 @@ impl Room {
         let longest = self.free.longest().max(self.loose.longest());
         let longest = longest.max(self.held.longest());
         let free = self.free.total() + self.loose.total() + self.held.total();
-        // What is missing of what is kept back lies in regions that are being emptied, and comes back with them.
+        // What is missing of what is kept back lies in regions that are being emptied, and comes
+        // back with them.
         let missing = self.target.saturating_sub(self.kept.total());
         let owed = missing.min(self.held.total());
         (

@@ -343,8 +343,8 @@ impl Slab {
         self.windows.page_of(offset, len).is_some() || self.owns_large(offset, len)
     }
 
-    /// Takes at most `limit` empty pages that `is_wanted` says by their offsets out, for their memory to be given
-    /// back: offsets and headers.
+    /// Takes at most `limit` empty pages that `is_wanted` says by their offsets out, for their
+    /// memory to be given back: offsets and headers.
     pub fn take_empty_pages(
         &mut self,
         limit: usize,
@@ -395,7 +395,8 @@ impl Slab {
         taken
     }
 
-    /// Reserves a slot of a larger class than `class`, of at most `most` bytes, on a page that is there.
+    /// Reserves a slot of a larger class than `class`, of at most `most` bytes, on a page that is
+    /// there.
     pub fn reserve_larger(&mut self, class: u8, kind: Kind, most: u64) -> Option<(Slot, u64)> {
         let larger = class + 1..classes::COUNT;
         let fits = |class: &u8| u64::from(classes::SIZES[*class as usize]) <= most;

@@ -55,7 +55,8 @@ impl Slab {
         self.large.of_kind(kind, 0).map(|(_, offset)| offset)
     }
 
-    /// Where the object begins that the byte at `offset` belongs to, or would if it were allocated, and of what kind it is.
+    /// Where the object begins that the byte at `offset` belongs to, or would if it were allocated,
+    /// and of what kind it is.
     pub fn object_around(&self, offset: u64) -> Option<(u64, Kind)> {
         if let Some(id) = self.windows.page_of(offset, 1) {
             let page = self.page(id);
@@ -75,7 +76,8 @@ impl Slab {
         page.offset + u64::from(page.header.first) + u64::from(slot.index) * size
     }
 
-    /// Offset of the first allocated object of `kind` at or after `cursor`, and the cursor after it.
+    /// Offset of the first allocated object of `kind` at or after `cursor`, and the cursor after
+    /// it.
     ///
     /// Walking from cursor 0 visits each object that exists throughout the walk exactly once. The
     /// cursor means nothing after the pool is reopened.

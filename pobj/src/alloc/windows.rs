@@ -1,8 +1,9 @@
 //! What lies where: for each stretch of the pool, the slab page or large object there.
 //!
 //! Invariants
-//! * Pages and large objects have at least as many bytes as a window, so at most one of them starts in each, and
-//!   one that covers a window's start also starts in, or covers the start of, the window before.
+//! * Pages and large objects have at least as many bytes as a window, so at most one of them starts
+//!   in each, and one that covers a window's start also starts in, or covers the start of, the
+//!   window before.
 //! * A window tells of the one that starts in it, else of the one that covers its start.
 //!
 //! Cost: 12 bytes of DRAM a window. A look-up is O(1); entering and leaving are O(windows covered).
@@ -94,8 +95,8 @@ impl Windows {
         self.0.resize(windows, Window::EMPTY);
     }
 
-    /// Enters who lies from `start` to `end`: in the window it starts in, and where nobody else starts in the others. Of
-    /// a page, `slots` is where these begin.
+    /// Enters who lies from `start` to `end`: in the window it starts in, and where nobody else
+    /// starts in the others. Of a page, `slots` is where these begin.
     pub fn enter(&mut self, holder: Holder, start: u64, end: u64, slots: Option<u64>) {
         let first = (start / WINDOW) as usize;
         let windows = self.0.iter_mut().enumerate().skip(first);

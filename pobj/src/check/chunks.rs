@@ -8,9 +8,10 @@
 //! chunk header   2 bytes type, 2 flags, 4 length in chunks
 //! ```
 //!
-//! A block of several chunks has its header at the first. The last header of a free or used block (*footer*)
-//! repeats its length; those of a *run* after the first count from 1. A run is cut into units of one size; its
-//! first chunk begins with that size, an alignment, and a bitmap with a bit for each unit in use.
+//! A block of several chunks has its header at the first. The last header of a free or used block
+//! (*footer*) repeats its length; those of a *run* after the first count from 1. A run is cut into
+//! units of one size; its first chunk begins with that size, an alignment, and a bitmap with a bit
+//! for each unit in use.
 
 use super::view::View;
 use super::{damaged, descriptor};
@@ -169,11 +170,11 @@ impl Header {
     }
 }
 
-/// Whether the last header of the block at `index` leads back to a chunk of the zone: libpmemobj follows it from
-/// the block behind to see whether this one is free.
+/// Whether the last header of the block at `index` leads back to a chunk of the zone: libpmemobj
+/// follows it from the block behind to see whether this one is free.
 ///
-/// It need not be the block's own: libpmemobj writes footers without flushing them, makes those of free
-/// blocks anew when it opens the pool, and believes none that leads to no free block it knows.
+/// It need not be the block's own: libpmemobj writes footers without flushing them, makes those of
+/// free blocks anew when it opens the pool, and believes none that leads to no free block it knows.
 fn leads_back(block: &[Header], index: u64) -> bool {
     let last = block[block.len() - 1];
     block.len() == 1 || last.len() <= index + block.len() as u64

@@ -1,8 +1,9 @@
 //! libpmemobj's own metadata, verified before libpmemobj follows it.
 //!
-//! libpmemobj trusts its media: an offset in a log, a size of zero in a list of chunks, or a bit in a
-//! bitmap that is not what it was make it write outside its objects, loop for ever, or end the process.
-//! So everything of that kind is looked at first, in the closed file, and contradictions refuse the pool.
+//! libpmemobj trusts its media: an offset in a log, a size of zero in a list of chunks, or a bit in
+//! a bitmap that is not what it was make it write outside its objects, loop for ever, or end the
+//! process. So everything of that kind is looked at first, in the closed file, and contradictions
+//! refuse the pool.
 //!
 //! | file | what is verified |
 //! |---|---|
@@ -10,12 +11,12 @@
 //! | `lanes.rs` | the logs of each lane: lengths, kinds of entries, targets, chains |
 //! | `chunks.rs` | zones, chunks, runs, bitmaps, object headers, the root object |
 //!
-//! A pool that a power cut left is sound in this sense: torn logs fail their checksums, whole ones are
-//! taken into account, and everything else changes only through them.
+//! A pool that a power cut left is sound in this sense: torn logs fail their checksums, whole ones
+//! are taken into account, and everything else changes only through them.
 //!
-//! Cost: 3 MiB of logs, 512 KiB for 16 GiB of pool, and a line for each slab page and large object; the walk
-//! that follows the opening reads those as well. A poolset is not verified: its parts are libpmemobj's
-//! to put together.
+//! Cost: 3 MiB of logs, 512 KiB for 16 GiB of pool, and a line for each slab page and large object;
+//! the walk that follows the opening reads those as well. A poolset is not verified: its parts are
+//! libpmemobj's to put together.
 
 mod chunks;
 mod lanes;

@@ -1,8 +1,9 @@
-//! Which lines of the pool have changed since the last record of the journal, and which pages the pool's file does
-//! not have as they are.
+//! Which lines of the pool have changed since the last record of the journal, and which pages the
+//! pool's file does not have as they are.
 //!
-//! A page has 64 lines, so one word a page tells of all of them. Noting a store costs a few nanoseconds; the words are
-//! memory that the kernel gives page by page, 8 bytes for each 4 KiB of the pool that are written to.
+//! A page has 64 lines, so one word a page tells of all of them. Noting a store costs a few
+//! nanoseconds; the words are memory that the kernel gives page by page, 8 bytes for each 4 KiB of
+//! the pool that are written to.
 
 use super::PAGE;
 use crate::layout::LINE;

@@ -1,13 +1,13 @@
 //! Checkpoints: pages go to the pool's file, so that the journal before can be given up.
 //!
-//! A checkpoint begins at some position of the journal. All pages that differ from the file then are copied and written,
-//! some at a time, each between two cycles, while the server goes on. Then the file is synced; then the journal before
-//! the position is given up.
+//! A checkpoint begins at some position of the journal. All pages that differ from the file then
+//! are copied and written, some at a time, each between two cycles, while the server goes on. Then
+//! the file is synced; then the journal before the position is given up.
 //!
-//! The pages are not of one moment, and need not be. Each is copied when everything in it is in the journal, durably: so
-//! the file never has what the journal lacks. And every line that has changed since the checkpoint began is in the
-//! journal from its position on, so whatever a page has there, replaying gives the latest. The other lines are the same
-//! at each moment.
+//! The pages are not of one moment, and need not be. Each is copied when everything in it is in the
+//! journal, durably: so the file never has what the journal lacks. And every line that has changed
+//! since the checkpoint began is in the journal from its position on, so whatever a page has there,
+//! replaying gives the latest. The other lines are the same at each moment.
 
 use super::PAGE;
 use super::changes::Pages;
@@ -62,7 +62,8 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// None yet, of a pool of `len` bytes, whose file has at the offset `word_at` the position of the last one.
+    /// None yet, of a pool of `len` bytes, whose file has at the offset `word_at` the position of
+    /// the last one.
     pub fn new(writer: Writer, len: u64, word_at: u64) -> Checkpoint {
         Checkpoint {
             state: State::Idle,
@@ -104,8 +105,9 @@ impl Checkpoint {
         self.begun.elapsed()
     }
 
-    /// Goes on: copies pages until `goal`, a part of all from 0 to 1, is reached, or all copies are on their way. Only
-    /// when everything that is in the pool is in the journal, durably. With `waits` it waits for the thread, once.
+    /// Goes on: copies pages until `goal`, a part of all from 0 to 1, is reached, or all copies are
+    /// on their way. Only when everything that is in the pool is in the journal, durably. With
+    /// `waits` it waits for the thread, once.
     ///
     /// # Errors
     /// The checkpoint has failed; what it has written counts as not written.

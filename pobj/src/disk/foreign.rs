@@ -1,8 +1,9 @@
 //! Changes of the pool that were not made through `Medium`: libpmemobj's own.
 //!
-//! libpmemobj changes its metadata when it opens a pool, and when it makes or frees one of its objects, which is rare.
-//! Where it does is its own affair. But the pool is mapped privately: a page that anybody has changed is not the file's
-//! any more, and the kernel tells which pages those are. So they are compared with the file, line by line.
+//! libpmemobj changes its metadata when it opens a pool, and when it makes or frees one of its
+//! objects, which is rare. Where it does is its own affair. But the pool is mapped privately: a
+//! page that anybody has changed is not the file's any more, and the kernel tells which pages those
+//! are. So they are compared with the file, line by line.
 
 use super::PAGE;
 use std::fs::File;
@@ -14,8 +15,8 @@ const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const OF_A_FILE: u64 = 1 << 61;
 
-/// Shows `visit` the pages of a private mapping of `len` bytes at `base` that are not the file's any more; all pages if
-/// the kernel does not tell.
+/// Shows `visit` the pages of a private mapping of `len` bytes at `base` that are not the file's
+/// any more; all pages if the kernel does not tell.
 pub(super) fn private_pages(base: usize, len: u64, mut visit: impl FnMut(u64)) {
     let pages = len.div_ceil(PAGE);
     if tell(base, pages, &mut visit).is_err() {

@@ -13,13 +13,14 @@
 //! ```
 //!
 //! Invariants
-//! * Records follow each other without gaps, each from a block of its own on: a write never touches what another
-//!   record has in a block, so it tears nothing that was acknowledged.
-//! * A record is written when the one before is durable. So what does not check is the last record, which nobody was
-//!   told of, or it is damage: then a whole record comes after it.
+//! * Records follow each other without gaps, each from a block of its own on: a write never touches
+//!   what another record has in a block, so it tears nothing that was acknowledged.
+//! * A record is written when the one before is durable. So what does not check is the last record,
+//!   which nobody was told of, or it is damage: then a whole record comes after it.
 //! * No record is written over one that is needed: `start` is advanced, durably, before that.
 //!
-//! A record that takes more than an eighth of the ring stands in a file of its own, and a small record says so.
+//! A record that takes more than an eighth of the ring stands in a file of its own, and a small
+//! record says so.
 
 use super::BLOCK;
 use super::buffer::Buffer;
@@ -116,8 +117,8 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal at `path` of a pool that needs nothing of it, whose number is `pool`; creates it if there is none
-    /// that can be used, or none of the `capacity` that is asked for.
+    /// Opens the journal at `path` of a pool that needs nothing of it, whose number is `pool`;
+    /// creates it if there is none that can be used, or none of the `capacity` that is asked for.
     pub fn open(path: &Path, pool: u64, capacity: Option<u64>, usual: u64) -> Result<Journal> {
         let whole = |capacity: u64| capacity.max(CAPACITY_MIN).next_multiple_of(BLOCK);
         let found = match File::open(path) {
@@ -173,8 +174,8 @@ impl Journal {
         self.tail
     }
 
-    /// Begins to write records with another id, before the pool says that it needs the journal of this id. Durable on
-    /// return.
+    /// Begins to write records with another id, before the pool says that it needs the journal of
+    /// this id. Durable on return.
     pub fn begin(&mut self, id: u64) -> Result<(), Failure> {
         let control = Control {
             id,
@@ -227,8 +228,9 @@ impl Journal {
         self.control.capacity / 8 / BLOCK * BLOCK
     }
 
-    /// Writes the record whose payload is in the buffer, after what [`Buffer::begin_record`] has put there. Durable on return.
-    /// The caller has seen to it that there is [room](Journal::has_room).
+    /// Writes the record whose payload is in the buffer, after what [`Buffer::begin_record`] has
+    /// put there. Durable on return. The caller has seen to it that there is
+    /// [room](Journal::has_room).
     pub fn append(&mut self, buffer: &mut Buffer) -> Result<(), Failure> {
         if self.needs_file(buffer.len()) {
             return self.append_file(buffer);
@@ -281,7 +283,8 @@ fn usable(path: &Path, file: &File) -> Result<Option<Control>> {
     read().map_err(|error| io_error(path, &error))
 }
 
-/// Notes in a journal of which nothing is needed any more that it ends at `end`, so that positions go on from there.
+/// Notes in a journal of which nothing is needed any more that it ends at `end`, so that positions
+/// go on from there.
 pub(super) fn forget(path: &Path, end: u64) -> Result<()> {
     // Direct reads would have to be aligned.
     let file = File::open(path).map_err(|error| io_error(path, &error))?;
@@ -335,8 +338,9 @@ fn unusable(path: &Path, reason: impl Into<String>) -> Error {
     }
 }
 
-/// Shows `visit` the payload of each record that the pool of the number `pool` needs of the journal at `path`, which must
-/// have this id, oldest first. The pool's file has what is before the position `written`.
+/// Shows `visit` the payload of each record that the pool of the number `pool` needs of the journal
+/// at `path`, which must have this id, oldest first. The pool's file has what is before the
+/// position `written`.
 ///
 /// # Errors
 /// `Journal` if it is another one, or damaged; those of `visit`.
@@ -443,8 +447,8 @@ impl RingReader<'_> {
         Ok(payload)
     }
 
-    /// Refuses a journal that has a whole record after `end`, where there is none: a record was durable before the next
-    /// one was written.
+    /// Refuses a journal that has a whole record after `end`, where there is none: a record was
+    /// durable before the next one was written.
     fn require_end(&self, end: u64) -> Result<()> {
         const PART: u64 = 256 * BLOCK;
         let last = self.control.start + self.control.capacity;

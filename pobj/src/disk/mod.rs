@@ -1,9 +1,10 @@
 //! `durability disk`: a pool on an ordinary disk that survives a power loss.
 //!
-//! The pool's file is mapped privately: what is stored stays in this process's memory. [`Pool::sync`] writes the lines that
-//! have changed since the last one to the [journal], as one record, with one write that is durable when it
-//! returns. Checkpoints bring whole pages to the pool's file in the background. When a pool is opened that was not closed,
-//! what its journal has is written into its file first.
+//! The pool's file is mapped privately: what is stored stays in this process's memory.
+//! [`Pool::sync`] writes the lines that have changed since the last one to the [journal], as one
+//! record, with one write that is durable when it returns. Checkpoints bring whole pages to the
+//! pool's file in the background. When a pool is opened that was not closed, what its journal has
+//! is written into its file first.
 //!
 //! | file | what |
 //! |---|---|
@@ -18,16 +19,17 @@
 //! | `storage.rs`, `buffer.rs` | durable writes |
 //!
 //! Invariants
-//! * A record is durable before anybody is told of what is in it, and before a page with what is in it is written to the
-//!   pool's file.
+//! * A record is durable before anybody is told of what is in it, and before a page with what is in
+//!   it is written to the pool's file.
 //! * A page is dropped from memory only when the pool's file has exactly its bytes, durably.
 //! * A record is given up only when the pool's file has, durably, every page that it has changed.
-//! * So at each moment the file and the journal together are the pool as it was at the end of the last record; see
-//!   `docs/crash-consistency.md`.
+//! * So at each moment the file and the journal together are the pool as it was at the end of the
+//!   last record; see `docs/crash-consistency.md`.
 //!
-//! Within a record there is no order, and none is needed: it is there as a whole or not at all. So flushes and fences do
-//! nothing, and batches need no redo records (`log::ring`). The undo log is in memory like everything else: a record that
-//! is written in the midst of a group has the group's entries, and the next open takes the group back.
+//! Within a record there is no order, and none is needed: it is there as a whole or not at all. So
+//! flushes and fences do nothing, and batches need no redo records (`log::ring`). The undo log is
+//! in memory like everything else: a record that is written in the midst of a group has the group's
+//! entries, and the next open takes the group back.
 
 pub(crate) mod buffer;
 pub(crate) mod changes;
@@ -65,7 +67,7 @@ pub(crate) const PAGE: u64 = 4096;
 /// The unit in which the journal is written: no disk writes less without reading first.
 pub(crate) const BLOCK: u64 = 4096;
 
-/// A checkpoint begins when this part of the journal is in use, or of the memory that pages may take,
+/// A checkpoint begins when this part of the journal, or of the memory pages may take, is in use,
 const BEGIN: f64 = 0.5;
 /// has a pace to be complete at this,
 const COMPLETE: f64 = 0.75;
@@ -97,7 +99,8 @@ pub struct DiskStats {
     pub longest_sync_us: u64,
     /// Bytes of pages that the pool's file does not have as they are.
     pub dirty: u64,
-    /// Bytes of pages that are this process's own, so that the kernel cannot take them back: the dirty ones, and others.
+    /// Bytes of pages that are this process's own, so that the kernel cannot take them back: the
+    /// dirty ones, and others.
     pub resident: u64,
     /// Bytes of these that there may be.
     pub memory_limit: u64,
@@ -140,7 +143,8 @@ pub(crate) struct Disk {
     file: File,
     path: PathBuf,
     root: u64,
-    /// Pages that have changed when a record is written, however many commits are to come: few lines of each have.
+    /// Pages that have changed when a record is written, however many commits are to come: few
+    /// lines of each have.
     pages_of_a_record: u64,
     /// The pool's file says that it needs the journal.
     marked: bool,
@@ -158,8 +162,8 @@ pub(crate) fn journal_of(path: &Path) -> PathBuf {
 }
 
 impl Disk {
-    /// For a pool that was just opened, whose file needs nothing of a journal. Everything that differs from the file
-    /// counts as changed.
+    /// For a pool that was just opened, whose file needs nothing of a journal. Everything that
+    /// differs from the file counts as changed.
     pub fn open(
         path: &Path,
         medium: &mut Medium,
@@ -274,8 +278,8 @@ impl Disk {
         Ok(())
     }
 
-    /// The part of the journal that is in use, or that pages take of their memory and the file does not have yet, whichever
-    /// is more.
+    /// The part of the journal that is in use, or that pages take of their memory and the file does
+    /// not have yet, whichever is more.
     fn used(&self) -> f64 {
         let journal = self.journal.used() as f64 / self.journal.capacity() as f64;
         journal.max(self.memory_used())
@@ -292,7 +296,7 @@ impl Disk {
         self.journal.used() > self.most() || self.memory_used() > 1.0
     }
 
-    /// Gives pages back that are more than the memory limit and that the file has. Only right after a record.
+    /// Gives back pages over the memory limit that the file has. Only right after a record.
     fn give_back(&mut self, medium: &mut Medium) -> Result<(), Failure> {
         let given =
             self.resident
@@ -330,7 +334,8 @@ impl Disk {
     fn begin_checkpoint(&mut self, medium: &mut Medium) {
         self.checkpoint.begin(&self.journal, &self.stale);
         if !self.checkpoint.is_idle() {
-            // The file gets it at the latest with the checkpoint's end, whether that page is written or not.
+            // The file gets it at the latest with the checkpoint's end, whether that page is
+            // written or not.
             let start = self.journal.tail().to_le_bytes();
             medium.store_as_stored(self.root + WRITTEN_AT, &start);
         }
@@ -346,8 +351,8 @@ impl Disk {
         checkpoint.go_on(medium, journal, stale, goal, waits)
     }
 
-    /// The disk is slower than the writers: holds them up, the longer the fuller the journal is, and before there is
-    /// no room for the next record, until there is.
+    /// The disk is slower than the writers: holds them up, the longer the fuller the journal is,
+    /// and before there is no room for the next record, until there is.
     #[cold]
     fn hold_up(&mut self, medium: &mut Medium) -> Result<(), Failure> {
         let start = Instant::now();
@@ -402,8 +407,8 @@ impl Disk {
         })
     }
 
-    /// Remembers what has become of going on with a checkpoint: if it fails, the journal is what there is, as long as it has
-    /// room for what must not fail.
+    /// Remembers what has become of going on with a checkpoint: if it fails, the journal is what
+    /// there is, as long as it has room for what must not fail.
     fn note_checkpoint(&mut self, outcome: Result<(), Failure>) {
         let is_full = self.journal.used() > self.most();
         match outcome {
@@ -451,12 +456,13 @@ impl Failure {
 }
 
 impl Pool {
-    /// Makes durable what was committed, with `durability disk` by one record of the journal; without it, and if nothing
-    /// has changed, next to nothing.
+    /// Makes durable what was committed, with `durability disk` by one record of the journal;
+    /// without it, and if nothing has changed, next to nothing.
     ///
     /// # Errors
-    /// `NotDurable`. What was committed is in memory, and nobody may be told of it. From there on commits fail, until a later
-    /// call succeeds; none does after a failure that leaves it open what the disk has.
+    /// `NotDurable`. What was committed is in memory, and nobody may be told of it. From there on
+    /// commits fail, until a later call succeeds; none does after a failure that leaves it open
+    /// what the disk has.
     #[inline]
     pub fn sync(&mut self) -> Result<()> {
         self.medium.complete_commit();
@@ -506,8 +512,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Makes durable what was committed and, with `durability disk`, has the pool's file alone hold the whole pool, until the
-    /// next change. O(changes since the last checkpoint).
+    /// Makes durable what was committed and, with `durability disk`, has the pool's file alone hold
+    /// the whole pool, until the next change. O(changes since the last checkpoint).
     ///
     /// # Errors
     /// `NotDurable`; then the pool still is the file and the journal together.
@@ -543,8 +549,8 @@ impl Pool {
         }
     }
 
-    /// The end of what is to be durable on return: it is, unless commits are lazy. Of these, so many are durable that the next
-    /// record fits into the journal's ring.
+    /// The end of what is to be durable on return: it is, unless commits are lazy. Of these, so
+    /// many are durable that the next record fits into the journal's ring.
     #[inline]
     pub(crate) fn sync_unless_lazy(&mut self) -> Result<()> {
         let Some(disk) = &self.disk else {

@@ -80,7 +80,8 @@ pub(crate) fn push_page(buffer: &mut Buffer, page: u64, lines: u64) {
     buffer.push([page, lines].map(u64::to_le_bytes).as_flattened());
 }
 
-/// Shows `visit` the offset in the pool and the bytes of each line; false if that is not what the payload consists of.
+/// Shows `visit` the offset in the pool and the bytes of each line; false if that is not what the
+/// payload consists of.
 pub(super) fn lines<'p>(
     mut payload: &'p [u8],
     mut visit: impl FnMut(u64, &'p [u8; LINE as usize]),

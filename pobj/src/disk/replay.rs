@@ -1,10 +1,12 @@
-//! Whether a pool's latest changes are in its journal, and their way into the pool's file at the next open.
+//! Whether a pool's latest changes are in its journal, and their way into the pool's file at the
+//! next open.
 //!
-//! The pool's file says so itself, in the word of the format version: so a program that knows no journals refuses the
-//! pool. The word is set, durably, before the first record, and cleared, durably, when the file has everything.
+//! The pool's file says so itself, in the word of the format version: so a program that knows no
+//! journals refuses the pool. The word is set, durably, before the first record, and cleared,
+//! durably, when the file has everything.
 //!
-//! Replaying writes each line's latest image into the file, whatever the file has there: it can be cut short and done
-//! again.
+//! Replaying writes each line's latest image into the file, whatever the file has there: it can be
+//! cut short and done again.
 
 use super::{PAGE, journal};
 use crate::error::{Error, Result};
@@ -22,7 +24,8 @@ pub(super) fn pool_number(header: &Header) -> u64 {
     xxh3_64(bytemuck::bytes_of(&header.seed))
 }
 
-/// Writes into a pool's file, durably, that its latest changes are in a journal: its id, and the position from which on.
+/// Writes into a pool's file, durably, that its latest changes are in a journal: its id, and the
+/// position from which on.
 pub(super) fn mark(file: &File, root: u64, version: u32, words: [u64; 2]) -> std::io::Result<()> {
     let words = words.map(u64::to_le_bytes);
     file.write_all_at(words.as_flattened(), root + JOURNAL_AT)?;
@@ -49,8 +52,8 @@ pub struct Replayed {
 /// Brings the pool in the file at `path` up to date, if its journal has something that it lacks.
 ///
 /// # Errors
-/// `Journal` if the journal is not there, or cannot be used; `Locked` if somebody has the pool open. The pool is what
-/// it was.
+/// `Journal` if the journal is not there, or cannot be used; `Locked` if somebody has the pool
+/// open. The pool is what it was.
 pub(crate) fn replay(path: &Path, journal: &Path) -> Result<Option<Replayed>> {
     let needs = |file: &File| -> Result<Option<(u64, Header)>> {
         let found = root_header(file).map_err(|error| io_error(path, &error))?;

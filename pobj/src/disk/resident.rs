@@ -1,12 +1,15 @@
-//! Memory that the kernel cannot take back by itself, within a limit: so that a pool can be larger than memory.
+//! Memory that the kernel cannot take back by itself, within a limit: so that a pool can be larger
+//! than memory.
 //!
-//! A page of the private mapping that was changed is the process's own. It stays so though the pool's file has had exactly its
-//! bytes since a checkpoint. Such pages are given back here: dropped from memory, so that the next access finds the file's,
-//! which the kernel keeps in its page cache as long as it has room, and reads again when it has not.
+//! A page of the private mapping that was changed is the process's own. It stays so though the
+//! pool's file has had exactly its bytes since a checkpoint. Such pages are given back here:
+//! dropped from memory, so that the next access finds the file's, which the kernel keeps in its
+//! page cache as long as it has room, and reads again when it has not.
 //!
-//! Invariant: a page is given back only if the pool's file has exactly its bytes, durably. Those are the process's own pages that are
-//! not stale (nothing of them has changed since they were copied for a checkpoint), not among those that a checkpoint has copied
-//! and not synced yet, and of which no change waits for a record.
+//! Invariant: a page is given back only if the pool's file has exactly its bytes, durably. Those
+//! are the process's own pages that are not stale (nothing of them has changed since they were
+//! copied for a checkpoint), not among those that a checkpoint has copied and not synced yet, and
+//! of which no change waits for a record.
 
 use super::PAGE;
 use super::changes::Pages;
@@ -32,7 +35,8 @@ pub(super) struct Resident {
 }
 
 impl Resident {
-    /// None yet, of a pool of `len` bytes, and at most `limit` bytes of them. The page at the offset `kept` always stays.
+    /// None yet, of a pool of `len` bytes, and at most `limit` bytes of them. The page at the
+    /// offset `kept` always stays.
     pub fn new(len: u64, limit: u64, kept: u64) -> Resident {
         Resident {
             own: Pages::new(len),
@@ -69,8 +73,8 @@ impl Resident {
         pages as f64 / self.limit as f64
     }
 
-    /// Gives pages back until they are no more than the limit, or only `stale` and `taken` ones are left. Only if no change waits
-    /// for a record; `file` is the pool's.
+    /// Gives pages back until they are no more than the limit, or only `stale` and `taken` ones are
+    /// left. Only if no change waits for a record; `file` is the pool's.
     ///
     /// # Errors
     /// `Io` if the kernel refuses.
@@ -131,7 +135,8 @@ fn check(medium: &Medium, pages: std::ops::Range<u64>, file: &File) {
     }
 }
 
-/// Half of the machine's memory, or of what the control group of this process may have: what pages may take without a setting.
+/// Half of the machine's memory, or of what the control group of this process may have: what pages
+/// may take without a setting.
 pub(super) fn usual_limit() -> u64 {
     let number = |path: &str| {
         let text = std::fs::read_to_string(path).ok()?;

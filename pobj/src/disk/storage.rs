@@ -18,8 +18,8 @@ const PART: u64 = 1 << 20;
 pub(crate) struct Failure {
     /// What the system said of what.
     pub what: String,
-    /// True if trying again could hide that something is lost: what a file holds after a write or a sync that
-    /// failed is not known, except for want of room.
+    /// True if trying again could hide that something is lost: what a file holds after a write or a
+    /// sync that failed is not known, except for want of room.
     pub is_final: bool,
 }
 
@@ -34,7 +34,8 @@ impl Failure {
     }
 }
 
-/// Opens a file of which each write is durable when it returns, around the page cache if the file system can.
+/// Opens a file of which each write is durable when it returns, around the page cache if the file
+/// system can.
 pub(super) fn open_durable(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -49,8 +50,8 @@ pub(super) fn open_durable(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Creates a file of `len` bytes, all of them zeros that are written: a file system then has nothing to note of its own
-/// when they are written again.
+/// Creates a file of `len` bytes, all of them zeros that are written: a file system then has
+/// nothing to note of its own when they are written again.
 pub(super) fn create_zeroed(path: &Path, len: u64) -> Result<()> {
     let create = || -> io::Result<()> {
         let mut options = OpenOptions::new();
@@ -80,7 +81,8 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(directory_of(path))?.sync_all()
 }
 
-/// Writes a range of a file that is on its way to the disk to the end, so that a later sync has little to wait for.
+/// Writes a range of a file that is on its way to the disk to the end, so that a later sync has
+/// little to wait for.
 pub(super) fn write_out(file: &File, at: u64, len: u64) -> io::Result<()> {
     let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE
         | libc::SYNC_FILE_RANGE_WRITE
@@ -102,7 +104,8 @@ pub(super) fn write_out(file: &File, at: u64, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads `buffer` full from the ring of `capacity` bytes that begins at `base`, from the position `lsn` on.
+/// Reads `buffer` full from the ring of `capacity` bytes that begins at `base`, from the position
+/// `lsn` on.
 pub(super) fn read_ring(
     file: &File,
     base: u64,

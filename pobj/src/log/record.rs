@@ -146,8 +146,9 @@ impl Writes {
         HEADER_LEN + fills * FILL_LEN + self.encoded().len()
     }
 
-    /// Runs `f` with the record of these writes: `header`, whose counts and checksum are set here, then `fills`,
-    /// at most [`FILLS_MAX`], then the writes, and zeros up to a whole number of lines.
+    /// Runs `f` with the record of these writes: `header`, whose counts and checksum are set here,
+    /// then `fills`, at most [`FILLS_MAX`], then the writes, and zeros up to a whole number of
+    /// lines.
     pub fn with_record<R>(
         &mut self,
         mut header: RecordHeader,
@@ -178,8 +179,8 @@ impl Writes {
     }
 }
 
-/// The first of encoded writes: its offset and bytes, and the writes behind it. `None` if there is none, or it is
-/// not whole.
+/// The first of encoded writes: its offset and bytes, and the writes behind it. `None` if there is
+/// none, or it is not whole.
 #[inline]
 pub(crate) fn first_write(encoded: &[u8]) -> Option<(u64, &[u8], &[u8])> {
     let (head, rest) = encoded.split_first_chunk::<8>()?;

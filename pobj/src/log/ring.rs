@@ -7,8 +7,9 @@
 //! * A record never overwrites the one before it (`RECORD_MAX` is far below half of `RING_LEN`).
 //! * Sequence numbers have no gaps; recovery ends with a barrier above every number ever used.
 //!
-//! The last record counts if its checksum holds and the bytes it filled hash to what it says. Otherwise it never
-//! happened. A record of format 1 may also have waited for libpmemobj to publish what it allocated.
+//! The last record counts if its checksum holds and the bytes it filled hash to what it says.
+//! Otherwise it never happened. A record of format 1 may also have waited for libpmemobj to publish
+//! what it allocated.
 
 use super::record::*;
 use crate::error::{Error, Result};
@@ -24,8 +25,8 @@ const_assert!(4 * RECORD_MAX as u64 <= RING_LEN);
 #[derive(Default)]
 pub(crate) struct Extras<'a> {
     pub fills: &'a [Fill],
-    /// The hash of the filled bytes ([`Ring::hash`]), by which recovery knows that all of them are there.
-    /// Without it a fence before the record must make them durable.
+    /// The hash of the filled bytes ([`Ring::hash`]), by which recovery knows that all of them are
+    /// there. Without it a fence before the record must make them durable.
     pub fills_hash: Option<u64>,
 }
 
@@ -75,14 +76,14 @@ impl Ring {
         fills <= FILLS_MAX && writes.record_len(fills) <= RECORD_MAX
     }
 
-    /// The hash of filled bytes. To be taken before they are flushed: a load from a line that is on its way
-    /// to the medium waits for it, some hundred nanoseconds.
+    /// The hash of filled bytes. To be taken before they are flushed: a load from a line that is on
+    /// its way to the medium waits for it, some hundred nanoseconds.
     pub fn hash(&self, medium: &Medium, fills: &[Fill]) -> Result<u64> {
         hash_fills(medium, fills, self.seed)
     }
 
-    /// Writes and flushes the next record, whose number is [`Ring::lsn`] then. It is durable after the next
-    /// fence. The caller has checked [`Ring::fits`].
+    /// Writes and flushes the next record, whose number is [`Ring::lsn`] then. It is durable after
+    /// the next fence. The caller has checked [`Ring::fits`].
     pub fn append(
         &mut self,
         medium: &mut Medium,
@@ -92,7 +93,8 @@ impl Ring {
     ) -> Result<()> {
         let seq = self.next;
         if kind == RecordKind::Redo && medium.is_noted() {
-            // The journal's record has what this one would bring back; a barrier before it tells the number.
+            // The journal's record has what this one would bring back; a barrier before it tells
+            // the number.
             medium.write_back();
             self.last = Some((self.tail, kind));
             self.next += 1;
@@ -126,7 +128,8 @@ impl Ring {
     }
 
     /// Makes sure that nothing before this point is ever redone, for changes that bypass the ring
-    /// (what libpmemobj does with its heap). At most two fences; none if the last record says so already.
+    /// (what libpmemobj does with its heap). At most two fences; none if the last record says so
+    /// already.
     pub fn barrier(&mut self, medium: &mut Medium) -> Result<()> {
         if matches!(self.last, Some((_, RecordKind::Redo)) | None) {
             medium.fence();
@@ -206,8 +209,8 @@ impl Ring {
             .then(|| last.as_ref().expect("it has a kind").header.seq);
         let mut replay = Vec::new();
         let superseded = last.as_ref().map(|r| r.fills.clone()).unwrap_or_default();
-        // A publish begins with a drain, so what the record before it wrote is in place; and libpmemobj
-        // may have its own metadata by now where that was, if the publish freed it.
+        // A publish begins with a drain, so what the record before it wrote is in place; and
+        // libpmemobj may have its own metadata by now where that was, if the publish freed it.
         let published = last
             .as_ref()
             .is_some_and(|r| r.header.flags & PUBLISHES != 0);

@@ -14,15 +14,16 @@
 //!
 //! Invariants
 //! * An entry is durable (flushed and fenced) before the bytes it saves change.
-//! * Entries are undone newest first, so that the oldest bytes of a range win. Entries of steps that
-//!   are taken back while the group goes on are wiped, once what they saved is back in place: new
-//!   entries overwrite the oldest of them first, and the others would follow as if they were newer.
-//!   Those of the last segment are wiped first: what is left at any moment is the oldest entries, and
-//!   undoing these alone gives the oldest bytes of every range that they have.
-//!   The checksum is wiped, as the word that a torn new entry in its place cannot bring back.
-//! * The first segment lies in the log object; more lie in granules that nobody has had since the group began.
-//!   No table of runs tells of them: what `next` leads to is in use, until the first `next` is zero again,
-//!   durably, after the group's end. So they cost no room for a log, and recovery gives them back by one word.
+//! * Entries are undone newest first, so that the oldest bytes of a range win. Entries of steps
+//!   that are taken back while the group goes on are wiped, once what they saved is back in place:
+//!   new entries overwrite the oldest of them first, and the others would follow as if they were
+//!   newer. Those of the last segment are wiped first: what is left at any moment is the oldest
+//!   entries, and undoing these alone gives the oldest bytes of every range that they have. The
+//!   checksum is wiped, as the word that a torn new entry in its place cannot bring back.
+//! * The first segment lies in the log object; more lie in granules that nobody has had since the
+//!   group began. No table of runs tells of them: what `next` leads to is in use, until the first
+//!   `next` is zero again, durably, after the group's end. So they cost no room for a log, and
+//!   recovery gives them back by one word.
 
 use super::record::{WRITE_MAX, writes};
 use crate::alloc::room::Room;
@@ -65,8 +66,8 @@ pub(crate) struct Undo {
 }
 
 impl Undo {
-    /// The undo log of the pool whose root object has these areas, as found on media. In an `old` pool, of
-    /// format 1, further segments have no checksum.
+    /// The undo log of the pool whose root object has these areas, as found on media. In an `old`
+    /// pool, of format 1, further segments have no checksum.
     pub fn open(medium: &Medium, areas: &Areas, seed: u64, old: bool) -> Result<Undo> {
         let mut segments = vec![(areas.undo, areas.undo_len)];
         let mut next = medium.word(areas.undo)?;
@@ -98,7 +99,8 @@ impl Undo {
     /// Saves and flushes the old bytes of everything in `encoded`. Durable after the next fence.
     ///
     /// # Errors
-    /// `Full` if the log cannot grow. Then nothing was saved: entries that were begun say what is there.
+    /// `Full` if the log cannot grow. Then nothing was saved: entries that were begun say what is
+    /// there.
     pub fn save(
         &mut self,
         medium: &mut Medium,
@@ -186,8 +188,9 @@ impl Undo {
             medium.flush(entry.offset, entry.len)?;
         }
         medium.fence();
-        // Recovery reads each segment up to the first entry that is wiped. So those of later segments
-        // go first, durably: they must not be put back without the older ones of a segment before.
+        // Recovery reads each segment up to the first entry that is wiped. So those of later
+        // segments go first, durably: they must not be put back without the older ones of a segment
+        // before.
         for entries in undone
             .chunk_by(|&a, &b| self.locate(a).0 == self.locate(b).0)
             .rev()
@@ -258,8 +261,8 @@ impl Undo {
         Ok(Some(size))
     }
 
-    /// Forgets the group's entries and gives up further segments; their offsets and lengths. Call only when the
-    /// end of the group is durable. One fence if there are some.
+    /// Forgets the group's entries and gives up further segments; their offsets and lengths. Call
+    /// only when the end of the group is durable. One fence if there are some.
     pub fn clear(&mut self, medium: &mut Medium) -> Result<Vec<(u64, u64)>> {
         self.entries.clear();
         self.at = (0, SEGMENT_HEAD);

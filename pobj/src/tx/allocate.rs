@@ -1,5 +1,5 @@
-//! What allocation does when no slot is at hand: pages and objects that are runs of granules, and where the room
-//! for them comes from.
+//! What allocation does when no slot is at hand: pages and objects that are runs of granules, and
+//! where the room for them comes from.
 
 use crate::Kind;
 use crate::alloc::classes;
@@ -86,8 +86,8 @@ impl Pool {
         let bytes = bytemuck::bytes_of(&header);
         head[..bytes.len()].copy_from_slice(bytes);
         self.medium.stream(offset, &head)?;
-        // The bitmap's words change again with the batch's own writes: a hash of them would not hold. What is
-        // streamed is durable before the record instead.
+        // The bitmap's words change again with the batch's own writes: a hash of them would not
+        // hold. What is streamed is durable before the record instead.
         self.batch.streamed.push(Fill {
             offset,
             len: head.len() as u64,

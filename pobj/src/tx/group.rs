@@ -1,9 +1,9 @@
 //! Groups: steps that are applied under the undo log, and become durable together.
 //!
-//! What a group gives up is not anybody's before its end, as undoing the group needs its bytes. Only what the group
-//! has itself made is: undoing it ends with that memory free, whatever its bytes are. A transaction can be taken
-//! back alone, though, and what it has given up of earlier ones' then has to be whole: such memory is *passing*
-//! until the transaction is over.
+//! What a group gives up is not anybody's before its end, as undoing the group needs its bytes.
+//! Only what the group has itself made is: undoing it ends with that memory free, whatever its
+//! bytes are. A transaction can be taken back alone, though, and what it has given up of earlier
+//! ones' then has to be whole: such memory is *passing* until the transaction is over.
 
 use super::batch::Batch;
 use crate::Kind;
@@ -75,7 +75,8 @@ impl Group {
         }
     }
 
-    /// Where in `made` something is, if this group has made it. Groups that free nothing never look.
+    /// Where in `made` something is, if this group has made it. Groups that free nothing never
+    /// look.
     fn place(&mut self, made: Made) -> Option<usize> {
         for (place, made) in self.made.iter().enumerate().skip(self.indexed) {
             if let Some(made) = made {
@@ -93,7 +94,8 @@ impl Group {
         Some(made)
     }
 
-    /// Notes that something is freed by a transaction that began at `start`. True if its memory is free at once.
+    /// Notes that something is freed by a transaction that began at `start`. True if its memory is
+    /// free at once.
     fn give_up(&mut self, freed: Made, start: Savepoint) -> bool {
         match (self.place(freed), freed) {
             (Some(place), _) if place >= start.made => {
@@ -133,7 +135,8 @@ impl Pool {
         })
     }
 
-    /// Applies the batch, of a transaction that began at `start`, as a step of a group, beginning one if need be.
+    /// Applies the batch, of a transaction that began at `start`, as a step of a group, beginning
+    /// one if need be.
     pub(super) fn apply_step(&mut self, start: Savepoint) -> Result<()> {
         if self.batch.is_empty() {
             return Ok(());
@@ -214,8 +217,8 @@ impl Pool {
         group.object_frees.append(object_frees);
     }
 
-    /// A transaction of the open group is over, and will not be taken back alone: what it gave up of the group's
-    /// own is free.
+    /// A transaction of the open group is over, and will not be taken back alone: what it gave up
+    /// of the group's own is free.
     pub(super) fn end_transaction(&mut self) {
         let Some(group) = self.group.as_mut() else {
             return;
@@ -232,8 +235,9 @@ impl Pool {
         }
     }
 
-    /// Gives the memory of empty pages up within a group, at most `limit` of them; returns how many. Undoing the
-    /// group puts their headers and bitmaps back, and the words of their runs: so the memory can be used at once.
+    /// Gives the memory of empty pages up within a group, at most `limit` of them; returns how
+    /// many. Undoing the group puts their headers and bitmaps back, and the words of their runs: so
+    /// the memory can be used at once.
     pub(super) fn trim_in_group(&mut self, limit: usize) -> Result<usize> {
         let Some(seq) = self.group.as_ref().map(|group| group.seq) else {
             return Ok(0);
@@ -308,8 +312,8 @@ impl Pool {
         Ok(())
     }
 
-    /// The objects of `kind` that the open group has made, changed or freed, each once, and whether each is there now.
-    /// O(what the group has done).
+    /// The objects of `kind` that the open group has made, changed or freed, each once, and whether
+    /// each is there now. O(what the group has done).
     ///
     /// # Errors
     /// `Damaged` if the undo log contradicts itself.
@@ -338,8 +342,8 @@ impl Pool {
         Ok(objects.collect())
     }
 
-    /// Takes back all that the open group has done, durably; what it then commits is refused, as if there was no
-    /// room, until [`Pool::release`]. O(what the group has done).
+    /// Takes back all that the open group has done, durably; what it then commits is refused, as if
+    /// there was no room, until [`Pool::release`]. O(what the group has done).
     ///
     /// # Errors
     /// `Damaged` if the undo log contradicts itself: the group is as it was.
@@ -354,7 +358,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Refuses what the group commits from here on, as if there was no room, until [`Pool::release`].
+    /// Refuses what the group commits from here on, as if there was no room, until
+    /// [`Pool::release`].
     pub fn refuse_group(&mut self) {
         self.abandoned = self.held;
     }
@@ -421,8 +426,8 @@ impl Pool {
                 &mut Writes::default(),
             );
             self.medium.fence();
-            // Without the end record the next open rolls back once more, to the same state: so the undo log stays
-            // as it is then.
+            // Without the end record the next open rolls back once more, to the same state: so the
+            // undo log stays as it is then.
             if end.is_ok() {
                 let cleared = self.clear_undo();
                 debug_assert!(cleared.is_ok(), "the log's first word is in the pool");

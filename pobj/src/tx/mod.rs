@@ -55,15 +55,16 @@ impl<'p> Tx<'p> {
         }
     }
 
-    /// Says that this transaction removes things, and needs room on the way only: it may take what the pool keeps
-    /// back; half of that if it also [moves](Tx::moves).
+    /// Says that this transaction removes things, and needs room on the way only: it may take what
+    /// the pool keeps back; half of that if it also [moves](Tx::moves).
     #[inline]
     pub fn removes(&mut self) {
         self.pool.favour.removes = true;
     }
 
-    /// Says that this transaction puts elsewhere what it removes, and takes hardly more room afterwards than before:
-    /// it may take half of what the pool keeps back, and no more if it also [removes](Tx::removes).
+    /// Says that this transaction puts elsewhere what it removes, and takes hardly more room
+    /// afterwards than before: it may take half of what the pool keeps back, and no more if it also
+    /// [removes](Tx::removes).
     pub fn moves(&mut self) {
         self.pool.favour.moves = true;
     }
@@ -89,8 +90,8 @@ impl<'p> Tx<'p> {
         PPtr::new(offset).ok_or_else(|| damaged("an allocation at", 0))
     }
 
-    /// [`Tx::alloc`] for an object that moves, which has no claim on room that others need: `None` if there is
-    /// none.
+    /// [`Tx::alloc`] for an object that moves, which has no claim on room that others need: `None`
+    /// if there is none.
     pub(crate) fn alloc_to_move(&mut self, size: u64, kind: Kind) -> Result<Option<PPtr<u8>>> {
         self.pool.moving = true;
         let found = self.alloc(size, kind);
@@ -154,9 +155,9 @@ impl<'p> Tx<'p> {
         Ok(())
     }
 
-    /// [`Tx::fill`] of unused space in an object that may be older than this transaction, such as the
-    /// room behind a string's end. Inside a group an earlier step may have given that space up, and
-    /// undoing the group needs its bytes: there they are logged.
+    /// [`Tx::fill`] of unused space in an object that may be older than this transaction, such as
+    /// the room behind a string's end. Inside a group an earlier step may have given that space up,
+    /// and undoing the group needs its bytes: there they are logged.
     ///
     /// # Errors
     /// As for [`Tx::fill`].
@@ -240,8 +241,8 @@ impl<'p> Tx<'p> {
     /// Frees an object. Its memory is reused only after the commit.
     ///
     /// # Errors
-    /// `Damaged` if no allocated object starts at `ptr`. Of a small object that is freed twice, the commit
-    /// or the next step says so.
+    /// `Damaged` if no allocated object starts at `ptr`. Of a small object that is freed twice, the
+    /// commit or the next step says so.
     pub fn free<T>(&mut self, ptr: PPtr<T>) -> Result<()> {
         let offset = ptr.offset();
         let block = self.pool.slab.block(offset)?;
@@ -279,8 +280,8 @@ impl<'p> Tx<'p> {
         self.pool.roll_back(self.start.unwrap_or_default());
     }
 
-    /// Makes everything durable, as one atomic step. One fence if there was no [`Tx::step`]; a second one if more
-    /// than 1,280 bytes were filled, or a slab page was made.
+    /// Makes everything durable, as one atomic step. One fence if there was no [`Tx::step`]; a
+    /// second one if more than 1,280 bytes were filled, or a slab page was made.
     ///
     /// # Errors
     /// On failure nothing has happened.
@@ -362,7 +363,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Flushes what is filled; the hash by which the record vouches for it. Without one it is durable.
+    /// Flushes what is filled; the hash by which the record vouches for it. Without one it is
+    /// durable.
     #[inline(never)]
     fn vouch_for_fills(&mut self) -> Result<Option<u64>> {
         let hashes = self.batch.streamed.is_empty()

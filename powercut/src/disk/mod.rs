@@ -1,14 +1,16 @@
 //! Ordinary disks: what a power cut leaves of files that a process writes with `pwrite` and syncs.
 //!
-//! 1. **Record.** [`record`] watches what this process does to the files of one directory: writes (and whether they are
-//!    durable when they return, by `O_DSYNC`), syncs, and what the workload says it has told somebody.
+//! 1. **Record.** [`record`] watches what this process does to the files of one directory: writes
+//!    (and whether they are durable when they return, by `O_DSYNC`), syncs, and what the workload
+//!    says it has told somebody.
 //! 2. **Cut.** [`Recording::image`] makes the directory as a cut at some moment can leave it.
 //!
 //! # What is assumed of the disk
 //!
-//! * What was written before a sync of the file began is durable when the sync has returned; what was written through
-//!   `O_DSYNC`, when the write has.
-//! * Of any other write, each sector of 512 bytes may be there or not, independently of all others. A sector is never torn.
+//! * What was written before a sync of the file began is durable when the sync has returned; what
+//!   was written through `O_DSYNC`, when the write has.
+//! * Of any other write, each sector of 512 bytes may be there or not, independently of all others.
+//!   A sector is never torn.
 //! * A file that was made before a sync of it is there.
 
 mod interpose;
@@ -57,8 +59,8 @@ pub enum Fault {
     LateWrites(&'static str),
     /// Syncs of files whose name ends so do nothing.
     LostSyncs(&'static str),
-    /// Writes to the first so many bytes of files whose name ends so are not durable when they return, but for the first so many
-    /// writes there.
+    /// Writes to the first so many bytes of files whose name ends so are not durable when they
+    /// return, but for the first so many writes there.
     LateHead(&'static str, u64, usize),
 }
 
@@ -76,7 +78,8 @@ pub fn told(step: u64) {
     interpose::tell(|recording| recording.events.push(Event::Told(step)));
 }
 
-/// Runs `workload`, and records what it does to the files that are in `directory`, or that it makes there.
+/// Runs `workload`, and records what it does to the files that are in `directory`, or that it makes
+/// there.
 ///
 /// # Errors
 /// If the directory cannot be read.
@@ -120,8 +123,8 @@ impl Recording {
         })
     }
 
-    /// Makes in `directory` what a cut at `moment` can leave, by the choices of `rng`. Files that are there and do not
-    /// belong are removed.
+    /// Makes in `directory` what a cut at `moment` can leave, by the choices of `rng`. Files that
+    /// are there and do not belong are removed.
     ///
     /// # Errors
     /// If the directory cannot be written.

@@ -46,7 +46,8 @@ struct Found {
 pub enum Step {
     /// There is more to be done.
     More,
-    /// These records are to be moved, each if its owner can point at the new place; then there is more to be done.
+    /// These records are to be moved, each if its owner can point at the new place; then there is
+    /// more to be done.
     Move(Vec<Leaving>),
     /// There is no round, or it has ended like this.
     Over(Ended),
@@ -65,7 +66,8 @@ pub struct Leaving {
 }
 
 impl Round {
-    /// A round that empties sparse pages, or regions, whichever gives more back; `None` if nothing can be emptied.
+    /// A round that empties sparse pages, or regions, whichever gives more back; `None` if nothing
+    /// can be emptied.
     pub(super) fn choose(pool: &mut Pool) -> Option<Round> {
         let before = pool.scatter();
         let empties_pages = before.regainable >= REGAINS_MIN || before.regainable > before.wasted;

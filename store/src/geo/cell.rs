@@ -105,8 +105,8 @@ impl Cell {
         }
     }
 
-    /// The cell so many columns to the east and rows to the north, each -1, 0 or 1; beyond an edge of the
-    /// map it is the one at the opposite edge. O(1).
+    /// The cell so many columns to the east and rows to the north, each -1, 0 or 1; beyond an edge
+    /// of the map it is the one at the opposite edge. O(1).
     pub fn neighbour(self, east: i32, north: i32) -> Cell {
         let all = u64::MAX >> (64 - 2 * self.steps);
         let (x, y) = (self.bits & LONGITUDE_BITS, self.bits & !LONGITUDE_BITS);

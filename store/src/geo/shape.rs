@@ -12,7 +12,8 @@ const MAP_HALF: f64 = 20037726.37;
 pub enum Shape {
     /// All places up to this distance.
     Circle(f64),
-    /// All places up to half the width to the east or west, and half the height to the north or south.
+    /// All places up to half the width to the east or west, and half the height to the north or
+    /// south.
     Box {
         /// East to west.
         width: f64,
@@ -24,8 +25,8 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The middle that the form itself has: the direction of the sum of a polygon's corners, as vectors
-    /// from the centre of the globe. O(n).
+    /// The middle that the form itself has: the direction of the sum of a polygon's corners, as
+    /// vectors from the centre of the globe. O(n).
     pub fn own_center(&self) -> Option<Point> {
         let Shape::Polygon(corners) = self else {
             return None;
@@ -44,8 +45,8 @@ impl Shape {
     }
 }
 
-/// Whether a place is within the corners: a line from it to the east crosses the edges an odd number of
-/// times. O(n).
+/// Whether a place is within the corners: a line from it to the east crosses the edges an odd
+/// number of times. O(n).
 fn is_within(point: Point, corners: &[Point]) -> bool {
     let previous = corners.iter().cycle().skip(corners.len().saturating_sub(1));
     let crossed = |&(a, b): &(&Point, &Point)| {
@@ -96,8 +97,8 @@ impl Area {
         }
     }
 
-    /// The cells that cover the form, in the order in which Redis searches them: up to nine, the middle
-    /// one first. O(1).
+    /// The cells that cover the form, in the order in which Redis searches them: up to nine, the
+    /// middle one first. O(1).
     pub fn cells(&self) -> impl Iterator<Item = Cell> {
         let bounds = self.bounds();
         let mut cell = Cell::at(self.center, self.steps());
@@ -142,7 +143,8 @@ impl Area {
         })
     }
 
-    /// A box of degrees around the form; it is wrong near the poles and across the date line, as Redis's.
+    /// A box of degrees around the form; it is wrong near the poles and across the date line, as
+    /// Redis's.
     fn bounds(&self) -> Bounds {
         let Point {
             longitude,

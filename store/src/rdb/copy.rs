@@ -1,10 +1,13 @@
-//! An RDB file, copied entry by entry: values of modules can be left out or replaced, all others are copied as they are.
+//! An RDB file, copied entry by entry: values of modules can be left out or replaced, all others
+//! are copied as they are.
 //!
-//! A file is a head of 9 bytes, entries, and a checksum. Each entry begins with a byte that tells what it is; a key's entry is
-//! optional times and frequencies, the type, the name, the value. Nothing tells how long a value is, so its parts are
-//! walked over: numbers and strings, in an order that the type gives. Module values tell of each part what it is.
+//! A file is a head of 9 bytes, entries, and a checksum. Each entry begins with a byte that tells
+//! what it is; a key's entry is optional times and frequencies, the type, the name, the value.
+//! Nothing tells how long a value is, so its parts are walked over: numbers and strings, in an
+//! order that the type gives. Module values tell of each part what it is.
 //!
-//! Known are all forms that Redis up to 8.6 and Valkey up to 9.1 write of what they have; a file with any other is not copied.
+//! Known are all forms that Redis up to 8.6 and Valkey up to 9.1 write of what they have; a file
+//! with any other is not copied.
 
 use super::{CRC, Dialect, push_number};
 use crc::{Digest, Table};
@@ -34,7 +37,8 @@ pub trait Edit {
         Ok(())
     }
 
-    /// How many keys a database has, and how many of them expire, as the server is told before they come.
+    /// How many keys a database has, and how many of them expire, as the server is told before they
+    /// come.
     fn sizes(&mut self, db: u64, keys: u64, expiring: u64) -> (u64, u64);
 }
 
@@ -95,7 +99,8 @@ pub const VERSION_BITS: u32 = 10;
 /// Copies a file of which all entries are known.
 ///
 /// # Errors
-/// Those of input and output; `InvalidData` if an entry is not known, or if something follows the end.
+/// Those of input and output; `InvalidData` if an entry is not known, or if something follows the
+/// end.
 pub fn copy(input: impl BufRead, output: impl Write, edit: &mut impl Edit) -> io::Result<()> {
     let mut copy = Copy::begin(input, output)?;
     copy.entries(edit)?;
@@ -377,7 +382,8 @@ impl<R: BufRead, W: Write> Copy<R, W> {
     fn stream(&mut self, ty: u8) -> io::Result<()> {
         self.times(Self::two_strings)?;
         let is_newer = ty > 15;
-        // The number of entries and the last identifier; the first, the highest deleted one, all entries ever.
+        // The number of entries and the last identifier; the first, the highest deleted one, all
+        // entries ever.
         self.numbers(if is_newer { 8 } else { 3 })?;
         self.times(|copy| {
             copy.string()?;
@@ -507,7 +513,8 @@ impl<R: BufRead, W: Write> Copy<R, W> {
         Ok(())
     }
 
-    /// Ends the copy, when all entries are there, with a checksum, or without one if the server makes none; what it was written to.
+    /// Ends the copy, when all entries are there, with a checksum, or without one if the server
+    /// makes none; what it was written to.
     ///
     /// # Errors
     /// Those of input and output; `InvalidData` if something follows the end.

@@ -89,7 +89,8 @@ impl<W: Write> FileWriter<W> {
     }
 }
 
-/// The payload that DUMP has for a native key of this value, for RESTORE; `None` as in [`Value::plan`]. O(n).
+/// The payload that DUMP has for a native key of this value, for RESTORE; `None` as in
+/// [`Value::plan`]. O(n).
 ///
 /// # Errors
 /// `Damaged`.

@@ -1,4 +1,5 @@
-//! Values in the form that servers without the module have: entries of an RDB file, and payloads of DUMP.
+//! Values in the form that servers without the module have: entries of an RDB file, and payloads of
+//! DUMP.
 //!
 //! | file | what |
 //! |---|---|
@@ -8,9 +9,10 @@
 //! | `read.rs` | a native value of a file, as its elements |
 //! | `copy.rs` | a file, copied entry by entry |
 //!
-//! Of the forms that servers know, the plain ones are written, which all servers since Redis 7.0 read and turn into their own
-//! encodings: a string, a list, a set, a hash as strings one after the other; a sorted set with binary scores. Hashes of which fields
-//! expire have a form of Redis (since 7.4) and one of Valkey (since 9.0), which no other server reads: see [`Dialect`].
+//! Of the forms that servers know, the plain ones are written, which all servers since Redis 7.0
+//! read and turn into their own encodings: a string, a list, a set, a hash as strings one after the
+//! other; a sorted set with binary scores. Hashes of which fields expire have a form of Redis
+//! (since 7.4) and one of Valkey (since 9.0), which no other server reads: see [`Dialect`].
 //!
 //! Nothing is held in memory: a value is written element by element, as the pool has it.
 
@@ -33,8 +35,8 @@ pub static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 /// What the reader knows, where servers differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// What every server since Redis 7.0 reads. It has no expire times of fields: fields whose time has come are left out, the
-    /// others lose their times.
+    /// What every server since Redis 7.0 reads. It has no expire times of fields: fields whose time
+    /// has come are left out, the others lose their times.
     Plain,
     /// Redis since 7.4.
     Redis,

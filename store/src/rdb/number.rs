@@ -20,7 +20,8 @@ pub fn push_number(to: &mut Vec<u8>, number: u64) {
     }
 }
 
-/// Reads a number as [`push_number`] writes it, from the beginning of `bytes`; the number and what is behind it.
+/// Reads a number as [`push_number`] writes it, from the beginning of `bytes`; the number and what
+/// is behind it.
 pub fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     Some(match first {

@@ -1,7 +1,7 @@
 //! Native values of an RDB file, as the servers since Redis 7.0 write them.
 //!
-//! Small values are one string that holds all elements: a *listpack*, or of integers alone an *intset*. Nothing that is read is
-//! trusted: what contradicts itself is no value.
+//! Small values are one string that holds all elements: a *listpack*, or of integers alone an
+//! *intset*. Nothing that is read is trusted: what contradicts itself is no value.
 
 use super::value::VALKEY_NEVER;
 use crate::content::{Bytes, Content};
@@ -26,8 +26,8 @@ mod ty {
     pub const REDIS_HASH_LISTPACK: u8 = 25;
 }
 
-/// The elements of a value; `None` if it is of a type that has no counterpart here (a stream), of a form that servers before Redis 7.0 wrote,
-/// or malformed. O(n).
+/// The elements of a value; `None` if it is of a type that has no counterpart here (a stream), of a
+/// form that servers before Redis 7.0 wrote, or malformed. O(n).
 pub fn content(ty: u8, value: &[u8]) -> Option<Content<'_>> {
     let mut file = Cursor(value);
     let content = match ty {
@@ -105,7 +105,8 @@ pub fn string(bytes: &[u8]) -> Option<Bytes<'_>> {
     file.string().filter(|_| file.0.is_empty())
 }
 
-/// When a key expires, in Unix milliseconds, by what stands before its type; the outer `None` if that is malformed.
+/// When a key expires, in Unix milliseconds, by what stands before its type; the outer `None` if
+/// that is malformed.
 pub fn expire_at(before: &[u8]) -> Option<Option<i64>> {
     let (mut file, mut expire_at) = (Cursor(before), None);
     while let Some([op]) = file.array() {

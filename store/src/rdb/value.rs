@@ -156,8 +156,9 @@ fn is_over(field: &Field<'_>, now: i64) -> bool {
 }
 
 impl Value<'_> {
-    /// How to write the whole value, in a dialect; `None` if the dialect has no expire times of fields, and the time of all its fields has
-    /// come at the moment `now`, in Unix milliseconds. O(1), and O(n) of a hash of which fields may expire.
+    /// How to write the whole value, in a dialect; `None` if the dialect has no expire times of
+    /// fields, and the time of all its fields has come at the moment `now`, in Unix milliseconds.
+    /// O(1), and O(n) of a hash of which fields may expire.
     ///
     /// # Errors
     /// `Damaged`, as far as it was looked at.
@@ -178,8 +179,9 @@ impl Value<'_> {
         Ok(self.plan_of(elements, &fields, dialect, now))
     }
 
-    /// How to write as much of a value as can be read, from its first element to one that is damaged, or is there twice; and what is
-    /// damaged. No plan if nothing can. O(n), in memory, too.
+    /// How to write as much of a value as can be read, from its first element to one that is
+    /// damaged, or is there twice; and what is damaged. No plan if nothing can. O(n), in memory,
+    /// too.
     pub fn plan_readable(&self, dialect: Dialect, now: i64) -> (Option<Plan>, Option<Error>) {
         let (mut elements, mut fields) = (0, Fields::default());
         let mut names = HashSet::new();
@@ -247,11 +249,12 @@ impl Value<'_> {
         (plan.elements > 0).then_some(plan)
     }
 
-    /// Writes what is planned of the value: the part of an entry behind the key's name. The type's number stands before the name. Nothing
-    /// is kept in memory.
+    /// Writes what is planned of the value: the part of an entry behind the key's name. The type's
+    /// number stands before the name. Nothing is kept in memory.
     ///
     /// # Errors
-    /// Those of `out`; `Damaged` if the value has not as many elements as it counts. What is written then is no whole value.
+    /// Those of `out`; `Damaged` if the value has not as many elements as it counts. What is
+    /// written then is no whole value.
     pub fn write(&self, out: &mut dyn Write, plan: &Plan) -> Result<(), WriteError> {
         if let Form::RedisHash(earliest) = plan.form {
             out.write_all(&earliest.to_le_bytes())?;

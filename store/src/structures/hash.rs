@@ -7,15 +7,17 @@
 //! | 3 packed, expiring | as 1, but fields may expire | | |
 //! | 4 table, expiring | as 2, but fields may expire | | |
 //!
-//! A packed hash becomes a table when it outgrows the limits, and never goes back. A hash gets encoding 3 or
-//! 4 with the first expire time of a field; a table loses it again when no field expires any more. What
-//! has no expire time is the same bytes in either, so a table changes by a byte of its root. A value of
-//! up to 512 bytes that fits its entry is overwritten in place, logged; else the entry is replaced.
+//! A packed hash becomes a table when it outgrows the limits, and never goes back. A hash gets
+//! encoding 3 or 4 with the first expire time of a field; a table loses it again when no field
+//! expires any more. What has no expire time is the same bytes in either, so a table changes by a
+//! byte of its root. A value of up to 512 bytes that fits its entry is overwritten in place,
+//! logged; else the entry is replaced.
 //!
 //! The functions here know no clock: a field whose time has come is there until it is removed.
 //!
-//! Fences: one field set, changed or removed costs 1; 2 with more than 1 KiB of fresh bytes; one expire
-//! time set or changed 1. Several fields at once cost the same as long as they fit one log record.
+//! Fences: one field set, changed or removed costs 1; 2 with more than 1 KiB of fresh bytes; one
+//! expire time set or changed 1. Several fields at once cost the same as long as they fit one log
+//! record.
 //!
 //! | file | what |
 //! |---|---|
@@ -156,8 +158,8 @@ pub fn get<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<Option<&'p [u
     Ok(find(pool, root, field)?.1)
 }
 
-/// All fields, each once: in order of insertion while the hash is packed, else in no particular order.
-/// O(n).
+/// All fields, each once: in order of insertion while the hash is packed, else in no particular
+/// order. O(n).
 pub fn fields(pool: &Pool, root: Root) -> Result<Fields<'_>> {
     let walk = match root.encoding() {
         0 => Walk::Packed(pack::fields(&[])),
@@ -201,8 +203,8 @@ pub fn pairs(pool: &Pool, root: Root) -> Result<impl Iterator<Item = Result<Pair
     Ok(fields.map(|field| field.map(|field| (field.name, field.value))))
 }
 
-/// Calls `visit` with some fields from `cursor` on, and gives the next cursor; 0 is the start, and the
-/// end. See `table::scan`.
+/// Calls `visit` with some fields from `cursor` on, and gives the next cursor; 0 is the start, and
+/// the end. See `table::scan`.
 pub fn scan<'p>(
     pool: &'p Pool,
     root: Root,
@@ -221,7 +223,8 @@ pub fn scan<'p>(
     Ok(0)
 }
 
-/// A field of a hash that is not empty, each with the same probability. O(1); O(n) of a packed hash.
+/// A field of a hash that is not empty, each with the same probability. O(1); O(n) of a packed
+/// hash.
 pub fn random(pool: &Pool, root: Root) -> Result<Field<'_>> {
     if is_table(root) {
         return entry::field(pool, table::random(pool, root)?.entry);

@@ -1,8 +1,8 @@
-//! Up to which size a value is kept in one packed object: what the server's settings say, but no more
-//! than the structure is made for.
+//! Up to which size a value is kept in one packed object: what the server's settings say, but no
+//! more than the structure is made for.
 //!
-//! A value that is packed already stays so when a limit is lowered, until an element is added; one that
-//! is not never becomes so again. That is Redis's own way.
+//! A value that is packed already stays so when a limit is lowered, until an element is added; one
+//! that is not never becomes so again. That is Redis's own way.
 
 use super::packed;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,18 +1,21 @@
 //! The persistent data structures, one file (or folder) per type. They know nothing of Redis.
 //!
 //! A value hangs from a [`Root`]: two words that the caller keeps for it. A structure's functions
-//! take the root by reference, change it in DRAM, and collect every other change in the transaction;
-//! the caller writes the root back where it belongs, in the same transaction. So a structure never
-//! knows whether its root lies in a new record or an old one, and each change is one atomic step.
+//! take the root by reference, change it in DRAM, and collect every other change in the
+//! transaction; the caller writes the root back where it belongs, in the same transaction. So a
+//! structure never knows whether its root lies in a new record or an old one, and each change is
+//! one atomic step.
 //!
 //! The contract of every structure
 //! * The empty value is `Root::EMPTY` and owns no memory; a function that removes the last element
-//!   frees everything and leaves `Root::EMPTY`. (A string is the exception: it may be empty and there.)
-//! * Reads go to the pool, or through the transaction, which shows the pool as it was at its begin or
-//!   at its last `step`. A function reads what it needs first and writes then; whoever calls several
-//!   functions on one value in one transaction calls `tx.step()` between them.
-//! * Nothing read is trusted: lengths and pointers are checked by `pobj` and against each other, and a
-//!   contradiction is `pobj::Error::Damaged`, never a panic, an endless loop or a huge allocation.
+//!   frees everything and leaves `Root::EMPTY`. (A string is the exception: it may be empty and
+//!   there.)
+//! * Reads go to the pool, or through the transaction, which shows the pool as it was at its begin
+//!   or at its last `step`. A function reads what it needs first and writes then; whoever calls
+//!   several functions on one value in one transaction calls `tx.step()` between them.
+//! * Nothing read is trusted: lengths and pointers are checked by `pobj` and against each other,
+//!   and a contradiction is `pobj::Error::Damaged`, never a panic, an endless loop or a huge
+//!   allocation.
 
 pub mod encoding;
 pub mod hash;
@@ -34,8 +37,8 @@ use static_assertions::const_assert_eq;
 
 /// The two words from which a value hangs.
 ///
-/// The top byte of `form` is the encoding, which each type numbers from 1 on; the rest and `value` are
-/// the type's own. All zero is the empty value.
+/// The top byte of `form` is the encoding, which each type numbers from 1 on; the rest and `value`
+/// are the type's own. All zero is the empty value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Root {
@@ -73,8 +76,8 @@ impl Root {
 
 /// All elements of a walk over a value, which are `count`. O(count).
 ///
-/// Who tells somebody how many elements follow has them first: a damaged count must not be told, as the elements
-/// would be taken for something else where they end.
+/// Who tells somebody how many elements follow has them first: a damaged count must not be told, as
+/// the elements would be taken for something else where they end.
 ///
 /// # Errors
 /// `Damaged` if there are fewer or more; what the walk fails with.
@@ -119,9 +122,9 @@ pub fn destroy(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<()> {
     }
 }
 
-/// Frees a part of a value that nobody can reach any more, in at most about `budget` frees, and leaves
-/// in `root` what is still to be freed; true when nothing is left. The caller makes each call one
-/// transaction and writes the root back in it.
+/// Frees a part of a value that nobody can reach any more, in at most about `budget` frees, and
+/// leaves in `root` what is still to be freed; true when nothing is left. The caller makes each
+/// call one transaction and writes the root back in it.
 pub fn dismantle(tx: &mut Tx<'_>, ty: ValueType, root: &mut Root, budget: usize) -> Result<bool> {
     match ty {
         ValueType::List => list::dismantle(tx, root, budget),
@@ -136,8 +139,8 @@ pub fn dismantle(tx: &mut Tx<'_>, ty: ValueType, root: &mut Root, budget: usize)
     }
 }
 
-/// Whether a value has no elements, but memory that is yet to be reclaimed: its key ends, but not by
-/// freeing it.
+/// Whether a value has no elements, but memory that is yet to be reclaimed: its key ends, but not
+/// by freeing it.
 #[inline]
 pub fn is_over(ty: ValueType, root: Root) -> bool {
     ty == ValueType::ZSet && zset::is_over(root)
@@ -155,14 +158,14 @@ pub fn may_expire(ty: ValueType, root: Root) -> bool {
     ty == ValueType::Hash && hash::may_expire(root)
 }
 
-/// Reclaims some of the memory of a value that [`has_garbage`], some dozen frees; the caller makes each call
-/// one transaction and writes the root back in it. The value's elements stay.
+/// Reclaims some of the memory of a value that [`has_garbage`], some dozen frees; the caller makes
+/// each call one transaction and writes the root back in it. The value's elements stay.
 pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
     zset::clean(tx, root).map(|_| ())
 }
 
-/// The table in which the value keeps its fields or members, for [`table::prefetch_bucket`]: as the words there lie,
-/// without a check, and maybe older than the last commit. O(1).
+/// The table in which the value keeps its fields or members, for [`table::prefetch_bucket`]: as the
+/// words there lie, without a check, and maybe older than the last commit. O(1).
 #[inline]
 pub fn table_to_prefetch(pool: &Pool, ty: ValueType, root: Root) -> Option<u64> {
     match ty {
@@ -178,8 +181,9 @@ pub fn table_to_prefetch(pool: &Pool, ty: ValueType, root: Root) -> Option<u64> 
 /// What is told of every object that a value owns.
 pub type Owns<'a> = &'a mut dyn FnMut(PPtr<u8>);
 
-/// Checks all that can be checked of a value, down to the last element, and shows `owns` every object
-/// that it owns besides its record. `inline` is the record's area. O(n), for tests and tools.
+/// Checks all that can be checked of a value, down to the last element, and shows `owns` every
+/// object that it owns besides its record. `inline` is the record's area. O(n), for tests and
+/// tools.
 ///
 /// # Errors
 /// `Damaged` at the first thing that is not as it must be.

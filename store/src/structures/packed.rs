@@ -6,9 +6,9 @@
 //!          1     bytes
 //! ```
 //!
-//! A change is composed in DRAM and then written as the difference to what is there ([`store`]): bytes
-//! behind the old end are fresh, up to [`LOGGED_MAX`] changed bytes are logged, and for more the object
-//! moves. One fence each; two if the object moves and has more than 1 KiB.
+//! A change is composed in DRAM and then written as the difference to what is there ([`store`]):
+//! bytes behind the old end are fresh, up to [`LOGGED_MAX`] changed bytes are logged, and for more
+//! the object moves. One fence each; two if the object moves and has more than 1 KiB.
 
 use super::Root;
 use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
@@ -85,7 +85,8 @@ impl<'p> Iterator for Items<'p> {
     }
 }
 
-/// The first item in `bytes`, and what is behind it; `None` if there is none, or it is not whole ([`overrun`]).
+/// The first item in `bytes`, and what is behind it; `None` if there is none, or it is not whole
+/// ([`overrun`]).
 #[inline]
 pub fn first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&len, rest) = bytes.split_first()?;
@@ -107,8 +108,8 @@ pub fn push(out: &mut Vec<u8>, item: &[u8]) {
 /// Longest that [`join`] joins.
 pub const JOIN_MAX: usize = 256;
 
-/// Calls `f` with these bytes, one behind the other, as one run of at most [`JOIN_MAX`] bytes: what is written
-/// at once costs less than what is written in pieces.
+/// Calls `f` with these bytes, one behind the other, as one run of at most [`JOIN_MAX`] bytes: what
+/// is written at once costs less than what is written in pieces.
 #[inline]
 pub fn join<const N: usize, R>(parts: [&[u8]; N], f: impl FnOnce(&[u8]) -> R) -> R {
     let mut joined = [0; JOIN_MAX];
@@ -120,8 +121,8 @@ pub fn join<const N: usize, R>(parts: [&[u8]; N], f: impl FnOnce(&[u8]) -> R) ->
     f(&joined[..used])
 }
 
-/// Appends an element to a packed collection if its object has the room for it: `items` are its items as
-/// [`push`] would write them, at most [`JOIN_MAX`] bytes.
+/// Appends an element to a packed collection if its object has the room for it: `items` are its
+/// items as [`push`] would write them, at most [`JOIN_MAX`] bytes.
 pub fn append<const N: usize>(tx: &mut Tx<'_>, root: &mut Root, items: [&[u8]; N]) -> Result<bool> {
     let (object, len) = place(*root)?;
     let end = len + items.iter().map(|item| item.len()).sum::<usize>();
@@ -133,8 +134,8 @@ pub fn append<const N: usize>(tx: &mut Tx<'_>, root: &mut Root, items: [&[u8]; N
     Ok(true)
 }
 
-/// Makes the object hold `new`: in place, or in another object. `old` is the object, if there is one,
-/// and the bytes it uses.
+/// Makes the object hold `new`: in place, or in another object. `old` is the object, if there is
+/// one, and the bytes it uses.
 pub fn store(tx: &mut Tx<'_>, old: Option<(PPtr<u8>, usize)>, new: &[u8]) -> Result<PPtr<u8>> {
     let mut size = new.len();
     if let Some((at, old_len)) = old {

@@ -8,10 +8,11 @@
 //! ```
 //!
 //! * A text that is a canonical 64-bit number may be Int or bytes; readers see no difference.
-//! * Length never exceeds the inline area or the object. What lies behind it there is spare: growing
-//!   into it is a fill, as no committed state can reach those bytes.
-//! * Values up to `INLINE_MAX` bytes are Inline if the record has the room (it is made to measure for
-//!   its first value), longer ones External. An appended-to string is External with room to grow.
+//! * Length never exceeds the inline area or the object. What lies behind it there is spare:
+//!   growing into it is a fill, as no committed state can reach those bytes.
+//! * Values up to `INLINE_MAX` bytes are Inline if the record has the room (it is made to measure
+//!   for its first value), longer ones External. An appended-to string is External with room to
+//!   grow.
 //!
 //! Each function collects one batch; the caller's commit is the commit point, and the root its last
 //! word. One fence each, two above 1 KiB of fresh bytes, more only for objects beyond a slab page:
@@ -310,8 +311,8 @@ pub fn rewrite(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, text: &[u8]) ->
     Ok(())
 }
 
-/// Makes the string one of bytes that has a byte at `last`, zeros where there was none; whether it has grown. The
-/// transaction shows it then. O(grown bytes) in general.
+/// Makes the string one of bytes that has a byte at `last`, zeros where there was none; whether it
+/// has grown. The transaction shows it then. O(grown bytes) in general.
 pub fn reach(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, last: u64) -> Result<bool> {
     let value = read(tx, *root, inline)?;
     let mut digits = itoa::Buffer::new();
@@ -324,8 +325,8 @@ pub fn reach(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, last: u64) -> Res
     Ok(byte.is_none())
 }
 
-/// Writes bytes at several places, one after the other; see [`set_range`]. If it `goes_on`, the transaction shows them
-/// then.
+/// Writes bytes at several places, one after the other; see [`set_range`]. If it `goes_on`, the
+/// transaction shows them then.
 pub fn set_ranges<'b>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -339,8 +340,8 @@ pub fn set_ranges<'b>(
     if goes_on { tx.step() } else { Ok(()) }
 }
 
-/// The next run of bytes from `at` on in which two texts of equal length differ. Runs with few equal
-/// bytes between them count as one.
+/// The next run of bytes from `at` on in which two texts of equal length differ. Runs with few
+/// equal bytes between them count as one.
 fn difference(old: &[u8], new: &[u8], at: usize) -> Option<Range<usize>> {
     /// About what a logged write costs beside its bytes.
     const GAP_MAX: usize = 16;

@@ -1,14 +1,16 @@
 //! Which records of the pool Redis's keyspace does not show yet, found by the hash of their keys.
 //!
 //! It is made at the start, by several threads, of the hashes that the records have on media (see
-//! [`record`](crate::record)), so that no key is read for it; it shrinks as keys are shown, and goes when
-//! all are. An entry is eight bytes: 19 bits of the hash and the record's offset. Entries lie in 512 buckets by the
-//! hash's highest 9 bits. The first look-up in a bucket sorts it, into short ranges by the next bits: of ten million
-//! entries a bucket has 20,000, which takes some 0.2 ms; those that come after it compare the entries of one
-//! range. Of a hash's 32 bits 28 are compared; whether a record is that of a key only the key tells.
+//! [`record`](crate::record)), so that no key is read for it; it shrinks as keys are shown, and
+//! goes when all are. An entry is eight bytes: 19 bits of the hash and the record's offset. Entries
+//! lie in 512 buckets by the hash's highest 9 bits. The first look-up in a bucket sorts it, into
+//! short ranges by the next bits: of ten million entries a bucket has 20,000, which takes some 0.2
+//! ms; those that come after it compare the entries of one range. Of a hash's 32 bits 28 are
+//! compared; whether a record is that of a key only the key tells.
 //!
-//! Invariant: each entry is the record of a key that the keyspace does not show, or of one that was flushed since,
-//! and an allocated record in any case: whoever frees such a record takes its entry out first.
+//! Invariant: each entry is the record of a key that the keyspace does not show, or of one that was
+//! flushed since, and an allocated record in any case: whoever frees such a record takes its entry
+//! out first.
 
 use crate::record::RecordPtr;
 use pobj::PPtr;
@@ -51,7 +53,8 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Adds a record whose key has the hash `check`; about `expected` will have been added in the end.
+    /// Adds a record whose key has the hash `check`; about `expected` will have been added in the
+    /// end.
     #[inline]
     pub(super) fn add(&mut self, check: u32, record: RecordPtr, expected: usize) {
         if self.buckets.is_empty() {
@@ -98,7 +101,8 @@ impl Bucket {
         }
     }
 
-    /// Takes any entry of a bucket that is not sorted, and tells one that will be taken a little later.
+    /// Takes any entry of a bucket that is not sorted, and tells one that will be taken a little
+    /// later.
     fn pop_found(&mut self) -> Option<(u64, Option<u64>)> {
         loop {
             let last = self.found.last_mut()?;
@@ -265,8 +269,8 @@ mod tests {
             let mut index = index(&all, threads);
             assert_eq!(index.left(), count);
             let mut taken = BTreeSet::new();
-            // Some as they come, from a bucket that is not sorted; of the others every third one by its hash, with some
-            // more as they come in between.
+            // Some as they come, from a bucket that is not sorted; of the others every third one by
+            // its hash, with some more as they come in between.
             for _ in 0..count / 900 {
                 taken.extend(index.next().map(|next| next.record.offset()));
             }

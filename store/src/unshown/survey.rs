@@ -1,8 +1,7 @@
 //! The look at all records at the start: which keys there are, and what is to be reclaimed.
 //!
-//! Only the records' fixed parts are read, by several threads; values are not touched, and keys only where hash slots
-//! were given up. Ten million records
-//! take some hundred milliseconds.
+//! Only the records' fixed parts are read, by several threads; values are not touched, and keys
+//! only where hash slots were given up. Ten million records take some hundred milliseconds.
 
 use super::index::{self, Index};
 use crate::Store;
@@ -53,9 +52,9 @@ struct Seen {
 }
 
 impl Store {
-    /// Looks at all records; notes what is to be reclaimed, and how many keys there are. `is_visible` tells of each
-    /// key space whether a database of the server shows it, `forbidden` which slots, if any, are another node's and hold
-    /// no keys that outlive the start. O(records).
+    /// Looks at all records; notes what is to be reclaimed, and how many keys there are.
+    /// `is_visible` tells of each key space whether a database of the server shows it, `forbidden`
+    /// which slots, if any, are another node's and hold no keys that outlive the start. O(records).
     pub(super) fn look_at_all(&mut self, is_visible: &[bool], forbidden: &[bool]) -> Survey {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(THREADS);

@@ -28,8 +28,9 @@ pub struct Campaign {
     pub sequences: u64,
     /// Whether to kill the server now and then, and to see that all keys are back after it.
     pub restarts: bool,
-    /// Whether the server's keyspace is to be filled meanwhile, after a restart, with keys of another database that
-    /// nobody asks for: the setup has to see to it that they do not come by themselves (`fill 0`).
+    /// Whether the server's keyspace is to be filled meanwhile, after a restart, with keys of
+    /// another database that nobody asks for: the setup has to see to it that they do not come by
+    /// themselves (`fill 0`).
     pub while_filling: bool,
 }
 
@@ -59,9 +60,9 @@ impl Coverage {
     }
 }
 
-/// Runs `sequences` of a table on a pool with the module, and panics with the report of the first that
-/// differs. The environment can ask for others: `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n`
-/// runs so many of them.
+/// Runs `sequences` of a table on a pool with the module, and panics with the report of the first
+/// that differs. The environment can ask for others: `PMEDIS_SEED=n` replays one sequence,
+/// `PMEDIS_SEQUENCES=n` runs so many of them.
 ///
 /// # Panics
 /// Also if the table has a command that was never answered or never failed in a run of full length.

@@ -23,8 +23,8 @@ pub fn same(native: &Value, pm: &Value, how: Compare, slack_ms: i64, dialect: &D
     }
 }
 
-/// The reply with the prefix taken from the command that an error names, quoted in lower case or as the
-/// client has written it.
+/// The reply with the prefix taken from the command that an error names, quoted in lower case or as
+/// the client has written it.
 fn unprefixed(reply: &Value, dialect: &Dialect) -> Value {
     match reply {
         Value::Error(text) if !dialect.prefix.is_empty() => {
@@ -40,8 +40,8 @@ fn unprefixed(reply: &Value, dialect: &Dialect) -> Value {
     }
 }
 
-/// Negative answers (no key, no expiry) are exact; times differ by the slack and by rounding. An array has
-/// several.
+/// Negative answers (no key, no expiry) are exact; times differ by the slack and by rounding. An
+/// array has several.
 fn same_time(native: &Value, pm: &Value, slack_ms: i64, unit_ms: i64) -> bool {
     if let (Value::Array(native), Value::Array(pm)) = (native, pm) {
         let mut both = native.iter().zip(pm);

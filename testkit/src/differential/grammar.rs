@@ -80,14 +80,15 @@ impl Spec {
         self
     }
 
-    /// The same command, in a form that Redis has from this version on, and Valkey from that; `None`: not at
-    /// all. Elsewhere it is left out.
+    /// The same command, in a form that Redis has from this version on, and Valkey from that;
+    /// `None`: not at all. Elsewhere it is left out.
     pub const fn since(mut self, redis: Option<(u32, u32)>, valkey: Option<(u32, u32)>) -> Self {
         self.since = [redis, valkey];
         self
     }
 
-    /// The same command, left out in Redis from this version on: there, the server itself is at fault (docs/servers.md).
+    /// The same command, left out in Redis from this version on: there, the server itself is at
+    /// fault (docs/servers.md).
     pub const fn until_redis(mut self, major: u32, minor: u32) -> Self {
         self.until_redis = Some((major, minor));
         self

@@ -103,8 +103,9 @@ impl Pair {
         Self::start(setup.directive(&events), dialect)
     }
 
-    /// The same, but of a server that was restarted and has keys of another database to be put into its keyspace. Without
-    /// the event of new keys, for which a server would have them all there first.
+    /// The same, but of a server that was restarted and has keys of another database to be put into
+    /// its keyspace. Without the event of new keys, for which a server would have them all there
+    /// first.
     ///
     /// # Panics
     /// If it does not serve.
@@ -115,7 +116,8 @@ impl Pair {
         pair
     }
 
-    /// Puts keys into the other database, and restarts the server, which fills its keyspace with them then.
+    /// Puts keys into the other database, and restarts the server, which fills its keyspace with
+    /// them then.
     ///
     /// # Panics
     /// If it does not serve.
@@ -414,8 +416,8 @@ impl Pair {
     }
 
     /// Whether the events are the same, but for the event `new` where a PM value replaces another
-    /// type's, and for `type_changed` where a native command puts one PM value in the place of another: for the
-    /// server both are of one type, a module's.
+    /// type's, and for `type_changed` where a native command puts one PM value in the place of
+    /// another: for the server both are of one type, a module's.
     fn events_agree(&self, native: &[Event], pm: &[Event]) -> bool {
         let hidden = |at: usize, event: &Event| {
             let puts = |name: &str| ["restore", "rename_to", "copy_to"].contains(&name);
@@ -570,8 +572,8 @@ fn subscribe(server: &Server) -> Client {
     client
 }
 
-/// The database whose keys come into the keyspace while the sides are compared, and how many there are unless
-/// `PMEDIS_OTHER_KEYS` says so.
+/// The database whose keys come into the keyspace while the sides are compared, and how many there
+/// are unless `PMEDIS_OTHER_KEYS` says so.
 const OTHER_DB: u8 = 15;
 const OTHER_KEYS: u64 = 500;
 const _: () = assert!(PM_DB + DBS <= OTHER_DB, "it is no side's");

@@ -1,12 +1,14 @@
-//! The soak: clients keep a pool between nearly full and full for as long as one likes, with changes of all
-//! types and sizes, while the server is killed again and again and a replica follows.
+//! The soak: clients keep a pool between nearly full and full for as long as one likes, with
+//! changes of all types and sizes, while the server is killed again and again and a replica
+//! follows.
 //!
-//! Each client has keys of its own, a model of them, and one command in flight. A change is applied to the model
-//! when it is acknowledged; one that is refused for want of room must have changed nothing; the one in flight
-//! when the server dies may be there or not, wholly. What takes away must never be refused.
+//! Each client has keys of its own, a model of them, and one command in flight. A change is applied
+//! to the model when it is acknowledged; one that is refused for want of room must have changed
+//! nothing; the one in flight when the server dies may be there or not, wholly. What takes away
+//! must never be refused.
 //!
-//! [`change`] makes the changes, [`model`] says what they do, [`writer`] is a client; this file kills, restarts
-//! and compares.
+//! [`change`] makes the changes, [`model`] says what they do, [`writer`] is a client; this file
+//! kills, restarts and compares.
 
 pub mod change;
 pub mod model;

@@ -73,7 +73,8 @@ impl Writer {
             match (reply, end) {
                 (Ok(reply), _) => self.answered(change, &reply)?,
                 (Err(_), None) => return Ok(()),
-                // A group without room for all of it: none of it is done, but what is native behind the failure.
+                // A group without room for all of it: none of it is done, but what is native behind
+                // the failure.
                 (Err(error), Some(_)) if change.may_be_cut() => {
                     connection = Client::connect(server)
                         .map_err(|again| format!("{}: {error}, {again}", change.summary()))?;
@@ -189,8 +190,8 @@ impl Writer {
     }
 }
 
-/// What a change may have become: wholly done; or, of a group that found no room, as much of what is native behind the
-/// failure as was done when the server died.
+/// What a change may have become: wholly done; or, of a group that found no room, as much of what
+/// is native behind the failure as was done when the server died.
 fn outcomes(change: &Change) -> Vec<Change> {
     let mut outcomes = vec![change.clone()];
     if let Change::Group(parts) = change {

@@ -86,7 +86,8 @@ impl Operation {
     }
 }
 
-/// The operations among a command's arguments. They are parsed twice, which takes less than to keep them.
+/// The operations among a command's arguments. They are parsed twice, which takes less than to keep
+/// them.
 struct Operations<'a> {
     ctx: &'a Ctx,
     args: &'a [Arg<'a>],
@@ -230,7 +231,8 @@ fn change_fields(ctx: &Ctx, args: Args<'_>, last: u64) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// Fields that are changed, but not written yet: the byte at which each begins, its bytes, their number.
+/// Fields that are changed, but not written yet: the byte at which each begins, its bytes, their
+/// number.
 type Pending = Vec<(u64, Window, usize)>;
 
 /// How many fields may be pending: each is looked through for each operation.

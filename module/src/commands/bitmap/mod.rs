@@ -32,8 +32,8 @@ const TY: ValueType = ValueType::String;
 /// The number of a bit, counted in units of `unit` bits after a `#`, if that is allowed.
 ///
 /// # Errors
-/// If it is no number, or beyond the longest string that the server allows; a command that comes from a
-/// server which has allowed it may go there.
+/// If it is no number, or beyond the longest string that the server allows; a command that comes
+/// from a server which has allowed it may go there.
 fn bit_number(ctx: &Ctx, arg: Arg<'_>, unit: Option<u32>) -> Result<u64, CmdError> {
     const INVALID: CmdError =
         CmdError::text_only("ERR bit offset is not an integer or out of range");

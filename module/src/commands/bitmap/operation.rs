@@ -10,7 +10,8 @@ use store::structures::string::Value;
 
 /// `PM.BITOP AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE destination key [key ...]`
 ///
-/// The sources are PM strings; a native string is of another type. The destination may hold anything.
+/// The sources are PM strings; a native string is of another type. The destination may hold
+/// anything.
 pub fn bitop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     const OPERATIONS: [(&str, Operation); 7] = [
         ("AND", Operation::And),

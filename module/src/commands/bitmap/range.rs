@@ -53,8 +53,8 @@ pub fn bitpos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// What `f` makes of a key's value and the command's span; `None` if the key is absent.
 ///
-/// The span is judged first where the server does so; elsewhere what follows the name of an absent key is
-/// not looked at.
+/// The span is judged first where the server does so; elsewhere what follows the name of an absent
+/// key is not looked at.
 fn look_up(
     ctx: &Ctx,
     name: Arg<'_>,

@@ -1,8 +1,8 @@
 //! FLUSHDB and FLUSHALL of PM keys.
 //!
-//! In the pool a flush is one step, whatever the number of keys. In Redis's keyspace it is Redis's own,
-//! on a background thread if so asked, where there are no native keys; else PM keys are deleted there
-//! one after the other.
+//! In the pool a flush is one step, whatever the number of keys. In Redis's keyspace it is Redis's
+//! own, on a background thread if so asked, where there are no native keys; else PM keys are
+//! deleted there one after the other.
 
 use crate::error::CmdError;
 use crate::keyspace::{self, fill};
@@ -74,8 +74,8 @@ fn check(args: Args<'_>) -> Result<(), CmdError> {
     }
 }
 
-/// Removes the PM keys of the selected database, so many, which have ended in the pool, from Redis's
-/// keyspace. Their names, unless the whole database was flushed.
+/// Removes the PM keys of the selected database, so many, which have ended in the pool, from
+/// Redis's keyspace. Their names, unless the whole database was flushed.
 fn empty(ctx: &Ctx, args: Args<'_>, keys: u64) -> Result<Option<Vec<OwnedString>>, CmdError> {
     if ctx.db_size() == keys {
         let words: Vec<&[u8]> = args.from(1).iter().map(|arg| arg.bytes()).collect();

@@ -16,8 +16,8 @@ fn native(ctx: &Ctx) -> Result<CString, CmdError> {
     CString::new(native).map_err(|_| CmdError::Internal)
 }
 
-/// `DEL key [key ...]`, `UNLINK key [key ...]`: all keys but native ones, as one step. Nothing of a value is freed here, so both
-/// take as long.
+/// `DEL key [key ...]`, `UNLINK key [key ...]`: all keys but native ones, as one step. Nothing of a
+/// value is freed here, so both take as long.
 pub fn delete_all(ctx: &Ctx, args: Args<'_>) -> Done {
     if args.len() > 2 {
         keyspace::begin_several_steps();
@@ -104,7 +104,8 @@ fn to_seconds(ms: i64) -> i64 {
     ms.saturating_add(500) / 1000
 }
 
-/// Replies what `show` makes of the key's expire time in Unix milliseconds; -1 without one, -2 without the key.
+/// Replies what `show` makes of the key's expire time in Unix milliseconds; -1 without one, -2
+/// without the key.
 fn tell_time(ctx: &Ctx, args: Args<'_>, show: impl FnOnce(i64) -> i64) -> Done {
     const NO_KEY: i64 = -2;
     const NO_TIME: i64 = -1;

@@ -1,9 +1,10 @@
 //! The commands that any key understands, confined to PM keys: to them, a native key is absent.
 //!
-//! Redis's own commands work on PM keys, so these look at what the keys hold and then run those: events,
-//! expiry, replication and errors are Redis's. (SLOWLOG and `commandstats` show both then.) The simplest of them, DEL, EXISTS, TTL and the like, do
-//! the same themselves. What would overwrite a native key only if it is absent
-//! (RENAMENX, COPY without REPLACE) leaves it alone; RENAME and COPY REPLACE overwrite it, as PM.SET does.
+//! Redis's own commands work on PM keys, so these look at what the keys hold and then run those:
+//! events, expiry, replication and errors are Redis's. (SLOWLOG and `commandstats` show both then.)
+//! The simplest of them, DEL, EXISTS, TTL and the like, do the same themselves. What would
+//! overwrite a native key only if it is absent (RENAMENX, COPY without REPLACE) leaves it alone;
+//! RENAME and COPY REPLACE overwrite it, as PM.SET does.
 
 mod flush;
 mod keys;
@@ -65,7 +66,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
 ];
 
-/// Whether the key holds something native. Neither an access nor a miss: the command that follows is.
+/// Whether the key holds something native. Neither an access nor a miss: the command that follows
+/// is.
 fn is_native(ctx: &Ctx, name: Arg<'_>) -> bool {
     ctx.open(name, Mode::Write).kind() == Kind::Other
 }

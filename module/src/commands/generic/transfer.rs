@@ -33,8 +33,8 @@ pub fn dump(ctx: &Ctx, args: Args<'_>) -> Done {
     })
 }
 
-/// `PM.EXPORT key`: the payload of a native key of the same value, which RESTORE takes on a server without the module. Null if there is no such
-/// key. O(n), and as much memory.
+/// `PM.EXPORT key`: the payload of a native key of the same value, which RESTORE takes on a server
+/// without the module. Null if there is no such key. O(n), and as much memory.
 pub fn export(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.open(args[1], Mode::Peek).kind() == Kind::Other {
         return Err(CmdError::WrongType);

@@ -83,7 +83,8 @@ pub fn scan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// SCAN under its native name. The server runs it, unless the keys of a type are asked for that a PM key can be of.
+/// SCAN under its native name. The server runs it, unless the keys of a type are asked for that a
+/// PM key can be of.
 fn scan_plain(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut words: Vec<&[u8]> = args.from(1).iter().map(|arg| arg.bytes()).collect();
     let mut wanted = None;
@@ -152,8 +153,8 @@ fn scan_all(ctx: &Ctx, words: &[&[u8]]) -> Result<(Vec<u8>, Vec<Vec<u8>>), CmdEr
 
 /// `RANDOMKEY`
 ///
-/// Draws among all keys until one is ours. Where ours are rare it then takes one of the first that a
-/// walk from a random point meets: O(n) at worst.
+/// Draws among all keys until one is ours. Where ours are rare it then takes one of the first that
+/// a walk from a random point meets: O(n) at worst.
 pub fn randomkey(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     match random_key(ctx)? {
         Some(key) => ctx.reply_bulk(&key),

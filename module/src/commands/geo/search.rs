@@ -57,8 +57,8 @@ pub fn georadiusbymember_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.GEOSEARCH key FROMMEMBER member|FROMLONLAT longitude latitude BYRADIUS radius M|KM|FT|MI|
-/// BYBOX width height M|KM|FT|MI [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]`, or
-/// `PM.GEOSEARCH key BYPOLYGON vertices longitude latitude ... [ASC|DESC] ...`
+/// BYBOX width height M|KM|FT|MI [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]`,
+/// or `PM.GEOSEARCH key BYPOLYGON vertices longitude latitude ... [ASC|DESC] ...`
 pub fn geosearch(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     search(ctx, args, Form::Search, c"")
 }
@@ -168,8 +168,8 @@ fn rectangle(width: Arg<'_>, height: Arg<'_>, word: Arg<'_>) -> Result<(Shape, f
     Ok((Shape::Box { width, height }, unit))
 }
 
-/// A polygon, and how many arguments it takes: how many corners there are, and a longitude and a latitude
-/// for each.
+/// A polygon, and how many arguments it takes: how many corners there are, and a longitude and a
+/// latitude for each.
 fn polygon(args: &[Arg<'_>]) -> Result<(Shape, usize), CmdError> {
     const CORNERS_MIN: usize = 3;
     let number = parse_i64(args[0].bytes()).and_then(|n| i32::try_from(n).ok());
@@ -420,8 +420,8 @@ struct Found<'p> {
     distance: f64,
 }
 
-/// The members in an area, cell by cell; up to `enough` of them, if that is not 0. O(log n) for each of
-/// up to nine cells, and O(1) for each member in these.
+/// The members in an area, cell by cell; up to `enough` of them, if that is not 0. O(log n) for
+/// each of up to nine cells, and O(1) for each member in these.
 fn find<'p>(
     pool: &'p Pool,
     root: Root,

@@ -163,7 +163,8 @@ pub fn hexpireat(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError>
     expire(ctx, args, Unit::UnixSeconds)
 }
 
-/// `PM.HPEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]`
+/// `PM.HPEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field
+/// ...]`
 pub fn hpexpireat(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
     expire(ctx, args, Unit::UnixMillis)
 }

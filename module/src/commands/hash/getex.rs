@@ -1,4 +1,5 @@
-//! HGETEX, HGETDEL: values, and then another expire time for their fields, or none of them any more.
+//! HGETEX, HGETDEL: values, and then another expire time for their fields, or none of them any
+//! more.
 
 use super::TY;
 use super::expire::{Done, Plan};
@@ -25,7 +26,8 @@ enum Then {
 /// `PM.HGETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] FIELDS numfields field [field ...]`
 pub fn hgetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let now = lapse::clock(ctx)?;
-    // Redis looks at the key first, to change it; Valkey at the arguments, and then at the key, to read it.
+    // Redis looks at the key first, to change it; Valkey at the arguments, and then at the key, to
+    // read it.
     let request = if Grammar::here() == Grammar::Valkey {
         let request = syntax::extended(ctx, now, Command::Hgetex, args)?;
         PmKey::open_read(ctx, args[1], TY)?;
@@ -63,7 +65,8 @@ pub fn hgetdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     take(ctx, args[1], fields, Then::Remove, c"hdel")
 }
 
-/// Replies with the values of fields, and does `then` to those that are there, of which `event` tells.
+/// Replies with the values of fields, and does `then` to those that are there, of which `event`
+/// tells.
 fn take(
     ctx: &Ctx,
     name: Arg<'_>,

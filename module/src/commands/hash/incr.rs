@@ -18,7 +18,8 @@ struct Updated<T> {
     expires: bool,
 }
 
-/// Replaces the value of a field by what `f` makes of it, unless that is an error, and tells of `event`.
+/// Replaces the value of a field by what `f` makes of it, unless that is an error, and tells of
+/// `event`.
 fn update<T>(
     ctx: &Ctx,
     args: Args<'_>,

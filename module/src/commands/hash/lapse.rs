@@ -1,8 +1,10 @@
-//! Fields whose time has come, but which are still there: what commands see of them, and do about them.
+//! Fields whose time has come, but which are still there: what commands see of them, and do about
+//! them.
 //!
-//! Redis removes such a field when a command comes across it, except where a command takes it as it is (HSET,
-//! HDEL, HEXPIRE, HLEN); Valkey treats it as absent and leaves it for the background. On a replica it is
-//! hidden from clients and stays; for what the master sends it is a field like any other.
+//! Redis removes such a field when a command comes across it, except where a command takes it as it
+//! is (HSET, HDEL, HEXPIRE, HLEN); Valkey treats it as absent and leaves it for the background. On
+//! a replica it is hidden from clients and stays; for what the master sends it is a field like any
+//! other.
 
 use super::TY;
 use crate::behaviour::{Family, server};
@@ -31,8 +33,8 @@ impl CommandTime {
     /// Before every expire time.
     const ALL: CommandTime = CommandTime(i64::MIN);
 
-    /// The time for a command that looks at this hash. Of most hashes no field expires: then it is not
-    /// asked for.
+    /// The time for a command that looks at this hash. Of most hashes no field expires: then it is
+    /// not asked for.
     #[inline]
     pub fn of(ctx: &Ctx, pool: &Pool, root: Root) -> CommandTime {
         match hash::may_expire(root) {
@@ -78,7 +80,8 @@ pub fn removes_on_access(ctx: &Ctx) -> bool {
     !in_valkey() && may_remove(ctx)
 }
 
-/// Those of the fields whose time has come. Of most hashes no field expires: then none are looked up.
+/// Those of the fields whose time has come. Of most hashes no field expires: then none are looked
+/// up.
 pub fn among<'a>(
     ctx: &Ctx,
     pool: &Pool,
@@ -103,8 +106,8 @@ pub fn expire_at(pool: &Pool, root: Root, field: &[u8]) -> Result<i64> {
     Ok(hash::find(pool, root, field)?.0.expire_at)
 }
 
-/// A command has come across fields whose time has come: removes them, if that is for it to do. True if the
-/// key has gone with them.
+/// A command has come across fields whose time has come: removes them, if that is for it to do.
+/// True if the key has gone with them.
 pub fn met(
     ctx: &Ctx,
     key: Arg<'_>,
@@ -131,8 +134,8 @@ pub fn sweep<'a>(
     Ok(!lapsed.is_empty())
 }
 
-/// Tells of fields that a command has set anew though they were there, their time having come: replicas see
-/// them until they are told.
+/// Tells of fields that a command has set anew though they were there, their time having come:
+/// replicas see them until they are told.
 pub fn replaced(ctx: &Ctx, key: &PmKey<'_>, lapsed: &Names<'_>) {
     if lapsed.is_empty() {
         return;

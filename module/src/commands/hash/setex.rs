@@ -12,8 +12,8 @@ use std::ffi::CStr;
 use store::structures::Root;
 use store::structures::hash::{self, Expiry, Pair};
 
-/// `PM.HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field value [field
-/// value ...]`; in Valkey also `[NX | XX]`.
+/// `PM.HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field
+/// value [field value ...]`; in Valkey also `[NX | XX]`.
 pub fn hsetex(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
     let now = lapse::clock(ctx)?;
     let request = syntax::extended(ctx, now, Command::Hsetex, args)?;
@@ -41,7 +41,8 @@ pub fn hsetex(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
     Ok(())
 }
 
-/// Whether FNX or FXX is met, and the fields come across whose time has come, if they are to be removed.
+/// Whether FNX or FXX is met, and the fields come across whose time has come, if they are to be
+/// removed.
 fn judge<'a>(
     ctx: &Ctx,
     name: Arg<'_>,

@@ -1,9 +1,9 @@
 //! The arguments of the commands about expire times of fields.
 //!
-//! There are three grammars, which differ in the order of options, in the order in which mistakes are found,
-//! and in what these are called: Redis's first one, in which options come before `FIELDS`; that of Redis 8.4
-//! and later, in which they may follow the fields; and Valkey's. A server that has no such commands gets
-//! that of its family's newest.
+//! There are three grammars, which differ in the order of options, in the order in which mistakes
+//! are found, and in what these are called: Redis's first one, in which options come before
+//! `FIELDS`; that of Redis 8.4 and later, in which they may follow the fields; and Valkey's. A
+//! server that has no such commands gets that of its family's newest.
 
 use crate::behaviour::{Family, server};
 use crate::error::CmdError;
@@ -89,7 +89,8 @@ impl Unit {
         found.map(|(_, unit)| unit)
     }
 
-    /// The expire time in Unix milliseconds; `now` is the time the command sees. What a master sends is not too late.
+    /// The expire time in Unix milliseconds; `now` is the time the command sees. What a master
+    /// sends is not too late.
     ///
     /// # Errors
     /// `NotAnInteger`; that it is negative or too late, in the server's words.
@@ -234,8 +235,8 @@ fn expire_in_any_order<'a>(args: Args<'a>) -> Result<(Conditions, &'a [Arg<'a>])
     }
 }
 
-/// The fields of HTTL, HPERSIST, HGETDEL and their kind: all that follows the key. `mismatch` is what Valkey
-/// says of a wrong number.
+/// The fields of HTTL, HPERSIST, HGETDEL and their kind: all that follows the key. `mismatch` is
+/// what Valkey says of a wrong number.
 pub fn plain<'a>(args: Args<'a>, mismatch: Mismatch) -> Result<&'a [Arg<'a>], CmdError> {
     if Grammar::here() != Grammar::Valkey {
         return counted(args, 2, &NOT_POSITIVE);
@@ -364,8 +365,8 @@ fn hgetex_options_first<'a>(ctx: &Ctx, now: i64, args: Args<'a>) -> Result<Exten
     })
 }
 
-/// One option after the other. With `any_order`, options may follow the fields, which come to no end by
-/// themselves then.
+/// One option after the other. With `any_order`, options may follow the fields, which come to no
+/// end by themselves then.
 fn in_order<'a>(
     ctx: &Ctx,
     now: i64,
@@ -485,8 +486,8 @@ fn extended_in_valkey<'a>(command: Command, args: Args<'a>) -> Result<Extended<'
     Ok(Extended { ttl, when, fields })
 }
 
-/// Where the word FIELDS is at which Valkey ends the options, looked for from `start` on; if it is nowhere,
-/// the last argument.
+/// Where the word FIELDS is at which Valkey ends the options, looked for from `start` on; if it is
+/// nowhere, the last argument.
 fn fields_word(args: Args<'_>, start: usize) -> Option<usize> {
     (start..args.len() - 1).find(|&at| args[at].is(b"FIELDS"))
 }

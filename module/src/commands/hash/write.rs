@@ -23,8 +23,8 @@ pub fn hmset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// Sets the fields; gives the number of new ones. In Valkey one whose time has come is new; in Redis it was
-/// there.
+/// Sets the fields; gives the number of new ones. In Valkey one whose time has come is new; in
+/// Redis it was there.
 fn set(ctx: &Ctx, args: Args<'_>, command: &CStr) -> Result<u64, CmdError> {
     let pairs = args.from(2);
     if !pairs.len().is_multiple_of(2) {

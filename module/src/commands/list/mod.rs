@@ -93,8 +93,8 @@ fn from_start(index: i64, len: u64) -> i64 {
     }
 }
 
-/// The elements from `start` to `stop`, both included and negative if counted from the end, of a list
-/// of this length: the first one and how many.
+/// The elements from `start` to `stop`, both included and negative if counted from the end, of a
+/// list of this length: the first one and how many.
 fn range(start: i64, stop: i64, len: u64) -> (u64, u64) {
     let start = from_start(start, len).max(0) as u64;
     let stop = from_start(stop, len);

@@ -64,7 +64,8 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// Moves an element, tells of it, replicates and replies with it; false if the source is not there.
+    /// Moves an element, tells of it, replicates and replies with it; false if the source is not
+    /// there.
     pub fn go(&self, ctx: &Ctx) -> Result<bool, CmdError> {
         let (from, to) = (self.from, self.to);
         let mut source = PmKey::open_write(ctx, self.source, ValueType::List)?;

@@ -1,8 +1,8 @@
 //! SINTER, SUNION, SDIFF, SINTERCARD, and the forms that store.
 //!
-//! The sources are PM sets and native sets. A set is a set: whichever kind its members come from, the
-//! answer is the native command's. The result of a form that stores is a PM set, in place of whatever
-//! the destination held.
+//! The sources are PM sets and native sets. A set is a set: whichever kind its members come from,
+//! the answer is the native command's. The result of a form that stores is a PM set, in place of
+//! whatever the destination held.
 
 use super::TY;
 use crate::error::CmdError;

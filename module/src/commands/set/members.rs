@@ -1,5 +1,5 @@
-//! Commands of single members, and of all: SADD, SREM, SMOVE, SISMEMBER, SMISMEMBER, SCARD, SMEMBERS,
-//! SSCAN.
+//! Commands of single members, and of all: SADD, SREM, SMOVE, SISMEMBER, SMISMEMBER, SCARD,
+//! SMEMBERS, SSCAN.
 
 use super::{TY, announce};
 use crate::commands::scan::{self, Options, Scanned};

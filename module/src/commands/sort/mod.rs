@@ -1,11 +1,11 @@
 //! SORT and SORT_RO on PM lists, sets and sorted sets.
 //!
-//! What is sorted is a PM key: to a native list, set or sorted set the answer is WRONGTYPE, as native
-//! SORT's is to a PM key. Patterns, as names of keys, reach PM keys and native ones alike ([`pattern`]).
-//! STORE makes a PM list, in place of whatever the destination held, in one step.
+//! What is sorted is a PM key: to a native list, set or sorted set the answer is WRONGTYPE, as
+//! native SORT's is to a PM key. Patterns, as names of keys, reach PM keys and native ones alike
+//! ([`pattern`]). STORE makes a PM list, in place of whatever the destination held, in one step.
 //!
-//! Where elements compare as equal under ALPHA, they keep the order in which the source has them. So does
-//! Redis, but where it has BY and LIMIT together: then the order of equals is open there.
+//! Where elements compare as equal under ALPHA, they keep the order in which the source has them.
+//! So does Redis, but where it has BY and LIMIT together: then the order of equals is open there.
 
 mod pattern;
 
@@ -32,7 +32,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("sort_ro", sort_ro, -2, "readonly getkeys-api", ONE),
 ];
 
-/// `SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE destination]`
+/// `SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE
+/// destination]`
 pub fn sort(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
         ctx.tell_key(1, KeyUse::Read);
@@ -250,12 +251,14 @@ fn run(ctx: &Ctx, args: Args<'_>, may_store: bool) -> Result<(), CmdError> {
     }
 }
 
-/// The result's elements, not sorted: a list or a sorted set has its order, which DESC turns around.
+/// The result's elements, not sorted: a list or a sorted set has its order, which DESC turns
+/// around.
 fn in_order(source: &PmKey<'_>, query: &Query<'_>) -> Result<Vec<Vec<u8>>, CmdError> {
     read(source, query.descending, |len| query.range(len))
 }
 
-/// The elements of a source at the positions that `range` gives for its length, or all up to its end.
+/// The elements of a source at the positions that `range` gives for its length, or all up to its
+/// end.
 fn read(
     source: &PmKey<'_>,
     reverse: bool,

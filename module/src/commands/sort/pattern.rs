@@ -1,7 +1,8 @@
 //! The patterns of BY and GET: from an element to the value of a key that it names.
 //!
-//! A key is looked for as any command looks for it, so misses count and raise their event. It may be a
-//! PM string or hash or a native one: in Redis's keyspace a name is one key, whichever kind it is.
+//! A key is looked for as any command looks for it, so misses count and raise their event. It may
+//! be a PM string or hash or a native one: in Redis's keyspace a name is one key, whichever kind it
+//! is.
 
 use crate::commands::hash::lapse::CommandTime;
 use crate::error::CmdError;
@@ -28,7 +29,8 @@ pub enum Pattern<'a> {
 }
 
 impl<'a> Pattern<'a> {
-    /// Takes a pattern apart. As in Redis, asterisk and arrow are not looked for beyond a zero byte.
+    /// Takes a pattern apart. As in Redis, asterisk and arrow are not looked for beyond a zero
+    /// byte.
     pub fn parse(text: &'a [u8]) -> Pattern<'a> {
         let end = text.iter().position(|&byte| byte == 0);
         let c_text = &text[..end.unwrap_or(text.len())];

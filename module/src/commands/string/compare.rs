@@ -1,4 +1,5 @@
-//! Conditions on a string's value, DIGEST, and the deletions that have such a condition: DELEX, DELIFEQ.
+//! Conditions on a string's value, DIGEST, and the deletions that have such a condition: DELEX,
+//! DELIFEQ.
 
 use super::{delete, read};
 use crate::error::CmdError;

@@ -98,7 +98,8 @@ pub(super) fn store(
     })
 }
 
-/// [`store()`] for commands whose native ones put another value in the place of the one that is there.
+/// [`store()`] for commands whose native ones put another value in the place of the one that is
+/// there.
 pub(super) fn replace(
     key: &mut PmKey<'_>,
     value: Value<'_>,

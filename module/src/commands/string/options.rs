@@ -143,8 +143,8 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Takes a condition on the value: behind NX or XX never; repeated only as the same one, where the
-    /// server does that.
+    /// Takes a condition on the value: behind NX or XX never; repeated only as the same one, where
+    /// the server does that.
     fn compare(
         &mut self,
         kind: Kind,

@@ -53,8 +53,8 @@ pub fn setrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// Puts bytes, at least one, at an offset of the key's string, after zeros if it ends before, and gives
-/// the new length. There need not be a string.
+/// Puts bytes, at least one, at an offset of the key's string, after zeros if it ends before, and
+/// gives the new length. There need not be a string.
 pub fn write_range(key: &mut PmKey<'_>, offset: u64, bytes: &[u8]) -> Result<u64, CmdError> {
     let changed = key.edit_inline(None, |tx, root, inline| {
         string::set_range(tx, root, inline, offset, bytes)

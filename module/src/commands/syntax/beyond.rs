@@ -1,12 +1,13 @@
-//! What PM commands take beyond the description that an older server, or one of the other family, has.
+//! What PM commands take beyond the description that an older server, or one of the other family,
+//! has.
 
 use super::Arg;
 use crate::redis::{Argument, ArgumentType, argument_flag};
 
 /// What to do to a command's description.
 enum Change {
-    /// Adds an argument at the end, or to the choices of the argument of this name, unless its word, or
-    /// the first one in it, is there.
+    /// Adds an argument at the end, or to the choices of the argument of this name, unless its
+    /// word, or the first one in it, is there.
     Add(Option<&'static str>, Arg),
     /// The argument of this name may be left out.
     MayLack(&'static str),

@@ -1,7 +1,8 @@
 //! What PM commands take: the one place for their options and for descriptions that a server lacks.
 //!
-//! A command is described as the server describes its native one ([`info_from_native`]). Servers differ,
-//! though, and the PM command is the same on all of them: it takes the options of the newest ones. So
+//! A command is described as the server describes its native one ([`info_from_native`]). Servers
+//! differ, though, and the PM command is the same on all of them: it takes the options of the
+//! newest ones. So
 //!
 //! * `options` lists, for each command, the words of the options that it takes. What a server's
 //!   description has beyond them, a server newer than this module that is, is left out;
@@ -25,8 +26,8 @@ use std::ffi::CString;
 pub use beyond::complete;
 pub use options::take_only_known;
 
-/// The description of a command that the server at hand lacks, if it is one of those that some servers do.
-/// The arity is the caller's.
+/// The description of a command that the server at hand lacks, if it is one of those that some
+/// servers do. The arity is the caller's.
 pub fn whole(name: &str) -> Option<CommandInfo> {
     let mut all = whole::COMMANDS.iter().chain(hashes::COMMANDS);
     all.find(|command| command.name == name)

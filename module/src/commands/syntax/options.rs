@@ -2,7 +2,8 @@
 
 use crate::redis::{Argument, ArgumentType};
 
-/// Commands by their native names, and the words of their options. A command that is not here has none.
+/// Commands by their native names, and the words of their options. A command that is not here has
+/// none.
 const OPTIONS: &[(&str, &str)] = &[
     ("bitcount", "BYTE BIT"),
     ("bitfield", "GET OVERFLOW WRAP SAT FAIL SET INCRBY"),
@@ -99,8 +100,8 @@ const OPTIONS: &[(&str, &str)] = &[
     ("zunionstore", "WEIGHTS AGGREGATE SUM MIN MAX"),
 ];
 
-/// Takes out of a description what the command does not take: arguments with words that are not among its
-/// options, and what is left with no parts.
+/// Takes out of a description what the command does not take: arguments with words that are not
+/// among its options, and what is left with no parts.
 pub fn take_only_known(command: &str, arguments: &mut Vec<Argument>) {
     let options = OPTIONS.iter().find(|(name, _)| *name == command);
     prune(options.map_or("", |(_, words)| words), arguments);

@@ -61,7 +61,8 @@ pub const COMMANDS: &[Description] = &[
         complexity: "O(N), N being the number of keys.",
         categories: "write string slow",
         tips: "request_policy:multi_shard response_policy:all_succeeded",
-        // Servers that lack the command count keys of this kind as if they stood side by side, unless they ask.
+        // Servers that lack the command count keys of this kind as if they stood side by side,
+        // unless they ask.
         keys: &[Keys::Numbered(1, 2, "OW update incomplete")],
         arguments: &[
             Arg::integer("numkeys"),

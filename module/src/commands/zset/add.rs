@@ -25,7 +25,8 @@ pub fn zincrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     add(ctx, args, c"PM.ZINCRBY", rule)
 }
 
-/// ZINCRBY is ZADD INCR in Redis too: it takes the option words, and fails for what is missing then.
+/// ZINCRBY is ZADD INCR in Redis too: it takes the option words, and fails for what is missing
+/// then.
 fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, mut rule: Rule) -> Result<(), CmdError> {
     let (mut count_changed, mut at) = (false, 2);
     while let Some(arg) = args.get(at) {

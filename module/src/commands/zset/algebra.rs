@@ -1,7 +1,7 @@
 //! ZUNION, ZINTER, ZDIFF, ZINTERCARD, and the forms that store.
 //!
-//! The inputs are PM sorted sets and PM sets, whose members count with a score of 1. A native sorted set
-//! or set is of another type.
+//! The inputs are PM sorted sets and PM sets, whose members count with a score of 1. A native
+//! sorted set or set is of another type.
 
 use super::range::store;
 use super::{Shape, TY, integer};
@@ -266,7 +266,8 @@ impl<'a> Query<'a> {
             elements.push((name.to_vec(), score));
             true
         })?;
-        // Looking the rest up in each input, or each input's elements up in the rest: the less work.
+        // Looking the rest up in each input, or each input's elements up in the rest: the less
+        // work.
         let look_up = first.len.saturating_mul(self.sources.len() as u64) / 2;
         if look_up <= self.sources.iter().map(|source| source.len).sum() {
             for source in others {

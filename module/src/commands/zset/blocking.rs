@@ -1,5 +1,5 @@
-//! BZPOPMIN, BZPOPMAX, BZMPOP: each does what its non-blocking relative does if it can, else its client
-//! waits until a key comes to be.
+//! BZPOPMIN, BZPOPMAX, BZMPOP: each does what its non-blocking relative does if it can, else its
+//! client waits until a key comes to be.
 
 use super::TY;
 use super::pop::{End, Request, serve_one};

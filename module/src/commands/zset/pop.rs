@@ -210,8 +210,8 @@ impl Request<'_> {
     }
 }
 
-/// Takes one element from a key, and replies with the key, the name and the score; false if there is
-/// nothing.
+/// Takes one element from a key, and replies with the key, the name and the score; false if there
+/// is nothing.
 pub fn serve_one(ctx: &Ctx, name: Arg<'_>, end: End) -> Result<bool, CmdError> {
     let mut key = PmKey::open_write(ctx, name, TY)?;
     if !key.exists() {

@@ -81,8 +81,8 @@ impl<'a> Query<'a> {
         })
     }
 
-    /// How many elements a negative offset skips: all, as Redis counts it down to zero, or all but as many as
-    /// it says, where the server counts it from the end.
+    /// How many elements a negative offset skips: all, as Redis counts it down to zero, or all but
+    /// as many as it says, where the server counts it from the end.
     fn skip_to_end(&self, pool: &Pool, root: Root) -> pobj::Result<u64> {
         if zset::is_packed(root) || !Behaviour::NegativeOffsetIsFromEnd.here() {
             return Ok(u64::MAX);
@@ -242,8 +242,8 @@ pub fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     })
 }
 
-/// Stores elements in ascending order under a key, whatever is there, tells of it, and replies with their
-/// number.
+/// Stores elements in ascending order under a key, whatever is there, tells of it, and replies with
+/// their number.
 pub fn store(
     ctx: &Ctx,
     target: Arg<'_>,

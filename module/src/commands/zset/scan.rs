@@ -48,8 +48,8 @@ pub fn zscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     })
 }
 
-/// A score as ZSCAN shows it, here only as text: in a listpack Redis keeps whole numbers as integers,
-/// so that large ones show no exponent.
+/// A score as ZSCAN shows it, here only as text: in a listpack Redis keeps whole numbers as
+/// integers, so that large ones show no exponent.
 fn score_text(score: f64, packed: bool) -> String {
     const LIMIT: f64 = (i64::MAX / 2) as f64;
     if packed && score.abs() <= LIMIT && score.trunc() == score {

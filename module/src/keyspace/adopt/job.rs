@@ -1,8 +1,9 @@
-//! All native keys, or those of a pattern, become PM keys in the background: some at a time, while clients are served.
+//! All native keys, or those of a pattern, become PM keys in the background: some at a time, while
+//! clients are served.
 //!
-//! The keys are walked over as SCAN does it, each is adopted by itself. So a server that dies in the midst of it has lost nothing: what was
-//! adopted is in the pool, the rest where it was. When it is done, an RDB is made, so that the one that has the native values
-//! is not loaded again.
+//! The keys are walked over as SCAN does it, each is adopted by itself. So a server that dies in
+//! the midst of it has lost nothing: what was adopted is in the pool, the rest where it was. When
+//! it is done, an RDB is made, so that the one that has the native values is not loaded again.
 
 use super::adopt;
 use crate::SETTINGS;
@@ -13,10 +14,12 @@ use crate::redis::{Ctx, Level, MainCell, OwnedString, Reply, log, spares_replica
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a slice may take, unless one key takes longer, and how long clients are served before the next one.
+/// How long a slice may take, unless one key takes longer, and how long clients are served before
+/// the next one.
 const SLICE: Duration = Duration::from_micros(500);
 const PAUSE: Duration = Duration::from_millis(1);
-/// How long is waited while nothing may be adopted: keys are still being shown, or writes are paused.
+/// How long is waited while nothing may be adopted: keys are still being shown, or writes are
+/// paused.
 const WAIT: Duration = Duration::from_millis(20);
 /// Keys that a step of the walk looks at.
 const STEP: &[u8] = b"20";
@@ -51,8 +54,8 @@ struct Job {
 
 static JOB: MainCell<Job> = MainCell::empty();
 
-/// Begins to adopt keys: of the selected database those that match a pattern, without one all keys of all databases. False if that is being
-/// done already.
+/// Begins to adopt keys: of the selected database those that match a pattern, without one all keys
+/// of all databases. False if that is being done already.
 pub fn begin(ctx: &Ctx, pattern: Option<Vec<u8>>) -> bool {
     if progress().running {
         return false;
@@ -85,7 +88,8 @@ pub fn begin(ctx: &Ctx, pattern: Option<Vec<u8>>) -> bool {
     begun
 }
 
-/// Begins to adopt all keys, if the module was loaded with `adopt yes`; when the server has loaded its files.
+/// Begins to adopt all keys, if the module was loaded with `adopt yes`; when the server has loaded
+/// its files.
 pub(in crate::keyspace) fn begin_at_start(ctx: &Ctx) {
     if SETTINGS.with(|settings| settings.adopt) != Ok(Adopt::Yes) {
         return;

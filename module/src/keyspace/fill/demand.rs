@@ -1,7 +1,7 @@
 //! What a command needs of the keyspace while it is being filled.
 //!
-//! The lists are of commands of Redis up to 8.6 and Valkey up to 9.1. Of commands with many parts those are listed
-//! that need nothing, so that a part that a later server adds gets all keys.
+//! The lists are of commands of Redis up to 8.6 and Valkey up to 9.1. Of commands with many parts
+//! those are listed that need nothing, so that a part that a later server adds gets all keys.
 
 /// What must be there before a command runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +128,8 @@ pub(super) fn tells_of_new_keys(events: &[u8]) -> bool {
     events.contains(&b'n')
 }
 
-/// INFO waits for all keys if it is asked for their number. Else it leaves that out: a health check must not wait.
+/// INFO waits for all keys if it is asked for their number. Else it leaves that out: a health check
+/// must not wait.
 fn info(sections: &[&[u8]]) -> Demand {
     if sections
         .iter()

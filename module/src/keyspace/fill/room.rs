@@ -1,7 +1,8 @@
 //! Room in Redis's tables for the keys that come, made in large steps.
 //!
-//! Left alone, Redis doubles a table of ten million keys 22 times, and moves 16 million keys for it. But it makes a table smaller again
-//! of which less than a tenth or an eighth is used, so not all of the room can be made at once.
+//! Left alone, Redis doubles a table of ten million keys 22 times, and moves 16 million keys for
+//! it. But it makes a table smaller again of which less than a tenth or an eighth is used, so not
+//! all of the room can be made at once.
 
 use crate::behaviour::{Family, server};
 use crate::redis::{Ctx, Expansion, Key};
@@ -18,7 +19,8 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Makes no room where the server limits its memory, which it looks at itself before a table grows, or has a table for each hash slot.
+    /// Makes no room where the server limits its memory, which it looks at itself before a table
+    /// grows, or has a table for each hash slot.
     pub(super) fn of_server(ctx: &Ctx) -> Room {
         let server = server();
         let (major, minor, _) = server.version;
@@ -34,7 +36,8 @@ impl Room {
         }
     }
 
-    /// Makes room in database `db`, of which a key is open, if its table will soon be too small for those that are to come.
+    /// Makes room in database `db`, of which a key is open, if its table will soon be too small for
+    /// those that are to come.
     pub(super) fn make(&mut self, ctx: &Ctx, key: &Key<'_>, db: i32, to_come: u64) {
         let (Some(expansion), Ok(at)) = (self.expansion, usize::try_from(db)) else {
             return;
@@ -51,7 +54,8 @@ impl Room {
     }
 }
 
-/// For how many keys there should be room, if there has been room for `table` and `size` are there; `None` if that will do for now.
+/// For how many keys there should be room, if there has been room for `table` and `size` are there;
+/// `None` if that will do for now.
 fn wanted(table: u64, size: u64, to_come: u64, factor: u64) -> Option<u64> {
     let table = table.max(size).next_power_of_two();
     let goal = size + to_come;

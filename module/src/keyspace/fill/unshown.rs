@@ -107,8 +107,8 @@ impl Engine {
         Some(record)
     }
 
-    /// What is to be shown of a record that has just left the index, and its key; nothing if it was flushed, or is
-    /// damaged.
+    /// What is to be shown of a record that has just left the index, and its key; nothing if it was
+    /// flushed, or is damaged.
     pub(super) fn found(&mut self, record: RecordPtr) -> Option<(Found, OwnedString)> {
         let found = self.store.found(record).and_then(|found| match found {
             None => Ok(None),
@@ -154,8 +154,8 @@ impl Engine {
         }
     }
 
-    /// How far the filling of the keyspace has come; `None` when it is over. The numbers are keys that were shown,
-    /// keys to come, and seconds left, as far as can be said.
+    /// How far the filling of the keyspace has come; `None` when it is over. The numbers are keys
+    /// that were shown, keys to come, and seconds left, as far as can be said.
     pub fn filling_progress(&self) -> Option<(u64, u64, u64)> {
         let filling = self.filling.as_ref()?;
         let (shown, to_come) = (filling.progress.shown, self.store.to_come());

@@ -27,10 +27,11 @@ fn plan(
     Ok(Plan::Make(birth, key.ty, old))
 }
 
-/// Gives each of several *different* keys a value, whatever it held, all as one atomic, durable step. Each
-/// expires at `expire_at`, in Unix milliseconds or `NEVER`; without one it keeps its own expire time. `f` sets the `i`-th value: as in [`PmKey::edit_inline`] if there is one, else
-/// from an empty root, with a fresh record's inline area of at least `inline(i)` bytes. `then` tells
-/// of the `i`-th key, once that shows its value.
+/// Gives each of several *different* keys a value, whatever it held, all as one atomic, durable
+/// step. Each expires at `expire_at`, in Unix milliseconds or `NEVER`; without one it keeps its own
+/// expire time. `f` sets the `i`-th value: as in [`PmKey::edit_inline`] if there is one, else from
+/// an empty root, with a fresh record's inline area of at least `inline(i)` bytes. `then` tells of
+/// the `i`-th key, once that shows its value.
 pub fn put_all(
     keys: &mut [PmKey<'_>],
     expire_at: Option<i64>,
@@ -85,8 +86,8 @@ pub fn read_all<R>(
     })
 }
 
-/// Reads the values of several keys, some of which may not be there, or may not be looked at (`None`): `f` gets
-/// the root and the inline area of each value that there is.
+/// Reads the values of several keys, some of which may not be there, or may not be looked at
+/// (`None`): `f` gets the root and the inline area of each value that there is.
 pub fn read_each<R>(
     keys: &[Option<PmKey<'_>>],
     f: impl FnOnce(&Pool, &[Option<(Root, Inline)>]) -> Result<R>,

@@ -8,8 +8,8 @@
 //!                the value
 //! ```
 //!
-//! Only an entry whose field has once been given an expire time has a tail. In a tail, the expire time
-//! [`NEVER`] is that of a field that does not expire any more. Nothing in a tail is aligned.
+//! Only an entry whose field has once been given an expire time has a tail. In a tail, the expire
+//! time [`NEVER`] is that of a field that does not expire any more. Nothing in a tail is aligned.
 
 use super::{Field, NEVER, Pair};
 use crate::structures::packed;
@@ -130,8 +130,8 @@ fn tail_of(expire_at: i64, value_len: u32) -> [u8; TAIL as usize] {
     tail
 }
 
-/// Overwrites the value of an entry of `name` and sets its expire time; gives another entry where that
-/// cannot be done in place.
+/// Overwrites the value of an entry of `name` and sets its expire time; gives another entry where
+/// that cannot be done in place.
 pub fn overwrite(
     tx: &mut Tx<'_>,
     entry: EntryPtr,

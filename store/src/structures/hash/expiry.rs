@@ -25,7 +25,8 @@ pub(super) fn with_expiry(root: Root) -> Root {
     Root::new(encoding, root.rest(), root.value)
 }
 
-/// The root of the same hash, of which it is known that no field expires. A packed one stays what it is.
+/// The root of the same hash, of which it is known that no field expires. A packed one stays what
+/// it is.
 pub fn without_expiry(root: Root) -> Root {
     match root.encoding() {
         TABLE_EXPIRING => Root::new(TABLE, root.rest(), root.value),
@@ -33,8 +34,8 @@ pub fn without_expiry(root: Root) -> Root {
     }
 }
 
-/// Sets the expire times of some fields, all different; [`NEVER`] takes one away. Fields that are not
-/// there are passed over. O(fields); O(n) of a packed hash.
+/// Sets the expire times of some fields, all different; [`NEVER`] takes one away. Fields that are
+/// not there are passed over. O(fields); O(n) of a packed hash.
 pub fn expire(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Result<()> {
     match root.encoding() {
         0 => Ok(()),

@@ -33,7 +33,8 @@ impl Expiry {
     }
 }
 
-/// Sets the field that [`find`] has just found at `spot`; true if it is new. An expire time stays. O(1).
+/// Sets the field that [`find`] has just found at `spot`; true if it is new. An expire time stays.
+/// O(1).
 pub fn put(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -78,8 +79,8 @@ fn append(tx: &mut Tx<'_>, root: &mut Root, field: &[u8], value: &[u8]) -> Resul
     packed::append(tx, root, [&lens[0], field, &lens[1], value])
 }
 
-/// Sets fields, of which a later one wins, and which do not expire any more; gives the number of new
-/// ones. O(fields).
+/// Sets fields, of which a later one wins, and which do not expire any more; gives the number of
+/// new ones. O(fields).
 pub fn set<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -318,7 +319,8 @@ fn remove_packed<'a>(
     Ok(before - count)
 }
 
-/// A hash of fields that all differ. O(fields); a large one takes steps, and fewer than [`set`] does.
+/// A hash of fields that all differ. O(fields); a large one takes steps, and fewer than [`set`]
+/// does.
 pub fn build<'a, F: Into<Field<'a>>>(
     tx: &mut Tx<'_>,
     fields: impl ExactSizeIterator<Item = F>,

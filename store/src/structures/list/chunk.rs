@@ -5,8 +5,8 @@
 //! |  room  | entry … entry  |   room   |
 //! ```
 //!
-//! A chunk has no header. Its [`Span`], one word, is kept by whoever points to it, so that a push is
-//! a fill of unused bytes and one logged word, and a pop is one logged word.
+//! A chunk has no header. Its [`Span`], one word, is kept by whoever points to it, so that a push
+//! is a fill of unused bytes and one logged word, and a pop is one logged word.
 
 use super::Side;
 use super::damaged;
@@ -15,8 +15,8 @@ use super::tree::Child;
 use pobj::{Kind, PPtr, Pool, Result, Tx};
 use static_assertions::const_assert;
 
-/// Bytes of a full-grown chunk: a size of which slab pages hold many with little left over, and small
-/// enough to shift a part of it in one log record.
+/// Bytes of a full-grown chunk: a size of which slab pages hold many with little left over, and
+/// small enough to shift a part of it in one log record.
 pub const CHUNK_MAX: usize = 3584;
 /// Bytes of the smallest chunk.
 const CHUNK_MIN: usize = 64;
@@ -168,7 +168,8 @@ impl Chunk {
         }
     }
 
-    /// Copies the entry at one end; its length, by which the chunk is to be [`shrunk`](Chunk::shrunk).
+    /// Copies the entry at one end; its length, by which the chunk is to be
+    /// [`shrunk`](Chunk::shrunk).
     #[inline]
     pub fn copy_end(self, pool: &Pool, side: Side, packed: &mut Packed) -> Result<usize> {
         let entry = self.end_entry(pool, side)?;
@@ -184,8 +185,8 @@ impl Chunk {
         tx.fill_spare(at, run)
     }
 
-    /// The chunk with `count` more entries of `len` bytes, which must fit the room there, and where they
-    /// are to be filled in.
+    /// The chunk with `count` more entries of `len` bytes, which must fit the room there, and where
+    /// they are to be filled in.
     #[inline]
     pub fn grown(self, side: Side, len: usize, count: usize) -> (Chunk, PPtr<u8>) {
         let (len, mut span) = (len as u16, self.span);
@@ -286,9 +287,9 @@ impl Chunk {
         Ok(chunk)
     }
 
-    /// Replaces `old` bytes (none, or one entry) at `cut` by the entry `new`. Shifts the shorter side
-    /// if there is room, else moves to a larger chunk, else splits: the half with the new entry is a
-    /// new chunk, the other half stays.
+    /// Replaces `old` bytes (none, or one entry) at `cut` by the entry `new`. Shifts the shorter
+    /// side if there is room, else moves to a larger chunk, else splits: the half with the new
+    /// entry is a new chunk, the other half stays.
     pub fn splice(self, tx: &mut Tx<'_>, cut: Cut, old: usize, new: &[u8]) -> Result<Vec<Chunk>> {
         let capacity = self.capacity(tx)?;
         let (start, end) = (usize::from(self.span.start), usize::from(self.span.end));

@@ -1,5 +1,5 @@
-//! The chunk at one end of a list, without the rest: nearly all pushes and pops stay within it, so that one
-//! word changes.
+//! The chunk at one end of a list, without the rest: nearly all pushes and pops stay within it, so
+//! that one word changes.
 
 use super::chunk::Chunk;
 use super::handle::{DEEP, Header, SINGLE};
@@ -8,8 +8,8 @@ use super::{Side, damaged};
 use crate::structures::Root;
 use pobj::{PPtr, Pool, Result, Tx, field};
 
-/// The chunk at one end. Both functions are inlined so that the spans stay in registers: what is written to
-/// the stack in halves and read as a whole has to wait for the flushes before it.
+/// The chunk at one end. Both functions are inlined so that the spans stay in registers: what is
+/// written to the stack in halves and read as a whole has to wait for the flushes before it.
 pub struct End {
     pub chunk: Chunk,
     /// Where its span is kept; in the root, if not in a header.

@@ -221,8 +221,8 @@ impl DoubleEndedIterator for Entries<'_> {
     }
 }
 
-/// An entry on its way into a chunk or out of one. Large, so that it is filled where it lies rather than
-/// passed on.
+/// An entry on its way into a chunk or out of one. Large, so that it is filled where it lies rather
+/// than passed on.
 #[derive(Default)]
 pub struct Packed {
     bytes: ArrayVec<u8, ENTRY_MAX>,

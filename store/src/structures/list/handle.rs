@@ -126,7 +126,8 @@ impl List {
         Ok(())
     }
 
-    /// A list of two forms again: an end chunk without entries goes, and a tree chunk takes its place.
+    /// A list of two forms again: an end chunk without entries goes, and a tree chunk takes its
+    /// place.
     pub fn settle_ends(&mut self, tx: &mut Tx<'_>) -> Result<()> {
         if let Form::Single(chunk) = self.form
             && chunk.span.count == 0
@@ -289,8 +290,8 @@ impl List {
         })
     }
 
-    /// Adds `count` entries of at most `CHUNK_MAX` bytes together at one end; in order, if it is the
-    /// right one.
+    /// Adds `count` entries of at most `CHUNK_MAX` bytes together at one end; in order, if it is
+    /// the right one.
     #[inline]
     pub fn push_run(
         &mut self,

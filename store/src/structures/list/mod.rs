@@ -10,22 +10,23 @@
 //!         56  8  reserved, zero
 //! ```
 //!
-//! See `entry.rs` for an element's bytes, `chunk.rs` for spans, `tree.rs` for nodes; `handle.rs` keeps
-//! the parts together, `end.rs` is the short way to an end's chunk, `remove.rs` and `release.rs` are what
-//! takes more than one step.
+//! See `entry.rs` for an element's bytes, `chunk.rs` for spans, `tree.rs` for nodes; `handle.rs`
+//! keeps the parts together, `end.rs` is the short way to an end's chunk, `remove.rs` and
+//! `release.rs` are what takes more than one step.
 //!
 //! Invariants
-//! * A chunk holds at least one entry, and has at most `CHUNK_MAX` bytes; only that of a SINGLE list
-//!   may be smaller than that. Head and tail of a DEEP list are different chunks.
-//! * The count of a list is head + tree + tail; nothing else keeps it, so that a push or a pop in the
-//!   middle of an end chunk changes one word: the chunk's span in the header (or in the root).
+//! * A chunk holds at least one entry, and has at most `CHUNK_MAX` bytes; only that of a SINGLE
+//!   list may be smaller than that. Head and tail of a DEEP list are different chunks.
+//! * The count of a list is head + tree + tail; nothing else keeps it, so that a push or a pop in
+//!   the middle of an end chunk changes one word: the chunk's span in the header (or in the root).
 //! * An element that is an object of its own has exactly one entry that points to it.
 //!
-//! Commit point: the record of the transaction. Everything new (entries in unused bytes, chunks, nodes,
-//! the header, objects) is filled, everything old is changed by logged writes. A push or a pop at an
-//! end is one fence; so is a change in the middle that fits its chunk (an insertion shifts at most half
-//! of it). A new chunk with more than 1 KiB of entries costs a second fence. Operations that walk over
-//! several chunks (a long push, LREM, LTRIM across chunks) take a step for each.
+//! Commit point: the record of the transaction. Everything new (entries in unused bytes, chunks,
+//! nodes, the header, objects) is filled, everything old is changed by logged writes. A push or a
+//! pop at an end is one fence; so is a change in the middle that fits its chunk (an insertion
+//! shifts at most half of it). A new chunk with more than 1 KiB of entries costs a second fence.
+//! Operations that walk over several chunks (a long push, LREM, LTRIM across chunks) take a step
+//! for each.
 //!
 //! Costs: both ends O(1); an index, an insertion or a removal at an index O(log n).
 
@@ -248,8 +249,8 @@ impl Run {
     }
 }
 
-/// Takes the element at one end out, into `element`; false if the list is empty. O(1), and the element's
-/// length.
+/// Takes the element at one end out, into `element`; false if the list is empty. O(1), and the
+/// element's length.
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root, side: Side, element: &mut Element) -> Result<bool> {
     tx.removes();
     let taken = take(tx, root, side, &mut element.packed)?;
@@ -259,8 +260,8 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, side: Side, element: &mut Element) 
     Ok(taken)
 }
 
-/// Moves the element at one end of a list to an end of another one, and copies it into `element`; false if
-/// the source is empty. O(1), and the element's length.
+/// Moves the element at one end of a list to an end of another one, and copies it into `element`;
+/// false if the source is empty. O(1), and the element's length.
 pub fn transfer(
     tx: &mut Tx<'_>,
     source: &mut Root,
@@ -313,8 +314,8 @@ pub fn get(pool: &Pool, root: Root, index: u64) -> Result<Option<&[u8]>> {
     entry.value.bytes(pool).map(Some)
 }
 
-/// Shows elements to `f`, from number `skip` on as counted from `side`, until there are no more or `f`
-/// says false. O(log n + elements shown).
+/// Shows elements to `f`, from number `skip` on as counted from `side`, until there are no more or
+/// `f` says false. O(log n + elements shown).
 pub fn each<'p>(
     pool: &'p Pool,
     root: Root,
@@ -446,7 +447,8 @@ fn chunk_memory(pool: &Pool, chunk: Chunk) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Cuts off all but the `kept` elements from `first` on: how many are dropped, and the parts that they are. O(log n).
+/// Cuts off all but the `kept` elements from `first` on: how many are dropped, and the parts that
+/// they are. O(log n).
 pub fn trim(tx: &mut Tx<'_>, root: &mut Root, first: u64, kept: u64) -> Result<(u64, [Root; 2])> {
     let len = len(tx, *root)?;
     let mut rest = [Root::EMPTY; 2];

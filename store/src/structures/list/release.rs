@@ -10,9 +10,9 @@ use pobj::{Kind, Result, Tx};
 /// What [`drop_end`] frees at once, in elements; more is left to the caller.
 const FREE_MAX: u64 = 512;
 
-/// Drops the `n` elements at one end, or all if there are fewer. Up to some hundred are freed here. Of
-/// more, the root of what is to be freed yet is returned, for [`dismantle`]: nothing else refers to it.
-/// O(log n) apart from the frees.
+/// Drops the `n` elements at one end, or all if there are fewer. Up to some hundred are freed here.
+/// Of more, the root of what is to be freed yet is returned, for [`dismantle`]: nothing else refers
+/// to it. O(log n) apart from the frees.
 pub fn drop_end(tx: &mut Tx<'_>, root: &mut Root, side: Side, n: u64) -> Result<Root> {
     let mut list = List::open(tx, *root)?;
     let len = list.len();
@@ -136,8 +136,8 @@ pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
     destroy_form(tx, &list.form)
 }
 
-/// Frees, in about `budget` frees, chunks of a list, or of a part of one, that nobody can reach any more;
-/// true when nothing is left. See `structures::dismantle`.
+/// Frees, in about `budget` frees, chunks of a list, or of a part of one, that nobody can reach any
+/// more; true when nothing is left. See `structures::dismantle`.
 pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
     let mut list = List::open(tx, *root)?;
     let Some((at, old)) = list.stored else {

@@ -9,7 +9,8 @@ use crate::structures::Root;
 use crate::structures::mover::{Cursor, Mover};
 use pobj::{PPtr, Result, field};
 
-/// The phase in which the ends of a list move; and that of its tree, whose place is an element's number.
+/// The phase in which the ends of a list move; and that of its tree, whose place is an element's
+/// number.
 const ENDS: u8 = 0;
 const TREE: u8 = 1;
 
@@ -50,7 +51,8 @@ pub fn relocate(
     }
 }
 
-/// Moves a chunk to which `link` points, or else the objects of its entries; whether the chunk has moved.
+/// Moves a chunk to which `link` points, or else the objects of its entries; whether the chunk has
+/// moved.
 fn chunk(mover: &mut Mover<'_, '_>, chunk: Chunk, link: PPtr<Child>) -> Result<bool> {
     if mover.shift_at(field!(link, Child, at), chunk.at)? {
         return Ok(true);
@@ -83,9 +85,9 @@ fn objects(mover: &mut Mover<'_, '_>, chunk: Chunk) -> Result<()> {
     Ok(())
 }
 
-/// Moves what is on the way to element `index` of the tree and, if nothing there has moved, the chunks from that
-/// element's to the last one beside it. The next element's number, or that of the first one whose chunk has moved;
-/// `None` at the end.
+/// Moves what is on the way to element `index` of the tree and, if nothing there has moved, the
+/// chunks from that element's to the last one beside it. The next element's number, or that of the
+/// first one whose chunk has moved; `None` at the end.
 fn in_tree(
     mover: &mut Mover<'_, '_>,
     tree: Tree,
@@ -122,8 +124,8 @@ fn in_tree(
     Err(damaged("a tree without levels"))
 }
 
-/// Moves chunks of a node: `rest` are its children from `number` on, the first of which begins with element
-/// `next`, of `count`.
+/// Moves chunks of a node: `rest` are its children from `number` on, the first of which begins with
+/// element `next`, of `count`.
 fn chunks(
     mover: &mut Mover<'_, '_>,
     node: PPtr<u8>,

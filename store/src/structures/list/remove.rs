@@ -16,7 +16,8 @@ const JOINED_MAX: usize = CHUNK_MAX / 4 * 3;
 
 const_assert!(ENTRY_MAX <= SPARSE);
 
-/// Removes elements equal to `value`, from one end on, at most `limit`; how many were removed. O(n).
+/// Removes elements equal to `value`, from one end on, at most `limit`; how many were removed.
+/// O(n).
 pub fn remove(
     tx: &mut Tx<'_>,
     root: &mut Root,

@@ -7,10 +7,10 @@
 //!        8     children, 16 bytes each: pointer; a chunk's span, or a node's count of elements
 //! ```
 //!
-//! All leaves have the same depth. A node is changed in place, by logged writes of the children that
-//! move; a full one splits: at the end where a push arrives, so that pushes leave full nodes behind,
-//! else in the middle. An empty one goes. Each function collects one batch and reads the tree as it
-//! was before, so that between two of them the transaction takes a step.
+//! All leaves have the same depth. A node is changed in place, by logged writes of the children
+//! that move; a full one splits: at the end where a push arrives, so that pushes leave full nodes
+//! behind, else in the middle. An empty one goes. Each function collects one batch and reads the
+//! tree as it was before, so that between two of them the transaction takes a step.
 
 use super::chunk::{Chunk, Span};
 use super::{Side, damaged};
@@ -241,8 +241,8 @@ impl Tree {
         Ok(chunk)
     }
 
-    /// Puts `new` (at most two) in the place of the chunks with these numbers in the node at the end
-    /// of `path`. The caller frees what has no place any more. O(log n).
+    /// Puts `new` (at most two) in the place of the chunks with these numbers in the node at the
+    /// end of `path`. The caller frees what has no place any more. O(log n).
     pub fn replace(
         &mut self,
         tx: &mut Tx<'_>,
@@ -361,9 +361,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Cuts off the `n` elements at one end, which must be fewer than all. What is cut off is a tree of
-    /// its own, perhaps an empty one, but for the elements that share a chunk with one that stays: these
-    /// are freed. O(log n).
+    /// Cuts off the `n` elements at one end, which must be fewer than all. What is cut off is a
+    /// tree of its own, perhaps an empty one, but for the elements that share a chunk with one that
+    /// stays: these are freed. O(log n).
     pub fn cut(&mut self, tx: &mut Tx<'_>, side: Side, n: u64) -> Result<Tree> {
         let last_kept = match side {
             Side::Left => n,
@@ -419,8 +419,8 @@ impl Tree {
         })
     }
 
-    /// Shows all chunks from one end on, but those that lie in the first `skip` elements; `f` gets how
-    /// many elements of the chunk are to be skipped, and stops the walk by false.
+    /// Shows all chunks from one end on, but those that lie in the first `skip` elements; `f` gets
+    /// how many elements of the chunk are to be skipped, and stops the walk by false.
     pub fn walk(
         &self,
         pool: &Pool,
@@ -434,8 +434,8 @@ impl Tree {
         walk(pool, self.top()?, self.levels, side, &mut skip, f)
     }
 
-    /// Frees chunks with their objects, from the right end, and the nodes that become empty, in about
-    /// `budget` frees: the last chunk's objects may be more.
+    /// Frees chunks with their objects, from the right end, and the nodes that become empty, in
+    /// about `budget` frees: the last chunk's objects may be more.
     pub fn dismantle(&mut self, tx: &mut Tx<'_>, budget: usize) -> Result<()> {
         let (mut at, mut steps) = (self.top()?, Vec::new());
         for level in (2..=self.levels).rev() {

@@ -168,8 +168,8 @@ fn add_to_table<'a>(
     Ok(())
 }
 
-/// Adds a member in the way that writes least; `None`, with nothing written, if there is none but the general
-/// one. Otherwise whether the member is new.
+/// Adds a member in the way that writes least; `None`, with nothing written, if there is none but
+/// the general one. Otherwise whether the member is new.
 fn add_one(tx: &mut Tx<'_>, root: &mut Root, member: &[u8]) -> Result<Option<bool>> {
     match root.encoding() {
         PACKED => {
@@ -267,7 +267,8 @@ fn shrink(tx: &mut Tx<'_>, root: &mut Root, bytes: &[u8], count: u64) -> Result<
     Ok(())
 }
 
-/// Removes a random member of a set that is not empty, each with the same probability, and gives it.
+/// Removes a random member of a set that is not empty, each with the same probability, and gives
+/// it.
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root) -> Result<Vec<u8>> {
     tx.removes();
     if root.encoding() == TABLE {
@@ -285,7 +286,8 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root) -> Result<Vec<u8>> {
     Ok(member)
 }
 
-/// A set of members that all differ. O(members); a large one takes steps, and fewer than [`add`] does.
+/// A set of members that all differ. O(members); a large one takes steps, and fewer than [`add`]
+/// does.
 pub fn build<'a>(
     tx: &mut Tx<'_>,
     members: impl ExactSizeIterator<Item = &'a [u8]>,

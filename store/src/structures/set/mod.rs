@@ -11,11 +11,12 @@
 //!          4     the member
 //! ```
 //!
-//! A set goes from one encoding to a later one when it outgrows the first, and never goes back. A member
-//! is an integer if it is written as Redis would write it (`number::parse_i64`), whatever the encoding.
+//! A set goes from one encoding to a later one when it outgrows the first, and never goes back. A
+//! member is an integer if it is written as Redis would write it (`number::parse_i64`), whatever
+//! the encoding.
 //!
-//! Fences: one member added or removed costs 1; 2 with more than 1 KiB of fresh bytes. Several at once
-//! cost the same as long as they fit one log record.
+//! Fences: one member added or removed costs 1; 2 with more than 1 KiB of fresh bytes. Several at
+//! once cost the same as long as they fit one log record.
 
 mod change;
 
@@ -174,8 +175,8 @@ fn member(pool: &Pool, entry: table::EntryPtr) -> Result<Member<'_>> {
     table::key::<KEY_AT>(pool, entry).map(Member::Bytes)
 }
 
-/// Calls `visit` with some members from `cursor` on, and gives the next cursor; 0 is the start, and the
-/// end. See `table::scan`.
+/// Calls `visit` with some members from `cursor` on, and gives the next cursor; 0 is the start, and
+/// the end. See `table::scan`.
 pub fn scan<'p>(
     pool: &'p Pool,
     root: Root,

@@ -1,7 +1,8 @@
 //! Writing buckets.
 //!
-//! A bucket that is written anew has room for as many entries as the next one or two lines hold, so that it
-//! rarely moves before it is split; one that was split stays where it is unless that would waste more.
+//! A bucket that is written anew has room for as many entries as the next one or two lines hold, so
+//! that it rarely moves before it is split; one that was split stays where it is unless that would
+//! waste more.
 
 use super::directory::{Bucket, Directory, damaged};
 use super::slot::{LINE, LINE_SLOTS, Word};
@@ -18,8 +19,8 @@ fn suits(entries: usize, slots: u64) -> bool {
     entries as u64 <= slots && slots <= (lines_for(entries) + 1) * LINE_SLOTS
 }
 
-/// Makes bucket `index` hold `words`, where it is (`old`) if that suits, and gives the number of its slots. A
-/// new bucket's word needs room in the directory.
+/// Makes bucket `index` hold `words`, where it is (`old`) if that suits, and gives the number of
+/// its slots. A new bucket's word needs room in the directory.
 pub fn store(
     tx: &mut Tx<'_>,
     directory: &Directory,

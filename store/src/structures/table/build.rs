@@ -34,8 +34,8 @@ impl Builder {
         }
     }
 
-    /// Makes the table; its root is empty if there are no entries. O(entries); takes steps. Every bucket
-    /// is written once.
+    /// Makes the table; its root is empty if there are no entries. O(entries); takes steps. Every
+    /// bucket is written once.
     pub fn finish(mut self, tx: &mut Tx<'_>, encoding: u8) -> Result<Root> {
         if self.entries.is_empty() {
             return Ok(Root::EMPTY);

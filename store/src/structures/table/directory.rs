@@ -10,12 +10,14 @@
 //! page     0     512 words
 //! ```
 //!
-//! With height 0 the top's words are buckets (`slot::Word`); else they are offsets of pages, whose words
-//! are pages, down to the last level, whose words are buckets. Words beyond the last bucket hold
-//! anything: they are unreachable, so a new bucket's word need not be logged (`Tx::fill_spare`).
+//! With height 0 the top's words are buckets (`slot::Word`); else they are offsets of pages, whose
+//! words are pages, down to the last level, whose words are buckets. Words beyond the last bucket
+//! hold anything: they are unreachable, so a new bucket's word need not be logged
+//! (`Tx::fill_spare`).
 //!
-//! The top grows and shrinks by halves: 4, 8, … 512 words, then one level more with 2 words, the first
-//! of which is a page made of the old 512. So no step copies more than 4 KiB, whatever the table's size.
+//! The top grows and shrinks by halves: 4, 8, … 512 words, then one level more with 2 words, the
+//! first of which is a page made of the old 512. So no step copies more than 4 KiB, whatever the
+//! table's size.
 
 use super::relocate::object;
 use super::slot::{self, LINE_SLOTS, Word};
@@ -127,8 +129,8 @@ impl Directory {
         }
     }
 
-    /// The word of a hash's bucket in the directory whose top is at the offset `at`, as the words there lie:
-    /// without a check, and maybe older than the last commit. O(height).
+    /// The word of a hash's bucket in the directory whose top is at the offset `at`, as the words
+    /// there lie: without a check, and maybe older than the last commit. O(height).
     #[inline]
     pub fn guess(pool: &Pool, at: u64, hash: u64) -> Option<Word> {
         let top: PPtr<Top> = PPtr::new(at)?;
@@ -158,8 +160,8 @@ impl Directory {
         write_top(tx, &head, &[bucket.0])
     }
 
-    /// A new directory of these buckets, at least one, the widest of which has `slots` slots. O(buckets);
-    /// takes steps if they are many. It can be opened after a `step`.
+    /// A new directory of these buckets, at least one, the widest of which has `slots` slots.
+    /// O(buckets); takes steps if they are many. It can be opened after a `step`.
     pub fn build(tx: &mut Tx<'_>, buckets: &[Word], slots: u64) -> Result<PPtr<u8>> {
         let mut level: Vec<u64> = buckets.iter().map(|word| word.0).collect();
         let mut height = 0;
@@ -254,7 +256,8 @@ impl Directory {
         while self.room() < buckets {
             self.grow(tx)?;
         }
-        // Level by level from the top: pages over [buckets before, buckets after) that are not there.
+        // Level by level from the top: pages over [buckets before, buckets after) that are not
+        // there.
         for level in (0..self.height).rev() {
             let span = 1 << (PAGE_BITS * (level + 1));
             for page in self.buckets.div_ceil(span)..buckets.div_ceil(span) {
@@ -267,8 +270,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Gives back what a directory of `buckets` does not need, after [`Directory::set_size`]; `before` is
-    /// the number of buckets it had. Takes a `step` if there is anything to give back.
+    /// Gives back what a directory of `buckets` does not need, after [`Directory::set_size`];
+    /// `before` is the number of buckets it had. Takes a `step` if there is anything to give back.
     pub fn trim(&mut self, tx: &mut Tx<'_>, before: u64) -> Result<()> {
         if !self.is_loose(before) {
             return Ok(());
@@ -361,7 +364,8 @@ impl Directory {
         tx.step()
     }
 
-    /// Moves the first page on the way to bucket `index` that is in the way of an evacuation; whether one has moved.
+    /// Moves the first page on the way to bucket `index` that is in the way of an evacuation;
+    /// whether one has moved.
     pub(super) fn relocate_pages(&self, mover: &mut Mover<'_, '_>, index: u64) -> Result<bool> {
         for levels in 0..self.height {
             let link = self.word_at(mover.tx, index, levels)?;

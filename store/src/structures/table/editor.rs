@@ -1,8 +1,8 @@
 //! Changes of several entries of a table in one batch.
 //!
 //! A transaction's reads do not see its writes, so whoever inserts twice in one batch must remember
-//! what the first insertion did. [`Editor`] does: it keeps the buckets it has touched in DRAM, splits
-//! and merges them there, and writes each one once, in [`Editor::finish`].
+//! what the first insertion did. [`Editor`] does: it keeps the buckets it has touched in DRAM,
+//! splits and merges them there, and writes each one once, in [`Editor::finish`].
 
 use super::bucket::{self, hash_bit};
 use super::directory::{Bucket, Directory};
@@ -289,8 +289,8 @@ pub fn remove_keys<'a, const KEY_AT: u64>(
     Ok(removed)
 }
 
-/// Frees a part of a table that nobody reaches any more, in about `budget` frees, from its last bucket
-/// on; true, and the root empty, when nothing is left. An entry owns nothing but itself.
+/// Frees a part of a table that nobody reaches any more, in about `budget` frees, from its last
+/// bucket on; true, and the root empty, when nothing is left. An entry owns nothing but itself.
 pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
     let mut directory = Directory::open(tx, root.value)?;
     let before = directory.buckets;

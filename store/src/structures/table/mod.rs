@@ -8,21 +8,22 @@
 //!          KEY_AT      the key; before and behind it, what the owner of the table keeps there
 //! ```
 //!
-//! *Linear hashing.* A table of n buckets finds a key by the low bits of its hash: SipHash-1-3 with the
-//! pool's own key, so that nobody outside can aim at one bucket. At more than [`FULL`] entries a bucket
-//! on average, one bucket is split in two, whose number is known from n; at fewer than [`SPARSE`], the
-//! last one is merged back. So a change moves a few dozen words, never the table, and nothing is rebuilt
-//! when the pool is opened. A bucket has no overflow chain: when its slots run out it moves to an object
-//! two lines larger, and the directory's word with it.
+//! *Linear hashing.* A table of n buckets finds a key by the low bits of its hash: SipHash-1-3 with
+//! the pool's own key, so that nobody outside can aim at one bucket. At more than [`FULL`] entries
+//! a bucket on average, one bucket is split in two, whose number is known from n; at fewer than
+//! [`SPARSE`], the last one is merged back. So a change moves a few dozen words, never the table,
+//! and nothing is rebuilt when the pool is opened. A bucket has no overflow chain: when its slots
+//! run out it moves to an object two lines larger, and the directory's word with it.
 //!
 //! Invariants
-//! * Every entry's word is in bucket `slot::bucket_of(hash, n)`, in any of its slots, and in no other.
+//! * Every entry's word is in bucket `slot::bucket_of(hash, n)`, in any of its slots, and in no
+//!   other.
 //! * `FULL * n >= entries`, and `entries >= SPARSE * n` unless n is 1. No entry: no table.
 //! * No bucket has more slots than the top's `widest`.
 //!
-//! Fences: an insertion into a free slot, a removal, and the replacement of an entry each log one word
-//! beside the root's: one fence with the entry itself. So does, in general, one that splits or merges,
-//! as the two new buckets are fresh bytes of less than 1 KiB.
+//! Fences: an insertion into a free slot, a removal, and the replacement of an entry each log one
+//! word beside the root's: one fence with the entry itself. So does, in general, one that splits or
+//! merges, as the two new buckets are fresh bytes of less than 1 KiB.
 //!
 //! Space: 48 bytes for a field of 16 and a value of 16 with its header, about 13 for its share of
 //! bucket and directory.
@@ -66,7 +67,8 @@ use slot::{LINE_SLOTS, Word};
 const FULL: u64 = 16;
 /// Entries a bucket, on average, below which it shrinks.
 const SPARSE: u64 = 8;
-/// Tries of a random pick; a sound table needs a dozen, and one of 10,000 in less than 1e-60 of cases.
+/// Tries of a random pick; a sound table needs a dozen, and one of 10,000 in less than 1e-60 of
+/// cases.
 const TRIES_MAX: u32 = 10_000;
 
 /// A pointer to an entry's first byte.
@@ -251,8 +253,9 @@ impl Iterator for Entries<'_> {
     }
 }
 
-/// Calls `visit` with the entries of the bucket at `cursor`, and gives the next cursor; 0 is the start,
-/// and the end. Every entry that is there from start to end is visited, whatever else changes.
+/// Calls `visit` with the entries of the bucket at `cursor`, and gives the next cursor; 0 is the
+/// start, and the end. Every entry that is there from start to end is visited, whatever else
+/// changes.
 pub fn scan(
     pool: &Pool,
     root: Root,
@@ -269,8 +272,8 @@ pub fn scan(
     Ok(next)
 }
 
-/// Calls `visit` with the entries whose tag is that of `hash`, in its bucket: the one of a key with this hash,
-/// if it is there, and few others. O(1).
+/// Calls `visit` with the entries whose tag is that of `hash`, in its bucket: the one of a key with
+/// this hash, if it is there, and few others. O(1).
 pub fn alike(
     pool: &Pool,
     root: Root,

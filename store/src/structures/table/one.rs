@@ -1,4 +1,5 @@
-//! Changes of one entry. Each logs one word, unless a bucket is full, or the table grows or shrinks.
+//! Changes of one entry. Each logs one word, unless a bucket is full, or the table grows or
+//! shrinks.
 
 use super::bucket::{self, hash_bit};
 use super::directory::Directory;
@@ -45,7 +46,8 @@ fn insert_and_widen(tx: &mut Tx<'_>, root: Root, lookup: &Lookup, word: Word) ->
     directory.set_size(tx, directory.buckets, widest)
 }
 
-/// Moves the key's bucket, which is full, to where there is room for one word more; gives its number of slots.
+/// Moves the key's bucket, which is full, to where there is room for one word more; gives its
+/// number of slots.
 fn widen(tx: &mut Tx<'_>, directory: &Directory, lookup: &Lookup, word: Word) -> Result<u64> {
     let mut words = lookup.bucket.words(tx)?.to_vec();
     words.push(word.0);

@@ -10,8 +10,8 @@ use pobj::{PPtr, Result};
 /// What is told of each entry that moves: from where, and to where.
 pub type Moved<'a> = &'a mut dyn FnMut(&mut Mover<'_, '_>, EntryPtr, EntryPtr) -> Result<()>;
 
-/// Moves some objects of a table, from the bucket at `cursor` on, as `scan` goes; 0 is the start. The next cursor,
-/// or `None` at the end. `moved` changes what else points to an entry.
+/// Moves some objects of a table, from the bucket at `cursor` on, as `scan` goes; 0 is the start.
+/// The next cursor, or `None` at the end. `moved` changes what else points to an entry.
 pub fn relocate(
     mover: &mut Mover<'_, '_>,
     root: &mut Root,

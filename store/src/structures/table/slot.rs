@@ -1,7 +1,7 @@
 //! The words a table is made of, and the arithmetic of linear hashing. Pure functions.
 //!
-//! Every word on media is `address | extra << 40`: the pool offset in units of 16 bytes (so a pool of
-//! up to 16 TiB), and 24 bits more. Zero is the empty word.
+//! Every word on media is `address | extra << 40`: the pool offset in units of 16 bytes (so a pool
+//! of up to 16 TiB), and 24 bits more. Zero is the empty word.
 //!
 //! * In a bucket the 24 bits are the entry's *tag*, bits 8 to 31 of its hash. They rule out nearly
 //!   every other entry without a look at it, and a split reads the hash bit it needs from them.
@@ -98,8 +98,8 @@ pub fn tag(hash: u64) -> u64 {
     (hash >> TAG_SHIFT) << ADDRESS_BITS
 }
 
-/// The bucket of a hash in a table of `buckets` (at least 1): the low bits of the hash, one bit fewer
-/// where that bucket is not there yet.
+/// The bucket of a hash in a table of `buckets` (at least 1): the low bits of the hash, one bit
+/// fewer where that bucket is not there yet.
 #[inline]
 pub fn bucket_of(hash: u64, buckets: u64) -> u64 {
     let level = buckets.ilog2();

@@ -68,8 +68,8 @@ impl Cut {
         Ok(())
     }
 
-    /// Frees the last leaf, and the nodes that become empty; gives its members, and whether nothing is
-    /// left.
+    /// Frees the last leaf, and the nodes that become empty; gives its members, and whether nothing
+    /// is left.
     pub fn shed(self, tx: &mut Tx<'_>) -> Result<(Vec<MemberPtr>, bool)> {
         if self.height > HEIGHT_MAX as u64 {
             return Err(damaged("a tree's height"));

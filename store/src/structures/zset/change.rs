@@ -19,8 +19,8 @@ pub struct Rule {
     pub only_down: bool,
     /// The score is added to the one that is there.
     pub increment: bool,
-    /// How many elements come together, if a packed sorted set that has no room for so many is to become
-    /// large with the first new one; else with the one it has no room for.
+    /// How many elements come together, if a packed sorted set that has no room for so many is to
+    /// become large with the first new one; else with the one it has no room for.
     pub expected: u64,
 }
 
@@ -133,8 +133,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Writes the draft and one element more as a large sorted set, in place of a small (or no) one.
-    /// Takes steps.
+    /// Writes the draft and one element more as a large sorted set, in place of a small (or no)
+    /// one. Takes steps.
     fn enlarge(&mut self, tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64) -> Result<()> {
         self.insert(name.to_vec(), score);
         let new = large::build(tx, self.borrowed())?;
@@ -144,8 +144,8 @@ impl Draft {
     }
 }
 
-/// Adds elements, or changes their scores, in this order, and tells `outcome` of each. O(log n) each;
-/// takes steps in general. Ends at the first `NotANumber`.
+/// Adds elements, or changes their scores, in this order, and tells `outcome` of each. O(log n)
+/// each; takes steps in general. Ends at the first `NotANumber`.
 pub fn add_all<'e>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -265,7 +265,8 @@ fn remove_from_small<'e>(
     Ok(removed as u64)
 }
 
-/// Takes the first element, or the last one, and gives its name and score; `None` if there is none. O(log n).
+/// Takes the first element, or the last one, and gives its name and score; `None` if there is none.
+/// O(log n).
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<Option<(Vec<u8>, f64)>> {
     tx.removes();
     if large::is_large(*root) {
@@ -285,8 +286,8 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<Option<(Vec<u
 /// [`clean`](super::clean) has freed them. Few in tests, so that these meet garbage often.
 const FREED_MAX: u64 = if cfg!(test) { 20 } else { 256 };
 
-/// Removes the elements of these ranks, which must be below the length. O(log n), and O(log n) for each
-/// element of a short range. A sorted set of which nothing is left but garbage is over; see
+/// Removes the elements of these ranks, which must be below the length. O(log n), and O(log n) for
+/// each element of a short range. A sorted set of which nothing is left but garbage is over; see
 /// [`is_over`](super::is_over).
 pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Result<()> {
     tx.removes();
@@ -319,8 +320,8 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
     }
 }
 
-/// Builds a sorted set of elements of different names, in ascending order. O(n); takes steps if it is
-/// large.
+/// Builds a sorted set of elements of different names, in ascending order. O(n); takes steps if it
+/// is large.
 pub fn build(tx: &mut Tx<'_>, elements: &[(&[u8], f64)]) -> Result<Root> {
     if elements.is_empty() {
         return Ok(Root::EMPTY);

@@ -59,8 +59,8 @@ fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
         return Ok(());
     }
     check_tree(pool, large.tree, owns)?;
-    // As many elements in the tree as in the table, all different by their order, each of them found
-    // by its name: the two hold the same.
+    // As many elements in the tree as in the table, all different by their order, each of them
+    // found by its name: the two hold the same.
     let mut walk = walk(pool, root, 0, false)?;
     let (mut count, mut before) = (0, None);
     while let Some((name, score)) = walk.step()? {

@@ -8,8 +8,8 @@ use pobj::{Result, Tx, field};
 
 /// Frees a part of what the sorted set owns, in about `budget` frees; true if nothing is left.
 ///
-/// First the garbage goes, then the tree, whose place in the head is zero then, and last the table with
-/// the members.
+/// First the garbage goes, then the tree, whose place in the head is zero then, and last the table
+/// with the members.
 pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
     if garbage::clean(tx, root)? {
         return Ok(*root == Root::EMPTY);

@@ -1,11 +1,11 @@
-//! Changing the tree of a large sorted set by any number of elements, and as deep as need be; what one element
-//! changes in general is done by `single.rs`.
+//! Changing the tree of a large sorted set by any number of elements, and as deep as need be; what
+//! one element changes in general is done by `single.rs`.
 //!
-//! An [`Editor`] works on copies of the nodes it changes, in DRAM, so that an element can be removed
-//! and inserted again, and nodes split and joined on the way, before anything is written. At the end
-//! [`Editor::finish`] compares the copies with the pool and writes the words that differ: usually a
-//! slot and a word or two of the leaf's order, and one count in each node above. Counts alone do not
-//! make a copy; they are collected as differences.
+//! An [`Editor`] works on copies of the nodes it changes, in DRAM, so that an element can be
+//! removed and inserted again, and nodes split and joined on the way, before anything is written.
+//! At the end [`Editor::finish`] compares the copies with the pool and writes the words that
+//! differ: usually a slot and a word or two of the leaf's order, and one count in each node above.
+//! Counts alone do not make a copy; they are collected as differences.
 //!
 //! Splits: a full leaf first gives some elements to a neighbour with room, so leaves are about four
 //! fifths full; if it cannot, it is split. Elements that arrive in order leave full leaves behind.
@@ -410,8 +410,8 @@ impl<'t, 'p> Editor<'t, 'p> {
         )
     }
 
-    /// Moves elements between the children `left` and `left + 1`, leaves both, so that `keep` are in
-    /// the left one.
+    /// Moves elements between the children `left` and `left + 1`, leaves both, so that `keep` are
+    /// in the left one.
     fn even_leaves(&mut self, parent: u64, left: usize, keep: usize) -> Result<()> {
         let (a, b) = (
             self.inner(parent)?.child(left).node,

@@ -7,15 +7,15 @@
 //!        8 24  tree     a tree that was cut off: root node, height, number of elements
 //! ```
 //!
-//! The range is cut out of the tree of elements, in O(log n), and its tree is kept as a *cut*. The table
-//! still has entries of the cut's members; what is found there is an element only if the tree of elements
-//! has it. [`clean`] takes the cuts apart, a leaf at a time, and once all are gone the encoding is the usual
-//! one again.
+//! The range is cut out of the tree of elements, in O(log n), and its tree is kept as a *cut*. The
+//! table still has entries of the cut's members; what is found there is an element only if the tree
+//! of elements has it. [`clean`] takes the cuts apart, a leaf at a time, and once all are gone the
+//! encoding is the usual one again.
 //!
 //! Invariants
 //! * A member belongs either to the tree of elements or to one cut.
-//! * Every element has its entry in the table. A member of a cut has one, unless an element of the same
-//!   name has come and taken its entry: then only the cut points to it.
+//! * Every element has its entry in the table. A member of a cut has one, unless an element of the
+//!   same name has come and taken its entry: then only the cut points to it.
 //! * The table has as many entries as there are elements and `entries` of garbage.
 //!
 //! With no element left the sorted set is over ([`is_over`]), but not yet free.
@@ -115,7 +115,8 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
     Ok(())
 }
 
-/// Frees a part of the garbage, some dozen members; false if there is none. The root may be empty then.
+/// Frees a part of the garbage, some dozen members; false if there is none. The root may be empty
+/// then.
 pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<bool> {
     if !has_garbage(*root) {
         return Ok(false);

@@ -2,16 +2,17 @@
 //!
 //! It hangs from an object that points to both (`head.rs`).
 //!
-//! After the removal of a long range, the encoding is another one and the head has two words more; see
-//! `garbage.rs`. Until the garbage is gone, the table also has entries of members that are no elements: what
-//! it finds is an element only if the tree has it, too.
+//! After the removal of a long range, the encoding is another one and the head has two words more;
+//! see `garbage.rs`. Until the garbage is gone, the table also has entries of members that are no
+//! elements: what it finds is an element only if the tree has it, too.
 //!
-//! The root's 56 bits are the number of elements (48 bits) and the tree's height (8 bits); the table
-//! has as many entries. A member is one object, to which the table and a leaf point; so a new score is
-//! written to the member and to its leaf.
+//! The root's 56 bits are the number of elements (48 bits) and the tree's height (8 bits); the
+//! table has as many entries. A member is one object, to which the table and a leaf point; so a new
+//! score is written to the member and to its leaf.
 //!
 //! One element inserted, moved or removed is one batch, one fence in general: the member's bytes, a
-//! word of a bucket, a slot and the order of one or two leaves, a count in each node above, the root.
+//! word of a bucket, a slot and the order of one or two leaves, a count in each node above, the
+//! root.
 
 use super::bulk;
 use super::edit;
@@ -49,7 +50,8 @@ pub fn is_large(root: Root) -> bool {
     matches!(root.encoding(), PLAIN | WITH_GARBAGE)
 }
 
-/// The table of a root of one of these encodings, as the words there lie: see `structures::table_to_prefetch`.
+/// The table of a root of one of these encodings, as the words there lie: see
+/// `structures::table_to_prefetch`.
 #[inline]
 pub fn table_to_prefetch(pool: &Pool, root: Root) -> Option<u64> {
     let head: PPtr<Head> = PPtr::new(root.value).filter(|_| is_large(root))?;
@@ -172,7 +174,8 @@ impl Large {
         tx.free(found.entry)
     }
 
-    /// Whether what the table points to is an element, and not garbage. O(1) without garbage, else O(log n).
+    /// Whether what the table points to is an element, and not garbage. O(1) without garbage, else
+    /// O(log n).
     #[inline]
     pub(super) fn is_element(&self, pool: &Pool, ptr: MemberPtr) -> Result<bool> {
         if self.garbage.is_none() {
@@ -236,9 +239,9 @@ pub fn build<'e>(
     Ok(large.root())
 }
 
-/// Adds one element, or changes its score. `score` is asked for the new score, given the old one; `None`
-/// leaves things as they are. `guess` is what it will be in general: its place in the tree is loaded
-/// while the table is searched. O(log n).
+/// Adds one element, or changes its score. `score` is asked for the new score, given the old one;
+/// `None` leaves things as they are. `guess` is what it will be in general: its place in the tree
+/// is loaded while the table is searched. O(log n).
 pub fn add(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -292,8 +295,8 @@ pub fn add(
     after.close(tx, before, root)
 }
 
-/// Adds one batch of elements, at most `BATCH`, of different names. `score` is asked for the new score,
-/// given the old one; `None` leaves things as they are. O(log n) each.
+/// Adds one batch of elements, at most `BATCH`, of different names. `score` is asked for the new
+/// score, given the old one; `None` leaves things as they are. O(log n) each.
 pub fn add_batch<'e>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -401,7 +404,8 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<(Vec<u8>, f64
     Ok((name, element.score))
 }
 
-/// Removes `count` elements from rank `from` on, at most `BATCH` and not all there are. O(log n) each.
+/// Removes `count` elements from rank `from` on, at most `BATCH` and not all there are. O(log n)
+/// each.
 pub fn remove_batch(tx: &mut Tx<'_>, root: &mut Root, from: u64, count: usize) -> Result<()> {
     let before = Large::open(tx, *root)?;
     let mut after = before;
@@ -435,8 +439,8 @@ pub fn remove_batch(tx: &mut Tx<'_>, root: &mut Root, from: u64, count: usize) -
     after.close(tx, before, root)
 }
 
-/// Bytes of the pool that the sorted set takes: exact but for the members, which are estimated from a
-/// few. O(n / 16).
+/// Bytes of the pool that the sorted set takes: exact but for the members, which are estimated from
+/// a few. O(n / 16).
 pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     let large = Large::open(pool, root)?;
     let own = pool.capacity(large.head)?;

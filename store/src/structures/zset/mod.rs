@@ -1,5 +1,5 @@
-//! Sorted sets: elements with a name and a score, ordered by score and, where scores are equal, by the
-//! bytes of the name.
+//! Sorted sets: elements with a name and a score, ordered by score and, where scores are equal, by
+//! the bytes of the name.
 //!
 //! | encoding | what | see |
 //! |---|---|---|
@@ -7,8 +7,9 @@
 //! | 2 | a counted B+tree by order, and a hash table by name | `large.rs`, `node.rs`, `tree.rs`, `single.rs`, `reshape.rs`, `edit.rs`, `bulk.rs` |
 //! | 3 | the same, with members that are still to be freed | `garbage.rs` |
 //!
-//! The limits are those of Redis's listpack encoding, and like there a sorted set that was large once
-//! stays large. Scores are doubles, NaN excepted; a packed one turns minus zero into zero, as Redis does.
+//! The limits are those of Redis's listpack encoding, and like there a sorted set that was large
+//! once stays large. Scores are doubles, NaN excepted; a packed one turns minus zero into zero, as
+//! Redis does.
 //!
 //! A change of one element is one batch, and one fence in general. Changes of many are steps of one
 //! atomic transaction, [`large::BATCH`] elements each.
@@ -139,13 +140,13 @@ impl NameEnd<'_> {
     }
 }
 
-/// The ranks of the elements whose names are in a range, without the first `skip` of them, which are the
-/// last ones if `reverse`. O(log n).
+/// The ranks of the elements whose names are in a range, without the first `skip` of them, which
+/// are the last ones if `reverse`. O(log n).
 ///
-/// All scores are supposed to be equal. Where they are not, the range is what Redis finds in a listpack:
-/// seen from the side where it begins, all elements from the first in the range, and after those that
-/// are skipped, up to the next that is beyond it. In a large sorted set the answer is then any range, as
-/// in Redis.
+/// All scores are supposed to be equal. Where they are not, the range is what Redis finds in a
+/// listpack: seen from the side where it begins, all elements from the first in the range, and
+/// after those that are skipped, up to the next that is beyond it. In a large sorted set the answer
+/// is then any range, as in Redis.
 pub fn name_range(
     pool: &Pool,
     root: Root,
@@ -255,7 +256,8 @@ enum Way<'p> {
     Over,
 }
 
-/// A walk that begins at the element of this rank, up or, if `reverse`, down. O(log n), then O(1) each.
+/// A walk that begins at the element of this rank, up or, if `reverse`, down. O(log n), then O(1)
+/// each.
 pub fn walk(pool: &Pool, root: Root, rank: u64, reverse: bool) -> Result<Walk<'_>> {
     Ok(Walk(match View::open(pool, root)? {
         View::Small(small) if rank < small.len() as u64 => {
@@ -303,7 +305,8 @@ impl<'p> Walk<'p> {
         Ok(elements)
     }
 
-    /// Shows `visit` the names and scores of the next `count` elements. O(count); cheaper than steps.
+    /// Shows `visit` the names and scores of the next `count` elements. O(count); cheaper than
+    /// steps.
     ///
     /// # Errors
     /// `Damaged` if there are fewer.
@@ -321,8 +324,8 @@ impl<'p> Walk<'p> {
     }
 }
 
-/// Visits the elements at a cursor and gives the next cursor; 0 is the start, and the end. Every element
-/// that is there throughout is visited, whatever else changes; some may be visited twice.
+/// Visits the elements at a cursor and gives the next cursor; 0 is the start, and the end. Every
+/// element that is there throughout is visited, whatever else changes; some may be visited twice.
 pub fn scan<'p>(
     pool: &'p Pool,
     root: Root,
@@ -381,8 +384,8 @@ pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     }
 }
 
-/// Gives elements, in this order, the scores that they would have if they had been added one after the
-/// other to a sorted set that is packed as long as it can be: minus zero is lost until then.
+/// Gives elements, in this order, the scores that they would have if they had been added one after
+/// the other to a sorted set that is packed as long as it can be: minus zero is lost until then.
 pub fn settle(elements: &mut [(Vec<u8>, f64)]) {
     for (count, (name, score)) in elements.iter_mut().enumerate() {
         if !small::fits(count as u64, name) {

@@ -19,8 +19,9 @@
 //! 1520    63 times  pointer to the child
 //! ```
 //!
-//! How many elements a leaf has is said by its parent (by the value's root, if there is no parent). So
-//! one more element costs a leaf its slot and a few bytes of order, and each node above one word.
+//! How many elements a leaf has is said by its parent (by the value's root, if there is no parent).
+//! So one more element costs a leaf its slot and a few bytes of order, and each node above one
+//! word.
 //!
 //! The first element below a node's first child is not kept up to date there: the separator that
 //! counts is in the nearest ancestor where the path goes through another child than the first.
@@ -157,7 +158,8 @@ pub enum Bound<'a> {
 }
 
 impl Bound<'_> {
-    /// How many of `n` ascending elements lie before the place; `name` is asked for only where it decides.
+    /// How many of `n` ascending elements lie before the place; `name` is asked for only where it
+    /// decides.
     #[inline]
     pub fn search<'p>(
         &self,
@@ -188,8 +190,8 @@ impl Bound<'_> {
     }
 }
 
-/// The first index below `n` for which `is_before`, true up to there, is false; else `n`. Without branches on what
-/// it says: a processor cannot foretell how scores compare.
+/// The first index below `n` for which `is_before`, true up to there, is false; else `n`. Without
+/// branches on what it says: a processor cannot foretell how scores compare.
 #[inline]
 fn partition(n: usize, is_before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut left) = (0, n);
@@ -208,8 +210,9 @@ fn partition(n: usize, is_before: impl Fn(usize) -> bool) -> usize {
     }
 }
 
-/// The first index of the range for which `is_before`, true up to there, is false; else its end. It is looked for
-/// in steps of growing length, the first of `step`, of the range's length in half at most.
+/// The first index of the range for which `is_before`, true up to there, is false; else its end. It
+/// is looked for in steps of growing length, the first of `step`, of the range's length in half at
+/// most.
 fn try_partition(
     range: Range<usize>,
     mut step: usize,
@@ -284,7 +287,8 @@ impl Leaf {
             .ok_or_else(|| damaged("a leaf's order"))
     }
 
-    /// The score of the `i`-th element, which is to be below `LEAF_MAX`; any score if the order is damaged.
+    /// The score of the `i`-th element, which is to be below `LEAF_MAX`; any score if the order is
+    /// damaged.
     #[inline]
     pub fn score(&self, i: usize) -> f64 {
         let last = LEAF_MAX - 1;
@@ -383,7 +387,8 @@ impl Leaf {
 /// The numbers of a leaf's slots.
 pub type Order = [u8; LEAF_MAX];
 
-/// The free slot that an element at index `i` of `n`, which is below `LEAF_MAX`, would get; and the order then.
+/// The free slot that an element at index `i` of `n`, which is below `LEAF_MAX`, would get; and the
+/// order then.
 #[inline]
 pub fn order_with(order: &Order, i: usize, n: usize) -> Result<(u8, Order)> {
     if i > n || n >= LEAF_MAX {
@@ -440,7 +445,8 @@ impl Inner {
         offset_of!(Inner, children) as u64 + 8 * i as u64
     }
 
-    /// Where the score and the member of the first element of child `i` lie, from the node's first byte.
+    /// Where the score and the member of the first element of child `i` lie, from the node's first
+    /// byte.
     pub fn first_at(i: usize) -> (u64, u64) {
         let at = 8 * i as u64;
         (
@@ -502,8 +508,8 @@ impl Inner {
         black_box(lines.fold(0, |sum, score| sum ^ score.to_bits()));
     }
 
-    /// What the node says of its children from `from` on: their words, and where each run of them lies from the
-    /// node's first byte.
+    /// What the node says of its children from `from` on: their words, and where each run of them
+    /// lies from the node's first byte.
     pub fn children_from(&self, from: usize) -> Result<[(u64, &[u64]); 4]> {
         let range = from..self.len()?.max(from);
         let (score, first) = Inner::first_at(from);

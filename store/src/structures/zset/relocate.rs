@@ -1,5 +1,5 @@
-//! Moving a sorted set's objects: head, nodes, the table, and the members, to which the table, a leaf and perhaps a
-//! separator point.
+//! Moving a sorted set's objects: head, nodes, the table, and the members, to which the table, a
+//! leaf and perhaps a separator point.
 
 use super::head::{self, Head};
 use super::large::Large;
@@ -12,12 +12,13 @@ use crate::structures::table;
 use pobj::{PPtr, Result, field};
 use std::mem::offset_of;
 
-/// The phase in which the nodes of the tree move, whose place is a rank; and that of the table with the members.
+/// The phase in which the nodes of the tree move, whose place is a rank; and that of the table with
+/// the members.
 const NODES: u8 = 0;
 const TABLE: u8 = 1;
 
-/// Moves some objects of a sorted set; see `structures::relocate`. One that has garbage stays where it is: that goes
-/// soon.
+/// Moves some objects of a sorted set; see `structures::relocate`. One that has garbage stays where
+/// it is: that goes soon.
 pub fn relocate(
     mover: &mut Mover<'_, '_>,
     root: &mut Root,
@@ -53,8 +54,8 @@ fn relocate_large(mover: &mut Mover<'_, '_>, root: Root, cursor: Cursor) -> Resu
     Ok(next.map(|at| Cursor { phase: TABLE, at }))
 }
 
-/// Moves the nodes on the way to a rank and, if none of them has moved, the leaves beside that rank's. The rank
-/// to go on with; `None` at the end.
+/// Moves the nodes on the way to a rank and, if none of them has moved, the leaves beside that
+/// rank's. The rank to go on with; `None` at the end.
 fn nodes(mover: &mut Mover<'_, '_>, large: &Large, rank: u64) -> Result<Option<u64>> {
     let Tree { root, height, len } = large.tree;
     let (mut node, mut link, mut left) = (pointer(root)?, field!(large.head, Head, tree), rank);

@@ -1,10 +1,10 @@
 //! Leaves that are full, or nearly empty: what becomes of one, a neighbour, and the node above.
 //!
-//! A full leaf that gets one element more gives some to a neighbour with room, so leaves are about four fifths
-//! full; else it is split. A leaf that has few elements left is joined with a neighbour that has few, and one
-//! that has none left goes. Only what changes is written. Each function here leaves the counts above the
-//! leaf's parent to its caller, and does nothing where nodes above the parent would be split or joined: there an
-//! [`Editor`](super::edit::Editor) is needed.
+//! A full leaf that gets one element more gives some to a neighbour with room, so leaves are about
+//! four fifths full; else it is split. A leaf that has few elements left is joined with a neighbour
+//! that has few, and one that has none left goes. Only what changes is written. Each function here
+//! leaves the counts above the leaf's parent to its caller, and does nothing where nodes above the
+//! parent would be split or joined: there an [`Editor`](super::edit::Editor) is needed.
 
 use super::node::{
     Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, Leaf, damaged, order_with, pointer,
@@ -13,7 +13,8 @@ use super::tree::{Path, Place, Step, leaf};
 use bytemuck::Zeroable;
 use pobj::{Kind, Pool, Result, Tx};
 
-/// A neighbour with more elements is not asked to take some: what room it has would soon be used up.
+/// A neighbour with more elements is not asked to take some: what room it has would soon be used
+/// up.
 const ROOMY: usize = LEAF_MAX - 6;
 /// Two leaves are joined if they have no more elements than this.
 const JOINED_MAX: usize = LEAF_MAX - 4;
@@ -29,7 +30,8 @@ fn parent<'p>(pool: &'p Pool, path: &Path) -> Result<Option<(u64, &'p Inner, usi
     }
 }
 
-/// The neighbour of child `index` that has fewer elements, at most `most`, and is not the node `except`.
+/// The neighbour of child `index` that has fewer elements, at most `most`, and is not the node
+/// `except`.
 fn neighbour(
     node: &Inner,
     index: usize,
@@ -55,8 +57,8 @@ fn element_of(full: &Leaf, at: usize, new: Element, i: usize) -> Result<Element>
     }
 }
 
-/// Puts an element at `place`, in a full leaf, and moves others to a neighbour, which is not `except`; false,
-/// and nothing is done, if none has the room.
+/// Puts an element at `place`, in a full leaf, and moves others to a neighbour, which is not
+/// `except`; false, and nothing is done, if none has the room.
 pub fn spill(tx: &mut Tx<'_>, place: &Place, new: Element, except: u64) -> Result<bool> {
     let Place { path, at } = place;
     let Some((parent, inner, index)) = parent(tx, path)? else {
@@ -141,8 +143,8 @@ fn write_children(tx: &mut Tx<'_>, at: u64, node: &Inner, from: usize) -> Result
     Ok(())
 }
 
-/// Puts an element at `place`, in a full leaf, of which a part goes to a new one; false, and nothing is done, if
-/// the parent is full, or there is none.
+/// Puts an element at `place`, in a full leaf, of which a part goes to a new one; false, and
+/// nothing is done, if the parent is full, or there is none.
 pub fn split(tx: &mut Tx<'_>, place: &Place, new: Element) -> Result<bool> {
     let Place { path, at } = place;
     let Some((parent, inner, index)) = parent(tx, path)? else {

@@ -1,9 +1,9 @@
 //! One element inserted, removed or moved, at once.
 //!
-//! Nearly always its leaf has room, or enough elements left. Then a slot, some bytes of the leaf's order and
-//! one count in each node above are all that changes, and they are written without a copy of any node. Where
-//! leaves change their number or share their elements anew, see `reshape.rs`; only where inner nodes are split or
-//! joined, too, an [`Editor`] makes the change.
+//! Nearly always its leaf has room, or enough elements left. Then a slot, some bytes of the leaf's
+//! order and one count in each node above are all that changes, and they are written without a copy
+//! of any node. Where leaves change their number or share their elements anew, see `reshape.rs`;
+//! only where inner nodes are split or joined, too, an [`Editor`] makes the change.
 
 use super::edit::Editor;
 use super::node::{
@@ -13,8 +13,8 @@ use super::reshape::{self, Loss, first_of, spill, split};
 use super::tree::{Path, Place, Step, Tree, leaf};
 use pobj::{Pool, Result, Tx};
 
-/// Inserts an element which is not there; `name` is its member's. `path` is the way to its place if that is known.
-/// O(log n).
+/// Inserts an element which is not there; `name` is its member's. `path` is the way to its place if
+/// that is known. O(log n).
 #[inline]
 pub fn insert(
     tx: &mut Tx<'_>,
@@ -57,8 +57,8 @@ pub fn remove(tx: &mut Tx<'_>, tree: Tree, element: Element, name: &[u8]) -> Res
 
 /// Removes the element at `place`, which is at one end of the tree. O(log n).
 ///
-/// Who takes one element after the other from an end empties leaf after leaf: such a leaf takes no elements
-/// from its neighbour, but goes with its last one.
+/// Who takes one element after the other from an end empties leaf after leaf: such a leaf takes no
+/// elements from its neighbour, but goes with its last one.
 #[inline]
 pub fn pop(
     tx: &mut Tx<'_>,
@@ -70,8 +70,8 @@ pub fn pop(
     take_out(tx, tree, place, element, name, 1)
 }
 
-/// Gives an element, which must be there, another score; `name` is its member's. `path` is the way to the place of
-/// that score if it is known. O(log n).
+/// Gives an element, which must be there, another score; `name` is its member's. `path` is the way
+/// to the place of that score if it is known. O(log n).
 #[inline]
 pub fn rescore(
     tx: &mut Tx<'_>,

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! The root's 56 bits say how to read it: elements (8 bits), slots (8), end of the last entry (16),
-//! bytes of the entries that count (16). So a new element costs its own bytes, which are filled, and a
-//! few bytes of order, logged; removal costs order only, and leaves a hole. When an entry or its slot
-//! finds no room, the object is written again without holes.
+//! bytes of the entries that count (16). So a new element costs its own bytes, which are filled,
+//! and a few bytes of order, logged; removal costs order only, and leaves a hole. When an entry or
+//! its slot finds no room, the object is written again without holes.
 //!
 //! Like Redis's listpack, this form does not know minus zero.
 

@@ -17,7 +17,8 @@ pub struct Tree {
     pub len: u64,
 }
 
-/// A step of the way down: an inner node, and the child taken. In one word, as paths are copied often.
+/// A step of the way down: an inner node, and the child taken. In one word, as paths are copied
+/// often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step(u64);
 
@@ -65,8 +66,8 @@ impl Path {
         &self.steps[..self.height.saturating_sub(1)]
     }
 
-    /// Walks down; `choose` takes the child of each inner node. `inner` and `count` read nodes and a
-    /// child's count, so that a writer can show its own view.
+    /// Walks down; `choose` takes the child of each inner node. `inner` and `count` read nodes and
+    /// a child's count, so that a writer can show its own view.
     #[inline]
     pub fn down<'a>(
         tree: Tree,
@@ -136,8 +137,8 @@ impl Tree {
         Path::down(self, |at| inner(pool, at), count, choose)
     }
 
-    /// The place of a bound: that of the first element behind it, or the end of the leaf before that; `path` is the
-    /// way to it if that is known. The tree is not empty. O(log n).
+    /// The place of a bound: that of the first element behind it, or the end of the leaf before
+    /// that; `path` is the way to it if that is known. The tree is not empty. O(log n).
     #[inline]
     pub fn place(self, pool: &Pool, bound: &Bound<'_>, path: Option<Path>) -> Result<Place> {
         let path = match path {
@@ -148,7 +149,8 @@ impl Tree {
         Ok(Place { path, at })
     }
 
-    /// The way to the leaf that a bound is in: in that leaf, or at its end. The tree is not empty. O(log n).
+    /// The way to the leaf that a bound is in: in that leaf, or at its end. The tree is not empty.
+    /// O(log n).
     #[inline]
     pub fn path(self, pool: &Pool, bound: &Bound<'_>) -> Result<Path> {
         self.down(pool, |node| node.search(pool, bound))

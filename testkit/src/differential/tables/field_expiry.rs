@@ -1,8 +1,9 @@
 //! Fields of hashes that expire, on servers that have them natively.
 //!
-//! Times lie far ahead or in the past. What commands make of fields whose time comes meanwhile is compared by
-//! `tests/field_expiry_replies.rs`, step by step. Arguments are not bent at random: a server may not bear
-//! that (one ends over a number of fields that is near its largest); mistakes are among the terms.
+//! Times lie far ahead or in the past. What commands make of fields whose time comes meanwhile is
+//! compared by `tests/field_expiry_replies.rs`, step by step. Arguments are not bent at random: a
+//! server may not bear that (one ends over a number of fields that is near its largest); mistakes
+//! are among the terms.
 
 use super::generic::{DELETE_AND_EXPIRE, FOREIGN, RENAME_AND_COPY};
 use crate::differential::grammar::Compare::{Page, Pairs, Shape, Time, Unordered};

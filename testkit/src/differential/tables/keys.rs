@@ -1,4 +1,5 @@
-//! The commands that any key understands: native ones on the module's keys, and their prefixed forms.
+//! The commands that any key understands: native ones on the module's keys, and their prefixed
+//! forms.
 
 use super::generic::{DELETE_AND_EXPIRE, FOREIGN, RENAME_AND_COPY};
 use crate::differential::grammar::Compare::{Shape, Time, Unordered, WholeScan};
@@ -23,8 +24,8 @@ pub static PREFIXED_KEYS: Table = Table {
     commands: &[VALUES, PREFIXED, RESTORED],
 };
 
-/// Values of all types, and what finds a key of the wrong one. None of these takes the place of another
-/// type: the tables of the types have that.
+/// Values of all types, and what finds a key of the wrong one. None of these takes the place of
+/// another type: the tables of the types have that.
 const VALUES: &[Spec] = &[
     own(
         "SET",

@@ -1,5 +1,5 @@
-//! What newer servers have, each from its version on. Older ones lack the native command to compare with;
-//! `tests/newer_commands.rs` shows that the replies there are the same.
+//! What newer servers have, each from its version on. Older ones lack the native command to compare
+//! with; `tests/newer_commands.rs` shows that the replies there are the same.
 
 use crate::differential::grammar::Compare::Page;
 use crate::differential::grammar::Term::*;

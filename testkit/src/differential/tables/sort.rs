@@ -1,10 +1,10 @@
-//! SORT and SORT_RO, on keys of fixed types: lists, which are also destinations, sets or sorted sets,
-//! a string and a hash of weights. Elements often name keys, so that patterns find something.
+//! SORT and SORT_RO, on keys of fixed types: lists, which are also destinations, sets or sorted
+//! sets, a string and a hash of weights. Elements often name keys, so that patterns find something.
 //!
-//! * Sets and sorted sets are sorted without patterns that miss keys: Redis visits them in the order of
-//!   its hash table, which the events of misses would tell.
-//! * No weight is out of the range of doubles: Redis takes an `errno` that one has left behind for a
-//!   failure of later weights, until something else resets it.
+//! * Sets and sorted sets are sorted without patterns that miss keys: Redis visits them in the
+//!   order of its hash table, which the events of misses would tell.
+//! * No weight is out of the range of doubles: Redis takes an `errno` that one has left behind for
+//!   a failure of later weights, until something else resets it.
 
 use super::generic::FOREIGN;
 use crate::differential::grammar::Term::*;

@@ -295,8 +295,8 @@ const SCAN: &[Spec] = &[own(
     ],
 )];
 
-/// Keys of sets, which are inputs too. They are never overwritten: a module cannot change the type of a
-/// key without an event that says it is new.
+/// Keys of sets, which are inputs too. They are never overwritten: a module cannot change the type
+/// of a key without an event that says it is new.
 const SET_KEY: Term = One(&[Word("s1"), Word("s2")]);
 
 const INPUTS: Term = One(&[

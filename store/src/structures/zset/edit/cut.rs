@@ -1,7 +1,7 @@
 //! Cutting a range of ranks out of a tree, as a tree of its own.
 //!
-//! Whole subtrees change hands; only the nodes on the way to the range's two ends are split, each into
-//! what stays and what goes. O(log n), however many elements go.
+//! Whole subtrees change hands; only the nodes on the way to the range's two ends are split, each
+//! into what stays and what goes. O(log n), however many elements go.
 
 use super::super::bulk::Cut;
 use super::{Child, Editor, Inner, LEAF_MIN, Leaf, Tree, children};
@@ -60,8 +60,8 @@ impl Editor<'_, '_> {
     }
 
     /// Splits the node: it keeps what is outside of the range, of which there is something, and the
-    /// rest goes to a new node, of the same height if `whole`. Else, as long as the range lies below
-    /// one child, the new node may be lower.
+    /// rest goes to a new node, of the same height if `whole`. Else, as long as the range lies
+    /// below one child, the new node may be lower.
     fn split(
         &mut self,
         node: u64,
