@@ -3,6 +3,7 @@
 use crate::filling;
 use crate::options::Options;
 use crate::redis_benchmark::{self, Load};
+use crate::restart::{Kept, first_reply};
 use crate::summary::Spread;
 use crate::target::{Config, Target};
 use crate::throughput::{self, Cell, Figure};
@@ -10,9 +11,11 @@ use crate::workload::{self, Data, Kind, Range, Run, Workload};
 use hdrhistogram::Histogram;
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The commands that are measured: each changes one key.
 pub const COMMANDS: [&str; 6] = ["SET", "INCR", "LPUSH", "HSET", "SADD", "ZADD"];
@@ -145,11 +148,14 @@ pub fn checkpoints(plan: &Plan, clients: u64, time: Duration) -> io::Result<Chec
     })
 }
 
-/// Bytes that a server writes for as many random overwrites as there are keys.
+/// Bytes that are written to the disk for as many random overwrites as there are keys, in the long
+/// run: after as many of them, and of three times as many, the checkpoints and rewrites that come
+/// meanwhile included. The device counts them, so what others write counts, too.
 ///
 /// # Errors
-/// Those of the server and connections.
+/// Those of the server and connections; a file system that is on no device.
 pub fn bytes_written(plan: &Plan, config: Config) -> io::Result<f64> {
+    const TIMES: u64 = 3;
     let rewrites = ["auto-aof-rewrite-percentage 100"];
     let disk = Some(plan.disk.as_path());
     let mut target = match config {
@@ -157,67 +163,84 @@ pub fn bytes_written(plan: &Plan, config: Config) -> io::Result<f64> {
         _ => Target::start_with(config, &plan.pool, disk, &[], &rewrites)?,
     };
     load(&mut target, plan)?;
+    overwrite(&mut target, plan, 1, plan.keys)?;
+    let before = written(&plan.disk)?;
+    for number in 0..TIMES {
+        overwrite(&mut target, plan, 2 + number, plan.keys)?;
+    }
     settle(&mut target)?;
-    let before = written(&mut target)?;
+    Ok((written(&plan.disk)? - before) / TIMES as f64)
+}
+
+/// Sets random keys, so many times.
+fn overwrite(target: &mut Target, plan: &Plan, number: u64, requests: u64) -> io::Result<()> {
     let run = Run {
-        number: 1,
-        requests: plan.keys,
+        number,
+        requests,
         keys: plan.keys,
     };
     let words = target.command(&strings().words(run));
     let load = Load {
         clients: 32,
         pipeline: 16,
-        requests: plan.keys.next_multiple_of(16),
+        requests: requests.next_multiple_of(16),
         range: plan.keys,
     };
-    redis_benchmark::run(target.port(), load, &words)?;
-    settle(&mut target)?;
-    Ok(written(&mut target)? - before)
+    redis_benchmark::run(target.port(), load, &words).map(drop)
 }
 
-/// Has a server do what its writes have left to be done: a checkpoint, or a rewrite that runs.
+/// Waits for a rewrite, or a checkpoint, that is under way.
 fn settle(target: &mut Target) -> io::Result<()> {
-    if target.config == Config::PmDisk {
-        target.call(&["PM.POOL", "CHECKPOINT"])?;
-        return Ok(());
-    }
-    while target.info("persistence", "aof_rewrite_in_progress")? > 0.0
-        || target.info("persistence", "aof_rewrite_scheduled")? > 0.0
-    {
-        thread::sleep(Duration::from_millis(50));
+    let busy: &[(&str, &str)] = match target.config {
+        Config::PmDisk => &[("pmedis", "pmedis_checkpointing")],
+        _ => &[
+            ("persistence", "aof_rewrite_in_progress"),
+            ("persistence", "aof_rewrite_scheduled"),
+        ],
+    };
+    for (section, field) in busy {
+        while target.info(section, field)? > 0.0 {
+            thread::sleep(Duration::from_millis(50));
+        }
     }
     Ok(())
 }
 
-/// Bytes that the server's process has written so far, and the files that its children have.
-fn written(target: &mut Target) -> io::Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{}/io", target.server().pid()))?;
-    let bytes = text
-        .lines()
-        .find_map(|line| line.strip_prefix("write_bytes: "))
-        .and_then(|number| number.trim().parse::<f64>().ok())
-        .ok_or_else(|| io::Error::other("the kernel does not tell what is written"))?;
-    match target.config {
-        Config::PmDisk => Ok(bytes),
-        _ => {
-            let rewrites = target.info("persistence", "aof_rewrites")?;
-            Ok(bytes + rewrites * target.info("persistence", "aof_base_size")?)
-        }
+/// Bytes that were written to the device of a directory, once nothing of its file system waits to
+/// be.
+fn written(directory: &Path) -> io::Result<f64> {
+    const SECTOR: f64 = 512.0;
+    let directory = fs::File::open(directory)?;
+    // SAFETY: an open directory; no memory is passed.
+    if unsafe { libc::syncfs(directory.as_raw_fd()) } != 0 {
+        return Err(io::Error::last_os_error());
     }
+    let device = directory.metadata()?.dev();
+    let (major, minor) = (libc::major(device), libc::minor(device));
+    let counters = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"))?;
+    let sectors = counters.split_whitespace().nth(6);
+    let sectors = sectors.and_then(|number| number.parse::<f64>().ok());
+    let untold = || io::Error::other("the kernel does not tell what is written");
+    Ok(sectors.ok_or_else(untold)? * SECTOR)
 }
 
 /// Throughput of a pool of which a part is in memory, over that of one that is there as a whole:
-/// GET and SET in turn, 95 of 100 to a tenth of the keys.
+/// GET and SET in turn, 95 of 100 to a tenth of the keys. These were made one after the other, and
+/// lie beside each other in the pool; or, if `scattered`, all were made in random order, so that
+/// nearly each page has some.
 ///
 /// # Errors
 /// Those of the servers and connections.
-pub fn larger_than_memory(plan: &Plan, limit: &str) -> io::Result<Spread> {
+pub fn larger_than_memory(plan: &Plan, limit: &str, scattered: bool) -> io::Result<Spread> {
     let disk = Some(plan.disk.as_path());
     let arguments = ["memory-limit", limit];
     let mut limited = Target::start_with(Config::PmDisk, &plan.pool, disk, &arguments, &[])?;
     let mut whole = Target::start(Config::PmDisk, &plan.pool, disk)?;
     for target in [&mut limited, &mut whole] {
+        if scattered {
+            // Nineteen of twenty, and the rest after them.
+            overwrite(target, plan, 1, 3 * plan.keys)?;
+        }
         load(target, plan)?;
         target.call(&["PM.POOL", "CHECKPOINT"])?;
     }
@@ -263,6 +286,106 @@ fn skewed(target: &mut Target, plan: &Plan) -> io::Result<f64> {
         }
     }
     Ok(2.0 * count as f64 / seconds)
+}
+
+/// How long a server takes that starts on a pool that is there.
+pub struct Restart {
+    /// How the server before it has ended, and whether the files are in the page cache.
+    pub name: &'static str,
+    /// From the start of the process to the first right reply to a read, in seconds.
+    pub seconds: Spread,
+}
+
+/// Restarts on a pool with so many strings of 128 bytes: after a shutdown, and after a kill, with
+/// files that are in the page cache, and with files that are not.
+///
+/// # Errors
+/// Those of the server and connections.
+pub fn restarts(
+    plan: &Plan,
+    keys: u64,
+    pool: &str,
+    mut progress: impl FnMut(&str),
+) -> io::Result<Vec<Restart>> {
+    let kept = Kept::Strings(keys);
+    let mut target = Target::start(Config::PmDisk, pool, Some(&plan.disk))?;
+    let plan = Plan {
+        keys,
+        disk: plan.disk.clone(),
+        pool: pool.to_owned(),
+        ..*plan
+    };
+    kept.load(&mut target)?;
+    progress(&format!("{keys} strings are loaded"));
+    let (words, expected) = kept.probe();
+    let words = target.command(&words);
+    let cases = [
+        ("shut down, warm", false, false),
+        ("shut down, cold", false, true),
+        ("killed, warm", true, false),
+        ("killed, cold", true, true),
+    ];
+    let mut found = Vec::new();
+    for (name, is_killed, is_cold) in cases {
+        let mut seconds = Vec::new();
+        for _ in 0..plan.rounds {
+            match is_killed {
+                true => {
+                    use_journal(&mut target, &plan)?;
+                    target.server().kill9();
+                }
+                false => {
+                    target.call(&["PM.POOL", "CHECKPOINT"])?;
+                    target.server().stop();
+                }
+            }
+            if is_cold {
+                forget(target.files())?;
+            }
+            let start = Instant::now();
+            let (address, words) = (target.server().address(), words.clone());
+            let expected = expected.clone();
+            let waits = thread::spawn(move || first_reply(address, &words, &expected, start));
+            let restarted = target.server().restart();
+            restarted.map_err(|refusal| io::Error::other(format!("{refusal:?}")))?;
+            let waited = waits
+                .join()
+                .map_err(|_| io::Error::other("the waiting thread panicked"))?;
+            seconds.push(waited?.as_secs_f64());
+            target.reconnect()?;
+            while target.info("pmedis", "pmedis_filling")? > 0.0 {
+                thread::sleep(Duration::from_millis(100));
+            }
+            progress(&format!("{name}: {:.3} s", seconds[seconds.len() - 1]));
+        }
+        let seconds = Spread::of(seconds);
+        found.push(Restart { name, seconds });
+    }
+    Ok(found)
+}
+
+/// Writes until a checkpoint is near.
+fn use_journal(target: &mut Target, plan: &Plan) -> io::Result<()> {
+    let size = target.info("pmedis", "pmedis_journal_size")?;
+    while target.info("pmedis", "pmedis_journal_used")? < 0.5 * size {
+        overwrite(target, plan, 3, 20_000)?;
+    }
+    Ok(())
+}
+
+/// Takes the files of a directory out of the page cache.
+fn forget(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let file = fs::File::open(entry?.path())?;
+        file.sync_all()?;
+        // SAFETY: an open file; no memory is passed.
+        let error =
+            unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+    }
+    Ok(())
 }
 
 /// The directory, if it is one on a disk.

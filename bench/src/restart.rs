@@ -105,7 +105,7 @@ impl Kept {
         }
     }
 
-    fn load(self, server: &mut Target) -> io::Result<()> {
+    pub(crate) fn load(self, server: &mut Target) -> io::Result<()> {
         let workload = |data| Workload {
             name: "load",
             kind: Kind::Read,
@@ -128,7 +128,7 @@ impl Kept {
     }
 
     /// A read of the last key, and its reply.
-    fn probe(self) -> (Vec<String>, Vec<u8>) {
+    pub(crate) fn probe(self) -> (Vec<String>, Vec<u8>) {
         match self {
             Kept::Strings(count) => (
                 vec!["GET".into(), format!("key:{:012}", count - 1)],
@@ -276,8 +276,8 @@ impl Case {
     }
 }
 
-/// Asks until the reply is the expected one.
-fn first_reply(
+/// Asks until the reply is the expected one: how long after `start` it was.
+pub(crate) fn first_reply(
     address: SocketAddr,
     words: &[String],
     expected: &[u8],

@@ -42,7 +42,7 @@ pub struct Target {
     server: Server,
     client: Client,
     /// Where its AOF, or its pool, is if on a disk; removed with the target.
-    _disk: Option<TempDir>,
+    place: Option<TempDir>,
 }
 
 /// What a server has counted since its start.
@@ -99,7 +99,8 @@ impl Target {
             Config::PmDisk => {
                 let path = dir.join("pool").display().to_string();
                 let own = ["path", &path, "size", pool, "durability", "disk"];
-                Setup::native().module(&[&own, arguments].concat())
+                let setup = Setup::native().keep_port();
+                setup.module(&[&own, arguments].concat())
             }
             Config::Native => Setup::native(),
             Config::AofAlways => aof("always"),
@@ -108,7 +109,7 @@ impl Target {
         let with = |setup: Setup, line: &&str| setup.directive(line);
         let setup = directives.iter().fold(setup, with);
         let mut target = Target::launch(config, &setup)?;
-        target._disk = place;
+        target.place = place;
         Ok(target)
     }
 
@@ -124,7 +125,7 @@ impl Target {
             config,
             server,
             client,
-            _disk: None,
+            place: None,
         })
     }
 
@@ -140,6 +141,14 @@ impl Target {
     pub fn reconnect(&mut self) -> io::Result<()> {
         self.client = Client::connect(self.server.address())?;
         Ok(())
+    }
+
+    /// The directory on a disk where its AOF, or its pool, is; its own otherwise.
+    pub fn files(&self) -> &Path {
+        match &self.place {
+            Some(place) => place.path(),
+            None => self.server.setup().dir(),
+        }
     }
 
     /// The port on 127.0.0.1.

@@ -16,10 +16,13 @@ Compares pools with `durability disk` with Redis's own AOF with `appendfsync alw
 
   ci/bench disk --disk DIR [options]
 
-  --parts A,B    throughput, checkpoints, bytes, memory  (default: all)
+  --parts A,B    throughput, checkpoints, bytes, memory, restart  (default: all)
   --keys N       keys, and elements of collections       (default: 1000000)
   --pool SIZE    size of the pools                       (default: 2g)
-  --limit SIZE   memory that a pool of `memory` may take (default: 64m)
+  --limit SIZE   memory that a pool of `memory` may take (default: 48m)
+  --kept N       strings that a restart of `restart` finds, in a pool of --home
+                                                         (default: 10000000)
+  --home SIZE    size of that pool                       (default: 4g)
   --rounds N     rounds of each measurement              (default: 5)
   --seconds S    about how long one run takes            (default: 1)
 ";
@@ -31,10 +34,11 @@ fn main() -> ExitCode {
 fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
     let (mut directory, mut parts) = (
         String::new(),
-        "throughput,checkpoints,bytes,memory".to_owned(),
+        "throughput,checkpoints,bytes,memory,restart".to_owned(),
     );
-    let (mut pool, mut limit) = ("2g".to_owned(), "64m".to_owned());
+    let (mut pool, mut limit) = ("2g".to_owned(), "48m".to_owned());
     let (mut keys, mut rounds, mut seconds) = (1_000_000_u64, 5_usize, 1.0_f64);
+    let (mut kept, mut home) = (10_000_000_u64, "4g".to_owned());
     options::read(
         parser,
         &mut [
@@ -43,6 +47,8 @@ fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
             ("pool", &mut pool),
             ("limit", &mut limit),
             ("keys", &mut keys),
+            ("kept", &mut kept),
+            ("home", &mut home),
             ("rounds", &mut rounds),
             ("seconds", &mut seconds),
         ],
@@ -70,16 +76,32 @@ fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
                 let own = disk::bytes_written(&plan, own)? / f64::from(1 << 20);
                 let aof = disk::bytes_written(&plan, aof)? / f64::from(1 << 20);
                 println!(
-                    "Written for {} random overwrites: {own:.0} MiB, by the AOF with its rewrites {aof:.0} MiB.\n",
+                    "Written to the disk for {} random overwrites: {own:.0} MiB, by the AOF with its rewrites {aof:.0} MiB.\n",
                     plan.keys
                 );
             }
             "memory" => {
-                let ratio = disk::larger_than_memory(&plan, &limit)?;
-                println!(
-                    "With at most {limit} in memory: {:.2} ({:.2}–{:.2}) of the speed with all.\n",
-                    ratio.median, ratio.q1, ratio.q3
-                );
+                for (scattered, where_they_are) in
+                    [(false, "beside each other"), (true, "scattered")]
+                {
+                    let ratio = disk::larger_than_memory(&plan, &limit, scattered)?;
+                    println!(
+                        "With at most {limit} of changed pages in memory, and the keys of most accesses {where_they_are}: \
+                         {:.2} ({:.2}–{:.2}) of the speed with all.\n",
+                        ratio.median, ratio.q1, ratio.q3
+                    );
+                }
+            }
+            "restart" => {
+                let found = disk::restarts(&plan, kept, &home, |line| eprintln!("{line}"))?;
+                println!("| {kept} strings, the server was | first right reply after |\n|---|---|");
+                for disk::Restart { name, seconds } in found {
+                    println!(
+                        "| {name} | {:.3} s ({:.3}–{:.3}) |",
+                        seconds.median, seconds.min, seconds.max
+                    );
+                }
+                println!();
             }
             other => return Err(format!("there is no part {other:?}").into()),
         }
