@@ -10,7 +10,6 @@ use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash};
 use pmedis_testkit::server::{Server, Setup};
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -176,6 +175,33 @@ fn a_pool_of_four_times_the_memory_limit_serves_within_it() {
 }
 
 #[test]
+fn a_memory_limit_is_kept_from_the_moment_it_is_set() {
+    let arguments = [&DISK[..2], &["journal", "4m"]].concat();
+    let server = Setup::pmedis_with("64m", &arguments).start().unwrap();
+    let mut client = server.client();
+    fill(&mut client, 20_000, 1000, "a");
+    assert_eq!(ask(&mut client, "PM.POOL CHECKPOINT"), "OK");
+    assert_eq!(info(&mut client, "given_back"), 0);
+    let before = info(&mut client, "resident");
+    assert!(before > 16 << 20, "{before} bytes");
+    assert_eq!(ask(&mut client, "CONFIG SET pmedis.memory-limit 4m"), "OK");
+    assert_eq!(info(&mut client, "memory_limit"), 4 << 20);
+    wait("pages are given back", || {
+        info(&mut client, "resident") <= 4 << 20
+    });
+    assert_eq!(info(&mut client, "gives_back"), 1);
+    let anonymous = anonymous_bytes(&server);
+    assert!(anonymous <= 5 << 20, "{anonymous} bytes");
+    assert_eq!(
+        ask(&mut client, "PM.CHECK"),
+        "[sound 20000 damaged 0 names []]"
+    );
+    let none = ["CONFIG", "SET", "pmedis.memory-limit", ""];
+    assert_eq!(client.call(&none), Value::Simple("OK".into()));
+    assert!(info(&mut client, "memory_limit") > 64 << 20);
+}
+
+#[test]
 fn a_full_file_system_refuses_what_needs_room_until_there_is_some() {
     let home = Setup::native();
     let Some(disk) = SmallDisk::mount(home.dir().join("disk"), 24) else {
@@ -329,70 +355,4 @@ fn the_commands_of_a_cycle_share_a_record_unless_threads_send() {
         shared(&mut server);
     }
     alone(&mut setup().directive("io-threads 3").start().unwrap());
-}
-
-/// A server whose journal fails while a file is there, and that file.
-fn failing() -> (Server, PathBuf) {
-    let setup = setup();
-    let library = setup.dir().join("fail_writes.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fail_writes.c");
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(source)
-        .status()
-        .expect("a C compiler is installed");
-    assert!(compiled.success(), "{compiled}");
-    let flag = setup.dir().join("fail");
-    let setup = setup
-        .env("LD_PRELOAD", &library.to_string_lossy())
-        .env("FAIL_WRITES", &flag.to_string_lossy());
-    (setup.start().unwrap(), flag)
-}
-
-#[test]
-fn what_is_not_durable_is_not_acknowledged_and_reads_go_on() {
-    if Packaged::current().has(None, Some((8, 0))) {
-        // It loads modules with a symbol scope of their own, in which what is preloaded is not
-        // seen.
-        println!("no faults can be injected into a module of this server");
-        return;
-    }
-    let (mut server, flag) = failing();
-    let mut client = server.client();
-    let mut reader = server.client();
-    assert_eq!(ask(&mut client, "PM.SET a 1"), "OK");
-    assert_eq!(ask(&mut reader, "PM.GET a"), "1");
-
-    // The disk is full for some time.
-    fs::write(&flag, libc::ENOSPC.to_string()).unwrap();
-    let unheard = client.try_call(&["PM.SET", "b", "1"]);
-    assert!(unheard.is_err(), "it is acknowledged: {unheard:?}");
-    let mut client = server.client();
-    assert_eq!(ask(&mut client, "PM.GET a"), "1");
-    for write in ["PM.SET a 2", "DEL a", "PM.INCR c", "RENAME a z"] {
-        let refused = ask(&mut client, write);
-        assert!(refused.contains("MISCONF"), "{write}: {refused}");
-    }
-    assert_eq!(info(&mut client, "durable"), 0);
-    fs::remove_file(&flag).unwrap();
-    wait("it serves again", || ask(&mut client, "PM.SET a 3") == "OK");
-    assert_eq!(info(&mut client, "durable"), 1);
-    let mut client = crash(&mut server);
-    assert_eq!(ask(&mut client, "PM.GET a"), "3");
-
-    // The disk fails: until the next start, what it says later does not count.
-    fs::write(&flag, libc::EIO.to_string()).unwrap();
-    assert!(client.try_call(&["PM.SET", "a", "4"]).is_err());
-    fs::remove_file(&flag).unwrap();
-    let mut client = server.client();
-    for _ in 0..20 {
-        let refused = ask(&mut client, "PM.SET a 5");
-        assert!(refused.contains("MISCONF"), "{refused}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(ask(&mut client, "PING"), "PONG");
-    let mut client = crash(&mut server);
-    assert_eq!(ask(&mut client, "PM.GET a"), "3");
-    assert_eq!(ask(&mut client, "PM.SET a 6"), "OK");
 }

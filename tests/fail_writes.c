@@ -1,5 +1,7 @@
-/* Preloaded into a server: writes to journals, and syncs of anything, fail with the error whose number the file
- * FAIL_WRITES holds, while it is there. */
+/* Preloaded into a server. While the file FAIL_WRITES is there, what it holds is done:
+ *   NUMBER   writes to journals, and syncs of them, fail with the error of this number
+ *   wNUMBER  writes to journals take so many milliseconds longer
+ *   sNUMBER  syncs of all other files take so many milliseconds longer */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -10,28 +12,37 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static int fails(int fd) {
-    char link[64], path[4096], number[16];
-    const char *flag = getenv("FAIL_WRITES");
+static int is_journal(int fd) {
+    char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t len = readlink(link, path, sizeof path - 1);
-    if (!flag || len < 0) return 0;
+    if (len < 0) return 0;
     path[len] = 0;
-    if (!strstr(path, ".journal")) return 0;
-    int file = open(flag, O_RDONLY | O_CLOEXEC);
+    return strstr(path, ".journal") != NULL;
+}
+
+static int fails(int fd, char delayed) {
+    char what[16];
+    const char *flag = getenv("FAIL_WRITES");
+    int file = flag ? open(flag, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) return 0;
-    len = read(file, number, sizeof number - 1);
+    ssize_t len = read(file, what, sizeof what - 1);
     close(file);
     if (len <= 0) return 0;
-    number[len] = 0;
-    errno = atoi(number);
+    what[len] = 0;
+    if (what[0] == 'w' || what[0] == 's') {
+        if (what[0] == delayed && is_journal(fd) == (delayed == 'w')) usleep(atoi(what + 1) * 1000);
+        return 0;
+    }
+    if (!is_journal(fd)) return 0;
+    errno = atoi(what);
     return 1;
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t len, off64_t at) {
-    return fails(fd) ? -1 : syscall(SYS_pwrite64, fd, data, len, at);
+    return fails(fd, 'w') ? -1 : syscall(SYS_pwrite64, fd, data, len, at);
 }
 
 int fdatasync(int fd) {
-    return fails(fd) ? -1 : (int)syscall(SYS_fdatasync, fd);
+    return fails(fd, 's') ? -1 : (int)syscall(SYS_fdatasync, fd);
 }

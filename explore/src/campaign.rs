@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use powercut::disk::Fault;
 use powercut::explore::LIBPMEMOBJ_VOLATILE;
 use powercut::{Config, Recording, Report, Workload, explore};
 
 use crate::DIRECTORY;
 use crate::creation::Creation;
+use crate::disk;
 use crate::keys::{self, Keys};
 use crate::server;
 use crate::states::States;
@@ -37,13 +39,15 @@ pub enum Subject {
     Keys,
     /// The same in a pool that is full, or nearly so.
     Full,
+    /// The same in a pool with a journal, on a disk.
+    Disk,
     /// Random commands, sent to a real server.
     Server,
 }
 
 impl Subject {
     /// All subjects.
-    pub const ALL: [Subject; 10] = [
+    pub const ALL: [Subject; 11] = [
         Subject::Transactions,
         Subject::Creation,
         Subject::Strings,
@@ -53,6 +57,7 @@ impl Subject {
         Subject::ZSets,
         Subject::Keys,
         Subject::Full,
+        Subject::Disk,
         Subject::Server,
     ];
 
@@ -79,6 +84,7 @@ impl Subject {
             Subject::ZSets => "zsets",
             Subject::Keys => "keys",
             Subject::Full => "full",
+            Subject::Disk => "disk",
             Subject::Server => "server",
         }
     }
@@ -130,6 +136,7 @@ impl Subject {
                 let check = keys::Check::new(states);
                 explore(&recording, &check, Path::new(DIRECTORY), config)
             }
+            Subject::Disk => disk::explore(config, Fault::None),
             Subject::Server => server::explore(config),
         }
     }

@@ -6,6 +6,7 @@
 //! | `transactions/` | random transactions of `pobj` |
 //! | `creation.rs` | the creation of a pool |
 //! | `keys/` | keys that come, change hands and go, with values of all types |
+//! | `disk.rs` | the same in a pool with a journal, on an ordinary disk |
 //! | `structures/` | random changes of values of each type |
 //! | `server/` | a real `redis-server` with the module, from its start-up on |
 //! | `damage/` | no power: pools are damaged |
@@ -18,6 +19,7 @@ pub mod check;
 mod closer;
 pub mod creation;
 pub mod damage;
+pub mod disk;
 mod heap;
 pub mod keys;
 pub mod server;

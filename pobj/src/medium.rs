@@ -8,12 +8,13 @@
 //! * Writes that wait for their record's fence ([`Medium::defer_commit`]) are in place before
 //!   anything else is loaded or stored.
 //!
-//! This file and `heap.rs` are the only ones of the crate that touch pool memory.
+//! This file, `medium/private.rs` and `heap.rs` are the only ones of the crate that touch pool
+//! memory.
 
-use crate::disk::buffer::Buffer;
+mod private;
+
 use crate::disk::changes::Changes;
-use crate::disk::{PAGE, push_page};
-use crate::error::{Error, Result, damaged};
+use crate::error::{Result, damaged};
 use crate::layout::LINE;
 use crate::lines::{Lines, lines};
 use crate::log::record::{Writes, first_write};
@@ -105,12 +106,6 @@ fn prefetch(at: *const u8) {
     let _ = at;
 }
 
-/// Out of line, as most pools have no journal.
-#[inline(never)]
-fn note_change(changes: &RefCell<Changes>, offset: u64, len: u64) {
-    changes.borrow_mut().note(offset, len);
-}
-
 /// The mapping of one open pool.
 pub(crate) struct Medium {
     lib: &'static Libpmemobj,
@@ -154,102 +149,6 @@ impl Medium {
             changes: None,
             slow_path: Cell::new(false),
         })
-    }
-
-    /// Notes from here on what changes, for a journal. The mapping is private.
-    pub fn note_changes(&mut self) {
-        self.changes = Some(RefCell::new(Changes::new(self.len)));
-    }
-
-    /// True if changes are noted.
-    #[inline]
-    pub fn is_noted(&self) -> bool {
-        self.changes.is_some()
-    }
-
-    /// Notes that `len` bytes at `offset`, inside the mapping, change.
-    #[inline]
-    pub fn note(&self, offset: u64, len: u64) {
-        if let Some(changes) = &self.changes {
-            note_change(changes, offset, len);
-        }
-    }
-
-    /// True if something has changed since the last [`Medium::forget_changes`].
-    #[inline]
-    pub fn has_changed(&self) -> bool {
-        let changes = self.changes.as_ref();
-        changes.is_some_and(|changes| !changes.borrow().is_empty())
-    }
-
-    /// True if something waits for [`Medium::complete_commit`] or for a record of the journal.
-    #[inline]
-    pub fn is_pending(&self) -> bool {
-        !self.snapshots.is_child() && (self.slow_path.get() || self.has_changed())
-    }
-
-    /// In how many pages something has changed since the last [`Medium::forget_changes`].
-    pub fn pages_changed(&self) -> u64 {
-        let changes = self.changes.as_ref();
-        changes.map_or(0, |changes| changes.borrow().pages())
-    }
-
-    /// Makes a record of what has changed in the buffer.
-    pub fn encode(&self, buffer: &mut Buffer) {
-        buffer.begin_record();
-        let Some(changes) = &self.changes else {
-            return;
-        };
-        for (page, lines) in changes.borrow_mut().sorted() {
-            push_page(buffer, page, lines);
-            let mut rest = lines;
-            while rest != 0 {
-                // Neighbours go together.
-                let from = u64::from(rest.trailing_zeros());
-                let count = u64::from((rest >> from).trailing_ones());
-                if let Ok(bytes) = self.bytes(page * PAGE + from * LINE, count * LINE) {
-                    buffer.push(bytes);
-                }
-                rest &= u64::MAX.checked_shl((from + count) as u32).unwrap_or(0);
-            }
-        }
-    }
-
-    /// What has changed is in the journal: shows `forgotten` each page.
-    pub fn forget_changes(&self, forgotten: impl FnMut(u64)) {
-        if let Some(changes) = &self.changes {
-            changes.borrow_mut().clear(forgotten);
-        }
-    }
-
-    /// Stores what the pool's file has at `offset` already.
-    pub fn store_as_stored(&mut self, offset: u64, bytes: &[u8]) {
-        let Ok(at) = self.check(offset, bytes.len() as u64) else {
-            return;
-        };
-        self.complete_commit();
-        self.snapshots.preserve(offset, bytes.len() as u64);
-        // SAFETY: the target is in bounds; no reference leads into the pool: this is `&mut self`.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
-    }
-
-    /// Drops this process's own copies of pages in whose place the file has the same bytes: the
-    /// next access finds these. Only of a pool with a journal, and only of whole pages.
-    ///
-    /// # Errors
-    /// `Io` if the kernel refuses.
-    pub fn drop_private(&mut self, offset: u64, len: u64) -> Result<()> {
-        let at = self.check(offset, len)?;
-        // SAFETY: inside the mapping, which is private and of one file; no byte of it is another
-        // after this, as the caller has seen to it, and there is no reference into the pool, as
-        // this is `&mut self`.
-        match unsafe { libc::madvise(at.cast(), len as usize, libc::MADV_DONTNEED) } {
-            0 => Ok(()),
-            _ => Err(Error::Io(format!(
-                "the kernel does not take pages back: {}",
-                std::io::Error::last_os_error()
-            ))),
-        }
     }
 
     /// Bytes mapped.

@@ -1,171 +1,13 @@
 //! Pools on an ordinary disk: what was committed is there after a process that ends without
-//! closing, after a power cut at any moment, and not if the disk lies.
+//! closing, and what is damaged is refused.
 
-use fastrand::Rng;
+mod journaled;
+
+use journaled::{JOURNAL, POOL, Place, judge, records, run, states, step};
 use pobj::{Durability, Error, Kind, PPtr, Pool, PoolOptions};
-use powercut::disk::{Fault, Recording, record, told};
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-const POOL: u64 = 8 << 20;
-const JOURNAL: u64 = 1 << 20;
-/// Objects that hang from the user words.
-const OBJECTS: usize = 24;
-/// Where a step's number is.
-const STEP: usize = 100;
-
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Place {
-        let directory = tempfile::Builder::new()
-            .prefix("pobj-disk-")
-            .tempdir_in("/dev/shm");
-        Place(directory.expect("tmpfs is mounted"))
-    }
-
-    fn pool(&self) -> PathBuf {
-        self.0.path().join("test.pool")
-    }
-
-    fn journal(&self) -> PathBuf {
-        self.0.path().join("test.pool.journal")
-    }
-
-    fn options(&self) -> PoolOptions {
-        PoolOptions::new(self.pool())
-            .durability(Durability::Disk)
-            .size(POOL)
-            .journal(JOURNAL)
-    }
-
-    fn open(&self) -> Pool {
-        Pool::open(&self.options()).expect("the pool opens")
-    }
-}
-
-/// What object `index` has after the step `step` has changed it.
-fn content(index: usize, step: u64) -> Vec<u8> {
-    let mut rng = Rng::with_seed(step * 1000 + index as u64);
-    let len = match rng.u8(..10) {
-        0 => rng.usize(33_000..150_000),
-        1..4 => [1500, 5000, 12_000][rng.usize(..3)],
-        _ => rng.usize(16..200),
-    };
-    let mut bytes = vec![0; len];
-    rng.fill(&mut bytes);
-    bytes[..8].copy_from_slice(&step.to_le_bytes());
-    bytes[8..16].copy_from_slice(&(len as u64).to_le_bytes());
-    bytes
-}
-
-/// Which step has last changed each object.
-type State = [u64; OBJECTS];
-
-/// Changes some objects in one transaction, or in a group of several.
-fn step(pool: &mut Pool, state: &mut State, step: u64) {
-    let mut rng = Rng::with_seed(step);
-    let is_group = rng.u8(..4) == 0;
-    if is_group {
-        pool.hold();
-    }
-    let mut tx = pool.begin();
-    for _ in 0..rng.usize(1..5) {
-        let index = rng.usize(..OBJECTS);
-        if state[index] == step {
-            continue;
-        }
-        let bytes = content(index, step);
-        let word = tx.user_word(index);
-        let old = *tx.get(word).unwrap();
-        let new = tx.alloc(bytes.len() as u64, Kind::Data).unwrap();
-        tx.fill(new, &bytes).unwrap();
-        tx.set(word, new.offset()).unwrap();
-        if let Some(old) = PPtr::<u8>::new(old) {
-            tx.free(old).unwrap();
-        }
-        state[index] = step;
-        if is_group {
-            tx.commit().unwrap();
-            tx = pool.begin();
-        } else if rng.u8(..3) == 0 {
-            tx.step().unwrap();
-        }
-    }
-    tx.set(tx.user_word(STEP), step).unwrap();
-    tx.commit().unwrap();
-    if is_group {
-        pool.release().unwrap();
-    }
-}
-
-/// The states after each step, from the one before the first.
-fn states(steps: u64) -> Vec<State> {
-    let mut states = vec![[0; OBJECTS]];
-    for step in 1..=steps {
-        let mut rng = Rng::with_seed(step);
-        let mut state = *states.last().unwrap();
-        let is_group = rng.u8(..4) == 0;
-        for _ in 0..rng.usize(1..5) {
-            let index = rng.usize(..OBJECTS);
-            if state[index] == step {
-                continue;
-            }
-            state[index] = step;
-            if !is_group {
-                rng.u8(..3);
-            }
-        }
-        states.push(state);
-    }
-    states
-}
-
-/// The step that the pool is at, if it holds what it should then.
-fn judge(pool: &Pool, states: &[State]) -> Result<u64, String> {
-    if !pool.damages().is_empty() {
-        return Err(format!("damages: {:?}", pool.damages()));
-    }
-    let step = *pool.get(pool.user_word(STEP)).map_err(|e| e.to_string())?;
-    let state = states.get(step as usize).ok_or(format!("step {step}"))?;
-    let mut bytes_used = 0;
-    for (index, &changed) in state.iter().enumerate() {
-        let word = *pool.get(pool.user_word(index)).map_err(|e| e.to_string())?;
-        let Some(at) = PPtr::<u8>::new(word) else {
-            if changed != 0 {
-                return Err(format!("object {index} is missing at step {step}"));
-            }
-            continue;
-        };
-        let expected = content(index, changed);
-        bytes_used += pool.capacity(at).map_err(|e| e.to_string())?;
-        match pool.bytes(at, expected.len() as u64) {
-            Ok(bytes) if bytes == expected => {}
-            Ok(_) => return Err(format!("object {index} differs at step {step}")),
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    match pool.usage().used == bytes_used {
-        true => Ok(step),
-        false => Err(format!(
-            "{} bytes are in use, {bytes_used} are reachable",
-            pool.usage().used
-        )),
-    }
-}
-
-/// Runs steps, without an end that is told to the pool.
-fn run(place: &Place, steps: std::ops::RangeInclusive<u64>) -> State {
-    let mut pool = place.open();
-    let mut state = states(steps.start() - 1).pop().unwrap();
-    for number in steps {
-        step(&mut pool, &mut state, number);
-    }
-    state
-}
 
 #[test]
 fn what_was_committed_is_there_without_a_close() {
@@ -235,6 +77,132 @@ fn pages_are_given_back_within_a_limit_and_come_back_as_they_were() {
 }
 
 #[test]
+fn a_memory_limit_that_changes_counts_from_there_on() {
+    let place = Place::new();
+    let states = states(600);
+    let mut pool = place.open();
+    let mut state = states[0];
+    for number in 1..=300 {
+        step(&mut pool, &mut state, number);
+    }
+    pool.checkpoint().unwrap();
+    let before = pool.disk_stats().unwrap();
+    assert_eq!(before.given_back, 0);
+    let limit = before.resident / 4;
+    pool.set_memory_limit(Some(limit));
+    pool.tend().unwrap();
+    let after = pool.disk_stats().unwrap();
+    assert!(after.resident <= limit, "{after:?}");
+    assert_eq!(judge(&pool, &states), Ok(300));
+    pool.set_memory_limit(None);
+    for number in 301..=600 {
+        step(&mut pool, &mut state, number);
+    }
+    let last = pool.disk_stats().unwrap();
+    assert_eq!(last.given_back, after.given_back);
+    assert!(last.resident > limit && last.memory_limit > POOL);
+    assert_eq!(judge(&pool, &states), Ok(600));
+}
+
+#[test]
+fn a_kernel_that_does_not_take_pages_back_is_told_of_and_tried_again() {
+    const LIMIT: u64 = 256 << 10;
+    let place = Place::new();
+    let states = states(600);
+    let mut pool = Pool::open(&place.options().memory_limit(LIMIT)).unwrap();
+    let (from, len) = pool.mapping();
+    // What is locked into memory, the kernel does not take.
+    // SAFETY: the pool's mapping, which stays as it is otherwise.
+    let locked = unsafe { libc::mlock(from as *const _, len) } == 0;
+    if !locked {
+        println!("no memory can be locked here: not tried");
+        return;
+    }
+    let mut state = states[0];
+    for number in 1..=300 {
+        step(&mut pool, &mut state, number);
+    }
+    pool.checkpoint().unwrap();
+    pool.tend().unwrap();
+    let stats = pool.disk_stats().unwrap();
+    assert!(stats.resident > LIMIT && stats.given_back == 0, "{stats:?}");
+    assert!(stats.not_given_back.is_some() && pool.not_given_back().is_some());
+    assert_eq!(stats.failure, None, "it is as durable as ever");
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::munlock(from as *const _, len) }, 0);
+    pool.tend().unwrap();
+    let stats = pool.disk_stats().unwrap();
+    assert!(stats.resident <= LIMIT && stats.given_back > 0, "{stats:?}");
+    assert_eq!(pool.not_given_back(), None);
+    for number in 301..=600 {
+        step(&mut pool, &mut state, number);
+    }
+    drop(pool);
+    assert_eq!(judge(&place.open(), &states), Ok(600));
+}
+
+/// Pages of `len` bytes at `from` that are in memory.
+fn in_memory(from: usize, len: usize) -> usize {
+    let mut pages = vec![0u8; len.div_ceil(4096)];
+    // SAFETY: a mapping of this process, and a byte for each page of it.
+    let failed = unsafe { libc::mincore(from as *mut _, len, pages.as_mut_ptr()) } != 0;
+    assert!(!failed, "{}", std::io::Error::last_os_error());
+    pages.iter().filter(|&&page| page & 1 != 0).count()
+}
+
+#[test]
+fn what_will_be_needed_is_read_ahead_once_reads_wait_for_the_disk() {
+    const LEN: usize = 64 << 10;
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    if pobj::is_volatile(directory.path()) {
+        println!("no disk is known here: not tried");
+        return;
+    }
+    let path = directory.path().join("test.pool");
+    let options = PoolOptions::new(&path).durability(Durability::Disk);
+    let options = options.size(32 << 20).memory_limit(4096);
+    let mut pool = Pool::open(&options).unwrap();
+    let mut objects = Vec::new();
+    for number in 0..200u8 {
+        let mut tx = pool.begin();
+        let object = tx.alloc(LEN as u64, Kind::Data).unwrap();
+        tx.fill(object, &vec![number; LEN]).unwrap();
+        tx.commit().unwrap();
+        objects.push(object);
+    }
+    pool.checkpoint().unwrap();
+    pool.tend().unwrap();
+    let file = fs::File::open(&path).unwrap();
+    file.sync_all().unwrap();
+    // SAFETY: an open file; no memory is passed.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    // Of the whole pages of an object.
+    let pages = |pool: &Pool, object: PPtr<u8>| {
+        let from = pool.address_of(object).next_multiple_of(4096);
+        in_memory(from, LEN - 4096)
+    };
+    let cold = objects.iter().copied();
+    let cold: Vec<PPtr<u8>> = cold.filter(|&at| pages(&pool, at) == 0).collect();
+    let [first, second, .., last] = cold[..] else {
+        println!("the kernel keeps what it was asked to drop: not tried");
+        return;
+    };
+    // Nothing has waited yet.
+    pool.will_need(last, LEN as u64);
+    assert_eq!(pages(&pool, last), 0);
+    for at in [first, second] {
+        std::hint::black_box(pool.bytes(at, LEN as u64).unwrap().iter().max());
+    }
+    pool.tend().unwrap();
+    pool.will_need(last, LEN as u64);
+    let start = std::time::Instant::now();
+    while pages(&pool, last) < LEN / 4096 - 1 {
+        assert!(start.elapsed().as_secs() < 60, "it is not read");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+#[test]
 fn a_journal_in_use_goes_round_and_round() {
     let place = Place::new();
     let states = states(3000);
@@ -265,9 +233,9 @@ fn lazy_commits_are_durable_with_the_sync() {
             assert_eq!(pool.disk_stats().unwrap().syncs, before + 1);
         }
         if number == 35 {
-            for file in fs::read_dir(place.0.path()).unwrap() {
+            for file in fs::read_dir(place.directory()).unwrap() {
                 let file = file.unwrap();
-                fs::copy(file.path(), copy.0.path().join(file.file_name())).unwrap();
+                fs::copy(file.path(), copy.directory().join(file.file_name())).unwrap();
             }
         }
     }
@@ -291,21 +259,6 @@ fn lazy_commits_do_not_outgrow_the_journal() {
     pool.sync().unwrap();
     drop(pool);
     assert_eq!(judge(&place.open(), &states), Ok(300));
-}
-
-/// The records in a journal's bytes, and what is left of older ones, in order: where they are, and
-/// their positions.
-fn records(journal: &[u8]) -> Vec<(usize, u64)> {
-    let blocks = journal.chunks(4096).enumerate().skip(2);
-    let heads = blocks.filter(|(_, block)| block.starts_with(b"PmLi\0\0\0\0"));
-    let mut found: Vec<(usize, u64)> = heads
-        .map(|(number, block)| {
-            let lsn = u64::from_le_bytes(block[8..16].try_into().unwrap());
-            (number * 4096, lsn)
-        })
-        .collect();
-    found.sort_by_key(|&(_, lsn)| lsn);
-    found
 }
 
 /// Why a pool is refused.
@@ -395,163 +348,6 @@ fn a_change_larger_than_the_journal_is_one_step_too() {
     let at = PPtr::<u8>::new(*pool.get(pool.user_word(0)).unwrap()).unwrap();
     assert!(pool.bytes(at, large.len() as u64).unwrap() == large);
     pool.checkpoint().unwrap();
-    let left = fs::read_dir(place.0.path()).unwrap().count();
+    let left = fs::read_dir(place.directory()).unwrap().count();
     assert_eq!(left, 2, "files of records stay");
-}
-
-/// Cuts the power at moments of a recording; the first of them that leaves something else than what
-/// was told.
-fn first_violation(
-    recording: &Recording,
-    states: &[State],
-    fault: Fault,
-    cuts: usize,
-    seed: u64,
-) -> Option<String> {
-    let mut rng = Rng::with_seed(seed);
-    let image = Place::new();
-    (0..cuts).find_map(|_| {
-        let moment = rng.usize(..recording.moments());
-        recording
-            .image(moment, fault, &mut rng, image.0.path())
-            .unwrap();
-        let least = recording.told_before(moment);
-        let most = recording.told_after(moment).unwrap_or(least);
-        let found = match Pool::open(&image.options()) {
-            Ok(pool) => judge(&pool, states),
-            Err(error) => Err(error.to_string()),
-        };
-        match found {
-            Ok(step) if (least..=most).contains(&step) => None,
-            other => Some(format!(
-                "at moment {moment} of {}: {other:?}, not {least} to {most}",
-                recording.moments()
-            )),
-        }
-    })
-}
-
-/// The steps `steps` of a pool, recorded from its opening on.
-fn recorded(place: &Place, steps: std::ops::RangeInclusive<u64>) -> Recording {
-    let mut state = states(steps.start() - 1).pop().unwrap();
-    let directory: &Path = place.0.path();
-    let first = steps.start() - 1;
-    let recording = record(directory, || {
-        told(first);
-        let mut pool = place.open();
-        for number in steps {
-            step(&mut pool, &mut state, number);
-            told(number);
-            if number % 97 == 0 {
-                pool.checkpoint().unwrap();
-            }
-            if number % 7 == 0 {
-                pool.tend().unwrap();
-            }
-        }
-    });
-    recording.unwrap()
-}
-
-// One test, as one recording can be under way in a process.
-#[test]
-fn power_cuts_leave_what_was_told_and_lies_of_the_disk_are_noticed() {
-    let cuts = std::env::var("POBJ_DISK_CUTS").map_or(150, |cuts| cuts.parse().unwrap());
-    let states = states(1600);
-    let place = Place::new();
-    run(&place, 1..=100);
-    let recording = recorded(&place, 101..=700);
-    let none = first_violation(&recording, &states, Fault::None, cuts, 1);
-    assert_eq!(none, None);
-    // The last one is a journal that is reused before its control block says so, durably; its first
-    // writes begin the use.
-    for fault in [
-        Fault::LateWrites(".journal"),
-        Fault::LostSyncs(".pool"),
-        Fault::LateHead(".journal", 8192, 2),
-    ] {
-        let found = first_violation(&recording, &states, fault, 1000, 2);
-        assert!(found.is_some(), "{fault:?} is not noticed");
-    }
-    let forged = (0..1000).find_map(|cut| forged_violation(&recording, &states, cut));
-    assert!(
-        forged.is_some(),
-        "torn records do not matter, if their checksums are not looked at"
-    );
-    for seed in 0..(cuts as u64 / 15).max(4) {
-        cut_replay(&recording, &states, seed);
-    }
-}
-
-/// Gives each record of a journal the checksum of what is there: as if nobody looked at checksums.
-fn forge_checksums(journal: &Path) {
-    const HEADER: usize = 32;
-    let mut bytes = fs::read(journal).unwrap();
-    let word = |bytes: &[u8], at: usize| {
-        let word = bytes.get(at..at + 8).expect("a word");
-        u64::from_le_bytes(word.try_into().unwrap())
-    };
-    let control = |block: usize| &bytes[block * 4096..][..56];
-    // The block of the higher generation counts.
-    let newest = (0..2).max_by_key(|&block| word(control(block), 8)).unwrap();
-    let id = word(control(newest), 16);
-    for (at, lsn) in records(&bytes) {
-        let len = word(&bytes, at + 16) as usize;
-        let Some(payload) = bytes.get(at + HEADER..).and_then(|rest| rest.get(..len)) else {
-            continue;
-        };
-        let magic = u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
-        let words = [magic, lsn, len as u64].map(u64::to_le_bytes);
-        let seed = xxh3_64_with_seed(words.as_flattened(), id);
-        let checksum = xxh3_64_with_seed(payload, seed);
-        bytes[at + 24..at + HEADER].copy_from_slice(&checksum.to_le_bytes());
-    }
-    fs::write(journal, bytes).unwrap();
-}
-
-/// What a cut leaves of a pool if torn records are taken for whole ones, should it be wrong.
-fn forged_violation(recording: &Recording, states: &[State], seed: u64) -> Option<String> {
-    let mut rng = Rng::with_seed(seed);
-    let image = Place::new();
-    let moment = rng.usize(..recording.moments());
-    recording
-        .image(moment, Fault::None, &mut rng, image.0.path())
-        .unwrap();
-    forge_checksums(&image.journal());
-    match Pool::open(&image.options()) {
-        Ok(pool) => judge(&pool, states).err(),
-        // That it is the older lap's record behind the last one is not what is asked here.
-        Err(_) => None,
-    }
-}
-
-/// Cuts the power while a pool that the power was cut of is opened again, and once more.
-fn cut_replay(recording: &Recording, states: &[State], seed: u64) {
-    let mut rng = Rng::with_seed(seed);
-    let image = Place::new();
-    let moment = rng.usize(..recording.moments());
-    recording
-        .image(moment, Fault::None, &mut rng, image.0.path())
-        .unwrap();
-    let told = recording.told_before(moment);
-    let most = recording.told_after(moment).unwrap_or(told);
-    let opening = record(image.0.path(), || {
-        powercut::disk::told(told);
-        drop(Pool::open(&image.options()).expect("the pool opens"));
-    });
-    let opening = opening.unwrap();
-    let again = Place::new();
-    for _ in 0..12 {
-        let moment = rng.usize(..opening.moments());
-        opening
-            .image(moment, Fault::None, &mut rng, again.0.path())
-            .unwrap();
-        let pool = Pool::open(&again.options());
-        let pool = pool.unwrap_or_else(|error| panic!("seed {seed}, moment {moment}: {error}"));
-        let step = judge(&pool, states).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        assert!(
-            (told..=most).contains(&step),
-            "seed {seed}, moment {moment}: step {step}, not {told} to {most}"
-        );
-    }
 }

@@ -55,7 +55,7 @@ pub struct Keyspace {
 
 impl Opened for Keyspace {
     fn of(image: &Path) -> std::result::Result<Keyspace, String> {
-        Keyspace::open(image).map_err(|error| error.to_string())
+        Keyspace::open(&PoolOptions::new(image)).map_err(|error| error.to_string())
     }
 
     fn pool(&self) -> &Pool {
@@ -65,8 +65,8 @@ impl Opened for Keyspace {
 
 impl Keyspace {
     /// Opens the pool and shows its keys, as the module does at start-up.
-    fn open(path: &Path) -> Result<Keyspace> {
-        let mut store = Store::open(&PoolOptions::new(path), |_, _, _| Ok(()))?;
+    pub fn open(options: &PoolOptions) -> Result<Keyspace> {
+        let mut store = Store::open(options, |_, _, _| Ok(()))?;
         store.undo_take_over()?;
         store.slots.count_keys();
         // The slots of an import that was interrupted are another node's.
@@ -198,6 +198,11 @@ impl Keyspace {
     /// Makes durable what was done.
     pub fn complete_commit(&self) {
         self.store.pool.complete_commit();
+    }
+
+    /// The pool itself.
+    pub fn pool_mut(&mut self) -> &mut Pool {
+        &mut self.store.pool
     }
 
     /// Does one step.

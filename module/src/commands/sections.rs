@@ -174,6 +174,7 @@ fn disk(engine: &Engine) -> InfoFields {
         ("resident", Count(stats.resident)),
         ("memory_limit", Count(stats.memory_limit)),
         ("given_back", Count(stats.given_back)),
+        ("gives_back", flag(stats.not_given_back.is_none())),
         ("checkpoints", Count(stats.checkpoints)),
         ("checkpointing", flag(stats.checkpointing)),
         ("checkpoint_age", Count(stats.checkpoint_age.unwrap_or(0))),

@@ -118,7 +118,7 @@ pub const TABLE: &[Setting] = &[
     Setting {
         name: "memory-limit",
         form: "SIZE",
-        changes: Changes::AtLoad,
+        changes: Changes::AtRunTime,
         repeats: false,
         doc: "with `durability disk`: memory that changed pages of the pool may take, which the kernel cannot take back by itself; half of the machine's otherwise. A pool may be larger; see [durability.md](durability.md)",
         value: |config| Box::new(Bytes(&mut config.memory_limit)),

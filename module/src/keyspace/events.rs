@@ -18,7 +18,7 @@
 
 use super::{
     ENGINE, Engine, adopt, aof, beside, cluster, compact, count_shown, cycles, durable, evict,
-    expiring, fill, fullness, groups, loading, saving,
+    expiring, fill, fullness, groups, loading, memory, saving,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Level, Loading, Mode, OwnedString, Persistence,
@@ -130,7 +130,10 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             });
             beside::note_new_rdb();
         }
-        Event::ConfigChanged => groups::follow_settings(ctx),
+        Event::ConfigChanged => {
+            groups::follow_settings(ctx);
+            memory::follow_settings();
+        }
         Event::Shutdown => return durable("the end", Engine::close),
         Event::SwapDb(a, b) => durable("SWAPDB", |engine| match engine.is_shown() {
             true => {
@@ -145,6 +148,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
     if let Event::Cron { .. } = event {
         durable("a look at the pool's file", |engine| {
             engine.tend();
+            engine.tell_of_memory();
             engine.beat();
             engine.forget_postponed();
             if engine.filled && engine.filling.is_none() {

@@ -57,6 +57,7 @@ mod groups;
 pub mod key;
 mod lifetime;
 mod loading;
+mod memory;
 pub mod memory_usage;
 pub mod native_rdb;
 pub mod open;
@@ -174,6 +175,8 @@ pub struct Engine {
     pub(crate) fullness: Fullness,
     /// What is known of the next look-up.
     pub(crate) prefetch: Prefetch,
+    /// The kernel does not take pages of the pool back, and the log has told of it.
+    pub(crate) keeps_pages: bool,
 }
 
 /// The one engine of the process.
@@ -226,6 +229,7 @@ impl Engine {
             compaction_ticks: false,
             fullness: Fullness::default(),
             prefetch: Prefetch::default(),
+            keeps_pages: false,
         };
         loading::undo_interrupted(&mut engine)?;
         Ok(engine)

@@ -85,6 +85,7 @@ impl Engine {
         const LINES: u64 = 3;
         const LINE: u64 = 64;
         if let Some(record) = self.record_at(addr) {
+            self.store.pool.will_need(record, LINES * LINE);
             for line in 0..LINES {
                 self.store.pool.prefetch::<u8>(record.at(line * LINE));
             }

@@ -8,6 +8,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `pool.rs` | what a pool does at the end of a commit, of a cycle, and now and then |
 //! | `changes.rs` | which lines have changed, which pages the file does not have |
 //! | `foreign.rs` | changes that libpmemobj has made |
 //! | `record.rs` | the form of a record |
@@ -15,8 +16,10 @@
 //! | `replay.rs` | from the journal to the pool's file, at the next open |
 //! | `checkpoint.rs` | from memory to the pool's file, while the server goes on |
 //! | `resident.rs` | pages that are given back to the kernel, as memory has a limit |
+//! | `cold.rs` | whether reads wait for the disk |
 //! | `writer.rs` | the thread that does the writing |
 //! | `storage.rs`, `buffer.rs` | durable writes |
+//! | `stats.rs` | what is told of all that |
 //!
 //! Invariants
 //! * A record is durable before anybody is told of what is in it, and before a page with what is in
@@ -34,11 +37,14 @@
 pub(crate) mod buffer;
 pub(crate) mod changes;
 mod checkpoint;
+mod cold;
 mod foreign;
 pub(crate) mod journal;
+mod pool;
 mod record;
 pub(crate) mod replay;
 mod resident;
+mod stats;
 pub(crate) mod storage;
 mod writer;
 
@@ -47,10 +53,10 @@ use crate::error::{Error, Result};
 use crate::file::io_error;
 use crate::layout::{Header, JOURNAL_AT, JOURNALED, LINE, VERSION_AT, WRITTEN_AT, random_seed};
 use crate::medium::Medium;
-use crate::pool::Pool;
 use buffer::Buffer;
 use changes::Pages;
 use checkpoint::Checkpoint;
+use cold::Cold;
 use journal::Journal;
 use resident::Resident;
 use std::fs::{File, OpenOptions};
@@ -61,18 +67,20 @@ use writer::Writer;
 
 pub(crate) use record::push_page;
 pub use replay::Replayed;
+pub use stats::DiskStats;
 
 /// The unit in which memory and file are compared and written.
 pub(crate) const PAGE: u64 = 4096;
 /// The unit in which the journal is written: no disk writes less without reading first.
 pub(crate) const BLOCK: u64 = 4096;
 
-/// A checkpoint begins when this part of the journal, or of the memory pages may take, is in use,
-const BEGIN: f64 = 0.5;
+/// A checkpoint begins when this part of the journal is in use, or of the memory that pages may
+/// take,
+const BEGIN: f64 = 0.6;
 /// has a pace to be complete at this,
-const COMPLETE: f64 = 0.75;
+const COMPLETE: f64 = 0.8;
 /// and from here on holds writers up.
-const SLOW: f64 = 0.8;
+const SLOW: f64 = 0.84;
 /// The longest that a record is held up for that.
 const DELAY_MAX: Duration = Duration::from_millis(2);
 /// A checkpoint that nothing presses goes on by this part at each [`Pool::tend`].
@@ -81,46 +89,6 @@ const IDLE_PART: f64 = 0.02;
 const LINES_OF_A_PAGE: u64 = 8;
 /// A write that takes longer is counted as slow.
 const SLOW_WRITE: Duration = Duration::from_millis(10);
-
-/// What is known of a pool's journal and checkpoints.
-#[derive(Clone, Debug, Default)]
-pub struct DiskStats {
-    /// Bytes of the journal.
-    pub journal_size: u64,
-    /// Bytes of it that are needed.
-    pub journal_used: u64,
-    /// Position of the next record.
-    pub lsn: u64,
-    /// Records written since the pool was opened.
-    pub syncs: u64,
-    /// Those that took longer than 10 ms.
-    pub slow_syncs: u64,
-    /// Microseconds that the longest took.
-    pub longest_sync_us: u64,
-    /// Bytes of pages that the pool's file does not have as they are.
-    pub dirty: u64,
-    /// Bytes of pages that are this process's own, so that the kernel cannot take them back: the
-    /// dirty ones, and others.
-    pub resident: u64,
-    /// Bytes of these that there may be.
-    pub memory_limit: u64,
-    /// Bytes of pages that were given back to the kernel.
-    pub given_back: u64,
-    /// Checkpoints completed.
-    pub checkpoints: u64,
-    /// A checkpoint is under way.
-    pub checkpointing: bool,
-    /// Seconds since the last one was complete; `None` if there was none.
-    pub checkpoint_age: Option<u64>,
-    /// Bytes that checkpoints have written.
-    pub checkpoint_bytes: u64,
-    /// How often writers were held up, as the disk is slower than they are.
-    pub stalls: u64,
-    /// Milliseconds that they were held up in all.
-    pub stalled_ms: u64,
-    /// Why nothing can be made durable.
-    pub failure: Option<String>,
-}
 
 /// What a pool may take, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,6 +108,7 @@ pub(crate) struct Disk {
     /// Pages that the file does not have as they are.
     stale: Pages,
     resident: Resident,
+    cold: Cold,
     file: File,
     path: PathBuf,
     root: u64,
@@ -186,6 +155,7 @@ impl Disk {
             buffer: Buffer::default(),
             stale: Pages::new(medium.len()),
             resident: Resident::new(medium.len(), memory, root),
+            cold: Cold::new(),
             file,
             path: path.into(),
             root,
@@ -296,20 +266,16 @@ impl Disk {
         self.journal.used() > self.most() || self.memory_used() > 1.0
     }
 
-    /// Gives back pages over the memory limit that the file has. Only right after a record.
-    fn give_back(&mut self, medium: &mut Medium) -> Result<(), Failure> {
-        let given =
-            self.resident
-                .give_back(medium, &self.stale, &self.checkpoint.taken, &self.file);
-        given.map_err(|error| Failure {
-            what: error.to_string(),
-            is_final: false,
-        })
+    /// Gives pages back that are more than the memory limit and that the file has. Only right after
+    /// a record.
+    fn give_back(&mut self, medium: &mut Medium) {
+        self.resident
+            .give_back(medium, &self.stale, &self.checkpoint.taken, &self.file);
     }
 
     /// Goes on with checkpoints as far as the journal's use asks for. Only right after a record.
     fn tend(&mut self, medium: &mut Medium, idle: bool) -> Result<(), Failure> {
-        self.give_back(medium)?;
+        self.give_back(medium);
         let used = self.used();
         if self.checkpoint.is_idle() {
             if used < BEGIN {
@@ -326,7 +292,7 @@ impl Disk {
         self.go_on(medium, pressed.max(idle), false)?;
         if used > SLOW && self.used() > SLOW {
             self.hold_up(medium)?;
-            self.give_back(medium)?;
+            self.give_back(medium);
         }
         Ok(())
     }
@@ -427,157 +393,11 @@ impl Disk {
     fn most(&self) -> u64 {
         self.journal.capacity() - self.journal.record_max() - BLOCK
     }
-
-    fn stats(&self) -> DiskStats {
-        let last = self.checkpoint.last;
-        DiskStats {
-            journal_size: self.journal.capacity(),
-            journal_used: self.journal.used(),
-            lsn: self.journal.tail(),
-            dirty: self.stale.count() * PAGE,
-            resident: self.resident.bytes(),
-            memory_limit: self.resident.limit(),
-            given_back: self.resident.given_back(),
-            checkpoints: self.checkpoint.count,
-            checkpointing: !self.checkpoint.is_idle(),
-            checkpoint_age: last.map(|last| last.elapsed().as_secs()),
-            checkpoint_bytes: self.checkpoint.pages * PAGE,
-            stalled_ms: self.stalled.as_millis() as u64,
-            failure: self.failure.as_ref().map(|failure| failure.what.clone()),
-            ..self.stats.clone()
-        }
-    }
 }
 
 impl Failure {
     fn error(&self) -> Error {
         Error::NotDurable(self.what.clone())
-    }
-}
-
-impl Pool {
-    /// Makes durable what was committed, with `durability disk` by one record of the journal;
-    /// without it, and if nothing has changed, next to nothing.
-    ///
-    /// # Errors
-    /// `NotDurable`. What was committed is in memory, and nobody may be told of it. From there on
-    /// commits fail, until a later call succeeds; none does after a failure that leaves it open
-    /// what the disk has.
-    #[inline]
-    pub fn sync(&mut self) -> Result<()> {
-        self.medium.complete_commit();
-        match self.disk.is_some() && self.medium.has_changed() {
-            true => self.write_record(),
-            false => Ok(()),
-        }
-    }
-
-    #[cold]
-    fn write_record(&mut self) -> Result<()> {
-        self.ring.barrier(&mut self.medium)?;
-        let Some(disk) = self.disk.as_mut() else {
-            return Ok(());
-        };
-        if disk.process != std::process::id() {
-            return Ok(());
-        }
-        if let Some(failure) = disk.failure.as_ref().filter(|failure| failure.is_final) {
-            return Err(failure.error());
-        }
-        let written = disk.write(&mut self.medium);
-        disk.note(written)?;
-        disk.failure = None;
-        let tended = disk.tend(&mut self.medium, false);
-        // What is in the journal is durable: only what comes next may not be.
-        disk.note_checkpoint(tended);
-        Ok(())
-    }
-
-    /// [`Pool::sync`], and some of what is to be done in the background: for now and then.
-    ///
-    /// # Errors
-    /// As for [`Pool::sync`].
-    pub fn tend(&mut self) -> Result<()> {
-        self.sync()?;
-        if let Some(disk) = &mut self.disk
-            && disk.process == std::process::id()
-            && !disk
-                .failure
-                .as_ref()
-                .is_some_and(|failure| failure.is_final)
-        {
-            let tended = disk.tend(&mut self.medium, true);
-            disk.note_checkpoint(tended);
-        }
-        Ok(())
-    }
-
-    /// Makes durable what was committed and, with `durability disk`, has the pool's file alone hold
-    /// the whole pool, until the next change. O(changes since the last checkpoint).
-    ///
-    /// # Errors
-    /// `NotDurable`; then the pool still is the file and the journal together.
-    pub fn checkpoint(&mut self) -> Result<()> {
-        self.sync()?;
-        let Some(disk) = &mut self.disk else {
-            return Ok(());
-        };
-        if let Some(failure) = disk.failure.as_ref().filter(|failure| failure.is_final) {
-            return Err(failure.error());
-        }
-        let outcome = disk.checkpoint(&mut self.medium);
-        disk.note(outcome)
-    }
-
-    /// What is known of the journal and of checkpoints; `None` without `durability disk`.
-    pub fn disk_stats(&self) -> Option<DiskStats> {
-        Some(self.disk.as_ref()?.stats())
-    }
-
-    /// Why nothing can be made durable, if that is so.
-    pub fn failure(&self) -> Option<&str> {
-        let failure = self.disk.as_ref()?.failure.as_ref()?;
-        Some(&failure.what)
-    }
-
-    /// Fails if nothing can be made durable.
-    #[inline]
-    pub(crate) fn require_durable(&self) -> Result<()> {
-        match &self.disk {
-            Some(disk) => disk.require_durable(),
-            None => Ok(()),
-        }
-    }
-
-    /// The end of what is to be durable on return: it is, unless commits are lazy. Of these, so
-    /// many are durable that the next record fits into the journal's ring.
-    #[inline]
-    pub(crate) fn sync_unless_lazy(&mut self) -> Result<()> {
-        let Some(disk) = &self.disk else {
-            return Ok(());
-        };
-        match self.lazy && self.medium.pages_changed() <= disk.pages_of_a_record {
-            true => Ok(()),
-            false => self.sync(),
-        }
-    }
-
-    /// libpmemobj has changed something.
-    pub(crate) fn note_foreign_changes(&mut self) -> Result<()> {
-        match &mut self.disk {
-            Some(disk) => disk.find_foreign(&mut self.medium),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Disk {
-    #[cold]
-    fn require_durable(&self) -> Result<()> {
-        match &self.failure {
-            Some(failure) => Err(failure.error()),
-            None => Ok(()),
-        }
     }
 }
 

@@ -13,7 +13,6 @@
 
 use super::PAGE;
 use super::changes::Pages;
-use crate::error::Result;
 use crate::medium::Medium;
 use std::fs::File;
 
@@ -32,6 +31,8 @@ pub(super) struct Resident {
     kept: u64,
     /// Pages given back so far.
     given_back: u64,
+    /// Why the kernel does not take pages back, since a page of which it did not.
+    refused: Option<String>,
 }
 
 impl Resident {
@@ -44,7 +45,18 @@ impl Resident {
             hand: 0,
             kept: kept / PAGE,
             given_back: 0,
+            refused: None,
         }
+    }
+
+    /// There may be `limit` bytes from here on.
+    pub fn set_limit(&mut self, limit: u64) {
+        self.limit = (limit / PAGE).max(1);
+    }
+
+    /// Why there can be more than the limit, if the kernel does not take pages back.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     /// A page has become the process's own.
@@ -74,22 +86,14 @@ impl Resident {
     }
 
     /// Gives pages back until they are no more than the limit, or only `stale` and `taken` ones are
-    /// left. Only if no change waits for a record; `file` is the pool's.
-    ///
-    /// # Errors
-    /// `Io` if the kernel refuses.
-    pub fn give_back(
-        &mut self,
-        medium: &mut Medium,
-        stale: &Pages,
-        taken: &Pages,
-        file: &File,
-    ) -> Result<()> {
+    /// left. Only if no change waits for a record; `file` is the pool's. What the kernel does not
+    /// take stays, and [`Resident::refused`] tells why; it is tried again when its turn comes.
+    pub fn give_back(&mut self, medium: &mut Medium, stale: &Pages, taken: &Pages, file: &File) {
         let mut wrapped = false;
         while self.own.count() > self.limit {
             let Some(first) = self.own.next_without(self.hand, [stale, taken]) else {
                 if std::mem::replace(&mut wrapped, true) {
-                    return Ok(());
+                    return;
                 }
                 self.hand = 0;
                 continue;
@@ -107,13 +111,16 @@ impl Resident {
                 continue;
             }
             check(medium, first..end, file);
-            medium.drop_private(first * PAGE, (end - first) * PAGE)?;
+            if let Err(error) = medium.drop_private(first * PAGE, (end - first) * PAGE) {
+                self.refused = Some(error.to_string());
+                return;
+            }
+            self.refused = None;
             for page in first..end {
                 self.own.remove(page);
             }
             self.given_back += end - first;
         }
-        Ok(())
     }
 }
 

@@ -409,10 +409,14 @@ impl Pool {
         let writes = &mut self.batch.writes;
         self.ring
             .append(&mut self.medium, RecordKind::Redo, &extras, writes)?;
-        self.medium.defer_commit(&mut self.batch.writes);
-        if !self.lazy {
-            self.medium.complete_commit();
-            self.medium.write_back();
+        if self.medium.is_noted() {
+            self.medium.place_commit(&mut self.batch.writes);
+        } else {
+            self.medium.defer_commit(&mut self.batch.writes);
+            if !self.lazy {
+                self.medium.complete_commit();
+                self.medium.write_back();
+            }
         }
         for &slot in &self.batch.frees {
             self.slab.release(slot);

@@ -4,6 +4,8 @@
 //!    (and whether they are durable when they return, by `O_DSYNC`), syncs, and what the workload
 //!    says it has told somebody.
 //! 2. **Cut.** [`Recording::image`] makes the directory as a cut at some moment can leave it.
+//! 3. **Copy.** [`Recording::copy`] makes it as a copy of the files that is made meanwhile can have
+//!    it.
 //!
 //! # What is assumed of the disk
 //!
@@ -152,39 +154,64 @@ impl Recording {
                 _ => files.entry(file.clone()).or_default(),
             };
             let this_write = rng.f64() < share;
-            let mut from = 0;
-            while from < bytes.len() {
-                let start = at + from as u64;
-                let len = (SECTOR - start % SECTOR).min((bytes.len() - from) as u64) as usize;
-                let is_there = match (state, whole_writes) {
-                    (State::Durable, _) => true,
-                    (_, true) => this_write,
-                    (_, false) => rng.f64() < share,
-                };
-                if is_there {
-                    let end = start as usize + len;
-                    if content.len() < end {
-                        content.resize(end, 0);
-                    }
-                    content[start as usize..end].copy_from_slice(&bytes[from..from + len]);
+            put(content, *at, bytes, || match (state, whole_writes) {
+                (State::Durable, _) => true,
+                (_, true) => this_write,
+                (_, false) => rng.f64() < share,
+            });
+        }
+        write_files(&files, directory)
+    }
+
+    /// Makes in `directory` what somebody gets who copies the files in any order, each at a moment
+    /// of its own, while the process goes on: between the two syncs that `moment` lies between, of
+    /// whatever files. The first and the last moment that it can have been.
+    ///
+    /// # Errors
+    /// If the directory cannot be written.
+    pub fn copy(
+        &self,
+        moment: usize,
+        rng: &mut Rng,
+        directory: &Path,
+    ) -> io::Result<(usize, usize)> {
+        let syncs = |event: &Event| match event {
+            Event::Returned(number) => match &self.operations[*number] {
+                Operation::Write { durable, .. } => *durable,
+                Operation::Sync { .. } => true,
+            },
+            Event::Begins(_) | Event::Told(_) => false,
+        };
+        let before = self.events[..moment].iter().rposition(syncs);
+        let first = before.map_or(0, |sync| sync + 1);
+        let after = self.events[moment..].iter().position(syncs);
+        let last = after.map_or(self.events.len(), |sync| moment + sync);
+        let mut states = BTreeMap::new();
+        let mut files = self.files.clone();
+        for (number, operation) in self.operations.iter().enumerate() {
+            let Operation::Write {
+                file, at, bytes, ..
+            } = operation
+            else {
+                continue;
+            };
+            let states = states
+                .entry(file)
+                .or_insert_with(|| self.states(rng.usize(first..=last), Fault::None));
+            match states[number] {
+                State::NotBegun => {}
+                State::InDoubt => {
+                    put(files.entry(file.clone()).or_default(), *at, bytes, || {
+                        rng.bool()
+                    });
                 }
-                from += len;
+                State::Returned | State::Durable => {
+                    put(files.entry(file.clone()).or_default(), *at, bytes, || true);
+                }
             }
         }
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            if !files
-                .keys()
-                .any(|file| file.file_name() == path.file_name())
-            {
-                fs::remove_file(path)?;
-            }
-        }
-        for (file, content) in &files {
-            let name = file.file_name().unwrap_or_default();
-            fs::write(directory.join(name), content)?;
-        }
-        Ok(())
+        write_files(&files, directory)?;
+        Ok((first, last))
     }
 
     /// What can be said of each operation if the power goes at `moment`.
@@ -252,4 +279,37 @@ enum State {
     /// It has returned; a sync may make it durable.
     Returned,
     Durable,
+}
+
+/// Writes those sectors of `bytes` to their places from `at` on that are there.
+fn put(content: &mut Vec<u8>, at: u64, bytes: &[u8], mut is_there: impl FnMut() -> bool) {
+    let mut from = 0;
+    while from < bytes.len() {
+        let start = at + from as u64;
+        let len = (SECTOR - start % SECTOR).min((bytes.len() - from) as u64) as usize;
+        if is_there() {
+            let end = start as usize + len;
+            if content.len() < end {
+                content.resize(end, 0);
+            }
+            content[start as usize..end].copy_from_slice(&bytes[from..from + len]);
+        }
+        from += len;
+    }
+}
+
+/// Makes a directory have these files, and no others.
+fn write_files(files: &BTreeMap<PathBuf, Vec<u8>>, directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let belongs = |file: &PathBuf| file.file_name() == path.file_name();
+        if !files.keys().any(belongs) {
+            fs::remove_file(path)?;
+        }
+    }
+    for (file, content) in files {
+        let name = file.file_name().unwrap_or_default();
+        fs::write(directory.join(name), content)?;
+    }
+    Ok(())
 }

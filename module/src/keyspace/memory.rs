@@ -1,0 +1,38 @@
+//! Memory that the pool's pages may take with `durability disk`: the setting that can change while
+//! the server runs, and what is told if the kernel does not keep to it.
+
+use super::{Engine, durable};
+use crate::SETTINGS;
+use crate::redis::{Level, log};
+
+/// Has the limit of the settings count from here on.
+pub(super) fn follow_settings() {
+    if let Ok(limit) = SETTINGS.with(|settings| settings.memory_limit) {
+        durable("a change of settings", |engine| {
+            engine.store.pool.set_memory_limit(limit);
+            Ok(())
+        });
+    }
+}
+
+impl Engine {
+    /// Has the log tell when the kernel begins not to take pages back, and when it takes them
+    /// again.
+    pub(super) fn tell_of_memory(&mut self) {
+        let refused = self.store.pool.not_given_back();
+        if refused.is_some() == self.keeps_pages {
+            return;
+        }
+        self.keeps_pages = refused.is_some();
+        match refused {
+            Some(why) => log(
+                Level::Warning,
+                &format!("changed pages of the pool take more than memory-limit: {why}"),
+            ),
+            None => log(
+                Level::Notice,
+                "changed pages of the pool are given back to the kernel again",
+            ),
+        }
+    }
+}

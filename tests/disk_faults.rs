@@ -1,0 +1,165 @@
+//! `durability disk` on real servers whose disk fails, or is slow: what is not durable is not
+//! acknowledged, and what is told of the journal and of checkpoints.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::packaged::Packaged;
+use pmedis_testkit::replication::wait_for;
+use pmedis_testkit::script::{ask, crash};
+use pmedis_testkit::server::{Server, Setup};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// A server with a small journal, which a library is preloaded into; and the file that tells the
+/// library what to do to what the server writes. `None` if the server loads modules with a symbol
+/// scope of their own, in which what is preloaded is not seen.
+fn faulty() -> Option<(Server, PathBuf)> {
+    if Packaged::current().has(None, Some((8, 0))) {
+        println!("no faults can be injected into a module of this server");
+        return None;
+    }
+    let setup = Setup::pmedis_with("64m", &["durability", "disk", "journal", "2m"]);
+    let library = setup.dir().join("fail_writes.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fail_writes.c");
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(source)
+        .status()
+        .expect("a C compiler is installed");
+    assert!(compiled.success(), "{compiled}");
+    let flag = setup.dir().join("fail");
+    let setup = setup
+        .env("LD_PRELOAD", &library.to_string_lossy())
+        .env("FAIL_WRITES", &flag.to_string_lossy());
+    Some((setup.start().unwrap(), flag))
+}
+
+/// The number of a field of `PM.INFO disk`.
+fn info(client: &mut Client, field: &str) -> u64 {
+    let text = client.call(&["PM.INFO", "disk"]);
+    let text = String::from_utf8_lossy(text.bytes().expect("a text")).into_owned();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{field}:")));
+    let number = line.unwrap_or_else(|| panic!("no {field} in {text}"));
+    number
+        .parse()
+        .unwrap_or_else(|_| panic!("{field}: {number}"))
+}
+
+#[test]
+fn what_is_not_durable_is_not_acknowledged_and_reads_go_on() {
+    let Some((mut server, flag)) = faulty() else {
+        return;
+    };
+    let mut client = server.client();
+    let mut reader = server.client();
+    assert_eq!(ask(&mut client, "PM.SET a 1"), "OK");
+    assert_eq!(ask(&mut reader, "PM.GET a"), "1");
+
+    // The disk is full for some time.
+    fs::write(&flag, libc::ENOSPC.to_string()).unwrap();
+    let unheard = client.try_call(&["PM.SET", "b", "1"]);
+    assert!(unheard.is_err(), "it is acknowledged: {unheard:?}");
+    let mut client = server.client();
+    assert_eq!(ask(&mut client, "PM.GET a"), "1");
+    for write in ["PM.SET a 2", "DEL a", "PM.INCR c", "RENAME a z"] {
+        let refused = ask(&mut client, write);
+        assert!(refused.contains("MISCONF"), "{write}: {refused}");
+    }
+    assert_eq!(info(&mut client, "durable"), 0);
+    fs::remove_file(&flag).unwrap();
+    wait_for("it serves again", || ask(&mut client, "PM.SET a 3") == "OK");
+    assert_eq!(info(&mut client, "durable"), 1);
+    let mut client = crash(&mut server);
+    assert_eq!(ask(&mut client, "PM.GET a"), "3");
+
+    // The disk fails: until the next start, what it says later does not count.
+    fs::write(&flag, libc::EIO.to_string()).unwrap();
+    assert!(client.try_call(&["PM.SET", "a", "4"]).is_err());
+    fs::remove_file(&flag).unwrap();
+    let mut client = server.client();
+    for _ in 0..20 {
+        let refused = ask(&mut client, "PM.SET a 5");
+        assert!(refused.contains("MISCONF"), "{refused}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(ask(&mut client, "PING"), "PONG");
+    let mut client = crash(&mut server);
+    assert_eq!(ask(&mut client, "PM.GET a"), "3");
+    assert_eq!(ask(&mut client, "PM.SET a 6"), "OK");
+}
+
+/// Sets a key to other bytes.
+fn write(client: &mut Client, number: u64) {
+    let value = format!("{number}:{}", "x".repeat(100));
+    assert_eq!(ask(client, &format!("PM.SET k {value}")), "OK");
+}
+
+#[test]
+fn each_field_tells_what_the_journal_and_checkpoints_do() {
+    let Some((server, flag)) = faulty() else {
+        return;
+    };
+    let mut client = server.client();
+    write(&mut client, 1);
+    let fields = |client: &mut Client, names: [&str; 4]| names.map(|name| info(client, name));
+    let journal = ["journal_size", "journal_used", "lsn", "syncs"];
+    let [size, used, lsn, syncs] = fields(&mut client, journal);
+    assert_eq!((info(&mut client, "journal"), size), (1, 2 << 20));
+    write(&mut client, 2);
+    let [_, more, later, after] = fields(&mut client, journal);
+    // What the cron does in the background may have records of its own.
+    assert!(after > syncs && later >= lsn + 4096 && more >= used + 4096);
+    assert!(later - lsn >= (after - syncs) * 4096);
+
+    let checkpoint = ["checkpoints", "checkpoint_bytes", "checkpoint_age", "dirty"];
+    let [count, written, age, dirty] = fields(&mut client, checkpoint);
+    assert_eq!((count, written, age), (0, 0, 0));
+    assert!(dirty >= 4096, "{dirty} bytes");
+    assert_eq!(ask(&mut client, "PM.POOL CHECKPOINT"), "OK");
+    let [count, written, _, clean] = fields(&mut client, checkpoint);
+    assert_eq!((count, clean), (1, 0));
+    assert!(written >= dirty, "{written} bytes, {dirty} were dirty");
+    wait_for("it gets older", || info(&mut client, "checkpoint_age") > 0);
+
+    let [slow, longest] = ["slow_syncs", "longest_sync_us"].map(|name| info(&mut client, name));
+    assert_eq!(
+        ask(&mut client, "CONFIG SET latency-monitor-threshold 20"),
+        "OK"
+    );
+    fs::write(&flag, "w30").unwrap();
+    write(&mut client, 3);
+    fs::remove_file(&flag).unwrap();
+    assert!(info(&mut client, "slow_syncs") > slow);
+    let longer = info(&mut client, "longest_sync_us");
+    assert!(
+        longer >= 30_000 && longer >= longest,
+        "{longer} after {longest}"
+    );
+    let latest = ask(&mut client, "LATENCY LATEST");
+    assert!(latest.contains("pm-sync"), "{latest}");
+    let history = ask(&mut client, "LATENCY HISTORY pm-sync");
+    assert!(history.starts_with("[["), "{history}");
+
+    // A checkpoint waits for the disk, and in the end writers for it.
+    let [stalls, stalled] = ["stalls", "stalled_ms"].map(|name| info(&mut client, name));
+    fs::write(&flag, "s300").unwrap();
+    let mut number = 4;
+    let mut is_seen = false;
+    while info(&mut client, "stalls") == stalls || !is_seen {
+        write(&mut client, number);
+        number += 1;
+        is_seen |= info(&mut client, "checkpointing") == 1;
+        assert!(number < 100_000, "nobody is held up");
+    }
+    fs::remove_file(&flag).unwrap();
+    wait_for("writers are held up no more", || {
+        write(&mut client, number);
+        info(&mut client, "checkpointing") == 0
+    });
+    assert!(info(&mut client, "stalled_ms") > stalled);
+    assert_eq!(info(&mut client, "durable"), 1);
+}
