@@ -20,7 +20,7 @@ mod interpose;
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes that are there as a whole, or not.
@@ -309,7 +309,12 @@ fn write_files(files: &BTreeMap<PathBuf, Vec<u8>>, directory: &Path) -> io::Resu
     }
     for (file, content) in files {
         let name = file.file_name().unwrap_or_default();
-        fs::write(directory.join(name), content)?;
+        // Without giving up the room of what is there: it is made again and again.
+        let mut options = fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false);
+        let mut file = options.open(directory.join(name))?;
+        file.set_len(content.len() as u64)?;
+        file.write_all(content)?;
     }
     Ok(())
 }
