@@ -9,8 +9,10 @@ use std::fmt::Write;
 /// Where the table is checked in.
 pub const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/instructions.md");
 
-/// By how much an operation may get dearer unnoticed.
-const TOLERANCE: f64 = 0.05;
+/// By how much an operation may get dearer unnoticed: instructions, and fences, each for itself.
+const TOLERANCE: f64 = 0.03;
+/// Fences on the page are rounded to this.
+const FENCES_STEP: f64 = 0.01;
 
 const HEAD: &str = "\
 # Instructions per operation
@@ -39,6 +41,29 @@ struct Row {
     cost: Cost,
     fences: f64,
     lines: f64,
+}
+
+/// What the page says of an operation; or by which share it takes more than that.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Known {
+    /// Instructions.
+    pub instructions: f64,
+    /// Fences, on average.
+    pub fences: f64,
+}
+
+impl Row {
+    /// By which shares the operation takes more than `known` says.
+    fn growth(&self, known: &Known) -> Known {
+        let more = self.fences - known.fences;
+        Known {
+            instructions: self.cost.instructions / known.instructions - 1.0,
+            fences: match more.abs() < FENCES_STEP {
+                true => 0.0,
+                false => more / known.fences.max(FENCES_STEP),
+            },
+        }
+    }
 }
 
 impl Costs {
@@ -78,35 +103,42 @@ impl Costs {
         page
     }
 
-    /// The instructions on such a page, by label.
-    pub fn parse(page: &str) -> HashMap<String, f64> {
+    /// The costs on such a page, by label.
+    pub fn parse(page: &str) -> HashMap<String, Known> {
         let row = |line: &str| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let instructions = cells.get(3)?.parse().ok()?;
-            Some((format!("{} | {}", cells[1], cells[2]), instructions))
+            let known = Known {
+                instructions: cells.get(3)?.parse().ok()?,
+                fences: cells.get(6)?.parse().ok()?,
+            };
+            Some((format!("{} | {}", cells[1], cells[2]), known))
         };
         page.lines().filter_map(row).collect()
     }
 
-    /// By which share the operation takes more instructions than `known` says.
-    fn growth(row: &Row, known: &HashMap<String, f64>) -> Option<f64> {
-        Some(row.cost.instructions / known.get(&row.label)? - 1.0)
-    }
-
     /// The table, with the difference to what is `known`.
-    pub fn compared(&self, known: &HashMap<String, f64>) -> String {
+    pub fn compared(&self, known: &HashMap<String, Known>) -> String {
         let mut table = format!(
-            "{:<34} {:>12} {:>8} {:>9} {:>9} {:>7} {:>7}\n",
-            "operation", "instructions", "change", "L1 misses", "LL misses", "fences", "lines"
+            "{:<34} {:>12} {:>8} {:>9} {:>9} {:>7} {:>8} {:>7}\n",
+            "operation",
+            "instructions",
+            "change",
+            "L1 misses",
+            "LL misses",
+            "fences",
+            "change",
+            "lines"
         );
+        let percent = |growth: f64| format!("{:+.1} %", growth * 100.0);
         for row in &self.rows {
-            let change = match Costs::growth(row, known) {
-                Some(growth) => format!("{:+.1} %", growth * 100.0),
-                None => "new".into(),
-            };
+            let growth = known.get(&row.label).map(|known| row.growth(known));
+            let new = || ("new".to_owned(), "new".to_owned());
+            let (instructions, fences) = growth.map_or_else(new, |growth| {
+                (percent(growth.instructions), percent(growth.fences))
+            });
             let _ = writeln!(
                 table,
-                "{:<34} {:>12.0} {change:>8} {:>9.1} {:>9.1} {:>7.2} {:>7.1}",
+                "{:<34} {:>12.0} {instructions:>8} {:>9.1} {:>9.1} {:>7.2} {fences:>8} {:>7.1}",
                 row.label,
                 row.cost.instructions,
                 row.cost.first_level_misses,
@@ -118,9 +150,12 @@ impl Costs {
         table
     }
 
-    /// Operations that take clearly more instructions than `known` says.
-    pub fn dearer(&self, known: &HashMap<String, f64>) -> Vec<&str> {
-        let is_dearer = |row: &&Row| Costs::growth(row, known).is_some_and(|by| by >= TOLERANCE);
+    /// Operations that take clearly more instructions, or more fences, than `known` says.
+    pub fn dearer(&self, known: &HashMap<String, Known>) -> Vec<&str> {
+        let is_dearer = |row: &&Row| {
+            let growth = known.get(&row.label).map(|known| row.growth(known));
+            growth.is_some_and(|by| by.instructions >= TOLERANCE || by.fences >= TOLERANCE)
+        };
         let rows = self.rows.iter().filter(is_dearer);
         rows.map(|row| row.label.as_str()).collect()
     }
@@ -130,7 +165,7 @@ impl Costs {
 mod tests {
     use super::*;
 
-    fn costs(instructions: f64) -> Costs {
+    fn costs(instructions: f64, fences: f64) -> Costs {
         let cost = Cost {
             instructions,
             ..Cost::default()
@@ -139,7 +174,7 @@ mod tests {
             rows: vec![Row {
                 label: "GET | 8 B".into(),
                 cost,
-                fences: 0.0,
+                fences,
                 lines: 0.0,
             }],
         }
@@ -147,10 +182,23 @@ mod tests {
 
     #[test]
     fn a_page_is_read_and_growth_is_found() {
-        let known = Costs::parse(&costs(100.0).page());
-        assert_eq!(known.get("GET | 8 B"), Some(&100.0));
-        assert!(costs(104.0).dearer(&known).is_empty());
-        assert_eq!(costs(105.0).dearer(&known), ["GET | 8 B"]);
-        assert!(costs(105.0).compared(&known).contains("+5.0 %"));
+        let known = Costs::parse(&costs(100.0, 1.25).page());
+        let on_page = Known {
+            instructions: 100.0,
+            fences: 1.25,
+        };
+        assert_eq!(known.get("GET | 8 B"), Some(&on_page));
+        assert!(costs(102.0, 1.255).dearer(&known).is_empty());
+        assert_eq!(costs(103.0, 1.25).dearer(&known), ["GET | 8 B"]);
+        assert_eq!(costs(100.0, 1.30).dearer(&known), ["GET | 8 B"]);
+        assert!(costs(105.0, 1.25).compared(&known).contains("+5.0 %"));
+        assert!(costs(100.0, 1.50).compared(&known).contains("+20.0 %"));
+    }
+
+    #[test]
+    fn a_fence_where_there_was_none_is_found() {
+        let known = Costs::parse(&costs(100.0, 0.0).page());
+        assert!(costs(100.0, 0.004).dearer(&known).is_empty());
+        assert_eq!(costs(100.0, 0.02).dearer(&known), ["GET | 8 B"]);
     }
 }
