@@ -45,8 +45,20 @@ const CHANGES: &[&str] = &[
     "PM.HSET made2 f v",
 ];
 
-/// Commands that change PM keys, and come when the group has failed already.
+/// Commands that change PM keys, native ones, too, and come when the group has failed already.
 const AFTERWARDS: &[&str] = &[
+    "DEL deleted",
+    "UNLINK hash set",
+    "RENAME renamed elsewhere",
+    "RENAME elsewhere target",
+    "RENAME zset list",
+    "MOVE moved 4",
+    "EXPIRE string 100",
+    "PERSIST expires",
+    "PEXPIRE replaced 1",
+    "SET overwritten natively",
+    "COPY list copied",
+    "SWAPDB 4 5",
     "PM.DEL string",
     "PM.LPOP emptied",
     "PM.ZREMRANGEBYRANK zset 0 -1",
@@ -54,9 +66,14 @@ const AFTERWARDS: &[&str] = &[
     "PM.SPOP set 2",
     "PM.SINTERSTORE target absent absent",
     "PM.UNLINK moved",
-    "PM.RENAME deleted elsewhere",
+    "PM.RENAME deleted elsewhere2",
     "PM.EXPIRE deleted 100",
 ];
+
+/// A value of which no two fit into the pool.
+fn huge() -> String {
+    "x".repeat(8_000_000)
+}
 
 /// A value of which a few do not fit into the pool.
 fn large() -> String {
@@ -98,7 +115,7 @@ fn queue_too_much(client: &mut Client) {
     for n in 0..20 {
         client.queue(&["PM.SET", &format!("large:{n}"), &large()]);
     }
-    // None of these needs room, and all would delete a key.
+    // None of these needs room, and all would change a key.
     for line in AFTERWARDS {
         client.queue(&line.split(' ').collect::<Vec<_>>());
     }
@@ -245,13 +262,123 @@ fn native_keys_stay_as_the_transaction_left_them() {
         PM.GET overwritten -> before
         PM.GET new2 -> nil
         PM.GET large:0 -> nil
-        PM.GET deleted -> nil";
+        PM.GET deleted -> before";
     run(&mut client, after);
     let mut client = crash(&mut server);
     run(
         &mut client,
-        "PM.GET overwritten -> before\nPM.GET deleted -> nil",
+        "PM.GET overwritten -> before\nPM.GET deleted -> before",
     );
+}
+
+#[test]
+fn what_native_commands_do_after_the_failure_is_no_change_and_not_told_of() {
+    let (mut server, mut client) = start();
+    let replica = Setup::pmedis("64m").start().unwrap();
+    let mut follower = replica.client();
+    follow(&mut follower, &server);
+    wait_in_sync(&mut client, &mut follower);
+    let before = state(&mut client);
+    // Nothing had been done when the group failed: what comes then is the only change.
+    let value = "x".repeat(20_000_000);
+    for line in AFTERWARDS.iter().filter(|line| !line.starts_with("PM.")) {
+        let mut writer = server.client();
+        writer.queue(&["MULTI"]);
+        writer.queue(&["PM.SET", "new", &value]);
+        writer.queue(&line.split(' ').collect::<Vec<_>>());
+        writer.queue(&["EXEC"]);
+        writer.send().unwrap();
+        read_to_the_end_or_exec(&mut writer, line);
+        assert_eq!(state(&mut client), before, "{line}");
+    }
+    // In a script, too, which sees it until its end.
+    let script = "redis.pcall('PM.SET', 'new', ARGV[1]) redis.call('RENAME', 'renamed', 'elsewhere') \
+         redis.call('DEL', 'deleted', 'list') return redis.call('EXISTS', 'renamed', 'deleted', 'list')";
+    assert_eq!(
+        client.call(&["EVAL", script, "0", &value]),
+        Value::Integer(0)
+    );
+    assert_eq!(state(&mut client), before);
+    expect(&mut client, "PM.SET then on", "OK");
+    wait_in_sync(&mut client, &mut follower);
+    assert_same(&mut client, &mut follower);
+    assert_eq!(info(&mut client, "sync_full"), "1");
+    let before = state(&mut client);
+    let mut client = crash(&mut server);
+    assert_eq!(state(&mut client), before);
+}
+
+/// Reads what comes until the connection ends, or until EXEC answers that nothing was done.
+fn read_to_the_end_or_exec(client: &mut Client, line: &str) {
+    while let Ok(reply) = client.receive() {
+        let Some(replies) = reply.elements() else {
+            continue;
+        };
+        let is_harmless = match &replies[1] {
+            Value::Error(_) | Value::Integer(0) => true,
+            _ => line.starts_with("SWAPDB"),
+        };
+        assert!(is_harmless, "{line}: {replies:?}");
+        return;
+    }
+}
+
+#[test]
+fn native_copies_and_payloads_without_room_are_the_end_of_their_group() {
+    let (mut server, mut client) = start();
+    let payload = {
+        let other = Setup::pmedis("64m").start().unwrap();
+        let mut other = other.client();
+        assert!(!other.call(&["PM.SET", "huge", &huge()]).is_error());
+        other.call(&["DUMP", "huge"])
+    };
+    let payload = payload.bytes().expect("a payload");
+    assert!(!client.call(&["PM.SET", "huge", &huge()]).is_error());
+    let before = state(&mut client);
+    let failing: [&[&[u8]]; 4] = [
+        &[b"COPY", b"huge", b"copied"],
+        &[b"PM.COPY", b"huge", b"list", b"REPLACE"],
+        &[b"RESTORE", b"restored", b"0", payload],
+        &[b"RESTORE", b"string", b"0", payload, b"REPLACE"],
+    ];
+    let early = [
+        "PM.SET string after",
+        "RENAME renamed target",
+        "MOVE moved 3",
+    ];
+    for command in failing {
+        let name = String::from_utf8_lossy(command[0]).into_owned();
+        let mut writer = server.client();
+        writer.queue(&["MULTI"]);
+        for line in early {
+            writer.queue(&line.split(' ').collect::<Vec<_>>());
+        }
+        writer.queue(command);
+        for line in ["PM.SET made after", "DEL deleted", "COPY list copied"] {
+            writer.queue(&line.split(' ').collect::<Vec<_>>());
+        }
+        writer.queue(&["EXEC"]);
+        writer.send().unwrap();
+        let replies = read_to_the_end(&mut writer);
+        let told = replies.iter().any(|reply| reply.elements().is_some());
+        assert!(!told, "{name}: {replies:?}");
+        assert_eq!(state(&mut client), before, "{name}");
+
+        let script = "redis.call('PM.SET', 'string', 'after') redis.call('RENAME', 'renamed', 'target') \
+             redis.call('MOVE', 'moved', 3) return redis.call(unpack(ARGV))";
+        let words = [&[&b"EVAL"[..], script.as_bytes(), b"0"], command].concat();
+        let reply = client.call(&words);
+        assert!(reply.is_error(), "{name}: {reply:?}");
+        assert_eq!(state(&mut client), before, "{name} in a script");
+    }
+    let mut client = crash(&mut server);
+    assert_eq!(state(&mut client), before);
+    // Alone, each is refused as ever, and changes nothing.
+    for command in failing {
+        assert!(client.call(command).is_error());
+    }
+    assert_eq!(state(&mut client), before);
+    expect(&mut client, "PM.SET string after", "OK");
 }
 
 #[test]
@@ -290,7 +417,7 @@ fn replicas_do_not_keep_what_their_master_takes_back() {
     expect(&mut follower, "PM.GET then", "on");
     assert_same(&mut client, &mut follower);
 
-    // A script, too; and native commands go on there as they do on the master.
+    // A script, too; and native commands change nothing there, as they do not on the master.
     let script = "redis.call('PM.SET', 'string', 'after') redis.call('DEL', 'moved')
         for n = 1, 20 do redis.pcall('PM.SET', 'large:' .. n, ARGV[1]) end
         redis.call('DEL', 'deleted') return 1";
@@ -301,7 +428,7 @@ fn replicas_do_not_keep_what_their_master_takes_back() {
     wait_in_sync(&mut client, &mut follower);
     run(
         &mut follower,
-        "PM.GET string -> before\nPM.GET moved -> before\nPM.GET deleted -> nil",
+        "PM.GET string -> before\nPM.GET moved -> before\nPM.GET deleted -> before",
     );
     assert_same(&mut client, &mut follower);
     assert_eq!(info(&mut client, "sync_full"), "1");

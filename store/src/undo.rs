@@ -90,7 +90,10 @@ impl Store {
     }
 
     /// The key of a record, if it is live.
-    fn key_at(&self, record: RecordPtr) -> Result<Option<KeyAt>> {
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub fn key_at(&self, record: RecordPtr) -> Result<Option<KeyAt>> {
         if !self.is_live(record)? {
             return Ok(None);
         }

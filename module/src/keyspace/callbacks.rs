@@ -2,7 +2,7 @@
 
 use super::failure::{LoadError, of_callback, of_change, of_loading};
 use super::serialize::{self, Loaded};
-use super::{ENGINE, Engine, aof, loading, rewrite};
+use super::{ENGINE, Engine, afterwards, aof, loading, rewrite, undo};
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, Level, RdbReader, RdbWriter, TypeCallbacks, log, server_flags,
 };
@@ -33,7 +33,16 @@ impl TypeCallbacks for Values {
     fn rdb_load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<usize> {
         let payload = serialize::load(io, ty, version)?;
         let (key, db) = (io.key().unwrap_or_default(), io.db().unwrap_or(0));
-        of_loading(|engine| engine.load(ty, key, db, payload))
+        let mut no_room = false;
+        let loaded = of_loading(|engine| {
+            let loaded = engine.load(ty, key, db, payload);
+            no_room = matches!(&loaded, Err(LoadError::Pool(error)) if is_no_room(error));
+            loaded
+        });
+        if no_room {
+            undo::refuse_native(db);
+        }
+        loaded
     }
 
     fn rdb_save(io: &mut RdbWriter<'_>, ty: ValueType, addr: usize) {
@@ -105,7 +114,7 @@ impl TypeCallbacks for Values {
     }
 
     fn free(_ty: ValueType, addr: usize) {
-        let mut displaced = None;
+        let (mut displaced, mut is_afterwards) = (None, false);
         of_callback("deleting a key", |engine| {
             let Some(record) = engine.record_at(addr) else {
                 engine.placeholders = engine.placeholders.saturating_sub(1);
@@ -118,6 +127,10 @@ impl TypeCallbacks for Values {
             }
             // A command may have freed the record already: its bytes are still what they were.
             displaced = engine.displaced(addr);
+            is_afterwards = engine.is_afterwards(record);
+            if is_afterwards {
+                return Ok(());
+            }
             engine.store.key_goes(record)?;
             let twins = engine.store.retire_twins(record);
             if engine.gone == Some(addr) {
@@ -131,19 +144,28 @@ impl TypeCallbacks for Values {
         if let Some(displaced) = displaced {
             aof::tell_of(&displaced);
         }
+        if is_afterwards {
+            afterwards::tell();
+        }
     }
 
     fn copy(place: &KeyPlace<'_>, _ty: ValueType, addr: usize) -> Option<usize> {
         let key = place.to_key()?.bytes();
-        of_callback("copying a key", |engine| {
+        let mut is_refused = false;
+        let copied = of_callback("copying a key", |engine| {
             let source = engine.record_at(addr).ok_or_else(not_yet)?;
             let copied = engine.store.copy(source, key, place.to_db());
-            engine.no_room_for_copy = matches!(copied, Err(Error::Full(_) | Error::TooLarge(_)));
+            engine.no_room_for_copy = copied.as_ref().is_err_and(is_no_room);
+            is_refused = engine.no_room_for_copy && !engine.copies;
             if let Err(error) = &copied {
                 of_change(error);
             }
             Ok(engine.store.pool.address_of(copied?))
-        })
+        });
+        if is_refused {
+            undo::refuse_native(place.db());
+        }
+        copied
     }
 
     /// One: small enough for DEL, UNLINK and lazy freeing to stay on the main thread, which alone
@@ -151,6 +173,11 @@ impl TypeCallbacks for Values {
     fn free_effort(_place: &KeyPlace<'_>, _ty: ValueType, _addr: usize) -> usize {
         1
     }
+}
+
+/// Whether something fails as the pool has no room for it.
+fn is_no_room(error: &Error) -> bool {
+    matches!(error, Error::Full(_) | Error::TooLarge(_))
 }
 
 /// An error if the elements of a payload are not all different.

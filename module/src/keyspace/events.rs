@@ -17,8 +17,8 @@
 //! keys: those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
 use super::{
-    ENGINE, Engine, adopt, aof, beside, cluster, compact, count_shown, cycles, durable, evict,
-    expiring, fill, fullness, groups, loading, memory, saving,
+    ENGINE, Engine, adopt, afterwards, aof, beside, cluster, compact, count_shown, cycles, durable,
+    evict, expiring, fill, fullness, groups, loading, memory, saving,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Level, Loading, Mode, OwnedString, Persistence,
@@ -27,7 +27,7 @@ use crate::redis::{
 use pobj::Result;
 use std::ffi::CStr;
 use std::time::{Duration, SystemTime};
-use store::record::{NEVER, RecordPtr};
+use store::record::{self, NEVER, RecordPtr};
 
 /// How long the memory of dead records may take of one event-loop cycle, and of one tick of the
 /// timer that runs while there are some.
@@ -138,6 +138,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
         Event::SwapDb(a, b) => durable("SWAPDB", |engine| match engine.is_shown() {
             true => {
                 engine.store.keep_group();
+                engine.afterwards.swap(a, b);
                 engine.store.dbs.swap(&mut engine.store.pool, a, b)
             }
             false => Ok(()),
@@ -278,9 +279,20 @@ fn follow_expire(ctx: &Ctx, name: Arg<'_>) {
     let Some((record, expire_at)) = record_of(ctx, name) else {
         return;
     };
+    let mut before = None;
     durable("an expire time", |engine| {
+        if engine.store.pool.is_abandoned() {
+            before = Some(record::get(&engine.store.pool, record)?.expire_at);
+            return Ok(());
+        }
         engine.store.set_expire(record, expire_at)
     });
+    // At once: at the end of the group the key might have expired.
+    if let Some(before) = before.filter(|&before| before != expire_at) {
+        let before = (before != NEVER).then_some(before);
+        ctx.open(name, Mode::Quiet).set_expire_at_ms(before);
+        afterwards::tell();
+    }
 }
 
 /// A key was loaded from a file, native ones too. Its name is on Redis's stack, and nothing may
@@ -299,6 +311,10 @@ fn follow_move(ctx: &Ctx, name: Arg<'_>) {
         return;
     };
     drop(key);
+    let strays = |engine: &mut Engine| engine.strays_afterwards(record, db, name.bytes());
+    if ENGINE.with(strays) == Ok(true) {
+        return afterwards::tell();
+    }
     durable("MOVE", |engine| engine.store.key_goes(record));
     durable("MOVE", |engine| engine.store.move_to(record, db));
     count_shown(record);
@@ -310,10 +326,15 @@ fn follow_rename(ctx: &Ctx, name: Arg<'_>) {
         return;
     };
     let db = key.db().unwrap_or_else(|| ctx.db());
+    let mut is_afterwards = false;
     let renamed = ENGINE.with(|engine| -> Result<Option<usize>> {
         let Some(record) = engine.record_at(addr) else {
             return Ok(None);
         };
+        is_afterwards = engine.strays_afterwards(record, db, name.bytes());
+        if is_afterwards {
+            return Ok(None);
+        }
         let record = engine.must(|engine| engine.store.rename(record, name.bytes(), db))?;
         Ok(Some(engine.store.pool.address_of(record)))
     });
@@ -325,5 +346,8 @@ fn follow_rename(ctx: &Ctx, name: Arg<'_>) {
             Level::Warning,
             &format!("RENAME is not durable: {refused:?}"),
         ),
+    }
+    if is_afterwards {
+        afterwards::tell();
     }
 }

@@ -20,7 +20,9 @@
 //! step is durable on its own, so that no reply is ahead of it.
 
 use super::open::config_value;
-use super::{ENGINE, Engine, durable, expiring, fill, loading, memory_usage, undurable};
+use super::{
+    ENGINE, Engine, afterwards, durable, expiring, fill, loading, memory_usage, undurable,
+};
 use crate::redis::{
     Arg, Around, Ctx, FilterArgs, Level, Output, after_command, before_fork, before_output,
     follow_homes, follow_syncs, keep_homes, log, sees_tls, server_flags, spares_replicas,
@@ -204,6 +206,7 @@ pub(super) fn cycle_begins() {
 }
 
 fn end_group(between_cycles: bool) {
+    afterwards::settle();
     durable("the last commands", |engine| {
         engine.between_cycles |= between_cycles;
         engine.reloading = false;
@@ -253,6 +256,9 @@ fn before_command(args: FilterArgs<'_>) {
 fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
     if ENGINE.with(|engine| engine.filling.is_some()) == Ok(true) {
         fill::before_command(args);
+    }
+    if !server_flags().in_multi_or_script() {
+        afterwards::settle();
     }
     durable("the last commands", |engine| {
         engine.watch_cycles();
@@ -315,6 +321,7 @@ impl Engine {
 
 /// After a command, and all that it ran, on servers that tell.
 fn command_ends() {
+    afterwards::settle();
     durable("the last commands", |engine| {
         engine.end_group()?;
         if !engine.output_watched {

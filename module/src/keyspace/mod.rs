@@ -11,6 +11,7 @@
 //! | `key.rs` | a key opened by a command: read, edit, create, replace, delete |
 //! | `callbacks.rs` | what Redis asks of values: free, copy, save, load, … |
 //! | `events.rs` | what happens to keys and databases behind the commands' back |
+//! | `afterwards.rs` | native commands in a group that has failed already |
 //! | `adopt.rs` | native keys that become PM keys |
 //! | `evict.rs` | PM keys that give way in a full pool |
 //! | `expiring.rs` | fields of hashes that expire, and are removed |
@@ -39,6 +40,7 @@
 
 mod abridge;
 pub mod adopt;
+mod afterwards;
 mod aof;
 mod beside;
 pub mod callbacks;
@@ -73,6 +75,7 @@ use crate::behaviour::{self, Family};
 use crate::error::CmdError;
 use crate::limits;
 use crate::redis::{Level, MainCell, log};
+use afterwards::Afterwards;
 use aof::Leaving;
 use cluster::Arrivals;
 use cycles::Cycles;
@@ -153,6 +156,10 @@ pub struct Engine {
     pub(crate) unmapped: u64,
     /// The last copy of a key failed for want of room.
     pub(crate) no_room_for_copy: bool,
+    /// A command of ours copies keys, which tells itself of a failure.
+    pub(crate) copies: bool,
+    /// What a group that has failed leaves to be done at its end.
+    pub(crate) afterwards: Afterwards,
     /// PM commands in loaded files that failed, and were logged.
     pub(crate) failed_while_loading: u64,
     /// What the start of the server has seen, until the keyspace is filled.
@@ -219,6 +226,8 @@ impl Engine {
             reclaim_ticks: false,
             unmapped: 0,
             no_room_for_copy: false,
+            copies: false,
+            afterwards: Afterwards::default(),
             failed_while_loading: 0,
             rdb_path: None,
             pulse: None,
@@ -352,10 +361,23 @@ pub fn grow(bytes: Option<u64>) -> Result<u64, CmdError> {
     })
 }
 
-/// Why the last COPY failed, if it was for want of room: Redis does not know. Tells once.
-pub fn no_room_for_copy() -> Option<CmdError> {
-    let failed = with_engine(|engine| Ok(std::mem::take(&mut engine.no_room_for_copy)));
-    (failed == Ok(true)).then_some(CmdError::PoolFull)
+/// Runs `copy`, which has the server copy a key, and gets what tells whether that failed for want
+/// of room: Redis does not know.
+pub fn copying<R>(copy: impl FnOnce(fn() -> Option<CmdError>) -> R) -> R {
+    let set = |copies| {
+        with_engine(|engine| {
+            (engine.copies, engine.no_room_for_copy) = (copies, false);
+            Ok(())
+        })
+    };
+    let begun = set(true);
+    let result = copy(|| {
+        let failed = with_engine(|engine| Ok(engine.no_room_for_copy));
+        (failed == Ok(true)).then_some(CmdError::PoolFull)
+    });
+    let ended = set(false);
+    debug_assert!(begun.and(ended).is_ok(), "no command runs within another");
+    result
 }
 
 /// What OBJECT ENCODING calls the encoding of the value whose record is at `addr`.

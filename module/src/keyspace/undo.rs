@@ -12,10 +12,11 @@
 //!   it back, too.
 //!
 //! Native commands of the group stay done, as the server takes nothing back: native keys are as
-//! they are, and what such a command does to PM keys after the failure is done. A group that has
-//! flushed or exchanged databases stays, too, as does one of which a part had to be made durable
-//! already; then only the command that finds no room is refused.
+//! they are. What such a command does to PM keys after the failure is no change of theirs (see
+//! `afterwards`). A group that has flushed or exchanged databases stays, as does one of which a
+//! part had to be made durable already; then only the command that finds no room is refused.
 
+use super::afterwards::Afterwards;
 use super::failure::{end_server, of_command};
 use super::{ENGINE, follow_flush};
 use crate::error::CmdError;
@@ -46,7 +47,10 @@ pub(super) fn refuse(ctx: &Ctx) -> CmdError {
         if store.pool.has_steps() {
             return store.undo_group().map(Outcome::Undone);
         }
-        store.pool.refuse_group();
+        if !store.pool.is_abandoned() {
+            store.pool.refuse_group();
+            engine.afterwards = Afterwards::default();
+        }
         Ok(Outcome::Nothing)
     });
     if matches!(outcome, Ok(Ok(Outcome::Undone(_) | Outcome::Nothing))) {
@@ -58,6 +62,7 @@ pub(super) fn refuse(ctx: &Ctx) -> CmdError {
             of_command(&CmdError::PoolFull);
             follow(ctx, &undone);
             retract(ctx, flags.in_multi());
+            note_whether_told(true);
             UNDONE
         }
         Ok(Ok(Outcome::Nothing)) => {
@@ -72,6 +77,21 @@ pub(super) fn refuse(ctx: &Ctx) -> CmdError {
             CmdError::PoolFull
         }
     }
+}
+
+/// [`refuse`] for a native command that has found no room, in a callback of the server's: the error
+/// is the server's.
+pub(super) fn refuse_native(db: i32) {
+    if server_flags().in_multi_or_script() {
+        Ctx::with_own(db, refuse);
+    }
+}
+
+fn note_whether_told(is_told: bool) {
+    let _ = ENGINE.with(|engine| {
+        engine.afterwards = Afterwards::default();
+        engine.afterwards.is_told = is_told;
+    });
 }
 
 /// Whether the open group was taken back, so that it may change nothing more.
@@ -96,7 +116,7 @@ fn follow(ctx: &Ctx, undone: &Undone) {
     let stay: HashSet<_> = undone.now.iter().map(|key| (key.db, &key.name)).collect();
     let gone = undone.before.iter();
     for key in gone.filter(|key| !stay.contains(&(key.db, &key.name))) {
-        take_away(ctx, key);
+        take_away(ctx, key.db, &key.name, key.addr);
     }
     for key in &undone.now {
         bring_back(ctx, key);
@@ -109,21 +129,22 @@ fn follow(ctx: &Ctx, undone: &Undone) {
     ctx.select_db(home);
 }
 
-/// A key that was not there before the group.
-fn take_away(ctx: &Ctx, was: &KeyAt) {
-    let name = OwnedString::new(&was.name);
-    if !ctx.select_db(was.db) {
+/// A key that was not there before the group, if it is still the one whose record is at this
+/// address.
+pub(super) fn take_away(ctx: &Ctx, db: i32, name: &[u8], record: usize) {
+    let name = OwnedString::new(name);
+    if !ctx.select_db(db) {
         return;
     }
     let mut key = ctx.open(name.arg(), Mode::Quiet);
-    if matches!(key.kind(), Kind::Pm(_, addr) if addr == was.addr) {
+    if matches!(key.kind(), Kind::Pm(_, addr) if addr == record) {
         key.delete();
         key.signal_modified();
     }
 }
 
 /// A key that is as it was before the group.
-fn bring_back(ctx: &Ctx, now: &KeyAt) {
+pub(super) fn bring_back(ctx: &Ctx, now: &KeyAt) {
     let name = OwnedString::new(&now.name);
     if !ctx.select_db(now.db) {
         return;
@@ -147,7 +168,7 @@ fn bring_back(ctx: &Ctx, now: &KeyAt) {
 }
 
 /// Sees to it that nobody takes for done what the group had done.
-fn retract(ctx: &Ctx, in_exec: bool) {
+pub(super) fn retract(ctx: &Ctx, in_exec: bool) {
     let word = OwnedString::new(b"ABANDON");
     ctx.replicate(c"PM.POOL", &[word.arg()]);
     let mut line = "a transaction or script found no room in the pool: nothing of it is done";
@@ -172,7 +193,10 @@ pub fn follow_undo(ctx: &Ctx) {
         }
     });
     match outcome {
-        Ok(Ok(Some(undone))) => follow(ctx, &undone),
+        Ok(Ok(Some(undone))) => {
+            follow(ctx, &undone);
+            note_whether_told(true);
+        }
         other => {
             let why = match other {
                 Ok(Err(error)) => error.to_string(),

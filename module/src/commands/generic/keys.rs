@@ -146,8 +146,5 @@ pub fn copy(ctx: &Ctx, args: Args<'_>) -> Done {
         ctx.reply_integer(0);
         return Ok(());
     }
-    // What an earlier COPY found is not about this one.
-    keyspace::no_room_for_copy();
-    let why = keyspace::no_room_for_copy;
-    ctx.forward_explained(c"COPY", args.from(1), Propagate::Replicas, why)
+    keyspace::copying(|why| ctx.forward_explained(c"COPY", args.from(1), Propagate::Replicas, why))
 }

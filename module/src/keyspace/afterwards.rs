@@ -1,0 +1,115 @@
+//! What native commands do to PM keys in a group that has failed already (see `undo`).
+//!
+//! The server takes nothing back, and in EXEC it goes on with what is queued. But the pool is not
+//! told of what is done to its keys from there on: they stay what they are in it, and are in
+//! Redis's keyspace again when the group is over, before anybody else looks there and before
+//! anything is sent; expire times are so at once. A replica that was told of the failure does the
+//! same.
+
+use super::undo::{bring_back, retract, take_away};
+use super::{ENGINE, Engine, durable, follow_flush};
+use crate::redis::{Ctx, Level, log, server_flags};
+use std::collections::BTreeSet;
+use store::record::RecordPtr;
+
+/// What a group that has failed leaves to be done at its end.
+#[derive(Default)]
+pub struct Afterwards {
+    /// Clients and replicas were told that the group has failed.
+    pub(super) is_told: bool,
+    /// Addresses of the records whose keys were deleted, overwritten, renamed or moved.
+    records: BTreeSet<usize>,
+    /// Where some of these are now: database, name, address.
+    strays: Vec<(i32, Vec<u8>, usize)>,
+}
+
+impl Engine {
+    /// Whether what Redis has done to the key of `record` is no change, as its group has failed
+    /// already.
+    pub(super) fn is_afterwards(&mut self, record: RecordPtr) -> bool {
+        let is_abandoned = self.store.pool.is_abandoned();
+        if is_abandoned {
+            let addr = self.store.pool.address_of(record);
+            self.afterwards.records.insert(addr);
+        }
+        is_abandoned
+    }
+
+    /// The same, where the key has got another name or database.
+    pub(super) fn strays_afterwards(&mut self, record: RecordPtr, db: i32, name: &[u8]) -> bool {
+        let strays = self.is_afterwards(record);
+        if strays {
+            let addr = self.store.pool.address_of(record);
+            self.afterwards.strays.push((db, name.to_vec(), addr));
+        }
+        strays
+    }
+}
+
+impl Afterwards {
+    /// Two databases have changed places.
+    pub(super) fn swap(&mut self, a: i32, b: i32) {
+        for (db, ..) in &mut self.strays {
+            *db = match *db {
+                db if db == a => b,
+                db if db == b => a,
+                db => db,
+            };
+        }
+    }
+}
+
+/// A native command has done something that is no change: whoever may have been told of it must not
+/// take it for done.
+#[cold]
+pub(super) fn tell() {
+    let was_told = ENGINE.with(|engine| std::mem::replace(&mut engine.afterwards.is_told, true));
+    if was_told == Ok(false) {
+        Ctx::with_own(0, |ctx| retract(ctx, server_flags().in_multi()));
+    }
+}
+
+/// A group may be over: if it has failed, Redis's keyspace is brought to where the pool is.
+pub(super) fn settle() {
+    let is_needed = |engine: &mut Engine| !engine.afterwards.records.is_empty();
+    if ENGINE.with(is_needed) == Ok(true) {
+        settle_all();
+    }
+}
+
+#[cold]
+fn settle_all() {
+    let (mut keys, mut strays) = (Vec::new(), Vec::new());
+    durable("what follows a failed transaction", |engine| {
+        let afterwards = std::mem::take(&mut engine.afterwards);
+        strays = afterwards.strays;
+        for addr in afterwards.records {
+            let Some(record) = engine.record_at(addr) else {
+                continue;
+            };
+            match engine.store.key_at(record) {
+                Ok(key) => keys.extend(key),
+                // One that is damaged must not keep the others away.
+                Err(error) => {
+                    let line = format!("a key is not shown after a failed transaction: {error}");
+                    log(Level::Warning, &line);
+                }
+            }
+        }
+        Ok(())
+    });
+    Ctx::with_own(0, |ctx| {
+        let is_followed = follow_flush(true);
+        for (db, name, addr) in &strays {
+            take_away(ctx, *db, name, *addr);
+        }
+        for key in &keys {
+            bring_back(ctx, key);
+        }
+        let is_over = follow_flush(false);
+        debug_assert!(
+            is_followed.and(is_over).is_ok(),
+            "no command runs while the engine is in use"
+        );
+    });
+}
