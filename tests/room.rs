@@ -1,115 +1,12 @@
 //! Deleting needs no room, and freed room is anyone's: in pools that are full to the last value.
 
 use pmedis_testkit::client::Client;
+use pmedis_testkit::full::{
+    TABLE, assert_durable, assert_durable_and_flushed, figure, fill, fill_up, key, many, pipeline,
+    settle, start, words,
+};
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash, expect};
-use pmedis_testkit::server::{Server, Setup};
-use std::time::{Duration, Instant};
-
-/// How long the background may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Bytes that a pool has in use without a key: the table of databases.
-const TABLE: u64 = 256;
-/// Commands sent at a time.
-const PIPELINE: usize = 500;
-
-/// Sets `name:0`, `name:1`, … to values of these lengths in turn, until one does not fit; how many
-/// did.
-fn fill(client: &mut Client, name: &str, lens: &[usize]) -> usize {
-    for n in 0.. {
-        let value = vec![b'v'; lens[n % lens.len()]];
-        match client.call(&[b"PM.SET".to_vec(), key(name, n), value]) {
-            Value::Simple(_) => {}
-            Value::Error(text) => {
-                assert!(text.starts_with("OOM "), "{text}");
-                return n;
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    unreachable!("a pool is not infinite")
-}
-
-/// Fills the pool with values of all sizes, down to the smallest.
-fn fill_up(client: &mut Client) {
-    for len in [200_000, 30_000, 1_000, 100, 1] {
-        fill(client, &format!("fill{len}"), &[len]);
-    }
-}
-
-fn key(name: &str, n: usize) -> Vec<u8> {
-    format!("{name}:{n}").into_bytes()
-}
-
-/// A command with many keys.
-fn many(word: &str, name: &str, numbers: std::ops::Range<usize>) -> Vec<Vec<u8>> {
-    let keys = numbers.map(|n| key(name, n));
-    std::iter::once(word.as_bytes().to_vec())
-        .chain(keys)
-        .collect()
-}
-
-/// Sends commands at once, and gives the replies.
-fn pipeline(client: &mut Client, commands: impl Iterator<Item = Vec<Vec<u8>>>) -> Vec<Value> {
-    let commands: Vec<_> = commands.collect();
-    let parts = commands.chunks(PIPELINE);
-    let replies = parts.flat_map(|part| client.pipeline(part).expect("replies"));
-    replies.collect()
-}
-
-fn words(line: &str) -> Vec<Vec<u8>> {
-    line.split(' ')
-        .map(|word| word.as_bytes().to_vec())
-        .collect()
-}
-
-/// A figure of PM.INFO.
-fn figure(client: &mut Client, name: &str) -> u64 {
-    let (Value::Verbatim(_, text) | Value::Bulk(text)) = client.call(&["PM.INFO"]) else {
-        panic!("no text");
-    };
-    let text = String::from_utf8(text).expect("text");
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.and_then(|value| value.parse().ok())
-        .unwrap_or_else(|| panic!("no {name} in {text}"))
-}
-
-/// Waits until all memory of deleted keys has been given back.
-fn settle(client: &mut Client) {
-    let start = Instant::now();
-    while figure(client, "reclaim_values") + figure(client, "reclaim_sweeping") > 0 {
-        assert!(start.elapsed() < PATIENCE, "reclaiming does not end");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn start(size: &str) -> (Server, Client) {
-    let server = Setup::pmedis(size).start().unwrap();
-    let client = server.client();
-    (server, client)
-}
-
-#[track_caller]
-fn is_durable(server: &Server) {
-    let log = server.log();
-    assert!(
-        !log.contains("not durable") && !log.contains("in parts"),
-        "{log}"
-    );
-}
-
-/// All is there after a crash, and a flush leaves an empty pool.
-fn all_is_durable_and_goes(server: &mut Server, mut client: Client) {
-    is_durable(server);
-    let digest = ask(&mut client, "DEBUG DIGEST");
-    let mut client = crash(server);
-    assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);
-    expect(&mut client, "FLUSHALL", "OK");
-    settle(&mut client);
-    assert_eq!(figure(&mut client, "used"), TABLE);
-}
 
 #[test]
 fn what_is_deleted_in_a_full_pool_stays_deleted() {
@@ -140,7 +37,7 @@ fn what_is_deleted_in_a_full_pool_stays_deleted() {
     // In a script, by another name of the command.
     let script = "for n = 160, 219 do redis.call('PM.DEL', 'large:' .. n) end return 1";
     assert_eq!(client.call(&["EVAL", script, "0"]), Value::Integer(1));
-    is_durable(&server);
+    assert_durable(&server);
     let digest = ask(&mut client, "DEBUG DIGEST");
     let mut client = crash(&mut server);
     expect(&mut client, "PM.GET counter", "15");
@@ -161,7 +58,7 @@ fn what_is_deleted_in_a_full_pool_stays_deleted() {
     // The table of databases may lie elsewhere now, in the midst of what was one piece.
     let again = fill(&mut client, "large", &[200_000]);
     assert!(again + 1 >= count, "{again} of {count}");
-    is_durable(&server);
+    assert_durable(&server);
 }
 
 #[test]
@@ -234,7 +131,7 @@ fn elements_are_removed_in_a_full_pool() {
     for reply in pipeline(&mut client, removals) {
         assert_eq!(reply, Value::Integer(1));
     }
-    all_is_durable_and_goes(&mut server, client);
+    assert_durable_and_flushed(&mut server, client);
 }
 
 #[test]
@@ -388,7 +285,7 @@ fn elements_move_in_a_full_pool() {
             assert!(moved == Value::Bulk(expected), "{n} from {from} to {to}");
         }
     }
-    all_is_durable_and_goes(&mut server, client);
+    assert_durable_and_flushed(&mut server, client);
 }
 
 #[test]
@@ -422,7 +319,7 @@ fn a_group_that_needs_little_goes_on_in_a_full_pool() {
         client.call(&["EVAL", script, "1", "script:", "100", &value]),
         Value::Integer(1)
     );
-    is_durable(&server);
+    assert_durable(&server);
     let digest = ask(&mut client, "DEBUG DIGEST");
     let mut client = crash(&mut server);
     assert_eq!(ask(&mut client, "DEBUG DIGEST"), digest);

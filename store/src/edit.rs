@@ -133,6 +133,10 @@ impl Store {
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<()> {
         let mut tx = self.pool.begin();
+        if old.is_some() {
+            // The old value's room comes back at once.
+            tx.moves();
+        }
         let made = put_record(&mut tx, key, ty, birth, inline, f)?;
         if let Some(old) = old {
             record::kill(&mut tx, old)?;
@@ -166,6 +170,7 @@ impl Store {
                 }
                 Plan::Make(birth, ty, old) => {
                     if let Some(old) = old {
+                        tx.moves();
                         record::kill(&mut tx, old)?;
                     }
                     put_record(&mut tx, key, ty, birth, inline(i), |tx, area| {

@@ -13,6 +13,7 @@
 //! * [`crash`] is the workload of the kill -9 tests: clients whose history can be replayed, so
 //!   that what a restarted server holds can be judged key by key.
 //! * [`disk`] mounts file systems that are soon full.
+//! * [`full`] fills pools, and asks them how full they are.
 //! * [`load`] keeps a server busy with changes of all types.
 //! * [`rdb`] seals payloads for RESTORE.
 //! * [`replication`] attaches replicas, waits for them, and compares servers.
@@ -28,6 +29,7 @@ pub mod counting;
 pub mod crash;
 pub mod differential;
 pub mod disk;
+pub mod full;
 pub mod load;
 pub mod migration;
 pub mod packaged;

@@ -225,6 +225,10 @@ pub fn set(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, value: Value<'_>) -
         *root = external(place.at, len);
         return Ok(());
     }
+    // What is not longer than what it replaces finds room in a full pool, too.
+    if matches!(form, Form::External(place) if len <= place.capacity) {
+        tx.moves();
+    }
     let object = tx.alloc(len, Kind::Data)?;
     tx.fill(object, bytes)?;
     destroy(tx, *root)?;
