@@ -13,6 +13,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use store::layout::LAYOUT;
 
 fn start(setup: Setup) -> (Server, Client) {
     let server = setup.start().unwrap();
@@ -205,7 +206,9 @@ fn a_copy_of_a_live_pool_is_refused_or_looked_through() {
     // gone on since.
     fs::copy(server.setup().pool(), &live).unwrap();
     let mark = || {
-        let file = MarkedFile::open(&server.setup().pool()).unwrap().unwrap();
+        let file = MarkedFile::open(&server.setup().pool(), &LAYOUT)
+            .unwrap()
+            .unwrap();
         file.get().expect("tmpfs keeps marks")
     };
     let before = mark();

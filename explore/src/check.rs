@@ -4,8 +4,9 @@
 use std::marker::PhantomData;
 use std::path::Path;
 
-use pobj::{Pool, PoolOptions};
+use pobj::Pool;
 use powercut::{Progress, Recovery};
+use store::layout::pool_at;
 
 use crate::closer::Closer;
 use crate::states::{Description, States};
@@ -24,7 +25,7 @@ pub trait Opened: Sized {
 
 impl Opened for Pool {
     fn of(image: &Path) -> Result<Pool, String> {
-        Pool::open(&PoolOptions::new(image)).map_err(|error| error.to_string())
+        Pool::open(&pool_at(image)).map_err(|error| error.to_string())
     }
 
     fn pool(&self) -> &Pool {

@@ -3,14 +3,15 @@
 
 use std::path::Path;
 
-use pobj::{Kind, Pool, PoolOptions};
+use pobj::Pool;
 use powercut::{Progress, Recovery, Steps, Workload};
+use store::layout::{DATA, pool_at};
 
 /// Opens a pool that has nothing in it, not even a root object.
 pub struct Creation;
 
 fn open(path: &Path) -> Result<Pool, String> {
-    Pool::open(&PoolOptions::new(path)).map_err(|error| error.to_string())
+    Pool::open(&pool_at(path)).map_err(|error| error.to_string())
 }
 
 impl Workload for Creation {
@@ -36,10 +37,8 @@ impl Recovery for Creation {
         }
         let mut tx = pool.begin();
         let word = tx
-            .alloc(8, Kind::Data)
-            .map_err(|error| error.to_string())?
-            .cast::<u64>();
-        tx.fill_value(word, &7).map_err(|error| error.to_string())?;
+            .alloc_value(&7u64, DATA)
+            .map_err(|error| error.to_string())?;
         tx.commit().map_err(|error| error.to_string())?;
         drop(pool);
         let pool = open(image)?;

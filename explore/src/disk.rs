@@ -13,6 +13,7 @@ use fastrand::Rng;
 use pobj::{Durability, Pool, PoolOptions};
 use powercut::disk::{Fault, Recording, record, told};
 use powercut::{Config, Progress, Report, Violation};
+use store::layout::pool_at;
 
 use crate::check::{Opened, Recovered};
 use crate::closer::Closer;
@@ -33,7 +34,7 @@ const OPENINGS_ONE_IN: u64 = 20;
 const CUTS_OF_OPENING: usize = 3;
 
 fn options(path: &Path) -> PoolOptions {
-    PoolOptions::new(path)
+    pool_at(path)
         .durability(Durability::Disk)
         .size(POOL_BYTES)
         .journal(JOURNAL)

@@ -97,7 +97,7 @@ pub fn create_empty_pool(path: &Path) {
 /// # Panics
 /// If it cannot be created.
 pub fn create_pool(path: &Path) {
-    let options = pobj::PoolOptions::new(path)
+    let options = store::layout::pool_at(path)
         .size(POOL_BYTES)
         .seed(POOL_SEED);
     drop(pobj::Pool::open(&options).expect("the pool can be created"));

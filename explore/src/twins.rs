@@ -1,9 +1,10 @@
 //! Two records of one key, as a crash between a copy and the end of its destination's old value
 //! leaves them.
 
-use pobj::{Cursor, Durability, Kind, PoolOptions};
+use pobj::{Cursor, Durability};
 use std::path::Path;
 use store::Store;
+use store::layout::{RECORD, pool_at};
 use store::record::{self, RecordPtr};
 
 /// Copies keys of database 0 in the pool at `path`, which is closed before and after: of each pair
@@ -12,7 +13,7 @@ use store::record::{self, RecordPtr};
 /// # Panics
 /// If a key is not there, or the pool has no room.
 pub fn copy(path: &Path, pairs: &[(&str, &str)]) {
-    let options = PoolOptions::new(path).durability(Durability::Process);
+    let options = pool_at(path).durability(Durability::Process);
     let mut store = Store::open(&options, |_, _, _| Ok(())).expect("the pool opens");
     for (from, to) in pairs {
         let source = find(&store, from.as_bytes()).expect("the key is there");
@@ -23,7 +24,7 @@ pub fn copy(path: &Path, pairs: &[(&str, &str)]) {
 
 fn find(store: &Store, name: &[u8]) -> Option<RecordPtr> {
     let mut cursor = Cursor::default();
-    while let Some((record, next)) = store.pool.next_object(Kind::Record, cursor) {
+    while let Some((record, next)) = store.pool.next_object(RECORD, cursor) {
         let record: RecordPtr = record.cast();
         let is_live = record::get(&store.pool, record).is_ok_and(|head| store.dbs.is_live(head));
         if is_live && record::key(&store.pool, record).is_ok_and(|key| key == name) {

@@ -40,7 +40,7 @@ pub enum Error {
         expected: String,
     },
     /// A newer program wrote the pool.
-    #[error("{} has on-media format {found}, this program reads up to {supported}: use a newer module", .path.display())]
+    #[error("{} has on-media format {found}, this program reads up to {supported}: {advice}", .path.display())]
     NewerFormat {
         /// The pool.
         path: PathBuf,
@@ -48,6 +48,8 @@ pub enum Error {
         found: u32,
         /// Highest version understood.
         supported: u32,
+        /// What to do.
+        advice: &'static str,
     },
     /// The pool's bytes contradict themselves (truncated, overwritten, rotten).
     #[error("the pool is damaged: {0}")]
@@ -80,11 +82,13 @@ pub enum Error {
     #[error("{} does not exist and no size was given to create it", .0.display())]
     SizeMissing(PathBuf),
     /// The file is not on persistent memory and no weaker durability was chosen.
-    #[error(
-        "{} is not on persistent memory: use a DAX file system, or choose 'durability disk' (survives \
-         power loss, by a journal) or 'durability process' (survives a crash of the server only)", .0.display()
-    )]
-    NotPersistent(PathBuf),
+    #[error("{} is not on persistent memory: {advice}", .path.display())]
+    NotPersistent {
+        /// The file, or the directory in which it is to be made.
+        path: PathBuf,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The pool's latest changes are in a journal that cannot be used.
     #[error(
         "the journal {} is needed, as the pool was not closed, and cannot be used: {reason}. Put the file back that was beside \

@@ -2,8 +2,9 @@
 //! machine's memory alone.
 
 use crate::durability::{self, Durability};
-use crate::error::{Error, Result};
-use crate::file::{Found, directory_of, io_error, open_to_probe};
+use crate::error::Result;
+use crate::file::{directory_of, io_error, open_to_probe};
+use crate::found::Found;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -17,19 +18,14 @@ pub(crate) fn choose_durability(
     path: &Path,
     found: &Found,
     wanted: Durability,
-) -> Result<Durability> {
-    match wanted {
-        Durability::Disk | Durability::Process => Ok(wanted),
-        Durability::Auto | Durability::Pmem if durability::is_forced() => Ok(Durability::Pmem),
-        Durability::Auto => Ok(match is_persistent(path, found)? {
-            true => Durability::Pmem,
-            false => Durability::Disk,
-        }),
-        Durability::Pmem => match is_persistent(path, found)? {
-            true => Ok(Durability::Pmem),
-            false => Err(Error::NotPersistent(path.into())),
-        },
-    }
+) -> Result<Option<Durability>> {
+    Ok(match wanted {
+        Durability::Disk | Durability::Process => Some(wanted),
+        Durability::Auto | Durability::Pmem if durability::is_forced() => Some(Durability::Pmem),
+        Durability::Auto if is_persistent(path, found)? => Some(Durability::Pmem),
+        Durability::Auto => Some(Durability::Disk),
+        Durability::Pmem => is_persistent(path, found)?.then_some(Durability::Pmem),
+    })
 }
 
 /// True if the bytes at a path are persistent memory. A file that does not exist yet is judged by

@@ -3,9 +3,8 @@
 use crate::error::{Error, Result};
 use crate::file::{HEAP_OFFSET_AT, HEAP_SIZE_AT};
 use crate::heap::last_message;
-use crate::layout::LAYOUT;
 use pmemobj_sys::{Libpmemobj, PMEMobjpool};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -25,9 +24,9 @@ impl Drop for Handle {
 }
 
 impl Handle {
-    /// Opens the pool at `path`.
-    pub fn open(lib: &'static Libpmemobj, path: &Path) -> Result<Handle> {
-        let (name, layout) = (c_path(path)?, c_layout());
+    /// Opens the pool at `path`, of this layout.
+    pub fn open(lib: &'static Libpmemobj, path: &Path, layout: &CStr) -> Result<Handle> {
+        let name = c_path(path)?;
         // SAFETY: both are terminated strings that outlive the call.
         let pop = unsafe { lib.pmemobj_open(name.as_ptr(), layout.as_ptr()) };
         Handle::of(lib, pop, path, |errno, message| match errno {
@@ -60,8 +59,13 @@ impl Handle {
 
     /// Creates a pool of `size` bytes at `path`, for its owner alone; of the size of its parts, if
     /// they are there and `size` is 0.
-    pub fn create(lib: &'static Libpmemobj, path: &Path, size: u64) -> Result<Handle> {
-        let (name, layout) = (c_path(path)?, c_layout());
+    pub fn create(
+        lib: &'static Libpmemobj,
+        path: &Path,
+        layout: &CStr,
+        size: u64,
+    ) -> Result<Handle> {
+        let name = c_path(path)?;
         // SAFETY: both are terminated strings that outlive the call; the mode is owner-only.
         let pop =
             unsafe { lib.pmemobj_create(name.as_ptr(), layout.as_ptr(), size as usize, 0o600) };
@@ -116,10 +120,6 @@ fn tells_of_damage(message: &str) -> bool {
         "wrong architecture",
     ];
     WORDS.iter().any(|word| message.contains(word))
-}
-
-fn c_layout() -> CString {
-    CString::new(LAYOUT).expect("no zero byte in the layout's name")
 }
 
 fn c_path(path: &Path) -> Result<CString> {

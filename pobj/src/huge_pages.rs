@@ -46,7 +46,7 @@ impl HugePages {
             block_signals();
             collapse(first.next_multiple_of(HUGE), end, &told);
         };
-        let thread = thread::Builder::new().name("pmedis-huge".into());
+        let thread = thread::Builder::new().name("pobj-huge".into());
         let thread = thread.stack_size(64 << 10).spawn(work).ok()?;
         Some(HugePages {
             ends,

@@ -26,10 +26,6 @@ assert_cfg!(
     "pools are little-endian and are mapped whole: 64-bit little-endian targets only"
 );
 
-/// The layout name libpmemobj stores in the pool's header.
-pub const LAYOUT: &str = "pmedis";
-/// First eight bytes of the root object.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"PMEDIS\x01\0");
 /// On-media format version this program writes, and the highest it reads.
 pub const FORMAT_VERSION: u32 = 2;
 /// The format without extents: pages, large objects and undo segments are objects of libpmemobj's.
@@ -84,7 +80,7 @@ pub mod type_num {
     pub const EXTENT: u64 = 4;
     /// A large object of format 1 that was freed: its memory is to be given back to libpmemobj.
     pub const FREED: u64 = 5;
-    /// A large object of [`crate::Kind::Data`], of format 1; plus the kind's number for the others.
+    /// A large object of the kind of number 0, of format 1; plus the number for the others.
     pub const LARGE: u64 = 16;
 
     /// Whether objects of a type exist only in a pool that has a root object.
@@ -103,7 +99,7 @@ pub mod type_num {
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Header {
-    /// [`MAGIC`].
+    /// That of the [`Layout`](crate::Layout).
     pub magic: u64,
     /// Format version of everything in the pool.
     pub format_version: u32,
@@ -138,9 +134,9 @@ pub fn random_seed() -> Result<[u64; 2]> {
 
 impl Header {
     /// A fresh header around a random seed.
-    pub fn new(seed: [u64; 2]) -> Header {
+    pub fn new(magic: u64, seed: [u64; 2]) -> Header {
         let mut header = Header {
-            magic: MAGIC,
+            magic,
             format_version: FORMAT_VERSION,
             flags: 0,
             seed,

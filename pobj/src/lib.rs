@@ -1,11 +1,25 @@
 //! A safe layer over libpmemobj: pools, typed persistent pointers, allocation and transactions.
 //!
 //! ```no_run
-//! use pobj::{Kind, Pool, PoolOptions};
+//! use pobj::{Advice, Kind, Layout, Pool, PoolOptions};
 //!
-//! let mut pool = Pool::open(&PoolOptions::new("/mnt/pmem0/example.pool").size(64 << 20))?;
+//! static EXAMPLE: Layout = Layout {
+//!     name: c"example",
+//!     magic: u64::from_le_bytes(*b"EXAMPLE\0"),
+//!     kinds: 1,
+//!     mark: c"user.example.mark",
+//!     advice: Advice {
+//!         newer_format: "use a newer program",
+//!         not_persistent: "use another file system",
+//!         not_one_file: "use one file",
+//!         fixed_size: "open it with another size",
+//!     },
+//! };
+//! const GREETING: Kind = Kind::new(0);
+//!
+//! let mut pool = Pool::open(&PoolOptions::new("/mnt/pmem0/example.pool", &EXAMPLE).size(64 << 20))?;
 //! let mut tx = pool.begin();
-//! let greeting = tx.alloc(5, Kind::Data)?;
+//! let greeting = tx.alloc(5, GREETING)?;
 //! tx.fill(greeting, b"hello")?;
 //! tx.set(tx.user_word(0), greeting.offset())?;
 //! tx.commit()?; // durable here; dropped without commit, nothing has happened
@@ -32,13 +46,17 @@ mod durability;
 mod error;
 mod file;
 mod file_system;
+mod found;
 mod growth;
 mod handle;
 mod heap;
 mod huge_pages;
+mod identity;
+mod images;
 mod layout;
 mod lines;
 mod log;
+mod log_record;
 pub mod mark;
 mod medium;
 mod pool;
@@ -47,42 +65,17 @@ mod recovery;
 mod set;
 mod size;
 mod snapshot;
-mod space;
-mod survey;
-mod tx;
 
-pub use alloc::evacuation::Scatter;
-pub use alloc::walk::Cursor;
+pub use alloc::slab::evacuation::Scatter;
+pub use alloc::slab::walk::Cursor;
 pub use disk::{DiskStats, Replayed};
 pub use durability::{Durability, is_forced};
 pub use error::{Error, Result};
 pub use file_system::is_volatile;
 pub use growth::GrowthEvent;
-pub use layout::{FORMAT_VERSION, LAYOUT, USER_WORDS};
+pub use identity::{Advice, KINDS_MAX, Kind, Layout};
+pub use layout::{FORMAT_VERSION, USER_WORDS};
 pub use medium::{Reader, Traffic};
-pub use pool::{Pool, PoolOptions};
-pub use ptr::{PPtr, Persistent, project};
+pub use pool::{Pool, PoolOptions, Tx, Usage};
+pub use ptr::{Fresh, PPtr, Persistent, project};
 pub use size::parse_size;
-pub use space::Usage;
-pub use tx::Tx;
-
-/// What an allocation holds; objects of one kind can be enumerated with [`Pool::next_object`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// Anything reachable from a record.
-    Data = 0,
-    /// A record: the starting point of a key's data, found by enumeration.
-    Record = 1,
-}
-
-impl Kind {
-    /// Number of kinds.
-    pub(crate) const COUNT: usize = 2;
-
-    pub(crate) fn from_byte(byte: u8) -> Option<Kind> {
-        [Kind::Data, Kind::Record]
-            .into_iter()
-            .find(|&kind| kind as u8 == byte)
-    }
-}

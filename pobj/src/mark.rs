@@ -7,8 +7,9 @@
 //! LSN than the content. Snapshots of a whole file system are of one moment, and keep both.
 
 use crate::error::Result;
-use crate::file::{self, Found, io_error};
-use crate::pool::Pool;
+use crate::file::io_error;
+use crate::found::{self, Found};
+use crate::identity::Layout;
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -17,14 +18,12 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The attribute's name.
-const NAME: &CStr = c"user.pmedis.mark";
 /// Three words: the runs, the position.
 const LEN: usize = 24;
 
 /// The file of a pool: the first part, of a poolset. `None` for a device.
-fn first_file(path: &Path) -> Result<Option<PathBuf>> {
-    Ok(match file::inspect(path)? {
+fn first_file(path: &Path, layout: &Layout) -> Result<Option<PathBuf>> {
+    Ok(match found::inspect(path, layout)? {
         Found::Pool => Some(path.to_path_buf()),
         Found::Poolset(set) => set.files()?.into_iter().next(),
         Found::Device | Found::BlankSet(_) | Found::Nothing => None,
@@ -36,8 +35,8 @@ fn first_file(path: &Path) -> Result<Option<PathBuf>> {
 ///
 /// # Errors
 /// `Io` and its like.
-pub fn file_id(path: &Path) -> Result<Option<u64>> {
-    let Some(file) = first_file(path)? else {
+pub fn file_id(path: &Path, layout: &Layout) -> Result<Option<u64>> {
+    let Some(file) = first_file(path, layout)? else {
         return Ok(None);
     };
     let metadata = std::fs::metadata(&file).map_err(|error| io_error(&file, &error))?;
@@ -51,35 +50,13 @@ pub fn file_id(path: &Path) -> Result<Option<u64>> {
     Ok(Some(xxh3_64(&words).max(1)))
 }
 
-impl Pool {
-    /// Where the pool is mapped in this process: address and bytes, those that it may grow to
-    /// included.
-    pub fn mapping(&self) -> (usize, usize) {
-        let reserved = self.medium.reserved() as usize;
-        (self.medium.base_address(), reserved)
-    }
-
-    /// Sets a user word at once, as no part of a record: [`Pool::lsn`] stays what it is. Durable on
-    /// return. For words that no transaction ever sets. One fence.
-    ///
-    /// # Errors
-    /// `Damaged` if there is no such word.
-    pub fn set_user_word_now(&mut self, index: usize, value: u64) -> Result<()> {
-        let offset = self.areas.user_word(index);
-        self.medium.store(offset, &value.to_le_bytes())?;
-        self.medium.flush(offset, size_of::<u64>() as u64)?;
-        self.medium.fence();
-        self.sync()
-    }
-}
-
 /// What the mark on a pool's file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The number of the run that has the pool, or had it last, and the one before while that is
     /// not certain.
     pub runs: [u64; 2],
-    /// How far the pool's history has come at least ([`Pool::lsn`]).
+    /// How far the pool's history has come at least ([`crate::Pool::lsn`]).
     pub lsn: u64,
 }
 
@@ -87,6 +64,8 @@ pub struct Mark {
 pub struct MarkedFile {
     file: File,
     path: PathBuf,
+    /// The attribute's name.
+    attribute: &'static CStr,
 }
 
 impl MarkedFile {
@@ -94,13 +73,17 @@ impl MarkedFile {
     ///
     /// # Errors
     /// `Io` and its like.
-    pub fn open(path: &Path) -> Result<Option<MarkedFile>> {
-        let Some(path) = first_file(path)? else {
+    pub fn open(path: &Path, layout: &Layout) -> Result<Option<MarkedFile>> {
+        let Some(path) = first_file(path, layout)? else {
             return Ok(None);
         };
         let open = OpenOptions::new().read(true).write(true).open(&path);
         let file = open.map_err(|error| io_error(&path, &error))?;
-        Ok(Some(MarkedFile { file, path }))
+        Ok(Some(MarkedFile {
+            file,
+            path,
+            attribute: layout.mark,
+        }))
     }
 
     /// The mark; `None` if there is none, or the file system keeps none.
@@ -109,7 +92,7 @@ impl MarkedFile {
         // SAFETY: an open file, a C string, and a buffer of `LEN` bytes.
         let len = unsafe {
             let at = bytes.as_mut_ptr().cast();
-            libc::fgetxattr(self.file.as_raw_fd(), NAME.as_ptr(), at, LEN)
+            libc::fgetxattr(self.file.as_raw_fd(), self.attribute.as_ptr(), at, LEN)
         };
         let (words, _) = bytes.as_chunks::<8>();
         let word = |index: usize| u64::from_le_bytes(words[index]);
@@ -126,7 +109,7 @@ impl MarkedFile {
         // SAFETY: an open file, a C string, and `LEN` readable bytes.
         unsafe {
             let at = bytes.as_ptr().cast();
-            libc::fsetxattr(self.file.as_raw_fd(), NAME.as_ptr(), at, LEN, 0) == 0
+            libc::fsetxattr(self.file.as_raw_fd(), self.attribute.as_ptr(), at, LEN, 0) == 0
         }
     }
 

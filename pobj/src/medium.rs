@@ -13,11 +13,11 @@
 
 mod private;
 
-use crate::disk::changes::Changes;
 use crate::error::{Result, damaged};
+use crate::images::changes::Changes;
 use crate::layout::LINE;
 use crate::lines::{Lines, lines};
-use crate::log::record::{Writes, first_write};
+use crate::log_record::{Writes, first_write};
 use crate::ptr::{PPtr, Persistent};
 use crate::snapshot::Snapshots;
 use pmemobj_sys::Libpmemobj;

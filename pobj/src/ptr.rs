@@ -85,6 +85,55 @@ impl<T: ?Sized> PPtr<T> {
     }
 }
 
+/// Memory that the running transaction has allocated: nobody can reach it before a step is over
+/// that points to it. So what is [filled](crate::Tx::fill) into it need not be logged; and into
+/// nothing else can anything be filled.
+///
+/// Only [`Tx::alloc`](crate::Tx::alloc) and [`Tx::relocate`](crate::Tx::relocate) give one. What is
+/// kept of it is its [pointer](Fresh::ptr).
+#[repr(transparent)]
+pub struct Fresh<T: ?Sized = u8>(PPtr<T>);
+
+impl<T: ?Sized> Clone for Fresh<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T: ?Sized> Copy for Fresh<T> {}
+impl<T: ?Sized> fmt::Debug for Fresh<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fresh({:#x})", self.0.offset)
+    }
+}
+
+impl Fresh {
+    pub(crate) fn new(offset: u64) -> Option<Fresh> {
+        PPtr::new(offset).map(Fresh)
+    }
+}
+
+impl<T: ?Sized> Fresh<T> {
+    /// The pointer to it, which stays when it is fresh no more.
+    pub fn ptr(self) -> PPtr<T> {
+        self.0
+    }
+
+    /// Bytes from the pool's first byte.
+    pub fn offset(self) -> u64 {
+        self.0.offset()
+    }
+
+    /// The same address, seen as another type.
+    pub fn cast<U>(self) -> Fresh<U> {
+        Fresh(self.0.cast())
+    }
+
+    /// The address `bytes` further on in the same memory, seen as a `U`.
+    pub fn at<U>(self, bytes: u64) -> Fresh<U> {
+        Fresh(self.0.at(bytes))
+    }
+}
+
 /// The pointer to one field of a persistent struct: `field!(record, Record, expire_at)`.
 ///
 /// The result is a `PPtr` of the field's own type.

@@ -1,14 +1,14 @@
 //! Recovery: what a pool's log says of the last use, done before anything else looks at the pool.
 
 use crate::error::{Error, Result};
-use crate::file;
+use crate::found;
 use crate::heap::{CHUNK_OBJECT, Heap};
+use crate::identity::Layout;
 use crate::layout::*;
-use crate::log::record::{Fill, writes};
 use crate::log::ring::{Replay, Ring};
 use crate::log::undo::Undo;
+use crate::log_record::{Fill, writes};
 use crate::medium::Medium;
-use crate::pool::PoolOptions;
 use std::path::Path;
 
 /// A pool that is as the last committed change has left it.
@@ -25,11 +25,13 @@ pub(crate) struct Recovered {
 }
 
 /// Recovers the pool, of which nobody has read anything yet; makes it one of ours if it has
-/// nothing.
+/// nothing, with this seed or a random one.
 pub(crate) fn recover(
     medium: &mut Medium,
     heap: &mut Heap,
-    options: &PoolOptions,
+    path: &Path,
+    layout: &Layout,
+    chosen_seed: Option<[u64; 2]>,
 ) -> Result<Recovered> {
     let root = heap.root(ROOT_SIZE)?;
     medium.bytes(root, ROOT_SIZE)?;
@@ -40,10 +42,10 @@ pub(crate) fn recover(
                 "the root header is blank, but there is data".into(),
             ));
         }
-        let seed = options.chosen_seed().map_or_else(random_seed, Ok)?;
-        header = initialize(medium, heap, root, seed)?;
+        let seed = chosen_seed.map_or_else(random_seed, Ok)?;
+        header = initialize(medium, heap, root, Header::new(layout.magic, seed))?;
     }
-    check_header(&header, options.path())?;
+    check_header(&header, path, layout)?;
     let log = medium.word(root + LOG_AT)?;
     let log_len = match medium.word(root + LOG_LEN_AT)? {
         0 => OLD_LOG_LEN,
@@ -108,7 +110,7 @@ fn redo(medium: &mut Medium, replay: &Replay) -> Result<()> {
 }
 
 /// Gives a new pool its log and, last, its header. Cut short, it is done again at the next open.
-fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64, seed: [u64; 2]) -> Result<Header> {
+fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64, header: Header) -> Result<Header> {
     if medium.word(root + LOG_AT)? == 0 {
         medium.store(root + LOG_LEN_AT, &CHUNK_OBJECT.to_le_bytes())?;
         medium.flush(root + LOG_LEN_AT, 8)?;
@@ -118,7 +120,6 @@ fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64, seed: [u64; 2]) -
         medium.fence();
         heap.publish(log, Some((root + LOG_AT, offset)))?;
     }
-    let header = Header::new(seed);
     let (magic, rest) = bytemuck::bytes_of(&header).split_at(size_of::<u64>());
     // The header lies on two lines, of which a power cut may keep the second alone.
     for (at, bytes) in [(size_of::<u64>() as u64, rest), (0, magic)] {
@@ -129,14 +130,15 @@ fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64, seed: [u64; 2]) -
     Ok(header)
 }
 
-fn check_header(header: &Header, path: &Path) -> Result<()> {
-    if header.magic != MAGIC {
+fn check_header(header: &Header, path: &Path, layout: &Layout) -> Result<()> {
+    if header.magic != layout.magic {
         return Err(Error::Damaged(format!(
-            "{} has no pmedis root object",
-            path.display()
+            "{} has no {} root object",
+            path.display(),
+            layout.shown_name()
         )));
     }
-    file::known_format(path, header)?;
+    found::known_format(path, layout, header)?;
     // Somebody has had it since it was looked at, and needs its journal now: to be opened once
     // more.
     if header.format_version & JOURNALED != 0 {

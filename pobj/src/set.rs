@@ -12,8 +12,8 @@
 //! for what lies in it: parts named `000000.pmem`, `000001.pmem`, …, one behind the other. Only a
 //! set of directories grows, by one more part in each replica.
 
-use crate::disk::storage::sync_directory;
 use crate::error::{Error, Result};
+use crate::file::sync_directory;
 use crate::file::{POOL_MIN, directory_of, io_error};
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::Place;
-use pobj::{Error, Kind, PPtr, Pool};
+use common::{DATA, Place};
+use pobj::{Error, PPtr, Pool};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -14,10 +14,10 @@ const LARGE: u64 = 300_000;
 
 fn allocate(pool: &mut Pool, size: u64) -> PPtr<u8> {
     let mut tx = pool.begin();
-    let object = tx.alloc(size, Kind::Data).expect("there is room");
+    let object = tx.alloc(size, DATA).expect("there is room");
     tx.fill(object, b"bytes").expect("it is ours");
     tx.commit().expect("it is sound");
-    object
+    object.ptr()
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn libpmemobjs_metadata_is_verified_before_libpmemobj_follows_it() {
         (zone + (512 << 10), 0, "a run's header"),
         (extent - 16, 0, "an object's size"),
         (ROOT_AT, 0, "the root object"),
-        (ROOT_AT, extent, "no pmedis root object"),
+        (ROOT_AT, extent, "no pobj test root object"),
     ];
     for (offset, word, expected) in cases {
         let old = overwrite(&place, offset, word);

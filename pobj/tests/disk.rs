@@ -1,10 +1,12 @@
 //! Pools on an ordinary disk: what was committed is there after a process that ends without
 //! closing, and what is damaged is refused.
 
+mod common;
 mod journaled;
 
+use common::{DATA, LAYOUT};
 use journaled::{JOURNAL, POOL, Place, judge, records, run, states, step};
-use pobj::{Durability, Error, Kind, PPtr, Pool, PoolOptions};
+use pobj::{Durability, Error, PPtr, Pool, PoolOptions};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -159,16 +161,16 @@ fn what_will_be_needed_is_read_ahead_once_reads_wait_for_the_disk() {
         return;
     }
     let path = directory.path().join("test.pool");
-    let options = PoolOptions::new(&path).durability(Durability::Disk);
+    let options = PoolOptions::new(&path, &LAYOUT).durability(Durability::Disk);
     let options = options.size(32 << 20).memory_limit(4096);
     let mut pool = Pool::open(&options).unwrap();
     let mut objects = Vec::new();
     for number in 0..200u8 {
         let mut tx = pool.begin();
-        let object = tx.alloc(LEN as u64, Kind::Data).unwrap();
+        let object = tx.alloc(LEN as u64, DATA).unwrap();
         tx.fill(object, &vec![number; LEN]).unwrap();
         tx.commit().unwrap();
-        objects.push(object);
+        objects.push(object.ptr());
     }
     pool.checkpoint().unwrap();
     pool.tend().unwrap();
@@ -339,7 +341,7 @@ fn a_change_larger_than_the_journal_is_one_step_too() {
     let mut pool = place.open();
     let large: Vec<u8> = (0..3 << 20).map(|at| (at % 251) as u8).collect();
     let mut tx = pool.begin();
-    let at = tx.alloc(large.len() as u64, Kind::Data).unwrap();
+    let at = tx.alloc(large.len() as u64, DATA).unwrap();
     tx.fill(at, &large).unwrap();
     tx.set(tx.user_word(0), at.offset()).unwrap();
     tx.commit().unwrap();

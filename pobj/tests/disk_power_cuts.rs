@@ -1,6 +1,7 @@
 //! Pools on an ordinary disk: what was told is there after a power cut at any moment, and in copies
 //! that are made meanwhile; not if the disk lies.
 
+mod common;
 mod journaled;
 
 use fastrand::Rng;

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::Place;
-use pobj::{Error, Kind, PPtr, Pool};
+use common::{DATA, Place};
+use pobj::{Error, Fresh, PPtr, Pool};
 
 const SIZE: u64 = 1000;
 
@@ -11,10 +11,10 @@ fn allocate(pool: &mut Pool, count: usize, len: u64) -> Vec<PPtr<u8>> {
     let mut objects = Vec::new();
     for n in 0..count {
         let mut tx = pool.begin();
-        let object = tx.alloc(len, Kind::Data).unwrap();
+        let object = tx.alloc(len, DATA).unwrap();
         tx.fill(object, &[n as u8; 40]).unwrap();
         tx.commit().unwrap();
-        objects.push(object);
+        objects.push(object.ptr());
     }
     objects
 }
@@ -56,15 +56,18 @@ fn sparse_pages_become_empty_ones() {
     for (n, object) in left.iter_mut().enumerate() {
         let old = pool.bytes(*object, 40).unwrap().to_vec();
         let mut tx = pool.begin();
-        let moved = tx.relocate(*object, Kind::Data).unwrap();
+        let moved = tx.relocate(*object, DATA).unwrap();
         if n % 7 == 3 {
             drop(tx);
             assert_eq!(pool.bytes(*object, 40).unwrap(), old, "dropped");
             let mut tx = pool.begin();
-            *object = tx.relocate(*object, Kind::Data).unwrap().unwrap_or(*object);
+            *object = tx
+                .relocate(*object, DATA)
+                .unwrap()
+                .map_or(*object, Fresh::ptr);
             tx.commit().unwrap();
         } else {
-            *object = moved.unwrap_or(*object);
+            *object = moved.map_or(*object, Fresh::ptr);
             tx.commit().unwrap();
         }
         assert!(!pool.evacuating(*object));
@@ -102,10 +105,10 @@ fn an_allocation_that_finds_no_other_room_ends_it() {
     let mut objects = Vec::new();
     let full = loop {
         let mut tx = pool.begin();
-        match tx.alloc(SIZE, Kind::Data) {
+        match tx.alloc(SIZE, DATA) {
             Ok(object) => {
                 tx.commit().unwrap();
-                objects.push(object);
+                objects.push(object.ptr());
             }
             Err(error) => break error,
         }
@@ -117,7 +120,7 @@ fn an_allocation_that_finds_no_other_room_ends_it() {
     left.extend(allocate(&mut pool, count - left.len(), SIZE));
     assert_eq!(pool.evacuating_pages(), 0, "it has ended");
     let mut tx = pool.begin();
-    assert!(matches!(tx.alloc(SIZE, Kind::Data), Err(Error::Full(_))));
+    assert!(matches!(tx.alloc(SIZE, DATA), Err(Error::Full(_))));
 }
 
 /// Moves what lies in the way, with its first bytes.
@@ -126,10 +129,10 @@ fn relocate_all(pool: &mut Pool, objects: &mut [PPtr<u8>]) -> usize {
     for object in objects {
         let before = pool.bytes(*object, 40).unwrap().to_vec();
         let mut tx = pool.begin();
-        if let Some(target) = tx.relocate(*object, Kind::Data).unwrap() {
+        if let Some(target) = tx.relocate(*object, DATA).unwrap() {
             tx.commit().unwrap();
-            assert_eq!(pool.bytes(target, 40).unwrap(), before);
-            *object = target;
+            assert_eq!(pool.bytes(target.ptr(), 40).unwrap(), before);
+            *object = target.ptr();
             moved += 1;
         }
     }
@@ -144,11 +147,11 @@ fn free_room_between_large_objects_comes_together() {
     let mut objects = Vec::new();
     while let Some(object) = {
         let mut tx = pool.begin();
-        match tx.alloc(random.u64(60_000..400_000), Kind::Data) {
+        match tx.alloc(random.u64(60_000..400_000), DATA) {
             Ok(object) => {
                 tx.fill(object, &[objects.len() as u8; 40]).unwrap();
                 tx.commit().unwrap();
-                Some(object)
+                Some(object.ptr())
             }
             Err(Error::Full(_)) => None,
             Err(error) => panic!("{error}"),
@@ -187,7 +190,7 @@ fn free_room_between_large_objects_comes_together() {
     );
     let large = std::iter::from_fn(|| {
         let mut tx = pool.begin();
-        let object = tx.alloc(1 << 20, Kind::Data).ok()?;
+        let object = tx.alloc(1 << 20, DATA).ok()?;
         tx.commit().unwrap();
         Some(object)
     });
@@ -210,7 +213,7 @@ fn regions_that_are_given_up_are_everybodys_again() {
     let mut count = 0;
     loop {
         let mut tx = pool.begin();
-        match tx.alloc(200_000, Kind::Data) {
+        match tx.alloc(200_000, DATA) {
             Ok(_) => tx.commit().unwrap(),
             Err(Error::Full(_)) => break,
             Err(error) => panic!("{error}"),

@@ -2,14 +2,14 @@
 
 mod common;
 
-use common::Place;
-use pobj::{Error, Kind, Pool};
+use common::{DATA, Place};
+use pobj::{Error, Pool};
 
 /// Allocates objects until none fits.
 fn fill(pool: &mut Pool, len: u64) -> usize {
     for n in 0.. {
         let mut tx = pool.begin();
-        match tx.alloc(len, Kind::Data) {
+        match tx.alloc(len, DATA) {
             Ok(_) => tx.commit().unwrap(),
             Err(Error::Full(_)) => return n,
             Err(error) => panic!("{error}"),
@@ -34,13 +34,13 @@ fn a_lent_spare_has_room_for_small_objects() {
         }
         let mut tx = pool.begin();
         assert!(
-            matches!(tx.alloc(len, Kind::Data), Err(Error::Full(_))),
+            matches!(tx.alloc(len, DATA), Err(Error::Full(_))),
             "{len} bytes fit into a full pool of {size}"
         );
         drop(tx);
         pool.lend_reserve();
         let mut tx = pool.begin();
-        if let Err(error) = tx.alloc(len, Kind::Data) {
+        if let Err(error) = tx.alloc(len, DATA) {
             panic!("{len} bytes, a pool of {size}: {error}");
         }
         tx.commit().unwrap();

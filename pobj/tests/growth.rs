@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::Place;
-use pobj::{Error, GrowthEvent, Kind, PPtr, Pool, PoolOptions};
+use common::{DATA, Place};
+use pobj::{Error, GrowthEvent, PPtr, Pool, PoolOptions};
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,11 +42,11 @@ fn fill(pool: &mut Pool, len: u64) -> Vec<PPtr<u8>> {
     let mut objects = Vec::new();
     loop {
         let mut tx = pool.begin();
-        match tx.alloc(len, Kind::Data) {
+        match tx.alloc(len, DATA) {
             Ok(ptr) => {
                 tx.fill(ptr, &content(objects.len(), len)).unwrap();
                 tx.commit().unwrap();
-                objects.push(ptr);
+                objects.push(ptr.ptr());
             }
             Err(Error::Full(_)) => return objects,
             Err(error) => panic!("{error}"),
@@ -110,10 +110,10 @@ fn a_group_may_grow_the_pool_and_be_taken_back() {
     let mut kept = None;
     for _ in 0..60 {
         let mut tx = pool.begin();
-        let ptr = tx.alloc(1 << 20, Kind::Data).unwrap();
+        let ptr = tx.alloc(1 << 20, DATA).unwrap();
         tx.fill(ptr, &content(1, 1 << 20)).unwrap();
         tx.commit().unwrap();
-        kept = Some(ptr);
+        kept = Some(ptr.ptr());
     }
     assert!(pool.usage().size > START);
     pool.release().unwrap();
@@ -123,7 +123,7 @@ fn a_group_may_grow_the_pool_and_be_taken_back() {
     {
         let mut tx = pool.begin();
         for _ in 0..10 {
-            tx.alloc(1 << 20, Kind::Data).unwrap();
+            tx.alloc(1 << 20, DATA).unwrap();
             tx.step().unwrap();
         }
     }
@@ -189,10 +189,10 @@ fn fill_some(pool: &mut Pool) -> Vec<PPtr<u8>> {
     let mut objects = Vec::new();
     for nth in 0..1000 {
         let mut tx = pool.begin();
-        let ptr = tx.alloc(1000, Kind::Data).unwrap();
+        let ptr = tx.alloc(1000, DATA).unwrap();
         tx.fill(ptr, &content(nth, 1000)).unwrap();
         tx.commit().unwrap();
-        objects.push(ptr);
+        objects.push(ptr.ptr());
     }
     objects
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::Place;
+use common::{DATA, LAYOUT, Place, RECORD};
 use pmemobj_sys::{Libpmemobj, PMEMobjpool, load};
 use pobj::{Cursor, Kind, PPtr, Pool};
 use std::fs::File;
@@ -60,7 +60,7 @@ impl Old {
     fn open(place: &Place) -> Old {
         let lib = load().expect("libpmemobj is installed");
         // SAFETY: the arguments are strings that outlive the call.
-        let pop = unsafe { lib.pmemobj_open(name(place).as_ptr(), c"pmedis".as_ptr()) };
+        let pop = unsafe { lib.pmemobj_open(name(place).as_ptr(), LAYOUT.name.as_ptr()) };
         assert!(!pop.is_null());
         let page_class = 0;
         Old {
@@ -72,7 +72,7 @@ impl Old {
 
     fn create(place: &Place) -> Old {
         let lib = load().expect("libpmemobj is installed");
-        let (path, layout) = (name(place), c"pmedis".as_ptr());
+        let (path, layout) = (name(place), LAYOUT.name.as_ptr());
         // SAFETY: the arguments are strings that outlive the call, a size and a mode.
         let pop = unsafe { lib.pmemobj_create(path.as_ptr(), layout, POOL as usize, 0o600) };
         assert!(!pop.is_null(), "the pool can be created");
@@ -154,7 +154,7 @@ impl Old {
         let root = self.root();
         let log = self.allocate(PAGE_LEN, LOG, self.page_class);
         self.write_word(root + LOG_AT, log);
-        let mut header = Vec::from(*b"PMEDIS\x01\0");
+        let mut header = LAYOUT.magic.to_le_bytes().to_vec();
         for word in [1, SEED[0], SEED[1], 0, 0, 0] {
             header.extend(u64::to_le_bytes(word));
         }
@@ -184,7 +184,7 @@ fn free(pool: &mut Pool, object: PPtr<u8>) {
 fn fill(pool: &mut Pool, len: u64) -> u64 {
     for n in 0.. {
         let mut tx = pool.begin();
-        match tx.alloc(len, Kind::Data) {
+        match tx.alloc(len, DATA) {
             Ok(_) => tx.commit().expect("it is allocated"),
             Err(error) => {
                 assert!(matches!(error, pobj::Error::Full(_)), "{error}");
@@ -207,11 +207,11 @@ fn old_pool(place: &Place) -> Vec<(u64, Kind, u64)> {
             all.push((offset, kind, mark));
         }
     };
-    enter(old.page(Kind::Data as u8, 20), Kind::Data);
-    enter(old.page(Kind::Record as u8, 10), Kind::Record);
+    enter(old.page(DATA.number(), 20), DATA);
+    enter(old.page(RECORD.number(), 10), RECORD);
     for size in [140_000, 300_000, 500_000, 900_000] {
-        enter(vec![old.allocate(size, LARGE_DATA, 0)], Kind::Data);
-        enter(vec![old.allocate(size, LARGE_RECORD, 0)], Kind::Record);
+        enter(vec![old.allocate(size, LARGE_DATA, 0)], DATA);
+        enter(vec![old.allocate(size, LARGE_RECORD, 0)], RECORD);
     }
     // A segment of the undo log that nobody uses.
     old.allocate((1 << 20) - 16, UNDO, 0);
@@ -228,7 +228,7 @@ fn an_old_pool_becomes_a_new_one_and_keeps_what_it_has() {
     assert!(pool.damages().is_empty(), "{:?}", pool.damages());
     assert_eq!(pool.seed(), SEED);
     assert_eq!(*pool.get(pool.user_word(1)).unwrap(), 77);
-    for kind in [Kind::Data, Kind::Record] {
+    for kind in [DATA, RECORD] {
         let mut found: Vec<u64> = objects(&pool, kind).iter().map(|at| at.offset()).collect();
         let mut expected: Vec<u64> = all
             .iter()
@@ -250,7 +250,7 @@ fn an_old_pool_becomes_a_new_one_and_keeps_what_it_has() {
     // New objects lie in extents; old slots are handed out on.
     let used = pool.usage().used;
     let mut tx = pool.begin();
-    let new = [100, 128, 200_000].map(|len| tx.alloc(len, Kind::Data).unwrap());
+    let new = [100, 128, 200_000].map(|len| tx.alloc(len, DATA).unwrap().ptr());
     tx.commit().unwrap();
     assert!(pool.usage().used > used);
     drop(pool);
@@ -308,7 +308,7 @@ fn what_an_old_pool_frees_serves_everything() {
     pool.release().unwrap();
     let more = fill(&mut pool, 10_000);
     assert!(more * 10_000 > 2_700_000, "{more} after {small}");
-    for kind in [Kind::Data, Kind::Record] {
+    for kind in [DATA, RECORD] {
         for object in objects(&pool, kind) {
             free(&mut pool, object);
         }

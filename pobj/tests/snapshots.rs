@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::Place;
-use pobj::{Kind, PPtr, Pool};
+use common::{DATA, Place};
+use pobj::{PPtr, Pool};
 
 const POOL: u64 = 64 << 20;
 /// Sizes of the objects: words, slots, a slot of a big page, large objects.
@@ -17,10 +17,10 @@ fn create(pool: &mut Pool, salt: u8) -> Vec<(PPtr<u8>, u64)> {
     let mut objects = Vec::new();
     for len in SIZES.into_iter().cycle().take(24) {
         let mut tx = pool.begin();
-        let ptr = tx.alloc(len, Kind::Data).unwrap();
+        let ptr = tx.alloc(len, DATA).unwrap();
         tx.fill(ptr, &content(len, salt)).unwrap();
         tx.commit().unwrap();
-        objects.push((ptr, len));
+        objects.push((ptr.ptr(), len));
     }
     objects
 }

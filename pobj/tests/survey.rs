@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::{DATA, RECORD};
 use pobj::{Cursor, Kind, PPtr, Pool, Reader};
 use std::collections::BTreeSet;
 
@@ -22,27 +23,23 @@ fn each_object_is_shown_once_with_its_bytes() {
     let mut objects: Vec<PPtr<u8>> = Vec::new();
     for (number, size) in (0..20_000u64).zip([16, 48, 200, 8000].iter().cycle()) {
         let mut tx = pool.begin();
-        let kind = if number % 3 == 0 {
-            Kind::Data
-        } else {
-            Kind::Record
-        };
+        let kind = if number % 3 == 0 { DATA } else { RECORD };
         let object = tx.alloc(*size, kind).expect("room");
         tx.fill(object, &[number, !number].map(u64::to_le_bytes).concat())
             .expect("a fill");
         tx.commit().expect("a commit");
-        objects.push(object);
+        objects.push(object.ptr());
         // Large ones are not on pages, and freed ones are not shown.
         if number % 4000 == 1 {
             let mut tx = pool.begin();
-            let large = tx.alloc(200_000, Kind::Record).expect("room");
+            let large = tx.alloc(200_000, RECORD).expect("room");
             tx.fill(large, &[number, !number].map(u64::to_le_bytes).concat())
                 .expect("a fill");
             tx.free(objects[number as usize - 1]).expect("a free");
             tx.commit().expect("a commit");
         }
     }
-    for kind in [Kind::Data, Kind::Record] {
+    for kind in [DATA, RECORD] {
         let expected = walked(&pool, kind);
         assert!(expected.len() > 1000, "{}", expected.len());
         for threads in [0, 1, 4] {

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::Place;
-use pobj::{Cursor, Kind, PPtr, Pool};
+use common::{DATA, Place};
+use pobj::{Cursor, PPtr, Pool};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -44,7 +44,7 @@ fn content(seed: u64, len: u64) -> Vec<u8> {
 fn check(pool: &Pool, model: &Model) {
     let mut cursor = Cursor::default();
     let mut seen = 0;
-    while let Some((ptr, next)) = pool.next_object(Kind::Data, cursor) {
+    while let Some((ptr, next)) = pool.next_object(DATA, cursor) {
         let expected = model
             .get(&ptr.offset())
             .expect("only committed objects are enumerated");
@@ -68,7 +68,7 @@ fn change(tx: &mut pobj::Tx<'_>, model: &mut Model, touched: &mut Vec<u64>, rand
     match random.below(10) {
         0..5 => {
             let bytes = content(random.next(), random.length());
-            let ptr = tx.alloc(bytes.len() as u64, Kind::Data).unwrap();
+            let ptr = tx.alloc(bytes.len() as u64, DATA).unwrap();
             tx.fill(ptr, &bytes).unwrap();
             assert!(
                 model.insert(ptr.offset(), bytes).is_none(),
@@ -182,15 +182,14 @@ fn a_held_group_is_undone_by_a_crash_and_kept_by_release() {
     let place = Place::new();
     let mut pool = place.open(POOL);
     let mut tx = pool.begin();
-    let word = tx.alloc(8, Kind::Data).unwrap().cast::<u64>();
-    tx.fill_value(word, &1).unwrap();
+    let word = tx.alloc_value(&1u64, DATA).unwrap();
     tx.commit().unwrap();
 
     pool.hold();
     for value in 2..50u64 {
         let mut tx = pool.begin();
         tx.set(word, value).unwrap();
-        let other = tx.alloc(100, Kind::Data).unwrap();
+        let other = tx.alloc(100, DATA).unwrap();
         tx.fill(other, &[7; 100]).unwrap();
         tx.commit().unwrap();
         assert_eq!(*pool.get(word).unwrap(), value, "a step is visible at once");
@@ -218,8 +217,7 @@ fn a_failed_command_in_a_held_group_takes_back_only_itself() {
     let place = Place::new();
     let mut pool = place.open(POOL);
     let mut tx = pool.begin();
-    let word = tx.alloc(8, Kind::Data).unwrap().cast::<u64>();
-    tx.fill_value(word, &1).unwrap();
+    let word = tx.alloc_value(&1u64, DATA).unwrap();
     tx.commit().unwrap();
     pool.hold();
     let mut tx = pool.begin();
@@ -231,8 +229,8 @@ fn a_failed_command_in_a_held_group_takes_back_only_itself() {
         tx.set(word, 3).unwrap();
         tx.step().unwrap();
         assert_eq!(*tx.get(word).unwrap(), 3);
-        tx.alloc(500, Kind::Data).unwrap();
-        tx.alloc(500_000, Kind::Data).unwrap();
+        tx.alloc(500, DATA).unwrap();
+        tx.alloc(500_000, DATA).unwrap();
     }
     assert_eq!(*pool.get(word).unwrap(), 2);
     assert_eq!(pool.usage().used, used);
@@ -250,11 +248,12 @@ fn a_group_larger_than_the_first_undo_segment() {
     let place = Place::new();
     let mut pool = place.open(POOL);
     let mut tx = pool.begin();
-    let big = tx.alloc(4 << 20, Kind::Data).unwrap();
+    let big = tx.alloc(4 << 20, DATA).unwrap();
     for at in (0..4 << 20).step_by(1 << 16) {
         tx.fill(big.at(at), &vec![1u8; 1 << 16]).unwrap();
     }
     tx.commit().unwrap();
+    let big = big.ptr();
     let used = pool.usage().used;
     for keep in [false, true] {
         let mut tx = pool.begin();
@@ -293,15 +292,14 @@ fn a_panic_inside_leaves_everything_as_it_was() {
     let place = Place::new();
     let mut pool = place.open(POOL);
     let mut tx = pool.begin();
-    let word = tx.alloc(8, Kind::Data).unwrap().cast::<u64>();
-    tx.fill_value(word, &5).unwrap();
+    let word = tx.alloc_value(&5u64, DATA).unwrap();
     tx.commit().unwrap();
     for steps in [false, true] {
         let used = pool.usage().used;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let mut tx = pool.begin();
             tx.set(word, 6).unwrap();
-            tx.alloc(64, Kind::Data).unwrap();
+            tx.alloc(64, DATA).unwrap();
             if steps {
                 tx.step().unwrap();
             }
@@ -322,11 +320,11 @@ fn a_full_pool_refuses_and_goes_on_when_something_is_freed() {
     let mut kept = Vec::new();
     let full = loop {
         let mut tx = pool.begin();
-        match tx.alloc(1000, Kind::Data) {
+        match tx.alloc(1000, DATA) {
             Ok(ptr) => {
                 tx.fill(ptr, &[1; 1000]).unwrap();
                 tx.commit().unwrap();
-                kept.push(ptr);
+                kept.push(ptr.ptr());
             }
             Err(error) => break error,
         }
@@ -344,7 +342,7 @@ fn a_full_pool_refuses_and_goes_on_when_something_is_freed() {
         tx.commit().unwrap();
     }
     let mut tx = pool.begin();
-    tx.alloc(1 << 20, Kind::Data).unwrap();
+    tx.alloc(1 << 20, DATA).unwrap();
     tx.commit().unwrap();
 }
 
@@ -353,7 +351,7 @@ fn wild_pointers_are_errors() {
     let place = Place::new();
     let mut pool = place.open(POOL);
     let mut tx = pool.begin();
-    let ptr = tx.alloc(100, Kind::Data).unwrap();
+    let ptr = tx.alloc(100, DATA).unwrap().ptr();
     tx.commit().unwrap();
     assert!(pool.bytes(PPtr::new(u64::MAX).unwrap(), 8).is_err());
     assert!(pool.bytes(PPtr::new(POOL - 4).unwrap(), 8).is_err());
@@ -381,10 +379,10 @@ fn no_bytes_behind_an_object_that_ends_with_its_page() {
     // Two slots of the largest class but the big pages' fill a page; both ends are tried.
     let mut tx = pool.begin();
     for _ in 0..40 {
-        let ptr = tx.alloc(32_640, Kind::Data).unwrap();
+        let ptr = tx.alloc(32_640, DATA).unwrap();
         for end in [ptr.at(32_640), ptr.at(32_640 + 64), ptr.at(32_640 + 32)] {
             tx.fill(end, b"").unwrap();
-            tx.write(end, b"").unwrap();
+            tx.write(end.ptr(), b"").unwrap();
         }
         assert!(tx.fill(ptr.at(70_000), b"").is_ok(), "nothing is written");
     }

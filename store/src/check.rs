@@ -1,9 +1,10 @@
 //! Looking at values as a whole: whether their structures hold what they promise.
 
 use crate::Store;
+use crate::layout::RECORD;
 use crate::record::{self, Record, RecordPtr};
 use crate::structures;
-use pobj::{Cursor, Kind, Result};
+use pobj::{Cursor, Result};
 
 /// What a look at all keys of the pool has found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +40,7 @@ impl Store {
                 lost.get_or_insert(error);
             }
         };
-        structures::check(&self.pool, head.value_type()?, head.root, inline, &mut owns)?;
+        structures::of(head.value_type()?).check(&self.pool, head.root, inline, &mut owns)?;
         lost.map_or(Ok(()), Err)
     }
 
@@ -72,7 +73,7 @@ impl Store {
         mut tell: impl FnMut(&[u8], &pobj::Error),
     ) -> bool {
         let found = &mut walk.found;
-        while let Some((object, after)) = self.pool.next_object(Kind::Record, walk.cursor) {
+        while let Some((object, after)) = self.pool.next_object(RECORD, walk.cursor) {
             walk.cursor = after;
             let record: RecordPtr = object.cast();
             // A record that is no key any more is for the reclaimer.

@@ -3,9 +3,9 @@
 //!
 //! It goes in *rounds*. A round chooses what is to be emptied
 //! ([`Pool::begin_evacuation`](pobj::Pool::begin_evacuation)), walks over all records, and moves
-//! what lies there: the objects of values ([`relocate`](crate::structures::relocate)), then the
-//! records themselves. Each move is one atomic step; a crash ends the round, and leaves every key
-//! as it was.
+//! what lies there: the objects of values ([`relocate`](crate::structures::Structure::relocate)),
+//! then the records themselves. Each move is one atomic step; a crash ends the round, and leaves
+//! every key as it was.
 //!
 //! Whoever owns the store gives a round its time, step by step ([`Store::compact_step`]), while
 //! nothing else is under way ([`Store::may_move`]), and moves the records, as it knows where each

@@ -18,8 +18,9 @@
 use super::key_counts::KeyCounts;
 use super::record::Record;
 use super::value::ValueType;
+use crate::layout::DATA;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
+use pobj::{Error, PPtr, Pool, Result, Tx, field};
 use static_assertions::const_assert_eq;
 
 const CLOCK_LIMIT: usize = 0;
@@ -225,7 +226,7 @@ impl Dbs {
         let entries: Vec<Entry> = self.entries.iter().copied().chain(fresh).collect();
         let mut tx = pool.begin();
         let bytes: &[u8] = bytemuck::cast_slice(&entries);
-        let table = tx.alloc(bytes.len() as u64, Kind::Data)?;
+        let table = tx.alloc(bytes.len() as u64, DATA)?;
         tx.fill(table, bytes)?;
         tx.set(tx.user_word(TABLE), table.offset())?;
         tx.set(tx.user_word(TABLE_LEN), len as u64)?;
@@ -233,7 +234,7 @@ impl Dbs {
             tx.free(old)?;
         }
         tx.commit()?;
-        (self.table, self.entries) = (Some(table.cast()), entries);
+        (self.table, self.entries) = (Some(table.ptr().cast()), entries);
         self.keys.resize(len, KeyCounts::default());
         Ok(())
     }
@@ -244,10 +245,10 @@ impl Dbs {
             return Ok(());
         };
         let mut tx = pool.begin();
-        if let Some(moved) = tx.relocate(table.cast(), Kind::Data)? {
+        if let Some(moved) = tx.relocate(table.cast(), DATA)? {
             tx.set(tx.user_word(TABLE), moved.offset())?;
             tx.commit()?;
-            self.table = Some(moved.cast());
+            self.table = Some(moved.ptr().cast());
         }
         Ok(())
     }

@@ -6,9 +6,9 @@
 
 use crate::Store;
 use crate::inline::Inline;
-use crate::place::{Birth, Outcome, Place, put_record};
+use crate::place::{Outcome, Place, put_record};
 use crate::reclaim::retire_value;
-use crate::record::{self, RecordPtr};
+use crate::record::{self, Birth, RecordPtr};
 use crate::structures::Root;
 use crate::value::ValueType;
 use pobj::{Result, Tx};
@@ -126,7 +126,7 @@ impl Store {
     #[inline]
     pub fn put(
         &mut self,
-        (key, ty, birth): (&[u8], ValueType, Birth),
+        key: (&[u8], ValueType, Birth),
         old: Option<RecordPtr>,
         inline: u64,
         outcome: &mut Outcome,
@@ -137,7 +137,7 @@ impl Store {
             // The old value's room comes back at once.
             tx.moves();
         }
-        let made = put_record(&mut tx, key, ty, birth, inline, f)?;
+        let made = put_record(&mut tx, key, inline, f)?;
         if let Some(old) = old {
             record::kill(&mut tx, old)?;
         }
@@ -173,7 +173,7 @@ impl Store {
                         tx.moves();
                         record::kill(&mut tx, old)?;
                     }
-                    put_record(&mut tx, key, ty, birth, inline(i), |tx, area| {
+                    put_record(&mut tx, (key, ty, birth), inline(i), |tx, area| {
                         let mut root = Root::EMPTY;
                         f(i, tx, &mut root, area)?;
                         Ok(root)

@@ -1,6 +1,6 @@
 //! The part of a record that its value may use.
 
-use pobj::{Error, PPtr, Pool, Result};
+use pobj::{Error, Fresh, PPtr, Pool, Result};
 
 /// Space in a record that its value may use, up to the end of the record.
 #[derive(Clone, Copy, Debug)]
@@ -9,9 +9,21 @@ pub struct Inline {
     pub at: PPtr<u8>,
     /// The record.
     pub(crate) record: PPtr<u8>,
+    /// The same space, if the running transaction makes the record.
+    pub(crate) fresh: Option<Fresh>,
 }
 
 impl Inline {
+    /// The space of a record that is being made, for a value that is new.
+    ///
+    /// # Errors
+    /// `Damaged` if the record is there already: then it has no value.
+    #[inline]
+    pub fn fresh(self) -> Result<Fresh> {
+        let lacks = || Error::Damaged("a record without a value".into());
+        self.fresh.ok_or_else(lacks)
+    }
+
     /// Its bytes. O(1), but it reads what the allocator knows of the record: not for those who need
     /// no room.
     #[inline]

@@ -3,10 +3,11 @@
 
 use crate::Store;
 use crate::inline::Inline;
-use crate::record::{self, Fields, RecordPtr};
-use crate::structures::{self, Root, hash, list, set, string, zset};
+use crate::layout::RECORD;
+use crate::record::{self, Birth, RecordPtr};
+use crate::structures::{self, Root};
 use crate::value::ValueType;
-use pobj::{Kind, Result, Tx};
+use pobj::{Result, Tx};
 
 impl Store {
     /// Makes a live record in database `db` whose value `f` builds, for a key that is shown from
@@ -23,21 +24,15 @@ impl Store {
         expire_at: i64,
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<RecordPtr> {
-        let space = self.dbs.space(&mut self.pool, db)?;
-        let birth = self.dbs.tick(&mut self.pool)?;
+        let birth = Birth::now(self, db, expire_at)?;
         let mut tx = self.pool.begin();
-        let (record, area) = record::reserve(&mut tx, key, inline)?;
-        let root = f(&mut tx, area)?;
-        let fields = Fields {
-            ty,
-            space,
-            birth,
-            expire_at,
-            root,
-        };
-        record::fill(&mut tx, record, key, fields)?;
+        let mut root = Root::EMPTY;
+        let record = record::create(&mut tx, (key, ty, birth), inline, |tx, area| {
+            root = f(tx, area)?;
+            Ok(root)
+        })?;
         tx.commit()?;
-        self.new_key_comes(space, ty, key);
+        self.new_key_comes(birth.space, ty, key);
         if structures::may_expire(ty, root) {
             self.expiring.found(record);
         }
@@ -56,13 +51,10 @@ impl Store {
             head.root,
             record::inline(&self.pool, source)?,
         );
-        let inline = inline_used(ty, root);
-        self.make(ty, key, db, inline, head.expire_at, |tx, to| match ty {
-            ValueType::String => string::copy(tx, root, from, to),
-            ValueType::List => list::copy(tx, root),
-            ValueType::ZSet => zset::copy(tx, root),
-            ValueType::Hash => hash::copy(tx, root),
-            ValueType::Set => set::copy(tx, root),
+        let structure = structures::of(ty);
+        let inline = structure.inline_used(root);
+        self.make(ty, key, db, inline, head.expire_at, |tx, to| {
+            structure.copy(tx, root, from, to)
         })
     }
 
@@ -74,21 +66,14 @@ impl Store {
     pub fn rename(&mut self, old: RecordPtr, key: &[u8], db: i32) -> Result<RecordPtr> {
         let head = *record::get(&self.pool, old)?;
         let (ty, from) = (head.value_type()?, record::inline(&self.pool, old)?);
-        let space = self.dbs.space(&mut self.pool, db)?;
-        let birth = self.dbs.tick(&mut self.pool)?;
-        let needs = inline_used(ty, head.root);
+        let birth = Birth::now(self, db, head.expire_at)?;
+        let needs = structures::of(ty).inline_used(head.root);
         let mut tx = self.pool.begin();
-        let (record, area) = record::reserve(&mut tx, key, needs)?;
         // Only inline bytes move; everything else hangs from the root, which moves as it is.
-        tx.fill_from(area.at, from.at, needs)?;
-        let fields = Fields {
-            ty,
-            space,
-            birth,
-            expire_at: head.expire_at,
-            root: head.root,
-        };
-        record::fill(&mut tx, record, key, fields)?;
+        let record = record::create(&mut tx, (key, ty, birth), needs, |tx, area| {
+            tx.fill_from(area.fresh()?, from.at, needs)?;
+            Ok(head.root)
+        })?;
         tx.free(old)?;
         tx.commit()?;
         self.garbage.wasting.retain(|&wasting| wasting != old);
@@ -158,12 +143,12 @@ impl Store {
         let mut moved = Vec::with_capacity(records.len());
         let mut totals = self.compaction.totals;
         for &record in records {
-            let to = tx.relocate(record.cast(), Kind::Record)?;
+            let to = tx.relocate(record.cast(), RECORD)?;
             if let Some(to) = to {
                 totals.records += 1;
-                totals.bytes += tx.capacity(to)?;
+                totals.bytes += tx.capacity(to.ptr())?;
             }
-            moved.push(to.map(|to| to.cast()));
+            moved.push(to.map(|to| to.ptr().cast()));
         }
         tx.commit()?;
         self.compaction.totals = totals;
@@ -174,13 +159,5 @@ impl Store {
             }
         }
         Ok(moved)
-    }
-}
-
-/// Bytes of its record that a value uses.
-fn inline_used(ty: ValueType, root: Root) -> u64 {
-    match ty {
-        ValueType::String => string::inline_used(root),
-        _ => 0,
     }
 }

@@ -32,6 +32,7 @@ pub mod hyperloglog;
 pub mod inline;
 pub mod key_counts;
 pub mod keys;
+pub mod layout;
 pub mod lsn;
 pub mod must;
 pub mod number;

@@ -2,18 +2,10 @@
 
 use crate::Store;
 use crate::inline::Inline;
-use crate::record::{self, Fields, RecordPtr};
+use crate::record::{self, Birth, RecordPtr};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
 use pobj::{Pool, Result, Tx};
-
-/// The circumstances of a key's birth.
-#[derive(Clone, Copy, Debug)]
-pub struct Birth {
-    space: u16,
-    birth: u64,
-    expire_at: i64,
-}
 
 impl Birth {
     /// For a key that may come to be in `db`, and expires at `expire_at`, in Unix milliseconds or
@@ -24,7 +16,7 @@ impl Birth {
     pub fn now(store: &mut Store, db: i32, expire_at: i64) -> Result<Birth> {
         Ok(Birth {
             space: store.dbs.space(&mut store.pool, db)?,
-            birth: store.dbs.tick(&mut store.pool)?,
+            tick: store.dbs.tick(&mut store.pool)?,
             expire_at,
         })
     }
@@ -54,21 +46,12 @@ impl Outcome {
 /// Makes a record with a value built by `f`.
 pub(crate) fn put_record(
     tx: &mut Tx<'_>,
-    key: &[u8],
-    ty: ValueType,
-    created: Birth,
+    key: (&[u8], ValueType, Birth),
     inline: u64,
     f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
 ) -> Result<Outcome> {
-    let fields = Fields {
-        ty,
-        space: created.space,
-        birth: created.birth,
-        expire_at: created.expire_at,
-        root: Root::EMPTY,
-    };
-    Ok(match record::make(tx, key, inline, fields, f)? {
-        Some(record) => Outcome::Created(created.space, tx.address_of(record)),
+    Ok(match record::make(tx, key, inline, f)? {
+        Some(record) => Outcome::Created(key.2.space, tx.address_of(record)),
         None => Outcome::Nothing,
     })
 }
@@ -141,7 +124,7 @@ impl<'k> Place<'k> {
     fn create(&self, tx: &mut Tx<'_>, root: Root) -> Result<Outcome> {
         match self.absent {
             Some((key, created)) if root != Root::EMPTY => {
-                put_record(tx, key, self.ty, created, 0, |_, _| Ok(root))
+                put_record(tx, (key, self.ty, created), 0, |_, _| Ok(root))
             }
             _ => Ok(Outcome::Nothing),
         }

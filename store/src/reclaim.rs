@@ -10,10 +10,11 @@
 //! a long range. Their records are listed as well, and found again after a crash by their encoding.
 
 use crate::Store;
-use crate::record::{self, Fields, NEVER, Record, RecordPtr};
+use crate::layout::RECORD;
+use crate::record::{self, Birth, Record, RecordPtr};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
-use pobj::{Cursor, Error, Kind, Result, Tx};
+use pobj::{Cursor, Error, Result, Tx};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -34,16 +35,7 @@ pub fn retire_value(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option
         return Ok(None);
     }
     tx.removes();
-    let (record, _) = record::reserve(tx, b"", 0)?;
-    let fields = Fields {
-        ty,
-        space: 0,
-        birth: 0,
-        expire_at: NEVER,
-        root,
-    };
-    record::fill(tx, record, b"", fields)?;
-    Ok(Some(record))
+    record::create(tx, (b"", ty, Birth::NONE), 0, |_, _| Ok(root)).map(Some)
 }
 
 /// Memory that waits to be reclaimed.
@@ -80,7 +72,7 @@ impl Garbage {
 
 /// Frees a record and its (small) value in the running transaction.
 fn free_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> Result<()> {
-    structures::destroy(tx, head.value_type()?, head.root)?;
+    structures::of(head.value_type()?).destroy(tx, head.root)?;
     tx.free(record)
 }
 
@@ -103,7 +95,7 @@ impl Store {
         self.expiring.forget(record);
         let head = *record::get(&self.pool, record)?;
         let ty = head.value_type()?;
-        if structures::is_small(&self.pool, ty, head.root) {
+        if structures::of(ty).is_small(head.root) {
             let mut tx = self.pool.begin();
             tx.removes();
             free_record(&mut tx, record, &head)?;
@@ -238,7 +230,7 @@ impl Store {
         let mut root = head.root;
         let mut tx = self.pool.begin();
         tx.removes();
-        let done = structures::dismantle(&mut tx, head.value_type()?, &mut root, BATCH)?;
+        let done = structures::of(head.value_type()?).dismantle(&mut tx, &mut root, BATCH)?;
         if done {
             tx.free(record)?;
         } else {
@@ -264,7 +256,7 @@ impl Store {
         }
         let mut tx = self.pool.begin();
         tx.removes();
-        structures::clean(&mut tx, &mut root)?;
+        structures::of(ty).clean(&mut tx, &mut root)?;
         record::set_root(&mut tx, record, head.root, root)?;
         tx.commit()?;
         if structures::has_garbage(ty, root) {
@@ -280,7 +272,7 @@ impl Store {
             let Some(cursor) = self.garbage.sweep else {
                 break;
             };
-            let next = self.pool.next_object(Kind::Record, cursor);
+            let next = self.pool.next_object(RECORD, cursor);
             self.garbage.sweep = next.map(|(_, cursor)| cursor);
             let Some((object, _)) = next else { break };
             let record: RecordPtr = object.cast();
@@ -297,7 +289,7 @@ impl Store {
         }
         let (small, large): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, head)| {
             head.value_type()
-                .is_ok_and(|ty| structures::is_small(&self.pool, ty, head.root))
+                .is_ok_and(|ty| structures::of(ty).is_small(head.root))
         });
         if self.free_all(&small).is_err() {
             // One of them is damaged: it must not keep the others.

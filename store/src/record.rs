@@ -17,10 +17,11 @@
 //! as fresh bytes; later only space, birth, expire time, root and the inline area change, logged.
 
 use crate::inline::Inline;
+use crate::layout::RECORD;
 use crate::structures::Root;
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Error, Kind, PPtr, Pool, Reader, Result, Tx, field};
+use pobj::{Error, Fresh, PPtr, Pool, Reader, Result, Tx, field};
 use static_assertions::const_assert_eq;
 use std::mem::{offset_of, size_of};
 
@@ -53,69 +54,102 @@ pub const NEVER: i64 = -1;
 /// Bytes of a record before the key.
 pub const HEAD: u64 = size_of::<Record>() as u64;
 
-/// Reserves a record for `key` with at least `inline` bytes of inline area.
-pub fn reserve(tx: &mut Tx<'_>, key: &[u8], inline: u64) -> Result<(RecordPtr, Inline)> {
-    let start = inline_start(key.len());
-    let record = tx.alloc(start + inline, Kind::Record)?;
-    let at = record.at(start);
-    Ok((record.cast(), Inline { at, record }))
-}
-
 fn inline_start(key_len: usize) -> u64 {
     HEAD + (key_len as u64).next_multiple_of(8)
 }
 
-/// What a new record says besides its key.
+/// The circumstances of a key's birth.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields {
-    /// The value's type.
-    pub ty: ValueType,
+pub struct Birth {
     /// Number of the key space.
     pub space: u16,
-    /// When the key was made.
-    pub birth: u64,
+    /// When, in ticks of the pool's own clock; 0 for a record that is no key's.
+    pub tick: u64,
     /// Unix milliseconds, or [`NEVER`].
     pub expire_at: i64,
-    /// The value.
-    pub root: Root,
 }
 
-/// Fills the record reserved for `key`.
-pub fn fill(tx: &mut Tx<'_>, record: RecordPtr, key: &[u8], fields: Fields) -> Result<()> {
+impl Birth {
+    /// That of a record that is no key's, from its beginning on.
+    pub const NONE: Birth = Birth {
+        space: 0,
+        tick: 0,
+        expire_at: NEVER,
+    };
+
+    /// That of the first key in the first key space.
+    pub const FIRST: Birth = Birth {
+        tick: 1,
+        ..Birth::NONE
+    };
+}
+
+/// Makes the record of a new key whose value `f` builds, and which may use `inline` bytes of the
+/// record at least. An empty value gets no record.
+pub fn make(
+    tx: &mut Tx<'_>,
+    key: (&[u8], ValueType, Birth),
+    inline: u64,
+    f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
+) -> Result<Option<RecordPtr>> {
+    let (record, area) = reserve(tx, key.0, inline)?;
+    let root = f(tx, area)?;
+    if root == Root::EMPTY {
+        tx.free(record.ptr())?;
+        return Ok(None);
+    }
+    fill(tx, record, key, root)?;
+    Ok(Some(record.ptr()))
+}
+
+/// [`make`] of a record whose value may be empty, yet or at all.
+pub fn create(
+    tx: &mut Tx<'_>,
+    key: (&[u8], ValueType, Birth),
+    inline: u64,
+    f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
+) -> Result<RecordPtr> {
+    let (record, area) = reserve(tx, key.0, inline)?;
+    let root = f(tx, area)?;
+    fill(tx, record, key, root)?;
+    Ok(record.ptr())
+}
+
+/// Reserves a record for `key` with at least `inline` bytes of inline area.
+fn reserve(tx: &mut Tx<'_>, key: &[u8], inline: u64) -> Result<(Fresh<Record>, Inline)> {
+    let start = inline_start(key.len());
+    let record = tx.alloc(start + inline, RECORD)?;
+    let at = record.at(start);
+    let inline = Inline {
+        at: at.ptr(),
+        record: record.ptr(),
+        fresh: Some(at),
+    };
+    Ok((record.cast(), inline))
+}
+
+/// Fills a reserved record.
+fn fill(
+    tx: &mut Tx<'_>,
+    record: Fresh<Record>,
+    (key, ty, birth): (&[u8], ValueType, Birth),
+    root: Root,
+) -> Result<()> {
     let key_len = u32::try_from(key.len()).map_err(|_| Error::TooLarge(key.len() as u64))?;
     let head = Record {
-        ty: fields.ty as u8,
+        ty: ty as u8,
         reserved: 0,
-        space: fields.space,
-        check: check(tx, fields.ty as u8, key),
-        birth: fields.birth,
-        expire_at: fields.expire_at,
-        root: fields.root,
+        space: birth.space,
+        check: check(tx, ty as u8, key),
+        birth: birth.tick,
+        expire_at: birth.expire_at,
+        root,
         key_len,
         reserved2: 0,
     };
     const ZEROS: [u8; 8] = [0; 8];
     let padding = &ZEROS[..(inline_start(key.len()) - HEAD) as usize - key.len()];
     tx.fill_parts(record.cast(), [bytemuck::bytes_of(&head), key, padding])
-}
-
-/// Makes the record of a new key whose value `f` builds, and which may use `inline` bytes of the
-/// record at least. The fields say the rest; an empty value gets no record.
-pub fn make(
-    tx: &mut Tx<'_>,
-    key: &[u8],
-    inline: u64,
-    fields: Fields,
-    f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
-) -> Result<Option<RecordPtr>> {
-    let (record, area) = reserve(tx, key, inline)?;
-    let root = f(tx, area)?;
-    if root == Root::EMPTY {
-        tx.free(record)?;
-        return Ok(None);
-    }
-    fill(tx, record, key, Fields { root, ..fields })?;
-    Ok(Some(record))
 }
 
 /// The hash of a key with a value of type `ty` in this pool, as its record has it.
@@ -141,6 +175,7 @@ impl Record {
         Inline {
             at: record.at(inline_start(self.key_len as usize)),
             record: record.cast(),
+            fresh: None,
         }
     }
 

@@ -23,11 +23,12 @@
 
 use crate::Store;
 use crate::key_counts::KeyCounts;
+use crate::layout::DATA;
 use crate::record::{self, RecordPtr};
 use crate::slot::{self, SlotRange};
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Error, Kind, PPtr, Pool, Result};
+use pobj::{Error, PPtr, Pool, Result};
 use static_assertions::const_assert_eq;
 
 const TABLE: usize = 5;
@@ -215,9 +216,9 @@ impl Slots {
             true => None,
             false => {
                 let bytes: &[u8] = bytemuck::cast_slice(&runs);
-                let table = tx.alloc(bytes.len() as u64, Kind::Data)?;
+                let table = tx.alloc(bytes.len() as u64, DATA)?;
                 tx.fill(table, bytes)?;
-                Some(table.cast())
+                Some(table.ptr().cast())
             }
         };
         tx.set(tx.user_word(TABLE), table.map_or(0, PPtr::offset))?;

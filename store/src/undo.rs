@@ -5,10 +5,11 @@
 //! the group has made, changed or freed.
 
 use crate::Store;
+use crate::layout::RECORD;
 use crate::record::{self, RecordPtr};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
-use pobj::{Kind, Result};
+use pobj::Result;
 
 /// A key, and where its record is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Store {
     /// # Errors
     /// `Damaged`: the pool's log, or a record, contradicts itself.
     pub fn undo_group(&mut self) -> Result<Undone> {
-        let changed = self.pool.changed_in_group(Kind::Record)?;
+        let changed = self.pool.changed_in_group(RECORD)?;
         let mut undone = Undone::default();
         for &(object, is_there) in &changed {
             if is_there {

@@ -2,10 +2,11 @@
 //! not, and what is removed leaves no memory behind.
 
 use fastrand::Rng;
-use pobj::{Durability, Pool, PoolOptions, Tx};
+use pobj::{Durability, Pool, Tx};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use store::layout::pool_at;
 use store::structures::set::Member;
-use store::structures::{Root, hash, set};
+use store::structures::{Root, Structure, hash, set};
 use tempfile::TempDir;
 
 /// A pool with one root in its user words.
@@ -26,7 +27,7 @@ impl Place {
     }
 
     fn open(&self) -> Pool {
-        let options = PoolOptions::new(self.directory.path().join("test.pool"));
+        let options = pool_at(self.directory.path().join("test.pool"));
         let options = options.durability(Durability::Process).size(self.size);
         Pool::open(&options).expect("the pool opens")
     }
@@ -201,7 +202,7 @@ fn run_hash(seed: u64, keys: u64, long: bool, rounds: u32) {
     loop {
         let mut rest = root(&pool);
         let done = edit(&mut pool, true, |tx, root| {
-            let done = hash::dismantle(tx, root, 64).unwrap();
+            let done = hash::Type.dismantle(tx, root, 64).unwrap();
             rest = *root;
             done
         });
@@ -535,7 +536,7 @@ fn built_ones_are_like_grown_ones() {
         check_hash(&pool, &model);
         while root(&pool) != Root::EMPTY {
             edit(&mut pool, true, |tx, root| {
-                hash::dismantle(tx, root, 1000).unwrap()
+                hash::Type.dismantle(tx, root, 1000).unwrap()
             });
         }
         assert_eq!(pool.usage().used, 0, "{count} fields");

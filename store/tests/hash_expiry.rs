@@ -3,10 +3,11 @@
 //! behind.
 
 use fastrand::Rng;
-use pobj::{Durability, Pool, PoolOptions, Tx};
+use pobj::{Durability, Pool, Tx};
 use std::collections::{BTreeMap, BTreeSet};
+use store::layout::pool_at;
 use store::structures::hash::{self, Expiry, Field, NEVER};
-use store::structures::{Root, table};
+use store::structures::{Root, Structure, table};
 use tempfile::TempDir;
 
 type Bytes = Vec<u8>;
@@ -24,7 +25,7 @@ impl Place {
     }
 
     fn open(&self) -> Pool {
-        let options = PoolOptions::new(self.0.path().join("test.pool"));
+        let options = pool_at(self.0.path().join("test.pool"));
         let options = options.durability(Durability::Process).size(64 << 20);
         Pool::open(&options).expect("the pool opens")
     }
@@ -176,7 +177,7 @@ fn change(tx: &mut Tx<'_>, root: &mut Root, words: &mut Words, model: &mut Model
         7 => {
             let source = *root;
             let copy = hash::copy(tx, source).unwrap();
-            hash::dismantle(tx, root, usize::MAX).unwrap();
+            hash::Type.dismantle(tx, root, usize::MAX).unwrap();
             *root = copy;
         }
         _ => {
@@ -228,7 +229,7 @@ fn run(seed: u64, names: u64, long: bool) {
     }
     check(&pool, &model);
     edit(&mut pool, true, |tx, root| {
-        assert!(hash::dismantle(tx, root, usize::MAX).unwrap());
+        assert!(hash::Type.dismantle(tx, root, usize::MAX).unwrap());
     });
     pool.trim(usize::MAX).unwrap();
     assert_eq!(pool.usage().used, empty, "seed {seed}: memory was lost");

@@ -2,8 +2,9 @@
 //! them is left in the way, nothing leaks, and a dropped step has moved nothing.
 
 use fastrand::Rng;
-use pobj::{Durability, Kind, PPtr, Pool, PoolOptions, Tx};
-use store::record::{self, RecordPtr};
+use pobj::{Durability, PPtr, Pool, Tx};
+use store::layout::{DATA, pool_at};
+use store::record::{self, Birth, RecordPtr};
 use store::structures::list::Side;
 use store::structures::mover::{Cursor, Mover};
 use store::structures::{self, Root, hash, list, set, string, zset};
@@ -27,7 +28,7 @@ impl Scenario {
             .prefix("relocation-")
             .tempdir_in("/dev/shm")
             .expect("a directory on tmpfs");
-        let options = PoolOptions::new(directory.path().join("test.pool"));
+        let options = pool_at(directory.path().join("test.pool"));
         let options = options.durability(Durability::Process).size(128 << 20);
         Scenario {
             pool: Pool::open(&options).expect("the pool opens"),
@@ -42,15 +43,8 @@ impl Scenario {
     fn records(&mut self) {
         let mut tx = self.pool.begin();
         for ty in ValueType::ALL.into_iter().skip(1) {
-            let (record, _) = record::reserve(&mut tx, b"key", 0).unwrap();
-            let fields = record::Fields {
-                ty,
-                space: 0,
-                birth: 1,
-                expire_at: record::NEVER,
-                root: Root::EMPTY,
-            };
-            record::fill(&mut tx, record, b"key", fields).unwrap();
+            let key = (b"key".as_slice(), ty, Birth::FIRST);
+            let record = record::create(&mut tx, key, 0, |_, _| Ok(Root::EMPTY)).unwrap();
             self.values.push((ty, record));
         }
         tx.commit().unwrap();
@@ -66,9 +60,9 @@ impl Scenario {
                 2 => [512, 2048, 4096, 1024][self.random.usize(..4)],
                 _ => self.random.u64(600..20_000),
             };
-            let object = tx.alloc(size, Kind::Data).unwrap();
+            let object = tx.alloc(size, DATA).unwrap();
             tx.fill(object, &[7]).unwrap();
-            self.junk.push(object);
+            self.junk.push(object.ptr());
         }
         tx.commit().unwrap();
     }
@@ -202,11 +196,12 @@ impl Scenario {
         for &(ty, record) in &self.values {
             let inline = record::inline(&self.pool, record).unwrap();
             let root = record::get(&self.pool, record).unwrap().root;
-            structures::check(&self.pool, ty, root, inline, &mut |object| {
-                self.pool.capacity(object).expect("an allocated object");
-                found += usize::from(self.pool.evacuating(object));
-            })
-            .unwrap();
+            structures::of(ty)
+                .check(&self.pool, root, inline, &mut |object| {
+                    self.pool.capacity(object).expect("an allocated object");
+                    found += usize::from(self.pool.evacuating(object));
+                })
+                .unwrap();
         }
         found
     }
@@ -218,7 +213,9 @@ impl Scenario {
         let old = record::get(&tx, record).unwrap().root;
         let mut root = old;
         let mut mover = Mover::new(&mut tx, budget);
-        let next = structures::relocate::relocate(&mut mover, ty, &mut root, cursor).unwrap();
+        let next = structures::of(ty)
+            .relocate(&mut mover, &mut root, cursor)
+            .unwrap();
         record::set_root(&mut tx, record, old, root).unwrap();
         match keep {
             true => tx.commit().unwrap(),
@@ -272,7 +269,7 @@ fn what_moves_keeps_its_content_and_leaves_the_way_free() {
         // What is left there is litter, which no value owns.
         for object in std::mem::take(&mut scenario.junk) {
             let mut tx = scenario.pool.begin();
-            if tx.relocate(object, Kind::Data).unwrap().is_some() {
+            if tx.relocate(object, DATA).unwrap().is_some() {
                 tx.commit().unwrap();
             }
         }
@@ -322,28 +319,26 @@ fn a_value_may_change_while_it_moves() {
 fn a_string_moves_with_the_room_behind_it() {
     let mut scenario = Scenario::new(5);
     let mut tx = scenario.pool.begin();
-    let (record, inline) = record::reserve(&mut tx, b"key", 0).unwrap();
     let mut root = Root::EMPTY;
-    string::set(&mut tx, &mut root, inline, string::Value::Bytes(&[3; 3000])).unwrap();
-    tx.step().unwrap();
-    string::append(&mut tx, &mut root, inline, &[4; 100]).unwrap();
-    let fields = record::Fields {
-        ty: ValueType::String,
-        space: 0,
-        birth: 1,
-        expire_at: record::NEVER,
-        root,
-    };
-    record::fill(&mut tx, record, b"key", fields).unwrap();
+    let key = (b"key".as_slice(), ValueType::String, Birth::FIRST);
+    let record = record::create(&mut tx, key, 0, |tx, inline| {
+        string::set(tx, &mut root, inline, string::Value::Bytes(&[3; 3000])).unwrap();
+        tx.step().unwrap();
+        string::append(tx, &mut root, inline, &[4; 100]).unwrap();
+        Ok(root)
+    });
+    let record = record.unwrap();
     tx.commit().unwrap();
     scenario.values.push((ValueType::String, record));
-    let room = structures::memory(&scenario.pool, ValueType::String, root).unwrap();
+    let room = structures::of(ValueType::String)
+        .memory(&scenario.pool, root)
+        .unwrap();
     // Another page of that size, fuller than the string's.
     let mut tx = scenario.pool.begin();
     for _ in 0..17 {
-        let object = tx.alloc(room, Kind::Data).unwrap();
+        let object = tx.alloc(room, DATA).unwrap();
         tx.fill(object, &[7]).unwrap();
-        scenario.junk.push(object);
+        scenario.junk.push(object.ptr());
     }
     tx.commit().unwrap();
     for object in std::mem::take(&mut scenario.junk).into_iter().take(9) {
@@ -365,6 +360,8 @@ fn a_string_moves_with_the_room_behind_it() {
     text.extend([4; 100]);
     let value = string::read(&scenario.pool, root, inline).unwrap();
     assert_eq!(value, Some(string::Value::Bytes(&text)));
-    let after = structures::memory(&scenario.pool, ValueType::String, root).unwrap();
+    let after = structures::of(ValueType::String)
+        .memory(&scenario.pool, root)
+        .unwrap();
     assert_eq!(after, room);
 }

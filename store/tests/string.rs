@@ -1,10 +1,11 @@
 //! The string structure against `Vec<u8>`: random changes, dropped transactions, groups that are
 //! kept and groups that a restart undoes, and nothing left over in the end.
 
-use pobj::{Durability, Pool, PoolOptions, Result, Tx};
-use store::record::{self, Fields, NEVER, RecordPtr};
-use store::structures::Root;
+use pobj::{Durability, Pool, Result, Tx};
+use store::layout::pool_at;
+use store::record::{self, Birth, RecordPtr};
 use store::structures::string::{self, Value};
+use store::structures::{Root, Structure};
 use store::value::ValueType;
 use tempfile::TempDir;
 
@@ -21,7 +22,7 @@ impl Place {
     }
 
     fn open(&self) -> Pool {
-        let options = PoolOptions::new(self.0.path().join("pool")).durability(Durability::Process);
+        let options = pool_at(self.0.path().join("pool")).durability(Durability::Process);
         Pool::open(&options.size(64 << 20)).expect("the pool opens")
     }
 }
@@ -149,7 +150,7 @@ fn change(
     let record = match (old, change) {
         (Some(record), Change::Delete) => {
             let root = record::get(&tx, record).unwrap().root;
-            string::destroy(&mut tx, root).unwrap();
+            string::Type.destroy(&mut tx, root).unwrap();
             tx.free(record).unwrap();
             None
         }
@@ -168,18 +169,13 @@ fn change(
                 Change::Set(bytes) | Change::Append(bytes) => Value::of(bytes).inline_len(),
                 _ => string::inline_len(new_len),
             };
-            let (record, inline) = record::reserve(&mut tx, key, needed).unwrap();
-            let mut root = Root::EMPTY;
-            apply(&mut tx, &mut root, inline, change).unwrap();
-            let fields = Fields {
-                ty: ValueType::String,
-                space: 0,
-                birth: 1,
-                expire_at: NEVER,
-                root,
-            };
-            record::fill(&mut tx, record, key, fields).unwrap();
-            Some(record)
+            let birth = (key, ValueType::String, Birth::FIRST);
+            let record = record::create(&mut tx, birth, needed, |tx, inline| {
+                let mut root = Root::EMPTY;
+                apply(tx, &mut root, inline, change).unwrap();
+                Ok(root)
+            });
+            Some(record.unwrap())
         }
     };
     if commit {

@@ -3,12 +3,13 @@
 use crate::keys::Keys;
 use crate::output::Place;
 use crate::{Failure, Outcome};
-use pobj::{Durability, PoolOptions};
+use pobj::Durability;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use store::Store;
 use store::content::Content;
+use store::layout::pool_at;
 use store::record::NEVER;
 
 /// Makes a pool at `to` with all keys of the pool `from`, of this size or as large. What is damaged
@@ -84,9 +85,7 @@ fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
 /// Those of making it.
 pub fn new_pool(path: &Path, size: u64) -> Result<Store, Failure> {
     // All of it is made durable at the end.
-    let options = PoolOptions::new(path)
-        .size(size)
-        .durability(Durability::Process);
+    let options = pool_at(path).size(size).durability(Durability::Process);
     Ok(Store::open(&options, |_, _, _| Ok(()))?)
 }
 

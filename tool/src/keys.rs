@@ -2,11 +2,12 @@
 
 use crate::Failure;
 use indicatif::{ProgressBar, ProgressStyle};
-use pobj::{Cursor, Durability, Kind, Pool, PoolOptions};
+use pobj::{Cursor, Durability, Pool};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use store::dbs::Dbs;
 use store::inline::Inline;
+use store::layout::{RECORD, pool_at};
 use store::record::{self, RecordPtr};
 use store::slots::Slots;
 use store::structures::{self, Root};
@@ -59,7 +60,7 @@ impl Keys {
     /// If it is none, if a server has it open, or if it cannot be recovered.
     pub fn open(path: &Path) -> Result<Keys, Failure> {
         // It is not changed, so commits need survive nothing.
-        let options = PoolOptions::new(path).durability(Durability::Process);
+        let options = pool_at(path).durability(Durability::Process);
         let pool = Pool::open(&options)?;
         let dbs = Dbs::open(&pool)?;
         let slots = Slots::open(&pool)?;
@@ -138,7 +139,7 @@ impl Keys {
         mut show: impl FnMut(RecordPtr) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut cursor = Cursor::default();
-        while let Some((object, after)) = self.pool.next_object(Kind::Record, cursor) {
+        while let Some((object, after)) = self.pool.next_object(RECORD, cursor) {
             cursor = after;
             let record: RecordPtr = object.cast();
             let is_live = record::get(&self.pool, record).and_then(|head| {
@@ -178,7 +179,7 @@ impl Keys {
                 lost.get_or_insert(error);
             }
         };
-        structures::check(&self.pool, key.ty, key.root, key.inline, &mut owns)?;
+        structures::of(key.ty).check(&self.pool, key.root, key.inline, &mut owns)?;
         lost.map_or(Ok(()), Err)
     }
 
@@ -188,7 +189,7 @@ impl Keys {
     /// `Damaged`, if that cannot be told.
     pub fn bytes(&self, key: &Key<'_>) -> pobj::Result<u64> {
         let own = self.pool.capacity(key.record)?;
-        Ok(own + structures::memory(&self.pool, key.ty, key.root)?)
+        Ok(own + structures::of(key.ty).memory(&self.pool, key.root)?)
     }
 }
 

@@ -14,7 +14,8 @@
 //! score.
 
 use pmedis_bench::measure::{Report, measure, processor_time, relaunch_with_flushes, shuffle};
-use pobj::{Pool, PoolOptions, Result, Tx};
+use pobj::{Pool, Result, Tx};
+use store::layout::pool_at;
 use store::structures::list::{self, Element, Side};
 use store::structures::zset::{self, Rule};
 use store::structures::{self, Root, hash, set};
@@ -79,7 +80,7 @@ impl Bench {
     /// Gives the value up in steps, as it is done in the background.
     fn give_up(&mut self, ty: ValueType) -> Result<()> {
         while self.root != Root::EMPTY {
-            self.change(|tx, root| structures::dismantle(tx, ty, root, 64))?;
+            self.change(|tx, root| structures::of(ty).dismantle(tx, root, 64))?;
         }
         assert_eq!(self.pool.usage().used, 0, "everything is free");
         Ok(())
@@ -99,7 +100,7 @@ impl Bench {
         println!("{name:<34} {:>9.2} ms", elapsed.as_secs_f64() * 1e3);
         while rest != Root::EMPTY {
             let mut tx = self.pool.begin();
-            structures::dismantle(&mut tx, ty, &mut rest, 64)?;
+            structures::of(ty).dismantle(&mut tx, &mut rest, 64)?;
             tx.commit()?;
         }
         Ok(())
@@ -114,7 +115,7 @@ fn main() -> Result<()> {
         .unwrap_or(1_000_000);
     let place = tempfile::tempdir_in("/dev/shm").expect("a directory on tmpfs");
     let size = (count as u64 * 200).max(1 << 30);
-    let options = PoolOptions::new(place.path().join("structures.pool")).size(size);
+    let options = pool_at(place.path().join("structures.pool")).size(size);
     let mut bench = Bench {
         pool: Pool::open(&options)?,
         root: Root::EMPTY,

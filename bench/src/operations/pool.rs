@@ -2,8 +2,9 @@
 
 use super::{Change, Effect, Form, Operation, Run, text};
 use crate::measure::shuffle;
-use pobj::{PoolOptions, Result};
-use store::record::{self, Fields, NEVER, RecordPtr};
+use pobj::Result;
+use store::layout::pool_at;
+use store::record::{self, Birth, NEVER, RecordPtr};
 use store::structures::Root;
 use tempfile::TempDir;
 
@@ -33,7 +34,7 @@ impl Store {
     /// If there is no directory on tmpfs.
     pub fn new(operation: &Operation, steps: usize) -> Result<Store> {
         let place = tempfile::tempdir_in("/dev/shm").expect("a directory on tmpfs");
-        let options = PoolOptions::new(place.path().join("engine.pool")).size(POOL_LEN);
+        let options = pool_at(place.path().join("engine.pool")).size(POOL_LEN);
         let form = operation.form;
         let steps = steps.min(form.steps);
         let elements = form.elements.unwrap_or(steps);
@@ -104,22 +105,15 @@ impl Store {
             ty, inline, add, ..
         } = *self.operation.form;
         let name = text(number);
-        let space = self.engine.dbs.space(&mut self.engine.pool, 0)?;
-        let birth = self.engine.dbs.tick(&mut self.engine.pool)?;
+        let birth = Birth::now(&mut self.engine, 0, NEVER)?;
         let mut tx = self.engine.pool.begin();
-        let (record, inline) = record::reserve(&mut tx, &name, inline)?;
-        let mut root = Root::EMPTY;
-        if full {
-            add(&mut tx, &mut root, inline, 0)?;
-        }
-        let fields = Fields {
-            ty,
-            space,
-            birth,
-            expire_at: NEVER,
-            root,
-        };
-        record::fill(&mut tx, record, &name, fields)?;
+        let record = record::create(&mut tx, (&name, ty, birth), inline, |tx, inline| {
+            let mut root = Root::EMPTY;
+            if full {
+                add(tx, &mut root, inline, 0)?;
+            }
+            Ok(root)
+        })?;
         tx.commit()?;
         if full {
             (1..self.elements).try_for_each(|element| self.change(record, add, element))?;

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use fastrand::Rng;
-use pobj::{PoolOptions, Tx};
+use pobj::Tx;
 use store::Store;
+use store::layout::{RECORD, pool_at};
 use store::record::NEVER;
 use store::structures::list::{self, Side};
 use store::structures::{Root, hash, set, string, zset};
@@ -26,7 +27,7 @@ type Build<'a> = dyn Fn(&mut Tx<'_>, store::inline::Inline, &mut Rng) -> pobj::R
 pub fn make(path: &Path, mut rng: Rng) -> Vec<u8> {
     fs::remove_file(path).ok();
     let maker = powercut::fork(|| {
-        let mut store = Store::open(&PoolOptions::new(path).size(POOL_BYTES), |_, _, _| Ok(()))
+        let mut store = Store::open(&pool_at(path).size(POOL_BYTES), |_, _, _| Ok(()))
             .expect("the pool can be made");
         fill(&mut store, &mut rng);
         std::mem::forget(store);
@@ -136,7 +137,7 @@ fn churn(store: &mut Store, rng: &mut Rng) {
     let nth = rng.usize(..8);
     let mut cursor = pobj::Cursor::default();
     let mut records = Vec::new();
-    while let Some((record, next)) = store.pool.next_object(pobj::Kind::Record, cursor) {
+    while let Some((record, next)) = store.pool.next_object(RECORD, cursor) {
         records.push(record.cast());
         cursor = next;
     }

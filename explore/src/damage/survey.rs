@@ -7,9 +7,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pobj::{Cursor, Kind, Pool, PoolOptions, Tx};
+use pobj::{Cursor, Pool, Tx};
 use powercut::{Progress, Recovery};
 use store::Store;
+use store::layout::{RECORD, pool_at};
 use store::place::Place;
 use store::record::{self, RecordPtr};
 use store::structures::list::{self, Element, Side};
@@ -84,7 +85,7 @@ impl Survey {
 }
 
 fn open(path: &Path) -> pobj::Result<Store> {
-    Store::open(&PoolOptions::new(path), |_, _, _| Ok(()))
+    Store::open(&pool_at(path), |_, _, _| Ok(()))
 }
 
 impl Recovery for Survey {
@@ -153,7 +154,7 @@ fn show_all(store: &mut Store) {
 fn records(pool: &Pool) -> Vec<RecordPtr> {
     let mut records = Vec::new();
     let mut cursor = Cursor::default();
-    while let Some((record, next)) = pool.next_object(Kind::Record, cursor) {
+    while let Some((record, next)) = pool.next_object(RECORD, cursor) {
         records.push(record.cast());
         cursor = next;
     }
@@ -171,7 +172,7 @@ fn read_key(store: &Store, record: RecordPtr) -> pobj::Result<()> {
     }
     store.dbs.db_of(head.space);
     let (ty, root) = (head.value_type()?, head.root);
-    structures::memory(pool, ty, root)?;
+    structures::of(ty).memory(pool, root)?;
     match ty {
         ValueType::String => {
             string::read(pool, root, record::inline(pool, record)?)?;

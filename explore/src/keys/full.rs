@@ -3,8 +3,8 @@
 
 use fastrand::Rng;
 use pobj::{Error, Result};
-use store::place::{Birth, Outcome};
-use store::record::NEVER;
+use store::place::Outcome;
+use store::record::{Birth, NEVER};
 use store::structures::Root;
 use store::structures::string;
 use store::value::ValueType;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use fastrand::Rng;
 use pobj::{Error, PPtr, Pool, PoolOptions, Result};
 use store::Store;
-use store::compact::{Leaving, Step};
 use store::edit::Plan;
 use store::key_counts::KeyCounts;
-use store::place::{Birth, Outcome, Place};
-use store::record::{self, NEVER, RecordPtr};
+use store::layout::pool_at;
+use store::place::{Outcome, Place};
+use store::record::{self, Birth, NEVER, RecordPtr};
 use store::slot::{self, SlotRange};
-use store::structures::{self, Root};
+use store::structures::Root;
 use store::value::ValueType;
 
 use super::content::{self, Content};
@@ -55,7 +55,7 @@ pub struct Keyspace {
 
 impl Opened for Keyspace {
     fn of(image: &Path) -> std::result::Result<Keyspace, String> {
-        Keyspace::open(&PoolOptions::new(image)).map_err(|error| error.to_string())
+        Keyspace::open(&pool_at(image)).map_err(|error| error.to_string())
     }
 
     fn pool(&self) -> &Pool {
@@ -227,60 +227,6 @@ impl Keyspace {
             9..12 => self.compact(rng),
             _ => self.change(rng),
         }
-    }
-
-    /// Some steps of compaction. What it is to empty are pages with objects of some keys: few in a
-    /// small pool are sparse enough.
-    fn compact(&mut self, rng: &mut Rng) -> Result<()> {
-        if !self.store.is_compacting() {
-            for object in self.objects(rng)? {
-                self.store.pool.evacuate(object);
-            }
-            self.store.begin_round_of_chosen();
-        }
-        for _ in 0..rng.usize(1..20) {
-            if !self.store.may_move() {
-                return Ok(());
-            }
-            match self.store.compact_step() {
-                Step::More => {}
-                Step::Move(leaving) => self.move_records(&leaving)?,
-                Step::Over(ended) => return ended.error.map_or(Ok(()), Err),
-            }
-        }
-        Ok(())
-    }
-
-    /// The records of some keys, and some objects of their values.
-    fn objects(&self, rng: &mut Rng) -> Result<Vec<PPtr<u8>>> {
-        let pool = &self.store.pool;
-        let mut objects = Vec::new();
-        for key in self.keys.values() {
-            if rng.bool() {
-                objects.push(key.record.cast());
-            }
-            let head = record::get(pool, key.record)?;
-            let inline = record::inline(pool, key.record)?;
-            structures::check(pool, head.value_type()?, head.root, inline, &mut |object| {
-                if rng.u8(..4) == 0 {
-                    objects.push(object);
-                }
-            })?;
-        }
-        Ok(objects)
-    }
-
-    /// Points keys at the new places of their records.
-    fn move_records(&mut self, leaving: &[Leaving]) -> Result<()> {
-        let records: Vec<_> = leaving.iter().map(|leaving| leaving.record).collect();
-        let moved = self.store.move_records(&records)?;
-        for (old, new) in records.into_iter().zip(moved) {
-            let mut keys = self.keys.values_mut();
-            if let (Some(new), Some(key)) = (new, keys.find(|key| key.record == old)) {
-                key.record = new;
-            }
-        }
-        Ok(())
     }
 
     /// One command.

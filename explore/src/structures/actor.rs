@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 use pobj::{Pool, Result, Tx};
 use store::reclaim::retire_value;
-use store::record::{self, Fields, NEVER, RecordPtr};
+use store::record::{self, Birth, RecordPtr};
 use store::structures::mover::{Cursor, Mover};
-use store::structures::{self, Root, clean, dismantle, has_garbage};
+use store::structures::{self, Root, has_garbage};
 
 use super::check::{Found, describe, line, records};
 use super::{Mistake, Structure, Value};
@@ -30,21 +30,21 @@ impl<S: Structure> Actor<S> {
     pub fn build(mut pool: Pool, rng: &mut Rng) -> Result<()> {
         for key in KEYS {
             let mut tx = pool.begin();
-            let (record, inline) = record::reserve(&mut tx, key, S::inline(rng))?;
-            let mut value = Value {
-                root: Root::EMPTY,
+            let inline = S::inline(rng);
+            record::create(
+                &mut tx,
+                (key, S::TYPE, Birth::FIRST),
                 inline,
-                model: S::Model::default(),
-            };
-            S::build(&mut tx, rng, &mut value)?;
-            let fields = Fields {
-                ty: S::TYPE,
-                space: 0,
-                birth: 1,
-                expire_at: NEVER,
-                root: value.root,
-            };
-            record::fill(&mut tx, record, key, fields)?;
+                |tx, inline| {
+                    let mut value = Value {
+                        root: Root::EMPTY,
+                        inline,
+                        model: S::Model::default(),
+                    };
+                    S::build(tx, rng, &mut value)?;
+                    Ok(value.root)
+                },
+            )?;
             tx.commit()?;
         }
         Ok(())
@@ -185,7 +185,7 @@ impl<S: Structure> Actor<S> {
             if has_garbage(S::TYPE, value.root) {
                 let old = value.root;
                 let mut tx = self.pool.begin();
-                clean(&mut tx, &mut value.root)?;
+                structures::of(S::TYPE).clean(&mut tx, &mut value.root)?;
                 record::set_root(&mut tx, record, old, value.root)?;
                 tx.commit()?;
                 break;
@@ -200,15 +200,9 @@ impl<S: Structure> Actor<S> {
         let nth = self.rng.usize(..self.values.len());
         let (value, record) = (&mut self.values[nth], self.records[nth]);
         let mut objects = Vec::new();
-        structures::check(
-            &self.pool,
-            S::TYPE,
-            value.root,
-            value.inline,
-            &mut |object| {
-                objects.push(object);
-            },
-        )?;
+        structures::of(S::TYPE).check(&self.pool, value.root, value.inline, &mut |object| {
+            objects.push(object);
+        })?;
         for _ in 0..self.rng.usize(1..4) {
             if let Some(&object) = self.rng.choice(&objects) {
                 self.pool.evacuate(object);
@@ -221,8 +215,7 @@ impl<S: Structure> Actor<S> {
             let old = value.root;
             let mut tx = self.pool.begin();
             let mut mover = Mover::new(&mut tx, budget);
-            let next =
-                structures::relocate::relocate(&mut mover, S::TYPE, &mut value.root, cursor)?;
+            let next = structures::of(S::TYPE).relocate(&mut mover, &mut value.root, cursor)?;
             let linked_late = self.mistake == Some(Mistake::LinkedLast);
             if linked_late {
                 tx.commit()?;
@@ -280,7 +273,7 @@ pub fn reclaim_some(pool: &mut Pool, record: RecordPtr, budget: usize) -> Result
     let head = *record::get(pool, record)?;
     let mut root = head.root;
     let mut tx: Tx<'_> = pool.begin();
-    let done = dismantle(&mut tx, head.value_type()?, &mut root, budget)?;
+    let done = structures::of(head.value_type()?).dismantle(&mut tx, &mut root, budget)?;
     match done {
         true => tx.free(record)?,
         false => record::set_root(&mut tx, record, head.root, root)?,

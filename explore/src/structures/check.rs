@@ -1,6 +1,7 @@
 //! What pools of values hold.
 
-use pobj::{Cursor, Kind, Pool};
+use pobj::{Cursor, Pool};
+use store::layout::{DATA, RECORD};
 use store::record::{self, Record, RecordPtr};
 use store::structures;
 
@@ -16,7 +17,7 @@ pub struct Found {
 /// All records of a pool.
 pub fn records(pool: &Pool) -> pobj::Result<Vec<Found>> {
     let (mut records, mut cursor) = (Vec::new(), Cursor::default());
-    while let Some((object, next)) = pool.next_object(Kind::Record, cursor) {
+    while let Some((object, next)) = pool.next_object(RECORD, cursor) {
         let record = object.cast();
         record::verify(pool, record)?;
         let head = *record::get(pool, record)?;
@@ -62,7 +63,7 @@ impl Owned {
         head: &Record,
         inline: store::inline::Inline,
     ) -> pobj::Result<()> {
-        structures::check(pool, head.value_type()?, head.root, inline, &mut |object| {
+        structures::of(head.value_type()?).check(pool, head.root, inline, &mut |object| {
             self.add(object.offset());
         })
     }
@@ -75,7 +76,7 @@ impl Owned {
     /// An error unless the pool's objects are these, each taken once.
     pub fn must_be_all(mut self, pool: &Pool) -> pobj::Result<()> {
         let (mut there, mut cursor) = (Vec::new(), Cursor::default());
-        while let Some((object, next)) = pool.next_object(Kind::Data, cursor) {
+        while let Some((object, next)) = pool.next_object(DATA, cursor) {
             there.push(object.offset());
             cursor = next;
         }

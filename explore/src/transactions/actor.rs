@@ -1,7 +1,8 @@
 //! The steps of a workload.
 
 use fastrand::Rng;
-use pobj::{Error, Kind, Pool};
+use pobj::{Error, Pool};
+use store::layout::DATA;
 
 use super::change::{Change, content};
 use super::model::{HEAD, Model, Object, describe, line, pointer, totals};
@@ -123,21 +124,18 @@ impl Actor {
         let bytes = content(&mut self.rng, 300);
         let mut tx = self.pool.begin();
         let ptr = tx
-            .alloc((HEAD + bytes.len()) as u64, Kind::Data)
+            .alloc((HEAD + bytes.len()) as u64, DATA)
             .expect("there is room");
         tx.fill(ptr, &(bytes.len() as u64).to_le_bytes())
             .expect("it is ours");
         tx.commit().expect("it is small");
         let mut tx = self.pool.begin();
-        tx.fill(ptr.at(HEAD as u64), &bytes).expect("it is ours");
+        tx.fill_unused(ptr.ptr().at(HEAD as u64), &bytes)
+            .expect("it is ours");
         tx.commit().expect("it is small");
-        self.model.objects.insert(
-            ptr.offset(),
-            Object {
-                kind: Kind::Data,
-                bytes,
-            },
-        );
+        self.model
+            .objects
+            .insert(ptr.offset(), Object { kind: DATA, bytes });
     }
 
     /// A word stands for the link.
@@ -146,7 +144,7 @@ impl Actor {
             let bytes = content(&mut self.rng, 100);
             let mut tx = self.pool.begin();
             let ptr = tx
-                .alloc((HEAD + bytes.len()) as u64, Kind::Data)
+                .alloc((HEAD + bytes.len()) as u64, DATA)
                 .expect("there is room");
             tx.fill(ptr, &(bytes.len() as u64).to_le_bytes())
                 .expect("it is ours");
@@ -154,13 +152,9 @@ impl Actor {
             tx.set(tx.user_word(0), ptr.offset()).expect("it is a word");
             tx.commit().expect("it is small");
             self.model.words[0] = ptr.offset();
-            self.model.objects.insert(
-                ptr.offset(),
-                Object {
-                    kind: Kind::Data,
-                    bytes,
-                },
-            );
+            self.model
+                .objects
+                .insert(ptr.offset(), Object { kind: DATA, bytes });
             return;
         };
         let mut tx = self.pool.begin();

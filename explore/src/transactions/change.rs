@@ -1,7 +1,8 @@
 //! The changes of one transaction, made to the pool and to the model.
 
 use fastrand::Rng;
-use pobj::{Kind, Tx};
+use pobj::Tx;
+use store::layout::{DATA, RECORD};
 
 use super::model::{HEAD, Model, Object, WORDS, pointer};
 use super::{Flavour, Mistake};
@@ -76,11 +77,7 @@ impl Change<'_, '_> {
     }
 
     fn allocate(&mut self) -> pobj::Result<()> {
-        let kind = if self.rng.bool() {
-            Kind::Data
-        } else {
-            Kind::Record
-        };
+        let kind = if self.rng.bool() { DATA } else { RECORD };
         let len = self.length();
         let bytes = content(self.rng, len);
         let spare = if self.rng.bool() {
@@ -136,7 +133,7 @@ impl Change<'_, '_> {
         object.bytes[from..from + len].copy_from_slice(&bytes);
         let target = pointer(offset).at((HEAD + from) as u64);
         match self.mistake {
-            Some(Mistake::FilledInsteadOfWritten) => self.tx.fill(target, &bytes),
+            Some(Mistake::FilledInsteadOfWritten) => self.tx.fill_unused(target, &bytes),
             _ => self.tx.write(target, &bytes),
         }
     }

@@ -1,7 +1,8 @@
 //! What is done with a pool that has come back.
 
 use fastrand::Rng;
-use pobj::{Cursor, Kind, Pool};
+use pobj::{Cursor, Pool};
+use store::layout::{DATA, RECORD};
 
 use super::actor::Actor;
 use super::model::{describe, read_model};
@@ -43,7 +44,7 @@ fn go_on(pool: Pool, seed: u64, state: &Description) -> pobj::Result<Pool> {
 
 /// Frees every object.
 fn free_all(mut pool: Pool) -> pobj::Result<Pool> {
-    for kind in [Kind::Data, Kind::Record] {
+    for kind in [DATA, RECORD] {
         while let Some((ptr, _)) = pool.next_object(kind, Cursor::default()) {
             let mut tx = pool.begin();
             tx.free(ptr)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pobj::{Cursor, Kind, PPtr, Pool};
+use store::layout::{DATA, RECORD};
 
 use crate::states::{Description, digest};
 
@@ -48,7 +49,7 @@ pub fn totals(words: [u64; WORDS], used: u64) -> [String; 2] {
 /// What a pool holds.
 pub fn describe(pool: &Pool) -> pobj::Result<Description> {
     let mut objects = BTreeMap::new();
-    for kind in [Kind::Data, Kind::Record] {
+    for kind in [DATA, RECORD] {
         let mut cursor = Cursor::default();
         while let Some((ptr, next)) = pool.next_object(kind, cursor) {
             let len = *pool.get(ptr.cast::<u64>())?;
@@ -68,7 +69,7 @@ pub fn describe(pool: &Pool) -> pobj::Result<Description> {
 
 pub fn read_model(pool: &Pool) -> pobj::Result<Model> {
     let mut model = Model::default();
-    for kind in [Kind::Data, Kind::Record] {
+    for kind in [DATA, RECORD] {
         let mut cursor = Cursor::default();
         while let Some((ptr, next)) = pool.next_object(kind, cursor) {
             let len = *pool.get(ptr.cast::<u64>())?;

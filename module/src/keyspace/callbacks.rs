@@ -87,7 +87,7 @@ impl TypeCallbacks for Values {
             };
             let own = engine.store.pool.capacity(record)?;
             let root = record::get(&engine.store.pool, record)?.root;
-            Ok(own + store::structures::memory(&engine.store.pool, ty, root)?)
+            Ok(own + store::structures::of(ty).memory(&engine.store.pool, root)?)
         });
         size.unwrap_or(0) as usize
     }

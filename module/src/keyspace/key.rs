@@ -13,8 +13,8 @@ use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode};
 use pobj::{Pool, Result, Tx};
 use store::inline::Inline;
-use store::place::{Birth, Outcome, Place};
-use store::record::{self, NEVER, RecordPtr};
+use store::place::{Outcome, Place};
+use store::record::{self, Birth, NEVER, RecordPtr};
 use store::structures::Root;
 use store::value::ValueType;
 

@@ -23,6 +23,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use store::layout::LAYOUT;
 use store::lsn::RunLsn;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -56,14 +57,17 @@ pub(super) fn is_torn_copy(pool: &Pool, path: &Path, found: RunLsn) -> Result<bo
     if state != IN_USE && state != IN_USE_MARKED {
         return Ok(false);
     }
-    let (was, is) = (word(pool, FILE)?, mark::file_id(path)?.unwrap_or(0));
+    let (was, is) = (
+        word(pool, FILE)?,
+        mark::file_id(path, &LAYOUT)?.unwrap_or(0),
+    );
     if was != is {
         return Ok(true);
     }
     if state == IN_USE {
         return Ok(false);
     }
-    let mark = MarkedFile::open(path)?.and_then(|file| file.get());
+    let mark = MarkedFile::open(path, &LAYOUT)?.and_then(|file| file.get());
     Ok(!mark.is_some_and(|mark| {
         let is_over = mark.runs[0] == mark.runs[1];
         mark.runs.contains(&found.run) && (!is_over || found.number >= mark.lsn)
@@ -82,11 +86,11 @@ pub(super) fn begin_use(
         runs: [found.run, run],
         lsn: 0,
     };
-    let marked = MarkedFile::open(path)?.filter(|file| file.set(mark));
+    let marked = MarkedFile::open(path, &LAYOUT)?.filter(|file| file.set(mark));
     if let Some(file) = &marked {
         file.sync()?;
     }
-    let file = mark::file_id(path)?.unwrap_or(0);
+    let file = mark::file_id(path, &LAYOUT)?.unwrap_or(0);
     // Not both at once: in between, the pool counts as closed, and nothing has changed yet.
     pool.set_user_word_now(STATE, CLOSED)?;
     pool.set_user_word_now(FILE, file)?;

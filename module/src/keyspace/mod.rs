@@ -389,11 +389,7 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
             listpacks: limits::listpack_sets_and_lists(),
             listpacks_with_times: behaviour::server().family == Family::Redis,
         };
-        Ok(structures::encoding::name(
-            head.value_type()?,
-            head.root,
-            known,
-        ))
+        Ok(structures::of(head.value_type()?).encoding(head.root, known))
     })
 }
 
@@ -404,6 +400,6 @@ pub fn usage_of(addr: usize) -> Result<u64, CmdError> {
         let record = engine.record_at(addr).ok_or(key::LOADING)?;
         let head = *record::get(&engine.store.pool, record)?;
         let own = engine.store.pool.capacity(record)?;
-        Ok(own + structures::memory(&engine.store.pool, head.value_type()?, head.root)?)
+        Ok(own + structures::of(head.value_type()?).memory(&engine.store.pool, head.root)?)
     })
 }

@@ -4,12 +4,13 @@ use super::{ENGINE, Engine, lifetime};
 use crate::SETTINGS;
 use crate::config::{Config, Copied};
 use crate::redis::{Ctx, Level, Reply, log, tell_of_faults};
-use pobj::{Durability, Error, Pool, PoolOptions};
+use pobj::{Durability, Error, Pool};
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use store::dbs::DBS_MAX;
+use store::layout::pool_at;
 use store::lsn::RunLsn;
 
 /// Damaged keys that the log names.
@@ -28,7 +29,7 @@ const RETRY: Duration = Duration::from_millis(20);
 /// has forked. Children end with their server (`end_with_parent`), but that takes a moment, as does
 /// the end of a process with a large pool: it is waited for.
 pub fn open(config: &Config) -> pobj::Result<Engine> {
-    let mut options = PoolOptions::new(&config.path).durability(config.durability);
+    let mut options = pool_at(&config.path).durability(config.durability);
     if let Some(size) = config.size {
         options = options.size(size);
     }

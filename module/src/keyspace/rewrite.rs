@@ -9,8 +9,7 @@ use pobj::{Pool, Result};
 use std::ffi::CStr;
 use store::inline::Inline;
 use store::number::double_to_text;
-use store::structures::list::{self, Side};
-use store::structures::{Root, hash, set, string, zset};
+use store::structures::{self, Element, Root, hash};
 use store::value::ValueType;
 
 /// Words of a command behind its key, at most.
@@ -76,35 +75,14 @@ pub fn rewrite(
         words: Vec::new(),
         bytes: 0,
     };
-    match ty {
-        ValueType::String => {
-            let mut digits = itoa::Buffer::new();
-            let value = string::read(pool, root, inline)?;
-            piece.add([value.map_or(b"".as_slice(), |value| value.text(&mut digits))]);
+    structures::of(ty).each(pool, root, inline, &mut |element| {
+        match element {
+            Element::Bytes(bytes) => piece.add([bytes]),
+            Element::Scored(name, score) => piece.add([double_to_text(score).as_bytes(), name]),
+            Element::Field(field) => piece.add([field.name, field.value]),
         }
-        ValueType::List => list::each(pool, root, Side::Left, 0, |value| {
-            piece.add([value.bytes(pool)?]);
-            Ok(!piece.io.failed())
-        })?,
-        ValueType::Hash => {
-            for pair in hash::pairs(pool, root)? {
-                let (field, value) = pair?;
-                piece.add([field, value]);
-            }
-        }
-        ValueType::Set => {
-            let mut digits = itoa::Buffer::new();
-            for member in set::members(pool, root)? {
-                piece.add([member?.bytes(&mut digits)]);
-            }
-        }
-        ValueType::ZSet => {
-            let mut walk = zset::walk(pool, root, 0, false)?;
-            while let Some((name, score)) = walk.step()?.filter(|_| !piece.io.failed()) {
-                piece.add([double_to_text(score).as_bytes(), name]);
-            }
-        }
-    }
+        Ok(!piece.io.failed())
+    })?;
     piece.send();
     match ty {
         ValueType::Hash => expire_fields(piece.io, &piece.key, pool, root),

@@ -29,8 +29,7 @@ use store::lsn::RunLsn;
 use store::number::double_to_text;
 use store::rdb::{number, push_number};
 use store::record::RecordPtr;
-use store::structures::list::{self, Side};
-use store::structures::{Root, hash, set, string, zset};
+use store::structures::{self, Element, Root, hash, zset};
 use store::value::ValueType;
 
 /// The version written with each value.
@@ -106,63 +105,31 @@ pub fn save(
     root: Root,
     inline: Inline,
 ) -> Result<()> {
-    match ty {
-        ValueType::String => {
-            let mut digits = itoa::Buffer::new();
-            io.save_bytes(text(pool, root, inline, &mut digits)?);
-            Ok(())
-        }
-        ValueType::List => {
-            let len = list::len(pool, root)?;
-            io.save_unsigned(len);
-            let mut saved = Counted::of(len);
-            list::each(pool, root, Side::Left, 0, |value| {
-                saved.one()?;
-                io.save_bytes(value.bytes(pool)?);
-                Ok(!io.failed())
-            })?;
-            saved.end_unless(io.failed())
-        }
-        ValueType::Hash => {
-            let len = hash::len(root);
-            io.save_unsigned(len);
-            let (mut saved, times) = (Counted::of(len), hash::may_expire(root));
-            for field in hash::fields(pool, root)? {
-                let field = field?;
-                saved.one()?;
+    let structure = structures::of(ty);
+    let len = structure.len(pool, root)?;
+    if ty != ValueType::String {
+        io.save_unsigned(len);
+    }
+    let (mut saved, times) = (Counted::of(len), structures::may_expire(ty, root));
+    structure.each(pool, root, inline, &mut |element| {
+        saved.one()?;
+        match element {
+            Element::Bytes(bytes) => io.save_bytes(bytes),
+            Element::Scored(name, score) => {
+                io.save_bytes(name);
+                io.save_double(score);
+            }
+            Element::Field(field) => {
                 io.save_bytes(field.name);
                 io.save_bytes(field.value);
                 if times {
                     io.save_signed(field.expire_at);
                 }
             }
-            saved.end()
         }
-        ValueType::Set => {
-            let len = set::len(root);
-            io.save_unsigned(len);
-            let mut saved = Counted::of(len);
-            let mut digits = itoa::Buffer::new();
-            for member in set::members(pool, root)? {
-                let member = member?;
-                saved.one()?;
-                io.save_bytes(member.bytes(&mut digits));
-            }
-            saved.end()
-        }
-        ValueType::ZSet => {
-            let len = zset::len(root);
-            io.save_unsigned(len);
-            let mut saved = Counted::of(len);
-            let mut walk = zset::walk(pool, root, 0, false)?;
-            while let Some((name, score)) = walk.step()?.filter(|_| !io.failed()) {
-                saved.one()?;
-                io.save_bytes(name);
-                io.save_double(score);
-            }
-            saved.end_unless(io.failed())
-        }
-    }
+        Ok(!io.failed())
+    })?;
+    saved.end_unless(io.failed())
 }
 
 /// Writes what [`load`] refuses, in place of a payload that cannot be made.
@@ -175,21 +142,10 @@ pub fn save_nothing(io: &mut RdbWriter<'_>) {
 /// # Errors
 /// `Damaged` if not.
 pub fn verify(pool: &Pool, ty: ValueType, root: Root, inline: Inline) -> Result<()> {
-    match ty {
-        ValueType::String => string::read(pool, root, inline).map(|_| ()),
-        ValueType::List => {
-            let mut seen = Counted::of(list::len(pool, root)?);
-            list::each(pool, root, Side::Left, 0, |value| {
-                value.bytes(pool)?;
-                seen.one()?;
-                Ok(true)
-            })?;
-            seen.end()
-        }
-        ValueType::Hash => Counted::of(hash::len(root)).all(hash::pairs(pool, root)?),
-        ValueType::Set => Counted::of(set::len(root)).all(set::members(pool, root)?),
-        ValueType::ZSet => zset::walk(pool, root, 0, false)?.each(zset::len(root), |_, _| ()),
-    }
+    let structure = structures::of(ty);
+    let mut seen = Counted::of(structure.len(pool, root)?);
+    structure.each(pool, root, inline, &mut |_| seen.one().map(|()| true))?;
+    seen.end()
 }
 
 /// Elements that are as many as was said before.
@@ -226,14 +182,6 @@ impl Counted {
     /// What was given up because its stream has failed need not be whole.
     fn end_unless(&self, failed: bool) -> Result<()> {
         if failed { Ok(()) } else { self.end() }
-    }
-
-    fn all<T>(mut self, walk: impl Iterator<Item = Result<T>>) -> Result<()> {
-        for element in walk {
-            element?;
-            self.one()?;
-        }
-        self.end()
     }
 }
 
@@ -366,59 +314,30 @@ pub fn digest(
     root: Root,
     inline: Inline,
 ) -> Result<()> {
-    match ty {
-        ValueType::String => {
-            let mut digits = itoa::Buffer::new();
-            digest.add_bytes(text(pool, root, inline, &mut digits)?);
-            digest.end_sequence();
-            Ok(())
-        }
-        ValueType::List => {
-            list::each(pool, root, Side::Left, 0, |value| {
-                digest.add_bytes(value.bytes(pool)?);
-                Ok(true)
-            })?;
-            digest.end_sequence();
-            Ok(())
-        }
-        ValueType::Hash => {
-            for field in hash::fields(pool, root)? {
-                let field = field?;
+    // The order counts, or it does not.
+    let is_sequence = matches!(ty, ValueType::String | ValueType::List);
+    structures::of(ty).each(pool, root, inline, &mut |element| {
+        match element {
+            Element::Bytes(bytes) => digest.add_bytes(bytes),
+            Element::Scored(name, score) => {
+                digest.add_bytes(name);
+                digest.add_bytes(double_to_text(score).as_bytes());
+            }
+            Element::Field(field) => {
                 digest.add_bytes(field.name);
                 digest.add_bytes(field.value);
                 if field.expire_at != hash::NEVER {
                     digest.add_bytes(&field.expire_at.to_le_bytes());
                 }
-                digest.end_sequence();
             }
-            Ok(())
         }
-        ValueType::Set => {
-            let mut digits = itoa::Buffer::new();
-            for member in set::members(pool, root)? {
-                digest.add_bytes(member?.bytes(&mut digits));
-                digest.end_sequence();
-            }
-            Ok(())
+        if !is_sequence {
+            digest.end_sequence();
         }
-        ValueType::ZSet => {
-            let mut walk = zset::walk(pool, root, 0, false)?;
-            while let Some((name, score)) = walk.step()? {
-                digest.add_bytes(name);
-                digest.add_bytes(double_to_text(score).as_bytes());
-                digest.end_sequence();
-            }
-            Ok(())
-        }
+        Ok(true)
+    })?;
+    if is_sequence {
+        digest.end_sequence();
     }
-}
-
-/// A string's bytes.
-fn text<'a>(
-    pool: &'a Pool,
-    root: Root,
-    inline: Inline,
-    digits: &'a mut itoa::Buffer,
-) -> Result<&'a [u8]> {
-    Ok(string::read(pool, root, inline)?.map_or(b"".as_slice(), |value| value.text(digits)))
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use super::page::bitmap_word;
 use super::slab::{Slab, Slot};
 use crate::error::{Result, damaged};
-use crate::log::record::Writes;
+use crate::log_record::Writes;
 use crate::medium::Medium;
 use std::collections::HashMap;
 

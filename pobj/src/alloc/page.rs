@@ -3,7 +3,7 @@
 //! ```text
 //!   0  4  magic      "PgSb"
 //!   4  1  class      index into `classes::SIZES`
-//!   5  1  kind       what its slots hold (`Kind`)
+//!   5  1  kind       what its slots hold: the number of a `Kind`
 //!   6  2  slots      number of slots
 //!   8  4  first      where slot 0 starts, from the page's start (a 64-byte line of the pool)
 //!  12  4  slot size  bytes
@@ -81,7 +81,7 @@ impl PageHeader {
         let mut header = PageHeader {
             magic: MAGIC,
             class,
-            kind: kind as u8,
+            kind: kind.number(),
             slots: slots as u16,
             first: first(slots) as u32,
             slot_size: size as u32,
@@ -137,7 +137,7 @@ mod tests {
             .chain((0..classes::COUNT).flat_map(|class| [4096, 1 << 20].map(|page| (class, page))))
         {
             {
-                let header = PageHeader::new(page, class, Kind::Data);
+                let header = PageHeader::new(page, class, Kind::new(0));
                 let end =
                     u64::from(header.first) + u64::from(header.slots) * u64::from(header.slot_size);
                 assert!(end <= page_len(page, class), "class {class}");
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn any_changed_byte_is_noticed() {
-        let header = PageHeader::new(4096, 7, Kind::Record);
+        let header = PageHeader::new(4096, 7, Kind::new(1));
         for at in 0..size_of::<PageHeader>() {
             let mut bytes: [u8; 24] = bytemuck::cast(header);
             bytes[at] ^= 4;

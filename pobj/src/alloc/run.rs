@@ -3,7 +3,7 @@
 //! The word of a run stands in its extent's table, at the place of its first granule:
 //!
 //! ```text
-//! bits  0–7   kind      1 the table itself, 2 slab page, 3 data, 4 record
+//! bits  0–7   kind      1 the table itself, 2 slab page, from 3 on an object, plus the number of its kind
 //! bits  8–39  granules  how many
 //! bits 40–63  check     24 bits of XXH3-64 of the 40 bits before, seeded with the pool's seed and the run's offset
 //! ```
@@ -19,39 +19,40 @@ pub(crate) const RUN_MAX: u64 = u32::MAX as u64;
 
 /// What the granules of a run hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
 pub(crate) enum RunKind {
     /// The head of an extent and its table.
-    Table = 1,
+    Table,
     /// A slab page.
-    Page = 2,
-    /// An object of [`Kind::Data`].
-    Data = 3,
-    /// An object of [`Kind::Record`].
-    Record = 4,
+    Page,
+    /// An object of this kind, alone in its run.
+    Object(Kind),
 }
 
+/// The number of the first kind of objects; plus the kind's own for the others.
+const OBJECT: u8 = 3;
+
 impl RunKind {
-    fn from_byte(byte: u8) -> Option<RunKind> {
-        use RunKind::*;
-        [Table, Page, Data, Record]
-            .into_iter()
-            .find(|&kind| kind as u8 == byte)
+    fn byte(self) -> u8 {
+        match self {
+            RunKind::Table => 1,
+            RunKind::Page => 2,
+            RunKind::Object(kind) => OBJECT + kind.number(),
+        }
     }
 
-    /// The kind of an object alone in its run.
-    pub fn of(kind: Kind) -> RunKind {
-        match kind {
-            Kind::Data => RunKind::Data,
-            Kind::Record => RunKind::Record,
+    fn from_byte(byte: u8) -> Option<RunKind> {
+        match byte {
+            0 => None,
+            1 => Some(RunKind::Table),
+            2 => Some(RunKind::Page),
+            object => Kind::from_byte(object - OBJECT).map(RunKind::Object),
         }
     }
 
     /// What kind of object the run is, if it is one.
     pub fn object(self) -> Option<Kind> {
         match self {
-            RunKind::Data => Some(Kind::Data),
-            RunKind::Record => Some(Kind::Record),
+            RunKind::Object(kind) => Some(kind),
             RunKind::Table | RunKind::Page => None,
         }
     }
@@ -76,7 +77,7 @@ impl Run {
 
     /// The word that tells of this run.
     pub fn word(&self, seed: u64) -> u64 {
-        let said = self.kind as u64 | self.granules << 8;
+        let said = u64::from(self.kind.byte()) | self.granules << 8;
         said | check(said, self.offset, seed) << 40
     }
 
@@ -106,7 +107,7 @@ mod tests {
         let run = Run {
             offset: 40 * GRANULE,
             granules: 77,
-            kind: RunKind::Record,
+            kind: RunKind::Object(Kind::new(1)),
         };
         let word = run.word(5);
         assert_eq!(Run::of_word(word, run.offset, 5), Some(run));

@@ -9,11 +9,11 @@
 //! since the checkpoint began is in the journal from its position on, so whatever a page has there,
 //! replaying gives the latest. The other lines are the same at each moment.
 
-use super::PAGE;
-use super::changes::Pages;
 use super::journal::Journal;
 use super::storage::Failure;
 use super::writer::{BATCH, Done, Writer};
+use crate::images::PAGE;
+use crate::images::changes::Pages;
 use crate::medium::Medium;
 use std::time::{Duration, Instant};
 

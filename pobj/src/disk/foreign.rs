@@ -5,7 +5,7 @@
 //! page that anybody has changed is not the file's any more, and the kernel tells which pages those
 //! are. So they are compared with the file, line by line.
 
-use super::PAGE;
+use crate::images::PAGE;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

@@ -22,12 +22,12 @@
 //! A record that takes more than an eighth of the ring stands in a file of its own, and a small
 //! record says so.
 
-use super::BLOCK;
-use super::buffer::Buffer;
-use super::record::{self, HEADER_LEN, Header};
-use super::storage::{self, Failure, open_durable, read_ring, sync_directory, write_ring};
+use super::storage::{self, Failure, open_durable, read_ring, write_ring};
 use crate::error::{Error, Result};
-use crate::file::{directory_of, io_error};
+use crate::file::{directory_of, io_error, sync_directory};
+use crate::images::BLOCK;
+use crate::images::buffer::Buffer;
+use crate::images::record::{self, HEADER_LEN, Header};
 use bytemuck::{Pod, Zeroable};
 use static_assertions::{const_assert, const_assert_eq};
 use std::ffi::OsString;

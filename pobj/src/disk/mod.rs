@@ -1,24 +1,21 @@
 //! `durability disk`: a pool on an ordinary disk that survives a power loss.
 //!
 //! The pool's file is mapped privately: what is stored stays in this process's memory.
-//! [`Pool::sync`] writes the lines that have changed since the last one to the [journal], as one
-//! record, with one write that is durable when it returns. Checkpoints bring whole pages to the
+//! [`crate::Pool::sync`] writes the lines that have changed since the last one to the [journal], as
+//! one record, with one write that is durable when it returns. Checkpoints bring whole pages to the
 //! pool's file in the background. When a pool is opened that was not closed, what its journal has
 //! is written into its file first.
 //!
 //! | file | what |
 //! |---|---|
-//! | `pool.rs` | what a pool does at the end of a commit, of a cycle, and now and then |
-//! | `changes.rs` | which lines have changed, which pages the file does not have |
 //! | `foreign.rs` | changes that libpmemobj has made |
-//! | `record.rs` | the form of a record |
 //! | `journal.rs` | the journal's file: a ring of records |
 //! | `replay.rs` | from the journal to the pool's file, at the next open |
 //! | `checkpoint.rs` | from memory to the pool's file, while the server goes on |
 //! | `resident.rs` | pages that are given back to the kernel, as memory has a limit |
 //! | `cold.rs` | whether reads wait for the disk |
 //! | `writer.rs` | the thread that does the writing |
-//! | `storage.rs`, `buffer.rs` | durable writes |
+//! | `storage.rs` | durable writes |
 //! | `stats.rs` | what is told of all that |
 //!
 //! Invariants
@@ -34,27 +31,24 @@
 //! in memory like everything else: a record that is written in the midst of a group has the group's
 //! entries, and the next open takes the group back.
 
-pub(crate) mod buffer;
-pub(crate) mod changes;
 mod checkpoint;
 mod cold;
 mod foreign;
 pub(crate) mod journal;
-mod pool;
-mod record;
 pub(crate) mod replay;
 mod resident;
 mod stats;
 pub(crate) mod storage;
 mod writer;
 
-use crate::durability::Durability;
 use crate::error::{Error, Result};
-use crate::file::io_error;
+use crate::file::{io_error, kernels_name, sync_directory};
+use crate::found::Found;
+use crate::images::buffer::Buffer;
+use crate::images::changes::Pages;
+use crate::images::{BLOCK, PAGE};
 use crate::layout::{Header, JOURNAL_AT, JOURNALED, LINE, VERSION_AT, WRITTEN_AT, random_seed};
 use crate::medium::Medium;
-use buffer::Buffer;
-use changes::Pages;
 use checkpoint::Checkpoint;
 use cold::Cold;
 use journal::Journal;
@@ -65,14 +59,8 @@ use std::time::{Duration, Instant};
 use storage::Failure;
 use writer::Writer;
 
-pub(crate) use record::push_page;
 pub use replay::Replayed;
 pub use stats::DiskStats;
-
-/// The unit in which memory and file are compared and written.
-pub(crate) const PAGE: u64 = 4096;
-/// The unit in which the journal is written: no disk writes less without reading first.
-pub(crate) const BLOCK: u64 = 4096;
 
 /// A checkpoint begins when this part of the journal is in use, or of the memory that pages may
 /// take,
@@ -83,7 +71,7 @@ const COMPLETE: f64 = 0.8;
 const SLOW: f64 = 0.84;
 /// The longest that a record is held up for that.
 const DELAY_MAX: Duration = Duration::from_millis(2);
-/// A checkpoint that nothing presses goes on by this part at each [`Pool::tend`].
+/// A checkpoint that nothing presses goes on by this part at each [`crate::Pool::tend`].
 const IDLE_PART: f64 = 0.02;
 /// Lines that have changed in a page, as a guess.
 const LINES_OF_A_PAGE: u64 = 8;
@@ -126,7 +114,7 @@ pub(crate) struct Disk {
 
 /// Where the journal of the pool at `path` is: beside the file itself, whatever links lead to it.
 pub(crate) fn journal_of(path: &Path) -> PathBuf {
-    let name = crate::file::kernels_name(path);
+    let name = kernels_name(path);
     journal::path_of(name.as_deref().unwrap_or(path))
 }
 
@@ -170,7 +158,7 @@ impl Disk {
     }
 
     /// Notes whatever differs from the file as changed.
-    fn find_foreign(&mut self, medium: &mut Medium) -> Result<()> {
+    pub fn find_foreign(&mut self, medium: &mut Medium) -> Result<()> {
         let mut pages = Vec::new();
         foreign::private_pages(medium.base_address(), medium.len(), |page| pages.push(page));
         let mut lines = Vec::new();
@@ -401,24 +389,105 @@ impl Failure {
     }
 }
 
+impl Disk {
+    /// Writes what has changed to the journal, and goes on with checkpoints as far as its use asks
+    /// for.
+    ///
+    /// # Errors
+    /// `NotDurable`, of what was not written.
+    pub fn sync(&mut self, medium: &mut Medium) -> Result<()> {
+        if self.process != std::process::id() {
+            return Ok(());
+        }
+        self.require_hope()?;
+        let written = self.write(medium);
+        self.note(written)?;
+        self.failure = None;
+        let tended = self.tend(medium, false);
+        // What is in the journal is durable: only what comes next may not be.
+        self.note_checkpoint(tended);
+        Ok(())
+    }
+
+    /// Does some of what is to be done in the background, for now and then.
+    pub fn tend_idle(&mut self, medium: &mut Medium) {
+        if self.process == std::process::id() && self.require_hope().is_ok() {
+            self.cold.look();
+            let tended = self.tend(medium, true);
+            self.note_checkpoint(tended);
+        }
+    }
+
+    /// Has the pool's file alone hold everything.
+    ///
+    /// # Errors
+    /// `NotDurable`.
+    pub fn complete_checkpoint(&mut self, medium: &mut Medium) -> Result<()> {
+        self.require_hope()?;
+        let outcome = self.checkpoint(medium);
+        self.note(outcome)
+    }
+
+    /// Why nothing can be made durable, if that is so.
+    pub fn failure(&self) -> Option<&str> {
+        let failure = self.failure.as_ref()?;
+        Some(&failure.what)
+    }
+
+    /// See [`crate::Pool::set_memory_limit`].
+    pub fn set_memory_limit(&mut self, bytes: Option<u64>) {
+        let bytes = bytes.unwrap_or_else(resident::usual_limit);
+        self.resident.set_limit(bytes);
+    }
+
+    /// Whether reads have waited for the disk of late.
+    #[inline]
+    pub fn reads_wait(&self) -> bool {
+        self.cold.waits()
+    }
+
+    /// Why the kernel does not take pages back that are more than the memory limit, if that is so.
+    pub fn not_given_back(&self) -> Option<&str> {
+        self.resident.refused()
+    }
+
+    /// Whether a record of so many changed pages fits into the journal's ring.
+    pub fn has_room_for(&self, pages: u64) -> bool {
+        pages <= self.pages_of_a_record
+    }
+
+    /// Fails if nothing can be made durable now.
+    #[cold]
+    pub fn require_durable(&self) -> Result<()> {
+        match &self.failure {
+            Some(failure) => Err(failure.error()),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails if nothing can be made durable ever again.
+    fn require_hope(&self) -> Result<()> {
+        match &self.failure {
+            Some(failure) if failure.is_final => Err(failure.error()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Gives a pool's file that was just made, and closed, its name, durably.
 pub(crate) fn place(new: &Path, path: &Path) -> std::io::Result<()> {
     File::open(new)?.sync_all()?;
     std::fs::rename(new, path)?;
-    storage::sync_directory(path)
+    sync_directory(path)
 }
 
-/// What cannot be with `durability disk`.
-pub(crate) fn require_file(path: &Path, found: &crate::file::Found) -> Result<()> {
-    use crate::file::Found;
+/// What cannot be with a journal; `advice` is what the message says then.
+pub(crate) fn require_file(path: &Path, found: &Found, advice: &str) -> Result<()> {
     match found {
         Found::Pool | Found::Nothing => Ok(()),
         Found::Poolset(_) | Found::BlankSet(_) | Found::Device => Err(Error::State(format!(
-            "{} is a poolset or a device, and not on persistent memory or not to be used as such: 'durability {}' is for pools in one \
-             file. Use one, or choose 'durability {}', which survives a crash of the server only",
+            "{} is a poolset or a device, and not on persistent memory or not to be used as such: {advice}",
             path.display(),
-            Durability::Disk,
-            Durability::Process,
         ))),
     }
 }

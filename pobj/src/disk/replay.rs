@@ -8,9 +8,13 @@
 //! Replaying writes each line's latest image into the file, whatever the file has there: it can be
 //! cut short and done again.
 
-use super::{PAGE, journal};
+use super::journal;
 use crate::error::{Error, Result};
-use crate::file::{io_error, root_header};
+use crate::file::io_error;
+use crate::found::root_header;
+use crate::identity::Layout;
+use crate::images::PAGE;
+use crate::images::record;
 use crate::layout::{Header, JOURNAL_AT, JOURNALED, LINE, VERSION_AT};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -54,9 +58,9 @@ pub struct Replayed {
 /// # Errors
 /// `Journal` if the journal is not there, or cannot be used; `Locked` if somebody has the pool
 /// open. The pool is what it was.
-pub(crate) fn replay(path: &Path, journal: &Path) -> Result<Option<Replayed>> {
+pub(crate) fn replay(path: &Path, layout: &Layout, journal: &Path) -> Result<Option<Replayed>> {
     let needs = |file: &File| -> Result<Option<(u64, Header)>> {
-        let found = root_header(file).map_err(|error| io_error(path, &error))?;
+        let found = root_header(file, layout).map_err(|error| io_error(path, &error))?;
         Ok(found.filter(|(_, header)| header.format_version & JOURNALED != 0))
     };
     let file = File::open(path).map_err(|error| io_error(path, &error))?;
@@ -76,7 +80,7 @@ pub(crate) fn replay(path: &Path, journal: &Path) -> Result<Option<Replayed>> {
     let [id, written] = words;
     let mut lines: HashMap<u64, [u8; LINE as usize]> = HashMap::new();
     let found = journal::read(journal, id, pool_number(&header), written, |payload| {
-        let is_sound = super::record::lines(payload, |offset, line| {
+        let is_sound = record::lines(payload, |offset, line| {
             lines.insert(offset, *line);
         });
         match is_sound {
@@ -90,7 +94,7 @@ pub(crate) fn replay(path: &Path, journal: &Path) -> Result<Option<Replayed>> {
     let write = || -> std::io::Result<()> {
         write_lines(&file, &lines)?;
         file.sync_data()?;
-        let (_, header) = root_header(&file)?.unwrap_or((root, header));
+        let (_, header) = root_header(&file, layout)?.unwrap_or((root, header));
         unmark(&file, root, header.format_version)
     };
     write().map_err(|error| io_error(path, &error))?;

@@ -11,8 +11,8 @@
 //! copied for a checkpoint), not among those that a checkpoint has copied and not synced yet, and
 //! of which no change waits for a record.
 
-use super::PAGE;
-use super::changes::Pages;
+use crate::images::PAGE;
+use crate::images::changes::Pages;
 use crate::medium::Medium;
 use std::fs::File;
 

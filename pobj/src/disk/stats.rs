@@ -1,6 +1,7 @@
 //! What is known of a pool's journal and checkpoints.
 
-use super::{Disk, PAGE};
+use super::Disk;
+use crate::images::PAGE;
 
 /// What is known of a pool's journal and checkpoints.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +47,7 @@ pub struct DiskStats {
 
 impl Disk {
     /// What is known now.
-    pub(super) fn stats(&self) -> DiskStats {
+    pub fn stats(&self) -> DiskStats {
         let last = self.checkpoint.last;
         DiskStats {
             journal_size: self.journal.capacity(),

@@ -1,9 +1,9 @@
 //! Files that are written durably, and what is remembered of a write that failed.
 
-use super::BLOCK;
-use super::buffer::Buffer;
-use crate::error::Result;
-use crate::file::{directory_of, io_error};
+use crate::error::{Error, Result};
+use crate::file::{io_error, sync_directory};
+use crate::images::BLOCK;
+use crate::images::buffer::Buffer;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -67,18 +67,13 @@ pub(super) fn create_zeroed(path: &Path, len: u64) -> Result<()> {
         sync_directory(path)
     };
     create().map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => crate::Error::NoSpace {
+        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => Error::NoSpace {
             path: path.into(),
             size: len,
             message: error.to_string(),
         },
         _ => io_error(path, &error),
     })
-}
-
-/// Makes durable that the file at `path` is there, or is not.
-pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(directory_of(path))?.sync_all()
 }
 
 /// Writes a range of a file that is on its way to the disk to the end, so that a later sync has

@@ -1,7 +1,7 @@
 //! The thread that writes pages to the pool's file, and syncs it, while the server goes on.
 
-use super::PAGE;
 use super::storage::{Failure, write_out};
+use crate::images::PAGE;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -69,7 +69,7 @@ impl Writer {
     pub fn start(file: File, path: &Path) -> io::Result<Writer> {
         let ((jobs, work), (tell, done)) = (channel(), channel());
         let path = path.to_path_buf();
-        let thread = std::thread::Builder::new().name("pmedis-disk".into());
+        let thread = std::thread::Builder::new().name("pobj-disk".into());
         let thread = thread.spawn(move || run(&file, &path, &work, &tell))?;
         Ok(Writer {
             jobs: Some(jobs),

@@ -3,6 +3,5 @@
 //! How many fences a change costs is decided here. A batch costs one: its record and the fresh
 //! bytes it vouches for are flushed together. A group of `k` steps costs `k + 2`.
 
-pub(crate) mod record;
 pub(crate) mod ring;
 pub(crate) mod undo;

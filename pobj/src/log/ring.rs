@@ -11,9 +11,9 @@
 //! Otherwise it never happened. A record of format 1 may also have waited for libpmemobj to publish
 //! what it allocated.
 
-use super::record::*;
 use crate::error::{Error, Result};
 use crate::layout::{Areas, LINE, RECORD_MAX, RING_LEN};
+use crate::log_record::*;
 use crate::medium::Medium;
 use bytemuck::Zeroable;
 use static_assertions::const_assert;

@@ -25,11 +25,11 @@
 //!   `next` is zero again, durably, after the group's end. So they cost no room for a log, and
 //!   recovery gives them back by one word.
 
-use super::record::{WRITE_MAX, writes};
 use crate::alloc::room::Room;
 use crate::alloc::run::GRANULE;
 use crate::error::{Error, Result, damaged};
 use crate::layout::{Areas, LINE, OLD_LOG_LEN, RING_LEN};
+use crate::log_record::{WRITE_MAX, writes};
 use crate::medium::Medium;
 use bytemuck::{Pod, Zeroable};
 use static_assertions::const_assert;

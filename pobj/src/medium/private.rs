@@ -2,12 +2,13 @@
 //! pages come from the pool's file and go back to the kernel.
 
 use super::Medium;
-use crate::disk::buffer::Buffer;
-use crate::disk::changes::Changes;
-use crate::disk::{PAGE, push_page};
 use crate::error::{Error, Result};
+use crate::images::PAGE;
+use crate::images::buffer::Buffer;
+use crate::images::changes::Changes;
+use crate::images::record::push_page;
 use crate::layout::LINE;
-use crate::log::record::{Writes, first_write};
+use crate::log_record::{Writes, first_write};
 use std::cell::RefCell;
 
 /// Out of line, as most pools have no journal.

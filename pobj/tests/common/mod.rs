@@ -1,8 +1,29 @@
 //! What the tests of this crate share.
 
-use pobj::{Durability, Pool, PoolOptions};
+#![allow(dead_code, reason = "no test needs all of it")]
+
+use pobj::{Advice, Durability, Kind, Layout, Pool, PoolOptions};
 use std::path::PathBuf;
 use tempfile::TempDir;
+
+/// A kind of objects.
+pub const DATA: Kind = Kind::new(0);
+/// Another kind.
+pub const RECORD: Kind = Kind::new(1);
+
+/// The layout of the pools.
+pub static LAYOUT: Layout = Layout {
+    name: c"pobj test",
+    magic: u64::from_le_bytes(*b"POBJTEST"),
+    kinds: 2,
+    mark: c"user.pobj-test.mark",
+    advice: Advice {
+        newer_format: "use a newer program",
+        not_persistent: "use another file system",
+        not_one_file: "use one file",
+        fixed_size: "open it with another size",
+    },
+};
 
 /// A directory on tmpfs with room for a pool.
 pub struct Place {
@@ -24,7 +45,7 @@ impl Place {
     }
 
     pub fn options(&self) -> PoolOptions {
-        PoolOptions::new(self.path()).durability(Durability::Process)
+        PoolOptions::new(self.path(), &LAYOUT).durability(Durability::Process)
     }
 
     /// Creates the pool, or opens it.

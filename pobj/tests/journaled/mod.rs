@@ -1,8 +1,9 @@
 //! What the tests of pools on a disk share: a pool that goes through steps, of which each can be
 //! judged.
 
+use crate::common::{DATA, LAYOUT};
 use fastrand::Rng;
-use pobj::{Durability, Kind, PPtr, Pool, PoolOptions};
+use pobj::{Durability, PPtr, Pool, PoolOptions};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -37,7 +38,7 @@ impl Place {
     }
 
     pub fn options(&self) -> PoolOptions {
-        PoolOptions::new(self.pool())
+        PoolOptions::new(self.pool(), &LAYOUT)
             .durability(Durability::Disk)
             .size(POOL)
             .journal(JOURNAL)
@@ -82,7 +83,7 @@ pub fn step(pool: &mut Pool, state: &mut State, step: u64) {
         let bytes = content(index, step);
         let word = tx.user_word(index);
         let old = *tx.get(word).unwrap();
-        let new = tx.alloc(bytes.len() as u64, Kind::Data).unwrap();
+        let new = tx.alloc(bytes.len() as u64, DATA).unwrap();
         tx.fill(new, &bytes).unwrap();
         tx.set(word, new.offset()).unwrap();
         if let Some(old) = PPtr::<u8>::new(old) {

@@ -2,11 +2,12 @@
 
 use super::Ended;
 use crate::Store;
+use crate::layout::RECORD;
 use crate::record::{self, Record, RecordPtr};
+use crate::structures;
 use crate::structures::mover::{Cursor, Mover};
-use crate::structures::relocate::relocate;
 use crate::value::ValueType;
-use pobj::{Error, Kind, Pool, Result};
+use pobj::{Error, Pool, Result};
 use std::collections::VecDeque;
 
 /// Records that are looked at before values and records are moved.
@@ -137,7 +138,7 @@ impl Store {
     fn look_at_some(&mut self, round: &mut Round, cursor: pobj::Cursor) -> Result<()> {
         let mut cursor = cursor;
         for _ in 0..LOOK {
-            let Some((object, next)) = self.pool.next_object(Kind::Record, cursor) else {
+            let Some((object, next)) = self.pool.next_object(RECORD, cursor) else {
                 round.walk = None;
                 return Ok(());
             };
@@ -185,7 +186,7 @@ impl Store {
             let mut mover = Mover::new(&mut tx, budget);
             let outcome = head
                 .value_type()
-                .and_then(|ty| relocate(&mut mover, ty, &mut root, found.cursor));
+                .and_then(|ty| structures::of(ty).relocate(&mut mover, &mut root, found.cursor));
             let (moved, left) = (mover.moved(), mover.left());
             match outcome {
                 Ok(next) => rest = next,

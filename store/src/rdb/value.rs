@@ -15,8 +15,7 @@ use super::Dialect;
 use super::number::{write_number, write_string};
 use crate::inline::Inline;
 use crate::structures::hash::{self, Field};
-use crate::structures::list::{self, Side};
-use crate::structures::{Root, set, string, zset};
+use crate::structures::{self, Element, Root};
 use crate::value::ValueType;
 use pobj::{Error, Pool, Result};
 use std::collections::HashSet;
@@ -97,13 +96,6 @@ impl fmt::Display for WriteError {
 
 impl std::error::Error for WriteError {}
 
-/// An element, as a walk over a value shows it.
-enum Element<'e> {
-    Bytes(&'e [u8]),
-    Scored(&'e [u8], f64),
-    Field(Field<'e>),
-}
-
 impl Plan {
     /// The type's number in files.
     pub fn type_number(&self) -> u8 {
@@ -164,13 +156,7 @@ impl Value<'_> {
     /// `Damaged`, as far as it was looked at.
     pub fn plan(&self, dialect: Dialect, now: i64) -> Result<Option<Plan>> {
         let mut fields = Fields::default();
-        let elements = match self.ty {
-            ValueType::String => 1,
-            ValueType::List => list::len(self.pool, self.root)?,
-            ValueType::Set => set::len(self.root),
-            ValueType::ZSet => zset::len(self.root),
-            ValueType::Hash => hash::len(self.root),
-        };
+        let elements = structures::of(self.ty).len(self.pool, self.root)?;
         if self.ty == ValueType::Hash && hash::may_expire(self.root) {
             for field in hash::fields(self.pool, self.root)? {
                 fields.add(&field?, now);
@@ -288,42 +274,12 @@ impl Value<'_> {
         &self,
         show: &mut dyn FnMut(Element<'_>) -> Result<(), WriteError>,
     ) -> Result<(), WriteError> {
-        let (pool, root) = (self.pool, self.root);
-        let mut digits = itoa::Buffer::new();
-        match self.ty {
-            ValueType::String => {
-                let value = string::read(pool, root, self.inline)?;
-                let bytes = value.map_or(b"".as_slice(), |value| value.text(&mut digits));
-                show(Element::Bytes(bytes))
-            }
-            ValueType::List => {
-                let mut failed = None;
-                list::each(pool, root, Side::Left, 0, |value| {
-                    let shown = show(Element::Bytes(value.bytes(pool)?));
-                    Ok(shown.map_err(|error| failed = Some(error)).is_ok())
-                })?;
-                failed.map_or(Ok(()), Err)
-            }
-            ValueType::Set => {
-                for member in set::members(pool, root)? {
-                    show(Element::Bytes(member?.bytes(&mut digits)))?;
-                }
-                Ok(())
-            }
-            ValueType::Hash => {
-                for field in hash::fields(pool, root)? {
-                    show(Element::Field(field?))?;
-                }
-                Ok(())
-            }
-            ValueType::ZSet => {
-                let mut walk = zset::walk(pool, root, 0, false)?;
-                while let Some((name, score)) = walk.step()? {
-                    show(Element::Scored(name, score))?;
-                }
-                Ok(())
-            }
-        }
+        let mut failed = None;
+        structures::of(self.ty).each(self.pool, self.root, self.inline, &mut |element| {
+            let shown = show(element);
+            Ok(shown.map_err(|error| failed = Some(error)).is_ok())
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -1,10 +1,6 @@
 //! What OBJECT ENCODING calls the encodings: by the name of Redis's encoding that is most like it.
-
-use super::Root;
-use crate::value::ValueType;
-
-/// The longest string that Redis keeps in one piece with the key's object.
-const EMBEDDED_MAX: u64 = 44;
+//!
+//! The names stand with each type ([`Structure::encoding`](super::Structure::encoding)).
 
 /// Which encodings the server knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,31 +11,20 @@ pub struct Known {
     pub listpacks_with_times: bool,
 }
 
-/// The encoding's name; the numbers are those at the head of each type's file.
-pub fn name(ty: ValueType, root: Root, known: Known) -> &'static str {
-    let listpacks = known.listpacks;
-    match (ty, root.encoding()) {
-        (ValueType::String, 1) => "int",
-        (ValueType::String, _) if root.rest() <= EMBEDDED_MAX => "embstr",
-        (ValueType::String, _) => "raw",
-        (ValueType::Set, 1) => "intset",
-        (ValueType::Set, 2) | (ValueType::List, 1) if listpacks => "listpack",
-        (ValueType::Hash | ValueType::ZSet, 1) => "listpack",
-        (ValueType::Hash, 3) if known.listpacks_with_times => "listpackex",
-        (ValueType::List, _) => "quicklist",
-        (ValueType::Hash | ValueType::Set, _) => "hashtable",
-        (ValueType::ZSet, _) => "skiplist",
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Known;
+    use crate::structures::{self, Root};
+    use crate::value::ValueType;
 
     const OLD: Known = Known {
         listpacks: false,
         listpacks_with_times: false,
     };
+
+    fn name(ty: ValueType, root: Root, known: Known) -> &'static str {
+        structures::of(ty).encoding(root, known)
+    }
 
     #[test]
     fn strings_are_named_by_their_length() {

@@ -27,20 +27,20 @@
 
 mod entry;
 mod expiry;
+mod form;
 mod pack;
+mod structure;
 mod write;
 
-pub use expiry::{expire, may_expire, of_hash, place, without_expiry};
-pub use write::{
-    Expiry, build, copy, expire_and_remove, put, remove, replace_expiring, set, set_expiring,
-};
+pub use expiry::{expire, expire_and_remove, of_hash, place};
+pub use form::{may_expire, without_expiry};
+pub use structure::{Type, check};
+pub use write::{Expiry, build, copy, put, remove, replace_expiring, set, set_expiring};
 
-use super::mover::{Cursor, Mover};
-use super::table::{self, BATCH, Lookup};
-use super::{Owns, Root, packed};
+use super::table::{self, Lookup};
+use super::{Root, packed};
 use entry::KEY_AT;
-use pobj::{Error, Pool, Result, Tx};
-use std::collections::HashSet;
+use pobj::{Error, Pool, Result};
 
 const PACKED: u8 = 1;
 pub(super) const TABLE: u8 = 2;
@@ -232,76 +232,4 @@ pub fn random(pool: &Pool, root: Root) -> Result<Field<'_>> {
     let nth = fastrand::u64(..len(root).max(1)) as usize;
     let lacking = || Err(Error::Damaged("a packed hash: fewer fields".to_owned()));
     fields(pool, root)?.nth(nth).unwrap_or_else(lacking)
-}
-
-/// Frees a part of a hash that nobody reaches any more; see `structures::dismantle`.
-pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
-    match root.encoding() {
-        PACKED | PACKED_EXPIRING => tx.free(packed::place(*root)?.0)?,
-        TABLE | TABLE_EXPIRING => return table::dismantle(tx, root, budget),
-        _ => {}
-    }
-    *root = Root::EMPTY;
-    Ok(true)
-}
-
-/// Moves some of the hash's objects; see `structures::relocate`.
-pub fn relocate(
-    mover: &mut Mover<'_, '_>,
-    root: &mut Root,
-    cursor: Cursor,
-) -> Result<Option<Cursor>> {
-    match root.encoding() {
-        PACKED | PACKED_EXPIRING => mover.shift_root(root).map(|_| None),
-        TABLE | TABLE_EXPIRING => relocate_table(mover, root, cursor),
-        _ => Ok(None),
-    }
-}
-
-/// Moves some objects of a table to whose entries nothing else points.
-pub(super) fn relocate_table(
-    mover: &mut Mover<'_, '_>,
-    root: &mut Root,
-    cursor: Cursor,
-) -> Result<Option<Cursor>> {
-    let next = table::relocate(mover, root, cursor.at, &mut |_, _, _| Ok(()))?;
-    Ok(next.map(|at| Cursor { at, ..cursor }))
-}
-
-/// Whether freeing it takes few steps.
-pub fn is_small(root: Root) -> bool {
-    !is_table(root) || table::len(root) <= BATCH as u64
-}
-
-/// Checks a hash, and shows `owns` every object of it. O(n).
-pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
-    match root.encoding() {
-        TABLE | TABLE_EXPIRING => table::check::<KEY_AT>(pool, root, owns)?,
-        0 => return Ok(()),
-        _ => owns(packed::place(root)?.0),
-    }
-    let mut names = HashSet::new();
-    for field in fields(pool, root)? {
-        let field = field?;
-        if field.expire_at != NEVER && !may_expire(root) {
-            let what = "a hash: a field expires, which its encoding does not say";
-            return Err(Error::Damaged(what.to_owned()));
-        }
-        names.insert(field.name);
-    }
-    match names.len() as u64 == len(root) {
-        true => Ok(()),
-        false => Err(Error::Damaged("a hash: its fields".to_owned())),
-    }
-}
-
-/// Bytes of the pool that the hash takes; those of a table's entries are estimated. O(n).
-pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
-    match root.encoding() {
-        PACKED | PACKED_EXPIRING => pool.capacity(packed::place(root)?.0),
-        TABLE | TABLE_EXPIRING => {
-            Ok(table::memory(pool, root)? + table::entries_memory(pool, root)?)
-        }
-        _ => Ok(0),
-    }
 }

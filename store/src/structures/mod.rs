@@ -23,16 +23,17 @@ pub mod limits;
 pub mod list;
 pub mod mover;
 mod packed;
-pub mod relocate;
 pub mod set;
 pub mod string;
+mod structure;
 pub mod table;
 pub mod zset;
 
-use crate::inline::Inline;
+pub use structure::{Element, Show, Structure};
+
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Error, PPtr, Pool, Result, Tx};
+use pobj::{Error, PPtr, Pool, Result};
 use static_assertions::const_assert_eq;
 
 /// The two words from which a value hangs.
@@ -99,43 +100,15 @@ pub fn whole<T>(count: u64, walk: impl IntoIterator<Item = Result<T>>) -> Result
     }
 }
 
-/// Whether destroying the value takes few enough steps to do it at once (a handful of frees).
-pub fn is_small(_pool: &Pool, ty: ValueType, root: Root) -> bool {
+/// The type of values of this name.
+#[inline]
+pub fn of(ty: ValueType) -> &'static dyn Structure {
     match ty {
-        ValueType::String => true,
-        ValueType::List => list::is_small(root),
-        ValueType::Hash => hash::is_small(root),
-        ValueType::Set => set::is_small(root),
-        ValueType::ZSet => zset::is_small(root),
-    }
-}
-
-/// Frees everything the value owns, in one batch. For values that [`is_small`] calls small.
-pub fn destroy(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<()> {
-    match ty {
-        ValueType::String => string::destroy(tx, root),
-        ValueType::List => list::destroy(tx, root),
-        ValueType::ZSet => zset::destroy(tx, root),
-        ValueType::Hash | ValueType::Set => {
-            dismantle(tx, ty, &mut { root }, usize::MAX).map(|_| ())
-        }
-    }
-}
-
-/// Frees a part of a value that nobody can reach any more, in at most about `budget` frees, and
-/// leaves in `root` what is still to be freed; true when nothing is left. The caller makes each
-/// call one transaction and writes the root back in it.
-pub fn dismantle(tx: &mut Tx<'_>, ty: ValueType, root: &mut Root, budget: usize) -> Result<bool> {
-    match ty {
-        ValueType::List => list::dismantle(tx, root, budget),
-        ValueType::Hash => hash::dismantle(tx, root, budget),
-        ValueType::Set => set::dismantle(tx, root, budget),
-        ValueType::ZSet => zset::dismantle(tx, root, budget),
-        ValueType::String => {
-            string::destroy(tx, *root)?;
-            *root = Root::EMPTY;
-            Ok(true)
-        }
+        ValueType::String => &string::Type,
+        ValueType::List => &list::Type,
+        ValueType::Hash => &hash::Type,
+        ValueType::Set => &set::Type,
+        ValueType::ZSet => &zset::Type,
     }
 }
 
@@ -146,7 +119,7 @@ pub fn is_over(ty: ValueType, root: Root) -> bool {
     ty == ValueType::ZSet && zset::is_over(root)
 }
 
-/// Whether a value that lives has memory to be reclaimed by [`clean`].
+/// Whether a value that lives has memory to be reclaimed by [`Structure::clean`].
 #[inline]
 pub fn has_garbage(ty: ValueType, root: Root) -> bool {
     ty == ValueType::ZSet && zset::has_garbage(root)
@@ -156,12 +129,6 @@ pub fn has_garbage(ty: ValueType, root: Root) -> bool {
 #[inline]
 pub fn may_expire(ty: ValueType, root: Root) -> bool {
     ty == ValueType::Hash && hash::may_expire(root)
-}
-
-/// Reclaims some of the memory of a value that [`has_garbage`], some dozen frees; the caller makes
-/// each call one transaction and writes the root back in it. The value's elements stay.
-pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
-    zset::clean(tx, root).map(|_| ())
 }
 
 /// The table in which the value keeps its fields or members, for [`table::prefetch_bucket`]: as the
@@ -180,30 +147,3 @@ pub fn table_to_prefetch(pool: &Pool, ty: ValueType, root: Root) -> Option<u64> 
 
 /// What is told of every object that a value owns.
 pub type Owns<'a> = &'a mut dyn FnMut(PPtr<u8>);
-
-/// Checks all that can be checked of a value, down to the last element, and shows `owns` every
-/// object that it owns besides its record. `inline` is the record's area. O(n), for tests and
-/// tools.
-///
-/// # Errors
-/// `Damaged` at the first thing that is not as it must be.
-pub fn check(pool: &Pool, ty: ValueType, root: Root, inline: Inline, owns: Owns<'_>) -> Result<()> {
-    match ty {
-        ValueType::String => string::check(pool, root, inline, owns),
-        ValueType::List => list::check(pool, root, owns),
-        ValueType::Hash => hash::check(pool, root, owns),
-        ValueType::Set => set::check(pool, root, owns),
-        ValueType::ZSet => zset::check(pool, root, owns),
-    }
-}
-
-/// Bytes of the pool that the value takes, besides its record.
-pub fn memory(pool: &Pool, ty: ValueType, root: Root) -> Result<u64> {
-    match ty {
-        ValueType::String => string::memory(pool, root),
-        ValueType::List => list::memory(pool, root),
-        ValueType::Hash => hash::memory(pool, root),
-        ValueType::Set => set::memory(pool, root),
-        ValueType::ZSet => zset::memory(pool, root),
-    }
-}

@@ -1,14 +1,29 @@
-//! A batch in which objects of a value move; see [`relocate`](super::relocate).
+//! Moving the objects of a value out of the way of an evacuation (`pobj::Pool::begin_evacuation`):
+//! [`Structure::relocate`](super::Structure::relocate).
+//!
+//! Each type goes through its objects from the root down, from a [`Cursor`] on. One call is one
+//! batch, so one atomic step that leaves a sound value: for each object that moves, its copy, the
+//! words that point to it, and the free of the old one. Nothing else changes, and no root but for
+//! where it points.
+//!
+//! * An object and what hangs from it do not move in the same batch, unless the copy is made with
+//!   the new pointers: else a word of the old object would be written that the batch frees. So a
+//!   call that has moved an object ends, and the next one begins at the same place.
+//! * What an evacuation has passed stays out of its way, as allocations avoid it. A value may
+//!   change between two calls, and what had not been passed yet may then lie behind the cursor: it
+//!   stays where it is, which is sound, until the next evacuation.
 
 use super::Root;
-use pobj::{Kind, PPtr, Result, Tx};
+use crate::layout::DATA;
+use pobj::{Fresh, PPtr, Result, Tx};
 
 /// What moving an object costs of a [`Mover`]'s budget, besides its bytes; looking at one costs 1.
 const MOVE_COST: u64 = 8;
 /// Bytes that cost 1.
 const BYTES_A_UNIT: u64 = 64;
 
-/// How far [`relocate`](super::relocate::relocate) has come with a value. The default is the start.
+/// How far [`Structure::relocate`](super::Structure::relocate) has come with a value. The default
+/// is the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// The part of the value: the type's own.
@@ -56,11 +71,11 @@ impl<'t, 'p> Mover<'t, 'p> {
     }
 
     /// Moves an object if it is in the way: where it is then. The caller changes what points to it.
-    pub fn shift(&mut self, object: PPtr<u8>) -> Result<Option<PPtr<u8>>> {
+    pub fn shift(&mut self, object: PPtr<u8>) -> Result<Option<Fresh>> {
         self.spend(1);
-        let target = self.tx.relocate(object, Kind::Data)?;
+        let target = self.tx.relocate(object, DATA)?;
         if let Some(target) = target {
-            let size = self.tx.capacity(target)?;
+            let size = self.tx.capacity(target.ptr())?;
             self.spend(MOVE_COST + size / BYTES_A_UNIT);
             self.moved += size;
         }

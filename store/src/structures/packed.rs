@@ -11,7 +11,8 @@
 //! the object moves. One fence each; two if the object moves and has more than 1 KiB.
 
 use super::Root;
-use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
+use crate::layout::DATA;
+use pobj::{Error, PPtr, Pool, Result, Tx};
 
 /// Most elements of a packed collection.
 pub const COUNT_MAX: u64 = 128;
@@ -146,12 +147,12 @@ pub fn store(tx: &mut Tx<'_>, old: Option<(PPtr<u8>, usize)>, new: &[u8]) -> Res
             size += new.len() / 2;
         }
     }
-    let fresh = tx.alloc(size as u64, Kind::Data)?;
+    let fresh = tx.alloc(size as u64, DATA)?;
     tx.fill(fresh, new)?;
     if let Some((at, _)) = old {
         tx.free(at)?;
     }
-    Ok(fresh)
+    Ok(fresh.ptr())
 }
 
 /// Writes the difference, if the object has the room and the difference is small.

@@ -27,11 +27,15 @@
 //! | append, without | fill of a larger object, the root, free of the old one |
 //! | a few bytes within | logged bytes, the length if it differs |
 
-use super::mover::Mover;
-use super::{Owns, Root};
+mod structure;
+
+pub use structure::Type;
+
+use super::Root;
 use crate::inline::Inline;
+use crate::layout::DATA;
 use crate::number::parse_i64;
-use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
+use pobj::{Error, Fresh, PPtr, Pool, Result, Tx};
 use std::ops::Range;
 
 const INT: u8 = 1;
@@ -208,7 +212,7 @@ pub fn set(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, value: Value<'_>) -
         match form {
             Form::Inline(_) if len == 0 => {}
             Form::Inline(_) => tx.write(inline.at, bytes)?,
-            Form::Empty => tx.fill(inline.at, bytes)?,
+            Form::Empty => tx.fill(inline.fresh()?, bytes)?,
             Form::Int(_) | Form::External(_) => {
                 tx.fill_spare(inline.at, bytes)?;
                 destroy(tx, *root)?;
@@ -229,10 +233,10 @@ pub fn set(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, value: Value<'_>) -
     if matches!(form, Form::External(place) if len <= place.capacity) {
         tx.moves();
     }
-    let object = tx.alloc(len, Kind::Data)?;
+    let object = tx.alloc(len, DATA)?;
     tx.fill(object, bytes)?;
     destroy(tx, *root)?;
-    *root = external(object, len);
+    *root = external(object.ptr(), len);
     Ok(())
 }
 
@@ -275,7 +279,7 @@ pub fn set_range(
             text[offset as usize..end as usize].copy_from_slice(bytes);
             let text = &text[..len as usize];
             match form {
-                Form::Empty => tx.fill(inline.at, text)?,
+                Form::Empty => tx.fill(inline.fresh()?, text)?,
                 _ => tx.fill_spare(inline.at, text)?,
             }
             *root = Root::new(INLINE, len, 0);
@@ -389,8 +393,8 @@ fn rebuild(tx: &mut Tx<'_>, root: Root, form: Form, offset: u64, bytes: &[u8]) -
     let (old_len, end) = (form.len(), offset + bytes.len() as u64);
     let len = end.max(old_len);
     let object = match form {
-        Form::Empty => tx.alloc(len, Kind::Data)?,
-        _ if end <= old_len => tx.alloc(len, Kind::Data)?,
+        Form::Empty => tx.alloc(len, DATA)?,
+        _ if end <= old_len => tx.alloc(len, DATA)?,
         _ => allocate_roomy(tx, len)?,
     };
     let (head, tail) = (old_len.min(offset), end.min(old_len));
@@ -410,67 +414,19 @@ fn rebuild(tx: &mut Tx<'_>, root: Root, form: Form, offset: u64, bytes: &[u8]) -
     tx.fill_zeros(object.at(head), offset - head)?;
     tx.fill(object.at(offset), bytes)?;
     destroy(tx, root)?;
-    Ok(external(object, len))
+    Ok(external(object.ptr(), len))
 }
 
 /// An object for a string of `len` bytes that grows, as roomy as the pool allows.
-fn allocate_roomy(tx: &mut Tx<'_>, len: u64) -> Result<PPtr<u8>> {
-    match tx.alloc(len + len.min(GROWTH_MAX), Kind::Data) {
-        Err(Error::Full(_)) => tx.alloc(len, Kind::Data),
+fn allocate_roomy(tx: &mut Tx<'_>, len: u64) -> Result<Fresh> {
+    match tx.alloc(len + len.min(GROWTH_MAX), DATA) {
+        Err(Error::Full(_)) => tx.alloc(len, DATA),
         other => other,
     }
 }
 
-/// Copies a string into a fresh record with the inline area `target`; the source stays. O(length).
-pub fn copy(tx: &mut Tx<'_>, root: Root, source: Inline, target: Inline) -> Result<Root> {
-    match Form::of(tx, root, source)? {
-        Form::Empty | Form::Int(_) => Ok(root),
-        Form::Inline(place) | Form::External(place) => {
-            if inline_len(place.len) == place.len && place.len <= target.capacity(tx)? {
-                tx.fill_from(target.at, place.at, place.len)?;
-                return Ok(Root::new(INLINE, place.len, 0));
-            }
-            let object = tx.alloc(place.len, Kind::Data)?;
-            tx.fill_from(object, place.at, place.len)?;
-            Ok(external(object, place.len))
-        }
-    }
-}
-
-/// Inline bytes that a record to which the string is copied or moved should have.
-pub fn inline_used(root: Root) -> u64 {
-    match root.encoding() {
-        INLINE => root.rest(),
-        _ => 0,
-    }
-}
-
-/// Checks a string, and shows `owns` the object of it. O(1).
-pub fn check(pool: &Pool, root: Root, inline: Inline, owns: Owns<'_>) -> Result<()> {
-    if let Form::External(place) = Form::of(pool, root, inline)? {
-        owns(place.at);
-    }
-    Ok(())
-}
-
-/// Bytes of the pool that the string takes outside its record. O(1).
-pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
-    match root.encoding() {
-        EXTERNAL => pool.capacity(object(root)?),
-        _ => Ok(0),
-    }
-}
-
-/// Moves the string's object if it is in the way; see `structures::relocate`. O(length).
-pub fn relocate(mover: &mut Mover<'_, '_>, root: &mut Root) -> Result<()> {
-    if root.encoding() == EXTERNAL {
-        mover.shift_root(root)?;
-    }
-    Ok(())
-}
-
 /// Frees what the string owns outside its record. O(1).
-pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
+fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
     match root.encoding() {
         EXTERNAL => tx.free(object(root)?),
         _ => Ok(()),

@@ -6,11 +6,12 @@
 use super::index::{self, Index};
 use crate::Store;
 use crate::key_counts::KeyCounts;
+use crate::layout::RECORD;
 use crate::record::{self, Record, RecordPtr};
 use crate::slots::Fate;
 use crate::structures;
 use crate::value::ValueType;
-use pobj::{Kind, Reader};
+use pobj::Reader;
 use std::collections::BTreeSet;
 
 /// Threads at most.
@@ -58,7 +59,7 @@ impl Store {
     pub(super) fn look_at_all(&mut self, is_visible: &[bool], forbidden: &[bool]) -> Survey {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(THREADS);
-        let expected = self.pool.count(Kind::Record) as usize / threads;
+        let expected = self.pool.count(RECORD) as usize / threads;
         let (dbs, judge) = (&self.dbs, self.slots.judge(forbidden));
         let visit = |seen: &mut Seen, record, head: &Record, reader: Reader<'_>| {
             let mut is_live = dbs.is_live(head);
@@ -75,7 +76,7 @@ impl Store {
             }
             look(seen, record, head, is_live, is_visible, expected);
         };
-        let seen = self.pool.survey(Kind::Record, threads, visit);
+        let seen = self.pool.survey(RECORD, threads, visit);
         let mut survey = Survey {
             index: Index::build(Vec::new()),
             to_show: vec![KeyCounts::default(); is_visible.len()],

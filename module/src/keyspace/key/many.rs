@@ -6,8 +6,7 @@ use crate::keyspace::{Engine, with_engine};
 use pobj::{Pool, Result, Tx};
 use store::edit::Plan;
 use store::inline::Inline;
-use store::place::Birth;
-use store::record::{self, NEVER};
+use store::record::{self, Birth, NEVER};
 use store::structures::Root;
 
 /// What happens to a key that gets a value, and expires at `expire_at`.

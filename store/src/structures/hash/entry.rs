@@ -12,9 +12,10 @@
 //! time [`NEVER`] is that of a field that does not expire any more. Nothing in a tail is aligned.
 
 use super::{Field, NEVER, Pair};
+use crate::layout::DATA;
 use crate::structures::packed;
 use crate::structures::table::{self, EntryPtr};
-use pobj::{Error, Kind, Pool, Result, Tx};
+use pobj::{Error, Pool, Result, Tx};
 
 /// Where an entry's field begins.
 pub const KEY_AT: u64 = 8;
@@ -110,17 +111,17 @@ pub fn create(tx: &mut Tx<'_>, field: Pair<'_>, expire_at: i64) -> Result<EntryP
         size += TAIL;
     }
     let tail = &tail[..tail_len];
-    let entry = tx.alloc(size, Kind::Data)?;
+    let entry = tx.alloc(size, DATA)?;
     if size <= packed::JOIN_MAX as u64 {
         let parts = [bytemuck::cast_slice(&head), name, tail, value];
         packed::join(parts, |bytes| tx.fill(entry, bytes))?;
-        return Ok(entry);
+        return Ok(entry.ptr());
     }
     tx.fill(entry, bytemuck::cast_slice(&head))?;
     tx.fill(entry.at(KEY_AT), name)?;
     tx.fill(entry.at(KEY_AT + name.len() as u64), tail)?;
     tx.fill(entry.at(size - value.len() as u64), value)?;
-    Ok(entry)
+    Ok(entry.ptr())
 }
 
 fn tail_of(expire_at: i64, value_len: u32) -> [u8; TAIL as usize] {

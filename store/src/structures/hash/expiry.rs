@@ -1,38 +1,13 @@
 //! Fields that expire: setting the times, and finding those whose time has come.
 
 use super::entry::{self, KEY_AT};
-use super::{
-    Field, NEVER, PACKED, PACKED_EXPIRING, Root, TABLE, TABLE_EXPIRING, pack, unknown, write,
-};
+use super::form::with_expiry;
+use super::write::{remove, to_table};
+use super::{Field, NEVER, PACKED, PACKED_EXPIRING, Root, TABLE, TABLE_EXPIRING, pack, unknown};
 use crate::structures::packed;
 use crate::structures::table::{self, BATCH, Editor};
 use pobj::{Pool, Result, Tx};
 use std::collections::HashMap;
-
-/// Whether the hash may have fields that expire. O(1).
-#[inline]
-pub fn may_expire(root: Root) -> bool {
-    matches!(root.encoding(), PACKED_EXPIRING | TABLE_EXPIRING)
-}
-
-/// The root of the same hash, in which fields may expire from now on.
-pub(super) fn with_expiry(root: Root) -> Root {
-    let encoding = match root.encoding() {
-        PACKED => PACKED_EXPIRING,
-        TABLE => TABLE_EXPIRING,
-        other => other,
-    };
-    Root::new(encoding, root.rest(), root.value)
-}
-
-/// The root of the same hash, of which it is known that no field expires. A packed one stays what
-/// it is.
-pub fn without_expiry(root: Root) -> Root {
-    match root.encoding() {
-        TABLE_EXPIRING => Root::new(TABLE, root.rest(), root.value),
-        _ => root,
-    }
-}
 
 /// Sets the expire times of some fields, all different; [`NEVER`] takes one away. Fields that are
 /// not there are passed over. O(fields); O(n) of a packed hash.
@@ -43,6 +18,25 @@ pub fn expire(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Resul
         TABLE | TABLE_EXPIRING => expire_in_table(tx, root, times),
         _ => Err(unknown(*root)),
     }
+}
+
+/// Gives fields other expire times ([`expire`]), and removes others.
+pub fn expire_and_remove(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    times: &[(&[u8], i64)],
+    removed: &[&[u8]],
+) -> Result<()> {
+    if !times.is_empty() {
+        expire(tx, root, times)?;
+    }
+    if !removed.is_empty() {
+        if !times.is_empty() {
+            tx.step()?;
+        }
+        remove(tx, root, removed.iter().copied())?;
+    }
+    Ok(())
 }
 
 fn expire_packed(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Result<()> {
@@ -63,7 +57,7 @@ fn expire_packed(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Re
     }
     if new.len() > packed::BYTES_MAX {
         tx.free(old.0)?;
-        return write::to_table(tx, root, &all);
+        return to_table(tx, root, &all);
     }
     let object = packed::store(tx, Some(old), &new)?;
     *root = packed::root(PACKED_EXPIRING, packed::count(*root), object, new.len());

@@ -1,10 +1,10 @@
 //! Setting and removing fields, and making whole hashes.
 
 use super::entry::{self, KEY_AT};
-use super::expiry::with_expiry;
+use super::form::{may_expire, with_expiry};
 use super::{
-    At, Field, NEVER, PACKED, PACKED_EXPIRING, Pair, Root, Spot, TABLE, TABLE_EXPIRING, expire,
-    fields, find, len, may_expire, pack, unknown,
+    At, Field, NEVER, PACKED, PACKED_EXPIRING, Pair, Root, Spot, TABLE, TABLE_EXPIRING, fields,
+    find, len, pack, unknown,
 };
 use crate::structures::table::{self, BATCH, Editor, EntryPtr};
 use crate::structures::{limits, packed};
@@ -123,25 +123,6 @@ pub fn replace_expiring<'a>(
         tx.step()?;
     }
     set_several(tx, root, pairs, expiry)
-}
-
-/// Gives fields other expire times ([`expire`]), and removes others.
-pub fn expire_and_remove(
-    tx: &mut Tx<'_>,
-    root: &mut Root,
-    times: &[(&[u8], i64)],
-    removed: &[&[u8]],
-) -> Result<()> {
-    if !times.is_empty() {
-        expire(tx, root, times)?;
-    }
-    if !removed.is_empty() {
-        if !times.is_empty() {
-            tx.step()?;
-        }
-        remove(tx, root, removed.iter().copied())?;
-    }
-    Ok(())
 }
 
 fn set_several<'a>(

@@ -1,9 +1,10 @@
 //! Whether a list is sound: what `mod.rs` promises, checked entry by entry.
 
+use super::child::Child;
 use super::chunk::{CHUNK_MAX, Chunk};
 use super::entry::{Entry, Value};
 use super::handle::{Form, List};
-use super::tree::{Child, Tree, children};
+use super::tree::{Tree, children};
 use super::{damaged, entry};
 use crate::structures::{Owns, Root};
 use pobj::{Pool, Result};

@@ -9,10 +9,11 @@
 //! is a fill of unused bytes and one logged word, and a pop is one logged word.
 
 use super::Side;
+use super::child::{Child, Span};
 use super::damaged;
 use super::entry::{ENTRY_MAX, Entries, Entry, Packed};
-use super::tree::Child;
-use pobj::{Kind, PPtr, Pool, Result, Tx};
+use crate::layout::DATA;
+use pobj::{PPtr, Pool, Result, Tx};
 use static_assertions::const_assert;
 
 /// Bytes of a full-grown chunk: a size of which slab pages hold many with little left over, and
@@ -21,29 +22,6 @@ pub const CHUNK_MAX: usize = 3584;
 /// Bytes of the smallest chunk.
 const CHUNK_MIN: usize = 64;
 const_assert!(ENTRY_MAX * 4 < CHUNK_MAX && CHUNK_MAX <= u16::MAX as usize);
-
-/// Which bytes of a chunk hold entries, and how many. One word on media: start, end and count, 16
-/// bits each, from the lowest on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Span {
-    pub start: u16,
-    pub end: u16,
-    pub count: u16,
-}
-
-impl Span {
-    pub fn word(self) -> u64 {
-        u64::from(self.start) | u64::from(self.end) << 16 | u64::from(self.count) << 32
-    }
-
-    pub fn of(word: u64) -> Span {
-        Span {
-            start: word as u16,
-            end: (word >> 16) as u16,
-            count: (word >> 32) as u16,
-        }
-    }
-}
 
 /// A chunk and its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,8 +217,8 @@ impl Chunk {
         capacity: usize,
         room: Room,
     ) -> Result<Chunk> {
-        let at = tx.alloc(capacity.max(run.len()) as u64, Kind::Data)?;
-        let spare = (tx.capacity(at)? as usize)
+        let at = tx.alloc(capacity.max(run.len()) as u64, DATA)?;
+        let spare = (tx.capacity(at.ptr())? as usize)
             .min(CHUNK_MAX)
             .saturating_sub(run.len());
         let start = match room {
@@ -254,7 +232,7 @@ impl Chunk {
             end: (start + run.len()) as u16,
             count: count as u16,
         };
-        Ok(Chunk { at, span })
+        Ok(Chunk { at: at.ptr(), span })
     }
 
     /// The same entries and more at one end in a new chunk; the old one is freed.

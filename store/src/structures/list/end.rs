@@ -1,9 +1,9 @@
 //! The chunk at one end of a list, without the rest: nearly all pushes and pops stay within it, so
 //! that one word changes.
 
+use super::child::Child;
 use super::chunk::Chunk;
 use super::handle::{DEEP, Header, SINGLE};
-use super::tree::Child;
 use super::{Side, damaged};
 use crate::structures::Root;
 use pobj::{PPtr, Pool, Result, Tx, field};

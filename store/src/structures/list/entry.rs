@@ -10,8 +10,9 @@
 //! stands at the two ends of an entry must agree, which tells damage from data.
 
 use super::damaged;
+use crate::layout::DATA;
 use arrayvec::ArrayVec;
-use pobj::{Kind, PPtr, Pool, Result, Tx};
+use pobj::{PPtr, Pool, Result, Tx};
 
 /// Longest element that stands in the chunk itself.
 pub const INLINE_MAX: usize = 512;
@@ -253,7 +254,7 @@ impl Packed {
                 self.put(&[low, high]);
             }
             len => {
-                let object = tx.alloc(len as u64, Kind::Data)?;
+                let object = tx.alloc(len as u64, DATA)?;
                 tx.fill(object, value)?;
                 self.put(&[OBJECT]);
                 self.put(&object.offset().to_le_bytes());

@@ -1,12 +1,14 @@
 //! A list at work: what hangs from its root, in DRAM, until it is written back.
 
+use super::child::Child;
 use super::chunk::{CHUNK_MAX, Chunk, Room, grown};
 use super::entry::Packed;
-use super::tree::{Child, Path, Tree};
+use super::tree::{Path, Tree};
 use super::{Side, damaged};
+use crate::layout::DATA;
 use crate::structures::Root;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Kind, PPtr, Pool, Result, Tx};
+use pobj::{PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 
 pub const SINGLE: u8 = 1;
@@ -114,11 +116,7 @@ impl List {
                         write_changes(tx, at, &old, &header)?;
                         at
                     }
-                    None => {
-                        let at = tx.alloc(size_of::<Header>() as u64, Kind::Data)?.cast();
-                        tx.fill_value(at, &header)?;
-                        at
-                    }
+                    None => tx.alloc_value(&header, DATA)?,
                 };
                 Root::new(DEEP, 0, at.offset())
             }

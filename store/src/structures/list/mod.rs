@@ -31,6 +31,7 @@
 //! Costs: both ends O(1); an index, an insertion or a removal at an index O(log n).
 
 mod check;
+mod child;
 mod chunk;
 mod end;
 mod entry;
@@ -38,15 +39,15 @@ mod handle;
 mod release;
 mod relocate;
 mod remove;
+mod structure;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-pub use check::check;
 pub use entry::Value;
-pub use release::{destroy, dismantle, drop_end, is_small};
-pub use relocate::relocate;
+pub use release::drop_end;
 pub use remove::remove;
+pub use structure::Type;
 
 use super::Root;
 use chunk::{CHUNK_MAX, Chunk};
@@ -465,7 +466,7 @@ pub fn trim(tx: &mut Tx<'_>, root: &mut Root, first: u64, kept: u64) -> Result<(
 }
 
 /// Bytes in the pool that the list takes. O(n).
-pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
+fn memory(pool: &Pool, root: Root) -> Result<u64> {
     let list = List::open(pool, root)?;
     Ok(match list.form {
         Form::Empty => 0,

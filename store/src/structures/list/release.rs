@@ -1,11 +1,13 @@
 //! The end of elements: dropped from an end of a list, or with the whole of it.
 
+use super::child::Child;
 use super::chunk::Chunk;
 use super::handle::{DEEP, Form, Header, List, write_changes};
-use super::tree::{Child, Tree};
+use super::tree::Tree;
 use super::{Side, damaged};
+use crate::layout::DATA;
 use crate::structures::Root;
-use pobj::{Kind, Result, Tx};
+use pobj::{Result, Tx};
 
 /// What [`drop_end`] frees at once, in elements; more is left to the caller.
 const FREE_MAX: u64 = 512;
@@ -102,8 +104,7 @@ impl List {
             tree,
             reserved: 0,
         };
-        let at = tx.alloc(size_of::<Header>() as u64, Kind::Data)?.cast();
-        tx.fill_value(at, &header)?;
+        let at = tx.alloc_value(&header, DATA)?;
         *root = Root::new(DEEP, 0, at.offset());
         Ok(())
     }
@@ -137,7 +138,7 @@ pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
 }
 
 /// Frees, in about `budget` frees, chunks of a list, or of a part of one, that nobody can reach any
-/// more; true when nothing is left. See `structures::dismantle`.
+/// more; true when nothing is left. See `Structure::dismantle`.
 pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
     let mut list = List::open(tx, *root)?;
     let Some((at, old)) = list.stored else {

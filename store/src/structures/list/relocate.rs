@@ -1,10 +1,11 @@
 //! Moving a list's objects: header, nodes, chunks, and the objects of long elements.
 
+use super::child::Child;
 use super::chunk::Chunk;
 use super::damaged;
 use super::entry::{Entries, Value};
 use super::handle::{DEEP, Form, Header, List, SINGLE};
-use super::tree::{Child, Tree, child_at, children};
+use super::tree::{Tree, child_at, children};
 use crate::structures::Root;
 use crate::structures::mover::{Cursor, Mover};
 use pobj::{PPtr, Result, field};
@@ -14,7 +15,7 @@ use pobj::{PPtr, Result, field};
 const ENDS: u8 = 0;
 const TREE: u8 = 1;
 
-/// Moves some objects of a list; see `structures::relocate`.
+/// Moves some objects of a list; see `Structure::relocate`.
 pub fn relocate(
     mover: &mut Mover<'_, '_>,
     root: &mut Root,

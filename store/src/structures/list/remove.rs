@@ -1,7 +1,8 @@
 //! Removal of elements by value.
 
 use super::Side;
-use super::chunk::{CHUNK_MAX, Chunk, Room, Span};
+use super::child::Span;
+use super::chunk::{CHUNK_MAX, Chunk, Room};
 use super::entry::{ENTRY_MAX, Entries};
 use super::handle::{Form, Found, List, Place};
 use super::tree::Path;

@@ -1,7 +1,8 @@
 //! Lists against a model, in pools on tmpfs.
 
 use super::*;
-use pobj::{Durability, PPtr, PoolOptions};
+use crate::layout::pool_at;
+use pobj::{Durability, PPtr};
 use std::collections::VecDeque;
 use tempfile::TempDir;
 
@@ -18,7 +19,7 @@ impl Place {
     }
 
     fn open(&self) -> Pool {
-        let options = PoolOptions::new(self.0.path().join("test.pool"));
+        let options = pool_at(self.0.path().join("test.pool"));
         Pool::open(&options.durability(Durability::Process).size(POOL)).expect("the pool opens")
     }
 }
@@ -145,7 +146,7 @@ fn check(pool: &Pool, model: &Model, random: &mut Random, full: bool) {
 fn reclaim(pool: &mut Pool, mut gone: Root, budget: usize) {
     while gone != Root::EMPTY {
         let mut tx = pool.begin();
-        let done = dismantle(&mut tx, &mut gone, budget).unwrap();
+        let done = release::dismantle(&mut tx, &mut gone, budget).unwrap();
         tx.commit().unwrap();
         assert_eq!(done, gone == Root::EMPTY);
     }
@@ -374,7 +375,7 @@ fn moves_between_lists_are_one_step() {
     for (root, model) in roots.into_iter().zip(&models) {
         assert!(collect(&pool, root, Side::Left, 0).iter().eq(model.iter()));
         let mut tx = pool.begin();
-        destroy(&mut tx, root).unwrap();
+        release::destroy(&mut tx, root).unwrap();
         tx.commit().unwrap();
     }
     assert_eq!(pool.usage().used, 0);

@@ -12,10 +12,12 @@
 //! behind, else in the middle. An empty one goes. Each function collects one batch and reads the
 //! tree as it was before, so that between two of them the transaction takes a step.
 
-use super::chunk::{Chunk, Span};
+use super::child::Child;
+use super::chunk::Chunk;
 use super::{Side, damaged};
+use crate::layout::DATA;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Kind, PPtr, Pool, Result, Tx};
+use pobj::{PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 use std::ops::Range;
 
@@ -26,38 +28,6 @@ const NODE_LEN: u64 = HEAD + (NODE_MAX * size_of::<Child>()) as u64;
 const_assert_eq!(NODE_LEN, 1016);
 /// More levels than any list has.
 const LEVELS_MAX: u64 = 12;
-
-/// A child of a node, or where else a chunk is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Pod, Zeroable)]
-#[repr(C)]
-pub struct Child {
-    /// Offset of the chunk or the node.
-    pub at: u64,
-    /// A chunk's span, or a node's count of elements.
-    pub word: u64,
-}
-
-impl Child {
-    /// Number of elements, in a child of a node of this level.
-    #[inline]
-    pub fn count(self, level: u64) -> u64 {
-        match level {
-            1 => self.elements(),
-            _ => self.word,
-        }
-    }
-
-    /// Number of elements in a chunk; 0 if there is none.
-    #[inline]
-    pub fn elements(self) -> u64 {
-        Span::of(self.word).count.into()
-    }
-
-    /// The node it points to.
-    pub fn node(self) -> Result<PPtr<u8>> {
-        PPtr::new(self.at).ok_or_else(|| damaged("a null node"))
-    }
-}
 
 /// Where a tree hangs from; all zero if it is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Pod, Zeroable)]
@@ -138,7 +108,7 @@ fn head(len: usize, level: u64) -> Head {
 }
 
 fn new_node(tx: &mut Tx<'_>, children: &[Child], level: u64) -> Result<Child> {
-    let node = tx.alloc(NODE_LEN, Kind::Data)?;
+    let node = tx.alloc(NODE_LEN, DATA)?;
     tx.fill(node, bytemuck::bytes_of(&head(children.len(), level)))?;
     tx.fill(node.at(HEAD), bytemuck::cast_slice(children))?;
     Ok(Child {

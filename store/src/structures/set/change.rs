@@ -2,10 +2,11 @@
 
 use super::{INTEGERS, KEY_AT, Member, PACKED, TABLE, find_packed, unknown};
 use super::{integers, len, random};
+use crate::layout::DATA;
 use crate::number::parse_i64;
 use crate::structures::table::{self, BATCH, Editor, EntryPtr};
 use crate::structures::{Root, limits, packed};
-use pobj::{Error, Kind, PPtr, Result, Tx};
+use pobj::{Error, PPtr, Result, Tx};
 
 /// Adds members; gives the number of new ones. O(members); O(n) unless the set is a table.
 pub fn add<'a>(
@@ -198,14 +199,14 @@ fn add_one(tx: &mut Tx<'_>, root: &mut Root, member: &[u8]) -> Result<Option<boo
 fn new_entry(tx: &mut Tx<'_>, member: &[u8]) -> Result<EntryPtr> {
     let size = KEY_AT + member.len() as u64;
     let len = u32::try_from(member.len()).map_err(|_| Error::TooLarge(size))?;
-    let entry = tx.alloc(size, Kind::Data)?;
+    let entry = tx.alloc(size, DATA)?;
     if size <= packed::JOIN_MAX as u64 {
         packed::join([&len.to_le_bytes(), member], |bytes| tx.fill(entry, bytes))?;
-        return Ok(entry);
+        return Ok(entry.ptr());
     }
     tx.fill_value(entry.cast(), &len)?;
     tx.fill(entry.at(KEY_AT), member)?;
-    Ok(entry)
+    Ok(entry.ptr())
 }
 
 /// Removes members; gives the number of those that were there. O(members); O(n) unless the set is a
@@ -314,20 +315,4 @@ pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
         members.push(member?.bytes(&mut itoa::Buffer::new()).to_vec());
     }
     build(tx, members.iter().map(Vec::as_slice))
-}
-
-/// Frees a part of a set that nobody reaches any more; see `structures::dismantle`.
-pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
-    match root.encoding() {
-        0 => {}
-        TABLE => return table::dismantle(tx, root, budget),
-        _ => tx.free(packed::place(*root)?.0)?,
-    }
-    *root = Root::EMPTY;
-    Ok(true)
-}
-
-/// Whether freeing it takes few steps.
-pub fn is_small(root: Root) -> bool {
-    root.encoding() != TABLE || table::len(root) <= BATCH as u64
 }

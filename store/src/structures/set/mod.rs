@@ -19,15 +19,14 @@
 //! once cost the same as long as they fit one log record.
 
 mod change;
+mod structure;
 
-pub use change::{add, build, copy, dismantle, is_small, pop, remove};
+pub use change::{add, build, copy, pop, remove};
+pub use structure::Type;
 
-use super::hash::relocate_table;
-use super::mover::{Cursor, Mover};
-use super::{Owns, Root, packed, table};
+use super::{Root, packed, table};
 use crate::number::parse_i64;
 use pobj::{Error, Pool, Result};
-use std::collections::HashSet;
 
 const INTEGERS: u8 = 1;
 const PACKED: u8 = 2;
@@ -212,45 +211,4 @@ pub fn random(pool: &Pool, root: Root) -> Result<Member<'_>> {
             "a set: fewer members than it counts".to_owned(),
         ))
     })
-}
-
-/// Moves some of the set's objects; see `structures::relocate`.
-pub fn relocate(
-    mover: &mut Mover<'_, '_>,
-    root: &mut Root,
-    cursor: Cursor,
-) -> Result<Option<Cursor>> {
-    match root.encoding() {
-        INTEGERS | PACKED => mover.shift_root(root).map(|_| None),
-        TABLE => relocate_table(mover, root, cursor),
-        _ => Ok(None),
-    }
-}
-
-/// Checks a set, and shows `owns` every object of it. O(n).
-pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
-    let sound = match root.encoding() {
-        0 => true,
-        TABLE => return table::check::<KEY_AT>(pool, root, owns),
-        _ => {
-            owns(packed::place(root)?.0);
-            let members = members(pool, root)?.collect::<Result<HashSet<_>>>()?;
-            let ordered =
-                root.encoding() != INTEGERS || integers(pool, root)?.is_sorted_by(|a, b| a < b);
-            ordered && members.len() as u64 == packed::count(root)
-        }
-    };
-    match sound {
-        true => Ok(()),
-        false => Err(Error::Damaged("a packed set: its members".to_owned())),
-    }
-}
-
-/// Bytes of the pool that the set takes; those of a table's entries are estimated. O(n).
-pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
-    match root.encoding() {
-        0 => Ok(0),
-        TABLE => Ok(table::memory(pool, root)? + table::entries_memory(pool, root)?),
-        _ => pool.capacity(packed::place(root)?.0),
-    }
 }

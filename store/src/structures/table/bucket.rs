@@ -7,7 +7,8 @@
 use super::directory::{Bucket, Directory, damaged};
 use super::slot::{LINE, LINE_SLOTS, Word};
 use super::{hash, key};
-use pobj::{Kind, Pool, Result, Tx};
+use crate::layout::DATA;
+use pobj::{Pool, Result, Tx};
 
 /// Lines of a new bucket with so many entries.
 pub fn lines_for(entries: usize) -> u64 {
@@ -43,12 +44,12 @@ pub fn store(
 
 /// Makes a bucket of so many lines, and gives the directory's word for it.
 pub fn create(tx: &mut Tx<'_>, words: &[u64], lines: u64) -> Result<Word> {
-    let bucket = tx.alloc(lines * LINE, Kind::Data)?;
+    let bucket = tx.alloc(lines * LINE, DATA)?;
     let bytes: &[u8] = bytemuck::cast_slice(words);
     let used = bytes.len() as u64;
     tx.fill(bucket, bytes)?;
     tx.fill_zeros(bucket.at(used), lines * LINE - used)?;
-    Word::of_bucket(bucket, lines)
+    Word::of_bucket(bucket.ptr(), lines)
 }
 
 /// Logs the slots from the first that differs to the last; those behind `words` are to be empty.

@@ -19,12 +19,12 @@
 //! first of which is a page made of the old 512. So no step copies more than 4 KiB, whatever the
 //! table's size.
 
-use super::relocate::object;
 use super::slot::{self, LINE_SLOTS, Word};
+use crate::layout::DATA;
 use crate::structures::Owns;
 use crate::structures::mover::Mover;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Error, Kind, PPtr, Pool, Result, Tx, field};
+use pobj::{Error, PPtr, Pool, Result, Tx, field};
 use static_assertions::const_assert_eq;
 
 const PAGE_BITS: u32 = 9;
@@ -106,6 +106,12 @@ pub(super) fn damaged(what: &str) -> Error {
     Error::Damaged(format!("a hash table: {what}"))
 }
 
+/// The page to which a word points.
+#[inline(always)]
+fn linked_page(word: u64) -> Result<PPtr<u64>> {
+    PPtr::new(word).ok_or_else(|| damaged("a directory page is missing"))
+}
+
 impl Directory {
     /// The directory whose top is at the offset `at`.
     #[inline(always)]
@@ -168,7 +174,7 @@ impl Directory {
         while level.len() as u64 > PAGE_WORDS {
             let mut above = Vec::with_capacity(level.len().div_ceil(PAGE_WORDS as usize));
             for words in level.chunks(PAGE_WORDS as usize) {
-                let page = tx.alloc(8 * PAGE_WORDS, Kind::Data)?;
+                let page = tx.alloc(8 * PAGE_WORDS, DATA)?;
                 tx.fill(page, bytemuck::cast_slice(words))?;
                 above.push(page.offset());
             }
@@ -213,8 +219,7 @@ impl Directory {
         let place = |level: u32| index >> (PAGE_BITS * level);
         let mut at: PPtr<u64> = self.top_words().at(8 * place(self.height));
         for level in (self.height - levels..self.height).rev() {
-            let page = PPtr::<u64>::new(*pool.get(at)?);
-            let page = page.ok_or_else(|| damaged("a directory page is missing"))?;
+            let page = linked_page(*pool.get(at)?)?;
             at = page.at(8 * (place(level) % PAGE_WORDS));
         }
         Ok(at)
@@ -262,7 +267,7 @@ impl Directory {
             let span = 1 << (PAGE_BITS * (level + 1));
             for page in self.buckets.div_ceil(span)..buckets.div_ceil(span) {
                 let at = self.word_at(tx, page * span, self.height - level - 1)?;
-                let fresh = tx.alloc(8 * PAGE_WORDS, Kind::Data)?;
+                let fresh = tx.alloc(8 * PAGE_WORDS, DATA)?;
                 tx.fill_spare(at.cast(), bytemuck::bytes_of(&fresh.offset()))?;
                 tx.step()?;
             }
@@ -298,8 +303,7 @@ impl Directory {
             let span = 1 << (PAGE_BITS * (level + 1));
             for page in self.buckets.div_ceil(span)..before.div_ceil(span) {
                 let at = self.word_at(tx, page * span, self.height - level - 1)?;
-                let page = PPtr::<u8>::new(*tx.get(at)?);
-                tx.free(page.ok_or_else(|| damaged("a directory page is missing"))?)?;
+                tx.free(linked_page(*tx.get(at)?)?)?;
             }
         }
         Ok(())
@@ -336,7 +340,7 @@ impl Directory {
         if self.height == HEIGHT_MAX {
             return Err(Error::TooLarge(self.buckets));
         }
-        let page = tx.alloc(8 * PAGE_WORDS, Kind::Data)?;
+        let page = tx.alloc(8 * PAGE_WORDS, DATA)?;
         tx.fill(page, bytemuck::cast_slice(&old))?;
         (self.height, self.capacity) = (self.height + 1, CAPACITY_DEEP);
         self.replace_top(tx, &[page.offset()])
@@ -349,10 +353,9 @@ impl Directory {
             let kept = words(tx, self.top_words(), self.used_words())?.to_vec();
             return self.replace_top(tx, &kept);
         }
-        let page = PPtr::<u8>::new(*tx.get(self.top_words())?);
-        let page = page.ok_or_else(|| damaged("a directory page is missing"))?;
+        let page = linked_page(*tx.get(self.top_words())?)?;
         (self.height, self.capacity) = (self.height - 1, PAGE_WORDS);
-        let kept = words(tx, page.cast(), self.used_words())?.to_vec();
+        let kept = words(tx, page, self.used_words())?.to_vec();
         tx.free(page)?;
         self.replace_top(tx, &kept)
     }
@@ -369,8 +372,8 @@ impl Directory {
     pub(super) fn relocate_pages(&self, mover: &mut Mover<'_, '_>, index: u64) -> Result<bool> {
         for levels in 0..self.height {
             let link = self.word_at(mover.tx, index, levels)?;
-            let page = *mover.tx.get(link)?;
-            if mover.shift_at(link, object(page)?)? {
+            let page = linked_page(*mover.tx.get(link)?)?.cast();
+            if mover.shift_at(link, page)? {
                 return Ok(true);
             }
         }
@@ -384,8 +387,7 @@ impl Directory {
             let span = 1 << (PAGE_BITS * (level + 1));
             for page in 0..self.buckets.div_ceil(span) {
                 let at = self.word_at(pool, page * span, self.height - level - 1)?;
-                let page = PPtr::new(*pool.get(at)?);
-                owns(page.ok_or_else(|| damaged("a directory page is missing"))?);
+                owns(linked_page(*pool.get(at)?)?.cast());
             }
         }
         Ok(())
@@ -402,10 +404,10 @@ impl Directory {
 
 /// A new top with these first words.
 fn write_top(tx: &mut Tx<'_>, head: &Top, words: &[u64]) -> Result<PPtr<u8>> {
-    let top = tx.alloc(HEAD + 8 * u64::from(head.capacity), Kind::Data)?;
+    let top = tx.alloc(HEAD + 8 * u64::from(head.capacity), DATA)?;
     let mut bytes = Vec::with_capacity(HEAD as usize + 8 * words.len());
     bytes.extend_from_slice(bytemuck::bytes_of(head));
     bytes.extend_from_slice(bytemuck::cast_slice(words));
     tx.fill(top, &bytes)?;
-    Ok(top)
+    Ok(top.ptr())
 }

@@ -55,7 +55,7 @@ pub use directory::{Bucket, Directory};
 pub use editor::{BATCH, Editor, create, destroy, dismantle, remove_keys};
 pub use one::{insert, remove, remove_key, replace};
 pub use prefetch::{Prefetch, prefetch_bucket};
-pub use relocate::{Moved, relocate};
+pub use relocate::{Moved, relocate, relocate_alone};
 
 use super::Root;
 use directory::damaged;

@@ -61,11 +61,12 @@ impl Prefetch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::{DATA, pool_at};
     use crate::structures::table::find;
     use crate::structures::{Root, set, table_to_prefetch};
     use crate::value::ValueType;
     use fastrand::Rng;
-    use pobj::{Durability, Kind, PoolOptions};
+    use pobj::Durability;
     use tempfile::TempDir;
 
     /// Where an entry's member begins in a set's table.
@@ -76,7 +77,7 @@ mod tests {
             .prefix("prefetch-")
             .tempdir_in("/dev/shm")
             .unwrap();
-        let options = PoolOptions::new(directory.path().join("test.pool"));
+        let options = pool_at(directory.path().join("test.pool"));
         let options = options.durability(Durability::Process).size(64 << 20);
         let pool = Pool::open(&options).unwrap();
         (directory, pool)
@@ -114,7 +115,7 @@ mod tests {
             let small = 1 << random.u32(0..64);
             let words: [u64; 16] = std::array::from_fn(|_| random.u64(..) % small);
             let mut tx = pool.begin();
-            let at = tx.alloc(128, Kind::Data).unwrap();
+            let at = tx.alloc(128, DATA).unwrap();
             tx.fill(at, bytemuck::bytes_of(&words)).unwrap();
             tx.commit().unwrap();
             for value in [at.offset(), random.u64(..), pool.usage().size - round] {

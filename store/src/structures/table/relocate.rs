@@ -4,8 +4,8 @@ use super::directory::Directory;
 use super::slot::{self, LINE_SLOTS, Word};
 use super::{EntryPtr, bucket};
 use crate::structures::Root;
-use crate::structures::mover::Mover;
-use pobj::{PPtr, Result};
+use crate::structures::mover::{Cursor, Mover};
+use pobj::Result;
 
 /// What is told of each entry that moves: from where, and to where.
 pub type Moved<'a> = &'a mut dyn FnMut(&mut Mover<'_, '_>, EntryPtr, EntryPtr) -> Result<()>;
@@ -39,6 +39,16 @@ pub fn relocate(
     }
 }
 
+/// [`relocate`] of a table to whose entries nothing else points, as a value's own walk.
+pub fn relocate_alone(
+    mover: &mut Mover<'_, '_>,
+    root: &mut Root,
+    cursor: Cursor,
+) -> Result<Option<Cursor>> {
+    let next = relocate(mover, root, cursor.at, &mut |_, _, _| Ok(()))?;
+    Ok(next.map(|at| Cursor { at, ..cursor }))
+}
+
 /// Moves a bucket and its entries; false if some are left.
 fn relocate_bucket(
     mover: &mut Mover<'_, '_>,
@@ -58,8 +68,8 @@ fn relocate_bucket(
             break;
         }
         if let Some(target) = mover.shift(entry)? {
-            *word = Word(*word).moved(target)?.0;
-            moved(mover, entry, target)?;
+            *word = Word(*word).moved(target.ptr())?.0;
+            moved(mover, entry, target.ptr())?;
             changed = true;
         }
     }
@@ -68,16 +78,11 @@ fn relocate_bucket(
             if changed {
                 mover.tx.fill(target, bytemuck::cast_slice(&words))?;
             }
-            let word = Word::of_bucket(target, old.slots / LINE_SLOTS)?;
+            let word = Word::of_bucket(target.ptr(), old.slots / LINE_SLOTS)?;
             directory.set_bucket(mover.tx, index, word)?;
         }
         None if changed => bucket::write_in_place(mover.tx, old, &words)?,
         None => {}
     }
     Ok(complete)
-}
-
-/// The object to which a word points by its offset.
-pub(super) fn object(word: u64) -> Result<PPtr<u8>> {
-    PPtr::new(word).ok_or_else(|| super::damaged("a directory page is missing"))
 }

@@ -2,9 +2,10 @@
 
 use super::node::{Child, Element, INNER_MAX, Inner, LEAF_MAX, Leaf, MemberPtr, damaged, pointer};
 use super::tree::{HEIGHT_MAX, Tree};
+use crate::layout::DATA;
 use crate::structures::Owns;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Kind, Pool, Result, Tx};
+use pobj::{Pool, Result, Tx};
 use std::mem::size_of;
 
 /// Elements of a leaf of a new tree: some room is left for later ones.
@@ -104,8 +105,7 @@ pub fn build(tx: &mut Tx<'_>, elements: &[Element]) -> Result<Tree> {
     let mut level = Vec::with_capacity(elements.len().div_ceil(LEAF_FILL));
     for part in parts(elements.len(), LEAF_FILL) {
         let part = &elements[part];
-        let leaf = tx.alloc(size_of::<Leaf>() as u64, Kind::Data)?;
-        tx.fill_value(leaf.cast(), &Leaf::new(part))?;
+        let leaf = tx.alloc_value(&Leaf::new(part), DATA)?;
         level.push(Child {
             first: part[0],
             count: part.len() as u64,
@@ -117,8 +117,7 @@ pub fn build(tx: &mut Tx<'_>, elements: &[Element]) -> Result<Tree> {
         let mut above = Vec::with_capacity(level.len().div_ceil(INNER_FILL));
         for part in parts(level.len(), INNER_FILL) {
             let part = &level[part];
-            let inner = tx.alloc(size_of::<Inner>() as u64, Kind::Data)?;
-            tx.fill_value(inner.cast(), &Inner::new(part))?;
+            let inner = tx.alloc_value(&Inner::new(part), DATA)?;
             let count = part.iter().map(|child| child.count).sum();
             above.push(Child {
                 first: part[0].first,

@@ -17,15 +17,16 @@ use super::node::{
     damaged, member, name_at, pointer,
 };
 use super::tree::{HEIGHT_MAX, Path, Step, Tree};
-use pobj::{Kind, Persistent, Pool, Result, Tx};
+use crate::layout::DATA;
+use pobj::{Fresh, Persistent, Pool, Result, Tx};
 use std::mem::size_of;
 
 /// A node's copy.
 struct Copy<T> {
     at: u64,
     node: T,
-    /// Allocated by this editor: not in the pool yet.
-    fresh: bool,
+    /// Its memory, if this editor has allocated it: the node is not in the pool yet.
+    fresh: Option<Fresh<T>>,
 }
 
 /// The copies of nodes of one kind.
@@ -52,7 +53,7 @@ impl<T: Persistent> Copies<T> {
                 self.0.push(Copy {
                     at,
                     node,
-                    fresh: false,
+                    fresh: None,
                 });
                 (self.0.len() - 1, true)
             }
@@ -61,13 +62,13 @@ impl<T: Persistent> Copies<T> {
     }
 
     fn create(&mut self, tx: &mut Tx<'_>, node: T) -> Result<u64> {
-        let at = tx.alloc(size_of::<T>() as u64, Kind::Data)?.offset();
+        let fresh = tx.alloc(size_of::<T>() as u64, DATA)?.cast();
         self.0.push(Copy {
-            at,
+            at: fresh.offset(),
             node,
-            fresh: true,
+            fresh: Some(fresh),
         });
-        Ok(at)
+        Ok(fresh.offset())
     }
 
     fn free(&mut self, tx: &mut Tx<'_>, at: u64) -> Result<()> {
@@ -77,10 +78,9 @@ impl<T: Persistent> Copies<T> {
 
     fn write(&self, tx: &mut Tx<'_>) -> Result<()> {
         for copy in &self.0 {
-            if copy.fresh {
-                tx.fill_value(pointer(copy.at)?, &copy.node)?;
-            } else {
-                write_difference(tx, copy.at, &copy.node)?;
+            match copy.fresh {
+                Some(fresh) => tx.fill_value(fresh, &copy.node)?,
+                None => write_difference(tx, copy.at, &copy.node)?,
             }
         }
         Ok(())

@@ -22,12 +22,13 @@
 
 use super::bulk::Cut;
 use super::edit;
-use super::head::{Garbage, GarbageHead, Head, WITH_GARBAGE};
+use super::head::{Garbage, GarbageHead, WITH_GARBAGE};
 use super::large::{Large, len};
 use super::node::{MemberPtr, NAME_AT, damaged, member, pointer};
+use crate::layout::DATA;
 use crate::structures::{Owns, Root, table};
 use bytemuck::{Pod, Zeroable};
-use pobj::{Kind, PPtr, Pool, Result, Tx};
+use pobj::{PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 use std::ops::Range;
 
@@ -82,9 +83,8 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
         entries: 0,
         cuts: 0,
     });
-    let link = tx.alloc(size_of::<Link>() as u64, Kind::Data)?;
     let next = old.cuts;
-    tx.fill_value(link.cast(), &Link { next, cut })?;
+    let link = tx.alloc_value(&Link { next, cut }, DATA)?;
     let garbage = Garbage {
         entries: old.entries + count,
         cuts: link.offset(),
@@ -101,12 +101,11 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
             tx.set(head, contents)?;
         }
         None => {
-            let head = tx.alloc(size_of::<GarbageHead>() as u64, Kind::Data)?;
             let contents = GarbageHead {
                 head: large.contents(),
                 garbage,
             };
-            tx.fill_value(head.cast(), &contents)?;
+            let head = tx.alloc_value(&contents, DATA)?;
             tx.free(large.head)?;
             large.head = head.cast();
         }
@@ -180,9 +179,8 @@ fn end(tx: &mut Tx<'_>, mut large: Large, root: &mut Root) -> Result<()> {
         *root = Root::EMPTY;
         return Ok(());
     }
-    let head = tx.alloc(size_of::<Head>() as u64, Kind::Data)?;
-    tx.fill_value(head.cast(), &large.contents())?;
-    (large.head, large.garbage) = (head.cast(), None);
+    let head = tx.alloc_value(&large.contents(), DATA)?;
+    (large.head, large.garbage) = (head, None);
     *root = large.root();
     Ok(())
 }

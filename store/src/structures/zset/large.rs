@@ -22,10 +22,10 @@ use super::node::{
 };
 use super::single;
 use super::tree::{Tree, leaf};
+use crate::layout::DATA;
 use crate::structures::Root;
 use crate::structures::table;
-use pobj::{Kind, PPtr, Pool, Result, Tx, field};
-use std::mem::size_of;
+use pobj::{PPtr, Pool, Result, Tx, field};
 
 /// A tree's nodes, or a whole table, are being freed.
 pub(super) const TABLE_ENCODING: u8 = 1;
@@ -228,14 +228,16 @@ pub fn build<'e>(
     }
     let table = builder.finish(tx, TABLE_ENCODING)?;
     let tree = bulk::build(tx, &sorted)?;
-    let head = tx.alloc(size_of::<Head>() as u64, Kind::Data)?.cast();
+    let contents = Head {
+        top: table.value,
+        tree: tree.root,
+    };
     let large = Large {
-        head,
+        head: tx.alloc_value(&contents, DATA)?,
         table,
         tree,
         garbage: None,
     };
-    tx.fill_value(head, &large.contents())?;
     Ok(large.root())
 }
 

@@ -27,6 +27,7 @@ mod relocate;
 mod reshape;
 mod single;
 mod small;
+mod structure;
 mod tree;
 
 #[cfg(test)]
@@ -36,17 +37,16 @@ mod tree_tests;
 
 use super::Root;
 pub use change::{Added, Rule, add, add_all, build, pop, remove, remove_range};
-pub use check::check;
-pub use garbage::{clean, has_garbage, is_over};
+pub use garbage::{has_garbage, is_over};
 use large::Large;
 pub use large::table_to_prefetch;
 pub use node::Bound;
 use node::{compare, damaged};
 use pobj::{Pool, Result, Tx};
-pub use relocate::relocate;
 use small::Small;
 use std::collections::HashSet;
 use std::ops::Range;
+pub use structure::Type;
 
 /// An opened sorted set.
 enum View<'p> {
@@ -349,14 +349,8 @@ pub fn sort<N: AsRef<[u8]>>(elements: &mut [(N, f64)]) {
     elements.sort_unstable_by(|a, b| compare((a.1, a.0.as_ref()), (b.1, b.0.as_ref())));
 }
 
-/// Whether freeing takes few steps.
-pub fn is_small(root: Root) -> bool {
-    const FEW: u64 = 64;
-    !garbage::has_garbage(root) && (root.encoding() != head::PLAIN || len(root) <= FEW)
-}
-
 /// Frees everything the sorted set owns. O(n).
-pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
+fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
     match root.encoding() {
         _ if root == Root::EMPTY => Ok(()),
         small::ENCODING => small::destroy(tx, root),
@@ -366,22 +360,13 @@ pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
 }
 
 /// Frees a part in about `budget` frees; true, and the root empty, when nothing is left.
-pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
+fn dismantle_part(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
     if large::is_large(*root) {
         return dismantle::dismantle(tx, root, budget);
     }
     destroy(tx, *root)?;
     *root = Root::EMPTY;
     Ok(true)
-}
-
-/// Bytes of the pool that the sorted set takes.
-pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
-    match root.encoding() {
-        small::ENCODING => pool.capacity(node::pointer::<u8>(root.value)?),
-        head::PLAIN | head::WITH_GARBAGE => large::memory(pool, root),
-        _ => Ok(0),
-    }
 }
 
 /// Gives elements, in this order, the scores that they would have if they had been added one after

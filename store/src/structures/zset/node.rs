@@ -26,8 +26,9 @@
 //! The first element below a node's first child is not kept up to date there: the separator that
 //! counts is in the nearest ancestor where the path goes through another child than the first.
 
+use crate::layout::DATA;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Error, Kind, PPtr, Pool, Result, Tx};
+use pobj::{Error, PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 use std::cmp::Ordering;
 use std::hint::black_box;
@@ -79,7 +80,7 @@ impl Member {
         /// Up to so many bytes are filled in at once.
         const AT_ONCE: usize = 128;
         let len = u32::try_from(name.len()).map_err(|_| Error::TooLarge(name.len() as u64))?;
-        let ptr = tx.alloc(NAME_AT + u64::from(len), Kind::Data)?;
+        let ptr = tx.alloc(NAME_AT + u64::from(len), DATA)?;
         let bits = score.to_bits();
         let head = Member {
             len,
@@ -97,7 +98,7 @@ impl Member {
                 tx.fill(ptr.at(NAME_AT), name)?;
             }
         }
-        Ok(ptr.cast())
+        Ok(ptr.ptr().cast())
     }
 
     /// Changes the score. Logged.

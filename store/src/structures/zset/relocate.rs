@@ -17,7 +17,7 @@ use std::mem::offset_of;
 const NODES: u8 = 0;
 const TABLE: u8 = 1;
 
-/// Moves some objects of a sorted set; see `structures::relocate`. One that has garbage stays where
+/// Moves some objects of a sorted set; see `Structure::relocate`. One that has garbage stays where
 /// it is: that goes soon.
 pub fn relocate(
     mover: &mut Mover<'_, '_>,

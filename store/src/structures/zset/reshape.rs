@@ -10,8 +10,9 @@ use super::node::{
     Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, Leaf, damaged, order_with, pointer,
 };
 use super::tree::{Path, Place, Step, leaf};
+use crate::layout::DATA;
 use bytemuck::Zeroable;
-use pobj::{Kind, Pool, Result, Tx};
+use pobj::{Pool, Result, Tx};
 
 /// A neighbour with more elements is not asked to take some: what room it has would soon be used
 /// up.
@@ -165,8 +166,7 @@ pub fn split(tx: &mut Tx<'_>, place: &Place, new: Element) -> Result<bool> {
     for (i, to) in moved.iter_mut().enumerate() {
         *to = element_of(full, *at, new, left + i)?;
     }
-    let node = tx.alloc(size_of::<Leaf>() as u64, Kind::Data)?;
-    tx.fill_value(node.cast(), &Leaf::new(moved))?;
+    let node = tx.alloc_value(&Leaf::new(moved), DATA)?;
     if *at < left {
         let (slot, order) = order_with(&own, *at, left - 1)?;
         tx.write(pointer(path.leaf)?, &order)?;

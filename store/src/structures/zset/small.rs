@@ -14,9 +14,10 @@
 //! Like Redis's listpack, this form does not know minus zero.
 
 use super::node::{Bound, compare, damaged};
+use crate::layout::DATA;
 use crate::structures::limits::{ZSET_COUNT_MAX as COUNT_MAX, ZSET_NAME_MAX as NAME_MAX};
 use crate::structures::{Root, limits};
-use pobj::{Kind, PPtr, Pool, Result, Tx};
+use pobj::{PPtr, Pool, Result, Tx};
 
 /// The encoding's number.
 pub const ENCODING: u8 = 1;
@@ -159,7 +160,7 @@ pub fn build(tx: &mut Tx<'_>, elements: &[(&[u8], f64)]) -> Result<Root> {
         .clamp(SLOTS_MIN, COUNT_MAX)
         .max(count);
     let room = if count == 1 { live } else { live + live / 4 };
-    let base = tx.alloc((2 * slots + room) as u64, Kind::Data)?;
+    let base = tx.alloc((2 * slots + room) as u64, DATA)?;
     let mut bytes = vec![0; 2 * slots];
     for (i, &(name, score)) in elements.iter().enumerate() {
         let at = bytes.len() as u16;
@@ -167,7 +168,7 @@ pub fn build(tx: &mut Tx<'_>, elements: &[(&[u8], f64)]) -> Result<Root> {
         push_entry(&mut bytes, name, score);
     }
     tx.fill(base, &bytes)?;
-    Ok(root(base, count, slots, bytes.len(), live))
+    Ok(root(base.ptr(), count, slots, bytes.len(), live))
 }
 
 fn push_entry(bytes: &mut Vec<u8>, name: &[u8], score: f64) {
@@ -215,7 +216,8 @@ pub fn insert(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64) -> Resu
     entry[..8].copy_from_slice(&score.to_le_bytes());
     entry[8] = name.len() as u8;
     entry[HEAD..len].copy_from_slice(name);
-    tx.fill(base.at(end as u64), &entry[..len])?;
+    // The end never comes back: what is behind it was never used.
+    tx.fill_unused(base.at(end as u64), &entry[..len])?;
     tx.write(base.at(2 * at as u64), order)?;
     *root = self::root(base, count + 1, slots, end + len, live + len);
     Ok(())

@@ -3,7 +3,8 @@
 
 use super::node::compare;
 use super::*;
-use pobj::{Durability, PoolOptions};
+use crate::layout::pool_at;
+use pobj::Durability;
 use std::collections::HashSet;
 use tempfile::TempDir;
 
@@ -15,7 +16,7 @@ struct Bed {
 }
 
 fn open(place: &TempDir) -> Pool {
-    let options = PoolOptions::new(place.path().join("pool")).durability(Durability::Process);
+    let options = pool_at(place.path().join("pool")).durability(Durability::Process);
     Pool::open(&options.size(64 << 20)).unwrap()
 }
 
@@ -221,10 +222,10 @@ fn campaign(seed: u64, rounds: usize, names: u32) {
         }
         if has_garbage(bed.root) && random.u8(..4) == 0 {
             let keep = random.u8(..4) > 0;
-            bed.change(keep, |tx, root| assert!(clean(tx, root).unwrap()));
+            bed.change(keep, |tx, root| assert!(garbage::clean(tx, root).unwrap()));
         }
         while is_over(bed.root) {
-            bed.change(true, |tx, root| dismantle(tx, root, 50).unwrap());
+            bed.change(true, |tx, root| dismantle_part(tx, root, 50).unwrap());
         }
         if round % 29 == 0 {
             bed.check();
@@ -237,7 +238,7 @@ fn campaign(seed: u64, rounds: usize, names: u32) {
     }
     bed.check();
     while bed.root != Root::EMPTY {
-        bed.change(true, |tx, root| dismantle(tx, root, 50).unwrap());
+        bed.change(true, |tx, root| dismantle_part(tx, root, 50).unwrap());
     }
     assert_eq!(
         bed.pool().usage().used,
@@ -282,7 +283,7 @@ fn a_long_range_goes_in_few_steps_and_its_names_can_come_again() {
     }
     let mut rounds = 0;
     while has_garbage(bed.root) {
-        bed.change(true, |tx, root| assert!(clean(tx, root).unwrap()));
+        bed.change(true, |tx, root| assert!(garbage::clean(tx, root).unwrap()));
         rounds += 1;
         if rounds % 500 == 0 {
             bed.check();
@@ -291,7 +292,7 @@ fn a_long_range_goes_in_few_steps_and_its_names_can_come_again() {
     bed.check();
     assert_eq!(bed.root.encoding(), 2);
     while bed.root != Root::EMPTY {
-        bed.change(true, |tx, root| dismantle(tx, root, 50).unwrap());
+        bed.change(true, |tx, root| dismantle_part(tx, root, 50).unwrap());
     }
     assert_eq!(bed.pool().usage().used, 0);
 }
@@ -314,7 +315,7 @@ fn built_ones_are_like_grown_ones() {
         });
         assert!(bed.root == Root::EMPTY || is_over(bed.root));
         while bed.root != Root::EMPTY {
-            bed.change(true, |tx, root| dismantle(tx, root, 50).unwrap());
+            bed.change(true, |tx, root| dismantle_part(tx, root, 50).unwrap());
         }
         assert_eq!((bed.root, bed.pool().usage().used), (Root::EMPTY, 0));
     }

@@ -5,7 +5,8 @@ use super::edit::Editor;
 use super::node::{Bound, Element, Inner, LEAF_MAX, Leaf, Member, compare, member, pointer};
 use super::single;
 use super::tree::{Tree, leaf};
-use pobj::{Durability, PPtr, Pool, PoolOptions};
+use crate::layout::pool_at;
+use pobj::{Durability, PPtr, Pool};
 use std::ops::Range;
 use tempfile::TempDir;
 
@@ -30,7 +31,7 @@ impl Bed {
             .prefix("zset-")
             .tempdir_in("/dev/shm")
             .unwrap();
-        let options = PoolOptions::new(place.path().join("pool"))
+        let options = pool_at(place.path().join("pool"))
             .durability(Durability::Process)
             .size(64 << 20);
         let pool = Pool::open(&options).unwrap();

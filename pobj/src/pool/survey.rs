@@ -4,9 +4,10 @@
 //! some pages at a time and asks early for the objects ahead, so that tens of millions take a
 //! fraction of a second.
 
-use crate::alloc::walk::PageObjects;
+use super::Pool;
+use crate::alloc::slab::walk::PageObjects;
 use crate::medium::Reader;
-use crate::{Kind, PPtr, Persistent, Pool};
+use crate::{Kind, PPtr, Persistent};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Pages that a thread takes at a time.
@@ -105,7 +106,7 @@ fn show_pages<T: Persistent>(
 /// Runs `work`, which goes over pages that begin at these offsets, while other threads have the
 /// system map those behind: it maps a file's pages one fault at a time, which takes longer than to
 /// look at them.
-pub(crate) fn with_pages_mapped<R>(
+pub(super) fn with_pages_mapped<R>(
     reader: Option<Reader<'_>>,
     offsets: &[u64],
     work: impl FnOnce() -> R,

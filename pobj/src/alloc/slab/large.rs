@@ -1,9 +1,9 @@
 //! Large objects: those that are alone in their memory.
 
-use super::run::Run;
-use super::slab::Slab;
-use super::windows::Holder;
+use super::Slab;
 use crate::Kind;
+use crate::alloc::run::Run;
+use crate::alloc::windows::Holder;
 
 /// An object that is alone in its memory.
 #[derive(Clone, Copy)]
@@ -136,7 +136,7 @@ impl Slab {
     }
 
     /// The object at `offset` that is a run.
-    pub(super) fn run_at(&self, offset: u64) -> Option<Run> {
+    pub fn run_at(&self, offset: u64) -> Option<Run> {
         self.large_at(offset)?.run
     }
 }

@@ -6,14 +6,19 @@
 //!
 //! Cost: 64 bytes of DRAM a page plus one bit a slot; finding a free slot is O(1) in practice.
 
+pub(crate) mod evacuation;
+mod gathering;
+mod large;
+pub(crate) mod walk;
+
 use super::classes;
-use super::large::LargeObjects;
 use super::page::{PAGE_LEN, PAGE_LEN_MIN, PageHeader, bitmap_word, page_len};
 use super::run::Run;
 use super::windows::{Holder, Windows};
 use crate::Kind;
 use crate::error::{Result, damaged};
 use crate::medium::Medium;
+use large::LargeObjects;
 use std::collections::BTreeSet;
 
 /// A slot of a page.
@@ -85,12 +90,14 @@ fn list_of(kind: u8, class: u8) -> usize {
 
 /// All pages and large objects of a pool.
 pub(crate) struct Slab {
+    /// Kinds of objects: those of the numbers below this.
+    kinds: u8,
     pub(super) pages: Vec<Option<Page>>,
     vacant: Vec<u32>,
     pub(super) windows: Windows,
     /// Pages with free slots, by kind and class; entries may be out of date.
     pub(super) partial: Vec<Vec<u32>>,
-    pub(super) large: LargeObjects,
+    large: LargeObjects,
     /// Bytes in allocated slots and large objects.
     pub(super) used: u64,
     /// Bytes of large objects.
@@ -104,13 +111,14 @@ pub(crate) struct Slab {
 }
 
 impl Slab {
-    /// The allocator of a pool of `len` bytes, knowing no page yet.
-    pub fn new(len: u64) -> Slab {
+    /// The allocator of a pool of `len` bytes and so many kinds of objects, knowing no page yet.
+    pub fn new(len: u64, kinds: u8) -> Slab {
         Slab {
+            kinds,
             pages: Vec::new(),
             vacant: Vec::new(),
             windows: Windows::new(len),
-            partial: vec![Vec::new(); Kind::COUNT * classes::SIZES.len()],
+            partial: vec![Vec::new(); usize::from(kinds) * classes::SIZES.len()],
             large: LargeObjects::default(),
             used: 0,
             alone: 0,
@@ -118,6 +126,11 @@ impl Slab {
             empty: 0,
             evacuating: 0,
         }
+    }
+
+    /// Whether there are objects of this kind.
+    pub fn knows(&self, kind: Kind) -> bool {
+        kind.number() < self.kinds
     }
 
     /// The pool has `len` bytes from now on.
@@ -146,7 +159,7 @@ impl Slab {
                 .split_at(size_of::<PageHeader>())
                 .0,
         );
-        if !header.is_valid(offset) {
+        if !header.is_valid(offset) || header.kind >= self.kinds {
             return Err(damaged("a slab page's header is wrong", offset));
         }
         medium.bytes(offset, page_len(offset, header.class))?;
@@ -234,7 +247,7 @@ impl Slab {
     /// Reserves a slot of `class`; `None` if a new page is needed.
     #[inline]
     pub fn reserve(&mut self, class: u8, kind: Kind) -> Option<(Slot, u64)> {
-        let key = list_of(kind as u8, class);
+        let key = list_of(kind.number(), class);
         while let Some(&id) = self.partial[key].last() {
             let page = self.pages[id as usize]
                 .as_mut()

@@ -9,7 +9,7 @@ use crate::alloc::run::{GRANULE, Run, RunKind};
 use crate::alloc::slab::Slot;
 use crate::error::{Error, Result, damaged};
 use crate::layout::type_num;
-use crate::log::record::Fill;
+use crate::log_record::Fill;
 use crate::pool::Pool;
 use std::collections::HashSet;
 
@@ -118,7 +118,7 @@ impl Pool {
         let run = Run {
             offset: offset.ok_or(Error::Full(size))?,
             granules,
-            kind: RunKind::of(kind),
+            kind: RunKind::Object(kind),
         };
         self.slab.add_run(run, kind);
         self.batch.allocate_run(run);

@@ -2,7 +2,7 @@
 
 use crate::alloc::run::Run;
 use crate::alloc::slab::Slot;
-use crate::log::record::{Fill, Writes};
+use crate::log_record::{Fill, Writes};
 
 /// What a transaction has collected and not yet made durable; reused from one to the next.
 #[derive(Default)]

@@ -1,9 +1,9 @@
 //! What a pool does at the end of a commit, of an event-loop cycle, and now and then, if it has a
 //! journal.
 
-use super::{Disk, DiskStats, resident};
+use super::Pool;
+use crate::disk::DiskStats;
 use crate::error::Result;
-use crate::pool::Pool;
 use crate::ptr::PPtr;
 
 impl Pool {
@@ -26,22 +26,10 @@ impl Pool {
     #[cold]
     fn write_record(&mut self) -> Result<()> {
         self.ring.barrier(&mut self.medium)?;
-        let Some(disk) = self.disk.as_mut() else {
-            return Ok(());
-        };
-        if disk.process != std::process::id() {
-            return Ok(());
+        match &mut self.disk {
+            Some(disk) => disk.sync(&mut self.medium),
+            None => Ok(()),
         }
-        if let Some(failure) = disk.failure.as_ref().filter(|failure| failure.is_final) {
-            return Err(failure.error());
-        }
-        let written = disk.write(&mut self.medium);
-        disk.note(written)?;
-        disk.failure = None;
-        let tended = disk.tend(&mut self.medium, false);
-        // What is in the journal is durable: only what comes next may not be.
-        disk.note_checkpoint(tended);
-        Ok(())
     }
 
     /// [`Pool::sync`], and some of what is to be done in the background: for now and then.
@@ -50,16 +38,8 @@ impl Pool {
     /// As for [`Pool::sync`].
     pub fn tend(&mut self) -> Result<()> {
         self.sync()?;
-        if let Some(disk) = &mut self.disk
-            && disk.process == std::process::id()
-            && !disk
-                .failure
-                .as_ref()
-                .is_some_and(|failure| failure.is_final)
-        {
-            disk.cold.look();
-            let tended = disk.tend(&mut self.medium, true);
-            disk.note_checkpoint(tended);
+        if let Some(disk) = &mut self.disk {
+            disk.tend_idle(&mut self.medium);
         }
         Ok(())
     }
@@ -71,14 +51,10 @@ impl Pool {
     /// `NotDurable`; then the pool still is the file and the journal together.
     pub fn checkpoint(&mut self) -> Result<()> {
         self.sync()?;
-        let Some(disk) = &mut self.disk else {
-            return Ok(());
-        };
-        if let Some(failure) = disk.failure.as_ref().filter(|failure| failure.is_final) {
-            return Err(failure.error());
+        match &mut self.disk {
+            Some(disk) => disk.complete_checkpoint(&mut self.medium),
+            None => Ok(()),
         }
-        let outcome = disk.checkpoint(&mut self.medium);
-        disk.note(outcome)
     }
 
     /// What is known of the journal and of checkpoints; `None` without `durability disk`.
@@ -92,8 +68,7 @@ impl Pool {
     /// by [`Pool::tend`]. Does nothing without `durability disk`.
     pub fn set_memory_limit(&mut self, bytes: Option<u64>) {
         if let Some(disk) = &mut self.disk {
-            let bytes = bytes.unwrap_or_else(resident::usual_limit);
-            disk.resident.set_limit(bytes);
+            disk.set_memory_limit(bytes);
         }
     }
 
@@ -102,7 +77,7 @@ impl Pool {
     #[inline]
     pub fn will_need<T>(&self, ptr: PPtr<T>, len: u64) {
         if let Some(disk) = &self.disk
-            && disk.cold.waits()
+            && disk.reads_wait()
         {
             self.medium.read_ahead(ptr.offset(), len);
         }
@@ -110,18 +85,17 @@ impl Pool {
 
     /// Why the kernel does not take pages back that are more than the memory limit, if that is so.
     pub fn not_given_back(&self) -> Option<&str> {
-        self.disk.as_ref()?.resident.refused()
+        self.disk.as_ref()?.not_given_back()
     }
 
     /// Why nothing can be made durable, if that is so.
     pub fn failure(&self) -> Option<&str> {
-        let failure = self.disk.as_ref()?.failure.as_ref()?;
-        Some(&failure.what)
+        self.disk.as_ref()?.failure()
     }
 
     /// Fails if nothing can be made durable.
     #[inline]
-    pub(crate) fn require_durable(&self) -> Result<()> {
+    pub(super) fn require_durable(&self) -> Result<()> {
         match &self.disk {
             Some(disk) => disk.require_durable(),
             None => Ok(()),
@@ -131,30 +105,20 @@ impl Pool {
     /// The end of what is to be durable on return: it is, unless commits are lazy. Of these, so
     /// many are durable that the next record fits into the journal's ring.
     #[inline]
-    pub(crate) fn sync_unless_lazy(&mut self) -> Result<()> {
+    pub(super) fn sync_unless_lazy(&mut self) -> Result<()> {
         let Some(disk) = &self.disk else {
             return Ok(());
         };
-        match self.lazy && self.medium.pages_changed() <= disk.pages_of_a_record {
+        match self.lazy && disk.has_room_for(self.medium.pages_changed()) {
             true => Ok(()),
             false => self.sync(),
         }
     }
 
     /// libpmemobj has changed something.
-    pub(crate) fn note_foreign_changes(&mut self) -> Result<()> {
+    pub(super) fn note_foreign_changes(&mut self) -> Result<()> {
         match &mut self.disk {
             Some(disk) => disk.find_foreign(&mut self.medium),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Disk {
-    #[cold]
-    fn require_durable(&self) -> Result<()> {
-        match &self.failure {
-            Some(failure) => Err(failure.error()),
             None => Ok(()),
         }
     }

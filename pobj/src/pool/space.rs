@@ -1,16 +1,16 @@
 //! The room of a pool: what is found at the open, what is free, what is kept back, what is given
 //! back.
 
+use super::Pool;
+use super::survey::with_pages_mapped;
 use crate::Kind;
 use crate::alloc::extent::Extent;
 use crate::alloc::page::{PAGE_GRANULES, PAGE_LEN, PageHeader, page_len};
 use crate::alloc::run::GRANULE;
 use crate::error::{Error, Result, damaged};
 use crate::layout::type_num;
-use crate::log::record::{RecordKind, Writes};
 use crate::log::ring::Extras;
-use crate::pool::Pool;
-use crate::survey::with_pages_mapped;
+use crate::log_record::{RecordKind, Writes};
 
 /// Words of runs that one record changes when pages are given back.
 const WORDS_MAX: usize = 256;
@@ -43,7 +43,7 @@ pub struct Usage {
 }
 
 /// An object of libpmemobj's, from a pool of format 1, that is to be given back to it.
-pub(crate) struct OldObject {
+pub(super) struct OldObject {
     offset: u64,
     len: u64,
 }
@@ -51,7 +51,7 @@ pub(crate) struct OldObject {
 impl Pool {
     /// Finds what the recovered pool holds, and takes all the room that libpmemobj has left. Gives
     /// what contradicts itself.
-    pub(crate) fn find_all(&mut self, log: u64, log_len: u64) -> Result<Vec<String>> {
+    pub(super) fn find_all(&mut self, log: u64, log_len: u64) -> Result<Vec<String>> {
         let mut damages = Vec::new();
         let mut extents = Vec::new();
         let mut has_log = false;
@@ -71,7 +71,8 @@ impl Pool {
                 type_num::UNDO | type_num::FREED => old.push(OldObject { offset, len }),
                 large => match large
                     .checked_sub(type_num::LARGE)
-                    .and_then(|kind| Kind::from_byte(kind as u8))
+                    .and_then(|kind| Kind::from_byte(u8::try_from(kind).ok()?))
+                    .filter(|&kind| slab.knows(kind))
                 {
                     Some(kind) => slab.add_object(offset, len, kind),
                     None => damages.push(format!(
@@ -111,7 +112,10 @@ impl Pool {
             for run in contents.runs {
                 used += run.granules;
                 match run.kind.object() {
-                    Some(kind) => slab.add_run(run, kind),
+                    Some(kind) if slab.knows(kind) => slab.add_run(run, kind),
+                    Some(_) => {
+                        damages.push(damaged("an object of unknown kind", run.offset).to_string());
+                    }
                     None if run.granules == PAGE_GRANULES => {
                         note(slab.add_page(medium, run.offset), damages)?;
                     }
@@ -128,7 +132,7 @@ impl Pool {
 
     /// Takes all the room that libpmemobj has, as extents. No record that was written before may be
     /// about it.
-    pub(crate) fn take_extents(&mut self) -> Result<()> {
+    pub(super) fn take_extents(&mut self) -> Result<()> {
         while let Some((reserved, len)) = self
             .heap
             .reserve_largest(type_num::EXTENT, self.medium.len())
@@ -147,7 +151,7 @@ impl Pool {
     }
 
     /// Notes large objects of libpmemobj's that are freed, durably.
-    pub(crate) fn note_freed_objects(&mut self, offsets: &[u64]) {
+    pub(super) fn note_freed_objects(&mut self, offsets: &[u64]) {
         for &offset in offsets {
             if let Ok(block) = self.slab.block(offset) {
                 let len = block.len();
@@ -183,7 +187,7 @@ impl Pool {
     }
 
     /// Takes empty pages that are runs and not of the running batch out.
-    pub(crate) fn take_empty_pages(&mut self, limit: usize) -> Vec<(u64, PageHeader)> {
+    pub(super) fn take_empty_pages(&mut self, limit: usize) -> Vec<(u64, PageHeader)> {
         let fresh = self.batch.pages();
         let may_go = |offset: u64| offset.is_multiple_of(GRANULE) && !fresh.contains(&offset);
         self.slab.take_empty_pages(limit, may_go)

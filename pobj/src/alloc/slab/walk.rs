@@ -1,6 +1,6 @@
 //! Walks over all allocated objects of one kind.
 
-use super::slab::{Page, Slab, Slot};
+use super::{Page, Slab, Slot};
 use crate::Kind;
 
 /// The objects of one page.
@@ -46,7 +46,7 @@ impl Slab {
     /// The pages of objects of `kind`.
     pub fn pages_of(&self, kind: Kind) -> impl Iterator<Item = PageObjects<'_>> {
         let pages = self.pages.iter().flatten();
-        let pages = pages.filter(move |page| page.header.kind == kind as u8);
+        let pages = pages.filter(move |page| page.header.kind == kind.number());
         pages.map(PageObjects::of)
     }
 
@@ -85,7 +85,7 @@ impl Slab {
         let mut slot = cursor.slot;
         for id in cursor.page..self.pages.len() as u32 {
             if let Some(page) = &self.pages[id as usize]
-                && page.header.kind == kind as u8
+                && page.header.kind == kind.number()
                 && let Some(index) = next_bit(&page.taken, slot, page.header.slots)
             {
                 let size = u64::from(page.header.slot_size);

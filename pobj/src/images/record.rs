@@ -19,14 +19,14 @@ use std::mem::size_of;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The magic of a record that has its lines.
-pub(super) const LINES: u32 = u32::from_le_bytes(*b"PmLi");
+pub(crate) const LINES: u32 = u32::from_le_bytes(*b"PmLi");
 /// The magic of a record whose lines are in a file of their own.
-pub(super) const FILE: u32 = u32::from_le_bytes(*b"PmFi");
+pub(crate) const FILE: u32 = u32::from_le_bytes(*b"PmFi");
 
 /// The head of a record.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub(super) struct Header {
+pub(crate) struct Header {
     pub magic: u32,
     pub zero: u32,
     pub lsn: u64,
@@ -36,7 +36,7 @@ pub(super) struct Header {
 const_assert_eq!(size_of::<Header>(), 32);
 
 /// Bytes of a header.
-pub(super) const HEADER_LEN: usize = size_of::<Header>();
+pub(crate) const HEADER_LEN: usize = size_of::<Header>();
 
 impl Header {
     /// True if this can be the head of a record at `lsn`.
@@ -61,7 +61,7 @@ impl Buffer {
 }
 
 /// Completes a record that is in the buffer, with the number `lsn` of the journal `id`.
-pub(super) fn complete(buffer: &mut Buffer, magic: u32, lsn: u64, id: u64) {
+pub(crate) fn complete(buffer: &mut Buffer, magic: u32, lsn: u64, id: u64) {
     let payload = &buffer.bytes()[HEADER_LEN..];
     let mut header = Header {
         magic,
@@ -82,7 +82,7 @@ pub(crate) fn push_page(buffer: &mut Buffer, page: u64, lines: u64) {
 
 /// Shows `visit` the offset in the pool and the bytes of each line; false if that is not what the
 /// payload consists of.
-pub(super) fn lines<'p>(
+pub(crate) fn lines<'p>(
     mut payload: &'p [u8],
     mut visit: impl FnMut(u64, &'p [u8; LINE as usize]),
 ) -> bool {

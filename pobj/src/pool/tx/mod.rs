@@ -8,10 +8,10 @@ use crate::Kind;
 use crate::alloc::classes;
 use crate::alloc::slab::Block;
 use crate::error::{Error, Result, damaged};
-use crate::log::record::{Fill, RecordKind, WRITE_MAX};
 use crate::log::ring::{Extras, Ring};
+use crate::log_record::{Fill, RecordKind, WRITE_MAX};
 use crate::pool::Pool;
-use crate::ptr::{PPtr, Persistent};
+use crate::ptr::{Fresh, PPtr, Persistent};
 use group::Savepoint;
 use std::ops::Deref;
 
@@ -75,7 +75,7 @@ impl<'p> Tx<'p> {
     /// # Errors
     /// `Full`, `TooLarge`.
     #[inline]
-    pub fn alloc(&mut self, size: u64, kind: Kind) -> Result<PPtr<u8>> {
+    pub fn alloc(&mut self, size: u64, kind: Kind) -> Result<Fresh> {
         let offset = match classes::class_of(size) {
             Some(class) => {
                 let (slot, offset) = match self.pool.slab.reserve(class, kind) {
@@ -87,12 +87,12 @@ impl<'p> Tx<'p> {
             }
             None => self.pool.reserve_run(size, kind)?,
         };
-        PPtr::new(offset).ok_or_else(|| damaged("an allocation at", 0))
+        Fresh::new(offset).ok_or_else(|| damaged("an allocation at", 0))
     }
 
     /// [`Tx::alloc`] for an object that moves, which has no claim on room that others need: `None`
     /// if there is none.
-    pub(crate) fn alloc_to_move(&mut self, size: u64, kind: Kind) -> Result<Option<PPtr<u8>>> {
+    pub(crate) fn alloc_to_move(&mut self, size: u64, kind: Kind) -> Result<Option<Fresh>> {
         self.pool.moving = true;
         let found = self.alloc(size, kind);
         self.pool.moving = false;
@@ -105,13 +105,35 @@ impl<'p> Tx<'p> {
         }
     }
 
-    /// Writes bytes that no committed state can reach: into an object this transaction allocated,
-    /// or into space that an object of ours does not use. Not logged; durable with the commit.
+    /// Allocates an object and [fills](Tx::fill) it with a value.
+    ///
+    /// # Errors
+    /// As for [`Tx::alloc`].
+    #[inline]
+    pub fn alloc_value<T: Persistent>(&mut self, value: &T, kind: Kind) -> Result<PPtr<T>> {
+        let fresh = self.alloc(size_of::<T>() as u64, kind)?.cast();
+        self.fill_value(fresh, value)?;
+        Ok(fresh.ptr())
+    }
+
+    /// Writes bytes into memory that this transaction has allocated, and to which nothing points
+    /// yet. Not logged; durable with the commit.
     ///
     /// # Errors
     /// `Damaged` if the range is not inside an allocated object.
     #[inline]
-    pub fn fill(&mut self, ptr: PPtr<u8>, bytes: &[u8]) -> Result<()> {
+    pub fn fill(&mut self, target: Fresh, bytes: &[u8]) -> Result<()> {
+        self.fill_unused(target.ptr(), bytes)
+    }
+
+    /// [`Tx::fill`] of space in an object that may be older, and that nobody has used yet: what
+    /// lies there is in no committed state, and no earlier step of the open group has given it up
+    /// (see [`Tx::fill_spare`]).
+    ///
+    /// # Errors
+    /// As for [`Tx::fill`].
+    #[inline]
+    pub fn fill_unused(&mut self, ptr: PPtr<u8>, bytes: &[u8]) -> Result<()> {
         let (offset, len) = (ptr.offset(), bytes.len() as u64);
         // No bytes may also lie behind an object that ends with its page.
         if len == 0 {
@@ -135,9 +157,9 @@ impl<'p> Tx<'p> {
     /// # Errors
     /// As for [`Tx::fill`].
     #[inline]
-    pub fn fill_parts<const N: usize>(&mut self, ptr: PPtr<u8>, parts: [&[u8]; N]) -> Result<()> {
+    pub fn fill_parts<const N: usize>(&mut self, target: Fresh, parts: [&[u8]; N]) -> Result<()> {
         let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
-        let mut at = ptr;
+        let mut at = target;
         // No bytes, too: they may lie behind an object that ends with its page.
         if len == 0 || len >= STREAM_MIN as u64 {
             for part in parts {
@@ -146,12 +168,12 @@ impl<'p> Tx<'p> {
             }
             return Ok(());
         }
-        self.pool.check_owned(ptr.offset(), len)?;
+        self.pool.check_owned(target.offset(), len)?;
         for part in parts.into_iter().filter(|part| !part.is_empty()) {
             self.pool.medium.store(at.offset(), part)?;
             at = at.at(part.len() as u64);
         }
-        note_fill(&mut self.pool.batch.fills, ptr.offset(), len);
+        note_fill(&mut self.pool.batch.fills, target.offset(), len);
         Ok(())
     }
 
@@ -165,7 +187,7 @@ impl<'p> Tx<'p> {
     pub fn fill_spare(&mut self, ptr: PPtr<u8>, bytes: &[u8]) -> Result<()> {
         match self.pool.group {
             Some(_) => self.write(ptr, bytes),
-            None => self.fill(ptr, bytes),
+            None => self.fill_unused(ptr, bytes),
         }
     }
 
@@ -173,7 +195,7 @@ impl<'p> Tx<'p> {
     ///
     /// # Errors
     /// `Damaged` if either range is not inside the pool, or the target not inside an object.
-    pub fn fill_from(&mut self, target: PPtr<u8>, source: PPtr<u8>, len: u64) -> Result<()> {
+    pub fn fill_from(&mut self, target: Fresh, source: PPtr<u8>, len: u64) -> Result<()> {
         const CHUNK: u64 = 4096;
         let mut buffer = [0u8; CHUNK as usize];
         for at in (0..len).step_by(CHUNK as usize) {
@@ -189,7 +211,7 @@ impl<'p> Tx<'p> {
     ///
     /// # Errors
     /// As for [`Tx::fill`].
-    pub fn fill_zeros(&mut self, target: PPtr<u8>, len: u64) -> Result<()> {
+    pub fn fill_zeros(&mut self, target: Fresh, len: u64) -> Result<()> {
         const ZEROS: [u8; 4096] = [0; 4096];
         for at in (0..len).step_by(ZEROS.len()) {
             let part = (ZEROS.len() as u64).min(len - at) as usize;
@@ -200,8 +222,8 @@ impl<'p> Tx<'p> {
 
     /// [`Tx::fill`] with a value.
     #[inline]
-    pub fn fill_value<T: Persistent>(&mut self, ptr: PPtr<T>, value: &T) -> Result<()> {
-        self.fill(ptr.cast(), bytemuck::bytes_of(value))
+    pub fn fill_value<T: Persistent>(&mut self, target: Fresh<T>, value: &T) -> Result<()> {
+        self.fill(target.cast(), bytemuck::bytes_of(value))
     }
 
     /// Sets a field. Logged.

@@ -3,18 +3,17 @@
 //! While regions are emptied, what is free in them is *held*: nobody takes it. What is moved away
 //! fills gaps of its size, or is packed, one behind the other, so that moving leaves few new gaps.
 
-use super::free::FreeRuns;
-use super::room::Room;
-use super::run::{GRANULE, Run};
-use super::slab::Slab;
+use super::Room;
+use crate::alloc::free::FreeRuns;
+use crate::alloc::run::{GRANULE, Run};
 use std::collections::BTreeSet;
 
 /// Granules of a region: they are aligned in the pool.
-const REGION: u64 = 512;
+pub(in crate::alloc) const REGION: u64 = 512;
 /// Granules of the longest run that is moved, as one batch copies it.
-const MOVE_MAX: u64 = 1024;
+pub(in crate::alloc) const MOVE_MAX: u64 = 1024;
 /// Granules of a mebibyte: what is free in longer runs serves objects up to that size.
-const MEBIBYTE: u64 = 256;
+pub(in crate::alloc) const MEBIBYTE: u64 = 256;
 /// What may be wasted of what is free.
 const WASTE_PART: u64 = 64;
 
@@ -33,17 +32,17 @@ pub(super) struct Held {
 
 /// What is known of a region, in granules.
 #[derive(Clone, Copy, Default)]
-struct Region {
-    used: u64,
-    free: u64,
+pub(in crate::alloc) struct Region {
+    pub used: u64,
+    pub free: u64,
     /// Of what is free, that in pieces that a mebibyte does not fill.
-    wasted: u64,
+    pub wasted: u64,
     /// Something there cannot move.
-    blocked: bool,
+    pub blocked: bool,
 }
 
 /// The parts of some granules that lie in one region each: region, start, granules.
-fn parts(start: u64, granules: u64) -> impl Iterator<Item = (u64, u64, u64)> {
+pub(in crate::alloc) fn parts(start: u64, granules: u64) -> impl Iterator<Item = (u64, u64, u64)> {
     let end = start + granules;
     (start / REGION..end.div_ceil(REGION)).map(move |region| {
         let from = start.max(region * REGION);
@@ -129,7 +128,7 @@ impl Room {
     /// Begins to empty regions: those that waste most for what they hold, as many as waste too
     /// much, and as long as what they hold finds room; one at least. Bytes that it gains, about.
     /// `regions` is what the slab says of them.
-    fn hold_regions(&mut self, regions: &[Region]) -> u64 {
+    pub(in crate::alloc) fn hold_regions(&mut self, regions: &[Region]) -> u64 {
         let candidates = (0..)
             .zip(regions)
             .filter(|(_, region)| !region.blocked && region.used > 0 && region.wasted > 0);
@@ -185,77 +184,6 @@ impl Room {
         let lens = self.free.lens().chain(self.held.runs.lens());
         let lens = lens.map(|len| len % MEBIBYTE);
         lens.sum::<u64>() * GRANULE
-    }
-}
-
-impl Slab {
-    /// What is known of all regions of a pool of `len` bytes.
-    fn regions(&self, room: &Room, len: u64) -> Vec<Region> {
-        let mut regions = vec![Region::default(); (len.div_ceil(REGION * GRANULE)) as usize];
-        let mut tell = |start: u64, granules: u64, tell: &dyn Fn(&mut Region, u64)| {
-            for (region, _, granules) in parts(start, granules) {
-                if let Some(region) = regions.get_mut(region as usize) {
-                    tell(region, granules);
-                }
-            }
-        };
-        let blocks = |region: &mut Region, _| region.blocked = true;
-        let uses = |region: &mut Region, granules| region.used += granules;
-        for page in self.pages.iter().flatten() {
-            let is_run = page.offset.is_multiple_of(GRANULE);
-            let (start, granules) = (page.offset / GRANULE, page.len().div_ceil(GRANULE));
-            tell(start, granules, if is_run { &uses } else { &blocks });
-        }
-        for (offset, len, is_run) in self.objects_alone() {
-            let (start, granules) = (offset / GRANULE, len.div_ceil(GRANULE));
-            let moves = is_run && granules <= MOVE_MAX;
-            tell(start, granules, if moves { &uses } else { &blocks });
-        }
-        for (start, granules) in room.free_runs() {
-            tell(start, granules, &|region, granules| region.free += granules);
-            if granules < MEBIBYTE {
-                tell(start, granules, &|region, granules| {
-                    region.wasted += granules
-                });
-            }
-        }
-        // What is left over of a long run is wasted by what bounds it.
-        for (start, granules) in room.free_runs().filter(|&(_, len)| len >= MEBIBYTE) {
-            let bounds = [start + granules, start.saturating_sub(1)];
-            let mut bounds = bounds
-                .map(|granule| (granule / REGION) as usize)
-                .into_iter();
-            let bound = bounds.find(|&number| {
-                let region = regions.get(number);
-                region.is_some_and(|region| region.used > 0 && !region.blocked)
-            });
-            if let Some(region) = bound.and_then(|number| regions.get_mut(number)) {
-                region.wasted += granules % MEBIBYTE;
-            }
-        }
-        regions
-    }
-
-    /// Begins to empty regions; how many bytes that gains, about, or 0 if there are none. O(pages +
-    /// large objects).
-    pub fn begin_emptying(&mut self, room: &mut Room, len: u64) -> u64 {
-        let regions = self.regions(room, len);
-        let gain = room.hold_regions(&regions);
-        if gain > 0 {
-            let pages = (0..).zip(&self.pages).filter_map(|(id, page)| {
-                let page = page.as_ref()?;
-                room.is_held(page.offset, page.len()).then_some(id)
-            });
-            let pages: Vec<u32> = pages.collect();
-            self.choose(&pages);
-        }
-        gain
-    }
-
-    /// Whether the large object at `offset` lies in a region that is being emptied, and can move.
-    pub fn run_evacuates(&self, room: &Room, offset: u64) -> bool {
-        let run = self.run_at(offset);
-        run.is_some_and(|run| run.granules <= MOVE_MAX && room.is_held(offset, run.len()))
     }
 }
 

@@ -5,10 +5,12 @@
 //! that a group has given up are *loose* until its end: the group itself may take them again, but
 //! the undo log, whose entries may be put back into them, may not.
 
+pub(super) mod regions;
+
 use super::extent::Extent;
 use super::free::FreeRuns;
-use super::regions::Held;
 use super::run::{GRANULE, Run};
+use regions::Held;
 
 /// Who takes granules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +33,9 @@ pub(crate) struct Room {
     seed: u64,
     /// By start.
     extents: Vec<Extent>,
-    pub(super) free: FreeRuns,
+    free: FreeRuns,
     /// Regions that are being emptied, and what is free in them.
-    pub(super) held: Held,
+    held: Held,
     /// Given up by the open group.
     loose: FreeRuns,
     kept: FreeRuns,
@@ -306,7 +308,7 @@ mod tests {
         let run = Run {
             offset: first,
             granules: 10,
-            kind: RunKind::Data,
+            kind: RunKind::Object(crate::Kind::new(0)),
         };
         room.give(run.offset, run.granules, true);
         assert!(room.take_back(&run));

@@ -1,0 +1,220 @@
+//! Opening a pool: looking at what is there, making what is not, recovering from whatever
+//! interrupted its last use.
+
+use super::Pool;
+use super::options::PoolOptions;
+use super::tx::{Batch, Favour};
+use crate::alloc::room::Room;
+use crate::alloc::slab::Slab;
+use crate::check;
+use crate::disk::{self, Disk, Replayed};
+use crate::durability::{self, Durability};
+use crate::error::{Error, Result};
+use crate::file;
+use crate::file_system;
+use crate::found::{self, Found};
+use crate::growth::{self, Growth};
+use crate::handle::Handle;
+use crate::heap::{Heap, map_privately};
+use crate::medium::Medium;
+use crate::recovery;
+use crate::set;
+use pmemobj_sys::Libpmemobj;
+use std::path::PathBuf;
+
+impl Pool {
+    /// Opens the pool, creating it if it is absent and a size is given; recovers from whatever
+    /// interrupted its last use.
+    ///
+    /// # Errors
+    /// Every cause in [`Error`] but `Full`. None of them changes the file.
+    pub fn open(options: &PoolOptions) -> Result<Pool> {
+        let (path, layout) = (options.path.as_path(), options.layout);
+        let mut found = found::inspect(path, layout)?;
+        if found == Found::Nothing {
+            let size = options
+                .size
+                .ok_or_else(|| Error::SizeMissing(path.into()))?;
+            if size < file::POOL_MIN {
+                return Err(Error::TooSmall {
+                    size,
+                    min: file::POOL_MIN,
+                });
+            }
+            let parent = file::directory_of(path);
+            if !parent.is_dir() {
+                return Err(Error::NotFound(parent.into()));
+            }
+        }
+        let durability = file_system::choose_durability(path, &found, options.durability)?
+            .ok_or_else(|| Error::NotPersistent {
+                path: path.into(),
+                advice: layout.advice.not_persistent,
+            })?;
+        let by_journal = durability == Durability::Disk;
+        if by_journal {
+            disk::require_file(path, &found, layout.advice.not_one_file)?;
+        }
+        let mut replayed = None;
+        match (&found, options.max_size) {
+            (Found::Pool, _) => {
+                replayed = disk::replay::replay(path, layout, &disk::journal_of(path))?;
+                check::verify(path)?;
+            }
+            (Found::Nothing, Some(most)) if !by_journal => {
+                found = Found::BlankSet(set::make(path, most)?);
+            }
+            _ => {}
+        }
+        // Nobody else may make the same pool meanwhile.
+        let _locked = match &found {
+            Found::BlankSet(set) => set.named().next().map(file::lock_directory).transpose()?,
+            _ => None,
+        };
+        let event = growth::prepare(path, &mut found, options.size, options.max_size)?;
+        found::allocate_blocks(path, &found)?;
+        let lib = durability::load(durability)?;
+        let created = matches!(found, Found::Nothing | Found::BlankSet(_));
+        let size = options.size.unwrap_or(0);
+        if by_journal {
+            let growth = Growth::of(found, options.max_size, event)?;
+            let mut pool =
+                Pool::open_privately(lib, options, created.then_some(size), replayed, growth)?;
+            pool.sync()?;
+            return Ok(pool);
+        }
+        let handle = match &found {
+            Found::Nothing => Handle::create(lib, path, layout.name, size)?,
+            Found::BlankSet(_) => Handle::create(lib, path, layout.name, 0)?,
+            _ => Handle::open(lib, path, layout.name)?,
+        };
+        let files = match &found {
+            Found::Poolset(set) => set.files()?,
+            _ => vec![path.to_path_buf()],
+        };
+        let growth = Growth::of(found, options.max_size, event)?;
+        let len = match growth.reserved() {
+            // One mapping of all that is reserved, of which the parts have the beginning.
+            Some(reserved) => handle.len().min(reserved),
+            None => file::mapped_len(handle.pop.as_ptr() as usize, &files)?,
+        };
+        let mut pool = Pool::recover(handle, options, len, growth, durability)?;
+        (pool.created, pool.replayed) = (created, replayed);
+        pool.grow_to(size);
+        Ok(pool)
+    }
+
+    /// Opens a pool that is to have a journal, or makes it, of `size` bytes.
+    fn open_privately(
+        lib: &'static Libpmemobj,
+        options: &PoolOptions,
+        size: Option<u64>,
+        replayed: Option<Replayed>,
+        growth: Growth,
+    ) -> Result<Pool> {
+        let path = options.path.as_path();
+        if let Some(size) = size {
+            Pool::make_whole(lib, options, size)?;
+        }
+        map_privately(lib, true)?;
+        let opened = Handle::open(lib, path, options.layout.name);
+        map_privately(lib, false)?;
+        let handle = opened?;
+        let len = file::mapped_len(handle.pop.as_ptr() as usize, &[path.to_path_buf()])?;
+        let mut pool = Pool::recover(handle, options, len, growth, Durability::Disk)?;
+        let (root, limits) = (pool.areas.root, options.limits);
+        let disk = Disk::open(path, &mut pool.medium, root, &pool.header, limits)?;
+        pool.disk = Some(Box::new(disk));
+        (pool.created, pool.replayed) = (size.is_some(), replayed);
+        Ok(pool)
+    }
+
+    /// Makes a new pool under another name, and gives it its own when it is whole.
+    fn make_whole(lib: &'static Libpmemobj, options: &PoolOptions, size: u64) -> Result<()> {
+        let path = options.path.as_path();
+        let mut name = std::ffi::OsString::from(path);
+        name.push(".new");
+        let new = PathBuf::from(name);
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(file::io_error(&new, &error));
+            }
+            _ => {}
+        }
+        let make = || {
+            let handle = Handle::create(lib, &new, options.layout.name, size)?;
+            let files = [new.clone()];
+            let len = file::mapped_len(handle.pop.as_ptr() as usize, &files)?;
+            let growth = Growth::of(Found::Nothing, options.max_size, None)?;
+            // Nobody knows of it before it is whole, and synced.
+            let durability = Durability::Process;
+            drop(Pool::recover(handle, options, len, growth, durability)?);
+            disk::place(&new, path).map_err(|error| file::io_error(path, &error))
+        };
+        make().inspect_err(|_| drop(std::fs::remove_file(&new)))
+    }
+
+    fn recover(
+        handle: Handle,
+        options: &PoolOptions,
+        len: u64,
+        growth: Growth,
+        durability: Durability,
+    ) -> Result<Pool> {
+        // SAFETY: the handle is an open pool; its mapping starts at the handle's address and `len`
+        // bytes of it were found in the process's map. `Pool` keeps the handle open (and drops it
+        // last) while medium and heap live.
+        let (mut medium, mut heap) = unsafe {
+            (
+                Medium::new(
+                    handle.lib,
+                    handle.pop.cast(),
+                    len,
+                    growth.reserved().unwrap_or(len),
+                )?,
+                Heap::new(handle.lib, handle.pop)?,
+            )
+        };
+        if durability == Durability::Disk {
+            medium.note_changes();
+        }
+        let found = recovery::recover(
+            &mut medium,
+            &mut heap,
+            &options.path,
+            options.layout,
+            options.seed,
+        )?;
+        let mut pool = Pool {
+            slab: Slab::new(len, options.layout.kinds),
+            room: Room::new(found.header.seed[0]),
+            medium,
+            heap,
+            ring: found.ring,
+            undo: found.undo,
+            areas: found.areas,
+            batch: Batch::default(),
+            group: None,
+            held: false,
+            abandoned: false,
+            lazy: false,
+            moving: false,
+            stuck: 0,
+            favour: Favour::default(),
+            old: Vec::new(),
+            growth,
+            advice: &options.layout.advice,
+            disk: None,
+            header: found.header,
+            created: false,
+            replayed: None,
+            found_lsn: found.lsn,
+            damages: Vec::new(),
+            durability,
+            huge_pages: None,
+            handle,
+        };
+        pool.damages = pool.find_all(found.log, found.log_len)?;
+        Ok(pool)
+    }
+}

@@ -1,0 +1,65 @@
+//! Lists as a type of values.
+
+use super::handle::SINGLE;
+use super::{Side, check, copy, each, len, memory, release, relocate};
+use crate::inline::Inline;
+use crate::structures::encoding::Known;
+use crate::structures::mover::{Cursor, Mover};
+use crate::structures::structure::{Element, Show, Structure};
+use crate::structures::{Owns, Root};
+use pobj::{Pool, Result, Tx};
+
+/// Lists.
+pub struct Type;
+
+impl Structure for Type {
+    fn len(&self, pool: &Pool, root: Root) -> Result<u64> {
+        len(pool, root)
+    }
+
+    fn each(&self, pool: &Pool, root: Root, _inline: Inline, show: Show<'_>) -> Result<()> {
+        each(pool, root, Side::Left, 0, |value| {
+            show(Element::Bytes(value.bytes(pool)?))
+        })
+    }
+
+    fn is_small(&self, root: Root) -> bool {
+        release::is_small(root)
+    }
+
+    fn destroy(&self, tx: &mut Tx<'_>, root: Root) -> Result<()> {
+        release::destroy(tx, root)
+    }
+
+    fn dismantle(&self, tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
+        release::dismantle(tx, root, budget)
+    }
+
+    fn copy(&self, tx: &mut Tx<'_>, root: Root, _source: Inline, _target: Inline) -> Result<Root> {
+        copy(tx, root)
+    }
+
+    fn relocate(
+        &self,
+        mover: &mut Mover<'_, '_>,
+        root: &mut Root,
+        cursor: Cursor,
+    ) -> Result<Option<Cursor>> {
+        relocate::relocate(mover, root, cursor)
+    }
+
+    fn check(&self, pool: &Pool, root: Root, _inline: Inline, owns: Owns<'_>) -> Result<()> {
+        check::check(pool, root, owns)
+    }
+
+    fn memory(&self, pool: &Pool, root: Root) -> Result<u64> {
+        memory(pool, root)
+    }
+
+    fn encoding(&self, root: Root, known: Known) -> &'static str {
+        match root.encoding() {
+            SINGLE if known.listpacks => "listpack",
+            _ => "quicklist",
+        }
+    }
+}

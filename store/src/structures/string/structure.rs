@@ -1,0 +1,101 @@
+//! Strings as a type of values.
+
+use super::{EXTERNAL, Form, INLINE, INT, destroy, external, inline_len, object, read};
+use crate::inline::Inline;
+use crate::layout::DATA;
+use crate::structures::encoding::Known;
+use crate::structures::mover::{Cursor, Mover};
+use crate::structures::structure::{Element, Show, Structure};
+use crate::structures::{Owns, Root};
+use pobj::{Pool, Result, Tx};
+
+/// The longest string that Redis keeps in one piece with the key's object.
+const EMBEDDED_MAX: u64 = 44;
+
+/// Strings.
+pub struct Type;
+
+impl Structure for Type {
+    fn len(&self, _pool: &Pool, _root: Root) -> Result<u64> {
+        Ok(1)
+    }
+
+    fn each(&self, pool: &Pool, root: Root, inline: Inline, show: Show<'_>) -> Result<()> {
+        let mut digits = itoa::Buffer::new();
+        let value = read(pool, root, inline)?;
+        show(Element::Bytes(
+            value.map_or(b"", |value| value.text(&mut digits)),
+        ))
+        .map(drop)
+    }
+
+    fn is_small(&self, _root: Root) -> bool {
+        true
+    }
+
+    fn destroy(&self, tx: &mut Tx<'_>, root: Root) -> Result<()> {
+        destroy(tx, root)
+    }
+
+    fn dismantle(&self, tx: &mut Tx<'_>, root: &mut Root, _budget: usize) -> Result<bool> {
+        destroy(tx, *root)?;
+        *root = Root::EMPTY;
+        Ok(true)
+    }
+
+    fn copy(&self, tx: &mut Tx<'_>, root: Root, source: Inline, target: Inline) -> Result<Root> {
+        match Form::of(tx, root, source)? {
+            Form::Empty | Form::Int(_) => Ok(root),
+            Form::Inline(place) | Form::External(place) => {
+                if inline_len(place.len) == place.len && place.len <= target.capacity(tx)? {
+                    tx.fill_from(target.fresh()?, place.at, place.len)?;
+                    return Ok(Root::new(INLINE, place.len, 0));
+                }
+                let object = tx.alloc(place.len, DATA)?;
+                tx.fill_from(object, place.at, place.len)?;
+                Ok(external(object.ptr(), place.len))
+            }
+        }
+    }
+
+    fn inline_used(&self, root: Root) -> u64 {
+        match root.encoding() {
+            INLINE => root.rest(),
+            _ => 0,
+        }
+    }
+
+    fn relocate(
+        &self,
+        mover: &mut Mover<'_, '_>,
+        root: &mut Root,
+        _cursor: Cursor,
+    ) -> Result<Option<Cursor>> {
+        if root.encoding() == EXTERNAL {
+            mover.shift_root(root)?;
+        }
+        Ok(None)
+    }
+
+    fn check(&self, pool: &Pool, root: Root, inline: Inline, owns: Owns<'_>) -> Result<()> {
+        if let Form::External(place) = Form::of(pool, root, inline)? {
+            owns(place.at);
+        }
+        Ok(())
+    }
+
+    fn memory(&self, pool: &Pool, root: Root) -> Result<u64> {
+        match root.encoding() {
+            EXTERNAL => pool.capacity(object(root)?),
+            _ => Ok(0),
+        }
+    }
+
+    fn encoding(&self, root: Root, _known: Known) -> &'static str {
+        match root.encoding() {
+            INT => "int",
+            _ if root.rest() <= EMBEDDED_MAX => "embstr",
+            _ => "raw",
+        }
+    }
+}
