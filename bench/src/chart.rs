@@ -1,6 +1,7 @@
-//! Grouped bars, as SVG that follows the reader's light or dark scheme, and as PNG.
+//! Grouped bars, as SVG that follows the reader's light or dark scheme. What is drawn is
+//! rectangles, lines and text: a library for plots would be larger than this, and know no dark
+//! scheme.
 
-use resvg::{tiny_skia, usvg};
 use std::fmt::Write;
 use std::fs;
 use std::io;
@@ -43,37 +44,21 @@ const LIGHT: &str = ".bg{fill:#ffffff}.text{fill:#1f2328}.faint{fill:#57606a}.gr
 const DARK: &str = ".bg{fill:#0d1117}.text{fill:#e6edf3}.faint{fill:#9ba4ae}.grid{stroke:#30363d}";
 
 impl Chart {
-    /// Writes `<name>.svg` and `<name>.png` into a directory.
+    /// Writes `<name>.svg` into a directory.
     ///
     /// # Errors
-    /// Those of the files; a picture too large to draw.
+    /// Those of the file.
     pub fn save(&self, dir: &Path, name: &str) -> io::Result<()> {
-        let adaptive = format!("{LIGHT}@media (prefers-color-scheme:dark){{{DARK}}}");
-        fs::write(dir.join(format!("{name}.svg")), self.svg(&adaptive))?;
-        let mut options = usvg::Options {
-            font_family: "DejaVu Sans".into(),
-            ..usvg::Options::default()
-        };
-        options.fontdb_mut().load_system_fonts();
-        let tree = usvg::Tree::from_str(&self.svg(LIGHT), &options).map_err(io::Error::other)?;
-        let (width, height) = (WIDTH as u32, self.height() as u32);
-        let mut picture = tiny_skia::Pixmap::new(width, height)
-            .ok_or_else(|| io::Error::other("the picture is too large"))?;
-        resvg::render(
-            &tree,
-            tiny_skia::Transform::identity(),
-            &mut picture.as_mut(),
-        );
-        let path = dir.join(format!("{name}.png"));
-        picture.save_png(path).map_err(io::Error::other)
+        fs::write(dir.join(format!("{name}.svg")), self.svg())
     }
 
     fn height(&self) -> f64 {
         HEAD + (ABOVE + PLOT + BELOW) * self.panels.len() as f64
     }
 
-    fn svg(&self, style: &str) -> String {
+    fn svg(&self) -> String {
         let height = self.height();
+        let style = format!("{LIGHT}@media (prefers-color-scheme:dark){{{DARK}}}");
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
              width=\"{WIDTH}\" height=\"{height}\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\">\n\
@@ -266,7 +251,7 @@ mod tests {
             series: vec!["x".into(), "y".into(), "z".into()],
             panels: vec![panel],
         };
-        let svg = chart.svg(LIGHT);
+        let svg = chart.svg();
         // The background, three squares of the legend, two bars.
         assert_eq!(svg.matches("<rect").count(), 6);
         assert!(svg.contains("a &amp; b"));

@@ -393,11 +393,12 @@ fn forget(directory: &Path) -> io::Result<()> {
 /// # Errors
 /// It is not.
 pub fn directory(path: &Path) -> io::Result<&Path> {
-    match path.is_dir() && !pobj::is_volatile(path) {
-        true => Ok(path),
-        false => Err(io::Error::other(format!(
+    if path.is_dir() && !pobj::is_volatile(path) {
+        Ok(path)
+    } else {
+        Err(io::Error::other(format!(
             "{} is no directory on a disk: --disk DIR",
             path.display()
-        ))),
+        )))
     }
 }

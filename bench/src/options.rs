@@ -1,96 +1,20 @@
 //! The command lines.
 
+use clap::Parser;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 
-/// A value that an option sets.
-pub trait Setting {
-    /// Sets it; false if the text does not say how.
-    fn set(&mut self, text: &str) -> bool;
-}
-
-impl<T: FromStr> Setting for T {
-    fn set(&mut self, text: &str) -> bool {
-        text.parse().map(|value| *self = value).is_ok()
-    }
-}
-
-/// Numbers above zero, with commas between.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Numbers(pub Vec<u64>);
-
-impl FromStr for Numbers {
-    type Err = lexopt::Error;
-
-    fn from_str(list: &str) -> Result<Numbers, lexopt::Error> {
-        numbers(list).map(Numbers)
-    }
-}
-
-/// Reads options that each have a name and a value.
-///
-/// # Errors
-/// An option that is not among them; a value that it cannot have.
-pub fn read(
-    mut parser: lexopt::Parser,
-    settings: &mut [(&str, &mut dyn Setting)],
-) -> Result<(), lexopt::Error> {
-    while let Some(argument) = parser.next()? {
-        let lexopt::Arg::Long(name) = argument else {
-            return Err(argument.unexpected());
-        };
-        let mut places = settings.iter_mut();
-        let Some((name, setting)) = places.find(|(known, _)| *known == name) else {
-            return Err(argument.unexpected());
-        };
-        let text = lexopt::ValueExt::string(parser.value()?)?;
-        if !setting.set(&text) {
-            return Err(format!("--{name} cannot be {text}").into());
-        }
-    }
-    Ok(())
-}
-
-/// Runs a program: prints its help if that is asked for, or with an error.
-pub fn run(
-    help: &str,
-    program: impl FnOnce(lexopt::Parser) -> Result<(), Box<dyn Error>>,
-) -> ExitCode {
-    if std::env::args().any(|word| word == "--help" || word == "-h") {
-        print!("{help}");
-        return ExitCode::SUCCESS;
-    }
-    match program(lexopt::Parser::from_env()) {
+/// Reads the command line, and runs a program with it.
+pub fn run<O: Parser>(program: impl FnOnce(O) -> Result<(), Box<dyn Error>>) -> ExitCode {
+    match program(O::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}\n\n{help}");
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
 }
-
-/// What `--help` prints.
-pub const HELP: &str = "\
-Compares PM commands with native ones, on this machine, with redis-benchmark as the client.
-
-  ci/bench [options]
-
-  --quick            a small run of some minutes: few keys, one client count, short rounds
-  --disk DIR         also compares with appendonly yes (fsync always and everysec), files in DIR
-  --commands A,B     only these commands, by the names in the tables
-  --further          the structures' further commands, too
-  --clients N,N      connections                         (default: 1,32,200)
-  --pipelines N,N    requests sent at a time             (default: 1,16)
-  --rounds N         rounds of each measurement          (default: 7)
-  --seconds S        about how long one run takes        (default: 1)
-  --minutes M        about how long everything takes; the runs are as long as that leaves them
-  --keys N           keys, and elements of collections   (default: 1000000)
-  --pool SIZE        size of the pool                    (default: 4g)
-  --out DIR          where results and plots go          (default: bench-results)
-  --redraw           only draws the plots again, from the results in there
-";
 
 /// Seconds that a run takes besides its requests.
 const RUN_OVERHEAD: f64 = 0.08;
@@ -99,52 +23,81 @@ const LOAD_PER_KEY: f64 = 15e-6;
 /// The shortest run that says anything.
 const SECONDS_MIN: f64 = 0.05;
 
-/// The settings of a comparison.
-#[derive(Clone, Debug, PartialEq)]
+/// Compares PM commands with native ones, on this machine, with redis-benchmark as the client.
+#[derive(Clone, Debug, PartialEq, Parser)]
+#[command(name = "ci/bench")]
 pub struct Options {
-    /// Where AOFs are written; without it there are none.
+    /// A small run of some minutes: few keys, one client count, short rounds.
+    #[arg(long)]
+    pub quick: bool,
+    /// Also compares with `appendonly yes` (fsync always and everysec), files in this directory.
+    #[arg(long, value_name = "DIR")]
     pub disk: Option<PathBuf>,
-    /// Names of commands; empty for all.
+    /// Only these commands, by the names in the tables.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub commands: Vec<String>,
-    /// The further commands, too.
+    /// The structures' further commands, too.
+    #[arg(long)]
     pub further: bool,
     /// Numbers of connections.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = above_zero)]
+    #[arg(default_value = "1,32,200", default_value_if("quick", "true", "32"))]
     pub clients: Vec<u64>,
     /// Requests sent at a time.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = above_zero)]
+    #[arg(default_value = "1,16")]
     pub pipelines: Vec<u64>,
     /// Rounds of each measurement.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(default_value = "7", default_value_if("quick", "true", "3"))]
     pub rounds: usize,
-    /// About how long one run takes.
+    /// About how many seconds one run takes.
+    #[arg(long, value_name = "S")]
+    #[arg(default_value = "1", default_value_if("quick", "true", "0.25"))]
     pub seconds: f64,
-    /// About how long everything takes, instead of `seconds`.
+    /// About how many minutes everything takes; the runs are as long as that leaves them.
+    #[arg(long, value_name = "M")]
     pub minutes: Option<f64>,
     /// Keys, and elements of collections.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1000..))]
+    #[arg(default_value = "1000000", default_value_if("quick", "true", "50000"))]
     pub keys: u64,
     /// Size of the pool.
+    #[arg(long, value_name = "SIZE")]
+    #[arg(default_value = "4g", default_value_if("quick", "true", "1g"))]
     pub pool: String,
-    /// Where results go.
+    /// Where results and plots go.
+    #[arg(long, value_name = "DIR", default_value = "bench-results")]
     pub out: PathBuf,
-    /// Only draw the results that are there.
+    /// Only draws the plots again, from the results in there.
+    #[arg(long)]
     pub redraw: bool,
 }
 
 impl Default for Options {
+    /// Those of a command line without any.
     fn default() -> Options {
-        Options {
-            disk: None,
-            commands: Vec::new(),
-            further: false,
-            clients: vec![1, 32, 200],
-            pipelines: vec![1, 16],
-            rounds: 7,
-            seconds: 1.0,
-            minutes: None,
-            keys: 1_000_000,
-            pool: "4g".into(),
-            out: "bench-results".into(),
-            redraw: false,
-        }
+        Options::parse_from(["ci/bench"])
     }
+}
+
+/// Reads a number of which there has to be one.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn above_zero(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("a number above zero is expected".to_owned()),
+    }
+}
+
+/// [`above_zero`] of what is counted in memory.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    above_zero(text).and_then(|number| usize::try_from(number).map_err(|error| error.to_string()))
 }
 
 impl Options {
@@ -168,83 +121,32 @@ impl Options {
         let second = self.duration(cells, servers) - fixed;
         self.seconds = ((minutes * 60.0 - fixed) / second).max(SECONDS_MIN);
     }
-
-    /// Reads the command line.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
-        use lexopt::prelude::*;
-        let mut options = Options::default();
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Long("quick") => {
-                    options.clients = vec![32];
-                    options.rounds = 3;
-                    options.seconds = 0.25;
-                    options.keys = 50_000;
-                    options.pool = "1g".into();
-                }
-                Long("disk") => options.disk = Some(parser.value()?.into()),
-                Long("commands") => {
-                    let names = parser.value()?.string()?;
-                    options.commands = names.split(',').map(str::to_owned).collect();
-                }
-                Long("further") => options.further = true,
-                Long("clients") => options.clients = numbers(&parser.value()?.string()?)?,
-                Long("pipelines") => options.pipelines = numbers(&parser.value()?.string()?)?,
-                Long("rounds") => options.rounds = parser.value()?.parse::<usize>()?.max(1),
-                Long("seconds") => options.seconds = parser.value()?.parse()?,
-                Long("minutes") => options.minutes = Some(parser.value()?.parse()?),
-                Long("keys") => options.keys = parser.value()?.parse::<u64>()?.max(1000),
-                Long("pool") => options.pool = parser.value()?.string()?,
-                Long("redraw") => options.redraw = true,
-                Long("out") => options.out = parser.value()?.into(),
-                other => return Err(other.unexpected()),
-            }
-        }
-        Ok(options)
-    }
-}
-
-fn numbers(list: &str) -> Result<Vec<u64>, lexopt::Error> {
-    let number = |text: &str| match text.parse() {
-        Ok(n) if n > 0 => Ok(n),
-        _ => Err(lexopt::Error::Custom(
-            format!("not a number: {text}").into(),
-        )),
-    };
-    list.split(',').map(number).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
-        Options::parse(lexopt::Parser::from_args(words))
+    fn parse(words: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from(["ci/bench"].iter().chain(words))
     }
 
     #[test]
     fn options_are_read() {
-        let options = parse(&["--quick", "--clients", "1,8", "--commands", "GET,MSET 10"]);
+        let options = parse(&["--clients", "1,8", "--quick", "--commands", "GET,MSET 10"]);
         let options = options.unwrap();
-        assert_eq!((options.keys, options.clients), (50_000, vec![1, 8]));
+        assert_eq!((options.keys, options.rounds), (50_000, 3));
+        assert_eq!(options.clients, [1, 8]);
         assert_eq!(options.commands, ["GET", "MSET 10"]);
     }
 
     #[test]
-    fn settings_are_read() {
-        let (mut keys, mut pool) = (Numbers(vec![1]), "1g".to_owned());
-        let mut with = |words: &[&str]| {
-            let parser = lexopt::Parser::from_args(words);
-            let done = read(parser, &mut [("keys", &mut keys), ("pool", &mut pool)]);
-            (done.is_ok(), keys.0.clone(), pool.clone())
-        };
-        let read = with(&["--keys", "2,3", "--pool", "2g"]);
-        assert_eq!(read, (true, vec![2, 3], "2g".to_owned()));
-        assert!(!with(&["--keys", "x"]).0);
-        assert!(!with(&["--size", "1"]).0);
+    fn without_options_everything_is_measured() {
+        let options = Options::default();
+        assert_eq!(options.clients, [1, 32, 200]);
+        assert_eq!(options.pipelines, [1, 16]);
+        assert_eq!((options.keys, options.rounds), (1_000_000, 7));
+        assert!(options.commands.is_empty() && options.disk.is_none());
     }
 
     #[test]
@@ -258,6 +160,7 @@ mod tests {
     #[test]
     fn mistakes_are_refused() {
         assert!(parse(&["--clients", "0"]).is_err());
+        assert!(parse(&["--keys", "10"]).is_err());
         assert!(parse(&["--slow"]).is_err());
     }
 }

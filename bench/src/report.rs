@@ -33,7 +33,7 @@ impl Report {
     /// Those of the files.
     pub fn save(&self, dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir)?;
-        fs::write(dir.join("throughput.csv"), self.csv())?;
+        fs::write(dir.join("throughput.csv"), self.csv()?)?;
         fs::write(dir.join(JSON), serde_json::to_string(self)?)?;
         fs::write(dir.join("throughput.md"), self.markdown())?;
         self.draw(dir)
@@ -62,24 +62,30 @@ impl Report {
         processor.save(dir, "processor")
     }
 
-    fn csv(&self) -> String {
-        let mut csv =
-            "command,kind,clients,pipeline,config,requests,rps,rps_q1,rps_q3,ratio,ratio_q1,\
-            ratio_q3,p50_ms,p99_ms,max_ms,cpu_us,cpu_ratio\n"
-                .to_owned();
+    fn csv(&self) -> io::Result<Vec<u8>> {
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record([
+            "command",
+            "kind",
+            "clients",
+            "pipeline",
+            "config",
+            "requests",
+            "rps",
+            "rps_q1",
+            "rps_q3",
+            "ratio",
+            "ratio_q1",
+            "ratio_q3",
+            "p50_ms",
+            "p99_ms",
+            "max_ms",
+            "cpu_us",
+            "cpu_ratio",
+        ])?;
         for f in &self.figures {
-            let _ = writeln!(
-                csv,
-                "{},{},{},{},{},{},{:.0},{:.0},{:.0},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3}",
-                f.command,
-                f.kind,
-                f.clients,
-                f.pipeline,
-                f.config,
-                f.requests,
-                f.rps.median,
-                f.rps.q1,
-                f.rps.q3,
+            let whole = [f.rps.median, f.rps.q1, f.rps.q3].map(|rate| format!("{rate:.0}"));
+            let fine = [
                 f.ratio.median,
                 f.ratio.q1,
                 f.ratio.q3,
@@ -87,10 +93,17 @@ impl Report {
                 f.p99_ms.median,
                 f.max_ms.median,
                 f.cpu_us.median,
-                f.cpu_ratio.median
-            );
+                f.cpu_ratio.median,
+            ];
+            let load = [f.clients, f.pipeline].map(|number| number.to_string());
+            let head = [f.command.clone(), f.kind.to_string()]
+                .into_iter()
+                .chain(load);
+            let middle = [f.config.clone(), f.requests.to_string()];
+            let fine = fine.map(|figure| format!("{figure:.3}"));
+            csv.write_record(head.chain(middle).chain(whole).chain(fine))?;
         }
-        csv
+        csv.into_inner().map_err(|error| error.into_error())
     }
 
     /// Each load once: clients and pipeline.

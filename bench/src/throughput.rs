@@ -135,9 +135,10 @@ fn place(cell: &Cell, targets: &mut [Target], all: &Processors) -> io::Result<()
 /// How many requests take about as long as a run should.
 fn calibrate(cell: &Cell, target: &mut Target, number: u64, options: &Options) -> io::Result<u64> {
     let at_once = cell.clients * cell.pipeline;
-    let requests = match cell.workload.is_heavy() {
-        true => at_once,
-        false => (2 * at_once).max(200),
+    let requests = if cell.workload.is_heavy() {
+        at_once
+    } else {
+        (2 * at_once).max(200)
     };
     let run = Run {
         number,

@@ -1,7 +1,7 @@
 //! `ci/bench`: PM commands beside native ones, on this machine.
 
 use pmedis_bench::machine::Machine;
-use pmedis_bench::options::{self, HELP, Options};
+use pmedis_bench::options::{self, Options};
 use pmedis_bench::report::{Report, thousands};
 use pmedis_bench::target::{Config, Target};
 use pmedis_bench::throughput::{self, Cell};
@@ -11,7 +11,7 @@ use std::time::Instant;
 use std::{error, io};
 
 fn main() -> ExitCode {
-    options::run(HELP, |parser| compare(Options::parse(parser)?))
+    options::run(compare)
 }
 
 fn compare(mut options: Options) -> Result<(), Box<dyn error::Error>> {

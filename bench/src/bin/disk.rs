@@ -1,5 +1,6 @@
 //! `ci/bench disk`: pools on a disk beside `appendfsync always`.
 
+use clap::{Parser, ValueEnum};
 use hdrhistogram::Histogram;
 use pmedis_bench::disk::{self, COMMANDS, LOADS, Plan};
 use pmedis_bench::machine::Machine;
@@ -11,67 +12,81 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const HELP: &str = "\
-Compares pools with `durability disk` with Redis's own AOF with `appendfsync always`, on one disk.
-
-  ci/bench disk --disk DIR [options]
-
-  --parts A,B    throughput, checkpoints, bytes, memory, restart  (default: all)
-  --keys N       keys, and elements of collections       (default: 1000000)
-  --pool SIZE    size of the pools                       (default: 2g)
-  --limit SIZE   memory that a pool of `memory` may take (default: 48m)
-  --kept N       strings that a restart of `restart` finds, in a pool of --home
-                                                         (default: 10000000)
-  --home SIZE    size of that pool                       (default: 4g)
-  --rounds N     rounds of each measurement              (default: 5)
-  --seconds S    about how long one run takes            (default: 1)
-";
-
-fn main() -> ExitCode {
-    options::run(HELP, run)
+/// Compares pools with `durability disk` with Redis's own AOF with `appendfsync always`, on one
+/// disk.
+#[derive(Parser)]
+#[command(name = "ci/bench disk")]
+struct Options {
+    /// A directory on the disk.
+    #[arg(long, value_name = "DIR")]
+    disk: PathBuf,
+    /// What is measured.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_enum)]
+    #[arg(default_value = "throughput,checkpoints,bytes,memory,restart")]
+    parts: Vec<Part>,
+    /// Keys, and elements of collections.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    keys: u64,
+    /// Size of the pools.
+    #[arg(long, value_name = "SIZE", default_value = "2g")]
+    pool: String,
+    /// Memory that a pool of `memory` may take.
+    #[arg(long, value_name = "SIZE", default_value = "48m")]
+    limit: String,
+    /// Strings that a restart of `restart` finds, in a pool of the size that `--home` gives.
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    kept: u64,
+    /// Size of that pool.
+    #[arg(long, value_name = "SIZE", default_value = "4g")]
+    home: String,
+    /// Rounds of each measurement.
+    #[arg(long, value_name = "N", value_parser = options::at_least_one, default_value = "5")]
+    rounds: usize,
+    /// About how many seconds one run takes.
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    seconds: f64,
 }
 
-fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
-    let (mut directory, mut parts) = (
-        String::new(),
-        "throughput,checkpoints,bytes,memory,restart".to_owned(),
-    );
-    let (mut pool, mut limit) = ("2g".to_owned(), "48m".to_owned());
-    let (mut keys, mut rounds, mut seconds) = (1_000_000_u64, 5_usize, 1.0_f64);
-    let (mut kept, mut home) = (10_000_000_u64, "4g".to_owned());
-    options::read(
-        parser,
-        &mut [
-            ("disk", &mut directory),
-            ("parts", &mut parts),
-            ("pool", &mut pool),
-            ("limit", &mut limit),
-            ("keys", &mut keys),
-            ("kept", &mut kept),
-            ("home", &mut home),
-            ("rounds", &mut rounds),
-            ("seconds", &mut seconds),
-        ],
-    )?;
+/// A part of the comparison.
+#[derive(Clone, Copy, ValueEnum)]
+enum Part {
+    /// Commands a second.
+    Throughput,
+    /// Latencies beside checkpoints.
+    Checkpoints,
+    /// Bytes written.
+    Bytes,
+    /// A pool that is larger than the memory it may take.
+    Memory,
+    /// How soon a server serves again.
+    Restart,
+}
+
+fn main() -> ExitCode {
+    options::run(run)
+}
+
+fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let plan = Plan {
-        disk: disk::directory(&PathBuf::from(directory))?.into(),
-        keys: keys.max(1000),
-        pool,
-        rounds: rounds.max(1),
-        seconds,
+        disk: disk::directory(&options.disk)?.into(),
+        keys: options.keys.max(1000),
+        pool: options.pool,
+        rounds: options.rounds,
+        seconds: options.seconds,
     };
     let machine = Machine::look(Some(&plan.disk))?;
     if let Some(rate) = machine.fdatasyncs_per_second {
         println!("The disk: {rate:.0} fdatasync/s.\n");
     }
-    for part in parts.split(',') {
+    let (limit, kept, home) = (options.limit, options.kept, options.home);
+    for part in options.parts {
         match part {
-            "throughput" => {
+            Part::Throughput => {
                 let figures = disk::throughput(&plan, |line| eprintln!("{line}"))?;
                 print_throughput(&figures);
             }
-            "checkpoints" => print_checkpoints(&plan)?,
-            "bytes" => {
+            Part::Checkpoints => print_checkpoints(&plan)?,
+            Part::Bytes => {
                 let (own, aof) = (Config::PmDisk, Config::AofAlways);
                 let own = disk::bytes_written(&plan, own)? / f64::from(1 << 20);
                 let aof = disk::bytes_written(&plan, aof)? / f64::from(1 << 20);
@@ -80,7 +95,7 @@ fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
                     plan.keys
                 );
             }
-            "memory" => {
+            Part::Memory => {
                 for (scattered, where_they_are) in
                     [(false, "beside each other"), (true, "scattered")]
                 {
@@ -92,7 +107,7 @@ fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
                     );
                 }
             }
-            "restart" => {
+            Part::Restart => {
                 let found = disk::restarts(&plan, kept, &home, |line| eprintln!("{line}"))?;
                 println!("| {kept} strings, the server was | first right reply after |\n|---|---|");
                 for disk::Restart { name, seconds } in found {
@@ -103,7 +118,6 @@ fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
                 }
                 println!();
             }
-            other => return Err(format!("there is no part {other:?}").into()),
         }
     }
     Ok(())

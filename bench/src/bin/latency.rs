@@ -1,5 +1,6 @@
 //! `ci/bench latency`: latencies under a mixed load, against native Redis.
 
+use clap::Parser;
 use pmedis_bench::latency::{Beside, measure};
 use pmedis_bench::options;
 use pmedis_bench::target::Config;
@@ -7,40 +8,45 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const HELP: &str = "\
-Latencies of closed-loop clients with a mix of commands, while the server does something large.
-
-  ci/bench latency [options]
-
-  --clients N    clients                                     (default: 8)
-  --seconds S    of load alone                               (default: 20)
-  --fields N     to which a hash grows beside the load       (default: 10000000)
-  --keys N       that are flushed and reclaimed beside it    (default: 10000000)
-  --hashes N     of 100,000 fields that are deleted beside it (default: 20)
-  --pool SIZE    size of the pool                            (default: 3g)
-
-Everything is on tmpfs: two pools while a full sync runs, and two servers of 2 GiB.
-";
-
-fn main() -> ExitCode {
-    options::run(HELP, run)
+/// Latencies of closed-loop clients with a mix of commands, while the server does something large.
+///
+/// Everything is on tmpfs: two pools while a full sync runs, and two servers of 2 GiB.
+#[derive(Parser)]
+#[command(name = "ci/bench latency")]
+struct Options {
+    /// Clients.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    clients: u64,
+    /// Seconds of load alone.
+    #[arg(long, value_name = "S", default_value_t = 20.0)]
+    seconds: f64,
+    /// Fields to which a hash grows beside the load.
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    fields: u64,
+    /// Keys that are flushed and reclaimed beside it.
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    keys: u64,
+    /// Hashes of 100,000 fields that are deleted beside it.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    hashes: u64,
+    /// Size of the pool.
+    #[arg(long, value_name = "SIZE", default_value = "3g")]
+    pool: String,
 }
 
-fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
-    let (mut clients, mut seconds) = (8, 20.0);
-    let mut hashes = 20;
-    let (mut fields, mut keys, mut pool) = (10_000_000, 10_000_000, "3g".to_owned());
-    options::read(
-        parser,
-        &mut [
-            ("clients", &mut clients),
-            ("seconds", &mut seconds),
-            ("fields", &mut fields),
-            ("keys", &mut keys),
-            ("hashes", &mut hashes),
-            ("pool", &mut pool),
-        ],
-    )?;
+fn main() -> ExitCode {
+    options::run(run)
+}
+
+fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let Options {
+        clients,
+        seconds,
+        fields,
+        keys,
+        hashes,
+        pool,
+    } = options;
     let phases = [
         Beside::Nothing(Duration::from_secs_f64(seconds)),
         Beside::Growth(fields),

@@ -1,70 +1,73 @@
 //! `ci/bench restart`: time to the first reply after a restart, and memory, against native Redis.
 
+use clap::Parser;
 use pmedis_bench::filling::Filled;
-use pmedis_bench::options::{self, Numbers};
+use pmedis_bench::options;
 use pmedis_bench::restart::{Keeper, Kept, Plan, measure};
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 use std::time::Instant;
 
-const HELP: &str = "\
-Restarts servers with data, and measures the time to the first right reply, and what clients see until all keys are in the
-keyspace.
-
-  ci/bench restart [options]
-
-  --keys N,N     strings of 128 bytes                  (default: 1000000,10000000)
-  --hashes N     hashes; 0 for none                    (default: 100)
-  --fields N     fields of each hash                   (default: 100000)
-  --rounds N     each case so often; the median counts (default: 3)
-  --pool SIZE    size of the pool                      (default: 3g)
-  --kept A,B     servers: pool, rdb, aof               (default: pool,rdb,aof)
-  --clients N    clients while the keyspace is filled, at half of what the server can do (default: 8; 0: without)
-  --pause yes    waits for a line of input between loading and measuring (default: no)
-
-Everything is on tmpfs: ten million strings take 3 GiB for the pool, 4 GiB for native's files and 3 GiB for a server.
-";
-
-fn main() -> ExitCode {
-    options::run(HELP, run)
+/// Restarts servers with data, and measures the time to the first right reply, and what clients see
+/// until all keys are in the keyspace.
+///
+/// Everything is on tmpfs: ten million strings take 3 GiB for the pool, 4 GiB for native's files
+/// and 3 GiB for a server.
+#[derive(Parser)]
+#[command(name = "ci/bench restart")]
+struct Options {
+    /// Strings of 128 bytes.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = options::above_zero)]
+    #[arg(default_value = "1000000,10000000")]
+    keys: Vec<u64>,
+    /// Hashes; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    hashes: u64,
+    /// Fields of each hash.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    fields: u64,
+    /// Each case so often; the median counts.
+    #[arg(long, value_name = "N", value_parser = options::at_least_one, default_value = "3")]
+    rounds: usize,
+    /// Size of the pool.
+    #[arg(long, value_name = "SIZE", default_value = "3g")]
+    pool: String,
+    /// Servers: pool, rdb, aof.
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        default_value = "pool,rdb,aof"
+    )]
+    kept: Vec<Keeper>,
+    /// Clients while the keyspace is filled, at half of what the server can do; 0: without.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    clients: u64,
+    /// Waits for a line of input between loading and measuring.
+    #[arg(long)]
+    pause: bool,
 }
 
-fn run(parser: lexopt::Parser) -> Result<(), Box<dyn Error>> {
-    let mut keys = Numbers(vec![1_000_000, 10_000_000]);
-    let (mut hashes, mut fields) = (100, 100_000);
-    let (mut rounds, mut pool) = (3_usize, "3g".to_owned());
-    let (mut kept, mut clients) = ("pool,rdb,aof".to_owned(), 8);
-    let mut pause = "no".to_owned();
-    options::read(
-        parser,
-        &mut [
-            ("keys", &mut keys),
-            ("hashes", &mut hashes),
-            ("fields", &mut fields),
-            ("rounds", &mut rounds),
-            ("pool", &mut pool),
-            ("kept", &mut kept),
-            ("clients", &mut clients),
-            ("pause", &mut pause),
-        ],
-    )?;
-    let keepers = kept.split(',').map(str::parse);
-    let keepers: Vec<Keeper> = keepers.collect::<Result<_, _>>()?;
-    let mut all: Vec<Kept> = keys.0.into_iter().map(Kept::Strings).collect();
-    if hashes > 0 {
-        all.push(Kept::Hashes(hashes, fields));
+fn main() -> ExitCode {
+    options::run(run)
+}
+
+fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let mut all: Vec<Kept> = options.keys.into_iter().map(Kept::Strings).collect();
+    if options.hashes > 0 {
+        all.push(Kept::Hashes(options.hashes, options.fields));
     }
     let when_loaded = || {
-        if pause == "yes" {
+        if options.pause {
             let _ = io::stdin().read_line(&mut String::new());
         }
     };
     let plan = Plan {
-        keepers: &keepers,
-        pool: &pool,
-        rounds: rounds.max(1),
-        clients,
+        keepers: &options.kept,
+        pool: &options.pool,
+        rounds: options.rounds,
+        clients: options.clients,
         when_loaded: &when_loaded,
     };
     let began = Instant::now();
