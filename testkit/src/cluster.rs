@@ -60,12 +60,11 @@ fn try_cli(arguments: &[&str]) -> Result<(), String> {
         .output()
         .expect("redis-cli can be started");
     let text = String::from_utf8_lossy(&output.stdout);
-    match output.status.success() && !text.contains("[ERR]") {
-        true => Ok(()),
-        false => {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            Err(format!("{}\n{text}\n{errors}", output.status))
-        }
+    if output.status.success() && !text.contains("[ERR]") {
+        Ok(())
+    } else {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{}\n{text}\n{errors}", output.status))
     }
 }
 

@@ -32,8 +32,9 @@ pub fn check(path: &Path) -> Result<Outcome, Failure> {
         Ok(())
     })?;
     writeln!(out, "{sound} keys are sound, {damaged} are damaged")?;
-    match damaged == 0 && keys.pool.damages().is_empty() {
-        true => Ok(Outcome::Sound),
-        false => Ok(Outcome::Damaged),
+    if damaged == 0 && keys.pool.damages().is_empty() {
+        Ok(Outcome::Sound)
+    } else {
+        Ok(Outcome::Damaged)
     }
 }

@@ -73,9 +73,10 @@ fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
         "{copied} keys, {damaged} damaged; {used} bytes are used, {} were",
         keys.pool.usage().used
     )?;
-    match damaged == 0 && keys.pool.damages().is_empty() {
-        true => Ok(Outcome::Sound),
-        false => Ok(Outcome::Damaged),
+    if damaged == 0 && keys.pool.damages().is_empty() {
+        Ok(Outcome::Sound)
+    } else {
+        Ok(Outcome::Damaged)
     }
 }
 

@@ -52,9 +52,10 @@ pub fn export(path: &Path, native: bool, output: Option<&Path>) -> Result<Outcom
         .into_inner()
         .map_err(|error| error.into_error())?;
     out.finish()?;
-    match damaged == 0 && keys.pool.damages().is_empty() {
-        true => Ok(Outcome::Sound),
-        false => Ok(Outcome::Damaged),
+    if damaged == 0 && keys.pool.damages().is_empty() {
+        Ok(Outcome::Sound)
+    } else {
+        Ok(Outcome::Damaged)
     }
 }
 

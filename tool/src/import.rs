@@ -31,16 +31,14 @@ pub fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failure> {
         left_out: BTreeMap::new(),
         failed: None,
     };
-    match is_rdb {
-        true => {
-            let read =
-                Copy::begin(open()?, io::sink()).and_then(|mut file| file.entries(&mut pool));
-            if let Some(failed) = pool.failed.take() {
-                return Err(failed.into());
-            }
-            read.map_err(|error| format!("{}: {error}", file.display()))?;
+    if is_rdb {
+        let read = Copy::begin(open()?, io::sink()).and_then(|mut file| file.entries(&mut pool));
+        if let Some(failed) = pool.failed.take() {
+            return Err(failed.into());
         }
-        false => crate::commands::read(open()?, &mut pool)?,
+        read.map_err(|error| format!("{}: {error}", file.display()))?;
+    } else {
+        crate::commands::read(open()?, &mut pool)?
     }
     let NewKeys {
         store,
@@ -53,9 +51,10 @@ pub fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failure> {
     for (what, count) in &left_out {
         writeln!(io::stdout(), "{count} {what} are left out")?;
     }
-    match left_out.is_empty() {
-        true => Ok(Outcome::Sound),
-        false => Ok(Outcome::Damaged),
+    if left_out.is_empty() {
+        Ok(Outcome::Sound)
+    } else {
+        Ok(Outcome::Damaged)
     }
 }
 

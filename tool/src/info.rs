@@ -103,8 +103,9 @@ pub fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<Outcome,
     if let Some(file) = html {
         fs::write(file, report.html()).map_err(|error| format!("{}: {error}", file.display()))?;
     }
-    match damaged == 0 && keys.pool.damages().is_empty() {
-        true => Ok(Outcome::Sound),
-        false => Ok(Outcome::Damaged),
+    if damaged == 0 && keys.pool.damages().is_empty() {
+        Ok(Outcome::Sound)
+    } else {
+        Ok(Outcome::Damaged)
     }
 }

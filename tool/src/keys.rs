@@ -89,9 +89,10 @@ impl Keys {
         let stale = self.stale(names);
         self.each_record(|record| {
             bar.inc(1);
-            match stale.contains(&record.offset()) {
-                true => Ok(()),
-                false => show(self.key(record)),
+            if stale.contains(&record.offset()) {
+                Ok(())
+            } else {
+                show(self.key(record))
             }
         })?;
         bar.finish_and_clear();

@@ -77,9 +77,10 @@ pub fn export(path: &Path, reader: Reader, output: Option<&Path>) -> Result<Outc
         );
     }
     writeln!(io::stderr(), "{told}")?;
-    match counts.damaged == 0 && keys.pool.damages().is_empty() {
-        true => Ok(Outcome::Sound),
-        false => Ok(Outcome::Damaged),
+    if counts.damaged == 0 && keys.pool.damages().is_empty() {
+        Ok(Outcome::Sound)
+    } else {
+        Ok(Outcome::Damaged)
     }
 }
 

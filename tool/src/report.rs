@@ -54,9 +54,10 @@ impl Table {
             let last = line.len() - 1;
             for (column, cell) in line.iter().enumerate() {
                 let width = width(column);
-                let _ = match column == last {
-                    true => writeln!(text, "{cell:>width$}"),
-                    false => write!(text, "  {cell:<width$}  "),
+                let _ = if column == last {
+                    writeln!(text, "{cell:>width$}")
+                } else {
+                    write!(text, "  {cell:<width$}  ")
                 };
             }
         }

@@ -340,9 +340,10 @@ fn a_pool_is_made_of_an_rdb_of_a_server_without_the_module() {
     let middle = rdb.len() / 2;
     for damage in [middle, rdb.len()] {
         let (other, to) = (dir.join("other.rdb"), dir.join("other.pool"));
-        match damage < rdb.len() {
-            true => rdb[middle] ^= 1,
-            false => rdb.truncate(middle),
+        if damage < rdb.len() {
+            rdb[middle] ^= 1
+        } else {
+            rdb.truncate(middle)
         }
         fs::write(&other, &rdb).unwrap();
         let refused = import(&other, &to);

@@ -97,9 +97,10 @@ impl Campaign {
     pub fn run(&self, setup: Setup) -> Result<Coverage, String> {
         let start = Instant::now();
         let mut coverage = Coverage::default();
-        let mut pair = match self.while_filling {
-            true => Pair::while_filling(setup, self.dialect),
-            false => Pair::new(setup, self.dialect),
+        let mut pair = if self.while_filling {
+            Pair::while_filling(setup, self.dialect)
+        } else {
+            Pair::new(setup, self.dialect)
         };
         for seed in self.first_seed..self.first_seed + self.sequences {
             let sequence = generate::sequence(self.table, seed);

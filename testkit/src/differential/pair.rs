@@ -95,9 +95,10 @@ impl Pair {
     /// # Panics
     /// If it does not serve.
     pub fn new(setup: Setup, dialect: Dialect) -> Self {
-        let classes = match Packaged::current().has(Some((8, 2)), None) {
-            true => "EAmnoc",
-            false => "EAmn",
+        let classes = if Packaged::current().has(Some((8, 2)), None) {
+            "EAmnoc"
+        } else {
+            "EAmn"
         };
         let events = format!("notify-keyspace-events {classes}");
         Self::start(setup.directive(&events), dialect)

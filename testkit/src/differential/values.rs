@@ -161,9 +161,10 @@ pub fn bit(rng: &mut Rng) -> Vec<u8> {
 pub fn degrees(rng: &mut Rng) -> Vec<u8> {
     let most = *rng.choice(&[1.0, 40.0, 85.0, 182.0]).expect("a scale");
     let degrees = (rng.f64() * 2.0 - 1.0) * most;
-    match rng.bool() {
-        true => format!("{degrees:.3}").into_bytes(),
-        false => degrees.to_string().into_bytes(),
+    if rng.bool() {
+        format!("{degrees:.3}").into_bytes()
+    } else {
+        degrees.to_string().into_bytes()
     }
 }
 
