@@ -22,32 +22,7 @@ const LAYERS: [&str; 5] = [
 ];
 
 /// Modules of one parent that import each other: crate, parent, modules.
-const CIRCLES: [(&str, &str, &[&str]); 2] = [
-    ("pmedis-module", "", &["behaviour", "redis"]),
-    (
-        "pmedis-module",
-        "keyspace",
-        &[
-            "abridge",
-            "aof",
-            "beside",
-            "callbacks",
-            "cluster",
-            "compact",
-            "cycles",
-            "events",
-            "expiring",
-            "failure",
-            "fill",
-            "groups",
-            "loading",
-            "native_rdb",
-            "saving",
-            "serialize",
-            "undo",
-        ],
-    ),
-];
+const CIRCLES: [(&str, &str, &[&str]); 0] = [];
 
 /// A module: the names from the crate's root to it.
 type Module = Vec<String>;
@@ -169,32 +144,37 @@ fn imports(all: &BTreeMap<Module, String>) -> Vec<(Module, Module)> {
         if module.last().is_some_and(|name| name.ends_with("tests")) {
             continue;
         }
-        let text = text
-            .split("#[cfg(test)]\nmod tests {")
-            .next()
-            .unwrap_or(text);
-        let code = text
-            .lines()
-            .map(|line| line.split("//").next().unwrap_or(line));
-        let code = code.collect::<Vec<_>>().join("\n");
-        for statement in code.split(';') {
-            let last = statement.trim_start().rsplit_once("\nuse ");
-            let used = statement.trim_start();
-            let used = used
-                .strip_prefix("use ")
-                .or_else(|| used.strip_prefix("pub use "));
-            let used = used
-                .or_else(|| used_in_scope(statement))
-                .or(last.map(|(_, used)| used));
-            let targets = used.into_iter().flat_map(paths);
-            imports.extend(
-                targets
-                    .filter_map(|path| target(module, &path, all))
-                    .map(|target| (module.clone(), target)),
-            );
-        }
+        imports.extend(
+            used(text)
+                .into_iter()
+                .filter_map(|path| target(module, &path, all))
+                .map(|target| (module.clone(), target)),
+        );
     }
     imports
+}
+
+/// The paths that a source uses, its tests aside.
+fn used(text: &str) -> Vec<String> {
+    let text = text.split("#[cfg(test)]\nmod tests {").next();
+    let code = text
+        .unwrap_or_default()
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(line));
+    let code = code.collect::<Vec<_>>().join("\n");
+    let mut found = Vec::new();
+    for statement in code.split(';') {
+        let last = statement.trim_start().rsplit_once("\nuse ");
+        let used = statement.trim_start();
+        let used = used
+            .strip_prefix("use ")
+            .or_else(|| used.strip_prefix("pub use "));
+        let used = used
+            .or_else(|| used_in_scope(statement))
+            .or(last.map(|(_, used)| used));
+        found.extend(used.into_iter().flat_map(paths));
+    }
+    found
 }
 
 /// What a statement uses that is restricted to a part of the crate: `pub(super) use`, `pub(crate)
@@ -340,4 +320,42 @@ fn circles_are_found() {
         paths("a::{b, c::{self, d as e}}"),
         ["a::b", "a::c::self", "a::c::d"]
     );
+}
+
+#[test]
+fn commands_know_no_pool() {
+    let mut all = BTreeMap::new();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/module/src/commands");
+    modules(Path::new(directory), &[], &mut all);
+    assert!(all.len() > 50, "{} modules of commands", all.len());
+    for (module, text) in &all {
+        let code = text
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or(line));
+        for (number, line) in code.enumerate() {
+            assert!(
+                !line.contains("pobj"),
+                "{module:?}, line {}: what deals with the pool belongs to `store`: {line}",
+                number + 1
+            );
+        }
+    }
+}
+
+#[test]
+fn one_place_tells_the_log() {
+    let mut all = BTreeMap::new();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/module/src");
+    modules(Path::new(directory), &[], &mut all);
+    let may = |module: &Module| {
+        let first = module.first().map(String::as_str);
+        matches!(first, Some("redis" | "report"))
+    };
+    for (module, text) in all.iter().filter(|(module, _)| !may(module)) {
+        for path in used(text) {
+            let name = path.rsplit("::").next();
+            let logs = path.starts_with("crate::redis") && name == Some("log");
+            assert!(!logs, "{module:?} logs by itself: `report` is for that");
+        }
+    }
 }

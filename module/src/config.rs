@@ -15,7 +15,8 @@ mod table;
 mod value;
 
 use crate::SETTINGS;
-use crate::redis::{ConfigEntry, Configs, Level, log};
+use crate::redis::{ConfigEntry, Configs};
+use crate::report;
 use former::Former;
 use pobj::Durability;
 use std::path::PathBuf;
@@ -262,12 +263,13 @@ impl Config {
         if self.path.as_os_str().is_empty() {
             return Err(ConfigError::NoPath);
         }
-        match self
+        if self
             .max_size
             .is_some_and(|most| most < self.size.unwrap_or(0))
         {
-            true => Err(ConfigError::MaxBelowSize),
-            false => Ok(()),
+            Err(ConfigError::MaxBelowSize)
+        } else {
+            Ok(())
         }
     }
 }
@@ -284,7 +286,7 @@ impl Configs for InServer {
     fn change(at: usize, text: &[u8]) -> Result<(), String> {
         let former = former::value(TABLE[at].name, text);
         if let Some(now) = &former {
-            log(Level::Notice, &now.to_string());
+            report::notice(&now.to_string());
         }
         let text = former.map_or(text, |now| now.word.as_bytes());
         let change = |config: &mut Config| TABLE[at].read(config, text);

@@ -1,8 +1,8 @@
 //! Doubles as the server reads them: with C's `strtod`, in three ways, or with a stricter reader.
+//! What nearly all numbers are, plain digits, is read without it.
 
 use crate::behaviour::Behaviour;
-use rustc_apfloat::ieee::Double;
-use rustc_apfloat::{Float, Round};
+use crate::redis::strtod;
 
 /// Reads a score or a weight: the whole text is a number, without space before it, no NaN, and
 /// neither too large nor too near zero for a double. `None` otherwise.
@@ -13,7 +13,7 @@ pub fn parse(text: &[u8]) -> Option<f64> {
         [first, ..] if is_space(*first) => return None,
         _ => {}
     }
-    let read = strtod(text);
+    let read = read(text);
     let sound = read.len == text.len() && !read.value.is_nan() && !read.out_of_range;
     let allowed = !read.hexadecimal || !Behaviour::ScoresAreDecimal.here();
     (sound && allowed).then_some(read.value)
@@ -23,7 +23,7 @@ pub fn parse(text: &[u8]) -> Option<f64> {
 /// all is zero. `None` if a part is left over, or for a NaN.
 pub fn parse_end(text: &[u8]) -> Option<f64> {
     let text = c_text(text);
-    let read = strtod(text);
+    let read = read(text);
     let strict = Behaviour::EndsAreDecimal.here();
     let refused = strict && (read.hexadecimal || text.first().is_some_and(|&byte| is_space(byte)));
     (read.len == text.len() && !read.value.is_nan() && !refused).then_some(read.value)
@@ -40,7 +40,7 @@ pub fn parse_weight(text: &[u8]) -> Option<f64> {
         return parse_end(text);
     }
     let text = c_text(text);
-    let read = strtod(text);
+    let read = read(text);
     let in_range = !read.out_of_range && !read.value.is_subnormal();
     (read.len == text.len() && !read.value.is_nan() && in_range).then_some(read.value)
 }
@@ -50,7 +50,11 @@ fn c_text(text: &[u8]) -> &[u8] {
     text.split(|&byte| byte == 0).next().unwrap_or(&[])
 }
 
-/// What `strtod` gives.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+/// A number at the begin of a text.
 struct Read {
     value: f64,
     /// Bytes read; 0 if there is no number.
@@ -61,138 +65,45 @@ struct Read {
     hexadecimal: bool,
 }
 
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r')
-}
-
-/// How many bytes from `at` on are `wanted`.
-fn run(text: &[u8], at: usize, wanted: impl Fn(&u8) -> bool) -> usize {
-    text.get(at..)
-        .unwrap_or(&[])
-        .iter()
-        .take_while(|byte| wanted(byte))
-        .count()
-}
-
-fn begins(text: &[u8], at: usize, word: &[u8]) -> bool {
-    text.get(at..at + word.len())
-        .is_some_and(|head| head.eq_ignore_ascii_case(word))
-}
-
-fn strtod(text: &[u8]) -> Read {
-    let start = run(text, 0, |&byte| is_space(byte));
-    let negative = text.get(start) == Some(&b'-');
-    let at = start + usize::from(matches!(text.get(start), Some(b'-' | b'+')));
-    let mut hexadecimal = false;
-    let (magnitude, len, out_of_range) = if begins(text, at, b"inf") {
-        let len = if begins(text, at, b"infinity") { 8 } else { 3 };
-        (f64::INFINITY, at + len, false)
-    } else if begins(text, at, b"nan") {
-        let inside = run(text, at + 4, |byte| {
-            byte.is_ascii_alphanumeric() || *byte == b'_'
-        });
-        let brackets = text.get(at + 3) == Some(&b'(') && text.get(at + 4 + inside) == Some(&b')');
-        (
-            f64::NAN,
-            if brackets { at + 5 + inside } else { at + 3 },
-            false,
-        )
-    } else {
-        hexadecimal = begins(text, at, b"0x") && {
-            let point = usize::from(text.get(at + 2) == Some(&b'.'));
-            text.get(at + 2 + point).is_some_and(u8::is_ascii_hexdigit)
-        };
-        let start = if hexadecimal { at + 2 } else { at };
-        match number(text, start, hexadecimal) {
-            Some((value, end, out_of_range)) => (value, end, out_of_range),
-            None => {
-                return Read {
-                    value: 0.0,
-                    len: 0,
-                    out_of_range: false,
-                    hexadecimal: false,
-                };
-            }
-        }
-    };
-    Read {
-        value: if negative { -magnitude } else { magnitude },
-        len,
-        out_of_range,
-        hexadecimal,
+/// Reads a number: plain digits here, everything else by the C library.
+#[inline]
+fn read(text: &[u8]) -> Read {
+    match plain(text) {
+        Some(value) => Read {
+            value,
+            len: text.len(),
+            out_of_range: false,
+            hexadecimal: false,
+        },
+        None => read_by_c(text),
     }
 }
 
-/// Reads digits, a fraction, and an exponent; gives the value, where it ends, and whether it is out
-/// of range.
-fn number(text: &[u8], at: usize, hex: bool) -> Option<(f64, usize, bool)> {
-    let is_digit = |byte: &u8| {
-        if hex {
-            byte.is_ascii_hexdigit()
-        } else {
-            byte.is_ascii_digit()
-        }
-    };
-    let whole = run(text, at, is_digit);
-    let mut end = at + whole;
-    let mut digits = whole;
-    if text.get(end) == Some(&b'.') {
-        let fraction = run(text, end + 1, is_digit);
-        digits += fraction;
-        end += 1 + fraction;
-    }
-    if digits == 0 {
+/// The value of a text that is nothing but a few digits, with a sign and a point at most: neither
+/// too large nor too near zero for a double, and rounded as the C library rounds it.
+#[inline]
+fn plain(text: &[u8]) -> Option<f64> {
+    const FEW: usize = 32;
+    let is_plain = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'-');
+    if text.len() > FEW || !text.iter().all(is_plain) {
         return None;
     }
-    let mantissa = &text[at..end];
-    let is_zero = mantissa.iter().all(|byte| matches!(byte, b'0' | b'.'));
-    let mark = if hex { b'p' } else { b'e' };
-    if text
-        .get(end)
-        .is_some_and(|byte| byte.eq_ignore_ascii_case(&mark))
-    {
-        let sign = usize::from(matches!(text.get(end + 1), Some(b'-' | b'+')));
-        let exponent = run(text, end + 1 + sign, u8::is_ascii_digit);
-        if exponent > 0 {
-            end += 1 + sign + exponent;
-        }
-    }
-    let value = if is_zero {
-        0.0
-    } else if hex {
-        read_hex(mantissa, &text[at + mantissa.len()..end])?
-    } else {
-        std::str::from_utf8(&text[at..end]).ok()?.parse().ok()?
-    };
-    Some((value, end, value.is_infinite() || value == 0.0 && !is_zero))
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// The value of hexadecimal digits, not all zero, and of a binary exponent (`p-3`, or nothing).
-fn read_hex(mantissa: &[u8], exponent: &[u8]) -> Option<f64> {
-    let mantissa = std::str::from_utf8(mantissa).ok()?;
-    let exponent = std::str::from_utf8(exponent).ok()?.get(1..).unwrap_or("0");
-    // Exponents beyond these are beyond all doubles, for any mantissa that fits into memory.
-    const EXPONENT_MAX: i64 = 1 << 40;
-    let exponent = match exponent.parse::<i64>() {
-        Ok(exponent) => exponent.clamp(-EXPONENT_MAX, EXPONENT_MAX),
-        Err(_) if exponent.starts_with('-') => -EXPONENT_MAX,
-        Err(_) => EXPONENT_MAX,
-    };
-    let digits = mantissa.trim_start_matches('0');
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    // About the number's own exponent; the exact reader takes over where it matters.
-    let leading = match whole.len() {
-        0 => -(4 * (fraction.len() - fraction.trim_start_matches('0').len()) as i64),
-        len => 4 * len as i64,
-    };
-    match exponent + leading {
-        1100.. => Some(f64::INFINITY),
-        ..-1200 => Some(0.0),
-        _ => {
-            let text = format!("0x{mantissa}p{exponent}");
-            let read = Double::from_str_r(&text, Round::NearestTiesToEven).ok()?;
-            Some(f64::from_bits(read.value.to_bits() as u64))
-        }
+#[cold]
+fn read_by_c(text: &[u8]) -> Read {
+    let read = strtod(text);
+    let is_extreme = read.value == 0.0 || read.value.is_infinite();
+    let digits = text[..read.len].iter().skip_while(|byte| is_space(**byte));
+    let mut digits = digits
+        .skip_while(|byte| matches!(byte, b'-' | b'+'))
+        .skip(1);
+    Read {
+        value: read.value,
+        len: read.len,
+        out_of_range: read.is_out_of_range && is_extreme,
+        hexadecimal: matches!(digits.next(), Some(b'x' | b'X')),
     }
 }
 
@@ -222,6 +133,9 @@ mod tests {
             ("9007199254740993", 9007199254740992.0),
             ("0x1.00000000000008p0", 1.0),
             ("0x1.000000000000081p0", 1.0 + f64::EPSILON),
+            ("99999999999999999999999999999999", 1e32),
+            ("-0.0000000000000000000000000001", -1e-28),
+            ("0.30000000000000004", 0.1 + 0.2),
         ] {
             let read = parse(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(read.to_bits(), value.to_bits(), "{text}");

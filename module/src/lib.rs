@@ -17,9 +17,10 @@ pub mod limits;
 pub mod partial_sort;
 #[allow(unsafe_code)]
 pub mod redis;
+mod report;
 
 use config::Config;
-use redis::{Args, Ctx, Event, EventKind, Level, MainCell};
+use redis::{Args, Ctx, Event, EventKind, MainCell};
 
 /// The settings in force.
 pub(crate) static SETTINGS: MainCell<Config> = MainCell::empty();
@@ -27,8 +28,7 @@ pub(crate) static SETTINGS: MainCell<Config> = MainCell::empty();
 /// Learns the settings, from the load arguments and the server's configuration.
 fn settings(ctx: &Ctx, args: Args<'_>) -> Result<Config, String> {
     let words = args.from(0).iter().map(|arg| arg.bytes());
-    let mut given = Config::parse(words, |line| ctx.log(Level::Notice, line))
-        .map_err(|error| error.to_string())?;
+    let mut given = Config::parse(words, report::notice).map_err(|error| error.to_string())?;
     let entries = config::entries(&mut given);
     let put = SETTINGS.replace(Some(given));
     put.map_err(|_| "loaded twice")?;

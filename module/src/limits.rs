@@ -79,9 +79,10 @@ pub fn samples() -> usize {
 
 /// The command by which replicas delete a key that gives way.
 pub fn evicting_command() -> &'static CStr {
-    match LAZILY.evicted.load(Ordering::Relaxed) {
-        true => c"UNLINK",
-        false => c"DEL",
+    if LAZILY.evicted.load(Ordering::Relaxed) {
+        c"UNLINK"
+    } else {
+        c"DEL"
     }
 }
 
@@ -152,10 +153,7 @@ pub fn deleting_command(deletion: Deletion) -> &'static CStr {
         Deletion::Expired => LAZILY.expired.load(Ordering::Relaxed),
         Deletion::Emptied => newer && LAZILY.overwritten.load(Ordering::Relaxed),
     };
-    match lazily {
-        true => c"UNLINK",
-        false => c"DEL",
-    }
+    if lazily { c"UNLINK" } else { c"DEL" }
 }
 
 /// The longest string in bytes: `proto-max-bulk-len`.

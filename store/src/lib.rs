@@ -48,4 +48,5 @@ pub mod undo;
 pub mod unshown;
 pub mod value;
 
-pub use store::Store;
+pub use pobj::Result;
+pub use store::{FORMAT, Store};

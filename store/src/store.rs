@@ -8,7 +8,7 @@ use crate::reclaim::Garbage;
 use crate::record::{Record, RecordPtr};
 use crate::slots::Slots;
 use crate::unshown::Unshown;
-use pobj::{Pool, PoolOptions, Result};
+use pobj::{Durability, Pool, PoolOptions, Result};
 
 /// The keys of a pool.
 pub struct Store {
@@ -33,6 +33,9 @@ pub struct Store {
     /// The number of this run of the pool.
     pub run: u64,
 }
+
+/// The format of the pools that this code writes.
+pub const FORMAT: u64 = pobj::FORMAT_VERSION as u64;
 
 impl Store {
     /// Opens a pool, if `admits` does not fail for it, the LSN at which it was found, and the run
@@ -80,6 +83,12 @@ impl Store {
     #[inline]
     pub fn record_at(&self, addr: usize) -> Option<RecordPtr> {
         self.pool.pointer_at::<Record>(addr)
+    }
+
+    /// Whether the pool is on persistent memory, truly, and its commits rely on that.
+    pub fn is_on_pmem(&self) -> bool {
+        let relies = self.pool.durability() == Durability::Pmem;
+        relies && !pobj::is_forced() && self.pool.is_pmem()
     }
 
     /// Whether a group was made durable in parts since the last question.

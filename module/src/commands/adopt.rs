@@ -27,12 +27,11 @@ pub fn all(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
 }
 
 fn begin(ctx: &Ctx, pattern: Option<Vec<u8>>) -> Result<(), CmdError> {
-    match job::begin(ctx, pattern) {
-        true => {
-            ctx.reply_ok();
-            Ok(())
-        }
-        false => Err(CmdError::text_only("ERR keys are being adopted already")),
+    if job::begin(ctx, pattern) {
+        ctx.reply_ok();
+        Ok(())
+    } else {
+        Err(CmdError::text_only("ERR keys are being adopted already"))
     }
 }
 

@@ -103,12 +103,11 @@ fn slice(ctx: &Ctx, _: usize) {
         return;
     };
     let start = Instant::now();
-    let is_over = match check.gone {
-        true => Ok(true),
-        false => {
-            let _latency = Latency::of(c"pm-check");
-            check.look.go_on(|| start.elapsed() >= SLICE)
-        }
+    let is_over = if check.gone {
+        Ok(true)
+    } else {
+        let _latency = Latency::of(c"pm-check");
+        check.look.go_on(|| start.elapsed() >= SLICE)
     };
     let left = match is_over {
         Ok(false) => CHECKS.with(|checks| {
@@ -117,9 +116,10 @@ fn slice(ctx: &Ctx, _: usize) {
         }),
         done => {
             let report = check.look.end();
-            match check.gone {
-                true => check.client.let_go(),
-                false => check.client.answer(done.and(report)),
+            if check.gone {
+                check.client.let_go()
+            } else {
+                check.client.answer(done.and(report))
             }
             CHECKS.with(|checks| checks.len())
         }

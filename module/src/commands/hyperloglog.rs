@@ -1,9 +1,9 @@
 //! The HyperLogLog commands. A HyperLogLog is a string of a certain form, Redis's own.
 
 use super::row::{ALL, ONE, Row, WRITE, WRITE_FAST};
-use super::string::{Expire, read, store};
+use super::string::read;
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
+use crate::keyspace::{Expire, PmKey};
 use crate::limits;
 use crate::redis::{Arg, Args, Class, Ctx};
 use store::hyperloglog::{self as hll, Corrupted, Registers, Sample};
@@ -149,13 +149,10 @@ fn raise_in_place(key: &mut PmKey<'_>, samples: &[Sample]) -> Result<(), CmdErro
 
 /// Makes the key hold a text, much of which it may hold already. An expire time stays.
 fn rewrite(key: &mut PmKey<'_>, text: &[u8]) -> Result<(), CmdError> {
-    let rewritten = key.edit_inline(None, |tx, root, inline| {
+    let fresh = string::inline_len(text.len() as u64);
+    key.upsert(fresh, Expire::Keep, |tx, root, inline| {
         string::rewrite(tx, root, inline, text)
-    })?;
-    match rewritten {
-        Some(()) => Ok(()),
-        None => store(key, Value::Bytes(text), Expire::Never),
-    }
+    })
 }
 
 /// `PM.PFCOUNT key [key ...]`

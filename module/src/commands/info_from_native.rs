@@ -15,12 +15,13 @@ use std::ffi::CString;
 
 use super::syntax;
 use crate::redis::{
-    Argument, ArgumentType, BeginSearch, CommandInfo, Ctx, FindKeys, KeySpec, Level, Reply,
-    StandIn, argument_flag, key_flag,
+    Argument, ArgumentType, BeginSearch, CommandInfo, Ctx, FindKeys, KeySpec, Reply, StandIn,
+    argument_flag, key_flag,
 };
+use crate::report;
 
 /// The flags of SET's key if it does not read. With GET its handler asks for the permission
-/// ([`Ctx::check_read`]).
+/// ([`Ctx::may_read`]).
 const OF_SET: [&str; 2] = ["OW", "update"];
 
 /// Fixes the flags of keys which depend on the arguments, unless the handler tells them.
@@ -65,18 +66,15 @@ pub fn describe(ctx: &Ctx, natives: &[Native]) {
             }
             None => "the native command is renamed, or described in an unknown way".to_string(),
         };
-        ctx.log(
-            Level::Notice,
-            &format!("{pm_name} is not described: {outcome}"),
-        );
+        report::notice(&format!("{pm_name} is not described: {outcome}"));
         let bare = CommandInfo {
             arity: native.arity,
             ..CommandInfo::default()
         };
         if let Err(error) = ctx.set_command_info(&pm_name, &bare) {
-            ctx.log(
-                Level::Warning,
-                &format!("{pm_name} has no arity: {error:?}"),
+            report::failure(
+                format_args!("{pm_name} has no arity"),
+                format_args!("{error:?}"),
             );
         }
     }

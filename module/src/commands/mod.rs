@@ -29,16 +29,13 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Class, CommandInfo, Ctx, KeysAt, Registrar, StandIn};
 pub use info_from_native::Native;
-use row::{Form, KeyRange, Keys, NONE, ONE, READ, Row, WRITE_ALWAYS};
+use row::{
+    ADMIN, Form, KeyRange, Keys, NONE, ONE, READ, Row, SERVED_ALWAYS, TELLS_KEYS, WRITE_ALWAYS,
+};
 use std::ffi::CStr;
 use store::number::parse_i64;
 use store::value::ValueType;
 
-/// Flags of commands that are answered while files are loaded, too.
-const SERVED_ALWAYS: &str = "readonly fast allow-loading allow-stale";
-const ADMIN: &str = "admin allow-loading allow-stale";
-/// The flag of a command whose handler tells its keys.
-const TELLS_KEYS: &str = "getkeys-api";
 const FROM_SECOND: KeyRange = (2, -1, 1);
 
 /// Commands that Redis does not have.

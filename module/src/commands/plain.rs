@@ -11,9 +11,10 @@ use crate::config::Scope;
 use crate::error::CmdError;
 use crate::keyspace::adopt::adopt;
 use crate::redis::{
-    Arg, Args, Ctx, KeysAt, Kind, Level, MainCell, Mode, Rules, Side, StandIn, Way, keys_looked_at,
-    keys_of, log, look_closer, spares_replicas,
+    Arg, Args, Ctx, KeysAt, Kind, MainCell, Mode, Rules, Side, StandIn, Way, keys_looked_at,
+    keys_of, look_closer, spares_replicas,
 };
+use crate::report;
 use store::value::ValueType;
 
 /// What the setting says, once it is in force.
@@ -38,10 +39,9 @@ pub fn stand_in(ctx: &Ctx, natives: &[Native], scope: Scope) -> Result<(), Strin
     let count = ctx.stand_in(&commands, &RULES, all_keys).map_err(|why| {
         format!("this server does not let 'unprefixed' be done: {why}; see docs/unprefixed.md")
     })?;
-    log(
-        Level::Notice,
-        &format!("{count} native commands are about PM keys, as 'unprefixed' says"),
-    );
+    report::notice(&format!(
+        "{count} native commands are about PM keys, as 'unprefixed' says"
+    ));
     Ok(())
 }
 
@@ -71,9 +71,10 @@ fn side(ctx: &Ctx, args: Args<'_>, keys: KeysAt) -> Side {
 fn side_of_all<'a>(scope: &Scope, keys: impl Iterator<Item = Arg<'a>>) -> Side {
     let (mut ours, mut natives) = (false, false);
     for key in keys {
-        match scope.has_name(key.bytes()) {
-            true => ours = true,
-            false => natives = true,
+        if scope.has_name(key.bytes()) {
+            ours = true
+        } else {
+            natives = true
         }
     }
     match (ours, natives) {
@@ -122,9 +123,10 @@ fn meets_wrong_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> bool {
             (Kind::Other, None) => Some(false),
         }
     });
-    match OF_FIRST_KEY.contains(&about.native.as_str()) {
-        true => looked_at.next() == Some(false),
-        false => looked_at.any(|fits| !fits),
+    if OF_FIRST_KEY.contains(&about.native.as_str()) {
+        looked_at.next() == Some(false)
+    } else {
+        looked_at.any(|fits| !fits)
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::error::CmdError;
 use crate::keyspace::{checkpoint, follow_undo, grow, note_pool, refusal};
 use crate::redis::{Args, Ctx};
-use pobj::parse_size;
 
 /// `PM.POOL CHECKPOINT | GROW [bytes] | SEEN number`
 ///
@@ -28,14 +27,7 @@ pub fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             Ok(())
         }
         [word, bytes @ ..] if word.is(b"GROW") && bytes.len() < 2 => {
-            let bytes = match bytes {
-                [] => None,
-                [bytes, ..] => {
-                    let text = std::str::from_utf8(bytes.bytes()).ok();
-                    Some(text.and_then(parse_size).ok_or(CmdError::OutOfRange)?)
-                }
-            };
-            let size = grow(bytes)?;
+            let size = grow(bytes.first().map(|bytes| bytes.bytes()))?;
             ctx.reply_integer(i64::try_from(size).unwrap_or(i64::MAX));
             Ok(())
         }

@@ -7,6 +7,8 @@ use store::value::ValueType;
 pub const READ: &str = "readonly";
 /// Of those whose time does not grow with the value.
 pub const READ_FAST: &str = "readonly fast";
+/// [`READ`], of commands whose handlers tell their keys.
+pub const READ_TELLING_KEYS: &str = "readonly getkeys-api";
 /// Of commands that may need memory: the server refuses them above `maxmemory`.
 pub const WRITE: &str = "write deny-oom";
 /// Of those whose time does not grow with the value.
@@ -15,6 +17,24 @@ pub const WRITE_FAST: &str = "write deny-oom fast";
 pub const WRITE_ALWAYS: &str = "write";
 /// Of those whose time does not grow with the value.
 pub const WRITE_ALWAYS_FAST: &str = "write fast";
+/// [`WRITE`], of commands whose handlers tell their keys.
+pub const WRITE_TELLING_KEYS: &str = "write deny-oom getkeys-api";
+/// [`WRITE_ALWAYS`], of commands whose handlers tell their keys.
+pub const WRITE_ALWAYS_TELLING_KEYS: &str = "write getkeys-api";
+/// Of commands that wait for keys. Where scripts may run them, `deny-script` is left out.
+pub const BLOCKING: &str = "write deny-script blocking";
+/// Of those whose time does not grow with the value.
+pub const BLOCKING_FAST: &str = "write deny-script fast blocking";
+/// Of commands that wait for keys, and may run in scripts, where they do not wait.
+pub const BLOCKING_ANYWHERE: &str = "write blocking";
+/// Of commands that wait for keys, and may need memory.
+pub const BLOCKING_GROWING: &str = "write deny-oom deny-script blocking";
+/// Of commands that are answered while files are loaded, too.
+pub const SERVED_ALWAYS: &str = "readonly fast allow-loading allow-stale";
+/// Of those that are for operators.
+pub const ADMIN: &str = "admin allow-loading allow-stale";
+/// The flag of a command whose handler tells its keys.
+pub const TELLS_KEYS: &str = "getkeys-api";
 
 /// Where keys are among the arguments: first, last (negative: from the end), step. Here: nowhere.
 pub const NONE: KeyRange = (0, 0, 0);

@@ -3,13 +3,24 @@
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::glob;
-use crate::redis::{Arg, Ctx};
+use crate::keyspace::PmKey;
+use crate::redis::{Arg, Args, Ctx};
 use store::number::parse_i64;
+use store::value::ValueType;
+
+/// A call, whose key is there.
+pub struct Scan<'a> {
+    /// The key.
+    pub key: PmKey<'a>,
+    /// Its options.
+    pub options: Options<'a>,
+    cursor: u64,
+}
 
 /// The options of a call.
 pub struct Options<'a> {
     /// About how many elements to visit.
-    pub count: u64,
+    count: u64,
     /// NOVALUES or NOSCORES: names alone are shown.
     pub names_only: bool,
     pattern: Option<&'a [u8]>,
@@ -30,7 +41,7 @@ pub enum Scanned {
 ///
 /// # Errors
 /// If it is none.
-pub fn cursor(arg: Arg<'_>) -> Result<u64, CmdError> {
+fn cursor(arg: Arg<'_>) -> Result<u64, CmdError> {
     let text = arg.bytes().split(|&byte| byte == 0).next().unwrap_or(&[]);
     let cursor = match Behaviour::CursorIsDigits.here() {
         true => digits(text),
@@ -80,12 +91,62 @@ pub fn reply_head(ctx: &Ctx, cursor: u64, len: usize) {
     ctx.reply_array(len);
 }
 
+impl<'a> Scan<'a> {
+    /// Parses `key cursor [option ...]`; replies with nothing, and is none, if the key is not
+    /// there.
+    ///
+    /// # Errors
+    /// Those of [`cursor`] and of [`Options::parse`]; `WrongType`.
+    pub fn begin(
+        ctx: &'a Ctx,
+        args: Args<'a>,
+        ty: ValueType,
+        scanned: Scanned,
+    ) -> Result<Option<Scan<'a>>, CmdError> {
+        let cursor = cursor(args[2])?;
+        let key = PmKey::open_read(ctx, args[1], ty)?;
+        if !key.exists() {
+            reply_head(ctx, 0, 0);
+            return Ok(None);
+        }
+        let options = Options::parse(args.from(3), scanned)?;
+        Ok(Some(Scan {
+            key,
+            options,
+            cursor,
+        }))
+    }
+
+    /// Goes on until enough elements were visited: the next cursor, and those that `admits` lets
+    /// pass. `step` shows a few from a cursor on, and gives the next one.
+    pub fn run<E>(
+        &self,
+        mut step: impl FnMut(u64, &mut dyn FnMut(E)) -> store::Result<u64>,
+        mut admits: impl FnMut(&E) -> bool,
+    ) -> store::Result<(u64, Vec<E>)> {
+        let (mut cursor, mut found) = (self.cursor, Vec::new());
+        let (mut visited, mut steps, count) = (0, 0, self.options.count);
+        loop {
+            cursor = step(cursor, &mut |element| {
+                visited += 1;
+                if admits(&element) {
+                    found.push(element);
+                }
+            })?;
+            steps += 1;
+            if cursor == 0 || visited >= count || steps >= count.saturating_mul(10) {
+                return Ok((cursor, found));
+            }
+        }
+    }
+}
+
 impl<'a> Options<'a> {
     /// Parses `[MATCH pattern] [COUNT count] [NOVALUES | NOSCORES]`.
     ///
     /// # Errors
     /// `Syntax`, `NotAnInteger`; the server's own text for an option that is another type's.
-    pub fn parse(mut args: &[Arg<'a>], scanned: Scanned) -> Result<Options<'a>, CmdError> {
+    fn parse(mut args: &[Arg<'a>], scanned: Scanned) -> Result<Options<'a>, CmdError> {
         let mut options = Options {
             count: 10,
             names_only: false,
@@ -120,23 +181,6 @@ impl<'a> Options<'a> {
     pub fn admits(&self, name: &[u8]) -> bool {
         self.pattern
             .is_none_or(|pattern| glob::matches(pattern, name))
-    }
-
-    /// Repeats `step`, which visits a few elements from a cursor on and gives the next cursor and
-    /// how many it visited, until the cursor is 0 or enough was visited; gives the cursor.
-    pub fn run(
-        &self,
-        mut cursor: u64,
-        mut step: impl FnMut(u64) -> pobj::Result<(u64, u64)>,
-    ) -> pobj::Result<u64> {
-        let (mut visited, mut steps) = (0, 0);
-        loop {
-            let (next, more) = step(cursor)?;
-            (cursor, visited, steps) = (next, visited + more, steps + 1);
-            if cursor == 0 || visited >= self.count || steps >= self.count.saturating_mul(10) {
-                return Ok(cursor);
-            }
-        }
     }
 }
 

@@ -6,7 +6,6 @@ use crate::keyspace::open::durability_reason;
 use crate::keyspace::{Engine, evict, failures, with_engine};
 use crate::redis::{InfoFields, InfoSections, InfoValue};
 use InfoValue::{Count, Counts, Ratio, Text};
-use pobj::Durability;
 use store::key_counts::KeyCounts;
 use store::value::ValueType;
 
@@ -77,18 +76,16 @@ fn pool(engine: &Engine) -> InfoFields {
     let durability = engine.store.pool.durability();
     let (usage, wasted) = (engine.store.pool.usage(), engine.store.pool.wasted());
     let unfilled = (usage.scattered + wasted) as f64 / (usage.scattered + usage.free).max(1) as f64;
-    let is_pmem =
-        durability == Durability::Pmem && !pobj::is_forced() && engine.store.pool.is_pmem();
     named([
         ("path", Text(path.display().to_string())),
-        ("format", Count(pobj::FORMAT_VERSION.into())),
+        ("format", Count(store::FORMAT)),
         ("module_version", Text(env!("CARGO_PKG_VERSION").to_owned())),
         ("durability", Text(durability.name().to_owned())),
         (
             "durability_reason",
             Text(durability_reason(&path, wanted, durability)),
         ),
-        ("is_pmem", flag(is_pmem)),
+        ("is_pmem", flag(engine.store.is_on_pmem())),
         ("size", Count(usage.size)),
         ("max_size", Count(usage.size_max)),
         ("capacity", Count(usage.capacity)),
@@ -182,7 +179,7 @@ fn disk(engine: &Engine) -> InfoFields {
         ("stalls", Count(stats.stalls)),
         ("stalled_ms", Count(stats.stalled_ms)),
         ("durable", flag(stats.failure.is_none())),
-        ("group_commit", flag(engine.output_watched)),
+        ("group_commit", flag(engine.event_loop.output_is_watched())),
     ])
 }
 

@@ -128,13 +128,12 @@ pub fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
 
 /// `PM.READY`: whether all keys of the pool are in Redis's keyspace.
 pub fn ready(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
-    match with_engine(|engine| Ok(engine.filled && engine.filling.is_none()))? {
-        true => {
-            ctx.reply_ok();
-            Ok(())
-        }
-        false => Err(CmdError::text_only(
+    if with_engine(|engine| Ok(engine.life.shows_keys() && engine.filling.is_none()))? {
+        ctx.reply_ok();
+        Ok(())
+    } else {
+        Err(CmdError::text_only(
             "LOADING the pool's keys are not in the keyspace yet",
-        )),
+        ))
     }
 }

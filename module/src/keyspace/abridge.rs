@@ -9,7 +9,8 @@
 //! to load.
 
 use super::serialize;
-use crate::redis::{Level, TypeNames, log};
+use crate::redis::TypeNames;
+use crate::report;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -93,14 +94,11 @@ pub(super) fn abridge(purpose: Purpose, rdb: &Path, markers: Markers, lsn: RunLs
             "{} keeps its {count} markers of PM keys, and takes as long to load: {why}",
             file.display()
         );
-        return log(Level::Notice, &line);
+        return report::notice(&line);
     }
     let directory = file.parent().map_or(Ok(()), sync_directory);
     if let Err(why) = directory {
-        log(
-            Level::Warning,
-            &format!("the directory of the RDB cannot be synced: {why}"),
-        );
+        report::failure("the directory of the RDB cannot be synced", &why);
     }
 }
 
@@ -158,9 +156,10 @@ impl Edit for Abridging {
 
     fn value(&mut self, key: &ModuleKey<'_>) -> io::Result<Fate> {
         if self.kept {
-            return Ok(match serialize::is_marker(key.value) {
-                true => Fate::Goes,
-                false => Fate::Stays,
+            return Ok(if serialize::is_marker(key.value) {
+                Fate::Goes
+            } else {
+                Fate::Stays
             });
         }
         self.kept = true;

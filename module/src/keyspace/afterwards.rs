@@ -8,7 +8,8 @@
 
 use super::undo::{bring_back, retract, take_away};
 use super::{ENGINE, Engine, durable, follow_flush};
-use crate::redis::{Ctx, Level, log, server_flags};
+use crate::redis::{Ctx, server_flags};
+use crate::report;
 use std::collections::BTreeSet;
 use store::record::RecordPtr;
 
@@ -91,8 +92,7 @@ fn settle_all() {
                 Ok(key) => keys.extend(key),
                 // One that is damaged must not keep the others away.
                 Err(error) => {
-                    let line = format!("a key is not shown after a failed transaction: {error}");
-                    log(Level::Warning, &line);
+                    report::failure("a key is not shown after a failed transaction", error);
                 }
             }
         }

@@ -11,15 +11,14 @@
 //! * it is told of the pool, by a number, if that has keys. So an AOF beside another pool, or
 //!   beside a new one because the pool was lost, is noticed.
 
-use super::callbacks::PLACEHOLDER;
-use super::loading::Startup;
-use super::{ENGINE, Engine, durable};
+use super::startup::Startup;
+use super::{ENGINE, Engine, PLACEHOLDER, durable};
 use crate::redis::{Ctx, Kind, Mode, OwnedString, server_flags};
 use store::record::{self, NEVER};
 
 /// A key whose value Redis is about to let go of.
 pub struct Leaving {
-    addr: usize,
+    pub(super) addr: usize,
     db: i32,
     name: Vec<u8>,
 }
@@ -35,17 +34,21 @@ impl Engine {
     /// Redis is about to let go of the value at `addr`, and may free it next.
     pub(super) fn note_leaving(&mut self, addr: usize, db: i32, name: &[u8]) {
         let flags = server_flags();
-        let concerns_aof = self.filled && !self.flushing && flags.aof() && !flags.loading();
-        self.leaving = concerns_aof.then(|| Leaving {
+        let concerns_aof = self.life.shows_keys()
+            && !self.pending.keys_have_ended()
+            && flags.aof()
+            && !flags.loading();
+        let leaving = || Leaving {
             addr,
             db,
             name: name.to_vec(),
-        });
+        };
+        self.pending.leave_leaving(concerns_aof.then(leaving));
     }
 
     /// The value at `addr` is freed, its record is still as it was: what the AOF may have to know.
     pub(super) fn displaced(&mut self, addr: usize) -> Option<Displaced> {
-        let leaving = self.leaving.take().filter(|leaving| leaving.addr == addr)?;
+        let leaving = self.pending.take_leaving(addr)?;
         let record = self.record_at(addr)?;
         let expire_at = record::get(&self.store.pool, record).ok()?.expire_at;
         Some(Displaced {
@@ -70,7 +73,7 @@ pub(super) fn tell_of(displaced: &Displaced) {
 /// A key was loaded, or restored by a command in an AOF: drops it again, if it is the marker of a
 /// PM key there. Its name may be on Redis's stack, where nothing may keep it.
 pub(super) fn drop_marker(ctx: &Ctx, name: &[u8]) {
-    let is_marker = ENGINE.with(|engine| std::mem::take(&mut engine.aof_marker));
+    let is_marker = ENGINE.with(|engine| engine.pending.take_marker());
     if is_marker != Ok(true) {
         return;
     }
@@ -89,9 +92,10 @@ pub(super) fn tell_of_pool(ctx: &Ctx) {
         return;
     }
     let tells = ENGINE.with(|engine| {
-        let has_keys =
-            engine.filled && (0..engine.store.dbs.count()).any(|db| engine.store.dbs.keys(db) > 0);
-        (has_keys && !std::mem::replace(&mut engine.aof_knows, true)).then(|| engine.pool_number())
+        let has_keys = engine.life.shows_keys()
+            && (0..engine.store.dbs.count()).any(|db| engine.store.dbs.keys(db) > 0);
+        (has_keys && !std::mem::replace(&mut engine.files.aof_knows_pool, true))
+            .then(|| engine.pool_number())
     });
     if let Ok(Some(number)) = tells {
         ctx.tell_aof(c"PM.POOL", &[b"SEEN", number.as_bytes()]);
@@ -101,7 +105,7 @@ pub(super) fn tell_of_pool(ctx: &Ctx) {
 /// The AOF that is being loaded tells of a pool that had keys.
 pub fn note_pool(number: &[u8]) {
     durable("a look at the AOF", |engine| {
-        if let Some(startup) = &mut engine.startup {
+        if let Some(startup) = &mut engine.files.startup {
             startup.aof_pool = Some(number.to_vec());
         }
         Ok(())

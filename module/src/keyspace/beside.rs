@@ -6,9 +6,9 @@
 //! later: so it does not start, unless it is told to (`beside ignore`). A replica starts: it gets
 //! everything from its master.
 
-use super::failure::LoadError;
-use super::loading::Startup;
+use super::load_error::LoadError;
 use super::open::config_value;
+use super::startup::Startup;
 use super::{Engine, durable};
 use crate::SETTINGS;
 use crate::config::Beside;
@@ -30,7 +30,7 @@ pub fn learn_rdb_path(ctx: &Ctx) {
     let path = || Some(Path::new(&get(b"dir")?).join(get(b"dbfilename")?));
     let path = path();
     durable("the setup", |engine| {
-        engine.rdb_path.clone_from(&path);
+        engine.files.rdb_path.clone_from(&path);
         Ok(())
     });
 }
@@ -42,9 +42,9 @@ pub(super) fn note_new_rdb() {
         return;
     }
     durable("a look at the RDB", |engine| {
-        let path = engine.rdb_path.as_ref();
+        let path = engine.files.rdb_path.as_ref();
         let changed = path.and_then(|path| path.metadata().ok()?.modified().ok());
-        match (changed, engine.file_begun) {
+        match (changed, engine.files.begun) {
             (Some(changed), Some(begun)) if changed + COARSE >= begun => engine.note_rdb(),
             _ => Ok(()),
         }
@@ -64,7 +64,7 @@ pub(super) fn refuse_unknown(
     lsn: Option<RunLsn>,
     found: RunLsn,
 ) -> Result<(), LoadError> {
-    let (true, Some(path)) = (startup.loads_rdb(), &engine.rdb_path) else {
+    let (true, Some(path)) = (startup.loads_rdb(), &engine.files.rdb_path) else {
         return Ok(());
     };
     let is_asked_for = SETTINGS.with(|settings| settings.beside) == Ok(Beside::Ignore);

@@ -1,11 +1,13 @@
 //! What Redis asks of the values it holds.
 
-use super::failure::{LoadError, of_callback, of_change, of_loading};
+use super::failure::{of_callback, of_change, of_loading};
+use super::load_error::LoadError;
 use super::serialize::{self, Loaded};
-use super::{ENGINE, Engine, afterwards, aof, loading, rewrite, undo};
+use super::{ENGINE, Engine, PLACEHOLDER, afterwards, aof, loading, rewrite, undo};
 use crate::redis::{
-    AofWriter, Arg, Digest, KeyPlace, Level, RdbReader, RdbWriter, TypeCallbacks, log, server_flags,
+    AofWriter, Arg, Digest, KeyPlace, RdbReader, RdbWriter, TypeCallbacks, server_flags,
 };
+use crate::report;
 use pobj::{Error, Result};
 use std::collections::HashSet;
 use store::record::{self, NEVER, RecordPtr};
@@ -13,10 +15,6 @@ use store::structures::hash::Field;
 use store::structures::list::{self, Side};
 use store::structures::{self, Root, hash, set, string, zset};
 use store::value::ValueType;
-
-/// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced
-/// by the pool's own record, or goes, when the keyspace is filled.
-pub(super) const PLACEHOLDER: usize = 1;
 
 /// The callbacks of all five types.
 pub struct Values;
@@ -117,10 +115,9 @@ impl TypeCallbacks for Values {
         let (mut displaced, mut is_afterwards) = (None, false);
         of_callback("deleting a key", |engine| {
             let Some(record) = engine.record_at(addr) else {
-                engine.placeholders = engine.placeholders.saturating_sub(1);
                 return Ok(());
             };
-            if engine.flushing || !engine.is_shown() {
+            if engine.pending.keys_have_ended() || !engine.is_shown() {
                 // The flush has ended the record already, and the sweep reclaims it; or the key
                 // only leaves Redis's keyspace, which is about to be filled from the pool.
                 return Ok(());
@@ -133,8 +130,7 @@ impl TypeCallbacks for Values {
             }
             engine.store.key_goes(record)?;
             let twins = engine.store.retire_twins(record);
-            if engine.gone == Some(addr) {
-                engine.gone = None;
+            if engine.pending.take_freed(addr) {
                 engine.store.expiring.forget(record);
             } else {
                 engine.store.retire(record)?;
@@ -155,8 +151,8 @@ impl TypeCallbacks for Values {
         let copied = of_callback("copying a key", |engine| {
             let source = engine.record_at(addr).ok_or_else(not_yet)?;
             let copied = engine.store.copy(source, key, place.to_db());
-            engine.no_room_for_copy = copied.as_ref().is_err_and(is_no_room);
-            is_refused = engine.no_room_for_copy && !engine.copies;
+            let lacked_room = copied.as_ref().is_err_and(is_no_room);
+            is_refused = engine.pending.leave_copy(lacked_room);
             if let Err(error) = &copied {
                 of_change(error);
             }
@@ -183,9 +179,10 @@ fn is_no_room(error: &Error) -> bool {
 /// An error if the elements of a payload are not all different.
 fn unlike<'e>(mut elements: impl ExactSizeIterator<Item = &'e [u8]>) -> Result<()> {
     let mut seen = HashSet::with_capacity(elements.len());
-    match elements.all(|element| seen.insert(element)) {
-        true => Ok(()),
-        false => Err(Error::State("an element twice in a payload".into())),
+    if elements.all(|element| seen.insert(element)) {
+        Ok(())
+    } else {
+        Err(Error::State("an element twice in a payload".into()))
     }
 }
 
@@ -218,11 +215,11 @@ impl Engine {
             && let Err(error) = serialize::verify(&self.store.pool, ty, root, inline)
         {
             let name = record::key(&self.store.pool, record)?.escape_ascii();
-            log(
-                Level::Warning,
-                &format!("the value of the key {name} is not saved: {error}"),
+            report::failure(
+                format_args!("the value of the key {name} is not saved"),
+                &error,
             );
-            if self.saving.is_none() {
+            if self.files.saving.is_none() {
                 serialize::save_nothing(io);
                 return Ok(());
             }
@@ -245,8 +242,7 @@ impl Engine {
         payload: serialize::Payload,
     ) -> std::result::Result<usize, LoadError> {
         let Some(value) = loading::value_of(self, payload)? else {
-            self.placeholders += 1;
-            self.aof_marker = self.loads_aof;
+            self.pending.leave_marker(self.files.loads_aof);
             return Ok(PLACEHOLDER);
         };
         self.make_room();

@@ -21,7 +21,8 @@
 //! do, if another node has the slot.
 
 use super::{ENGINE, Engine, cycles, durable, saving};
-use crate::redis::{Ctx, Level, Reply, SlotEvent, log, module_ctx};
+use crate::redis::{Ctx, Reply, SlotEvent, module_ctx};
+use crate::report;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use store::slot::SlotRange;
@@ -71,7 +72,7 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
         return saving::send();
     }
     // At the start, `settle` knows better what became of an import.
-    if ENGINE.with(|engine| engine.filled) != Ok(true) {
+    if ENGINE.with(|engine| engine.life.shows_keys()) != Ok(true) {
         return;
     }
     durable("a change of hash slots", |engine| {
@@ -115,12 +116,9 @@ pub(super) fn give_up_import(engine: &mut Engine) {
             Some(Reply::Integer(_)) => "is given up: they stay where they are",
             _ => "cannot be given up: some are lost if it comes to its end",
         };
-        log(
-            Level::Warning,
-            &format!(
-                "the pool is full: the import of hash slots, whose keys find no room, {outcome}"
-            ),
-        );
+        report::warn(&format!(
+            "the pool is full: the import of hash slots, whose keys find no room, {outcome}"
+        ));
     });
 }
 
@@ -149,8 +147,7 @@ pub(super) fn settle(ctx: &Ctx) {
     }
     let Some(view) = View::read(ctx) else {
         if !marked.is_empty() {
-            log(
-                Level::Warning,
+            report::warn(
                 "an import of hash slots was under way when this pool was left, and the server does not tell \
                  which slots are its own: what came of their keys stays",
             );
@@ -165,20 +162,17 @@ pub(super) fn settle(ctx: &Ctx) {
     let (own, foreign): (Vec<u16>, Vec<u16>) =
         slots.partition(|&slot| view.holders[usize::from(slot)].is_own);
     if !foreign.is_empty() {
-        log(
-            Level::Notice,
-            &format!(
-                "the import of {} hash slots was under way when the server ended: what came of their keys goes",
-                foreign.len()
-            ),
-        );
+        report::notice(&format!(
+            "the import of {} hash slots was under way when the server ended: what came of their keys goes",
+            foreign.len()
+        ));
     }
     durable("the end of an import", |engine| {
         engine.store.end_import(&ranges_of(own.iter().copied()))?;
         if foreign.is_empty() {
             return Ok(());
         }
-        if let Some(startup) = &mut engine.startup {
+        if let Some(startup) = &mut engine.files.startup {
             startup.dropped = true;
         }
         engine.store.give_up(&ranges_of(foreign.iter().copied()))
@@ -204,13 +198,10 @@ pub(super) fn report_foreign_slots(ctx: &Ctx) {
         }
     }
     if keys > 0 {
-        log(
-            Level::Warning,
-            &format!(
-                "{keys} keys lie in {slots} hash slots that are not this node's; they stay, out of \
+        report::warn(&format!(
+            "{keys} keys lie in {slots} hash slots that are not this node's; they stay, out of \
                  clients' reach, until it gets the slots or the keys are migrated"
-            ),
-        );
+        ));
     }
 }
 
@@ -236,9 +227,9 @@ impl Engine {
             "{keys} keys in {} hash slots that are another node's are dropped",
             slots.len()
         );
-        log(Level::Notice, &line);
+        report::notice(&line);
         if let Err(error) = self.store.give_up(&ranges_of(slots.iter().copied())) {
-            log(Level::Warning, &format!("they come back: {error}"));
+            report::failure("they come back", &error);
         }
         self.store.trust_slots();
     }

@@ -7,8 +7,10 @@
 //! * Not while a fork child lives: for that, every page that is touched is kept a second time.
 //! * A command that finds no room waits for it a little, and is tried again ([`find_room`]).
 
+use super::cycles::Timer;
 use super::{ENGINE, Engine, durable, evict, failure, follower, undo};
-use crate::redis::{Ctx, Kind, Latency, Level, Mode, OnFailure, OwnedString, log, server_flags};
+use crate::redis::{Ctx, Kind, Latency, Mode, OnFailure, OwnedString, server_flags};
+use crate::report;
 use pobj::{Result, Scatter};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store::compact::{Ended, IDLE_ROUNDS, Leaving, Step, Totals};
@@ -86,9 +88,9 @@ impl Engine {
     /// Whether objects may move now.
     fn may_compact(&self) -> bool {
         let flags = server_flags();
-        self.filled
-            && !self.reloading
-            && !self.flushing
+        self.life.shows_keys()
+            && !self.life.reloads()
+            && !self.pending.keys_have_ended()
             && self.store.may_move()
             && !flags.loading()
             && !flags.async_loading()
@@ -175,8 +177,7 @@ fn expires_soon(expire_at: i64) -> bool {
 /// Whether a round was begun; why not is for the log.
 fn begun(outcome: Result<bool>) -> bool {
     outcome.unwrap_or_else(|error| {
-        let line = format!("compaction does not begin: {error}");
-        log(Level::Warning, &line);
+        report::failure("compaction does not begin", &error);
         false
     })
 }
@@ -184,13 +185,13 @@ fn begun(outcome: Result<bool>) -> bool {
 /// Tells the log how a round has ended.
 fn tell(ended: &Ended) {
     if let Some(error) = &ended.error {
-        log(Level::Warning, &format!("compaction ends: {error}"));
+        report::failure("compaction ends", error);
     }
     let line = format!(
         "compaction has given back {} bytes of the pool",
         ended.regained
     );
-    log(Level::Verbose, &line);
+    report::verbose(&line);
 }
 
 /// Once a tick of the server's clock: begins a round if one pays, and works at it.
@@ -202,13 +203,12 @@ pub(super) fn look(ctx: &Ctx) {
 
 /// Has a timer go on with the round.
 fn keep_ticking(ctx: &Ctx) {
-    let starts = ENGINE.with(|engine| {
-        engine.store.is_compacting() && !std::mem::replace(&mut engine.compaction_ticks, true)
-    });
+    let starts = ENGINE
+        .with(|engine| engine.store.is_compacting() && engine.event_loop.start(Timer::Compacting));
     if starts == Ok(true) {
         ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
             durable("compaction", |engine| {
-                engine.compaction_ticks = false;
+                engine.event_loop.has_run(Timer::Compacting);
                 Ok(())
             });
             if ENGINE.with(|engine| engine.looks) == Ok(0) {
@@ -267,11 +267,8 @@ fn move_records(ctx: &Ctx, leaving: &[Shown]) {
             tell(&engine.store.end_round());
             Ok(())
         }),
-        Ok(Err(error)) => log(Level::Warning, &format!("records cannot be moved: {error}")),
-        Err(refused) => log(
-            Level::Warning,
-            &format!("records cannot be moved: {refused:?}"),
-        ),
+        Ok(Err(error)) => report::failure("records cannot be moved", &error),
+        Err(refused) => report::failure("records cannot be moved", format_args!("{refused:?}")),
     }
 }
 
@@ -279,9 +276,10 @@ fn move_records(ctx: &Ctx, leaving: &[Shown]) {
 /// which has waited for so long already, is to be tried again.
 fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     let _latency = Latency::of(c"pm-find-room");
-    let (budget, evicting_budget) = match follower::follows() {
-        true => (FOLLOWING_BUDGET, FOLLOWING_BUDGET),
-        false => (ROOM_BUDGET, EVICTING_BUDGET),
+    let (budget, evicting_budget) = if follower::follows() {
+        (FOLLOWING_BUDGET, FOLLOWING_BUDGET)
+    } else {
+        (ROOM_BUDGET, EVICTING_BUDGET)
     };
     if waited >= evicting_budget {
         return false;
@@ -331,9 +329,12 @@ pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
     });
     let mut idle_rounds = 0;
     while idle_rounds < IDLE_ROUNDS && start.elapsed() < budget {
-        let begun = ENGINE.with(|engine| match engine.may_compact() {
-            true => Some(engine.begin_round()),
-            false => None,
+        let begun = ENGINE.with(|engine| {
+            if engine.may_compact() {
+                Some(engine.begin_round())
+            } else {
+                None
+            }
         });
         match begun {
             Ok(Some(true)) => {}

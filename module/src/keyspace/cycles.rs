@@ -8,38 +8,169 @@
 //! sent nor be called after commands, as on replicas, groups have no other end than that of a
 //! cycle, so it always listens.
 
-use super::events::on_event;
 use super::{ENGINE, Engine, durable};
-use crate::redis::{Ctx, EventKind, server_flags, subscribe};
+use crate::redis::{Ctx, Event, EventKind, server_flags, spares_replicas, subscribe};
 use std::time::Duration;
 
 /// How long there must have been nothing to do.
 const QUIET: Duration = Duration::from_millis(100);
+/// Runs of the server's cron after which nothing is left of what CLIENT PAUSE has held back.
+const CRONS: u8 = 3;
 
-/// What is known of the cycles.
+/// The event loop, as far as it is seen, and what waits for it.
 #[derive(Default)]
-pub(crate) struct Cycles {
-    /// Redis tells of them.
-    watched: bool,
-    /// There was something to do since the last look.
-    busy: bool,
-    /// A timer will look whether there still is.
-    timer: bool,
+pub(crate) struct EventLoop {
+    /// Who hears of its cycles.
+    listener: Option<Listener>,
+    listening: Listening,
+    phase: Phase,
+    output: Sight,
+    /// The server runs jobs right after commands, as masters do from 7.2 on: groups end there.
+    jobs_run: bool,
+    /// CLIENT PAUSE may hold commands of several steps back: so many runs of the server's cron
+    /// after its end, none is left.
+    postponed: u8,
+    /// Which timers run.
+    timers: [bool; 3],
+}
+
+/// Who hears of the cycles.
+type Listener = fn(&Ctx, Event);
+
+/// Whether Redis tells of its cycles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Listening {
+    /// It does not.
+    #[default]
+    No,
+    /// It does, and there was nothing to do since the last look.
+    Idle,
+    /// It does, and there was.
+    Busy,
+}
+
+/// Where the event loop is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// In a cycle, whose end will be told of if Redis tells of cycles.
+    #[default]
+    InCycle,
+    /// Between two cycles: replies are sent, and no end of a cycle is to come first.
+    Between,
+}
+
+/// Whether the module sees what the server sends, on its main thread, before it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sight {
+    /// The server does not let it.
+    #[default]
+    Never,
+    /// It could, but other threads, or TLS, send as the server is set.
+    NotNow,
+    /// All of it: groups end, and commits are durable, before anything is sent.
+    All,
+}
+
+/// What has a timer of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Timer {
+    /// To look whether Redis still has to tell of its cycles.
+    Listening,
+    /// To reclaim memory.
+    Reclaiming,
+    /// To compact.
+    Compacting,
+}
+
+impl EventLoop {
+    /// Whether groups end, and commits are durable, before anything is sent, whenever that is.
+    #[inline]
+    pub(crate) fn output_is_watched(&self) -> bool {
+        self.output == Sight::All
+    }
+
+    /// Says who hears of its cycles.
+    pub(super) fn tell(&mut self, listener: Listener) {
+        self.listener = Some(listener);
+    }
+
+    /// The module can look at what the server sends, or cannot.
+    pub(super) fn can_see_output(&mut self, can: bool) {
+        self.output = if can { Sight::NotNow } else { Sight::Never };
+    }
+
+    /// All that the server sends is in sight now, or not; gives whether output is watched.
+    pub(super) fn watch_output(&mut self, in_sight: bool) -> bool {
+        self.output = match self.output {
+            Sight::Never => Sight::Never,
+            _ if in_sight => Sight::All,
+            _ => Sight::NotNow,
+        };
+        self.output_is_watched()
+    }
+
+    /// The server runs jobs after commands from now on, or not any more.
+    pub(super) fn jobs_run(&mut self, run: bool) {
+        self.jobs_run = run;
+    }
+
+    /// A cycle begins.
+    pub(super) fn cycle_begins(&mut self) {
+        self.phase = Phase::InCycle;
+    }
+
+    /// A cycle ends: replies are sent next.
+    pub(super) fn cycle_ends(&mut self) {
+        self.phase = Phase::Between;
+    }
+
+    /// Whether the end of a cycle comes before anything is sent.
+    pub(super) fn is_in_cycle(&self) -> bool {
+        self.phase == Phase::InCycle
+    }
+
+    /// A group that ends had no steps: CLIENT PAUSE may hold its command back.
+    pub(super) fn postpone(&mut self) {
+        self.postponed = CRONS;
+    }
+
+    /// Whether a command of several steps may run that no filter sees.
+    #[inline]
+    pub(super) fn may_be_postponed(&self) -> bool {
+        self.postponed > 0
+    }
+
+    /// A run of the server's cron: what CLIENT PAUSE has held back has run some time after its end.
+    pub(super) fn forget_postponed(&mut self) {
+        if self.postponed > 0 && !spares_replicas() {
+            self.postponed -= 1;
+        }
+    }
+
+    /// Marks that a timer runs; false if it did before.
+    pub(super) fn start(&mut self, timer: Timer) -> bool {
+        !std::mem::replace(&mut self.timers[timer as usize], true)
+    }
+
+    /// The timer's time has come.
+    pub(super) fn has_run(&mut self, timer: Timer) {
+        self.timers[timer as usize] = false;
+    }
 }
 
 impl Engine {
     /// True if the next cycles may end unseen, or are seen.
     #[inline]
     pub(super) fn cycles_are_seen_to(&self) -> bool {
-        self.cycles.watched || self.is_quiet()
+        self.event_loop.listening != Listening::No || self.is_quiet()
     }
 
     /// True if there is nothing to do at the end of a cycle.
     #[inline]
     fn is_quiet(&self) -> bool {
-        (self.output_watched || self.jobs_run)
-            && self.filled
-            && !self.reloading
+        (self.event_loop.output_is_watched() || self.event_loop.jobs_run)
+            && self.life.shows_keys()
+            && !self.life.reloads()
             && !self.store.pool.is_held()
             && !self.store.has_garbage()
             && self.store.pool.has_reserve()
@@ -47,18 +178,24 @@ impl Engine {
 
     /// Has Redis tell of the cycles from now on, as there is something to do at their ends.
     pub(super) fn watch_cycles(&mut self) {
-        self.cycles.busy = true;
-        if !self.cycles.watched {
-            self.cycles.watched = true;
-            subscribe(EventKind::EventLoop, on_event);
+        let was = std::mem::replace(&mut self.event_loop.listening, Listening::Busy);
+        if was == Listening::No {
+            subscribe(EventKind::EventLoop, hear);
         }
+    }
+}
+
+/// Hands an event of the event loop on.
+fn hear(ctx: &Ctx, event: Event) {
+    if let Ok(Some(listener)) = ENGINE.with(|engine| engine.event_loop.listener) {
+        listener(ctx, event);
     }
 }
 
 /// At the end of a cycle: looks a while later whether Redis need not tell of them any more.
 pub(super) fn rest_later(ctx: &Ctx) {
-    let starts = ENGINE
-        .with(|engine| engine.is_quiet() && !std::mem::replace(&mut engine.cycles.timer, true));
+    let starts =
+        ENGINE.with(|engine| engine.is_quiet() && engine.event_loop.start(Timer::Listening));
     if starts == Ok(true) {
         ctx.start_timer(QUIET, 0, |ctx: &Ctx, _| rest(ctx));
     }
@@ -67,12 +204,15 @@ pub(super) fn rest_later(ctx: &Ctx) {
 /// Timers do not run while Redis tells of an event, so this is where a subscription can end.
 fn rest(ctx: &Ctx) {
     let ends = ENGINE.with(|engine| {
-        engine.cycles.timer = false;
-        engine.jobs_run &= server_flags().master();
-        let was_busy = std::mem::take(&mut engine.cycles.busy);
-        let ends = engine.cycles.watched && !was_busy && engine.is_quiet();
-        engine.cycles.watched &= !ends;
-        ends
+        engine.event_loop.has_run(Timer::Listening);
+        engine.event_loop.jobs_run &= server_flags().master();
+        let (listening, is_quiet) = (engine.event_loop.listening, engine.is_quiet());
+        engine.event_loop.listening = match listening {
+            Listening::Idle if is_quiet => Listening::No,
+            Listening::Busy => Listening::Idle,
+            other => other,
+        };
+        listening == Listening::Idle && is_quiet
     });
     if ends == Ok(true) {
         ctx.end_subscription(EventKind::EventLoop);

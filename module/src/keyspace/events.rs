@@ -16,14 +16,16 @@
 //! While Redis loads its own files and the pool is the truth, none of this is about the pool's
 //! keys: those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
+use super::cycles::Timer;
 use super::{
     ENGINE, Engine, adopt, afterwards, aof, beside, cluster, compact, count_shown, cycles, durable,
     evict, expiring, fill, fullness, groups, loading, memory, saving,
 };
 use crate::redis::{
-    Arg, Class, Ctx, Event, EventKind, Key, Kind, Level, Loading, Mode, OwnedString, Persistence,
-    log, look_closer,
+    Arg, Class, Ctx, Event, EventKind, Key, Kind, Loading, Mode, OwnedString, Persistence,
+    look_closer,
 };
+use crate::report;
 use pobj::Result;
 use std::ffi::CStr;
 use std::time::{Duration, SystemTime};
@@ -52,6 +54,7 @@ pub fn subscribe(ctx: &Ctx) {
         ctx.subscribe(kind, on_event);
     }
     durable("the setup", |engine| {
+        engine.event_loop.tell(on_event);
         engine.watch_cycles();
         Ok(())
     });
@@ -68,7 +71,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             look_closer(true);
             durable("the start of loading", |engine| {
                 // What a master has sent was written before it is loaded, however long that took.
-                engine.file_begun = Some(match from {
+                engine.files.begun = Some(match from {
                     Loading::Replication => SystemTime::UNIX_EPOCH,
                     Loading::Rdb | Loading::Aof => SystemTime::now(),
                 });
@@ -79,7 +82,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             durable("the end of loading", |engine| {
                 loading::ends(engine, complete)
             });
-            if ENGINE.with(|engine| engine.reloading) == Ok(true) {
+            if ENGINE.with(|engine| engine.life.reloads()) == Ok(true) {
                 fill::fill(ctx);
             }
             if complete {
@@ -103,24 +106,28 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
         // A full sync that failed is not to be tried again: what came of it is what there is.
         Event::BecameMaster => {
             groups::follow_role(true);
-            durable("the end of a full sync", |engine| match engine.filled {
-                true => loading::end_take_over(engine),
-                false => Ok(()),
+            durable("the end of a full sync", |engine| {
+                if engine.life.shows_keys() {
+                    loading::end_take_over(engine)
+                } else {
+                    Ok(())
+                }
             });
         }
         Event::BecameReplica => groups::follow_role(false),
         Event::FlushStarted { db } => durable("a flush", |engine| {
-            engine.flushing = engine.is_shown();
+            let ends = engine.is_shown();
+            engine.pending.end_keys(ends);
             engine.flush(db)
         }),
         Event::FlushEnded { .. } => durable("a flush", |engine| {
-            engine.flushing = false;
+            engine.pending.end_keys(false);
             Ok(())
         }),
         Event::ForkChildBorn => durable("a snapshot", |engine| {
             engine.store.pool.begin_snapshot();
-            engine.file_begun = Some(SystemTime::now());
-            engine.aof_knows = false;
+            engine.files.begun = Some(SystemTime::now());
+            engine.files.aof_knows_pool = false;
             engine.note_fork()
         }),
         Event::ForkChildDied => {
@@ -135,13 +142,14 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             memory::follow_settings();
         }
         Event::Shutdown => return durable("the end", Engine::close),
-        Event::SwapDb(a, b) => durable("SWAPDB", |engine| match engine.is_shown() {
-            true => {
+        Event::SwapDb(a, b) => durable("SWAPDB", |engine| {
+            if engine.is_shown() {
                 engine.store.keep_group();
                 engine.afterwards.swap(a, b);
                 engine.store.dbs.swap(&mut engine.store.pool, a, b)
+            } else {
+                Ok(())
             }
-            false => Ok(()),
         }),
         _ => {}
     }
@@ -151,8 +159,8 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             engine.tend();
             engine.tell_of_memory();
             engine.beat();
-            engine.forget_postponed();
-            if engine.filled && engine.filling.is_none() {
+            engine.event_loop.forget_postponed();
+            if engine.life.shows_keys() && engine.filling.is_none() {
                 engine.store.pool.begin_huge_pages();
             }
             Ok(())
@@ -165,7 +173,9 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
 
 /// The end of an event-loop cycle: replies are sent after this.
 fn before_sleep(ctx: &Ctx) {
-    let filled = ENGINE.with(|engine| engine.filled).unwrap_or(true);
+    let filled = ENGINE
+        .with(|engine| engine.life.shows_keys())
+        .unwrap_or(true);
     if !filled {
         cluster::settle(ctx);
         loading::settle(ctx);
@@ -182,12 +192,12 @@ fn before_sleep(ctx: &Ctx) {
 fn reclaim(ctx: &Ctx, budget: Duration) {
     let starts_timer = ENGINE.with(|engine| {
         engine.reclaim(budget);
-        engine.store.has_garbage() && !std::mem::replace(&mut engine.reclaim_ticks, true)
+        engine.store.has_garbage() && engine.event_loop.start(Timer::Reclaiming)
     });
     if starts_timer == Ok(true) {
         ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
             durable("reclaiming", |engine| {
-                engine.reclaim_ticks = false;
+                engine.event_loop.has_run(Timer::Reclaiming);
                 Ok(())
             });
             reclaim(ctx, RECLAIM_TICK);
@@ -199,7 +209,7 @@ impl Engine {
     /// True if what Redis does to its keys and databases is done to the pool's: the keyspace shows
     /// them, or the pool takes over what is being loaded.
     pub(super) fn is_shown(&self) -> bool {
-        self.filled || self.take_loaded
+        self.life.shows_keys() || self.life.takes_over()
     }
 
     /// The keys of a database, or of all, end with this: durable on return. Redis frees its own
@@ -208,7 +218,7 @@ impl Engine {
         if !self.is_shown() {
             return Ok(());
         }
-        if self.reloading {
+        if self.life.reloads() {
             self.hide();
             return Ok(());
         }
@@ -216,12 +226,9 @@ impl Engine {
         self.end_filling_if_flushed();
         if db.is_none() && self.unmapped > 0 {
             let unmapped = std::mem::take(&mut self.unmapped);
-            log(
-                Level::Warning,
-                &format!(
-                    "{unmapped} keys of databases this server does not have are flushed with all others"
-                ),
-            );
+            report::warn(&format!(
+                "{unmapped} keys of databases this server does not have are flushed with all others"
+            ));
         }
         Ok(())
     }
@@ -341,11 +348,8 @@ fn follow_rename(ctx: &Ctx, name: Arg<'_>) {
     match renamed {
         Ok(Ok(Some(addr))) => key.replace_value(ty, addr),
         Ok(Ok(None)) => {}
-        Ok(Err(error)) => log(Level::Warning, &format!("RENAME is not durable: {error}")),
-        Err(refused) => log(
-            Level::Warning,
-            &format!("RENAME is not durable: {refused:?}"),
-        ),
+        Ok(Err(error)) => report::failure("RENAME is not durable", &error),
+        Err(refused) => report::failure("RENAME is not durable", format_args!("{refused:?}")),
     }
     if is_afterwards {
         afterwards::tell();

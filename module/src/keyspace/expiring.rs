@@ -9,9 +9,9 @@ use super::{ENGINE, Engine, fill};
 use crate::error::CmdError;
 use crate::limits;
 use crate::redis::{
-    Arg, Class, Ctx, FilterArgs, Level, OwnedString, log, may_replicate, server_flags,
-    spares_replicas,
+    Arg, Class, Ctx, FilterArgs, OwnedString, may_replicate, server_flags, spares_replicas,
 };
+use crate::report;
 use std::time::{Duration, Instant};
 use store::expiring::{Lapsed, Look};
 use store::structures::Root;
@@ -37,12 +37,14 @@ pub(crate) struct Removing {
 impl Engine {
     /// Looks at the hash that is due first.
     fn look_at_expiring(&mut self, now: i64) -> Look {
-        if !self.filled {
+        if !self.life.shows_keys() {
             return Look::Nothing;
         }
         self.store.look_at_expiring(now).unwrap_or_else(|error| {
-            let line = format!("a hash's fields do not expire in the background any more: {error}");
-            log(Level::Warning, &line);
+            report::failure(
+                "a hash's fields do not expire in the background any more",
+                &error,
+            );
             Look::Seen
         })
     }
@@ -153,10 +155,7 @@ fn remove(ctx: &Ctx, lapsed: &Lapsed) {
     }
     let fields = lapsed.fields.iter().map(Vec::as_slice);
     if let Err(error) = remove_expired(ctx, name.arg(), fields, Telling::All) {
-        log(
-            Level::Warning,
-            &format!("expired fields stay for now: {}", error.text("")),
-        );
+        report::failure("expired fields stay for now", error.text(""));
         let _ = ENGINE.with(|engine| {
             let again = ctx.now_ms() + RETRY_MS;
             engine.store.expiring.try_again(lapsed.record, again);

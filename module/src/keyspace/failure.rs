@@ -6,27 +6,16 @@
 //! callback of Redis's ([`of_callback`]), of a key's loading ([`of_loading`]), and of what follows
 //! what Redis has done already ([`durable`]).
 
+use super::life::Life;
+use super::load_error::LoadError;
 use super::{ENGINE, Engine, cluster, follower, fullness, undurable};
 use crate::error::CmdError;
-use crate::redis::{Level, Refused, log};
+use crate::redis::Refused;
+use crate::report;
 use pobj::Error;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::record::RecordPtr;
-
-/// Why a key of a file is not loaded.
-pub(super) enum LoadError {
-    /// The pool cannot have it.
-    Pool(Error),
-    /// The server must not serve with this file and this pool together: why not, for the log.
-    Refused(String),
-}
-
-impl From<Error> for LoadError {
-    fn from(error: Error) -> LoadError {
-        LoadError::Pool(error)
-    }
-}
 
 /// Commands that failed for what is in the pool or in the system.
 static FAILED: AtomicU64 = AtomicU64::new(0);
@@ -48,7 +37,7 @@ pub(super) fn of_command(error: &CmdError) {
         CmdError::Pool(error) if matches!(**error, Error::NotDurable(_)) => undurable::note(error),
         CmdError::Pool(error) => {
             FAILED.fetch_add(1, Ordering::Relaxed);
-            log(Level::Warning, &format!("a command failed: {error}"));
+            report::failure("a command failed", error);
         }
         _ => {}
     }
@@ -94,7 +83,7 @@ fn not_loaded(engine: &mut Engine, error: LoadError) {
                 end_if_following();
             }
             if matches!(error, Error::Full(_) | Error::TooLarge(_)) {
-                if engine.take_loaded && !engine.filled {
+                if engine.life == Life::TakingOver {
                     let size = engine.store.pool.usage().size;
                     end_server(&format!(
                         "the keys of the file do not fit into the pool of {size} bytes: remove the pool, which has a part of \
@@ -121,14 +110,14 @@ pub(super) fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>
     match ENGINE.with(|engine| engine.must(f)) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            log(Level::Warning, &format!("{what} is not durable: {error}"));
+            report::failure(format_args!("{what} is not durable"), &error);
             if let Error::NotDurable(_) = error {
                 undurable::note(&error);
             }
         }
-        Err(refused) => log(
-            Level::Warning,
-            &format!("{what} is not durable: {refused:?}"),
+        Err(refused) => report::failure(
+            format_args!("{what} is not durable"),
+            format_args!("{refused:?}"),
         ),
     }
 }
@@ -136,15 +125,12 @@ pub(super) fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>
 /// [`Store::retire`](store::Store::retire) from where a failure can only be logged.
 pub(super) fn retire_quietly(record: RecordPtr) {
     if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.retire(record)) {
-        log(
-            Level::Warning,
-            &format!("a stale record stays in the pool: {error}"),
-        );
+        report::failure("a stale record stays in the pool", &error);
     }
 }
 
 fn failed(what: &str, why: impl Display) {
-    log(Level::Warning, &format!("{what} failed: {why}"));
+    report::failure(format_args!("{what} failed"), &why);
 }
 
 /// The engine is in use further up the stack, which is a mistake of ours.
@@ -181,6 +167,6 @@ fn end_if_following() {
 
 /// Ends the server, before anybody is told what is not so, or anything is saved.
 pub(super) fn end_server(why: &str) -> ! {
-    log(Level::Warning, why);
+    report::warn(why);
     std::process::exit(1);
 }

@@ -27,13 +27,13 @@ mod pace;
 mod room;
 mod unshown;
 
-use super::callbacks::PLACEHOLDER;
-use super::{ENGINE, Engine, cluster};
+use super::{ENGINE, Engine, PLACEHOLDER, cluster};
 use crate::SETTINGS;
 use crate::redis::{
-    Arg, Ctx, EveryCycle, FilterArgs, Key, Kind, Latency, Level, Mode, Reply, Requests,
-    before_fork, keys_of, log, module_ctx, server_flags,
+    Arg, Ctx, EveryCycle, FilterArgs, Key, Kind, Latency, Mode, Reply, Requests, before_fork,
+    keys_of, module_ctx, server_flags,
 };
+use crate::report;
 use demand::Demand;
 use pace::Slice;
 use room::Room;
@@ -58,7 +58,7 @@ const TICK: Duration = Duration::from_millis(1);
 pub fn fill(ctx: &Ctx) {
     let (home, started) = (ctx.db(), Instant::now());
     let limit = SETTINGS.with(|settings| settings.fill).ok().flatten();
-    let reloads = ENGINE.with(|engine| engine.reloading) == Ok(true);
+    let reloads = ENGINE.with(|engine| engine.life.reloads()) == Ok(true);
     let forbidden = cluster::forbidden_slots(ctx);
     let room = Room::of_server(ctx);
     let begun = ENGINE.with(|engine| {
@@ -66,8 +66,8 @@ pub fn fill(ctx: &Ctx) {
         engine.begin_filling(&is_visible, &forbidden, started, limit, room)
     });
     if let Err(refused) = begun {
-        let line = format!("the keyspace cannot be filled: {refused:?}");
-        return log(Level::Warning, &line);
+        let why = format_args!("{refused:?}");
+        return report::failure("the keyspace cannot be filled", why);
     }
     let gone = meet_loaded(ctx);
     ctx.select_db(home);
@@ -93,7 +93,7 @@ pub fn fill(ctx: &Ctx) {
         ))
     });
     if let Ok(Some(line)) = line {
-        log(Level::Notice, &line);
+        report::notice(&line);
     }
     go_on_in_background(ctx, limit);
 }
@@ -158,11 +158,11 @@ fn report_beginning(gone: u64) {
         let line = format!(
             "{gone} PM keys in the loaded file are not in the pool any more, and stay gone"
         );
-        log(Level::Notice, &line);
+        report::notice(&line);
     }
     let warn = |count: u64, what: &str| {
         if count > 0 {
-            log(Level::Warning, &format!("{count} {what}"));
+            report::warn(&format!("{count} {what}"));
         }
     };
     let counts = ENGINE.with(|engine| {
@@ -286,7 +286,7 @@ fn show(ctx: &Ctx, mut left: u64, mut is_time: impl FnMut() -> bool) -> bool {
 /// Ends the filling if all keys are shown; true if it is over.
 fn conclude(ctx: &Ctx) -> bool {
     match ENGINE.with(Engine::end_filling) {
-        Ok(Some(line)) => log(Level::Notice, &line),
+        Ok(Some(line)) => report::notice(&line),
         Ok(None) => return ENGINE.with(|engine| engine.filling.is_none()) == Ok(true),
         Err(_) => return false,
     }

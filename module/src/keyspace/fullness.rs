@@ -3,7 +3,8 @@
 
 use super::{ENGINE, Engine};
 use crate::SETTINGS;
-use crate::redis::{Level, log};
+use crate::redis::Level;
+use crate::report;
 use pobj::GrowthEvent;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -80,9 +81,10 @@ impl Engine {
     /// Percent of the pool that are in use; of what it can grow to, as long as it can.
     fn percent_used(&self) -> u64 {
         let usage = self.store.pool.usage();
-        let more = match self.may_grow() {
-            true => usage.size_max - usage.size,
-            false => 0,
+        let more = if self.may_grow() {
+            usage.size_max - usage.size
+        } else {
+            0
         };
         let available = usage.free + usage.scattered + more;
         usage.used * 100 / (usage.used + available).max(1)
@@ -118,7 +120,7 @@ pub(super) fn tell_growth() {
         lines.collect::<Vec<_>>()
     });
     for (level, line) in lines.unwrap_or_default() {
-        log(level, &line);
+        report::tell(level, &line);
     }
 }
 
@@ -132,7 +134,7 @@ pub(super) fn look() {
         engine.fullness.follow(percent, &levels)
     });
     if let Ok(Some((level, line))) = line {
-        log(level, &line);
+        report::tell(level, &line);
     }
 }
 
@@ -145,7 +147,7 @@ pub(super) fn refused() {
         engine.fullness.refuse(percent)
     });
     if let Ok(Some(line)) = line {
-        log(Level::Warning, &line);
+        report::warn(&line);
     }
 }
 

@@ -24,10 +24,11 @@ use super::{
     ENGINE, Engine, afterwards, durable, expiring, fill, loading, memory_usage, undurable,
 };
 use crate::redis::{
-    Arg, Around, Ctx, FilterArgs, Level, Output, after_command, before_fork, before_output,
-    follow_homes, follow_syncs, keep_homes, log, sees_tls, server_flags, spares_replicas,
-    stands_in_for_all_keys, surround_writes, tells_after_commands,
+    Arg, Around, Ctx, FilterArgs, Output, after_command, before_fork, before_output, follow_homes,
+    follow_syncs, keep_homes, sees_tls, server_flags, spares_replicas, stands_in_for_all_keys,
+    surround_writes, tells_after_commands,
 };
+use crate::report;
 use pobj::{Pool, Result};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -63,16 +64,15 @@ pub fn watch_output(ctx: &Ctx) {
     let can_defer = before_fork(complete_commit);
     let sees_output = before_output(output_begins);
     if !sees_output && !jobs_run {
-        log(
-            Level::Warning,
+        report::warn(
             "this server does not let the module look at what it sends: to a client that is slow to \
              read, the reply of EXEC or a script can leave microseconds before its writes are durable",
         );
     }
     let output_watched = sees_output && sends_in_sight(ctx);
     durable("the setup", |engine| {
-        engine.jobs_run = jobs_run;
-        engine.sees_output = sees_output && can_defer;
+        engine.event_loop.jobs_run(jobs_run);
+        engine.event_loop.can_see_output(sees_output && can_defer);
         engine.watch_output(output_watched);
         Ok(())
     });
@@ -121,7 +121,8 @@ pub(super) fn follow_settings(ctx: &Ctx) {
 
 /// The server has become a master, or a replica: some of these run no jobs after commands.
 pub(super) fn follow_role(master: bool) {
-    let _ = ENGINE.with(|engine| engine.jobs_run = master && tells_after_commands());
+    let jobs_run = master && tells_after_commands();
+    let _ = ENGINE.with(|engine| engine.event_loop.jobs_run(jobs_run));
 }
 
 /// The server is about to send something. A script that has run for long lets it send meanwhile;
@@ -157,7 +158,7 @@ pub fn begin_several_steps() {
 fn write_begins() {
     let _ = ENGINE.with(|engine| {
         engine.store.pool.set_lazy(true);
-        if engine.postponed > 0
+        if engine.event_loop.may_be_postponed()
             && !engine.store.pool.is_held()
             && server_flags().in_multi_or_script()
         {
@@ -170,15 +171,14 @@ fn write_begins() {
 /// Its handler ends: what it has committed is durable, and its reply may leave.
 fn write_ends() {
     let _ = ENGINE.with(|engine| {
-        if engine.output_watched {
+        if engine.event_loop.output_is_watched() {
             return;
         }
-        match engine.store.pool.is_held() {
+        if engine.store.pool.is_held() {
             // Its group is not over.
-            true => engine.store.pool.complete_commit(),
-            false => {
-                engine.sync();
-            }
+            engine.store.pool.complete_commit()
+        } else {
+            engine.sync();
         }
         engine.store.pool.set_lazy(false);
     });
@@ -200,7 +200,7 @@ pub(super) fn cycle_ends() {
 /// The event loop has slept; its next cycle begins.
 pub(super) fn cycle_begins() {
     durable("a cycle", |engine| {
-        engine.between_cycles = false;
+        engine.event_loop.cycle_begins();
         Ok(())
     });
 }
@@ -208,8 +208,10 @@ pub(super) fn cycle_begins() {
 fn end_group(between_cycles: bool) {
     afterwards::settle();
     durable("the last commands", |engine| {
-        engine.between_cycles |= between_cycles;
-        engine.reloading = false;
+        if between_cycles {
+            engine.event_loop.cycle_ends();
+        }
+        engine.life.end_reload();
         engine.end_group()?;
         engine.store.pool.keep_reserve()?;
         engine.sync();
@@ -221,9 +223,10 @@ fn end_group(between_cycles: bool) {
 /// command of several steps begins one. Nearly all have nothing to do here, so that is found out
 /// first.
 fn before_command(args: FilterArgs<'_>) {
-    let args = match undurable::is_troubled() {
-        true => undurable::refuse(args),
-        false => Some(args),
+    let args = if undurable::is_troubled() {
+        undurable::refuse(args)
+    } else {
+        Some(args)
     };
     let Some(args) = args.map(memory_usage::guard) else {
         return;
@@ -242,7 +245,7 @@ fn before_command(args: FilterArgs<'_>) {
         engine.prefetch_bucket(name, &args);
         !engine.store.pool.is_held()
             && engine.filling.is_none()
-            && engine.reloading == reloads
+            && engine.life.reloads() == reloads
             && !engine.store.has_garbage()
             && engine.cycles_are_seen_to()
     };
@@ -282,16 +285,17 @@ impl Engine {
     /// Has commits wait for the moment before something is sent, if that is seen; or has them wait
     /// no longer.
     fn watch_output(&mut self, in_sight: bool) {
-        self.output_watched = self.sees_output && in_sight;
-        self.store.pool.set_lazy(self.output_watched);
+        let is_watched = self.event_loop.watch_output(in_sight);
+        self.store.pool.set_lazy(is_watched);
     }
 
     /// Opens a group, if it will end before anything is sent.
     fn open_group(&mut self) {
         let ends_in_time = |engine: &Engine| {
-            engine.output_watched || after_command(command_ends) || !engine.between_cycles
+            let events = &engine.event_loop;
+            events.output_is_watched() || after_command(command_ends) || events.is_in_cycle()
         };
-        if self.filled && ends_in_time(self) {
+        if self.life.shows_keys() && ends_in_time(self) {
             GROUP_TIME.store(0, Ordering::Relaxed);
             self.store.begin_group();
         }
@@ -301,21 +305,13 @@ impl Engine {
     /// that CLIENT PAUSE holds back. The server does not show it to the filter again when it runs:
     /// the first command of ours in it opens its group then.
     fn end_group(&mut self) -> Result<()> {
-        const CRONS: u8 = 3;
         if !self.store.pool.is_held() {
             return Ok(());
         }
         if !self.store.pool.has_steps() && spares_replicas() {
-            self.postponed = CRONS;
+            self.event_loop.postpone();
         }
         self.store.pool.release()
-    }
-
-    /// A run of the server's cron: what CLIENT PAUSE has held back has run some time after its end.
-    pub(super) fn forget_postponed(&mut self) {
-        if self.postponed > 0 && !spares_replicas() {
-            self.postponed -= 1;
-        }
     }
 }
 
@@ -324,7 +320,7 @@ fn command_ends() {
     afterwards::settle();
     durable("the last commands", |engine| {
         engine.end_group()?;
-        if !engine.output_watched {
+        if !engine.event_loop.output_is_watched() {
             engine.store.pool.keep_reserve()?;
             engine.sync();
         }

@@ -26,6 +26,17 @@ pub struct PmKey<'a> {
     state: State,
 }
 
+/// What becomes of a key's expire time when it gets a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expire {
+    /// It stays.
+    Keep,
+    /// It goes.
+    Never,
+    /// In Unix milliseconds.
+    At(i64),
+}
+
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -149,13 +160,13 @@ impl<'a> PmKey<'a> {
     pub(super) fn record(&self, engine: &mut Engine) -> Result<Option<RecordPtr>, CmdError> {
         match self.state {
             State::Ours(ty, addr) if ty == self.ty => {
-                let record = engine.record_at(addr).filter(|_| engine.filled);
+                let record = engine.record_at(addr).filter(|_| engine.life.shows_keys());
                 if let Some(record) = record {
                     engine.prefetch.note(ty, record);
                 }
                 record.map(Some).ok_or(LOADING)
             }
-            _ if engine.filled => Ok(None),
+            _ if engine.life.shows_keys() => Ok(None),
             _ => Err(LOADING),
         }
     }
@@ -214,7 +225,8 @@ impl<'a> PmKey<'a> {
         with_engine(|engine| {
             let place = self.place(engine)?;
             lift(engine.store.edit(&place, &mut done, f))?;
-            engine.gone = done.as_ref().and_then(|(_, outcome)| outcome.gone());
+            let freed = done.as_ref().and_then(|(_, outcome)| outcome.gone());
+            engine.pending.leave_freed(freed);
             Ok(())
         })?;
         let (result, outcome) = done.ok_or(CmdError::Internal)?;
@@ -232,7 +244,8 @@ impl<'a> PmKey<'a> {
         with_engine(|engine| {
             let place = self.place(engine)?;
             lift(engine.store.edit_leaving(&place, &mut done, f))?;
-            engine.gone = done.as_ref().and_then(|(_, outcome)| outcome.gone());
+            let freed = done.as_ref().and_then(|(_, outcome)| outcome.gone());
+            engine.pending.leave_freed(freed);
             Ok(())
         })?;
         let (result, outcome) = done.ok_or(CmdError::Internal)?;
@@ -262,6 +275,38 @@ impl<'a> PmKey<'a> {
         Ok(Some(result))
     }
 
+    /// Changes the value that is there as [`PmKey::edit_inline`] does; if there is none, puts one
+    /// there as [`PmKey::put`] does, which `f` makes of an empty root. `expire` says what becomes
+    /// of the key's expire time, also that of a native value that gives way.
+    #[inline]
+    pub fn upsert<R>(
+        &mut self,
+        inline: u64,
+        expire: Expire,
+        f: impl FnOnce(&mut Tx<'_>, &mut Root, Inline) -> Result<R>,
+    ) -> Result<R, CmdError> {
+        if self.exists() {
+            let at = match expire {
+                Expire::Keep => None,
+                Expire::Never => Some(NEVER),
+                Expire::At(ms) => Some(ms),
+            };
+            return self.edit_inline(at, f)?.ok_or(CmdError::Internal);
+        }
+        let at = match expire {
+            Expire::Keep if self.occupied() => self.expire_at().unwrap_or(NEVER),
+            Expire::Keep | Expire::Never => NEVER,
+            Expire::At(ms) => ms,
+        };
+        let mut result = None;
+        self.put(inline, at, |tx, inline| {
+            let mut root = Root::EMPTY;
+            result = Some(f(tx, &mut root, inline)?);
+            Ok(root)
+        })?;
+        result.ok_or(CmdError::Internal)
+    }
+
     /// Puts a new value there, whatever the key held, as one atomic, durable step. `f` builds the
     /// value and may use `inline` bytes of the record; an empty root deletes the key. `expire_at`
     /// is in Unix milliseconds, or `NEVER`.
@@ -286,7 +331,7 @@ impl<'a> PmKey<'a> {
     ) -> Result<(), CmdError> {
         let (mut outcome, mut old) = (Outcome::Nothing, None);
         with_engine(|engine| {
-            if !engine.filled {
+            if !engine.life.shows_keys() {
                 return Err(LOADING);
             }
             let birth = lift(Birth::now(&mut engine.store, self.ctx.db(), expire_at))?;
@@ -448,7 +493,7 @@ pub fn edit2_telling<R>(
 /// The `free` callback of a record that is freed already may come next.
 fn expect_free(outcome: Outcome) -> Result<(), CmdError> {
     with_engine(|engine| {
-        engine.gone = outcome.gone();
+        engine.pending.leave_freed(outcome.gone());
         Ok(())
     })
 }

@@ -158,12 +158,13 @@ impl Engine {
 
     /// The RDB that is there belongs to this pool.
     pub(super) fn note_rdb(&mut self) -> Result<()> {
-        let Some(look) = self.rdb_path.as_deref().map(file_look) else {
+        let Some(look) = self.files.rdb_path.as_deref().map(file_look) else {
             return Ok(());
         };
-        match word(&self.store.pool, RDB)? == look {
-            true => Ok(()),
-            false => self.store.pool.set_user_word_now(RDB, look),
+        if word(&self.store.pool, RDB)? == look {
+            Ok(())
+        } else {
+            self.store.pool.set_user_word_now(RDB, look)
         }
     }
 

@@ -11,91 +11,40 @@
 //! values: the pool keeps its keys meanwhile, and the keyspace is filled from it afterwards, as at
 //! a start.
 
-use super::failure::{LoadError, end_server};
+use super::failure::end_server;
+use super::load_error::LoadError;
 use super::serialize::{Loaded, Payload};
+use super::startup::Startup;
 use super::{ENGINE, Engine, beside, durable};
 use crate::SETTINGS;
 use crate::config::Orphans;
 use crate::redis::{
-    Arg, Ctx, FilterArgs, Level, Loading, failed_while_loading, log, server_flags,
-    translates_stream,
+    Arg, Ctx, FilterArgs, Loading, failed_while_loading, server_flags, translates_stream,
 };
+use crate::report;
 use pobj::{Error, Result};
 use store::dbs::{Dbs, Origin};
-use store::lsn::RunLsn;
-
-/// What the start of the server has to know of the file that Redis loads.
-pub struct Startup {
-    /// The LSN at which the pool was found.
-    found: RunLsn,
-    /// The pool had never had a key, or a part of a file's.
-    is_new: bool,
-    /// The pool had a part of a file's keys.
-    had_part: bool,
-    /// Loadings that have begun and not ended: Redis looks a file over, as if it loaded it again,
-    /// before it ends because of it.
-    depth: u32,
-    /// Redis has loaded an RDB, from which it knows its offset in the replication.
-    has_offset: bool,
-    /// The pool of which the AOF tells.
-    pub(super) aof_pool: Option<Vec<u8>>,
-    /// The LSN of which the file is.
-    lsn: Option<RunLsn>,
-    /// The pool has taken all keys from the file.
-    took: bool,
-    /// Keys of the file whose values are nowhere.
-    orphans: u64,
-    /// Keys of the pool have gone that replicas, if they have them, will not be told of.
-    pub(super) dropped: bool,
-}
-
-impl Startup {
-    /// The start of a server with a pool found at that LSN.
-    pub fn new(found: RunLsn, is_new: bool) -> Startup {
-        Startup {
-            found,
-            is_new,
-            had_part: false,
-            depth: 0,
-            has_offset: false,
-            aof_pool: None,
-            lsn: None,
-            took: false,
-            orphans: 0,
-            dropped: false,
-        }
-    }
-
-    /// True if what is loaded is an RDB.
-    pub(super) fn loads_rdb(&self) -> bool {
-        self.has_offset
-    }
-
-    /// True if the pool is what it was when the file was made.
-    fn lsn_matches(&self) -> bool {
-        self.orphans == 0 && !self.dropped && (self.took || self.lsn == Some(self.found))
-    }
-}
 
 /// Loading begins.
 pub(super) fn starts(engine: &mut Engine, from: Loading) -> Result<()> {
-    if let Some(startup) = &mut engine.startup {
+    if let Some(startup) = &mut engine.files.startup {
         startup.depth += 1;
         if startup.depth > 1 {
             return Ok(());
         }
         startup.has_offset = from == Loading::Rdb;
     }
-    engine.loads_aof = from == Loading::Aof;
-    if engine.reloading {
+    engine.files.loads_aof = from == Loading::Aof;
+    if engine.life.reloads() {
         engine.hide();
         return Ok(());
     }
-    engine.take_loaded = from == Loading::Replication
-        || engine.filled
-        || engine.take_loaded
+    let takes_over = from == Loading::Replication
+        || engine.life.shows_keys()
+        || engine.life.takes_over()
         || engine.store.dbs.is_unused();
-    if engine.take_loaded {
+    if takes_over {
+        engine.life.begin_take_over();
         let origin = match from {
             Loading::Replication => Origin::Master,
             Loading::Rdb | Loading::Aof => Origin::File,
@@ -107,35 +56,32 @@ pub(super) fn starts(engine: &mut Engine, from: Loading) -> Result<()> {
 
 /// Loading is over.
 pub(super) fn ends(engine: &mut Engine, complete: bool) -> Result<()> {
-    if let Some(startup) = &mut engine.startup {
+    if let Some(startup) = &mut engine.files.startup {
         startup.depth = startup.depth.saturating_sub(1);
         if startup.depth > 0 {
             return Ok(());
         }
     }
-    if complete && engine.take_loaded {
-        if let Some(startup) = &mut engine.startup {
+    if complete && engine.life.takes_over() {
+        if let Some(startup) = &mut engine.files.startup {
             startup.took = true;
         }
         end_take_over(engine)?;
     }
-    let failed = failed_while_loading() - engine.failed_while_loading;
+    let failed = failed_while_loading() - engine.files.failed_commands;
     if failed > 0 {
-        engine.failed_while_loading += failed;
-        log(
-            Level::Warning,
-            &format!(
-                "{failed} PM commands in the loaded file were passed over: PM keys are loaded from \
+        engine.files.failed_commands += failed;
+        report::warn(&format!(
+            "{failed} PM commands in the loaded file were passed over: PM keys are loaded from \
                  the pool only"
-            ),
-        );
+        ));
     }
     Ok(())
 }
 
 /// What there is in the pool now is the truth.
 pub(super) fn end_take_over(engine: &mut Engine) -> Result<()> {
-    engine.take_loaded = false;
+    engine.life.end_take_over();
     match Dbs::taking_over(&engine.store.pool)? {
         Some(_) => Dbs::set_taking_over(&mut engine.store.pool, None),
         None => Ok(()),
@@ -159,11 +105,11 @@ pub(super) fn value_of(
         )
         .into());
     }
-    if let Some(startup) = &mut engine.startup {
+    if let Some(startup) = &mut engine.files.startup {
         startup.lsn = startup.lsn.or(payload.lsn);
     }
     if !engine.is_shown() {
-        if let (Some(startup), Some(_)) = (&engine.startup, &payload.value) {
+        if let (Some(startup), Some(_)) = (&engine.files.startup, &payload.value) {
             beside::refuse_unknown(engine, startup, startup.lsn, startup.found)?;
         }
         return Ok(None);
@@ -177,6 +123,7 @@ pub(super) fn value_of(
 /// Keys were to be taken over whose values are not in the file.
 fn lose(engine: &mut Engine, keys: u64) -> Result<()> {
     let startup = engine
+        .files
         .startup
         .as_mut()
         .ok_or_else(|| Error::State("there is a marker instead of a value".into()))?;
@@ -197,16 +144,15 @@ pub(super) fn undo_interrupted(engine: &mut Engine) -> Result<()> {
     let Some(origin) = engine.store.undo_take_over()? else {
         return Ok(());
     };
-    if let Some(startup) = &mut engine.startup {
+    if let Some(startup) = &mut engine.files.startup {
         startup.had_part = origin == Origin::File;
         startup.is_new |= startup.had_part;
     }
-    log(
-        Level::Warning,
+    report::warn(
         "the pool was taking over the keys of a file or of a master when its server died: what it \
          has of them is dropped, to be loaded again",
     );
-    engine.take_loaded = true;
+    engine.life.begin_take_over();
     Ok(())
 }
 
@@ -214,7 +160,7 @@ pub(super) fn undo_interrupted(engine: &mut Engine) -> Result<()> {
 pub(super) fn settle(ctx: &Ctx) {
     let waits_for_file = ENGINE.with(|engine| {
         let had_part = |startup: &Startup| startup.had_part && !startup.took;
-        engine.startup.as_ref().is_some_and(had_part)
+        engine.files.startup.as_ref().is_some_and(had_part)
     });
     if waits_for_file == Ok(true) {
         end_server(
@@ -223,7 +169,7 @@ pub(super) fn settle(ctx: &Ctx) {
         );
     }
     let is_of_another_pool = ENGINE.with(|engine| {
-        let startup = engine.startup.as_ref();
+        let startup = engine.files.startup.as_ref();
         startup.is_some_and(|startup| engine.aof_is_of_another_pool(startup))
     });
     if is_of_another_pool == Ok(true)
@@ -237,17 +183,14 @@ pub(super) fn settle(ctx: &Ctx) {
     }
     let mut forgets = false;
     durable("the end of loading", |engine| {
-        if let Some(startup) = engine.startup.take() {
+        if let Some(startup) = engine.files.startup.take() {
             forgets = startup.has_offset && !startup.lsn_matches();
             if startup.orphans > 0 {
-                log(
-                    Level::Warning,
-                    &format!(
-                        "{} PM keys are lost: the loaded file has markers of them, and the pool, \
+                report::warn(&format!(
+                    "{} PM keys are lost: the loaded file has markers of them, and the pool, \
                          which is new, or was being replaced, not their values",
-                        startup.orphans
-                    ),
-                );
+                    startup.orphans
+                ));
             }
             end_take_over(engine)?;
         }
@@ -257,8 +200,7 @@ pub(super) fn settle(ctx: &Ctx) {
     if !forgets {
         return;
     }
-    log(
-        Level::Notice,
+    report::notice(
         "the RDB is not of the moment at which the pool was left: the replication offset in it is \
          forgotten, and masters and replicas will begin with a full sync",
     );
@@ -273,7 +215,7 @@ pub(super) fn settle(ctx: &Ctx) {
 impl Engine {
     /// The keyspace does not show the pool's keys, until it is filled again.
     pub(super) fn hide(&mut self) {
-        self.filled = false;
+        self.life.hide();
         self.filling = None;
         self.store.hide();
     }
@@ -292,7 +234,7 @@ pub(super) fn is_reload(name: &[u8], args: &FilterArgs<'_>) -> bool {
 /// A command is about to run, which is such a reload or not.
 pub(super) fn note_reload(engine: &mut Engine, reloads: bool) {
     // While it loads, other clients' commands are seen as well, only to be refused.
-    if engine.reloading != reloads && engine.filled && !server_flags().in_multi_or_script() {
-        engine.reloading = reloads;
+    if engine.life.reloads() != reloads && !server_flags().in_multi_or_script() {
+        engine.life.ask_reload(reloads);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{Engine, durable};
 use crate::SETTINGS;
-use crate::redis::{Level, log};
+use crate::report;
 
 /// Has the limit of the settings count from here on.
 pub(super) fn follow_settings() {
@@ -25,14 +25,10 @@ impl Engine {
         }
         self.keeps_pages = refused.is_some();
         match refused {
-            Some(why) => log(
-                Level::Warning,
-                &format!("changed pages of the pool take more than memory-limit: {why}"),
-            ),
-            None => log(
-                Level::Notice,
-                "changed pages of the pool are given back to the kernel again",
-            ),
+            Some(why) => {
+                report::failure("changed pages of the pool take more than memory-limit", why)
+            }
+            None => report::notice("changed pages of the pool are given back to the kernel again"),
         }
     }
 }

@@ -15,9 +15,10 @@ static ASKED_BY_US: AtomicBool = AtomicBool::new(false);
 /// Puts PM.USAGE in the place of MEMORY USAGE, where that has to be. Gives what is to run.
 #[inline]
 pub(super) fn guard(args: FilterArgs<'_>) -> FilterArgs<'_> {
-    match Behaviour::UsageOfExpiringValuesIsUnsafe.here() {
-        true => replace(args),
-        false => args,
+    if Behaviour::UsageOfExpiringValuesIsUnsafe.here() {
+        replace(args)
+    } else {
+        args
     }
 }
 

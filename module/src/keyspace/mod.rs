@@ -15,10 +15,16 @@
 //! | `adopt.rs` | native keys that become PM keys |
 //! | `evict.rs` | PM keys that give way in a full pool |
 //! | `expiring.rs` | fields of hashes that expire, and are removed |
+//! | `command_time.rs` | the time at which a command looks at fields that expire |
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
 //! | `beside.rs` | an RDB with values beside a pool that has keys |
 //! | `aof.rs` | what an AOF is told of keys that pass between PM and native |
+//! | `startup.rs` | what the start has to know of the file that Redis loads |
+//! | `load_error.rs` | why keys of files are not loaded |
 //! | `loading.rs` | whether the pool takes over the PM keys of an RDB, an AOF, a full sync |
+//! | `life.rs` | where the server is in its life: starting, taking over, serving, reloading |
+//! | `pending.rs` | what one callback of the server leaves for the next |
+//! | `files.rs` | what is known of the files that the server loads and writes |
 //! | `lifetime.rs` | how the last user has left the pool, and in which file |
 //! | `failure.rs` | what becomes of failures: told, counted, or the end of the server |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
@@ -36,7 +42,7 @@
 //! | `serialize.rs` | values in RDB files |
 //! | `undo.rs` | EXEC and scripts for which the pool has no room fail as a whole |
 //! | `undurable.rs` | what becomes of what cannot be made durable |
-//! | `cycles.rs` | the event-loop cycles, watched while there is something to do |
+//! | `cycles.rs` | the event loop: its cycles, watched while there is something to do, its timers, its output |
 
 mod abridge;
 pub mod adopt;
@@ -46,50 +52,57 @@ mod beside;
 pub mod callbacks;
 pub mod check;
 mod cluster;
+mod command_time;
 pub mod compact;
 mod cycles;
 pub mod events;
 pub mod evict;
 pub mod expiring;
 mod failure;
+mod files;
 pub mod fill;
 mod follower;
 mod fullness;
 mod groups;
 pub mod key;
+mod life;
 mod lifetime;
+mod load_error;
 mod loading;
 mod memory;
 pub mod memory_usage;
 pub mod native_rdb;
 pub mod open;
+mod pending;
 pub mod plain_stream;
 mod prefetch;
 mod rewrite;
 mod saving;
 pub mod serialize;
+mod startup;
 mod undo;
 mod undurable;
 
 use crate::behaviour::{self, Family};
 use crate::error::CmdError;
 use crate::limits;
-use crate::redis::{Level, MainCell, log};
+use crate::redis::MainCell;
+use crate::report;
 use afterwards::Afterwards;
-use aof::Leaving;
 use cluster::Arrivals;
-use cycles::Cycles;
+use cycles::EventLoop;
 use expiring::Removing;
 use failure::{durable, retire_quietly};
+use files::Files;
 use fill::Filling;
 use fullness::Fullness;
+use life::Life;
 use lifetime::Pulse;
-use loading::Startup;
+use pending::Pending;
 use pobj::{Pool, PoolOptions};
 use prefetch::Prefetch;
-use saving::Saving;
-use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use startup::Startup;
+use std::time::{Duration, Instant};
 use store::Store;
 use store::lsn::RunLsn;
 use store::must::must;
@@ -100,9 +113,10 @@ use store::value::ValueType;
 
 pub use aof::note_pool;
 pub use beside::learn_rdb_path;
+pub use command_time::{CommandTime, lapsed_among};
 pub use failure::{failures, with_engine};
 pub use groups::{begin_several_steps, now, watch_output};
-pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
+pub use key::{Expire, PmKey, edit2, edit2_telling, put_all, read_all, read_each};
 pub use prefetch::learn_look_ups;
 pub use undo::follow_undo;
 pub use undurable::{checkpoint, refusal};
@@ -111,73 +125,28 @@ pub use undurable::{checkpoint, refusal};
 pub struct Engine {
     /// The keys of the pool.
     pub store: Store,
+    /// Where the server is in its life.
+    pub(crate) life: Life,
+    /// The event loop, and what waits for it.
+    pub(crate) event_loop: EventLoop,
+    /// What one callback leaves for the next.
+    pub(crate) pending: Pending,
+    /// The files that the server loads and writes.
+    pub(crate) files: Files,
+    /// The filling of the keyspace that is under way.
+    pub(crate) filling: Option<Box<Filling>>,
+    /// Keys of databases that the server does not have.
+    pub(crate) unmapped: u64,
     /// Slots that have come a moment ago.
     pub(crate) arrivals: Arrivals,
     /// How fields of hashes whose time has come are removed.
     pub(crate) removing: Removing,
-    /// The record that a command has already freed, and that Redis is about to say so of.
-    pub(crate) gone: Option<usize>,
-    /// Keys that a file brought while the pool was the truth, and that are still in the keyspace.
-    pub(crate) placeholders: u64,
-    /// What is loaded now, or was last, is an AOF.
-    pub(crate) loads_aof: bool,
-    /// The AOF tells of this pool.
-    pub(crate) aof_knows: bool,
-    /// The key that is being loaded is the marker of a PM key in an AOF.
-    pub(crate) aof_marker: bool,
-    /// The key whose value Redis is about to let go of, if an AOF may have to know.
-    pub(crate) leaving: Option<Leaving>,
-    /// Records from an RDB are taken over (the pool was empty, or a full sync has emptied it).
-    pub(crate) take_loaded: bool,
-    /// The keyspace shows the pool's keys, or as many as were asked for while it is being filled.
-    pub(crate) filled: bool,
-    /// The filling of the keyspace that is under way.
-    pub(crate) filling: Option<Box<Filling>>,
-    /// Redis is freeing keys that a flush has ended already, or that were not there before a group
-    /// that is taken back.
-    pub(crate) flushing: bool,
-    /// The event loop is between two cycles: replies are sent, and no end of a cycle is to come
-    /// first.
-    pub(crate) between_cycles: bool,
-    /// Whether Redis tells of the event-loop cycles.
-    pub(crate) cycles: Cycles,
-    /// The module can look at what the server sends, on its main thread.
-    pub(crate) sees_output: bool,
-    /// Groups end, and commits are durable, before anything is sent, whenever that is.
-    pub(crate) output_watched: bool,
-    /// Groups end right after their commands: the server runs jobs then, as masters do from 7.2 on.
-    pub(crate) jobs_run: bool,
-    /// CLIENT PAUSE may hold commands of several steps back: so many runs of the server's cron
-    /// after its end, none is left.
-    pub(crate) postponed: u8,
-    /// A timer for reclaiming memory runs.
-    pub(crate) reclaim_ticks: bool,
-    /// Keys of databases that the server does not have.
-    pub(crate) unmapped: u64,
-    /// The last copy of a key failed for want of room.
-    pub(crate) no_room_for_copy: bool,
-    /// A command of ours copies keys, which tells itself of a failure.
-    pub(crate) copies: bool,
     /// What a group that has failed leaves to be done at its end.
     pub(crate) afterwards: Afterwards,
-    /// PM commands in loaded files that failed, and were logged.
-    pub(crate) failed_while_loading: u64,
-    /// What the start of the server has seen, until the keyspace is filled.
-    pub(crate) startup: Option<Startup>,
-    /// Where the server's RDB is, if it tells.
-    pub(crate) rdb_path: Option<PathBuf>,
     /// The mark on the pool's file.
     pub(crate) pulse: Option<Pulse>,
-    /// When a file began to be written, here or by a child, or to be loaded.
-    pub(crate) file_begun: Option<SystemTime>,
-    /// A file that this process writes.
-    pub(crate) saving: Option<Saving>,
-    /// A command empties the keyspace and loads a file; the pool keeps its keys.
-    pub(crate) reloading: bool,
     /// Looks at all keys that are under way: records are not moved without need.
     pub(crate) looks: u32,
-    /// A timer for compaction runs.
-    pub(crate) compaction_ticks: bool,
     /// What the log says of how full the pool is.
     pub(crate) fullness: Fullness,
     /// What is known of the next look-up.
@@ -185,6 +154,10 @@ pub struct Engine {
     /// The kernel does not take pages of the pool back, and the log has told of it.
     pub(crate) keeps_pages: bool,
 }
+
+/// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced
+/// by the pool's own record, or goes, when the keyspace is filled.
+const PLACEHOLDER: usize = 1;
 
 /// The one engine of the process.
 pub static ENGINE: MainCell<Engine> = MainCell::empty();
@@ -202,40 +175,20 @@ impl Engine {
         admits: impl FnOnce(&mut Pool, RunLsn, u64) -> pobj::Result<()>,
     ) -> pobj::Result<Engine> {
         let store = Store::open(options, admits)?;
+        let startup = Startup::new(store.found, store.dbs.is_unused());
         let mut engine = Engine {
-            startup: Some(Startup::new(store.found, store.dbs.is_unused())),
             store,
+            life: Life::default(),
+            event_loop: EventLoop::default(),
+            pending: Pending::default(),
+            files: Files::new(startup),
+            filling: None,
+            unmapped: 0,
             arrivals: Arrivals::default(),
             removing: Removing::default(),
-            gone: None,
-            placeholders: 0,
-            loads_aof: false,
-            aof_knows: false,
-            aof_marker: false,
-            leaving: None,
-            take_loaded: false,
-            filled: false,
-            filling: None,
-            flushing: false,
-            between_cycles: false,
-            cycles: Cycles::default(),
-            sees_output: false,
-            output_watched: false,
-            jobs_run: false,
-            postponed: 0,
-            reclaim_ticks: false,
-            unmapped: 0,
-            no_room_for_copy: false,
-            copies: false,
             afterwards: Afterwards::default(),
-            failed_while_loading: 0,
-            rdb_path: None,
             pulse: None,
-            file_begun: None,
-            saving: None,
-            reloading: false,
             looks: 0,
-            compaction_ticks: false,
             fullness: Fullness::default(),
             prefetch: Prefetch::default(),
             keeps_pages: false,
@@ -254,8 +207,7 @@ impl Engine {
     fn must<R>(&mut self, f: impl FnMut(&mut Engine) -> pobj::Result<R>) -> pobj::Result<R> {
         let outcome = must(self, f);
         if self.store.was_parted() {
-            log(
-                Level::Warning,
+            report::warn(
                 "the pool is too full for the undo log of a command of many steps: it is made durable in \
                  parts",
             );
@@ -267,8 +219,7 @@ impl Engine {
     pub(crate) fn reclaim(&mut self, budget: Duration) {
         let start = Instant::now();
         while let Err(error) = self.store.reclaim(budget.saturating_sub(start.elapsed())) {
-            let line = format!("memory of a deleted key is lost: {error}");
-            log(Level::Warning, &line);
+            report::failure("memory of a deleted key is lost", &error);
             if start.elapsed() >= budget {
                 break;
             }
@@ -324,9 +275,12 @@ pub fn dbs_with_keys() -> Result<Vec<(i32, u64)>, CmdError> {
 
 /// Ends all PM keys of a database, or of all, in the pool. Redis's keyspace has to follow at once.
 pub fn flush(db: Option<i32>) -> Result<(), CmdError> {
-    with_engine(|engine| match engine.filled {
-        true => Ok(engine.flush(db)?),
-        false => Err(key::LOADING),
+    with_engine(|engine| {
+        if engine.life.shows_keys() {
+            Ok(engine.flush(db)?)
+        } else {
+            Err(key::LOADING)
+        }
     })
 }
 
@@ -334,22 +288,27 @@ pub fn flush(db: Option<i32>) -> Result<(), CmdError> {
 /// those that go have ended already.
 pub fn follow_flush(on: bool) -> Result<(), CmdError> {
     with_engine(|engine| {
-        engine.flushing = on;
+        engine.pending.end_keys(on);
         Ok(())
     })
 }
 
-/// Makes the pool larger by so many bytes, or by a step of its own choice: its new size.
+/// Makes the pool larger by so many bytes (with units, as the arguments of the module), or by a
+/// step of its own choice: its new size.
 ///
 /// # Errors
-/// Why it cannot; it is as before then.
-pub fn grow(bytes: Option<u64>) -> Result<u64, CmdError> {
+/// `OutOfRange` for what is no size; why it cannot. It is as before then.
+pub fn grow(bytes: Option<&[u8]>) -> Result<u64, CmdError> {
+    let size = |text| std::str::from_utf8(text).ok().and_then(pobj::parse_size);
+    let bytes = bytes
+        .map(|text| size(text).ok_or(CmdError::OutOfRange))
+        .transpose()?;
     let grown = with_engine(|engine| Ok(engine.store.pool.grow(bytes)))?;
     fullness::tell_growth();
     grown.map_err(|error| match error {
         pobj::Error::State(why) => CmdError::Other(format!("ERR {why}").into()),
         pobj::Error::NoSpace { size, .. } => {
-            log(Level::Warning, &format!("the pool cannot grow: {error}"));
+            report::failure("the pool cannot grow", &error);
             CmdError::Other(
                 format!(
                     "ERR the file system has no room for {size} bytes more: the pool is as before"
@@ -366,13 +325,13 @@ pub fn grow(bytes: Option<u64>) -> Result<u64, CmdError> {
 pub fn copying<R>(copy: impl FnOnce(fn() -> Option<CmdError>) -> R) -> R {
     let set = |copies| {
         with_engine(|engine| {
-            (engine.copies, engine.no_room_for_copy) = (copies, false);
+            engine.pending.note_copying(copies);
             Ok(())
         })
     };
     let begun = set(true);
     let result = copy(|| {
-        let failed = with_engine(|engine| Ok(engine.no_room_for_copy));
+        let failed = with_engine(|engine| Ok(engine.pending.lacked_room()));
         (failed == Ok(true)).then_some(CmdError::PoolFull)
     });
     let ended = set(false);

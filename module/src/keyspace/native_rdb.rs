@@ -28,7 +28,7 @@
 use super::abridge::{Markers, abridged_id, our_types, sync_directory};
 use super::serialize;
 use super::{ENGINE, Engine};
-use crate::redis::{Level, log};
+use crate::report;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -80,13 +80,10 @@ pub(super) fn make(file: &Path, copy: &Path, markers: &Markers, lsn: RunLsn) -> 
     match made {
         Ok(0) => Ok(()),
         Ok(times_lost) => {
-            log(
-                Level::Warning,
-                &format!(
-                    "{times_lost} fields of hashes have no expire times in {}: no form that this server loads has them",
-                    file.display()
-                ),
-            );
+            report::warn(&format!(
+                "{times_lost} fields of hashes have no expire times in {}: no form that this server loads has them",
+                file.display()
+            ));
             Ok(())
         }
         Err(why) => {
@@ -377,7 +374,7 @@ fn cut(file: &Path, copy: &Path, pool: u64) -> io::Result<bool> {
 /// # Errors
 /// Why it cannot: the server must not load it then.
 pub fn shorten() -> Result<(), String> {
-    let known = ENGINE.with(|engine| Some((engine.rdb_path.clone()?, engine.pool_id())));
+    let known = ENGINE.with(|engine| Some((engine.files.rdb_path.clone()?, engine.pool_id())));
     let Ok(Some((file, pool))) = known else {
         return Ok(());
     };
@@ -385,13 +382,10 @@ pub fn shorten() -> Result<(), String> {
     match cut(&file, &copy, pool) {
         Ok(false) => Ok(()),
         Ok(true) => {
-            log(
-                Level::Notice,
-                &format!(
-                    "{} has the keys of this pool as native ones: the pool is the truth, and they are taken out of the file",
-                    file.display()
-                ),
-            );
+            report::notice(&format!(
+                "{} has the keys of this pool as native ones: the pool is the truth, and they are taken out of the file",
+                file.display()
+            ));
             Ok(())
         }
         Err(why) => {

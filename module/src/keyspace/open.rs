@@ -3,7 +3,8 @@
 use super::{ENGINE, Engine, lifetime};
 use crate::SETTINGS;
 use crate::config::{Config, Copied};
-use crate::redis::{Ctx, Level, Reply, log, tell_of_faults};
+use crate::redis::{Ctx, Reply, tell_of_faults};
+use crate::report;
 use pobj::{Durability, Error, Pool};
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -63,10 +64,10 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
                 if !told {
                     told = true;
                     let who = holder(&path);
-                    log(
-                        Level::Notice,
-                        &format!("waiting for {}: {who} still has it", path.display()),
-                    );
+                    report::notice(&format!(
+                        "waiting for {}: {who} still has it",
+                        path.display()
+                    ));
                 }
                 std::thread::sleep(RETRY);
             }
@@ -77,8 +78,7 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
     engine.beat();
     report(&engine, config);
     if torn {
-        log(
-            Level::Warning,
+        report::warn(
             "the pool is a copy that was made while a server had it open; 'copy accept' lets it serve",
         );
         check_all(&engine);
@@ -93,14 +93,14 @@ fn check_all(engine: &Engine) {
         named += 1;
         if named <= NAMED_MAX {
             let line = format!("the key {} is damaged: {error}", name.escape_ascii());
-            log(Level::Warning, &line);
+            report::warn(&line);
         }
     });
     let line = format!(
         "{} keys of the pool are damaged, {} are sound",
         found.damaged, found.sound
     );
-    log(Level::Warning, &line);
+    report::warn(&line);
 }
 
 /// Refuses a server of more databases than a pool can have.
@@ -112,11 +112,12 @@ pub fn check_databases(ctx: &Ctx) -> Result<(), String> {
         Some(text) => String::from_utf8_lossy(&text).parse::<usize>().unwrap_or(0),
         None => 0,
     };
-    match count > DBS_MAX {
-        true => Err(format!(
+    if count > DBS_MAX {
+        Err(format!(
             "the server has {count} databases, a pool has {DBS_MAX} at most: set 'databases' to that or less"
-        )),
-        false => Ok(()),
+        ))
+    } else {
+        Ok(())
     }
 }
 
@@ -161,9 +162,10 @@ pub fn durability_reason(path: &Path, wanted: Durability, in_force: Durability) 
         }
         Durability::Auto | Durability::Pmem => "",
     };
-    let setting = match wanted == in_force {
-        true => "the setting",
-        false => "",
+    let setting = if wanted == in_force {
+        "the setting"
+    } else {
+        ""
     };
     let parts = [setting, found, how].into_iter();
     parts
@@ -180,63 +182,45 @@ fn report(engine: &Engine, config: &Config) {
     } else {
         "opened"
     };
-    log(
-        Level::Notice,
-        &format!(
-            "{what} pool {} of {} bytes, {} of them in use; durability {durability}: {}",
-            config.path.display(),
-            usage.size,
-            usage.used,
-            durability_reason(&config.path, config.durability, durability),
-        ),
-    );
+    report::notice(&format!(
+        "{what} pool {} of {} bytes, {} of them in use; durability {durability}: {}",
+        config.path.display(),
+        usage.size,
+        usage.used,
+        durability_reason(&config.path, config.durability, durability),
+    ));
     if durability == Durability::Disk && pobj::is_volatile(&config.path) {
-        log(
-            Level::Warning,
-            "the pool is on tmpfs, which is memory: nothing of it survives the machine",
-        );
+        report::warn("the pool is on tmpfs, which is memory: nothing of it survives the machine");
     }
     if let Some(size) = config
         .size
         .filter(|&size| size < usage.size && usage.size_max == usage.size)
     {
-        log(
-            Level::Notice,
-            &format!(
-                "the pool has {} bytes; size {size} is not applied",
-                usage.size
-            ),
-        );
+        report::notice(&format!(
+            "the pool has {} bytes; size {size} is not applied",
+            usage.size
+        ));
     }
     match config.max_size {
-        Some(most) if usage.size_max == usage.size && most > usage.size => log(
-            Level::Warning,
-            &format!(
-                "the pool keeps its size of {} bytes while the server runs; max-size {most} is not applied: a pool in \
+        Some(most) if usage.size_max == usage.size && most > usage.size => report::warn(&format!(
+            "the pool keeps its size of {} bytes while the server runs; max-size {most} is not applied: a pool in \
                  a plain file grows at a start, with a larger size",
-                usage.size
-            ),
-        ),
-        Some(most) if most > usage.size_max => log(
-            Level::Warning,
-            &format!(
-                "the poolset reserves room for {} bytes; max-size {most} is not applied",
-                usage.size_max
-            ),
-        ),
+            usage.size
+        )),
+        Some(most) if most > usage.size_max => report::warn(&format!(
+            "the poolset reserves room for {} bytes; max-size {most} is not applied",
+            usage.size_max
+        )),
         _ => {}
     }
     if let Some(replayed) = engine.store.pool.replayed() {
-        log(
-            Level::Notice,
-            &format!(
-                "the pool was not closed: {} records of its journal, with {} lines of 64 bytes, are in its file now",
-                replayed.records, replayed.lines,
-            ),
-        );
+        report::notice(&format!(
+            "the pool was not closed: {} records of its journal, with {} lines of 64 bytes, are in its file now",
+            replayed.records, replayed.lines,
+        ));
     }
     for damage in engine.store.pool.damages() {
-        log(Level::Warning, &format!("the pool is damaged: {damage}"));
+        report::warn(&format!("the pool is damaged: {damage}"));
     }
 }
 

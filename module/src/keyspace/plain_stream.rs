@@ -16,9 +16,8 @@ use super::ENGINE;
 use crate::SETTINGS;
 use crate::behaviour::{self, Family};
 use crate::config::RdbContent;
-use crate::redis::{
-    Arg, Ctx, Kind, Level, Mode, OwnedString, learn_how_to_sync, log, translate_stream,
-};
+use crate::redis::{Arg, Ctx, Kind, Mode, OwnedString, learn_how_to_sync, translate_stream};
+use crate::report;
 use std::ffi::CStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::rdb::{self, Dialect, Value};
@@ -29,8 +28,7 @@ pub fn follow_settings(ctx: &Ctx) {
     let native = SETTINGS.with(|settings| settings.rdb) == Ok(RdbContent::Native);
     translate_stream(native.then_some(send));
     if learn_how_to_sync(ctx, native) {
-        log(
-            Level::Notice,
+        report::notice(
             "repl-diskless-sync is off from now on: with 'rdb native', what replicas get is made as a file first",
         );
     }
@@ -112,7 +110,7 @@ fn send(ctx: &Ctx, command: &CStr, args: &[Arg<'_>]) {
 fn have_them_sync_anew(ctx: &Ctx) {
     if let Err(why) = ctx.have_replicas_sync_anew() {
         let line = format!("replicas keep a transaction that was taken back here, as {why}");
-        log(Level::Warning, &line);
+        report::warn(&line);
     }
 }
 
@@ -172,12 +170,9 @@ fn send_value(ctx: &Ctx, name: Arg<'_>) {
             ctx.send(c"RESTORE", &[&[name], words.as_slice()].concat());
         }
         Ok(None) => ctx.send(c"DEL", &[name]),
-        Err(error) => log(
-            Level::Warning,
-            &format!(
-                "replicas do not get the value of {}: {error}",
-                name.bytes().escape_ascii()
-            ),
-        ),
+        Err(error) => report::warn(&format!(
+            "replicas do not get the value of {}: {error}",
+            name.bytes().escape_ascii()
+        )),
     }
 }

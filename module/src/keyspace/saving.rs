@@ -17,12 +17,12 @@
 //! which no server without the module could load then, even if there is no PM key in it.
 
 use super::abridge::{self, Markers, Purpose};
+use super::serialize::Form;
 use super::{ENGINE, Engine, beside, durable, native_rdb};
 use crate::SETTINGS;
 use crate::config::RdbContent;
-use crate::redis::{
-    Ctx, Level, Persistence, end_child, log, server_flags, somebody_syncs, syncs_without_disk,
-};
+use crate::redis::{Ctx, Persistence, end_child, server_flags, somebody_syncs, syncs_without_disk};
+use crate::report;
 use std::path::Path;
 use std::time::SystemTime;
 use store::lsn::RunLsn;
@@ -40,32 +40,25 @@ pub struct Saving {
     stamped: Option<RunLsn>,
 }
 
-/// What is to be written of one key.
-pub struct Form {
-    /// The LSN of the pool goes before it.
-    pub lsn: Option<RunLsn>,
-    /// Its value stays in the pool.
-    pub is_marker: bool,
-    /// Where its record is, if that is told, too.
-    pub place: Option<RecordPtr>,
-}
-
 /// A file is begun, or is done.
 pub(super) fn follow(ctx: &Ctx, what: Persistence) {
     let rdb_if = |markers: bool| Some(markers.then_some(Purpose::Rdb));
     let begins = match what {
         Persistence::Ended | Persistence::Failed => None,
         Persistence::AofStarted | Persistence::SyncAofStarted => Some(Some(Purpose::AofBase)),
-        Persistence::RdbStarted => match somebody_syncs(ctx) {
-            true => rdb_if(content() == RdbContent::Native && !syncs_without_disk()),
-            false => rdb_if(content() != RdbContent::Full),
-        },
+        Persistence::RdbStarted => {
+            if somebody_syncs(ctx) {
+                rdb_if(content() == RdbContent::Native && !syncs_without_disk())
+            } else {
+                rdb_if(content() != RdbContent::Full)
+            }
+        }
         // In EXEC it can only be DEBUG RELOAD, which the command filter has not seen run.
         Persistence::SyncRdbStarted => {
             rdb_if(content() != RdbContent::Full && !server_flags().in_multi_or_script())
         }
     };
-    let reloads = ENGINE.with(|engine| engine.reloading) == Ok(true);
+    let reloads = ENGINE.with(|engine| engine.life.reloads()) == Ok(true);
     let becomes_native =
         begins == Some(Some(Purpose::Rdb)) && content() == RdbContent::Native && !reloads;
     let in_server = !server_flags().fork_child();
@@ -77,9 +70,9 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
     }
     durable("a save", |engine| {
         if in_server && what == Persistence::SyncRdbStarted {
-            engine.file_begun = Some(SystemTime::now());
+            engine.files.begun = Some(SystemTime::now());
         }
-        engine.saving = begins.map(|purpose| Saving {
+        engine.files.saving = begins.map(|purpose| Saving {
             purpose,
             becomes_native,
             markers: Markers::default(),
@@ -91,13 +84,15 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
 
 /// The file is done.
 fn abridge() {
-    let done = ENGINE.with(|engine| Some((engine.saving.take()?, engine.rdb_path.clone()?)));
+    let done =
+        ENGINE.with(|engine| Some((engine.files.saving.take()?, engine.files.rdb_path.clone()?)));
     if let Ok(Some((saving, rdb))) = done
         && let (Some(purpose), Some(lsn)) = (saving.purpose, saving.stamped)
     {
-        match saving.becomes_native {
-            true => make_native(&rdb, &saving.markers, lsn),
-            false => abridge::abridge(purpose, &rdb, saving.markers, lsn),
+        if saving.becomes_native {
+            make_native(&rdb, &saving.markers, lsn)
+        } else {
+            abridge::abridge(purpose, &rdb, saving.markers, lsn)
         }
     }
 }
@@ -110,7 +105,7 @@ fn make_native(rdb: &Path, markers: &Markers, lsn: RunLsn) {
             "{} has markers of PM keys, which cannot be made native values: {why}",
             file.display()
         );
-        log(Level::Warning, &line);
+        report::warn(&line);
         end_child();
     }
 }
@@ -124,7 +119,7 @@ fn content() -> RdbContent {
 /// What is saved from now on goes to another node, though a file may have been begun: values.
 pub(super) fn send() {
     durable("sending keys", |engine| {
-        engine.saving = None;
+        engine.files.saving = None;
         Ok(())
     });
 }
@@ -132,7 +127,7 @@ pub(super) fn send() {
 impl Engine {
     /// Whether this process writes a file, and does not send keys.
     pub(super) fn writes_a_file(&self) -> bool {
-        self.saving.is_some()
+        self.files.saving.is_some()
     }
 
     /// The form of the next key that is saved, which is of database `db` and has this record;
@@ -142,7 +137,7 @@ impl Engine {
             run: self.store.run,
             number: self.store.pool.lsn(),
         };
-        let Some(saving) = &mut self.saving else {
+        let Some(saving) = &mut self.files.saving else {
             return Form {
                 lsn: None,
                 is_marker: false,

@@ -21,7 +21,6 @@
 //! server itself looks first (`verify`). What is read is not trusted: a value is built in one
 //! transaction, which a malformed payload ends without a trace.
 
-use super::saving::Form;
 use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 use pobj::{Error, Pool, Result};
 use store::inline::Inline;
@@ -72,6 +71,16 @@ pub enum Loaded {
     ExpiringHash(Vec<(RdbBytes, RdbBytes, i64)>),
     /// A set's members; there are some.
     Set(Vec<RdbBytes>),
+}
+
+/// What is to be written of one key.
+pub struct Form {
+    /// The LSN of the pool goes before it.
+    pub lsn: Option<RunLsn>,
+    /// Its value stays in the pool.
+    pub is_marker: bool,
+    /// Where its record is, if that is told, too.
+    pub place: Option<RecordPtr>,
 }
 
 /// Writes the head of a key, after which its value follows unless it is a marker; `times` says
@@ -208,9 +217,10 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Paylo
             number: io.load_unsigned().ok()?,
         }),
     };
-    let others = match stands_for_others {
-        true => io.load_unsigned().ok()?,
-        false => 0,
+    let others = if stands_for_others {
+        io.load_unsigned().ok()?
+    } else {
+        0
     };
     if has_place {
         io.load_unsigned().ok()?;
@@ -268,9 +278,10 @@ pub fn place_of(bytes: &[u8]) -> Option<RecordPtr> {
         next()?;
         next()?;
     }
-    match head & !LSN == MARKER | PLACE {
-        true => RecordPtr::new(next()?),
-        false => None,
+    if head & !LSN == MARKER | PLACE {
+        RecordPtr::new(next()?)
+    } else {
+        None
     }
 }
 

@@ -16,13 +16,11 @@
 //! `afterwards`). A group that has flushed or exchanged databases stays, as does one of which a
 //! part had to be made durable already; then only the command that finds no room is refused.
 
-use super::afterwards::Afterwards;
 use super::failure::{end_server, of_command};
 use super::{ENGINE, follow_flush};
 use crate::error::CmdError;
-use crate::redis::{
-    Ctx, Kind, Level, Mode, OwnedString, cut_transaction, log, refuse_writes, server_flags,
-};
+use crate::redis::{Ctx, Kind, Mode, OwnedString, cut_transaction, refuse_writes, server_flags};
+use crate::report;
 use pobj::Result;
 use std::collections::HashSet;
 use store::record::NEVER;
@@ -49,7 +47,7 @@ pub(super) fn refuse(ctx: &Ctx) -> CmdError {
         }
         if !store.pool.is_abandoned() {
             store.pool.refuse_group();
-            engine.afterwards = Afterwards::default();
+            engine.afterwards = Default::default();
         }
         Ok(Outcome::Nothing)
     });
@@ -71,9 +69,10 @@ pub(super) fn refuse(ctx: &Ctx) -> CmdError {
         }
         Ok(Ok(Outcome::Stays)) | Err(_) => CmdError::PoolFull,
         Ok(Err(error)) => {
-            let line =
-                format!("a transaction found no room in the pool, and stays half done: {error}");
-            log(Level::Warning, &line);
+            report::failure(
+                "a transaction found no room in the pool, and stays half done",
+                &error,
+            );
             CmdError::PoolFull
         }
     }
@@ -89,7 +88,7 @@ pub(super) fn refuse_native(db: i32) {
 
 fn note_whether_told(is_told: bool) {
     let _ = ENGINE.with(|engine| {
-        engine.afterwards = Afterwards::default();
+        engine.afterwards = Default::default();
         engine.afterwards.is_told = is_told;
     });
 }
@@ -176,7 +175,7 @@ pub(super) fn retract(ctx: &Ctx, in_exec: bool) {
         cut_transaction(ctx);
         line = "a transaction found no room in the pool: nothing of it is done, and its connection is cut";
     }
-    log(Level::Warning, line);
+    report::warn(line);
 }
 
 /// The master has taken back what it has sent of the running transaction. If that was all of a
@@ -187,9 +186,10 @@ pub fn follow_undo(ctx: &Ctx) {
     }
     let outcome = ENGINE.with(|engine| {
         let store = &mut engine.store;
-        match store.pool.is_held() && !store.group_stays() {
-            true => store.undo_group().map(Some),
-            false => Ok(None),
+        if store.pool.is_held() && !store.group_stays() {
+            store.undo_group().map(Some)
+        } else {
+            Ok(None)
         }
     });
     match outcome {

@@ -7,7 +7,8 @@
 
 use super::{ENGINE, Engine};
 use crate::error::CmdError;
-use crate::redis::{FilterArgs, Latency, Level, Reply, cut_connections, log, module_ctx};
+use crate::redis::{FilterArgs, Latency, Reply, cut_connections, module_ctx};
+use crate::report;
 use pobj::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,7 +56,7 @@ impl Engine {
             (Ok(()), Some(why)) => {
                 if !TROUBLED.swap(true, Ordering::Relaxed) {
                     let line = format!("{why}: commands that write are refused");
-                    log(Level::Warning, &line);
+                    report::warn(&line);
                 }
                 true
             }
@@ -63,7 +64,7 @@ impl Engine {
                 if TROUBLED.swap(false, Ordering::Relaxed) {
                     let line =
                         "what was committed is durable again: commands that write are served";
-                    log(Level::Notice, line);
+                    report::notice(line);
                 }
                 true
             }
@@ -77,7 +78,7 @@ pub(super) fn note(error: &Error) {
         let line = format!(
             "{error}. All connections are cut, so that nobody hears of what may be lost; commands that write are refused"
         );
-        log(Level::Warning, &line);
+        report::warn(&line);
         cut_connections();
     }
 }
@@ -91,12 +92,11 @@ pub(super) fn is_troubled() -> bool {
 /// Refuses a command, that is about to run, if it writes; gives it back if it does not.
 pub(super) fn refuse(args: FilterArgs<'_>) -> Option<FilterArgs<'_>> {
     let name = args.get(0)?.bytes();
-    match writes(name) {
-        true => {
-            args.replace_by(&REFUSAL);
-            None
-        }
-        false => Some(args),
+    if writes(name) {
+        args.replace_by(&REFUSAL);
+        None
+    } else {
+        Some(args)
     }
 }
 

@@ -5,8 +5,6 @@ use std::ffi::c_int;
 use redis_module::raw as rm;
 
 use super::{Arg, Ctx, OwnedString, Reply, api};
-use crate::behaviour::Behaviour;
-use crate::error::CmdError;
 
 /// What a command does with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,21 +53,18 @@ impl Ctx {
     /// knows only that it writes it. Where there is no user, everything is allowed, and so it is
     /// for a command under its native name, whose keys the server has checked. A refusal is noted
     /// in the server's log of them (ACL LOG).
-    ///
-    /// # Errors
-    /// The server's own, if it may not.
-    pub fn check_read(&self, key: Arg<'_>) -> Result<(), CmdError> {
+    pub fn may_read(&self, key: Arg<'_>) -> bool {
         if self.is_plain() || !self.has_user() {
-            return Ok(());
+            return true;
         }
         // SAFETY: live context of a client with a user; the name and the user's handle live until
         // their last use, and are freed once, here; the key is a live string.
-        let allowed = unsafe {
+        unsafe {
             let name = api(rm::RedisModule_GetCurrentUserName)(self.raw());
             let user = api(rm::RedisModule_GetModuleUserFromUserName)(name);
             api(rm::RedisModule_FreeString)(self.raw(), name);
             if user.is_null() {
-                return Err(key_refused());
+                return false;
             }
             let check = api(rm::RedisModule_ACLCheckKeyPermissions);
             let access = rm::REDISMODULE_CMD_KEY_ACCESS as c_int;
@@ -80,10 +75,6 @@ impl Ctx {
             }
             api(rm::RedisModule_FreeModuleUser)(user);
             allowed
-        };
-        match allowed {
-            true => Ok(()),
-            false => Err(key_refused()),
         }
     }
 
@@ -131,14 +122,6 @@ impl Ctx {
         debug_assert!(reply.is_null());
         std::io::Error::last_os_error().raw_os_error() != Some(libc::ENOTSUP)
     }
-}
-
-/// What a client is told whose user may not use a key.
-fn key_refused() -> CmdError {
-    CmdError::text_only(match Behaviour::RefusalsAreShort.here() {
-        true => "NOPERM No permissions to access a key",
-        false => "NOPERM this user has no permissions to access one of the keys used as arguments",
-    })
 }
 
 /// Whether a user's rules, or one of the selectors among them, have all keys in what may be read.

@@ -83,9 +83,10 @@ unsafe extern "C" fn try_to_serve<S: Serve>(
         ctx.reply_failure(&CmdError::Internal);
         true
     });
-    match served {
-        true => rm::REDISMODULE_OK as c_int,
-        false => rm::REDISMODULE_ERR as c_int,
+    if served {
+        rm::REDISMODULE_OK as c_int
+    } else {
+        rm::REDISMODULE_ERR as c_int
     }
 }
 

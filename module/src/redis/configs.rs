@@ -83,9 +83,10 @@ impl Ctx {
         for (at, entry) in entries.iter().enumerate() {
             let (name, default): (CString, CString) =
                 (c_string(entry.name), c_string(entry.default.clone()));
-            let flags: c_uint = match entry.at_run_time {
-                true => rm::REDISMODULE_CONFIG_DEFAULT,
-                false => rm::REDISMODULE_CONFIG_IMMUTABLE,
+            let flags: c_uint = if entry.at_run_time {
+                rm::REDISMODULE_CONFIG_DEFAULT
+            } else {
+                rm::REDISMODULE_CONFIG_IMMUTABLE
             };
             // SAFETY: live context of OnLoad; the server copies the C strings; the callbacks are
             // functions, and what they are given is a number.

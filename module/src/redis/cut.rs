@@ -31,9 +31,10 @@ pub fn cut_transaction(ctx: &Ctx) {
         _ => String::new(),
     };
     let found: Vec<RawFd> = clients.lines().filter_map(transaction_of).collect();
-    match found.is_empty() {
-        true => cut_connections(),
-        false => found.into_iter().for_each(cut),
+    if found.is_empty() {
+        cut_connections()
+    } else {
+        found.into_iter().for_each(cut)
     }
 }
 

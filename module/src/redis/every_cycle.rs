@@ -53,9 +53,10 @@ unsafe extern "C" fn on_cycle<H: Fn(&Ctx, Requests) + Copy + 'static>(
 ) {
     // Else the loop would always have something to do.
     let is_read = take(descriptor);
-    let queue = match is_read {
-        true => QUEUE.load(Ordering::Relaxed),
-        false => -1,
+    let queue = if is_read {
+        QUEUE.load(Ordering::Relaxed)
+    } else {
+        -1
     };
     if let Some(ctx) = module_ctx() {
         guard((), || zero_sized::<H>()(&ctx, Requests { queue }));

@@ -77,13 +77,14 @@ unsafe extern "C" fn on_fault(_signal: c_int, info: *mut libc::siginfo_t, _conte
         if at.wrapping_sub(from) < LEN.load(Ordering::Relaxed)
             && let Some(prepared) = PREPARED.get()
         {
-            let to = match prepared.log.is_empty() {
-                true => libc::STDOUT_FILENO,
-                false => libc::open(
+            let to = if prepared.log.is_empty() {
+                libc::STDOUT_FILENO
+            } else {
+                libc::open(
                     prepared.log.as_ptr(),
                     libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT,
                     0o644,
-                ),
+                )
             };
             let line = &prepared.line;
             libc::write(to, line.as_ptr().cast(), line.len());

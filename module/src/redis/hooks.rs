@@ -53,9 +53,10 @@ impl FilterArgs<'_> {
             // SAFETY: live for the callback's time; the string is the server's from here on.
             let status = unsafe {
                 let at = at as c_int;
-                match at < api(rm::RedisModule_CommandFilterArgsCount)(self.raw) {
-                    true => api(rm::RedisModule_CommandFilterArgReplace)(self.raw, at, string),
-                    false => api(rm::RedisModule_CommandFilterArgInsert)(self.raw, at, string),
+                if at < api(rm::RedisModule_CommandFilterArgsCount)(self.raw) {
+                    api(rm::RedisModule_CommandFilterArgReplace)(self.raw, at, string)
+                } else {
+                    api(rm::RedisModule_CommandFilterArgInsert)(self.raw, at, string)
                 }
             };
             debug_assert_eq!(status, rm::REDISMODULE_OK as c_int);

@@ -79,10 +79,11 @@ impl Import {
         let called = unsafe { AtomicUsize::from_ptr(place as *mut usize) }.load(Ordering::Relaxed);
         let called = called as *mut c_void;
         // What is looked up at the first call stands for the function until then.
-        let function = match home(called) == home(place as *const c_void) {
+        let function = if home(called) == home(place as *const c_void) {
             // SAFETY: looks up a C string in the program and its libraries.
-            true => unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) },
-            false => called,
+            unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
+        } else {
+            called
         };
         Some(Import {
             program,
@@ -128,9 +129,10 @@ impl Program {
     /// An entry that is an address. Some loaders leave it relative to the program's beginning.
     fn address(&self, tag: i64) -> Option<usize> {
         let value = self.entry(tag)?;
-        Some(match value < self.base {
-            true => self.base + value,
-            false => value,
+        Some(if value < self.base {
+            self.base + value
+        } else {
+            value
         })
     }
 

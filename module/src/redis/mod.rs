@@ -13,7 +13,7 @@
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
 //! | [`Serve`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `waiting.rs` |
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
-//! | [`collate()`] | the order of texts in the server's locale | `collate.rs` |
+//! | [`collate()`], [`strtod()`] | the order of texts in the server's locale; doubles as C reads them | `collate.rs`, `strtod.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
 //! | [`InfoSections`], [`Latency`] | what INFO and the latency monitor tell | `info.rs`, `latency.rs` |
 //! | [`ConfigEntry`], [`Configs`] | the module's settings in the server's configuration | `configs.rs` |
@@ -76,6 +76,7 @@ mod scan;
 mod signal;
 mod slot_events;
 mod stand_in;
+mod strtod;
 mod syncs;
 mod types;
 mod waiting;
@@ -121,6 +122,7 @@ pub use slot_events::SlotEvent;
 pub use stand_in::{
     KeysAt, Rules, Side, StandIn, Way, look_closer, stands_in, stands_in_for_all_keys,
 };
+pub use strtod::strtod;
 pub use syncs::{follow_syncs, learn_how_to_sync, somebody_syncs, syncs_without_disk};
 pub use types::{KeyPlace, TypeCallbacks, TypeNames, end_child, register_types};
 pub use waiting::{Answer, Waiting};

@@ -102,9 +102,10 @@ impl Key<'_> {
         unsafe {
             let dma = api(rm::RedisModule_StringDMA);
             let start = dma(self.raw(), &mut len, rm::REDISMODULE_READ as c_int);
-            match start.is_null() {
-                true => Err(UNREADABLE),
-                false => Ok(std::slice::from_raw_parts(start.cast::<u8>(), len).to_vec()),
+            if start.is_null() {
+                Err(UNREADABLE)
+            } else {
+                Ok(std::slice::from_raw_parts(start.cast::<u8>(), len).to_vec())
             }
         }
     }

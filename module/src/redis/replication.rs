@@ -61,9 +61,10 @@ pub fn translate_stream(translator: Option<Translator>) {
 /// What sends what is replicated, if it is not sent as it is. O(1), one load.
 #[inline]
 pub(super) fn translator() -> Option<Translator> {
-    match TRANSLATES.load(Ordering::Relaxed) {
-        false => None,
-        true => TRANSLATOR.get().copied(),
+    if TRANSLATES.load(Ordering::Relaxed) {
+        TRANSLATOR.get().copied()
+    } else {
+        None
     }
 }
 

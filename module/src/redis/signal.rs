@@ -36,9 +36,10 @@ pub(super) unsafe fn set_options(ctx: *mut rm::RedisModuleCtx, closing: Closing)
             Closing::IsSilent => rm::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED,
             Closing::Tells => 0,
         }
-        | match slot_events::is_valkey() {
-            true => VALKEY_HANDLES_SLOT_MIGRATION,
-            false => 0,
+        | if slot_events::is_valkey() {
+            VALKEY_HANDLES_SLOT_MIGRATION
+        } else {
+            0
         };
     // SAFETY: live context, by the contract.
     unsafe { api(rm::RedisModule_SetModuleOptions)(ctx, options as c_int) }

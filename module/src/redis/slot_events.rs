@@ -248,9 +248,10 @@ unsafe extern "C" fn on_valkey<H>(
     // SAFETY: Valkey passes this description with this event; its ranges are as many as it says.
     let ranges = unsafe {
         let info = &*data.cast::<ValkeyInfo>();
-        match info.ranges.is_null() {
-            true => &[],
-            false => std::slice::from_raw_parts(info.ranges, info.count as usize),
+        if info.ranges.is_null() {
+            &[]
+        } else {
+            std::slice::from_raw_parts(info.ranges, info.count as usize)
         }
     };
     let slot = |number: c_int| u16::try_from(number).unwrap_or(0);

@@ -187,9 +187,10 @@ impl Call {
     /// Whose it is; asked before the handler runs.
     #[inline]
     pub(super) fn side(self, ctx: &Ctx, args: Args<'_>) -> Side {
-        match CLOSER.load(Ordering::Relaxed) {
-            false => Side::Ours,
-            true => self.asked_side(ctx, args),
+        if CLOSER.load(Ordering::Relaxed) {
+            self.asked_side(ctx, args)
+        } else {
+            Side::Ours
         }
     }
 

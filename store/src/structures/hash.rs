@@ -24,17 +24,23 @@
 //! | `pack`, `entry` | the bytes of a packed hash; those of a table's entries |
 //! | `write` | setting and removing fields, whole hashes |
 //! | `expiry` | setting expire times, looking for fields whose time has come |
+//! | `plan` | expire times and removals that depend on what is there |
+//! | `visible` | fields of a hash of which others have expired |
 
 mod entry;
 mod expiry;
 mod form;
 mod pack;
+mod plan;
 mod structure;
+mod visible;
 mod write;
 
 pub use expiry::{expire, expire_and_remove, of_hash, place};
 pub use form::{may_expire, without_expiry};
+pub use plan::{Done, Plan};
 pub use structure::{Type, check};
+pub use visible::Visible;
 pub use write::{Expiry, build, copy, put, remove, replace_expiring, set, set_expiring};
 
 use super::table::{self, Lookup};
@@ -156,6 +162,12 @@ pub fn find<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<(Spot, Optio
 #[inline]
 pub fn get<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<Option<&'p [u8]>> {
     Ok(find(pool, root, field)?.1)
+}
+
+/// When a field expires; [`NEVER`] also if it is not there. O(1); O(n) of a packed hash.
+#[inline]
+pub fn expire_at(pool: &Pool, root: Root, field: &[u8]) -> Result<i64> {
+    Ok(find(pool, root, field)?.0.expire_at)
 }
 
 /// All fields, each once: in order of insertion while the hash is packed, else in no particular

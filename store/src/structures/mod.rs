@@ -17,12 +17,15 @@
 //!   and a contradiction is `pobj::Error::Damaged`, never a panic, an endless loop or a huge
 //!   allocation.
 
+pub mod bitfields;
 pub mod encoding;
 pub mod hash;
 pub mod limits;
 pub mod list;
 pub mod mover;
 mod packed;
+pub mod places;
+pub mod sample;
 pub mod set;
 pub mod string;
 mod structure;

@@ -4,14 +4,11 @@ use super::string::read;
 use super::{TY, bit_number};
 use crate::commands::integer;
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
+use crate::keyspace::{Expire, PmKey};
 use crate::redis::{Arg, Args, Class, Ctx, KeyUse};
-use pobj::Tx;
-use store::bitfield::{Field, Overflow, Window};
-use store::inline::Inline;
-use store::record::NEVER;
-use store::structures::Root;
-use store::structures::string::{self, Value};
+use store::bitfield::{Field, Overflow};
+use store::structures::bitfields::{self, Action, Operation, Outcome};
+use store::structures::string;
 
 /// `PM.BITFIELD key [GET type offset | [OVERFLOW WRAP|SAT|FAIL] SET type offset value |
 /// [OVERFLOW WRAP|SAT|FAIL] INCRBY type offset increment ...]`
@@ -19,9 +16,10 @@ pub fn bitfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
         ctx.tell_key(
             1,
-            match only_reads(args.from(2)) {
-                true => KeyUse::Read,
-                false => KeyUse::Update,
+            if only_reads(args.from(2)) {
+                KeyUse::Read
+            } else {
+                KeyUse::Update
             },
         );
         return Ok(());
@@ -53,37 +51,6 @@ fn only_reads(mut args: &[Arg<'_>]) -> bool {
         args = &rest[len..];
     }
     true
-}
-
-/// One operation on one field.
-#[derive(Clone, Copy)]
-struct Operation {
-    action: Action,
-    field: Field,
-    /// The field's first bit.
-    at: u64,
-}
-
-#[derive(Clone, Copy)]
-enum Action {
-    Get,
-    Set(i64, Overflow),
-    Add(i64, Overflow),
-}
-
-impl Operation {
-    fn writes(&self) -> bool {
-        !matches!(self.action, Action::Get)
-    }
-
-    /// The byte in which the field begins, and the bit at which it begins there.
-    fn place(&self) -> (u64, u32) {
-        (self.at / 8, (self.at % 8) as u32)
-    }
-
-    fn last_byte(&self) -> u64 {
-        (self.at + u64::from(self.field.bits()) - 1) / 8
-    }
 }
 
 /// The operations among a command's arguments. They are parsed twice, which takes less than to keep
@@ -161,23 +128,13 @@ fn last_written(ctx: &Ctx, args: Args<'_>) -> Result<Option<u64>, CmdError> {
     Ok(last)
 }
 
-/// The bytes of a text from `at` on, followed by zeros.
-fn window(text: &[u8], at: u64) -> Window {
-    let mut window = Window::default();
-    let text = usize::try_from(at).map_or(&[][..], |at| text.get(at..).unwrap_or(&[]));
-    let len = text.len().min(window.len());
-    window[..len].copy_from_slice(&text[..len]);
-    window
-}
-
 /// Replies with fields that are only read.
 fn reply_fields(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let reply = |text: &[u8]| {
         ctx.reply_array(operations(ctx, args).count());
         for operation in operations(ctx, args).flatten() {
-            let (byte, shift) = operation.place();
-            ctx.reply_integer(operation.field.get(&window(text, byte), shift));
+            ctx.reply_integer(operation.read(text));
         }
     };
     let replied = read(&key, |value| reply(value.text(&mut itoa::Buffer::new())))?;
@@ -187,35 +144,15 @@ fn reply_fields(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// What the operations of a command have done so far.
-#[derive(Default)]
-struct Outcome {
-    /// A reply each; none for what did not fit.
-    replies: Vec<Option<i64>>,
-    changed: bool,
-}
-
 /// Runs operations of which some write, the last byte at `last`, as one atomic step.
 fn change_fields(ctx: &Ctx, args: Args<'_>, last: u64) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let mut outcome = Outcome::default();
-    let changed = key.edit_inline(None, |tx, root, inline| {
-        run(tx, root, inline, operations(ctx, args), last, &mut outcome)
+    let fresh = string::inline_len(last + 1);
+    key.upsert(fresh, Expire::Keep, |tx, root, inline| {
+        let operations = operations(ctx, args).flatten();
+        bitfields::run(tx, root, inline, operations, last, &mut outcome)
     })?;
-    if changed.is_none() {
-        key.put(string::inline_len(last + 1), NEVER, |tx, inline| {
-            let mut root = Root::EMPTY;
-            run(
-                tx,
-                &mut root,
-                inline,
-                operations(ctx, args),
-                last,
-                &mut outcome,
-            )?;
-            Ok(root)
-        })?;
-    }
     if outcome.changed {
         key.signal();
         ctx.notify(Class::STRING, c"setbit", args[1]);
@@ -229,84 +166,4 @@ fn change_fields(ctx: &Ctx, args: Args<'_>, last: u64) -> Result<(), CmdError> {
         }
     }
     Ok(())
-}
-
-/// Fields that are changed, but not written yet: the byte at which each begins, its bytes, their
-/// number.
-type Pending = Vec<(u64, Window, usize)>;
-
-/// How many fields may be pending: each is looked through for each operation.
-const PENDING_MAX: usize = 64;
-
-fn run(
-    tx: &mut Tx<'_>,
-    root: &mut Root,
-    inline: Inline,
-    operations: Operations<'_>,
-    last: u64,
-    outcome: &mut Outcome,
-) -> pobj::Result<()> {
-    let grown = string::reach(tx, root, inline, last)?;
-    let mut pending = Pending::new();
-    for operation in operations.flatten() {
-        let Operation { action, field, .. } = operation;
-        let (byte, shift) = operation.place();
-        let mut window = current(tx, *root, inline, byte, &pending)?;
-        let old = field.get(&window, shift);
-        let (new, reply) = match action {
-            Action::Get => (None, Some(old)),
-            Action::Set(number, overflow) => {
-                let new = field.sum(number, 0, overflow);
-                (new, new.map(|_| old))
-            }
-            Action::Add(increment, overflow) => {
-                let new = field.sum(old, increment, overflow);
-                (new, new)
-            }
-        };
-        outcome.replies.push(reply);
-        let Some(new) = new else { continue };
-        outcome.changed |= grown || new != old;
-        if new != old {
-            field.put(&mut window, shift, new);
-            pending.push((byte, window, field.bytes(shift)));
-        }
-        if pending.len() == PENDING_MAX {
-            string::set_ranges(tx, root, inline, ranges(&pending), true)?;
-            pending.clear();
-        }
-    }
-    string::set_ranges(tx, root, inline, ranges(&pending), false)
-}
-
-/// The bytes from `at` on, with what is pending.
-fn current(
-    tx: &Tx<'_>,
-    root: Root,
-    inline: Inline,
-    at: u64,
-    pending: &Pending,
-) -> pobj::Result<Window> {
-    let mut window = match string::read(tx, root, inline)? {
-        Some(Value::Bytes(text)) => window(text, at),
-        _ => Window::default(),
-    };
-    for (start, bytes, len) in pending {
-        for (byte, position) in bytes[..*len].iter().zip(*start..) {
-            let index = position
-                .checked_sub(at)
-                .and_then(|i| usize::try_from(i).ok());
-            if let Some(target) = index.and_then(|index| window.get_mut(index)) {
-                *target = *byte;
-            }
-        }
-    }
-    Ok(window)
-}
-
-/// What is pending, in its order.
-fn ranges(pending: &Pending) -> impl Iterator<Item = (u64, &[u8])> {
-    pending
-        .iter()
-        .map(|(at, window, len)| (*at, &window[..*len]))
 }

@@ -5,16 +5,13 @@ mod field;
 mod operation;
 mod range;
 
-use super::row::{ONE, READ, READ_FAST, Row, WRITE};
+use super::row::{ONE, READ, READ_FAST, Row, WRITE, WRITE_TELLING_KEYS};
 use super::string;
 use crate::error::CmdError;
 use crate::limits;
 use crate::redis::{Arg, Ctx};
 use store::number::parse_i64;
 use store::value::ValueType;
-
-/// Of a command that only reads, or writes, as its arguments say.
-const MOVABLE: &str = "write deny-oom getkeys-api";
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
@@ -23,7 +20,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("bitcount", range::bitcount, -2, READ, ONE),
     Row::native("bitpos", range::bitpos, -3, READ, ONE),
     Row::native("bitop", operation::bitop, -4, WRITE, (2, -1, 1)),
-    Row::native("bitfield", field::bitfield, -2, MOVABLE, ONE),
+    Row::native("bitfield", field::bitfield, -2, WRITE_TELLING_KEYS, ONE),
     Row::native("bitfield_ro", field::bitfield_ro, -2, READ_FAST, ONE),
 ];
 

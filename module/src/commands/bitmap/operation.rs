@@ -1,9 +1,9 @@
 //! BITOP.
 
 use super::TY;
-use super::string::{Expire, read, replace};
+use super::string::{read, replace};
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
+use crate::keyspace::{Expire, PmKey};
 use crate::redis::{Args, Class, Ctx};
 use store::bits::{self, Combination, Operation};
 use store::structures::string::Value;

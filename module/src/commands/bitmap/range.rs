@@ -12,19 +12,24 @@ use store::bits;
 
 /// `PM.BITCOUNT key [start [end [BYTE|BIT]]]`
 pub fn bitcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let order = match Behaviour::BitcountUnitComesFirst.here() {
-        true => Order::UnitFirst,
-        false => Order::EndFirst,
+    let order = if Behaviour::BitcountUnitComesFirst.here() {
+        Order::UnitFirst
+    } else {
+        Order::EndFirst
     };
     let lacks_end = args.len() == 3 && !Behaviour::BitcountTakesStart.here();
-    let span = || match lacks_end {
-        true => Err(CmdError::Syntax),
-        false => Span::parse(args.from(2), order),
+    let span = || {
+        if lacks_end {
+            Err(CmdError::Syntax)
+        } else {
+            Span::parse(args.from(2), order)
+        }
     };
     let count = look_up(ctx, args[1], &span, |text, span| {
-        let bits = match span.is_backwards() {
-            true => 0..0,
-            false => span.bits(text),
+        let bits = if span.is_backwards() {
+            0..0
+        } else {
+            span.bits(text)
         };
         bits::count(text, bits) as i64
     })?;
@@ -61,9 +66,10 @@ fn look_up(
     span: &dyn Fn() -> Result<Span, CmdError>,
     f: impl FnOnce(&[u8], Span) -> i64,
 ) -> Result<Option<i64>, CmdError> {
-    let early = match Behaviour::BitRangeComesFirst.here() {
-        true => Some(span()?),
-        false => None,
+    let early = if Behaviour::BitRangeComesFirst.here() {
+        Some(span()?)
+    } else {
+        None
     };
     let key = PmKey::open_read(ctx, name, TY)?;
     let found = read(&key, |value| {

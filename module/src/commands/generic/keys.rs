@@ -16,8 +16,8 @@ fn native(ctx: &Ctx) -> Result<CString, CmdError> {
     CString::new(native).map_err(|_| CmdError::Internal)
 }
 
-/// `DEL key [key ...]`, `UNLINK key [key ...]`: all keys but native ones, as one step. Nothing of a
-/// value is freed here, so both take as long.
+/// `PM.DEL key [key ...]`, `PM.UNLINK key [key ...]`: all keys but native ones, as one step.
+/// Nothing of a value is freed here, so both take as long.
 pub fn delete_all(ctx: &Ctx, args: Args<'_>) -> Done {
     if args.len() > 2 {
         keyspace::begin_several_steps();
@@ -39,12 +39,12 @@ pub fn delete_all(ctx: &Ctx, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// `EXISTS key [key ...]`: native keys do not exist, and count neither as hits nor as misses.
+/// `PM.EXISTS key [key ...]`: native keys do not exist, and count neither as hits nor as misses.
 pub fn exist(ctx: &Ctx, args: Args<'_>) -> Done {
     count(ctx, args, Mode::Peek)
 }
 
-/// `TOUCH key [key ...]`: likewise.
+/// `PM.TOUCH key [key ...]`: likewise.
 pub fn touch(ctx: &Ctx, args: Args<'_>) -> Done {
     count(ctx, args, Mode::Read)
 }
@@ -58,7 +58,7 @@ fn count(ctx: &Ctx, args: Args<'_>, mode: Mode) -> Done {
     Ok(())
 }
 
-/// `TYPE key`
+/// `PM.TYPE key`
 pub fn type_of(ctx: &Ctx, args: Args<'_>) -> Done {
     // What is not ours is the server's to look at, and to count.
     if ctx.is_plain() && !matches!(ctx.open(args[1], Mode::Quiet).kind(), Kind::Pm(..)) {
@@ -79,22 +79,22 @@ pub fn change_one(ctx: &Ctx, args: Args<'_>) -> Done {
     })
 }
 
-/// `TTL key`
+/// `PM.TTL key`
 pub fn ttl(ctx: &Ctx, args: Args<'_>) -> Done {
     tell_time(ctx, args, |at| to_seconds((at - ctx.now_ms()).max(0)))
 }
 
-/// `PTTL key`
+/// `PM.PTTL key`
 pub fn pttl(ctx: &Ctx, args: Args<'_>) -> Done {
     tell_time(ctx, args, |at| (at - ctx.now_ms()).max(0))
 }
 
-/// `EXPIRETIME key`
+/// `PM.EXPIRETIME key`
 pub fn expiretime(ctx: &Ctx, args: Args<'_>) -> Done {
     tell_time(ctx, args, to_seconds)
 }
 
-/// `PEXPIRETIME key`
+/// `PM.PEXPIRETIME key`
 pub fn pexpiretime(ctx: &Ctx, args: Args<'_>) -> Done {
     tell_time(ctx, args, |at| at)
 }
@@ -121,7 +121,7 @@ fn tell_time(ctx: &Ctx, args: Args<'_>, show: impl FnOnce(i64) -> i64) -> Done {
     Ok(())
 }
 
-/// `RENAME key newkey`, `RENAMENX key newkey`
+/// `PM.RENAME key newkey`, `PM.RENAMENX key newkey`
 pub fn rename(ctx: &Ctx, args: Args<'_>) -> Done {
     on_first(ctx, args, Propagate::Replicas, || Err(CmdError::NoSuchKey))
 }
@@ -140,7 +140,7 @@ pub(super) fn on_first(
     Ok(())
 }
 
-/// `COPY source destination [DB destination-db] [REPLACE]`
+/// `PM.COPY source destination [DB destination-db] [REPLACE]`
 pub fn copy(ctx: &Ctx, args: Args<'_>) -> Done {
     if is_native(ctx, args[1]) {
         ctx.reply_integer(0);

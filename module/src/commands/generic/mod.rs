@@ -16,10 +16,10 @@ pub use transfer::export;
 
 use super::row::{
     ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST,
+    WRITE_ALWAYS_TELLING_KEYS,
 };
 use crate::redis::{Arg, Ctx, Kind, Mode};
 
-const MOVABLE: &str = "write getkeys-api";
 const KEY: (i32, i32, i32) = (2, 2, 1);
 
 /// One row a command: name, handler, arity, flags, keys.
@@ -44,7 +44,13 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("move", transfer::move_to, 3, WRITE_ALWAYS_FAST, ONE),
     Row::native("dump", transfer::dump, 2, READ, ONE).any_key(),
     Row::native("restore", transfer::restore, -4, WRITE, ONE),
-    Row::native("migrate", transfer::migrate, -6, MOVABLE, (3, 3, 1)),
+    Row::native(
+        "migrate",
+        transfer::migrate,
+        -6,
+        WRITE_ALWAYS_TELLING_KEYS,
+        (3, 3, 1),
+    ),
     Row::native("keys", walk::keys, 2, READ, NONE),
     Row::native("scan", walk::scan, -2, READ, NONE).any_key(),
     Row::native("randomkey", walk::randomkey, 1, READ, NONE),

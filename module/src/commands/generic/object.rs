@@ -6,7 +6,7 @@ use crate::keyspace;
 use crate::redis::{Args, Ctx, Kind, Mode, Propagate, Reply};
 use std::ffi::CString;
 
-/// `OBJECT ENCODING key`: the name of Redis's encoding that is most like the value's.
+/// `PM.OBJECT ENCODING key`: the name of Redis's encoding that is most like the value's.
 ///
 /// A look at a key counts as a hit or a miss, but raises no event, and is no access.
 pub fn encoding(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
@@ -24,31 +24,32 @@ pub fn encoding(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `OBJECT FREQ key`
+/// `PM.OBJECT FREQ key`
 pub fn freq(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     ask(ctx, args)
 }
 
-/// `OBJECT IDLETIME key`
+/// `PM.OBJECT IDLETIME key`
 pub fn idletime(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     ask(ctx, args)
 }
 
-/// `OBJECT REFCOUNT key`
+/// `PM.OBJECT REFCOUNT key`
 pub fn refcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     ask(ctx, args)
 }
 
 /// What Redis says of a key's object.
 fn ask(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    match is_native(ctx, args[2]) {
-        true => ctx.reply_null(),
-        false => ctx.forward(c"OBJECT", args.from(1), Propagate::Nowhere),
+    if is_native(ctx, args[2]) {
+        ctx.reply_null()
+    } else {
+        ctx.forward(c"OBJECT", args.from(1), Propagate::Nowhere)
     }
     Ok(())
 }
 
-/// `OBJECT HELP`
+/// `PM.OBJECT HELP`
 pub fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     let Some(Reply::Array(lines)) = ctx.call(c"OBJECT", &[b"HELP"]) else {
         return Err(CmdError::Internal);

@@ -9,7 +9,7 @@ use crate::redis::{
 };
 use store::value::ValueType;
 
-/// `MOVE key db`
+/// `PM.MOVE key db`
 pub fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
     on_first(ctx, args, Propagate::Replicas, || {
         ctx.reply_integer(0);
@@ -17,7 +17,7 @@ pub fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
     })
 }
 
-/// `DUMP key`
+/// `PM.DUMP key`
 ///
 /// Under its plain name, and with `rdb native`, a PM key is told as a native one.
 pub fn dump(ctx: &Ctx, args: Args<'_>) -> Done {
@@ -46,7 +46,7 @@ pub fn export(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`
+/// `PM.RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`
 ///
 /// What is not DUMP's answer for a PM key is a payload that cannot be read.
 pub fn restore(ctx: &Ctx, args: Args<'_>) -> Done {
@@ -80,7 +80,7 @@ fn type_name(id: u64) -> [u8; 9] {
     std::array::from_fn(|i| LETTERS[(id >> (58 - 6 * i)) as usize & 63])
 }
 
-/// `MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH password | AUTH2 name password]
+/// `PM.MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH password | AUTH2 name password]
 /// [KEYS key ...]`
 ///
 /// Native keys stay; without others there is nothing to migrate.

@@ -48,7 +48,7 @@ fn failed(reply: Option<Reply>) -> CmdError {
     }
 }
 
-/// `KEYS pattern`
+/// `PM.KEYS pattern`
 pub fn keys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match ctx.call(c"KEYS", &[args[1].bytes()]) {
         Some(Reply::Array(keys)) => {
@@ -59,7 +59,7 @@ pub fn keys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     }
 }
 
-/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
+/// `PM.SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
 pub fn scan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.is_plain() {
         return scan_plain(ctx, args);
@@ -151,7 +151,7 @@ fn scan_all(ctx: &Ctx, words: &[&[u8]]) -> Result<(Vec<u8>, Vec<Vec<u8>>), CmdEr
     }
 }
 
-/// `RANDOMKEY`
+/// `PM.RANDOMKEY`
 ///
 /// Draws among all keys until one is ours. Where ours are rare it then takes one of the first that
 /// a walk from a random point meets: O(n) at worst.
@@ -189,7 +189,7 @@ fn random_key(ctx: &Ctx) -> Result<Option<Vec<u8>>, CmdError> {
     Ok(None)
 }
 
-/// `DBSIZE`: O(1).
+/// `PM.DBSIZE`: O(1).
 pub fn dbsize(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     ctx.reply_integer(keys_of(ctx.db())? as i64);
     Ok(())

@@ -4,7 +4,7 @@ mod add;
 mod read;
 mod search;
 
-use super::row::{ONE, READ, Row, TWO, WRITE};
+use super::row::{ONE, READ, Row, TWO, WRITE, WRITE_TELLING_KEYS};
 use super::zset::{add_many, add_one, store};
 use crate::behaviour::Behaviour;
 use crate::double;
@@ -12,8 +12,6 @@ use crate::error::CmdError;
 use crate::redis::{Arg, Ctx};
 use store::geo::Point;
 use store::value::ValueType;
-
-const MOVABLE: &str = "write deny-oom getkeys-api";
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
@@ -23,13 +21,13 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("geopos", read::geopos, -2, READ, ONE),
     Row::native("geosearch", search::geosearch, -7, READ, ONE),
     Row::native("geosearchstore", search::geosearchstore, -8, WRITE, TWO),
-    Row::native("georadius", search::georadius, -6, MOVABLE, ONE),
+    Row::native("georadius", search::georadius, -6, WRITE_TELLING_KEYS, ONE),
     Row::native("georadius_ro", search::georadius_ro, -6, READ, ONE),
     Row::native(
         "georadiusbymember",
         search::georadiusbymember,
         -5,
-        MOVABLE,
+        WRITE_TELLING_KEYS,
         ONE,
     ),
     Row::native(
@@ -98,9 +96,10 @@ fn reply_point(ctx: &Ctx, point: Point) {
     ctx.reply_array(2);
     let short = Behaviour::DegreesAreShort.here();
     for degrees in [point.longitude, point.latitude] {
-        match short {
-            true => ctx.reply_double(degrees),
-            false => ctx.reply_human_double(degrees),
+        if short {
+            ctx.reply_double(degrees)
+        } else {
+            ctx.reply_human_double(degrees)
         }
     }
 }

@@ -53,7 +53,7 @@ fn each_place(ctx: &Ctx, args: Args<'_>, reply: impl Fn(Option<Point>)) -> Resul
         let places: Vec<Option<Point>> = members
             .iter()
             .map(|member| Ok(zset::score(pool, root, member.bytes())?.map(Point::of_score)))
-            .collect::<pobj::Result<_>>()?;
+            .collect::<store::Result<_>>()?;
         ctx.reply_array(places.len());
         places.into_iter().for_each(&reply);
         Ok(())

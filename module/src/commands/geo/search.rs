@@ -7,13 +7,12 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::partial_sort::partial_sort;
 use crate::redis::{Arg, Args, Ctx, KeyUse};
-use pobj::Pool;
 use std::cmp::Ordering;
 use std::ffi::CStr;
 use store::geo::{Area, Point, Shape};
 use store::number::parse_i64;
-use store::structures::Root;
-use store::structures::zset::{self, Bound};
+use store::structures::places::{self, Found};
+use store::structures::zset;
 
 /// `PM.GEORADIUS key longitude latitude radius M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH]
 /// [COUNT count [ANY]] [ASC|DESC] [STORE key|STOREDIST key]`
@@ -126,12 +125,13 @@ fn place(source: &PmKey<'_>, member: Arg<'_>) -> Result<Option<Point>, CmdError>
         return Ok(None);
     }
     let score = source.read(|pool, root| zset::score(pool, root, member.bytes()))?;
-    let no_member = || match Behaviour::MissingMemberIsNamed.here() {
-        true => {
+    let no_member = || {
+        if Behaviour::MissingMemberIsNamed.here() {
             let name = String::from_utf8_lossy(member.bytes());
             CmdError::Other(format!("ERR member {name} does not exist").into())
+        } else {
+            CmdError::text_only("ERR could not decode requested zset member")
         }
-        false => CmdError::text_only("ERR could not decode requested zset member"),
     };
     score.map(Point::of_score).map(Some).ok_or_else(no_member)
 }
@@ -356,9 +356,10 @@ impl<'a> Query<'a> {
             ));
         }
         if form.is_search() && !has_shape {
-            let forms = match Behaviour::SearchKnowsPolygons.here() {
-                true => "BYRADIUS, BYBOX and BYPOLYGON",
-                false => "BYRADIUS and BYBOX",
+            let forms = if Behaviour::SearchKnowsPolygons.here() {
+                "BYRADIUS, BYBOX and BYPOLYGON"
+            } else {
+                "BYRADIUS and BYBOX"
             };
             return fails(format!(
                 "ERR exactly one of {forms} can be specified for {}",
@@ -371,13 +372,16 @@ impl<'a> Query<'a> {
         Ok(())
     }
 
+    /// Where to search, and how many members are enough, if that is not 0. Nowhere, if the middle
+    /// is not there.
+    fn area(&self) -> (Option<Area>, usize) {
+        let area = self.center.zip(self.shape.clone());
+        let area = area.map(|(center, shape)| Area { center, shape });
+        (area, if self.any { self.count } else { 0 })
+    }
+
     /// The members found, in order, and no more than asked for.
-    fn run<'p>(&self, pool: &'p Pool, root: Root) -> pobj::Result<Vec<Found<'p>>> {
-        let (Some(center), Some(shape)) = (self.center, self.shape.clone()) else {
-            return Ok(Vec::new());
-        };
-        let enough = if self.any { self.count } else { 0 };
-        let mut found = find(pool, root, &Area { center, shape }, enough)?;
+    fn arrange<'p>(&self, mut found: Vec<Found<'p>>) -> Vec<Found<'p>> {
         let wanted = match self.count {
             0 => found.len(),
             count => count.min(found.len()),
@@ -398,7 +402,7 @@ impl<'a> Query<'a> {
             sort(&mut found, wanted, compare);
         }
         found.truncate(wanted);
-        Ok(found)
+        found
     }
 }
 
@@ -411,64 +415,19 @@ fn sort<T>(items: &mut [T], wanted: usize, compare: impl Fn(&T, &T) -> Ordering)
     }
 }
 
-/// A member in the area.
-struct Found<'p> {
-    name: &'p [u8],
-    score: f64,
-    point: Point,
-    /// From the middle, in metres.
-    distance: f64,
-}
-
-/// The members in an area, cell by cell; up to `enough` of them, if that is not 0. O(log n) for
-/// each of up to nine cells, and O(1) for each member in these.
-fn find<'p>(
-    pool: &'p Pool,
-    root: Root,
-    area: &Area,
-    enough: usize,
-) -> pobj::Result<Vec<Found<'p>>> {
-    let mut found = Vec::new();
-    let len = zset::len(root);
-    for cell in area.cells() {
-        let end = cell.end_score();
-        let rank = zset::rank_of(pool, root, &Bound::BeforeScore(cell.first_score()))?;
-        if rank >= len {
-            continue;
-        }
-        let mut walk = zset::walk(pool, root, rank, false)?;
-        while let Some((name, score)) = walk.step()?
-            && score < end
-        {
-            let point = Point::of_score(score);
-            if let Some(distance) = area.distance(point) {
-                found.push(Found {
-                    name,
-                    score,
-                    point,
-                    distance,
-                });
-                if found.len() == enough {
-                    return Ok(found);
-                }
-            }
-        }
-    }
-    Ok(found)
-}
-
 fn search(ctx: &Ctx, args: Args<'_>, form: Form, command: &CStr) -> Result<(), CmdError> {
     let source = PmKey::open_read(ctx, args[form.source()], TY)?;
     let query = Query::parse(args, form, &source)?;
+    let (area, enough) = query.area();
     let Some(target) = query.target else {
         return source.read(|pool, root| {
-            let found = query.run(pool, root)?;
+            let found = query.arrange(places::find(pool, root, area.as_ref(), enough)?);
             reply(ctx, &query, &found);
             Ok(())
         });
     };
     let mut elements = source.read(|pool, root| {
-        let found = query.run(pool, root)?;
+        let found = query.arrange(places::find(pool, root, area.as_ref(), enough)?);
         let element = |found: &Found<'_>| (found.name.to_vec(), query.stored_score(found));
         Ok(found.iter().map(element).collect::<Vec<_>>())
     })?;

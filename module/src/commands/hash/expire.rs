@@ -6,10 +6,7 @@ use super::{TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx, OwnedString, may_replicate};
-use pobj::{Result, Tx};
-use std::collections::HashMap;
-use store::structures::Root;
-use store::structures::hash::{self, NEVER};
+use store::structures::hash::{Done, NEVER, Plan};
 
 /// What HEXPIRE and HPERSIST say of a field.
 mod outcome {
@@ -25,151 +22,66 @@ mod outcome {
     pub const REMOVED: i64 = 2;
 }
 
-/// What a command does to fields, one after the other, before any of it is done.
-pub struct Plan<'a> {
-    now: CommandTime,
-    hides: bool,
-    /// Fields that are changed: their new expire times; `None` for those that go.
-    changes: HashMap<&'a [u8], Option<i64>>,
-    /// In the order of the command.
-    order: Vec<&'a [u8]>,
-}
-
-impl<'a> Plan<'a> {
-    /// Nothing yet. `hides` says whether fields whose time has come are taken as absent.
-    pub fn new(now: CommandTime, hides: bool) -> Plan<'a> {
-        Plan {
-            now,
-            hides,
-            changes: HashMap::new(),
-            order: Vec::new(),
-        }
-    }
-
-    /// The value and the expire time of a field, as the plan leaves it; `None` if it is not there.
-    pub fn look<'p>(
-        &self,
-        tx: &'p Tx<'_>,
-        root: Root,
-        field: &[u8],
-    ) -> Result<Option<(&'p [u8], i64)>> {
-        let (spot, value) = hash::find(tx, root, field)?;
-        let there = value.filter(|_| !(self.hides && self.now.hides(spot.expire_at)));
-        Ok(match self.changes.get(field) {
-            Some(Some(changed)) => there.map(|value| (value, *changed)),
-            Some(None) => None,
-            None => there.map(|value| (value, spot.expire_at)),
-        })
-    }
-
-    /// A field gets this expire time.
-    pub fn set(&mut self, field: &'a [u8], expire_at: i64) {
-        if self.changes.insert(field, Some(expire_at)).is_none() {
-            self.order.push(field);
-        }
-    }
-
-    /// A field goes.
-    pub fn remove(&mut self, field: &'a [u8]) {
-        if self.changes.insert(field, None).is_none() {
-            self.order.push(field);
-        }
-    }
-
-    /// Carries the plan out. It either sets or removes.
-    pub fn carry_out(self, tx: &mut Tx<'_>, root: &mut Root) -> Result<Done<'a>> {
-        let was = *root;
-        let change = |field: &&'a [u8]| self.changes.get(*field).copied().flatten();
-        let times: Vec<(&[u8], i64)> = self
-            .order
-            .iter()
-            .filter_map(|field| Some((*field, change(field)?)))
-            .collect();
-        let removed: Vec<&[u8]> = self
-            .order
-            .iter()
-            .copied()
-            .filter(|field| change(field).is_none())
-            .collect();
-        hash::expire_and_remove(tx, root, &times, &removed)?;
-        Ok(Done {
-            was,
-            times,
-            removed,
-        })
+/// Has the background know of the new expire times.
+pub fn note(done: &Done<'_>, key: &PmKey<'_>) -> Result<(), CmdError> {
+    if done.times.is_empty() {
+        Ok(())
+    } else {
+        key.note_expiry(done.was, done.times.iter().copied())
     }
 }
 
-/// What was done to fields.
-pub struct Done<'a> {
-    was: Root,
-    /// New expire times.
-    pub times: Vec<(&'a [u8], i64)>,
-    /// Fields that are gone.
-    pub removed: Vec<&'a [u8]>,
-}
-
-impl Done<'_> {
-    /// Has the background know of the new expire times.
-    pub fn note(&self, key: &PmKey<'_>) -> std::result::Result<(), CmdError> {
-        match self.times.is_empty() {
-            true => Ok(()),
-            false => key.note_expiry(self.was, self.times.iter().copied()),
-        }
+/// Sends what was done to the replicas.
+pub fn replicate(done: &Done<'_>, ctx: &Ctx, key: &PmKey<'_>) {
+    if !may_replicate(ctx) {
+        return;
     }
-
-    /// Sends it to the replicas.
-    pub fn replicate(&self, ctx: &Ctx, key: &PmKey<'_>) {
-        if !may_replicate(ctx) {
-            return;
-        }
-        let name = key.name();
-        if !self.removed.is_empty() {
-            lapse::replicate_removal(ctx, name, self.removed.iter().copied());
-        }
-        let Some(&(_, expire_at)) = self.times.first() else {
-            return;
-        };
-        let fields = self.times.iter().map(|(field, _)| OwnedString::new(field));
-        let fields: Vec<OwnedString> = fields.collect();
-        let text = |text: &str| OwnedString::new(text.as_bytes());
-        let (time, word) = (text(&expire_at.to_string()), text("FIELDS"));
-        let count = text(&fields.len().to_string());
-        let mut args = vec![name];
-        if expire_at != NEVER {
-            args.push(time.arg());
-        }
-        args.extend([word.arg(), count.arg()]);
-        args.extend(fields.iter().map(OwnedString::arg));
-        match expire_at {
-            NEVER => ctx.replicate(c"PM.HPERSIST", &args),
-            _ => ctx.replicate(c"PM.HPEXPIREAT", &args),
-        }
+    let name = key.name();
+    if !done.removed.is_empty() {
+        lapse::replicate_removal(ctx, name, done.removed.iter().copied());
+    }
+    let Some(&(_, expire_at)) = done.times.first() else {
+        return;
+    };
+    let fields = done.times.iter().map(|(field, _)| OwnedString::new(field));
+    let fields: Vec<OwnedString> = fields.collect();
+    let text = |text: &str| OwnedString::new(text.as_bytes());
+    let (time, word) = (text(&expire_at.to_string()), text("FIELDS"));
+    let count = text(&fields.len().to_string());
+    let mut args = vec![name];
+    if expire_at != NEVER {
+        args.push(time.arg());
+    }
+    args.extend([word.arg(), count.arg()]);
+    args.extend(fields.iter().map(OwnedString::arg));
+    match expire_at {
+        NEVER => ctx.replicate(c"PM.HPERSIST", &args),
+        _ => ctx.replicate(c"PM.HPEXPIREAT", &args),
     }
 }
 
 /// `PM.HEXPIRE key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]`
-pub fn hexpire(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
+pub fn hexpire(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     expire(ctx, args, Unit::Seconds)
 }
 
 /// `PM.HPEXPIRE key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]`
-pub fn hpexpire(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
+pub fn hpexpire(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     expire(ctx, args, Unit::Millis)
 }
 
 /// `PM.HEXPIREAT key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]`
-pub fn hexpireat(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
+pub fn hexpireat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     expire(ctx, args, Unit::UnixSeconds)
 }
 
 /// `PM.HPEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field
 /// ...]`
-pub fn hpexpireat(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
+pub fn hpexpireat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     expire(ctx, args, Unit::UnixMillis)
 }
 
-fn expire(ctx: &Ctx, args: Args<'_>, unit: Unit) -> std::result::Result<(), CmdError> {
+fn expire(ctx: &Ctx, args: Args<'_>, unit: Unit) -> Result<(), CmdError> {
     let now = lapse::clock(ctx)?;
     let (key, time, conditions, fields);
     if Grammar::here() == Grammar::Valkey {
@@ -191,14 +103,19 @@ fn expire_fields(
     (time, is_over): (i64, bool),
     conditions: Conditions,
     fields: &[Arg<'_>],
-) -> std::result::Result<(), CmdError> {
+) -> Result<(), CmdError> {
     if !key.exists() {
         reply_all(ctx, &vec![outcome::NO_FIELD; fields.len()]);
         return Ok(());
     }
     let (outcomes, done) = key.edit(|tx, root| {
-        let now = CommandTime::of(ctx, tx, *root);
-        let (mut plan, mut outcomes) = (Plan::new(now, lapse::in_valkey()), Vec::new());
+        // Redis takes fields whose time has come as they are.
+        let now = if lapse::in_valkey() {
+            CommandTime::of(ctx, tx, *root)
+        } else {
+            CommandTime::ALL
+        };
+        let (mut plan, mut outcomes) = (Plan::new(now.ms()), Vec::new());
         for field in fields.iter().copied().map(Arg::bytes) {
             outcomes.push(match plan.look(tx, *root, field)? {
                 None => outcome::NO_FIELD,
@@ -217,7 +134,7 @@ fn expire_fields(
         }
         Ok((outcomes, plan.carry_out(tx, root)?))
     })?;
-    done.note(&key)?;
+    note(&done, &key)?;
     if !done.removed.is_empty() {
         let event = if lapse::in_valkey() {
             c"hexpired"
@@ -228,7 +145,7 @@ fn expire_fields(
     } else if !done.times.is_empty() {
         announce(ctx, &key, c"hexpire");
     }
-    done.replicate(ctx, &key);
+    replicate(&done, ctx, &key);
     reply_all(ctx, &outcomes);
     Ok(())
 }
@@ -241,7 +158,7 @@ fn reply_all(ctx: &Ctx, outcomes: &[i64]) {
 }
 
 /// `PM.HPERSIST key FIELDS numfields field [field ...]`
-pub fn hpersist(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
+pub fn hpersist(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (mut key, fields);
     if Grammar::here() == Grammar::Valkey {
         fields = syntax::plain(args, Mismatch::IsTold)?;
@@ -252,7 +169,7 @@ pub fn hpersist(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> 
     }
     let (outcomes, done) = key.edit(|tx, root| {
         let now = CommandTime::of(ctx, tx, *root);
-        let (mut plan, mut outcomes) = (Plan::new(now, true), Vec::new());
+        let (mut plan, mut outcomes) = (Plan::new(now.ms()), Vec::new());
         for field in fields.iter().copied().map(Arg::bytes) {
             outcomes.push(match plan.look(tx, *root, field)? {
                 None => outcome::NO_FIELD,
@@ -267,7 +184,7 @@ pub fn hpersist(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> 
     })?;
     if !done.times.is_empty() {
         announce(ctx, &key, c"hpersist");
-        done.replicate(ctx, &key);
+        replicate(&done, ctx, &key);
     }
     reply_all(ctx, &outcomes);
     Ok(())

@@ -2,7 +2,7 @@
 //! more.
 
 use super::TY;
-use super::expire::{Done, Plan};
+use super::expire::{note, replicate};
 use super::lapse::{self, CommandTime};
 use super::syntax::{self, Command, Grammar, Mismatch, Ttl};
 use crate::error::CmdError;
@@ -10,7 +10,7 @@ use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Class, Ctx};
 use std::ffi::CStr;
-use store::structures::hash::NEVER;
+use store::structures::hash::{Done, NEVER, Plan};
 
 /// What becomes of a field whose value was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ fn take(
     let (mut values, mut done) = (vec![None; fields.len()], None::<Done<'_>>);
     if key.exists() {
         done = Some(key.edit(|tx, root| {
-            let mut plan = Plan::new(CommandTime::of(ctx, tx, *root), true);
+            let mut plan = Plan::new(CommandTime::of(ctx, tx, *root).ms());
             for (field, value) in names().zip(&mut values) {
                 let Some((found, old)) = plan.look(tx, *root, field)? else {
                     continue;
@@ -107,14 +107,14 @@ fn take(
         ctx.notify(Class::HASH, c"hexpired", name);
     }
     if let Some(done) = &done {
-        done.note(&key)?;
+        note(done, &key)?;
         ctx.notify(Class::HASH, event, name);
     }
     if (done.is_some() || tells_of_lapsed) && !key.exists() {
         ctx.notify(Class::GENERIC, c"del", name);
     }
     if let Some(done) = &done {
-        done.replicate(ctx, &key);
+        replicate(done, ctx, &key);
     }
     ctx.reply_array(values.len());
     for value in values {

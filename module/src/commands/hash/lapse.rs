@@ -10,12 +10,11 @@ use super::TY;
 use crate::behaviour::{Family, server};
 use crate::error::CmdError;
 use crate::keyspace::expiring::{Telling, remove_expired};
+pub use crate::keyspace::{CommandTime, lapsed_among as among};
 use crate::keyspace::{PmKey, now, with_engine};
 use crate::redis::{Arg, Class, Ctx, OwnedString, may_replicate, spares_replicas};
-use pobj::{Pool, Result};
 use std::collections::HashSet;
-use store::structures::Root;
-use store::structures::hash::{self, NEVER};
+use store::structures::hash::NEVER;
 
 /// Names of fields.
 pub type Names<'a> = HashSet<&'a [u8]>;
@@ -25,47 +24,8 @@ pub fn in_valkey() -> bool {
     server().family == Family::Valkey
 }
 
-/// The time at which a command looks at fields.
-#[derive(Clone, Copy, Debug)]
-pub struct CommandTime(i64);
-
-impl CommandTime {
-    /// Before every expire time.
-    const ALL: CommandTime = CommandTime(i64::MIN);
-
-    /// The time for a command that looks at this hash. Of most hashes no field expires: then it is
-    /// not asked for.
-    #[inline]
-    pub fn of(ctx: &Ctx, pool: &Pool, root: Root) -> CommandTime {
-        match hash::may_expire(root) {
-            true => CommandTime::of_expiring(ctx, pool),
-            false => CommandTime::ALL,
-        }
-    }
-
-    #[cold]
-    fn of_expiring(ctx: &Ctx, pool: &Pool) -> CommandTime {
-        let flags = ctx.flags();
-        match flags.replicated() || flags.loading() {
-            true => CommandTime::ALL,
-            false => CommandTime(now(ctx, pool)),
-        }
-    }
-
-    /// Whether the time of a field that expires then has come.
-    #[inline]
-    pub fn hides(self, expire_at: i64) -> bool {
-        expire_at < self.0
-    }
-
-    /// [`CommandTime::hides`], at that time itself too.
-    pub fn ends(self, expire_at: i64) -> bool {
-        expire_at <= self.0
-    }
-}
-
 /// The time from which times to live count, in Unix milliseconds.
-pub fn clock(ctx: &Ctx) -> std::result::Result<i64, CmdError> {
+pub fn clock(ctx: &Ctx) -> Result<i64, CmdError> {
     with_engine(|engine| Ok(now(ctx, &engine.store.pool)))
 }
 
@@ -80,32 +40,6 @@ pub fn removes_on_access(ctx: &Ctx) -> bool {
     !in_valkey() && may_remove(ctx)
 }
 
-/// Those of the fields whose time has come. Of most hashes no field expires: then none are looked
-/// up.
-pub fn among<'a>(
-    ctx: &Ctx,
-    pool: &Pool,
-    root: Root,
-    fields: impl Iterator<Item = &'a [u8]>,
-) -> Result<Names<'a>> {
-    let mut lapsed = Names::new();
-    if !hash::may_expire(root) {
-        return Ok(lapsed);
-    }
-    let now = CommandTime::of(ctx, pool, root);
-    for field in fields {
-        if now.hides(expire_at(pool, root, field)?) {
-            lapsed.insert(field);
-        }
-    }
-    Ok(lapsed)
-}
-
-/// When a field expires; [`NEVER`] also if it is not there.
-pub fn expire_at(pool: &Pool, root: Root, field: &[u8]) -> Result<i64> {
-    Ok(hash::find(pool, root, field)?.0.expire_at)
-}
-
 /// A command has come across fields whose time has come: removes them, if that is for it to do.
 /// True if the key has gone with them.
 pub fn met(
@@ -113,7 +47,7 @@ pub fn met(
     key: Arg<'_>,
     lapsed: &Names<'_>,
     telling: Telling,
-) -> std::result::Result<bool, CmdError> {
+) -> Result<bool, CmdError> {
     if lapsed.is_empty() || !removes_on_access(ctx) {
         return Ok(false);
     }
@@ -126,7 +60,7 @@ pub fn sweep<'a>(
     name: Arg<'_>,
     fields: impl Iterator<Item = &'a [u8]>,
     telling: Telling,
-) -> std::result::Result<bool, CmdError> {
+) -> Result<bool, CmdError> {
     let key = PmKey::open_write(ctx, name, TY)?;
     let lapsed = key.read(|pool, root| among(ctx, pool, root, fields))?;
     drop(key);

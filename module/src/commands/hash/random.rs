@@ -2,14 +2,14 @@
 
 use super::TY;
 use super::lapse::{self, CommandTime, Names};
-use crate::commands::sample::{self, Choice};
+use crate::commands::sample;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Ctx};
-use pobj::Pool;
 use store::structures::Root;
-use store::structures::hash::{self, Field};
+use store::structures::hash::{self, Field, Visible};
+use store::structures::sample::{Choice, choose};
 
 /// How fields are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,8 +55,12 @@ pub fn hrandfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     };
     let key = open(ctx, args[1])?;
     key.read(|pool, root| {
-        let fields = Visible::of(ctx, pool, root)?;
-        let chosen = sample::choose(
+        let fields = if sees_all(root) {
+            Visible::All(pool, root)
+        } else {
+            Visible::from(pool, root, CommandTime::of(ctx, pool, root).ms())?
+        };
+        let chosen = choose(
             Choice::of(count, fields.len()),
             fields.len(),
             || fields.all(),
@@ -75,13 +79,23 @@ fn random_field(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         return Ok(());
     }
     key.read(|pool, root| {
-        let fields = Visible::of(ctx, pool, root)?;
+        let fields = if sees_all(root) {
+            Visible::All(pool, root)
+        } else {
+            Visible::from(pool, root, CommandTime::of(ctx, pool, root).ms())?
+        };
         match fields.len() {
             0 => ctx.reply_null(),
             _ => ctx.reply_bulk(fields.random()?.name),
         }
         Ok(())
     })
+}
+
+/// Whether the command sees all fields that are there. Redis shows on a replica what it has not
+/// removed.
+fn sees_all(root: Root) -> bool {
+    !hash::may_expire(root) || !lapse::in_valkey()
 }
 
 /// Opens the key; in Redis, after all fields whose time has come are removed.
@@ -107,49 +121,4 @@ fn open<'a>(ctx: &'a Ctx, name: Arg<'a>) -> Result<PmKey<'a>, CmdError> {
     let names: Names<'_> = lapsed.iter().map(Vec::as_slice).collect();
     lapse::met(ctx, name, &names, Telling::All)?;
     PmKey::open_write(ctx, name, TY)
-}
-
-/// The fields to choose from.
-enum Visible<'p> {
-    /// All that are there.
-    Whole(&'p Pool, Root),
-    /// Some of a hash of which fields have expired.
-    Some(Vec<Field<'p>>),
-}
-
-impl<'p> Visible<'p> {
-    fn of(ctx: &Ctx, pool: &'p Pool, root: Root) -> pobj::Result<Visible<'p>> {
-        // Redis shows on a replica what it has not removed.
-        if !hash::may_expire(root) || !lapse::in_valkey() {
-            return Ok(Visible::Whole(pool, root));
-        }
-        let now = CommandTime::of(ctx, pool, root);
-        let is_seen = |field: &pobj::Result<Field<'_>>| match field {
-            Ok(field) => !now.hides(field.expire_at),
-            Err(_) => true,
-        };
-        let fields = hash::fields(pool, root)?.filter(is_seen);
-        Ok(Visible::Some(fields.collect::<pobj::Result<_>>()?))
-    }
-
-    fn len(&self) -> u64 {
-        match self {
-            Visible::Whole(_, root) => hash::len(*root),
-            Visible::Some(fields) => fields.len() as u64,
-        }
-    }
-
-    fn random(&self) -> pobj::Result<Field<'p>> {
-        match self {
-            Visible::Whole(pool, root) => hash::random(pool, *root),
-            Visible::Some(fields) => Ok(fields[fastrand::usize(..fields.len())]),
-        }
-    }
-
-    fn all(&self) -> pobj::Result<Box<dyn Iterator<Item = pobj::Result<Field<'p>>> + '_>> {
-        Ok(match self {
-            Visible::Whole(pool, root) => Box::new(hash::fields(pool, *root)?),
-            Visible::Some(fields) => Box::new(fields.iter().copied().map(Ok)),
-        })
-    }
 }

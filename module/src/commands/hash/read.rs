@@ -2,7 +2,7 @@
 
 use super::TY;
 use super::lapse::{self, CommandTime, Names};
-use crate::commands::scan::{self, Options, Scanned};
+use crate::commands::scan::{self, Scan, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
@@ -62,7 +62,7 @@ pub fn hmget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let reply = |key: &PmKey<'_>, but: &Names<'_>| {
         key.read(|pool, root| {
             let get = |field: &Arg<'_>| hash::get(pool, root, field.bytes());
-            let values = fields.iter().map(get).collect::<pobj::Result<Vec<_>>>()?;
+            let values = fields.iter().map(get).collect::<store::Result<Vec<_>>>()?;
             ctx.reply_array(values.len());
             for (field, value) in fields.iter().zip(values) {
                 reply_value(ctx, value.filter(|_| !but.contains(field.bytes())));
@@ -132,25 +132,16 @@ pub fn hlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `PM.HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]`
 pub fn hscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let cursor = scan::cursor(args[2])?;
-    let key = PmKey::open_read(ctx, args[1], TY)?;
-    if !key.exists() {
-        scan::reply_head(ctx, 0, 0);
+    let Some(scan) = Scan::begin(ctx, args, TY, Scanned::Hash)? else {
         return Ok(());
-    }
-    let options = Options::parse(args.from(3), Scanned::Hash)?;
-    key.read(|pool, root| {
-        let (now, mut found) = (CommandTime::of(ctx, pool, root), Vec::new());
-        let next = options.run(cursor, |cursor| {
-            let mut visited = 0;
-            let next = hash::scan(pool, root, cursor, |field| {
-                visited += 1;
-                if options.admits(field.name) && !now.hides(field.expire_at) {
-                    found.push(field);
-                }
-            })?;
-            Ok((next, visited))
-        })?;
+    };
+    let options = &scan.options;
+    scan.key.read(|pool, root| {
+        let now = CommandTime::of(ctx, pool, root);
+        let (next, found) = scan.run(
+            |cursor, visit| hash::scan(pool, root, cursor, visit),
+            |field| options.admits(field.name) && !now.hides(field.expire_at),
+        )?;
         let replies = if options.names_only { 1 } else { 2 };
         scan::reply_head(ctx, next, replies * found.len());
         for field in found {

@@ -7,14 +7,12 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
-use pobj::{Result, Tx};
 use std::ffi::CStr;
-use store::structures::Root;
 use store::structures::hash::{self, Expiry, Pair};
 
 /// `PM.HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field
 /// value [field value ...]`; in Valkey also `[NX | XX]`.
-pub fn hsetex(ctx: &Ctx, args: Args<'_>) -> std::result::Result<(), CmdError> {
+pub fn hsetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let now = lapse::clock(ctx)?;
     let request = syntax::extended(ctx, now, Command::Hsetex, args)?;
     let name = args[1];
@@ -47,7 +45,7 @@ fn judge<'a>(
     ctx: &Ctx,
     name: Arg<'_>,
     request: &Extended<'a>,
-) -> std::result::Result<(bool, Names<'a>), CmdError> {
+) -> Result<(bool, Names<'a>), CmdError> {
     let when = request.when;
     if !when.no_field && !when.all_fields {
         return Ok((true, Names::new()));
@@ -67,9 +65,10 @@ fn judge<'a>(
         }
         Ok((true, lapsed))
     })?;
-    match lapse::removes_on_access(ctx) {
-        true => Ok((is_met, lapsed)),
-        false => Ok((is_met, Names::new())),
+    if lapse::removes_on_access(ctx) {
+        Ok((is_met, lapsed))
+    } else {
+        Ok((is_met, Names::new()))
     }
 }
 
@@ -112,7 +111,7 @@ impl<'a> Work<'a> {
         pairs(self.fields).map(|(field, _)| field)
     }
 
-    fn run(&self, ctx: &Ctx, name: Arg<'_>) -> std::result::Result<(), CmdError> {
+    fn run(&self, ctx: &Ctx, name: Arg<'_>) -> Result<(), CmdError> {
         let mut key = PmKey::open_write(ctx, name, TY)?;
         let existed = key.exists();
         let mut lapsed = Names::new();
@@ -121,7 +120,12 @@ impl<'a> Work<'a> {
             if lapse::in_valkey() && !self.is_over {
                 lapsed = lapse::among(ctx, tx, *root, self.names())?;
             }
-            Ok((was, self.set(tx, root, &lapsed)?))
+            if self.is_over {
+                return Ok((was, hash::remove(tx, root, self.names())?));
+            }
+            let stale = self.stale(&lapsed);
+            hash::replace_expiring(tx, root, &stale, pairs(self.fields), self.expiry)?;
+            Ok((was, 0))
         })?;
         if let Expiry::At(time) = self.expiry {
             key.note_expiry(was, self.names().map(|field| (field, time)))?;
@@ -158,16 +162,11 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Gives how many fields that were there are gone.
-    fn set(&self, tx: &mut Tx<'_>, root: &mut Root, lapsed: &Names<'_>) -> Result<u64> {
-        if self.is_over {
-            return hash::remove(tx, root, self.names());
-        }
+    /// Fields that are replaced as if they had not been there, their time having come.
+    fn stale<'n>(&'n self, lapsed: &'n Names<'_>) -> Vec<&'n [u8]> {
         let keeps = self.expiry == Expiry::Keep;
-        let stale = self.met.iter().chain(lapsed.iter().filter(|_| keeps));
-        let stale: Vec<&[u8]> = stale.copied().collect();
-        hash::replace_expiring(tx, root, &stale, pairs(self.fields), self.expiry)?;
-        Ok(0)
+        let lapsed = lapsed.iter().filter(|_| keeps);
+        self.met.iter().chain(lapsed).copied().collect()
     }
 
     fn replicate(&self, ctx: &Ctx, name: Arg<'_>) {

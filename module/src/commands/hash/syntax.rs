@@ -98,14 +98,16 @@ impl Unit {
         let number = parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)?;
         let is_valkey = Grammar::here() == Grammar::Valkey;
         if number < 0 {
-            return Err(match is_valkey {
-                true => CmdError::InvalidExpireTime,
-                false => CmdError::text_only("ERR invalid expire time, must be >= 0"),
+            return Err(if is_valkey {
+                CmdError::InvalidExpireTime
+            } else {
+                CmdError::text_only("ERR invalid expire time, must be >= 0")
             });
         }
-        let most = match is_valkey || ctx.must_obey() {
-            true => i64::MAX,
-            false => REDIS_MAX_MS,
+        let most = if is_valkey || ctx.must_obey() {
+            i64::MAX
+        } else {
+            REDIS_MAX_MS
         };
         let ms = match self {
             Unit::Seconds | Unit::UnixSeconds => number.checked_mul(1000),
@@ -385,9 +387,10 @@ fn in_order<'a>(
                     "ERR FIELDS keyword specified multiple times",
                 ));
             }
-            let found = match any_order {
-                true => some_of(args, at - 1, command.width(), &INVALID_NUMBER)?,
-                false => all_pairs(args, at - 1)?,
+            let found = if any_order {
+                some_of(args, at - 1, command.width(), &INVALID_NUMBER)?
+            } else {
+                all_pairs(args, at - 1)?
             };
             at += 1 + found.len();
             fields = Some(found);
@@ -527,9 +530,10 @@ fn counted<'a>(
     let number = number.filter(|&number| number > 0);
     let number = number.ok_or_else(|| not_positive.clone())?;
     let fields = args.from(at + 2);
-    match number == fields.len() as i64 {
-        true => Ok(fields),
-        false => Err(NO_MATCH),
+    if number == fields.len() as i64 {
+        Ok(fields)
+    } else {
+        Err(NO_MATCH)
     }
 }
 
@@ -541,9 +545,10 @@ fn all_pairs<'a>(args: Args<'a>, at: usize) -> Result<&'a [Arg<'a>], CmdError> {
     let number = parse_i64(args[at + 1].bytes()).filter(|number| (1..=FIELDS_MAX).contains(number));
     let number = number.ok_or(INVALID_NUMBER)?;
     let pairs = args.from(at + 2);
-    match 2 * number == pairs.len() as i64 {
-        true => Ok(pairs),
-        false => Err(CmdError::WrongArity),
+    if 2 * number == pairs.len() as i64 {
+        Ok(pairs)
+    } else {
+        Err(CmdError::WrongArity)
     }
 }
 

@@ -6,7 +6,6 @@ use super::syntax::{self, Grammar, Mismatch};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
-use pobj::Pool;
 use store::structures::Root;
 use store::structures::hash::{self, NEVER};
 
@@ -66,7 +65,9 @@ fn tell(ctx: &Ctx, args: Args<'_>, start: Start, unit: Unit) -> Result<(), CmdEr
         let now = CommandTime::of(ctx, pool, root);
         ctx.reply_array(fields.len());
         for field in fields.iter().copied().map(Arg::bytes) {
-            ctx.reply_integer(match expire_at(pool, root, now, field)? {
+            let (spot, value) = hash::find(pool, root, field)?;
+            let value = value.filter(|_| !is_over(root, now, spot.expire_at));
+            ctx.reply_integer(match value.map(|_| spot.expire_at) {
                 None => NO_FIELD,
                 Some(NEVER) => NO_TTL,
                 Some(at) => unit.of(at.saturating_sub(start)),
@@ -76,15 +77,14 @@ fn tell(ctx: &Ctx, args: Args<'_>, start: Start, unit: Unit) -> Result<(), CmdEr
     })
 }
 
-/// When a field expires, `None` if it is not there.
-fn expire_at(pool: &Pool, root: Root, now: CommandTime, field: &[u8]) -> pobj::Result<Option<i64>> {
-    let (spot, value) = hash::find(pool, root, field)?;
-    // Redis says of a small hash a moment earlier that the field is gone.
-    let is_over = match hash::is_table(root) || lapse::in_valkey() {
-        true => now.hides(spot.expire_at),
-        false => now.ends(spot.expire_at),
-    };
-    Ok(value.filter(|_| !is_over).map(|_| spot.expire_at))
+/// Whether a field is gone that expires then. Redis says so of one of a small hash a moment
+/// earlier.
+fn is_over(root: Root, now: CommandTime, expire_at: i64) -> bool {
+    if hash::is_table(root) || lapse::in_valkey() {
+        now.hides(expire_at)
+    } else {
+        now.ends(expire_at)
+    }
 }
 
 impl Unit {

@@ -14,12 +14,12 @@ use crate::redis::{Arg, Args, Ctx, Serve};
 use store::structures::list::Side;
 use store::value::ValueType;
 
-/// `BLPOP key [key ...] timeout`
+/// `PM.BLPOP key [key ...] timeout`
 pub fn blpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, Side::Left, serve_left)
 }
 
-/// `BRPOP key [key ...] timeout`
+/// `PM.BRPOP key [key ...] timeout`
 pub fn brpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, Side::Right, serve_right)
 }
@@ -68,7 +68,7 @@ fn pop_from(ctx: &Ctx, name: Arg<'_>, side: Side) -> Result<bool, CmdError> {
     Ok(popped)
 }
 
-/// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
+/// `PM.BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
 pub fn blmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let many = Many::parse(args.from(2))?;
     let timeout = timeout(ctx, args[1])?;
@@ -86,7 +86,7 @@ fn serve_many<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>) -> Result<bool, 
     Ok(is_list(ctx, ready) && serve_waiting(many.keys, ready, |key| many.pop_from(ctx, key))?)
 }
 
-/// `BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout`
+/// `PM.BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout`
 pub fn blmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let route = Route::parse(args.from(1))?;
     go(ctx, &route, timeout(ctx, args[5])?, serve_move)
@@ -96,7 +96,7 @@ fn serve_move(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdErro
     Ok(is_list(ctx, ready) && Route::parse(args.from(1))?.go(ctx)?)
 }
 
-/// `BRPOPLPUSH source destination timeout`
+/// `PM.BRPOPLPUSH source destination timeout`
 pub fn brpoplpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let route = Route::rpoplpush(args.from(1));
     go(ctx, &route, timeout(ctx, args[3])?, serve_rpoplpush)

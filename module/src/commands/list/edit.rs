@@ -8,7 +8,7 @@ use crate::redis::{Args, Class, Ctx};
 use store::structures::list::{self, Side};
 use store::value::ValueType;
 
-/// `LSET key index element`
+/// `PM.LSET key index element`
 pub fn lset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
     if !key.exists() {
@@ -38,7 +38,7 @@ pub fn lset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `LINSERT key BEFORE|AFTER pivot element`
+/// `PM.LINSERT key BEFORE|AFTER pivot element`
 pub fn linsert(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let after = if args[2].is(b"after") {
         1
@@ -59,9 +59,10 @@ pub fn linsert(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             index += u64::from(!found);
             Ok(!found)
         })?;
-        match found {
-            true => list::insert(tx, root, index + after, args[4].bytes()).map(Some),
-            false => Ok(None),
+        if found {
+            list::insert(tx, root, index + after, args[4].bytes()).map(Some)
+        } else {
+            Ok(None)
         }
     })?;
     let Some(len) = len else {
@@ -75,7 +76,7 @@ pub fn linsert(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `LREM key count element`
+/// `PM.LREM key count element`
 pub fn lrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let count = count_from_either_end(args[2])?;
     let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
@@ -101,7 +102,7 @@ pub fn lrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `LTRIM key start stop`
+/// `PM.LTRIM key start stop`
 pub fn ltrim(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (start, stop) = (integer(args[2])?, integer(args[3])?);
     let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;

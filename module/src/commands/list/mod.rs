@@ -9,7 +9,8 @@ mod read;
 
 use super::integer;
 use super::row::{
-    ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST, WRITE_FAST,
+    BLOCKING, BLOCKING_ANYWHERE, BLOCKING_GROWING, ONE, READ, READ_FAST, Row, TWO, WRITE,
+    WRITE_ALWAYS, WRITE_ALWAYS_FAST, WRITE_FAST,
 };
 use super::sample;
 use crate::behaviour::Behaviour;
@@ -18,9 +19,6 @@ use crate::redis::{Arg, NumberedKeys};
 use std::ffi::CStr;
 use store::number::parse_i64;
 use store::structures::list::Side;
-
-const BLOCKING: &str = "write deny-script blocking";
-const BLOCKING_GROWING: &str = "write deny-oom deny-script blocking";
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
@@ -47,7 +45,7 @@ pub(super) const ROWS: &[Row] = &[
         "blmpop",
         blocking::blmpop,
         -5,
-        "write blocking",
+        BLOCKING_ANYWHERE,
         NumberedKeys::AfterTimeout,
     ),
     Row::native("blmove", blocking::blmove, 6, BLOCKING_GROWING, TWO),
@@ -73,7 +71,7 @@ fn count_from_either_end(arg: Arg<'_>) -> Result<i64, CmdError> {
     }
 }
 
-/// `LEFT` or `RIGHT`.
+/// `PM.LEFT` or `PM.RIGHT`.
 fn side(arg: Arg<'_>) -> Result<Side, CmdError> {
     if arg.is(b"right") {
         Ok(Side::Right)

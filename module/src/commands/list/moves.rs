@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use store::structures::list::{self, Element, Side};
 use store::value::ValueType;
 
-/// `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`
+/// `PM.LMOVE source destination LEFT|RIGHT LEFT|RIGHT`
 pub fn lmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let route = Route::parse(args.from(1))?;
     if !route.go(ctx)? {
@@ -17,7 +17,7 @@ pub fn lmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `RPOPLPUSH source destination`
+/// `PM.RPOPLPUSH source destination`
 pub fn rpoplpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if !Route::rpoplpush(args.from(1)).go(ctx)? {
         ctx.reply_null();

@@ -9,12 +9,12 @@ use store::number::parse_i64;
 use store::structures::list::{self, Element, Side};
 use store::value::ValueType;
 
-/// `LPOP key [count]`
+/// `PM.LPOP key [count]`
 pub fn lpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, Side::Left)
 }
 
-/// `RPOP key [count]`
+/// `PM.RPOP key [count]`
 pub fn rpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, Side::Right)
 }
@@ -185,7 +185,7 @@ impl<'a> Many<'a> {
     }
 }
 
-/// `LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`
+/// `PM.LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`
 pub fn lmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let many = Many::parse(args.from(1))?;
     for &key in many.keys {

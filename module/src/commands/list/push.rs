@@ -8,22 +8,22 @@ use std::ffi::CStr;
 use store::structures::list::{self, Side};
 use store::value::ValueType;
 
-/// `LPUSH key element [element ...]`
+/// `PM.LPUSH key element [element ...]`
 pub fn lpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     push(ctx, args, Side::Left, c"PM.LPUSH", false)
 }
 
-/// `RPUSH key element [element ...]`
+/// `PM.RPUSH key element [element ...]`
 pub fn rpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     push(ctx, args, Side::Right, c"PM.RPUSH", false)
 }
 
-/// `LPUSHX key element [element ...]`
+/// `PM.LPUSHX key element [element ...]`
 pub fn lpushx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     push(ctx, args, Side::Left, c"PM.LPUSHX", true)
 }
 
-/// `RPUSHX key element [element ...]`
+/// `PM.RPUSHX key element [element ...]`
 pub fn rpushx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     push(ctx, args, Side::Right, c"PM.RPUSHX", true)
 }

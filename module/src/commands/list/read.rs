@@ -7,7 +7,7 @@ use crate::redis::{Arg, Args, Ctx};
 use store::structures::list::{self, Side};
 use store::value::ValueType;
 
-/// `LLEN key`
+/// `PM.LLEN key`
 pub fn llen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
     let len = key.read(list::len)?;
@@ -15,7 +15,7 @@ pub fn llen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `LINDEX key index`
+/// `PM.LINDEX key index`
 pub fn lindex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
     if !key.exists() {
@@ -40,7 +40,7 @@ pub fn lindex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     })
 }
 
-/// `LRANGE key start stop`
+/// `PM.LRANGE key start stop`
 pub fn lrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (start, stop) = (integer(args[2])?, integer(args[3])?);
     let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
@@ -101,7 +101,7 @@ impl Search {
     }
 }
 
-/// `LPOS key element [RANK rank] [COUNT matches] [MAXLEN len]`
+/// `PM.LPOS key element [RANK rank] [COUNT matches] [MAXLEN len]`
 pub fn lpos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let search = Search::parse(args.from(3))?;
     let key = PmKey::open_read(ctx, args[1], ValueType::List)?;

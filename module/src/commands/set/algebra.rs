@@ -8,23 +8,10 @@ use super::TY;
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, read_all};
 use crate::redis::{Arg, Args, Class, Collection, Ctx, Kind, Mode, Reply};
-use pobj::Pool;
 use std::collections::HashSet;
 use std::ffi::CStr;
 use store::number::parse_i64;
-use store::structures::Root;
-use store::structures::set::{self, Member};
-
-/// Which members the result has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    /// Those of any source.
-    Union,
-    /// Those of every source.
-    Inter,
-    /// Those of the first source only.
-    Diff,
-}
+use store::structures::set::{self, Member, Operation, Outcome, Source};
 
 /// `PM.SINTER key [key ...]`
 pub fn sinter(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
@@ -116,7 +103,7 @@ fn at_least(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdError>
 fn reply(ctx: &Ctx, args: Args<'_>, operation: Operation) -> Result<(), CmdError> {
     let sources = Sources::open(ctx, args.from(1))?;
     sources.evaluate(operation, |result| {
-        let members = result.collect::<pobj::Result<Vec<_>>>()?;
+        let members = result.collect::<store::Result<Vec<_>>>()?;
         ctx.reply_collection(Collection::Set, members.len());
         let mut digits = itoa::Buffer::new();
         for member in members {
@@ -138,7 +125,7 @@ fn store(
         let text = |member: Member<'_>| member.bytes(&mut itoa::Buffer::new()).to_vec();
         result
             .map(|member| member.map(text))
-            .collect::<pobj::Result<Vec<_>>>()
+            .collect::<store::Result<Vec<_>>>()
     })?;
     drop(sources);
     let mut destination = PmKey::open_any(ctx, args[1], TY);
@@ -171,55 +158,6 @@ enum Place {
     Native(usize),
 }
 
-/// A source while the pool is being read.
-#[derive(Clone, Copy)]
-enum Source<'s> {
-    Pm(Root),
-    Native(&'s HashSet<Vec<u8>>),
-}
-
-impl<'s> Source<'s> {
-    fn len(self) -> u64 {
-        match self {
-            Source::Pm(root) => set::len(root),
-            Source::Native(members) => members.len() as u64,
-        }
-    }
-
-    fn contains(self, pool: &Pool, member: Member<'_>) -> pobj::Result<bool> {
-        match self {
-            Source::Pm(root) => set::contains_member(pool, root, member),
-            Source::Native(members) => Ok(members.contains(member.bytes(&mut itoa::Buffer::new()))),
-        }
-    }
-
-    fn members(self, pool: &'s Pool) -> pobj::Result<Members<'s>> {
-        Ok(match self {
-            Source::Pm(root) => Members::Pm(set::members(pool, root)?),
-            Source::Native(members) => Members::Native(members.iter()),
-        })
-    }
-}
-
-enum Members<'s> {
-    Pm(set::Members<'s>),
-    Native(std::collections::hash_set::Iter<'s, Vec<u8>>),
-}
-
-impl<'s> Iterator for Members<'s> {
-    type Item = pobj::Result<Member<'s>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Members::Pm(members) => members.next(),
-            Members::Native(members) => members.next().map(|member| Ok(Member::Bytes(member))),
-        }
-    }
-}
-
-/// The members of a result, each once.
-type Outcome<'s> = Box<dyn Iterator<Item = pobj::Result<Member<'s>>> + 's>;
-
 impl<'a> Sources<'a> {
     fn open(ctx: &'a Ctx, names: &[Arg<'a>]) -> Result<Sources<'a>, CmdError> {
         let (mut keys, mut natives) = (Vec::with_capacity(names.len()), Vec::new());
@@ -248,26 +186,15 @@ impl<'a> Sources<'a> {
     fn evaluate<R>(
         &self,
         operation: Operation,
-        f: impl FnOnce(Outcome<'_>) -> pobj::Result<R>,
+        f: impl FnOnce(Outcome<'_>) -> store::Result<R>,
     ) -> Result<R, CmdError> {
         read_all(&self.keys, |pool, roots| {
             let source = |place: &Place| match *place {
-                Place::Pm(at) => Source::Pm(roots[at]),
-                Place::Native(at) => Source::Native(&self.natives[at]),
+                Place::Pm(at) => Source::Stored(roots[at]),
+                Place::Native(at) => Source::Given(&self.natives[at]),
             };
-            let mut sources: Vec<Source<'_>> = self.order.iter().map(source).collect();
-            match operation {
-                Operation::Union => f(Box::new(union(pool, &sources)?)),
-                Operation::Inter => {
-                    sources.sort_by_key(|source| source.len());
-                    f(Box::new(first_if(pool, &sources, true)?))
-                }
-                Operation::Diff => {
-                    // The largest are the likeliest to rule a member out.
-                    sources[1..].sort_by_key(|source| std::cmp::Reverse(source.len()));
-                    f(Box::new(first_if(pool, &sources, false)?))
-                }
-            }
+            let sources = self.order.iter().map(source).collect();
+            set::evaluate(pool, sources, operation, f)
         })
     }
 }
@@ -285,43 +212,4 @@ fn native(ctx: &Ctx, name: Arg<'_>) -> Option<HashSet<Vec<u8>>> {
         _ => None,
     };
     members.into_iter().map(text).collect()
-}
-
-/// The members of the first source that all other sources have, or that none has.
-fn first_if<'s>(
-    pool: &'s Pool,
-    sources: &'s [Source<'s>],
-    in_all: bool,
-) -> pobj::Result<impl Iterator<Item = pobj::Result<Member<'s>>>> {
-    let (first, others) = sources.split_first().expect("the arity asks for a source");
-    Ok(first.members(pool)?.filter_map(move |member| {
-        let admit = |member: Member<'s>| {
-            for source in others {
-                if source.contains(pool, member)? != in_all {
-                    return Ok(None);
-                }
-            }
-            Ok(Some(member))
-        };
-        member.and_then(admit).transpose()
-    }))
-}
-
-/// The members of all sources.
-fn union<'s>(
-    pool: &'s Pool,
-    sources: &'s [Source<'s>],
-) -> pobj::Result<impl Iterator<Item = pobj::Result<Member<'s>>>> {
-    let most = sources.iter().map(|source| source.len()).max().unwrap_or(0);
-    let mut seen = HashSet::with_capacity(if sources.len() > 1 { most as usize } else { 0 });
-    let walks = sources.iter().map(|source| source.members(pool));
-    let walks = walks.collect::<pobj::Result<Vec<_>>>()?;
-    let alone = sources.len() == 1;
-    Ok(walks
-        .into_iter()
-        .flatten()
-        .filter(move |member| match member {
-            Ok(member) => alone || seen.insert(member.normal()),
-            Err(_) => true,
-        }))
 }

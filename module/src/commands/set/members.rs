@@ -2,13 +2,11 @@
 //! SMEMBERS, SSCAN.
 
 use super::{TY, announce};
-use crate::commands::scan::{self, Options, Scanned};
+use crate::commands::scan::{self, Scan, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, edit2_telling};
 use crate::redis::{Arg, Args, Collection, Ctx};
-use pobj::Tx;
-use std::iter;
-use store::structures::{Root, set, whole};
+use store::structures::set::{self, Member};
 
 /// `PM.SADD key member [member ...]`
 pub fn sadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
@@ -53,20 +51,16 @@ pub fn smove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         ctx.reply_integer(there.into());
         return Ok(());
     }
-    let take = |tx: &mut Tx<'_>, from: &mut Root, to: &mut Root| {
-        let removed = set::remove(tx, from, iter::once(member))?;
-        let added = if removed > 0 {
-            set::add(tx, to, iter::once(member))?
-        } else {
-            0
-        };
-        Ok((removed > 0, added > 0))
-    };
-    let (removed, added) = edit2_telling(&mut from, &mut to, take, |&(removed, _), from| {
-        if removed {
-            announce(ctx, from, c"srem");
-        }
-    })?;
+    let (removed, added) = edit2_telling(
+        &mut from,
+        &mut to,
+        |tx, from, to| set::transfer(tx, from, to, member),
+        |&(removed, _), from| {
+            if removed {
+                announce(ctx, from, c"srem");
+            }
+        },
+    )?;
     if added {
         announce(ctx, &to, c"sadd");
     }
@@ -94,7 +88,7 @@ pub fn smismember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         let there = members
             .iter()
             .map(there)
-            .collect::<pobj::Result<Vec<_>>>()?;
+            .collect::<store::Result<Vec<_>>>()?;
         ctx.reply_array(there.len());
         for there in there {
             ctx.reply_integer(there.into());
@@ -114,7 +108,7 @@ pub fn scard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 pub fn smembers(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     key.read(|pool, root| {
-        let members = whole(set::len(root), set::members(pool, root)?)?;
+        let members = set::all(pool, root)?;
         ctx.reply_collection(Collection::Set, members.len());
         let mut digits = itoa::Buffer::new();
         for member in members {
@@ -126,26 +120,15 @@ pub fn smembers(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `PM.SSCAN key cursor [MATCH pattern] [COUNT count]`
 pub fn sscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let cursor = scan::cursor(args[2])?;
-    let key = PmKey::open_read(ctx, args[1], TY)?;
-    if !key.exists() {
-        scan::reply_head(ctx, 0, 0);
+    let Some(scan) = Scan::begin(ctx, args, TY, Scanned::Set)? else {
         return Ok(());
-    }
-    let options = Options::parse(args.from(3), Scanned::Set)?;
-    key.read(|pool, root| {
+    };
+    scan.key.read(|pool, root| {
         let mut digits = itoa::Buffer::new();
-        let mut found = Vec::new();
-        let next = options.run(cursor, |cursor| {
-            let mut visited = 0;
-            let next = set::scan(pool, root, cursor, |member| {
-                visited += 1;
-                if options.admits(member.bytes(&mut digits)) {
-                    found.push(member);
-                }
-            })?;
-            Ok((next, visited))
-        })?;
+        let (next, found) = scan.run(
+            |cursor, visit| set::scan(pool, root, cursor, visit),
+            |member: &Member<'_>| scan.options.admits(member.bytes(&mut digits)),
+        )?;
         scan::reply_head(ctx, next, found.len());
         for member in found {
             ctx.reply_bulk(member.bytes(&mut digits));

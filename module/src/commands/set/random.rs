@@ -1,15 +1,14 @@
 //! SPOP, SRANDMEMBER.
 
 use super::{TY, announce};
-use crate::commands::sample::{self, Choice};
+use crate::commands::sample;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits::{Deletion, deleting_command};
 use crate::redis::{Arg, Args, Class, Collection, Ctx, OwnedString, may_replicate};
-use pobj::Pool;
 use store::number::parse_i64;
+use store::structures::sample::{Choice, choose};
 use store::structures::set::{self, Member};
-use store::structures::{Root, whole};
 
 /// Most members that one replicated SREM takes out.
 const REPLICATED_MAX: usize = 1024;
@@ -52,9 +51,9 @@ fn spop_some(ctx: &Ctx, name: Arg<'_>, count: u64) -> Result<(), CmdError> {
     }
     let members = key.read(|pool, root| {
         let chosen = if count >= len {
-            all(pool, root)?
+            set::all(pool, root)?
         } else {
-            some(pool, root, count)?
+            set::some(pool, root, count)?
         };
         Ok(chosen.into_iter().map(to_vec).collect::<Vec<_>>())
     })?;
@@ -76,16 +75,6 @@ fn spop_some(ctx: &Ctx, name: Arg<'_>, count: u64) -> Result<(), CmdError> {
 
 fn to_vec(member: Member<'_>) -> Vec<u8> {
     member.bytes(&mut itoa::Buffer::new()).to_vec()
-}
-
-fn all(pool: &Pool, root: Root) -> pobj::Result<Vec<Member<'_>>> {
-    whole(set::len(root), set::members(pool, root)?)
-}
-
-/// `count` different members, fewer than there are.
-fn some(pool: &Pool, root: Root, count: u64) -> pobj::Result<Vec<Member<'_>>> {
-    let members = || set::members(pool, root);
-    sample::distinct(count, set::len(root), members, || set::random(pool, root))
 }
 
 /// Replicas cannot draw the same members: they get their removal.
@@ -124,7 +113,7 @@ pub fn srandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         });
     };
     key.read(|pool, root| {
-        let chosen = sample::choose(
+        let chosen = choose(
             Choice::of(count, set::len(root)),
             set::len(root),
             || set::members(pool, root),

@@ -9,7 +9,7 @@
 
 mod pattern;
 
-use super::row::{ONE, Row};
+use super::row::{ONE, READ_TELLING_KEYS, Row, WRITE_TELLING_KEYS};
 use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
@@ -24,15 +24,13 @@ use store::structures::list::{self, Side};
 use store::structures::{Root, set, zset};
 use store::value::ValueType;
 
-const MOVABLE: &str = "write deny-oom getkeys-api";
-
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::native("sort", sort, -2, MOVABLE, ONE),
-    Row::native("sort_ro", sort_ro, -2, "readonly getkeys-api", ONE),
+    Row::native("sort", sort, -2, WRITE_TELLING_KEYS, ONE),
+    Row::native("sort_ro", sort_ro, -2, READ_TELLING_KEYS, ONE),
 ];
 
-/// `SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE
+/// `PM.SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE
 /// destination]`
 pub fn sort(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
@@ -45,7 +43,7 @@ pub fn sort(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     run(ctx, args, true)
 }
 
-/// `SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA]`
+/// `PM.SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA]`
 pub fn sort_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
         ctx.tell_key(1, KeyUse::Read);
@@ -129,9 +127,10 @@ impl<'a> Query<'a> {
     fn range(&self, len: usize) -> std::ops::Range<usize> {
         let start = usize::try_from(self.offset.max(0)).unwrap_or(usize::MAX);
         let count = self.count.map_or(usize::MAX, |count| count as usize);
-        match start < len {
-            true => start..start.saturating_add(count).min(len),
-            false => 0..0,
+        if start < len {
+            start..start.saturating_add(count).min(len)
+        } else {
+            0..0
         }
     }
 }
@@ -177,9 +176,10 @@ impl<'a> Reach<'a> {
         let all_keys = self
             .all_keys
             .get_or_insert_with(|| self.ctx.may_run_on_all_keys(self.command));
-        match *all_keys {
-            true => Ok(()),
-            false => denied("due to insufficient ACL permissions."),
+        if *all_keys {
+            Ok(())
+        } else {
+            denied("due to insufficient ACL permissions.")
         }
     }
 }
@@ -223,16 +223,15 @@ fn run(ctx: &Ctx, args: Args<'_>, may_store: bool) -> Result<(), CmdError> {
         // A set has no order, and the result must not depend on chance.
         (query.unsorted, query.alpha, query.by) = (false, true, None);
     }
-    let elements = match query.unsorted {
-        true => in_order(&source, &query)?,
-        false => {
-            let elements = read(&source, false, |_| 0..usize::MAX)?;
-            let range = query.range(elements.len());
-            let mut sorted = sorted(ctx, &query, elements)?;
-            sorted.truncate(range.end);
-            sorted.drain(..range.start);
-            sorted
-        }
+    let elements = if query.unsorted {
+        in_order(&source, &query)?
+    } else {
+        let elements = read(&source, false, |_| 0..usize::MAX)?;
+        let range = query.range(elements.len());
+        let mut sorted = sorted(ctx, &query, elements)?;
+        sorted.truncate(range.end);
+        sorted.drain(..range.start);
+        sorted
     };
     drop(source);
     let outcome = outcome(ctx, &query, elements)?;
@@ -292,9 +291,10 @@ fn read(
                 let len = zset::len(root);
                 let range = range(len as usize);
                 let first = range.start as u64;
-                let rank = match reverse {
-                    true => len.wrapping_sub(first + 1),
-                    false => first,
+                let rank = if reverse {
+                    len.wrapping_sub(first + 1)
+                } else {
+                    first
                 };
                 let mut walk = zset::walk(pool, root, rank, reverse)?;
                 while elements.len() < range.len()
@@ -334,9 +334,10 @@ fn sorted(ctx: &Ctx, query: &Query<'_>, elements: Vec<Vec<u8>>) -> Result<Vec<Ve
             "ERR One or more scores can't be converted into double",
         ));
     }
-    match query.descending {
-        true => items.sort_by(|a, b| b.compare(a)),
-        false => items.sort_by(Item::compare),
+    if query.descending {
+        items.sort_by(|a, b| b.compare(a))
+    } else {
+        items.sort_by(Item::compare)
     }
     Ok(items.into_iter().map(|item| item.element).collect())
 }

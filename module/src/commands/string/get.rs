@@ -9,7 +9,7 @@ use crate::limits::{Deletion, deleting_command};
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use store::value::ValueType;
 
-/// `GET key`
+/// `PM.GET key`
 pub fn get(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     get_and_reply(ctx, args[1]).map(|_| ())
 }
@@ -25,7 +25,7 @@ fn get_and_reply(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
     Ok(found)
 }
 
-/// `GETDEL key`
+/// `PM.GETDEL key`
 pub fn getdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if get_and_reply(ctx, args[1])? {
         let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
@@ -34,7 +34,7 @@ pub fn getdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
+/// `PM.GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
 pub fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let name = args[1];
     let Some(ttl) = Options::parse(Command::Getex, args.from(2))?.ttl else {
@@ -46,9 +46,10 @@ pub fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             Ttl::Keep | Ttl::Persist => Ok(None),
         }
     };
-    let early = match Behaviour::GetexTimeComesFirst.here() {
-        true => Some(time()?),
-        false => None,
+    let early = if Behaviour::GetexTimeComesFirst.here() {
+        Some(time()?)
+    } else {
+        None
     };
     let key = PmKey::open_read(ctx, name, ValueType::String)?;
     let value = read(&key, |value| value.text(&mut itoa::Buffer::new()).to_vec())?;
@@ -113,7 +114,7 @@ fn persist(ctx: &Ctx, key: &mut PmKey<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `STRLEN key`
+/// `PM.STRLEN key`
 pub fn strlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], ValueType::String)?;
     let len = read(&key, |value| value.text_len())?;

@@ -1,30 +1,30 @@
 //! Strings as numbers: INCR, DECR, INCRBY, DECRBY and INCRBYFLOAT.
 
-use super::{Expire, integer, read, store};
+use super::{integer, read, store};
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
+use crate::keyspace::{Expire, PmKey};
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use std::ffi::CStr;
 use store::number::{LongDouble, parse_i64};
 use store::structures::string::{self, Value};
 use store::value::ValueType;
 
-/// `INCR key`
+/// `PM.INCR key`
 pub fn incr(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     add(ctx, args, c"PM.INCR", 1)
 }
 
-/// `DECR key`
+/// `PM.DECR key`
 pub fn decr(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     add(ctx, args, c"PM.DECR", -1)
 }
 
-/// `INCRBY key increment`
+/// `PM.INCRBY key increment`
 pub fn incrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     add(ctx, args, c"PM.INCRBY", integer(args[2])?)
 }
 
-/// `DECRBY key decrement`
+/// `PM.DECRBY key decrement`
 pub fn decrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let by = integer(args[2])?.checked_neg();
     let by = by.ok_or(CmdError::text_only("ERR decrement would overflow"))?;
@@ -34,20 +34,13 @@ pub fn decrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// Adds to the key's number and replies with the sum; `command` is what is replicated.
 fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, by: i64) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
-    let changed = key.edit_inline(None, |tx, root, inline| {
+    let sum = key.upsert(0, Expire::Keep, |tx, root, inline| {
         let sum = string::read(tx, *root, inline)?.map_or(Ok(by), |old| plus(old, by));
         if let Ok(sum) = sum {
             string::set(tx, root, inline, Value::Int(sum))?;
         }
         Ok(sum)
-    })?;
-    let sum = match changed {
-        Some(sum) => sum?,
-        None => {
-            store(&mut key, Value::Int(by), Expire::Keep)?;
-            by
-        }
-    };
+    })??;
     key.signal();
     ctx.notify(Class::STRING, c"incrby", args[1]);
     ctx.replicate(command, args.from(1));
@@ -63,7 +56,7 @@ fn plus(old: Value<'_>, by: i64) -> Result<i64, CmdError> {
     old.checked_add(by).ok_or(CmdError::Overflow)
 }
 
-/// `INCRBYFLOAT key increment`
+/// `PM.INCRBYFLOAT key increment`
 pub fn incrbyfloat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
     let old = read(&key, |value| match value {

@@ -16,7 +16,7 @@ struct Options {
     min_match_len: u32,
 }
 
-/// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]`
+/// `PM.LCS key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]`
 pub fn lcs(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     const WRONG_TYPE: CmdError =
         CmdError::text_only("ERR The specified keys must contain string values");
@@ -120,9 +120,10 @@ impl<'a> Table<'a> {
         let mut table = Table { a, b, lengths };
         for i in 1..=a.len() {
             for j in 1..=b.len() {
-                let length = match a[i - 1] == b[j - 1] {
-                    true => table.at(i - 1, j - 1) + 1,
-                    false => table.at(i - 1, j).max(table.at(i, j - 1)),
+                let length = if a[i - 1] == b[j - 1] {
+                    table.at(i - 1, j - 1) + 1
+                } else {
+                    table.at(i - 1, j).max(table.at(i, j - 1))
                 };
                 let cell = table.cell(i, j);
                 table.lengths[cell] = length;

@@ -1,11 +1,11 @@
 //! MGET, MSET, MSETNX and MSETEX: several strings at once.
 
 use super::options::{Command, Condition, Options, Ttl};
-use super::{Expire, reply_value};
+use super::reply_value;
 use crate::behaviour::Behaviour;
 use crate::commands::plain;
 use crate::error::CmdError;
-use crate::keyspace::{PmKey, put_all, read_each};
+use crate::keyspace::{Expire, PmKey, put_all, read_each};
 use crate::redis::{Arg, Args, Class, Ctx, KeyUse, OwnedString, may_replicate};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,7 +16,7 @@ use store::structures::Root;
 use store::structures::string::{self, Value};
 use store::value::ValueType;
 
-/// `MGET key [key ...]`
+/// `PM.MGET key [key ...]`
 pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     // A key of another type is as good as none.
     let open = |&name| {
@@ -33,7 +33,7 @@ pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             Some((root, inline)) => string::read(pool, root, inline),
             None => Ok(None),
         };
-        let values = values.iter().map(read).collect::<pobj::Result<Vec<_>>>()?;
+        let values = values.iter().map(read).collect::<store::Result<Vec<_>>>()?;
         ctx.reply_array(values.len());
         for value in values {
             match value {
@@ -45,7 +45,7 @@ pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     })
 }
 
-/// `MSET key value [key value ...]`
+/// `PM.MSET key value [key value ...]`
 pub fn mset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let assignments = Assignments::open(ctx, args.from(1))?;
     assignments.make(ctx, Expire::Never)?;
@@ -54,7 +54,7 @@ pub fn mset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `MSETNX key value [key value ...]`
+/// `PM.MSETNX key value [key value ...]`
 pub fn msetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let assignments = Assignments::open(ctx, args.from(1))?;
     let proceeds = assignments.may_proceed(Some(Condition::Absent));
@@ -66,21 +66,24 @@ pub fn msetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `MSETEX numkeys key value [key value ...] [NX | XX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
+/// `PM.MSETEX numkeys key value [key value ...] [NX | XX] [EX s | PX ms | EXAT s | PXAT ms |
+/// KEEPTTL]`
 pub fn msetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
         tell_keys(ctx, args);
         return Ok(());
     }
     let valkeys = Behaviour::MsetexIsValkeys.here();
-    let number = pairs(args).ok_or(CmdError::text_only(match valkeys {
-        true => "ERR invalid numkeys value or out of range",
-        false => "ERR invalid numkeys value",
+    let number = pairs(args).ok_or(CmdError::text_only(if valkeys {
+        "ERR invalid numkeys value or out of range"
+    } else {
+        "ERR invalid numkeys value"
     }))?;
     let split = args.from(2).split_at_checked(2 * number);
-    let (pairs, options) = split.ok_or(match valkeys {
-        true => CmdError::Syntax,
-        false => CmdError::text_only("ERR wrong number of key-value pairs"),
+    let (pairs, options) = split.ok_or(if valkeys {
+        CmdError::Syntax
+    } else {
+        CmdError::text_only("ERR wrong number of key-value pairs")
     })?;
     let options = Options::parse(Command::Msetex, options)?;
     let expire = match options.ttl {
@@ -158,17 +161,17 @@ impl<'a> Assignments<'a> {
         let mut indexes = HashMap::new();
         for (i, pair) in pairs.chunks_exact(2).enumerate() {
             let (name, value) = (pair[0], Value::of(pair[1].bytes()));
-            let known = match count <= FEW {
-                true => keys
-                    .iter()
-                    .position(|key| key.name().bytes() == name.bytes()),
-                false => match indexes.entry(name.bytes()) {
+            let known = if count <= FEW {
+                keys.iter()
+                    .position(|key| key.name().bytes() == name.bytes())
+            } else {
+                match indexes.entry(name.bytes()) {
                     Entry::Occupied(entry) => Some(*entry.get()),
                     Entry::Vacant(entry) => {
                         entry.insert(keys.len());
                         None
                     }
-                },
+                }
             };
             match known {
                 Some(index) => values[index] = value,

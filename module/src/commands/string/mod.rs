@@ -12,16 +12,15 @@ mod set;
 pub(super) use range::write_range;
 
 use super::integer;
-use super::row::{ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS_FAST, WRITE_FAST};
+use super::row::{
+    ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS_FAST, WRITE_FAST,
+    WRITE_TELLING_KEYS,
+};
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
+use crate::keyspace::{Expire, PmKey};
 use crate::limits::{self, Deletion, deleting_command};
 use crate::redis::{Class, Ctx};
-use store::record::NEVER;
-use store::structures::Root;
 use store::structures::string::{self, Value};
-
-const MOVABLE: &str = "write deny-oom getkeys-api";
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
@@ -37,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("mget", many::mget, -2, READ_FAST, ALL),
     Row::native("mset", many::mset, -3, WRITE, (1, -1, 2)),
     Row::native("msetnx", many::msetnx, -3, WRITE, (1, -1, 2)),
-    Row::native("msetex", many::msetex, -4, MOVABLE, NONE),
+    Row::native("msetex", many::msetex, -4, WRITE_TELLING_KEYS, NONE),
     Row::native("digest", compare::digest, 2, READ_FAST, ONE),
     Row::native("delex", compare::delex, -2, WRITE_ALWAYS_FAST, ONE),
     Row::native("delifeq", compare::delifeq, 3, WRITE_ALWAYS_FAST, ONE),
@@ -77,24 +76,8 @@ pub(super) fn store(
     value: Value<'_>,
     expire_at: Expire,
 ) -> Result<(), CmdError> {
-    if key.exists() {
-        let at = match expire_at {
-            Expire::Keep => None,
-            Expire::Never => Some(NEVER),
-            Expire::At(ms) => Some(ms),
-        };
-        key.edit_inline(at, |tx, root, inline| string::set(tx, root, inline, value))?;
-        return Ok(());
-    }
-    let at = match expire_at {
-        Expire::Keep => key.expire_at().unwrap_or(NEVER),
-        Expire::Never => NEVER,
-        Expire::At(ms) => ms,
-    };
-    key.put(value.inline_len(), at, |tx, inline| {
-        let mut root = Root::EMPTY;
-        string::set(tx, &mut root, inline, value)?;
-        Ok(root)
+    key.upsert(value.inline_len(), expire_at, |tx, root, inline| {
+        string::set(tx, root, inline, value)
     })
 }
 
@@ -111,17 +94,6 @@ pub(super) fn replace(
         key.notify_replaced();
     }
     Ok(())
-}
-
-/// What becomes of a key's expire time when it gets a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expire {
-    /// It stays.
-    Keep,
-    /// It goes.
-    Never,
-    /// In Unix milliseconds.
-    At(i64),
 }
 
 fn reply_value(ctx: &Ctx, value: Value<'_>) {

@@ -1,31 +1,30 @@
 //! Parts of a string: APPEND, SETRANGE, GETRANGE and its older name SUBSTR.
 
-use super::{Expire, check_length, integer, read, store};
+use super::{check_length, integer, read};
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
+use crate::keyspace::{Expire, PmKey};
 use crate::redis::{Args, Class, Ctx};
-use store::record::NEVER;
 use store::structures::Root;
 use store::structures::string::{self, Value};
 use store::value::ValueType;
 
-/// `APPEND key value`
+/// `PM.APPEND key value`
 pub fn append(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
     let suffix = args[2].bytes();
-    let len = match read(&key, |value| value.text_len())? {
-        Some(len) => {
-            check_length(ctx, len, suffix.len() as u64)?;
-            key.edit_inline(None, |tx, root, inline| {
-                string::append(tx, root, inline, suffix)
-            })?;
-            len + suffix.len() as u64
+    let len = read(&key, |value| value.text_len())?;
+    if let Some(len) = len {
+        check_length(ctx, len, suffix.len() as u64)?;
+    }
+    let value = Value::of(suffix);
+    key.upsert(value.inline_len(), Expire::Keep, |tx, root, inline| {
+        if *root == Root::EMPTY {
+            string::set(tx, root, inline, value)
+        } else {
+            string::append(tx, root, inline, suffix)
         }
-        None => {
-            store(&mut key, Value::of(suffix), Expire::Never)?;
-            suffix.len() as u64
-        }
-    };
+    })?;
+    let len = len.unwrap_or(0) + suffix.len() as u64;
     key.signal();
     ctx.notify(Class::STRING, c"append", args[1]);
     ctx.replicate(c"PM.APPEND", args.from(1));
@@ -33,7 +32,7 @@ pub fn append(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `SETRANGE key offset value`
+/// `PM.SETRANGE key offset value`
 pub fn setrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let offset = u64::try_from(integer(args[2])?)
         .map_err(|_| CmdError::text_only("ERR offset is out of range"))?;
@@ -56,22 +55,13 @@ pub fn setrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// Puts bytes, at least one, at an offset of the key's string, after zeros if it ends before, and
 /// gives the new length. There need not be a string.
 pub fn write_range(key: &mut PmKey<'_>, offset: u64, bytes: &[u8]) -> Result<u64, CmdError> {
-    let changed = key.edit_inline(None, |tx, root, inline| {
+    let fresh = string::inline_len(offset + bytes.len() as u64);
+    key.upsert(fresh, Expire::Keep, |tx, root, inline| {
         string::set_range(tx, root, inline, offset, bytes)
-    })?;
-    if let Some(len) = changed {
-        return Ok(len);
-    }
-    let len = offset + bytes.len() as u64;
-    key.put(string::inline_len(len), NEVER, |tx, inline| {
-        let mut root = Root::EMPTY;
-        string::set_range(tx, &mut root, inline, offset, bytes)?;
-        Ok(root)
-    })?;
-    Ok(len)
+    })
 }
 
-/// `GETRANGE key start end`
+/// `PM.GETRANGE key start end`
 pub fn getrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (start, end) = (integer(args[2])?, integer(args[3])?);
     let key = PmKey::open_read(ctx, args[1], ValueType::String)?;

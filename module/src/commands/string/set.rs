@@ -2,15 +2,15 @@
 
 use super::get::{expire_now, has_passed};
 use super::options::{Command, Condition, Options, Ttl, Unit};
-use super::{Expire, read, replace};
+use super::{read, replace};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
+use crate::keyspace::{Expire, PmKey};
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use store::structures::string::Value;
 use store::value::ValueType;
 
-/// `SET key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET]
+/// `PM.SET key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET]
 /// [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
 pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (name, value) = (args[1], args[2]);
@@ -21,7 +21,7 @@ pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         Some(Ttl::Persist) | None => Expire::Never,
     };
     let old = if options.get {
-        ctx.check_read(name)?;
+        check_read(ctx, name)?;
         Some(old_value(ctx, name)?)
     } else {
         None
@@ -52,9 +52,10 @@ pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         }
         _ => {
             put(ctx, &mut key, value, expire)?;
-            match options.get || options.comparison.is_some() {
-                true => replicate_unconditional(ctx, name, value, expire),
-                false => ctx.replicate(c"PM.SET", args.from(1)),
+            if options.get || options.comparison.is_some() {
+                replicate_unconditional(ctx, name, value, expire)
+            } else {
+                ctx.replicate(c"PM.SET", args.from(1))
             }
         }
     }
@@ -66,7 +67,7 @@ pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `SETNX key value`
+/// `PM.SETNX key value`
 pub fn setnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
     let proceeds = !key.occupied();
@@ -78,12 +79,12 @@ pub fn setnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `SETEX key seconds value`
+/// `PM.SETEX key seconds value`
 pub fn setex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     set_expiring(ctx, args, Unit::Seconds)
 }
 
-/// `PSETEX key milliseconds value`
+/// `PM.PSETEX key milliseconds value`
 pub fn psetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     set_expiring(ctx, args, Unit::Millis)
 }
@@ -98,7 +99,7 @@ fn set_expiring(ctx: &Ctx, args: Args<'_>, unit: Unit) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `GETSET key value`
+/// `PM.GETSET key value`
 pub fn getset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let old = old_value(ctx, args[1])?;
     let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
@@ -151,4 +152,16 @@ fn replicate_unconditional(ctx: &Ctx, name: Arg<'_>, value: Arg<'_>, expire: Exp
         let args = [name, value, keepttl.arg()];
         ctx.replicate(c"PM.SET", &args[..2 + usize::from(expire == Expire::Keep)]);
     }
+}
+
+/// Whether the client's user may read a key's value.
+fn check_read(ctx: &Ctx, name: Arg<'_>) -> Result<(), CmdError> {
+    if ctx.may_read(name) {
+        return Ok(());
+    }
+    Err(CmdError::text_only(if Behaviour::RefusalsAreShort.here() {
+        "NOPERM No permissions to access a key"
+    } else {
+        "NOPERM this user has no permissions to access one of the keys used as arguments"
+    }))
 }

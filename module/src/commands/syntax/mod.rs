@@ -176,9 +176,10 @@ impl Arg {
         if self.flags.contains("multiple") {
             text = format!("{text} ...");
         }
-        match self.flags.contains("optional") {
-            true => format!("[{text}]"),
-            false => text,
+        if self.flags.contains("optional") {
+            format!("[{text}]")
+        } else {
+            text
         }
     }
 

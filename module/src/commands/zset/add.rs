@@ -111,9 +111,10 @@ pub fn add_one(
 ) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, key, TY)?;
     let existed = key.exists();
-    let added = match existed || !rule.only_old {
-        true => key.edit(|tx, root| zset::add(tx, root, name, given, rule))?,
-        false => Added::Refused,
+    let added = if existed || !rule.only_old {
+        key.edit(|tx, root| zset::add(tx, root, name, given, rule))?
+    } else {
+        Added::Refused
     };
     if added == Added::NotANumber {
         return Err(NOT_A_NUMBER);

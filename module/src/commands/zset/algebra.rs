@@ -114,9 +114,10 @@ impl<'a> Source<'a> {
     ) -> Result<(), CmdError> {
         self.key.read(|pool, root| {
             for name in names {
-                visit(match self.is_set {
-                    true => set::contains(pool, root, name)?.then_some(1.0),
-                    false => zset::score(pool, root, name)?,
+                visit(if self.is_set {
+                    set::contains(pool, root, name)?.then_some(1.0)
+                } else {
+                    zset::score(pool, root, name)?
                 });
             }
             Ok(())

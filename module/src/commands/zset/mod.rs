@@ -15,14 +15,13 @@ pub(super) use range::store;
 
 use super::integer;
 use super::row::{
-    ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST, WRITE_FAST,
+    BLOCKING_ANYWHERE, BLOCKING_FAST, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS,
+    WRITE_ALWAYS_FAST, WRITE_FAST,
 };
 use crate::keyspace::PmKey;
 use crate::redis::{Class, Ctx, NumberedKeys};
 use std::ffi::CStr;
 use store::value::ValueType;
-
-const BLOCKING: &str = "write deny-script fast blocking";
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
@@ -68,13 +67,25 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("zrangestore", range::zrangestore, -5, WRITE, TWO),
     Row::native("zpopmin", pop::zpopmin, -2, WRITE_ALWAYS_FAST, ONE),
     Row::native("zpopmax", pop::zpopmax, -2, WRITE_ALWAYS_FAST, ONE),
-    Row::native("bzpopmin", blocking::bzpopmin, -3, BLOCKING, (1, -2, 1)),
-    Row::native("bzpopmax", blocking::bzpopmax, -3, BLOCKING, (1, -2, 1)),
+    Row::native(
+        "bzpopmin",
+        blocking::bzpopmin,
+        -3,
+        BLOCKING_FAST,
+        (1, -2, 1),
+    ),
+    Row::native(
+        "bzpopmax",
+        blocking::bzpopmax,
+        -3,
+        BLOCKING_FAST,
+        (1, -2, 1),
+    ),
     Row::numbered(
         "bzmpop",
         blocking::bzmpop,
         -5,
-        "write blocking",
+        BLOCKING_ANYWHERE,
         NumberedKeys::AfterTimeout,
     ),
     Row::numbered("zmpop", pop::zmpop, -4, WRITE_ALWAYS, NumberedKeys::First),

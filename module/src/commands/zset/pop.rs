@@ -4,10 +4,9 @@ use super::{Shape, TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx, OwnedString};
-use pobj::Pool;
 use std::ffi::CStr;
 use store::number::parse_i64;
-use store::structures::{Root, zset};
+use store::structures::zset;
 
 /// The end that elements are taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,13 +100,13 @@ pub fn take(key: &mut PmKey<'_>, end: End, count: u64) -> Result<Vec<(Vec<u8>, f
     }
     let len = key.read(|_, root| Ok(zset::len(root)))?;
     if count >= len {
-        let taken = key.read(|pool, root| first(pool, root, end, len))?;
+        let taken = key.read(|pool, root| zset::from_end(pool, root, len, end == End::Max))?;
         // The keyspace frees what is large in the background.
         key.delete();
         return Ok(taken);
     }
     key.edit(|tx, root| {
-        let taken = first(tx, *root, end, count)?;
+        let taken = zset::from_end(tx, *root, count, end == End::Max)?;
         let ranks = match end {
             End::Min => 0..count,
             End::Max => len - count..len,
@@ -115,19 +114,6 @@ pub fn take(key: &mut PmKey<'_>, end: End, count: u64) -> Result<Vec<(Vec<u8>, f
         zset::remove_range(tx, root, ranks)?;
         Ok(taken)
     })
-}
-
-/// The first `count` elements, seen from one end.
-fn first(pool: &Pool, root: Root, end: End, count: u64) -> pobj::Result<Vec<(Vec<u8>, f64)>> {
-    let mut walk = match end {
-        End::Min => zset::walk(pool, root, 0, false)?,
-        End::Max => zset::walk(pool, root, zset::len(root).saturating_sub(1), true)?,
-    };
-    let taken = walk.some(count.min(zset::len(root)))?;
-    Ok(taken
-        .into_iter()
-        .map(|(name, score)| (name.to_vec(), score))
-        .collect())
 }
 
 /// What ZMPOP and BZMPOP take.

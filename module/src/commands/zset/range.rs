@@ -1,15 +1,13 @@
 //! ZRANGE, its elder siblings, and ZRANGESTORE.
 
-use super::spec::{By, Spec};
+use super::spec::{self, By};
 use super::{Shape, TY, integer};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx};
-use pobj::Pool;
-use store::structures::Root;
 use store::structures::limits;
-use store::structures::zset::{self, Walk};
+use store::structures::zset::{self, Skip, Span};
 
 /// What the name of a command leaves open, and its options say.
 #[derive(Clone, Copy)]
@@ -22,7 +20,7 @@ struct Form {
 
 /// A parsed command.
 struct Query<'a> {
-    spec: Spec<'a>,
+    span: Span<'a>,
     reverse: bool,
     with_scores: bool,
     offset: i64,
@@ -65,15 +63,16 @@ impl<'a> Query<'a> {
                 "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
             ));
         }
-        let (min, max) = match reverse && by != By::Rank {
-            true => (args[1], args[0]),
-            false => (args[0], args[1]),
+        let (min, max) = if reverse && by != By::Rank {
+            (args[1], args[0])
+        } else {
+            (args[0], args[1])
         };
-        let spec = Spec::parse(by, min, max)?;
+        let span = spec::parse(by, min, max)?;
         // With ranks the offset says nothing, as no limit goes with it.
         let offset = if by == By::Rank { 0 } else { offset };
         Ok(Query {
-            spec,
+            span,
             reverse,
             with_scores,
             offset,
@@ -81,33 +80,21 @@ impl<'a> Query<'a> {
         })
     }
 
-    /// How many elements a negative offset skips: all, as Redis counts it down to zero, or all but
-    /// as many as it says, where the server counts it from the end.
-    fn skip_to_end(&self, pool: &Pool, root: Root) -> pobj::Result<u64> {
-        if zset::is_packed(root) || !Behaviour::NegativeOffsetIsFromEnd.here() {
-            return Ok(u64::MAX);
+    /// What the offset leaves out: if it is negative all, as Redis counts it down to zero, or all
+    /// but as many as it says, where the server counts it from the end.
+    fn skip(&self) -> Skip {
+        match u64::try_from(self.offset) {
+            Ok(offset) => Skip::First(offset),
+            Err(_) if Behaviour::NegativeOffsetIsFromEnd.here() => {
+                Skip::AllBut(self.offset.unsigned_abs())
+            }
+            Err(_) => Skip::First(u64::MAX),
         }
-        let range = self.spec.resolve(pool, root, 0, self.reverse)?;
-        let len = range.end - range.start;
-        Ok(len
-            .checked_sub(self.offset.unsigned_abs())
-            .unwrap_or(u64::MAX))
     }
 
-    /// A walk over the result, and how many elements it has.
-    fn run<'p>(&self, pool: &'p Pool, root: Root) -> pobj::Result<(Walk<'p>, u64)> {
-        let skip = match u64::try_from(self.offset) {
-            Ok(offset) => offset,
-            Err(_) => self.skip_to_end(pool, root)?,
-        };
-        let limit = u64::try_from(self.limit).unwrap_or(u64::MAX);
-        let range = self.spec.resolve(pool, root, skip, self.reverse)?;
-        let first = match self.reverse {
-            false => range.start,
-            true => range.end.saturating_sub(1),
-        };
-        let walk = zset::walk(pool, root, first, self.reverse)?;
-        Ok((walk, limit.min(range.end - range.start)))
+    /// How many of `found` elements the result has.
+    fn count(&self, found: u64) -> u64 {
+        u64::try_from(self.limit).unwrap_or(u64::MAX).min(found)
     }
 }
 
@@ -194,8 +181,8 @@ fn reply(ctx: &Ctx, args: Args<'_>, form: Form) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let shape = Shape::with_scores(ctx, query.with_scores);
     key.read(|pool, root| {
-        let (mut walk, count) = query.run(pool, root)?;
-        let elements = walk.some(count)?;
+        let (mut walk, found) = zset::select(pool, root, query.span, query.skip(), query.reverse)?;
+        let elements = walk.some(query.count(found))?;
         shape.begin(ctx, elements.len());
         match shape {
             Shape::Names => elements.iter().for_each(|(name, _)| ctx.reply_bulk(name)),
@@ -220,8 +207,9 @@ pub fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut elements = {
         let source = PmKey::open_read(ctx, args[2], TY)?;
         source.read(|pool, root| {
-            let (mut walk, count) = query.run(pool, root)?;
-            let elements = walk.some(count)?;
+            let (mut walk, found) =
+                zset::select(pool, root, query.span, query.skip(), query.reverse)?;
+            let elements = walk.some(query.count(found))?;
             Ok(elements
                 .into_iter()
                 .map(|(name, score)| (name.to_vec(), score))
@@ -230,7 +218,7 @@ pub fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     };
     // Redis knows how many elements there will be only if the range is one of ranks.
     if elements.len() as u64 <= limits::ZSET.elements.get()
-        || !matches!(query.spec, Spec::Ranks(..))
+        || !matches!(query.span, Span::Ranks(..))
     {
         zset::settle(&mut elements);
     }

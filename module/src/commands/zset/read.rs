@@ -1,14 +1,14 @@
 //! Commands that look at single elements, counts, or random elements.
 
-use super::spec::{By, Spec};
+use super::spec::{self, By};
 use super::{Shape, TY, integer};
 use crate::behaviour::Behaviour;
-use crate::commands::sample::{self, Choice, Chosen};
+use crate::commands::sample;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
-use pobj::{Error, Pool};
 use std::collections::HashSet;
+use store::structures::sample::{Choice, Chosen};
 use store::structures::{Root, zset};
 
 /// `PM.ZCARD key`
@@ -41,7 +41,7 @@ pub fn zmscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let names = args.from(2);
     key.read(|pool, root| {
         let score = |name: &Arg<'_>| zset::score(pool, root, name.bytes());
-        let scores = names.iter().map(score).collect::<pobj::Result<Vec<_>>>()?;
+        let scores = names.iter().map(score).collect::<store::Result<Vec<_>>>()?;
         ctx.reply_array(scores.len());
         scores.into_iter().for_each(|score| reply_score(ctx, score));
         Ok(())
@@ -71,9 +71,10 @@ fn reply_rank(ctx: &Ctx, args: Args<'_>, seen: fn(u64, u64) -> u64) -> Result<()
         let Some(rank) = zset::rank(pool, root, name)? else {
             return Ok(None);
         };
-        let score = match with_score {
-            true => zset::score(pool, root, name)?,
-            false => None,
+        let score = if with_score {
+            zset::score(pool, root, name)?
+        } else {
+            None
         };
         Ok(Some((seen(rank, zset::len(root)), score)))
     })?;
@@ -101,9 +102,9 @@ pub fn zlexcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 fn count(ctx: &Ctx, args: Args<'_>, by: By) -> Result<(), CmdError> {
-    let spec = Spec::parse(by, args[2], args[3])?;
+    let span = spec::parse(by, args[2], args[3])?;
     let key = PmKey::open_read(ctx, args[1], TY)?;
-    let range = key.read(|pool, root| spec.resolve(pool, root, 0, false))?;
+    let range = key.read(|pool, root| span.resolve(pool, root, 0, false))?;
     ctx.reply_integer((range.end - range.start) as i64);
     Ok(())
 }
@@ -116,7 +117,7 @@ pub fn zrandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             if root == Root::EMPTY {
                 ctx.reply_null();
             } else {
-                ctx.reply_bulk(element(pool, root, random_rank(root))?.0);
+                ctx.reply_bulk(zset::at_rank(pool, root, random_rank(root))?.0);
             }
             Ok(())
         });
@@ -138,17 +139,17 @@ pub fn zrandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     key.read(|pool, root| {
         let len = zset::len(root);
         let all = || zset::walk(pool, root, 0, false)?.some(len);
-        let at = |rank| element(pool, root, rank);
+        let at = |rank| zset::at_rank(pool, root, rank);
         let chosen = match Choice::of(count, len) {
             Choice::All => Chosen::These(all()?),
             Choice::Some(count) => {
                 let ranks = distinct_ranks(len, count).into_iter();
-                Chosen::These(ranks.map(at).collect::<pobj::Result<_>>()?)
+                Chosen::These(ranks.map(at).collect::<store::Result<_>>()?)
             }
             Choice::Repeated(count) if count >= len => Chosen::Repeated(count as usize, all()?),
             Choice::Repeated(count) => {
                 let ranks = (0..count).map(|_| random_rank(root));
-                Chosen::These(ranks.map(at).collect::<pobj::Result<_>>()?)
+                Chosen::These(ranks.map(at).collect::<store::Result<_>>()?)
             }
         };
         shape.begin(ctx, chosen.len());
@@ -173,10 +174,4 @@ fn distinct_ranks(len: u64, count: u64) -> Vec<u64> {
             rank
         })
         .collect()
-}
-
-/// The element of a rank that there is.
-fn element(pool: &Pool, root: Root, rank: u64) -> pobj::Result<(&[u8], f64)> {
-    let found = zset::walk(pool, root, rank, false)?.step()?;
-    found.ok_or_else(|| Error::Damaged("a sorted set has fewer elements than it says".into()))
 }

@@ -1,6 +1,6 @@
 //! ZREM and the ZREMRANGEBY family.
 
-use super::spec::{By, Spec};
+use super::spec::{self, By};
 use super::{TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -11,11 +11,10 @@ use store::structures::zset;
 /// `PM.ZREM key member [member ...]`
 pub fn zrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
-    let removed = match key.exists() {
-        true => {
-            key.edit(|tx, root| zset::remove(tx, root, args.from(2).iter().map(|arg| arg.bytes())))?
-        }
-        false => 0,
+    let removed = if key.exists() {
+        key.edit(|tx, root| zset::remove(tx, root, args.from(2).iter().map(|arg| arg.bytes())))?
+    } else {
+        0
     };
     if removed > 0 {
         ctx.replicate(c"PM.ZREM", args.from(1));
@@ -59,16 +58,17 @@ fn remove_range(
     command: &CStr,
     event: &CStr,
 ) -> Result<(), CmdError> {
-    let spec = Spec::parse(by, args[2], args[3])?;
+    let span = spec::parse(by, args[2], args[3])?;
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let (ranks, len) =
-        key.read(|pool, root| Ok((spec.resolve(pool, root, 0, false)?, zset::len(root))))?;
+        key.read(|pool, root| Ok((span.resolve(pool, root, 0, false)?, zset::len(root))))?;
     let removed = ranks.end - ranks.start;
     if removed > 0 {
-        match removed == len {
+        if removed == len {
             // The keyspace frees what is large in the background.
-            true => key.delete(),
-            false => key.edit(|tx, root| zset::remove_range(tx, root, ranks))?,
+            key.delete()
+        } else {
+            key.edit(|tx, root| zset::remove_range(tx, root, ranks))?
         }
         ctx.replicate(command, args.from(1));
         announce(ctx, &key, event);

@@ -2,34 +2,23 @@
 
 use super::TY;
 use crate::behaviour::Behaviour;
-use crate::commands::scan::{self, Options, Scanned};
+use crate::commands::scan::{self, Scan, Scanned};
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
 use crate::redis::{Args, Ctx, OwnedString};
 use store::number::double_to_text;
 use store::structures::zset;
 
 /// `PM.ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]`
 pub fn zscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let cursor = scan::cursor(args[2])?;
-    let key = PmKey::open_read(ctx, args[1], TY)?;
-    if !key.exists() {
-        scan::reply_head(ctx, 0, 0);
+    let Some(scan) = Scan::begin(ctx, args, TY, Scanned::ZSet)? else {
         return Ok(());
-    }
-    let options = Options::parse(args.from(3), Scanned::ZSet)?;
-    key.read(|pool, root| {
-        let mut found = Vec::new();
-        let next = options.run(cursor, |cursor| {
-            let mut visited = 0;
-            let next = zset::scan(pool, root, cursor, |name, score| {
-                visited += 1;
-                if options.admits(name) {
-                    found.push((name, score));
-                }
-            })?;
-            Ok((next, visited))
-        })?;
+    };
+    let options = &scan.options;
+    scan.key.read(|pool, root| {
+        let (next, found) = scan.run(
+            |cursor, visit| zset::scan(pool, root, cursor, |name, score| visit((name, score))),
+            |&(name, _)| options.admits(name),
+        )?;
         let replies = if options.names_only { 1 } else { 2 };
         scan::reply_head(ctx, next, replies * found.len());
         let packed = zset::is_packed(root);

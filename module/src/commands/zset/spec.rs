@@ -4,10 +4,7 @@ use super::integer;
 use crate::double;
 use crate::error::CmdError;
 use crate::redis::Arg;
-use pobj::Pool;
-use std::ops::Range;
-use store::structures::Root;
-use store::structures::zset::{self, Bound, NameEnd};
+use store::structures::zset::{NameEnd, ScoreEnd, Span};
 
 /// What a range is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,32 +17,12 @@ pub enum By {
     Name,
 }
 
-/// A range of elements.
-#[derive(Clone, Copy, Debug)]
-pub enum Spec<'a> {
-    /// From one rank to another, both included.
-    Ranks(i64, i64),
-    /// Between scores.
-    Scores(Score, Score),
-    /// Between names.
-    Names(NameEnd<'a>, NameEnd<'a>),
-}
-
-/// An end of a range of scores.
-#[derive(Clone, Copy, Debug)]
-pub struct Score {
-    at: f64,
-    exclusive: bool,
-}
-
-impl Score {
-    fn parse(arg: Arg<'_>) -> Option<Score> {
-        let (text, exclusive) = match arg.bytes() {
-            [b'(', rest @ ..] => (rest, true),
-            text => (text, false),
-        };
-        double::parse_end(text).map(|at| Score { at, exclusive })
-    }
+fn score_end(arg: Arg<'_>) -> Option<ScoreEnd> {
+    let (text, exclusive) = match arg.bytes() {
+        [b'(', rest @ ..] => (rest, true),
+        text => (text, false),
+    };
+    double::parse_end(text).map(|at| ScoreEnd { at, exclusive })
 }
 
 fn name_end<'a>(arg: Arg<'a>) -> Option<NameEnd<'a>> {
@@ -59,71 +36,22 @@ fn name_end<'a>(arg: Arg<'a>) -> Option<NameEnd<'a>> {
     }
 }
 
-impl<'a> Spec<'a> {
-    /// Parses the two ends, the lower first.
-    pub fn parse(by: By, min: Arg<'a>, max: Arg<'a>) -> Result<Spec<'a>, CmdError> {
-        match by {
-            By::Rank => Ok(Spec::Ranks(integer(min)?, integer(max)?)),
-            By::Score => match (Score::parse(min), Score::parse(max)) {
-                (Some(min), Some(max)) => Ok(Spec::Scores(min, max)),
-                _ => Err(CmdError::text_only("ERR min or max is not a float")),
-            },
-            By::Name => match (name_end(min), name_end(max)) {
-                (Some(min), Some(max)) => Ok(Spec::Names(min, max)),
-                _ => Err(CmdError::text_only(
-                    "ERR min or max not valid string range item",
-                )),
-            },
-        }
-    }
-
-    /// The ranks of the elements in the range, counted from the lowest, without the first `skip` of
-    /// them; seen from the end if `reverse`. O(log n).
-    pub fn resolve(
-        &self,
-        pool: &Pool,
-        root: Root,
-        skip: u64,
-        reverse: bool,
-    ) -> pobj::Result<Range<u64>> {
-        let len = zset::len(root);
-        let range = match *self {
-            Spec::Ranks(start, end) if reverse => {
-                let range = ranks(start, end, len);
-                len - range.end..len - range.start
-            }
-            Spec::Ranks(start, end) => ranks(start, end, len),
-            Spec::Scores(min, max) => {
-                let from = match min.exclusive {
-                    true => Bound::AfterScore(min.at),
-                    false => Bound::BeforeScore(min.at),
-                };
-                let to = match max.exclusive {
-                    true => Bound::BeforeScore(max.at),
-                    false => Bound::AfterScore(max.at),
-                };
-                zset::rank_of(pool, root, &from)?..zset::rank_of(pool, root, &to)?
-            }
-            Spec::Names(min, max) => {
-                return zset::name_range(pool, root, min, max, skip, reverse);
-            }
-        };
-        Ok(zset::narrow(range, skip, reverse))
-    }
-}
-
-/// The ranks from `start` to `end`, both included, negative ones counting from the end.
-fn ranks(start: i64, end: i64, len: u64) -> Range<u64> {
-    let from_end = |at: i64| {
-        if at < 0 {
-            at.saturating_add_unsigned(len)
-        } else {
-            at
-        }
-    };
-    let (start, end) = (from_end(start).max(0) as u64, from_end(end));
-    match u64::try_from(end) {
-        Ok(end) if start <= end && start < len => start..end.saturating_add(1).min(len),
-        _ => 0..0,
+/// Parses the two ends of a range, the lower first.
+///
+/// # Errors
+/// The server's own text for what is no end of such a range.
+pub fn parse<'a>(by: By, min: Arg<'a>, max: Arg<'a>) -> Result<Span<'a>, CmdError> {
+    match by {
+        By::Rank => Ok(Span::Ranks(integer(min)?, integer(max)?)),
+        By::Score => match (score_end(min), score_end(max)) {
+            (Some(min), Some(max)) => Ok(Span::Scores(min, max)),
+            _ => Err(CmdError::text_only("ERR min or max is not a float")),
+        },
+        By::Name => match (name_end(min), name_end(max)) {
+            (Some(min), Some(max)) => Ok(Span::Names(min, max)),
+            _ => Err(CmdError::text_only(
+                "ERR min or max not valid string range item",
+            )),
+        },
     }
 }

@@ -10,7 +10,8 @@ use crate::SETTINGS;
 use crate::config::Adopt;
 use crate::error::CmdError;
 use crate::keyspace::ENGINE;
-use crate::redis::{Ctx, Level, MainCell, OwnedString, Reply, log, spares_replicas};
+use crate::redis::{Ctx, MainCell, OwnedString, Reply, spares_replicas};
+use crate::report;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -95,7 +96,7 @@ pub(in crate::keyspace) fn begin_at_start(ctx: &Ctx) {
         return;
     }
     if ctx.flags().replica() {
-        log(Level::Notice, "a replica adopts no keys: its master does");
+        report::notice("a replica adopts no keys: its master does");
         return;
     }
     begin(ctx, None);
@@ -116,7 +117,7 @@ pub fn progress() -> Progress {
 
 /// Adopts keys for a while, and sees to it that it goes on.
 fn slice(ctx: &Ctx, _: usize) {
-    let filling = ENGINE.with(|engine| engine.filling.is_some() || !engine.filled);
+    let filling = ENGINE.with(|engine| engine.filling.is_some() || !engine.life.shows_keys());
     if filling != Ok(false) || spares_replicas() || ctx.flags().loading() {
         ctx.start_timer(WAIT, 0, slice);
         return;
@@ -199,16 +200,12 @@ fn end(ctx: &Ctx) {
         .why
         .map(|why| format!(": {why}"))
         .unwrap_or_default();
-    log(
-        Level::Notice,
-        &format!(
-            "{} native keys have become PM keys in {seconds:.1} s, {} could not{why}",
-            progress.adopted, progress.refused
-        ),
-    );
+    report::notice(&format!(
+        "{} native keys have become PM keys in {seconds:.1} s, {} could not{why}",
+        progress.adopted, progress.refused
+    ));
     if progress.adopted > 0 && !matches!(ctx.call(c"BGSAVE", &[]), Some(Reply::Text(_))) {
-        log(
-            Level::Warning,
+        report::warn(
             "no RDB could be made now: make one, or the next start loads what the old one has of native keys that were deleted since",
         );
     }

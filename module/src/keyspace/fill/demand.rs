@@ -82,10 +82,7 @@ pub(super) fn of(words: &[&[u8]]) -> Demand {
     };
     let is = |list: &[&str]| is_one_of(name, list);
     let part = rest.first().copied().unwrap_or_default();
-    let all_if = |needs: bool| match needs {
-        true => Demand::All,
-        false => Demand::Names,
-    };
+    let all_if = |needs: bool| if needs { Demand::All } else { Demand::Names };
     if is(&[
         "scan",
         "keys",

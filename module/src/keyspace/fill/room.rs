@@ -26,9 +26,10 @@ impl Room {
         let (major, minor, _) = server.version;
         let is_valkey = server.family == Family::Valkey;
         let flags = ctx.flags();
-        let expansion = match flags.cluster() || flags.limits_memory() {
-            true => None,
-            false => Expansion::of_server(is_valkey, (major, minor)),
+        let expansion = if flags.cluster() || flags.limits_memory() {
+            None
+        } else {
+            Expansion::of_server(is_valkey, (major, minor))
         };
         Room {
             expansion,

@@ -3,7 +3,8 @@
 use super::pace::Pace;
 use super::room::Room;
 use crate::keyspace::Engine;
-use crate::redis::{EveryCycle, Level, OwnedString, log};
+use crate::redis::{EveryCycle, OwnedString};
+use crate::report;
 use pobj::Error;
 use std::time::{Duration, Instant};
 use store::record::{self, RecordPtr};
@@ -67,15 +68,14 @@ impl Engine {
             self.drop_foreign(surveyed.foreign, &surveyed.foreign_slots);
         }
         self.unmapped = surveyed.unmapped;
-        self.reloading = false;
-        self.filled = true;
+        self.life.serve();
         let keys = self.store.left_unshown() + surveyed.unmapped;
         let line = format!(
             "the pool holds {keys} keys in {} bytes; they were found in {:.3} seconds",
             self.store.pool.usage().used,
             started.elapsed().as_secs_f64()
         );
-        log(Level::Notice, &line);
+        report::notice(&line);
         let mut filling = Filling {
             progress: Progress::default(),
             started,
@@ -102,7 +102,7 @@ impl Engine {
             let (shown, left) = (filling.progress.shown, self.store.left_unshown());
             let line =
                 format!("filling the keyspace from the pool: {shown} keys so far, {left} to come");
-            log(Level::Notice, &line);
+            report::notice(&line);
         }
         Some(record)
     }
@@ -136,7 +136,7 @@ impl Engine {
                 "{} records of the pool are damaged and were left out",
                 filling.progress.damaged
             );
-            log(Level::Warning, &line);
+            report::warn(&line);
         }
         Some(format!(
             "all keys of the pool are in the keyspace after {:.3} seconds; {} were put there now",
@@ -150,7 +150,7 @@ impl Engine {
         if self.filling.is_some() && self.store.to_come() == 0 {
             self.filling = None;
             let line = "a flush has ended the filling of the keyspace";
-            log(Level::Notice, line);
+            report::notice(line);
         }
     }
 
@@ -170,7 +170,7 @@ impl Filling {
         self.progress.damaged += 1;
         if self.progress.damaged <= DAMAGES_TOLD {
             let line = format!("a record at {:#x}: {error}", record.offset());
-            log(Level::Warning, &line);
+            report::warn(&line);
         }
     }
 }

@@ -40,7 +40,7 @@ pub fn put_all(
 ) -> std::result::Result<(), CmdError> {
     let times: Vec<i64> = keys.iter().map(|key| time_of(key, expire_at)).collect();
     let outcomes = with_engine(|engine| {
-        if !engine.filled {
+        if !engine.life.shows_keys() {
             return Err(LOADING);
         }
         let plans: Vec<Plan> = (keys.iter().zip(&times))

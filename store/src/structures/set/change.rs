@@ -7,6 +7,7 @@ use crate::number::parse_i64;
 use crate::structures::table::{self, BATCH, Editor, EntryPtr};
 use crate::structures::{Root, limits, packed};
 use pobj::{Error, PPtr, Result, Tx};
+use std::iter;
 
 /// Adds members; gives the number of new ones. O(members); O(n) unless the set is a table.
 pub fn add<'a>(
@@ -38,6 +39,20 @@ pub fn add<'a>(
         _ => return Err(unknown(*root)),
     }
     Ok(len(*root) - before)
+}
+
+/// Moves a member from one set to another: whether it was in the first, and is new in the second.
+/// O(1); O(n) of a set that is no table.
+pub fn transfer(
+    tx: &mut Tx<'_>,
+    from: &mut Root,
+    to: &mut Root,
+    member: &[u8],
+) -> Result<(bool, bool)> {
+    if remove(tx, from, iter::once(member))? == 0 {
+        return Ok((false, false));
+    }
+    Ok((true, add(tx, to, iter::once(member))? > 0))
 }
 
 type Rest<'m, I> = &'m mut std::iter::Peekable<I>;

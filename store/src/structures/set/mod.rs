@@ -18,13 +18,15 @@
 //! Fences: one member added or removed costs 1; 2 with more than 1 KiB of fresh bytes. Several at
 //! once cost the same as long as they fit one log record.
 
+mod algebra;
 mod change;
 mod structure;
 
-pub use change::{add, build, copy, pop, remove};
+pub use algebra::{Operation, Outcome, Source, evaluate};
+pub use change::{add, build, copy, pop, remove, transfer};
 pub use structure::Type;
 
-use super::{Root, packed, table};
+use super::{Root, packed, sample, table, whole};
 use crate::number::parse_i64;
 use pobj::{Error, Pool, Result};
 
@@ -211,4 +213,18 @@ pub fn random(pool: &Pool, root: Root) -> Result<Member<'_>> {
             "a set: fewer members than it counts".to_owned(),
         ))
     })
+}
+
+/// All members at once. O(n).
+///
+/// # Errors
+/// `Damaged` if there are not as many as the set counts.
+pub fn all(pool: &Pool, root: Root) -> Result<Vec<Member<'_>>> {
+    whole(len(root), members(pool, root)?)
+}
+
+/// `count` different members, fewer than there are, each such choice being as likely.
+pub fn some(pool: &Pool, root: Root, count: u64) -> Result<Vec<Member<'_>>> {
+    let members = || members(pool, root);
+    sample::distinct(count, len(root), members, || random(pool, root))
 }
