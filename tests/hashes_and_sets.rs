@@ -164,7 +164,7 @@ fn values_survive_crashes_copies_and_dumps() {
             .collect();
         (fields, sorted(&call(client, "PM.SMEMBERS s")))
     };
-    for count in [3, 128, 129, 5000] {
+    for count in [3, 129, 512, 513, 5000] {
         fill(&mut client, "PM.HSET", "h", count);
         fill(&mut client, "PM.SADD", "s", count);
         let before = read(&mut client);

@@ -7,6 +7,7 @@ use fastrand::Rng;
 use pobj::{Pool, Tx};
 use store::inline::Inline;
 use store::structures::hash::{Expiry, NEVER};
+use store::structures::limits::HASH;
 use store::structures::{Root, hash};
 use store::value::ValueType;
 
@@ -84,7 +85,8 @@ impl Structure for Hashes {
     type Model = Model;
 
     fn build(tx: &mut Tx<'_>, rng: &mut Rng, value: &mut Value<Model>) -> pobj::Result<()> {
-        let pairs = (0..sizes::of_table(rng)).map(|n| (sizes::name(n), content_of(rng, true)));
+        let pairs =
+            (0..sizes::of_table(rng, &HASH)).map(|n| (sizes::name(n), content_of(rng, true)));
         let pairs = pairs.collect();
         set(tx, value, pairs)
     }

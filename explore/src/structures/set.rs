@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use fastrand::Rng;
 use pobj::{Pool, Tx};
 use store::inline::Inline;
+use store::structures::limits::SET;
 use store::structures::{Root, set};
 use store::value::ValueType;
 
@@ -56,7 +57,7 @@ impl Structure for Sets {
                     .map(|n: usize| n.to_string().into_bytes())
                     .collect()
             }
-            _ => (0..sizes::of_table(rng)).map(sizes::name).collect(),
+            _ => (0..sizes::of_table(rng, &SET)).map(sizes::name).collect(),
         };
         match names.is_empty() {
             true => Ok(()),

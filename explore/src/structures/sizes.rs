@@ -1,14 +1,16 @@
 //! How many elements make a difference, and their names: common to hashes, sets and sorted sets.
 
 use fastrand::Rng;
+use store::structures::limits::Limits;
 
 /// Elements of a new value: none; nearly too many for a packed one; a table about to split or merge
 /// a bucket, to double its directory's top; and one about to get a level of directory pages.
-pub fn of_table(rng: &mut Rng) -> usize {
+pub fn of_table(rng: &mut Rng, packed: &Limits) -> usize {
+    let most = packed.elements.get() as usize;
     match rng.u32(..16) {
         0..2 => 0,
-        2..7 => rng.usize(120..=128),
-        7..9 => rng.usize(129..160),
+        2..7 => rng.usize(most - 8..=most),
+        7..9 => rng.usize(most + 1..most + 32),
         9..12 => 16 * *rng.choice(&[16, 32, 64]).expect("not empty") - rng.usize(..4),
         12..15 => rng.usize(300..2000),
         _ => 16 * 512 - rng.usize(..30),

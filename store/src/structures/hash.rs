@@ -2,7 +2,7 @@
 //!
 //! | encoding | is | value | rest |
 //! |---|---|---|---|
-//! | 1 packed | up to 128 fields, none of whose names and values is longer than 64 bytes, in order of insertion (`pack`, in a `packed` object) | the object | count, bytes |
+//! | 1 packed | few fields (`limits`) with short names and values, in order of insertion (`pack`, in a `packed` object) | the object | count, bytes |
 //! | 2 table | a hash table (`table`) of entries (`entry`) | the directory | count |
 //! | 3 packed, expiring | as 1, but fields may expire | | |
 //! | 4 table, expiring | as 2, but fields may expire | | |

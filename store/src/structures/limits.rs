@@ -1,28 +1,31 @@
 //! Up to which size a value is kept in one packed object: what the server's settings say, but no
-//! more than the structure is made for.
+//! more than the structure is made for. Without a server, the defaults are those of Redis 7.0, and
+//! of sets, 7.2.
 //!
-//! A value that is packed already stays so when a limit is lowered, until an element is added; one
-//! that is not never becomes so again. That is Redis's own way.
+//! A value that is packed already stays so when a limit is lowered, until an element is added, or a
+//! field of a hash set; one that is not never becomes so again. That is Redis's own way.
 
 use super::packed;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most elements that a packed sorted set is made for.
 pub const ZSET_COUNT_MAX: usize = 128;
-/// Most bytes of a name in it.
+/// Most bytes of a field's name or value in a packed hash: what the length of a value can tell.
+pub const HASH_ITEM_MAX: usize = 127;
+/// Most bytes of a name in a packed sorted set.
 pub const ZSET_NAME_MAX: usize = 64;
 
-/// A number that may be lowered.
+/// A number that may be changed.
 pub struct Limit {
     most: u64,
     value: AtomicU64,
 }
 
 impl Limit {
-    const fn new(most: u64) -> Limit {
+    const fn new(value: usize, most: usize) -> Limit {
         Limit {
-            most,
-            value: AtomicU64::new(most),
+            most: most as u64,
+            value: AtomicU64::new(value as u64),
         }
     }
 
@@ -46,23 +49,33 @@ pub struct Limits {
     pub element_len: Limit,
 }
 
-const fn packed_limits() -> Limits {
-    Limits {
-        elements: Limit::new(packed::COUNT_MAX),
-        element_len: Limit::new(packed::ITEM_MAX as u64),
-    }
-}
+const COUNT_MAX: usize = packed::COUNT_MAX as usize;
 
 /// Hashes.
-pub static HASH: Limits = packed_limits();
+pub static HASH: Limits = Limits {
+    elements: Limit::new(512, COUNT_MAX),
+    element_len: Limit::new(64, HASH_ITEM_MAX),
+};
 /// Sets of anything but integers.
-pub static SET: Limits = packed_limits();
+pub static SET: Limits = Limits {
+    elements: Limit::new(128, COUNT_MAX),
+    element_len: Limit::new(64, packed::ITEM_MAX),
+};
 /// Sets of integers: most elements.
-pub static INTEGERS: Limit = Limit::new(packed::BYTES_MAX as u64 / 8);
+pub static INTEGERS: Limit = Limit::new(512, COUNT_MAX);
 /// Sorted sets.
 pub static ZSET: Limits = Limits {
-    elements: Limit::new(ZSET_COUNT_MAX as u64),
-    element_len: Limit::new(ZSET_NAME_MAX as u64),
+    elements: Limit::new(ZSET_COUNT_MAX, ZSET_COUNT_MAX),
+    element_len: Limit::new(ZSET_NAME_MAX, ZSET_NAME_MAX),
+};
+
+const _: () = {
+    // Each field with its two lengths and its expire time.
+    assert!(COUNT_MAX * (2 + 8 + 2 * HASH_ITEM_MAX) <= packed::BYTES_MAX);
+    assert!(COUNT_MAX * (1 + packed::ITEM_MAX) <= packed::BYTES_MAX);
+    assert!(COUNT_MAX * size_of::<i64>() <= packed::BYTES_MAX);
+    // What is appended is joined before.
+    assert!(2 + 2 * HASH_ITEM_MAX <= packed::JOIN_MAX && packed::ITEM_MAX < packed::JOIN_MAX);
 };
 
 impl Limits {

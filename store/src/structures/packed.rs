@@ -14,12 +14,12 @@ use super::Root;
 use crate::layout::DATA;
 use pobj::{Error, PPtr, Pool, Result, Tx};
 
-/// Most elements of a packed collection.
-pub const COUNT_MAX: u64 = 128;
-/// Longest item in bytes.
-pub const ITEM_MAX: usize = 64;
-/// Most bytes of a packed collection.
-pub const BYTES_MAX: usize = 4096;
+/// Most elements of a packed collection: what its root can count.
+pub const COUNT_MAX: u64 = u16::MAX as u64;
+/// Longest item in bytes: what its length can tell.
+pub const ITEM_MAX: usize = u8::MAX as usize;
+/// Most bytes of a packed collection. The limits of its type are reached before.
+pub const BYTES_MAX: usize = 18 << 20;
 /// Most bytes that a change in place logs.
 const LOGGED_MAX: usize = 512;
 
@@ -99,6 +99,13 @@ pub fn overrun() -> Error {
     damaged("an item overruns it")
 }
 
+/// Whether a name of a packed collection is the wanted one. Names that differ mostly do so in their
+/// lengths, or in their last bytes, as those that someone has numbered.
+#[inline]
+pub fn is_same(name: &[u8], wanted: &[u8]) -> bool {
+    name.len() == wanted.len() && name.last() == wanted.last() && name == wanted
+}
+
 /// Appends an item of at most [`ITEM_MAX`] bytes.
 pub fn push(out: &mut Vec<u8>, item: &[u8]) {
     debug_assert!(item.len() <= ITEM_MAX);
@@ -153,6 +160,13 @@ pub fn store(tx: &mut Tx<'_>, old: Option<(PPtr<u8>, usize)>, new: &[u8]) -> Res
         tx.free(at)?;
     }
     Ok(fresh.ptr())
+}
+
+/// A copy of a packed collection, in its encoding. O(bytes).
+pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
+    let bytes = bytes(tx, source)?.to_vec();
+    let object = store(tx, None, &bytes)?;
+    Ok(root(source.encoding(), count(source), object, bytes.len()))
 }
 
 /// Writes the difference, if the object has the room and the difference is small.

@@ -2,7 +2,7 @@
 
 use super::entry::{self, KEY_AT};
 use super::form::with_expiry;
-use super::write::{remove, to_table};
+use super::write::remove;
 use super::{Field, NEVER, PACKED, PACKED_EXPIRING, Root, TABLE, TABLE_EXPIRING, pack, unknown};
 use crate::structures::packed;
 use crate::structures::table::{self, BATCH, Editor};
@@ -43,21 +43,16 @@ fn expire_packed(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Re
     let times: HashMap<&[u8], i64> = times.iter().copied().collect();
     let old = packed::place(*root)?;
     let bytes = packed::bytes(tx, *root)?.to_vec();
-    let (mut new, mut all) = (Vec::with_capacity(bytes.len()), Vec::new());
+    let mut new = Vec::with_capacity(bytes.len());
     for field in pack::fields(&bytes) {
         let mut field = field?;
         if let Some(&expire_at) = times.get(field.name) {
             field.expire_at = expire_at;
         }
         pack::push(&mut new, &field);
-        all.push(field);
     }
     if new == bytes {
         return Ok(());
-    }
-    if new.len() > packed::BYTES_MAX {
-        tx.free(old.0)?;
-        return to_table(tx, root, &all);
     }
     let object = packed::store(tx, Some(old), &new)?;
     *root = packed::root(PACKED_EXPIRING, packed::count(*root), object, new.len());

@@ -9,11 +9,15 @@
 //! ```
 
 use super::{Field, NEVER};
+use crate::structures::limits::HASH_ITEM_MAX;
+use crate::structures::packed;
 use pobj::{Error, Result};
 use std::ops::Range;
 
 /// Set in the length of a value that an expire time precedes.
 const EXPIRES: u8 = 0x80;
+/// Bytes of an expire time.
+const TIME: usize = 8;
 
 /// The fields in `bytes`, in their order; nothing after an error.
 pub fn fields(bytes: &[u8]) -> Fields<'_> {
@@ -41,8 +45,7 @@ impl<'p> Iterator for Fields<'p> {
             }
             None => {
                 self.rest = &[];
-                let what = "a packed hash: a field overruns it";
-                Some(Err(Error::Damaged(what.to_owned())))
+                Some(Err(overrun()))
             }
         }
     }
@@ -71,27 +74,40 @@ fn take(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
 /// The field of this name, and where it is. O(n).
 #[inline]
 pub fn find<'p>(bytes: &'p [u8], name: &[u8]) -> Result<Option<(Field<'p>, Range<usize>)>> {
-    let mut fields = fields(bytes);
-    while let Some(field) = fields.next() {
-        let field = field?;
-        if field.name == name {
-            let end = bytes.len() - fields.rest.len();
-            return Ok(Some((field, end - len_of(&field)..end)));
+    let mut at = 0;
+    while let Some(&len) = bytes.get(at) {
+        let name_at = at + 1;
+        let name_end = name_at + usize::from(len);
+        let value_len = *bytes.get(name_end).ok_or_else(overrun)?;
+        if packed::is_same(&bytes[name_at..name_end], name) {
+            let (field, rest) = take(&bytes[at..]).ok_or_else(overrun)?;
+            return Ok(Some((field, at..bytes.len() - rest.len())));
         }
+        let time = usize::from(value_len >> 7) * TIME;
+        at = name_end + 1 + time + usize::from(value_len & !EXPIRES);
     }
-    Ok(None)
+    match at == bytes.len() {
+        true => Ok(None),
+        false => Err(overrun()),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn overrun() -> Error {
+    Error::Damaged("a packed hash: a field overruns it".to_owned())
 }
 
 /// Bytes that a field takes.
 #[inline]
 pub fn len_of(field: &Field<'_>) -> usize {
-    let time = if field.expire_at == NEVER { 0 } else { 8 };
+    let time = if field.expire_at == NEVER { 0 } else { TIME };
     2 + field.name.len() + time + field.value.len()
 }
 
-/// Appends a field, of whose name and value neither is longer than `packed::ITEM_MAX`.
+/// Appends a field, of whose name and value neither is longer than `limits::HASH_ITEM_MAX`.
 pub fn push(out: &mut Vec<u8>, field: &Field<'_>) {
-    debug_assert!(field.name.len().max(field.value.len()) < usize::from(EXPIRES));
+    debug_assert!(field.name.len().max(field.value.len()) <= HASH_ITEM_MAX);
     out.push(field.name.len() as u8);
     out.extend_from_slice(field.name);
     if field.expire_at == NEVER {
@@ -129,15 +145,16 @@ mod tests {
         assert_eq!(back, wanted);
         let (field, place) = find(&bytes, b"a").unwrap().unwrap();
         assert_eq!((field, place), (wanted[1], 2..2 + len_of(&wanted[1])));
+        for (field, place) in [(wanted[0], 0..2), (wanted[2], 2 + len_of(&wanted[1])..len)] {
+            assert_eq!(find(&bytes, field.name).unwrap(), Some((field, place)));
+        }
         assert_eq!(find(&bytes, b"b").unwrap(), None);
         for end in 1..bytes.len() {
             let cut: Vec<_> = fields(&bytes[..end]).collect();
             let ends = [2, 2 + len_of(&wanted[1])];
-            assert_eq!(
-                cut.iter().any(Result::is_err),
-                !ends.contains(&end),
-                "{end}"
-            );
+            let is_whole = ends.contains(&end);
+            assert_eq!(cut.iter().any(Result::is_err), !is_whole, "{end}");
+            assert_eq!(find(&bytes[..end], b"b").is_err(), !is_whole, "{end}");
         }
     }
 }

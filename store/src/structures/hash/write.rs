@@ -43,7 +43,10 @@ pub fn put(
     value: &[u8],
 ) -> Result<bool> {
     match spot.at {
-        At::Packed { value_at } if spot.old_len == Some(value.len()) => {
+        At::Packed { value_at }
+            if spot.old_len == Some(value.len())
+                && admits(len(*root).saturating_sub(1), field, value) =>
+        {
             let (object, _) = packed::place(*root)?;
             tx.write(object.at(value_at as u64), value)?;
         }
@@ -70,9 +73,15 @@ pub fn put(
     Ok(spot.old_len.is_none())
 }
 
+/// Whether a hash with so many other fields stays packed if this field is set.
+#[inline]
+fn admits(others: u64, field: &[u8], value: &[u8]) -> bool {
+    limits::HASH.admit(others, field.len().max(value.len()))
+}
+
 /// Appends a field to a packed hash if it can take one more in place.
 fn append(tx: &mut Tx<'_>, root: &mut Root, field: &[u8], value: &[u8]) -> Result<bool> {
-    if !limits::HASH.admit(len(*root), field.len().max(value.len())) {
+    if !admits(len(*root), field, value) {
         return Ok(false);
     }
     let lens = [[field.len() as u8], [value.len() as u8]];
@@ -158,9 +167,7 @@ fn set_several<'a>(
             value,
             expire_at: expiry.after(old_expire),
         };
-        let len = bytes.len() - place.len() + pack::len_of(&field);
-        let others = if is_new { count } else { 0 };
-        if len > packed::BYTES_MAX || !limits::HASH.admit(others, name.len().max(value.len())) {
+        if !admits(count - u64::from(!is_new), name, value) {
             break;
         }
         let tail = bytes.split_off(place.end);
@@ -186,7 +193,7 @@ fn set_several<'a>(
 }
 
 /// Makes the root that of a table of these fields, which all differ; takes steps.
-pub(super) fn to_table(tx: &mut Tx<'_>, root: &mut Root, fields: &[Field<'_>]) -> Result<()> {
+fn to_table(tx: &mut Tx<'_>, root: &mut Root, fields: &[Field<'_>]) -> Result<()> {
     *root = table::create(tx, TABLE)?;
     for batch in fields.chunks(BATCH) {
         let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
@@ -306,13 +313,39 @@ pub fn build<'a, F: Into<Field<'a>>>(
     tx: &mut Tx<'_>,
     fields: impl ExactSizeIterator<Item = F>,
 ) -> Result<Root> {
-    if fields.len() as u64 <= packed::COUNT_MAX {
-        let fields: Vec<Field<'a>> = fields.map(Into::into).collect();
-        return build_small(tx, &fields);
+    let fields = fields.map(Into::into);
+    if fields.len() == 0 {
+        return Ok(Root::EMPTY);
     }
+    if fields.len() as u64 > limits::HASH.elements.get() {
+        return build_table(tx, fields);
+    }
+    let fields: Vec<Field<'a>> = fields.collect();
+    if !fields
+        .iter()
+        .all(|field| admits(0, field.name, field.value))
+    {
+        return build_table(tx, fields.into_iter());
+    }
+    let mut bytes = Vec::with_capacity(fields.iter().map(pack::len_of).sum());
+    let mut encoding = PACKED;
+    for field in &fields {
+        pack::push(&mut bytes, field);
+        if field.expire_at != NEVER {
+            encoding = PACKED_EXPIRING;
+        }
+    }
+    let object = packed::store(tx, None, &bytes)?;
+    let count = fields.len() as u64;
+    Ok(packed::root(encoding, count, object, bytes.len()))
+}
+
+fn build_table<'a>(
+    tx: &mut Tx<'_>,
+    fields: impl ExactSizeIterator<Item = Field<'a>>,
+) -> Result<Root> {
     let (mut builder, mut expires) = (table::Builder::with_capacity(fields.len()), false);
     for field in fields {
-        let field = field.into();
         let fresh = entry::create(tx, (field.name, field.value), field.expire_at)?;
         expires |= field.expire_at != NEVER;
         let hash = table::hash(tx, field.name);
@@ -322,35 +355,13 @@ pub fn build<'a, F: Into<Field<'a>>>(
     builder.finish(tx, encoding)
 }
 
-fn build_small(tx: &mut Tx<'_>, fields: &[Field<'_>]) -> Result<Root> {
-    let mut root = Root::EMPTY;
-    if fields.iter().all(|field| field.expire_at == NEVER) {
-        set(
-            tx,
-            &mut root,
-            fields.iter().map(|field| (field.name, field.value)),
-        )?;
-        return Ok(root);
-    }
-    let longest = |field: &Field<'_>| field.name.len().max(field.value.len());
-    let fits = |(others, field)| limits::HASH.admit(others as u64, longest(field));
-    let mut bytes = Vec::new();
-    if fields.iter().enumerate().all(fits) {
-        fields
-            .iter()
-            .for_each(|field| pack::push(&mut bytes, field));
-        if bytes.len() <= packed::BYTES_MAX {
-            let object = packed::store(tx, None, &bytes)?;
-            let count = fields.len() as u64;
-            return Ok(packed::root(PACKED_EXPIRING, count, object, bytes.len()));
-        }
-    }
-    to_table(tx, &mut root, fields)?;
-    Ok(root)
-}
-
-/// A copy of the hash, expire times included. O(n).
+/// A copy of the hash, in its encoding, expire times included. O(n).
 pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
+    match source.encoding() {
+        0 => return Ok(Root::EMPTY),
+        PACKED | PACKED_EXPIRING => return packed::copy(tx, source),
+        _ => {}
+    }
     let mut owned = Vec::new();
     for field in fields(tx, source)? {
         let Field {
@@ -360,7 +371,7 @@ pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
         } = field?;
         owned.push((name.to_vec(), value.to_vec(), expire_at));
     }
-    build(
+    build_table(
         tx,
         owned.iter().map(|(name, value, expire_at)| Field {
             name,

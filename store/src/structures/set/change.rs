@@ -121,8 +121,7 @@ fn add_packed<'a>(
     while let Some(&member) = members.peek() {
         let short = member.len() as u64 <= limits::SET.element_len.get();
         if !short || find_packed(&bytes, member)?.is_none() {
-            let fits = bytes.len() + 1 + member.len() <= packed::BYTES_MAX;
-            if !fits || !limits::SET.admit(count, member.len()) {
+            if !limits::SET.admit(count, member.len()) {
                 break;
             }
             packed::push(&mut bytes, member);
@@ -314,6 +313,13 @@ pub fn build<'a>(
         add(tx, &mut root, members)?;
         return Ok(root);
     }
+    build_table(tx, members)
+}
+
+fn build_table<'a>(
+    tx: &mut Tx<'_>,
+    members: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> Result<Root> {
     let mut builder = table::Builder::with_capacity(members.len());
     for member in members {
         let entry = new_entry(tx, member)?;
@@ -323,11 +329,16 @@ pub fn build<'a>(
     builder.finish(tx, TABLE)
 }
 
-/// A copy of the set. O(n).
+/// A copy of the set, in its encoding. O(n).
 pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
+    match source.encoding() {
+        0 => return Ok(Root::EMPTY),
+        INTEGERS | PACKED => return packed::copy(tx, source),
+        _ => {}
+    }
     let mut members = Vec::new();
     for member in super::members(tx, source)? {
         members.push(member?.bytes(&mut itoa::Buffer::new()).to_vec());
     }
-    build(tx, members.iter().map(Vec::as_slice))
+    build_table(tx, members.iter().map(Vec::as_slice))
 }

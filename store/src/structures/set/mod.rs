@@ -2,8 +2,8 @@
 //!
 //! | encoding | is | value | rest |
 //! |---|---|---|---|
-//! | 1 integers | up to 512 integers, as 8 bytes each, ascending | the object | count, bytes |
-//! | 2 packed | up to 128 members of up to 64 bytes, in order of insertion (`packed`) | the object | count, bytes |
+//! | 1 integers | few integers (`limits`), as 8 bytes each, ascending | the object | count, bytes |
+//! | 2 packed | few short members (`limits`), in order of insertion (`packed`) | the object | count, bytes |
 //! | 3 table | a hash table of entries (`table`) | the directory | count |
 //!
 //! ```text
@@ -120,7 +120,7 @@ pub fn contains_member(pool: &Pool, root: Root, member: Member<'_>) -> Result<bo
 fn find_packed(bytes: &[u8], wanted: &[u8]) -> Result<Option<usize>> {
     let mut rest = bytes;
     while let Some((item, behind)) = packed::first(rest) {
-        if item == wanted {
+        if packed::is_same(item, wanted) {
             return Ok(Some(bytes.len() - rest.len()));
         }
         rest = behind;
