@@ -3,6 +3,7 @@
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::contents::{Content, assert_equal, contents};
+use pmedis_testkit::disk::SmallDisk;
 use pmedis_testkit::load::Load;
 use pmedis_testkit::replication::{follow, info, save, wait_for, wait_in_sync, write_some};
 use pmedis_testkit::resp::Value;
@@ -227,15 +228,8 @@ fn single_keys_are_restored_without_the_module() {
     for ((db, name), content) in &expected {
         expect(&mut client, &format!("SELECT {db}"), "OK");
         expect(&mut plain_client, &format!("SELECT {db}"), "OK");
-        let payload = match client.call(&[b"PM.EXPORT".as_slice(), name]) {
-            Value::Bulk(payload) => payload,
-            // A native key.
-            _ => client
-                .call(&[b"DUMP".as_slice(), name])
-                .bytes()
-                .unwrap()
-                .to_vec(),
-        };
+        let payload = client.call(&[b"PM.EXPORT".as_slice(), name]);
+        let payload = payload.bytes().unwrap().to_vec();
         let time = content.expire_at.max(0).to_string();
         let words = [
             b"RESTORE".as_slice(),
@@ -251,9 +245,53 @@ fn single_keys_are_restored_without_the_module() {
         &mut client,
         "SELECT 0
         PM.EXPORT absent -> nil
-        SET native v
-        PM.EXPORT native -> (error) WRONGTYPE Operation against a key holding the wrong kind of value",
+        SET native v",
     );
+    let dump = client.call(&["DUMP", "native"]);
+    assert_eq!(client.call(&["PM.EXPORT", "native"]), dump);
+}
+
+#[test]
+fn dump_needs_no_module_where_files_need_none() {
+    for unprefixed in [&[][..], &["unprefixed", "yes"]] {
+        let (_server, mut client) = start(&[&["rdb", "native"], unprefixed].concat());
+        let plain = Setup::native().start().unwrap();
+        let mut plain_client = plain.client();
+        run(
+            &mut client,
+            "PM.RPUSH l a b c
+            PM.HSET h f v
+            XADD native 1-1 f v",
+        );
+        let mut restore = |name: &str, payload: &Value| {
+            let payload = payload.bytes().expect("a payload");
+            let words: [&[u8]; 5] = [b"RESTORE", name.as_bytes(), b"0", payload, b"REPLACE"];
+            assert_eq!(
+                plain_client.call(&words),
+                Value::Simple("OK".into()),
+                "{name}"
+            );
+        };
+        for name in ["l", "h", "native"] {
+            restore(name, &client.call(&["DUMP", name]));
+        }
+        // In a transaction and in a script, too.
+        run(&mut client, "MULTI\nDUMP l -> QUEUED");
+        let replies = client.call(&["EXEC"]);
+        restore("l", &replies.elements().expect("replies")[0]);
+        let script = "return redis.call('DUMP', KEYS[1])";
+        restore("h", &client.call(&["EVAL", script, "1", "h"]));
+        expect(&mut client, "DUMP absent", "nil");
+        let wrong = "(error) ERR wrong number of arguments for 'dump' command";
+        expect(&mut client, "DUMP", wrong);
+        expect(&mut client, "DUMP a b", wrong);
+        run(
+            &mut plain_client,
+            "LRANGE l 0 -1 -> [a b c]
+            HGETALL h -> [f v]
+            XLEN native -> 1",
+        );
+    }
 }
 
 #[test]
@@ -344,6 +382,45 @@ fn a_payload_that_replicas_could_not_read_is_refused() {
     assert!(!client.call(&restore).is_error());
     expect(&mut client, "GET u", "v");
     expect(&mut client, "CONFIG SET pmedis.rdb markers", "OK");
+}
+
+#[test]
+fn a_save_that_cannot_be_made_native_is_not_acknowledged() {
+    let setup = Setup::pmedis_with("64m", &["rdb", "native"]);
+    let setup = setup.directive("enable-protected-configs yes");
+    let server = setup.start().unwrap();
+    let mut client = server.client();
+    let Some(small) = SmallDisk::mount(server.setup().dir().join("small"), 2) else {
+        return;
+    };
+    run(&mut client, "SET native v\nPM.SET k v\nSAVE -> OK");
+    let large = "x".repeat(4 << 20);
+    assert!(!client.call(&["PM.SET", "large", &large]).is_error());
+    let directory = small.path().to_str().expect("a readable path");
+    expect(&mut client, &format!("CONFIG SET dir {directory}"), "OK");
+    // The server writes a marker only.
+    let mut saver = server.client();
+    saver.queue(&["SAVE"]);
+    saver.send().unwrap();
+    let reply = saver.receive();
+    assert!(reply.is_err(), "{reply:?}");
+    assert!(server.log().contains("cannot be made native values"));
+    // Another client stays, and a BGSAVE tells that it has failed.
+    expect(&mut client, "GET native", "v");
+    expect(&mut client, "BGSAVE", "Background saving started");
+    wait_for("the end of BGSAVE", || {
+        info(&mut client, "rdb_bgsave_in_progress") == "0"
+    });
+    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "err");
+    let left: Vec<_> = fs::read_dir(small.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    // With room again, it is done.
+    expect(&mut client, "DEL large", "1");
+    expect(&mut client, "SAVE", "OK");
+    let plain = plain_with(&small.path().join("dump.rdb"));
+    expect(&mut plain.client(), "GET k", "v");
+    let home = server.setup().dir().to_str().expect("a readable path");
+    expect(&mut client, &format!("CONFIG SET dir {home}"), "OK");
 }
 
 #[test]

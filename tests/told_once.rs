@@ -28,6 +28,12 @@ fn slowlog_shows_a_command_once() {
         "pm.touch gone",
         "pm.ttl gone",
         "pm.pexpiretime gone",
+        "pm.expire gone 1000",
+        "pm.pexpire gone 1000000",
+        "pm.expireat gone 4102444800",
+        "pm.pexpireat gone 4102444800000",
+        "pm.persist gone",
+        "pm.persist gone",
         "pm.unlink other gone",
         "pm.del gone",
     ];
@@ -75,7 +81,7 @@ fn deleting_is_one_step_and_passes_over_native_keys() {
 }
 
 /// A flush is everybody's, as a native one is, whatever the client does not want to hear of its own
-/// changes. Beside native keys, PM keys go one by one, and it hears nothing.
+/// changes.
 #[test]
 fn a_flush_is_told_to_whoever_asked_for_it() {
     let server = Setup::pmedis("64m").start().unwrap();
@@ -96,4 +102,40 @@ fn a_flush_is_told_to_whoever_asked_for_it() {
         told.sort();
         assert_eq!(told, ["OK", "[invalidate nil]"], "{flush}");
     }
+}
+
+/// Beside native keys, PM keys go one by one, which another client that tracks one of them hears,
+/// and then all forget all.
+#[test]
+fn a_flush_beside_native_keys_is_told_to_whoever_asked_for_it() {
+    let mut server = Setup::pmedis("64m").start().unwrap();
+    for (flush, empty) in [("PM.FLUSHDB", 1), ("PM.FLUSHALL", 1), ("PM.FLUSHALL", 2)] {
+        let (mut client, mut other) = (server.client(), server.client());
+        run(
+            &mut client,
+            "FLUSHALL -> OK\nSET native v -> OK\nPM.SET k v -> OK",
+        );
+        for db in 1..empty {
+            run(
+                &mut client,
+                &format!("SELECT {db}\nPM.SET k v\nSET native v\nSELECT 0"),
+            );
+        }
+        for client in [&mut client, &mut other] {
+            client.call(&["HELLO", "3"]);
+            run(client, "CLIENT TRACKING ON NOLOOP -> OK\nPM.GET k -> v");
+        }
+        client.queue(&[flush]);
+        client.queue(&["ECHO", "end"]);
+        client.send().unwrap();
+        let mut told = [(); 3].map(|()| words(&client.receive().expect("a message")));
+        told.sort();
+        assert_eq!(told, ["OK", "[invalidate nil]", "end"], "{flush}");
+        let told = [(); 2].map(|()| words(&other.receive().expect("a message")));
+        assert_eq!(told, ["[invalidate [k]]", "[invalidate nil]"], "{flush}");
+        run(&mut client, "GET native -> v\nPM.DBSIZE -> 0\nSELECT 1");
+        assert_eq!(words(&client.call(&["PM.DBSIZE"])), "0");
+    }
+    let mut client = crash(&mut server);
+    run(&mut client, "PM.KEYS * -> []\nPM.SET k v\nPM.GET k -> v");
 }

@@ -3,7 +3,7 @@
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::{follow, wait_for, wait_in_sync};
+use pmedis_testkit::replication::{follow, info, wait_for, wait_in_sync};
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash, expect, run};
 use pmedis_testkit::server::{Server, Setup};
@@ -50,6 +50,34 @@ const OF_ALL_TYPES: &str = "
     SETBIT b 7 1 -> 0
     GEOADD g 13.361389 38.115556 m -> 1
 ";
+
+#[test]
+fn looks_at_keys_count_as_natively() {
+    let ((_one, mut native), (_other, mut ours)) = (native(), unprefixed());
+    let counted = |client: &mut Client| {
+        let number = |field| info(client, field).parse::<u64>().expect("a number");
+        ["keyspace_hits", "keyspace_misses"].map(number)
+    };
+    let lines = OF_ALL_TYPES
+        .lines()
+        .map(|line| line.split(" -> ").next().unwrap_or_default());
+    let looks = "DUMP s|DUMP absent|TYPE s|TYPE absent|OBJECT ENCODING s|OBJECT ENCODING absent|SCAN 0 COUNT 100 TYPE list|\
+                 SCAN 0 COUNT 100 TYPE stream|MEMORY USAGE s|MEMORY USAGE absent|TTL s|EXISTS s absent|RANDOMKEY|KEYS *|COPY s t|COPY absent t|\
+                 RENAME t v|SORT l ALPHA|EXPIRE s 100|EXPIRE absent 100|PERSIST s|TOUCH s absent|OBJECT FREQ s";
+    for line in lines
+        .chain(looks.split('|'))
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        let [theirs, our] = [&mut native, &mut ours].map(|client| {
+            let before = counted(client);
+            ask(client, line);
+            let after = counted(client);
+            [after[0] - before[0], after[1] - before[1]]
+        });
+        assert_eq!(our, theirs, "{line}: hits and misses");
+    }
+}
 
 #[test]
 fn plain_names_write_to_the_pool() {

@@ -188,6 +188,24 @@ impl Behaviour {
     }
 }
 
+/// Bytes of the longest string that the server keeps in one piece with its key, or with the key's
+/// object: what OBJECT ENCODING calls `embstr`. Below zero if there is none. Newer servers have the
+/// key and its expire time in the same piece, of 64 bytes, or 128.
+pub fn embedded_max(key_len: usize, expires: bool) -> i64 {
+    let Server { family, version } = server();
+    // The header of a longer name is longer.
+    let is_long = key_len >= 32;
+    let key_len = key_len as i64;
+    let time = if expires { 8 } else { 0 };
+    match (family, (version.0, version.1)) {
+        (Family::Valkey, (9.., _)) => 113 - key_len - time - if is_long { 2 } else { 0 },
+        (Family::Valkey, (8, 1..)) => 41 - key_len - if is_long { 0 } else { time },
+        (Family::Redis, (8, 2)) => 41 - key_len - if is_long && expires { 2 } else { 0 },
+        (Family::Redis, (8, 3..) | (9.., _)) => 41 - key_len,
+        _ => 44,
+    }
+}
+
 impl Server {
     /// Redis 7.0.
     const OLDEST: Server = Server {

@@ -1,5 +1,5 @@
-//! A value as its elements, outside of any pool: on its way from one pool to another, or from a
-//! file into one.
+//! A value as its elements, outside of any pool: on its way from one pool to another, from a file
+//! or from a server into one.
 
 use crate::Store;
 use crate::inline::Inline;
@@ -8,7 +8,7 @@ use crate::structures::hash::{self, Field};
 use crate::structures::list::{self, Side};
 use crate::structures::{Root, set, string, zset};
 use crate::value::ValueType;
-use pobj::{Error, Pool, Result};
+use pobj::{Error, Pool, Result, Tx};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -120,6 +120,89 @@ impl<'c> Content<'c> {
         }
     }
 
+    /// The same, of bytes of its own.
+    pub fn into_owned(self) -> Content<'static> {
+        let own = |bytes: Bytes<'_>| Cow::Owned(bytes.into_owned());
+        match self {
+            Content::String(bytes) => Content::String(own(bytes)),
+            Content::List(elements) => Content::List(elements.into_iter().map(own).collect()),
+            Content::Set(members) => Content::Set(members.into_iter().map(own).collect()),
+            Content::Hash(fields) => Content::Hash(
+                fields
+                    .into_iter()
+                    .map(|(name, value, expire_at)| (own(name), own(value), expire_at))
+                    .collect(),
+            ),
+            Content::ZSet(elements) => Content::ZSet(
+                elements
+                    .into_iter()
+                    .map(|(name, score)| (own(name), score))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Bytes of the record's area that the value takes.
+    pub fn inline_len(&self) -> u64 {
+        match self {
+            Content::String(bytes) => string::Value::of(bytes).inline_len(),
+            _ => 0,
+        }
+    }
+
+    /// Makes the value; its elements all differ where they have to, and no score is not a number.
+    /// O(n), sorted sets O(n log n).
+    ///
+    /// # Errors
+    /// `Full`; nothing is made once the transaction is dropped then.
+    pub fn build(&self, tx: &mut Tx<'_>, inline: Inline) -> Result<Root> {
+        match self {
+            Content::String(bytes) => {
+                let mut root = Root::EMPTY;
+                string::set(tx, &mut root, inline, string::Value::of(bytes))?;
+                Ok(root)
+            }
+            Content::List(elements) => {
+                let mut root = Root::EMPTY;
+                list::push(tx, &mut root, Side::Right, elements.iter().map(|e| &**e))?;
+                Ok(root)
+            }
+            Content::Set(members) => set::build(tx, members.iter().map(|member| &**member)),
+            Content::Hash(fields) => {
+                let fields = fields.iter().map(|(name, value, expire_at)| Field {
+                    name,
+                    value,
+                    expire_at: *expire_at,
+                });
+                hash::build(tx, fields)
+            }
+            Content::ZSet(elements) => {
+                let scored = elements.iter().map(|(name, score)| (&**name, *score));
+                let mut sorted: Vec<(&[u8], f64)> = scored.collect();
+                zset::sort(&mut sorted);
+                zset::build(tx, &sorted)
+            }
+        }
+    }
+
+    /// Why no value can be made of the elements, if none can.
+    fn fault(&self) -> Option<&'static str> {
+        match self {
+            _ if self.is_empty() => Some("a value without elements"),
+            Content::Set(members) if !all_differ(members.iter()) => Some("a member twice"),
+            Content::Hash(fields) if !all_differ(fields.iter().map(|(name, ..)| name)) => {
+                Some("a field twice")
+            }
+            Content::ZSet(elements) if !all_differ(elements.iter().map(|(name, _)| name)) => {
+                Some("an element twice")
+            }
+            Content::ZSet(elements) if elements.iter().any(|(_, score)| score.is_nan()) => {
+                Some("a score that is not a number")
+            }
+            _ => None,
+        }
+    }
+
     /// Leaves of each member, field or element that is there several times the first one. Whether
     /// there was such.
     pub fn drop_repeated(&mut self) -> bool {
@@ -158,61 +241,13 @@ impl Store {
         expire_at: i64,
         content: &Content<'_>,
     ) -> Result<RecordPtr> {
-        let refused = |what: &str| Err(Error::State(what.to_owned()));
-        if content.is_empty() {
-            return refused("a value without elements");
+        if let Some(fault) = content.fault() {
+            return Err(Error::State(fault.to_owned()));
         }
-        let ty = content.value_type();
-        match content {
-            Content::String(bytes) => {
-                let value = string::Value::of(bytes);
-                self.make(ty, key, db, value.inline_len(), expire_at, |tx, inline| {
-                    let mut root = Root::EMPTY;
-                    string::set(tx, &mut root, inline, value)?;
-                    Ok(root)
-                })
-            }
-            Content::List(elements) => self.make(ty, key, db, 0, expire_at, |tx, _| {
-                let mut root = Root::EMPTY;
-                list::push(tx, &mut root, Side::Right, elements.iter().map(|e| &**e))?;
-                Ok(root)
-            }),
-            Content::Set(members) => {
-                if !all_differ(members.iter()) {
-                    return refused("a member twice");
-                }
-                self.make(ty, key, db, 0, expire_at, |tx, _| {
-                    set::build(tx, members.iter().map(|member| &**member))
-                })
-            }
-            Content::Hash(fields) => {
-                if !all_differ(fields.iter().map(|(name, ..)| name)) {
-                    return refused("a field twice");
-                }
-                self.make(ty, key, db, 0, expire_at, |tx, _| {
-                    let fields = fields.iter().map(|(name, value, expire_at)| Field {
-                        name,
-                        value,
-                        expire_at: *expire_at,
-                    });
-                    hash::build(tx, fields)
-                })
-            }
-            Content::ZSet(elements) => {
-                if !all_differ(elements.iter().map(|(name, _)| name)) {
-                    return refused("an element twice");
-                }
-                if elements.iter().any(|(_, score)| score.is_nan()) {
-                    return refused("a score that is not a number");
-                }
-                let mut sorted: Vec<(&[u8], f64)> = elements
-                    .iter()
-                    .map(|(name, score)| (&**name, *score))
-                    .collect();
-                zset::sort(&mut sorted);
-                self.make(ty, key, db, 0, expire_at, |tx, _| zset::build(tx, &sorted))
-            }
-        }
+        let (ty, inline) = (content.value_type(), content.inline_len());
+        self.make(ty, key, db, inline, expire_at, |tx, inline| {
+            content.build(tx, inline)
+        })
     }
 }
 

@@ -241,7 +241,7 @@ impl Keyspace {
 
     /// One command that changes single keys.
     pub(super) fn change_key(&mut self, rng: &mut Rng) -> Result<()> {
-        match rng.u32(..41) {
+        match rng.u32(..44) {
             0..8 => self.put(rng),
             8..20 => self.edit(rng),
             20..24 => self.delete(rng),
@@ -250,12 +250,17 @@ impl Keyspace {
             32..35 => self.expire(rng),
             35..37 => self.move_to(rng),
             37..39 => self.create(rng),
+            41.. => self.adopt(rng),
             _ => self.put_several(rng),
         }
     }
 
-    fn name(rng: &mut Rng) -> Name {
+    pub(super) fn name(rng: &mut Rng) -> Name {
         (rng.i32(0..DBS), vec![b'a' + rng.u8(..NAMES)])
+    }
+
+    pub(super) fn any_time(rng: &mut Rng) -> i64 {
+        *rng.choice(&[NEVER, FAR]).expect("not empty")
     }
 
     pub(super) fn existing(&self, rng: &mut Rng) -> Option<Name> {
@@ -475,7 +480,7 @@ impl Keyspace {
             return Ok(());
         };
         let key = self.keys.get_mut(&name).expect("it exists");
-        key.expire_at = *rng.choice(&[NEVER, FAR]).expect("not empty");
+        key.expire_at = Self::any_time(rng);
         self.store.set_expire(key.record, key.expire_at)
     }
 

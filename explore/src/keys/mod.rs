@@ -5,6 +5,7 @@
 //! client can see: databases, keys, values, expire times. Once nothing waits for being reclaimed,
 //! every object of the pool must have one owner.
 
+mod adopt;
 mod compact;
 mod content;
 mod full;

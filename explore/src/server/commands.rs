@@ -63,7 +63,7 @@ return 'done'";
 /// What is acknowledged as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// A command.
+    /// A command; others before it that change nothing in the pool are none of its.
     One,
     /// Commands between MULTI and EXEC.
     Transaction,
@@ -88,6 +88,7 @@ pub enum Way {
 pub struct Source {
     rng: Rng,
     steps: Vec<Step>,
+    adopted: usize,
 }
 
 impl Source {
@@ -96,6 +97,7 @@ impl Source {
         Source {
             rng: Rng::with_seed(seed),
             steps: Vec::new(),
+            adopted: 0,
         }
     }
 
@@ -108,6 +110,9 @@ impl Source {
             6..8 => Shape::Transaction,
             _ => Shape::Script,
         };
+        if self.rng.u8(..12) == 0 {
+            return (shape, self.adoption());
+        }
         let count = match shape {
             Shape::One => 1,
             _ => self.rng.usize(2..6),
@@ -156,7 +161,7 @@ impl Source {
     fn bulk(&mut self) -> Command {
         let rng = &mut self.rng;
         let key = rng.choice(&differential::KEYS).expect("not empty").to_vec();
-        let count = *rng.choice(&[8, 60, 130, 400]).expect("not empty");
+        let count = *rng.choice(&[8, 60, 130, 600]).expect("not empty");
         let (name, pairs) = *rng
             .choice(&[
                 ("PM.RPUSH", false),
@@ -175,6 +180,41 @@ impl Source {
             words.push(format!("{n:0len$}").into_bytes());
         }
         words
+    }
+
+    /// A native key, of a name that nothing else has, and its adoption, which is all that the pool
+    /// sees of it.
+    fn adoption(&mut self) -> Vec<Command> {
+        self.adopted += 1;
+        let (rng, name) = (&mut self.rng, format!("adopted:{}", self.adopted));
+        let (command, pairs, most) = *rng
+            .choice(&[
+                ("SET", false, 1),
+                ("RPUSH", false, 400),
+                ("SADD", false, 400),
+                ("HSET", true, 600),
+                ("ZADD", true, 200),
+            ])
+            .expect("not empty");
+        let len = rng.usize(1..40);
+        let mut words = vec![command.to_owned(), name.clone()];
+        for n in 0..rng.usize(1..=most) {
+            if pairs {
+                words.push(rng.u16(..).to_string());
+            }
+            words.push(format!("{n:0len$}"));
+        }
+        let mut commands = vec![words];
+        if rng.bool() {
+            commands.push(
+                ["PEXPIREAT", &name, "4000000000000"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            );
+        }
+        commands.push(["PM.ADOPT", "KEYS", &name].map(str::to_owned).to_vec());
+        let bytes = |words: Vec<String>| words.into_iter().map(String::into_bytes).collect();
+        commands.into_iter().map(bytes).collect()
     }
 
     /// A string that needs an object of libpmemobj's own.

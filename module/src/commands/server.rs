@@ -3,8 +3,8 @@
 use super::sections::{SECTIONS, Section};
 use super::syntax;
 use crate::error::CmdError;
-use crate::keyspace::{memory_usage, usage_of, with_engine};
-use crate::redis::{Args, Collection, Ctx, InfoValue, Kind, Mode};
+use crate::keyspace::{substitutes, usage_of, with_engine};
+use crate::redis::{Args, Collection, Ctx, InfoValue, Kind, Mode, OwnedString};
 use std::ffi::CString;
 use std::fmt::Write;
 use store::number::parse_i64;
@@ -102,13 +102,17 @@ pub fn usage(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             return Err(CmdError::Syntax);
         }
     }
-    match ctx.open(args[1], Mode::Peek).kind() {
+    match ctx.open(args[1], Mode::Unseen).kind() {
         Kind::Pm(_, addr) => {
             let bytes = usage_of(addr)?;
             ctx.reply_integer(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         Kind::Absent => ctx.reply_null(),
-        Kind::Other => memory_usage::of_native(ctx, args.from(1)),
+        Kind::Other => {
+            let usage = OwnedString::new(b"USAGE");
+            let words = [&[usage.arg()], args.from(1)].concat();
+            substitutes::ask_native(ctx, c"MEMORY", &words);
+        }
     }
     Ok(())
 }

@@ -10,11 +10,10 @@ pub mod job;
 
 use super::PmKey;
 use crate::error::CmdError;
-use crate::redis::{Arg, Ctx, NativeValue, OwnedString};
+use crate::redis::{Arg, Ctx, OwnedString};
+use store::content::Content;
 use store::record::NEVER;
-use store::structures::hash::{self, Field};
-use store::structures::list::{self, Side};
-use store::structures::{Root, set, string, zset};
+use store::structures::{Root, hash};
 
 /// Makes a native key of a type that we have a PM key, and has replicas do so. False if it is none,
 /// or absent. O(n).
@@ -24,58 +23,22 @@ use store::structures::{Root, set, string, zset};
 /// # Errors
 /// The pool has no room, or the keyspace is not filled yet. The key is what it was then.
 pub fn adopt(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
-    let Some((ty, value, expire_at)) = ctx.native_value(name)? else {
+    let Some((content, expire_at)) = ctx.native_value(name)? else {
         return Ok(false);
     };
+    // The fields of a hash may all have expired.
+    if content.is_empty() {
+        return Ok(false);
+    }
+    let mut key = PmKey::open_any(ctx, name, content.value_type());
     let expire_at = expire_at.unwrap_or(NEVER);
-    let mut key = PmKey::open_any(ctx, name, ty);
-    match &value {
-        NativeValue::String(bytes) => {
-            let value = string::Value::of(bytes);
-            key.take_over(value.inline_len(), expire_at, |tx, inline| {
-                let mut root = Root::EMPTY;
-                string::set(tx, &mut root, inline, value)?;
-                Ok(root)
-            })?;
-        }
-        NativeValue::List(elements) => key.take_over(0, expire_at, |tx, _| {
-            let mut root = Root::EMPTY;
-            let elements = elements.iter().map(Vec::as_slice);
-            list::push(tx, &mut root, Side::Right, elements)?;
-            Ok(root)
-        })?,
-        NativeValue::Set(members) => key.take_over(0, expire_at, |tx, _| {
-            set::build(tx, members.iter().map(Vec::as_slice))
-        })?,
-        NativeValue::ZSet(elements) => {
-            let mut elements: Vec<(&[u8], f64)> = elements
-                .iter()
-                .map(|(name, score)| (name.as_slice(), *score))
-                .collect();
-            elements.sort_by(|(name, score), (other, than)| {
-                // No score is not a number. Zeros are equal, whatever their sign.
-                score
-                    .partial_cmp(than)
-                    .unwrap_or(std::cmp::Ordering::Equal)
-                    .then(name.cmp(other))
-            });
-            key.take_over(0, expire_at, |tx, _| zset::build(tx, &elements))?;
-        }
-        NativeValue::Hash(fields) if fields.is_empty() => return Ok(false),
-        NativeValue::Hash(fields) => {
-            let time = |at: &Option<i64>| at.unwrap_or(hash::NEVER);
-            key.take_over(0, expire_at, |tx, _| {
-                let fields = fields.iter().map(|(name, value, at)| Field {
-                    name,
-                    value,
-                    expire_at: time(at),
-                });
-                hash::build(tx, fields)
-            })?;
-            let times = fields.iter().filter(|(_, _, at)| at.is_some());
-            let times = times.map(|(name, _, at)| (name.as_slice(), time(at)));
-            key.note_expiry(Root::EMPTY, times)?;
-        }
+    key.take_over(content.inline_len(), expire_at, |tx, inline| {
+        content.build(tx, inline)
+    })?;
+    if let Content::Hash(fields) = &content {
+        let times = fields.iter().filter(|(_, _, at)| *at != hash::NEVER);
+        let times = times.map(|(name, _, at)| (&**name, *at));
+        key.note_expiry(Root::EMPTY, times)?;
     }
     ctx.replicate(c"PM.ADOPT", &[OwnedString::new(b"KEYS").arg(), name]);
     Ok(true)

@@ -20,9 +20,7 @@
 //! step is durable on its own, so that no reply is ahead of it.
 
 use super::open::config_value;
-use super::{
-    ENGINE, Engine, afterwards, durable, expiring, fill, loading, memory_usage, undurable,
-};
+use super::{ENGINE, Engine, afterwards, durable, expiring, fill, loading, substitutes, undurable};
 use crate::redis::{
     Arg, Around, Ctx, FilterArgs, Output, after_command, before_fork, before_output, follow_homes,
     follow_syncs, keep_homes, sees_tls, server_flags, spares_replicas, stands_in_for_all_keys,
@@ -228,7 +226,7 @@ fn before_command(args: FilterArgs<'_>) {
     } else {
         Some(args)
     };
-    let Some(args) = args.map(memory_usage::guard) else {
+    let Some(args) = args.map(substitutes::substitute) else {
         return;
     };
     let Some(name) = args.get(0).map(Arg::bytes) else {

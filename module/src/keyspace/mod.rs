@@ -70,7 +70,6 @@ mod lifetime;
 mod load_error;
 mod loading;
 mod memory;
-pub mod memory_usage;
 pub mod native_rdb;
 pub mod open;
 mod pending;
@@ -80,6 +79,7 @@ mod rewrite;
 mod saving;
 pub mod serialize;
 mod startup;
+pub mod substitutes;
 mod undo;
 mod undurable;
 
@@ -181,12 +181,12 @@ impl Engine {
             life: Life::default(),
             event_loop: EventLoop::default(),
             pending: Pending::default(),
+            afterwards: Afterwards::default(),
             files: Files::new(startup),
             filling: None,
             unmapped: 0,
             arrivals: Arrivals::default(),
             removing: Removing::default(),
-            afterwards: Afterwards::default(),
             pulse: None,
             looks: 0,
             fullness: Fullness::default(),
@@ -347,6 +347,10 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
         let known = Known {
             listpacks: limits::listpack_sets_and_lists(),
             listpacks_with_times: behaviour::server().family == Family::Redis,
+            embedded_max: behaviour::embedded_max(
+                record::key(&engine.store.pool, record)?.len(),
+                head.expire_at != record::NEVER,
+            ),
         };
         Ok(structures::of(head.value_type()?).encoding(head.root, known))
     })

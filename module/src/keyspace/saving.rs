@@ -21,7 +21,9 @@ use super::serialize::Form;
 use super::{ENGINE, Engine, beside, durable, native_rdb};
 use crate::SETTINGS;
 use crate::config::RdbContent;
-use crate::redis::{Ctx, Persistence, end_child, server_flags, somebody_syncs, syncs_without_disk};
+use crate::redis::{
+    Ctx, Persistence, cut_save, end_child, server_flags, somebody_syncs, syncs_without_disk,
+};
 use crate::report;
 use std::path::Path;
 use std::time::SystemTime;
@@ -63,7 +65,7 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
         begins == Some(Some(Purpose::Rdb)) && content() == RdbContent::Native && !reloads;
     let in_server = !server_flags().fork_child();
     if what == Persistence::Ended {
-        abridge();
+        abridge(ctx);
     }
     if in_server && what == Persistence::Ended {
         beside::note_new_rdb();
@@ -83,22 +85,23 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
 }
 
 /// The file is done.
-fn abridge() {
+fn abridge(ctx: &Ctx) {
     let done =
         ENGINE.with(|engine| Some((engine.files.saving.take()?, engine.files.rdb_path.clone()?)));
     if let Ok(Some((saving, rdb))) = done
         && let (Some(purpose), Some(lsn)) = (saving.purpose, saving.stamped)
     {
         if saving.becomes_native {
-            make_native(&rdb, &saving.markers, lsn)
+            make_native(ctx, &rdb, &saving.markers, lsn)
         } else {
             abridge::abridge(purpose, &rdb, saving.markers, lsn)
         }
     }
 }
 
-/// A child that cannot do it ends, and the server tells that the save has failed.
-fn make_native(rdb: &Path, markers: &Markers, lsn: RunLsn) {
+/// A child that cannot do it ends, and the server tells that the save has failed. Of SAVE the
+/// server has decided that it has succeeded: who waits for it does not hear that.
+fn make_native(ctx: &Ctx, rdb: &Path, markers: &Markers, lsn: RunLsn) {
     let (file, copy) = abridge::places(Purpose::Rdb, rdb);
     if let Err(why) = native_rdb::make(&file, &copy, markers, lsn) {
         let line = format!(
@@ -107,6 +110,11 @@ fn make_native(rdb: &Path, markers: &Markers, lsn: RunLsn) {
         );
         report::warn(&line);
         end_child();
+        if cut_save(ctx) {
+            report::warn(
+                "the connection of the client that runs SAVE is cut, as the server would answer OK",
+            );
+        }
     }
 }
 

@@ -26,11 +26,7 @@ pub fn cut_connections() {
 
 /// Cuts the connection of the client whose EXEC runs; all, if the server does not tell which it is.
 pub fn cut_transaction(ctx: &Ctx) {
-    let clients = match ctx.call(c"CLIENT", &[b"LIST"]) {
-        Some(Reply::Text(clients)) => String::from_utf8_lossy(&clients).into_owned(),
-        _ => String::new(),
-    };
-    let found: Vec<RawFd> = clients.lines().filter_map(transaction_of).collect();
+    let found = clients(ctx, transaction_of);
     if found.is_empty() {
         cut_connections()
     } else {
@@ -38,15 +34,43 @@ pub fn cut_transaction(ctx: &Ctx) {
     }
 }
 
+/// Cuts the connection of the client whose SAVE runs. The server tells of each client its last
+/// command, so one that has saved in the same second is cut, too. Whether there was one.
+pub fn cut_save(ctx: &Ctx) -> bool {
+    let found = clients(ctx, save_of);
+    let any = !found.is_empty();
+    found.into_iter().for_each(cut);
+    any
+}
+
+/// The descriptors that `of` finds in the list of clients.
+fn clients(ctx: &Ctx, of: impl Fn(&str) -> Option<RawFd>) -> Vec<RawFd> {
+    match ctx.call(c"CLIENT", &[b"LIST"]) {
+        Some(Reply::Text(clients)) => String::from_utf8_lossy(&clients)
+            .lines()
+            .filter_map(of)
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What the list of clients tells of one.
+fn field<'c>(client: &'c str, name: &str) -> Option<&'c str> {
+    let mut fields = client.split(' ');
+    fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+}
+
 /// The descriptor of a client in the list of all, if it is in the midst of EXEC, or if CLIENT PAUSE
 /// holds its EXEC back.
 fn transaction_of(client: &str) -> Option<RawFd> {
-    let field = |name: &str| {
-        let mut fields = client.split(' ');
-        fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
-    };
-    let runs = field("cmd")? == "exec" && field("flags")?.contains('x');
-    runs.then(|| field("fd")?.parse().ok())?
+    let runs = field(client, "cmd")? == "exec" && field(client, "flags")?.contains('x');
+    runs.then(|| field(client, "fd")?.parse().ok())?
+}
+
+/// The descriptor of a client, if its last command was SAVE, just now.
+fn save_of(client: &str) -> Option<RawFd> {
+    let runs = field(client, "cmd")? == "save" && field(client, "idle")? == "0";
+    runs.then(|| field(client, "fd")?.parse().ok())?
 }
 
 fn cut(descriptor: RawFd) {
@@ -75,7 +99,7 @@ pub(super) fn is_connection(descriptor: RawFd) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::transaction_of;
+    use super::{save_of, transaction_of};
 
     #[test]
     fn the_client_is_found_whose_exec_runs() {
@@ -89,5 +113,14 @@ mod tests {
         assert_eq!(transaction_of(&line("N", "exec")), None);
         assert_eq!(transaction_of(&line("x", "get")), None);
         assert_eq!(transaction_of(""), None);
+    }
+
+    #[test]
+    fn the_client_is_found_that_saves() {
+        let line = |idle: u32, cmd: &str| format!("id=7 fd=12 age=9 idle={idle} flags=N cmd={cmd}");
+        assert_eq!(save_of(&line(0, "save")), Some(12));
+        assert_eq!(save_of(&line(3, "save")), None);
+        assert_eq!(save_of(&line(0, "bgsave")), None);
+        assert_eq!(save_of(""), None);
     }
 }

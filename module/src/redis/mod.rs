@@ -8,7 +8,7 @@
 //! | [`Ctx`] | the context of one callback: replies, replication, notifications, logs, timers | `ctx.rs`, `long_double.rs` |
 //! | [`Args`], [`Arg`], [`OwnedString`] | arguments as byte strings, borrowed from Redis; strings of our own | `args.rs` |
 //! | [`Key`], [`Kind`] | an opened key; what it holds; its value and its expire time | `key.rs` |
-//! | [`NativeValue`] | a native value, read whole | `native.rs` |
+//! | [`Ctx::native_value`] | a native value, read whole | `native.rs` |
 //! | [`TypeNames`], [`TypeCallbacks`] | what the five data types are called, and what Redis asks of them | `types.rs` |
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
 //! | [`Serve`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `waiting.rs` |
@@ -97,7 +97,7 @@ pub use commands::{
 };
 pub use configs::{ConfigEntry, Configs};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
-pub use cut::{cut_connections, cut_transaction};
+pub use cut::{cut_connections, cut_save, cut_transaction};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use every_cycle::{EveryCycle, Requests};
 pub use expand::Expansion;
@@ -113,7 +113,6 @@ pub use key::{Key, Kind, Mode};
 pub use keyspace_events::Class;
 pub use latency::Latency;
 pub use log::{Level, log};
-pub use native::NativeValue;
 pub use output::{Output, before_output, sees_tls};
 pub use replication::{
     may_replicate, note_replication, spares_replicas, translate_stream, translates_stream,

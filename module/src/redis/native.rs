@@ -1,6 +1,9 @@
 //! Native values, read whole.
 
+use std::collections::HashSet;
 use std::ffi::{c_int, c_long, c_void};
+use store::content::{Bytes, Content};
+use store::structures::hash;
 use store::value::ValueType;
 
 use redis_module::raw as rm;
@@ -8,24 +11,8 @@ use redis_module::raw as rm;
 use super::{Arg, Ctx, Key, Mode, Reply, api, guard};
 use crate::error::CmdError;
 
-/// A hash's field: its name, its value, and when it expires, in Unix milliseconds.
-pub type NativeField = (Vec<u8>, Vec<u8>, Option<i64>);
-
-/// A native value of a type that we have a counterpart of. Elements are in no particular order,
-/// those of lists apart.
-#[derive(Clone, Debug, PartialEq)]
-pub enum NativeValue {
-    /// A string's bytes.
-    String(Vec<u8>),
-    /// A list's elements, from left to right.
-    List(Vec<Vec<u8>>),
-    /// A hash's fields.
-    Hash(Vec<NativeField>),
-    /// A set's members.
-    Set(Vec<Vec<u8>>),
-    /// A sorted set's elements and scores.
-    ZSet(Vec<(Vec<u8>, f64)>),
-}
+/// A hash's field: its name, its value, and when it expires.
+type Field = (Bytes<'static>, Bytes<'static>, i64);
 
 /// What cannot happen as long as the server keeps its word.
 const UNREADABLE: CmdError = CmdError::text_only("ERR a native value cannot be read");
@@ -55,7 +42,7 @@ unsafe extern "C" fn on_element(
 }
 
 impl Key<'_> {
-    /// All elements of a hash, a set or a sorted set.
+    /// All elements of a hash, a set or a sorted set, in the order in which the server has them.
     fn pairs(&self) -> Pairs {
         let mut pairs = Pairs::new();
         // SAFETY: an open key; the cursor is freed once, after its last use; the vector lives until
@@ -73,12 +60,14 @@ impl Key<'_> {
             api(rm::RedisModule_ScanCursorDestroy)(cursor);
         }
         // A table that is being resized may show an element twice.
-        pairs.sort();
-        pairs.dedup_by(|later, first| later.0 == first.0);
+        let mut seen = HashSet::with_capacity(pairs.len());
+        let is_first: Vec<bool> = pairs.iter().map(|(one, _)| seen.insert(one)).collect();
+        let mut is_first = is_first.into_iter();
+        pairs.retain(|_| is_first.next() == Some(true));
         pairs
     }
 
-    fn list(&self, ctx: &Ctx) -> Result<Vec<Vec<u8>>, CmdError> {
+    fn list(&self, ctx: &Ctx) -> Result<Vec<Bytes<'static>>, CmdError> {
         // SAFETY: an open key that holds a list.
         let len = unsafe { api(rm::RedisModule_ValueLength)(self.raw()) };
         let element = |index: usize| {
@@ -88,7 +77,7 @@ impl Key<'_> {
                 let raw = api(rm::RedisModule_ListGet)(self.raw(), index as c_long);
                 let bytes = Arg::from_raw(raw)?.bytes().to_vec();
                 api(rm::RedisModule_FreeString)(ctx.raw(), raw);
-                Some(bytes)
+                Some(bytes.into())
             }
         };
         (0..len)
@@ -96,7 +85,7 @@ impl Key<'_> {
             .collect()
     }
 
-    fn string(&self) -> Result<Vec<u8>, CmdError> {
+    fn string(&self) -> Result<Bytes<'static>, CmdError> {
         let mut len = 0;
         // SAFETY: an open key that holds a string; the bytes are live until the key changes.
         unsafe {
@@ -105,7 +94,8 @@ impl Key<'_> {
             if start.is_null() {
                 Err(UNREADABLE)
             } else {
-                Ok(std::slice::from_raw_parts(start.cast::<u8>(), len).to_vec())
+                let bytes = std::slice::from_raw_parts(start.cast::<u8>(), len);
+                Ok(bytes.to_vec().into())
             }
         }
     }
@@ -120,25 +110,25 @@ impl Ctx {
     pub fn native_value(
         &self,
         name: Arg<'_>,
-    ) -> Result<Option<(ValueType, NativeValue, Option<i64>)>, CmdError> {
+    ) -> Result<Option<(Content<'static>, Option<i64>)>, CmdError> {
         let key = self.open(name, Mode::Quiet);
         let Some(ty) = key.native_type() else {
             return Ok(None);
         };
         let value = match ty {
-            ValueType::String => NativeValue::String(key.string()?),
-            ValueType::List => NativeValue::List(key.list(self)?),
+            ValueType::String => Content::String(key.string()?),
+            ValueType::List => Content::List(key.list(self)?),
             ValueType::Set => {
-                NativeValue::Set(key.pairs().into_iter().map(|(one, _)| one).collect())
+                Content::Set(key.pairs().into_iter().map(|(one, _)| one.into()).collect())
             }
-            ValueType::ZSet => NativeValue::ZSet(scores(key.pairs())?),
-            ValueType::Hash => NativeValue::Hash(self.times(name, key.pairs())?),
+            ValueType::ZSet => Content::ZSet(scores(key.pairs())?),
+            ValueType::Hash => Content::Hash(self.times(name, key.pairs())?),
         };
-        Ok(Some((ty, value, key.expire_at_ms())))
+        Ok(Some((value, key.expire_at_ms())))
     }
 
     /// A hash's fields with their expire times, without those that have expired by now.
-    fn times(&self, name: Arg<'_>, pairs: Pairs) -> Result<Vec<NativeField>, CmdError> {
+    fn times(&self, name: Arg<'_>, pairs: Pairs) -> Result<Vec<Field>, CmdError> {
         const AT_ONCE: usize = 1000;
         let mut fields = Vec::with_capacity(pairs.len());
         for chunk in pairs.chunks(AT_ONCE) {
@@ -152,14 +142,13 @@ impl Ctx {
             };
             for (at, (field, value)) in chunk.iter().enumerate() {
                 let value = value.clone().ok_or(UNREADABLE)?;
-                match times.as_ref().map(|times| &times[at]) {
-                    Some(&Reply::Integer(time)) if time >= 0 => {
-                        fields.push((field.clone(), value, Some(time)));
-                    }
+                let expire_at = match times.as_ref().map(|times| &times[at]) {
+                    Some(&Reply::Integer(time)) if time >= 0 => time,
                     // Gone meanwhile.
-                    Some(Reply::Integer(-2)) => {}
-                    _ => fields.push((field.clone(), value, None)),
-                }
+                    Some(Reply::Integer(-2)) => continue,
+                    _ => hash::NEVER,
+                };
+                fields.push((field.clone().into(), value.into(), expire_at));
             }
         }
         Ok(fields)
@@ -167,13 +156,13 @@ impl Ctx {
 }
 
 /// Elements with their scores, of which the server tells the text.
-fn scores(pairs: Pairs) -> Result<Vec<(Vec<u8>, f64)>, CmdError> {
+fn scores(pairs: Pairs) -> Result<Vec<(Bytes<'static>, f64)>, CmdError> {
     let score = |text: Option<Vec<u8>>| {
         let text = String::from_utf8(text?).ok()?;
         text.parse::<f64>().ok().filter(|score| !score.is_nan())
     };
     let scored = pairs
         .into_iter()
-        .map(|(element, text)| Some((element, score(text)?)));
+        .map(|(element, text)| Some((element.into(), score(text)?)));
     scored.collect::<Option<_>>().ok_or(UNREADABLE)
 }

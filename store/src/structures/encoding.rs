@@ -9,6 +9,9 @@ pub struct Known {
     pub listpacks: bool,
     /// Hashes that are listpacks though fields expire, as Redis does, and Valkey does not.
     pub listpacks_with_times: bool,
+    /// Bytes of the longest string that it would keep in one piece with this key's object; below
+    /// zero if there is none.
+    pub embedded_max: i64,
 }
 
 #[cfg(test)]
@@ -20,6 +23,7 @@ mod tests {
     const OLD: Known = Known {
         listpacks: false,
         listpacks_with_times: false,
+        embedded_max: 44,
     };
 
     fn name(ty: ValueType, root: Root, known: Known) -> &'static str {
@@ -40,6 +44,7 @@ mod tests {
                 let known = Known {
                     listpacks: new,
                     listpacks_with_times: new,
+                    ..OLD
                 };
                 name(ty, Root::new(encoding, 9, 64), known)
             })

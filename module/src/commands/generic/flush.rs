@@ -6,7 +6,7 @@
 
 use crate::error::CmdError;
 use crate::keyspace::{self, fill};
-use crate::redis::{Args, Ctx, Kind, Mode, OwnedString, translates_stream};
+use crate::redis::{Args, Ctx, Kind, Mode, OwnedString, Reply, translates_stream};
 
 /// `FLUSHDB [ASYNC | SYNC]`
 pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
@@ -15,9 +15,13 @@ pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let db = ctx.db();
     let keys = keyspace::shown_keys_of(db)?;
     keyspace::flush(Some(db))?;
-    match empty(ctx, args, keys)? {
-        Some(names) if translates_stream() => replicate_deletions(ctx, &names),
+    let gone = empty(ctx, args, keys)?;
+    match &gone {
+        Some(names) if translates_stream() => replicate_deletions(ctx, names),
         _ => ctx.replicate(c"PM.FLUSHDB", args.from(1)),
+    }
+    if gone.is_some() {
+        tell_trackers(ctx)?;
     }
     ctx.reply_ok();
     Ok(())
@@ -32,9 +36,11 @@ pub fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let shown = dbs.map(|(db, _)| Ok((db, keyspace::shown_keys_of(db)?)));
     let dbs: Vec<(i32, u64)> = shown.collect::<Result<_, CmdError>>()?;
     keyspace::flush(None)?;
+    let mut is_told = false;
     for (db, keys) in dbs {
         if ctx.select_db(db) {
             let gone = empty(ctx, args, keys)?;
+            is_told |= gone.is_none();
             match gone {
                 _ if !translates_stream() => {}
                 Some(names) => replicate_deletions(ctx, &names),
@@ -45,6 +51,9 @@ pub fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     ctx.select_db(home);
     if !translates_stream() {
         ctx.replicate(c"PM.FLUSHALL", args.from(1));
+    }
+    if !is_told {
+        tell_trackers(ctx)?;
     }
     ctx.reply_ok();
     Ok(())
@@ -99,4 +108,31 @@ fn empty(ctx: &Ctx, args: Args<'_>, keys: u64) -> Result<Option<Vec<OwnedString>
     }
     keyspace::follow_flush(false)?;
     Ok(Some(ours))
+}
+
+/// Tells all clients that track keys to forget what they know, as a flush does, those among them
+/// that want to hear nothing of their own changes, too: a module can do so only by a flush, and
+/// flushes a database that is empty, if there is one.
+fn tell_trackers(ctx: &Ctx) -> Result<(), CmdError> {
+    let some = match ctx.call(c"INFO", &[b"clients"]) {
+        Some(Reply::Text(text)) => !String::from_utf8_lossy(&text)
+            .lines()
+            .any(|line| line.trim_end() == "tracking_clients:0"),
+        _ => false,
+    };
+    if !some {
+        return Ok(());
+    }
+    let (home, ours) = (ctx.db(), keyspace::dbs_with_keys()?);
+    let is_ours = |db| ours.iter().any(|&(own, _)| own == db);
+    let empty = (0..)
+        .take_while(|&db| ctx.select_db(db))
+        .find(|&db| ctx.db_size() == 0 && !is_ours(db));
+    if let Some(db) = empty
+        && ctx.select_db(db)
+    {
+        ctx.call(c"FLUSHDB", &[b"ASYNC"]);
+    }
+    ctx.select_db(home);
+    Ok(())
 }

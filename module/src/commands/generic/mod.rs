@@ -2,16 +2,18 @@
 //!
 //! Redis's own commands work on PM keys, so these look at what the keys hold and then run those:
 //! events, expiry, replication and errors are Redis's. (SLOWLOG and `commandstats` show both then.)
-//! The simplest of them, DEL, EXISTS, TTL and the like, do the same themselves. What would
+//! The simplest of them, DEL, EXISTS, TTL, EXPIRE and the like, do the same themselves. What would
 //! overwrite a native key only if it is absent (RENAMENX, COPY without REPLACE) leaves it alone;
 //! RENAME and COPY REPLACE overwrite it, as PM.SET does.
 
+mod expire;
 mod flush;
 mod keys;
 mod object;
 mod transfer;
 mod walk;
 
+pub use expire::{expire_at, persist};
 pub use transfer::export;
 
 use super::row::{
@@ -29,11 +31,11 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("exists", keys::exist, -2, READ_FAST, ALL),
     Row::native("touch", keys::touch, -2, READ_FAST, ALL),
     Row::native("type", keys::type_of, 2, READ_FAST, ONE).any_key(),
-    Row::native("expire", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
-    Row::native("pexpire", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
-    Row::native("expireat", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
-    Row::native("pexpireat", keys::change_one, -3, WRITE_ALWAYS_FAST, ONE),
-    Row::native("persist", keys::change_one, 2, WRITE_ALWAYS_FAST, ONE),
+    Row::native("expire", expire::expire, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("pexpire", expire::pexpire, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("expireat", expire::expireat, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("pexpireat", expire::pexpireat, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::native("persist", expire::persist_key, 2, WRITE_ALWAYS_FAST, ONE),
     Row::native("ttl", keys::ttl, 2, READ_FAST, ONE),
     Row::native("pttl", keys::pttl, 2, READ_FAST, ONE),
     Row::native("expiretime", keys::expiretime, 2, READ_FAST, ONE),

@@ -3,7 +3,7 @@
 use super::is_native;
 use super::keys::{Done, on_first};
 use crate::error::CmdError;
-use crate::keyspace::plain_stream;
+use crate::keyspace::{plain_stream, substitutes};
 use crate::redis::{
     Arg, Args, Ctx, KeyUse, Kind, Mode, OwnedString, Propagate, TypeNames, translates_stream,
 };
@@ -19,10 +19,11 @@ pub fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
 
 /// `PM.DUMP key`
 ///
-/// Under its plain name, and with `rdb native`, a PM key is told as a native one.
+/// Under its plain name, and with `rdb native`, a PM key is told as a native one (where plain names
+/// are the server's, see `keyspace::substitutes`).
 pub fn dump(ctx: &Ctx, args: Args<'_>) -> Done {
     if ctx.is_plain() {
-        return match ctx.open(args[1], Mode::Peek).kind() {
+        return match ctx.open(args[1], Mode::Unseen).kind() {
             Kind::Pm(..) if translates_stream() => export(ctx, args),
             _ => Err(CmdError::Native),
         };
@@ -34,10 +35,12 @@ pub fn dump(ctx: &Ctx, args: Args<'_>) -> Done {
 }
 
 /// `PM.EXPORT key`: the payload of a native key of the same value, which RESTORE takes on a server
-/// without the module. Null if there is no such key. O(n), and as much memory.
+/// without the module; of a native key, what DUMP says. Null if there is no such key. O(n), and as
+/// much memory.
 pub fn export(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    if ctx.open(args[1], Mode::Peek).kind() == Kind::Other {
-        return Err(CmdError::WrongType);
+    if ctx.open(args[1], Mode::Unseen).kind() == Kind::Other {
+        substitutes::ask_native(ctx, c"DUMP", &args.from(1)[..1]);
+        return Ok(());
     }
     match plain_stream::payload(ctx, args[1], Mode::Read)? {
         Some(payload) => ctx.reply_bulk(&payload),

@@ -112,7 +112,7 @@ fn scan_plain(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut found = Vec::with_capacity(keys.len());
     for name in keys {
         let string = OwnedString::new(&name);
-        let key = ctx.open(string.arg(), Mode::Peek);
+        let key = ctx.open(string.arg(), Mode::Unseen);
         if matches!(key.kind(), Kind::Pm(ty, _) if ty == wanted)
             || key.native_type() == Some(wanted)
         {

@@ -3,10 +3,11 @@
 use super::options::{Command, Options, Ttl};
 use super::{delete, read, reply_value};
 use crate::behaviour::Behaviour;
+use crate::commands::generic::{expire_at, persist};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits::{Deletion, deleting_command};
-use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
+use crate::redis::{Arg, Args, Class, Ctx};
 use store::value::ValueType;
 
 /// `PM.GET key`
@@ -91,27 +92,6 @@ pub(super) fn expire_now(ctx: &Ctx, key: &mut PmKey<'_>) {
 /// Whether a key that expires at `at` can be deleted now. A replica waits for its master to do it.
 pub(super) fn has_passed(ctx: &Ctx, at: i64) -> bool {
     at <= ctx.now_ms() && ctx.flags().master()
-}
-
-fn expire_at(ctx: &Ctx, key: &mut PmKey<'_>, at: i64) -> Result<(), CmdError> {
-    key.set_expire(Some(at))?;
-    key.signal();
-    ctx.notify(Class::GENERIC, c"expire", key.name());
-    if may_replicate(ctx) {
-        let at = OwnedString::new(at.to_string().as_bytes());
-        ctx.replicate(c"PEXPIREAT", &[key.name(), at.arg()]);
-    }
-    Ok(())
-}
-
-fn persist(ctx: &Ctx, key: &mut PmKey<'_>) -> Result<(), CmdError> {
-    if key.expire_at().is_some() {
-        key.set_expire(None)?;
-        key.signal();
-        ctx.notify(Class::GENERIC, c"persist", key.name());
-        ctx.replicate(c"PERSIST", &[key.name()]);
-    }
-    Ok(())
 }
 
 /// `PM.STRLEN key`

@@ -9,9 +9,6 @@ use crate::structures::structure::{Element, Show, Structure};
 use crate::structures::{Owns, Root};
 use pobj::{Pool, Result, Tx};
 
-/// The longest string that Redis keeps in one piece with the key's object.
-const EMBEDDED_MAX: u64 = 44;
-
 /// Strings.
 pub struct Type;
 
@@ -91,10 +88,10 @@ impl Structure for Type {
         }
     }
 
-    fn encoding(&self, root: Root, _known: Known) -> &'static str {
+    fn encoding(&self, root: Root, known: Known) -> &'static str {
         match root.encoding() {
             INT => "int",
-            _ if root.rest() <= EMBEDDED_MAX => "embstr",
+            _ if root.rest() as i64 <= known.embedded_max => "embstr",
             _ => "raw",
         }
     }
