@@ -9,6 +9,7 @@ use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash, expect, run, words};
 use pmedis_testkit::server::Setup;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ enum Runner {
     Function,
 }
 
+/// How many units are acknowledged, at least, on an average of the rounds so far.
+const WORK_MIN: u64 = 20;
+
 /// What a client has sent and what it has been told.
 struct Writer {
     client: usize,
@@ -68,8 +72,9 @@ struct Writer {
 }
 
 impl Writer {
-    /// Sends units, several at a time, by EXEC, EVAL and FCALL, until the server is gone.
-    fn write(&mut self, address: SocketAddr, mut rng: Rng) {
+    /// Sends units, several at a time, by EXEC, EVAL and FCALL, until the server is gone; counts
+    /// those that are acknowledged in `work`, too.
+    fn write(&mut self, address: SocketAddr, mut rng: Rng, work: &AtomicU64) {
         let Ok(mut connection) = Client::connect(address) else {
             return;
         };
@@ -97,6 +102,7 @@ impl Writer {
                     assert!(!reply.is_error(), "{reply:?}");
                 }
                 self.acknowledged += 1;
+                work.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -175,22 +181,18 @@ fn units_are_durable_wholly_or_not_at_all() {
             acknowledged: 0,
         })
         .collect();
-    let mut units = 0;
-    for _ in 0..rounds {
+    let work = AtomicU64::new(0);
+    for round in 1..=rounds {
         let address = server.address();
         let life = Duration::from_micros(rng.u64(2_000..80_000));
         thread::scope(|scope| {
             for writer in &mut writers {
                 let rng = rng.fork();
-                scope.spawn(|| writer.write(address, rng));
+                scope.spawn(|| writer.write(address, rng, &work));
             }
-            thread::sleep(life);
+            server.live(life, &work, WORK_MIN * round);
             server.kill9();
         });
-        units += writers
-            .iter()
-            .map(|writer| writer.acknowledged)
-            .sum::<u64>();
         let mut connection = crash(&mut server);
         for writer in &mut writers {
             writer.judge(&mut connection);
@@ -198,7 +200,11 @@ fn units_are_durable_wholly_or_not_at_all() {
         let begun = writers.iter().filter(|writer| writer.sent > 0).count();
         expect(&mut connection, "PM.DBSIZE", &(KEYS * begun).to_string());
     }
-    assert!(units > 20 * rounds, "only {units} units in {rounds} rounds");
+    let units = work.into_inner();
+    assert!(
+        units >= WORK_MIN * rounds,
+        "only {units} units in {rounds} rounds"
+    );
 }
 
 /// Redis runs what is left of a pipeline at the very end of an event-loop cycle, when the client

@@ -12,6 +12,7 @@ use pmedis_testkit::script::{ask, crash, words};
 use pmedis_testkit::server::Setup;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -403,9 +404,17 @@ impl Operation {
     }
 }
 
+/// How many operations are acknowledged, at least, on an average of the rounds so far.
+const WORK_MIN: u64 = 50;
+
 /// Does operations until the server is gone; returns all that were sent at least in part, and how
-/// many of them were acknowledged.
-fn write(address: SocketAddr, payload: &[u8], mut rng: Rng) -> (Vec<Operation>, usize) {
+/// many of them were acknowledged, which `work` counts, too.
+fn write(
+    address: SocketAddr,
+    payload: &[u8],
+    mut rng: Rng,
+    work: &AtomicU64,
+) -> (Vec<Operation>, usize) {
     let (mut sent, mut acknowledged) = (Vec::new(), 0);
     let Ok(mut connection) = Client::connect(address) else {
         return (sent, acknowledged);
@@ -442,6 +451,7 @@ fn write(address: SocketAddr, payload: &[u8], mut rng: Rng) -> (Vec<Operation>, 
                 );
             }
             acknowledged += 1;
+            work.fetch_add(1, Ordering::Relaxed);
         }
         if broken {
             return (sent, acknowledged);
@@ -509,13 +519,13 @@ fn generic_commands_survive() {
         .to_vec();
     ask(&mut client, "DEL payload");
     let mut state = State::new();
-    let mut total = 0;
-    for round in 0..rounds {
+    let work = AtomicU64::new(0);
+    for round in 1..=rounds {
         let address = server.address();
         let life = Duration::from_micros(rng.u64(2_000..80_000));
         let (sent, acknowledged) = thread::scope(|scope| {
-            let writer = scope.spawn(|| write(address, &payload, rng.fork()));
-            thread::sleep(life);
+            let writer = scope.spawn(|| write(address, &payload, rng.fork(), &work));
+            server.live(life, &work, WORK_MIN * round);
             server.kill9();
             writer.join().expect("no unexpected reply")
         });
@@ -539,10 +549,10 @@ fn generic_commands_survive() {
             &sent[acknowledged..]
         );
         state = found;
-        total += acknowledged;
     }
+    let total = work.into_inner();
     assert!(
-        total as u64 > 50 * rounds,
+        total >= WORK_MIN * rounds,
         "only {total} operations in {rounds} rounds"
     );
     println!("{total} operations");

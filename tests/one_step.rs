@@ -9,6 +9,7 @@ use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash};
 use pmedis_testkit::server::Setup;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use std::time::Duration;
 const LARGE: usize = 300;
 /// Commands on their way at a time.
 const PIPELINE: u64 = 8;
+/// How many are answered, at least, on an average of the rounds so far.
+const WORK_MIN: u64 = 20;
 
 /// The `n`-th command on a sorted set of so many members, and how many it leaves; all members have
 /// the same score at any time, that of the last ZADD.
@@ -85,8 +88,9 @@ struct Writer {
 }
 
 impl Writer {
-    /// Sends commands until the server is gone.
-    fn write(&mut self, address: SocketAddr) {
+    /// Sends commands until the server is gone, and counts those that it has answered in `work`,
+    /// too.
+    fn write(&mut self, address: SocketAddr, work: &AtomicU64) {
         let Ok(mut connection) = Client::connect(address) else {
             return;
         };
@@ -99,7 +103,10 @@ impl Writer {
             while self.acknowledged < self.sent {
                 match connection.receive() {
                     Ok(Value::Error(text)) => panic!("{text}"),
-                    Ok(_) => self.acknowledged += 1,
+                    Ok(_) => {
+                        self.acknowledged += 1;
+                        work.fetch_add(1, Ordering::Relaxed);
+                    }
                     Err(_) => return,
                 }
             }
@@ -141,14 +148,15 @@ fn changes_of_many_elements_are_made_wholly_or_not_at_all() {
             acknowledged: 0,
         })
         .collect();
-    for _ in 0..rounds {
+    let work = AtomicU64::new(0);
+    for round in 1..=rounds {
         let address = server.address();
         let life = Duration::from_micros(rng.u64(2_000..60_000));
         thread::scope(|scope| {
             for writer in &mut writers {
-                scope.spawn(|| writer.write(address));
+                scope.spawn(|| writer.write(address, &work));
             }
-            thread::sleep(life);
+            server.live(life, &work, WORK_MIN * round);
             server.kill9();
         });
         let mut client = crash(&mut server);
@@ -156,9 +164,9 @@ fn changes_of_many_elements_are_made_wholly_or_not_at_all() {
             writer.judge(&mut client);
         }
     }
-    let done: u64 = writers.iter().map(|writer| writer.acknowledged).sum();
+    let done = work.into_inner();
     assert!(
-        done > 20 * rounds,
+        done >= WORK_MIN * rounds,
         "only {done} commands in {rounds} rounds"
     );
 }

@@ -16,6 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fmt};
@@ -371,6 +372,16 @@ impl Server {
         }
         signal_group(&child, libc::SIGKILL);
         Some(child.wait().expect("the server can be waited for"))
+    }
+
+    /// Waits for `life`, and on a busy machine longer: until `work`, which counts what clients have
+    /// been told, has come to `least`, or the server has ended.
+    pub fn live(&mut self, life: Duration, work: &AtomicU64, least: u64) {
+        thread::sleep(life);
+        wait_until(|| {
+            let is_over = work.load(Ordering::Relaxed) >= least || self.exited().is_some();
+            is_over.then_some(())
+        });
     }
 
     /// Keeps the server from running (SIGSTOP) while `meanwhile` runs: what comes in that time, it

@@ -4,20 +4,26 @@ use super::writer::Writer;
 use crate::server::{Server, Setup};
 use fastrand::Rng;
 use std::process::Command;
+use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// The number of clients that write at the same time.
 const WRITERS: u64 = 4;
 
-/// The longest time a server lives in a round.
+/// The longest time a server lives in a round, if the machine is not busy.
 const LIFE_MAX_MS: u64 = 200;
+/// How many operations are acknowledged, at least, on an average of the rounds so far.
+const WORK_MIN: u64 = 101;
 
 /// A server whose clients remember what they were told.
 pub struct Rounds {
     server: Server,
     writers: Vec<Writer>,
     rng: Rng,
+    /// Operations that were acknowledged, and how many there have to be before the next kill.
+    work: AtomicU64,
+    work_min: u64,
     /// Whether the pool is to be checked with `pmempool`.
     check_pool: bool,
 }
@@ -50,6 +56,8 @@ impl Rounds {
             server,
             writers,
             rng,
+            work: AtomicU64::new(0),
+            work_min: 0,
             // Without its journal, a pool is not whole until it is closed.
             check_pool: setup.pool().exists()
                 && !setup.pool().with_extension("pool.journal").exists(),
@@ -97,19 +105,25 @@ impl Rounds {
         Ok((after - before, in_flight))
     }
 
-    /// All clients write; the server dies within [`LIFE_MAX_MS`].
+    /// All clients write; the server dies within [`LIFE_MAX_MS`], or as soon as they have done
+    /// something.
     fn write_until_killed(&mut self) -> Result<(), String> {
         let address = self.server.address();
         let life = Duration::from_micros(self.rng.u64(1_000..LIFE_MAX_MS * 1000));
+        self.work_min += WORK_MIN;
         let Self {
-            server, writers, ..
+            server,
+            writers,
+            work,
+            work_min,
+            ..
         } = self;
         thread::scope(|scope| {
             let threads: Vec<_> = writers
                 .iter_mut()
-                .map(|writer| scope.spawn(|| writer.write(address)))
+                .map(|writer| scope.spawn(|| writer.write(address, work)))
                 .collect();
-            thread::sleep(life);
+            server.live(life, work, *work_min);
             let died = server.exited();
             server.kill9();
             let written = threads

@@ -7,6 +7,7 @@ use fastrand::Rng;
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The most operations in flight.
 const PIPELINE_MAX: usize = 32;
@@ -51,11 +52,11 @@ impl Writer {
         self.sent - self.acknowledged
     }
 
-    /// Writes until the connection breaks.
+    /// Writes until the connection breaks, and counts what was acknowledged in `work`, too.
     ///
     /// # Errors
     /// A reply that no operation should get, as text.
-    pub fn write(&mut self, server: SocketAddr) -> Result<(), String> {
+    pub fn write(&mut self, server: SocketAddr, work: &AtomicU64) -> Result<(), String> {
         let mut rng = Rng::with_seed(self.seed ^ self.done);
         let Ok(mut connection) = Client::connect(server) else {
             return Ok(());
@@ -80,6 +81,7 @@ impl Writer {
                     Err(_) => return Ok(()),
                 }
                 self.acknowledged += 1;
+                work.fetch_add(1, Ordering::Relaxed);
             }
             if broken {
                 return Ok(());
