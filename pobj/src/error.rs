@@ -29,6 +29,35 @@ pub enum Error {
         /// The part.
         part: PathBuf,
     },
+    /// A replica of a poolset has missed changes.
+    #[error(
+        "{} is of a stale replica of the poolset {}: its latest change is number {lsn}, while {} has number {newest_lsn}. Remove all files \
+         of the stale replica, and have 'pmempool sync {}' make them anew", .stale.display(), .set.display(), .newest.display(), .set.display()
+    )]
+    StaleReplica {
+        /// The description of the poolset.
+        set: PathBuf,
+        /// The first file of the stale replica.
+        stale: PathBuf,
+        /// The number of its latest change.
+        lsn: u64,
+        /// The first file of the replica with the latest change.
+        newest: PathBuf,
+        /// That change's number.
+        newest_lsn: u64,
+    },
+    /// Two replicas of a poolset have changed independently of each other.
+    #[error(
+        "{} and {} are of replicas of the poolset {} that have changed independently of each other. Look at a copy of each, remove \
+         all files of the one that is wrong, and have 'pmempool sync {}' make them anew", .replicas[0].display(), .replicas[1].display(),
+         .set.display(), .set.display()
+    )]
+    DifferentReplicas {
+        /// The description of the poolset.
+        set: PathBuf,
+        /// The first files of both.
+        replicas: [PathBuf; 2],
+    },
     /// The pool belongs to another application.
     #[error("{} is a pool of another layout (\"{found}\", expected \"{expected}\")", .path.display())]
     WrongLayout {

@@ -13,7 +13,7 @@
 //! ```
 
 use crate::error::{Result, damaged};
-use crate::layout::LINE;
+use crate::layout::{LINE, RECORD_MAX};
 use bytemuck::{Pod, Zeroable};
 use static_assertions::const_assert_eq;
 use std::mem::{offset_of, size_of};
@@ -219,6 +219,22 @@ pub(crate) fn decode_fills(payload: &[u8], count: u16) -> Option<(Vec<Fill>, &[u
         })
         .collect();
     Some((fills, writes))
+}
+
+/// The record at the beginning of `bytes`, if its checksum holds: its header, its fills, and its
+/// encoded writes.
+pub(crate) fn parse(bytes: &[u8], seed: u64) -> Option<(RecordHeader, Vec<Fill>, &[u8])> {
+    let header: RecordHeader = bytemuck::pod_read_unaligned(bytes.get(..HEADER_LEN)?);
+    let len = HEADER_LEN as u64 + u64::from(header.len);
+    if header.seq == 0 || header.kind().is_none() || len > RECORD_MAX as u64 {
+        return None;
+    }
+    let record = bytes.get(..len as usize)?;
+    if checksum(record, seed) != header.checksum {
+        return None;
+    }
+    let (fills, writes) = decode_fills(&record[HEADER_LEN..], header.fills)?;
+    Some((header, fills, writes))
 }
 
 /// The checksum of a record whose header and payload stand in `record`.

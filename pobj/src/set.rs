@@ -140,12 +140,21 @@ impl Set {
 
     /// All files of the set, those of the first replica first.
     pub fn files(&self) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for replica in &self.replicas {
-            files.extend(replica.parts.iter().cloned());
-            files.extend(replica.found()?.0.into_iter().map(|part| part.path));
-        }
-        Ok(files)
+        Ok(self.files_by_replica()?.concat())
+    }
+
+    /// The files of each replica, in the order of the pool's bytes.
+    pub fn files_by_replica(&self) -> Result<Vec<Vec<PathBuf>>> {
+        let files = |replica: &Replica| {
+            let found = replica.found()?.0.into_iter().map(|part| part.path);
+            Ok(replica.parts.iter().cloned().chain(found).collect())
+        };
+        self.replicas.iter().map(files).collect()
+    }
+
+    /// Whether only the first part of each replica has a header.
+    pub fn has_single_headers(&self) -> bool {
+        self.single_header
     }
 
     /// Whether the set can grow: it has nothing but directories.

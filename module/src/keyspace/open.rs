@@ -76,6 +76,7 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
     };
     engine.pulse = pulse;
     engine.beat();
+    make_private(&config.path)?;
     report(&engine, config);
     if torn {
         report::warn(
@@ -84,6 +85,27 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
         check_all(&engine);
     }
     Ok(engine)
+}
+
+/// Takes access to the pool's files from others than their owner, and has the log tell.
+fn make_private(path: &Path) -> pobj::Result<()> {
+    for file in pobj::make_private(path, &store::layout::LAYOUT)? {
+        let was = format!(
+            "{} had mode {:04o}: everybody could read or write it",
+            file.path.display(),
+            file.mode
+        );
+        match file.now {
+            Ok(mode) => report::notice(&format!("{was}; it has {mode:04o} now")),
+            Err(error) => {
+                let line = format!(
+                    "{was}, and it stays so ({error}): chmod 600 it, and chown it to the server's user"
+                );
+                report::warn(&line);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Looks at every key of the pool, and has the log tell of those that are damaged.

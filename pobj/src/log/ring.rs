@@ -239,21 +239,9 @@ impl Ring {
 
     /// The record at `position`, if its checksum holds.
     fn read(&self, medium: &Medium, position: u64) -> Result<Option<Valid>> {
-        let room = RING_LEN - position;
-        if room < HEADER_LEN as u64 {
-            return Ok(None);
-        }
-        let header: RecordHeader =
-            bytemuck::pod_read_unaligned(medium.bytes(self.start + position, HEADER_LEN as u64)?);
-        let len = HEADER_LEN as u64 + u64::from(header.len);
-        if header.seq == 0 || header.kind().is_none() || len > room.min(RECORD_MAX as u64) {
-            return Ok(None);
-        }
-        let record = medium.bytes(self.start + position, len)?;
-        if checksum(record, self.seed) != header.checksum {
-            return Ok(None);
-        }
-        let Some((fills, writes)) = decode_fills(&record[HEADER_LEN..], header.fills) else {
+        let room = (RING_LEN - position).min(RECORD_MAX as u64);
+        let bytes = medium.bytes(self.start + position, room)?;
+        let Some((header, fills, writes)) = parse(bytes, self.seed) else {
             return Ok(None);
         };
         Ok(Some(Valid {

@@ -18,6 +18,7 @@ use crate::handle::Handle;
 use crate::heap::{Heap, map_privately};
 use crate::medium::Medium;
 use crate::recovery;
+use crate::replicas;
 use crate::set;
 use pmemobj_sys::Libpmemobj;
 use std::path::PathBuf;
@@ -71,6 +72,10 @@ impl Pool {
             Found::BlankSet(set) => set.named().next().map(file::lock_directory).transpose()?,
             _ => None,
         };
+        let doubtful = match &found {
+            Found::Poolset(set) => replicas::compare(path, layout, set)?,
+            _ => Vec::new(),
+        };
         let event = growth::prepare(path, &mut found, options.size, options.max_size)?;
         found::allocate_blocks(path, &found)?;
         let lib = durability::load(durability)?;
@@ -88,6 +93,7 @@ impl Pool {
             Found::BlankSet(_) => Handle::create(lib, path, layout.name, 0)?,
             _ => Handle::open(lib, path, layout.name)?,
         };
+        replicas::complete(&handle, &doubtful)?;
         let files = match &found {
             Found::Poolset(set) => set.files()?,
             _ => vec![path.to_path_buf()],
