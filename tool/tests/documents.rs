@@ -2,10 +2,14 @@
 //!
 //! Every block marked `sh` is run, or says in a comment before it why not: `<!-- not run: why -->`.
 //! A page is one session: its blocks run one after the other in a sandbox of its own, in which
-//! `/etc`, `/var` and `/usr/lib/redis` are directories of the sandbox, and `systemctl` and
+//! `/etc`, `/var`, `/mnt` and `/usr/lib/redis` are directories of the sandbox, and `systemctl` and
 //! `redis-cli` are for its server. A command fails the test if it fails, or if it prints other than
 //! a comment says that stands behind it: `# → OK`. What a page needs that is not for its readers is
 //! in a comment `<!-- run`.
+//!
+//! A block that shows a terminal, with the prompt `$` or that of redis-cli in its first line, is
+//! run, too: what redis-cli shows must be what stands there, and so must what the shell's commands
+//! print, where something does.
 //!
 //! With `PMEDIS_SCRIPTS=directory` the scripts that are made of the pages are left there, for
 //! `ci/try-package`, which runs them where the package is installed.
@@ -51,7 +55,13 @@ fn blocks(page: &str) -> Vec<Block> {
                 None => Block::Run(body),
             });
         } else if line.starts_with("```") {
-            until(&mut lines, "```");
+            let body = until(&mut lines, "```");
+            if let Some(session) = terminal(&body) {
+                blocks.push(match reason.take() {
+                    Some(why) => Block::NotRun(why),
+                    None => Block::Run(session),
+                });
+            }
         } else if !line.trim().is_empty() {
             reason = None;
         }
@@ -59,16 +69,55 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
+/// The prompt of redis-cli in a block that shows a terminal.
+const PROMPT: &str = "127.0.0.1:6379> ";
+
+/// What a terminal shows, as a block of commands with what they print; `None` if it shows none.
+fn terminal(body: &str) -> Option<String> {
+    let command = |line: &str| -> Option<String> {
+        let typed = line.strip_prefix(PROMPT);
+        match typed.or_else(|| line.strip_prefix("$ redis-cli ")) {
+            // As to a terminal: quoted, and with the types of replies.
+            Some(command) => Some(format!("redis-cli --no-raw {command}")),
+            None => line.strip_prefix("$ ").map(str::to_owned),
+        }
+    };
+    command(body.lines().next()?)?;
+    let (mut block, mut lines) = (String::new(), body.lines().peekable());
+    while let Some(line) = lines.next() {
+        let command_line = command(line)?;
+        let mut printed = String::new();
+        while let Some(shown) = lines.next_if(|line| command(line).is_none()) {
+            printed.push_str(&format!("  {PRINTS} {shown}\n"));
+        }
+        // The session that this begins is what follows.
+        if line == "$ redis-cli" {
+            continue;
+        }
+        block.push_str(&format!("{command_line}\n{printed}"));
+        if printed.is_empty() && line.starts_with(PROMPT) {
+            block.push_str(&format!("  {PRINTS}\n"));
+        }
+    }
+    Some(block)
+}
+
 /// A block as a script that compares what commands print with what is said of them.
 fn script(block: &str) -> String {
     let mut script = String::new();
     let mut lines = block.lines().peekable();
     while let Some(line) = lines.next() {
-        let Some((command, first)) = line.split_once(PRINTS) else {
-            writeln!(script, "{line}").unwrap();
-            continue;
+        let is_followed = lines
+            .peek()
+            .is_some_and(|next| next.trim_start().starts_with(PRINTS));
+        let (command, mut expected) = match line.split_once(PRINTS) {
+            Some((command, first)) => (command, vec![first.trim()]),
+            None if is_followed => (line, Vec::new()),
+            None => {
+                writeln!(script, "{line}").unwrap();
+                continue;
+            }
         };
-        let mut expected = vec![first.trim()];
         while let Some(more) = lines.next_if(|line| line.trim_start().starts_with(PRINTS)) {
             expected.push(more.trim_start()[PRINTS.len()..].trim());
         }
@@ -112,7 +161,9 @@ impl Sandbox {
             "var/lib/pmedis",
             "var/log/redis",
             "var/backups",
+            "mnt",
             "usr/lib/redis/modules",
+            "tree",
         ] {
             fs::create_dir_all(sandbox.path(directory)).unwrap();
         }
@@ -127,6 +178,14 @@ impl Sandbox {
                 sandbox.path("bin").join(program.file_name()),
             )
             .unwrap();
+        }
+        // The working directory: the tree, and what commands leave beside it.
+        for entry in fs::read_dir(tree()).unwrap() {
+            let entry = entry.unwrap();
+            let own = sandbox.path("tree").join(entry.file_name());
+            if entry.file_name() != "data" {
+                symlink(tree().join(entry.file_name()), own).unwrap();
+            }
         }
         let conf = format!(
             "bind 127.0.0.1\nport {}\ndir /var/lib/redis\nlogfile /var/log/redis/redis-server.log\n",
@@ -148,18 +207,21 @@ impl Sandbox {
     /// A text whose paths are those of the sandbox.
     fn inside(&self, text: &str) -> String {
         let home = self.home.path().display();
-        ["/etc/redis", "/var/", "/usr/lib/redis"]
+        ["/etc/redis", "/var/", "/usr/lib/redis", "/mnt/"]
             .iter()
             .fold(text.to_owned(), |text, path| {
                 text.replace(path, &format!("{home}{path}"))
             })
     }
 
-    /// A shell in it, whose working directory is the tree.
+    /// A shell in it, whose working directory has what the tree has. `ci/serve` there serves the
+    /// module of the tests.
     fn bash(&self) -> Command {
         let path = std::env::var("PATH").unwrap();
         let mut bash = Command::new("bash");
-        bash.current_dir(tree())
+        bash.current_dir(self.path("tree"))
+            .env("PMEDIS_PORT", self.port.to_string())
+            .env("PMEDIS_MODULE", module_path())
             .env("PATH", format!("{}:{path}", self.path("bin").display()))
             .env("SANDBOX", self.home.path())
             .env("SANDBOX_PORT", self.port.to_string())
@@ -193,7 +255,10 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        if let Ok(pid) = fs::read_to_string(self.path("server.pid")) {
+        for file in ["server.pid", "tree/data/redis.pid"] {
+            let Ok(pid) = fs::read_to_string(self.path(file)) else {
+                continue;
+            };
             let killed = Command::new("kill").args(["-9", pid.trim()]).status();
             // Where a test has failed, another failure would hide it.
             assert!(killed.is_ok() || std::thread::panicking(), "{killed:?}");
@@ -258,9 +323,19 @@ fn a_wrong_word_is_noticed() {
 }
 
 #[test]
+fn terminals_are_run_as_they_stand() {
+    let shown = "$ redis-cli\n127.0.0.1:6379> PM.GET a\n\"1\"\n127.0.0.1:6379> PM.MGET a b\n1) \"1\"\n2) (nil)\n$ true\n$ echo b\nb";
+    assert_eq!(
+        terminal(shown).unwrap(),
+        "redis-cli --no-raw PM.GET a\n  # → \"1\"\nredis-cli --no-raw PM.MGET a b\n  # → 1) \"1\"\n  # → 2) (nil)\ntrue\necho b\n  # → b\n"
+    );
+    assert_eq!(terminal("loadmodule libpmedis.so"), None);
+}
+
+#[test]
 fn blocks_are_found_with_their_reasons() {
     let page = "Text\n\n<!-- not run: a device -->\n```sh\nmount\n```\n<!-- not run: lost -->\ntext\n```sh\nls\n```\n\
-                ```\n$ not this\n```\n<!-- run\nhidden\n-->\n";
+                ```\nnot this\n```\n<!-- run\nhidden\n-->\n";
     assert_eq!(
         blocks(page),
         [
