@@ -62,7 +62,8 @@ impl Pending {
         std::mem::take(&mut self.is_marker)
     }
 
-    /// A command of ours has the server copy keys, which tells itself of a failure; or it has ended.
+    /// A command of ours has the server copy keys, which tells itself of a failure; or it has
+    /// ended.
     pub(super) fn note_copying(&mut self, copies: bool) {
         (self.copies, self.lacked_room) = (copies, false);
     }
