@@ -69,6 +69,7 @@ fn hastily(recording: &Recording) -> Recording {
     }
     Recording {
         base: recording.base.clone(),
+        parts: recording.parts.clone(),
         trace: recording.trace.clone(),
         steps,
     }

@@ -187,10 +187,13 @@ pub fn explore(
         files.path().join("image.pool"),
         files.path().join("image.trace"),
     );
+    let parts = recording.parts.as_ref();
+    let parts = parts.map(|parts| parts.with_those_of(&recording.trace));
     let mut explorer = Explorer {
         config,
         rng: Rng::with_seed(config.seed),
-        image: Image::create(&image, recording.base.len()).expect("an image can be made"),
+        image: Image::create(&image, recording.base.len(), parts.clone())
+            .expect("an image can be made"),
         worker: Worker::new(recovery, image, trace.clone()),
         recovery_trace: trace,
         seen: HashSet::new(),
@@ -224,7 +227,9 @@ impl<R: Recovery> Explorer<'_, R> {
     }
 
     fn cut_workload(&mut self, recording: &Recording) {
-        let mut memory = Memory::new(recording.base.clone());
+        let parts = recording.parts.as_ref();
+        let len = parts.map_or(0, |parts| parts.with_those_of(&recording.trace).len());
+        let mut memory = Memory::growing(recording.base.clone(), len);
         for (position, event) in trace::events(&recording.trace) {
             if event == Event::Fence {
                 self.cut_here(&memory, recording.progress(position as u64));
@@ -326,8 +331,11 @@ impl<R: Recovery> Explorer<'_, R> {
         if let Some(directory) = &self.config.keep {
             let name = format!("{}-{}.pool", self.config.seed, self.report.violations.len());
             let path = directory.join(name);
-            fs::write(&path, memory.after_cut(survivors).durable())
-                .unwrap_or_else(|error| panic!("cannot keep {}: {error}", path.display()));
+            fs::write(
+                &path,
+                &memory.after_cut(survivors).durable()[..memory.len()],
+            )
+            .unwrap_or_else(|error| panic!("cannot keep {}: {error}", path.display()));
         }
     }
 }

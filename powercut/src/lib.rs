@@ -15,6 +15,10 @@
 //! 3. **Check.** [`explore()`] writes each choice to an image file and has a worker process open it
 //!    with the normal recovery path and judge it. The recovery is recorded too, and cut in turn.
 //!
+//! A pool that lies in a directory of parts may grow meanwhile. A part is made, and durable with
+//! zeros, before libpmemobj hears of it: so a cut finds it or does not, and what is in it is cut
+//! like all else.
+//!
 //! # What is assumed of the memory
 //!
 //! * A line that is flushed and then fenced is durable with what it held when it was flushed.
@@ -35,6 +39,7 @@ pub mod cut;
 pub mod disk;
 pub mod explore;
 mod extents;
+mod files;
 mod image;
 pub mod interpose;
 mod lanes;
@@ -50,6 +55,7 @@ pub mod trace;
 mod worker;
 
 pub use explore::{Config, Report, Violation, explore};
+pub use files::Parts;
 pub use lanes::limit_lanes;
 pub use process::{Child, fork};
 pub use recording::{Progress, Recording, Steps, Workload};

@@ -41,10 +41,15 @@ impl Pending {
     }
 }
 
+/// What tells the hash of a length from that of a line.
+const GROWN_SEED: u64 = u64::MAX;
+
 /// Persistent memory behind a cache.
 #[derive(Clone, Debug)]
 pub struct Memory {
     durable: Vec<u8>,
+    /// Bytes that there are; behind them are those that come when the pool grows.
+    len: usize,
     /// Which pages of `durable` may hold something else than zeros.
     used: Vec<bool>,
     pending: BTreeMap<LineNumber, Pending>,
@@ -64,12 +69,28 @@ impl Memory {
         );
         let is_used = |page: &[u8]| page.iter().any(|&byte| byte != 0);
         Memory {
+            len: durable.len(),
             used: durable.chunks(PAGE_BYTES).map(is_used).collect(),
             durable,
             pending: BTreeMap::new(),
             stores: 0,
             fingerprint: 0,
         }
+    }
+
+    /// The same, which can come to have `len` bytes.
+    pub(crate) fn growing(mut durable: Vec<u8>, len: usize) -> Memory {
+        let now = durable.len();
+        durable.resize(len.max(now), 0);
+        Memory {
+            len: now,
+            ..Memory::new(durable)
+        }
+    }
+
+    /// Bytes that there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// The bytes as they are if no line that may be lost survives.
@@ -107,6 +128,12 @@ impl Memory {
             }
             Event::Fence => self.fence(),
             Event::Sent(..) => {}
+            Event::Grown(pages) => {
+                self.len = *pages as usize * PAGE_BYTES;
+                // The bytes are the same, and yet another memory is found after a cut.
+                let grown = xxh3_64_with_seed(&pages.to_le_bytes(), GROWN_SEED);
+                self.fingerprint = self.fingerprint.wrapping_add(grown);
+            }
         }
     }
 
@@ -119,6 +146,7 @@ impl Memory {
         }
         let mut memory = Memory {
             durable,
+            len: self.len,
             used: self.used.clone(),
             pending: BTreeMap::new(),
             stores: 0,

@@ -19,6 +19,8 @@ pub enum Mutation {
     FenceLeftOut,
     /// A store to this line, with its flush, comes before the fence that was before it.
     StoreAheadOfFence(LineNumber),
+    /// A store to this line, with its flush, is left out.
+    StoreLeftOut(LineNumber),
     /// Two lines, the last one stored to before a fence and the first one behind it, change places.
     StoresSwapped(LineNumber, LineNumber),
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Mutation {
             Mutation::StoreAheadOfFence(line) => {
                 write!(f, "store to line {line:#x} ahead of a fence")
             }
+            Mutation::StoreLeftOut(line) => write!(f, "store to line {line:#x} left out"),
             Mutation::StoresSwapped(a, b) => write!(f, "stores to lines {a:#x} and {b:#x} swapped"),
         }
     }
@@ -114,6 +117,7 @@ impl Recording {
         });
         Recording {
             base: self.base.clone(),
+            parts: self.parts.clone(),
             steps: steps.collect(),
             trace,
         }
@@ -136,8 +140,14 @@ fn mutations(events: &[Event], at: usize) -> Vec<(Mutation, usize, Vec<Event>)> 
             all.extend(swapped_around(events, at));
             all
         }
-        Event::Store(line, _) => ahead(events, at, line).into_iter().collect(),
-        Event::Sent(..) => vec![],
+        Event::Store(line, _) => {
+            let mut rest = events.to_vec();
+            take_store(&mut rest, at, line);
+            let mut all = vec![(Mutation::StoreLeftOut(line), at, rest)];
+            all.extend(ahead(events, at, line));
+            all
+        }
+        Event::Sent(..) | Event::Grown(_) => vec![],
     }
 }
 
@@ -222,6 +232,7 @@ mod tests {
         };
         Recording {
             base: vec![0; 4096],
+            parts: None,
             steps: vec![step(0, len - 1), step(len - 1, len)],
             trace,
         }
@@ -244,7 +255,7 @@ mod tests {
     #[test]
     fn a_step_has_a_mutant_for_each_flush_fence_and_order() {
         let mutants = recording().mutants(0);
-        assert_eq!(mutants.len(), 2 + 2 + 1 + 1);
+        assert_eq!(mutants.len(), 2 + 2 + 2 + 1 + 1);
         assert!(mutants.iter().all(|mutant| mutant.fences == (0..4)));
     }
 
@@ -252,6 +263,8 @@ mod tests {
     fn what_is_left_out_is_gone() {
         let events = mutant(Mutation::FlushLeftOut(2));
         assert_eq!(events, [A, Flush(1), Fence, B, Fence, Fence]);
+        let events = mutant(Mutation::StoreLeftOut(2));
+        assert_eq!(events, [A, Flush(1), Fence, Fence, Fence]);
         let events = mutant(Mutation::FenceLeftOut);
         assert_eq!(events, [A, Flush(1), B, Flush(2), Fence, Fence]);
     }

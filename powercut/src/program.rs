@@ -136,7 +136,12 @@ impl ProgramRecorder {
             next = next.min(step.acknowledged);
             step.acknowledged = next;
         }
-        Ok(Recording { base, trace, steps })
+        Ok(Recording {
+            base,
+            parts: None,
+            trace,
+            steps,
+        })
     }
 }
 

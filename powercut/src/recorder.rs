@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 
 use crate::extents::{self, PAGE_BYTES};
+use crate::files::{self, Parts};
 use crate::interpose::Observer;
 use crate::trace::Event;
 use crate::{LINE_BYTES, Line, LineNumber};
@@ -28,7 +29,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Records what this process does to the pool file `path` from now on, into the file `trace`.
+    /// Records what this process does to the pool `path` from now on, into the file `trace`.
     ///
     /// What the pool holds now is taken as durable. If there is none yet, it begins with zeros.
     pub fn new(path: &Path, trace: &Path) -> io::Result<Recorder> {
@@ -41,7 +42,7 @@ impl Recorder {
         };
         if path.exists() {
             let view = View::open(path)?;
-            let seen = extents::read(&view.file)?;
+            let seen = view.read()?;
             recorder.pool = Some(Pool::new(view, seen));
         }
         Ok(recorder)
@@ -51,12 +52,23 @@ impl Recorder {
     fn find(&mut self, address: usize) -> Option<(&mut Pool, usize)> {
         if self.pool.is_none() && self.path.exists() {
             let view = View::open(&self.path).expect("the pool can be mapped once more");
-            let seen = vec![0; view.bytes().len()];
+            let seen = vec![0; view.len()];
             self.pool = Some(Pool::new(view, seen));
         }
         let pool = self.pool.as_mut()?;
         let offset = pool.view.offset_of(address)?;
         Some((pool, offset))
+    }
+
+    /// Looks whether a part has come to the pool.
+    fn look_for_parts(&mut self) {
+        let Some(pool) = self.pool.as_mut() else {
+            return;
+        };
+        if let Some(len) = pool.view.grow().expect("the pool can be looked at") {
+            pool.seen.resize(len, 0);
+            Event::Grown((len / PAGE_BYTES) as u32).write(&mut self.unwritten);
+        }
     }
 
     fn write_out(&mut self) {
@@ -70,6 +82,7 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn flush(&mut self, address: usize, len: usize) {
+        self.look_for_parts();
         let mut unwritten = std::mem::take(&mut self.unwritten);
         if let Some((pool, offset)) = self.find(address) {
             pool.look(offset..offset + len, &mut unwritten);
@@ -79,6 +92,7 @@ impl Observer for Recorder {
     }
 
     fn fence(&mut self) {
+        self.look_for_parts();
         if let Some(pool) = &mut self.pool {
             pool.look_around(&mut self.unwritten);
         }
@@ -125,8 +139,7 @@ impl Pool {
 
     /// Looks at everything that can have changed: what is allocated to the file.
     fn look_around(&mut self, trace: &mut Vec<u8>) {
-        let allocated = extents::allocated(&self.view.file).expect("the file can be asked");
-        for range in allocated {
+        for range in self.view.allocated().expect("the files can be asked") {
             self.look(range, trace);
         }
     }
@@ -138,7 +151,7 @@ impl Pool {
         // In runs of a page first, since most of a pool stays as it is.
         for start in bytes.clone().step_by(PAGE_BYTES) {
             let run = start..bytes.end.min(start + PAGE_BYTES);
-            if self.view.bytes()[run.clone()] != self.seen[run.clone()] {
+            if *self.view.bytes(run.clone()) != self.seen[run.clone()] {
                 run.step_by(LINE_BYTES)
                     .for_each(|start| self.look_at_line(start, trace));
             }
@@ -147,7 +160,9 @@ impl Pool {
 
     fn look_at_line(&mut self, start: usize, trace: &mut Vec<u8>) {
         let seen = &mut self.seen[start..start + LINE_BYTES];
-        let contents: Line = self.view.bytes()[start..start + LINE_BYTES]
+        let contents: Line = self
+            .view
+            .bytes(start..start + LINE_BYTES)
             .try_into()
             .expect("the length of a line");
         if *seen != contents {
@@ -173,23 +188,33 @@ fn lines_of(range: Range<usize>, len: usize) -> Range<usize> {
     range.start.min(len) / LINE_BYTES..range.end.min(len).div_ceil(LINE_BYTES)
 }
 
-/// The pool file, mapped once more to look at.
+/// The pool's files, mapped once more to look at.
 struct View {
-    map: Mmap,
-    file: File,
+    path: PathBuf,
+    files: Vec<ViewFile>,
+    /// Whether they are parts, which lie one behind the other in the process, and others may come.
+    is_set: bool,
     mappings: Vec<Mapping>,
     /// How many unmappings there had been when `mappings` was made.
     unmappings: u64,
 }
 
-/// Where a part of the pool file is mapped in this process.
+/// One of them.
+struct ViewFile {
+    map: Mmap,
+    file: File,
+    /// Where in the pool it begins.
+    start: usize,
+}
+
+/// Where a part of the pool's first file is mapped in this process.
 struct Mapping {
     addresses: Range<usize>,
     offset: usize,
 }
 
-impl View {
-    fn open(path: &Path) -> io::Result<View> {
+impl ViewFile {
+    fn open(path: &Path, start: usize) -> io::Result<ViewFile> {
         let file = File::open(path)?;
         // SAFETY: the file is not truncated while a workload runs on it. Others do write to it;
         // that happens in this process, which waits in a call of libpmem while the bytes are looked
@@ -199,23 +224,81 @@ impl View {
         if !map.len().is_multiple_of(PAGE_BYTES) {
             return Err(io::Error::other("a pool has whole pages"));
         }
-        Ok(View {
-            map,
-            file,
+        Ok(ViewFile { map, file, start })
+    }
+
+    fn end(&self) -> usize {
+        self.start + self.map.len()
+    }
+}
+
+impl View {
+    fn open(path: &Path) -> io::Result<View> {
+        let mut view = View {
+            path: path.to_owned(),
+            files: Vec::new(),
+            is_set: Parts::of(path)?.is_some(),
             mappings: vec![],
             unmappings: u64::MAX,
-        })
+        };
+        view.add_files()?;
+        Ok(view)
     }
 
-    fn bytes(&self) -> &[u8] {
-        &self.map
+    fn add_files(&mut self) -> io::Result<()> {
+        let known = self.files.len();
+        for path in files::files(&self.path)?.into_iter().skip(known) {
+            self.files.push(ViewFile::open(&path, self.len())?);
+        }
+        Ok(())
     }
 
-    /// The offset in the file of what is mapped at `address`, if that is the pool.
+    /// Takes parts in that have come; the pool's length since, if there are some.
+    fn grow(&mut self) -> io::Result<Option<usize>> {
+        let before = self.len();
+        if self.is_set {
+            self.add_files()?;
+        }
+        Ok(Some(self.len()).filter(|&len| len > before))
+    }
+
+    fn len(&self) -> usize {
+        self.files.last().map_or(0, ViewFile::end)
+    }
+
+    /// Bytes of one page.
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        let file = self.files.iter().find(|file| range.start < file.end());
+        let file = file.expect("it lies in the pool");
+        &file.map[range.start - file.start..range.end - file.start]
+    }
+
+    /// What the files hold, read in a way that allocates nothing to them.
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let all: io::Result<Vec<_>> = self
+            .files
+            .iter()
+            .map(|it| extents::read(&it.file))
+            .collect();
+        Ok(all?.concat())
+    }
+
+    /// The ranges of the pool that are allocated to its files.
+    fn allocated(&self) -> io::Result<Vec<Range<usize>>> {
+        let mut all = Vec::new();
+        for file in &self.files {
+            let ranges = extents::allocated(&file.file)?.into_iter();
+            all.extend(ranges.map(|range| range.start + file.start..range.end + file.start));
+        }
+        Ok(all)
+    }
+
+    /// The offset in the pool of what is mapped at `address`, if that is the pool.
     fn offset_of(&mut self, address: usize) -> Option<usize> {
         self.cached_offset_of(address).or_else(|| {
             self.unmappings = crate::interpose::unmappings();
-            self.mappings = mappings_of(&self.file).expect("/proc/self/maps can be read");
+            let first = &self.files.first()?.file;
+            self.mappings = mappings_of(first).expect("/proc/self/maps can be read");
             self.cached_offset_of(address)
         })
     }
@@ -224,11 +307,21 @@ impl View {
         if self.unmappings != crate::interpose::unmappings() {
             return None;
         }
-        let mapping = self
-            .mappings
-            .iter()
-            .find(|it| it.addresses.contains(&address))?;
-        Some(mapping.offset + (address - mapping.addresses.start))
+        let offset = |mapping: &Mapping| {
+            Some(mapping.offset + address.checked_sub(mapping.addresses.start)?)
+        };
+        if self.is_set {
+            // The parts are mapped one behind the other. The first one may be mapped elsewhere,
+            // too, but not within them.
+            let starts = self.mappings.iter().filter(|it| it.offset == 0);
+            let below = starts.filter(|it| it.addresses.start <= address);
+            let nearest = below.max_by_key(|it| it.addresses.start)?;
+            return offset(nearest).filter(|&at| at < self.len());
+        }
+        let mut mappings = self.mappings.iter();
+        mappings
+            .find(|it| it.addresses.contains(&address))
+            .and_then(offset)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::files::{self, Parts};
 use crate::interpose;
 use crate::process;
 use crate::recorder::Recorder;
@@ -58,6 +59,8 @@ pub struct Progress {
 pub struct Recording {
     /// The pool's bytes at the beginning.
     pub base: Vec<u8>,
+    /// The parts they lie in, unless that is a plain file.
+    pub parts: Option<Parts>,
     /// What happened to them (see [`crate::trace`]).
     pub trace: Vec<u8>,
     /// When the steps took place, in order.
@@ -77,7 +80,8 @@ impl Recording {
         );
         let preparation = process::fork(|| workload.prepare(&pool));
         preparation.wait().expect("the pool can be prepared");
-        let base = fs::read(&pool).expect("the pool was made");
+        let base = files::read(&pool).expect("the pool was made");
+        let parts = Parts::of(&pool).expect("the pool was made");
 
         let run = process::fork(|| {
             let recorder = Recorder::new(&pool, &trace).expect("the pool can be recorded");
@@ -90,12 +94,14 @@ impl Recording {
         run.wait().expect("the workload can be run");
         let recording = Recording {
             base,
+            parts,
             trace: fs::read(&trace).expect("the trace was written"),
             steps: decode(&fs::read(&steps).expect("the steps were written")),
         };
-        for file in [pool, trace, steps] {
+        for file in [trace, steps] {
             fs::remove_file(file).expect("the recording's files are there");
         }
+        files::remove(&pool).expect("the pool is there");
         recording
     }
 
@@ -118,6 +124,7 @@ impl Recording {
         });
         Some(Recording {
             base: self.base.clone(),
+            parts: self.parts.clone(),
             trace,
             steps: steps.collect(),
         })
@@ -176,6 +183,7 @@ mod tests {
     fn a_step_is_in_flight_from_its_beginning_to_its_acknowledgement() {
         let recording = Recording {
             base: vec![],
+            parts: None,
             trace: vec![],
             steps: STEPS.to_vec(),
         };

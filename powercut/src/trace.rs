@@ -2,7 +2,8 @@
 //!
 //! An event is one byte for its kind, the line's number (4 bytes, little-endian) if it is about
 //! one, and the line's contents if it is a store. What a program tells others is an event too: the
-//! port (2 bytes) and the number of bytes (4). Positions in a trace are byte offsets.
+//! port (2 bytes) and the number of bytes (4). So is what a pool has since another part has come to
+//! it: its pages (4 bytes). Positions in a trace are byte offsets.
 
 use std::ops::Range;
 
@@ -12,6 +13,7 @@ const STORE: u8 = b'S';
 const FLUSH: u8 = b'F';
 const FENCE: u8 = b'|';
 const SENT: u8 = b'>';
+const GROWN: u8 = b'G';
 
 /// Something that happened to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub enum Event {
     Fence,
     /// The program has sent so many bytes to its peer at this TCP port.
     Sent(u16, u32),
+    /// The pool has so many pages since another part has come to it, which has zeros.
+    Grown(u32),
 }
 
 impl Event {
@@ -45,6 +49,10 @@ impl Event {
                 trace.extend(port.to_le_bytes());
                 trace.extend(bytes.to_le_bytes());
             }
+            Event::Grown(pages) => {
+                trace.push(GROWN);
+                trace.extend(pages.to_le_bytes());
+            }
         }
     }
 
@@ -63,6 +71,7 @@ impl Event {
                 let port = u16::from_le_bytes(*take(&mut rest)?);
                 Event::Sent(port, u32::from_le_bytes(*take(&mut rest)?))
             }
+            GROWN => Event::Grown(u32::from_le_bytes(*take(&mut rest)?)),
             other => panic!("not a trace: an event of the kind {other:#x}"),
         };
         *trace = rest;
@@ -110,12 +119,13 @@ pub fn without(
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 5] = [
+    const EVENTS: [Event; 6] = [
         Event::Store(7, [3; 64]),
         Event::Flush(7),
         Event::Fence,
         Event::Flush(0x01020304),
         Event::Sent(6379, 5),
+        Event::Grown(0x0a0b),
     ];
 
     fn trace() -> Vec<u8> {
@@ -128,13 +138,13 @@ mod tests {
     fn events_come_back_with_their_positions() {
         let (positions, read): (Vec<_>, Vec<_>) = events(&trace()).unzip();
         assert_eq!(read, EVENTS);
-        assert_eq!(positions, [0, 69, 74, 75, 80]);
+        assert_eq!(positions, [0, 69, 74, 75, 80, 87]);
     }
 
     #[test]
     fn a_torn_last_event_is_dropped() {
         let trace = trace();
-        assert_eq!(events(&trace[..trace.len() - 1]).count(), 4);
+        assert_eq!(events(&trace[..trace.len() - 1]).count(), 5);
     }
 
     #[test]

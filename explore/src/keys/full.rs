@@ -87,7 +87,7 @@ impl Keyspace {
         }
     }
 
-    fn add_filler(&mut self, rng: &mut Rng, len: usize) -> Result<()> {
+    pub(super) fn add_filler(&mut self, rng: &mut Rng, len: usize) -> Result<()> {
         let free = (0..).map(filler).find(|name| !self.keys.contains_key(name));
         let name = free.expect("there are enough numbers");
         let bytes: Vec<u8> = vec![rng.u8(..); len];

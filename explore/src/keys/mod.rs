@@ -9,12 +9,13 @@ mod adopt;
 mod compact;
 mod content;
 mod full;
+mod growing;
 mod keyspace;
 
 use std::path::Path;
 
 use fastrand::Rng;
-use pobj::Pool;
+use pobj::{Pool, PoolOptions};
 use powercut::{Steps, Workload};
 
 use crate::check::{Opened, Recovered};
@@ -27,22 +28,43 @@ pub struct Keys {
     pub seed: u64,
     /// How many steps there are.
     pub steps: usize,
-    /// Whether they are done in a pool that is full, or nearly so.
-    pub is_full: bool,
+    /// In which pool they are done.
+    pub room: Room,
 }
+
+/// How much room a workload has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// As much as it needs.
+    Ample,
+    /// The pool is full, or nearly so.
+    Full,
+    /// It is full, and grows.
+    Growing,
+}
+
+/// The step at which a pool grows, if it can.
+const GROWS_AT: usize = 2;
 
 /// Keys of a new pool.
 const KEYS_MIN: usize = 6;
 
 impl Workload for Keys {
     fn prepare(&self, pool: &Path) {
-        crate::create_pool(pool);
-        let mut keyspace = Keyspace::of(pool).expect("the pool opens");
+        match self.room {
+            Room::Growing => growing::create(pool),
+            Room::Ample | Room::Full => crate::create_pool(pool),
+        }
+        let keyspace = match self.room {
+            Room::Growing => Keyspace::open(&growing::as_it_is(pool)),
+            Room::Ample | Room::Full => Keyspace::open(&PoolOptions::new(pool)),
+        };
+        let mut keyspace = keyspace.expect("the pool opens");
         let mut rng = Rng::with_seed(self.seed);
         for _ in 0..KEYS_MIN {
             keyspace.put(&mut rng).expect("there is room");
         }
-        if self.is_full {
+        if self.room != Room::Ample {
             keyspace.fill(&mut rng).expect("the pool is sound");
         }
     }
@@ -53,18 +75,24 @@ impl Workload for Keys {
         let mut rng = Rng::with_seed(!self.seed);
         let mut states = States::default();
         states.push(keyspace.describe().expect("the pool is sound"));
-        for _ in 0..self.steps {
+        let size = keyspace.size();
+        for step in 0..self.steps {
             steps.step(|| {
-                match self.is_full {
-                    true => keyspace.act_when_full(&mut rng).expect("the pool is sound"),
-                    false => keyspace.act(&mut rng).expect("there is room"),
-                }
+                let done = match self.room {
+                    Room::Ample => keyspace.act(&mut rng),
+                    Room::Growing if step == GROWS_AT && rng.u32(..4) == 0 => keyspace.grow(),
+                    Room::Growing if step == GROWS_AT => keyspace.outgrow(&mut rng),
+                    Room::Growing | Room::Full => keyspace.act_when_full(&mut rng),
+                };
+                done.expect("there is room, and the pool is sound");
                 keyspace.complete_commit();
             });
             let state = keyspace.describe().expect("the pool is sound");
             assert_eq!(state, keyspace.expected(), "without any cut");
             states.push(state);
         }
+        let has_grown = keyspace.size() > size;
+        assert_eq!(has_grown, self.room == Room::Growing, "the pool's size");
         let path = States::path_for(pool);
         states.write(&path).expect("the directory is writable");
     }

@@ -91,6 +91,7 @@ impl Session {
         let mut session = Session {
             recording: Recording {
                 base: vec![],
+                parts: None,
                 trace: vec![],
                 steps: vec![],
             },
