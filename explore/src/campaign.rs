@@ -9,7 +9,7 @@ use powercut::{Config, Recording, Report, Workload, explore};
 use crate::DIRECTORY;
 use crate::creation::Creation;
 use crate::disk;
-use crate::keys::{self, Keys};
+use crate::keys::{self, Keys, Room};
 use crate::server;
 use crate::states::States;
 use crate::structures::{self, Hashes, Lists, Mistake, Sets, Strings, Structure, Values, ZSets};
@@ -17,6 +17,8 @@ use crate::transactions::{Check, FLAVOURS, Transactions};
 
 /// Steps of a workload of values.
 const VALUE_STEPS: usize = 16;
+/// Steps of one in which a pool grows: the images are large.
+const GROWTH_STEPS: usize = 4;
 
 /// What can be explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +43,15 @@ pub enum Subject {
     Full,
     /// The same in a pool with a journal, on a disk.
     Disk,
+    /// The same in a full pool that grows.
+    Growth,
     /// Random commands, sent to a real server.
     Server,
 }
 
 impl Subject {
     /// All subjects.
-    pub const ALL: [Subject; 11] = [
+    pub const ALL: [Subject; 12] = [
         Subject::Transactions,
         Subject::Creation,
         Subject::Strings,
@@ -58,11 +62,12 @@ impl Subject {
         Subject::Keys,
         Subject::Full,
         Subject::Disk,
+        Subject::Growth,
         Subject::Server,
     ];
 
     /// Those of the module, without a server.
-    pub const MODULE: [Subject; 7] = [
+    pub const MODULE: [Subject; 8] = [
         Subject::Strings,
         Subject::Lists,
         Subject::Hashes,
@@ -70,6 +75,7 @@ impl Subject {
         Subject::ZSets,
         Subject::Keys,
         Subject::Full,
+        Subject::Growth,
     ];
 
     /// The subject's name on the command line.
@@ -85,6 +91,7 @@ impl Subject {
             Subject::Keys => "keys",
             Subject::Full => "full",
             Subject::Disk => "disk",
+            Subject::Growth => "growth",
             Subject::Server => "server",
         }
     }
@@ -127,11 +134,16 @@ impl Subject {
             Subject::Hashes => explore_values::<Hashes>(None, config),
             Subject::Sets => explore_values::<Sets>(None, config),
             Subject::ZSets => explore_values::<ZSets>(None, config),
-            Subject::Keys | Subject::Full => {
+            Subject::Keys | Subject::Full | Subject::Growth => {
+                let (room, steps) = match self {
+                    Subject::Full => (Room::Full, VALUE_STEPS),
+                    Subject::Growth => (Room::Growing, GROWTH_STEPS),
+                    _ => (Room::Ample, VALUE_STEPS),
+                };
                 let (recording, states) = record(&Keys {
                     seed: config.seed,
-                    steps: VALUE_STEPS,
-                    is_full: self == Subject::Full,
+                    steps,
+                    room,
                 });
                 let check = keys::Check::new(states);
                 explore(&recording, &check, Path::new(DIRECTORY), config)

@@ -1,7 +1,6 @@
 //! Mistakes in the structures' use of transactions, and in the flushes, the fences and the order of
 //! the stores that they come down to, are found.
 
-use std::ops::Range;
 use std::path::Path;
 
 use pmedis_explore::keys::{self, Keys, Room};
@@ -124,46 +123,6 @@ fn mutants_of_keys(name: &str, room: Room) {
     mutants_are_found(name, &recording, &keys::Check::new(states));
 }
 
-/// Where in a pool the tables lie that have a word for each run of granules: `docs/format.md`.
-fn tables(recording: &Recording) -> Vec<Range<usize>> {
-    const GRANULE: usize = 4096;
-    let word = |at: usize| {
-        let bytes = recording.base[at..at + 8].try_into().expect("8 bytes");
-        u64::from_le_bytes(bytes) as usize
-    };
-    let starts = (0..recording.base.len()).step_by(GRANULE);
-    let extents = starts.filter(|&start| recording.base[start..].starts_with(b"PmExtent"));
-    extents
-        .map(|start| start + 64..start + 64 + 8 * word(start + 8))
-        .collect()
-}
-
-/// Each word of a run that a step forgets to write, when it comes or when it goes, is missed two
-/// steps later: the log has it no longer then.
-fn forgotten_words_of_runs_are_found() {
-    let (recording, states) = campaign::record(&Keys {
-        seed: 1,
-        steps: 24,
-        room: Room::Full,
-    });
-    let (check, tables) = (keys::Check::new(states), tables(&recording));
-    let is_word = |line: LineNumber| {
-        let at = line as usize * LINE_BYTES;
-        tables.iter().any(|table| table.contains(&at))
-    };
-    let (mut tried, mut found) = (0, 0);
-    for step in 0..recording.steps.len() - 2 {
-        for mutant in recording.mutants(step) {
-            if matches!(mutant.mutation, Mutation::StoreLeftOut(line) if is_word(line)) {
-                tried += 1;
-                found += u32::from(is_found(&recording, &mutant, &check));
-            }
-        }
-    }
-    println!("words of runs: {found} of {tried} that are forgotten are found");
-    assert!(tried > 4 && found * 2 > tried, "{found} of {tried}");
-}
-
 fn mutants_of_transactions() {
     let (recording, states) = campaign::record(&Transactions {
         seed: 3,
@@ -188,8 +147,6 @@ fn main() {
     mutants_of_values::<ZSets>(1);
     mutants_of_keys("keys", Room::Ample);
     mutants_of_keys("keys in a full pool", Room::Full);
-    mutants_of_keys("keys in a pool that grows", Room::Growing);
-    forgotten_words_of_runs_are_found();
     mistakes_are_found::<Strings>();
     mistakes_are_found::<Lists>();
     mistakes_are_found::<Hashes>();

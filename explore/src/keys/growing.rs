@@ -3,6 +3,7 @@
 use fastrand::Rng;
 use pobj::{PoolOptions, Result};
 use std::path::Path;
+use store::layout::pool_at;
 
 use super::keyspace::Keyspace;
 use crate::{LANES, POOL_BYTES, POOL_SEED};
@@ -17,7 +18,7 @@ const TOO_LONG: usize = 2 << 20;
 /// # Panics
 /// If it cannot be created.
 pub fn create(path: &Path) {
-    let options = PoolOptions::new(path)
+    let options = pool_at(path)
         .size(POOL_BYTES)
         .max_size(MOST)
         .seed(POOL_SEED);
@@ -29,7 +30,7 @@ pub fn create(path: &Path) {
 
 /// How to open it so that it keeps the size that it has.
 pub fn as_it_is(path: &Path) -> PoolOptions {
-    PoolOptions::new(path).max_size(POOL_BYTES)
+    pool_at(path).max_size(POOL_BYTES)
 }
 
 impl Keyspace {

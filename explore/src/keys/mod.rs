@@ -15,8 +15,9 @@ mod keyspace;
 use std::path::Path;
 
 use fastrand::Rng;
-use pobj::{Pool, PoolOptions};
+use pobj::Pool;
 use powercut::{Steps, Workload};
+use store::layout::pool_at;
 
 use crate::check::{Opened, Recovered};
 use crate::states::{Description, States};
@@ -57,7 +58,7 @@ impl Workload for Keys {
         }
         let keyspace = match self.room {
             Room::Growing => Keyspace::open(&growing::as_it_is(pool)),
-            Room::Ample | Room::Full => Keyspace::open(&PoolOptions::new(pool)),
+            Room::Ample | Room::Full => Keyspace::open(&pool_at(pool)),
         };
         let mut keyspace = keyspace.expect("the pool opens");
         let mut rng = Rng::with_seed(self.seed);
