@@ -15,12 +15,6 @@ static SMALL: Form = Form {
     add: |tx, root, _, i| set(tx, root, i, FIRST + i),
     steps: usize::MAX,
 };
-/// As many as a packed hash has at most, by the server's default.
-static FULL: Form = Form {
-    name: "hash of 512",
-    elements: Some(512),
-    ..SMALL
-};
 static LARGE: Form = Form {
     name: "one hash",
     elements: None,
@@ -45,7 +39,6 @@ pub fn operations() -> Vec<Operation> {
     };
     let mut all = each(&SMALL).to_vec();
     all.push(delete(&SMALL));
-    all.extend(each(&FULL));
     all.extend(each(&LARGE));
     all
 }
