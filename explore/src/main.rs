@@ -44,7 +44,10 @@ fn keep() -> Option<PathBuf> {
 }
 
 fn explore(subject: Subject, seed: u64, states: u64) -> bool {
-    pmedis_explore::prepare_process();
+    // A process has pools of one durability: those with a journal are on a disk.
+    if subject != Subject::Disk {
+        pmedis_explore::prepare_process();
+    }
     let total = campaign::run(subject, seed, states, |seed| Config {
         keep: keep(),
         ..campaign::config(seed)
