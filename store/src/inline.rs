@@ -1,6 +1,6 @@
 //! The part of a record that its value may use.
 
-use pobj::{Error, Fresh, PPtr, Pool, Result};
+use pobj::{Error, Fresh, PPtr, Pool, Result, Tx};
 
 /// Space in a record that its value may use, up to the end of the record.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,15 @@ pub struct Inline {
 }
 
 impl Inline {
+    /// Fills the space, from its beginning on, for a value that had none of it.
+    #[inline]
+    pub fn fill(self, tx: &mut Tx<'_>, bytes: &[u8]) -> Result<()> {
+        match self.fresh {
+            Some(fresh) => tx.fill(fresh, bytes),
+            None => tx.fill_spare(self.at, bytes),
+        }
+    }
+
     /// The space of a record that is being made, for a value that is new.
     ///
     /// # Errors

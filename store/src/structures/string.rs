@@ -212,7 +212,7 @@ pub fn set(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, value: Value<'_>) -
         match form {
             Form::Inline(_) if len == 0 => {}
             Form::Inline(_) => tx.write(inline.at, bytes)?,
-            Form::Empty => tx.fill(inline.fresh()?, bytes)?,
+            Form::Empty => inline.fill(tx, bytes)?,
             Form::Int(_) | Form::External(_) => {
                 tx.fill_spare(inline.at, bytes)?;
                 destroy(tx, *root)?;
@@ -279,7 +279,7 @@ pub fn set_range(
             text[offset as usize..end as usize].copy_from_slice(bytes);
             let text = &text[..len as usize];
             match form {
-                Form::Empty => tx.fill(inline.fresh()?, text)?,
+                Form::Empty => inline.fill(tx, text)?,
                 _ => tx.fill_spare(inline.at, text)?,
             }
             *root = Root::new(INLINE, len, 0);
