@@ -43,6 +43,7 @@ pub use structure::{Type, check};
 pub use visible::Visible;
 pub use write::{Expiry, build, copy, put, remove, replace_expiring, set, set_expiring};
 
+pub use super::field::{Field, NEVER, Pair};
 use super::table::{self, Lookup};
 use super::{Root, packed};
 use entry::KEY_AT;
@@ -52,33 +53,6 @@ const PACKED: u8 = 1;
 pub(super) const TABLE: u8 = 2;
 const PACKED_EXPIRING: u8 = 3;
 pub(super) const TABLE_EXPIRING: u8 = 4;
-
-/// The expire time of a field that does not expire: later than any moment.
-pub const NEVER: i64 = i64::MAX;
-
-/// A field and its value.
-pub type Pair<'p> = (&'p [u8], &'p [u8]);
-
-/// A field, its value, and when it expires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Field<'p> {
-    /// Its name.
-    pub name: &'p [u8],
-    /// Its value.
-    pub value: &'p [u8],
-    /// When it expires, in Unix milliseconds, or [`NEVER`].
-    pub expire_at: i64,
-}
-
-impl<'p> From<Pair<'p>> for Field<'p> {
-    fn from((name, value): Pair<'p>) -> Field<'p> {
-        Field {
-            name,
-            value,
-            expire_at: NEVER,
-        }
-    }
-}
 
 /// Number of fields. O(1).
 #[inline]

@@ -19,6 +19,7 @@
 
 pub mod bitfields;
 pub mod encoding;
+mod field;
 pub mod hash;
 pub mod limits;
 pub mod list;

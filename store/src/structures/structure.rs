@@ -8,7 +8,7 @@
 //! [`may_expire`](super::may_expire)).
 
 use super::encoding::Known;
-use super::hash::Field;
+use super::field::Field;
 use super::mover::{Cursor, Mover};
 use super::{Owns, Root};
 use crate::inline::Inline;
