@@ -100,6 +100,8 @@ pub enum Behaviour {
     RefusalsAreShort,
     /// MEMORY USAGE of a module's value that expires may end the server.
     UsageOfExpiringValuesIsUnsafe,
+    /// SCAN with TYPE counts no look at a key's type as a hit.
+    ScanOfTypeCountsNothing,
 }
 
 /// From which version on a server has a behaviour.
@@ -112,7 +114,7 @@ enum Since {
 }
 
 /// The behaviours in the order of their numbers: since when Redis has it, and Valkey.
-const TABLE: [(Behaviour, Since, Since); 31] = {
+const TABLE: [(Behaviour, Since, Since); 32] = {
     use Behaviour::*;
     use Since::{Between, Never, Version as V};
     [
@@ -152,6 +154,8 @@ const TABLE: [(Behaviour, Since, Since); 31] = {
         (RefusalsAreShort, V(7, 2, 0), V(7, 2, 0)),
         // Seen in 8.6, not in 8.2.
         (UsageOfExpiringValuesIsUnsafe, V(8, 3, 0), Never),
+        // Seen in 8.2, not in 8.0.
+        (ScanOfTypeCountsNothing, V(8, 2, 0), V(8, 0, 0)),
     ]
 };
 

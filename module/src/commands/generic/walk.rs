@@ -1,5 +1,6 @@
 //! Commands about all keys of a database.
 
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::keys_of;
 use crate::redis::{Arg, Args, Ctx, Kind, Mode, OwnedString, Reply, TypeNames};
@@ -109,10 +110,15 @@ fn scan_plain(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         .filter(|pair| !(pair.len() == 2 && is_type(pair)));
     words.extend(pairs.flat_map(|pair| pair.to_vec()));
     let (cursor, keys) = scan_all(ctx, &words)?;
+    let mode = if Behaviour::ScanOfTypeCountsNothing.here() {
+        Mode::Unseen
+    } else {
+        Mode::Peek
+    };
     let mut found = Vec::with_capacity(keys.len());
     for name in keys {
         let string = OwnedString::new(&name);
-        let key = ctx.open(string.arg(), Mode::Unseen);
+        let key = ctx.open(string.arg(), mode);
         if matches!(key.kind(), Kind::Pm(ty, _) if ty == wanted)
             || key.native_type() == Some(wanted)
         {
