@@ -23,7 +23,7 @@
 //! tx.fill(greeting, b"hello")?;
 //! tx.set(tx.user_word(0), greeting.offset())?;
 //! tx.commit()?; // durable here; dropped without commit, nothing has happened
-//! assert_eq!(pool.bytes(greeting, 5)?, b"hello");
+//! assert_eq!(pool.bytes(greeting.ptr(), 5)?, b"hello");
 //! # Ok::<(), pobj::Error>(())
 //! ```
 //!

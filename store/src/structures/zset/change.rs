@@ -283,7 +283,8 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<Option<(Vec<u
 }
 
 /// How many elements a range removal frees at once; those of a longer range are garbage until
-/// [`Structure::clean`](crate::structures::Structure::clean) has freed them. Few in tests, so that these meet garbage often.
+/// [`Structure::clean`](crate::structures::Structure::clean) has freed them. Few in tests, so that
+/// these meet garbage often.
 const FREED_MAX: u64 = if cfg!(test) { 20 } else { 256 };
 
 /// Removes the elements of these ranks, which must be below the length. O(log n), and O(log n) for
