@@ -7,7 +7,7 @@ use pmedis_testkit::disk::SmallDisk;
 use pmedis_testkit::env_number;
 use pmedis_testkit::packaged::Packaged;
 use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash};
+use pmedis_testkit::script::{ask, crash, disk_info as info};
 use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::process::Command;
@@ -17,19 +17,6 @@ const DISK: [&str; 4] = ["durability", "disk", "journal", "2m"];
 
 fn setup() -> Setup {
     Setup::pmedis_with("64m", &DISK)
-}
-
-/// The number of a field of `PM.INFO disk`.
-fn info(client: &mut Client, field: &str) -> u64 {
-    let text = client.call(&["PM.INFO", "disk"]);
-    let text = String::from_utf8_lossy(text.bytes().expect("a text")).into_owned();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(&format!("{field}:")));
-    let number = line.unwrap_or_else(|| panic!("no {field} in {text}"));
-    number
-        .parse()
-        .unwrap_or_else(|_| panic!("{field}: {number}"))
 }
 
 /// Waits until `holds`.

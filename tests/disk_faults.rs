@@ -4,7 +4,7 @@
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;
 use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::script::{ask, crash};
+use pmedis_testkit::script::{ask, crash, disk_info as info};
 use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::path::PathBuf;
@@ -34,19 +34,6 @@ fn faulty() -> Option<(Server, PathBuf)> {
         .env("LD_PRELOAD", &library.to_string_lossy())
         .env("FAIL_WRITES", &flag.to_string_lossy());
     Some((setup.start().unwrap(), flag))
-}
-
-/// The number of a field of `PM.INFO disk`.
-fn info(client: &mut Client, field: &str) -> u64 {
-    let text = client.call(&["PM.INFO", "disk"]);
-    let text = String::from_utf8_lossy(text.bytes().expect("a text")).into_owned();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(&format!("{field}:")));
-    let number = line.unwrap_or_else(|| panic!("no {field} in {text}"));
-    number
-        .parse()
-        .unwrap_or_else(|_| panic!("{field}: {number}"))
 }
 
 #[test]

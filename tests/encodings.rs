@@ -4,7 +4,7 @@
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;
 use pmedis_testkit::script::words;
-use pmedis_testkit::server::Setup;
+use pmedis_testkit::server::{Server, Setup};
 
 /// The two databases: native keys, and PM keys of the same names.
 struct Sides {
@@ -45,14 +45,20 @@ fn additions(n: usize, len: usize) -> [Vec<String>; 6] {
     .map(|words| words.into_iter().map(str::to_owned).collect())
 }
 
-#[test]
-fn encodings_are_those_of_native_values_under_the_same_limits() {
+/// A server, and clients for the native values and for ours, which are in another database.
+fn start() -> (Server, Sides) {
     let server = Setup::pmedis("64m").start().unwrap();
     let mut sides = Sides {
         native: server.client(),
         pm: server.client(),
     };
     sides.pm.call(&["SELECT", "8"]);
+    (server, sides)
+}
+
+#[test]
+fn encodings_are_those_of_native_values_under_the_same_limits() {
+    let (_server, mut sides) = start();
     let mut seen = Vec::new();
     // The server's own first: most elements, their longest length, and integers. Sorted sets are
     // packed up to their defaults.
@@ -129,12 +135,7 @@ fn encodings_are_those_of_native_values_under_the_same_limits() {
 
 #[test]
 fn what_is_packed_stays_so_until_something_is_added() {
-    let server = Setup::pmedis("64m").start().unwrap();
-    let mut sides = Sides {
-        native: server.client(),
-        pm: server.client(),
-    };
-    sides.pm.call(&["SELECT", "8"]);
+    let (_server, mut sides) = start();
     for n in 0..10 {
         additions(n, 5).iter().for_each(|words| sides.run(words));
     }
@@ -152,12 +153,7 @@ fn what_is_packed_stays_so_until_something_is_added() {
 
 #[test]
 fn a_packed_hash_beyond_its_limits_is_one_no_more_when_a_field_is_set() {
-    let server = Setup::pmedis("64m").start().unwrap();
-    let mut sides = Sides {
-        native: server.client(),
-        pm: server.client(),
-    };
-    sides.pm.call(&["SELECT", "8"]);
+    let (_server, mut sides) = start();
     let run = |sides: &mut Sides, line: &str| {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         sides.run(&words);
@@ -191,12 +187,7 @@ fn a_packed_hash_beyond_its_limits_is_one_no_more_when_a_field_is_set() {
 
 #[test]
 fn strings_are_embedded_as_far_as_native_ones() {
-    let server = Setup::pmedis("64m").start().unwrap();
-    let mut sides = Sides {
-        native: server.client(),
-        pm: server.client(),
-    };
-    sides.pm.call(&["SELECT", "8"]);
+    let (_server, mut sides) = start();
     let mut seen = Vec::new();
     for key_len in [1, 20, 31, 32, 40, 60, 120] {
         for expires in [false, true] {

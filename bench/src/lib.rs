@@ -20,7 +20,7 @@
 //! | [`filling`] | what clients see while the keyspace is filled then |
 //! | [`disk`] | pools on a disk beside `appendfsync always` |
 //! | [`report`] | CSV, JSON and Markdown |
-//! | [`chart`] | grouped bars, as SVG and PNG |
+//! | [`chart`] | grouped bars, as SVG |
 
 pub mod chart;
 pub mod costs;

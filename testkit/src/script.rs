@@ -85,3 +85,20 @@ pub fn pm_keys(client: &mut Client, dbs: u32) -> Vec<String> {
     state.sort();
     state
 }
+
+/// The number of a field of `PM.INFO disk`.
+///
+/// # Panics
+/// If the connection breaks, or there is no such number.
+#[track_caller]
+pub fn disk_info(client: &mut Client, field: &str) -> u64 {
+    let text = client.call(&["PM.INFO", "disk"]);
+    let text = String::from_utf8_lossy(text.bytes().expect("a text")).into_owned();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{field}:")));
+    let number = line.unwrap_or_else(|| panic!("no {field} in {text}"));
+    number
+        .parse()
+        .unwrap_or_else(|_| panic!("{field}: {number}"))
+}
