@@ -67,6 +67,13 @@ const APART: [&str; 12] = [
 /// command.
 const TAKE_MORE: [&str; 2] = ["zrank", "zrevrank"];
 
+/// Whether chance decides what the native command answers: Redis 7.0 keeps a set of one word in a hash
+/// table, and whether a cursor that no call gave is before or after its element hangs on the hash
+/// function's seed, which each server draws anew.
+fn left_to_chance(command: &str, shape: &str, state: &str) -> bool {
+    command == "sscan" && shape == "k 1" && state == "set"
+}
+
 /// The module's commands, without their prefix, that have a native one; and whether they block.
 fn commands(client: &mut Client) -> Vec<(String, bool)> {
     let list = client.call(&["COMMAND", "LIST", "FILTERBY", "MODULE", "pmedis"]);
@@ -158,6 +165,9 @@ fn every_command_answers_as_its_native_one_on_keys_of_every_kind() {
                 // wait.
                 let shapes = SHAPES.iter().enumerate();
                 for (n, shape) in shapes.filter(|(n, _)| (n + usize::from(protocol)) % 2 == 0) {
+                    if is_7_0 && left_to_chance(command, shape, name) {
+                        continue;
+                    }
                     let takes_more = is_7_0 && TAKE_MORE.contains(&command.as_str());
                     let in_exec = *blocks || n % 4 < 2 && !takes_more;
                     let expected = native.run(state, command, shape, in_exec);
