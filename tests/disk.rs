@@ -6,26 +6,17 @@ use pmedis_testkit::crash::rounds::Rounds;
 use pmedis_testkit::disk::SmallDisk;
 use pmedis_testkit::env_number;
 use pmedis_testkit::packaged::Packaged;
+use pmedis_testkit::replication::wait_for;
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash, disk_info as info};
 use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 const DISK: [&str; 4] = ["durability", "disk", "journal", "2m"];
 
 fn setup() -> Setup {
     Setup::pmedis_with("64m", &DISK)
-}
-
-/// Waits until `holds`.
-fn wait(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -173,7 +164,7 @@ fn a_memory_limit_is_kept_from_the_moment_it_is_set() {
     assert!(before > 16 << 20, "{before} bytes");
     assert_eq!(ask(&mut client, "CONFIG SET pmedis.memory-limit 4m"), "OK");
     assert_eq!(info(&mut client, "memory_limit"), 4 << 20);
-    wait("pages are given back", || {
+    wait_for("pages are given back", || {
         info(&mut client, "resident") <= 4 << 20
     });
     assert_eq!(info(&mut client, "gives_back"), 1);
@@ -222,7 +213,7 @@ fn a_full_file_system_refuses_what_needs_room_until_there_is_some() {
     let refused = ask(&mut client, "PM.SET a 3");
     assert!(refused.contains("MISCONF"), "{refused}");
     fs::remove_file(&filler).unwrap();
-    wait("it serves again", || ask(&mut client, "PM.SET a 3") == "OK");
+    wait_for("it serves again", || ask(&mut client, "PM.SET a 3") == "OK");
     assert_eq!(ask(&mut client, &format!("PM.SET large {large}")), "OK");
     let mut client = crash(&mut server);
     assert_eq!(ask(&mut client, "PM.GET a"), "3");

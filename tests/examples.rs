@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::{env, fs, thread};
 
 /// How long a program may be silent before the test fails.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

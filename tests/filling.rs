@@ -304,19 +304,19 @@ fn flushed_records_are_reclaimed_while_others_are_not_shown() {
 #[test]
 fn keys_that_expired_unshown_are_told_of_once() {
     let (mut server, mut client) = start(&Setup::pmedis_with("64m", &["fill", "0"]));
-    run(&mut client, "PM.SET a 1 PX 1\nPM.SET b 1 PX 1\nPM.SET c 1");
-    // They may have gone already; then they are made again.
+    run(&mut client, "PM.SET c 1 -> OK");
     run(
         &mut client,
-        "DEBUG SET-ACTIVE-EXPIRE 0 -> OK\nPM.SET a 1 PX 1\nPM.SET b 1 PX 1",
+        "DEBUG SET-ACTIVE-EXPIRE 0 -> OK\nPM.SET a 1 PX 100 -> OK\nPM.SET b 1 PX 100 -> OK",
     );
+    std::thread::sleep(std::time::Duration::from_millis(110));
     let mut client = crash(&mut server);
     run(&mut client, "CONFIG SET notify-keyspace-events Ex -> OK");
     let mut events = server.client();
     run(&mut events, "SUBSCRIBE __keyevent@0__:expired");
     run(
         &mut client,
-        "PM.GET a -> nil\nEXISTS b c -> 1\nPM.SET end 1 PX 1",
+        "PM.GET a -> nil\nEXISTS b c -> 1\nPM.SET end 1 PX 100",
     );
     let mut told = Vec::new();
     while told.last().map(String::as_str) != Some("end") {
@@ -440,7 +440,7 @@ fn all_keys_come_by_themselves_and_at_the_pace_that_is_asked_for() {
 
 #[test]
 fn a_kill_in_the_midst_of_filling_loses_nothing() {
-    let setup = Setup::pmedis_with("256m", &["fill", "1500"]);
+    let setup = Setup::pmedis_with("256m", &["fill", "500"]);
     let mut server = setup.start().unwrap();
     write_strings(&mut server.client(), 20_000);
     let mut client = server.client();

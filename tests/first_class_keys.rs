@@ -3,10 +3,11 @@
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::packaged::Packaged;
+use pmedis_testkit::replication::wait_for;
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash, expect, pm_keys, run, words};
 use pmedis_testkit::server::{Server, Setup};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const DBS: u32 = 4;
 
@@ -20,16 +21,6 @@ fn start() -> (Server, Client) {
 fn in_seconds(seconds: u64) -> u64 {
     let now = std::time::UNIX_EPOCH.elapsed().expect("a clock");
     now.as_millis() as u64 + seconds * 1000
-}
-
-/// Waits until `done` says so.
-#[track_caller]
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(30), "never {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// What is there before each of [`COMMANDS`].

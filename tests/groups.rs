@@ -5,9 +5,11 @@
 use fastrand::Rng;
 use pmedis_testkit::client::Client;
 use pmedis_testkit::env_number;
+use pmedis_testkit::replication::wait_for;
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash, expect, run, words};
-use pmedis_testkit::server::Setup;
+use pmedis_testkit::server::{Server, Setup};
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -243,10 +245,24 @@ fn no_reply_is_ahead_of_its_unit() {
     }
 }
 
+/// Whether the server has taken all that its sockets have, and sleeps: the kernel tells.
+fn has_read_all(server: &Server) -> bool {
+    let port = format!(":{:04X}", server.address().port());
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut queues = sockets.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (_, unread) = fields.get(4)?.split_once(':')?;
+        fields[1].ends_with(&port).then(|| unread.to_owned())
+    });
+    let all_read = queues.all(|unread| unread == "00000000");
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+    all_read && fields.starts_with('S')
+}
+
 #[test]
 fn a_unit_is_durable_with_its_cycle_though_it_tells_nobody() {
     /// Longer than the module listens to the cycles of an idle server, and than a cycle takes.
-    /// Nobody can be asked: that would end the unit.
     const IDLE: Duration = Duration::from_millis(500);
     let mut server = Setup::pmedis("32m").start().unwrap();
     for n in ["1", "2"] {
@@ -258,6 +274,8 @@ fn a_unit_is_durable_with_its_cycle_though_it_tells_nobody() {
         client.queue(&["PM.RPUSH", "l", n]);
         client.queue(&["EXEC"]);
         client.send().unwrap();
+        // Nobody can be asked: that would end the unit.
+        wait_for("the server has read the unit", || has_read_all(&server));
         thread::sleep(IDLE);
         let mut client = crash(&mut server);
         expect(&mut client, "PM.GET x", n);

@@ -202,8 +202,18 @@ fn a_full_file_system_refuses_growth_and_all_is_as_before() {
 
 #[test]
 fn a_child_saves_the_moment_of_its_fork_while_the_pool_grows() {
+    // On a busy machine the child has to take longer.
+    let is_seen = [2000, 8000, 32_000, 128_000]
+        .into_iter()
+        .any(child_saves_while_the_pool_grows);
+    assert!(is_seen, "the child was too fast");
+}
+
+/// Whether the child, which waits for so many microseconds after each key, was still at work when
+/// the pool had grown.
+fn child_saves_while_the_pool_grows(pause: u32) -> bool {
     let setup = Setup::pmedis_with("16m", &["max-size", "256m", "rdb", "full"])
-        .directive("rdb-key-save-delay 2000");
+        .directive(&format!("rdb-key-save-delay {pause}"));
     let (server, mut client) = start(&setup);
     fill(&mut client, "k", 10_000, 1_000);
     let at_fork = digest(&mut client);
@@ -212,11 +222,7 @@ fn a_child_saves_the_moment_of_its_fork_while_the_pool_grows() {
     fill(&mut client, "k", 20_000, 1_000);
     fill(&mut client, "more", 10_000, 5_000);
     assert!(figure(&mut client, "size") > before);
-    assert_eq!(
-        info(&mut client, "rdb_bgsave_in_progress"),
-        "1",
-        "the child was too fast"
-    );
+    let is_seen = info(&mut client, "rdb_bgsave_in_progress") == "1";
     wait_for("the child is done", || {
         info(&mut client, "rdb_bgsave_in_progress") == "0"
     });
@@ -226,6 +232,7 @@ fn a_child_saves_the_moment_of_its_fork_while_the_pool_grows() {
     fs::copy(rdb, fresh.dir().join("dump.rdb")).unwrap();
     let (_fresh, mut client) = start(&fresh);
     assert_eq!(digest(&mut client), at_fork);
+    is_seen
 }
 
 #[test]

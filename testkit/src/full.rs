@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the background may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Commands sent at a time.
 const PIPELINE: usize = 500;
 /// Bytes that a pool has in use without a key: the table of databases.

@@ -15,6 +15,7 @@
 //! * [`disk`] mounts file systems that are soon full.
 //! * [`full`] fills pools, and asks them how full they are.
 //! * [`load`] keeps a server busy with changes of all types.
+//! * [`processor`] tells what a server spends on something.
 //! * [`rdb`] seals payloads for RESTORE.
 //! * [`replication`] attaches replicas, waits for them, and compares servers.
 //! * [`soak`] keeps a pool full while the server is killed.
@@ -33,6 +34,7 @@ pub mod full;
 pub mod load;
 pub mod migration;
 pub mod packaged;
+pub mod processor;
 pub mod rdb;
 pub mod replication;
 pub mod resp;

@@ -23,7 +23,7 @@ use std::{env, fmt};
 use tempfile::TempDir;
 
 /// How long a server may take to serve, or to exit, before the test fails.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// The name under which the module logs: its lines carry `<pmedis>`.
 pub const MODULE_NAME: &str = "pmedis";

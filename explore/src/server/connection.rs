@@ -10,7 +10,7 @@ use powercut::program::Told;
 use super::commands::Command;
 
 /// How long a reply may take.
-const REPLY_TIME_MAX: Duration = Duration::from_secs(60);
+const REPLY_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// A connection to the server.
 pub struct Connection {
