@@ -67,9 +67,9 @@ const APART: [&str; 12] = [
 /// command.
 const TAKE_MORE: [&str; 2] = ["zrank", "zrevrank"];
 
-/// Whether chance decides what the native command answers: Redis 7.0 keeps a set of one word in a hash
-/// table, and whether a cursor that no call gave is before or after its element hangs on the hash
-/// function's seed, which each server draws anew.
+/// Whether chance decides what the native command answers: Redis 7.0 keeps a set of one word in a
+/// hash table, and whether a cursor that no call gave is before or after its element hangs on the
+/// hash function's seed, which each server draws anew.
 fn left_to_chance(command: &str, shape: &str, state: &str) -> bool {
     command == "sscan" && shape == "k 1" && state == "set"
 }
