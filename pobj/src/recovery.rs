@@ -22,6 +22,8 @@ pub(crate) struct Recovered {
     pub undo: Undo,
     /// Number of the last record that was found.
     pub lsn: u64,
+    /// The older format that the pool had.
+    pub old_format: Option<u32>,
 }
 
 /// Recovers the pool, of which nobody has read anything yet; makes it one of ours if it has
@@ -71,6 +73,7 @@ pub(crate) fn recover(
     ring.seal(medium)?;
     // What lies in further segments is not needed any more, and no table says that they are in use.
     undo.clear(medium)?;
+    let old_format = is_old.then_some(header.format_version);
     if is_old {
         header.format_version = FORMAT_VERSION;
         let word = &bytemuck::bytes_of(&header)[VERSION_AT as usize..][..8];
@@ -86,6 +89,7 @@ pub(crate) fn recover(
         ring,
         undo,
         lsn,
+        old_format,
     })
 }
 

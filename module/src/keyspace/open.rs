@@ -211,6 +211,12 @@ fn report(engine: &Engine, config: &Config) {
         usage.used,
         durability_reason(&config.path, config.durability, durability),
     ));
+    if let Some(old) = engine.store.pool.old_format() {
+        report::notice(&format!(
+            "the pool had on-media format {old}, and has {} now: older modules refuse it",
+            pobj::FORMAT_VERSION
+        ));
+    }
     if durability == Durability::Disk && pobj::is_volatile(&config.path) {
         report::warn("the pool is on tmpfs, which is memory: nothing of it survives the machine");
     }

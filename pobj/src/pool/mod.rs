@@ -77,6 +77,7 @@ pub struct Pool {
     created: bool,
     replayed: Option<Replayed>,
     found_lsn: u64,
+    old_format: Option<u32>,
     damages: Vec<String>,
     durability: Durability,
     /// Declared before the handle, which takes the mapping away when it is dropped.
@@ -93,6 +94,12 @@ impl Pool {
     /// What [`Pool::open`] has taken from the pool's journal, if it was needed.
     pub fn replayed(&self) -> Option<Replayed> {
         self.replayed
+    }
+
+    /// The older format that the pool had until [`Pool::open`] made it one of today's; programs of
+    /// that format refuse it from then on.
+    pub fn old_format(&self) -> Option<u32> {
+        self.old_format
     }
 
     /// What commits survive: what was asked for, or what [`Durability::Auto`] has come to.

@@ -215,6 +215,7 @@ impl Pool {
             created: false,
             replayed: None,
             found_lsn: found.lsn,
+            old_format: found.old_format,
             damages: Vec::new(),
             durability,
             huge_pages: None,
