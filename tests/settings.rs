@@ -225,4 +225,13 @@ fn command_lines_of_pmedis_work() {
     ] {
         assert!(log.contains(told), "{told}: {log}");
     }
+    // The server writes the words without their quotes.
+    expect(&mut client, "CONFIG REWRITE", "OK");
+    let file = fs::read_to_string(server.setup().dir().join("redis.conf")).unwrap();
+    let line = file.lines().find(|line| line.starts_with("loadmodule"));
+    let again = Setup::native()
+        .force_pmem()
+        .directive(line.expect("a module"));
+    let (_again, mut client) = start(&again);
+    assert_eq!(get(&mut client, "size"), (2 << 23).to_string());
 }

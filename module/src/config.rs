@@ -206,7 +206,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (mut config, mut given) = (Config::default(), Vec::new());
-        let mut args = args.into_iter();
+        let mut args = args.into_iter().peekable();
         while let Some(name) = args.next() {
             let former = former::find(name);
             let setting = match former {
@@ -218,6 +218,13 @@ impl Config {
                 Some(setting) if former.is_none() => ConfigError::NoValue(setting.name.into()),
                 _ => ConfigError::NoValue(text(name)),
             })?;
+            // CONFIG REWRITE writes the words of the `loadmodule` line without their quotes, so
+            // what was one word may come back as several.
+            let mut value = value.to_vec();
+            while let Some(more) = args.next_if(|more| goes_on(setting, &value, more)) {
+                value.push(b' ');
+                value.extend(more);
+            }
             let Some(setting) = setting else {
                 notice(&format!(
                     "argument '{}' is of PMedis's engine, and does nothing here",
@@ -236,9 +243,9 @@ impl Config {
                         text(name),
                         setting.name
                     ));
-                    former::number(value)
+                    former::number(&value)
                 }
-                None => value.to_vec(),
+                None => value,
             };
             let value = match former::value(setting.name, &value) {
                 Some(now) => {
@@ -272,6 +279,12 @@ impl Config {
             Ok(())
         }
     }
+}
+
+/// Whether a word belongs to the value before it: of a list of percentages, or of `8 << 30`.
+fn goes_on(setting: Option<&Setting>, value: &[u8], word: &[u8]) -> bool {
+    let is_list = setting.is_some_and(|setting| setting.name == "alarms");
+    is_list && word.iter().all(u8::is_ascii_digit) || word == b"<<" || value.ends_with(b"<<")
 }
 
 /// The settings as the server's configuration reaches them.
@@ -360,6 +373,17 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(short, expected);
+    }
+
+    #[test]
+    fn values_that_have_lost_their_quotes_are_put_together() {
+        let config = parse("alarms 70 85 95 size 64m path /p").unwrap();
+        assert_eq!(config.alarms, [70, 85, 95]);
+        let former = words("pmem_file_size 64 << 20 hash_bucket_num 1 << 27 pmem_path /p");
+        let config = Config::parse(former, |_| ()).unwrap();
+        assert_eq!(config.size, Some(64 << 20));
+        assert_eq!(config.path.as_os_str(), "/p");
+        assert!(parse("path /p size 64m <<").is_err());
     }
 
     #[test]
