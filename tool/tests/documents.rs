@@ -285,17 +285,9 @@ fn operations() {
 
 #[test]
 fn every_page_with_commands_is_run() {
-    let mut pages = vec![tree().join("README.md"), tree().join("CONTRIBUTING.md")];
-    pages.extend(
-        fs::read_dir(tree().join("docs"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|ext| ext == "md")),
-    );
     let mut run = 0;
-    for page in pages {
-        let text = fs::read_to_string(&page).unwrap();
-        let name = page.strip_prefix(tree()).unwrap().display().to_string();
+    for name in pages() {
+        let text = fs::read_to_string(tree().join(&name)).unwrap();
         let has_commands = blocks(&text)
             .iter()
             .any(|block| matches!(block, Block::Run(_)));
@@ -305,6 +297,90 @@ fn every_page_with_commands_is_run() {
         }
     }
     assert!(run > 0);
+}
+
+/// The documents, by their paths in the tree.
+fn pages() -> Vec<String> {
+    let docs = fs::read_dir(tree().join("docs")).unwrap();
+    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let docs = names.filter(|name| name.ends_with(".md"));
+    let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    pages.extend(docs.map(|name| format!("docs/{name}")));
+    pages.sort();
+    pages
+}
+
+#[test]
+fn each_subject_has_a_page_that_the_readme_names() {
+    let readme = fs::read_to_string(tree().join("README.md")).unwrap();
+    let pages = pages();
+    for subject in [
+        "installing",
+        "first-steps",
+        "durability",
+        "operations",
+        "commands",
+        "servers",
+        "clients",
+        "benchmarks",
+        "format",
+    ] {
+        assert!(pages.contains(&format!("docs/{subject}.md")), "{subject}");
+    }
+    for page in pages.iter().filter(|page| page.starts_with("docs/")) {
+        assert!(readme.contains(&format!("({page}")), "no link to {page}");
+    }
+}
+
+/// Whether a line of a block looks like a command of a shell.
+fn is_command(line: &str) -> bool {
+    let words = line.split_whitespace();
+    let is_setting = |word: &&str| {
+        let (name, _) = word.split_once('=').unwrap_or_default();
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+    };
+    let mut words = words.skip_while(is_setting);
+    let (program, more) = (words.next().unwrap_or_default(), words.next());
+    let programs = [
+        "cargo",
+        "redis-server",
+        "redis-cli",
+        "redis-benchmark",
+        "valkey-server",
+        "valkey-cli",
+        "pmedis",
+        "pmempool",
+        "apt",
+        "docker",
+        "systemctl",
+    ];
+    program.starts_with("ci/") || programs.contains(&program) && more.is_some()
+}
+
+#[test]
+fn no_command_line_stands_outside_of_what_is_run() {
+    let mut found = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(tree().join(&page)).unwrap();
+        let (mut fence, mut before) = (None, "");
+        for line in text.lines() {
+            if let Some(mark) = line.strip_prefix("```") {
+                fence = match fence {
+                    None => Some(mark),
+                    Some(_) => None,
+                };
+            } else if fence == Some("") && is_command(line)
+                || fence.is_none()
+                    && line.starts_with("    ")
+                    && (before.is_empty() || before.starts_with("    "))
+                    && is_command(line)
+            {
+                found.push(format!("{page}: {line}"));
+            }
+            before = line;
+        }
+    }
+    assert!(found.is_empty(), "in no block marked `sh`: {found:#?}");
 }
 
 #[test]
