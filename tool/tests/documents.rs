@@ -354,7 +354,8 @@ fn is_command(line: &str) -> bool {
         "docker",
         "systemctl",
     ];
-    program.starts_with("ci/") || programs.contains(&program) && more.is_some()
+    program.starts_with("ci/")
+        || programs.contains(&program) && more.is_some_and(|word| !word.starts_with('('))
 }
 
 #[test]
