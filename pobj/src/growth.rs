@@ -112,6 +112,15 @@ pub(crate) fn prepare(
     Ok(None)
 }
 
+/// Whether [`prepare`] changes the pool in the plain file at `path`.
+pub(crate) fn lengthens(path: &Path, wanted: Option<u64>) -> Result<bool> {
+    let file = File::open(path).map_err(|error| io_error(path, &error))?;
+    let metadata = file.metadata().map_err(|error| io_error(path, &error))?;
+    let pool = file::pool_len(&file::read_head(path, &file)?);
+    let len = metadata.len().max(wanted.unwrap_or(0));
+    Ok(len >= pool.saturating_add(UNIT))
+}
+
 /// Makes a pool in a plain file as long as its file, and both of them `size` bytes if that is more
 /// and the file system has them.
 fn lengthen(path: &Path, size: Option<u64>) -> Result<Option<GrowthEvent>> {

@@ -63,6 +63,10 @@ pub const JOURNAL_AT: u64 = 80;
 /// Offset of the word in the root object that holds the position in that journal up to which the
 /// file has everything.
 pub const WRITTEN_AT: u64 = 88;
+/// Offset of two words in the root object: the id of a journal, and the generation that its control
+/// block had when the pool was last opened with it in use, at least. They count if the id is the
+/// one at [`JOURNAL_AT`].
+pub const RESUMED_AT: u64 = 96;
 /// Offset of the format version in the root object; its word has the flags, too.
 pub const VERSION_AT: u64 = 8;
 /// Bytes of the root object.

@@ -34,6 +34,7 @@ pub(crate) fn recover(
     path: &Path,
     layout: &Layout,
     chosen_seed: Option<[u64; 2]>,
+    in_use: bool,
 ) -> Result<Recovered> {
     let root = heap.root(ROOT_SIZE)?;
     medium.bytes(root, ROOT_SIZE)?;
@@ -47,7 +48,8 @@ pub(crate) fn recover(
         let seed = chosen_seed.map_or_else(random_seed, Ok)?;
         header = initialize(medium, heap, root, Header::new(layout.magic, seed))?;
     }
-    check_header(&header, path, layout)?;
+    check_header(&header, path, layout, in_use)?;
+    header.format_version &= !JOURNALED;
     let log = medium.word(root + LOG_AT)?;
     let log_len = match medium.word(root + LOG_LEN_AT)? {
         0 => OLD_LOG_LEN,
@@ -134,7 +136,7 @@ fn initialize(medium: &mut Medium, heap: &mut Heap, root: u64, header: Header) -
     Ok(header)
 }
 
-fn check_header(header: &Header, path: &Path, layout: &Layout) -> Result<()> {
+fn check_header(header: &Header, path: &Path, layout: &Layout, in_use: bool) -> Result<()> {
     if header.magic != layout.magic {
         return Err(Error::Damaged(format!(
             "{} has no {} root object",
@@ -143,9 +145,8 @@ fn check_header(header: &Header, path: &Path, layout: &Layout) -> Result<()> {
         )));
     }
     found::known_format(path, layout, header)?;
-    // Somebody has had it since it was looked at, and needs its journal now: to be opened once
-    // more.
-    if header.format_version & JOURNALED != 0 {
+    // Somebody has had it since it was looked at: to be opened once more.
+    if (header.format_version & JOURNALED != 0) != in_use {
         return Err(Error::Locked(path.into()));
     }
     if header.checksum != header.expected_checksum() || header.format_version == 0 {

@@ -9,6 +9,7 @@ use journaled::{Place, State, judge, records, run, states, step};
 use pobj::Pool;
 use powercut::disk::{Fault, Recording, record, told};
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -30,22 +31,28 @@ fn first_violation(
             .unwrap();
         let least = recording.told_before(moment);
         let most = recording.told_after(moment).unwrap_or(least);
-        let found = match Pool::open(&image.options()) {
-            Ok(pool) => judge(&pool, states),
-            Err(error) => Err(error.to_string()),
-        };
-        match found {
-            Ok(step) if (least..=most).contains(&step) => None,
-            other => Some(format!(
-                "at moment {moment} of {}: {other:?}, not {least} to {most}",
-                recording.moments()
-            )),
-        }
+        let why = violation(&image, states, least..=most)?;
+        Some(format!(
+            "at moment {moment} of {}: {why}",
+            recording.moments()
+        ))
     })
 }
 
+/// What is wrong with the pool that a cut has left, which should be in one of these states.
+fn violation(image: &Place, states: &[State], expected: RangeInclusive<u64>) -> Option<String> {
+    let found = match Pool::open(&image.options()) {
+        Ok(pool) => judge(&pool, states),
+        Err(error) => Err(error.to_string()),
+    };
+    match found {
+        Ok(step) if expected.contains(&step) => None,
+        other => Some(format!("{other:?}, not {expected:?}")),
+    }
+}
+
 /// The steps `steps` of a pool, recorded from its opening on.
-fn recorded(place: &Place, steps: std::ops::RangeInclusive<u64>) -> Recording {
+fn recorded(place: &Place, steps: RangeInclusive<u64>) -> Recording {
     let mut state = states(steps.start() - 1).pop().unwrap();
     let first = steps.start() - 1;
     let recording = record(place.directory(), || {
@@ -92,8 +99,17 @@ fn power_cuts_leave_what_was_told_and_lies_of_the_disk_are_noticed() {
         "torn records do not matter, if their checksums are not looked at"
     );
     for seed in 0..(cuts as u64 / 15).max(4) {
-        cut_replay(&recording, &states, seed);
+        assert_eq!(
+            second_violation(&recording, &states, Fault::None, seed),
+            None
+        );
     }
+    let lost = Fault::LostSyncs(".pool");
+    let found = (0..100).find_map(|seed| second_violation(&recording, &states, lost, seed));
+    assert!(
+        found.is_some(),
+        "that replayed pages are synced does not matter"
+    );
 }
 
 /// Copies of the files, made in any order between two syncs, are the pool too.
@@ -157,33 +173,52 @@ fn forged_violation(recording: &Recording, states: &[State], seed: u64) -> Optio
     }
 }
 
-/// Cuts the power while a pool that the power was cut of is opened again, and once more.
-fn cut_replay(recording: &Recording, states: &[State], seed: u64) {
+/// Cuts the power of a pool, opens it, goes on with the journal that it has, and cuts the power
+/// again, at moments of the opening and of what comes then, of which the disk makes what `fault`
+/// says; what is wrong after one of them.
+fn second_violation(
+    recording: &Recording,
+    states: &[State],
+    fault: Fault,
+    seed: u64,
+) -> Option<String> {
     let mut rng = Rng::with_seed(seed);
     let image = Place::new();
     let moment = rng.usize(..recording.moments());
     recording
         .image(moment, Fault::None, &mut rng, image.directory())
         .unwrap();
-    let told = recording.told_before(moment);
-    let most = recording.told_after(moment).unwrap_or(told);
-    let opening = record(image.directory(), || {
-        powercut::disk::told(told);
-        drop(Pool::open(&image.options()).expect("the pool opens"));
+    let before = recording.told_before(moment);
+    let after = recording.told_after(moment).unwrap_or(before);
+    let going_on = record(image.directory(), || {
+        told(before);
+        let mut pool = image.open();
+        let found = judge(&pool, states).expect("a state");
+        assert!((before..=after).contains(&found));
+        let mut state = states[found as usize];
+        for number in found + 1..=found + 40 {
+            step(&mut pool, &mut state, number);
+            told(number);
+            if number % 2 == 0 {
+                pool.tend().unwrap();
+            }
+            if number == found + 30 {
+                pool.checkpoint().unwrap();
+            }
+        }
     });
-    let opening = opening.unwrap();
+    let going_on = going_on.unwrap();
     let again = Place::new();
-    for _ in 0..12 {
-        let moment = rng.usize(..opening.moments());
-        opening
-            .image(moment, Fault::None, &mut rng, again.directory())
+    (0..24).find_map(|cut| {
+        // Half of them early: at the opening, and before the first checkpoint is complete.
+        let part = if cut % 2 == 0 { 1 } else { 8 };
+        let moment = rng.usize(..going_on.moments() / part);
+        let least = going_on.told_before(moment).max(before);
+        let most = going_on.told_after(moment).unwrap_or(least).max(after);
+        going_on
+            .image(moment, fault, &mut rng, again.directory())
             .unwrap();
-        let pool = Pool::open(&again.options());
-        let pool = pool.unwrap_or_else(|error| panic!("seed {seed}, moment {moment}: {error}"));
-        let step = judge(&pool, states).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        assert!(
-            (told..=most).contains(&step),
-            "seed {seed}, moment {moment}: step {step}, not {told} to {most}"
-        );
-    }
+        violation(&again, states, least..=most)
+            .map(|why| format!("seed {seed}, moment {moment}: {why}"))
+    })
 }

@@ -243,7 +243,7 @@ fn report(engine: &Engine, config: &Config) {
     }
     if let Some(replayed) = engine.store.pool.replayed() {
         report::notice(&format!(
-            "the pool was not closed: {} records of its journal, with {} lines of 64 bytes, are in its file now",
+            "the pool was not closed: {} records of its journal, with {} lines of 64 bytes, are replayed",
             replayed.records, replayed.lines,
         ));
     }

@@ -31,8 +31,10 @@ enum State {
         next: u64,
         /// Pages to be written, as far as was known at the beginning.
         total: u64,
-        /// Pages copied.
+        /// Pages copied, or sent to be written out.
         copied: u64,
+        /// How many of the replayed ones were sent.
+        sent: usize,
         /// Batches on their way.
         on_their_way: usize,
         /// The first failure.
@@ -50,6 +52,9 @@ pub(super) struct Checkpoint {
     word_at: u64,
     /// Pages that the one under way has taken out of the stale ones.
     pub taken: Pages,
+    /// Pages that were replayed at the opening, ascending: the file has them, but not durably
+    /// before the first checkpoint is complete.
+    pub replayed: Vec<u64>,
     begun: Instant,
     /// When the last one was complete.
     pub last: Option<Instant>,
@@ -63,13 +68,14 @@ pub(super) struct Checkpoint {
 
 impl Checkpoint {
     /// None yet, of a pool of `len` bytes, whose file has at the offset `word_at` the position of
-    /// the last one.
-    pub fn new(writer: Writer, len: u64, word_at: u64) -> Checkpoint {
+    /// the last one, and whose pages `replayed` are in it, but not durably.
+    pub fn new(writer: Writer, len: u64, word_at: u64, replayed: Vec<u64>) -> Checkpoint {
         Checkpoint {
             state: State::Idle,
             writer,
             word_at,
             taken: Pages::new(len),
+            replayed,
             begun: Instant::now(),
             last: None,
             count: 0,
@@ -93,8 +99,9 @@ impl Checkpoint {
         self.state = State::Writing {
             start: journal.tail(),
             next: 0,
-            total: stale.count(),
+            total: stale.count() + self.replayed.len() as u64,
             copied: 0,
+            sent: 0,
             on_their_way: 0,
             failure: None,
         };
@@ -140,6 +147,7 @@ impl Checkpoint {
             next,
             total,
             copied,
+            sent,
             on_their_way,
             failure: None,
         } = &mut self.state
@@ -163,6 +171,12 @@ impl Checkpoint {
                 stale.remove(page);
                 self.taken.insert(page);
                 *next = page + 1;
+            }
+            if batch.pages.is_empty() {
+                // The sync would write these all at once, and the journal's records would wait.
+                let rest = &self.replayed[*sent..];
+                batch.pages.extend(&rest[..rest.len().min(BATCH)]);
+                *sent += batch.pages.len();
             }
             if batch.pages.is_empty() {
                 self.writer.give(batch);
@@ -212,10 +226,12 @@ impl Checkpoint {
                 if let Err(error) = journal.advance(start) {
                     // The pages are in the file: only the journal stays as long as it is.
                     self.taken.clear();
+                    self.replayed = Vec::new();
                     self.pause = Some(Instant::now() + PAUSE);
                     return Err(error);
                 }
                 self.taken.clear();
+                self.replayed = Vec::new();
                 self.last = Some(Instant::now());
                 self.count += 1;
                 Ok(())

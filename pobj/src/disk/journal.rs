@@ -91,6 +91,21 @@ impl Control {
     }
 }
 
+/// Bytes of the ring of a journal of `capacity` bytes.
+fn whole(capacity: u64) -> u64 {
+    capacity.max(CAPACITY_MIN).next_multiple_of(BLOCK)
+}
+
+/// See [`Journal::record_max`].
+fn record_max_of(capacity: u64) -> u64 {
+    capacity / 8 / BLOCK * BLOCK
+}
+
+/// See [`Journal::most`].
+fn most_of(capacity: u64) -> u64 {
+    capacity - record_max_of(capacity) - BLOCK
+}
+
 /// Where the journal of the pool at `pool` is.
 pub(crate) fn path_of(pool: &Path) -> PathBuf {
     let mut name = OsString::from(pool);
@@ -120,7 +135,6 @@ impl Journal {
     /// Opens the journal at `path` of a pool that needs nothing of it, whose number is `pool`;
     /// creates it if there is none that can be used, or none of the `capacity` that is asked for.
     pub fn open(path: &Path, pool: u64, capacity: Option<u64>, usual: u64) -> Result<Journal> {
-        let whole = |capacity: u64| capacity.max(CAPACITY_MIN).next_multiple_of(BLOCK);
         let found = match File::open(path) {
             Ok(file) => usable(path, &file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -155,8 +169,28 @@ impl Journal {
             let written = journal.write_control(control);
             written.map_err(|failure| Error::Io(failure.what))?;
         }
-        remove_files(path).map_err(|error| io_error(path, &error))?;
+        remove_files(path, &[]).map_err(|error| io_error(path, &error))?;
         Ok(journal)
+    }
+
+    /// Opens the journal at `path` of a pool that needs what was `found` in it, to go on behind
+    /// that.
+    ///
+    /// # Errors
+    /// `Locked` if somebody has used it since.
+    pub fn resume(path: &Path, found: Found) -> Result<Journal> {
+        let reader = RingReader::open(path)?;
+        if reader.control != found.control || reader.record(found.end, &mut Vec::new())?.is_some() {
+            return Err(Error::Locked(path.into()));
+        }
+        remove_files(path, &found.files).map_err(|error| io_error(path, &error))?;
+        Ok(Journal {
+            path: path.into(),
+            file: open_durable(path).map_err(|error| io_error(path, &error))?,
+            control: found.control,
+            tail: found.end,
+            files: found.files,
+        })
     }
 
     /// Bytes of the ring.
@@ -225,7 +259,12 @@ impl Journal {
 
     /// Most bytes that a record takes of the ring.
     pub fn record_max(&self) -> u64 {
-        self.control.capacity / 8 / BLOCK * BLOCK
+        record_max_of(self.control.capacity)
+    }
+
+    /// So many bytes may be in use before a record is written.
+    pub fn most(&self) -> u64 {
+        most_of(self.control.capacity)
     }
 
     /// Writes the record whose payload is in the buffer, after what [`Buffer::begin_record`] has
@@ -301,11 +340,11 @@ pub(super) fn forget(path: &Path, end: u64) -> Result<()> {
     };
     let advanced = journal.advance(end);
     advanced.map_err(|failure| Error::Io(failure.what))?;
-    remove_files(path).map_err(|error| io_error(path, &error))
+    remove_files(path, &[]).map_err(|error| io_error(path, &error))
 }
 
-/// Removes files of records that nobody needs.
-pub(super) fn remove_files(journal: &Path) -> io::Result<()> {
+/// Removes files of records that nobody needs: all but those of the records at `needed`.
+pub(super) fn remove_files(journal: &Path, needed: &[u64]) -> io::Result<()> {
     let Some(name) = journal.file_name().map(|name| name.as_encoded_bytes()) else {
         return Ok(());
     };
@@ -314,7 +353,13 @@ pub(super) fn remove_files(journal: &Path) -> io::Result<()> {
         let file = entry.file_name();
         let lsn = file.as_encoded_bytes().strip_prefix(name);
         let lsn = lsn.and_then(|rest| rest.strip_prefix(b"."));
-        if lsn.is_some_and(|lsn| lsn.len() == 16 && lsn.iter().all(u8::is_ascii_hexdigit)) {
+        let is_record =
+            lsn.is_some_and(|lsn| lsn.len() == 16 && lsn.iter().all(u8::is_ascii_hexdigit));
+        if is_record
+            && !needed
+                .iter()
+                .any(|&lsn| file_of(journal, lsn) == entry.path())
+        {
             std::fs::remove_file(entry.path())?;
         }
     }
@@ -322,12 +367,41 @@ pub(super) fn remove_files(journal: &Path) -> io::Result<()> {
 }
 
 /// What a pool needs of its journal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Found {
+    control: Control,
     /// How many records there are.
     pub records: u64,
     /// Position of the last one's end.
     pub end: u64,
+    /// Positions of those in files of their own.
+    files: Vec<u64>,
+}
+
+impl Found {
+    /// Gives the journal at `path` a generation that a copy of what it is now does not have.
+    /// Durable on return, as the generation that is returned.
+    pub fn renew(&mut self, path: &Path) -> Result<u64> {
+        let mut journal = Journal {
+            path: path.into(),
+            file: open_durable(path).map_err(|error| io_error(path, &error))?,
+            control: self.control,
+            tail: self.end,
+            files: Vec::new(),
+        };
+        let written = journal.write_control(self.control);
+        written.map_err(|failure| Error::Io(failure.what))?;
+        self.control = journal.control;
+        Ok(self.control.generation)
+    }
+
+    /// Whether records can go on behind these, in a journal of `capacity` bytes if that is asked
+    /// for.
+    pub fn can_go_on(&self, capacity: Option<u64>) -> bool {
+        let used = self.end - self.control.start;
+        used <= most_of(self.control.capacity)
+            && capacity.is_none_or(|capacity| whole(capacity) == self.control.capacity)
+    }
 }
 
 /// Why a journal cannot be used.
@@ -340,7 +414,8 @@ fn unusable(path: &Path, reason: impl Into<String>) -> Error {
 
 /// Shows `visit` the payload of each record that the pool of the number `pool` needs of the journal
 /// at `path`, which must have this id, oldest first. The pool's file has what is before the
-/// position `written`.
+/// position `written`, and the journal has come to the `generation`, at least. What was shown is
+/// durable on return, so that the file may have it, too.
 ///
 /// # Errors
 /// `Journal` if it is another one, or damaged; those of `visit`.
@@ -349,43 +424,44 @@ pub(crate) fn read(
     id: u64,
     pool: u64,
     written: u64,
+    generation: u64,
     mut visit: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<Found> {
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => unusable(path, "the journal is not there"),
-        _ => io_error(path, &error),
-    })?;
-    let Some(control) = usable(path, &file)? else {
-        return Err(unusable(path, "the file is no journal, or was cut off"));
+    let reader = RingReader::open(path)?;
+    let control = reader.control;
+    let another = || {
+        let reason = "it is not the one with the pool's latest changes: one of the two is older than the other";
+        unusable(path, reason)
     };
     if control.pool != pool {
         return Err(unusable(path, "it is the journal of another pool"));
     }
-    if control.id != id || control.start > written {
-        return Err(unusable(
-            path,
-            "it is not the one with the pool's latest changes: one of the two is older than the other",
-        ));
+    if control.id != id || control.start > written || control.generation < generation {
+        return Err(another());
     }
-    let reader = RingReader {
-        path,
-        file,
-        control,
-    };
     let mut found = Found {
+        control,
+        records: 0,
         end: control.start,
-        ..Found::default()
+        files: Vec::new(),
     };
     let mut payload = Vec::new();
     while let Some(header) = reader.record(found.end, &mut payload)? {
         if header.magic == record::FILE {
             payload = reader.file_payload(found.end, &payload)?;
+            found.files.push(found.end);
         }
         visit(&payload)?;
         found.records += 1;
         found.end += (HEADER_LEN as u64 + header.len).next_multiple_of(BLOCK);
     }
     reader.require_end(found.end)?;
+    if found.end < written {
+        return Err(another());
+    }
+    // The last record may have been on its way when its writer was killed.
+    let synced = reader.file.sync_data();
+    synced.map_err(|error| io_error(path, &error))?;
     Ok(found)
 }
 
@@ -397,6 +473,21 @@ struct RingReader<'a> {
 }
 
 impl RingReader<'_> {
+    fn open(path: &Path) -> Result<RingReader<'_>> {
+        let file = File::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => unusable(path, "the journal is not there"),
+            _ => io_error(path, &error),
+        })?;
+        let Some(control) = usable(path, &file)? else {
+            return Err(unusable(path, "the file is no journal, or was cut off"));
+        };
+        Ok(RingReader {
+            path,
+            file,
+            control,
+        })
+    }
+
     fn bytes(&self, lsn: u64, buffer: &mut [u8]) -> Result<()> {
         let read = read_ring(&self.file, RING_AT, self.control.capacity, lsn, buffer);
         read.map_err(|error| io_error(self.path, &error))

@@ -4,7 +4,7 @@
 //! [`crate::Pool::sync`] writes the lines that have changed since the last one to the [journal], as
 //! one record, with one write that is durable when it returns. Checkpoints bring whole pages to the
 //! pool's file in the background. When a pool is opened that was not closed, what its journal has
-//! is written into its file first.
+//! is written into its file first, where the next checkpoint makes it durable.
 //!
 //! | file | what |
 //! |---|---|
@@ -22,7 +22,8 @@
 //! * A record is durable before anybody is told of what is in it, and before a page with what is in
 //!   it is written to the pool's file.
 //! * A page is dropped from memory only when the pool's file has exactly its bytes, durably.
-//! * A record is given up only when the pool's file has, durably, every page that it has changed.
+//! * A record is given up only when the pool's file has, durably, every page that it has changed,
+//!   be it that the page was replayed.
 //! * So at each moment the file and the journal together are the pool as it was at the end of the
 //!   last record; see `docs/crash-consistency.md`.
 //!
@@ -44,14 +45,15 @@ mod writer;
 use crate::error::{Error, Result};
 use crate::file::{io_error, kernels_name, sync_directory};
 use crate::found::Found;
+use crate::images::PAGE;
 use crate::images::buffer::Buffer;
 use crate::images::changes::Pages;
-use crate::images::{BLOCK, PAGE};
 use crate::layout::{Header, JOURNAL_AT, JOURNALED, LINE, VERSION_AT, WRITTEN_AT, random_seed};
 use crate::medium::Medium;
 use checkpoint::Checkpoint;
 use cold::Cold;
 use journal::Journal;
+use replay::InUse;
 use resident::Resident;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -119,27 +121,35 @@ pub(crate) fn journal_of(path: &Path) -> PathBuf {
 }
 
 impl Disk {
-    /// For a pool that was just opened, whose file needs nothing of a journal. Everything that
-    /// differs from the file counts as changed.
+    /// For a pool that was just opened, whose file needs nothing of a journal, or the one that is
+    /// `in_use`. Everything that differs from the file counts as changed.
     pub fn open(
         path: &Path,
         medium: &mut Medium,
         root: u64,
         header: &Header,
         limits: Limits,
+        in_use: Option<InUse>,
     ) -> Result<Disk> {
         let failed = |error| io_error(path, &error);
         let open = || OpenOptions::new().read(true).write(true).open(path);
         let file = open().map_err(failed)?;
-        let usual = (medium.len() / 4).clamp(4 << 20, 256 << 20);
-        let number = replay::pool_number(header);
-        let journal = Journal::open(&journal_of(path), number, limits.journal, usual)?;
+        let marked = in_use.is_some();
+        let (journal, replayed) = match in_use {
+            Some(InUse { journal, pages }) => (Journal::resume(&journal_of(path), journal)?, pages),
+            None => {
+                let usual = (medium.len() / 4).clamp(4 << 20, 256 << 20);
+                let number = replay::pool_number(header);
+                let journal = Journal::open(&journal_of(path), number, limits.journal, usual)?;
+                (journal, Vec::new())
+            }
+        };
         let writer = Writer::start(open().map_err(failed)?, path).map_err(failed)?;
         let memory = limits.memory.unwrap_or_else(resident::usual_limit);
         let mut disk = Disk {
             pages_of_a_record: journal.record_max() / LINES_OF_A_PAGE / LINE,
             journal,
-            checkpoint: Checkpoint::new(writer, medium.len(), root + WRITTEN_AT),
+            checkpoint: Checkpoint::new(writer, medium.len(), root + WRITTEN_AT, replayed),
             buffer: Buffer::default(),
             stale: Pages::new(medium.len()),
             resident: Resident::new(medium.len(), memory, root),
@@ -147,7 +157,7 @@ impl Disk {
             file,
             path: path.into(),
             root,
-            marked: false,
+            marked,
             failure: None,
             process: std::process::id(),
             stats: DiskStats::default(),
@@ -251,7 +261,7 @@ impl Disk {
 
     /// The next record has to wait for a checkpoint.
     fn is_full(&self) -> bool {
-        self.journal.used() > self.most() || self.memory_used() > 1.0
+        self.journal.used() > self.journal.most() || self.memory_used() > 1.0
     }
 
     /// Gives pages back that are more than the memory limit and that the file has. Only right after
@@ -266,7 +276,7 @@ impl Disk {
         self.give_back(medium);
         let used = self.used();
         if self.checkpoint.is_idle() {
-            if used < BEGIN {
+            if used < BEGIN && self.checkpoint.replayed.is_empty() {
                 return Ok(());
             }
             self.begin_checkpoint(medium);
@@ -310,7 +320,7 @@ impl Disk {
     #[cold]
     fn hold_up(&mut self, medium: &mut Medium) -> Result<(), Failure> {
         let start = Instant::now();
-        let most = self.most();
+        let most = self.journal.most();
         let full = most as f64 / self.journal.capacity() as f64;
         let share = ((self.used() - SLOW) / (full - SLOW)).clamp(0.0, 1.0);
         let until = start + DELAY_MAX.mul_f64(share);
@@ -331,7 +341,10 @@ impl Disk {
 
     /// Writes everything to the pool's file, and waits for it.
     fn checkpoint(&mut self, medium: &mut Medium) -> Result<(), Failure> {
-        while self.stale.count() > 0 || !self.checkpoint.is_idle() {
+        while self.stale.count() > 0
+            || !self.checkpoint.replayed.is_empty()
+            || !self.checkpoint.is_idle()
+        {
             if self.checkpoint.is_idle() {
                 self.begin_checkpoint(medium);
                 if self.checkpoint.is_idle() {
@@ -364,7 +377,7 @@ impl Disk {
     /// Remembers what has become of going on with a checkpoint: if it fails, the journal is what
     /// there is, as long as it has room for what must not fail.
     fn note_checkpoint(&mut self, outcome: Result<(), Failure>) {
-        let is_full = self.journal.used() > self.most();
+        let is_full = self.journal.used() > self.journal.most();
         match outcome {
             Err(failure) if failure.is_final || is_full => self.failure = Some(failure),
             _ if is_full => {
@@ -375,11 +388,6 @@ impl Disk {
             }
             _ => self.failure = None,
         }
-    }
-
-    /// So many bytes of the journal may be in use before the next record.
-    fn most(&self) -> u64 {
-        self.journal.capacity() - self.journal.record_max() - BLOCK
     }
 }
 

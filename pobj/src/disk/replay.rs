@@ -6,7 +6,9 @@
 //! durably, when the file has everything.
 //!
 //! Replaying writes each line's latest image into the file, whatever the file has there: it can be
-//! cut short and done again.
+//! cut short and done again. So the file need not be synced before the pool is used again, if the
+//! pool goes on with that journal: it is needed until the next checkpoint has synced the file, and
+//! each record is durable before the file gets anything of it.
 
 use super::journal;
 use crate::error::{Error, Result};
@@ -15,7 +17,7 @@ use crate::found::root_header;
 use crate::identity::Layout;
 use crate::images::PAGE;
 use crate::images::record;
-use crate::layout::{Header, JOURNAL_AT, JOURNALED, LINE, VERSION_AT};
+use crate::layout::{Header, JOURNAL_AT, JOURNALED, LINE, RESUMED_AT, VERSION_AT};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -53,12 +55,26 @@ pub struct Replayed {
     pub lines: u64,
 }
 
+/// A journal that is needed until the next checkpoint.
+pub(crate) struct InUse {
+    pub journal: journal::Found,
+    /// Pages that the pool's file has as they are, though not durably; ascending.
+    pub pages: Vec<u64>,
+}
+
 /// Brings the pool in the file at `path` up to date, if its journal has something that it lacks.
+/// The file alone has everything then, durably; or file and journal together, if that journal
+/// `goes_on`, with the capacity that is asked for.
 ///
 /// # Errors
 /// `Journal` if the journal is not there, or cannot be used; `Locked` if somebody has the pool
 /// open. The pool is what it was.
-pub(crate) fn replay(path: &Path, layout: &Layout, journal: &Path) -> Result<Option<Replayed>> {
+pub(crate) fn replay(
+    path: &Path,
+    layout: &Layout,
+    journal: &Path,
+    goes_on: Option<Option<u64>>,
+) -> Result<Option<(Replayed, Option<InUse>)>> {
     let needs = |file: &File| -> Result<Option<(u64, Header)>> {
         let found = root_header(file, layout).map_err(|error| io_error(path, &error))?;
         Ok(found.filter(|(_, header)| header.format_version & JOURNALED != 0))
@@ -74,12 +90,18 @@ pub(crate) fn replay(path: &Path, layout: &Layout, journal: &Path) -> Result<Opt
     let Some((root, header)) = needs(&file)? else {
         return Ok(None);
     };
-    let mut words = [0u64; 2];
-    file.read_exact_at(bytemuck::cast_slice_mut(&mut words), root + JOURNAL_AT)
-        .map_err(|error| io_error(path, &error))?;
-    let [id, written] = words;
-    let mut lines: HashMap<u64, [u8; LINE as usize]> = HashMap::new();
-    let found = journal::read(journal, id, pool_number(&header), written, |payload| {
+    let words = |at| -> Result<[u64; 2]> {
+        let mut words = [0u64; 2];
+        let read = file.read_exact_at(bytemuck::cast_slice_mut(&mut words), root + at);
+        read.map_err(|error| io_error(path, &error))?;
+        Ok(words)
+    };
+    let [id, written] = words(JOURNAL_AT)?;
+    let [resumed, generation] = words(RESUMED_AT)?;
+    let generation = if resumed == id { generation } else { 0 };
+    let mut lines = Lines::new();
+    let number = pool_number(&header);
+    let mut found = journal::read(journal, id, number, written, generation, |payload| {
         let is_sound = record::lines(payload, |offset, line| {
             lines.insert(offset, *line);
         });
@@ -91,18 +113,39 @@ pub(crate) fn replay(path: &Path, layout: &Layout, journal: &Path) -> Result<Opt
             }),
         }
     })?;
+    let replayed = Replayed {
+        records: found.records,
+        lines: lines.len() as u64,
+    };
+    let mut offsets: Vec<u64> = lines.keys().copied().collect();
+    offsets.sort_unstable();
+    if goes_on.is_some_and(|capacity| found.can_go_on(capacity)) {
+        let generation = found.renew(journal)?;
+        let write = || -> std::io::Result<()> {
+            let words = [id, generation].map(u64::to_le_bytes);
+            file.write_all_at(words.as_flattened(), root + RESUMED_AT)?;
+            file.sync_data()?;
+            write_lines(&file, &offsets, &lines)
+        };
+        write().map_err(|error| io_error(path, &error))?;
+        let mut pages = offsets;
+        pages.iter_mut().for_each(|offset| *offset /= PAGE);
+        pages.dedup();
+        let in_use = InUse {
+            journal: found,
+            pages,
+        };
+        return Ok(Some((replayed, Some(in_use))));
+    }
     let write = || -> std::io::Result<()> {
-        write_lines(&file, &lines)?;
+        write_lines(&file, &offsets, &lines)?;
         file.sync_data()?;
         let (_, header) = root_header(&file, layout)?.unwrap_or((root, header));
         unmark(&file, root, header.format_version)
     };
     write().map_err(|error| io_error(path, &error))?;
     journal::forget(journal, found.end)?;
-    Ok(Some(Replayed {
-        records: found.records,
-        lines: lines.len() as u64,
-    }))
+    Ok(Some((replayed, None)))
 }
 
 /// Locks the pool's file as libpmemobj does, until `file` is closed.
@@ -118,19 +161,59 @@ fn lock(path: &Path, file: &File) -> Result<()> {
     })
 }
 
-/// Writes lines to their places, page by page in the order of the file.
-fn write_lines(file: &File, lines: &HashMap<u64, [u8; LINE as usize]>) -> std::io::Result<()> {
-    let mut offsets: Vec<u64> = lines.keys().copied().collect();
-    offsets.sort_unstable();
+/// The latest images of lines, by their offsets.
+type Lines = HashMap<u64, [u8; LINE as usize]>;
+
+/// Pages whose reading is begun together.
+const TOGETHER: usize = 256;
+
+/// Writes lines to their places, whose offsets are `sorted`: a share of the pages by each of
+/// several threads, as the kernel takes a microsecond or two for each page.
+fn write_lines(file: &File, sorted: &[u64], lines: &Lines) -> std::io::Result<()> {
+    let pages: Vec<&[u64]> = sorted.chunk_by(|a, b| a / PAGE == b / PAGE).collect();
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(8));
+    let share = pages.len().div_ceil(threads).max(TOGETHER);
+    std::thread::scope(|scope| {
+        let shares = pages.chunks(share);
+        let threads: Vec<_> = shares
+            .map(|share| scope.spawn(|| write_pages(file, share, lines)))
+            .collect();
+        threads.into_iter().try_for_each(|thread| {
+            let outcome = thread.join();
+            outcome.unwrap_or_else(|_| Err(std::io::Error::other("a thread that writes has ended")))
+        })
+    })
+}
+
+/// Writes lines, given by page.
+fn write_pages(file: &File, pages: &[&[u64]], lines: &Lines) -> std::io::Result<()> {
     let mut page = [0; PAGE as usize];
-    for lines_of_page in offsets.chunk_by(|a, b| a / PAGE == b / PAGE) {
-        let start = lines_of_page[0] / PAGE * PAGE;
-        file.read_exact_at(&mut page, start)?;
-        for offset in lines_of_page {
-            let at = (offset - start) as usize;
-            page[at..at + LINE as usize].copy_from_slice(&lines[offset]);
+    for together in pages.chunks(TOGETHER) {
+        for offsets in together {
+            will_need(file, offsets[0] / PAGE * PAGE);
         }
-        file.write_all_at(&page, start)?;
+        for offsets in together {
+            let start = offsets[0] / PAGE * PAGE;
+            file.read_exact_at(&mut page, start)?;
+            for offset in *offsets {
+                let at = (offset - start) as usize;
+                page[at..at + LINE as usize].copy_from_slice(&lines[offset]);
+            }
+            file.write_all_at(&page, start)?;
+        }
     }
     Ok(())
+}
+
+/// Has the kernel begin to read the page at an offset, if it has to be read.
+fn will_need(file: &File, at: u64) {
+    // SAFETY: an open file; no memory is passed. It is advice: that it is not taken does not matter.
+    unsafe {
+        libc::posix_fadvise(
+            file.as_raw_fd(),
+            at as i64,
+            PAGE as i64,
+            libc::POSIX_FADV_WILLNEED,
+        )
+    };
 }

@@ -19,7 +19,7 @@ const BATCHES: usize = 8;
 pub(super) struct Batch {
     /// Their numbers, ascending.
     pub pages: Vec<u64>,
-    /// Their bytes.
+    /// Their bytes; none if the file has them, and they are only to be written out.
     pub bytes: Vec<u8>,
 }
 

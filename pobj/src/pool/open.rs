@@ -7,6 +7,7 @@ use super::tx::{Batch, Favour};
 use crate::alloc::room::Room;
 use crate::alloc::slab::Slab;
 use crate::check;
+use crate::disk::replay::InUse;
 use crate::disk::{self, Disk, Replayed};
 use crate::durability::{self, Durability};
 use crate::error::{Error, Result};
@@ -59,7 +60,10 @@ impl Pool {
         let mut replayed = None;
         match (&found, options.max_size) {
             (Found::Pool, _) => {
-                replayed = disk::replay::replay(path, layout, &disk::journal_of(path))?;
+                // What growth changes of the file is in no journal.
+                let goes_on = by_journal && !growth::lengthens(path, options.size)?;
+                let goes_on = goes_on.then_some(options.limits.journal);
+                replayed = disk::replay::replay(path, layout, &disk::journal_of(path), goes_on)?;
                 check::verify(path)?;
             }
             (Found::Nothing, Some(most)) if !by_journal => {
@@ -104,8 +108,8 @@ impl Pool {
             Some(reserved) => handle.len().min(reserved),
             None => file::mapped_len(handle.pop.as_ptr() as usize, &files)?,
         };
-        let mut pool = Pool::recover(handle, options, len, growth, durability)?;
-        (pool.created, pool.replayed) = (created, replayed);
+        let mut pool = Pool::recover(handle, options, len, growth, durability, false)?;
+        (pool.created, pool.replayed) = (created, replayed.map(|(replayed, _)| replayed));
         pool.grow_to(size);
         Ok(pool)
     }
@@ -115,9 +119,11 @@ impl Pool {
         lib: &'static Libpmemobj,
         options: &PoolOptions,
         size: Option<u64>,
-        replayed: Option<Replayed>,
+        replayed: Option<(Replayed, Option<InUse>)>,
         growth: Growth,
     ) -> Result<Pool> {
+        let (replayed, in_use) = replayed.unzip();
+        let in_use = in_use.flatten();
         let path = options.path.as_path();
         if let Some(size) = size {
             Pool::make_whole(lib, options, size)?;
@@ -127,9 +133,10 @@ impl Pool {
         map_privately(lib, false)?;
         let handle = opened?;
         let len = file::mapped_len(handle.pop.as_ptr() as usize, &[path.to_path_buf()])?;
-        let mut pool = Pool::recover(handle, options, len, growth, Durability::Disk)?;
+        let (durability, is_in_use) = (Durability::Disk, in_use.is_some());
+        let mut pool = Pool::recover(handle, options, len, growth, durability, is_in_use)?;
         let (root, limits) = (pool.areas.root, options.limits);
-        let disk = Disk::open(path, &mut pool.medium, root, &pool.header, limits)?;
+        let disk = Disk::open(path, &mut pool.medium, root, &pool.header, limits, in_use)?;
         pool.disk = Some(Box::new(disk));
         (pool.created, pool.replayed) = (size.is_some(), replayed);
         Ok(pool)
@@ -154,18 +161,22 @@ impl Pool {
             let growth = Growth::of(Found::Nothing, options.max_size, None)?;
             // Nobody knows of it before it is whole, and synced.
             let durability = Durability::Process;
-            drop(Pool::recover(handle, options, len, growth, durability)?);
+            drop(Pool::recover(
+                handle, options, len, growth, durability, false,
+            )?);
             disk::place(&new, path).map_err(|error| file::io_error(path, &error))
         };
         make().inspect_err(|_| drop(std::fs::remove_file(&new)))
     }
 
+    /// Recovers a pool that libpmemobj has opened; `in_use` says whether its journal is needed.
     fn recover(
         handle: Handle,
         options: &PoolOptions,
         len: u64,
         growth: Growth,
         durability: Durability,
+        in_use: bool,
     ) -> Result<Pool> {
         // SAFETY: the handle is an open pool; its mapping starts at the handle's address and `len`
         // bytes of it were found in the process's map. `Pool` keeps the handle open (and drops it
@@ -190,6 +201,7 @@ impl Pool {
             &options.path,
             options.layout,
             options.seed,
+            in_use,
         )?;
         let mut pool = Pool {
             slab: Slab::new(len, options.layout.kinds),
