@@ -18,7 +18,6 @@ use crate::identity::Layout;
 use crate::images::PAGE;
 use crate::images::record;
 use crate::layout::{Header, JOURNAL_AT, JOURNALED, LINE, RESUMED_AT, VERSION_AT};
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -99,12 +98,10 @@ pub(crate) fn replay(
     let [id, written] = words(JOURNAL_AT)?;
     let [resumed, generation] = words(RESUMED_AT)?;
     let generation = if resumed == id { generation } else { 0 };
-    let mut lines = Lines::new();
+    let mut lines = Lines::default();
     let number = pool_number(&header);
     let mut found = journal::read(journal, id, number, written, generation, |payload| {
-        let is_sound = record::lines(payload, |offset, line| {
-            lines.insert(offset, *line);
-        });
+        let is_sound = record::lines(payload, |offset, line| lines.push(offset, line));
         match is_sound {
             true => Ok(()),
             false => Err(Error::Journal {
@@ -113,32 +110,28 @@ pub(crate) fn replay(
             }),
         }
     })?;
+    lines.keep_latest();
     let replayed = Replayed {
         records: found.records,
-        lines: lines.len() as u64,
+        lines: lines.places.len() as u64,
     };
-    let mut offsets: Vec<u64> = lines.keys().copied().collect();
-    offsets.sort_unstable();
     if goes_on.is_some_and(|capacity| found.can_go_on(capacity)) {
         let generation = found.renew(journal)?;
         let write = || -> std::io::Result<()> {
             let words = [id, generation].map(u64::to_le_bytes);
             file.write_all_at(words.as_flattened(), root + RESUMED_AT)?;
             file.sync_data()?;
-            write_lines(&file, &offsets, &lines)
+            lines.write(&file)
         };
         write().map_err(|error| io_error(path, &error))?;
-        let mut pages = offsets;
-        pages.iter_mut().for_each(|offset| *offset /= PAGE);
-        pages.dedup();
         let in_use = InUse {
             journal: found,
-            pages,
+            pages: lines.pages().map(page_of).collect(),
         };
         return Ok(Some((replayed, Some(in_use))));
     }
     let write = || -> std::io::Result<()> {
-        write_lines(&file, &offsets, &lines)?;
+        lines.write(&file)?;
         file.sync_data()?;
         let (_, header) = root_header(&file, layout)?.unwrap_or((root, header));
         unmark(&file, root, header.format_version)
@@ -161,48 +154,81 @@ fn lock(path: &Path, file: &File) -> Result<()> {
     })
 }
 
-/// The latest images of lines, by their offsets.
-type Lines = HashMap<u64, [u8; LINE as usize]>;
-
 /// Pages whose reading is begun together.
 const TOGETHER: usize = 256;
 
-/// Writes lines to their places, whose offsets are `sorted`: a share of the pages by each of
-/// several threads, as the kernel takes a microsecond or two for each page.
-fn write_lines(file: &File, sorted: &[u64], lines: &Lines) -> std::io::Result<()> {
-    let pages: Vec<&[u64]> = sorted.chunk_by(|a, b| a / PAGE == b / PAGE).collect();
-    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(8));
-    let share = pages.len().div_ceil(threads).max(TOGETHER);
-    std::thread::scope(|scope| {
-        let shares = pages.chunks(share);
-        let threads: Vec<_> = shares
-            .map(|share| scope.spawn(|| write_pages(file, share, lines)))
-            .collect();
-        threads.into_iter().try_for_each(|thread| {
-            let outcome = thread.join();
-            outcome.unwrap_or_else(|_| Err(std::io::Error::other("a thread that writes has ended")))
-        })
-    })
+/// Where a line is in the pool, and which of the images is meant.
+type Place = (u64, u32);
+
+/// Images of lines.
+#[derive(Default)]
+struct Lines {
+    images: Vec<[u8; LINE as usize]>,
+    places: Vec<Place>,
 }
 
-/// Writes lines, given by page.
-fn write_pages(file: &File, pages: &[&[u64]], lines: &Lines) -> std::io::Result<()> {
-    let mut page = [0; PAGE as usize];
-    for together in pages.chunks(TOGETHER) {
-        for offsets in together {
-            will_need(file, offsets[0] / PAGE * PAGE);
-        }
-        for offsets in together {
-            let start = offsets[0] / PAGE * PAGE;
-            file.read_exact_at(&mut page, start)?;
-            for offset in *offsets {
-                let at = (offset - start) as usize;
-                page[at..at + LINE as usize].copy_from_slice(&lines[offset]);
-            }
-            file.write_all_at(&page, start)?;
-        }
+impl Lines {
+    fn push(&mut self, offset: u64, image: &[u8; LINE as usize]) {
+        self.places.push((offset, self.images.len() as u32));
+        self.images.push(*image);
     }
-    Ok(())
+
+    /// Keeps of each line the place of the image that came last, in the order of the pool.
+    fn keep_latest(&mut self) {
+        self.places.sort_unstable();
+        self.places.reverse();
+        self.places.dedup_by_key(|place| place.0);
+        self.places.reverse();
+    }
+
+    /// The lines of each page.
+    fn pages(&self) -> impl Iterator<Item = &[Place]> {
+        self.places
+            .chunk_by(|a, b| page_of(&[*a]) == page_of(&[*b]))
+    }
+
+    /// Writes the lines to their places in the file: a share of the pages by each of several
+    /// threads, as the kernel takes a microsecond or two for each page.
+    fn write(&self, file: &File) -> std::io::Result<()> {
+        let pages: Vec<&[Place]> = self.pages().collect();
+        let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(8));
+        let share = pages.len().div_ceil(threads).max(TOGETHER);
+        std::thread::scope(|scope| {
+            let shares = pages.chunks(share);
+            let threads: Vec<_> = shares
+                .map(|share| scope.spawn(|| self.write_pages(file, share)))
+                .collect();
+            threads.into_iter().try_for_each(|thread| {
+                let outcome = thread.join();
+                let ended = || std::io::Error::other("a thread that replays has ended");
+                outcome.unwrap_or_else(|_| Err(ended()))
+            })
+        })
+    }
+
+    fn write_pages(&self, file: &File, pages: &[&[Place]]) -> std::io::Result<()> {
+        let mut page = [0; PAGE as usize];
+        for together in pages.chunks(TOGETHER) {
+            for lines in together {
+                will_need(file, page_of(lines) * PAGE);
+            }
+            for lines in together {
+                let start = page_of(lines) * PAGE;
+                file.read_exact_at(&mut page, start)?;
+                for &(offset, image) in *lines {
+                    let at = (offset - start) as usize;
+                    page[at..at + LINE as usize].copy_from_slice(&self.images[image as usize]);
+                }
+                file.write_all_at(&page, start)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The page of lines that are in one.
+fn page_of(lines: &[Place]) -> u64 {
+    lines.first().map_or(0, |&(offset, _)| offset / PAGE)
 }
 
 /// Has the kernel begin to read the page at an offset, if it has to be read.
