@@ -367,6 +367,32 @@ fn the_dashboard_and_the_alerts_use_metrics_that_there_are() {
     }
 }
 
+/// What redis_exporter gets of `ops/pmedis.lua` is a list of names and numbers, all as texts; its
+/// rules in docs/operations.md put `pmedis_` before the names.
+#[test]
+fn redis_exporter_gets_the_numbers_by_a_script() {
+    let (_server, mut client) = start(&Setup::pmedis("16m"));
+    run(&mut client, "PM.SET a 1");
+    let ops = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops");
+    let script = fs::read_to_string(ops.join("pmedis.lua")).unwrap();
+    let reply = client.call(&["EVAL", &script, "0"]);
+    let texts = reply.elements().expect("a list").iter().map(|text| {
+        let text = text.bytes().expect("a text").to_vec();
+        String::from_utf8(text).expect("UTF-8")
+    });
+    let texts: Vec<String> = texts.collect();
+    let numbers: BTreeMap<String, f64> = texts
+        .chunks(2)
+        .map(|pair| (format!("pmedis_{}", pair[0]), pair[1].parse().unwrap()))
+        .collect();
+    assert_eq!(numbers["pmedis_up"], 1.0);
+    assert_eq!(numbers["pmedis_keys"], 1.0);
+    let alerts = fs::read_to_string(ops.join("alerts.yml")).unwrap();
+    for name in names_in(&alerts) {
+        assert!(numbers.contains_key(&name), "{name}: {numbers:?}");
+    }
+}
+
 #[test]
 fn a_server_without_pmedis_is_down() {
     let (server, _client) = start(&Setup::native());

@@ -170,6 +170,8 @@ impl Sandbox {
         let module = sandbox.path("usr/lib/redis/modules/libpmedis.so");
         symlink(module_path(), module).unwrap();
         symlink(env!("CARGO_BIN_EXE_pmedis"), sandbox.path("bin/pmedis")).unwrap();
+        let metrics = tree().join("ops/pmedis-metrics");
+        symlink(metrics, sandbox.path("bin/pmedis-metrics")).unwrap();
         let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox");
         for program in fs::read_dir(programs).unwrap() {
             let program = program.unwrap();
