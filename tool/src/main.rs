@@ -173,20 +173,37 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Copy { pool, to, size } => copy::copy(&pool, &to, size),
         Command::Compact { pool, size } => copy::compact(&pool, size),
         Command::Man => {
-            let manual = clap_mangen::Man::new(Arguments::command());
-            manual.render(&mut io::stdout())?;
-            for command in Arguments::command().get_subcommands() {
-                if !command.is_hide_set() {
-                    let name = format!("pmedis {}", command.get_name());
-                    let manual = clap_mangen::Man::new(command.clone().bin_name(name));
-                    manual.render_synopsis_section(&mut io::stdout())?;
-                    manual.render_description_section(&mut io::stdout())?;
-                    manual.render_options_section(&mut io::stdout())?;
-                }
-            }
+            io::stdout().write_all(manual()?.as_bytes())?;
             Ok(Outcome::Sound)
         }
     }
+}
+
+/// The man page: one for all commands, each with a section of its own.
+fn manual() -> io::Result<String> {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Arguments::command()).render(&mut page)?;
+    let mut page = text(page);
+    for command in Arguments::command().get_subcommands() {
+        let name = command.get_name();
+        // There is no page of its own to be sent to.
+        page = page.replace(&format!("pmedis\\-{name}(1)"), &format!("pmedis {name}"));
+        if command.is_hide_set() {
+            continue;
+        }
+        let manual = clap_mangen::Man::new(command.clone().bin_name(format!("pmedis {name}")));
+        let mut section = Vec::new();
+        manual.render_synopsis_section(&mut section)?;
+        manual.render_description_section(&mut section)?;
+        manual.render_options_section(&mut section)?;
+        let title = format!(".SH \"PMEDIS {}\"\n", name.to_uppercase());
+        page += &text(section)
+            .replace(".SH SYNOPSIS\n", &title)
+            .replace(".SH DESCRIPTION\n", ".PP\n")
+            .replace(".SH OPTIONS\n", ".SS Options\n");
+    }
+    Ok(page.replace("pmedis\\-help(1)", "pmedis help"))
 }
 
 #[cfg(test)]
@@ -196,5 +213,15 @@ mod tests {
     #[test]
     fn the_arguments_agree_with_each_other() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_is_one_page_with_a_section_for_each_command() {
+        let page = manual().unwrap();
+        for command in ["CHECK", "INFO", "EXPORT", "IMPORT", "COPY", "COMPACT"] {
+            let section = format!(".SH \"PMEDIS {command}\"\n");
+            assert!(page.contains(&section), "{command}: {page}");
+        }
+        assert!(!page.contains("(1)"), "{page}");
     }
 }
