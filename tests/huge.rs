@@ -14,8 +14,8 @@ const HUGE: u64 = 200_000;
 /// Microseconds of the server that a command may take however much it deletes: some 100 of them are
 /// what it takes to ask for the time. A native set of as many elements takes 100 ms to free.
 const AT_ONCE: u64 = 3000;
-/// Microseconds of the server that may pass before a reply meanwhile, slices of what is reclaimed in
-/// the background among them.
+/// Microseconds of the server that may pass before a reply meanwhile, slices of what is reclaimed
+/// in the background among them.
 const STALL_MAX: u64 = 20_000;
 
 fn start(elements: u64) -> (Server, Client) {
