@@ -13,7 +13,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 /// The longest of the runs that are short, in granules.
-const SHORT: u64 = 255;
+const SHORT: u64 = 1023;
+/// Words that have a bit for each length of those.
+const WORDS: usize = (SHORT as usize + 1) / 64;
+const _: () = assert!(WORDS <= u32::BITS as usize);
 /// Granules whose marks are allocated together.
 const CHUNK: u64 = 1024;
 /// Set in the mark of a run's first granule.
@@ -35,6 +38,15 @@ impl Marks {
 
     #[inline]
     fn set(&mut self, granule: u64, mark: u32) {
+        match self.chunks.get_mut((granule / CHUNK) as usize) {
+            Some(Some(chunk)) => chunk[(granule % CHUNK) as usize] = mark,
+            _ => self.set_first(granule, mark),
+        }
+    }
+
+    /// [`Marks::set`] where nothing was marked yet.
+    #[cold]
+    fn set_first(&mut self, granule: u64, mark: u32) {
         let at = (granule / CHUNK) as usize;
         if at >= self.chunks.len() {
             self.chunks.resize(at + 1, None);
@@ -88,8 +100,9 @@ pub(crate) struct FreeRuns {
     marks: Marks,
     /// By length.
     bins: Vec<Bin>,
-    /// Which bins have runs.
-    used: [u64; (SHORT as usize + 1) / 64],
+    /// Which bins have runs, and which of these words are not zero.
+    used: [u64; WORDS],
+    used_words: u32,
     /// The others: (length, start).
     long: BTreeSet<(u64, u64)>,
     total: u64,
@@ -100,7 +113,8 @@ impl Default for FreeRuns {
         FreeRuns {
             marks: Marks::default(),
             bins: (0..=SHORT).map(|_| Bin::default()).collect(),
-            used: [0; (SHORT as usize + 1) / 64],
+            used: [0; WORDS],
+            used_words: 0,
             long: BTreeSet::new(),
             total: 0,
         }
@@ -115,9 +129,9 @@ impl FreeRuns {
 
     /// Granules of the longest run.
     pub fn longest(&self) -> u64 {
-        let short = || {
-            let last = self.used.iter().rposition(|&word| word != 0);
-            last.map_or(0, |at| at as u64 * 64 + u64::from(self.used[at].ilog2()))
+        let short = || match self.used_words.checked_ilog2() {
+            Some(at) => u64::from(at) * 64 + u64::from(self.used[at as usize].ilog2()),
+            None => 0,
         };
         self.long.last().map_or_else(short, |&(len, _)| len)
     }
@@ -127,6 +141,18 @@ impl FreeRuns {
         self.marks.set(start + len - 1, len as u32);
         self.marks.set(start, FIRST | len as u32);
         self.total += len;
+        self.list(start, len);
+    }
+
+    fn remove(&mut self, start: u64, len: u64) {
+        self.marks.set(start, 0);
+        self.marks.set(start + len - 1, 0);
+        self.total -= len;
+        self.delist(start, len);
+    }
+
+    /// Enters a marked run by its length.
+    fn list(&mut self, start: u64, len: u64) {
         if len > SHORT {
             self.long.insert((len, start));
             return;
@@ -134,6 +160,7 @@ impl FreeRuns {
         let bin = &mut self.bins[len as usize];
         bin.count += 1;
         self.used[(len / 64) as usize] |= 1 << (len % 64);
+        self.used_words |= 1 << (len / 64);
         bin.starts.push(Reverse(start));
         if bin.starts.len() > 4 * bin.count + 64 {
             let marks = &self.marks;
@@ -145,10 +172,8 @@ impl FreeRuns {
         }
     }
 
-    fn remove(&mut self, start: u64, len: u64) {
-        self.marks.set(start, 0);
-        self.marks.set(start + len - 1, 0);
-        self.total -= len;
+    /// Takes a run out by its length.
+    fn delist(&mut self, start: u64, len: u64) {
         if len > SHORT {
             self.long.remove(&(len, start));
             return;
@@ -157,7 +182,9 @@ impl FreeRuns {
         bin.count -= 1;
         if bin.count == 0 {
             bin.starts.clear();
-            self.used[(len / 64) as usize] &= !(1 << (len % 64));
+            let word = &mut self.used[(len / 64) as usize];
+            *word &= !(1 << (len % 64));
+            self.used_words &= !(u32::from(*word == 0) << (len / 64));
         }
     }
 
@@ -166,34 +193,50 @@ impl FreeRuns {
         if len == 0 {
             return;
         }
-        if let Some(before) = start.checked_sub(1).and_then(|last| self.marks.ends(last)) {
-            start -= before;
-            self.remove(start, before);
-            len += before;
-        }
-        if let Some(after) = self.marks.begins(start + len) {
-            self.remove(start + len, after);
-            len += after;
-        }
         debug_assert!(
             self.marks
                 .last_begun(start + len - 1)
                 .is_none_or(|(at, found)| at + found <= start),
             "a granule is given once"
         );
-        self.insert(start, len);
+        self.total += len;
+        // Marks that the whole run gets are not cleared before.
+        if let Some(before) = start.checked_sub(1).and_then(|last| self.marks.ends(last)) {
+            self.marks.set(start - 1, 0);
+            start -= before;
+            self.delist(start, before);
+            len += before;
+        }
+        if let Some(after) = self.marks.begins(start + len) {
+            self.marks.set(start + len, 0);
+            self.delist(start + len, after);
+            len += after;
+        }
+        debug_assert!(len < u64::from(FIRST), "an extent is shorter");
+        self.marks.set(start + len - 1, len as u32);
+        self.marks.set(start, FIRST | len as u32);
+        self.list(start, len);
+    }
+
+    /// The least length of at least `least`, up to [`SHORT`], of which there are runs.
+    #[inline]
+    fn short_len(&self, least: u64) -> Option<u64> {
+        let word = (least / 64) as usize;
+        let rest = self.used.get(word)? >> (least % 64);
+        if rest != 0 {
+            return Some(least + u64::from(rest.trailing_zeros()));
+        }
+        let words = self.used_words >> word >> 1;
+        let word = (words != 0).then(|| word + 1 + words.trailing_zeros() as usize)?;
+        Some(word as u64 * 64 + u64::from(self.used[word].trailing_zeros()))
     }
 
     /// The shortest run of at least `least` granules, the first of equals: start and length.
-    fn shortest(&mut self, least: u64) -> Option<(u64, u64)> {
-        let mut len = least;
-        while len <= SHORT {
-            let rest = self.used[(len / 64) as usize] >> (len % 64);
-            if rest == 0 {
-                len = (len / 64 + 1) * 64;
-                continue;
-            }
-            len += u64::from(rest.trailing_zeros());
+    fn shortest(&mut self, mut least: u64) -> Option<(u64, u64)> {
+        if self.total < least {
+            return None;
+        }
+        while let Some(len) = self.short_len(least) {
             let starts = &mut self.bins[len as usize].starts;
             while let Some(&Reverse(start)) = starts.peek() {
                 if self.marks.begins(start) == Some(len) {
@@ -202,7 +245,7 @@ impl FreeRuns {
                 starts.pop();
             }
             debug_assert!(false, "a bin has as many runs as it counts");
-            len += 1;
+            least = len + 1;
         }
         let &(len, start) = self.long.range((least, 0)..).next()?;
         Some((start, len))

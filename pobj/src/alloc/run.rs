@@ -17,6 +17,10 @@ pub(crate) const GRANULE: u64 = 4096;
 /// Most granules of a run.
 pub(crate) const RUN_MAX: u64 = u32::MAX as u64;
 
+/// Bits of a word before its check.
+const SAID_BITS: u32 = 40;
+const SAID: u64 = (1 << SAID_BITS) - 1;
+
 /// What the granules of a run hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RunKind {
@@ -77,19 +81,32 @@ impl Run {
 
     /// The word that tells of this run.
     pub fn word(&self, seed: u64) -> u64 {
-        let said = u64::from(self.kind.byte()) | self.granules << 8;
-        said | check(said, self.offset, seed) << 40
+        let said = self.said();
+        said | check(said, self.offset, seed) << SAID_BITS
+    }
+
+    /// What a word says of this run, without its check.
+    #[inline]
+    fn said(&self) -> u64 {
+        u64::from(self.kind.byte()) | self.granules << 8
+    }
+
+    /// Whether a word says this of the run that starts where the word stands. Its check, verified
+    /// when the pool was opened, is not looked at.
+    #[inline]
+    pub fn is_said_by(&self, word: u64) -> bool {
+        word & SAID == self.said()
     }
 
     /// The run at `offset` that `word` tells of; `None` if it is no word of a run there.
     pub fn of_word(word: u64, offset: u64, seed: u64) -> Option<Run> {
-        let said = word & ((1 << 40) - 1);
+        let said = word & SAID;
         let run = Run {
             offset,
             granules: said >> 8,
             kind: RunKind::from_byte(said as u8)?,
         };
-        (run.granules > 0 && word >> 40 == check(said, offset, seed)).then_some(run)
+        (run.granules > 0 && word >> SAID_BITS == check(said, offset, seed)).then_some(run)
     }
 }
 
@@ -110,6 +127,7 @@ mod tests {
             kind: RunKind::Object(Kind::new(1)),
         };
         let word = run.word(5);
+        assert!(run.is_said_by(word) && !run.is_said_by(0));
         assert_eq!(Run::of_word(word, run.offset, 5), Some(run));
         assert_eq!(Run::of_word(word, run.offset + GRANULE, 5), None);
         assert_eq!(Run::of_word(word, run.offset, 6), None);

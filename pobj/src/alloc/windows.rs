@@ -99,19 +99,20 @@ impl Windows {
     /// starts in the others. Of a page, `slots` is where these begin.
     pub fn enter(&mut self, holder: Holder, start: u64, end: u64, slots: Option<u64>) {
         let first = (start / WINDOW) as usize;
-        let windows = self.0.iter_mut().enumerate().skip(first);
-        for (number, window) in windows.take_while(|&(number, _)| number as u64 * WINDOW < end) {
-            if number == first || window.holder == NOBODY {
-                let relative = |offset: u64| {
-                    let at = offset as i64 - (number as u64 * WINDOW) as i64;
-                    at.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
-                };
+        let last = (end.div_ceil(WINDOW) as usize).min(self.0.len());
+        let windows = self.0.get_mut(first..last).unwrap_or_default();
+        let (mut is_first, mut at) = (true, first as u64 * WINDOW);
+        for window in windows {
+            if is_first || window.holder == NOBODY {
+                let from = |slots: u64| (slots as i64 - at as i64).max(i64::from(i32::MIN)) as i32;
                 *window = Window {
                     holder: holder.encoded(),
-                    from: slots.map_or(i32::MAX, relative),
-                    to: relative(end),
+                    from: slots.map_or(i32::MAX, from),
+                    to: (end - at).min(i32::MAX as u64) as i32,
                 };
             }
+            is_first = false;
+            at += WINDOW;
         }
     }
 

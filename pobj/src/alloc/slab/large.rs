@@ -37,9 +37,14 @@ impl LargeObjects {
         }
     }
 
-    fn remove(&mut self, id: u32) {
-        self.objects[id as usize] = None;
+    /// Takes one out; its bytes. `None` if it does not start at `offset`.
+    #[inline]
+    fn remove(&mut self, id: u32, offset: u64) -> Option<u64> {
+        let object = self.objects.get_mut(id as usize)?;
+        let size = object.as_ref().filter(|large| large.offset == offset)?.size;
+        *object = None;
         self.vacant.push(id);
+        Some(size)
     }
 
     #[inline]
@@ -94,11 +99,9 @@ impl Slab {
         let Some(Holder::Large(id)) = self.windows.holder(offset) else {
             return;
         };
-        let found = self.large.get(id).filter(|large| large.offset == offset);
-        if let Some(&Large { size, .. }) = found {
+        if let Some(size) = self.large.remove(id, offset) {
             self.used -= size;
             self.alone -= size;
-            self.large.remove(id);
             self.windows.leave(Holder::Large(id), offset, offset + size);
         }
     }

@@ -186,31 +186,35 @@ impl Pool {
     }
 
     /// Adds the words of the runs that the batch allocates and frees.
-    #[cold]
+    #[inline(never)]
     pub(super) fn encode_runs(&mut self) -> Result<()> {
-        let seed = self.room.seed();
-        let batch = &mut self.batch;
+        let (seed, batch) = (self.room.seed(), &mut self.batch);
         let word_at = |offset| {
             let word = self.room.word_at(offset);
             word.ok_or_else(|| damaged("a run outside of all extents", offset))
         };
-        let mut freed = HashSet::new();
-        let many = batch.run_frees.len() > 1;
         for run in &batch.run_frees {
             let at = word_at(run.offset)?;
-            if self.medium.word(at)? != run.word(seed) || many && !freed.insert(at) {
+            if !run.is_said_by(self.medium.word(at)?) {
                 return Err(damaged("an object that is freed twice", run.offset));
             }
             batch.writes.push(at, &[0; 8]);
         }
-        let pages = batch.pages.iter().map(|&offset| Run {
-            offset,
-            granules: PAGE_GRANULES,
-            kind: RunKind::Page,
-        });
-        for run in batch.runs.iter().copied().chain(pages) {
+        if batch.run_frees.len() > 1 {
+            all_differ(&batch.run_frees)?;
+        }
+        for run in &batch.runs {
             let word = run.word(seed).to_le_bytes();
             batch.writes.push(word_at(run.offset)?, &word);
+        }
+        for &offset in &batch.pages {
+            let run = Run {
+                offset,
+                granules: PAGE_GRANULES,
+                kind: RunKind::Page,
+            };
+            let word = run.word(seed).to_le_bytes();
+            batch.writes.push(word_at(offset)?, &word);
         }
         for &offset in &batch.object_frees {
             let word = type_num::FREED.to_le_bytes();
@@ -220,9 +224,9 @@ impl Pool {
     }
 
     /// Gives back what a committed batch has freed.
-    #[cold]
+    #[inline(never)]
     pub(super) fn release_runs(&mut self) {
-        for run in self.batch.run_frees.drain(..) {
+        while let Some(run) = self.batch.run_frees.pop() {
             self.slab.remove_large(run.offset);
             self.room.give(run.offset, run.granules, false);
         }
@@ -244,5 +248,16 @@ impl Pool {
                 self.room.give(offset, PAGE_GRANULES, in_group);
             }
         }
+    }
+}
+
+/// An error if a run is among these twice.
+#[cold]
+fn all_differ(runs: &[Run]) -> Result<()> {
+    let mut seen = HashSet::new();
+    let twice = runs.iter().find(|run| !seen.insert(run.offset));
+    match twice {
+        Some(run) => Err(damaged("an object that is freed twice", run.offset)),
+        None => Ok(()),
     }
 }

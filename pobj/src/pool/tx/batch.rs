@@ -87,9 +87,12 @@ impl Batch {
 
     /// Forgets what was filled into an object of `len` bytes at `offset` that is given back: after
     /// the commit those bytes are anybody's, so the record must not vouch for them.
+    #[inline]
     pub(super) fn forget_fills(&mut self, offset: u64, len: u64) {
         for fills in [&mut self.fills, &mut self.streamed] {
-            subtract(fills, offset, offset + len);
+            if !fills.is_empty() {
+                subtract(fills, offset, offset + len);
+            }
         }
     }
 
