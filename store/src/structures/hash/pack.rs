@@ -10,7 +10,6 @@
 
 use super::{Field, NEVER};
 use crate::structures::limits::HASH_ITEM_MAX;
-use crate::structures::packed;
 use pobj::{Error, Result};
 use std::ops::Range;
 
@@ -74,22 +73,45 @@ fn take(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
 /// The field of this name, and where it is. O(n).
 #[inline]
 pub fn find<'p>(bytes: &'p [u8], name: &[u8]) -> Result<Option<(Field<'p>, Range<usize>)>> {
+    // What stands before the length of the value: the last byte of the name, and of an empty one
+    // its length.
+    let last = name.last().copied().unwrap_or(0);
     let mut at = 0;
     while let Some(&len) = bytes.get(at) {
-        let name_at = at + 1;
-        let name_end = name_at + usize::from(len);
-        let value_len = *bytes.get(name_end).ok_or_else(overrun)?;
-        if packed::is_same(&bytes[name_at..name_end], name) {
+        let end = at + usize::from(len);
+        let value_len = *bytes.get(end + 1).ok_or_else(overrun)?;
+        if bytes[end] == last && is_same(&bytes[at + 1..end + 1], name) {
             let (field, rest) = take(&bytes[at..]).ok_or_else(overrun)?;
             return Ok(Some((field, at..bytes.len() - rest.len())));
         }
-        let time = usize::from(value_len >> 7) * TIME;
-        at = name_end + 1 + time + usize::from(value_len & !EXPIRES);
+        let value = match value_len & EXPIRES {
+            0 => usize::from(value_len),
+            _ => expiring(value_len),
+        };
+        at = end + 2 + value;
     }
     match at == bytes.len() {
         true => Ok(None),
         false => Err(overrun()),
     }
+}
+
+/// Whether names are the same. Those that differ, though not in their last bytes, mostly do so near
+/// them, as those that someone has numbered.
+#[inline(never)]
+fn is_same(name: &[u8], wanted: &[u8]) -> bool {
+    match (name.last_chunk::<4>(), wanted.last_chunk()) {
+        (Some(end), Some(wanted_end)) if end != wanted_end => false,
+        _ => name == wanted,
+    }
+}
+
+/// Bytes of an expire time and the value behind it. Mostly there is none: so it is kept out of the
+/// way of the others.
+#[cold]
+#[inline(never)]
+fn expiring(value_len: u8) -> usize {
+    TIME + usize::from(value_len & !EXPIRES)
 }
 
 #[cold]

@@ -106,6 +106,9 @@ impl Path {
 }
 const _: () = assert!(LEAF_MAX == 30);
 
+/// Bits that no count has more of: a pool has not so many bytes.
+const COUNT_BITS: u32 = 48;
+
 #[inline]
 fn inner(pool: &Pool, at: u64) -> Result<&Inner> {
     pool.get(pointer(at)?)
@@ -172,15 +175,19 @@ impl Tree {
         let mut before = 0u64;
         let path = self.down(pool, |node| {
             let index = node.search(pool, bound)?;
-            let left = node.counts()?[..index]
-                .iter()
-                .fold(0u64, |sum, &n| sum.saturating_add(n));
-            before = before.saturating_add(left);
+            let counts = node.counts()?[..index].iter();
+            let (left, bits) =
+                counts.fold((0u64, 0), |(sum, bits), &n| (sum.wrapping_add(n), bits | n));
+            // No sum of smaller ones overflows.
+            if bits >> COUNT_BITS != 0 {
+                return Err(damaged("a tree's counts"));
+            }
+            before += left;
             Ok(index)
         })?;
         let at = leaf(pool, path.leaf)?.search(pool, path.len, bound)? as u64;
-        match before.checked_add(at) {
-            Some(rank) if rank <= self.len => Ok(rank),
+        match before + at {
+            rank if rank <= self.len => Ok(rank),
             _ => Err(damaged("a tree's counts")),
         }
     }
@@ -245,7 +252,10 @@ pub struct Walk<'p> {
 impl<'p> Walk<'p> {
     /// The next element; `None` at the end.
     pub fn next_element(&mut self) -> Result<Option<Element>> {
-        let (Some(path), Some(leaf), 1..) = (&self.path, self.leaf, self.left) else {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let (Some(path), Some(leaf)) = (&self.path, self.leaf) else {
             return Ok(None);
         };
         let len = path.len;
