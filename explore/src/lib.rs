@@ -11,7 +11,7 @@
 //! | `server/` | a real `redis-server` with the module, from its start-up on |
 //! | `damage/` | no power: pools are damaged |
 //!
-//! Each has a workload and a recovery for [`powercut`], most of them that of `check.rs`;
+//! `forgotten.rs` has recordings with one mistake. Each has a workload and a recovery for [`powercut`], most of them that of `check.rs`;
 //! `campaign.rs` runs them seed by seed.
 
 pub mod campaign;
@@ -20,6 +20,7 @@ mod closer;
 pub mod creation;
 pub mod damage;
 pub mod disk;
+pub mod forgotten;
 mod heap;
 pub mod keys;
 pub mod server;

@@ -45,10 +45,10 @@ pub struct Mutant {
     pub mutation: Mutation,
     /// The number of the first event of the step that differs.
     pub event: usize,
+    /// The number of the event that it is about.
+    at: usize,
     step: usize,
-    events: Vec<Event>,
-    /// The fences where it can show, for [`crate::Config::fences`]: those of the step and of the
-    /// next.
+    /// The fences where it can show, for [`crate::Config::fences`].
     pub fences: Range<usize>,
 }
 
@@ -61,14 +61,39 @@ impl Recording {
     /// # Panics
     /// If there is no such step.
     pub fn mutants(&self, step: usize) -> Vec<Mutant> {
+        let (events, fences) = (self.events(step), self.fences_after(step));
+        let all =
+            (0..events.len()).flat_map(|at| mutations(&events, at).map(move |found| (at, found)));
+        let mutants = all.map(|(at, (mutation, event))| Mutant {
+            mutation,
+            event,
+            at,
+            step,
+            fences: fences.clone(),
+        });
+        mutants.collect()
+    }
+
+    /// What happens in the step `step`.
+    ///
+    /// # Panics
+    /// If there is no such step.
+    pub fn events(&self, step: usize) -> Vec<Event> {
         let Step {
             begun,
             acknowledged,
         } = self.steps[step];
-        let (begun, acknowledged) = (begun as usize, acknowledged as usize);
-        let events: Vec<Event> = trace::events(&self.trace[begun..acknowledged])
-            .map(|(_, event)| event)
-            .collect();
+        let events = trace::events(&self.trace[begun as usize..acknowledged as usize]);
+        events.map(|(_, event)| event).collect()
+    }
+
+    /// The fences, for [`crate::Config::fences`], where a mistake in the step `step` can show: its
+    /// own and those of the next.
+    ///
+    /// # Panics
+    /// If there is no such step.
+    pub fn fences_after(&self, step: usize) -> Range<usize> {
+        let begun = self.steps[step].begun as usize;
         let last = (step + STEPS_AFTER).min(self.steps.len() - 1);
         let fences = |bytes: &[u8]| {
             let events = trace::events(bytes);
@@ -76,22 +101,20 @@ impl Recording {
         };
         let first_fence = fences(&self.trace[..begun]);
         let until = self.steps[last].acknowledged as usize;
-        let window = first_fence..first_fence + fences(&self.trace[begun..until]) + 1;
-        let all = (0..events.len()).flat_map(|at| mutations(&events, at));
-        all.map(|(mutation, event, changed)| Mutant {
-            mutation,
-            event,
-            step,
-            events: changed,
-            fences: window.clone(),
-        })
-        .collect()
+        first_fence..first_fence + fences(&self.trace[begun..until]) + 1
     }
 
     /// The recording with a mutant in place of its step.
     pub fn with(&self, mutant: &Mutant) -> Recording {
-        let Mutant { step, events, .. } = mutant;
-        let step = *step;
+        let events = mutated(&self.events(mutant.step), mutant);
+        self.with_events(mutant.step, &events)
+    }
+
+    /// The recording with these events in place of the step `step`.
+    ///
+    /// # Panics
+    /// If there is no such step.
+    pub fn with_events(&self, step: usize, events: &[Event]) -> Recording {
         let Step {
             begun,
             acknowledged,
@@ -125,69 +148,75 @@ impl Recording {
 }
 
 /// The mutations of the event at `at`: each with the number of the first event that differs.
-fn mutations(events: &[Event], at: usize) -> Vec<(Mutation, usize, Vec<Event>)> {
-    let without = |mutation| {
-        let mut rest = events.to_vec();
-        rest.remove(at);
-        (mutation, at, rest)
-    };
-    match events[at] {
+fn mutations(events: &[Event], at: usize) -> impl Iterator<Item = (Mutation, usize)> + use<> {
+    let [first, second] = match events[at] {
         // Another flush of the line before the fence does what this one does.
-        Event::Flush(line) if is_flushed_again(&events[at + 1..], line) => vec![],
-        Event::Flush(line) => vec![without(Mutation::FlushLeftOut(line))],
+        Event::Flush(line) if is_flushed_again(&events[at + 1..], line) => [None, None],
+        Event::Flush(line) => [Some((Mutation::FlushLeftOut(line), at)), None],
         Event::Fence => {
-            let mut all = vec![without(Mutation::FenceLeftOut)];
-            all.extend(swapped_around(events, at));
-            all
+            let swapped = around(events, at)
+                .map(|((first, a), (_, b))| (Mutation::StoresSwapped(a, b), first));
+            [Some((Mutation::FenceLeftOut, at)), swapped]
         }
         Event::Store(line, _) => {
-            let mut rest = events.to_vec();
-            take_store(&mut rest, at, line);
-            let mut all = vec![(Mutation::StoreLeftOut(line), at, rest)];
-            all.extend(ahead(events, at, line));
-            all
+            let ahead = fence_before(events, at, line)
+                .map(|fence| (Mutation::StoreAheadOfFence(line), fence));
+            [Some((Mutation::StoreLeftOut(line), at)), ahead]
         }
-        Event::Sent(..) | Event::Grown(_) => vec![],
-    }
+        Event::Sent(..) | Event::Grown(_) => [None, None],
+    };
+    first.into_iter().chain(second)
 }
 
-/// The events with the store at `at` in front of the last fence before it, if that makes a
-/// difference.
-fn ahead(events: &[Event], at: usize, line: LineNumber) -> Option<(Mutation, usize, Vec<Event>)> {
+/// The events of a step with the mutation of a mutant of it.
+fn mutated(events: &[Event], mutant: &Mutant) -> Vec<Event> {
+    let (mut rest, at) = (events.to_vec(), mutant.at);
+    match mutant.mutation {
+        Mutation::FlushLeftOut(_) | Mutation::FenceLeftOut => {
+            rest.remove(at);
+        }
+        Mutation::StoreLeftOut(line) => {
+            take_store(&mut rest, at, line);
+        }
+        Mutation::StoreAheadOfFence(line) => {
+            let moved = take_store(&mut rest, at, line);
+            rest.splice(mutant.event..mutant.event, moved);
+        }
+        Mutation::StoresSwapped(..) => {
+            if let Some(((first, a), (second, b))) = around(events, at) {
+                // The later one first, so that positions before it stay what they are.
+                let later = take_store(&mut rest, second, b);
+                let earlier = take_store(&mut rest, first, a);
+                let second = second - earlier.len();
+                rest.splice(second..second, earlier);
+                rest.splice(first..first, later);
+            }
+        }
+    }
+    rest
+}
+
+/// The last fence before the store to `line` at `at`, if no other store to it is in between: the
+/// store in front of it makes a difference.
+fn fence_before(events: &[Event], at: usize, line: LineNumber) -> Option<usize> {
     let fence = events[..at]
         .iter()
         .rposition(|event| *event == Event::Fence)?;
-    let is_first = !events[fence..at]
-        .iter()
-        .any(|event| is_store_to(event, line));
-    is_first.then(|| {
-        let mut rest = events.to_vec();
-        let moved = take_store(&mut rest, at, line);
-        rest.splice(fence..fence, moved);
-        (Mutation::StoreAheadOfFence(line), fence, rest)
-    })
+    let mut between = events[fence..at].iter();
+    (!between.any(|event| is_store_to(event, line))).then_some(fence)
 }
 
-/// The events with the last line stored before the fence at `fence` and the first one behind it
-/// swapped.
-fn swapped_around(events: &[Event], fence: usize) -> Option<(Mutation, usize, Vec<Event>)> {
+/// The last line stored before the fence at `fence` and the first one behind it, with the places of
+/// the stores.
+fn around(events: &[Event], fence: usize) -> Option<((usize, LineNumber), (usize, LineNumber))> {
     let line_of = |at: usize| match events[at] {
         Event::Store(line, _) => Some((at, line)),
         _ => None,
     };
-    let (first, a) = (0..fence).rev().find_map(line_of)?;
-    let (second, b) = (fence..events.len()).find_map(line_of)?;
-    if a == b || events[first..fence].contains(&Event::Fence) {
-        return None;
-    }
-    let mut rest = events.to_vec();
-    // The later one first, so that positions before it stay what they are.
-    let later = take_store(&mut rest, second, b);
-    let earlier = take_store(&mut rest, first, a);
-    let second = second - earlier.len();
-    rest.splice(second..second, earlier);
-    rest.splice(first..first, later);
-    Some((Mutation::StoresSwapped(a, b), first, rest))
+    let before = (0..fence).rev().find_map(line_of)?;
+    let behind = (fence..events.len()).find_map(line_of)?;
+    let is_one = before.1 == behind.1 || events[before.0..fence].contains(&Event::Fence);
+    (!is_one).then_some((before, behind))
 }
 
 fn is_flushed_again(events: &[Event], line: LineNumber) -> bool {

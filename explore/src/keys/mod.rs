@@ -45,7 +45,7 @@ pub enum Room {
 }
 
 /// The step at which a pool grows, if it can.
-const GROWS_AT: usize = 2;
+pub const GROWS_AT: usize = 2;
 
 /// Keys of a new pool.
 const KEYS_MIN: usize = 6;
