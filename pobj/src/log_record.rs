@@ -187,8 +187,8 @@ pub(crate) fn first_write(encoded: &[u8]) -> Option<(u64, &[u8], &[u8])> {
     let head = u64::from_le_bytes(*head);
     let offset = head & ((1 << OFFSET_BITS) - 1);
     let len = (head >> OFFSET_BITS) as usize;
-    let behind = rest.get(len.next_multiple_of(8)..)?;
-    Some((offset, rest.get(..len)?, behind))
+    let (padded, behind) = rest.split_at_checked((len + 7) & !7)?;
+    Some((offset, &padded[..len], behind))
 }
 
 /// Walks encoded writes as (offset, bytes).
