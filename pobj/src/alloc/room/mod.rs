@@ -223,15 +223,19 @@ impl Room {
         let longest = self.free.longest().max(self.loose.longest());
         let longest = longest.max(self.held.longest());
         let free = self.free.total() + self.loose.total() + self.held.total();
-        // What is missing of what is kept back lies in regions that are being emptied, and comes
-        // back with them.
-        let missing = self.target.saturating_sub(self.kept.total());
-        let owed = missing.min(self.held.total());
+        let owed = self.owed();
         (
             (free - owed) * GRANULE,
             longest.min(free - owed) * GRANULE,
             (self.kept.total() + owed) * GRANULE,
         )
+    }
+
+    /// What is missing of what is kept back, as far as it lies in regions that are being emptied:
+    /// it comes back with them.
+    fn owed(&self) -> u64 {
+        let missing = self.target.saturating_sub(self.kept.total());
+        missing.min(self.held.total())
     }
 
     /// Bytes of all granules that can hold runs.
@@ -278,6 +282,20 @@ mod tests {
         assert_eq!(half * 8, KEPT_MIN / 2);
         let rest = std::iter::from_fn(|| room.take(8, Access::Whole)).count() as u64;
         assert_eq!(rest * 8, KEPT_MIN / 2);
+    }
+
+    #[test]
+    fn no_more_is_wasted_than_is_free() {
+        let (mut room, first) = room(4 * regions::REGION);
+        while room.take(8, Access::Ordinary).is_some() {}
+        room.hold_regions_of(Run {
+            offset: first,
+            granules: 3 * regions::REGION,
+            kind: RunKind::Page,
+        });
+        let (free, _, kept) = room.free_bytes();
+        assert_eq!(kept, KEPT_MIN * GRANULE);
+        assert!(room.wasted() <= free, "{} of {free}", room.wasted());
     }
 
     #[test]

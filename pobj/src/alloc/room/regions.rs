@@ -178,12 +178,13 @@ impl Room {
         self.keep_again();
     }
 
-    /// Granules that are free in runs too short for a mebibyte, or what is left over of longer
-    /// ones.
+    /// Bytes that are free in runs too short for a mebibyte, or what is left over of longer ones:
+    /// of what anybody may take, no more.
     pub fn wasted(&self) -> u64 {
         let lens = self.free.lens().chain(self.held.runs.lens());
-        let lens = lens.map(|len| len % MEBIBYTE);
-        lens.sum::<u64>() * GRANULE
+        let wasted: u64 = lens.map(|len| len % MEBIBYTE).sum();
+        let free = self.free.total() + self.held.total() - self.owed();
+        wasted.min(free) * GRANULE
     }
 }
 
