@@ -1,0 +1,131 @@
+//! What a pool tells of how full it is: lines of the log, and figures that add up to what can be
+//! stored.
+
+use pmedis_testkit::client::Client;
+use pmedis_testkit::full::{
+    TABLE, assert_durable, figure, fill, fill_up, is_refused, key, many, settle, start,
+};
+use pmedis_testkit::replication::wait_for;
+use pmedis_testkit::resp::Value;
+use pmedis_testkit::script::{ask, crash, expect};
+
+const MEBI: u64 = 1 << 20;
+
+/// Adds values of 100 kB until so many percent of what can hold values do.
+fn fill_to(client: &mut Client, name: &str, percent: u64) -> usize {
+    let value = vec![b'v'; 100_000];
+    for n in 0.. {
+        let (used, free) = (figure(client, "used"), figure(client, "free"));
+        if used * 100 >= percent * (used + free + figure(client, "scattered")) {
+            return n;
+        }
+        let reply = client.call(&[b"PM.SET".to_vec(), key(name, n), value.clone()]);
+        assert!(!reply.is_error(), "{reply:?}");
+    }
+    unreachable!("a pool is not infinite")
+}
+
+#[test]
+fn the_log_tells_of_levels_and_of_the_first_refusal_once() {
+    let (server, mut client) = start("64m");
+    let told = |what: &str| server.log().matches(what).count();
+    let level = |level: u64| format!("percent full (told at {level})");
+    fill_to(&mut client, "before", 75);
+    for (percent, told_at) in [(81, 80), (91, 90), (96, 95)] {
+        assert_eq!(told(&level(told_at)), 0, "{told_at}");
+        fill_to(&mut client, &format!("to:{percent}"), percent);
+        wait_for("the log tells of the level", || told(&level(told_at)) == 1);
+    }
+    let refusal = "a command found no room in the pool";
+    assert_eq!(told(refusal), 0);
+    for name in ["a", "b", "c"] {
+        fill(&mut client, name, &[100_000]);
+    }
+    assert_eq!(told(refusal), 1);
+    assert!(figure(&mut client, "commands_refused") >= 3);
+
+    // It has fallen below, is told of, and what comes then counts anew.
+    let less = "the pool is less full again";
+    assert_eq!(told(less), 0);
+    client.call(&many("DEL", "before", 0..400));
+    wait_for("the log tells that it is less full", || told(less) > 0);
+    fill(&mut client, "again", &[100_000]);
+    assert_eq!(told(refusal), 2);
+    wait_for("the log tells of the level", || told(&level(95)) == 2);
+}
+
+/// Expects the figures to fit together; bytes in use.
+#[track_caller]
+fn add_up(client: &mut Client, when: &str) -> u64 {
+    let mut of = |name: &str| figure(client, name);
+    let (used, free, scattered) = (of("used"), of("free"), of("scattered"));
+    let (reserved, capacity) = (of("reserved"), of("capacity"));
+    let (largest, wasted) = (of("largest_free"), of("wasted"));
+    let sum = used + free + scattered + reserved;
+    assert!(sum <= capacity, "{when}: {sum} of {capacity}");
+    // The rest is what pages cannot be cut into, and their heads.
+    assert!(sum >= capacity / 100 * 97, "{when}: {sum} of {capacity}");
+    assert!(
+        largest <= free && wasted <= free,
+        "{when}: {largest} and {wasted} of {free}"
+    );
+    let told = ask(client, "PM.INFO pool");
+    let told = told
+        .split("\\r\\n")
+        .find_map(|line| line.strip_prefix("fragmentation:"));
+    let told: f64 = told.and_then(|text| text.parse().ok()).expect("a ratio");
+    let ratio = (scattered + wasted) as f64 / (scattered + free).max(1) as f64;
+    assert!((told - ratio).abs() < 0.02, "{when}: {told}, not {ratio}");
+    used
+}
+
+/// Compacts until nothing is gained any more.
+fn compact(client: &mut Client) {
+    let mut before = u64::MAX;
+    loop {
+        let status = client.call(&["PM.DEFRAG", "NOW", "10000"]);
+        assert!(!status.is_error(), "{status:?}");
+        match figure(client, "wasted") + figure(client, "scattered") {
+            now if now >= before => return,
+            now => before = now,
+        }
+    }
+}
+
+#[test]
+fn the_figures_are_what_can_be_stored() {
+    let (mut server, mut client) = start("64m");
+    assert!(add_up(&mut client, "empty") <= TABLE);
+    let free = figure(&mut client, "free");
+    let lens = [90, 700, 5_000, 40_000, 250_000];
+    let count = fill(&mut client, "k", &lens);
+    fill_up(&mut client);
+    add_up(&mut client, "full");
+    assert!(figure(&mut client, "free") < MEBI);
+    for n in (0..count).filter(|n| n % 3 > 0) {
+        client.call(&[b"DEL".to_vec(), key("k", n)]);
+    }
+    settle(&mut client);
+    add_up(&mut client, "with gaps");
+    compact(&mut client);
+    let used = add_up(&mut client, "compact");
+    // The longest piece takes a value of its length; nothing takes more than all that is free.
+    let largest = figure(&mut client, "largest_free") as usize;
+    let all = figure(&mut client, "free") as usize;
+    let set = |client: &mut Client, len: usize| {
+        client.call(&[b"PM.SET".to_vec(), b"largest".to_vec(), vec![b'v'; len]])
+    };
+    assert!(is_refused(&set(&mut client, all + 1)));
+    assert_eq!(set(&mut client, largest - 4096), Value::Simple("OK".into()));
+    expect(&mut client, "DEL largest", "1");
+    settle(&mut client);
+    assert_eq!(add_up(&mut client, "as before"), used);
+
+    let mut client = crash(&mut server);
+    assert_eq!(add_up(&mut client, "after a crash"), used);
+    expect(&mut client, "FLUSHALL", "OK");
+    settle(&mut client);
+    assert_eq!(add_up(&mut client, "emptied"), TABLE);
+    assert!(figure(&mut client, "free") + 64 * 1024 >= free);
+    assert_durable(&server);
+}
