@@ -9,7 +9,9 @@
 mod expire;
 mod flush;
 mod keys;
+mod migrate;
 mod object;
+mod peer;
 mod transfer;
 mod walk;
 
@@ -48,11 +50,12 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("restore", transfer::restore, -4, WRITE, ONE),
     Row::native(
         "migrate",
-        transfer::migrate,
+        migrate::migrate,
         -6,
         WRITE_ALWAYS_TELLING_KEYS,
         (3, 3, 1),
-    ),
+    )
+    .any_key(),
     Row::native("keys", walk::keys, 2, READ, NONE),
     Row::native("scan", walk::scan, -2, READ, NONE).any_key(),
     Row::native("randomkey", walk::randomkey, 1, READ, NONE),

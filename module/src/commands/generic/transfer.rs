@@ -1,11 +1,10 @@
-//! Commands that bring a key elsewhere, or from elsewhere: MOVE, DUMP, RESTORE, MIGRATE.
+//! Commands that bring a key elsewhere, or from elsewhere: MOVE, DUMP, RESTORE.
 
-use super::is_native;
 use super::keys::{Done, on_first};
 use crate::error::CmdError;
 use crate::keyspace::{plain_stream, substitutes};
 use crate::redis::{
-    Arg, Args, Ctx, KeyUse, Kind, Mode, OwnedString, Propagate, TypeNames, translates_stream,
+    Arg, Args, Ctx, Kind, Mode, OwnedString, Propagate, TypeNames, translates_stream,
 };
 use store::value::ValueType;
 
@@ -49,6 +48,17 @@ pub fn export(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
+/// What [`export`] tells of a key.
+///
+/// # Errors
+/// `Damaged`.
+pub(super) fn native_payload(ctx: &Ctx, name: Arg<'_>) -> Result<Option<Vec<u8>>, CmdError> {
+    match ctx.open(name, Mode::Unseen).kind() {
+        Kind::Other => Ok(substitutes::native_payload(ctx, name)),
+        _ => Ok(plain_stream::payload(ctx, name, Mode::Read)?),
+    }
+}
+
 /// `PM.RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`
 ///
 /// What is not DUMP's answer for a PM key is a payload that cannot be read.
@@ -81,53 +91,6 @@ fn is_of_ours(payload: &[u8]) -> bool {
 fn type_name(id: u64) -> [u8; 9] {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     std::array::from_fn(|i| LETTERS[(id >> (58 - 6 * i)) as usize & 63])
-}
-
-/// `PM.MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH password | AUTH2 name password]
-/// [KEYS key ...]`
-///
-/// Native keys stay; without others there is nothing to migrate.
-pub fn migrate(ctx: &Ctx, args: Args<'_>) -> Done {
-    let keys = keys_at(args);
-    if ctx.asks_for_keys() {
-        keys.for_each(|at| ctx.tell_key(at, KeyUse::Take));
-        return Ok(());
-    }
-    let natives: Vec<usize> = keys
-        .clone()
-        .filter(|&at| is_native(ctx, args[at]))
-        .collect();
-    if !natives.is_empty() && natives.len() == keys.len() {
-        ctx.reply_simple(c"NOKEY");
-        return Ok(());
-    }
-    let words = args.from(1).iter().zip(1..);
-    let words: Vec<Arg<'_>> = words
-        .filter(|(_, at)| !natives.contains(at))
-        .map(|(word, _)| *word)
-        .collect();
-    ctx.forward(c"MIGRATE", &words, Propagate::Replicas);
-    Ok(())
-}
-
-/// Where the keys of MIGRATE are: all that follows KEYS, if the one key is empty.
-fn keys_at(args: Args<'_>) -> std::ops::Range<usize> {
-    const KEY: usize = 3;
-    const OPTIONS: usize = 6;
-    if args.get(KEY).is_some_and(|key| !key.bytes().is_empty()) {
-        return KEY..KEY + 1;
-    }
-    let mut at = OPTIONS;
-    while let Some(word) = args.get(at) {
-        at += match () {
-            _ if word.is(b"KEYS") => return at + 1..args.len(),
-            // Their arguments may have any name.
-            _ if word.is(b"AUTH") => 2,
-            _ if word.is(b"AUTH2") => 3,
-            _ => 1,
-        };
-    }
-    0..0
 }
 
 #[cfg(test)]
