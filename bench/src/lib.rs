@@ -19,6 +19,7 @@
 //! | [`restart`] | time to the first reply after a restart, memory a key |
 //! | [`filling`] | what clients see while the keyspace is filled then |
 //! | [`disk`] | pools on a disk beside `appendfsync always` |
+//! | [`unprefixed`] | plain names beside prefixed ones |
 //! | [`report`] | CSV, JSON and Markdown |
 //! | [`chart`] | grouped bars, as SVG |
 
@@ -40,4 +41,5 @@ pub mod restart;
 pub mod summary;
 pub mod target;
 pub mod throughput;
+pub mod unprefixed;
 pub mod workload;
