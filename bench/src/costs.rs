@@ -62,9 +62,10 @@ impl Row {
         let more = self.fences - known.fences;
         Known {
             instructions: self.cost.instructions / known.instructions - 1.0,
-            fences: match more.abs() < FENCES_STEP {
-                true => 0.0,
-                false => more / known.fences.max(FENCES_STEP),
+            fences: if more.abs() < FENCES_STEP {
+                0.0
+            } else {
+                more / known.fences.max(FENCES_STEP)
             },
         }
     }

@@ -329,15 +329,12 @@ pub fn restarts(
     for (name, is_killed, is_cold) in cases {
         let mut seconds = Vec::new();
         for _ in 0..plan.rounds {
-            match is_killed {
-                true => {
-                    use_journal(&mut target, &plan)?;
-                    target.server().kill9();
-                }
-                false => {
-                    target.call(&["PM.POOL", "CHECKPOINT"])?;
-                    target.server().stop();
-                }
+            if is_killed {
+                use_journal(&mut target, &plan)?;
+                target.server().kill9();
+            } else {
+                target.call(&["PM.POOL", "CHECKPOINT"])?;
+                target.server().stop();
             }
             if is_cold {
                 forget(target.files())?;

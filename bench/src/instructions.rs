@@ -49,7 +49,7 @@ pub fn region(store: &mut Store, steps: usize) -> pobj::Result<()> {
 /// Where callgrind writes what it has counted; a function that it counts in cannot be told to do
 /// both.
 #[inline(never)]
-pub fn end_of_region(steps: usize) -> usize {
+pub(crate) fn end_of_region(steps: usize) -> usize {
     black_box(steps)
 }
 

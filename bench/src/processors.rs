@@ -35,7 +35,7 @@ impl Processors {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn pin(&self, pid: u32) -> io::Result<()> {
+    pub(crate) fn pin(&self, pid: u32) -> io::Result<()> {
         let mut taskset = Command::new("taskset");
         taskset.args(["--pid", "--cpu-list", &self.0, &pid.to_string()]);
         match taskset.stdout(Stdio::null()).status()? {

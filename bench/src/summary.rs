@@ -45,7 +45,7 @@ impl Spread {
     ///
     /// # Panics
     /// Without a value.
-    pub fn of_ratios(values: &[f64], base: &[f64]) -> Spread {
+    pub(crate) fn of_ratios(values: &[f64], base: &[f64]) -> Spread {
         Spread::of(values.iter().zip(base).map(|(value, base)| value / base))
     }
 }

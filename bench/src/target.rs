@@ -117,7 +117,7 @@ impl Target {
     ///
     /// # Errors
     /// If it refuses to start.
-    pub fn launch(config: Config, setup: &Setup) -> io::Result<Target> {
+    pub(crate) fn launch(config: Config, setup: &Setup) -> io::Result<Target> {
         let refused = |refusal| io::Error::other(format!("{refusal:?}"));
         let server = setup.start().map_err(refused)?;
         let client = server.client();
@@ -138,7 +138,7 @@ impl Target {
     ///
     /// # Errors
     /// If it is not there.
-    pub fn reconnect(&mut self) -> io::Result<()> {
+    pub(crate) fn reconnect(&mut self) -> io::Result<()> {
         self.client = Client::connect(self.server.address())?;
         Ok(())
     }

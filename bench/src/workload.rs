@@ -8,7 +8,7 @@ use crate::target::Target;
 use std::io;
 
 /// Bytes of a value.
-pub const DATA_LEN: usize = 128;
+pub(crate) const DATA_LEN: usize = 128;
 /// Elements in one command while data is loaded.
 const BATCH: u64 = 500;
 /// Batches sent before their replies are read.

@@ -30,7 +30,7 @@ impl Closer {
     ///
     /// # Errors
     /// What differs.
-    pub fn recover_again<P>(
+    pub(crate) fn recover_again<P>(
         pool: P,
         image: &Path,
         open: impl Fn(&Path) -> Result<P, String>,
@@ -41,11 +41,12 @@ impl Closer {
         heap::check(image)?;
         let pool = open(image)?;
         let again = describe(&pool).map_err(|error| error.to_string())?;
-        match again == *found {
-            true => Ok(pool),
-            false => Err(format!(
+        if again == *found {
+            Ok(pool)
+        } else {
+            Err(format!(
                 "recovered twice, it is {again:?} and no longer {found:?}"
-            )),
+            ))
         }
     }
 
@@ -54,17 +55,18 @@ impl Closer {
     ///
     /// # Errors
     /// What is left.
-    pub fn nothing_is_left(mut pool: Pool, image: &Path) -> Result<(), String> {
+    pub(crate) fn nothing_is_left(mut pool: Pool, image: &Path) -> Result<(), String> {
         pool.trim(usize::MAX).map_err(|error| error.to_string())?;
         let usage = pool.usage();
         drop(pool);
         let others = heap::count_others(image)?;
         let is_empty = (usage.used, usage.pages, others) == (0, 0, 0);
-        match is_empty && usage.free + usage.reserved == usage.capacity {
-            true => Ok(()),
-            false => Err(format!(
+        if is_empty && usage.free + usage.reserved == usage.capacity {
+            Ok(())
+        } else {
+            Err(format!(
                 "after freeing all: {usage:?}, {others} objects of libpmemobj's"
-            )),
+            ))
         }
     }
 }

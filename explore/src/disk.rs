@@ -111,21 +111,21 @@ pub fn explore(config: &Config, fault: Fault) -> Report {
     };
     while report.states < STATES.min(config.states_max) && report.violations.is_empty() {
         let moment = rng.usize(..life.recording.moments());
-        let (first, last) = match report.states % COPIES_ONE_IN == COPIES_ONE_IN - 1 {
-            true => (life.recording.copy(moment, &mut rng, image.path())).expect("there is room"),
-            false => {
-                let made = (life.recording).image(moment, fault, &mut rng, image.path());
-                made.expect("there is room");
-                (moment, moment)
-            }
+        let (first, last) = if report.states % COPIES_ONE_IN == COPIES_ONE_IN - 1 {
+            (life.recording.copy(moment, &mut rng, image.path())).expect("there is room")
+        } else {
+            let made = (life.recording).image(moment, fault, &mut rng, image.path());
+            made.expect("there is room");
+            (moment, moment)
         };
         let progress = progress(&life.recording, first, last);
         report.states += 1;
         report.cuts += 1;
         let judged = catch_unwind(AssertUnwindSafe(|| {
-            match report.states.is_multiple_of(OPENINGS_ONE_IN) {
-                true => cut_opening(&life, image.path(), progress, &mut rng, &mut report),
-                false => judge(&life, image.path(), progress, &closer),
+            if report.states.is_multiple_of(OPENINGS_ONE_IN) {
+                cut_opening(&life, image.path(), progress, &mut rng, &mut report)
+            } else {
+                judge(&life, image.path(), progress, &closer)
             }
         }));
         let judged = judged.unwrap_or_else(|_| Err("it panics".into()));

@@ -20,7 +20,7 @@ fn to_c(path: &Path) -> CString {
 ///
 /// # Panics
 /// If it cannot be created.
-pub fn create_empty(path: &Path) {
+pub(crate) fn create_empty(path: &Path) {
     let path = to_c(path);
     // SAFETY: the arguments are strings, a size and a mode.
     let pop = unsafe {
@@ -51,7 +51,7 @@ const LASTING: [u64; 2] = [3, 4];
 ///
 /// # Errors
 /// If it cannot be opened.
-pub fn count_others(path: &Path) -> Result<usize, String> {
+pub(crate) fn count_others(path: &Path) -> Result<usize, String> {
     let path = to_c(path);
     // SAFETY: the arguments are strings; the pool is closed again before anything else opens it,
     // and nothing is freed while its objects are counted.

@@ -88,7 +88,7 @@ fn is_lazy(seed: u64) -> bool {
 ///
 /// # Panics
 /// If it cannot be created.
-pub fn create_empty_pool(path: &Path) {
+pub(crate) fn create_empty_pool(path: &Path) {
     heap::create_empty(path);
     powercut::limit_lanes(path, LANES).expect("it is a pool");
 }
@@ -97,7 +97,7 @@ pub fn create_empty_pool(path: &Path) {
 ///
 /// # Panics
 /// If it cannot be created.
-pub fn create_pool(path: &Path) {
+pub(crate) fn create_pool(path: &Path) {
     let options = store::layout::pool_at(path)
         .size(POOL_BYTES)
         .seed(POOL_SEED);

@@ -36,7 +36,7 @@ impl States {
 
     /// Where the process that runs a workload on `pool` leaves the states for the one that
     /// explores.
-    pub fn path_for(pool: &Path) -> PathBuf {
+    pub(crate) fn path_for(pool: &Path) -> PathBuf {
         pool.with_file_name("states")
     }
 

@@ -3,7 +3,7 @@
 use crate::redis::{Ctx, Reply};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use store::structures::limits::{HASH, INTEGERS, SET, ZSET};
+use store::structures::limits::{AllLimits, HashLimits, Limits, SetLimits, ZSetLimits};
 
 /// `proto-max-bulk-len` of a server that does not say otherwise.
 static STRING_MAX: AtomicU64 = AtomicU64::new(512 << 20);
@@ -14,6 +14,34 @@ static LISTPACK_SETS: AtomicBool = AtomicBool::new(false);
 
 /// Whether the server allows DEBUG to some clients.
 static DEBUG: AtomicBool = AtomicBool::new(false);
+
+/// Up to which size a value of one type is packed.
+struct Packed {
+    elements: AtomicU64,
+    element_len: AtomicU64,
+}
+
+impl Packed {
+    const fn new<const COUNT: usize, const LEN: usize>(limits: Limits<COUNT, LEN>) -> Packed {
+        Packed {
+            elements: AtomicU64::new(limits.elements()),
+            element_len: AtomicU64::new(limits.element_len()),
+        }
+    }
+
+    #[inline]
+    fn get<const COUNT: usize, const LEN: usize>(&self) -> Limits<COUNT, LEN> {
+        Limits::new(
+            self.elements.load(Ordering::Relaxed),
+            self.element_len.load(Ordering::Relaxed),
+        )
+    }
+}
+
+static HASH: Packed = Packed::new(AllLimits::DEFAULT.hash);
+static MEMBERS: Packed = Packed::new(AllLimits::DEFAULT.set.members);
+static INTEGERS: Packed = Packed::new(AllLimits::DEFAULT.set.integers);
+static ZSET: Packed = Packed::new(AllLimits::DEFAULT.zset);
 
 /// Which keys give way.
 static POLICY: AtomicU8 = AtomicU8::new(Policy::Never as u8);
@@ -88,25 +116,25 @@ pub fn evicting_command() -> &'static CStr {
 
 type Setter = fn(u64);
 
+fn store(number: &AtomicU64, value: u64) {
+    number.store(value, Ordering::Relaxed);
+}
+
 /// Settings, and what takes their values.
 const SETTINGS: [(&str, Setter); 10] = [
-    ("maxmemory-samples", |n| SAMPLES.store(n, Ordering::Relaxed)),
-    ("proto-max-bulk-len", |n| {
-        STRING_MAX.store(n, Ordering::Relaxed)
-    }),
-    ("hll-sparse-max-bytes", |n| {
-        HLL_SPARSE_MAX.store(n, Ordering::Relaxed)
-    }),
-    ("hash-max-listpack-entries", |n| HASH.elements.set(n)),
-    ("hash-max-listpack-value", |n| HASH.element_len.set(n)),
-    ("set-max-intset-entries", |n| INTEGERS.set(n)),
+    ("maxmemory-samples", |n| store(&SAMPLES, n)),
+    ("proto-max-bulk-len", |n| store(&STRING_MAX, n)),
+    ("hll-sparse-max-bytes", |n| store(&HLL_SPARSE_MAX, n)),
+    ("hash-max-listpack-entries", |n| store(&HASH.elements, n)),
+    ("hash-max-listpack-value", |n| store(&HASH.element_len, n)),
+    ("set-max-intset-entries", |n| store(&INTEGERS.elements, n)),
     ("set-max-listpack-entries", |n| {
         LISTPACK_SETS.store(true, Ordering::Relaxed);
-        SET.elements.set(n);
+        store(&MEMBERS.elements, n);
     }),
-    ("set-max-listpack-value", |n| SET.element_len.set(n)),
-    ("zset-max-listpack-entries", |n| ZSET.elements.set(n)),
-    ("zset-max-listpack-value", |n| ZSET.element_len.set(n)),
+    ("set-max-listpack-value", |n| store(&MEMBERS.element_len, n)),
+    ("zset-max-listpack-entries", |n| store(&ZSET.elements, n)),
+    ("zset-max-listpack-value", |n| store(&ZSET.element_len, n)),
 ];
 
 /// How the server deletes, as it tells its replicas.
@@ -166,6 +194,36 @@ pub fn hll_sparse_max() -> u64 {
     HLL_SPARSE_MAX.load(Ordering::Relaxed)
 }
 
+/// Up to which size hashes are packed.
+#[inline]
+pub fn hash() -> HashLimits {
+    HASH.get()
+}
+
+/// Up to which size sets are packed.
+#[inline]
+pub fn set() -> SetLimits {
+    SetLimits {
+        integers: INTEGERS.get(),
+        members: MEMBERS.get(),
+    }
+}
+
+/// Up to which size sorted sets are packed.
+#[inline]
+pub fn zset() -> ZSetLimits {
+    ZSET.get()
+}
+
+/// Up to which size values of all types are packed.
+pub fn all() -> AllLimits {
+    AllLimits {
+        hash: hash(),
+        set: set(),
+        zset: zset(),
+    }
+}
+
 /// Whether the server's own small sets and lists are listpacks, as Redis has it from 7.2 on.
 pub fn listpack_sets_and_lists() -> bool {
     LISTPACK_SETS.load(Ordering::Relaxed)
@@ -178,11 +236,11 @@ pub fn allows_debug() -> bool {
 
 /// Reads the limits: when the module is loaded, and whenever the server's configuration changes.
 pub fn read(ctx: &Ctx) {
-    for (name, set) in SETTINGS {
+    for (name, take) in SETTINGS {
         // What a server does not know, or does not tell as its CONFIG is renamed, keeps its
         // default.
         if let Some(value) = setting(ctx, name).and_then(|text| text.parse().ok()) {
-            set(value);
+            take(value);
         }
     }
     for (name, flag) in FLAGS {

@@ -3,7 +3,7 @@
 //! Where elements compare as equal, which of them come first depends on the algorithm, and clients
 //! can see it. Redis uses the quicksort of Bentley and McIlroy ("Engineering a Sort Function",
 //! 1993), which looks only into the parts that it is asked for. This is that algorithm: the same
-//! pivots, the same exchanges.
+//! pivots, the same exchanges, where the standard library's choose others.
 
 use std::cmp::Ordering;
 

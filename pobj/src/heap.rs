@@ -173,14 +173,14 @@ impl Heap {
     }
 
     /// Reserves [`CHUNK_OBJECT`] bytes for an object of the type `type_num`.
-    pub fn reserve_chunk(&mut self, type_num: u64) -> Result<Reserved> {
+    pub(crate) fn reserve_chunk(&mut self, type_num: u64) -> Result<Reserved> {
         let class = pmemobj_sys::pobj_class_id(self.chunk_class);
         self.reserve_flags(CHUNK_OBJECT, type_num, class)
     }
 
     /// Reserves the largest object that there is room for in a pool of `len` bytes, with its usable
     /// size; `None` if no chunk is free any more.
-    pub fn reserve_largest(&mut self, type_num: u64, len: u64) -> Option<(Reserved, u64)> {
+    pub(crate) fn reserve_largest(&mut self, type_num: u64, len: u64) -> Option<(Reserved, u64)> {
         let size = |chunks: u64| chunks * CHUNK - OBJECT_HEADER;
         // So many chunks fit, and so many do not.
         let (mut fit, mut too_many) = (1, len.min(OBJECT_MAX) / CHUNK + 1);
@@ -291,7 +291,7 @@ impl Heap {
     }
 
     /// True if there are extents, slab pages or large objects. Costs a walk.
-    pub fn holds_data(&self) -> Result<bool> {
+    pub(crate) fn holds_data(&self) -> Result<bool> {
         let mut found = false;
         self.walk(|kind, _, _| {
             found |= type_num::is_data(kind);

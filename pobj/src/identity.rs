@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 /// The largest number of kinds of objects that pools can have.
-pub const KINDS_MAX: u8 = 16;
+pub(crate) const KINDS_MAX: u8 = 16;
 
 /// What an allocation holds, for the layer above; objects of one kind can be enumerated with
 /// [`Pool::next_object`](crate::Pool::next_object).

@@ -31,42 +31,42 @@ pub const FORMAT_VERSION: u32 = 2;
 /// The format without extents: pages, large objects and undo segments are objects of libpmemobj's.
 /// Such a pool is turned into one of [`FORMAT_VERSION`] when it is opened, and what it has is used
 /// on.
-pub const FORMAT_WITHOUT_EXTENTS: u32 = 1;
+pub(crate) const FORMAT_WITHOUT_EXTENTS: u32 = 1;
 
 /// Set in the format version of a pool whose latest changes are in its journal: so a program that
 /// does not know journals refuses it.
-pub const JOURNALED: u32 = 1 << 31;
+pub(crate) const JOURNALED: u32 = 1 << 31;
 
 /// A cache line: the unit of flushing.
 pub const LINE: u64 = 64;
 /// Bytes of the log ring. Small, so that it stays in the processor's cache.
-pub const RING_LEN: u64 = 32 << 10;
+pub(crate) const RING_LEN: u64 = 32 << 10;
 /// Largest log record; a batch that needs more goes through the undo log. A record must never
 /// reach the record before it, hence at most half the ring.
-pub const RECORD_MAX: usize = 8 << 10;
+pub(crate) const RECORD_MAX: usize = 8 << 10;
 /// Bytes of the log object of a pool that does not say how many they are.
-pub const OLD_LOG_LEN: u64 = 65_392;
+pub(crate) const OLD_LOG_LEN: u64 = 65_392;
 /// Words of the root object that belong to the layer above.
-pub const USER_WORDS: usize = 128;
+pub(crate) const USER_WORDS: usize = 128;
 
 /// Offset of [`published`](self) in the root object.
-pub const PUBLISHED_AT: u64 = 128;
+pub(crate) const PUBLISHED_AT: u64 = 128;
 /// Offset of the user words in the root object.
 pub const USER_AT: u64 = 256;
 /// Offset of the word in the root object that holds the log object's offset.
 pub const LOG_AT: u64 = 64;
 /// Offset of the word in the root object that holds the log object's length.
-pub const LOG_LEN_AT: u64 = 72;
+pub(crate) const LOG_LEN_AT: u64 = 72;
 /// Offset of the word in the root object that holds the journal's id, while the format version has
 /// [`JOURNALED`].
-pub const JOURNAL_AT: u64 = 80;
+pub(crate) const JOURNAL_AT: u64 = 80;
 /// Offset of the word in the root object that holds the position in that journal up to which the
 /// file has everything.
-pub const WRITTEN_AT: u64 = 88;
+pub(crate) const WRITTEN_AT: u64 = 88;
 /// Offset of two words in the root object: the id of a journal, and the generation that its control
 /// block had when the pool was last opened with it in use, at least. They count if the id is the
 /// one at [`JOURNAL_AT`].
-pub const RESUMED_AT: u64 = 96;
+pub(crate) const RESUMED_AT: u64 = 96;
 /// Offset of the format version in the root object; its word has the flags, too.
 pub const VERSION_AT: u64 = 8;
 /// Bytes of the root object.
@@ -81,20 +81,20 @@ pub mod type_num {
     /// The log object.
     pub const LOG: u64 = 3;
     /// An extent (see `alloc::extent`).
-    pub const EXTENT: u64 = 4;
+    pub(crate) const EXTENT: u64 = 4;
     /// A large object of format 1 that was freed: its memory is to be given back to libpmemobj.
-    pub const FREED: u64 = 5;
+    pub(crate) const FREED: u64 = 5;
     /// A large object of the kind of number 0, of format 1; plus the number for the others.
     pub const LARGE: u64 = 16;
 
     /// Whether objects of a type exist only in a pool that has a root object.
-    pub fn is_data(type_num: u64) -> bool {
+    pub(crate) fn is_data(type_num: u64) -> bool {
         matches!(type_num, PAGE | EXTENT | FREED) || type_num >= LARGE
     }
 
     /// Offset of the type number of libpmemobj's object at `offset`: the second word of the header
     /// before it.
-    pub fn word_of(offset: u64) -> u64 {
+    pub(crate) fn word_of(offset: u64) -> u64 {
         offset - 8
     }
 }
@@ -122,18 +122,11 @@ const_assert_eq!(offset_of!(Header, checksum), 56);
 const_assert_eq!(offset_of!(Header, format_version), VERSION_AT as usize);
 
 /// A seed for a new pool.
-pub fn random_seed() -> Result<[u64; 2]> {
+pub(crate) fn random_seed() -> Result<[u64; 2]> {
     let mut seed = [0u64; 2];
-    let bytes = bytemuck::bytes_of_mut(&mut seed);
-    // SAFETY: the buffer is valid for its length; getrandom writes at most that much.
-    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    match got == bytes.len() as isize {
-        true => Ok(seed),
-        false => {
-            let error = std::io::Error::last_os_error();
-            Err(Error::Io(format!("getrandom: {error}")))
-        }
-    }
+    let filled = getrandom::fill(bytemuck::bytes_of_mut(&mut seed));
+    filled.map_err(|error| Error::Io(format!("a random seed: {error}")))?;
+    Ok(seed)
 }
 
 impl Header {
@@ -152,7 +145,7 @@ impl Header {
     }
 
     /// What `checksum` must be.
-    pub fn expected_checksum(&self) -> u64 {
+    pub(crate) fn expected_checksum(&self) -> u64 {
         let first = Header {
             format_version: 1,
             ..*self
@@ -162,7 +155,7 @@ impl Header {
     }
 
     /// True while creation is not over: the magic is written last.
-    pub fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         self.magic == 0
     }
 }
@@ -205,7 +198,7 @@ impl Areas {
     }
 
     /// True if `len` bytes at `offset` lie in the user words.
-    pub fn is_user_word(&self, offset: u64, len: u64) -> bool {
+    pub(crate) fn is_user_word(&self, offset: u64, len: u64) -> bool {
         let start = self.root + USER_AT;
         offset >= start && offset.saturating_add(len) <= start + 8 * USER_WORDS as u64
     }

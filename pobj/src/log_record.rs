@@ -128,7 +128,7 @@ impl Writes {
 
     /// The writes alone.
     #[inline]
-    pub fn encoded(&self) -> &[u8] {
+    pub(crate) fn encoded(&self) -> &[u8] {
         &self.bytes[Writes::ROOM..]
     }
 
@@ -142,14 +142,14 @@ impl Writes {
 
     /// Bytes of a record of these writes and so many fills.
     #[inline]
-    pub fn record_len(&self, fills: usize) -> usize {
+    pub(crate) fn record_len(&self, fills: usize) -> usize {
         HEADER_LEN + fills * FILL_LEN + self.encoded().len()
     }
 
     /// Runs `f` with the record of these writes: `header`, whose counts and checksum are set here,
     /// then `fills`, at most [`FILLS_MAX`], then the writes, and zeros up to a whole number of
     /// lines.
-    pub fn with_record<R>(
+    pub(crate) fn with_record<R>(
         &mut self,
         mut header: RecordHeader,
         fills: &[Fill],

@@ -168,7 +168,7 @@ impl Medium {
     }
 
     /// Address of the first byte.
-    pub fn base_address(&self) -> usize {
+    pub(crate) fn base_address(&self) -> usize {
         self.base.as_ptr() as usize
     }
 
@@ -250,9 +250,10 @@ impl Medium {
             )
         };
         let len = size_of::<T>() as u64;
-        let found = match offset.is_multiple_of(align_of::<T>() as u64) {
-            true => self.find(offset, len),
-            false => None,
+        let found = if offset.is_multiple_of(align_of::<T>() as u64) {
+            self.find(offset, len)
+        } else {
+            None
         };
         let Some(at) = found else {
             return Err(damaged(
@@ -275,9 +276,10 @@ impl Medium {
     #[cold]
     fn take_detour(&self, offset: u64, len: u64, at: *const u8) -> *const u8 {
         self.complete_commit();
-        match self.snapshots.is_child() {
-            true => self.snapshots.view(offset, len).as_ptr(),
-            false => at,
+        if self.snapshots.is_child() {
+            self.snapshots.view(offset, len).as_ptr()
+        } else {
+            at
         }
     }
 
@@ -331,7 +333,7 @@ impl Medium {
 
     /// [`Medium::stream`] around the cache, however few the bytes: for whole lines that nobody
     /// loads soon.
-    pub fn stream_lines(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn stream_lines(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         debug_assert!(offset.is_multiple_of(LINE) && (bytes.len() as u64).is_multiple_of(LINE));
         let flags = pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN | pmemobj_sys::PMEMOBJ_F_MEM_NONTEMPORAL;
         self.copy(offset, bytes, flags)
@@ -390,7 +392,7 @@ impl Medium {
     /// and its writes in place, which must not come before that. [`Medium::complete_commit`] does
     /// both. Empties `batch`.
     #[inline]
-    pub fn defer_commit(&mut self, batch: &mut Writes) {
+    pub(crate) fn defer_commit(&mut self, batch: &mut Writes) {
         debug_assert!(
             !self.slow_path.get(),
             "the record was stored, which completes the last"
@@ -443,7 +445,7 @@ impl Medium {
     /// Starts writing back what was put in place: not sooner than at the next record, as whoever
     /// reads a line on its way to the medium waits for it.
     #[inline(always)]
-    pub fn write_back(&mut self) {
+    pub(crate) fn write_back(&mut self) {
         self.complete_commit();
         if !self.pending.get_mut().dirty.is_empty() {
             self.flush_dirty();

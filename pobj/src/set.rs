@@ -115,12 +115,13 @@ impl Set {
                     let (Some(size), Some(replica)) = (size, set.replicas.last_mut()) else {
                         continue;
                     };
-                    match is_directory(&path) {
-                        true => replica.directories.push(Directory {
+                    if is_directory(&path) {
+                        replica.directories.push(Directory {
                             path,
                             reserved: size,
-                        }),
-                        false => replica.parts.push(path),
+                        })
+                    } else {
+                        replica.parts.push(path)
                     }
                 }
                 _ => {}
@@ -144,7 +145,7 @@ impl Set {
     }
 
     /// The files of each replica, in the order of the pool's bytes.
-    pub fn files_by_replica(&self) -> Result<Vec<Vec<PathBuf>>> {
+    pub(crate) fn files_by_replica(&self) -> Result<Vec<Vec<PathBuf>>> {
         let files = |replica: &Replica| {
             let found = replica.found()?.0.into_iter().map(|part| part.path);
             Ok(replica.parts.iter().cloned().chain(found).collect())
@@ -153,7 +154,7 @@ impl Set {
     }
 
     /// Whether only the first part of each replica has a header.
-    pub fn has_single_headers(&self) -> bool {
+    pub(crate) fn has_single_headers(&self) -> bool {
         self.single_header
     }
 
@@ -188,7 +189,7 @@ impl Set {
     /// Where libpmemobj, when it opens the set, sees its next part: the part's number, and whose
     /// turn it is of the directories. Both go up by one with each part. It fills the directories in
     /// turn, and finds its turn again by how many parts each of them has.
-    pub fn next_place(&self) -> Result<(usize, usize)> {
+    pub(crate) fn next_place(&self) -> Result<(usize, usize)> {
         let Some(first) = self.replicas.first() else {
             return Ok((0, 0));
         };
@@ -198,7 +199,7 @@ impl Set {
     }
 
     /// The paths of the parts of this number: one for each replica.
-    pub fn parts_at(&self, number: usize, turn: usize) -> Vec<PathBuf> {
+    pub(crate) fn parts_at(&self, number: usize, turn: usize) -> Vec<PathBuf> {
         let name = format!("{number:06}.{EXTENSION}");
         let directories = self.replicas.iter().filter_map(|replica| {
             let count = replica.directories.len();
@@ -212,7 +213,7 @@ impl Set {
     ///
     /// # Errors
     /// `NotAPool` if parts are there without a first one that has a pool.
-    pub fn is_blank(&self, path: &Path) -> Result<bool> {
+    pub(crate) fn is_blank(&self, path: &Path) -> Result<bool> {
         let Some(first) = self.replicas.first().filter(|_| self.grows()) else {
             return Ok(false);
         };
@@ -233,7 +234,7 @@ impl Set {
     ///
     /// # Errors
     /// `Damaged` if parts are missing.
-    pub fn drop_unknown_parts(&self, path: &Path, len: u64) -> Result<()> {
+    pub(crate) fn drop_unknown_parts(&self, path: &Path, len: u64) -> Result<()> {
         for replica in &self.replicas {
             let mut end = 0;
             for part in replica.found()?.0 {

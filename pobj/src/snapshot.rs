@@ -105,13 +105,13 @@ impl Snapshots {
     }
 
     /// True in the parent of a living child.
-    pub fn is_parent(&self) -> bool {
+    pub(crate) fn is_parent(&self) -> bool {
         self.role == Role::Parent
     }
 
     /// True in the child.
     #[inline]
-    pub fn is_child(&self) -> bool {
+    pub(crate) fn is_child(&self) -> bool {
         self.role == Role::Child
     }
 
@@ -131,7 +131,7 @@ impl Snapshots {
 
     /// Keeps the bytes of `len` at `offset`, inside the pool, for a child before they change.
     #[inline]
-    pub fn preserve(&self, offset: u64, len: u64) {
+    pub(crate) fn preserve(&self, offset: u64, len: u64) {
         if self.role == Role::Parent && len > 0 {
             self.preserve_pages(offset / PAGE, (offset + len - 1) / PAGE);
         }

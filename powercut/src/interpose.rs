@@ -46,7 +46,7 @@ fn observing() -> MutexGuard<'static, Option<Observing>> {
 
 /// Tells `observer` of the calls in this process (not in children of it) from now on, and gives
 /// back the one before.
-pub fn observe(observer: Option<Box<dyn Observer>>) -> Option<Box<dyn Observer>> {
+pub(crate) fn observe(observer: Option<Box<dyn Observer>>) -> Option<Box<dyn Observer>> {
     let new = observer.map(|observer| Observing {
         observer,
         process: process::id(),

@@ -105,7 +105,7 @@ impl Memory {
     }
 
     /// The durable contents of a line.
-    pub fn durable_line(&self, line: LineNumber) -> &Line {
+    pub(crate) fn durable_line(&self, line: LineNumber) -> &Line {
         let start = line as usize * LINE_BYTES;
         self.durable[start..start + LINE_BYTES]
             .try_into()
@@ -167,7 +167,7 @@ impl Memory {
 
     /// A number that differs if the bytes found after a cut differ (but for 1 in 2^64), among all
     /// memories that come from one by events and cuts.
-    pub fn fingerprint_after_cut(&self, survivors: &Survivors) -> u64 {
+    pub(crate) fn fingerprint_after_cut(&self, survivors: &Survivors) -> u64 {
         survivors
             .iter()
             .fold(self.fingerprint, |fingerprint, (line, contents)| {

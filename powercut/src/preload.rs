@@ -13,9 +13,9 @@ use crate::recorder::Recorder;
 use crate::sockets;
 
 /// The environment variable with the path of the pool to record.
-pub const POOL_VARIABLE: &str = "POWERCUT_POOL";
+pub(crate) const POOL_VARIABLE: &str = "POWERCUT_POOL";
 /// The environment variable with the path of the trace to write.
-pub const TRACE_VARIABLE: &str = "POWERCUT_TRACE";
+pub(crate) const TRACE_VARIABLE: &str = "POWERCUT_TRACE";
 /// The environment variable with the path of a file of at least 24 bytes to count in.
 pub const COUNTERS_VARIABLE: &str = "POWERCUT_COUNTERS";
 

@@ -29,9 +29,10 @@ fn peer(descriptor: c_int) -> Option<u16> {
 
 /// Sends, and tells of it: no fence of another thread comes between.
 fn send(descriptor: c_int, send: impl Fn() -> isize) -> isize {
-    let port = match IS_WATCHING.load(Ordering::Relaxed) {
-        true => peer(descriptor),
-        false => None,
+    let port = if IS_WATCHING.load(Ordering::Relaxed) {
+        peer(descriptor)
+    } else {
+        None
     };
     let Some(port) = port else { return send() };
     let mut sent = None;

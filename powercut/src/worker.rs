@@ -180,9 +180,10 @@ fn judge<R: Recovery>(
     trace: &Path,
     request: &Request,
 ) -> Result<(), String> {
-    let recovered = match request.is_recorded {
-        true => recovery.recover_recorded(image, trace),
-        false => recovery.recover(image),
+    let recovered = if request.is_recorded {
+        recovery.recover_recorded(image, trace)
+    } else {
+        recovery.recover(image)
     };
     recovery.check(recovered?, image, request.progress)
 }

@@ -83,9 +83,10 @@ impl Field {
     /// unsigned.
     pub fn sum(self, number: i64, increment: i64, overflow: Overflow) -> Option<i64> {
         let sum = number.wrapping_add(increment);
-        let limit = match self.signed {
-            true => self.signed_limit(number, increment),
-            false => self.unsigned_limit(number as u64, increment),
+        let limit = if self.signed {
+            self.signed_limit(number, increment)
+        } else {
+            self.unsigned_limit(number as u64, increment)
         };
         match (limit, overflow) {
             (None, _) => Some(sum),

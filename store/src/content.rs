@@ -4,149 +4,96 @@
 use crate::Store;
 use crate::inline::Inline;
 use crate::record::RecordPtr;
-use crate::structures::hash::{self, Field};
-use crate::structures::list::{self, Side};
-use crate::structures::{Root, set, string, zset};
+use crate::structures::hash::Field;
+use crate::structures::limits::AllLimits;
+use crate::structures::{self, Element, Root};
 use crate::value::ValueType;
 use pobj::{Error, Pool, Result, Tx};
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::hash::Hash;
+use std::ops::Deref;
 
-/// Bytes of a pool, of a file, or of their own.
+/// Bytes of a file, or of their own.
 pub type Bytes<'c> = Cow<'c, [u8]>;
 
-/// A value's elements.
+/// An element, of bytes of its own or borrowed ones.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Content<'c> {
-    /// A string's bytes.
-    String(Bytes<'c>),
-    /// A list's elements, from left to right.
-    List(Vec<Bytes<'c>>),
-    /// A set's members.
-    Set(Vec<Bytes<'c>>),
-    /// A hash's fields: name, value, and expire time in Unix milliseconds, or [`hash::NEVER`].
-    Hash(Vec<(Bytes<'c>, Bytes<'c>, i64)>),
-    /// A sorted set's elements and their scores.
-    ZSet(Vec<(Bytes<'c>, f64)>),
+pub enum Item<B> {
+    /// A string's bytes, an element of a list, a member of a set.
+    Bytes(B),
+    /// An element of a sorted set, and its score.
+    Scored(B, f64),
+    /// A field of a hash: its name, its value, and its expire time in Unix milliseconds, or
+    /// [`NEVER`](crate::structures::hash::NEVER).
+    Field(B, B, i64),
 }
 
-impl<'c> Content<'c> {
+impl<B: Deref<Target = [u8]>> Item<B> {
+    /// What a structure takes it for.
+    pub fn element(&self) -> Element<'_> {
+        match self {
+            Item::Bytes(bytes) => Element::Bytes(bytes),
+            Item::Scored(name, score) => Element::Scored(name, *score),
+            Item::Field(name, value, expire_at) => Element::Field(Field {
+                name,
+                value,
+                expire_at: *expire_at,
+            }),
+        }
+    }
+}
+
+impl<'e> From<Element<'e>> for Item<Vec<u8>> {
+    fn from(element: Element<'e>) -> Self {
+        match element {
+            Element::Bytes(bytes) => Item::Bytes(bytes.to_vec()),
+            Element::Scored(name, score) => Item::Scored(name.to_vec(), score),
+            Element::Field(field) => {
+                Item::Field(field.name.to_vec(), field.value.to_vec(), field.expire_at)
+            }
+        }
+    }
+}
+
+/// A value's elements, in the shape of its type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content<B> {
+    /// The type of value.
+    pub ty: ValueType,
+    /// In the order of the type: a string has one, and an empty value of any other none.
+    pub elements: Vec<Item<B>>,
+}
+
+impl Content<Vec<u8>> {
     /// The elements of a value, and what is damaged behind them. None if not even the first one can
-    /// be read, or of a string not all. O(n), in memory, too, where the elements themselves stay in
-    /// the pool but for integers.
+    /// be read, or of a string not all. O(n), in memory, too.
     pub fn read(
-        pool: &'c Pool,
+        pool: &Pool,
         ty: ValueType,
         root: Root,
         inline: Inline,
-    ) -> (Option<Content<'c>>, Option<Error>) {
-        let mut damage = None;
-        let mut note = |outcome: Result<()>| damage = outcome.err();
-        let content = match ty {
-            ValueType::String => match string::read(pool, root, inline) {
-                Ok(value) => {
-                    let mut digits = itoa::Buffer::new();
-                    let bytes = value.map_or(Vec::new(), |value| value.text(&mut digits).to_vec());
-                    Content::String(bytes.into())
-                }
-                Err(error) => return (None, Some(error)),
-            },
-            ValueType::List => {
-                let mut elements = Vec::new();
-                note(list::each(pool, root, Side::Left, 0, |value| {
-                    elements.push(value.bytes(pool)?.into());
-                    Ok(true)
-                }));
-                Content::List(elements)
-            }
-            ValueType::Set => {
-                let mut members = Vec::new();
-                note(set::members(pool, root).and_then(|mut walk| {
-                    walk.try_for_each(|member| {
-                        let mut digits = itoa::Buffer::new();
-                        members.push(member?.bytes(&mut digits).to_vec().into());
-                        Ok(())
-                    })
-                }));
-                Content::Set(members)
-            }
-            ValueType::Hash => {
-                let mut fields = Vec::new();
-                note(hash::fields(pool, root).and_then(|mut walk| {
-                    walk.try_for_each(|field| {
-                        let field = field?;
-                        fields.push((field.name.into(), field.value.into(), field.expire_at));
-                        Ok(())
-                    })
-                }));
-                Content::Hash(fields)
-            }
-            ValueType::ZSet => {
-                let mut elements = Vec::new();
-                note(zset::walk(pool, root, 0, false).and_then(|mut walk| {
-                    while let Some((name, score)) = walk.step()? {
-                        elements.push((name.into(), score));
-                    }
-                    Ok(())
-                }));
-                Content::ZSet(elements)
-            }
-        };
-        match content.is_empty() {
-            true => (None, damage),
-            false => (Some(content), damage),
-        }
+    ) -> (Option<Self>, Option<Error>) {
+        let mut elements = Vec::new();
+        let walked = structures::of(ty).each(pool, root, inline, &mut |element| {
+            elements.push(element.into());
+            Ok(true)
+        });
+        let content = Content { ty, elements };
+        ((!content.is_empty()).then_some(content), walked.err())
     }
+}
 
-    /// The type of value.
-    pub fn value_type(&self) -> ValueType {
-        match self {
-            Content::String(_) => ValueType::String,
-            Content::List(_) => ValueType::List,
-            Content::Set(_) => ValueType::Set,
-            Content::Hash(_) => ValueType::Hash,
-            Content::ZSet(_) => ValueType::ZSet,
-        }
-    }
-
-    /// Whether there is no element, so that there is no such key. A string may be empty.
+impl<B: Deref<Target = [u8]>> Content<B> {
+    /// Whether there is no element, so that there is no such key.
     pub fn is_empty(&self) -> bool {
-        match self {
-            Content::String(_) => false,
-            Content::List(elements) | Content::Set(elements) => elements.is_empty(),
-            Content::Hash(fields) => fields.is_empty(),
-            Content::ZSet(elements) => elements.is_empty(),
-        }
-    }
-
-    /// The same, of bytes of its own.
-    pub fn into_owned(self) -> Content<'static> {
-        let own = |bytes: Bytes<'_>| Cow::Owned(bytes.into_owned());
-        match self {
-            Content::String(bytes) => Content::String(own(bytes)),
-            Content::List(elements) => Content::List(elements.into_iter().map(own).collect()),
-            Content::Set(members) => Content::Set(members.into_iter().map(own).collect()),
-            Content::Hash(fields) => Content::Hash(
-                fields
-                    .into_iter()
-                    .map(|(name, value, expire_at)| (own(name), own(value), expire_at))
-                    .collect(),
-            ),
-            Content::ZSet(elements) => Content::ZSet(
-                elements
-                    .into_iter()
-                    .map(|(name, score)| (own(name), score))
-                    .collect(),
-            ),
-        }
+        self.elements.is_empty()
     }
 
     /// Bytes of the record's area that the value takes.
     pub fn inline_len(&self) -> u64 {
-        match self {
-            Content::String(bytes) => string::Value::of(bytes).inline_len(),
-            _ => 0,
+        match self.elements.first() {
+            Some(first) => structures::of(self.ty).inline_for(&first.element()),
+            None => 0,
         }
     }
 
@@ -155,50 +102,24 @@ impl<'c> Content<'c> {
     ///
     /// # Errors
     /// `Full`; nothing is made once the transaction is dropped then.
-    pub fn build(&self, tx: &mut Tx<'_>, inline: Inline) -> Result<Root> {
-        match self {
-            Content::String(bytes) => {
-                let mut root = Root::EMPTY;
-                string::set(tx, &mut root, inline, string::Value::of(bytes))?;
-                Ok(root)
-            }
-            Content::List(elements) => {
-                let mut root = Root::EMPTY;
-                list::push(tx, &mut root, Side::Right, elements.iter().map(|e| &**e))?;
-                Ok(root)
-            }
-            Content::Set(members) => set::build(tx, members.iter().map(|member| &**member)),
-            Content::Hash(fields) => {
-                let fields = fields.iter().map(|(name, value, expire_at)| Field {
-                    name,
-                    value,
-                    expire_at: *expire_at,
-                });
-                hash::build(tx, fields)
-            }
-            Content::ZSet(elements) => {
-                let scored = elements.iter().map(|(name, score)| (&**name, *score));
-                let mut sorted: Vec<(&[u8], f64)> = scored.collect();
-                zset::sort(&mut sorted);
-                zset::build(tx, &sorted)
-            }
-        }
+    pub fn build(&self, tx: &mut Tx<'_>, limits: AllLimits, inline: Inline) -> Result<Root> {
+        let elements: Vec<Element<'_>> = self.elements.iter().map(Item::element).collect();
+        structures::of(self.ty).build(tx, limits, inline, &elements)
     }
 
     /// Why no value can be made of the elements, if none can.
     fn fault(&self) -> Option<&'static str> {
-        match self {
+        let mut names = HashSet::new();
+        if structures::of(self.ty).shape().differ() {
+            names.reserve(self.elements.len());
+            if !(self.elements.iter()).all(|item| names.insert(item.element().name())) {
+                return Some("an element twice");
+            }
+        }
+        let is_nan = |item: &Item<B>| matches!(item, Item::Scored(_, score) if score.is_nan());
+        match () {
             _ if self.is_empty() => Some("a value without elements"),
-            Content::Set(members) if !all_differ(members.iter()) => Some("a member twice"),
-            Content::Hash(fields) if !all_differ(fields.iter().map(|(name, ..)| name)) => {
-                Some("a field twice")
-            }
-            Content::ZSet(elements) if !all_differ(elements.iter().map(|(name, _)| name)) => {
-                Some("an element twice")
-            }
-            Content::ZSet(elements) if elements.iter().any(|(_, score)| score.is_nan()) => {
-                Some("a score that is not a number")
-            }
+            _ if self.elements.iter().any(is_nan) => Some("a score that is not a number"),
             _ => None,
         }
     }
@@ -206,24 +127,13 @@ impl<'c> Content<'c> {
     /// Leaves of each member, field or element that is there several times the first one. Whether
     /// there was such.
     pub fn drop_repeated(&mut self) -> bool {
-        let mut seen = HashSet::new();
-        let before = self.len();
-        match self {
-            Content::String(_) | Content::List(_) => {}
-            Content::Set(members) => members.retain(|member| seen.insert(member.clone())),
-            Content::Hash(fields) => fields.retain(|(name, ..)| seen.insert(name.clone())),
-            Content::ZSet(elements) => elements.retain(|(name, _)| seen.insert(name.clone())),
+        if !structures::of(self.ty).shape().differ() {
+            return false;
         }
-        self.len() < before
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Content::String(_) => 1,
-            Content::List(elements) | Content::Set(elements) => elements.len(),
-            Content::Hash(fields) => fields.len(),
-            Content::ZSet(elements) => elements.len(),
-        }
+        let (mut seen, before) = (HashSet::new(), self.elements.len());
+        self.elements
+            .retain(|item| seen.insert(item.element().name().to_vec()));
+        self.elements.len() < before
     }
 }
 
@@ -234,24 +144,20 @@ impl Store {
     /// # Errors
     /// `Full`; `State` if there is no element, one twice that may be there once, or a score that is
     /// no number. Nothing is made then.
-    pub fn make_from(
+    pub fn make_from<B: Deref<Target = [u8]>>(
         &mut self,
         key: &[u8],
         db: i32,
         expire_at: i64,
-        content: &Content<'_>,
+        limits: AllLimits,
+        content: &Content<B>,
     ) -> Result<RecordPtr> {
         if let Some(fault) = content.fault() {
             return Err(Error::State(fault.to_owned()));
         }
-        let (ty, inline) = (content.value_type(), content.inline_len());
+        let (ty, inline) = (content.ty, content.inline_len());
         self.make(ty, key, db, inline, expire_at, |tx, inline| {
-            content.build(tx, inline)
+            content.build(tx, limits, inline)
         })
     }
-}
-
-fn all_differ<T: Eq + Hash>(elements: impl ExactSizeIterator<Item = T>) -> bool {
-    let mut seen = HashSet::with_capacity(elements.len());
-    elements.into_iter().all(|element| seen.insert(element))
 }

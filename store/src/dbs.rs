@@ -18,6 +18,7 @@
 use super::key_counts::KeyCounts;
 use super::record::Record;
 use super::value::ValueType;
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, PPtr, Pool, Result, Tx, field};
@@ -80,7 +81,7 @@ impl Dbs {
                 .collect();
             let len = entries.len() as u64;
             if entries.iter().any(|entry: &Entry| entry.space >= len) {
-                return Err(Error::Damaged("the table of databases".into()));
+                return Err(damaged("the table of databases"));
             }
         }
         Ok(Dbs {
@@ -178,7 +179,7 @@ impl Dbs {
     }
 
     /// Counts several keys that have left a space.
-    pub fn keys_go(&mut self, space: u16, keys: KeyCounts) {
+    pub(crate) fn keys_go(&mut self, space: u16, keys: KeyCounts) {
         if let Some(counts) = self.keys.get_mut(usize::from(space)) {
             counts.subtract(keys);
         }
@@ -259,12 +260,12 @@ impl Dbs {
     }
 
     /// Counts no key any more: Redis's keyspace has been emptied.
-    pub fn forget_counts(&mut self) {
+    pub(crate) fn forget_counts(&mut self) {
         self.keys.fill(KeyCounts::default());
     }
 
     /// Sets how many keys each *space* has.
-    pub fn set_counts(&mut self, counts: &[KeyCounts]) {
+    pub(crate) fn set_counts(&mut self, counts: &[KeyCounts]) {
         let none = std::iter::repeat(KeyCounts::default());
         let counts = counts.iter().copied().chain(none);
         for (keys, count) in self.keys.iter_mut().zip(counts) {

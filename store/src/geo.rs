@@ -2,7 +2,7 @@
 //!
 //! `cell` is the grid, `distance` the measure, `shape` what one searches in and the cells that
 //! cover it. The arithmetic and its order are those of Redis, so that scores and distances are the
-//! same to the last digit.
+//! same to the last digit: libraries of geohashes compute other ones.
 
 mod cell;
 mod distance;

@@ -21,13 +21,14 @@
 //!
 //! A sparse one becomes dense when a register exceeds 32, or when it would outgrow a length that
 //! the server's configuration sets. Which runs there are follows from the order in which the
-//! registers were set, and is exactly as Redis makes them.
+//! registers were set, and is exactly as Redis makes them. Clients read, write and move these bytes
+//! as a string, so no library's HyperLogLog can take this one's place.
 
 mod estimate;
 mod hash;
 mod sparse;
 
-pub use estimate::estimate;
+pub(crate) use estimate::estimate;
 pub use hash::{Sample, sample};
 
 /// How many registers there are.

@@ -1,6 +1,7 @@
 //! The part of a record that its value may use.
 
-use pobj::{Error, Fresh, PPtr, Pool, Result, Tx};
+use crate::damaged::damaged;
+use pobj::{Fresh, PPtr, Pool, Result, Tx};
 
 /// Space in a record that its value may use, up to the end of the record.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +30,7 @@ impl Inline {
     /// `Damaged` if the record is there already: then it has no value.
     #[inline]
     pub fn fresh(self) -> Result<Fresh> {
-        let lacks = || Error::Damaged("a record without a value".into());
+        let lacks = || damaged("a record without a value");
         self.fresh.ok_or_else(lacks)
     }
 
@@ -39,6 +40,6 @@ impl Inline {
     pub fn capacity(self, pool: &Pool) -> Result<u64> {
         let start = self.at.offset() - self.record.offset();
         let capacity = pool.capacity(self.record)?.checked_sub(start);
-        capacity.ok_or_else(|| Error::Damaged("a record's key is longer than the record".into()))
+        capacity.ok_or_else(|| damaged("a record's key is longer than the record"))
     }
 }

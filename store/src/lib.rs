@@ -5,6 +5,7 @@
 //! |---|---|
 //! | the keys of a pool | [`Store`] |
 //! | a key's record, databases and flushes, how many keys there are, LSNs of its runs | [`record`], [`dbs`], [`key_counts`], [`lsn`] |
+//! | how the last user has left the pool, and in which file | [`lifetime`] |
 //! | changes of values, of whole keys; what must not fail | [`edit`], [`place`], [`keys`], [`mod@must`] |
 //! | a group of commands that is taken back | [`undo`] |
 //! | memory of what is gone; scattered room; fields that expire; looking at all | [`reclaim`], [`compact`], [`expiring`], [`check`] |
@@ -24,6 +25,7 @@ pub mod bits;
 pub mod check;
 pub mod compact;
 pub mod content;
+mod damaged;
 pub mod dbs;
 pub mod edit;
 pub mod expiring;
@@ -33,6 +35,7 @@ pub mod inline;
 pub mod key_counts;
 pub mod keys;
 pub mod layout;
+pub mod lifetime;
 pub mod lsn;
 pub mod must;
 pub mod number;

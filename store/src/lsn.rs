@@ -35,12 +35,12 @@ impl RunLsn {
     }
 
     /// The number of a new run.
-    pub fn new_run() -> u64 {
+    pub(crate) fn new_run() -> u64 {
         RandomState::new().build_hasher().finish().max(1)
     }
 
     /// Notes in the pool that this run has it now.
-    pub fn begin_run(pool: &mut Pool, run: u64) -> Result<()> {
+    pub(crate) fn begin_run(pool: &mut Pool, run: u64) -> Result<()> {
         let mut tx = pool.begin();
         tx.set(tx.user_word(RUN), run)?;
         tx.commit()

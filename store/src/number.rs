@@ -33,9 +33,10 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
         }
         magnitude = magnitude * 10 + u64::from(digit - b'0');
     }
-    match negative {
-        true => 0i64.checked_sub_unsigned(magnitude),
-        false => i64::try_from(magnitude).ok(),
+    if negative {
+        0i64.checked_sub_unsigned(magnitude)
+    } else {
+        i64::try_from(magnitude).ok()
     }
 }
 
@@ -99,9 +100,10 @@ impl LongDouble {
         let whole = product.round_to_integral(Round::TowardPositive).value;
         let mut exact = false;
         let n = whole.to_i128_r(64, Round::TowardZero, &mut exact);
-        match exact || whole.is_zero() {
-            true => n.value as i64,
-            false => i64::MIN,
+        if exact || whole.is_zero() {
+            n.value as i64
+        } else {
+            i64::MIN
         }
     }
 
@@ -241,9 +243,10 @@ pub fn double_to_text(n: f64) -> String {
 
 /// A decimal without the zeros at its end, and without the point if only zeros followed.
 fn cut_zeros(text: &str) -> &str {
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.'),
-        false => text,
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
     }
 }
 

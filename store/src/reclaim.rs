@@ -112,14 +112,20 @@ impl Store {
     }
 
     /// Adds dead records to those to be reclaimed.
-    pub fn reclaim_later(&mut self, records: impl IntoIterator<Item = RecordPtr>) {
+    pub(crate) fn reclaim_later(&mut self, records: impl IntoIterator<Item = RecordPtr>) {
         self.garbage.dead.extend(records);
     }
 
     /// Lists a record whose value was changed, if there is memory to reclaim now: the record is
     /// dead, or its value has garbage.
     #[inline]
-    pub fn note_garbage(&mut self, record: Option<RecordPtr>, ty: ValueType, old: Root, new: Root) {
+    pub(crate) fn note_garbage(
+        &mut self,
+        record: Option<RecordPtr>,
+        ty: ValueType,
+        old: Root,
+        new: Root,
+    ) {
         if let Some(record) = record
             && structures::has_garbage(ty, new)
         {

@@ -16,6 +16,7 @@
 //! A record is live while its birth is later than the last flush of its space. It is written once,
 //! as fresh bytes; later only space, birth, expire time, root and the inline area change, logged.
 
+use crate::damaged::damaged;
 use crate::inline::Inline;
 use crate::layout::RECORD;
 use crate::structures::Root;
@@ -186,12 +187,6 @@ impl Record {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn damaged(what: &str) -> Error {
-    Error::Damaged(what.to_owned())
-}
-
 /// The record's fixed part. O(1).
 #[inline]
 pub fn get(pool: &Pool, record: RecordPtr) -> Result<&Record> {
@@ -206,7 +201,11 @@ pub fn key(pool: &Pool, record: RecordPtr) -> Result<&[u8]> {
 
 /// [`key`], as several threads see it; `None` if it is not inside the pool.
 #[inline]
-pub fn key_seen<'m>(reader: Reader<'m>, record: RecordPtr, head: &Record) -> Option<&'m [u8]> {
+pub(crate) fn key_seen<'m>(
+    reader: Reader<'m>,
+    record: RecordPtr,
+    head: &Record,
+) -> Option<&'m [u8]> {
     reader.bytes(record.at(HEAD), u64::from(head.key_len))
 }
 
@@ -246,7 +245,7 @@ pub fn set_expire(tx: &mut Tx<'_>, record: RecordPtr, at: i64) -> Result<()> {
 
 /// Moves the record to another key space, where it is created anew: that space may have been
 /// flushed since the record was made.
-pub fn set_space(tx: &mut Tx<'_>, record: RecordPtr, space: u16, birth: u64) -> Result<()> {
+pub(crate) fn set_space(tx: &mut Tx<'_>, record: RecordPtr, space: u16, birth: u64) -> Result<()> {
     tx.set(field!(record, Record, space), space)?;
     tx.set(field!(record, Record, birth), birth)
 }

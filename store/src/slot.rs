@@ -1,5 +1,7 @@
 //! Hash slots of a cluster: which one a key is in.
 
+use crc::{CRC_16_XMODEM, Crc};
+
 /// How many there are.
 pub const SLOTS: u16 = 16384;
 
@@ -36,26 +38,9 @@ pub fn of_pattern(pattern: &[u8]) -> Option<u16> {
     }
 }
 
-/// CRC-16 of the variant XMODEM.
 fn crc16(bytes: &[u8]) -> u16 {
-    const TABLE: [u16; 256] = {
-        let mut table = [0; 256];
-        let mut at = 0;
-        while at < 256 {
-            let mut crc = (at as u16) << 8;
-            let mut bit = 0;
-            while bit < 8 {
-                let carry = crc & 0x8000 != 0;
-                crc = crc << 1 ^ if carry { 0x1021 } else { 0 };
-                bit += 1;
-            }
-            table[at] = crc;
-            at += 1;
-        }
-        table
-    };
-    let step = |crc: u16, &byte: &u8| crc << 8 ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)];
-    bytes.iter().fold(0, step)
+    static CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
+    CRC.checksum(bytes)
 }
 
 #[cfg(test)]

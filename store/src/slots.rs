@@ -22,13 +22,14 @@
 //! is looked for only once Redis has let go of all of them (`trimmed`).
 
 use crate::Store;
+use crate::damaged::damaged;
 use crate::key_counts::KeyCounts;
 use crate::layout::DATA;
 use crate::record::{self, RecordPtr};
 use crate::slot::{self, SlotRange};
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
-use pobj::{Error, PPtr, Pool, Result};
+use pobj::{PPtr, Pool, Result};
 use static_assertions::const_assert_eq;
 
 const TABLE: usize = 5;
@@ -73,7 +74,7 @@ impl Slots {
             let len = *pool.get(pool.user_word(TABLE_LEN))?;
             let bytes = pool.bytes(table.cast(), len.saturating_mul(size_of::<Run>() as u64))?;
             words = words_of(bytes.chunks_exact(size_of::<Run>()))
-                .ok_or_else(|| Error::Damaged("the table of hash slots".into()))?;
+                .ok_or_else(|| damaged("the table of hash slots"))?;
         }
         Ok(Slots {
             table,
@@ -90,7 +91,7 @@ impl Slots {
     }
 
     /// True if a record is dead for its slot, and no key of Redis's keyspace shows it.
-    pub fn is_trimmed(&self, pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
+    pub(crate) fn is_trimmed(&self, pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
         Ok(!is_younger(&self.trimmed, pool, record, birth)?)
     }
 
@@ -139,7 +140,7 @@ impl Slots {
     }
 
     /// Forgets the counts of a space, or of all.
-    pub fn forget_counts(&mut self, space: Option<u16>) {
+    pub(crate) fn forget_counts(&mut self, space: Option<u16>) {
         let Some(counts) = &mut self.counts else {
             return;
         };
@@ -212,14 +213,13 @@ impl Slots {
     fn store(&mut self, pool: &mut Pool, words: Vec<u64>) -> Result<()> {
         let runs = runs_of(&words);
         let mut tx = pool.begin();
-        let table = match runs.is_empty() {
-            true => None,
-            false => {
-                let bytes: &[u8] = bytemuck::cast_slice(&runs);
-                let table = tx.alloc(bytes.len() as u64, DATA)?;
-                tx.fill(table, bytes)?;
-                Some(table.ptr().cast())
-            }
+        let table = if runs.is_empty() {
+            None
+        } else {
+            let bytes: &[u8] = bytemuck::cast_slice(&runs);
+            let table = tx.alloc(bytes.len() as u64, DATA)?;
+            tx.fill(table, bytes)?;
+            Some(table.ptr().cast())
         };
         tx.set(tx.user_word(TABLE), table.map_or(0, PPtr::offset))?;
         tx.set(tx.user_word(TABLE_LEN), runs.len() as u64)?;
@@ -361,9 +361,10 @@ impl Store {
     fn count_key(&mut self, record: RecordPtr, by: i32) -> Result<()> {
         let head = record::get(&self.pool, record)?;
         let (space, ty) = (head.space, head.value_type()?);
-        match by > 0 {
-            true => self.dbs.key_comes(space, ty),
-            false => self.dbs.key_goes(space, ty),
+        if by > 0 {
+            self.dbs.key_comes(space, ty)
+        } else {
+            self.dbs.key_goes(space, ty)
         }
         if self.slots.counts.is_some() {
             self.slots

@@ -18,6 +18,7 @@ mod index;
 mod survey;
 
 use crate::Store;
+use crate::damaged::damaged;
 use crate::key_counts::KeyCounts;
 use crate::record::{self, RecordPtr};
 use crate::value::ValueType;
@@ -81,7 +82,7 @@ impl Store {
         let damaged = survey.damaged.into_iter().map(|record| {
             let error = match record::verify(&self.pool, record) {
                 Err(error) => error,
-                Ok(()) => Error::Damaged("it is of a database that the pool does not have".into()),
+                Ok(()) => damaged("it is of a database that the pool does not have"),
             };
             (record, error)
         });
@@ -180,7 +181,7 @@ impl Store {
                 record,
                 addr: self.pool.address_of(record),
                 space: head.space,
-                db: db.ok_or_else(|| Error::Damaged("its database is not there".into()))?,
+                db: db.ok_or_else(|| damaged("its database is not there"))?,
                 expire_at: head.expire_at,
                 birth: head.birth,
                 ty: head.value_type()?,

@@ -5,6 +5,7 @@ use fastrand::Rng;
 use pobj::{Durability, Pool, Tx};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use store::layout::pool_at;
+use store::structures::limits::AllLimits;
 use store::structures::set::Member;
 use store::structures::{Root, Structure, hash, set};
 use tempfile::TempDir;
@@ -152,6 +153,7 @@ fn run_hash(seed: u64, keys: u64, long: bool, rounds: u32) {
                 hash::set(
                     tx,
                     root,
+                    AllLimits::DEFAULT.hash,
                     pairs.iter().map(|(f, v)| (f.as_slice(), v.as_slice())),
                 )
             });
@@ -270,7 +272,9 @@ fn run_set(seed: u64, keys: u64, integers: bool, rounds: u32) {
                 let members: Vec<Bytes> = (0..count).map(|_| words.key()).collect();
                 let slices = || members.iter().map(Vec::as_slice);
                 let (changed, expected): (_, u64) = if dice < filling {
-                    let added = edit(&mut pool, keep, |tx, root| set::add(tx, root, slices()));
+                    let added = edit(&mut pool, keep, |tx, root| {
+                        set::add(tx, root, AllLimits::DEFAULT.set, slices())
+                    });
                     (
                         added,
                         members
@@ -326,7 +330,13 @@ fn set_of(place: &Place, count: u64) -> Pool {
     for n in 0..count {
         let member = format!("member {n}");
         edit(&mut pool, true, |tx, root| {
-            set::add(tx, root, std::iter::once(member.as_bytes())).unwrap()
+            set::add(
+                tx,
+                root,
+                AllLimits::DEFAULT.set,
+                std::iter::once(member.as_bytes()),
+            )
+            .unwrap()
         });
     }
     pool
@@ -378,7 +388,13 @@ fn a_scan_returns_whatever_is_there_throughout() {
             }
             let all: Vec<Bytes> = present.iter().map(|&n| passing(n)).collect();
             edit(&mut pool, true, |tx, root| {
-                set::add(tx, root, all.iter().map(Vec::as_slice)).unwrap()
+                set::add(
+                    tx,
+                    root,
+                    AllLimits::DEFAULT.set,
+                    all.iter().map(Vec::as_slice),
+                )
+                .unwrap()
             });
         }
         loop {
@@ -397,7 +413,7 @@ fn a_scan_returns_whatever_is_there_throughout() {
                     let member = passing(n);
                     let member = std::iter::once(member.as_slice());
                     if grow {
-                        set::add(tx, root, member)
+                        set::add(tx, root, AllLimits::DEFAULT.set, member)
                     } else {
                         set::remove(tx, root, member)
                     }
@@ -427,6 +443,7 @@ fn one_field_costs_one_fence() {
             hash::set(
                 tx,
                 root,
+                AllLimits::DEFAULT.hash,
                 std::iter::once((field.as_bytes(), value.as_slice())),
             )
             .unwrap()
@@ -442,7 +459,15 @@ fn one_field_costs_one_fence() {
         edit(&mut pool, true, |tx, root| {
             let (spot, old) = hash::find(tx, *root, field.as_bytes()).unwrap();
             assert!(old.is_some());
-            hash::put(tx, root, spot, field.as_bytes(), b"another value").unwrap()
+            hash::put(
+                tx,
+                root,
+                AllLimits::DEFAULT.hash,
+                spot,
+                field.as_bytes(),
+                b"another value",
+            )
+            .unwrap()
         });
         assert_eq!(pool.traffic().fences - before, 1);
     }
@@ -466,6 +491,7 @@ fn many_fields_take_less_than_twice_their_bytes() {
             hash::set(
                 tx,
                 root,
+                AllLimits::DEFAULT.hash,
                 std::iter::once((field.as_bytes(), value.as_bytes())),
             )
             .unwrap()
@@ -510,10 +536,12 @@ fn built_ones_are_like_grown_ones() {
             })
             .collect();
         let pairs = || model.iter().map(|(f, v)| (f.as_slice(), v.as_slice()));
-        edit(&mut pool, false, |tx, _| hash::build(tx, pairs()).unwrap());
+        edit(&mut pool, false, |tx, _| {
+            hash::build(tx, AllLimits::DEFAULT.hash, pairs()).unwrap()
+        });
         assert_eq!(pool.usage().used, 0, "a dropped transaction leaks");
         edit(&mut pool, true, |tx, root| {
-            *root = hash::build(tx, pairs()).unwrap()
+            *root = hash::build(tx, AllLimits::DEFAULT.hash, pairs()).unwrap()
         });
         drop(pool);
         let mut pool = place.open();
@@ -522,7 +550,13 @@ fn built_ones_are_like_grown_ones() {
         for n in count..count + 300 {
             let (field, value) = (format!("field {n}").into_bytes(), b"v".to_vec());
             edit(&mut pool, true, |tx, root| {
-                hash::set(tx, root, std::iter::once((&field[..], &value[..]))).unwrap()
+                hash::set(
+                    tx,
+                    root,
+                    AllLimits::DEFAULT.hash,
+                    std::iter::once((&field[..], &value[..])),
+                )
+                .unwrap()
             });
             model.insert(field, value);
         }
@@ -542,7 +576,7 @@ fn built_ones_are_like_grown_ones() {
         assert_eq!(pool.usage().used, 0, "{count} fields");
         let members = model.keys().map(Vec::as_slice);
         edit(&mut pool, true, |tx, root| {
-            *root = set::build(tx, members).unwrap()
+            *root = set::build(tx, AllLimits::DEFAULT.set, members).unwrap()
         });
         assert_eq!(set::len(root(&pool)), model.len() as u64);
         for field in model.keys() {

@@ -7,6 +7,7 @@ use pobj::{Durability, Pool, Tx};
 use std::collections::{BTreeMap, BTreeSet};
 use store::layout::pool_at;
 use store::structures::hash::{self, Expiry, Field, NEVER};
+use store::structures::limits::AllLimits;
 use store::structures::{Root, Structure, table};
 use tempfile::TempDir;
 
@@ -133,8 +134,10 @@ fn change(tx: &mut Tx<'_>, root: &mut Root, words: &mut Words, model: &mut Model
             };
             let borrowed = pairs.iter().map(|(name, value)| (&name[..], &value[..]));
             let added = match expiry {
-                Expiry::Clear => hash::set(tx, root, borrowed).unwrap(),
-                _ => hash::set_expiring(tx, root, borrowed, expiry).unwrap(),
+                Expiry::Clear => hash::set(tx, root, AllLimits::DEFAULT.hash, borrowed).unwrap(),
+                _ => {
+                    hash::set_expiring(tx, root, AllLimits::DEFAULT.hash, borrowed, expiry).unwrap()
+                }
             };
             let mut new = 0;
             for (name, value) in pairs {
@@ -170,7 +173,7 @@ fn change(tx: &mut Tx<'_>, root: &mut Root, words: &mut Words, model: &mut Model
         6 => {
             let (name, value) = (words.name(), words.value());
             let (spot, _) = hash::find(tx, *root, &name).unwrap();
-            let is_new = hash::put(tx, root, spot, &name, &value).unwrap();
+            let is_new = hash::put(tx, root, AllLimits::DEFAULT.hash, spot, &name, &value).unwrap();
             let expire_at = model.get(&name).map_or(NEVER, |&(_, expire_at)| expire_at);
             assert_eq!(is_new, model.insert(name, (value, expire_at)).is_none());
         }
@@ -181,9 +184,10 @@ fn change(tx: &mut Tx<'_>, root: &mut Root, words: &mut Words, model: &mut Model
             *root = copy;
         }
         _ => {
-            let names = match empties {
-                true => model.keys().cloned().collect(),
-                false => words.names(),
+            let names = if empties {
+                model.keys().cloned().collect()
+            } else {
+                words.names()
             };
             let removed = hash::remove(
                 tx,
@@ -262,7 +266,7 @@ fn fields_of_a_table_are_found_by_their_place() {
         .collect();
     edit(&mut pool, true, |tx, root| {
         let pairs = names.iter().map(|name| (&name[..], &b"v"[..]));
-        hash::set_expiring(tx, root, pairs, Expiry::At(7)).unwrap()
+        hash::set_expiring(tx, root, AllLimits::DEFAULT.hash, pairs, Expiry::At(7)).unwrap()
     });
     let places: Vec<u64> = names.iter().map(|name| hash::place(&pool, name)).collect();
     edit(&mut pool, true, |tx, root| {

@@ -5,6 +5,7 @@ use fastrand::Rng;
 use pobj::{Durability, PPtr, Pool, Tx};
 use store::layout::{DATA, pool_at};
 use store::record::{self, Birth, RecordPtr};
+use store::structures::limits::AllLimits;
 use store::structures::list::Side;
 use store::structures::mover::{Cursor, Mover};
 use store::structures::{self, Root, hash, list, set, string, zset};
@@ -125,7 +126,7 @@ impl Scenario {
             }
             ValueType::Hash => {
                 let pairs: Vec<_> = words.chunks(2).map(|p| (&p[0][..], &p[1][..])).collect();
-                hash::set(tx, root, pairs.into_iter()).unwrap();
+                hash::set(tx, root, AllLimits::DEFAULT.hash, pairs.into_iter()).unwrap();
             }
             ValueType::Set if removes => {
                 let names: Vec<_> = words.iter().map(|word| &word[..]).collect();
@@ -133,7 +134,7 @@ impl Scenario {
             }
             ValueType::Set => {
                 let names: Vec<_> = words.iter().map(|word| &word[..]).collect();
-                set::add(tx, root, names.into_iter()).unwrap();
+                set::add(tx, root, AllLimits::DEFAULT.set, names.into_iter()).unwrap();
             }
             ValueType::ZSet if removes => {
                 let len = zset::len(*root);
@@ -142,7 +143,15 @@ impl Scenario {
                 }
             }
             ValueType::ZSet => {
-                zset::add(tx, root, &words[0], score, zset::Rule::default()).unwrap();
+                zset::add(
+                    tx,
+                    root,
+                    AllLimits::DEFAULT.zset,
+                    &words[0],
+                    score,
+                    zset::Rule::default(),
+                )
+                .unwrap();
             }
         });
     }
@@ -217,9 +226,10 @@ impl Scenario {
             .relocate(&mut mover, &mut root, cursor)
             .unwrap();
         record::set_root(&mut tx, record, old, root).unwrap();
-        match keep {
-            true => tx.commit().unwrap(),
-            false => return Some(cursor),
+        if keep {
+            tx.commit().unwrap()
+        } else {
+            return Some(cursor);
         }
         next
     }

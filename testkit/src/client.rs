@@ -34,7 +34,7 @@ impl Client {
     ///
     /// # Panics
     /// If the socket is gone.
-    pub fn local_address(&self) -> SocketAddr {
+    pub(crate) fn local_address(&self) -> SocketAddr {
         self.stream
             .get_ref()
             .local_addr()

@@ -3,7 +3,7 @@
 
 use crate::client::Client;
 use crate::packaged::{Family, Packaged};
-use crate::replication::{info, wait_for};
+use crate::replication::wait_for;
 use crate::resp::Value;
 use crate::script::{ask, expect, words};
 use crate::server::{Server, Setup};
@@ -224,13 +224,6 @@ pub fn used(client: &mut Client) -> u64 {
         field("reclaim_values") == Some(0) && field("reclaim_sweeping") == Some(0)
     });
     used
-}
-
-/// Whether a node has no fork child any more.
-pub fn is_alone(client: &mut Client) -> bool {
-    ["rdb_bgsave_in_progress", "aof_rewrite_in_progress"]
-        .iter()
-        .all(|field| info(client, field) == "0")
 }
 
 /// Asks for a reply of a command whose last word is a key, of many keys in one go.

@@ -2,7 +2,7 @@
 //!
 //! A null bulk string, a null array and a RESP3 null are three different values here, and so are
 //! a simple string and a bulk string: a command that replies with the wrong one of them breaks
-//! clients, so the tests must be able to see it.
+//! clients, so the tests must be able to see it. Libraries of clients make one value of them.
 
 use std::fmt;
 use std::io::{self, BufRead, Error, ErrorKind};

@@ -26,7 +26,7 @@ use tempfile::TempDir;
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// The name under which the module logs: its lines carry `<pmedis>`.
-pub const MODULE_NAME: &str = "pmedis";
+pub(crate) const MODULE_NAME: &str = "pmedis";
 
 /// The variable that makes PMDK count every file as persistent memory, flushes included.
 pub const FORCE_PMEM: &str = "PMEM_IS_PMEM_FORCE";

@@ -2,12 +2,13 @@
 
 use crate::Failure;
 use crate::import::NewKeys;
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead};
-use store::content::{Bytes, Content};
+use store::content::{Content, Item};
 use store::structures::hash::NEVER;
+use store::structures::{self, Shape};
+use store::value::ValueType;
 
 /// Words of a command at most.
 const WORDS: usize = 1 << 20;
@@ -19,7 +20,7 @@ struct Key {
     name: Vec<u8>,
     db: i32,
     expire_at: Option<i64>,
-    content: Content<'static>,
+    content: Content<Vec<u8>>,
     /// Where the fields of a hash are, once their expire times come.
     fields: HashMap<Vec<u8>, usize>,
 }
@@ -86,14 +87,13 @@ pub fn read(mut input: impl BufRead, pool: &mut NewKeys) -> Result<(), Failure> 
 }
 
 /// The first command of a key.
-fn begin(name: &[u8], words: &[Vec<u8>]) -> Option<Content<'static>> {
-    let mut content = match (name, words) {
-        (b"SET", [value]) => return Some(Content::String(value.clone().into())),
-        (b"RPUSH", _) => Content::List(Vec::new()),
-        (b"SADD", _) => Content::Set(Vec::new()),
-        (b"HSET", _) => Content::Hash(Vec::new()),
-        (b"ZADD", _) => Content::ZSet(Vec::new()),
-        _ => return None,
+fn begin(name: &[u8], words: &[Vec<u8>]) -> Option<Content<Vec<u8>>> {
+    let ty = ValueType::ALL
+        .into_iter()
+        .find(|ty| ty.adds().as_bytes() == name)?;
+    let mut content = Content {
+        ty,
+        elements: Vec::new(),
     };
     add(&mut content, name, words)?;
     Some(content)
@@ -103,15 +103,15 @@ fn go_on(key: &mut Key, name: &[u8], words: &[Vec<u8>]) -> Option<()> {
     match (name, words) {
         (b"PEXPIREAT", [at]) => key.expire_at = Some(text(at)?),
         (b"HPEXPIREAT", [at, fields, one, field]) if fields == b"FIELDS" && one == b"1" => {
-            let Content::Hash(all) = &mut key.content else {
+            let all = &mut key.content.elements;
+            if key.fields.len() != all.len() {
+                let names = all.iter().map(|item| item.element().name().to_vec());
+                key.fields = names.zip(0..).collect();
+            }
+            let Item::Field(_, _, time) = all.get_mut(*key.fields.get(field)?)? else {
                 return None;
             };
-            if key.fields.len() != all.len() {
-                let places = all.iter().zip(0..);
-                key.fields = places.map(|((name, ..), at)| (name.to_vec(), at)).collect();
-            }
-            let at_time: i64 = text(at)?;
-            all.get_mut(*key.fields.get(field)?)?.2 = at_time;
+            *time = text(at)?;
         }
         _ => add(&mut key.content, name, words)?,
     }
@@ -119,29 +119,30 @@ fn go_on(key: &mut Key, name: &[u8], words: &[Vec<u8>]) -> Option<()> {
 }
 
 /// Adds elements to a value of the command's type.
-fn add(content: &mut Content<'static>, name: &[u8], words: &[Vec<u8>]) -> Option<()> {
-    let owned = |word: &Vec<u8>| -> Bytes<'static> { Cow::Owned(word.clone()) };
-    let pairs = || words.chunks(2).map(|pair| <&[_; 2]>::try_from(pair).ok());
-    if words.is_empty() {
+fn add(content: &mut Content<Vec<u8>>, name: &[u8], words: &[Vec<u8>]) -> Option<()> {
+    let shape = structures::of(content.ty).shape();
+    let is_whole = shape == Shape::One && (words.len() > 1 || !content.is_empty());
+    if words.is_empty() || is_whole || content.ty.adds().as_bytes() != name {
         return None;
     }
-    match (name, content) {
-        (b"RPUSH", Content::List(elements)) | (b"SADD", Content::Set(elements)) => {
-            elements.extend(words.iter().map(owned));
+    let pairs = || words.chunks(2).map(|pair| <&[_; 2]>::try_from(pair).ok());
+    let all = &mut content.elements;
+    match shape {
+        Shape::One | Shape::Sequence | Shape::Members => {
+            all.extend(words.iter().cloned().map(Item::Bytes));
         }
-        (b"HSET", Content::Hash(fields)) => {
+        Shape::Fields => {
             for pair in pairs() {
                 let [name, value] = pair?;
-                fields.push((owned(name), owned(value), NEVER));
+                all.push(Item::Field(name.clone(), value.clone(), NEVER));
             }
         }
-        (b"ZADD", Content::ZSet(elements)) => {
+        Shape::Scored => {
             for pair in pairs() {
                 let [score, name] = pair?;
-                elements.push((owned(name), text(score)?));
+                all.push(Item::Scored(name.clone(), text(score)?));
             }
         }
-        _ => return None,
     }
     Some(())
 }

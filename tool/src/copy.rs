@@ -11,6 +11,7 @@ use store::Store;
 use store::content::Content;
 use store::layout::pool_at;
 use store::record::NEVER;
+use store::structures::limits::AllLimits;
 
 /// Makes a pool at `to` with all keys of the pool `from`, of this size or as large. What is damaged
 /// is left out from its first damaged element on, and named. The new pool gets its name when it is
@@ -52,7 +53,7 @@ fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
                         content.drop_repeated();
                     }
                     let expire_at = key.expire_at.unwrap_or(NEVER);
-                    store.make_from(key.name, key.db, expire_at, &content)?;
+                    store.make_from(key.name, key.db, expire_at, AllLimits::DEFAULT, &content)?;
                     copied += 1;
                 }
                 let damage = checked.err().or(damage);

@@ -6,9 +6,7 @@ use crate::{Failure, Outcome};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use store::number::double_to_text;
-use store::structures::list::{self, Side};
-use store::structures::{hash, set, string, zset};
-use store::value::ValueType;
+use store::structures::{self, Element, hash};
 
 /// Words of a command behind its key, at most.
 const WORDS: usize = 128;
@@ -105,41 +103,28 @@ impl Commands {
     }
 
     fn value(&mut self, keys: &Keys, key: &Key<'_>) -> pobj::Result<()> {
-        let (pool, root) = (&keys.pool, key.root);
-        let command = match key.ty {
-            ValueType::String => "SET",
-            ValueType::List => "RPUSH",
-            ValueType::Hash => "HSET",
-            ValueType::Set => "SADD",
-            ValueType::ZSet => "ZADD",
-        };
         let mut piece = Piece {
-            command: format!("{}{command}", self.prefix),
+            command: format!("{}{}", self.prefix, key.ty.adds()),
             commands: self,
             key: key.name,
             words: Vec::new(),
             bytes: 0,
         };
-        let outcome = match key.ty {
-            ValueType::String => {
-                let mut digits = itoa::Buffer::new();
-                string::read(pool, root, key.inline).map(|value| {
-                    piece.add([value.map_or(b"".as_slice(), |value| value.text(&mut digits))]);
-                })
+        let structure = structures::of(key.ty);
+        let outcome = structure.each(&keys.pool, key.root, key.inline, &mut |element| {
+            match element {
+                Element::Bytes(bytes) => piece.add([bytes]),
+                Element::Scored(name, score) => piece.add([double_to_text(score).as_bytes(), name]),
+                Element::Field(field) => piece.add([field.name, field.value]),
             }
-            ValueType::List => list::each(pool, root, Side::Left, 0, |value| {
-                piece.add([value.bytes(pool)?]);
-                Ok(piece.commands.failed.is_none())
-            }),
-            ValueType::Hash => piece.hash(pool, root),
-            ValueType::Set => piece.set(pool, root),
-            ValueType::ZSet => piece.zset(pool, root),
-        };
+            Ok(piece.commands.failed.is_none())
+        });
         piece.send();
         outcome?;
-        match key.ty {
-            ValueType::Hash => self.field_times(keys, key),
-            _ => Ok(()),
+        if structures::may_expire(key.ty, key.root) {
+            self.field_times(keys, key)
+        } else {
+            Ok(())
         }
     }
 
@@ -190,29 +175,5 @@ impl Piece<'_, '_> {
         self.commands.write(&words);
         self.words.clear();
         self.bytes = 0;
-    }
-
-    fn hash(&mut self, pool: &pobj::Pool, root: store::structures::Root) -> pobj::Result<()> {
-        for pair in hash::pairs(pool, root)? {
-            let (field, value) = pair?;
-            self.add([field, value]);
-        }
-        Ok(())
-    }
-
-    fn set(&mut self, pool: &pobj::Pool, root: store::structures::Root) -> pobj::Result<()> {
-        let mut digits = itoa::Buffer::new();
-        for member in set::members(pool, root)? {
-            self.add([member?.bytes(&mut digits)]);
-        }
-        Ok(())
-    }
-
-    fn zset(&mut self, pool: &pobj::Pool, root: store::structures::Root) -> pobj::Result<()> {
-        let mut walk = zset::walk(pool, root, 0, false)?;
-        while let Some((name, score)) = walk.step()? {
-            self.add([double_to_text(score).as_bytes(), name]);
-        }
-        Ok(())
     }
 }

@@ -6,12 +6,14 @@ use crate::{Failure, Outcome};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::Deref;
 use std::path::Path;
 use store::Store;
 use store::content::Content;
 use store::rdb::copy::{Copy, Edit, Fate, ModuleKey, NativeKey};
 use store::rdb::{self, CRC};
 use store::record::NEVER;
+use store::structures::limits::AllLimits;
 
 /// Makes a pool at `to`, of this size, with all keys of a file. The pool gets its name when it is
 /// whole and durable. O(file); a large value is in memory as a whole.
@@ -95,16 +97,20 @@ impl NewKeys {
     ///
     /// # Errors
     /// If the pool has no room for it, or if it is none.
-    pub fn add(
+    pub fn add<B: Deref<Target = [u8]>>(
         &mut self,
         name: &[u8],
         db: i32,
         expire_at: Option<i64>,
-        content: &Content<'_>,
+        content: &Content<B>,
     ) -> Result<(), String> {
-        let made = self
-            .store
-            .make_from(name, db, expire_at.unwrap_or(NEVER), content);
+        let made = self.store.make_from(
+            name,
+            db,
+            expire_at.unwrap_or(NEVER),
+            AllLimits::DEFAULT,
+            content,
+        );
         made.map_err(|error| match error {
             pobj::Error::Full(_) | pobj::Error::TooLarge(_) => {
                 "the keys do not fit into the pool: give a larger --size".to_owned()

@@ -1,6 +1,6 @@
 //! `pmedis info`: what is in a pool, as text and as a page of HTML.
 
-use crate::keys::{Keys, type_name};
+use crate::keys::Keys;
 use crate::report::{Report, Table};
 use crate::{Failure, Outcome};
 use std::cmp::Reverse;
@@ -47,12 +47,7 @@ pub fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<Outcome,
         dbs.entry(key.db).or_default().add(bytes);
         if largest > 0 && (top.len() < largest || top.peek().is_some_and(|least| least.0.0 < bytes))
         {
-            top.push(Reverse((
-                bytes,
-                key.name.to_vec(),
-                key.db,
-                type_name(key.ty),
-            )));
+            top.push(Reverse((bytes, key.name.to_vec(), key.db, key.ty.plural())));
             if top.len() > largest {
                 top.pop();
             }
@@ -76,7 +71,7 @@ pub fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<Outcome,
     report.add(pool);
     let mut of_types = Table::new("Types", ["type", "keys", "bytes"]);
     for (ty, sum) in ValueType::ALL.into_iter().zip(types) {
-        of_types.row([type_name(ty).into(), sum.keys.to_string()], sum.bytes);
+        of_types.row([ty.plural().into(), sum.keys.to_string()], sum.bytes);
     }
     report.add(of_types);
     let mut of_dbs = Table::new("Databases", ["database", "keys", "bytes"]);

@@ -194,17 +194,6 @@ impl Keys {
     }
 }
 
-/// What a type is called.
-pub fn type_name(ty: ValueType) -> &'static str {
-    match ty {
-        ValueType::String => "strings",
-        ValueType::List => "lists",
-        ValueType::Hash => "hashes",
-        ValueType::Set => "sets",
-        ValueType::ZSet => "sorted sets",
-    }
-}
-
 /// A bar on the terminal, if standard error is one.
 fn progress(what: &str, keys: u64) -> ProgressBar {
     let bar = ProgressBar::new(keys).with_message(what.to_owned());

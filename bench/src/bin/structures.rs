@@ -16,6 +16,7 @@
 use pmedis_bench::measure::{Report, measure, processor_time, relaunch_with_flushes, shuffle};
 use pobj::{Pool, Result, Tx};
 use store::layout::pool_at;
+use store::structures::limits::AllLimits;
 use store::structures::list::{self, Element, Side};
 use store::structures::zset::{self, Rule};
 use store::structures::{self, Root, hash, set};
@@ -210,11 +211,21 @@ fn hashes(bench: &mut Bench, count: usize) -> Result<()> {
     let all: Vec<usize> = (0..count).collect();
     let random = some(OPERATIONS.min(count), count);
     bench.changes("HSET new", Some(2), &all, |tx, root, i| {
-        hash::set(tx, root, std::iter::once((&text(i)[..], &text(i)[..])))
+        hash::set(
+            tx,
+            root,
+            AllLimits::DEFAULT.hash,
+            std::iter::once((&text(i)[..], &text(i)[..])),
+        )
     })?;
     bench.space("hash of fields of 16 + 16", 32 * count, 2.0);
     bench.changes("HSET overwriting", Some(2), &random, |tx, root, i| {
-        hash::set(tx, root, std::iter::once((&text(i)[..], &text(i + 1)[..])))
+        hash::set(
+            tx,
+            root,
+            AllLimits::DEFAULT.hash,
+            std::iter::once((&text(i)[..], &text(i + 1)[..])),
+        )
     })?;
     bench.reads("HGET", &random, |pool, root, i| {
         hash::get(pool, root, &text(i)).map(|value| value.is_some())
@@ -222,7 +233,14 @@ fn hashes(bench: &mut Bench, count: usize) -> Result<()> {
     let integer = |tx: &mut Tx<'_>, root: &mut Root, i: usize, n: usize| {
         let number = n.to_string();
         let (spot, _) = hash::find(tx, *root, &text(i))?;
-        hash::put(tx, root, spot, &text(i), number.as_bytes())
+        hash::put(
+            tx,
+            root,
+            AllLimits::DEFAULT.hash,
+            spot,
+            &text(i),
+            number.as_bytes(),
+        )
     };
     for &i in &random {
         bench.change(|tx, root| integer(tx, root, i, 8))?;
@@ -250,7 +268,14 @@ fn hashes(bench: &mut Bench, count: usize) -> Result<()> {
         "HSET new, up to 100 fields",
         Some(2),
         &few,
-        |tx, root, i| hash::set(tx, root, std::iter::once((&text(i)[..], &text(i)[..]))),
+        |tx, root, i| {
+            hash::set(
+                tx,
+                root,
+                AllLimits::DEFAULT.hash,
+                std::iter::once((&text(i)[..], &text(i)[..])),
+            )
+        },
     )?;
     let again = some(OPERATIONS, 100);
     bench.changes("HINCRBY, one of 100", Some(1), &again, |tx, root, i| {
@@ -272,7 +297,7 @@ fn sets(bench: &mut Bench, count: usize) -> Result<()> {
         name
     };
     bench.changes("SADD", Some(2), &all, |tx, root, i| {
-        set::add(tx, root, one(&name(i)))
+        set::add(tx, root, AllLimits::DEFAULT.set, one(&name(i)))
     })?;
     bench.space("set of members of 16", 16 * count, 3.0);
     bench.reads("SISMEMBER", &random, |pool, root, i| {
@@ -298,18 +323,39 @@ fn sorted_sets(bench: &mut Bench, count: usize) -> Result<()> {
     let random = some(OPERATIONS.min(count), count);
     let rule = Rule::default();
     bench.changes("ZADD new", Some(2), &all, |tx, root, i| {
-        zset::add(tx, root, &text(i), scores[i] as f64, rule)
+        zset::add(
+            tx,
+            root,
+            AllLimits::DEFAULT.zset,
+            &text(i),
+            scores[i] as f64,
+            rule,
+        )
     })?;
     bench.space("sorted set of members of 16", 24 * count, 3.0);
     bench.changes("ZADD another score", Some(2), &random, |tx, root, i| {
-        zset::add(tx, root, &text(i), scores[count - 1 - i] as f64 + 0.5, rule)
+        zset::add(
+            tx,
+            root,
+            AllLimits::DEFAULT.zset,
+            &text(i),
+            scores[count - 1 - i] as f64 + 0.5,
+            rule,
+        )
     })?;
     let increment = Rule {
         increment: true,
         ..rule
     };
     bench.changes("ZINCRBY", Some(2), &random, |tx, root, i| {
-        zset::add(tx, root, &text(i), 1000.0, increment)
+        zset::add(
+            tx,
+            root,
+            AllLimits::DEFAULT.zset,
+            &text(i),
+            1000.0,
+            increment,
+        )
     })?;
     bench.reads("ZSCORE", &random, |pool, root, i| {
         zset::score(pool, root, &text(i))

@@ -5,6 +5,7 @@ use pobj::{Error, Pool, Result, Tx};
 use store::inline::Inline;
 use store::structures::Root;
 use store::structures::hash;
+use store::structures::limits::AllLimits;
 use store::value::ValueType;
 
 static SMALL: Form = Form {
@@ -48,7 +49,13 @@ const FIRST: usize = 10_000_000;
 fn set(tx: &mut Tx<'_>, root: &mut Root, i: usize, value: usize) -> Result<()> {
     let mut digits = itoa::Buffer::new();
     let value = digits.format(value).as_bytes();
-    hash::set(tx, root, std::iter::once((&text(i)[..], value))).map(|_| ())
+    hash::set(
+        tx,
+        root,
+        AllLimits::DEFAULT.hash,
+        std::iter::once((&text(i)[..], value)),
+    )
+    .map(|_| ())
 }
 
 fn get(pool: &Pool, root: Root, _: Inline, i: usize) -> Result<u64> {
@@ -64,5 +71,5 @@ fn incr(tx: &mut Tx<'_>, root: &mut Root, _: Inline, i: usize) -> Result<()> {
     let number = number.ok_or_else(|| Error::Damaged("not a number".into()))?;
     let mut digits = itoa::Buffer::new();
     let number = digits.format(number + 1).as_bytes();
-    hash::put(tx, root, spot, &field, number).map(|_| ())
+    hash::put(tx, root, AllLimits::DEFAULT.hash, spot, &field, number).map(|_| ())
 }

@@ -2,6 +2,7 @@
 
 use super::{Effect, Form, Operation, delete, read, text, write};
 use pobj::{Result, Tx};
+use store::structures::limits::AllLimits;
 use store::structures::{Root, set};
 use store::value::ValueType;
 
@@ -43,5 +44,11 @@ pub fn operations() -> Vec<Operation> {
 }
 
 fn add(tx: &mut Tx<'_>, root: &mut Root, i: usize) -> Result<()> {
-    set::add(tx, root, std::iter::once(&text(i)[..])).map(|_| ())
+    set::add(
+        tx,
+        root,
+        AllLimits::DEFAULT.set,
+        std::iter::once(&text(i)[..]),
+    )
+    .map(|_| ())
 }

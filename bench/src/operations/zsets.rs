@@ -3,6 +3,7 @@
 use super::{Effect, Form, Operation, delete, read, text, write};
 use pobj::{Error, Pool, Result, Tx};
 use store::structures::Root;
+use store::structures::limits::AllLimits;
 use store::structures::zset::{self, Rule};
 use store::value::ValueType;
 
@@ -63,7 +64,7 @@ fn add(tx: &mut Tx<'_>, root: &mut Root, i: usize, score: f64, increment: bool) 
         increment,
         ..Rule::default()
     };
-    zset::add(tx, root, &text(i), score, rule).map(|_| ())
+    zset::add(tx, root, AllLimits::DEFAULT.zset, &text(i), score, rule).map(|_| ())
 }
 
 fn range(pool: &Pool, root: Root, start: usize) -> Result<u64> {

@@ -8,6 +8,7 @@ use pobj::Tx;
 use store::Store;
 use store::layout::{RECORD, pool_at};
 use store::record::NEVER;
+use store::structures::limits::AllLimits;
 use store::structures::list::{self, Side};
 use store::structures::{Root, hash, set, string, zset};
 use store::value::ValueType;
@@ -62,6 +63,7 @@ fn fill(store: &mut Store, rng: &mut Rng) {
         set::add(
             tx,
             &mut root,
+            AllLimits::DEFAULT.set,
             numbers.iter().map(|number| number.as_bytes()),
         )?;
         Ok(root)
@@ -96,12 +98,17 @@ fn each_collection(store: &mut Store, rng: &mut Rng, count: usize, len: usize) {
     add(store, rng, ValueType::Hash, 0, &|tx, _, rng| {
         let (elements, mut root) = (elements(rng), Root::EMPTY);
         let pairs = elements.iter().map(|e| (&e[..e.len().min(200)], &e[..]));
-        hash::set(tx, &mut root, pairs)?;
+        hash::set(tx, &mut root, AllLimits::DEFAULT.hash, pairs)?;
         Ok(root)
     });
     add(store, rng, ValueType::Set, 0, &|tx, _, rng| {
         let (elements, mut root) = (elements(rng), Root::EMPTY);
-        set::add(tx, &mut root, elements.iter().map(|e| &e[..]))?;
+        set::add(
+            tx,
+            &mut root,
+            AllLimits::DEFAULT.set,
+            elements.iter().map(|e| &e[..]),
+        )?;
         Ok(root)
     });
     add(store, rng, ValueType::ZSet, 0, &|tx, _, rng| {
@@ -111,7 +118,7 @@ fn each_collection(store: &mut Store, rng: &mut Rng, count: usize, len: usize) {
             .map(|e| (&e[..], f64::from(rng.i16(..))))
             .collect();
         zset::sort(&mut scored);
-        zset::build(tx, &scored)
+        zset::build(tx, AllLimits::DEFAULT.zset, &scored)
     });
 }
 

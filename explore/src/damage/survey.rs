@@ -13,6 +13,7 @@ use store::Store;
 use store::layout::{RECORD, pool_at};
 use store::place::Place;
 use store::record::{self, RecordPtr};
+use store::structures::limits::AllLimits;
 use store::structures::list::{self, Element, Side};
 use store::structures::{self, Root, hash, set, string, zset};
 use store::value::ValueType;
@@ -260,9 +261,19 @@ fn grow(
             tx.step()?;
             list::insert(tx, root, len / 2, NEW).map(|_| ())
         }
-        ValueType::Hash => hash::set(tx, root, [(NEW, NEW)].into_iter()).map(|_| ()),
-        ValueType::Set => set::add(tx, root, [NEW].into_iter()).map(|_| ()),
-        ValueType::ZSet => zset::add(tx, root, NEW, 1.5, zset::Rule::default()).map(|_| ()),
+        ValueType::Hash => {
+            hash::set(tx, root, AllLimits::DEFAULT.hash, [(NEW, NEW)].into_iter()).map(|_| ())
+        }
+        ValueType::Set => set::add(tx, root, AllLimits::DEFAULT.set, [NEW].into_iter()).map(|_| ()),
+        ValueType::ZSet => zset::add(
+            tx,
+            root,
+            AllLimits::DEFAULT.zset,
+            NEW,
+            1.5,
+            zset::Rule::default(),
+        )
+        .map(|_| ()),
     }
 }
 

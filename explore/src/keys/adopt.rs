@@ -6,6 +6,7 @@ use store::content::Content;
 use store::place::Outcome;
 use store::record;
 use store::record::Birth;
+use store::structures::limits::AllLimits;
 
 use super::keyspace::Keyspace;
 
@@ -21,22 +22,22 @@ impl Keyspace {
         let expire_at = Self::any_time(rng);
         let birth = Birth::now(&mut self.store, name.0, expire_at)?;
         let mut outcome = Outcome::Nothing;
-        let place = (name.1.as_slice(), native.value_type(), birth);
+        let place = (name.1.as_slice(), native.ty, birth);
         let inline = native.inline_len();
         (self.store).put(place, None, inline, &mut outcome, |tx, inline| {
-            native.build(tx, inline)
+            native.build(tx, AllLimits::DEFAULT, inline)
         })?;
         self.follow(name, outcome, content, expire_at);
         Ok(())
     }
 
     /// The value of a record, outside of the pool.
-    fn native_of(&self, record: record::RecordPtr) -> Result<Content<'static>> {
+    fn native_of(&self, record: record::RecordPtr) -> Result<Content<Vec<u8>>> {
         let pool = &self.store.pool;
         let head = record::get(pool, record)?;
         let inline = record::inline(pool, record)?;
         match Content::read(pool, head.value_type()?, head.root, inline) {
-            (Some(content), None) => Ok(content.into_owned()),
+            (Some(content), None) => Ok(content),
             (_, error) => {
                 Err(error.unwrap_or_else(|| Error::Damaged("a value without elements".into())))
             }

@@ -35,7 +35,7 @@ impl Keyspace {
     }
 
     /// Does one step, where there may be no room for it.
-    pub fn act_when_full(&mut self, rng: &mut Rng) -> Result<()> {
+    pub(crate) fn act_when_full(&mut self, rng: &mut Rng) -> Result<()> {
         match rng.u32(..20) {
             0..2 => {
                 let len = *rng.choice(&ADDED).expect("not empty");

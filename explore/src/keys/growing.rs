@@ -29,22 +29,21 @@ pub fn create(path: &Path) {
 }
 
 /// How to open it so that it keeps the size that it has.
-pub fn as_it_is(path: &Path) -> PoolOptions {
+pub(crate) fn as_it_is(path: &Path) -> PoolOptions {
     pool_at(path).max_size(POOL_BYTES)
 }
 
 impl Keyspace {
     /// Does one step that the pool has to grow for, if it has not grown yet: alone or in a group.
     pub fn outgrow(&mut self, rng: &mut Rng) -> Result<()> {
-        match rng.bool() {
-            true => self.add_filler(rng, TOO_LONG),
-            false => {
-                self.store.begin_group();
-                self.change_key(rng)?;
-                self.add_filler(rng, TOO_LONG)?;
-                self.change_key(rng)?;
-                self.store.pool.release()
-            }
+        if rng.bool() {
+            self.add_filler(rng, TOO_LONG)
+        } else {
+            self.store.begin_group();
+            self.change_key(rng)?;
+            self.add_filler(rng, TOO_LONG)?;
+            self.change_key(rng)?;
+            self.store.pool.release()
         }
     }
 

@@ -201,7 +201,7 @@ impl Keyspace {
     }
 
     /// The pool itself.
-    pub fn pool_mut(&mut self) -> &mut Pool {
+    pub(crate) fn pool_mut(&mut self) -> &mut Pool {
         &mut self.store.pool
     }
 
@@ -469,9 +469,10 @@ impl Keyspace {
             Ok(())
         };
         // Between two event-loop cycles there are no groups.
-        match rng.bool() {
-            true => self.as_one(copy),
-            false => copy(self),
+        if rng.bool() {
+            self.as_one(copy)
+        } else {
+            copy(self)
         }
     }
 
@@ -537,14 +538,15 @@ impl Keyspace {
         }
         self.store.trim(&range)?;
         self.keys.retain(|(_, own), _| *own != name);
-        match rng.bool() {
-            true => self.store.begin_import(&range),
-            false => Ok(()),
+        if rng.bool() {
+            self.store.begin_import(&range)
+        } else {
+            Ok(())
         }
     }
 
     /// Reclaims all memory that waits for it.
-    pub fn reclaim_all(&mut self) -> Result<()> {
+    pub(crate) fn reclaim_all(&mut self) -> Result<()> {
         while self.store.has_garbage() {
             self.store.reclaim(Duration::from_secs(1))?;
         }

@@ -130,9 +130,10 @@ impl Recovered for Keys {
             opened.act_when_full(&mut rng).map_err(text)?;
         }
         let (last, expected) = (opened.describe().map_err(text)?, opened.expected());
-        match last == expected {
-            true => opened.end().map_err(text),
-            false => Err(format!("worked on, it is {last:?}, not {expected:?}")),
+        if last == expected {
+            opened.end().map_err(text)
+        } else {
+            Err(format!("worked on, it is {last:?}, not {expected:?}"))
         }
     }
 }

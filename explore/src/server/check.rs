@@ -33,9 +33,10 @@ impl Check {
     fn check_digest(&self, found: &str, progress: Progress) -> Result<(), String> {
         let allowed =
             &self.digests[progress.acknowledged..=progress.begun.max(progress.acknowledged)];
-        match allowed.iter().any(|digest| digest == found) {
-            true => Ok(()),
-            false => Err(format!("the server has {found}, not one of {allowed:?}")),
+        if allowed.iter().any(|digest| digest == found) {
+            Ok(())
+        } else {
+            Err(format!("the server has {found}, not one of {allowed:?}"))
         }
     }
 

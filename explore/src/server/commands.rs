@@ -249,7 +249,7 @@ impl Source {
 }
 
 /// What is sent for these commands: the reply to the last of it acknowledges all of them.
-pub fn in_shape(shape: Shape, commands: &[Command]) -> Vec<Command> {
+pub(crate) fn in_shape(shape: Shape, commands: &[Command]) -> Vec<Command> {
     let word = |text: &str| text.as_bytes().to_vec();
     match shape {
         Shape::One => commands.to_vec(),

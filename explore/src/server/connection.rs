@@ -40,7 +40,7 @@ impl Connection {
     }
 
     /// What acknowledges the next command: all replies before it have been read.
-    pub fn told_next(&self) -> Told {
+    pub(crate) fn told_next(&self) -> Told {
         Told {
             port: self.port,
             before: self.input.bytes,
@@ -62,7 +62,7 @@ impl Connection {
     }
 
     /// Reads so many replies; gives what the last of them acknowledges with.
-    pub fn receive_last(&mut self, count: usize) -> io::Result<Told> {
+    pub(crate) fn receive_last(&mut self, count: usize) -> io::Result<Told> {
         for _ in 1..count {
             self.receive()?;
         }

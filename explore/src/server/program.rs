@@ -12,7 +12,10 @@ pub fn start(pool: &Path) -> Result<Server, Refusal> {
 }
 
 /// A server on its pool that is recorded, with more lines of configuration.
-pub fn start_recorded(recorder: &ProgramRecorder, lines: &[&str]) -> Result<Server, Refusal> {
+pub(crate) fn start_recorded(
+    recorder: &ProgramRecorder,
+    lines: &[&str],
+) -> Result<Server, Refusal> {
     let setup = lines
         .iter()
         .fold(setup(recorder.pool()), |setup, line| setup.directive(line));

@@ -269,14 +269,15 @@ fn change<S: Structure>(
 }
 
 /// Frees a part of a record's value, or the rest with the record: true then.
-pub fn reclaim_some(pool: &mut Pool, record: RecordPtr, budget: usize) -> Result<bool> {
+pub(crate) fn reclaim_some(pool: &mut Pool, record: RecordPtr, budget: usize) -> Result<bool> {
     let head = *record::get(pool, record)?;
     let mut root = head.root;
     let mut tx: Tx<'_> = pool.begin();
     let done = structures::of(head.value_type()?).dismantle(&mut tx, &mut root, budget)?;
-    match done {
-        true => tx.free(record)?,
-        false => record::set_root(&mut tx, record, head.root, root)?,
+    if done {
+        tx.free(record)?
+    } else {
+        record::set_root(&mut tx, record, head.root, root)?
     }
     tx.commit()?;
     Ok(done)

@@ -74,7 +74,7 @@ impl Owned {
     }
 
     /// An error unless the pool's objects are these, each taken once.
-    pub fn must_be_all(mut self, pool: &Pool) -> pobj::Result<()> {
+    pub(crate) fn must_be_all(mut self, pool: &Pool) -> pobj::Result<()> {
         let (mut there, mut cursor) = (Vec::new(), Cursor::default());
         while let Some((object, next)) = pool.next_object(DATA, cursor) {
             there.push(object.offset());

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use pobj::{Pool, Tx};
 use store::inline::Inline;
 use store::structures::hash::{Expiry, NEVER};
-use store::structures::limits::HASH;
+use store::structures::limits::AllLimits;
 use store::structures::{Root, hash};
 use store::value::ValueType;
 
@@ -35,7 +35,7 @@ fn set(
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
 ) -> pobj::Result<()> {
     let borrowed = pairs.iter().map(|(field, value)| (&field[..], &value[..]));
-    hash::set(tx, &mut value.root, borrowed)?;
+    hash::set(tx, &mut value.root, AllLimits::DEFAULT.hash, borrowed)?;
     let pairs = pairs
         .into_iter()
         .map(|(field, value)| (field, (value, NEVER)));
@@ -51,7 +51,13 @@ fn set_expiring(
     time: i64,
 ) -> pobj::Result<()> {
     let borrowed = pairs.iter().map(|(field, value)| (&field[..], &value[..]));
-    hash::set_expiring(tx, &mut value.root, borrowed, Expiry::At(time))?;
+    hash::set_expiring(
+        tx,
+        &mut value.root,
+        AllLimits::DEFAULT.hash,
+        borrowed,
+        Expiry::At(time),
+    )?;
     let pairs = pairs
         .into_iter()
         .map(|(field, value)| (field, (value, time)));
@@ -85,8 +91,8 @@ impl Structure for Hashes {
     type Model = Model;
 
     fn build(tx: &mut Tx<'_>, rng: &mut Rng, value: &mut Value<Model>) -> pobj::Result<()> {
-        let pairs =
-            (0..sizes::of_table(rng, &HASH)).map(|n| (sizes::name(n), content_of(rng, true)));
+        let pairs = (0..sizes::of_table(rng, AllLimits::DEFAULT.hash))
+            .map(|n| (sizes::name(n), content_of(rng, true)));
         let pairs = pairs.collect();
         set(tx, value, pairs)
     }
@@ -127,7 +133,14 @@ impl Structure for Hashes {
                 let field = sizes::name(rng.usize(..value.model.len().max(1)));
                 let number = rng.u32(1000..10_000).to_string().into_bytes();
                 let (spot, _) = hash::find(tx, value.root, &field)?;
-                hash::put(tx, &mut value.root, spot, &field, &number)?;
+                hash::put(
+                    tx,
+                    &mut value.root,
+                    AllLimits::DEFAULT.hash,
+                    spot,
+                    &field,
+                    &number,
+                )?;
                 let time = value.model.get(&field).map_or(NEVER, |&(_, time)| time);
                 value.model.insert(field, (number, time));
             }

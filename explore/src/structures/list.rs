@@ -140,9 +140,10 @@ impl Structure for Lists {
             model.push_back(element.bytes(pool)?.to_vec());
             Ok(true)
         })?;
-        match list::len(pool, root)? == model.len() as u64 {
-            true => Ok(model),
-            false => Err(pobj::Error::Damaged("the list's length".into())),
+        if list::len(pool, root)? == model.len() as u64 {
+            Ok(model)
+        } else {
+            Err(pobj::Error::Damaged("the list's length".into()))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fastrand::Rng;
 use pobj::{Pool, Tx};
 use store::inline::Inline;
-use store::structures::limits::SET;
+use store::structures::limits::AllLimits;
 use store::structures::{Root, set};
 use store::value::ValueType;
 
@@ -17,7 +17,12 @@ pub struct Sets;
 type Model = BTreeSet<Vec<u8>>;
 
 fn add(tx: &mut Tx<'_>, value: &mut Value<Model>, members: Vec<Vec<u8>>) -> pobj::Result<()> {
-    set::add(tx, &mut value.root, members.iter().map(Vec::as_slice))?;
+    set::add(
+        tx,
+        &mut value.root,
+        AllLimits::DEFAULT.set,
+        members.iter().map(Vec::as_slice),
+    )?;
     value.model.extend(members);
     Ok(())
 }
@@ -38,9 +43,12 @@ fn is_of_integers(model: &Model) -> bool {
 fn members(rng: &mut Rng, value: &Value<Model>, count: usize) -> Vec<Vec<u8>> {
     let integers = is_of_integers(&value.model) && rng.u8(..8) > 0;
     let packable = rng.u8(..4) > 0;
-    let one = |_| match integers {
-        true => rng.u32(..1000).to_string().into_bytes(),
-        false => sizes::any_name(rng, value.model.len(), packable),
+    let one = |_| {
+        if integers {
+            rng.u32(..1000).to_string().into_bytes()
+        } else {
+            sizes::any_name(rng, value.model.len(), packable)
+        }
     };
     (0..count).map(one).collect()
 }
@@ -57,11 +65,14 @@ impl Structure for Sets {
                     .map(|n: usize| n.to_string().into_bytes())
                     .collect()
             }
-            _ => (0..sizes::of_table(rng, &SET)).map(sizes::name).collect(),
+            _ => (0..sizes::of_table(rng, AllLimits::DEFAULT.set.members))
+                .map(sizes::name)
+                .collect(),
         };
-        match names.is_empty() {
-            true => Ok(()),
-            false => add(tx, value, names),
+        if names.is_empty() {
+            Ok(())
+        } else {
+            add(tx, value, names)
         }
     }
 

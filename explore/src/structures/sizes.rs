@@ -5,8 +5,11 @@ use store::structures::limits::Limits;
 
 /// Elements of a new value: none; nearly too many for a packed one; a table about to split or merge
 /// a bucket, to double its directory's top; and one about to get a level of directory pages.
-pub fn of_table(rng: &mut Rng, packed: &Limits) -> usize {
-    let most = packed.elements.get() as usize;
+pub(crate) fn of_table<const COUNT: usize, const LEN: usize>(
+    rng: &mut Rng,
+    packed: Limits<COUNT, LEN>,
+) -> usize {
+    let most = packed.elements() as usize;
     match rng.u32(..16) {
         0..2 => 0,
         2..7 => rng.usize(most - 8..=most),
@@ -24,7 +27,7 @@ pub fn name(n: usize) -> Vec<u8> {
 
 /// The name of an element of a value of `len`, there or not; sometimes too long for a packed form,
 /// unless it is to be `packable`.
-pub fn any_name(rng: &mut Rng, len: usize, packable: bool) -> Vec<u8> {
+pub(crate) fn any_name(rng: &mut Rng, len: usize, packable: bool) -> Vec<u8> {
     let n = rng.usize(..len + len / 4 + 20);
     let mut name = name(n);
     if !packable && n % 7 == 3 {
@@ -34,7 +37,7 @@ pub fn any_name(rng: &mut Rng, len: usize, packable: bool) -> Vec<u8> {
 }
 
 /// Some of these names, or others: one, a few, or a good part.
-pub fn some_names<'a>(
+pub(crate) fn some_names<'a>(
     rng: &mut Rng,
     names: impl ExactSizeIterator<Item = &'a Vec<u8>>,
 ) -> Vec<Vec<u8>> {

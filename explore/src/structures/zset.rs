@@ -6,6 +6,7 @@ use fastrand::Rng;
 use pobj::{Pool, Tx};
 use store::inline::Inline;
 use store::structures::Root;
+use store::structures::limits::AllLimits;
 use store::structures::zset::{self, Rule};
 use store::value::ValueType;
 
@@ -37,10 +38,24 @@ fn add(
         ..Rule::default()
     };
     match &elements[..] {
-        [(name, score)] => drop(zset::add(tx, &mut value.root, name, *score, rule)?),
+        [(name, score)] => drop(zset::add(
+            tx,
+            &mut value.root,
+            AllLimits::DEFAULT.zset,
+            name,
+            *score,
+            rule,
+        )?),
         _ => {
             let elements = elements.iter().map(|(name, score)| (&name[..], *score));
-            zset::add_all(tx, &mut value.root, elements, rule, |_| {})?;
+            zset::add_all(
+                tx,
+                &mut value.root,
+                AllLimits::DEFAULT.zset,
+                elements,
+                rule,
+                |_| {},
+            )?;
         }
     }
     let elements = elements.into_iter();
@@ -69,7 +84,7 @@ impl Structure for ZSets {
             .iter()
             .map(|(name, score)| (&name[..], *score))
             .collect();
-        value.root = zset::build(tx, &borrowed)?;
+        value.root = zset::build(tx, AllLimits::DEFAULT.zset, &borrowed)?;
         let elements = elements.into_iter();
         value.model = elements
             .map(|(name, score)| (name, score.to_bits()))
@@ -118,9 +133,10 @@ impl Structure for ZSets {
             }
         }
         // Without elements it may have garbage, which is all that is given up then.
-        Ok(match zset::is_over(value.root) {
-            true => std::mem::replace(&mut value.root, Root::EMPTY),
-            false => Root::EMPTY,
+        Ok(if zset::is_over(value.root) {
+            std::mem::replace(&mut value.root, Root::EMPTY)
+        } else {
+            Root::EMPTY
         })
     }
 

@@ -45,7 +45,7 @@ pub enum Flavour {
 }
 
 /// All flavours.
-pub const FLAVOURS: [Flavour; 5] = [
+pub(crate) const FLAVOURS: [Flavour; 5] = [
     Flavour::Mixed,
     Flavour::Small,
     Flavour::Groups,

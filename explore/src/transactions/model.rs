@@ -67,7 +67,7 @@ pub fn describe(pool: &Pool) -> pobj::Result<Description> {
     Ok(state)
 }
 
-pub fn read_model(pool: &Pool) -> pobj::Result<Model> {
+pub(crate) fn read_model(pool: &Pool) -> pobj::Result<Model> {
     let mut model = Model::default();
     for kind in [DATA, RECORD] {
         let mut cursor = Cursor::default();

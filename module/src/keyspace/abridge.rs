@@ -9,7 +9,6 @@
 //! to load.
 
 use super::serialize;
-use crate::redis::TypeNames;
 use crate::report;
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -10,8 +10,9 @@ pub mod job;
 
 use super::PmKey;
 use crate::error::CmdError;
+use crate::limits;
 use crate::redis::{Arg, Ctx, OwnedString};
-use store::content::Content;
+use store::content::Item;
 use store::record::NEVER;
 use store::structures::{Root, hash};
 
@@ -30,15 +31,18 @@ pub fn adopt(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
     if content.is_empty() {
         return Ok(false);
     }
-    let mut key = PmKey::open_any(ctx, name, content.value_type());
+    let mut key = PmKey::open_any(ctx, name, content.ty);
     let expire_at = expire_at.unwrap_or(NEVER);
     key.take_over(content.inline_len(), expire_at, |tx, inline| {
-        content.build(tx, inline)
+        content.build(tx, limits::all(), inline)
     })?;
-    if let Content::Hash(fields) = &content {
-        let times = fields.iter().filter(|(_, _, at)| *at != hash::NEVER);
-        let times = times.map(|(name, _, at)| (&**name, *at));
-        key.note_expiry(Root::EMPTY, times)?;
+    let times = content.elements.iter().filter_map(|item| match item {
+        Item::Field(name, _, at) if *at != hash::NEVER => Some((&**name, *at)),
+        _ => None,
+    });
+    let times: Vec<_> = times.collect();
+    if !times.is_empty() {
+        key.note_expiry(Root::EMPTY, times.into_iter())?;
     }
     ctx.replicate(c"PM.ADOPT", &[OwnedString::new(b"KEYS").arg(), name]);
     Ok(true)

@@ -18,7 +18,6 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Duration;
-use store::lsn::RunLsn;
 
 /// How coarse a file system's clock may be.
 const COARSE: Duration = Duration::from_secs(1);
@@ -45,7 +44,7 @@ pub(super) fn note_new_rdb() {
         let path = engine.files.rdb_path.as_ref();
         let changed = path.and_then(|path| path.metadata().ok()?.modified().ok());
         match (changed, engine.files.begun) {
-            (Some(changed), Some(begun)) if changed + COARSE >= begun => engine.note_rdb(),
+            (Some(changed), Some(begun)) if changed + COARSE >= begun => note(engine),
             _ => Ok(()),
         }
     });
@@ -53,22 +52,24 @@ pub(super) fn note_new_rdb() {
 
 /// The server starts with the RDB that is there, which is its own from now on.
 pub(super) fn note_rdb() {
-    durable("a look at the RDB", Engine::note_rdb);
+    durable("a look at the RDB", note);
+}
+
+fn note(engine: &mut Engine) -> pobj::Result<()> {
+    match engine.files.rdb_path.as_deref() {
+        Some(path) => engine.store.note_rdb(path),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a value that the pool does not take over, if it is in a file that somebody has put
 /// there.
-pub(super) fn refuse_unknown(
-    engine: &Engine,
-    startup: &Startup,
-    lsn: Option<RunLsn>,
-    found: RunLsn,
-) -> Result<(), LoadError> {
+pub(super) fn refuse_unknown(engine: &Engine, startup: &Startup) -> Result<(), LoadError> {
     let (true, Some(path)) = (startup.loads_rdb(), &engine.files.rdb_path) else {
         return Ok(());
     };
     let is_asked_for = SETTINGS.with(|settings| settings.beside) == Ok(Beside::Ignore);
-    if is_asked_for || server_flags().replica() || engine.knows_rdb(path, lsn, found)? {
+    if is_asked_for || server_flags().replica() || engine.store.knows_rdb(path, startup.lsn)? {
         return Ok(());
     }
     Err(LoadError::Refused(format!(

@@ -2,18 +2,16 @@
 
 use super::failure::{of_callback, of_change, of_loading};
 use super::load_error::LoadError;
-use super::serialize::{self, Loaded};
+use super::serialize;
 use super::{ENGINE, Engine, PLACEHOLDER, afterwards, aof, loading, rewrite, undo};
+use crate::limits;
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, RdbReader, RdbWriter, TypeCallbacks, server_flags,
 };
 use crate::report;
 use pobj::{Error, Result};
-use std::collections::HashSet;
-use store::record::{self, NEVER, RecordPtr};
-use store::structures::hash::Field;
-use store::structures::list::{self, Side};
-use store::structures::{self, Root, hash, set, string, zset};
+use store::record::{self, NEVER};
+use store::structures;
 use store::value::ValueType;
 
 /// The callbacks of all five types.
@@ -33,7 +31,7 @@ impl TypeCallbacks for Values {
         let (key, db) = (io.key().unwrap_or_default(), io.db().unwrap_or(0));
         let mut no_room = false;
         let loaded = of_loading(|engine| {
-            let loaded = engine.load(ty, key, db, payload);
+            let loaded = engine.load(key, db, payload);
             no_room = matches!(&loaded, Err(LoadError::Pool(error)) if is_no_room(error));
             loaded
         });
@@ -176,16 +174,6 @@ fn is_no_room(error: &Error) -> bool {
     matches!(error, Error::Full(_) | Error::TooLarge(_))
 }
 
-/// An error if the elements of a payload are not all different.
-fn unlike<'e>(mut elements: impl ExactSizeIterator<Item = &'e [u8]>) -> Result<()> {
-    let mut seen = HashSet::with_capacity(elements.len());
-    if elements.all(|element| seen.insert(element)) {
-        Ok(())
-    } else {
-        Err(Error::State("an element twice in a payload".into()))
-    }
-}
-
 impl Engine {
     /// In a fork child: reads give the pool as it was at the fork.
     pub(super) fn see_the_fork(&mut self) {
@@ -236,7 +224,6 @@ impl Engine {
     /// address to show for it.
     fn load(
         &mut self,
-        ty: ValueType,
         key: &[u8],
         db: i32,
         payload: serialize::Payload,
@@ -246,51 +233,9 @@ impl Engine {
             return Ok(PLACEHOLDER);
         };
         self.make_room();
-        let record = self.build(ty, key, db, value)?;
+        let record = self
+            .store
+            .make_from(key, db, NEVER, limits::all(), &value)?;
         Ok(self.store.pool.address_of(record))
-    }
-
-    /// Makes the record of a value that was read from a file.
-    fn build(&mut self, ty: ValueType, key: &[u8], db: i32, loaded: Loaded) -> Result<RecordPtr> {
-        match loaded {
-            Loaded::String(bytes) => {
-                let value = string::Value::of(&bytes);
-                self.store
-                    .make(ty, key, db, value.inline_len(), NEVER, |tx, inline| {
-                        let mut root = Root::EMPTY;
-                        string::set(tx, &mut root, inline, value)?;
-                        Ok(root)
-                    })
-            }
-            Loaded::List(elements) => self.store.make(ty, key, db, 0, NEVER, |tx, _| {
-                let mut root = Root::EMPTY;
-                list::push(tx, &mut root, Side::Right, elements.iter().map(|e| &**e))?;
-                Ok(root)
-            }),
-            Loaded::ZSet(elements) => self.store.make(ty, key, db, 0, NEVER, |tx, _| {
-                let elements: Vec<_> = elements
-                    .iter()
-                    .map(|(name, score)| (&**name, *score))
-                    .collect();
-                zset::build(tx, &elements)
-            }),
-            Loaded::Hash(pairs) => self.store.make(ty, key, db, 0, NEVER, |tx, _| {
-                unlike(pairs.iter().map(|(field, _)| &**field))?;
-                hash::build(tx, pairs.iter().map(|(f, v)| (&**f, &**v)))
-            }),
-            Loaded::ExpiringHash(fields) => self.store.make(ty, key, db, 0, NEVER, |tx, _| {
-                unlike(fields.iter().map(|(name, ..)| &**name))?;
-                let fields = fields.iter().map(|(name, value, expire_at)| Field {
-                    name,
-                    value,
-                    expire_at: *expire_at,
-                });
-                hash::build(tx, fields)
-            }),
-            Loaded::Set(members) => self.store.make(ty, key, db, 0, NEVER, |tx, _| {
-                unlike(members.iter().map(|m| &**m))?;
-                set::build(tx, members.iter().map(|m| &**m))
-            }),
-        }
     }
 }

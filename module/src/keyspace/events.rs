@@ -128,7 +128,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             engine.store.pool.begin_snapshot();
             engine.files.begun = Some(SystemTime::now());
             engine.files.aof_knows_pool = false;
-            engine.note_fork()
+            engine.store.note_fork()
         }),
         Event::ForkChildDied => {
             durable("the end of a snapshot", |engine| {
@@ -141,7 +141,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             groups::follow_settings(ctx);
             memory::follow_settings();
         }
-        Event::Shutdown => return durable("the end", Engine::close),
+        Event::Shutdown => return durable("the end", |engine| engine.store.close()),
         Event::SwapDb(a, b) => durable("SWAPDB", |engine| {
             if engine.is_shown() {
                 engine.store.keep_group();

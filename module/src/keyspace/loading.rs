@@ -13,16 +13,17 @@
 
 use super::failure::end_server;
 use super::load_error::LoadError;
-use super::serialize::{Loaded, Payload};
+use super::serialize::Payload;
 use super::startup::Startup;
 use super::{ENGINE, Engine, beside, durable};
 use crate::SETTINGS;
 use crate::config::Orphans;
 use crate::redis::{
-    Arg, Ctx, FilterArgs, Loading, failed_while_loading, server_flags, translates_stream,
+    Arg, Ctx, FilterArgs, Loading, RdbBytes, failed_while_loading, server_flags, translates_stream,
 };
 use crate::report;
 use pobj::{Error, Result};
+use store::content::Content;
 use store::dbs::{Dbs, Origin};
 
 /// Loading begins.
@@ -93,7 +94,7 @@ pub(super) fn end_take_over(engine: &mut Engine) -> Result<()> {
 pub(super) fn value_of(
     engine: &mut Engine,
     payload: Payload,
-) -> std::result::Result<Option<Loaded>, LoadError> {
+) -> std::result::Result<Option<Content<RdbBytes>>, LoadError> {
     if !server_flags().loading() && (payload.lsn.is_some() || payload.value.is_none()) {
         return Err(Error::State("a payload made for a file".into()).into());
     }
@@ -110,7 +111,7 @@ pub(super) fn value_of(
     }
     if !engine.is_shown() {
         if let (Some(startup), Some(_)) = (&engine.files.startup, &payload.value) {
-            beside::refuse_unknown(engine, startup, startup.lsn, startup.found)?;
+            beside::refuse_unknown(engine, startup)?;
         }
         return Ok(None);
     }

@@ -25,7 +25,6 @@
 //! | `life.rs` | where the server is in its life: starting, taking over, serving, reloading |
 //! | `pending.rs` | what one callback of the server leaves for the next |
 //! | `files.rs` | what is known of the files that the server loads and writes |
-//! | `lifetime.rs` | how the last user has left the pool, and in which file |
 //! | `failure.rs` | what becomes of failures: told, counted, or the end of the server |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
 //! | `follower.rs` | a replica whose pool is too small |
@@ -66,7 +65,6 @@ mod fullness;
 mod groups;
 pub mod key;
 mod life;
-mod lifetime;
 mod load_error;
 mod loading;
 mod memory;
@@ -97,13 +95,13 @@ use files::Files;
 use fill::Filling;
 use fullness::Fullness;
 use life::Life;
-use lifetime::Pulse;
 use pending::Pending;
 use pobj::{Pool, PoolOptions};
 use prefetch::Prefetch;
 use startup::Startup;
 use std::time::{Duration, Instant};
 use store::Store;
+use store::lifetime::Pulse;
 use store::lsn::RunLsn;
 use store::must::must;
 use store::record::{self, RecordPtr};

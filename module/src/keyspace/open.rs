@@ -1,6 +1,6 @@
 //! Opening the pool at load: what is reported, and what is waited for.
 
-use super::{ENGINE, Engine, lifetime};
+use super::{ENGINE, Engine};
 use crate::SETTINGS;
 use crate::config::{Config, Copied};
 use crate::redis::{Ctx, Reply, tell_of_faults};
@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use store::dbs::DBS_MAX;
 use store::layout::pool_at;
+use store::lifetime;
 use store::lsn::RunLsn;
 
 /// Damaged keys that the log names.
@@ -85,6 +86,18 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
         check_all(&engine);
     }
     Ok(engine)
+}
+
+impl Engine {
+    /// Has the mark on the pool's file tell how far the pool has come, which is durable then.
+    pub(super) fn beat(&mut self) {
+        if !self.sync() {
+            return;
+        }
+        if let Some(pulse) = &mut self.pulse {
+            pulse.beat(&self.store);
+        }
+    }
 }
 
 /// Takes access to the pool's files from others than their owner, and has the log tell.

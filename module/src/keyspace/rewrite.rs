@@ -6,7 +6,7 @@
 
 use crate::redis::{AofWriter, OwnedString};
 use pobj::{Pool, Result};
-use std::ffi::CStr;
+use std::ffi::CString;
 use store::inline::Inline;
 use store::number::double_to_text;
 use store::structures::{self, Element, Root, hash};
@@ -20,7 +20,7 @@ const BYTES: usize = 64 << 10;
 /// A command under construction.
 struct Piece<'io, 'a> {
     io: &'io mut AofWriter<'a>,
-    command: &'static CStr,
+    command: CString,
     /// A copy: the server's own name of the key is on its stack, and commands keep their words.
     key: OwnedString,
     words: Vec<OwnedString>,
@@ -44,7 +44,7 @@ impl Piece<'_, '_> {
         }
         let words = self.words.iter().map(OwnedString::arg);
         let args: Vec<_> = std::iter::once(self.key.arg()).chain(words).collect();
-        self.io.emit(self.command, &args);
+        self.io.emit(&self.command, &args);
         self.words.clear();
         self.bytes = 0;
     }
@@ -63,13 +63,7 @@ pub fn rewrite(
     inline: Inline,
 ) -> Result<()> {
     let mut piece = Piece {
-        command: match ty {
-            ValueType::String => c"PM.SET",
-            ValueType::List => c"PM.RPUSH",
-            ValueType::Hash => c"PM.HSET",
-            ValueType::Set => c"PM.SADD",
-            ValueType::ZSet => c"PM.ZADD",
-        },
+        command: CString::new(format!("PM.{}", ty.adds())).unwrap_or_default(),
         io,
         key: OwnedString::new(key),
         words: Vec::new(),
@@ -84,9 +78,10 @@ pub fn rewrite(
         Ok(!piece.io.failed())
     })?;
     piece.send();
-    match ty {
-        ValueType::Hash => expire_fields(piece.io, &piece.key, pool, root),
-        _ => Ok(()),
+    if structures::may_expire(ty, root) {
+        expire_fields(piece.io, &piece.key, pool, root)
+    } else {
+        Ok(())
     }
 }
 

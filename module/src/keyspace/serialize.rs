@@ -23,12 +23,13 @@
 
 use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 use pobj::{Error, Pool, Result};
+use store::content::{Content, Item};
 use store::inline::Inline;
 use store::lsn::RunLsn;
 use store::number::double_to_text;
 use store::rdb::{number, push_number};
 use store::record::RecordPtr;
-use store::structures::{self, Element, Root, hash, zset};
+use store::structures::{self, Element, Root, Shape, hash, zset};
 use store::value::ValueType;
 
 /// The version written with each value.
@@ -52,25 +53,9 @@ pub struct Payload {
     /// The LSN of the pool from which the file was made, with one of its keys.
     pub lsn: Option<RunLsn>,
     /// The value; `None` for a marker.
-    pub value: Option<Loaded>,
+    pub value: Option<Content<RdbBytes>>,
     /// How many other markers this one stands for.
     pub others: u64,
-}
-
-/// A value as read from a file, before it is built in the pool.
-pub enum Loaded {
-    /// A string's bytes.
-    String(RdbBytes),
-    /// A list's elements; there are some.
-    List(Vec<RdbBytes>),
-    /// A sorted set's elements, ascending; there are some.
-    ZSet(Vec<(RdbBytes, f64)>),
-    /// A hash's fields and values; there are some.
-    Hash(Vec<(RdbBytes, RdbBytes)>),
-    /// A hash's fields, values and expire times; there are some.
-    ExpiringHash(Vec<(RdbBytes, RdbBytes, i64)>),
-    /// A set's members; there are some.
-    Set(Vec<RdbBytes>),
 }
 
 /// What is to be written of one key.
@@ -116,7 +101,7 @@ pub fn save(
 ) -> Result<()> {
     let structure = structures::of(ty);
     let len = structure.len(pool, root)?;
-    if ty != ValueType::String {
+    if structure.shape() != Shape::One {
         io.save_unsigned(len);
     }
     let (mut saved, times) = (Counted::of(len), structures::may_expire(ty, root));
@@ -202,7 +187,8 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Paylo
         _ => return None,
     };
     let times = head & TIMES != 0;
-    let is_odd = times && (version == WITHOUT_TIMES || ty != ValueType::Hash || head & MARKER != 0);
+    let has_fields = structures::of(ty).shape() == Shape::Fields;
+    let is_odd = times && (version == WITHOUT_TIMES || !has_fields || head & MARKER != 0);
     let stands_for_others = head & OTHERS != 0;
     let is_odder = stands_for_others && (version != ABRIDGED || head & MARKER == 0);
     let has_place = head & PLACE != 0;
@@ -226,8 +212,7 @@ pub fn load(io: &mut RdbReader<'_>, ty: ValueType, version: i32) -> Option<Paylo
         io.load_unsigned().ok()?;
     }
     let value = match head & MARKER {
-        0 if times => Some(load_expiring(io)?),
-        0 => Some(load_value(io, ty)?),
+        0 => Some(load_value(io, ty, times)?),
         _ => None,
     };
     Some(Payload { lsn, value, others })
@@ -285,27 +270,31 @@ pub fn place_of(bytes: &[u8]) -> Option<RecordPtr> {
     }
 }
 
-fn load_expiring(io: &mut RdbReader<'_>) -> Option<Loaded> {
-    let fields = load_some(io, |io| {
-        Ok((io.load_bytes()?, io.load_bytes()?, io.load_signed()?))
-    });
-    fields.map(Loaded::ExpiringHash)
-}
-
-fn load_value(io: &mut RdbReader<'_>, ty: ValueType) -> Option<Loaded> {
-    match ty {
-        ValueType::String => io.load_bytes().ok().map(Loaded::String),
-        ValueType::List => load_some(io, RdbReader::load_bytes).map(Loaded::List),
-        ValueType::Set => load_some(io, RdbReader::load_bytes).map(Loaded::Set),
-        ValueType::Hash => {
-            load_some(io, |io| Ok((io.load_bytes()?, io.load_bytes()?))).map(Loaded::Hash)
-        }
-        ValueType::ZSet => {
+fn load_value(io: &mut RdbReader<'_>, ty: ValueType, times: bool) -> Option<Content<RdbBytes>> {
+    let elements = match structures::of(ty).shape() {
+        Shape::One => vec![Item::Bytes(io.load_bytes().ok()?)],
+        Shape::Sequence | Shape::Members => load_some(io, |io| io.load_bytes().map(Item::Bytes))?,
+        Shape::Fields => load_some(io, |io| {
+            let (name, value) = (io.load_bytes()?, io.load_bytes()?);
+            let expire_at = if times {
+                io.load_signed()?
+            } else {
+                hash::NEVER
+            };
+            Ok(Item::Field(name, value, expire_at))
+        })?,
+        Shape::Scored => {
             let elements = load_some(io, |io| Ok((io.load_bytes()?, io.load_double()?)))?;
-            zset::is_sound(elements.iter().map(|(name, score)| (&**name, *score)))
-                .then_some(Loaded::ZSet(elements))
+            if !zset::is_sound(elements.iter().map(|(name, score)| (&**name, *score))) {
+                return None;
+            }
+            let items = elements.into_iter();
+            items
+                .map(|(name, score)| Item::Scored(name, score))
+                .collect()
         }
-    }
+    };
+    Some(Content { ty, elements })
 }
 
 /// Reads a number, which is not 0, and as many elements.
@@ -325,9 +314,9 @@ pub fn digest(
     root: Root,
     inline: Inline,
 ) -> Result<()> {
-    // The order counts, or it does not.
-    let is_sequence = matches!(ty, ValueType::String | ValueType::List);
-    structures::of(ty).each(pool, root, inline, &mut |element| {
+    let structure = structures::of(ty);
+    let is_sequence = !structure.shape().differ();
+    structure.each(pool, root, inline, &mut |element| {
         match element {
             Element::Bytes(bytes) => digest.add_bytes(bytes),
             Element::Scored(name, score) => {

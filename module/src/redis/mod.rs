@@ -9,7 +9,7 @@
 //! | [`Args`], [`Arg`], [`OwnedString`] | arguments as byte strings, borrowed from Redis; strings of our own | `args.rs` |
 //! | [`Key`], [`Kind`] | an opened key; what it holds; its value and its expire time | `key.rs` |
 //! | [`Ctx::native_value`] | a native value, read whole | `native.rs` |
-//! | [`TypeNames`], [`TypeCallbacks`] | what the five data types are called, and what Redis asks of them | `types.rs` |
+//! | [`TypeCallbacks`] | what Redis asks of the five data types | `types.rs` |
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
 //! | [`Serve`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `waiting.rs` |
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
@@ -123,7 +123,7 @@ pub use stand_in::{
 };
 pub use strtod::strtod;
 pub use syncs::{follow_syncs, learn_how_to_sync, somebody_syncs, syncs_without_disk};
-pub use types::{KeyPlace, TypeCallbacks, TypeNames, end_child, register_types};
+pub use types::{KeyPlace, TypeCallbacks, end_child, register_types};
 pub use waiting::{Answer, Waiting};
 
 /// The function behind an API pointer which `entry` found present when the module was loaded.

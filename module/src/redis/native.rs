@@ -2,20 +2,19 @@
 
 use std::collections::HashSet;
 use std::ffi::{c_int, c_long, c_void};
-use store::content::{Bytes, Content};
-use store::structures::hash;
-use store::value::ValueType;
+use store::content::{Content, Item};
+use store::structures::{self, Shape, hash};
 
 use redis_module::raw as rm;
 
 use super::{Arg, Ctx, Key, Mode, Reply, api, guard};
 use crate::error::CmdError;
 
-/// A hash's field: its name, its value, and when it expires.
-type Field = (Bytes<'static>, Bytes<'static>, i64);
-
 /// What cannot happen as long as the server keeps its word.
 const UNREADABLE: CmdError = CmdError::text_only("ERR a native value cannot be read");
+
+/// A value, and when its key expires, in Unix milliseconds.
+pub type NativeValue = (Content<Vec<u8>>, Option<i64>);
 
 /// Elements, with what belongs to each.
 type Pairs = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -67,7 +66,7 @@ impl Key<'_> {
         pairs
     }
 
-    fn list(&self, ctx: &Ctx) -> Result<Vec<Bytes<'static>>, CmdError> {
+    fn list(&self, ctx: &Ctx) -> Result<Vec<Vec<u8>>, CmdError> {
         // SAFETY: an open key that holds a list.
         let len = unsafe { api(rm::RedisModule_ValueLength)(self.raw()) };
         let element = |index: usize| {
@@ -77,7 +76,7 @@ impl Key<'_> {
                 let raw = api(rm::RedisModule_ListGet)(self.raw(), index as c_long);
                 let bytes = Arg::from_raw(raw)?.bytes().to_vec();
                 api(rm::RedisModule_FreeString)(ctx.raw(), raw);
-                Some(bytes.into())
+                Some(bytes)
             }
         };
         (0..len)
@@ -85,7 +84,7 @@ impl Key<'_> {
             .collect()
     }
 
-    fn string(&self) -> Result<Bytes<'static>, CmdError> {
+    fn string(&self) -> Result<Vec<u8>, CmdError> {
         let mut len = 0;
         // SAFETY: an open key that holds a string; the bytes are live until the key changes.
         unsafe {
@@ -95,7 +94,7 @@ impl Key<'_> {
                 Err(UNREADABLE)
             } else {
                 let bytes = std::slice::from_raw_parts(start.cast::<u8>(), len);
-                Ok(bytes.to_vec().into())
+                Ok(bytes.to_vec())
             }
         }
     }
@@ -107,28 +106,26 @@ impl Ctx {
     ///
     /// # Errors
     /// The server does not give the value.
-    pub fn native_value(
-        &self,
-        name: Arg<'_>,
-    ) -> Result<Option<(Content<'static>, Option<i64>)>, CmdError> {
+    pub fn native_value(&self, name: Arg<'_>) -> Result<Option<NativeValue>, CmdError> {
         let key = self.open(name, Mode::Quiet);
         let Some(ty) = key.native_type() else {
             return Ok(None);
         };
-        let value = match ty {
-            ValueType::String => Content::String(key.string()?),
-            ValueType::List => Content::List(key.list(self)?),
-            ValueType::Set => {
-                Content::Set(key.pairs().into_iter().map(|(one, _)| one.into()).collect())
+        let elements = match structures::of(ty).shape() {
+            Shape::One => vec![Item::Bytes(key.string()?)],
+            Shape::Sequence => key.list(self)?.into_iter().map(Item::Bytes).collect(),
+            Shape::Members => {
+                let members = key.pairs().into_iter();
+                members.map(|(member, _)| Item::Bytes(member)).collect()
             }
-            ValueType::ZSet => Content::ZSet(scores(key.pairs())?),
-            ValueType::Hash => Content::Hash(self.times(name, key.pairs())?),
+            Shape::Scored => scores(key.pairs())?,
+            Shape::Fields => self.times(name, key.pairs())?,
         };
-        Ok(Some((value, key.expire_at_ms())))
+        Ok(Some((Content { ty, elements }, key.expire_at_ms())))
     }
 
     /// A hash's fields with their expire times, without those that have expired by now.
-    fn times(&self, name: Arg<'_>, pairs: Pairs) -> Result<Vec<Field>, CmdError> {
+    fn times(&self, name: Arg<'_>, pairs: Pairs) -> Result<Vec<Item<Vec<u8>>>, CmdError> {
         const AT_ONCE: usize = 1000;
         let mut fields = Vec::with_capacity(pairs.len());
         for chunk in pairs.chunks(AT_ONCE) {
@@ -148,7 +145,7 @@ impl Ctx {
                     Some(Reply::Integer(-2)) => continue,
                     _ => hash::NEVER,
                 };
-                fields.push((field.clone().into(), value.into(), expire_at));
+                fields.push(Item::Field(field.clone(), value, expire_at));
             }
         }
         Ok(fields)
@@ -156,13 +153,13 @@ impl Ctx {
 }
 
 /// Elements with their scores, of which the server tells the text.
-fn scores(pairs: Pairs) -> Result<Vec<(Bytes<'static>, f64)>, CmdError> {
+fn scores(pairs: Pairs) -> Result<Vec<Item<Vec<u8>>>, CmdError> {
     let score = |text: Option<Vec<u8>>| {
         let text = String::from_utf8(text?).ok()?;
         text.parse::<f64>().ok().filter(|score| !score.is_nan())
     };
     let scored = pairs
         .into_iter()
-        .map(|(element, text)| Some((element.into(), score(text)?)));
+        .map(|(element, text)| Some(Item::Scored(element, score(text)?)));
     scored.collect::<Option<_>>().ok_or(UNREADABLE)
 }

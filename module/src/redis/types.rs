@@ -1,6 +1,6 @@
 //! The five data types, and the callbacks by which Redis handles their values.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -11,37 +11,6 @@ use super::on_main_thread;
 use super::server_flags;
 use super::{AofWriter, Arg, Ctx, Digest, Level, RdbReader, RdbWriter, api, guard, log};
 use store::value::ValueType;
-
-/// What the server calls a type.
-pub trait TypeNames {
-    /// The module type's name: nine characters, in RDB files for good.
-    fn module_name(self) -> &'static CStr;
-
-    /// The name that TYPE has for the native type.
-    fn native_name(self) -> &'static CStr;
-}
-
-impl TypeNames for ValueType {
-    fn module_name(self) -> &'static CStr {
-        match self {
-            Self::String => c"pm-string",
-            Self::List => c"pm-list--",
-            Self::Hash => c"pm-hash--",
-            Self::Set => c"pm-set---",
-            Self::ZSet => c"pm-zset--",
-        }
-    }
-
-    fn native_name(self) -> &'static CStr {
-        match self {
-            Self::String => c"string",
-            Self::List => c"list",
-            Self::Hash => c"hash",
-            Self::Set => c"set",
-            Self::ZSet => c"zset",
-        }
-    }
-}
 
 /// What Redis asks about values. `addr` is always a word given to [`super::Key::set_value`] or
 /// [`super::Key::replace_value`], or returned by `rdb_load` or `copy`; it is never 0.

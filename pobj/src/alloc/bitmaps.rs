@@ -16,7 +16,7 @@ impl Slab {
     /// # Errors
     /// `Damaged`, with nothing added, if a slot is freed twice: in this batch, or in its group
     /// before.
-    pub fn bitmap_writes(
+    pub(crate) fn bitmap_writes(
         &self,
         medium: &Medium,
         allocs: &[Slot],

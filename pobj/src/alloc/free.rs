@@ -267,7 +267,7 @@ impl FreeRuns {
     }
 
     /// Takes up to `most` granules from the end of the longest run: start and length.
-    pub fn take_longest(&mut self, most: u64) -> Option<(u64, u64)> {
+    pub(crate) fn take_longest(&mut self, most: u64) -> Option<(u64, u64)> {
         let (start, found) = match self.long.last() {
             Some(&(len, start)) => (start, len),
             None => self.shortest(self.longest())?,
@@ -284,14 +284,14 @@ impl FreeRuns {
     }
 
     /// Takes a whole run of `len` granules; the start.
-    pub fn take_exactly(&mut self, len: u64) -> Option<u64> {
+    pub(crate) fn take_exactly(&mut self, len: u64) -> Option<u64> {
         let run = self.shortest(len).filter(|&(_, found)| found == len)?;
         Some(self.take_first(len, run))
     }
 
     /// Takes `len` granules from the start of the shortest run of at least `least`, or of any that
     /// has them.
-    pub fn take_from(&mut self, len: u64, least: u64) -> Option<u64> {
+    pub(crate) fn take_from(&mut self, len: u64, least: u64) -> Option<u64> {
         match self.shortest(len.max(least)) {
             Some(run) => Some(self.take_first(len, run)),
             None => self.take(len),
@@ -317,7 +317,7 @@ impl FreeRuns {
     }
 
     /// Takes exactly these granules, if all of them are free.
-    pub fn take_at(&mut self, start: u64, len: u64) -> bool {
+    pub(crate) fn take_at(&mut self, start: u64, len: u64) -> bool {
         let Some((at, found)) = self.marks.last_begun(start) else {
             return false;
         };

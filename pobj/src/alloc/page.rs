@@ -111,7 +111,7 @@ impl PageHeader {
     }
 
     /// Bytes of the header and the bitmap.
-    pub fn head_len(&self) -> u64 {
+    pub(crate) fn head_len(&self) -> u64 {
         BITMAP_AT + 8 * self.words() as u64
     }
 

@@ -99,7 +99,7 @@ impl Run {
     }
 
     /// The run at `offset` that `word` tells of; `None` if it is no word of a run there.
-    pub fn of_word(word: u64, offset: u64, seed: u64) -> Option<Run> {
+    pub(crate) fn of_word(word: u64, offset: u64, seed: u64) -> Option<Run> {
         let said = word & SAID;
         let run = Run {
             offset,

@@ -136,7 +136,7 @@ impl Windows {
 
     /// The page whose slots contain `len` bytes at `offset`.
     #[inline]
-    pub fn page_of(&self, offset: u64, len: u64) -> Option<u32> {
+    pub(crate) fn page_of(&self, offset: u64, len: u64) -> Option<u32> {
         let (window, at) = ((offset / WINDOW) as usize, (offset % WINDOW) as i64);
         let len = len.min(u64::from(u32::MAX)) as i64;
         let here = self.0.get(window)?;
@@ -156,7 +156,7 @@ impl Windows {
     }
 
     /// The large objects of which one contains `offset`, if any does.
-    pub fn large_around(&self, offset: u64) -> impl Iterator<Item = u32> {
+    pub(crate) fn large_around(&self, offset: u64) -> impl Iterator<Item = u32> {
         let window = (offset / WINDOW) as usize;
         let windows = [Some(window), window.checked_sub(1)];
         let windows = windows.into_iter().flatten();

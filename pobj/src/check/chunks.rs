@@ -113,9 +113,10 @@ fn zone(view: &View, start: u64, found: &mut Found) -> Result<()> {
     // Headers of chunks that libpmemobj makes ready, or is still to: they hold nothing.
     let is_fresh = |header: &Header| [0, FOOTER, FREE].contains(&header.kind());
     if header == 0 {
-        return match headers.iter().all(is_fresh) {
-            true => Ok(()),
-            false => Err(damaged("a zone's header", start)),
+        return if headers.iter().all(is_fresh) {
+            Ok(())
+        } else {
+            Err(damaged("a zone's header", start))
         };
     }
     // The pool may have grown, and libpmemobj not have noted it in the zone yet.

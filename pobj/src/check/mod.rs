@@ -29,12 +29,12 @@ use view::View;
 
 /// Where libpmemobj's descriptor has its words.
 mod descriptor {
-    pub const LANES_OFFSET: u64 = 4096 + 1024;
+    pub(crate) const LANES_OFFSET: u64 = 4096 + 1024;
     pub const LANES: u64 = LANES_OFFSET + 8;
-    pub const HEAP_OFFSET: u64 = LANES_OFFSET + 16;
-    pub const ROOT_OFFSET: u64 = 4096 + 2048;
+    pub(crate) const HEAP_OFFSET: u64 = LANES_OFFSET + 16;
+    pub(crate) const ROOT_OFFSET: u64 = 4096 + 2048;
     pub const ROOT_SIZE: u64 = ROOT_OFFSET + 16;
-    pub const HEAP_SIZE: u64 = ROOT_OFFSET + 32;
+    pub(crate) const HEAP_SIZE: u64 = ROOT_OFFSET + 32;
 }
 
 /// Verifies the pool in the file at `path`, which nobody has open.

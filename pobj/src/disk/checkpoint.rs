@@ -85,7 +85,7 @@ impl Checkpoint {
     }
 
     /// True if none is under way.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
     }
 

@@ -52,8 +52,9 @@ fn waits() -> u64 {
         let failed = libc::getrusage(libc::RUSAGE_THREAD, &mut usage) != 0;
         (failed, usage)
     };
-    match failed {
-        true => 0,
-        false => u64::try_from(usage.ru_majflt).unwrap_or(0),
+    if failed {
+        0
+    } else {
+        u64::try_from(usage.ru_majflt).unwrap_or(0)
     }
 }

@@ -168,7 +168,7 @@ impl Disk {
     }
 
     /// Notes whatever differs from the file as changed.
-    pub fn find_foreign(&mut self, medium: &mut Medium) -> Result<()> {
+    pub(crate) fn find_foreign(&mut self, medium: &mut Medium) -> Result<()> {
         let mut pages = Vec::new();
         foreign::private_pages(medium.base_address(), medium.len(), |page| pages.push(page));
         let mut lines = Vec::new();
@@ -359,9 +359,10 @@ impl Disk {
         if self.journal.used() > 0 {
             self.journal.advance(self.journal.tail())?;
         }
-        match self.marked {
-            true => self.unmark(medium),
-            false => Ok(()),
+        if self.marked {
+            self.unmark(medium)
+        } else {
+            Ok(())
         }
     }
 
@@ -418,7 +419,7 @@ impl Disk {
     }
 
     /// Does some of what is to be done in the background, for now and then.
-    pub fn tend_idle(&mut self, medium: &mut Medium) {
+    pub(crate) fn tend_idle(&mut self, medium: &mut Medium) {
         if self.process == std::process::id() && self.require_hope().is_ok() {
             self.cold.look();
             let tended = self.tend(medium, true);
@@ -430,7 +431,7 @@ impl Disk {
     ///
     /// # Errors
     /// `NotDurable`.
-    pub fn complete_checkpoint(&mut self, medium: &mut Medium) -> Result<()> {
+    pub(crate) fn complete_checkpoint(&mut self, medium: &mut Medium) -> Result<()> {
         self.require_hope()?;
         let outcome = self.checkpoint(medium);
         self.note(outcome)
@@ -450,7 +451,7 @@ impl Disk {
 
     /// Whether reads have waited for the disk of late.
     #[inline]
-    pub fn reads_wait(&self) -> bool {
+    pub(crate) fn reads_wait(&self) -> bool {
         self.cold.waits()
     }
 
@@ -460,13 +461,13 @@ impl Disk {
     }
 
     /// Whether a record of so many changed pages fits into the journal's ring.
-    pub fn has_room_for(&self, pages: u64) -> bool {
+    pub(crate) fn has_room_for(&self, pages: u64) -> bool {
         pages <= self.pages_of_a_record
     }
 
     /// Fails if nothing can be made durable now.
     #[cold]
-    pub fn require_durable(&self) -> Result<()> {
+    pub(crate) fn require_durable(&self) -> Result<()> {
         match &self.failure {
             Some(failure) => Err(failure.error()),
             None => Ok(()),

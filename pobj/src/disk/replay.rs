@@ -102,12 +102,13 @@ pub(crate) fn replay(
     let number = pool_number(&header);
     let mut found = journal::read(journal, id, number, written, generation, |payload| {
         let is_sound = record::lines(payload, |offset, line| lines.push(offset, line));
-        match is_sound {
-            true => Ok(()),
-            false => Err(Error::Journal {
+        if is_sound {
+            Ok(())
+        } else {
+            Err(Error::Journal {
                 path: journal.into(),
                 reason: "a record has something else than lines".into(),
-            }),
+            })
         }
     })?;
     lines.keep_latest();

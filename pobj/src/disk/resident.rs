@@ -50,7 +50,7 @@ impl Resident {
     }
 
     /// There may be `limit` bytes from here on.
-    pub fn set_limit(&mut self, limit: u64) {
+    pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = (limit / PAGE).max(1);
     }
 
@@ -88,7 +88,13 @@ impl Resident {
     /// Gives pages back until they are no more than the limit, or only `stale` and `taken` ones are
     /// left. Only if no change waits for a record; `file` is the pool's. What the kernel does not
     /// take stays, and [`Resident::refused`] tells why; it is tried again when its turn comes.
-    pub fn give_back(&mut self, medium: &mut Medium, stale: &Pages, taken: &Pages, file: &File) {
+    pub(crate) fn give_back(
+        &mut self,
+        medium: &mut Medium,
+        stale: &Pages,
+        taken: &Pages,
+        file: &File,
+    ) {
         let mut wrapped = false;
         while self.own.count() > self.limit {
             let Some(first) = self.own.next_without(self.hand, [stale, taken]) else {

@@ -111,14 +111,15 @@ impl Writer {
 
     /// What was done since the last look; waits for something if `waits`.
     pub fn next(&mut self, waits: bool) -> Option<Done> {
-        match waits {
-            false => self.done.try_recv().ok(),
-            true => Some(self.done.recv().unwrap_or_else(|_| {
+        if waits {
+            Some(self.done.recv().unwrap_or_else(|_| {
                 Done::Synced(Err(Failure {
                     what: "the thread that writes to the pool's file has ended".into(),
                     is_final: true,
                 }))
-            })),
+            }))
+        } else {
+            self.done.try_recv().ok()
         }
     }
 }
@@ -127,10 +128,11 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            match self.process == std::process::id() {
-                true => drop(thread.join()),
+            if self.process == std::process::id() {
+                drop(thread.join());
+            } else {
                 // It is the parent's.
-                false => std::mem::forget(thread),
+                std::mem::forget(thread);
             }
         }
     }

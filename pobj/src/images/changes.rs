@@ -143,7 +143,7 @@ impl Pages {
     }
 
     /// The first page at or after `from` that is in none of the other sets.
-    pub fn next_without(&self, from: u64, others: [&Pages; 2]) -> Option<u64> {
+    pub(crate) fn next_without(&self, from: u64, others: [&Pages; 2]) -> Option<u64> {
         let mut word = (from / 64) as usize;
         let mut mask = u64::MAX << (from % 64);
         while let Some(bits) = self.words.get(word) {

@@ -40,12 +40,12 @@ pub(crate) const HEADER_LEN: usize = size_of::<Header>();
 
 impl Header {
     /// True if this can be the head of a record at `lsn`.
-    pub fn is_of(&self, lsn: u64) -> bool {
+    pub(crate) fn is_of(&self, lsn: u64) -> bool {
         matches!(self.magic, LINES | FILE) && self.zero == 0 && self.lsn == lsn
     }
 
     /// What `checksum` must be for this payload.
-    pub fn expected_checksum(&self, id: u64, payload: &[u8]) -> u64 {
+    pub(crate) fn expected_checksum(&self, id: u64, payload: &[u8]) -> u64 {
         let words = [u64::from(self.magic), self.lsn, self.len].map(u64::to_le_bytes);
         let seed = xxh3_64_with_seed(words.as_flattened(), id);
         xxh3_64_with_seed(payload, seed)
@@ -54,7 +54,7 @@ impl Header {
 
 impl Buffer {
     /// Begins a record.
-    pub fn begin_record(&mut self) {
+    pub(crate) fn begin_record(&mut self) {
         self.clear();
         self.push(&[0; HEADER_LEN]);
     }

@@ -130,7 +130,7 @@ impl Ring {
     /// Makes sure that nothing before this point is ever redone, for changes that bypass the ring
     /// (what libpmemobj does with its heap). At most two fences; none if the last record says so
     /// already.
-    pub fn barrier(&mut self, medium: &mut Medium) -> Result<()> {
+    pub(crate) fn barrier(&mut self, medium: &mut Medium) -> Result<()> {
         if matches!(self.last, Some((_, RecordKind::Redo)) | None) {
             medium.fence();
             self.append(
@@ -145,7 +145,7 @@ impl Ring {
     }
 
     /// Ends recovery: everything replayed or rolled back is durable and is not done again.
-    pub fn seal(&mut self, medium: &mut Medium) -> Result<()> {
+    pub(crate) fn seal(&mut self, medium: &mut Medium) -> Result<()> {
         if self.next > 1 {
             medium.fence();
             self.append(

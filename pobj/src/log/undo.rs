@@ -92,7 +92,7 @@ impl Undo {
     }
 
     /// Entries saved so far: a savepoint for [`Undo::roll_back`].
-    pub fn savepoint(&self) -> usize {
+    pub(crate) fn savepoint(&self) -> usize {
         self.entries.len()
     }
 
@@ -177,7 +177,7 @@ impl Undo {
     }
 
     /// Puts back what the entries after `savepoint` saved, newest first, and wipes them; durably.
-    pub fn roll_back(&mut self, medium: &mut Medium, savepoint: usize) -> Result<()> {
+    pub(crate) fn roll_back(&mut self, medium: &mut Medium, savepoint: usize) -> Result<()> {
         let undone = self.entries[savepoint..].to_vec();
         for &at in undone.iter().rev() {
             let entry: Entry = *medium.get(at)?;

@@ -19,13 +19,13 @@ fn note_change(changes: &RefCell<Changes>, offset: u64, len: u64) {
 
 impl Medium {
     /// Notes from here on what changes, for a journal. The mapping is private.
-    pub fn note_changes(&mut self) {
+    pub(crate) fn note_changes(&mut self) {
         self.changes = Some(RefCell::new(Changes::new(self.len)));
     }
 
     /// True if changes are noted.
     #[inline]
-    pub fn is_noted(&self) -> bool {
+    pub(crate) fn is_noted(&self) -> bool {
         self.changes.is_some()
     }
 
@@ -39,7 +39,7 @@ impl Medium {
 
     /// True if something has changed since the last [`Medium::forget_changes`].
     #[inline]
-    pub fn has_changed(&self) -> bool {
+    pub(crate) fn has_changed(&self) -> bool {
         let changes = self.changes.as_ref();
         changes.is_some_and(|changes| !changes.borrow().is_empty())
     }
@@ -51,7 +51,7 @@ impl Medium {
     }
 
     /// In how many pages something has changed since the last [`Medium::forget_changes`].
-    pub fn pages_changed(&self) -> u64 {
+    pub(crate) fn pages_changed(&self) -> u64 {
         let changes = self.changes.as_ref();
         changes.map_or(0, |changes| changes.borrow().pages())
     }
@@ -78,7 +78,7 @@ impl Medium {
     }
 
     /// What has changed is in the journal: shows `forgotten` each page.
-    pub fn forget_changes(&self, forgotten: impl FnMut(u64)) {
+    pub(crate) fn forget_changes(&self, forgotten: impl FnMut(u64)) {
         if let Some(changes) = &self.changes {
             changes.borrow_mut().clear(forgotten);
         }
@@ -87,7 +87,7 @@ impl Medium {
     /// Puts the writes of a commit in place at once: there is no fence that they wait for. Empties
     /// `batch`.
     #[inline]
-    pub fn place_commit(&mut self, batch: &mut Writes) {
+    pub(crate) fn place_commit(&mut self, batch: &mut Writes) {
         debug_assert!(self.is_noted());
         self.complete_commit();
         let mut rest = batch.encoded();
@@ -103,7 +103,7 @@ impl Medium {
     }
 
     /// Stores what the pool's file has at `offset` already.
-    pub fn store_as_stored(&mut self, offset: u64, bytes: &[u8]) {
+    pub(crate) fn store_as_stored(&mut self, offset: u64, bytes: &[u8]) {
         let Ok(at) = self.check(offset, bytes.len() as u64) else {
             return;
         };
@@ -119,7 +119,7 @@ impl Medium {
     ///
     /// # Errors
     /// `Io` if the kernel refuses.
-    pub fn drop_private(&mut self, offset: u64, len: u64) -> Result<()> {
+    pub(crate) fn drop_private(&mut self, offset: u64, len: u64) -> Result<()> {
         let at = self.check(offset, len)?;
         // SAFETY: inside the mapping, which is private and of one file; no byte of it is another
         // after this, as the caller has seen to it, and there is no reference into the pool, as
@@ -136,7 +136,7 @@ impl Medium {
     /// Has the kernel begin to read the pages of `len` bytes at `offset`, if they are not in
     /// memory.
     #[cold]
-    pub fn read_ahead(&self, offset: u64, len: u64) {
+    pub(crate) fn read_ahead(&self, offset: u64, len: u64) {
         let first = offset / PAGE * PAGE;
         let end = offset.saturating_add(len).min(self.len);
         if let Some(at) = self.find(first, end.saturating_sub(first)) {

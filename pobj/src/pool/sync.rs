@@ -17,9 +17,10 @@ impl Pool {
     #[inline]
     pub fn sync(&mut self) -> Result<()> {
         self.medium.complete_commit();
-        match self.disk.is_some() && self.medium.has_changed() {
-            true => self.write_record(),
-            false => Ok(()),
+        if self.disk.is_some() && self.medium.has_changed() {
+            self.write_record()
+        } else {
+            Ok(())
         }
     }
 
@@ -109,9 +110,10 @@ impl Pool {
         let Some(disk) = &self.disk else {
             return Ok(());
         };
-        match self.lazy && disk.has_room_for(self.medium.pages_changed()) {
-            true => Ok(()),
-            false => self.sync(),
+        if self.lazy && disk.has_room_for(self.medium.pages_changed()) {
+            Ok(())
+        } else {
+            self.sync()
         }
     }
 

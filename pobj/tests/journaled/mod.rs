@@ -150,12 +150,13 @@ pub fn judge(pool: &Pool, states: &[State]) -> Result<u64, String> {
             Err(error) => return Err(error.to_string()),
         }
     }
-    match pool.usage().used == bytes_used {
-        true => Ok(step),
-        false => Err(format!(
+    if pool.usage().used == bytes_used {
+        Ok(step)
+    } else {
+        Err(format!(
             "{} bytes are in use, {bytes_used} are reachable",
             pool.usage().used
-        )),
+        ))
     }
 }
 

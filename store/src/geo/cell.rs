@@ -61,12 +61,12 @@ impl Cell {
     }
 
     /// The number of the first cell of the finest grid that lies in this one, as a score.
-    pub fn first_score(self) -> f64 {
+    pub(crate) fn first_score(self) -> f64 {
         (self.bits << (2 * (STEPS_MAX - self.steps))) as f64
     }
 
     /// The score that follows those of the cell.
-    pub fn end_score(self) -> f64 {
+    pub(crate) fn end_score(self) -> f64 {
         let bits = self.bits + 1;
         Cell { bits, ..self }.first_score()
     }
@@ -107,7 +107,7 @@ impl Cell {
 
     /// The cell so many columns to the east and rows to the north, each -1, 0 or 1; beyond an edge
     /// of the map it is the one at the opposite edge. O(1).
-    pub fn neighbour(self, east: i32, north: i32) -> Cell {
+    pub(crate) fn neighbour(self, east: i32, north: i32) -> Cell {
         let all = u64::MAX >> (64 - 2 * self.steps);
         let (x, y) = (self.bits & LONGITUDE_BITS, self.bits & !LONGITUDE_BITS);
         Cell {
@@ -136,7 +136,7 @@ fn bits_at(point: Point, latitude_max: f64, steps: u32) -> u64 {
 }
 
 /// The number of a place's finest cell on a map that reaches to the poles.
-pub fn standard_bits(point: Point) -> u64 {
+pub(crate) fn standard_bits(point: Point) -> u64 {
     bits_at(point, 90.0, STEPS_MAX)
 }
 

@@ -3,10 +3,10 @@
 use super::Point;
 
 /// The globe's radius in metres: the quadratic mean of WGS 84's.
-pub const RADIUS: f64 = 6372797.560856;
+pub(crate) const RADIUS: f64 = 6372797.560856;
 
 /// Degrees to radians.
-pub fn radians(degrees: f64) -> f64 {
+pub(crate) fn radians(degrees: f64) -> f64 {
     degrees * (std::f64::consts::PI / 180.0)
 }
 
@@ -16,7 +16,7 @@ pub fn degrees(radians: f64) -> f64 {
 }
 
 /// The distance in metres of two latitudes, along a meridian.
-pub fn along_meridian(a: f64, b: f64) -> f64 {
+pub(crate) fn along_meridian(a: f64, b: f64) -> f64 {
     RADIUS * (radians(b) - radians(a)).abs()
 }
 

@@ -12,7 +12,7 @@ const ALPHA: f64 = 0.721_347_520_444_481_7;
 ///
 /// The operations and their order are those of Redis, so that the result is the same to the last
 /// digit.
-pub fn estimate(histogram: &[u64; 64]) -> u64 {
+pub(crate) fn estimate(histogram: &[u64; 64]) -> u64 {
     let m = REGISTERS as f64;
     let mut z = m * tau((m - histogram[RUN_BITS + 1] as f64) / m);
     for run in (1..=RUN_BITS).rev() {

@@ -114,15 +114,15 @@ fn unknown(what: &str, byte: u8) -> io::Error {
 
 /// Entries before a key's type, and those that are about no key.
 mod op {
-    pub const SLOT_INFO: u8 = 244;
+    pub(crate) const SLOT_INFO: u8 = 244;
     pub const FUNCTION: u8 = 245;
     pub const MODULE: u8 = 247;
     pub const IDLE: u8 = 248;
-    pub const FREQUENCY: u8 = 249;
+    pub(crate) const FREQUENCY: u8 = 249;
     pub const NOTE: u8 = 250;
     pub const SIZES: u8 = 251;
-    pub const EXPIRES_MS: u8 = 252;
-    pub const EXPIRES: u8 = 253;
+    pub(crate) const EXPIRES_MS: u8 = 252;
+    pub(crate) const EXPIRES: u8 = 253;
     pub const DATABASE: u8 = 254;
     pub const END: u8 = 255;
 }

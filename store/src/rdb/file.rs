@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 /// Bytes that stand before an entry, by what they tell.
 mod op {
-    pub const EXPIRES_MS: u8 = 252;
+    pub(crate) const EXPIRES_MS: u8 = 252;
     pub const DATABASE: u8 = 254;
     pub const END: u8 = 255;
 }
@@ -106,9 +106,10 @@ pub fn payload(value: &Value<'_>, dialect: Dialect, now: i64) -> pobj::Result<Op
             WriteError::Io(error) => pobj::Error::State(error.to_string()),
         })?;
     // The lowest version that has this form.
-    let version = match plan.needs_dialect() {
-        true => dialect.version(),
-        false => Dialect::Plain.version(),
+    let version = if plan.needs_dialect() {
+        dialect.version()
+    } else {
+        Dialect::Plain.version()
     };
     bytes.extend(version.to_le_bytes());
     let sum = CRC.checksum(&bytes);

@@ -46,7 +46,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// The dialect of a file that begins with these nine bytes; `None` if it is no RDB file.
-    pub fn of_magic(magic: &[u8; 9]) -> Option<Dialect> {
+    pub(crate) fn of_magic(magic: &[u8; 9]) -> Option<Dialect> {
         let version = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<u32>().ok();
         match magic.strip_prefix(b"REDIS") {
             Some(digits) => Some(match version(digits)? {

@@ -4,8 +4,9 @@
 //! *intset*. Nothing that is read is trusted: what contradicts itself is no value.
 
 use super::value::VALKEY_NEVER;
-use crate::content::{Bytes, Content};
+use crate::content::{Bytes, Content, Item};
 use crate::structures::hash::NEVER;
+use crate::value::ValueType;
 use std::borrow::Cow;
 
 /// The forms that are read, by their numbers in files.
@@ -13,74 +14,83 @@ mod ty {
     pub const STRING: u8 = 0;
     pub const LIST: u8 = 1;
     pub const SET: u8 = 2;
-    pub const ZSET_TEXT: u8 = 3;
+    pub(crate) const ZSET_TEXT: u8 = 3;
     pub const HASH: u8 = 4;
     pub const ZSET: u8 = 5;
-    pub const INTSET: u8 = 11;
-    pub const HASH_LISTPACK: u8 = 16;
-    pub const ZSET_LISTPACK: u8 = 17;
-    pub const QUICKLIST: u8 = 18;
-    pub const SET_LISTPACK: u8 = 20;
-    pub const VALKEY_HASH: u8 = 22;
-    pub const REDIS_HASH: u8 = 24;
-    pub const REDIS_HASH_LISTPACK: u8 = 25;
+    pub(crate) const INTSET: u8 = 11;
+    pub(crate) const HASH_LISTPACK: u8 = 16;
+    pub(crate) const ZSET_LISTPACK: u8 = 17;
+    pub(crate) const QUICKLIST: u8 = 18;
+    pub(crate) const SET_LISTPACK: u8 = 20;
+    pub(crate) const VALKEY_HASH: u8 = 22;
+    pub(crate) const REDIS_HASH: u8 = 24;
+    pub(crate) const REDIS_HASH_LISTPACK: u8 = 25;
 }
 
 /// The elements of a value; `None` if it is of a type that has no counterpart here (a stream), of a
 /// form that servers before Redis 7.0 wrote, or malformed. O(n).
-pub fn content(ty: u8, value: &[u8]) -> Option<Content<'_>> {
+pub fn content(ty: u8, value: &[u8]) -> Option<Content<Bytes<'_>>> {
     let mut file = Cursor(value);
-    let content = match ty {
-        ty::STRING => Content::String(file.string()?),
-        ty::LIST => Content::List(file.strings()?),
-        ty::SET => Content::Set(file.strings()?),
-        ty::ZSET_TEXT => Content::ZSet(file.scored(Cursor::text_score)?),
-        ty::ZSET => Content::ZSet(file.scored(|file| file.array().map(f64::from_le_bytes))?),
-        ty::HASH => {
-            Content::Hash(file.times(|file| Some((file.string()?, file.string()?, NEVER)))?)
+    let (ty, elements) = match ty {
+        ty::STRING => (ValueType::String, vec![Item::Bytes(file.string()?)]),
+        ty::LIST => (ValueType::List, file.strings()?),
+        ty::SET => (ValueType::Set, file.strings()?),
+        ty::ZSET_TEXT => (ValueType::ZSet, file.scored(Cursor::text_score)?),
+        ty::ZSET => {
+            let scored = file.scored(|file| file.array().map(f64::from_le_bytes));
+            (ValueType::ZSet, scored?)
         }
-        ty::VALKEY_HASH => Content::Hash(file.times(|file| {
-            let (name, value) = (file.string()?, file.string()?);
-            let expire_at = match i64::from_le_bytes(file.array()?) {
-                VALKEY_NEVER => NEVER,
-                at => at,
-            };
-            Some((name, value, expire_at))
-        })?),
+        ty::HASH => {
+            let fields = file.fields(|file| Some((file.string()?, file.string()?, NEVER)));
+            (ValueType::Hash, fields?)
+        }
+        ty::VALKEY_HASH => {
+            let fields = file.fields(|file| {
+                let (name, value) = (file.string()?, file.string()?);
+                let expire_at = match i64::from_le_bytes(file.array()?) {
+                    VALKEY_NEVER => NEVER,
+                    at => at,
+                };
+                Some((name, value, expire_at))
+            });
+            (ValueType::Hash, fields?)
+        }
         ty::REDIS_HASH => {
             let earliest = file.array().map(i64::from_le_bytes)?;
-            Content::Hash(file.times(|file| {
+            let fields = file.fields(|file| {
                 let later = file.number()?;
                 let expire_at = match later {
                     0 => NEVER,
                     _ => earliest.checked_add_unsigned(later - 1)?,
                 };
                 Some((file.string()?, file.string()?, expire_at))
-            })?)
+            });
+            (ValueType::Hash, fields?)
         }
-        ty::INTSET => Content::Set(intset(&file.string()?)?),
-        ty::SET_LISTPACK => Content::Set(listpack(file.string()?)?),
+        ty::INTSET => (ValueType::Set, in_items(intset(&file.string()?)?)),
+        ty::SET_LISTPACK => (ValueType::Set, in_items(listpack(file.string()?)?)),
         ty::HASH_LISTPACK => {
-            let pairs = in_groups::<2>(listpack(file.string()?)?)?;
-            let fields = pairs.into_iter().map(|[name, value]| (name, value, NEVER));
-            Content::Hash(fields.collect())
+            let pairs = in_groups::<2>(listpack(file.string()?)?)?.into_iter();
+            let fields = pairs.map(|[name, value]| Item::Field(name, value, NEVER));
+            (ValueType::Hash, fields.collect())
         }
         ty::REDIS_HASH_LISTPACK => {
             file.skip(8)?;
-            let triples = in_groups::<3>(listpack(file.string()?)?)?;
+            let triples = in_groups::<3>(listpack(file.string()?)?)?.into_iter();
             let field = |[name, value, time]: [Bytes<'static>; 3]| {
                 let time: i64 = std::str::from_utf8(&time).ok()?.parse().ok()?;
-                Some((name, value, if time == 0 { NEVER } else { time }))
+                let expire_at = if time == 0 { NEVER } else { time };
+                Some(Item::Field(name, value, expire_at))
             };
-            Content::Hash(triples.into_iter().map(field).collect::<Option<_>>()?)
+            (ValueType::Hash, triples.map(field).collect::<Option<_>>()?)
         }
         ty::ZSET_LISTPACK => {
-            let pairs = in_groups::<2>(listpack(file.string()?)?)?;
+            let pairs = in_groups::<2>(listpack(file.string()?)?)?.into_iter();
             let element = |[name, score]: [Bytes<'static>; 2]| {
                 let score: f64 = std::str::from_utf8(&score).ok()?.parse().ok()?;
-                Some((name, score))
+                Some(Item::Scored(name, score))
             };
-            Content::ZSet(pairs.into_iter().map(element).collect::<Option<_>>()?)
+            (ValueType::ZSet, pairs.map(element).collect::<Option<_>>()?)
         }
         ty::QUICKLIST => {
             let nodes = file.times(|file| Some((file.number()?, file.string()?)))?;
@@ -92,11 +102,15 @@ pub fn content(ty: u8, value: &[u8]) -> Option<Content<'_>> {
                     _ => return None,
                 }
             }
-            Content::List(elements)
+            (ValueType::List, in_items(elements))
         }
         _ => return None,
     };
-    file.0.is_empty().then_some(content)
+    file.0.is_empty().then_some(Content { ty, elements })
+}
+
+fn in_items(strings: Vec<Bytes<'_>>) -> Vec<Item<Bytes<'_>>> {
+    strings.into_iter().map(Item::Bytes).collect()
 }
 
 /// A string as a file has it.
@@ -203,15 +217,21 @@ impl<'f> Cursor<'f> {
     }
 
     /// A number, and so many elements with their scores.
-    fn scored(
-        &mut self,
-        score: impl Fn(&mut Self) -> Option<f64>,
-    ) -> Option<Vec<(Bytes<'f>, f64)>> {
-        self.times(|file| Some((file.string()?, score(file)?)))
+    fn scored(&mut self, score: impl Fn(&mut Self) -> Option<f64>) -> Option<Vec<Item<Bytes<'f>>>> {
+        self.times(|file| Some(Item::Scored(file.string()?, score(file)?)))
     }
 
-    fn strings(&mut self) -> Option<Vec<Bytes<'f>>> {
-        self.times(Self::string)
+    /// A number, and so many fields.
+    fn fields(
+        &mut self,
+        field: impl Fn(&mut Self) -> Option<(Bytes<'f>, Bytes<'f>, i64)>,
+    ) -> Option<Vec<Item<Bytes<'f>>>> {
+        self.times(|file| field(file).map(|(name, value, at)| Item::Field(name, value, at)))
+    }
+
+    /// A number, and so many strings.
+    fn strings(&mut self) -> Option<Vec<Item<Bytes<'f>>>> {
+        self.times(|file| file.string().map(Item::Bytes))
     }
 }
 
@@ -399,20 +419,28 @@ mod tests {
             None
         );
         let members = content(ty::INTSET, &[12, 2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0xfe, 0xff]);
-        assert_eq!(members, Some(Content::Set(owned(&["1", "-2"]))));
+        let expected = Content {
+            ty: ValueType::Set,
+            elements: in_items(owned(&["1", "-2"])),
+        };
+        assert_eq!(members, Some(expected));
         let times = [
             24, 1, 0, 0, 0, 0, 0, 0, 2, 0, 1, b'f', 1, b'v', 6, 1, b'g', 1, b'w',
         ];
-        let Some(Content::Hash(fields)) = content(ty::REDIS_HASH, &times) else {
-            panic!("a hash");
+        let times_of = |value| -> Vec<i64> {
+            let Some(Content { elements, .. }) = value else {
+                panic!("a hash");
+            };
+            let fields = elements.iter().map(|item| match item {
+                Item::Field(_, _, expire_at) => *expire_at,
+                _ => panic!("a field"),
+            });
+            fields.collect()
         };
-        assert_eq!(fields[0].2, NEVER);
-        assert_eq!(fields[1].2, 0x118 + 5);
+        let fields = times_of(content(ty::REDIS_HASH, &times));
+        assert_eq!(fields, [NEVER, 0x118 + 5]);
         let valkey = [&[1, 1, b'f', 1, b'v'][..], &[0xff; 8]].concat();
-        let Some(Content::Hash(fields)) = content(ty::VALKEY_HASH, &valkey) else {
-            panic!("a hash");
-        };
-        assert_eq!(fields[0].2, NEVER);
+        assert_eq!(times_of(content(ty::VALKEY_HASH, &valkey)), [NEVER]);
     }
 
     #[test]

@@ -13,9 +13,10 @@
 
 use super::Dialect;
 use super::number::{write_number, write_string};
+use crate::damaged::damaged;
 use crate::inline::Inline;
 use crate::structures::hash::{self, Field};
-use crate::structures::{self, Element, Root};
+use crate::structures::{self, Element, Root, Shape};
 use crate::value::ValueType;
 use pobj::{Error, Pool, Result};
 use std::collections::HashSet;
@@ -52,11 +53,8 @@ pub struct Plan {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    String,
-    List,
-    Set,
-    Hash,
-    ZSet,
+    /// The one of the type that every server reads.
+    Plain(ValueType),
     /// A hash without the fields whose time had come at that moment, and without times.
     HashAt(i64),
     ValkeyHash,
@@ -100,11 +98,8 @@ impl Plan {
     /// The type's number in files.
     pub fn type_number(&self) -> u8 {
         match self.form {
-            Form::String => 0,
-            Form::List => 1,
-            Form::Set => 2,
-            Form::Hash | Form::HashAt(_) => 4,
-            Form::ZSet => 5,
+            Form::Plain(ty) => ty.rdb(),
+            Form::HashAt(_) => ValueType::Hash.rdb(),
             Form::ValkeyHash => 22,
             Form::RedisHash(_) => 24,
         }
@@ -157,7 +152,7 @@ impl Value<'_> {
     pub fn plan(&self, dialect: Dialect, now: i64) -> Result<Option<Plan>> {
         let mut fields = Fields::default();
         let elements = structures::of(self.ty).len(self.pool, self.root)?;
-        if self.ty == ValueType::Hash && hash::may_expire(self.root) {
+        if structures::may_expire(self.ty, self.root) {
             for field in hash::fields(self.pool, self.root)? {
                 fields.add(&field?, now);
             }
@@ -170,14 +165,17 @@ impl Value<'_> {
     /// too.
     pub fn plan_readable(&self, dialect: Dialect, now: i64) -> (Option<Plan>, Option<Error>) {
         let (mut elements, mut fields) = (0, Fields::default());
-        let mut names = HashSet::new();
-        let mut is_new = |name: &[u8]| match names.insert(xxh3_128(name)) {
-            true => Ok(()),
-            false => Err(damaged("a value has an element twice")),
+        let (mut names, differ) = (HashSet::new(), structures::of(self.ty).shape().differ());
+        let mut is_new = |name: &[u8]| {
+            if names.insert(xxh3_128(name)) {
+                Ok(())
+            } else {
+                Err(damaged("a value has an element twice"))
+            }
         };
         let seen = self.walk(&mut |element| {
             match element {
-                Element::Bytes(bytes) if self.ty == ValueType::Set => is_new(bytes)?,
+                Element::Bytes(bytes) if differ => is_new(bytes)?,
                 Element::Bytes(_) => {}
                 Element::Scored(_, score) if score.is_nan() => {
                     return Err(damaged("a score is not a number").into());
@@ -209,13 +207,7 @@ impl Value<'_> {
 
     fn plan_of(&self, elements: u64, fields: &Fields, dialect: Dialect, now: i64) -> Option<Plan> {
         let mut plan = Plan {
-            form: match self.ty {
-                ValueType::String => Form::String,
-                ValueType::List => Form::List,
-                ValueType::Set => Form::Set,
-                ValueType::ZSet => Form::ZSet,
-                ValueType::Hash => Form::Hash,
-            },
+            form: Form::Plain(self.ty),
             elements,
             is_part: false,
             times_lost: 0,
@@ -245,7 +237,7 @@ impl Value<'_> {
         if let Form::RedisHash(earliest) = plan.form {
             out.write_all(&earliest.to_le_bytes())?;
         }
-        if plan.form != Form::String {
+        if structures::of(self.ty).shape() != Shape::One {
             write_number(out, plan.elements)?;
         }
         let mut left = plan.elements;
@@ -281,10 +273,6 @@ impl Value<'_> {
         })?;
         failed.map_or(Ok(()), Err)
     }
-}
-
-fn damaged(what: &str) -> Error {
-    Error::Damaged(what.to_owned())
 }
 
 fn write_element(out: &mut dyn Write, form: Form, element: &Element<'_>) -> Result<(), WriteError> {

@@ -36,7 +36,9 @@ mod structure;
 mod visible;
 mod write;
 
-pub use expiry::{expire, expire_and_remove, of_hash, place};
+use crate::damaged::damaged;
+use expiry::expire_and_remove;
+pub use expiry::{expire, of_hash, place};
 pub use form::{may_expire, without_expiry};
 pub use plan::{Done, Plan};
 pub use structure::{Type, check};
@@ -46,8 +48,9 @@ pub use write::{Expiry, build, copy, put, remove, replace_expiring, set, set_exp
 pub use super::field::{Field, NEVER, Pair};
 use super::table::{self, Lookup};
 use super::{Root, packed};
+use crate::value::ValueType;
 use entry::KEY_AT;
-use pobj::{Error, Pool, Result};
+use pobj::{Pool, Result};
 
 const PACKED: u8 = 1;
 pub(super) const TABLE: u8 = 2;
@@ -67,10 +70,6 @@ pub fn len(root: Root) -> u64 {
 #[inline]
 pub fn is_table(root: Root) -> bool {
     matches!(root.encoding(), TABLE | TABLE_EXPIRING)
-}
-
-fn unknown(root: Root) -> Error {
-    Error::Damaged(format!("a hash of unknown encoding {}", root.encoding()))
 }
 
 /// Where a lookup found a field, or where it should go; good until the value changes.
@@ -121,7 +120,7 @@ pub fn find<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<(Spot, Optio
                 None => (At::Table(lookup), None, NEVER),
             }
         }
-        _ => return Err(unknown(root)),
+        _ => return Err(root.unknown(ValueType::Hash)),
     };
     let old_len = value.map(<[u8]>::len);
     let spot = Spot {
@@ -151,7 +150,7 @@ pub fn fields(pool: &Pool, root: Root) -> Result<Fields<'_>> {
         0 => Walk::Packed(pack::fields(&[])),
         PACKED | PACKED_EXPIRING => Walk::Packed(pack::fields(packed::bytes(pool, root)?)),
         TABLE | TABLE_EXPIRING => Walk::Table(table::entries(pool, root)?),
-        _ => return Err(unknown(root)),
+        _ => return Err(root.unknown(ValueType::Hash)),
     };
     Ok(Fields { pool, walk })
 }
@@ -216,6 +215,6 @@ pub fn random(pool: &Pool, root: Root) -> Result<Field<'_>> {
         return entry::field(pool, table::random(pool, root)?.entry);
     }
     let nth = fastrand::u64(..len(root).max(1)) as usize;
-    let lacking = || Err(Error::Damaged("a packed hash: fewer fields".to_owned()));
+    let lacking = || Err(damaged("a packed hash: fewer fields"));
     fields(pool, root)?.nth(nth).unwrap_or_else(lacking)
 }

@@ -33,8 +33,9 @@ mod structure;
 pub mod table;
 pub mod zset;
 
-pub use structure::{Element, Show, Structure};
+pub use structure::{Element, Shape, Show, Structure};
 
+use crate::damaged::damaged;
 use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, PPtr, Pool, Result};
@@ -73,6 +74,14 @@ impl Root {
         (self.form >> 56) as u8
     }
 
+    /// Why a root of this encoding is none of the type `ty`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn unknown(self, ty: ValueType) -> Error {
+        let (name, encoding) = (ty.name().to_string_lossy(), self.encoding());
+        damaged(&format!("a {name} of unknown encoding {encoding}"))
+    }
+
     /// The 56 bits of `form` that are the type's own.
     pub fn rest(self) -> u64 {
         self.form & Self::REST
@@ -96,11 +105,12 @@ pub fn whole<T>(count: u64, walk: impl IntoIterator<Item = Result<T>>) -> Result
             break;
         }
     }
-    match elements.len() as u64 == count {
-        true => Ok(elements),
-        false => Err(Error::Damaged(format!(
+    if elements.len() as u64 == count {
+        Ok(elements)
+    } else {
+        Err(damaged(&format!(
             "a value that counts {count} elements does not have as many"
-        ))),
+        )))
     }
 }
 

@@ -51,7 +51,7 @@ impl<'t, 'p> Mover<'t, 'p> {
     }
 
     /// True if the batch is large enough.
-    pub fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.left == 0
     }
 
@@ -83,7 +83,7 @@ impl<'t, 'p> Mover<'t, 'p> {
     }
 
     /// Moves an object to which a word of the pool points, by its offset; whether it has moved.
-    pub fn shift_at(&mut self, link: PPtr<u64>, object: PPtr<u8>) -> Result<bool> {
+    pub(crate) fn shift_at(&mut self, link: PPtr<u64>, object: PPtr<u8>) -> Result<bool> {
         match self.shift(object)? {
             Some(target) => {
                 self.tx.set(link, target.offset())?;
@@ -94,7 +94,7 @@ impl<'t, 'p> Mover<'t, 'p> {
     }
 
     /// Moves the object to which a root's value points; whether it has moved.
-    pub fn shift_root(&mut self, root: &mut Root) -> Result<bool> {
+    pub(crate) fn shift_root(&mut self, root: &mut Root) -> Result<bool> {
         let Some(object) = PPtr::new(root.value) else {
             return Ok(false);
         };

@@ -11,13 +11,14 @@
 //! the object moves. One fence each; two if the object moves and has more than 1 KiB.
 
 use super::Root;
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use pobj::{Error, PPtr, Pool, Result, Tx};
 
 /// Most elements of a packed collection: what its root can count.
-pub const COUNT_MAX: u64 = u16::MAX as u64;
+pub(crate) const COUNT_MAX: u64 = u16::MAX as u64;
 /// Longest item in bytes: what its length can tell.
-pub const ITEM_MAX: usize = u8::MAX as usize;
+pub(crate) const ITEM_MAX: usize = u8::MAX as usize;
 /// Most bytes of a packed collection. The limits of its type are reached before.
 pub const BYTES_MAX: usize = 18 << 20;
 /// Most bytes that a change in place logs.
@@ -39,7 +40,7 @@ pub fn place(root: Root) -> Result<(PPtr<u8>, usize)> {
     let (at, len) = (PPtr::new(root.value), (root.rest() >> 16) as usize);
     match at {
         Some(at) if len <= BYTES_MAX => Ok((at, len)),
-        _ => Err(damaged("its root contradicts itself")),
+        _ => Err(damaged("a packed collection: its root contradicts itself")),
     }
 }
 
@@ -48,12 +49,6 @@ pub fn place(root: Root) -> Result<(PPtr<u8>, usize)> {
 pub fn bytes(pool: &Pool, root: Root) -> Result<&[u8]> {
     let (at, len) = place(root)?;
     pool.bytes(at, len as u64)
-}
-
-#[cold]
-#[inline(never)]
-fn damaged(what: &str) -> Error {
-    Error::Damaged(format!("a packed collection: {what}"))
 }
 
 /// The items in `bytes`.
@@ -95,14 +90,14 @@ pub fn first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// An item is not whole.
-pub fn overrun() -> Error {
-    damaged("an item overruns it")
+pub(crate) fn overrun() -> Error {
+    damaged("a packed collection: an item overruns it")
 }
 
 /// Whether a name of a packed collection is the wanted one. Names that differ mostly do so in their
 /// lengths, or in their last bytes, as those that someone has numbered.
 #[inline]
-pub fn is_same(name: &[u8], wanted: &[u8]) -> bool {
+pub(crate) fn is_same(name: &[u8], wanted: &[u8]) -> bool {
     name.len() == wanted.len() && name.last() == wanted.last() && name == wanted
 }
 
@@ -114,7 +109,7 @@ pub fn push(out: &mut Vec<u8>, item: &[u8]) {
 }
 
 /// Longest that [`join`] joins.
-pub const JOIN_MAX: usize = 256;
+pub(crate) const JOIN_MAX: usize = 256;
 
 /// Calls `f` with these bytes, one behind the other, as one run of at most [`JOIN_MAX`] bytes: what
 /// is written at once costs less than what is written in pieces.

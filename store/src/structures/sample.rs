@@ -1,7 +1,8 @@
 //! Random elements of a collection: how many are wanted, and choosing them.
 
 use super::whole;
-use pobj::{Error, Result};
+use crate::damaged::damaged;
+use pobj::Result;
 use std::collections::HashSet;
 use std::hash::Hash;
 
@@ -120,7 +121,7 @@ pub fn distinct<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
             }
         }
     }
-    Err(Error::Damaged("fewer elements than counted".into()))
+    Err(damaged("fewer elements than counted"))
 }
 
 #[cfg(test)]

@@ -32,9 +32,11 @@ mod structure;
 pub use structure::Type;
 
 use super::Root;
+use crate::damaged::damaged;
 use crate::inline::Inline;
 use crate::layout::DATA;
 use crate::number::parse_i64;
+use crate::value::ValueType;
 use pobj::{Error, Fresh, PPtr, Pool, Result, Tx};
 use std::ops::Range;
 
@@ -121,9 +123,12 @@ impl Form {
     #[inline]
     fn of(pool: &Pool, root: Root, inline: Inline) -> Result<Form> {
         let len = root.rest();
-        let place = |at, capacity| match len <= capacity {
-            true => Ok(Place { at, len, capacity }),
-            false => Err(damaged(TOO_LONG)),
+        let place = |at, capacity| {
+            if len <= capacity {
+                Ok(Place { at, len, capacity })
+            } else {
+                Err(damaged(TOO_LONG))
+            }
         };
         match root.encoding() {
             INT => Ok(Form::Int(root.value as i64)),
@@ -133,7 +138,7 @@ impl Form {
                 place(at, pool.capacity(at)?).map(Form::External)
             }
             0 if root == Root::EMPTY => Ok(Form::Empty),
-            _ => Err(damaged(UNKNOWN)),
+            _ => Err(root.unknown(ValueType::String)),
         }
     }
 
@@ -147,14 +152,7 @@ impl Form {
     }
 }
 
-const UNKNOWN: &str = "a string of unknown encoding";
 const TOO_LONG: &str = "a string is longer than its memory";
-
-#[cold]
-#[inline(never)]
-fn damaged(what: &str) -> Error {
-    Error::Damaged(what.to_owned())
-}
 
 #[inline]
 fn object(root: Root) -> Result<PPtr<u8>> {
@@ -179,7 +177,7 @@ pub fn read(pool: &Pool, root: Root, inline: Inline) -> Result<Option<Value<'_>>
             (at, pool.capacity(at)?)
         }
         0 if root == Root::EMPTY => return Ok(None),
-        _ => return Err(damaged(UNKNOWN)),
+        _ => return Err(root.unknown(ValueType::String)),
     };
     let len = root.rest();
     if len > capacity {
@@ -335,7 +333,7 @@ pub fn reach(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, last: u64) -> Res
 
 /// Writes bytes at several places, one after the other; see [`set_range`]. If it `goes_on`, the
 /// transaction shows them then.
-pub fn set_ranges<'b>(
+pub(crate) fn set_ranges<'b>(
     tx: &mut Tx<'_>,
     root: &mut Root,
     inline: Inline,

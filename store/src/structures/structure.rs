@@ -1,7 +1,7 @@
 //! What every type of value can do besides its commands: all that is done to a value by somebody
 //! who does not care of which type it is.
 //!
-//! A new type is a file with a `Type` that is one of these, a row in
+//! A new type is a file with a `Type` that is one of these, its row in
 //! [`ValueType`](crate::value::ValueType), and one in [`structures::of`](super::of). What commands
 //! do stays plain functions, and so does what each write asks of a root
 //! ([`is_over`](super::is_over), [`has_garbage`](super::has_garbage),
@@ -9,12 +9,14 @@
 
 use super::encoding::Known;
 use super::field::Field;
+use super::limits::AllLimits;
 use super::mover::{Cursor, Mover};
 use super::{Owns, Root};
 use crate::inline::Inline;
-use pobj::{Pool, Result, Tx};
+use pobj::{Error, Pool, Result, Tx};
 
-/// An element, as a walk over a value shows it.
+/// An element, as a walk over a value shows it, or as a value is made of.
+#[derive(Clone, Copy, Debug)]
 pub enum Element<'e> {
     /// A string's bytes, an element of a list, a member of a set.
     Bytes(&'e [u8]),
@@ -22,6 +24,57 @@ pub enum Element<'e> {
     Scored(&'e [u8], f64),
     /// A field of a hash.
     Field(Field<'e>),
+}
+
+/// What the elements of a type are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One, of bytes.
+    One,
+    /// Bytes, in an order that counts.
+    Sequence,
+    /// Bytes that all differ.
+    Members,
+    /// Bytes that all differ, with scores.
+    Scored,
+    /// Fields whose names all differ.
+    Fields,
+}
+
+impl Shape {
+    /// Whether no two elements are the same, in an order that does not count.
+    pub fn differ(self) -> bool {
+        !matches!(self, Shape::One | Shape::Sequence)
+    }
+}
+
+impl<'e> Element<'e> {
+    /// The bytes that tell it from others.
+    pub fn name(&self) -> &'e [u8] {
+        match self {
+            Element::Bytes(bytes) | Element::Scored(bytes, _) => bytes,
+            Element::Field(field) => field.name,
+        }
+    }
+
+    pub(super) fn scored(&self) -> Result<(&'e [u8], f64)> {
+        match self {
+            Element::Scored(name, score) => Ok((name, *score)),
+            _ => Err(of_another_type()),
+        }
+    }
+
+    pub(super) fn field(&self) -> Result<Field<'e>> {
+        match self {
+            Element::Field(field) => Ok(*field),
+            _ => Err(of_another_type()),
+        }
+    }
+}
+
+#[cold]
+fn of_another_type() -> Error {
+    Error::State("an element of another type".into())
 }
 
 /// What a walk does with each element; false ends the walk.
@@ -34,6 +87,29 @@ pub trait Structure: Sync {
 
     /// Shows the elements, each once, in an order that is the type's own. O(n).
     fn each(&self, pool: &Pool, root: Root, inline: Inline, show: Show<'_>) -> Result<()>;
+
+    /// What the elements are.
+    fn shape(&self) -> Shape;
+
+    /// Makes a value of elements of the type's shape, at least one, in the order in which they came
+    /// to be, which differ where they have to; no score is not a number. `inline` is the area of
+    /// the fresh record, of as many bytes as [`Structure::inline_for`] said. O(n), and O(n log n)
+    /// of scored ones that are not in order.
+    ///
+    /// # Errors
+    /// `State` for elements of another shape, or none; `Full`.
+    fn build(
+        &self,
+        tx: &mut Tx<'_>,
+        limits: AllLimits,
+        inline: Inline,
+        elements: &[Element<'_>],
+    ) -> Result<Root>;
+
+    /// Bytes of its record that a value uses whose first element is this one.
+    fn inline_for(&self, _first: &Element<'_>) -> u64 {
+        0
+    }
 
     /// Whether destroying the value takes few enough steps to do it at once (a handful of frees).
     fn is_small(&self, root: Root) -> bool;

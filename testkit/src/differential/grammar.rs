@@ -75,7 +75,7 @@ pub const fn native(name: &'static str, weight: u32, grammar: &'static [Term]) -
 
 impl Spec {
     /// The same command with its arguments always as the grammar says.
-    pub const fn unbent(mut self) -> Self {
+    pub(crate) const fn unbent(mut self) -> Self {
         self.bent = false;
         self
     }
@@ -89,7 +89,7 @@ impl Spec {
 
     /// The same command, left out in Redis from this version on: there, the server itself is at
     /// fault (docs/servers.md).
-    pub const fn until_redis(mut self, major: u32, minor: u32) -> Self {
+    pub(crate) const fn until_redis(mut self, major: u32, minor: u32) -> Self {
         self.until_redis = Some((major, minor));
         self
     }

@@ -37,7 +37,7 @@ pub enum Mismatch {
 
 impl Mismatch {
     /// Whether two mismatches are of one kind: a shrunk sequence should show the same failure.
-    pub fn same_kind(&self, other: &Self) -> bool {
+    pub(crate) fn same_kind(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Reply(native, pm), Self::Reply(other_native, other_pm)) => {
                 discriminant(native) == discriminant(other_native)
@@ -122,7 +122,7 @@ impl Pair {
     ///
     /// # Panics
     /// If it does not serve.
-    pub fn begin_to_fill(&mut self) {
+    pub(crate) fn begin_to_fill(&mut self) {
         let mut client = self.server.client();
         client.call(&["SELECT", &OTHER_DB.to_string()]);
         let command = |n: u64| vec!["PM.SET".to_owned(), format!("key:{n}"), "v".into()];
@@ -189,7 +189,7 @@ impl Pair {
     ///
     /// # Errors
     /// What is missing or different.
-    pub fn survive_kill9(&mut self) -> Result<(), Mismatch> {
+    pub(crate) fn survive_kill9(&mut self) -> Result<(), Mismatch> {
         // Both readings in the protocol that a new connection speaks.
         self.connect();
         let before = self.pool_state().map_err(|error| self.gone(&error))?;

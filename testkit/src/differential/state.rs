@@ -124,7 +124,7 @@ pub fn read(clients: &mut [Client; DBS as usize], dialect: &Dialect) -> io::Resu
 ///
 /// # Errors
 /// Those of the connection.
-pub fn expiries(client: &mut Client) -> io::Result<Vec<(&'static [u8], i64)>> {
+pub(crate) fn expiries(client: &mut Client) -> io::Result<Vec<(&'static [u8], i64)>> {
     let replies = client.pipeline(&KEYS.map(|key| vec![&b"PEXPIRETIME"[..], key]))?;
     let times = replies
         .iter()

@@ -206,7 +206,7 @@ fn patterned(rng: &mut Rng, len: usize) -> Vec<u8> {
 
 /// A relative time that does not run out during a test, or an invalid one. `unit_ms` is 1000 for
 /// seconds, 1 for milliseconds.
-pub fn relative_time(rng: &mut Rng, unit_ms: i64) -> Vec<u8> {
+pub(crate) fn relative_time(rng: &mut Rng, unit_ms: i64) -> Vec<u8> {
     match rng.u8(..100) {
         0..75 => (rng.i64(1_000_000..5_000_000_000) / unit_ms)
             .to_string()
@@ -228,7 +228,7 @@ pub fn relative_time(rng: &mut Rng, unit_ms: i64) -> Vec<u8> {
 }
 
 /// A Unix time that is over, one that is far from now, or an invalid one.
-pub fn unix_time(rng: &mut Rng, unit_ms: i64) -> Vec<u8> {
+pub(crate) fn unix_time(rng: &mut Rng, unit_ms: i64) -> Vec<u8> {
     match rng.u8(..100) {
         0..70 => {
             let year_2100_ms = 4_102_444_800_000;

@@ -114,7 +114,7 @@ impl Change {
     }
 
     /// True if it only takes away, so that it must not be refused.
-    pub fn takes_away(&self) -> bool {
+    pub(crate) fn takes_away(&self) -> bool {
         use Change::*;
         match self {
             Set(..) | Append(..) | Push(..) | Put(..) | Add(..) | Rank(..) => false,
@@ -174,7 +174,7 @@ impl Change {
     }
 
     /// What it does natively, a key at a time.
-    pub fn native_steps(&self) -> Vec<Change> {
+    pub(crate) fn native_steps(&self) -> Vec<Change> {
         match self {
             Change::Delete(keys) | Change::Unlink(keys) => {
                 keys.iter().map(|&key| Change::Delete(vec![key])).collect()
@@ -184,7 +184,7 @@ impl Change {
     }
 
     /// Whether its connection is cut if it finds no room half-way.
-    pub fn may_be_cut(&self) -> bool {
+    pub(crate) fn may_be_cut(&self) -> bool {
         matches!(self, Change::Group(parts) if parts.iter().any(|part| !part.takes_away()))
     }
 

@@ -3,7 +3,7 @@
 use super::is_native;
 use crate::error::CmdError;
 use crate::keyspace;
-use crate::redis::{Arg, Args, Class, Ctx, Kind, Mode, Propagate, TypeNames};
+use crate::redis::{Arg, Args, Class, Ctx, Kind, Mode, Propagate};
 use std::ffi::CString;
 
 /// What a handler gives.
@@ -65,7 +65,7 @@ pub fn type_of(ctx: &Ctx, args: Args<'_>) -> Done {
         return Err(CmdError::Native);
     }
     ctx.reply_simple(match ctx.open(args[1], Mode::Peek).kind() {
-        Kind::Pm(ty, _) => ty.native_name(),
+        Kind::Pm(ty, _) => ty.name(),
         _ => c"none",
     });
     Ok(())

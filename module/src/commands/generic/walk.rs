@@ -3,7 +3,7 @@
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::keys_of;
-use crate::redis::{Arg, Args, Ctx, Kind, Mode, OwnedString, Reply, TypeNames};
+use crate::redis::{Arg, Args, Ctx, Kind, Mode, OwnedString, Reply};
 use store::value::ValueType;
 
 /// Keys that RANDOMKEY draws before it looks for ours one after the other.
@@ -94,7 +94,7 @@ fn scan_plain(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         if option.is(b"TYPE") {
             wanted = ValueType::ALL
                 .into_iter()
-                .find(|own| ty.is(own.native_name().to_bytes()));
+                .find(|own| ty.is(own.name().to_bytes()));
             if wanted.is_none() {
                 return Err(CmdError::Native);
             }
@@ -134,7 +134,7 @@ fn scan_plain(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// The name that our type has in the server, for the name that TYPE gives it here.
 fn module_name(ty: Arg<'_>) -> &[u8] {
     let own = ValueType::ALL.into_iter();
-    own.map(|own| (own.native_name(), own.module_name()))
+    own.map(|own| (own.name(), own.module_name()))
         .find(|(name, _)| ty.is(name.to_bytes()))
         .map_or(ty.bytes(), |(_, module_name)| module_name.to_bytes())
 }

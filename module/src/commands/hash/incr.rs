@@ -5,6 +5,7 @@ use super::{TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
+use crate::limits;
 use crate::redis::{Arg, Args, Ctx, OwnedString, may_replicate};
 use std::ffi::CStr;
 use store::number::{LongDouble, parse_i64};
@@ -47,10 +48,15 @@ fn update<T>(
             if let Ok(new) = &new {
                 let text = text(new, &mut itoa::Buffer::new()).to_vec();
                 if lapsed.is_empty() {
-                    hash::put(tx, root, spot, field, &text)?;
+                    hash::put(tx, root, limits::hash(), spot, field, &text)?;
                 } else {
                     expires = false;
-                    hash::set(tx, root, std::iter::once((field, text.as_slice())))?;
+                    hash::set(
+                        tx,
+                        root,
+                        limits::hash(),
+                        std::iter::once((field, text.as_slice())),
+                    )?;
                 }
             }
             Ok(Some(new.map(|value| Updated { value, expires })))

@@ -6,6 +6,7 @@ use super::syntax::{self, Command, Extended, Ttl};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
+use crate::limits;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use std::ffi::CStr;
 use store::structures::hash::{self, Expiry, Pair};
@@ -124,7 +125,14 @@ impl<'a> Work<'a> {
                 return Ok((was, hash::remove(tx, root, self.names())?));
             }
             let stale = self.stale(&lapsed);
-            hash::replace_expiring(tx, root, &stale, pairs(self.fields), self.expiry)?;
+            hash::replace_expiring(
+                tx,
+                root,
+                limits::hash(),
+                &stale,
+                pairs(self.fields),
+                self.expiry,
+            )?;
             Ok((was, 0))
         })?;
         if let Expiry::At(time) = self.expiry {

@@ -5,6 +5,7 @@ use super::{TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
+use crate::limits;
 use crate::redis::{Arg, Args, Ctx};
 use std::ffi::CStr;
 use store::structures::hash;
@@ -39,7 +40,7 @@ fn set(ctx: &Ctx, args: Args<'_>, command: &CStr) -> Result<u64, CmdError> {
         if hash::may_expire(*root) && lapse::in_valkey() {
             lapsed = lapse::among(ctx, tx, *root, pairs.clone().map(|(field, _)| field))?;
         }
-        hash::set(tx, root, pairs)
+        hash::set(tx, root, limits::hash(), pairs)
     })?;
     if !lapsed.is_empty() {
         key.signal();
@@ -58,14 +59,14 @@ pub fn hsetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let set = key.edit(|tx, root| {
         let (spot, old) = hash::find(tx, *root, field)?;
         if old.is_none() {
-            return hash::put(tx, root, spot, field, value);
+            return hash::put(tx, root, limits::hash(), spot, field, value);
         }
         if !lapse::expires(spot.expire_at) {
             return Ok(false);
         }
         lapsed = lapse::among(ctx, tx, *root, std::iter::once(field))?;
         if !lapsed.is_empty() && !lapse::removes_on_access(ctx) {
-            hash::set(tx, root, std::iter::once((field, value)))?;
+            hash::set(tx, root, limits::hash(), std::iter::once((field, value)))?;
         }
         Ok(!lapsed.is_empty())
     })?;

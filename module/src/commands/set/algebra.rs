@@ -7,6 +7,7 @@
 use super::TY;
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, read_all};
+use crate::limits;
 use crate::redis::{Arg, Args, Class, Collection, Ctx, Kind, Mode, Reply};
 use std::collections::HashSet;
 use std::ffi::CStr;
@@ -130,7 +131,8 @@ fn store(
     drop(sources);
     let mut destination = PmKey::open_any(ctx, args[1], TY);
     if !members.is_empty() {
-        destination.replace(|tx| set::build(tx, members.iter().map(Vec::as_slice)))?;
+        destination
+            .replace(|tx| set::build(tx, limits::set(), members.iter().map(Vec::as_slice)))?;
         destination.signal();
         ctx.notify(Class::SET, event, args[1]);
         ctx.replicate(command, args.from(1));

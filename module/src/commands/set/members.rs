@@ -5,6 +5,7 @@ use super::{TY, announce};
 use crate::commands::scan::{self, Scan, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, edit2_telling};
+use crate::limits;
 use crate::redis::{Arg, Args, Collection, Ctx};
 use store::structures::set::{self, Member};
 
@@ -12,7 +13,7 @@ use store::structures::set::{self, Member};
 pub fn sadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let members = args.from(2).iter().copied().map(Arg::bytes);
-    let added = key.edit(|tx, root| set::add(tx, root, members))?;
+    let added = key.edit(|tx, root| set::add(tx, root, limits::set(), members))?;
     if added > 0 {
         announce(ctx, &key, c"sadd");
         ctx.replicate(c"PM.SADD", args.from(1));
@@ -54,7 +55,7 @@ pub fn smove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (removed, added) = edit2_telling(
         &mut from,
         &mut to,
-        |tx, from, to| set::transfer(tx, from, to, member),
+        |tx, from, to| set::transfer(tx, from, to, limits::set(), member),
         |&(removed, _), from| {
             if removed {
                 announce(ctx, from, c"srem");

@@ -5,6 +5,7 @@ use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::limits;
 use crate::redis::{Arg, Args, Ctx};
 use std::ffi::CStr;
 use store::structures::zset::{self, Added, Rule};
@@ -112,7 +113,7 @@ pub fn add_one(
     let mut key = PmKey::open_write(ctx, key, TY)?;
     let existed = key.exists();
     let added = if existed || !rule.only_old {
-        key.edit(|tx, root| zset::add(tx, root, name, given, rule))?
+        key.edit(|tx, root| zset::add(tx, root, limits::zset(), name, given, rule))?
     } else {
         Added::Refused
     };
@@ -149,11 +150,18 @@ pub fn add_many<'e>(
     let (mut new, mut changed) = (0, 0);
     if existed || !rule.only_old {
         key.edit(|tx, root| {
-            zset::add_all(tx, root, elements, rule, |added| match added {
-                Added::New(_) => new += 1,
-                Added::Changed(_) => changed += 1,
-                _ => {}
-            })
+            zset::add_all(
+                tx,
+                root,
+                limits::zset(),
+                elements,
+                rule,
+                |added| match added {
+                    Added::New(_) => new += 1,
+                    Added::Changed(_) => changed += 1,
+                    _ => {}
+                },
+            )
         })?;
     }
     if new + changed > 0 {

@@ -5,8 +5,8 @@ use super::{Shape, TY, integer};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::limits;
 use crate::redis::{Arg, Args, Class, Ctx};
-use store::structures::limits;
 use store::structures::zset::{self, Skip, Span};
 
 /// What the name of a command leaves open, and its options say.
@@ -217,10 +217,9 @@ pub fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         })?
     };
     // Redis knows how many elements there will be only if the range is one of ranks.
-    if elements.len() as u64 <= limits::ZSET.elements.get()
-        || !matches!(query.span, Span::Ranks(..))
-    {
-        zset::settle(&mut elements);
+    let limits = limits::zset();
+    if elements.len() as u64 <= limits.elements() || !matches!(query.span, Span::Ranks(..)) {
+        zset::plain_while_packed(limits, &mut elements);
     }
     if query.reverse {
         elements.reverse();
@@ -255,7 +254,7 @@ pub fn store(
         .iter()
         .map(|(name, score)| (name.as_slice(), *score))
         .collect();
-    key.replace(|tx| zset::build(tx, &borrowed))?;
+    key.replace(|tx| zset::build(tx, limits::zset(), &borrowed))?;
     replicate();
     key.signal();
     key.signal_ready();

@@ -111,7 +111,7 @@ impl Room {
     }
 
     /// Takes between `least` and `most` granules for the undo log; offset and number.
-    pub fn take_for_undo(&mut self, least: u64, most: u64) -> Option<(u64, u64)> {
+    pub(crate) fn take_for_undo(&mut self, least: u64, most: u64) -> Option<(u64, u64)> {
         let found = self.take_for_undo_as_it_is(least, most);
         if found.is_none() && self.holds_regions() {
             self.release_regions();
@@ -136,7 +136,7 @@ impl Room {
     }
 
     /// Takes exactly the granules of a run again, after [`Room::give`].
-    pub fn take_back(&mut self, run: &Run) -> bool {
+    pub(crate) fn take_back(&mut self, run: &Run) -> bool {
         let start = run.offset / GRANULE;
         [&mut self.loose, &mut self.free, &mut self.kept]
             .into_iter()
@@ -157,7 +157,7 @@ impl Room {
     }
 
     /// A group is over: what it gave up is free.
-    pub fn settle_loose(&mut self) {
+    pub(crate) fn settle_loose(&mut self) {
         if self.loose.total() == 0 {
             return;
         }
@@ -180,7 +180,7 @@ impl Room {
 
     /// Sees to it that what is kept back is there, as far as it can be, and lies together. Next to
     /// nothing if nothing was given since. Not in a group.
-    pub fn tidy(&mut self) {
+    pub(crate) fn tidy(&mut self) {
         if !std::mem::take(&mut self.untidy) {
             return;
         }
@@ -219,7 +219,7 @@ impl Room {
     }
 
     /// Bytes that anybody may take, those in the longest run, and bytes kept back.
-    pub fn free_bytes(&self) -> (u64, u64, u64) {
+    pub(crate) fn free_bytes(&self) -> (u64, u64, u64) {
         let longest = self.free.longest().max(self.loose.longest());
         let longest = longest.max(self.held.longest());
         let free = self.free.total() + self.loose.total() + self.held.total();

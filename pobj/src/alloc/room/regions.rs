@@ -62,7 +62,7 @@ impl Held {
     }
 
     /// Takes exactly these granules, if all of them are free.
-    pub fn take_at(&mut self, start: u64, granules: u64) -> bool {
+    pub(crate) fn take_at(&mut self, start: u64, granules: u64) -> bool {
         self.runs.take_at(start, granules)
     }
 }
@@ -82,12 +82,12 @@ impl Room {
     }
 
     /// Whether regions are being emptied.
-    pub fn holds_regions(&self) -> bool {
+    pub(crate) fn holds_regions(&self) -> bool {
         !self.held.regions.is_empty()
     }
 
     /// Whether all the regions that were chosen are empty.
-    pub fn regions_are_empty(&self) -> bool {
+    pub(crate) fn regions_are_empty(&self) -> bool {
         self.held.runs.total() == self.held.capacity
     }
 
@@ -102,7 +102,7 @@ impl Room {
 
     /// Takes granules for what moves: a gap that it fills; or else behind what has moved before, in
     /// a run that is long enough for many; or else any.
-    pub fn take_packed(&mut self, granules: u64) -> Option<u64> {
+    pub(crate) fn take_packed(&mut self, granules: u64) -> Option<u64> {
         if let Some(start) = self.free.take_exactly(granules) {
             return Some(start * GRANULE);
         }
@@ -116,7 +116,7 @@ impl Room {
     }
 
     /// Lets everybody have the regions again.
-    pub fn release_regions(&mut self) {
+    pub(crate) fn release_regions(&mut self) {
         let held = std::mem::take(&mut self.held);
         let mut runs = held.runs;
         for (start, granules) in runs.drain() {
@@ -162,7 +162,7 @@ impl Room {
     }
 
     /// Begins to empty the regions of a run, too, whatever else is there.
-    pub fn hold_regions_of(&mut self, run: Run) {
+    pub(crate) fn hold_regions_of(&mut self, run: Run) {
         let own = parts(run.offset / GRANULE, run.granules).map(|(region, ..)| region);
         let regions = own.chain(self.held.regions.iter().copied()).collect();
         self.held.capacity = u64::MAX;

@@ -132,7 +132,7 @@ impl Slab {
 
     /// Whether the object at `offset` is to be moved. O(1).
     #[inline]
-    pub fn evacuates(&self, offset: u64) -> bool {
+    pub(crate) fn evacuates(&self, offset: u64) -> bool {
         self.evacuating > 0
             && self
                 .windows

@@ -56,7 +56,7 @@ impl Slab {
 
     /// Begins to empty regions; how many bytes that gains, about, or 0 if there are none. O(pages +
     /// large objects).
-    pub fn begin_emptying(&mut self, room: &mut Room, len: u64) -> u64 {
+    pub(crate) fn begin_emptying(&mut self, room: &mut Room, len: u64) -> u64 {
         let regions = self.regions(room, len);
         let gain = room.hold_regions(&regions);
         if gain > 0 {
@@ -71,7 +71,7 @@ impl Slab {
     }
 
     /// Whether the large object at `offset` lies in a region that is being emptied, and can move.
-    pub fn run_evacuates(&self, room: &Room, offset: u64) -> bool {
+    pub(crate) fn run_evacuates(&self, room: &Room, offset: u64) -> bool {
         let run = self.run_at(offset);
         run.is_some_and(|run| run.granules <= MOVE_MAX && room.is_held(offset, run.len()))
     }

@@ -64,7 +64,7 @@ impl LargeObjects {
 
 impl Slab {
     /// Takes over an object that is a run of granules.
-    pub fn add_run(&mut self, run: Run, kind: Kind) {
+    pub(crate) fn add_run(&mut self, run: Run, kind: Kind) {
         self.add_large(Large {
             offset: run.offset,
             size: run.len(),
@@ -74,7 +74,7 @@ impl Slab {
     }
 
     /// Takes over a large object of libpmemobj's.
-    pub fn add_object(&mut self, offset: u64, size: u64, kind: Kind) {
+    pub(crate) fn add_object(&mut self, offset: u64, size: u64, kind: Kind) {
         self.add_large(Large {
             offset,
             size,
@@ -95,7 +95,7 @@ impl Slab {
     }
 
     /// Forgets an object that was alone in its memory.
-    pub fn remove_large(&mut self, offset: u64) {
+    pub(crate) fn remove_large(&mut self, offset: u64) {
         let Some(Holder::Large(id)) = self.windows.holder(offset) else {
             return;
         };
@@ -139,7 +139,7 @@ impl Slab {
     }
 
     /// The object at `offset` that is a run.
-    pub fn run_at(&self, offset: u64) -> Option<Run> {
+    pub(crate) fn run_at(&self, offset: u64) -> Option<Run> {
         self.large_at(offset)?.run
     }
 }

@@ -144,7 +144,7 @@ impl Slab {
     }
 
     /// Number of pages.
-    pub fn page_count(&self) -> usize {
+    pub(crate) fn page_count(&self) -> usize {
         self.pages.len() - self.vacant.len()
     }
 
@@ -152,7 +152,7 @@ impl Slab {
     ///
     /// # Errors
     /// `Damaged` if its header is wrong.
-    pub fn add_page(&mut self, medium: &Medium, offset: u64) -> Result<()> {
+    pub(crate) fn add_page(&mut self, medium: &Medium, offset: u64) -> Result<()> {
         let header: PageHeader = bytemuck::pod_read_unaligned(
             medium
                 .bytes(offset, PAGE_LEN_MIN)?
@@ -172,7 +172,7 @@ impl Slab {
     }
 
     /// Takes over a page that the running batch makes: nothing is allocated there.
-    pub fn add_fresh_page(&mut self, offset: u64, header: PageHeader) {
+    pub(crate) fn add_fresh_page(&mut self, offset: u64, header: PageHeader) {
         self.enlist(offset, header, vec![0; header.words()]);
     }
 
@@ -309,7 +309,7 @@ impl Slab {
 
     /// Usable bytes of the allocated block that starts exactly at `offset`.
     #[inline(never)]
-    pub fn size_at(&self, offset: u64) -> Option<u64> {
+    pub(crate) fn size_at(&self, offset: u64) -> Option<u64> {
         match self.windows.page_of(offset, 1) {
             Some(id) => self.slot_at(id, offset).map(|(_, size)| size),
             None => self.large_at(offset).map(|large| large.size),
@@ -358,7 +358,7 @@ impl Slab {
 
     /// Takes at most `limit` empty pages that `is_wanted` says by their offsets out, for their
     /// memory to be given back: offsets and headers.
-    pub fn take_empty_pages(
+    pub(crate) fn take_empty_pages(
         &mut self,
         limit: usize,
         is_wanted: impl Fn(u64) -> bool,
@@ -375,7 +375,7 @@ impl Slab {
     }
 
     /// Takes the page at `offset` out, if there is one without an allocated slot.
-    pub fn take_page(&mut self, offset: u64) -> bool {
+    pub(crate) fn take_page(&mut self, offset: u64) -> bool {
         let Some(Holder::Page(id)) = self.windows.holder(offset) else {
             return false;
         };
@@ -410,7 +410,12 @@ impl Slab {
 
     /// Reserves a slot of a larger class than `class`, of at most `most` bytes, on a page that is
     /// there.
-    pub fn reserve_larger(&mut self, class: u8, kind: Kind, most: u64) -> Option<(Slot, u64)> {
+    pub(crate) fn reserve_larger(
+        &mut self,
+        class: u8,
+        kind: Kind,
+        most: u64,
+    ) -> Option<(Slot, u64)> {
         let larger = class + 1..classes::COUNT;
         let fits = |class: &u8| u64::from(classes::SIZES[*class as usize]) <= most;
         larger

@@ -44,20 +44,20 @@ impl PageObjects<'_> {
 
 impl Slab {
     /// The pages of objects of `kind`.
-    pub fn pages_of(&self, kind: Kind) -> impl Iterator<Item = PageObjects<'_>> {
+    pub(crate) fn pages_of(&self, kind: Kind) -> impl Iterator<Item = PageObjects<'_>> {
         let pages = self.pages.iter().flatten();
         let pages = pages.filter(move |page| page.header.kind == kind.number());
         pages.map(PageObjects::of)
     }
 
     /// Where the objects of `kind` are that are alone in their memory.
-    pub fn large_objects(&self, kind: Kind) -> impl Iterator<Item = u64> {
+    pub(crate) fn large_objects(&self, kind: Kind) -> impl Iterator<Item = u64> {
         self.large.of_kind(kind, 0).map(|(_, offset)| offset)
     }
 
     /// Where the object begins that the byte at `offset` belongs to, or would if it were allocated,
     /// and of what kind it is.
-    pub fn object_around(&self, offset: u64) -> Option<(u64, Kind)> {
+    pub(crate) fn object_around(&self, offset: u64) -> Option<(u64, Kind)> {
         if let Some(id) = self.windows.page_of(offset, 1) {
             let page = self.page(id);
             let first = page.offset + u64::from(page.header.first);
@@ -70,7 +70,7 @@ impl Slab {
     }
 
     /// Where a slot begins.
-    pub fn slot_offset(&self, slot: Slot) -> u64 {
+    pub(crate) fn slot_offset(&self, slot: Slot) -> u64 {
         let page = self.page(slot.page);
         let size = u64::from(page.header.slot_size);
         page.offset + u64::from(page.header.first) + u64::from(slot.index) * size

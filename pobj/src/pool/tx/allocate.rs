@@ -51,7 +51,7 @@ impl Favour {
     }
 
     #[inline]
-    pub fn end_transaction(&mut self) {
+    pub(crate) fn end_transaction(&mut self) {
         (self.removes, self.moves) = (false, false);
     }
 }

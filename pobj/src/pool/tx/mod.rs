@@ -322,17 +322,19 @@ impl<'p> Tx<'p> {
         self.pool.require_durable()?;
         if self.pool.group.is_some() || self.pool.held {
             self.pool.apply_step(self.start.unwrap_or_default())?;
-            match self.pool.held {
-                true => self.pool.end_transaction(),
-                false => self.pool.end_group()?,
+            if self.pool.held {
+                self.pool.end_transaction()
+            } else {
+                self.pool.end_group()?
             }
         } else {
             self.pool.commit_batch_apart()?;
         }
         self.done = true;
-        match self.pool.held {
-            true => Ok(()),
-            false => self.pool.sync_unless_lazy(),
+        if self.pool.held {
+            Ok(())
+        } else {
+            self.pool.sync_unless_lazy()
         }
     }
 }
@@ -392,9 +394,10 @@ impl Pool {
         let hashes = self.batch.streamed.is_empty()
             && (1..=HASH_MAX).contains(&self.batch.filled())
             && !self.medium.is_noted();
-        let hash = match hashes {
-            true => Some(self.ring.hash(&self.medium, &self.batch.fills)?),
-            false => None,
+        let hash = if hashes {
+            Some(self.ring.hash(&self.medium, &self.batch.fills)?)
+        } else {
+            None
         };
         self.flush_fills()?;
         if hash.is_none() {
@@ -456,9 +459,10 @@ impl Pool {
         if self.batch.has_slots() {
             self.encode_slots()?;
         }
-        match self.batch.has_runs() {
-            true => self.encode_runs(),
-            false => Ok(()),
+        if self.batch.has_runs() {
+            self.encode_runs()
+        } else {
+            Ok(())
         }
     }
 

@@ -12,13 +12,14 @@
 //! time [`NEVER`] is that of a field that does not expire any more. Nothing in a tail is aligned.
 
 use super::{Field, NEVER, Pair};
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use crate::structures::packed;
 use crate::structures::table::{self, EntryPtr};
 use pobj::{Error, Pool, Result, Tx};
 
 /// Where an entry's field begins.
-pub const KEY_AT: u64 = 8;
+pub(crate) const KEY_AT: u64 = 8;
 /// Bytes of a tail.
 const TAIL: u64 = 12;
 /// What stands for the length of the value in an entry that has a tail.
@@ -62,7 +63,7 @@ pub fn parts(pool: &Pool, entry: EntryPtr) -> Result<Parts> {
 #[cold]
 fn parts_with_tail(pool: &Pool, entry: EntryPtr, field_len: u64) -> Result<Parts> {
     let tail = pool.bytes(entry.at(KEY_AT + field_len), TAIL)?;
-    let damaged = || Error::Damaged("a hash: an entry's tail".to_owned());
+    let damaged = || damaged("a hash: an entry's tail");
     let (time, len) = tail.split_first_chunk().ok_or_else(damaged)?;
     let len = *len.first_chunk().ok_or_else(damaged)?;
     Ok(Parts {

@@ -3,9 +3,10 @@
 use super::entry::{self, KEY_AT};
 use super::form::with_expiry;
 use super::write::remove;
-use super::{Field, NEVER, PACKED, PACKED_EXPIRING, Root, TABLE, TABLE_EXPIRING, pack, unknown};
+use super::{Field, NEVER, PACKED, PACKED_EXPIRING, Root, TABLE, TABLE_EXPIRING, pack};
 use crate::structures::packed;
 use crate::structures::table::{self, BATCH, Editor};
+use crate::value::ValueType;
 use pobj::{Pool, Result, Tx};
 use std::collections::HashMap;
 
@@ -16,12 +17,12 @@ pub fn expire(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Resul
         0 => Ok(()),
         PACKED | PACKED_EXPIRING => expire_packed(tx, root, times),
         TABLE | TABLE_EXPIRING => expire_in_table(tx, root, times),
-        _ => Err(unknown(*root)),
+        _ => Err(root.unknown(ValueType::Hash)),
     }
 }
 
 /// Gives fields other expire times ([`expire`]), and removes others.
-pub fn expire_and_remove(
+pub(crate) fn expire_and_remove(
     tx: &mut Tx<'_>,
     root: &mut Root,
     times: &[(&[u8], i64)],

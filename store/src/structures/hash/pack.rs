@@ -9,6 +9,7 @@
 //! ```
 
 use super::{Field, NEVER};
+use crate::damaged::damaged;
 use crate::structures::limits::HASH_ITEM_MAX;
 use pobj::{Error, Result};
 use std::ops::Range;
@@ -117,12 +118,12 @@ fn expiring(value_len: u8) -> usize {
 #[cold]
 #[inline(never)]
 fn overrun() -> Error {
-    Error::Damaged("a packed hash: a field overruns it".to_owned())
+    damaged("a packed hash: a field overruns it")
 }
 
 /// Bytes that a field takes.
 #[inline]
-pub fn len_of(field: &Field<'_>) -> usize {
+pub(crate) fn len_of(field: &Field<'_>) -> usize {
     let time = if field.expire_at == NEVER { 0 } else { TIME };
     2 + field.name.len() + time + field.value.len()
 }

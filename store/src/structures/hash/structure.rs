@@ -2,15 +2,18 @@
 
 use super::entry::KEY_AT;
 use super::{
-    NEVER, PACKED, PACKED_EXPIRING, TABLE, TABLE_EXPIRING, copy, fields, is_table, len, may_expire,
+    NEVER, PACKED, PACKED_EXPIRING, TABLE, TABLE_EXPIRING, build, copy, fields, is_table, len,
+    may_expire,
 };
+use crate::damaged::damaged;
 use crate::inline::Inline;
 use crate::structures::encoding::Known;
+use crate::structures::limits::AllLimits;
 use crate::structures::mover::{Cursor, Mover};
-use crate::structures::structure::{Element, Show, Structure};
+use crate::structures::structure::{Element, Shape, Show, Structure};
 use crate::structures::table::{self, BATCH};
 use crate::structures::{Owns, Root, packed};
-use pobj::{Error, Pool, Result, Tx};
+use pobj::{Pool, Result, Tx};
 use std::collections::HashSet;
 
 /// Hashes.
@@ -28,6 +31,22 @@ impl Structure for Type {
             }
         }
         Ok(())
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Fields
+    }
+
+    fn build(
+        &self,
+        tx: &mut Tx<'_>,
+        limits: AllLimits,
+        _inline: Inline,
+        elements: &[Element<'_>],
+    ) -> Result<Root> {
+        let fields = elements.iter().map(Element::field);
+        let fields = fields.collect::<Result<Vec<_>>>()?;
+        build(tx, limits.hash, fields.into_iter())
     }
 
     fn is_small(&self, root: Root) -> bool {
@@ -100,13 +119,15 @@ pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
     for field in fields(pool, root)? {
         let field = field?;
         if field.expire_at != NEVER && !may_expire(root) {
-            let what = "a hash: a field expires, which its encoding does not say";
-            return Err(Error::Damaged(what.to_owned()));
+            return Err(damaged(
+                "a hash: a field expires, which its encoding does not say",
+            ));
         }
         names.insert(field.name);
     }
-    match names.len() as u64 == len(root) {
-        true => Ok(()),
-        false => Err(Error::Damaged("a hash: its fields".to_owned())),
+    if names.len() as u64 == len(root) {
+        Ok(())
+    } else {
+        Err(damaged("a hash: its fields"))
     }
 }

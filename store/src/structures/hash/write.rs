@@ -4,12 +4,14 @@ use super::entry::{self, KEY_AT};
 use super::form::{may_expire, with_expiry};
 use super::{
     At, Field, NEVER, PACKED, PACKED_EXPIRING, Pair, Root, Spot, TABLE, TABLE_EXPIRING, fields,
-    find, len, pack, unknown,
+    find, len, pack,
 };
+use crate::structures::limits::HashLimits;
+use crate::structures::packed;
 use crate::structures::table::{self, BATCH, Editor, EntryPtr};
-use crate::structures::{limits, packed};
+use crate::value::ValueType;
 use pobj::{Result, Tx};
-use std::iter::Peekable;
+use std::iter::{self, Peekable};
 
 /// What becomes of the expire time of a field that is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,7 @@ impl Expiry {
 pub fn put(
     tx: &mut Tx<'_>,
     root: &mut Root,
+    limits: HashLimits,
     spot: Spot,
     field: &[u8],
     value: &[u8],
@@ -45,14 +48,14 @@ pub fn put(
     match spot.at {
         At::Packed { value_at }
             if spot.old_len == Some(value.len())
-                && admits(len(*root).saturating_sub(1), field, value) =>
+                && admits(limits, len(*root).saturating_sub(1), field, value) =>
         {
             let (object, _) = packed::place(*root)?;
             tx.write(object.at(value_at as u64), value)?;
         }
-        At::Packed { .. } if spot.old_len.is_none() && append(tx, root, field, value)? => {}
+        At::Packed { .. } if spot.old_len.is_none() && append(tx, root, limits, field, value)? => {}
         At::Empty | At::Packed { .. } => {
-            set_several(tx, root, std::iter::once((field, value)), Expiry::Keep)?;
+            set_several(tx, root, limits, iter::once((field, value)), Expiry::Keep)?;
         }
         At::Table(lookup) => match lookup.found {
             Some(found) => {
@@ -75,13 +78,19 @@ pub fn put(
 
 /// Whether a hash with so many other fields stays packed if this field is set.
 #[inline]
-fn admits(others: u64, field: &[u8], value: &[u8]) -> bool {
-    limits::HASH.admit(others, field.len().max(value.len()))
+fn admits(limits: HashLimits, others: u64, field: &[u8], value: &[u8]) -> bool {
+    limits.admit(others, field.len().max(value.len()))
 }
 
 /// Appends a field to a packed hash if it can take one more in place.
-fn append(tx: &mut Tx<'_>, root: &mut Root, field: &[u8], value: &[u8]) -> Result<bool> {
-    if !admits(len(*root), field, value) {
+fn append(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    limits: HashLimits,
+    field: &[u8],
+    value: &[u8],
+) -> Result<bool> {
+    if !admits(limits, len(*root), field, value) {
         return Ok(false);
     }
     let lens = [[field.len() as u8], [value.len() as u8]];
@@ -93,35 +102,38 @@ fn append(tx: &mut Tx<'_>, root: &mut Root, field: &[u8], value: &[u8]) -> Resul
 pub fn set<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
+    limits: HashLimits,
     mut pairs: impl ExactSizeIterator<Item = Pair<'a>>,
 ) -> Result<u64> {
     if pairs.len() != 1 {
-        return set_several(tx, root, pairs, Expiry::Clear);
+        return set_several(tx, root, limits, pairs, Expiry::Clear);
     }
     let Some((field, value)) = pairs.next() else {
         return Ok(0);
     };
     let (spot, _) = find(tx, *root, field)?;
     if spot.expire_at != NEVER {
-        return set_several(tx, root, std::iter::once((field, value)), Expiry::Clear);
+        return set_several(tx, root, limits, iter::once((field, value)), Expiry::Clear);
     }
-    put(tx, root, spot, field, value).map(u64::from)
+    put(tx, root, limits, spot, field, value).map(u64::from)
 }
 
 /// [`set`] that does something else about the fields' expire times.
 pub fn set_expiring<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
+    limits: HashLimits,
     pairs: impl Iterator<Item = Pair<'a>>,
     expiry: Expiry,
 ) -> Result<u64> {
-    set_several(tx, root, pairs, expiry)
+    set_several(tx, root, limits, pairs, expiry)
 }
 
 /// [`set_expiring`] of fields of which some, the `stale` ones, count as if they were not there.
 pub fn replace_expiring<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
+    limits: HashLimits,
     stale: &[&[u8]],
     pairs: impl Iterator<Item = Pair<'a>>,
     expiry: Expiry,
@@ -131,12 +143,13 @@ pub fn replace_expiring<'a>(
         remove(tx, root, stale.iter().copied())?;
         tx.step()?;
     }
-    set_several(tx, root, pairs, expiry)
+    set_several(tx, root, limits, pairs, expiry)
 }
 
 fn set_several<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
+    limits: HashLimits,
     pairs: impl Iterator<Item = Pair<'a>>,
     expiry: Expiry,
 ) -> Result<u64> {
@@ -144,7 +157,7 @@ fn set_several<'a>(
     match root.encoding() {
         0 | PACKED | PACKED_EXPIRING => {}
         TABLE | TABLE_EXPIRING => return set_in_table(tx, root, pairs, expiry),
-        _ => return Err(unknown(*root)),
+        _ => return Err(root.unknown(ValueType::Hash)),
     }
     let old = (*root != Root::EMPTY)
         .then(|| packed::place(*root))
@@ -167,7 +180,7 @@ fn set_several<'a>(
             value,
             expire_at: expiry.after(old_expire),
         };
-        if !admits(count - u64::from(!is_new), name, value) {
+        if !admits(limits, count - u64::from(!is_new), name, value) {
             break;
         }
         let tail = bytes.split_off(place.end);
@@ -277,7 +290,7 @@ pub fn remove<'a>(
             None => Ok(0),
         },
         TABLE | TABLE_EXPIRING => table::remove_keys::<KEY_AT>(tx, root, fields),
-        _ => Err(unknown(*root)),
+        _ => Err(root.unknown(ValueType::Hash)),
     }
 }
 
@@ -311,19 +324,20 @@ fn remove_packed<'a>(
 /// does.
 pub fn build<'a, F: Into<Field<'a>>>(
     tx: &mut Tx<'_>,
+    limits: HashLimits,
     fields: impl ExactSizeIterator<Item = F>,
 ) -> Result<Root> {
     let fields = fields.map(Into::into);
     if fields.len() == 0 {
         return Ok(Root::EMPTY);
     }
-    if fields.len() as u64 > limits::HASH.elements.get() {
+    if fields.len() as u64 > limits.elements() {
         return build_table(tx, fields);
     }
     let fields: Vec<Field<'a>> = fields.collect();
     if !fields
         .iter()
-        .all(|field| admits(0, field.name, field.value))
+        .all(|field| admits(limits, 0, field.name, field.value))
     {
         return build_table(tx, fields.into_iter());
     }

@@ -2,10 +2,11 @@
 
 use super::child::Child;
 use super::chunk::{CHUNK_MAX, Chunk};
+use super::entry;
 use super::entry::{Entry, Value};
 use super::handle::{Form, List};
 use super::tree::{Tree, children};
-use super::{damaged, entry};
+use crate::damaged::damaged;
 use crate::structures::{Owns, Root};
 use pobj::{Pool, Result};
 
@@ -23,7 +24,8 @@ pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
         Form::Single(chunk) => check_chunk(pool, chunk, owns).map(drop),
         Form::Deep { head, tree, tail } => {
             for chunk in [head, tail] {
-                let chunk = chunk.ok_or_else(|| damaged("a list of many chunks misses an end"))?;
+                let chunk =
+                    chunk.ok_or_else(|| damaged("list: a list of many chunks misses an end"))?;
                 check_chunk(pool, chunk, owns)?;
             }
             check_tree(pool, tree, owns)
@@ -33,9 +35,10 @@ pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
 
 fn check_tree(pool: &Pool, tree: Tree, owns: Owns<'_>) -> Result<()> {
     if tree.is_empty() {
-        return match tree == Tree::default() {
-            true => Ok(()),
-            false => Err(damaged("an empty tree that counts")),
+        return if tree == Tree::default() {
+            Ok(())
+        } else {
+            Err(damaged("list: an empty tree that counts"))
         };
     }
     let top = Child {
@@ -59,9 +62,10 @@ fn check_node(pool: &Pool, at: Child, level: u64, owns: Owns<'_>) -> Result<()> 
             }
         };
     }
-    match count == at.word {
-        true => Ok(()),
-        false => Err(damaged("a node's count")),
+    if count == at.word {
+        Ok(())
+    } else {
+        Err(damaged("list: a node's count"))
     }
 }
 
@@ -69,7 +73,7 @@ fn check_node(pool: &Pool, at: Child, level: u64, owns: Owns<'_>) -> Result<()> 
 fn check_chunk(pool: &Pool, chunk: Chunk, owns: Owns<'_>) -> Result<u64> {
     owns(chunk.at);
     if u64::from(chunk.span.end) > pool.capacity(chunk.at)? || chunk.used() > CHUNK_MAX {
-        return Err(damaged("a chunk's span"));
+        return Err(damaged("list: a chunk's span"));
     }
     let forwards = chunk.entries(pool)?.collect::<Result<Vec<Entry<'_>>>>()?;
     let backwards = entry::Entries(chunk.bytes(pool)?)
@@ -81,7 +85,7 @@ fn check_chunk(pool: &Pool, chunk: Chunk, owns: Owns<'_>) -> Result<u64> {
         .map(|entry| entry.raw)
         .eq(backwards.into_iter().rev());
     if !same || forwards.len() as u64 != chunk.count() {
-        return Err(damaged("a chunk's entries"));
+        return Err(damaged("list: a chunk's entries"));
     }
     for entry in &forwards {
         if let Value::Object(at, _) = entry.value {

@@ -1,6 +1,6 @@
 //! What a list keeps of a chunk beside its bytes: where it is, and which of them are entries.
 
-use super::damaged;
+use crate::damaged::damaged;
 use bytemuck::{Pod, Zeroable};
 use pobj::{PPtr, Result};
 
@@ -55,6 +55,6 @@ impl Child {
 
     /// The node it points to.
     pub fn node(self) -> Result<PPtr<u8>> {
-        PPtr::new(self.at).ok_or_else(|| damaged("a null node"))
+        PPtr::new(self.at).ok_or_else(|| damaged("list: a null node"))
     }
 }

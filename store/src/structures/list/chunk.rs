@@ -10,15 +10,15 @@
 
 use super::Side;
 use super::child::{Child, Span};
-use super::damaged;
 use super::entry::{ENTRY_MAX, Entries, Entry, Packed};
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use pobj::{PPtr, Pool, Result, Tx};
 use static_assertions::const_assert;
 
 /// Bytes of a full-grown chunk: a size of which slab pages hold many with little left over, and
 /// small enough to shift a part of it in one log record.
-pub const CHUNK_MAX: usize = 3584;
+pub(crate) const CHUNK_MAX: usize = 3584;
 /// Bytes of the smallest chunk.
 const CHUNK_MIN: usize = 64;
 const_assert!(ENTRY_MAX * 4 < CHUNK_MAX && CHUNK_MAX <= u16::MAX as usize);
@@ -59,7 +59,7 @@ impl Chunk {
             {
                 Ok(Chunk { at, span })
             }
-            _ => Err(damaged("a chunk's span contradicts itself")),
+            _ => Err(damaged("list: a chunk's span contradicts itself")),
         }
     }
 
@@ -95,7 +95,7 @@ impl Chunk {
 
     /// The entry at one end.
     #[inline]
-    pub fn end_entry(self, pool: &Pool, side: Side) -> Result<Entry<'_>> {
+    pub(crate) fn end_entry(self, pool: &Pool, side: Side) -> Result<Entry<'_>> {
         let bytes = self.bytes(pool)?;
         match side {
             Side::Left => Entry::first(bytes),
@@ -108,7 +108,7 @@ impl Chunk {
         let bytes = self.bytes(pool)?;
         let mut entries = Entries(bytes);
         let count = usize::from(self.span.count);
-        let missing = || damaged("a chunk has fewer entries than it says");
+        let missing = || damaged("list: a chunk has fewer entries than it says");
         if index <= count / 2 {
             for _ in 0..index {
                 entries.next().ok_or_else(missing)??;
@@ -132,7 +132,7 @@ impl Chunk {
     pub fn capacity(self, pool: &Pool) -> Result<usize> {
         let capacity = pool.capacity(self.at)? as usize;
         if usize::from(self.span.end) > capacity {
-            return Err(damaged("a chunk's span is larger than the chunk"));
+            return Err(damaged("list: a chunk's span is larger than the chunk"));
         }
         Ok(capacity.min(CHUNK_MAX))
     }
@@ -149,7 +149,7 @@ impl Chunk {
     /// Copies the entry at one end; its length, by which the chunk is to be
     /// [`shrunk`](Chunk::shrunk).
     #[inline]
-    pub fn copy_end(self, pool: &Pool, side: Side, packed: &mut Packed) -> Result<usize> {
+    pub(crate) fn copy_end(self, pool: &Pool, side: Side, packed: &mut Packed) -> Result<usize> {
         let entry = self.end_entry(pool, side)?;
         packed.copy(&entry);
         Ok(entry.raw.len())
@@ -195,7 +195,7 @@ impl Chunk {
     }
 
     /// Drops `n` entries at one end, and frees their objects; how many there were.
-    pub fn drop_entries(&mut self, tx: &mut Tx<'_>, side: Side, n: usize) -> Result<usize> {
+    pub(crate) fn drop_entries(&mut self, tx: &mut Tx<'_>, side: Side, n: usize) -> Result<usize> {
         let mut frees = 0;
         for _ in 0..n {
             let entry = self.end_entry(tx, side)?;
@@ -236,7 +236,7 @@ impl Chunk {
     }
 
     /// The same entries and more at one end in a new chunk; the old one is freed.
-    pub fn rebuild(
+    pub(crate) fn rebuild(
         self,
         tx: &mut Tx<'_>,
         side: Side,
@@ -307,7 +307,7 @@ impl Chunk {
         }
         let middle = middle(&all)?;
         if middle.index >= count {
-            return Err(damaged("a chunk has more entries than it counts"));
+            return Err(damaged("list: a chunk has more entries than it counts"));
         }
         let keep = |start: usize, end: usize, count: usize| {
             let span = Span {

@@ -1,10 +1,11 @@
 //! The chunk at one end of a list, without the rest: nearly all pushes and pops stay within it, so
 //! that one word changes.
 
+use super::Side;
 use super::child::Child;
 use super::chunk::Chunk;
 use super::handle::{DEEP, Header, SINGLE};
-use super::{Side, damaged};
+use crate::damaged::damaged;
 use crate::structures::Root;
 use pobj::{PPtr, Pool, Result, Tx, field};
 
@@ -35,7 +36,7 @@ impl End {
                 }))
             }
             DEEP => {
-                let at = PPtr::new(root.value).ok_or_else(|| damaged("a null header"))?;
+                let at = PPtr::new(root.value).ok_or_else(|| damaged("list: a null header"))?;
                 let header: &Header = pool.get(at)?;
                 let (near, far, place) = match side {
                     Side::Left => (header.head, header.tail, field!(at, Header, head)),

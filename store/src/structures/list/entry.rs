@@ -9,15 +9,15 @@
 //! An element above [`INLINE_MAX`] bytes is an object of its own, to which the entry points. What
 //! stands at the two ends of an entry must agree, which tells damage from data.
 
-use super::damaged;
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use arrayvec::ArrayVec;
 use pobj::{PPtr, Pool, Result, Tx};
 
 /// Longest element that stands in the chunk itself.
-pub const INLINE_MAX: usize = 512;
+pub(crate) const INLINE_MAX: usize = 512;
 /// Longest entry.
-pub const ENTRY_MAX: usize = INLINE_MAX + 4;
+pub(crate) const ENTRY_MAX: usize = INLINE_MAX + 4;
 
 const WIDE: u8 = 0xC0;
 const WIDE_LAST: u8 = 0xDF;
@@ -48,7 +48,7 @@ impl<'a> Value<'a> {
         match self {
             Value::Inline(bytes) => Ok(bytes),
             Value::Object(at, len) if len <= pool.capacity(at)? => pool.bytes(at, len),
-            Value::Object(..) => Err(damaged("an element is longer than its object")),
+            Value::Object(..) => Err(damaged("list: an element is longer than its object")),
         }
     }
 
@@ -124,7 +124,7 @@ impl<'a> Entry<'a> {
             [len, ..] if len < WIDE => (1, len as usize),
             [high @ WIDE..=WIDE_LAST, low, ..] => (2, wide(high, low)?),
             [OBJECT, ..] => (1, OBJECT_LEN - 2),
-            _ => return Err(damaged("an entry begins with no length")),
+            _ => return Err(damaged("list: an entry begins with no length")),
         };
         let raw = bytes.get(..2 * head + len).ok_or_else(overrun)?;
         Entry::new(raw, head)
@@ -136,7 +136,7 @@ impl<'a> Entry<'a> {
             [.., len] if len < WIDE => (1, len as usize),
             [.., low, high @ WIDE..=WIDE_LAST] => (2, wide(high, low)?),
             [.., OBJECT] => (1, OBJECT_LEN - 2),
-            _ => return Err(damaged("an entry ends with no length")),
+            _ => return Err(damaged("list: an entry ends with no length")),
         };
         let from = bytes
             .len()
@@ -150,7 +150,7 @@ impl<'a> Entry<'a> {
         let (first, last) = (raw[0], raw[raw.len() - 1]);
         let agree = first == last && (head == 1 || raw[1] == raw[raw.len() - 2]);
         if !agree {
-            return Err(damaged("an entry's two ends disagree"));
+            return Err(damaged("list: an entry's two ends disagree"));
         }
         let inside = &raw[head..raw.len() - head];
         let value = match first {
@@ -159,8 +159,8 @@ impl<'a> Entry<'a> {
                     let bytes = inside[at..at + 8].try_into().expect("16 bytes are inside");
                     u64::from_le_bytes(bytes)
                 };
-                let at =
-                    PPtr::new(word(0)).ok_or_else(|| damaged("an element's object is null"))?;
+                let at = PPtr::new(word(0))
+                    .ok_or_else(|| damaged("list: an element's object is null"))?;
                 Value::Object(at, word(8))
             }
             _ => Value::Inline(inside),
@@ -172,12 +172,12 @@ impl<'a> Entry<'a> {
 fn wide(high: u8, low: u8) -> Result<usize> {
     match usize::from(high - WIDE) << 8 | usize::from(low) {
         len if len <= INLINE_MAX => Ok(len),
-        _ => Err(damaged("an entry is too long")),
+        _ => Err(damaged("list: an entry is too long")),
     }
 }
 
 fn overrun() -> pobj::Error {
-    damaged("an entry overruns its chunk")
+    damaged("list: an entry overruns its chunk")
 }
 
 /// The entries in some bytes, from both ends; the first error is the last item.
@@ -239,7 +239,7 @@ impl Packed {
 
     /// Becomes the entry of `value`, with an object allocated and filled for it if it is long.
     #[inline]
-    pub fn pack(&mut self, tx: &mut Tx<'_>, value: &[u8]) -> Result<()> {
+    pub(crate) fn pack(&mut self, tx: &mut Tx<'_>, value: &[u8]) -> Result<()> {
         self.bytes.clear();
         match value.len() {
             len if len < usize::from(WIDE) => {

@@ -1,18 +1,20 @@
 //! A list at work: what hangs from its root, in DRAM, until it is written back.
 
+use super::Side;
 use super::child::Child;
 use super::chunk::{CHUNK_MAX, Chunk, Room, grown};
 use super::entry::Packed;
 use super::tree::{Path, Tree};
-use super::{Side, damaged};
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use crate::structures::Root;
+use crate::value::ValueType;
 use bytemuck::{Pod, Zeroable};
 use pobj::{PPtr, Pool, Result, Tx};
 use static_assertions::const_assert_eq;
 
-pub const SINGLE: u8 = 1;
-pub const DEEP: u8 = 2;
+pub(crate) const SINGLE: u8 = 1;
+pub(crate) const DEEP: u8 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -69,7 +71,7 @@ impl List {
                 None,
             ),
             DEEP => {
-                let at = PPtr::new(root.value).ok_or_else(|| damaged("a null header"))?;
+                let at = PPtr::new(root.value).ok_or_else(|| damaged("list: a null header"))?;
                 let header: Header = *pool.get(at)?;
                 let end = |child: Child| match child {
                     Child { at: 0, .. } => Ok(None),
@@ -85,7 +87,7 @@ impl List {
                     Some((at, header)),
                 )
             }
-            _ => return Err(damaged("an unknown encoding")),
+            _ => return Err(root.unknown(ValueType::List)),
         };
         Ok(List {
             form,
@@ -126,7 +128,7 @@ impl List {
 
     /// A list of two forms again: an end chunk without entries goes, and a tree chunk takes its
     /// place.
-    pub fn settle_ends(&mut self, tx: &mut Tx<'_>) -> Result<()> {
+    pub(crate) fn settle_ends(&mut self, tx: &mut Tx<'_>) -> Result<()> {
         if let Form::Single(chunk) = self.form
             && chunk.span.count == 0
         {
@@ -163,10 +165,11 @@ impl List {
     }
 
     /// Makes the tree's last change visible, if there was one.
-    pub fn settle_tree(&mut self, tx: &mut Tx<'_>) -> Result<()> {
-        match std::mem::take(&mut self.dirty) {
-            true => tx.step(),
-            false => Ok(()),
+    pub(crate) fn settle_tree(&mut self, tx: &mut Tx<'_>) -> Result<()> {
+        if std::mem::take(&mut self.dirty) {
+            tx.step()
+        } else {
+            Ok(())
         }
     }
 
@@ -181,7 +184,7 @@ impl List {
         }
     }
 
-    pub fn end_mut(&mut self, side: Side) -> Option<&mut Chunk> {
+    pub(crate) fn end_mut(&mut self, side: Side) -> Option<&mut Chunk> {
         match (&mut self.form, side) {
             (Form::Empty, _) => None,
             (Form::Single(chunk), _) => Some(chunk),
@@ -214,10 +217,10 @@ impl List {
                     (_, Some(tail)) if index - before - tree.count < tail.count() => {
                         found(Place::End(Side::Right), *tail, index - before - tree.count)
                     }
-                    _ => Err(damaged("its counts contradict each other")),
+                    _ => Err(damaged("list: its counts contradict each other")),
                 }
             }
-            _ => Err(damaged("an index beyond its end")),
+            _ => Err(damaged("list: an index beyond its end")),
         }
     }
 
@@ -232,7 +235,7 @@ impl List {
                 (Place::Leaf(path), Form::Deep { .. }) => {
                     return self.put_in_tree(tx, &path, chunks);
                 }
-                _ => return Err(damaged("a chunk in no place")),
+                _ => return Err(damaged("list: a chunk in no place")),
             }
             return Ok(());
         };
@@ -254,11 +257,16 @@ impl List {
                 self.push_in_tree(tx, Side::Right, first)
             }
             (Place::Leaf(path), Form::Deep { .. }) => self.put_in_tree(tx, &path, chunks),
-            _ => Err(damaged("a chunk in no place")),
+            _ => Err(damaged("list: a chunk in no place")),
         }
     }
 
-    pub fn put_in_tree(&mut self, tx: &mut Tx<'_>, path: &Path, chunks: &[Chunk]) -> Result<()> {
+    pub(crate) fn put_in_tree(
+        &mut self,
+        tx: &mut Tx<'_>,
+        path: &Path,
+        chunks: &[Chunk],
+    ) -> Result<()> {
         let Form::Deep { tree, .. } = &mut self.form else {
             return Ok(());
         };
@@ -282,16 +290,17 @@ impl List {
             return Ok(CHUNK_MAX);
         };
         let room = chunk.room(pool, side)?;
-        Ok(match may_rebuild(pool, chunk, single)? {
-            true => room.max(CHUNK_MAX - chunk.used()),
-            false => room,
+        Ok(if may_rebuild(pool, chunk, single)? {
+            room.max(CHUNK_MAX - chunk.used())
+        } else {
+            room
         })
     }
 
     /// Adds `count` entries of at most `CHUNK_MAX` bytes together at one end; in order, if it is
     /// the right one.
     #[inline]
-    pub fn push_run(
+    pub(crate) fn push_run(
         &mut self,
         tx: &mut Tx<'_>,
         side: Side,
@@ -380,8 +389,8 @@ impl List {
                 if !visit(near, &mut skip)? {
                     return Ok(());
                 }
-                let go_on = match skip < tree.count {
-                    true => tree.walk(
+                let go_on = if skip < tree.count {
+                    tree.walk(
                         pool,
                         side,
                         std::mem::take(&mut skip),
@@ -389,11 +398,10 @@ impl List {
                             let mut inside = inside as u64;
                             visit(&Some(chunk), &mut inside)
                         },
-                    )?,
-                    false => {
-                        skip -= tree.count;
-                        true
-                    }
+                    )?
+                } else {
+                    skip -= tree.count;
+                    true
                 };
                 if go_on {
                     visit(far, &mut skip)?;
@@ -410,7 +418,12 @@ fn may_rebuild(pool: &Pool, chunk: Chunk, single: bool) -> Result<bool> {
 }
 
 /// Writes the words of a header that differ.
-pub fn write_changes(tx: &mut Tx<'_>, at: PPtr<Header>, old: &Header, new: &Header) -> Result<()> {
+pub(crate) fn write_changes(
+    tx: &mut Tx<'_>,
+    at: PPtr<Header>,
+    old: &Header,
+    new: &Header,
+) -> Result<()> {
     let (old, new): (&[u64], &[u64]) = (
         bytemuck::cast_slice(std::slice::from_ref(old)),
         bytemuck::cast_slice(std::slice::from_ref(new)),

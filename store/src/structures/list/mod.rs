@@ -44,6 +44,7 @@ mod structure;
 mod tests;
 mod tree;
 
+use crate::damaged::damaged;
 pub use entry::Value;
 pub use release::drop_end;
 pub use remove::remove;
@@ -54,7 +55,7 @@ use chunk::{CHUNK_MAX, Chunk};
 use end::End;
 use entry::{Entries, Entry, Packed};
 use handle::{Form, Header, List};
-use pobj::{Error, PPtr, Pool, Result, Tx};
+use pobj::{PPtr, Pool, Result, Tx};
 use std::ops::Deref;
 
 /// One end of a list, as Redis names it.
@@ -74,12 +75,6 @@ impl Side {
             Side::Right => Side::Left,
         }
     }
-}
-
-#[cold]
-#[inline(never)]
-fn damaged(what: &str) -> Error {
-    Error::Damaged(format!("list: {what}"))
 }
 
 /// An element that was taken out of a list; empty before that.
@@ -347,9 +342,10 @@ pub fn some(pool: &Pool, root: Root, side: Side, skip: u64, count: u64) -> Resul
             Ok((elements.len() as u64) < count)
         })?;
     }
-    match elements.len() as u64 == count {
-        true => Ok(elements),
-        false => Err(damaged("a list has fewer elements than it says")),
+    if elements.len() as u64 == count {
+        Ok(elements)
+    } else {
+        Err(damaged("list: a list has fewer elements than it says"))
     }
 }
 
@@ -373,7 +369,8 @@ fn each_in<'p>(
             Side::Left => entries.next(),
             Side::Right => entries.next_back(),
         };
-        let entry = entry.ok_or_else(|| damaged("a chunk has fewer entries than it says"))??;
+        let entry =
+            entry.ok_or_else(|| damaged("list: a chunk has fewer entries than it says"))??;
         if !f(entry.value)? {
             return Ok(false);
         }

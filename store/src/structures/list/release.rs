@@ -1,10 +1,11 @@
 //! The end of elements: dropped from an end of a list, or with the whole of it.
 
+use super::Side;
 use super::child::Child;
 use super::chunk::Chunk;
 use super::handle::{DEEP, Form, Header, List, write_changes};
 use super::tree::Tree;
-use super::{Side, damaged};
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use crate::structures::Root;
 use pobj::{Result, Tx};
@@ -37,7 +38,7 @@ pub fn drop_end(tx: &mut Tx<'_>, root: &mut Root, side: Side, n: u64) -> Result<
         }
         Form::Empty => return Ok(Root::EMPTY),
     };
-    let first = near.ok_or_else(|| damaged("an end without a chunk"))?;
+    let first = near.ok_or_else(|| damaged("list: an end without a chunk"))?;
     if n < first.count() {
         near.as_mut()
             .expect("just seen")
@@ -58,7 +59,7 @@ pub fn drop_end(tx: &mut Tx<'_>, root: &mut Root, side: Side, n: u64) -> Result<
             let gone = std::mem::take(tree);
             let far = list
                 .end_mut(side.other())
-                .ok_or_else(|| damaged("an end without a chunk"))?;
+                .ok_or_else(|| damaged("list: an end without a chunk"))?;
             far.drop_entries(tx, side, rest as usize)?;
             gone
         }

@@ -2,10 +2,10 @@
 
 use super::child::Child;
 use super::chunk::Chunk;
-use super::damaged;
 use super::entry::{Entries, Value};
 use super::handle::{DEEP, Form, Header, List, SINGLE};
 use super::tree::{Tree, child_at, children};
+use crate::damaged::damaged;
 use crate::structures::Root;
 use crate::structures::mover::{Cursor, Mover};
 use pobj::{PPtr, Result, field};
@@ -113,7 +113,7 @@ fn in_tree(
             number += 1;
         }
         let Some(&child) = children.get(number) else {
-            return Err(damaged("a tree's counts contradict each other"));
+            return Err(damaged("list: a tree's counts contradict each other"));
         };
         if level == 1 {
             let rest = children[number..].to_vec();
@@ -122,7 +122,7 @@ fn in_tree(
         link = field!(child_at(node, number).cast(), Child, at);
         at = child;
     }
-    Err(damaged("a tree without levels"))
+    Err(damaged("list: a tree without levels"))
 }
 
 /// Moves chunks of a node: `rest` are its children from `number` on, the first of which begins with

@@ -1,11 +1,12 @@
 //! Lists as a type of values.
 
 use super::handle::SINGLE;
-use super::{Side, check, copy, each, len, memory, release, relocate};
+use super::{Side, check, copy, each, len, memory, push, release, relocate};
 use crate::inline::Inline;
 use crate::structures::encoding::Known;
+use crate::structures::limits::AllLimits;
 use crate::structures::mover::{Cursor, Mover};
-use crate::structures::structure::{Element, Show, Structure};
+use crate::structures::structure::{Element, Shape, Show, Structure};
 use crate::structures::{Owns, Root};
 use pobj::{Pool, Result, Tx};
 
@@ -21,6 +22,23 @@ impl Structure for Type {
         each(pool, root, Side::Left, 0, |value| {
             show(Element::Bytes(value.bytes(pool)?))
         })
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Sequence
+    }
+
+    fn build(
+        &self,
+        tx: &mut Tx<'_>,
+        _limits: AllLimits,
+        _inline: Inline,
+        elements: &[Element<'_>],
+    ) -> Result<Root> {
+        let mut root = Root::EMPTY;
+        let elements = elements.iter().map(Element::name);
+        push(tx, &mut root, Side::Right, elements)?;
+        Ok(root)
     }
 
     fn is_small(&self, root: Root) -> bool {

@@ -12,9 +12,10 @@
 //! behind, else in the middle. An empty one goes. Each function collects one batch and reads the
 //! tree as it was before, so that between two of them the transaction takes a step.
 
+use super::Side;
 use super::child::Child;
 use super::chunk::Chunk;
-use super::{Side, damaged};
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use bytemuck::{Pod, Zeroable};
 use pobj::{PPtr, Pool, Result, Tx};
@@ -79,17 +80,17 @@ impl Path {
 pub fn children(pool: &Pool, node: PPtr<u8>, level: u64) -> Result<&[Child]> {
     let head: &Head = pool.get(node.cast())?;
     if u64::from(head.level) != level || !(1..=NODE_MAX).contains(&usize::from(head.len)) {
-        return Err(damaged("a node's head contradicts itself"));
+        return Err(damaged("list: a node's head contradicts itself"));
     }
     let bytes = pool.bytes(
         node.at(HEAD),
         u64::from(head.len) * size_of::<Child>() as u64,
     )?;
-    bytemuck::try_cast_slice(bytes).map_err(|_| damaged("a misaligned node"))
+    bytemuck::try_cast_slice(bytes).map_err(|_| damaged("list: a misaligned node"))
 }
 
 /// Where child `number` of a node lies.
-pub fn child_at(node: PPtr<u8>, number: usize) -> PPtr<u8> {
+pub(crate) fn child_at(node: PPtr<u8>, number: usize) -> PPtr<u8> {
     node.at(HEAD + (number * size_of::<Child>()) as u64)
 }
 
@@ -130,7 +131,7 @@ impl Tree {
     /// The root node, as if it were a child.
     pub fn top(&self) -> Result<Child> {
         if self.root == 0 || self.levels == 0 || self.levels > LEVELS_MAX {
-            return Err(damaged("a tree's root contradicts itself"));
+            return Err(damaged("list: a tree's root contradicts itself"));
         }
         Ok(Child {
             at: self.root,
@@ -148,7 +149,7 @@ impl Tree {
             loop {
                 let child = children
                     .get(number)
-                    .ok_or_else(|| damaged("a tree's counts contradict each other"))?;
+                    .ok_or_else(|| damaged("list: a tree's counts contradict each other"))?;
                 let count = child.count(level);
                 if index < count {
                     break;
@@ -232,12 +233,12 @@ impl Tree {
             let children = children(tx, node, level)?;
             let old = children
                 .get(range.clone())
-                .ok_or_else(|| damaged("a node has too few children"))?;
+                .ok_or_else(|| damaged("list: a node has too few children"))?;
             if level == 1 {
                 let gone = total(old, 1);
                 count = count
                     .checked_sub(gone)
-                    .ok_or_else(|| damaged("a tree's count is too small"))?;
+                    .ok_or_else(|| damaged("list: a tree's count is too small"))?;
                 count += total(&new, 1);
             }
             if let ([old], [new_child]) = (old, &new[..]) {
@@ -246,12 +247,13 @@ impl Tree {
                 let (before, after) = (old.count(level), new_child.count(level));
                 let own = own
                     .checked_sub(before)
-                    .ok_or_else(|| damaged("a node's count is too small"))?
+                    .ok_or_else(|| damaged("list: a node's count is too small"))?
                     + after;
                 let at = child_at(node, range.start);
-                match old.at == new_child.at {
-                    true => tx.set(at.at(8), new_child.word)?,
-                    false => tx.set(at.cast(), new_child)?,
+                if old.at == new_child.at {
+                    tx.set(at.at(8), new_child.word)?
+                } else {
+                    tx.set(at.cast(), new_child)?
                 }
                 new = vec![Child {
                     at: node.offset(),
@@ -319,7 +321,7 @@ impl Tree {
             _ => {
                 let levels = self.levels + 1;
                 if levels > LEVELS_MAX {
-                    return Err(damaged("a tree has too many levels"));
+                    return Err(damaged("list: a tree has too many levels"));
                 }
                 Tree {
                     root: new_node(tx, &new, levels)?.at,
@@ -362,9 +364,10 @@ impl Tree {
                     [gone.as_slice(), after].concat(),
                 ),
             };
-            gone = match cut.is_empty() {
-                true => None,
-                false => Some(new_node(tx, &cut, level)?),
+            gone = if cut.is_empty() {
+                None
+            } else {
+                Some(new_node(tx, &cut, level)?)
             };
             match side {
                 Side::Left if number > 0 => {
@@ -437,9 +440,10 @@ impl Tree {
 
     /// Frees all nodes and chunks, with their objects. O(n).
     pub fn destroy(&self, tx: &mut Tx<'_>) -> Result<()> {
-        match self.is_empty() {
-            true => Ok(()),
-            false => destroy(tx, self.top()?, self.levels),
+        if self.is_empty() {
+            Ok(())
+        } else {
+            destroy(tx, self.top()?, self.levels)
         }
     }
 

@@ -1,11 +1,13 @@
 //! Changes of a set.
 
-use super::{INTEGERS, KEY_AT, Member, PACKED, TABLE, find_packed, unknown};
+use super::{INTEGERS, KEY_AT, Member, PACKED, TABLE, find_packed};
 use super::{integers, len, random};
 use crate::layout::DATA;
 use crate::number::parse_i64;
+use crate::structures::limits::SetLimits;
 use crate::structures::table::{self, BATCH, Editor, EntryPtr};
-use crate::structures::{Root, limits, packed};
+use crate::structures::{Root, packed};
+use crate::value::ValueType;
 use pobj::{Error, PPtr, Result, Tx};
 use std::iter;
 
@@ -13,13 +15,14 @@ use std::iter;
 pub fn add<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
+    limits: SetLimits,
     mut members: impl ExactSizeIterator<Item = &'a [u8]>,
 ) -> Result<u64> {
     let mut first = None;
     if members.len() == 1
         && let Some(member) = members.next()
     {
-        if let Some(added) = add_one(tx, root, member)? {
+        if let Some(added) = add_one(tx, root, limits, member)? {
             return Ok(added.into());
         }
         first = Some(member);
@@ -27,16 +30,16 @@ pub fn add<'a>(
     let before = len(*root);
     let mut members = first.into_iter().chain(members).peekable();
     if matches!(root.encoding(), 0 | INTEGERS) {
-        add_integers(tx, root, &mut members)?;
+        add_integers(tx, root, limits, &mut members)?;
     }
     // A set of integers that is still one here has taken all members.
     if matches!(root.encoding(), 0 | PACKED) && members.peek().is_some() {
-        add_packed(tx, root, &mut members)?;
+        add_packed(tx, root, limits, &mut members)?;
     }
     match root.encoding() {
         0 | INTEGERS | PACKED => {}
         TABLE => add_to_table(tx, root, &mut members)?,
-        _ => return Err(unknown(*root)),
+        _ => return Err(root.unknown(ValueType::Set)),
     }
     Ok(len(*root) - before)
 }
@@ -47,12 +50,13 @@ pub fn transfer(
     tx: &mut Tx<'_>,
     from: &mut Root,
     to: &mut Root,
+    limits: SetLimits,
     member: &[u8],
 ) -> Result<(bool, bool)> {
     if remove(tx, from, iter::once(member))? == 0 {
         return Ok((false, false));
     }
-    Ok((true, add(tx, to, iter::once(member))? > 0))
+    Ok((true, add(tx, to, limits, iter::once(member))? > 0))
 }
 
 type Rest<'m, I> = &'m mut std::iter::Peekable<I>;
@@ -62,6 +66,7 @@ type Rest<'m, I> = &'m mut std::iter::Peekable<I>;
 fn add_integers<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
+    limits: SetLimits,
     members: Rest<'_, impl Iterator<Item = &'a [u8]>>,
 ) -> Result<()> {
     let old = (*root != Root::EMPTY)
@@ -74,7 +79,7 @@ fn add_integers<'a>(
     while let Some(&member) = members.peek() {
         let Some(n) = parse_i64(member) else { break };
         if let Err(at) = numbers.binary_search(&n) {
-            if numbers.len() as u64 >= limits::INTEGERS.get() {
+            if numbers.len() as u64 >= limits.integers.elements() {
                 break;
             }
             numbers.insert(at, n);
@@ -90,7 +95,7 @@ fn add_integers<'a>(
     if numbers.is_empty() {
         return Ok(());
     }
-    if numbers.len() as u64 >= limits::SET.elements.get() {
+    if numbers.len() as u64 >= limits.members.elements() {
         let texts: Vec<String> = numbers.iter().map(i64::to_string).collect();
         return become_table(tx, root, old, texts.iter().map(String::as_bytes));
     }
@@ -108,6 +113,7 @@ fn add_integers<'a>(
 fn add_packed<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
+    limits: SetLimits,
     members: Rest<'_, impl Iterator<Item = &'a [u8]>>,
 ) -> Result<()> {
     let old = (*root != Root::EMPTY)
@@ -119,9 +125,9 @@ fn add_packed<'a>(
     };
     let mut count = before;
     while let Some(&member) = members.peek() {
-        let short = member.len() as u64 <= limits::SET.element_len.get();
+        let short = member.len() as u64 <= limits.members.element_len();
         if !short || find_packed(&bytes, member)?.is_none() {
-            if !limits::SET.admit(count, member.len()) {
+            if !limits.members.admit(count, member.len()) {
                 break;
             }
             packed::push(&mut bytes, member);
@@ -185,10 +191,15 @@ fn add_to_table<'a>(
 
 /// Adds a member in the way that writes least; `None`, with nothing written, if there is none but
 /// the general one. Otherwise whether the member is new.
-fn add_one(tx: &mut Tx<'_>, root: &mut Root, member: &[u8]) -> Result<Option<bool>> {
+fn add_one(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    limits: SetLimits,
+    member: &[u8],
+) -> Result<Option<bool>> {
     match root.encoding() {
         PACKED => {
-            if !limits::SET.admit(len(*root), member.len()) {
+            if !limits.members.admit(len(*root), member.len()) {
                 return Ok(None);
             }
             if find_packed(packed::bytes(tx, *root)?, member)?.is_some() {
@@ -263,7 +274,7 @@ pub fn remove<'a>(
         TABLE => {
             table::remove_keys::<KEY_AT>(tx, root, members)?;
         }
-        _ => return Err(unknown(*root)),
+        _ => return Err(root.unknown(ValueType::Set)),
     }
     Ok(before - len(*root))
 }
@@ -305,12 +316,13 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root) -> Result<Vec<u8>> {
 /// does.
 pub fn build<'a>(
     tx: &mut Tx<'_>,
+    limits: SetLimits,
     members: impl ExactSizeIterator<Item = &'a [u8]>,
 ) -> Result<Root> {
-    let few = limits::INTEGERS.get().max(limits::SET.elements.get());
+    let few = limits.integers.elements().max(limits.members.elements());
     if members.len() as u64 <= few {
         let mut root = Root::EMPTY;
-        add(tx, &mut root, members)?;
+        add(tx, &mut root, limits, members)?;
         return Ok(root);
     }
     build_table(tx, members)

@@ -27,8 +27,10 @@ pub use change::{add, build, copy, pop, remove, transfer};
 pub use structure::Type;
 
 use super::{Root, packed, sample, table, whole};
+use crate::damaged::damaged;
 use crate::number::parse_i64;
-use pobj::{Error, Pool, Result};
+use crate::value::ValueType;
+use pobj::{Pool, Result};
 
 const INTEGERS: u8 = 1;
 const PACKED: u8 = 2;
@@ -67,10 +69,6 @@ impl<'p> Member<'p> {
     }
 }
 
-fn unknown(root: Root) -> Error {
-    Error::Damaged(format!("a set of unknown encoding {}", root.encoding()))
-}
-
 /// Number of members. O(1).
 #[inline]
 pub fn len(root: Root) -> u64 {
@@ -84,7 +82,7 @@ pub fn len(root: Root) -> u64 {
 fn integers(pool: &Pool, root: Root) -> Result<&[i64]> {
     let bytes = packed::bytes(pool, root)?;
     bytemuck::try_cast_slice(bytes)
-        .map_err(|_| Error::Damaged("a set of integers: its length is no multiple".to_owned()))
+        .map_err(|_| damaged("a set of integers: its length is no multiple"))
 }
 
 /// Whether `member` is in the set. O(1); O(log n) of integers; O(n) of a packed set.
@@ -101,7 +99,7 @@ pub fn contains(pool: &Pool, root: Root, member: &[u8]) -> Result<bool> {
             let hash = table::hash(pool, member);
             Ok(table::find::<KEY_AT>(pool, root, member, hash)?.is_some())
         }
-        _ => Err(unknown(root)),
+        _ => Err(root.unknown(ValueType::Set)),
     }
 }
 
@@ -139,7 +137,7 @@ pub fn members(pool: &Pool, root: Root) -> Result<Members<'_>> {
         INTEGERS => Walk::Integers(integers(pool, root)?.iter()),
         PACKED => Walk::Packed(packed::items(packed::bytes(pool, root)?)),
         TABLE => Walk::Table(table::entries(pool, root)?),
-        _ => return Err(unknown(root)),
+        _ => return Err(root.unknown(ValueType::Set)),
     };
     Ok(Members { pool, walk })
 }
@@ -208,11 +206,7 @@ pub fn random(pool: &Pool, root: Root) -> Result<Member<'_>> {
             .map(|&n| Ok(Member::Integer(n))),
         _ => members(pool, root)?.nth(nth),
     };
-    found.unwrap_or_else(|| {
-        Err(Error::Damaged(
-            "a set: fewer members than it counts".to_owned(),
-        ))
-    })
+    found.unwrap_or_else(|| Err(damaged("a set: fewer members than it counts")))
 }
 
 /// All members at once. O(n).

@@ -1,13 +1,15 @@
 //! Sets as a type of values.
 
-use super::{INTEGERS, KEY_AT, PACKED, TABLE, copy, integers, len, members};
+use super::{INTEGERS, KEY_AT, PACKED, TABLE, build, copy, integers, len, members};
+use crate::damaged::damaged;
 use crate::inline::Inline;
 use crate::structures::encoding::Known;
+use crate::structures::limits::AllLimits;
 use crate::structures::mover::{Cursor, Mover};
-use crate::structures::structure::{Element, Show, Structure};
+use crate::structures::structure::{Element, Shape, Show, Structure};
 use crate::structures::table::{self, BATCH};
 use crate::structures::{Owns, Root, packed};
-use pobj::{Error, Pool, Result, Tx};
+use pobj::{Pool, Result, Tx};
 use std::collections::HashSet;
 
 /// Sets.
@@ -26,6 +28,20 @@ impl Structure for Type {
             }
         }
         Ok(())
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Members
+    }
+
+    fn build(
+        &self,
+        tx: &mut Tx<'_>,
+        limits: AllLimits,
+        _inline: Inline,
+        elements: &[Element<'_>],
+    ) -> Result<Root> {
+        build(tx, limits.set, elements.iter().map(Element::name))
     }
 
     fn is_small(&self, root: Root) -> bool {
@@ -75,9 +91,10 @@ impl Structure for Type {
                 ordered && members.len() as u64 == packed::count(root)
             }
         };
-        match sound {
-            true => Ok(()),
-            false => Err(Error::Damaged("a packed set: its members".to_owned())),
+        if sound {
+            Ok(())
+        } else {
+            Err(damaged("a packed set: its members"))
         }
     }
 

@@ -1,13 +1,14 @@
 //! Strings as a type of values.
 
-use super::{EXTERNAL, Form, INLINE, INT, destroy, external, inline_len, object, read};
+use super::{EXTERNAL, Form, INLINE, INT, Value, destroy, external, inline_len, object, read, set};
 use crate::inline::Inline;
 use crate::layout::DATA;
 use crate::structures::encoding::Known;
+use crate::structures::limits::AllLimits;
 use crate::structures::mover::{Cursor, Mover};
-use crate::structures::structure::{Element, Show, Structure};
+use crate::structures::structure::{Element, Shape, Show, Structure};
 use crate::structures::{Owns, Root};
-use pobj::{Pool, Result, Tx};
+use pobj::{Error, Pool, Result, Tx};
 
 /// Strings.
 pub struct Type;
@@ -24,6 +25,29 @@ impl Structure for Type {
             value.map_or(b"", |value| value.text(&mut digits)),
         ))
         .map(drop)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::One
+    }
+
+    fn build(
+        &self,
+        tx: &mut Tx<'_>,
+        _limits: AllLimits,
+        inline: Inline,
+        elements: &[Element<'_>],
+    ) -> Result<Root> {
+        let [value] = elements else {
+            return Err(Error::State("a string of several elements".into()));
+        };
+        let mut root = Root::EMPTY;
+        set(tx, &mut root, inline, Value::of(value.name()))?;
+        Ok(root)
+    }
+
+    fn inline_for(&self, first: &Element<'_>) -> u64 {
+        Value::of(first.name()).inline_len()
     }
 
     fn is_small(&self, _root: Root) -> bool {

@@ -4,14 +4,15 @@
 //! that it rarely moves before it is split; one that was split stays where it is unless that would
 //! waste more.
 
-use super::directory::{Bucket, Directory, damaged};
+use super::directory::{Bucket, Directory};
 use super::slot::{LINE, LINE_SLOTS, Word};
 use super::{hash, key};
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use pobj::{Pool, Result, Tx};
 
 /// Lines of a new bucket with so many entries.
-pub fn lines_for(entries: usize) -> u64 {
+pub(crate) fn lines_for(entries: usize) -> u64 {
     entries as u64 / LINE_SLOTS + 2
 }
 
@@ -53,7 +54,7 @@ pub fn create(tx: &mut Tx<'_>, words: &[u64], lines: u64) -> Result<Word> {
 }
 
 /// Logs the slots from the first that differs to the last; those behind `words` are to be empty.
-pub fn write_in_place(tx: &mut Tx<'_>, bucket: Bucket, words: &[u64]) -> Result<()> {
+pub(crate) fn write_in_place(tx: &mut Tx<'_>, bucket: Bucket, words: &[u64]) -> Result<()> {
     let old = bucket.words(tx)?;
     let differs = |&at: &usize| old[at] != words.get(at).copied().unwrap_or(0);
     let Some(first) = (0..old.len()).find(differs) else {
@@ -70,10 +71,12 @@ pub fn write_in_place(tx: &mut Tx<'_>, bucket: Bucket, words: &[u64]) -> Result<
 }
 
 /// Bit `bit` of the hash of the entry behind a word.
-pub fn hash_bit<const KEY_AT: u64>(pool: &Pool, word: Word, bit: u32) -> Result<bool> {
+pub(crate) fn hash_bit<const KEY_AT: u64>(pool: &Pool, word: Word, bit: u32) -> Result<bool> {
     if let Some(known) = word.hash_bit(bit) {
         return Ok(known);
     }
-    let entry = word.target().ok_or_else(|| damaged("an empty word"))?;
+    let entry = word
+        .target()
+        .ok_or_else(|| damaged("a hash table: an empty word"))?;
     Ok(hash(pool, key::<KEY_AT>(pool, entry)?) >> bit & 1 == 1)
 }

@@ -1,8 +1,9 @@
 //! Whether a table is sound: what `mod.rs` and `directory.rs` promise, checked entry by entry.
 
-use super::directory::{Directory, damaged};
+use super::directory::Directory;
 use super::slot::{self, Word};
 use super::{FULL, SPARSE, hash, key, len};
+use crate::damaged::damaged;
 use crate::structures::{Owns, Root};
 use pobj::{Pool, Result};
 use std::collections::HashSet;
@@ -20,7 +21,7 @@ pub fn check<const KEY_AT: u64>(pool: &Pool, root: Root, owns: Owns<'_>) -> Resu
         let bucket = directory.bucket(pool, index)?;
         owns(bucket.at.cast());
         if bucket.slots > directory.widest {
-            return Err(damaged("a bucket is wider than the widest"));
+            return Err(damaged("a hash table: a bucket is wider than the widest"));
         }
         let mut keys = HashSet::new();
         for &word in bucket.words(pool)? {
@@ -30,10 +31,10 @@ pub fn check<const KEY_AT: u64>(pool: &Pool, root: Root, owns: Owns<'_>) -> Resu
             let key = key::<KEY_AT>(pool, entry)?;
             let hash = hash(pool, key);
             if slot::bucket_of(hash, buckets) != index || !Word(word).may_be(hash) {
-                return Err(damaged("an entry is in the wrong bucket"));
+                return Err(damaged("a hash table: an entry is in the wrong bucket"));
             }
             if !keys.insert(key) {
-                return Err(damaged("a key is there twice"));
+                return Err(damaged("a hash table: a key is there twice"));
             }
             owns(entry);
             entries += 1;
@@ -41,7 +42,7 @@ pub fn check<const KEY_AT: u64>(pool: &Pool, root: Root, owns: Owns<'_>) -> Resu
     }
     let is_crowded = entries > FULL * buckets || buckets > 1 && entries < SPARSE * buckets;
     if entries != len(root) || entries == 0 || is_crowded {
-        return Err(damaged("the number of entries"));
+        return Err(damaged("a hash table: the number of entries"));
     }
     Ok(())
 }

@@ -20,6 +20,7 @@
 //! table's size.
 
 use super::slot::{self, LINE_SLOTS, Word};
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use crate::structures::Owns;
 use crate::structures::mover::Mover;
@@ -74,7 +75,9 @@ impl Bucket {
     #[inline(always)]
     fn of(word: Word) -> Result<Bucket> {
         let at = word.target().filter(|_| word.extra() > 0);
-        let at = at.ok_or_else(|| damaged("a bucket is missing"))?.cast();
+        let at = at
+            .ok_or_else(|| damaged("a hash table: a bucket is missing"))?
+            .cast();
         Ok(Bucket {
             at,
             slots: word.extra() * LINE_SLOTS,
@@ -97,26 +100,20 @@ impl Bucket {
 #[inline(always)]
 fn words(pool: &Pool, at: PPtr<u64>, count: u64) -> Result<&[u64]> {
     let bytes = pool.bytes(at.cast(), 8 * count)?;
-    bytemuck::try_cast_slice(bytes).map_err(|_| damaged("a misaligned node"))
-}
-
-#[cold]
-#[inline(never)]
-pub(super) fn damaged(what: &str) -> Error {
-    Error::Damaged(format!("a hash table: {what}"))
+    bytemuck::try_cast_slice(bytes).map_err(|_| damaged("a hash table: a misaligned node"))
 }
 
 /// The page to which a word points.
 #[inline(always)]
 fn linked_page(word: u64) -> Result<PPtr<u64>> {
-    PPtr::new(word).ok_or_else(|| damaged("a directory page is missing"))
+    PPtr::new(word).ok_or_else(|| damaged("a hash table: a directory page is missing"))
 }
 
 impl Directory {
     /// The directory whose top is at the offset `at`.
     #[inline(always)]
     pub fn open(pool: &Pool, at: u64) -> Result<Directory> {
-        let top: PPtr<Top> = PPtr::new(at).ok_or_else(|| damaged("no directory"))?;
+        let top: PPtr<Top> = PPtr::new(at).ok_or_else(|| damaged("a hash table: no directory"))?;
         let head = pool.get(top)?;
         let directory = Directory {
             top,
@@ -131,7 +128,7 @@ impl Directory {
         if sound {
             Ok(directory)
         } else {
-            Err(damaged("a directory contradicts itself"))
+            Err(damaged("a hash table: a directory contradicts itself"))
         }
     }
 
@@ -236,7 +233,7 @@ impl Directory {
     }
 
     /// Sets the word of bucket `index`, which `make_room` has made room for.
-    pub fn set_bucket(&self, tx: &mut Tx<'_>, index: u64, word: Word) -> Result<()> {
+    pub(crate) fn set_bucket(&self, tx: &mut Tx<'_>, index: u64, word: Word) -> Result<()> {
         let at = self.word_at(tx, index, self.height)?;
         if index < self.buckets {
             return tx.set(at, word.0);
@@ -245,7 +242,7 @@ impl Directory {
     }
 
     /// Writes the number of buckets and the widest bucket's slots.
-    pub fn set_size(&mut self, tx: &mut Tx<'_>, buckets: u64, widest: u64) -> Result<()> {
+    pub(crate) fn set_size(&mut self, tx: &mut Tx<'_>, buckets: u64, widest: u64) -> Result<()> {
         if self.buckets != buckets {
             tx.set(field!(self.top, Top, buckets), buckets)?;
         }

@@ -261,7 +261,7 @@ pub(super) fn free_buckets(tx: &mut Tx<'_>, directory: Directory) -> Result<()> 
 }
 
 /// Removes the entries of `keys` that are there, and frees them; gives their number. O(keys).
-pub fn remove_keys<'a, const KEY_AT: u64>(
+pub(crate) fn remove_keys<'a, const KEY_AT: u64>(
     tx: &mut Tx<'_>,
     root: &mut Root,
     keys: impl Iterator<Item = &'a [u8]>,

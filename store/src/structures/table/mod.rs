@@ -49,16 +49,19 @@ mod prefetch;
 mod relocate;
 pub mod slot;
 
+use crate::damaged::damaged;
 pub use build::Builder;
 pub use check::check;
 pub use directory::{Bucket, Directory};
-pub use editor::{BATCH, Editor, create, destroy, dismantle, remove_keys};
-pub use one::{insert, remove, remove_key, replace};
+pub(crate) use editor::remove_keys;
+pub use editor::{BATCH, Editor, create, destroy, dismantle};
+pub(crate) use one::remove_key;
+pub use one::{insert, remove, replace};
 pub use prefetch::{Prefetch, prefetch_bucket};
-pub use relocate::{Moved, relocate, relocate_alone};
+pub(crate) use relocate::relocate_alone;
+pub use relocate::{Moved, relocate};
 
 use super::Root;
-use directory::damaged;
 use pobj::{PPtr, Pool, Result};
 use siphasher::sip::SipHasher13;
 use slot::{LINE_SLOTS, Word};
@@ -306,7 +309,7 @@ pub fn random(pool: &Pool, root: Root) -> Result<Found> {
             }
         }
     }
-    Err(damaged("no entry where some should be"))
+    Err(damaged("a hash table: no entry where some should be"))
 }
 
 /// Bytes of the pool that the table takes without its entries. O(n / 16).
@@ -320,7 +323,7 @@ pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
 }
 
 /// Bytes of the pool that the entries take, estimated from the first few. O(1).
-pub fn entries_memory(pool: &Pool, root: Root) -> Result<u64> {
+pub(crate) fn entries_memory(pool: &Pool, root: Root) -> Result<u64> {
     const SAMPLES: usize = 16;
     let (mut sum, mut count) = (0, 0);
     for entry in entries(pool, root)?.take(SAMPLES) {

@@ -146,7 +146,11 @@ fn remove_and_merge(tx: &mut Tx<'_>, root: &mut Root, found: Found) -> Result<()
 }
 
 /// Removes the entry of `key`, if it is there, and frees it. O(1).
-pub fn remove_key<const KEY_AT: u64>(tx: &mut Tx<'_>, root: &mut Root, key: &[u8]) -> Result<bool> {
+pub(crate) fn remove_key<const KEY_AT: u64>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    key: &[u8],
+) -> Result<bool> {
     let hash = hash(tx, key);
     let lookup = look_up::<KEY_AT>(tx, *root, key, hash)?;
     let Some(found) = lookup.found else {

@@ -62,6 +62,7 @@ impl Prefetch {
 mod tests {
     use super::*;
     use crate::layout::{DATA, pool_at};
+    use crate::structures::limits::AllLimits;
     use crate::structures::table::find;
     use crate::structures::{Root, set, table_to_prefetch};
     use crate::value::ValueType;
@@ -91,7 +92,7 @@ mod tests {
         for end in [1000, 3000, 40_000] {
             let mut tx = pool.begin();
             let new = names[begin..end].iter().map(|name| name.as_bytes());
-            set::add(&mut tx, &mut root, new).unwrap();
+            set::add(&mut tx, &mut root, AllLimits::DEFAULT.set, new).unwrap();
             tx.commit().unwrap();
             begin = end;
             let table = table_to_prefetch(&pool, ValueType::Set, root).expect("a table");

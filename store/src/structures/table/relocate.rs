@@ -40,7 +40,7 @@ pub fn relocate(
 }
 
 /// [`relocate`] of a table to whose entries nothing else points, as a value's own walk.
-pub fn relocate_alone(
+pub(crate) fn relocate_alone(
     mover: &mut Mover<'_, '_>,
     root: &mut Root,
     cursor: Cursor,

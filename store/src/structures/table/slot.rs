@@ -10,7 +10,7 @@
 use pobj::{Error, PPtr, Result};
 
 /// Slots of one cache line.
-pub const LINE_SLOTS: u64 = 8;
+pub(crate) const LINE_SLOTS: u64 = 8;
 /// Bytes of a cache line.
 pub const LINE: u64 = 64;
 
@@ -41,7 +41,7 @@ impl Word {
     ///
     /// # Errors
     /// `TooLarge` beyond 16 TiB.
-    pub fn of_entry(entry: PPtr<u8>, hash: u64) -> Result<Word> {
+    pub(crate) fn of_entry(entry: PPtr<u8>, hash: u64) -> Result<Word> {
         Word::new(entry, hash >> TAG_SHIFT & EXTRA_MAX)
     }
 
@@ -49,7 +49,7 @@ impl Word {
     ///
     /// # Errors
     /// `TooLarge` beyond 16 TiB.
-    pub fn of_bucket(bucket: PPtr<u8>, lines: u64) -> Result<Word> {
+    pub(crate) fn of_bucket(bucket: PPtr<u8>, lines: u64) -> Result<Word> {
         Word::new(bucket, lines)
     }
 
@@ -75,18 +75,18 @@ impl Word {
 
     /// True if the word is of an entry with this [`tag`], or if it is empty and the tag is 0.
     #[inline]
-    pub fn has_tag(self, tag: u64) -> bool {
+    pub(crate) fn has_tag(self, tag: u64) -> bool {
         (self.0 ^ tag) >> ADDRESS_BITS == 0
     }
 
     /// True if an entry of this hash may be behind the word.
     #[inline]
-    pub fn may_be(self, hash: u64) -> bool {
+    pub(crate) fn may_be(self, hash: u64) -> bool {
         self.has_tag(tag(hash)) && self.0 != 0
     }
 
     /// Bit `bit` of the entry's hash, if the tag holds it.
-    pub fn hash_bit(self, bit: u32) -> Option<bool> {
+    pub(crate) fn hash_bit(self, bit: u32) -> Option<bool> {
         let at = bit.checked_sub(TAG_SHIFT).filter(|&at| at < TAG_BITS)?;
         Some(self.extra() >> at & 1 == 1)
     }
@@ -101,7 +101,7 @@ pub fn tag(hash: u64) -> u64 {
 /// The bucket of a hash in a table of `buckets` (at least 1): the low bits of the hash, one bit
 /// fewer where that bucket is not there yet.
 #[inline]
-pub fn bucket_of(hash: u64, buckets: u64) -> u64 {
+pub(crate) fn bucket_of(hash: u64, buckets: u64) -> u64 {
     let level = buckets.ilog2();
     let wide = hash & low_mask(level + 1);
     if wide < buckets {
@@ -113,7 +113,7 @@ pub fn bucket_of(hash: u64, buckets: u64) -> u64 {
 
 /// The bucket that bucket `index` (at least 1) was split from, and will be merged into; and the bit
 /// of the hash that tells them apart.
-pub fn parent_of(index: u64) -> (u64, u32) {
+pub(crate) fn parent_of(index: u64) -> (u64, u32) {
     let bit = index.ilog2();
     (index ^ 1 << bit, bit)
 }

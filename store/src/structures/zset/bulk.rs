@@ -1,7 +1,8 @@
 //! Building a tree from all its elements at once, and taking one apart.
 
-use super::node::{Child, Element, INNER_MAX, Inner, LEAF_MAX, Leaf, MemberPtr, damaged, pointer};
+use super::node::{Child, Element, INNER_MAX, Inner, LEAF_MAX, Leaf, MemberPtr, NodePtr, there};
 use super::tree::{HEIGHT_MAX, Tree};
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use crate::structures::Owns;
 use bytemuck::{Pod, Zeroable};
@@ -23,8 +24,8 @@ fn parts(n: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Cut {
-    /// Offset of the root node.
-    pub root: u64,
+    /// The root node.
+    pub root: Option<NodePtr>,
     /// Levels of inner nodes.
     pub height: u64,
     /// Number of elements when it was cut off.
@@ -52,18 +53,20 @@ impl Cut {
         for _ in 0..self.height.min(HEIGHT_MAX as u64) {
             let mut below = Vec::new();
             for (node, _) in level {
-                owns(pointer(node)?);
-                let inner: &Inner = pool.get(pointer(node)?)?;
+                let node = there(node)?;
+                owns(node.cast());
+                let inner: &Inner = pool.get(node.cast())?;
                 let children = (0..inner.len()?).map(|i| inner.child(i));
                 below.extend(children.map(|child| (child.node, child.count)));
             }
             level = below;
         }
         for (node, count) in level {
-            owns(pointer(node)?);
-            let leaf: &Leaf = pool.get(pointer(node)?)?;
+            let node = there(node)?;
+            owns(node.cast());
+            let leaf: &Leaf = pool.get(node.cast())?;
             for i in 0..count as usize {
-                members(pointer(leaf.element(i)?.member)?);
+                members(there(leaf.element(i)?.member)?);
             }
         }
         Ok(())
@@ -71,30 +74,30 @@ impl Cut {
 
     /// Frees the last leaf, and the nodes that become empty; gives its members, and whether nothing
     /// is left.
-    pub fn shed(self, tx: &mut Tx<'_>) -> Result<(Vec<MemberPtr>, bool)> {
+    pub(crate) fn shed(self, tx: &mut Tx<'_>) -> Result<(Vec<MemberPtr>, bool)> {
         if self.height > HEIGHT_MAX as u64 {
-            return Err(damaged("a tree's height"));
+            return Err(damaged("a sorted set: a tree's height"));
         }
-        let (mut node, mut count, mut above) = (self.root, self.len, Vec::new());
+        let (mut node, mut count, mut above) = (there(self.root)?, self.len, Vec::new());
         for _ in 0..self.height {
-            let inner: &Inner = tx.get(pointer(node)?)?;
+            let inner: &Inner = tx.get(node.cast())?;
             let n = inner.len()?;
             let last = inner.child(n - 1);
             above.push((node, n));
-            (node, count) = (last.node, last.count);
+            (node, count) = (there(last.node)?, last.count);
         }
-        let leaf: Leaf = *tx.get(pointer(node)?)?;
+        let leaf: Leaf = *tx.get(node.cast())?;
         let count = usize::try_from(count).ok().filter(|&n| n <= LEAF_MAX);
-        let members = (0..count.ok_or_else(|| damaged("a leaf's length"))?)
-            .map(|i| pointer(leaf.element(i)?.member))
+        let members = (0..count.ok_or_else(|| damaged("a sorted set: a leaf's length"))?)
+            .map(|i| there(leaf.element(i)?.member))
             .collect::<Result<_>>()?;
-        tx.free::<u8>(pointer(node)?)?;
+        tx.free(node)?;
         while let Some((node, n)) = above.pop() {
             if n > 1 {
-                tx.set(pointer(node)?, n as u64 - 1)?;
+                tx.set(node.cast(), n as u64 - 1)?;
                 return Ok((members, false));
             }
-            tx.free::<u8>(pointer(node)?)?;
+            tx.free(node)?;
         }
         Ok((members, true))
     }
@@ -109,7 +112,7 @@ pub fn build(tx: &mut Tx<'_>, elements: &[Element]) -> Result<Tree> {
         level.push(Child {
             first: part[0],
             count: part.len() as u64,
-            node: leaf.offset(),
+            node: Some(leaf.cast()),
         });
     }
     let mut height = 0;
@@ -122,13 +125,16 @@ pub fn build(tx: &mut Tx<'_>, elements: &[Element]) -> Result<Tree> {
             above.push(Child {
                 first: part[0].first,
                 count,
-                node: inner.offset(),
+                node: Some(inner.cast()),
             });
         }
         level = above;
         height += 1;
     }
-    let root = level.first().ok_or_else(|| damaged("an empty tree"))?.node;
+    let root = level
+        .first()
+        .ok_or_else(|| damaged("a sorted set: an empty tree"))?
+        .node;
     Ok(Tree {
         root,
         height,
@@ -140,35 +146,29 @@ pub fn build(tx: &mut Tx<'_>, elements: &[Element]) -> Result<Tree> {
 /// length 0 if nothing is. The tree can no longer be read as one: counts are not kept up to date.
 pub fn dismantle(tx: &mut Tx<'_>, tree: Tree, budget: usize) -> Result<Tree> {
     if tree.height > HEIGHT_MAX {
-        return Err(damaged("a tree's height"));
+        return Err(damaged("a sorted set: a tree's height"));
     }
-    match tear(tx, tree.root, tree.height, &mut budget.max(1))? {
-        true => Ok(Tree {
-            root: 0,
-            height: 0,
-            len: 0,
-        }),
-        false => Ok(tree),
-    }
+    let torn = tear(tx, there(tree.root)?, tree.height, &mut budget.max(1))?;
+    Ok(if torn { Tree::EMPTY } else { tree })
 }
 
 /// Frees what is below a node from its end, and the node itself if nothing is left; true then.
-fn tear(tx: &mut Tx<'_>, node: u64, height: usize, budget: &mut usize) -> Result<bool> {
+fn tear(tx: &mut Tx<'_>, node: NodePtr, height: usize, budget: &mut usize) -> Result<bool> {
     if height > 0 {
-        let inner: Inner = *tx.get(pointer(node)?)?;
+        let inner: Inner = *tx.get(node.cast())?;
         let n = inner.len()?;
         for left in (0..n).rev() {
-            if *budget > 0 && tear(tx, inner.child(left).node, height - 1, budget)? {
+            if *budget > 0 && tear(tx, there(inner.child(left).node)?, height - 1, budget)? {
                 continue;
             }
             if left + 1 < n {
-                tx.set(pointer(node)?, left as u64 + 1)?;
+                tx.set(node.cast(), left as u64 + 1)?;
             }
             return Ok(false);
         }
     }
     *budget = budget.saturating_sub(1);
-    tx.free::<u8>(pointer(node)?)?;
+    tx.free(node)?;
     Ok(true)
 }
 
@@ -178,9 +178,10 @@ pub fn memory(pool: &Pool, tree: Tree) -> Result<u64> {
     for height in (0..tree.height.min(HEIGHT_MAX)).rev() {
         let mut below = Vec::new();
         for &node in &level {
-            let inner: &Inner = pool.get(pointer(node)?)?;
+            let node = there(node)?;
+            let inner: &Inner = pool.get(node.cast())?;
             below.extend((0..inner.len()?).map(|i| inner.child(i).node));
-            sum += pool.capacity(pointer::<u8>(node)?)?;
+            sum += pool.capacity(node)?;
         }
         if height == 0 {
             return Ok(sum + below.len() as u64 * size_of::<Leaf>() as u64);

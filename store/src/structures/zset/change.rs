@@ -3,6 +3,7 @@
 use super::node::compare;
 use super::{View, destroy, dismantle, garbage, large, small};
 use crate::structures::Root;
+use crate::structures::limits::ZSetLimits;
 use pobj::{Pool, Result, Tx};
 use std::ops::Range;
 
@@ -63,7 +64,14 @@ impl Rule {
 }
 
 /// Adds an element, or changes its score. O(log n).
-pub fn add(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64, rule: Rule) -> Result<Added> {
+pub fn add(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    limits: ZSetLimits,
+    name: &[u8],
+    score: f64,
+    rule: Rule,
+) -> Result<Added> {
     let mut added = Added::Refused;
     let mut decide = |old| {
         added = rule.apply(score, old);
@@ -84,7 +92,9 @@ pub fn add(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64, rule: Rule
     match (decide(place.map(|(_, old)| old)), place) {
         (None, _) => {}
         (Some(score), Some((at, _))) => small::update(tx, *root, at, score)?,
-        (Some(score), None) if small::fits(count, name) => small::insert(tx, root, name, score)?,
+        (Some(score), None) if limits.admit(count, name.len()) => {
+            small::insert(tx, root, name, score)?
+        }
         (Some(score), None) => Draft::of(tx, *root)?.enlarge(tx, root, name, score)?,
     }
     Ok(added)
@@ -149,6 +159,7 @@ impl Draft {
 pub fn add_all<'e>(
     tx: &mut Tx<'_>,
     root: &mut Root,
+    limits: ZSetLimits,
     elements: impl Iterator<Item = (&'e [u8], f64)>,
     rule: Rule,
     mut outcome: impl FnMut(Added),
@@ -171,7 +182,7 @@ pub fn add_all<'e>(
             match (added, at) {
                 (Added::New(score), _) => {
                     let coming = (draft.elements.len() as u64).max(rule.expected.saturating_sub(1));
-                    if !small::fits(coming, name) {
+                    if !limits.admit(coming, name.len()) {
                         draft.enlarge(tx, root, name, score)?;
                         tx.step()?;
                         break;
@@ -323,13 +334,16 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
 
 /// Builds a sorted set of elements of different names, in ascending order. O(n); takes steps if it
 /// is large.
-pub fn build(tx: &mut Tx<'_>, elements: &[(&[u8], f64)]) -> Result<Root> {
+pub fn build(tx: &mut Tx<'_>, limits: ZSetLimits, elements: &[(&[u8], f64)]) -> Result<Root> {
     if elements.is_empty() {
         return Ok(Root::EMPTY);
     }
     debug_assert!(elements.is_sorted_by(|a, b| compare((a.1, a.0), (b.1, b.0)).is_lt()));
     let others = elements.len() as u64 - 1;
-    if elements.iter().all(|(name, _)| small::fits(others, name)) {
+    if elements
+        .iter()
+        .all(|(name, _)| limits.admit(others, name.len()))
+    {
         small::build(tx, elements)
     } else {
         large::build(tx, elements.iter().copied())

@@ -1,12 +1,14 @@
 //! Whether a sorted set is sound: its order, its counts, and the tree against the table.
 
 use super::large::Large;
-use super::node::{Element, Inner, LEAF_MAX, Leaf, NAME_AT, compare, damaged, member, pointer};
+use super::node::{Element, Inner, LEAF_MAX, Leaf, NAME_AT, NodePtr, compare, member, there};
 use super::small::{self, Small};
 use super::tree::Tree;
 use super::{head, len, walk};
+use crate::damaged::damaged;
 use crate::structures::{Owns, Root, table};
-use pobj::{Pool, Result};
+use crate::value::ValueType;
+use pobj::{PPtr, Pool, Result};
 use std::collections::HashSet;
 
 /// Checks a sorted set, and shows `owns` every object of it. O(n).
@@ -17,23 +19,23 @@ pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
     match root.encoding() {
         0 => Ok(()),
         small::ENCODING => {
-            owns(pointer(root.value)?);
+            owns(there(PPtr::new(root.value))?);
             let elements = Small::open(pool, root)?.elements()?;
             let names: HashSet<_> = elements.iter().map(|(name, _)| name).collect();
             let ordered = elements.is_sorted_by(|a, b| compare((a.1, a.0), (b.1, b.0)).is_lt());
             match ordered && names.len() == elements.len() {
                 true => Ok(()),
-                false => Err(damaged("a packed one's order")),
+                false => Err(damaged("a sorted set: a packed one's order")),
             }
         }
         head::PLAIN | head::WITH_GARBAGE => check_large(pool, root, owns),
-        _ => Err(damaged("an unknown encoding")),
+        _ => Err(root.unknown(ValueType::ZSet)),
     }
 }
 
 fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
     let large = Large::open(pool, root)?;
-    owns(pointer(root.value)?);
+    owns(large.head.cast());
     // The table owns the members of its entries: the elements, and garbage.
     let mut entries = HashSet::new();
     if large.table != Root::EMPTY {
@@ -52,7 +54,7 @@ fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
             }
         }
         if listed != garbage.entries {
-            return Err(damaged("a count of garbage"));
+            return Err(damaged("a sorted set: a count of garbage"));
         }
     }
     if large.tree.len == 0 {
@@ -65,10 +67,10 @@ fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
     let (mut count, mut before) = (0, None);
     while let Some((name, score)) = walk.step()? {
         if large.find(pool, name)?.is_none_or(|(_, own)| own != score) {
-            return Err(damaged("the table misses a member"));
+            return Err(damaged("a sorted set: the table misses a member"));
         }
         if before.is_some_and(|before| compare(before, (score, name)).is_ge()) {
-            return Err(damaged("the order of the tree"));
+            return Err(damaged("a sorted set: the order of the tree"));
         }
         before = Some((score, name));
         count += 1;
@@ -76,55 +78,62 @@ fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
     let stale = large.garbage.map_or(0, |garbage| garbage.entries);
     match count == len(root) && count + stale == table::len(large.table) {
         true => Ok(()),
-        false => Err(damaged("the number of elements")),
+        false => Err(damaged("a sorted set: the number of elements")),
     }
 }
 
 /// Checks the nodes of a tree, without its members.
-pub fn check_tree(pool: &Pool, tree: Tree, owns: Owns<'_>) -> Result<()> {
-    check_node(pool, tree.root, tree.height, tree.len, true, owns).map(drop)
+pub(crate) fn check_tree(pool: &Pool, tree: Tree, owns: Owns<'_>) -> Result<()> {
+    check_node(pool, there(tree.root)?, tree.height, tree.len, true, owns).map(drop)
 }
 
 /// Checks the nodes below one, which has `count` elements; gives the first of them.
 fn check_node(
     pool: &Pool,
-    at: u64,
+    at: NodePtr,
     height: usize,
     count: u64,
     is_root: bool,
     owns: Owns<'_>,
 ) -> Result<Element> {
-    owns(pointer(at)?);
+    owns(at.cast());
     if height == 0 {
-        return check_leaf(pool, at, count as usize);
+        return check_leaf(pool, at.cast(), count as usize);
     }
-    let inner: &Inner = pool.get(pointer(at)?)?;
+    let inner: &Inner = pool.get(at.cast())?;
     let n = inner.len()?;
     if n < 1 + usize::from(is_root) || inner.counts()?.iter().sum::<u64>() != count {
-        return Err(damaged("an inner node's children"));
+        return Err(damaged("a sorted set: an inner node's children"));
     }
     let mut first = None;
     for i in 0..n {
         let child = inner.child(i);
-        let own = check_node(pool, child.node, height - 1, child.count, false, owns)?;
+        let own = check_node(
+            pool,
+            there(child.node)?,
+            height - 1,
+            child.count,
+            false,
+            owns,
+        )?;
         if i > 0 && own != child.first {
-            return Err(damaged("a separator"));
+            return Err(damaged("a sorted set: a separator"));
         }
         first.get_or_insert(own);
     }
-    first.ok_or_else(|| damaged("an empty node"))
+    first.ok_or_else(|| damaged("a sorted set: an empty node"))
 }
 
-fn check_leaf(pool: &Pool, at: u64, count: usize) -> Result<Element> {
-    let leaf: &Leaf = pool.get(pointer(at)?)?;
+fn check_leaf(pool: &Pool, at: PPtr<Leaf>, count: usize) -> Result<Element> {
+    let leaf = pool.get(at)?;
     let slots: HashSet<_> = leaf.order().iter().collect();
     if !(1..=LEAF_MAX).contains(&count) || slots.len() != LEAF_MAX {
-        return Err(damaged("a leaf's order"));
+        return Err(damaged("a sorted set: a leaf's order"));
     }
     for i in 0..count {
         let element = leaf.element(i)?;
-        if member(pool, pointer(element.member)?)?.1 != element.score {
-            return Err(damaged("a leaf's copy of a score"));
+        if member(pool, there(element.member)?)?.1 != element.score {
+            return Err(damaged("a sorted set: a leaf's copy of a score"));
         }
     }
     leaf.element(0)

@@ -15,10 +15,10 @@ pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool
         return Ok(*root == Root::EMPTY);
     }
     let large = Large::open(tx, *root)?;
-    if large.tree.root != 0 {
+    if large.tree.root.is_some() {
         let tree = bulk::dismantle(tx, large.tree, budget)?;
         if tree.len == 0 {
-            tx.set(field!(large.head, Head, tree), 0)?;
+            tx.set(field!(large.head, Head, tree), None)?;
         }
         return Ok(false);
     }
@@ -40,7 +40,7 @@ pub fn destroy(tx: &mut Tx<'_>, mut root: Root) -> Result<()> {
         return Ok(());
     }
     let large = Large::open(tx, root)?;
-    if large.tree.root != 0 {
+    if large.tree.root.is_some() {
         bulk::dismantle(tx, large.tree, usize::MAX)?;
     }
     table::destroy(tx, large.table)?;

@@ -14,16 +14,17 @@ mod cut;
 
 use super::node::{
     Bound, Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, LEAF_MIN, Leaf, MemberPtr,
-    damaged, member, name_at, pointer,
+    member, name_of, there,
 };
 use super::tree::{HEIGHT_MAX, Path, Step, Tree};
+use crate::damaged::damaged;
 use crate::layout::DATA;
-use pobj::{Fresh, Persistent, Pool, Result, Tx};
+use pobj::{Fresh, PPtr, Persistent, Pool, Result, Tx};
 use std::mem::size_of;
 
 /// A node's copy.
 struct Copy<T> {
-    at: u64,
+    at: PPtr<T>,
     node: T,
     /// Its memory, if this editor has allocated it: the node is not in the pool yet.
     fresh: Option<Fresh<T>>,
@@ -33,23 +34,23 @@ struct Copy<T> {
 struct Copies<T>(Vec<Copy<T>>);
 
 impl<T: Persistent> Copies<T> {
-    fn find(&self, at: u64) -> Option<usize> {
+    fn find(&self, at: PPtr<T>) -> Option<usize> {
         self.0.iter().position(|copy| copy.at == at)
     }
 
-    fn get<'a>(&'a self, pool: &'a Pool, at: u64) -> Result<&'a T> {
+    fn get<'a>(&'a self, pool: &'a Pool, at: PPtr<T>) -> Result<&'a T> {
         match self.find(at) {
             Some(i) => Ok(&self.0[i].node),
-            None => pool.get(pointer(at)?),
+            None => pool.get(at),
         }
     }
 
     /// The copy, and whether it was made only now.
-    fn get_mut(&mut self, pool: &Pool, at: u64) -> Result<(&mut T, bool)> {
+    fn get_mut(&mut self, pool: &Pool, at: PPtr<T>) -> Result<(&mut T, bool)> {
         let (i, made) = match self.find(at) {
             Some(i) => (i, false),
             None => {
-                let node = *pool.get(pointer(at)?)?;
+                let node = *pool.get(at)?;
                 self.0.push(Copy {
                     at,
                     node,
@@ -61,19 +62,19 @@ impl<T: Persistent> Copies<T> {
         Ok((&mut self.0[i].node, made))
     }
 
-    fn create(&mut self, tx: &mut Tx<'_>, node: T) -> Result<u64> {
-        let fresh = tx.alloc(size_of::<T>() as u64, DATA)?.cast();
+    fn create(&mut self, tx: &mut Tx<'_>, node: T) -> Result<PPtr<T>> {
+        let fresh: Fresh<T> = tx.alloc(size_of::<T>() as u64, DATA)?.cast();
         self.0.push(Copy {
-            at: fresh.offset(),
+            at: fresh.ptr(),
             node,
             fresh: Some(fresh),
         });
-        Ok(fresh.offset())
+        Ok(fresh.ptr())
     }
 
-    fn free(&mut self, tx: &mut Tx<'_>, at: u64) -> Result<()> {
+    fn free(&mut self, tx: &mut Tx<'_>, at: PPtr<T>) -> Result<()> {
         self.0.retain(|copy| copy.at != at);
-        tx.free::<u8>(pointer(at)?)
+        tx.free(at)
     }
 
     fn write(&self, tx: &mut Tx<'_>) -> Result<()> {
@@ -88,14 +89,12 @@ impl<T: Persistent> Copies<T> {
 }
 
 /// Writes the words of `node` that differ from the pool's, neighbours together.
-fn write_difference<T: Persistent>(tx: &mut Tx<'_>, at: u64, node: &T) -> Result<()> {
+fn write_difference<T: Persistent>(tx: &mut Tx<'_>, at: PPtr<T>, node: &T) -> Result<()> {
     const WORDS: usize = size_of::<Inner>() / 8;
     let new: &[u64] = bytemuck::cast_slice(bytemuck::bytes_of(node));
     let mut old = [0u64; WORDS];
     let old = &mut old[..new.len()];
-    old.copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(
-        tx.get::<T>(pointer(at)?)?,
-    )));
+    old.copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(tx.get(at)?)));
     let mut i = 0;
     while i < new.len() {
         if old[i] == new[i] {
@@ -107,7 +106,7 @@ fn write_difference<T: Persistent>(tx: &mut Tx<'_>, at: u64, node: &T) -> Result
             i += 1;
         }
         tx.write(
-            pointer(at + 8 * start as u64)?,
+            at.at(8 * start as u64),
             bytemuck::cast_slice(&new[start..i]),
         )?;
     }
@@ -116,7 +115,7 @@ fn write_difference<T: Persistent>(tx: &mut Tx<'_>, at: u64, node: &T) -> Result
 
 /// A difference to a count that is not copied.
 struct Delta {
-    node: u64,
+    node: PPtr<Inner>,
     index: usize,
     by: i64,
 }
@@ -149,10 +148,9 @@ impl<'t, 'p> Editor<'t, 'p> {
         self.leaves.write(self.tx)?;
         self.inners.write(self.tx)?;
         for delta in self.deltas.iter().filter(|delta| delta.by != 0) {
-            let node: &Inner = self.tx.get(pointer(delta.node)?)?;
-            let count = node.child(delta.index).count.wrapping_add_signed(delta.by);
-            self.tx
-                .set(pointer(delta.node + Inner::count_at(delta.index))?, count)?;
+            let at = Inner::count(delta.node, delta.index);
+            let count = self.tx.get(at)?.wrapping_add_signed(delta.by);
+            self.tx.set(at, count)?;
         }
         Ok(self.tree)
     }
@@ -162,16 +160,16 @@ impl<'t, 'p> Editor<'t, 'p> {
         Ok(member(self.tx, ptr)?.0)
     }
 
-    fn inner(&self, at: u64) -> Result<&Inner> {
+    fn inner(&self, at: PPtr<Inner>) -> Result<&Inner> {
         self.inners.get(self.tx, at)
     }
 
-    fn leaf(&self, at: u64) -> Result<&Leaf> {
+    fn leaf(&self, at: PPtr<Leaf>) -> Result<&Leaf> {
         self.leaves.get(self.tx, at)
     }
 
     /// The copy of an inner node, with the differences to its counts.
-    fn inner_mut(&mut self, at: u64) -> Result<&mut Inner> {
+    fn inner_mut(&mut self, at: PPtr<Inner>) -> Result<&mut Inner> {
         let (node, made) = self.inners.get_mut(self.tx, at)?;
         if made {
             for delta in self.deltas.extract_if(.., |delta| delta.node == at) {
@@ -182,16 +180,16 @@ impl<'t, 'p> Editor<'t, 'p> {
         Ok(node)
     }
 
-    fn leaf_mut(&mut self, at: u64) -> Result<&mut Leaf> {
+    fn leaf_mut(&mut self, at: PPtr<Leaf>) -> Result<&mut Leaf> {
         Ok(self.leaves.get_mut(self.tx, at)?.0)
     }
 
-    fn count(&self, at: u64, index: usize) -> Result<u64> {
+    fn count(&self, at: PPtr<Inner>, index: usize) -> Result<u64> {
         Ok(self.count_in(at, self.inner(at)?, index))
     }
 
     /// The count of a child of the node at `at`.
-    fn count_in(&self, at: u64, node: &Inner, index: usize) -> u64 {
+    fn count_in(&self, at: PPtr<Inner>, node: &Inner, index: usize) -> u64 {
         let of_child = |delta: &&Delta| delta.node == at && delta.index == index;
         let by: i64 = self
             .deltas
@@ -206,7 +204,7 @@ impl<'t, 'p> Editor<'t, 'p> {
     fn add_to_counts(&mut self, path: &Path, by: i64) -> Result<()> {
         self.tree.len = self.tree.len.wrapping_add_signed(by);
         for step in path.steps() {
-            let (node, index) = (step.node(), step.index());
+            let (node, index) = (step.node()?, step.index());
             if self.inners.find(node).is_some() {
                 let copy = self.inner_mut(node)?;
                 copy.set_count(index, copy.child(index).count.wrapping_add_signed(by));
@@ -235,7 +233,7 @@ impl<'t, 'p> Editor<'t, 'p> {
         if self.tree.len == 0 {
             let root = self.leaves.create(self.tx, Leaf::new(&[element]))?;
             self.tree = Tree {
-                root,
+                root: Some(root.cast()),
                 height: 0,
                 len: 1,
             };
@@ -252,23 +250,23 @@ impl<'t, 'p> Editor<'t, 'p> {
             }
             self.make_room(&path, at)?;
         }
-        Err(damaged("a tree's height"))
+        Err(damaged("a sorted set: a tree's height"))
     }
 
     /// Removes the element of this score and name, which must be there. O(log n).
     pub fn remove(&mut self, score: f64, name: &[u8]) -> Result<Element> {
         if self.tree.len == 0 {
-            return Err(damaged("an element is missing from the tree"));
+            return Err(damaged("a sorted set: an element is missing from the tree"));
         }
         let bound = Bound::After(score, name);
         let path = self.down(&bound)?;
         let after = self.leaf(path.leaf)?.search(self.tx, path.len, &bound)?;
         let at = after
             .checked_sub(1)
-            .ok_or_else(|| damaged("an element is missing from the tree"))?;
+            .ok_or_else(|| damaged("a sorted set: an element is missing from the tree"))?;
         let element = self.leaf(path.leaf)?.element(at)?;
-        if name_at(self.tx, element.member)? != name {
-            return Err(damaged("an element is missing from the tree"));
+        if name_of(self.tx, element.member)? != name {
+            return Err(damaged("a sorted set: an element is missing from the tree"));
         }
         self.leaf_mut(path.leaf)?.remove(at, path.len)?;
         self.add_to_counts(&path, -1)?;
@@ -290,7 +288,7 @@ impl<'t, 'p> Editor<'t, 'p> {
     fn set_first(&mut self, steps: &[Step], first: Element) -> Result<()> {
         match steps.iter().rev().find(|step| step.index() > 0) {
             Some(step) => {
-                self.inner_mut(step.node())?.set_first(step.index(), first);
+                self.inner_mut(step.node()?)?.set_first(step.index(), first);
                 Ok(())
             }
             None => Ok(()),
@@ -300,13 +298,12 @@ impl<'t, 'p> Editor<'t, 'p> {
     /// Makes room in the full leaf at the end of the path, or in a full node above it.
     fn make_room(&mut self, path: &Path, at: usize) -> Result<()> {
         let Some(step) = path.steps().last() else {
-            let root = self.tree.root;
-            return self.split_leaf_under_new_root(root);
+            return self.split_leaf_under_new_root(path.leaf);
         };
-        let (node, index) = (step.node(), step.index());
+        let (node, index) = (step.node()?, step.index());
         let appends = at == LEAF_MAX
             && path.steps().iter().try_fold(true, |last, step| {
-                Ok::<_, pobj::Error>(last && step.index() + 1 == self.inner(step.node())?.len()?)
+                Ok::<_, pobj::Error>(last && step.index() + 1 == self.inner(step.node()?)?.len()?)
             })?;
         if !appends {
             for left in [index.checked_sub(1), Some(index)].into_iter().flatten() {
@@ -329,64 +326,65 @@ impl<'t, 'p> Editor<'t, 'p> {
     }
 
     /// The elements of a leaf from index `from` of `n` on.
-    fn tail(&self, leaf: u64, from: usize, n: usize) -> Result<Vec<Element>> {
+    fn tail(&self, leaf: PPtr<Leaf>, from: usize, n: usize) -> Result<Vec<Element>> {
         (from..n).map(|i| self.leaf(leaf)?.element(i)).collect()
     }
 
-    fn split_leaf(&mut self, parent: u64, index: usize, keep: usize) -> Result<()> {
-        let left = self.inner(parent)?.child(index).node;
+    fn split_leaf(&mut self, parent: PPtr<Inner>, index: usize, keep: usize) -> Result<()> {
+        let left = leaf_of(self.inner(parent)?.child(index))?;
         let moved = self.tail(left, keep, LEAF_MAX)?;
         let right = self.leaves.create(self.tx, Leaf::new(&moved))?;
         let child = Child {
             first: moved[0],
             count: moved.len() as u64,
-            node: right,
+            node: Some(right.cast()),
         };
         let parent = self.inner_mut(parent)?;
         parent.set_count(index, keep as u64);
         parent.insert(index + 1, child)
     }
 
-    fn split_leaf_under_new_root(&mut self, leaf: u64) -> Result<()> {
+    fn split_leaf_under_new_root(&mut self, leaf: PPtr<Leaf>) -> Result<()> {
         let first = self.leaf(leaf)?.element(0)?;
         let child = Child {
             first,
             count: LEAF_MAX as u64,
-            node: leaf,
+            node: Some(leaf.cast()),
         };
-        self.grow(child)?;
-        self.split_leaf(self.tree.root, 0, LEAF_MAX / 2)
+        let root = self.grow(child)?;
+        self.split_leaf(root, 0, LEAF_MAX / 2)
     }
 
-    /// Puts a new root above the old one.
-    fn grow(&mut self, only: Child) -> Result<()> {
+    /// Puts a new root above the old one, and gives it.
+    fn grow(&mut self, only: Child) -> Result<PPtr<Inner>> {
         if self.tree.height == HEIGHT_MAX {
-            return Err(damaged("a tree's height"));
+            return Err(damaged("a sorted set: a tree's height"));
         }
-        self.tree.root = self.inners.create(self.tx, Inner::new(&[only]))?;
+        let root = self.inners.create(self.tx, Inner::new(&[only]))?;
+        self.tree.root = Some(root.cast());
         self.tree.height += 1;
-        Ok(())
+        Ok(root)
     }
 
     /// Splits the full inner node at the end of `steps`, or a full one above it.
     fn split_inner(&mut self, steps: &[Step]) -> Result<()> {
         let Some((step, above)) = steps.split_last() else {
-            return Err(damaged("a tree's height"));
+            return Err(damaged("a sorted set: a tree's height"));
         };
-        let node = step.node();
+        let node = step.node()?;
         let (parent, index) = match above.last() {
-            Some(step) if self.inner(step.node())?.len()? == INNER_MAX => {
+            Some(step) if self.inner(step.node()?)?.len()? == INNER_MAX => {
                 return self.split_inner(above);
             }
-            Some(step) => (step.node(), step.index()),
+            Some(step) => (step.node()?, step.index()),
             None => {
                 let first = self.inner(node)?.child(0).first;
-                self.grow(Child {
+                let root = self.grow(Child {
                     first,
                     count: self.tree.len,
-                    node,
+                    node: Some(node.cast()),
                 })?;
-                (self.tree.root, 0)
+                (root, 0)
             }
         };
         let keep = INNER_MAX / 2;
@@ -405,17 +403,17 @@ impl<'t, 'p> Editor<'t, 'p> {
             Child {
                 first: moved[0].first,
                 count,
-                node: right,
+                node: Some(right.cast()),
             },
         )
     }
 
     /// Moves elements between the children `left` and `left + 1`, leaves both, so that `keep` are
     /// in the left one.
-    fn even_leaves(&mut self, parent: u64, left: usize, keep: usize) -> Result<()> {
+    fn even_leaves(&mut self, parent: PPtr<Inner>, left: usize, keep: usize) -> Result<()> {
         let (a, b) = (
-            self.inner(parent)?.child(left).node,
-            self.inner(parent)?.child(left + 1).node,
+            leaf_of(self.inner(parent)?.child(left))?,
+            leaf_of(self.inner(parent)?.child(left + 1))?,
         );
         let mut n = self.count(parent, left)? as usize;
         let total = n + self.count(parent, left + 1)? as usize;
@@ -442,7 +440,7 @@ impl<'t, 'p> Editor<'t, 'p> {
         let Some(step) = path.steps().last() else {
             return Ok(());
         };
-        let (parent, index) = (step.node(), step.index());
+        let (parent, index) = (step.node()?, step.index());
         if self.inner(parent)?.len()? == 1 {
             return Ok(());
         }
@@ -453,8 +451,8 @@ impl<'t, 'p> Editor<'t, 'p> {
             return self.even_leaves(parent, left, total / 2);
         }
         let (a, b) = (
-            self.inner(parent)?.child(left).node,
-            self.inner(parent)?.child(left + 1).node,
+            leaf_of(self.inner(parent)?.child(left))?,
+            leaf_of(self.inner(parent)?.child(left + 1))?,
         );
         let moved = self.tail(b, 0, total - n)?;
         let leaf = self.leaf_mut(a)?;
@@ -473,7 +471,7 @@ impl<'t, 'p> Editor<'t, 'p> {
         self.leaves.free(self.tx, path.leaf)?;
         let mut steps = path.steps();
         while let Some((step, above)) = steps.split_last() {
-            let (node, index) = (step.node(), step.index());
+            let (node, index) = (step.node()?, step.index());
             let copy = self.inner_mut(node)?;
             copy.remove(index)?;
             if !copy.is_empty() {
@@ -487,13 +485,9 @@ impl<'t, 'p> Editor<'t, 'p> {
             steps = above;
         }
         if self.tree.len != 0 {
-            return Err(damaged("a tree's counts"));
+            return Err(damaged("a sorted set: a tree's counts"));
         }
-        self.tree = Tree {
-            root: 0,
-            height: 0,
-            len: 0,
-        };
+        self.tree = Tree::EMPTY;
         Ok(())
     }
 
@@ -502,7 +496,7 @@ impl<'t, 'p> Editor<'t, 'p> {
         let Some((step, above)) = steps.split_last() else {
             return Ok(());
         };
-        let node = step.node();
+        let node = step.node()?;
         let n = self.inner(node)?.len()?;
         let Some(step) = above.last() else {
             if n == 1 {
@@ -512,7 +506,7 @@ impl<'t, 'p> Editor<'t, 'p> {
             }
             return Ok(());
         };
-        let (parent, index) = (step.node(), step.index());
+        let (parent, index) = (step.node()?, step.index());
         if n >= INNER_MIN || self.inner(parent)?.len()? == 1 {
             return Ok(());
         }
@@ -522,13 +516,14 @@ impl<'t, 'p> Editor<'t, 'p> {
             self.inner(parent)?.child(left + 1),
         );
         // Copies first: their counts are up to date.
-        let mut children = children(self.inner_mut(a.node)?)?;
+        let (at_a, at_b) = (inner_of(a)?, inner_of(b)?);
+        let mut children = children(self.inner_mut(at_a)?)?;
         let right = children.len();
-        children.append(&mut self::children(self.inner_mut(b.node)?)?);
+        children.append(&mut self::children(self.inner_mut(at_b)?)?);
         children[right].first = b.first;
         if children.len() <= INNER_MAX - 8 {
-            *self.inner_mut(a.node)? = Inner::new(&children);
-            self.inners.free(self.tx, b.node)?;
+            *self.inner_mut(at_a)? = Inner::new(&children);
+            self.inners.free(self.tx, at_b)?;
             let total = children.iter().map(|child| child.count).sum();
             let parent = self.inner_mut(parent)?;
             parent.remove(left + 1)?;
@@ -536,14 +531,24 @@ impl<'t, 'p> Editor<'t, 'p> {
             return self.refill_inner(above);
         }
         let (to_a, to_b) = children.split_at(children.len() / 2);
-        *self.inner_mut(a.node)? = Inner::new(to_a);
-        *self.inner_mut(b.node)? = Inner::new(to_b);
+        *self.inner_mut(at_a)? = Inner::new(to_a);
+        *self.inner_mut(at_b)? = Inner::new(to_b);
         let parent = self.inner_mut(parent)?;
         parent.set_count(left, to_a.iter().map(|child| child.count).sum());
         parent.set_count(left + 1, to_b.iter().map(|child| child.count).sum());
         parent.set_first(left + 1, to_b[0].first);
         Ok(())
     }
+}
+
+/// A child that is a leaf.
+fn leaf_of(child: Child) -> Result<PPtr<Leaf>> {
+    there(child.node).map(PPtr::cast)
+}
+
+/// A child that is an inner node.
+fn inner_of(child: Child) -> Result<PPtr<Inner>> {
+    there(child.node).map(PPtr::cast)
 }
 
 fn children(node: &Inner) -> Result<Vec<Child>> {

@@ -1,11 +1,4 @@
-//! Garbage: what the removal of a long range leaves to be freed later.
-//!
-//! ```text
-//! head      see `head.rs`
-//!
-//! cut    0  8  next     the next cut, or 0
-//!        8 24  tree     a tree that was cut off: root node, height, number of elements
-//! ```
+//! Garbage: what the removal of a long range leaves to be freed later. Its bytes are in `head.rs`.
 //!
 //! The range is cut out of the tree of elements, in O(log n), and its tree is kept as a *cut*. The
 //! table still has entries of the cut's members; what is found there is an element only if the tree
@@ -20,25 +13,15 @@
 //!
 //! With no element left the sorted set is over ([`is_over`]), but not yet free.
 
-use super::bulk::Cut;
 use super::edit;
-use super::head::{Garbage, GarbageHead, WITH_GARBAGE};
+use super::head::{Garbage, GarbageHead, Link, WITH_GARBAGE};
 use super::large::{Large, len};
-use super::node::{MemberPtr, NAME_AT, damaged, member, pointer};
+use super::node::{MemberPtr, NAME_AT, member};
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use crate::structures::{Owns, Root, table};
-use bytemuck::{Pod, Zeroable};
-use pobj::{PPtr, Pool, Result, Tx};
-use static_assertions::const_assert_eq;
+use pobj::{Pool, Result, Tx};
 use std::ops::Range;
-
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-struct Link {
-    next: u64,
-    cut: Cut,
-}
-const_assert_eq!(size_of::<Link>(), 32);
 
 /// Whether a sorted set has garbage. O(1).
 #[inline]
@@ -61,8 +44,7 @@ impl Garbage {
         members: &mut dyn FnMut(MemberPtr),
     ) -> Result<()> {
         let mut next = self.cuts;
-        while next != 0 {
-            let link: PPtr<Link> = pointer(next)?;
+        while let Some(link) = next {
             owns(link.cast());
             let Link { next: after, cut } = *pool.get(link)?;
             cut.each(pool, owns, members)?;
@@ -81,13 +63,13 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
     large.tree = editor.finish()?;
     let old = large.garbage.unwrap_or(Garbage {
         entries: 0,
-        cuts: 0,
+        cuts: None,
     });
     let next = old.cuts;
     let link = tx.alloc_value(&Link { next, cut }, DATA)?;
     let garbage = Garbage {
         entries: old.entries + count,
-        cuts: link.offset(),
+        cuts: Some(link),
     };
     let before = large;
     large.garbage = Some(garbage);
@@ -122,12 +104,13 @@ pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<bool> {
     }
     let before = Large::open(tx, *root)?;
     let mut after = before;
-    let garbage = before.garbage.ok_or_else(|| damaged("no garbage"))?;
-    if garbage.cuts == 0 {
+    let garbage = before
+        .garbage
+        .ok_or_else(|| damaged("a sorted set: no garbage"))?;
+    let Some(link) = garbage.cuts else {
         end(tx, before, root)?;
         return Ok(true);
-    }
-    let link: PPtr<Link> = pointer(garbage.cuts)?;
+    };
     let Link { next, cut } = *tx.get(link)?;
     let (members, is_last) = cut.shed(tx)?;
     let dropped = drop_entries(tx, &mut after.table, &members)?;
@@ -159,7 +142,7 @@ fn drop_entries(tx: &mut Tx<'_>, table: &mut Root, members: &[MemberPtr]) -> Res
         let name = member(editor.tx, ptr)?.0.to_vec();
         let hash = table::hash(editor.tx, &name);
         if let Some(place) = editor.find(&name, hash)?
-            && place.entry.offset() == ptr.offset()
+            && place.entry == ptr.cast()
         {
             editor.remove(place)?;
             dropped += 1;
@@ -172,7 +155,7 @@ fn drop_entries(tx: &mut Tx<'_>, table: &mut Root, members: &[MemberPtr]) -> Res
 /// All garbage is gone: the head loses its words for it, or goes.
 fn end(tx: &mut Tx<'_>, mut large: Large, root: &mut Root) -> Result<()> {
     if large.table.rest() != large.tree.len {
-        return Err(damaged("a count of garbage"));
+        return Err(damaged("a sorted set: a count of garbage"));
     }
     tx.free(large.head)?;
     if large.tree.len == 0 {

@@ -5,9 +5,14 @@
 //!        8  8  tree     the tree's root node (see `node`)
 //!       16  8  entries  of the table that are garbage: no element has them
 //!       24  8  cuts     the first cut, or 0; these two words only with [`WITH_GARBAGE`]: see `garbage`
+//!
+//! cut    0  8  next     the next cut, or 0
+//!        8 24  tree     a tree that was cut off: root node, height, number of elements
 //! ```
 
-use super::node::damaged;
+use super::bulk::Cut;
+use super::node::NodePtr;
+use crate::damaged::damaged;
 use bytemuck::{Pod, Zeroable};
 use pobj::{PPtr, Pool, Result, Tx, field};
 use static_assertions::const_assert_eq;
@@ -16,14 +21,14 @@ use std::mem::size_of;
 /// The encoding of a sorted set without garbage.
 pub const PLAIN: u8 = 2;
 /// The encoding of one with garbage.
-pub const WITH_GARBAGE: u8 = 3;
+pub(crate) const WITH_GARBAGE: u8 = 3;
 
 /// Of a sorted set without garbage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Head {
     pub top: u64,
-    pub tree: u64,
+    pub tree: Option<NodePtr>,
 }
 const_assert_eq!(size_of::<Head>(), 16);
 
@@ -33,9 +38,18 @@ const_assert_eq!(size_of::<Head>(), 16);
 pub struct Garbage {
     /// Entries of the table that are garbage.
     pub entries: u64,
-    /// The first cut, or 0.
-    pub cuts: u64,
+    /// The first cut.
+    pub cuts: Option<PPtr<Link>>,
 }
+
+/// A cut, and the next one.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Link {
+    pub next: Option<PPtr<Link>>,
+    pub cut: Cut,
+}
+const_assert_eq!(size_of::<Link>(), 32);
 
 /// Of one with garbage.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -53,7 +67,12 @@ impl Garbage {
     }
 
     /// Writes what differs.
-    pub fn write_changes(self, tx: &mut Tx<'_>, head: PPtr<Head>, new: Garbage) -> Result<()> {
+    pub(crate) fn write_changes(
+        self,
+        tx: &mut Tx<'_>,
+        head: PPtr<Head>,
+        new: Garbage,
+    ) -> Result<()> {
         match self == new {
             true => Ok(()),
             false => tx.set(
@@ -64,9 +83,9 @@ impl Garbage {
     }
 
     /// So many entries of the table are no garbage any more.
-    pub fn lose_entries(&mut self, count: u64) -> Result<()> {
+    pub(crate) fn lose_entries(&mut self, count: u64) -> Result<()> {
         let left = self.entries.checked_sub(count);
-        self.entries = left.ok_or_else(|| damaged("a count of garbage"))?;
+        self.entries = left.ok_or_else(|| damaged("a sorted set: a count of garbage"))?;
         Ok(())
     }
 }

@@ -17,11 +17,10 @@
 use super::bulk;
 use super::edit;
 use super::head::{Garbage, Head, PLAIN, WITH_GARBAGE};
-use super::node::{
-    Bound, Element, Leaf, Member, MemberPtr, NAME_AT, damaged, member, name_at, pointer,
-};
+use super::node::{Bound, Element, Leaf, Member, MemberPtr, NAME_AT, member, name_of, there};
 use super::single;
-use super::tree::{Tree, leaf};
+use super::tree::Tree;
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use crate::structures::Root;
 use crate::structures::table;
@@ -46,7 +45,7 @@ pub struct Large {
 
 /// Whether a root is of one of the encodings of this file.
 #[inline]
-pub fn is_large(root: Root) -> bool {
+pub(crate) fn is_large(root: Root) -> bool {
     matches!(root.encoding(), PLAIN | WITH_GARBAGE)
 }
 
@@ -68,12 +67,12 @@ impl Large {
     /// The sorted set behind a root of this encoding. O(1).
     #[inline]
     pub fn open(pool: &Pool, root: Root) -> Result<Large> {
-        let head: PPtr<Head> = pointer(root.value)?;
+        let head: PPtr<Head> = there(PPtr::new(root.value))?;
         let Head { top, tree } = *pool.get(head)?;
         let len = len(root);
         let height = (root.rest() >> COUNT_BITS) as usize;
         let garbage = match root.encoding() {
-            PLAIN if len == 0 => return Err(damaged("a length of zero")),
+            PLAIN if len == 0 => return Err(damaged("a sorted set: a length of zero")),
             PLAIN => None,
             _ => Some(Garbage::of(pool, head)?),
         };
@@ -81,7 +80,7 @@ impl Large {
         let table = match entries.filter(|&entries| entries >> COUNT_BITS == 0) {
             Some(0) => Root::EMPTY,
             Some(entries) => Root::new(TABLE_ENCODING, entries, top),
-            None => return Err(damaged("a count of garbage")),
+            None => return Err(damaged("a sorted set: a count of garbage")),
         };
         Ok(Large {
             head,
@@ -115,14 +114,16 @@ impl Large {
     pub(super) fn close(self, tx: &mut Tx<'_>, before: Large, root: &mut Root) -> Result<()> {
         if self.tree.len == 0 && self.garbage.is_none() {
             if self.table != Root::EMPTY {
-                return Err(damaged("the table holds more than the tree"));
+                return Err(damaged("a sorted set: the table holds more than the tree"));
             }
             *root = Root::EMPTY;
             return tx.free(self.head);
         }
         let entries = self.garbage.map_or(0, |garbage| garbage.entries) + self.tree.len;
         if self.table.rest() != entries {
-            return Err(damaged("the table and the tree differ in length"));
+            return Err(damaged(
+                "a sorted set: the table and the tree differ in length",
+            ));
         }
         let (old, new) = (before.contents(), self.contents());
         if old.top != new.top {
@@ -182,7 +183,7 @@ impl Large {
             return Ok(true);
         }
         let (name, score) = member(pool, ptr)?;
-        self.tree.holds(pool, score, name, ptr.offset())
+        self.tree.holds(pool, score, name, ptr)
     }
 
     /// The rank of an element. O(log n).
@@ -223,7 +224,7 @@ pub fn build<'e>(
         builder.push(tx, ptr.cast(), hash)?;
         sorted.push(Element {
             score,
-            member: ptr.offset(),
+            member: Some(ptr),
         });
     }
     let table = builder.finish(tx, TABLE_ENCODING)?;
@@ -257,7 +258,7 @@ pub fn add(
         Some(guess) => {
             let _ = table::Prefetch::of(tx, before.table.value, hash);
             let path = before.tree.path(tx, &Bound::Before(guess, name))?;
-            Leaf::prefetch(tx, pointer(path.leaf)?);
+            Leaf::prefetch(tx, path.leaf);
             Some(path)
         }
         None => None,
@@ -278,7 +279,7 @@ pub fn add(
     if let Some((ptr, old)) = found {
         let element = Element {
             score: old,
-            member: ptr.offset(),
+            member: Some(ptr),
         };
         after.tree = single::rescore(tx, before.tree, element, name, score, guessed)?;
         Member::set_score(tx, ptr, score)?;
@@ -292,14 +293,14 @@ pub fn add(
         }
         _ => table::insert::<NAME_AT>(tx, &mut after.table, &lookup, ptr.cast())?,
     }
-    let member = ptr.offset();
+    let member = Some(ptr);
     after.tree = single::insert(tx, before.tree, Element { score, member }, name, guessed)?;
     after.close(tx, before, root)
 }
 
 /// Adds one batch of elements, at most `BATCH`, of different names. `score` is asked for the new
 /// score, given the old one; `None` leaves things as they are. O(log n) each.
-pub fn add_batch<'e>(
+pub(crate) fn add_batch<'e>(
     tx: &mut Tx<'_>,
     root: &mut Root,
     elements: &[(&'e [u8], f64)],
@@ -307,7 +308,8 @@ pub fn add_batch<'e>(
 ) -> Result<()> {
     let before = Large::open(tx, *root)?;
     let mut after = before;
-    let mut changes: Vec<(&'e [u8], u64, Option<f64>, f64)> = Vec::with_capacity(elements.len());
+    let mut changes: Vec<(&'e [u8], MemberPtr, Option<f64>, f64)> =
+        Vec::with_capacity(elements.len());
     let mut editor = table::Editor::<NAME_AT>::begin(tx, &mut after.table)?;
     for &(name, given) in elements {
         let hash = table::hash(editor.tx, name);
@@ -322,7 +324,7 @@ pub fn add_batch<'e>(
             continue;
         };
         let entry = match (found, old) {
-            (Some(place), Some(_)) => place.entry.offset(),
+            (Some(place), Some(_)) => place.entry.cast(),
             (found, _) => {
                 let ptr = Member::create(editor.tx, name, new)?;
                 match (found, &mut after.garbage) {
@@ -332,7 +334,7 @@ pub fn add_batch<'e>(
                     }
                     _ => editor.insert(ptr.cast(), hash)?,
                 }
-                ptr.offset()
+                ptr
             }
         };
         changes.push((name, entry, old, new));
@@ -343,12 +345,13 @@ pub fn add_batch<'e>(
         if let Some(old) = old {
             editor.remove(old, name)?;
         }
+        let member = Some(member);
         editor.insert(Element { score, member }, name)?;
     }
     after.tree = editor.finish()?;
     for (_, entry, old, score) in changes {
         if old.is_some() {
-            Member::set_score(tx, pointer(entry)?, score)?;
+            Member::set_score(tx, entry, score)?;
         }
     }
     after.close(tx, before, root)
@@ -364,7 +367,7 @@ pub fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
     let ptr: MemberPtr = found.entry.cast();
     let element = Element {
         score: tx.get(ptr)?.score(),
-        member: ptr.offset(),
+        member: Some(ptr),
     };
     let mut after = before;
     after.tree = single::remove(tx, before.tree, element, name)?;
@@ -377,10 +380,10 @@ pub fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<(Vec<u8>, f64)> {
     let before = Large::open(tx, *root)?;
     if before.tree.len == 0 {
-        return Err(damaged("a length of zero"));
+        return Err(damaged("a sorted set: a length of zero"));
     }
     let place = before.tree.end(tx, last)?;
-    let node = leaf(tx, place.path.leaf)?;
+    let node = tx.get(place.path.leaf)?;
     let element = node.element(place.at)?;
     // Who pops one element mostly pops its neighbour next.
     let next = match last {
@@ -388,16 +391,16 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<(Vec<u8>, f64
         false => Some(place.at + 1).filter(|&next| next < place.path.len),
     };
     if let Some(next) = next {
-        let next: MemberPtr = pointer(node.element(next)?.member)?;
+        let next = there(node.element(next)?.member)?;
         tx.prefetch(next);
     }
-    let name = name_at(tx, element.member)?.to_vec();
+    let name = name_of(tx, element.member)?.to_vec();
     let hash = table::hash(tx, &name);
     let Some(found) = before
         .entry(tx, &name, hash)?
-        .filter(|found| found.entry.offset() == element.member)
+        .filter(|found| Some(found.entry.cast()) == element.member)
     else {
-        return Err(damaged("the table misses a member"));
+        return Err(damaged("a sorted set: the table misses a member"));
     };
     let mut after = before;
     after.tree = single::pop(tx, before.tree, &place, element, &name)?;
@@ -408,7 +411,12 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<(Vec<u8>, f64
 
 /// Removes `count` elements from rank `from` on, at most `BATCH` and not all there are. O(log n)
 /// each.
-pub fn remove_batch(tx: &mut Tx<'_>, root: &mut Root, from: u64, count: usize) -> Result<()> {
+pub(crate) fn remove_batch(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    from: u64,
+    count: usize,
+) -> Result<()> {
     let before = Large::open(tx, *root)?;
     let mut after = before;
     let mut gone: Vec<(MemberPtr, f64)> = Vec::with_capacity(count);
@@ -416,16 +424,16 @@ pub fn remove_batch(tx: &mut Tx<'_>, root: &mut Root, from: u64, count: usize) -
     for _ in 0..count {
         let element = walk
             .next_element()?
-            .ok_or_else(|| damaged("a tree's counts"))?;
-        gone.push((pointer(element.member)?, element.score));
+            .ok_or_else(|| damaged("a sorted set: a tree's counts"))?;
+        gone.push((there(element.member)?, element.score));
     }
     let mut editor = table::Editor::<NAME_AT>::begin(tx, &mut after.table)?;
     for &(ptr, _) in &gone {
         let name = member(editor.tx, ptr)?.0.to_vec();
         let hash = table::hash(editor.tx, &name);
         match editor.find(&name, hash)? {
-            Some(place) if place.entry.offset() == ptr.offset() => editor.remove(place)?,
-            _ => return Err(damaged("the table misses a member")),
+            Some(place) if place.entry == ptr.cast() => editor.remove(place)?,
+            _ => return Err(damaged("a sorted set: the table misses a member")),
         }
     }
     editor.finish()?;

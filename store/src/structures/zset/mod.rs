@@ -37,12 +37,15 @@ mod tests;
 mod tree_tests;
 
 use super::Root;
+use super::limits::ZSetLimits;
+use crate::damaged::damaged;
+use crate::value::ValueType;
 pub use change::{Added, Rule, add, add_all, build, pop, remove, remove_range};
 pub use garbage::{has_garbage, is_over};
 use large::Large;
 pub use large::table_to_prefetch;
 pub use node::Bound;
-use node::{compare, damaged};
+use node::compare;
 use pobj::{Pool, Result, Tx};
 pub use range::{ScoreEnd, Skip, Span, at_rank, from_end, select};
 use small::Small;
@@ -64,7 +67,7 @@ impl<'p> View<'p> {
             _ if root == Root::EMPTY => Ok(View::Empty),
             small::ENCODING => Ok(View::Small(Small::open(pool, root)?)),
             head::PLAIN | head::WITH_GARBAGE => Ok(View::Large(Large::open(pool, root)?)),
-            _ => Err(damaged("an unknown encoding")),
+            _ => Err(root.unknown(ValueType::ZSet)),
         }
     }
 }
@@ -99,7 +102,7 @@ pub fn rank(pool: &Pool, root: Root, name: &[u8]) -> Result<Option<u64>> {
 }
 
 /// How many elements lie before the bound. O(log n).
-pub fn rank_of(pool: &Pool, root: Root, bound: &Bound<'_>) -> Result<u64> {
+pub(crate) fn rank_of(pool: &Pool, root: Root, bound: &Bound<'_>) -> Result<u64> {
     match View::open(pool, root)? {
         View::Empty => Ok(0),
         View::Small(small) => Ok(small.rank(bound)? as u64),
@@ -149,7 +152,7 @@ impl NameEnd<'_> {
 /// listpack: seen from the side where it begins, all elements from the first in the range, and
 /// after those that are skipped, up to the next that is beyond it. In a large sorted set the answer
 /// is then any range, as in Redis.
-pub fn name_range(
+pub(crate) fn name_range(
     pool: &Pool,
     root: Root,
     min: NameEnd<'_>,
@@ -184,7 +187,7 @@ pub fn name_range(
 }
 
 /// A range without its first `skip` ranks, or its last ones if `reverse`.
-pub fn narrow(range: Range<u64>, skip: u64, reverse: bool) -> Range<u64> {
+pub(crate) fn narrow(range: Range<u64>, skip: u64, reverse: bool) -> Range<u64> {
     let len = range.end.saturating_sub(range.start);
     match len.checked_sub(skip) {
         None | Some(0) => 0..0,
@@ -319,7 +322,8 @@ impl<'p> Walk<'p> {
         }
         for _ in 0..count {
             let element = self.step()?;
-            let (name, score) = element.ok_or_else(|| damaged("a walk beyond its end"))?;
+            let (name, score) =
+                element.ok_or_else(|| damaged("a sorted set: a walk beyond its end"))?;
             visit(name, score);
         }
         Ok(())
@@ -357,7 +361,7 @@ fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
         _ if root == Root::EMPTY => Ok(()),
         small::ENCODING => small::destroy(tx, root),
         head::PLAIN | head::WITH_GARBAGE => dismantle::destroy(tx, root),
-        _ => Err(damaged("an unknown encoding")),
+        _ => Err(root.unknown(ValueType::ZSet)),
     }
 }
 
@@ -373,9 +377,9 @@ fn dismantle_part(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<boo
 
 /// Gives elements, in this order, the scores that they would have if they had been added one after
 /// the other to a sorted set that is packed as long as it can be: minus zero is lost until then.
-pub fn settle(elements: &mut [(Vec<u8>, f64)]) {
+pub fn plain_while_packed(limits: ZSetLimits, elements: &mut [(Vec<u8>, f64)]) {
     for (count, (name, score)) in elements.iter_mut().enumerate() {
-        if !small::fits(count as u64, name) {
+        if !limits.admit(count as u64, name.len()) {
             break;
         }
         *score = small::plain(*score);

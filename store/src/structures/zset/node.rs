@@ -26,6 +26,7 @@
 //! The first element below a node's first child is not kept up to date there: the separator that
 //! counts is in the nearest ancestor where the path goes through another child than the first.
 
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use bytemuck::{Pod, Zeroable};
 use pobj::{Error, PPtr, Pool, Result, Tx};
@@ -36,20 +37,13 @@ use std::mem::{offset_of, size_of};
 use std::ops::Range;
 
 /// Most elements of a leaf.
-pub const LEAF_MAX: usize = 30;
+pub(crate) const LEAF_MAX: usize = 30;
 /// Below so many elements a leaf is joined with a neighbour, or takes some from it.
-pub const LEAF_MIN: usize = 10;
+pub(crate) const LEAF_MIN: usize = 10;
 /// Most children of an inner node.
-pub const INNER_MAX: usize = 63;
+pub(crate) const INNER_MAX: usize = 63;
 /// Below so many children an inner node is joined with a neighbour, or takes some from it.
-pub const INNER_MIN: usize = 20;
-
-/// A contradiction on media.
-#[cold]
-#[inline(never)]
-pub fn damaged(what: &str) -> Error {
-    Error::Damaged(format!("a sorted set: {what}"))
-}
+pub(crate) const INNER_MIN: usize = 20;
 
 /// The fixed part of a member.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -66,7 +60,7 @@ const_assert_eq!(offset_of!(Member, len), 0);
 pub type MemberPtr = PPtr<Member>;
 
 /// Where a member's name begins.
-pub const NAME_AT: u64 = size_of::<Member>() as u64;
+pub(crate) const NAME_AT: u64 = size_of::<Member>() as u64;
 
 impl Member {
     /// The score.
@@ -102,7 +96,7 @@ impl Member {
     }
 
     /// Changes the score. Logged.
-    pub fn set_score(tx: &mut Tx<'_>, ptr: MemberPtr, score: f64) -> Result<()> {
+    pub(crate) fn set_score(tx: &mut Tx<'_>, ptr: MemberPtr, score: f64) -> Result<()> {
         tx.write(
             ptr.at(offset_of!(Member, score) as u64),
             &score.to_le_bytes(),
@@ -118,18 +112,25 @@ pub fn member(pool: &Pool, ptr: MemberPtr) -> Result<(&[u8], f64)> {
     Ok((name, head.score()))
 }
 
-/// The name of a member given by its offset.
+/// The name of the member that a node's word points to.
 #[inline]
-pub fn name_at(pool: &Pool, at: u64) -> Result<&[u8]> {
-    let len: PPtr<u32> = pointer(at)?;
+pub(crate) fn name_of(pool: &Pool, member: Option<MemberPtr>) -> Result<&[u8]> {
+    let len: PPtr<u32> = there(member)?.cast();
     pool.bytes(len.at(NAME_AT), u64::from(*pool.get(len)?))
 }
 
-/// The pointer to a non-zero offset.
+/// The pointer that a word on media holds, where it must hold one.
 #[inline]
-pub fn pointer<T>(at: u64) -> Result<PPtr<T>> {
-    PPtr::new(at).ok_or_else(|| damaged("a null pointer"))
+pub fn there<T>(word: Option<PPtr<T>>) -> Result<PPtr<T>> {
+    word.ok_or_else(|| damaged("a sorted set: a null pointer"))
 }
+
+/// A leaf or an inner node: the height tells which.
+#[derive(Debug)]
+pub enum Node {}
+
+/// A pointer to a node.
+pub type NodePtr = PPtr<Node>;
 
 /// An element as leaves and separators hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
@@ -137,8 +138,8 @@ pub fn pointer<T>(at: u64) -> Result<PPtr<T>> {
 pub struct Element {
     /// The score, a copy of the member's.
     pub score: f64,
-    /// Offset of the member.
-    pub member: u64,
+    /// The member, `None` only in a pool that is damaged.
+    pub member: Option<MemberPtr>,
 }
 
 /// A place between elements, for searches.
@@ -266,8 +267,12 @@ impl Leaf {
 
     /// The `i`-th element in another order.
     #[inline]
-    pub fn element_in(&self, order: &Order, i: usize) -> Result<Element> {
-        self.in_slot(*order.get(i).ok_or_else(|| damaged("an index"))?)
+    pub(crate) fn element_in(&self, order: &Order, i: usize) -> Result<Element> {
+        self.in_slot(
+            *order
+                .get(i)
+                .ok_or_else(|| damaged("a sorted set: an index"))?,
+        )
     }
 
     /// The elements of these indices.
@@ -276,7 +281,10 @@ impl Leaf {
         &self,
         indices: Range<usize>,
     ) -> Result<impl DoubleEndedIterator<Item = Result<Element>>> {
-        let slots = self.order.get(indices).ok_or_else(|| damaged("an index"))?;
+        let slots = self
+            .order
+            .get(indices)
+            .ok_or_else(|| damaged("a sorted set: an index"))?;
         Ok(slots.iter().map(|&slot| self.in_slot(slot)))
     }
 
@@ -285,7 +293,7 @@ impl Leaf {
         self.slots
             .get(usize::from(slot))
             .copied()
-            .ok_or_else(|| damaged("a leaf's order"))
+            .ok_or_else(|| damaged("a sorted set: a leaf's order"))
     }
 
     /// The score of the `i`-th element, which is to be below `LEAF_MAX`; any score if the order is
@@ -305,13 +313,13 @@ impl Leaf {
     #[inline]
     pub fn search(&self, pool: &Pool, n: usize, bound: &Bound<'_>) -> Result<usize> {
         self.load();
-        let name = |i| name_at(pool, self.element(i)?.member);
+        let name = |i| name_of(pool, self.element(i)?.member);
         bound.search(n, |i| self.score(i), name)
     }
 
     /// The index of an element among the `n` of the leaf.
     #[inline]
-    pub fn index_of(&self, n: usize, element: Element) -> Option<usize> {
+    pub(crate) fn index_of(&self, n: usize, element: Element) -> Option<usize> {
         self.load();
         let score = element.score;
         let first = partition(n, |i| self.score(i) < score);
@@ -329,7 +337,8 @@ impl Leaf {
     fn load(&self) {
         const LINE_SLOTS: usize = 64 / size_of::<Element>();
         let lines = self.slots.iter().step_by(LINE_SLOTS);
-        black_box(lines.fold(0, |sum, slot| sum ^ slot.member));
+        let word = |slot: &Element| slot.member.map_or(0, MemberPtr::offset);
+        black_box(lines.fold(0, |sum, slot| sum ^ word(slot)));
     }
 
     /// Begins to load a leaf.
@@ -341,13 +350,14 @@ impl Leaf {
             .for_each(|at| pool.prefetch(leaf.at::<u8>(at)));
     }
 
-    /// Where slot `slot` lies, from the leaf's first byte.
+    /// The slot of this number of a leaf.
     #[inline]
-    pub fn slot_at(slot: u8) -> Result<u64> {
-        match usize::from(slot) < LEAF_MAX {
-            true => Ok((offset_of!(Leaf, slots) + size_of::<Element>() * usize::from(slot)) as u64),
-            false => Err(damaged("a leaf's order")),
+    pub fn slot(leaf: PPtr<Leaf>, slot: u8) -> Result<PPtr<Element>> {
+        let slot = usize::from(slot);
+        if slot >= LEAF_MAX {
+            return Err(damaged("a sorted set: a leaf's order"));
         }
+        Ok(leaf.at((offset_of!(Leaf, slots) + size_of::<Element>() * slot) as u64))
     }
 
     /// Puts an element at index `i` of `n`, which is below `LEAF_MAX`.
@@ -356,7 +366,7 @@ impl Leaf {
         *self
             .slots
             .get_mut(usize::from(slot))
-            .ok_or_else(|| damaged("a leaf's order"))? = element;
+            .ok_or_else(|| damaged("a sorted set: a leaf's order"))? = element;
         self.order = order;
         Ok(())
     }
@@ -370,9 +380,9 @@ impl Leaf {
 
     /// The order if the slot at index `from` stood at index `to`.
     #[inline]
-    pub fn order_moved(&self, from: usize, to: usize) -> Result<Order> {
+    pub(crate) fn order_moved(&self, from: usize, to: usize) -> Result<Order> {
         if from.max(to) >= LEAF_MAX {
-            return Err(damaged("an index"));
+            return Err(damaged("a sorted set: an index"));
         }
         let mut order = self.order;
         let slot = order[from];
@@ -391,9 +401,9 @@ pub type Order = [u8; LEAF_MAX];
 /// The free slot that an element at index `i` of `n`, which is below `LEAF_MAX`, would get; and the
 /// order then.
 #[inline]
-pub fn order_with(order: &Order, i: usize, n: usize) -> Result<(u8, Order)> {
+pub(crate) fn order_with(order: &Order, i: usize, n: usize) -> Result<(u8, Order)> {
     if i > n || n >= LEAF_MAX {
-        return Err(damaged("a full leaf"));
+        return Err(damaged("a sorted set: a full leaf"));
     }
     let mut order = *order;
     let slot = order[n];
@@ -408,9 +418,9 @@ pub fn order_with(order: &Order, i: usize, n: usize) -> Result<(u8, Order)> {
 pub struct Inner {
     n: u64,
     scores: [f64; INNER_MAX],
-    firsts: [u64; INNER_MAX],
+    firsts: [Option<MemberPtr>; INNER_MAX],
     counts: [u64; INNER_MAX],
-    children: [u64; INNER_MAX],
+    children: [Option<NodePtr>; INNER_MAX],
 }
 const_assert_eq!(size_of::<Inner>(), 2024);
 
@@ -421,8 +431,8 @@ pub struct Child {
     pub first: Element,
     /// Number of elements below.
     pub count: u64,
-    /// Offset of the node.
-    pub node: u64,
+    /// The node, `None` only in a pool that is damaged.
+    pub node: Option<NodePtr>,
 }
 
 impl Inner {
@@ -436,23 +446,22 @@ impl Inner {
         inner
     }
 
-    /// Where the count of child `i` lies, from the node's first byte.
-    pub fn count_at(i: usize) -> u64 {
-        offset_of!(Inner, counts) as u64 + 8 * i as u64
+    /// The count of child `i` of a node.
+    pub(crate) fn count(node: PPtr<Inner>, i: usize) -> PPtr<u64> {
+        node.at(offset_of!(Inner, counts) as u64 + 8 * i as u64)
     }
 
-    /// Where the pointer to child `i` lies, from the node's first byte.
-    pub fn node_at(i: usize) -> u64 {
-        offset_of!(Inner, children) as u64 + 8 * i as u64
+    /// The pointer to child `i` of a node.
+    pub(crate) fn link(node: PPtr<Inner>, i: usize) -> PPtr<Option<NodePtr>> {
+        node.at(offset_of!(Inner, children) as u64 + 8 * i as u64)
     }
 
-    /// Where the score and the member of the first element of child `i` lie, from the node's first
-    /// byte.
-    pub fn first_at(i: usize) -> (u64, u64) {
+    /// The score and the member of the first element of child `i` of a node.
+    pub(crate) fn first(node: PPtr<Inner>, i: usize) -> (PPtr<f64>, PPtr<Option<MemberPtr>>) {
         let at = 8 * i as u64;
         (
-            offset_of!(Inner, scores) as u64 + at,
-            offset_of!(Inner, firsts) as u64 + at,
+            node.at(offset_of!(Inner, scores) as u64 + at),
+            node.at(offset_of!(Inner, firsts) as u64 + at),
         )
     }
 
@@ -461,7 +470,7 @@ impl Inner {
     pub fn len(&self) -> Result<usize> {
         match self.n {
             1..=63 => Ok(self.n as usize),
-            _ => Err(damaged("an inner node's length")),
+            _ => Err(damaged("a sorted set: an inner node's length")),
         }
     }
 
@@ -499,7 +508,7 @@ impl Inner {
         // The first child begins before everything.
         let n = self.len()?;
         let (scores, firsts) = (&self.scores[1..n], &self.firsts[1..n]);
-        bound.search(n - 1, |i| scores[i], |i| name_at(pool, firsts[i]))
+        bound.search(n - 1, |i| scores[i], |i| name_of(pool, firsts[i]))
     }
 
     /// Loads all lines of the scores at once: a search alone would wait for one after the other.
@@ -509,27 +518,34 @@ impl Inner {
         black_box(lines.fold(0, |sum, score| sum ^ score.to_bits()));
     }
 
-    /// What the node says of its children from `from` on: their words, and where each run of them
-    /// lies from the node's first byte.
-    pub fn children_from(&self, from: usize) -> Result<[(u64, &[u64]); 4]> {
+    /// What the node at `at` is to say of its children from `from` on: the words, and where each
+    /// run of them lies.
+    pub(crate) fn children_from(
+        &self,
+        at: PPtr<Inner>,
+        from: usize,
+    ) -> Result<[(PPtr<u8>, &[u8]); 4]> {
         let range = from..self.len()?.max(from);
-        let (score, first) = Inner::first_at(from);
-        let children = offset_of!(Inner, children) as u64 + 8 * from as u64;
+        let (score, first) = Inner::first(at, from);
+        let scores = bytemuck::cast_slice(&self.scores[range.clone()]);
+        let firsts = bytemuck::cast_slice(&self.firsts[range.clone()]);
+        let counts = bytemuck::cast_slice(&self.counts[range.clone()]);
+        let children = bytemuck::cast_slice(&self.children[range]);
         Ok([
-            (score, bytemuck::cast_slice(&self.scores[range.clone()])),
-            (first, &self.firsts[range.clone()]),
-            (Inner::count_at(from), &self.counts[range.clone()]),
-            (children, &self.children[range]),
+            (score.cast(), scores),
+            (first.cast(), firsts),
+            (Inner::count(at, from).cast(), counts),
+            (Inner::link(at, from).cast(), children),
         ])
     }
 
     /// Says of child `i` how many elements are below it.
-    pub fn set_count(&mut self, i: usize, count: u64) {
+    pub(crate) fn set_count(&mut self, i: usize, count: u64) {
         self.counts[i] = count;
     }
 
     /// Says of child `i` which element is its first.
-    pub fn set_first(&mut self, i: usize, first: Element) {
+    pub(crate) fn set_first(&mut self, i: usize, first: Element) {
         self.scores[i] = first.score;
         self.firsts[i] = first.member;
     }
@@ -538,7 +554,7 @@ impl Inner {
     pub fn insert(&mut self, i: usize, child: Child) -> Result<()> {
         let n = self.n as usize;
         if n >= INNER_MAX || i > n {
-            return Err(damaged("a full inner node"));
+            return Err(damaged("a sorted set: a full inner node"));
         }
         self.scores.copy_within(i..n, i + 1);
         self.firsts.copy_within(i..n, i + 1);
@@ -553,7 +569,7 @@ impl Inner {
     pub fn remove(&mut self, i: usize) -> Result<Child> {
         let n = self.len()?;
         if i >= n {
-            return Err(damaged("a child's index"));
+            return Err(damaged("a sorted set: a child's index"));
         }
         let child = self.child(i);
         self.scores.copy_within(i + 1..n, i);

@@ -1,8 +1,9 @@
 //! Parts of a sorted set: by ranks, scores or names.
 
 use super::{Bound, NameEnd, Walk, is_packed, len, name_range, narrow, rank_of, walk};
+use crate::damaged::damaged;
 use crate::structures::Root;
-use pobj::{Error, Pool, Result};
+use pobj::{Pool, Result};
 use std::ops::Range;
 
 /// A range of elements.
@@ -119,5 +120,5 @@ pub fn from_end(pool: &Pool, root: Root, count: u64, reverse: bool) -> Result<Ve
 /// The element of a rank that there is. O(log n).
 pub fn at_rank(pool: &Pool, root: Root, rank: u64) -> Result<(&[u8], f64)> {
     let found = walk(pool, root, rank, false)?.step()?;
-    found.ok_or_else(|| Error::Damaged("a sorted set has fewer elements than it says".into()))
+    found.ok_or_else(|| damaged("a sorted set has fewer elements than it says"))
 }

@@ -3,14 +3,14 @@
 
 use super::head::{self, Head};
 use super::large::Large;
-use super::node::{Bound, Element, Inner, Leaf, damaged, member, pointer};
-use super::tree::{Tree, leaf};
+use super::node::{Bound, Element, Inner, Leaf, NodePtr, member, there};
+use super::tree::Tree;
 use super::{garbage, small};
+use crate::damaged::damaged;
 use crate::structures::Root;
 use crate::structures::mover::{Cursor, Mover};
 use crate::structures::table;
 use pobj::{PPtr, Result, field};
-use std::mem::offset_of;
 
 /// The phase in which the nodes of the tree move, whose place is a rank; and that of the table with
 /// the members.
@@ -58,18 +58,22 @@ fn relocate_large(mover: &mut Mover<'_, '_>, root: Root, cursor: Cursor) -> Resu
 /// rank's. The rank to go on with; `None` at the end.
 fn nodes(mover: &mut Mover<'_, '_>, large: &Large, rank: u64) -> Result<Option<u64>> {
     let Tree { root, height, len } = large.tree;
-    let (mut node, mut link, mut left) = (pointer(root)?, field!(large.head, Head, tree), rank);
+    let (mut node, mut left) = (there(root)?, rank);
+    let mut link: PPtr<Option<NodePtr>> = field!(large.head, Head, tree);
     for level in (1..=height).rev() {
-        if mover.shift_at(link, node)? {
+        if mover.shift_at(link.cast(), node.cast())? {
             return Ok(Some(rank));
         }
-        let inner: Inner = *mover.tx.get(node.cast())?;
+        let at: PPtr<Inner> = node.cast();
+        let inner = *mover.tx.get(at)?;
         let counts = inner.counts()?;
-        let link_to = |i: usize| node.at::<u64>(Inner::node_at(i));
         if level == 1 {
             let mut next = rank - left.min(rank);
             for (i, count) in counts.iter().enumerate() {
-                mover.shift_at(link_to(i), pointer(inner.child(i).node)?)?;
+                mover.shift_at(
+                    Inner::link(at, i).cast(),
+                    there(inner.child(i).node)?.cast(),
+                )?;
                 next = next.saturating_add(*count);
             }
             // Damage could keep the rank where it is.
@@ -80,10 +84,10 @@ fn nodes(mover: &mut Mover<'_, '_>, large: &Large, rank: u64) -> Result<Option<u
             left -= counts[i];
             i += 1;
         }
-        link = link_to(i);
-        node = pointer(inner.child(i).node)?;
+        link = Inner::link(at, i);
+        node = there(inner.child(i).node)?;
     }
-    mover.shift_at(link, node)?;
+    mover.shift_at(link.cast(), node.cast())?;
     Ok(None)
 }
 
@@ -91,23 +95,22 @@ fn nodes(mover: &mut Mover<'_, '_>, large: &Large, rank: u64) -> Result<Option<u
 fn repoint(mover: &mut Mover<'_, '_>, tree: Tree, old: PPtr<u8>, new: PPtr<u8>) -> Result<()> {
     let (name, score) = member(mover.tx, old.cast())?;
     let path = tree.path(mover.tx, &Bound::After(score, name))?;
-    let node = leaf(mover.tx, path.leaf)?;
+    let node = mover.tx.get(path.leaf)?;
     let element = Element {
         score,
-        member: old.offset(),
+        member: Some(old.cast()),
     };
     let at = node
         .index_of(path.len, element)
-        .ok_or_else(|| damaged("the tree misses a member"))?;
-    let slot = Leaf::slot_at(node.order()[at])? + offset_of!(Element, member) as u64;
-    let leaf: PPtr<u8> = pointer(path.leaf)?;
-    mover.tx.set(leaf.at::<u64>(slot), new.offset())?;
+        .ok_or_else(|| damaged("a sorted set: the tree misses a member"))?;
+    let new = Some(new.cast());
+    let slot = Leaf::slot(path.leaf, node.order()[at])?;
+    mover.tx.set(field!(slot, Element, member), new)?;
     let above = path.steps().iter().rev().find(|step| step.index() > 0);
     match above {
         Some(step) if at == 0 => {
-            let parent: PPtr<u8> = pointer(step.node())?;
-            let (_, first) = Inner::first_at(step.index());
-            mover.tx.set(parent.at::<u64>(first), new.offset())
+            let (_, first) = Inner::first(step.node()?, step.index());
+            mover.tx.set(first, new)
         }
         _ => Ok(()),
     }

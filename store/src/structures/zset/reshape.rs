@@ -6,13 +6,12 @@
 //! leaves the counts above the leaf's parent to its caller, and does nothing where nodes above the
 //! parent would be split or joined: there an [`Editor`](super::edit::Editor) is needed.
 
-use super::node::{
-    Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, Leaf, damaged, order_with, pointer,
-};
-use super::tree::{Path, Place, Step, leaf};
+use super::node::{Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, Leaf, order_with, there};
+use super::tree::{Path, Place, Step};
+use crate::damaged::damaged;
 use crate::layout::DATA;
 use bytemuck::Zeroable;
-use pobj::{Pool, Result, Tx};
+use pobj::{PPtr, Pool, Result, Tx};
 
 /// A neighbour with more elements is not asked to take some: what room it has would soon be used
 /// up.
@@ -21,11 +20,11 @@ const ROOMY: usize = LEAF_MAX - 6;
 const JOINED_MAX: usize = LEAF_MAX - 4;
 
 /// The parent of the leaf at the end of a path, and the leaf's index in it.
-fn parent<'p>(pool: &'p Pool, path: &Path) -> Result<Option<(u64, &'p Inner, usize)>> {
+fn parent<'p>(pool: &'p Pool, path: &Path) -> Result<Option<(PPtr<Inner>, &'p Inner, usize)>> {
     match path.steps().last() {
         Some(step) => {
-            let node = pool.get(pointer(step.node())?)?;
-            Ok(Some((step.node(), node, step.index())))
+            let at = step.node()?;
+            Ok(Some((at, pool.get(at)?, step.index())))
         }
         None => Ok(None),
     }
@@ -37,7 +36,7 @@ fn neighbour(
     node: &Inner,
     index: usize,
     most: usize,
-    except: u64,
+    except: Option<PPtr<Leaf>>,
 ) -> Result<Option<(usize, Child)>> {
     let n = node.len()?;
     Ok([index.checked_sub(1), Some(index + 1)]
@@ -45,7 +44,8 @@ fn neighbour(
         .flatten()
         .filter(|&i| i < n)
         .map(|i| (i, node.child(i)))
-        .filter(|(_, child)| child.count <= most as u64 && child.node != except)
+        .filter(|(_, child)| child.count <= most as u64)
+        .filter(|(_, child)| except.is_none_or(|except| child.node != Some(except.cast())))
         .min_by_key(|(_, child)| child.count))
 }
 
@@ -60,7 +60,12 @@ fn element_of(full: &Leaf, at: usize, new: Element, i: usize) -> Result<Element>
 
 /// Puts an element at `place`, in a full leaf, and moves others to a neighbour, which is not
 /// `except`; false, and nothing is done, if none has the room.
-pub fn spill(tx: &mut Tx<'_>, place: &Place, new: Element, except: u64) -> Result<bool> {
+pub(crate) fn spill(
+    tx: &mut Tx<'_>,
+    place: &Place,
+    new: Element,
+    except: Option<PPtr<Leaf>>,
+) -> Result<bool> {
     let Place { path, at } = place;
     let Some((parent, inner, index)) = parent(tx, path)? else {
         return Ok(false);
@@ -68,11 +73,8 @@ pub fn spill(tx: &mut Tx<'_>, place: &Place, new: Element, except: u64) -> Resul
     let Some((other_index, other)) = neighbour(inner, index, ROOMY, except)? else {
         return Ok(false);
     };
-    let (full, node, n) = (
-        leaf(tx, path.leaf)?,
-        leaf(tx, other.node)?,
-        other.count as usize,
-    );
+    let theirs: PPtr<Leaf> = there(other.node)?.cast();
+    let (full, node, n) = (tx.get(path.leaf)?, tx.get(theirs)?, other.count as usize);
     let (total, to_left) = (n + LEAF_MAX + 1, other_index < index);
     let left = total / 2;
     // Of the full leaf's elements, the new one among them, these move.
@@ -93,9 +95,9 @@ pub fn spill(tx: &mut Tx<'_>, place: &Place, new: Element, except: u64) -> Resul
         own.rotate_left(moved.len() - usize::from(moving.contains(at)));
     } else {
         order[..n + moved.len()].rotate_right(moved.len());
-        tx.write(pointer(other.node)?, &order[..n + moved.len()])?;
+        tx.write(theirs.cast(), &order[..n + moved.len()])?;
     }
-    fill_slots(tx, other.node, &slots[n..], moved)?;
+    fill_slots(tx, theirs, &slots[n..], moved)?;
     if !moving.contains(at) {
         let (at, len) = match to_left {
             true => (at - moved.len(), LEAF_MAX - moved.len()),
@@ -103,43 +105,43 @@ pub fn spill(tx: &mut Tx<'_>, place: &Place, new: Element, except: u64) -> Resul
         };
         let (slot, with) = order_with(&own, at, len)?;
         own = with;
-        tx.set(pointer(path.leaf + Leaf::slot_at(slot)?)?, new)?;
+        tx.set(Leaf::slot(path.leaf, slot)?, new)?;
     }
-    tx.write(pointer(path.leaf)?, &own)?;
+    tx.write(path.leaf.cast(), &own)?;
 
     let (a, b) = match to_left {
         true => (other_index, index),
         false => (index, other_index),
     };
     let counts = [left as u64, (total - left) as u64];
-    tx.set(pointer(parent + Inner::count_at(a))?, counts)?;
+    tx.set(Inner::count(parent, a).cast(), counts)?;
     set_first(tx, parent, b, first)?;
     Ok(true)
 }
 
 /// Writes elements to these slots of a leaf.
-fn fill_slots(tx: &mut Tx<'_>, leaf: u64, slots: &[u8], elements: &[Element]) -> Result<()> {
+fn fill_slots(tx: &mut Tx<'_>, leaf: PPtr<Leaf>, slots: &[u8], elements: &[Element]) -> Result<()> {
     if slots.len() < elements.len() {
-        return Err(damaged("a leaf's length"));
+        return Err(damaged("a sorted set: a leaf's length"));
     }
     for (&slot, &element) in slots.iter().zip(elements) {
-        tx.set(pointer(leaf + Leaf::slot_at(slot)?)?, element)?;
+        tx.set(Leaf::slot(leaf, slot)?, element)?;
     }
     Ok(())
 }
 
 /// Says of child `index` of the node which element is its first.
-pub fn set_first(tx: &mut Tx<'_>, node: u64, index: usize, first: Element) -> Result<()> {
-    let (score, member) = Inner::first_at(index);
-    tx.set(pointer(node + score)?, first.score)?;
-    tx.set(pointer(node + member)?, first.member)
+fn set_first(tx: &mut Tx<'_>, node: PPtr<Inner>, index: usize, first: Element) -> Result<()> {
+    let (score, member) = Inner::first(node, index);
+    tx.set(score, first.score)?;
+    tx.set(member, first.member)
 }
 
 /// Writes what a node says of its children, from one on.
-fn write_children(tx: &mut Tx<'_>, at: u64, node: &Inner, from: usize) -> Result<()> {
-    tx.set(pointer(at)?, node.len()? as u64)?;
-    for (offset, words) in node.children_from(from)? {
-        tx.write(pointer(at + offset)?, bytemuck::cast_slice(words))?;
+fn write_children(tx: &mut Tx<'_>, at: PPtr<Inner>, node: &Inner, from: usize) -> Result<()> {
+    tx.set(at.cast(), node.len()? as u64)?;
+    for (place, words) in node.children_from(at, from)? {
+        tx.write(place, words)?;
     }
     Ok(())
 }
@@ -159,7 +161,7 @@ pub fn split(tx: &mut Tx<'_>, place: &Place, new: Element) -> Result<bool> {
         true => LEAF_MAX,
         false => LEAF_MAX.div_ceil(2),
     };
-    let full = leaf(tx, path.leaf)?;
+    let full = tx.get(path.leaf)?;
     let (own, mut inner) = (*full.order(), *inner);
     let mut moved = [Element::zeroed(); LEAF_MAX];
     let moved = &mut moved[..LEAF_MAX + 1 - left];
@@ -169,14 +171,14 @@ pub fn split(tx: &mut Tx<'_>, place: &Place, new: Element) -> Result<bool> {
     let node = tx.alloc_value(&Leaf::new(moved), DATA)?;
     if *at < left {
         let (slot, order) = order_with(&own, *at, left - 1)?;
-        tx.write(pointer(path.leaf)?, &order)?;
-        tx.set(pointer(path.leaf + Leaf::slot_at(slot)?)?, new)?;
+        tx.write(path.leaf.cast(), &order)?;
+        tx.set(Leaf::slot(path.leaf, slot)?, new)?;
     }
     inner.set_count(index, left as u64);
     let child = Child {
         first: moved[0],
         count: moved.len() as u64,
-        node: node.offset(),
+        node: Some(node.cast()),
     };
     inner.insert(index + 1, child)?;
     write_children(tx, parent, &inner, index)?;
@@ -186,7 +188,7 @@ pub fn split(tx: &mut Tx<'_>, place: &Place, new: Element) -> Result<bool> {
 /// Whether the path leads to the last leaf.
 fn is_last(pool: &Pool, path: &Path) -> Result<bool> {
     for step in path.steps() {
-        let node: &Inner = pool.get(pointer(step.node())?)?;
+        let node = pool.get(step.node()?)?;
         if step.index() + 1 < node.len()? {
             return Ok(false);
         }
@@ -218,7 +220,7 @@ pub fn loss(pool: &Pool, path: &Path, least: usize) -> Result<Loss> {
     };
     let way = match n {
         1 => Loss::Drop,
-        _ => match neighbour(inner, index, JOINED_MAX + 1 - n, 0)? {
+        _ => match neighbour(inner, index, JOINED_MAX + 1 - n, None)? {
             Some((other, _)) => Loss::Join(other),
             None => return Ok(Loss::Alone),
         },
@@ -239,11 +241,12 @@ pub fn loss(pool: &Pool, path: &Path, least: usize) -> Result<Loss> {
 pub fn join(tx: &mut Tx<'_>, place: &Place, other: usize) -> Result<()> {
     let Place { path, at } = place;
     let Some((parent, inner, index)) = parent(tx, path)? else {
-        return Err(damaged("a tree's height"));
+        return Err(damaged("a sorted set: a tree's height"));
     };
     let (n, child) = (path.len - 1, inner.child(other));
-    let (own, mut inner) = (leaf(tx, path.leaf)?, *inner);
-    let theirs = leaf(tx, child.node)?;
+    let other_leaf: PPtr<Leaf> = there(child.node)?.cast();
+    let (own, mut inner) = (tx.get(path.leaf)?, *inner);
+    let theirs = tx.get(other_leaf)?;
     let (order, their_order) = (own.order_moved(*at, n)?, *theirs.order());
     let first = own.element_in(&order, 0)?;
     let mut moved = [Element::zeroed(); LEAF_MAX];
@@ -253,16 +256,16 @@ pub fn join(tx: &mut Tx<'_>, place: &Place, other: usize) -> Result<()> {
         for (i, to) in moved[..n].iter_mut().enumerate() {
             *to = own.element_in(&order, i)?;
         }
-        fill_slots(tx, child.node, &their_order[total - n..], &moved[..n])?;
-        tx.free::<u8>(pointer(path.leaf)?)?;
+        fill_slots(tx, other_leaf, &their_order[total - n..], &moved[..n])?;
+        tx.free(path.leaf)?;
     } else {
         let moved = &mut moved[..total - n];
         for (i, to) in moved.iter_mut().enumerate() {
             *to = theirs.element(i)?;
         }
-        tx.write(pointer(path.leaf)?, &order)?;
+        tx.write(path.leaf.cast(), &order)?;
         fill_slots(tx, path.leaf, &order[n..], moved)?;
-        tx.free::<u8>(pointer(child.node)?)?;
+        tx.free(other_leaf)?;
         if *at == 0 {
             match index {
                 0 => first_of(tx, path.above(), first)?,
@@ -276,13 +279,13 @@ pub fn join(tx: &mut Tx<'_>, place: &Place, other: usize) -> Result<()> {
 }
 
 /// Frees the leaf at the end of the path, whose only element is gone.
-pub fn drop_leaf(tx: &mut Tx<'_>, path: &Path) -> Result<()> {
+pub(crate) fn drop_leaf(tx: &mut Tx<'_>, path: &Path) -> Result<()> {
     let Some((parent, inner, index)) = parent(tx, path)? else {
-        return Err(damaged("a tree's height"));
+        return Err(damaged("a sorted set: a tree's height"));
     };
     let mut inner = *inner;
     inner.remove(index)?;
-    tx.free::<u8>(pointer(path.leaf)?)?;
+    tx.free(path.leaf)?;
     if index == 0 {
         first_of(tx, path.above(), inner.child(0).first)?;
     }
@@ -290,9 +293,9 @@ pub fn drop_leaf(tx: &mut Tx<'_>, path: &Path) -> Result<()> {
 }
 
 /// The subtree at the end of `steps` has another first element now.
-pub fn first_of(tx: &mut Tx<'_>, steps: &[Step], first: Element) -> Result<()> {
+pub(crate) fn first_of(tx: &mut Tx<'_>, steps: &[Step], first: Element) -> Result<()> {
     match steps.iter().rev().find(|step| step.index() > 0) {
-        Some(step) => set_first(tx, step.node(), step.index(), first),
+        Some(step) => set_first(tx, step.node()?, step.index(), first),
         None => Ok(()),
     }
 }

@@ -6,11 +6,10 @@
 //! only where inner nodes are split or joined, too, an [`Editor`] makes the change.
 
 use super::edit::Editor;
-use super::node::{
-    Bound, Element, Inner, LEAF_MAX, LEAF_MIN, Leaf, Order, damaged, order_with, pointer,
-};
+use super::node::{Bound, Element, Inner, LEAF_MAX, LEAF_MIN, Leaf, Order, order_with};
 use super::reshape::{self, Loss, first_of, spill, split};
-use super::tree::{Path, Place, Step, Tree, leaf};
+use super::tree::{Path, Place, Step, Tree};
+use crate::damaged::damaged;
 use pobj::{Pool, Result, Tx};
 
 /// Inserts an element which is not there; `name` is its member's. `path` is the way to its place if
@@ -28,7 +27,7 @@ pub fn insert(
         let path = &place.path;
         // Steps whose counts are still to be told.
         let steps = match path.len {
-            LEAF_MAX if spill(tx, &place, element, 0)? || split(tx, &place, element)? => {
+            LEAF_MAX if spill(tx, &place, element, None)? || split(tx, &place, element)? => {
                 Some(path.above())
             }
             LEAF_MAX => None,
@@ -73,7 +72,7 @@ pub fn pop(
 /// Gives an element, which must be there, another score; `name` is its member's. `path` is the way
 /// to the place of that score if it is known. O(log n).
 #[inline]
-pub fn rescore(
+pub(crate) fn rescore(
     tx: &mut Tx<'_>,
     tree: Tree,
     element: Element,
@@ -83,7 +82,7 @@ pub fn rescore(
 ) -> Result<Tree> {
     let old = find(tx, tree, element, name)?;
     let bound = Bound::Before(score, name);
-    let (n, node) = (old.path.len, leaf(tx, old.path.leaf)?);
+    let (n, node) = (old.path.len, tx.get(old.path.leaf)?);
     if node.score(0) < score && score < node.score(n - 1) {
         let to = node.search(tx, n, &bound)?;
         return move_inside(tx, tree, &old, to, score);
@@ -96,7 +95,7 @@ pub fn rescore(
     let moved = Element { score, ..element };
     let has_room = new.path.len < LEAF_MAX;
     let stays = matches!(reshape::loss(tx, &old.path, LEAF_MIN)?, Loss::Alone);
-    if !stays || !has_room && !spill(tx, &new, moved, old.path.leaf)? {
+    if !stays || !has_room && !spill(tx, &new, moved, Some(old.path.leaf))? {
         let mut editor = Editor::new(tx, tree);
         editor.remove(element.score, name)?;
         editor.insert(moved, name)?;
@@ -121,12 +120,12 @@ pub fn rescore(
 /// The place of an element, which must be there.
 #[inline]
 fn find(pool: &Pool, tree: Tree, element: Element, name: &[u8]) -> Result<Place> {
-    let missing = || damaged("an element is missing from the tree");
+    let missing = || damaged("a sorted set: an element is missing from the tree");
     if tree.len == 0 {
         return Err(missing());
     }
     let path = tree.path(pool, &Bound::After(element.score, name))?;
-    let at = leaf(pool, path.leaf)?.index_of(path.len, element);
+    let at = pool.get(path.leaf)?.index_of(path.len, element);
     Ok(Place {
         path,
         at: at.ok_or_else(missing)?,
@@ -172,7 +171,7 @@ fn take_out(
 #[inline]
 fn take(tx: &mut Tx<'_>, place: &Place) -> Result<()> {
     let Place { path, at } = place;
-    let node = leaf(tx, path.leaf)?;
+    let node = tx.get(path.leaf)?;
     let order = node.order_moved(*at, path.len - 1)?;
     if *at == 0 {
         let first = node.element(1)?;
@@ -185,9 +184,9 @@ fn take(tx: &mut Tx<'_>, place: &Place) -> Result<()> {
 #[inline]
 fn put(tx: &mut Tx<'_>, place: &Place, element: Element) -> Result<()> {
     let Place { path, at } = place;
-    let (slot, order) = order_with(leaf(tx, path.leaf)?.order(), *at, path.len)?;
+    let (slot, order) = order_with(tx.get(path.leaf)?.order(), *at, path.len)?;
     write_order(tx, path, &order, *at, path.len)?;
-    tx.set(pointer(path.leaf + Leaf::slot_at(slot)?)?, element)
+    tx.set(Leaf::slot(path.leaf, slot)?, element)
 }
 
 /// Gives the element at `old` another score, with which it stands before the one at index `before`.
@@ -201,7 +200,7 @@ fn move_inside(
 ) -> Result<Tree> {
     let Place { path, at: from } = old;
     let to = if before > *from { before - 1 } else { before };
-    let node = leaf(tx, path.leaf)?;
+    let node = tx.get(path.leaf)?;
     let (element, order) = (node.element(*from)?, node.order_moved(*from, to)?);
     let (slot, moved) = (order[to], Element { score, ..element });
     let first = match (from, to) {
@@ -210,7 +209,7 @@ fn move_inside(
         _ => None,
     };
     write_order(tx, path, &order, to.min(*from), to.max(*from))?;
-    tx.set(pointer(path.leaf + Leaf::slot_at(slot)?)?, moved.score)?;
+    tx.set(Leaf::slot(path.leaf, slot)?.cast(), moved.score)?;
     if let Some(first) = first {
         first_of(tx, path.steps(), first)?;
     }
@@ -222,7 +221,7 @@ fn move_inside(
 fn write_order(tx: &mut Tx<'_>, path: &Path, order: &Order, from: usize, to: usize) -> Result<()> {
     match from == to {
         true => Ok(()),
-        false => tx.write(pointer(path.leaf + from as u64)?, &order[from..=to]),
+        false => tx.write(path.leaf.at(from as u64), &order[from..=to]),
     }
 }
 
@@ -236,7 +235,7 @@ fn count(tx: &mut Tx<'_>, steps: &[Step], by: i64) -> Result<()> {
 
 #[inline]
 fn add_to_count(tx: &mut Tx<'_>, step: Step, by: i64) -> Result<()> {
-    let at = pointer(step.node() + Inner::count_at(step.index()))?;
-    let count: u64 = *tx.get(at)?;
+    let at = Inner::count(step.node()?, step.index());
+    let count = *tx.get(at)?;
     tx.set(at, count.wrapping_add_signed(by))
 }

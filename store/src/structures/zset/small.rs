@@ -13,10 +13,11 @@
 //!
 //! Like Redis's listpack, this form does not know minus zero.
 
-use super::node::{Bound, compare, damaged};
+use super::node::{Bound, compare};
+use crate::damaged::damaged;
 use crate::layout::DATA;
+use crate::structures::Root;
 use crate::structures::limits::{ZSET_COUNT_MAX as COUNT_MAX, ZSET_NAME_MAX as NAME_MAX};
-use crate::structures::{Root, limits};
 use pobj::{PPtr, Pool, Result, Tx};
 
 /// The encoding's number.
@@ -58,9 +59,9 @@ impl<'p> Small<'p> {
     pub fn open(pool: &'p Pool, root: Root) -> Result<Small<'p>> {
         let field = |shift: u32, bits: u32| (root.rest() >> shift) as usize & ((1 << bits) - 1);
         let (count, slots, end, live) = (field(0, 8), field(8, 8), field(16, 16), field(32, 16));
-        let base = PPtr::new(root.value).ok_or_else(|| damaged("a null pointer"))?;
+        let base = PPtr::new(root.value).ok_or_else(|| damaged("a sorted set: a null pointer"))?;
         if count == 0 || count > slots || 2 * slots > end || live > end - 2 * slots {
-            return Err(damaged("a packed object's sizes"));
+            return Err(damaged("a sorted set: a packed object's sizes"));
         }
         let bytes = pool.bytes(base, end as u64)?;
         Ok(Small {
@@ -79,7 +80,8 @@ impl<'p> Small<'p> {
     }
 
     fn offset(&self, i: usize) -> Result<usize> {
-        self.indexed(i).ok_or_else(|| damaged("an index"))
+        self.indexed(i)
+            .ok_or_else(|| damaged("a sorted set: an index"))
     }
 
     /// Where the `i`-th element is, as the index says.
@@ -97,7 +99,7 @@ impl<'p> Small<'p> {
     pub fn element(&self, i: usize) -> Result<(&'p [u8], f64)> {
         match self.entry(i) {
             Some(entry) => Ok(entry),
-            None => Err(damaged("a packed entry")),
+            None => Err(damaged("a sorted set: a packed entry")),
         }
     }
 
@@ -144,11 +146,6 @@ impl<'p> Small<'p> {
     pub fn elements(&self) -> Result<Vec<(&'p [u8], f64)>> {
         (0..self.count).map(|i| self.element(i)).collect()
     }
-}
-
-/// Whether an element can be kept in this form beside `count` others.
-pub fn fits(count: u64, name: &[u8]) -> bool {
-    limits::ZSET.admit(count, name.len())
 }
 
 /// Writes elements, ascending, at least one and all fitting, as a new object with room for more.

@@ -1,14 +1,16 @@
 //! Sorted sets as a type of values.
 
 use super::{
-    check, copy, destroy, dismantle_part, garbage, head, large, len, node, relocate, small, walk,
+    build, check, copy, destroy, dismantle_part, garbage, head, large, len, node, relocate, small,
+    sort, walk,
 };
 use crate::inline::Inline;
 use crate::structures::encoding::Known;
+use crate::structures::limits::AllLimits;
 use crate::structures::mover::{Cursor, Mover};
-use crate::structures::structure::{Element, Show, Structure};
+use crate::structures::structure::{Element, Shape, Show, Structure};
 use crate::structures::{Owns, Root};
-use pobj::{Pool, Result, Tx};
+use pobj::{PPtr, Pool, Result, Tx};
 
 /// Sorted sets.
 pub struct Type;
@@ -26,6 +28,23 @@ impl Structure for Type {
             }
         }
         Ok(())
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Scored
+    }
+
+    fn build(
+        &self,
+        tx: &mut Tx<'_>,
+        limits: AllLimits,
+        _inline: Inline,
+        elements: &[Element<'_>],
+    ) -> Result<Root> {
+        let elements = elements.iter().map(Element::scored);
+        let mut elements = elements.collect::<Result<Vec<_>>>()?;
+        sort(&mut elements);
+        build(tx, limits.zset, &elements)
     }
 
     fn is_small(&self, root: Root) -> bool {
@@ -64,7 +83,7 @@ impl Structure for Type {
 
     fn memory(&self, pool: &Pool, root: Root) -> Result<u64> {
         match root.encoding() {
-            small::ENCODING => pool.capacity(node::pointer::<u8>(root.value)?),
+            small::ENCODING => pool.capacity(node::there(PPtr::<u8>::new(root.value))?),
             head::PLAIN | head::WITH_GARBAGE => large::memory(pool, root),
             _ => Ok(0),
         }

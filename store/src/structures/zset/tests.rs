@@ -4,9 +4,12 @@
 use super::node::compare;
 use super::*;
 use crate::layout::pool_at;
+use crate::structures::limits::AllLimits;
 use pobj::Durability;
 use std::collections::HashSet;
 use tempfile::TempDir;
+
+const LIMITS: ZSetLimits = AllLimits::DEFAULT.zset;
 
 struct Bed {
     pool: Option<Pool>,
@@ -157,7 +160,8 @@ fn campaign(seed: u64, rounds: usize, names: u32) {
                 let (name, score) = (name(&mut random, names), score(&mut random));
                 let expected = bed.apply(&name, score, rule);
                 assert_eq!(
-                    bed.change(keep, |tx, root| add(tx, root, &name, score, rule).unwrap()),
+                    bed.change(keep, |tx, root| add(tx, root, LIMITS, &name, score, rule)
+                        .unwrap()),
                     expected
                 );
             }
@@ -177,7 +181,7 @@ fn campaign(seed: u64, rounds: usize, names: u32) {
                 let mut found = Vec::new();
                 bed.change(keep, |tx, root| {
                     let elements = batch.iter().map(|(name, score)| (name.as_slice(), *score));
-                    add_all(tx, root, elements, rule, |added| found.push(added)).unwrap();
+                    add_all(tx, root, LIMITS, elements, rule, |added| found.push(added)).unwrap();
                 });
                 assert_eq!(found, expected);
             }
@@ -263,7 +267,9 @@ fn a_long_range_goes_in_few_steps_and_its_names_can_come_again() {
         .collect();
     let model = bed.model.clone();
     let elements: Vec<_> = model.iter().map(|(n, s)| (n.as_slice(), *s)).collect();
-    bed.change(true, |tx, root| *root = build(tx, &elements).unwrap());
+    bed.change(true, |tx, root| {
+        *root = build(tx, LIMITS, &elements).unwrap()
+    });
     let before = bed.pool().traffic().fences;
     bed.change(true, |tx, root| {
         remove_range(tx, root, 100..40_100).unwrap()
@@ -277,7 +283,7 @@ fn a_long_range_goes_in_few_steps_and_its_names_can_come_again() {
         let expected = bed.apply(name.as_bytes(), 7.5, rule);
         assert_eq!(expected, Added::New(7.5));
         let added = bed.change(true, |tx, root| {
-            add(tx, root, name.as_bytes(), 7.5, rule).unwrap()
+            add(tx, root, LIMITS, name.as_bytes(), 7.5, rule).unwrap()
         });
         assert_eq!(added, expected);
     }
@@ -306,8 +312,10 @@ fn built_ones_are_like_grown_ones() {
             .collect();
         let model = bed.model.clone();
         let elements: Vec<_> = model.iter().map(|(n, s)| (n.as_slice(), *s)).collect();
-        bed.change(false, |tx, _| build(tx, &elements).unwrap());
-        bed.change(true, |tx, root| *root = build(tx, &elements).unwrap());
+        bed.change(false, |tx, _| build(tx, LIMITS, &elements).unwrap());
+        bed.change(true, |tx, root| {
+            *root = build(tx, LIMITS, &elements).unwrap()
+        });
         bed.check();
         assert_eq!(bed.root.encoding(), if n > 128 { 2 } else { 1 });
         bed.change(true, |tx, root| {
@@ -331,7 +339,7 @@ fn single_changes_take_one_fence_and_little_space() {
     for i in 0..N {
         let score = random.f64();
         bed.change(true, |tx, root| {
-            add(tx, root, &name(i), score, rule).unwrap()
+            add(tx, root, LIMITS, &name(i), score, rule).unwrap()
         });
     }
     let used = bed.pool().usage().used;
@@ -349,13 +357,13 @@ fn single_changes_take_one_fence_and_little_space() {
     cost(&mut bed, "insert", &mut |bed, i| {
         let score = random.f64();
         bed.change(true, |tx, root| {
-            add(tx, root, &name(N + i), score, rule).unwrap()
+            add(tx, root, LIMITS, &name(N + i), score, rule).unwrap()
         });
     });
     cost(&mut bed, "move", &mut |bed, _| {
         let (at, score) = (random.u32(..N), random.f64());
         bed.change(true, |tx, root| {
-            add(tx, root, &name(at), score, rule).unwrap()
+            add(tx, root, LIMITS, &name(at), score, rule).unwrap()
         });
     });
     cost(&mut bed, "remove", &mut |bed, i| {

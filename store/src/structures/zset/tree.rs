@@ -1,16 +1,20 @@
 //! Reading the tree of a large sorted set: ranks, searches, walks. Nothing is written here.
 
-use super::node::{Bound, Element, Inner, LEAF_MAX, Leaf, damaged, member, name_at, pointer};
-use pobj::{Pool, Result};
+use super::node::{
+    Bound, Element, Inner, LEAF_MAX, Leaf, MemberPtr, NodePtr, member, name_of, there,
+};
+use crate::damaged::damaged;
+use pobj::{PPtr, Pool, Result};
 
 /// Most levels of inner nodes. The fewest elements of a tree this high are beyond any pool.
-pub const HEIGHT_MAX: usize = 16;
+pub(crate) const HEIGHT_MAX: usize = 16;
 
-/// A tree: where it begins and how large it is. Its elements are at least one.
+/// A tree: where it begins and how large it is. Its elements are at least one, but for
+/// [`Tree::EMPTY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tree {
-    /// Offset of the root node.
-    pub root: u64,
+    /// The root node.
+    pub root: Option<NodePtr>,
     /// Levels of inner nodes; 0 if the root is a leaf.
     pub height: usize,
     /// Number of elements.
@@ -27,14 +31,14 @@ impl Step {
     const INDEX_SHIFT: u32 = 56;
 
     #[inline]
-    fn new(node: u64, index: usize) -> Step {
-        Step(node | (index as u64) << Step::INDEX_SHIFT)
+    fn new(node: PPtr<Inner>, index: usize) -> Step {
+        Step(node.offset() | (index as u64) << Step::INDEX_SHIFT)
     }
 
-    /// Offset of the node.
+    /// The node.
     #[inline]
-    pub fn node(self) -> u64 {
-        self.0 & ((1 << Step::INDEX_SHIFT) - 1)
+    pub fn node(self) -> Result<PPtr<Inner>> {
+        there(PPtr::new(self.0 & ((1 << Step::INDEX_SHIFT) - 1)))
     }
 
     /// Index of the child.
@@ -49,8 +53,8 @@ impl Step {
 pub struct Path {
     steps: [Step; HEIGHT_MAX],
     height: usize,
-    /// Offset of the leaf.
-    pub leaf: u64,
+    /// The leaf.
+    pub leaf: PPtr<Leaf>,
     /// Number of the leaf's elements.
     pub len: usize,
 }
@@ -71,35 +75,36 @@ impl Path {
     #[inline]
     pub fn down<'a>(
         tree: Tree,
-        inner: impl Fn(u64) -> Result<&'a Inner>,
-        count: impl Fn(u64, &Inner, usize) -> u64,
+        inner: impl Fn(PPtr<Inner>) -> Result<&'a Inner>,
+        count: impl Fn(PPtr<Inner>, &Inner, usize) -> u64,
         mut choose: impl FnMut(&'a Inner) -> Result<usize>,
     ) -> Result<Path> {
         if tree.height > HEIGHT_MAX {
-            return Err(damaged("a tree's height"));
+            return Err(damaged("a sorted set: a tree's height"));
         }
         let mut path = Path {
             steps: [Step::default(); HEIGHT_MAX],
             height: tree.height,
-            leaf: tree.root,
+            leaf: there(tree.root)?.cast(),
             len: 0,
         };
         let mut below = tree.len;
         for level in 1..=tree.height {
-            let (at, node) = (path.leaf, inner(path.leaf)?);
+            let at: PPtr<Inner> = path.leaf.cast();
+            let node = inner(at)?;
             let index = choose(node)?;
             if index >= node.len()? {
-                return Err(damaged("a count"));
+                return Err(damaged("a sorted set: a count"));
             }
             path.steps[level - 1] = Step::new(at, index);
             if level == tree.height {
                 below = count(at, node, index);
             }
-            path.leaf = node.child(index).node;
+            path.leaf = there(node.child(index).node)?.cast();
         }
         match below {
             1..=30 => path.len = below as usize,
-            _ => return Err(damaged("a leaf's length")),
+            _ => return Err(damaged("a sorted set: a leaf's length")),
         }
         Ok(path)
     }
@@ -108,17 +113,6 @@ const _: () = assert!(LEAF_MAX == 30);
 
 /// Bits that no count has more of: a pool has not so many bytes.
 const COUNT_BITS: u32 = 48;
-
-#[inline]
-fn inner(pool: &Pool, at: u64) -> Result<&Inner> {
-    pool.get(pointer(at)?)
-}
-
-/// The leaf at an offset.
-#[inline]
-pub fn leaf(pool: &Pool, at: u64) -> Result<&Leaf> {
-    pool.get(pointer(at)?)
-}
 
 /// A place in a leaf.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +124,13 @@ pub struct Place {
 }
 
 impl Tree {
+    /// No elements, and no node.
+    pub const EMPTY: Tree = Tree {
+        root: None,
+        height: 0,
+        len: 0,
+    };
+
     #[inline]
     fn down<'p>(
         self,
@@ -137,7 +138,7 @@ impl Tree {
         choose: impl FnMut(&'p Inner) -> Result<usize>,
     ) -> Result<Path> {
         let count = |_, node: &Inner, i| node.child(i).count;
-        Path::down(self, |at| inner(pool, at), count, choose)
+        Path::down(self, |at| pool.get(at), count, choose)
     }
 
     /// The place of a bound: that of the first element behind it, or the end of the leaf before
@@ -148,7 +149,7 @@ impl Tree {
             Some(path) => path,
             None => self.path(pool, bound)?,
         };
-        let at = leaf(pool, path.leaf)?.search(pool, path.len, bound)?;
+        let at = pool.get(path.leaf)?.search(pool, path.len, bound)?;
         Ok(Place { path, at })
     }
 
@@ -180,25 +181,28 @@ impl Tree {
                 counts.fold((0u64, 0), |(sum, bits), &n| (sum.wrapping_add(n), bits | n));
             // No sum of smaller ones overflows.
             if bits >> COUNT_BITS != 0 {
-                return Err(damaged("a tree's counts"));
+                return Err(damaged("a sorted set: a tree's counts"));
             }
             before += left;
             Ok(index)
         })?;
-        let at = leaf(pool, path.leaf)?.search(pool, path.len, bound)? as u64;
+        let at = pool.get(path.leaf)?.search(pool, path.len, bound)? as u64;
         match before + at {
             rank if rank <= self.len => Ok(rank),
-            _ => Err(damaged("a tree's counts")),
+            _ => Err(damaged("a sorted set: a tree's counts")),
         }
     }
 
     /// Whether the element of this score and name is this member. O(log n).
-    pub fn holds(self, pool: &Pool, score: f64, name: &[u8], member: u64) -> Result<bool> {
+    pub fn holds(self, pool: &Pool, score: f64, name: &[u8], member: MemberPtr) -> Result<bool> {
         if self.len == 0 {
             return Ok(false);
         }
         let path = self.path(pool, &Bound::After(score, name))?;
-        let at = leaf(pool, path.leaf)?.index_of(path.len, Element { score, member });
+        let member = Some(member);
+        let at = pool
+            .get(path.leaf)?
+            .index_of(path.len, Element { score, member });
         Ok(at.is_some())
     }
 
@@ -222,10 +226,10 @@ impl Tree {
                 }
                 left -= count;
             }
-            Err(damaged("a tree's counts"))
+            Err(damaged("a sorted set: a tree's counts"))
         })?;
         let left_elements = if reverse { rank + 1 } else { self.len - rank };
-        let leaf = leaf(pool, path.leaf)?;
+        let leaf = pool.get(path.leaf)?;
         Ok(Walk {
             pool,
             path: Some(path),
@@ -251,16 +255,16 @@ pub struct Walk<'p> {
 
 impl<'p> Walk<'p> {
     /// The next element; `None` at the end.
-    pub fn next_element(&mut self) -> Result<Option<Element>> {
+    pub(crate) fn next_element(&mut self) -> Result<Option<Element>> {
         if self.left == 0 {
             return Ok(None);
         }
-        let (Some(path), Some(leaf)) = (&self.path, self.leaf) else {
+        let (Some(path), Some(leaf)) = (self.path.as_ref(), self.leaf) else {
             return Ok(None);
         };
         let len = path.len;
         if self.at >= len {
-            return Err(damaged("a tree's counts"));
+            return Err(damaged("a sorted set: a tree's counts"));
         }
         let element = leaf.element(self.at)?;
         self.left -= 1;
@@ -275,9 +279,9 @@ impl<'p> Walk<'p> {
 
     /// The next element's name and score; `None` at the end.
     #[inline]
-    pub fn next_member(&mut self) -> Result<Option<(&'p [u8], f64)>> {
+    pub(crate) fn next_member(&mut self) -> Result<Option<(&'p [u8], f64)>> {
         match self.next_element()? {
-            Some(element) => Ok(Some(member(self.pool, pointer(element.member)?)?)),
+            Some(element) => Ok(Some(member(self.pool, there(element.member)?)?)),
             None => Ok(None),
         }
     }
@@ -286,17 +290,17 @@ impl<'p> Walk<'p> {
     #[inline]
     pub fn each(&mut self, mut count: u64, mut visit: impl FnMut(&'p [u8], f64)) -> Result<()> {
         if count > self.left {
-            return Err(damaged("a walk beyond its end"));
+            return Err(damaged("a sorted set: a walk beyond its end"));
         }
         let pool = self.pool;
         let mut show = |element: Result<Element>| {
             let Element { score, member } = element?;
-            visit(name_at(pool, member)?, score);
+            visit(name_of(pool, member)?, score);
             Ok(())
         };
         while count > 0 {
             let (Some(path), Some(leaf)) = (&self.path, self.leaf) else {
-                return Err(damaged("a walk"));
+                return Err(damaged("a sorted set: a walk"));
             };
             let here = match self.reverse {
                 false => path.len.saturating_sub(self.at),
@@ -304,7 +308,7 @@ impl<'p> Walk<'p> {
             };
             let shown = here.min(usize::try_from(count).unwrap_or(usize::MAX));
             if shown == 0 {
-                return Err(damaged("a tree's counts"));
+                return Err(damaged("a sorted set: a tree's counts"));
             }
             match self.reverse {
                 false => leaf
@@ -332,10 +336,13 @@ impl<'p> Walk<'p> {
     /// Goes to the neighbouring leaf.
     #[cold]
     fn turn_leaf(&mut self) -> Result<()> {
-        let path = self.path.as_mut().ok_or_else(|| damaged("a walk"))?;
+        let path = self
+            .path
+            .as_mut()
+            .ok_or_else(|| damaged("a sorted set: a walk"))?;
         for level in (0..path.height).rev() {
-            let (parent, index) = (path.steps[level].node(), path.steps[level].index());
-            let node = inner(self.pool, parent)?;
+            let (parent, index) = (path.steps[level].node()?, path.steps[level].index());
+            let node = self.pool.get(parent)?;
             let next = match self.reverse {
                 false if index + 1 < node.len()? => index + 1,
                 true if index > 0 => index - 1,
@@ -344,20 +351,21 @@ impl<'p> Walk<'p> {
             path.steps[level] = Step::new(parent, next);
             let mut child = node.child(next);
             for below in level + 1..path.height {
-                let node = inner(self.pool, child.node)?;
+                let at: PPtr<Inner> = there(child.node)?.cast();
+                let node = self.pool.get(at)?;
                 let index = if self.reverse { node.len()? - 1 } else { 0 };
-                path.steps[below] = Step::new(child.node, index);
+                path.steps[below] = Step::new(at, index);
                 child = node.child(index);
             }
             let len = usize::try_from(child.count)
                 .ok()
                 .filter(|n| (1..=LEAF_MAX).contains(n));
-            path.len = len.ok_or_else(|| damaged("a leaf's length"))?;
-            path.leaf = child.node;
-            self.leaf = Some(leaf(self.pool, path.leaf)?);
+            path.len = len.ok_or_else(|| damaged("a sorted set: a leaf's length"))?;
+            path.leaf = there(child.node)?.cast();
+            self.leaf = Some(self.pool.get(path.leaf)?);
             self.at = if self.reverse { path.len - 1 } else { 0 };
             return Ok(());
         }
-        Err(damaged("a tree's counts"))
+        Err(damaged("a sorted set: a tree's counts"))
     }
 }

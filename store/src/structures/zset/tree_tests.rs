@@ -2,19 +2,13 @@
 
 use super::bulk::{build, dismantle};
 use super::edit::Editor;
-use super::node::{Bound, Element, Inner, LEAF_MAX, Leaf, Member, compare, member, pointer};
+use super::node::{Bound, Element, Inner, LEAF_MAX, Leaf, Member, NodePtr, compare, member};
 use super::single;
-use super::tree::{Tree, leaf};
+use super::tree::Tree;
 use crate::layout::pool_at;
-use pobj::{Durability, PPtr, Pool};
+use pobj::{Durability, Pool};
 use std::ops::Range;
 use tempfile::TempDir;
-
-const EMPTY: Tree = Tree {
-    root: 0,
-    height: 0,
-    len: 0,
-};
 
 struct Bed {
     pool: Pool,
@@ -37,7 +31,7 @@ impl Bed {
         let pool = Pool::open(&options).unwrap();
         Bed {
             pool,
-            tree: EMPTY,
+            tree: Tree::EMPTY,
             edits: false,
             model: Vec::new(),
             _place: place,
@@ -55,7 +49,7 @@ impl Bed {
         };
         let mut tx = self.pool.begin();
         let ptr = Member::create(&mut tx, name, score).unwrap();
-        let member = ptr.offset();
+        let member = Some(ptr);
         let element = Element { score, member };
         self.tree = if self.edits {
             let mut editor = Editor::new(&mut tx, self.tree);
@@ -85,7 +79,7 @@ impl Bed {
         } else {
             single::remove(&mut tx, self.tree, element, &name).unwrap()
         };
-        tx.free(PPtr::<u8>::new(element.member).unwrap()).unwrap();
+        tx.free(element.member.unwrap()).unwrap();
         tx.commit().unwrap();
     }
 
@@ -95,11 +89,11 @@ impl Bed {
         let (score, name) = self.model.remove(at);
         let mut tx = self.pool.begin();
         let place = self.tree.end(&tx, last).unwrap();
-        let found = leaf(&tx, place.path.leaf).unwrap().element(place.at);
+        let found = tx.get(place.path.leaf).unwrap().element(place.at);
         let element = found.unwrap();
         assert_eq!(element.score, score);
         self.tree = single::pop(&mut tx, self.tree, &place, element, &name).unwrap();
-        tx.free(PPtr::<u8>::new(element.member).unwrap()).unwrap();
+        tx.free(element.member.unwrap()).unwrap();
         tx.commit().unwrap();
     }
 
@@ -116,7 +110,7 @@ impl Bed {
         } else {
             single::rescore(&mut tx, self.tree, element, &name, score, None).unwrap()
         };
-        Member::set_score(&mut tx, PPtr::new(element.member).unwrap(), score).unwrap();
+        Member::set_score(&mut tx, element.member.unwrap(), score).unwrap();
         tx.commit().unwrap();
         let at = self.place_of(score, &name).unwrap_err();
         self.model.insert(at, (score, name));
@@ -151,7 +145,12 @@ impl Bed {
         if self.model.is_empty() {
             return;
         }
-        let first = self.check_node(self.tree.root, self.tree.height, self.tree.len, true);
+        let first = self.check_node(
+            self.tree.root.unwrap(),
+            self.tree.height,
+            self.tree.len,
+            true,
+        );
         assert_eq!(first, (self.model[0].0, self.model[0].1.clone()));
         let mut walk = self.tree.walk(&self.pool, 0, false).unwrap();
         for (score, name) in &self.model {
@@ -165,29 +164,29 @@ impl Bed {
     }
 
     /// Checks the shape below a node; gives the first element.
-    fn check_node(&self, at: u64, height: usize, count: u64, root: bool) -> (f64, Vec<u8>) {
+    fn check_node(&self, at: NodePtr, height: usize, count: u64, root: bool) -> (f64, Vec<u8>) {
         if height == 0 {
-            let leaf: &Leaf = self.pool.get(pointer(at).unwrap()).unwrap();
+            let leaf: &Leaf = self.pool.get(at.cast()).unwrap();
             assert!(count as usize <= LEAF_MAX);
             let first = leaf.element(0).unwrap();
             for i in 0..count as usize {
                 let element = leaf.element(i).unwrap();
-                let (_, score) = member(&self.pool, pointer(element.member).unwrap()).unwrap();
+                let (_, score) = member(&self.pool, element.member.unwrap()).unwrap();
                 assert_eq!(score, element.score, "the leaf's copy of the score");
             }
-            let (name, score) = member(&self.pool, pointer(first.member).unwrap()).unwrap();
+            let (name, score) = member(&self.pool, first.member.unwrap()).unwrap();
             return (score, name.to_vec());
         }
-        let inner: &Inner = self.pool.get(pointer(at).unwrap()).unwrap();
+        let inner: &Inner = self.pool.get(at.cast()).unwrap();
         let n = inner.len().unwrap();
         assert!(n > 1 || !root, "the root has two children at least");
         assert_eq!(inner.counts().unwrap().iter().sum::<u64>(), count);
         let mut firsts = Vec::new();
         for i in 0..n {
             let child = inner.child(i);
-            let first = self.check_node(child.node, height - 1, child.count, false);
+            let first = self.check_node(child.node.unwrap(), height - 1, child.count, false);
             if i > 0 {
-                let (name, _) = member(&self.pool, pointer(child.first.member).unwrap()).unwrap();
+                let (name, _) = member(&self.pool, child.first.member.unwrap()).unwrap();
                 assert_eq!(
                     (child.first.score, name),
                     (first.0, first.1.as_slice()),
@@ -277,7 +276,11 @@ fn campaign(seed: u64, rounds: usize, scores: u32) {
             bed.check();
         }
     }
-    assert_eq!((bed.tree, bed.pool.usage().used), (EMPTY, 0), "seed {seed}");
+    assert_eq!(
+        (bed.tree, bed.pool.usage().used),
+        (Tree::EMPTY, 0),
+        "seed {seed}"
+    );
 }
 
 #[test]
@@ -350,7 +353,7 @@ fn a_built_tree_is_sound_and_can_be_taken_apart_in_steps() {
             let ptr = Member::create(&mut tx, &name, score).unwrap();
             elements.push(Element {
                 score,
-                member: ptr.offset(),
+                member: Some(ptr),
             });
             bed.model.push((score, name));
         }

@@ -6,7 +6,7 @@ use crate::differential::grammar::{Spec, native};
 
 /// Deletion and expiry. GT and LT stand only with absolute times: whether one "in an hour" is
 /// later than another one depends on the millisecond.
-pub const DELETE_AND_EXPIRE: &[Spec] = &[
+pub(crate) const DELETE_AND_EXPIRE: &[Spec] = &[
     native("DEL", 6, &[Times(1, 3, &Key)]),
     native("UNLINK", 3, &[Times(1, 3, &Key)]),
     native("EXISTS", 3, &[Times(1, 3, &Key)]),
@@ -39,7 +39,7 @@ const CONDITIONS: &[crate::differential::grammar::Term] =
     &[One(&[Word("NX"), Word("XX"), Word("GT"), Word("LT")])];
 
 /// Keys that change their name or their database.
-pub const RENAME_AND_COPY: &[Spec] = &[
+pub(crate) const RENAME_AND_COPY: &[Spec] = &[
     native("RENAME", 4, &[Key, Key]),
     native("RENAMENX", 2, &[Key, Key]),
     native(
@@ -56,7 +56,7 @@ pub const RENAME_AND_COPY: &[Spec] = &[
 
 /// Keys of a native type on both sides: a stream, which no `PM.` command knows. Commands of the
 /// type under test meet them with WRONGTYPE, or overwrite them.
-pub const FOREIGN: &[Spec] = &[
+pub(crate) const FOREIGN: &[Spec] = &[
     native(
         "XADD",
         6,

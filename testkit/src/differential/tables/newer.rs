@@ -47,7 +47,7 @@ const FUTURE: Term = One(&[
 ]);
 
 /// Strings: conditions on their values, and several with a time.
-pub const STRINGS: &[Spec] = &[
+pub(crate) const STRINGS: &[Spec] = &[
     own(
         "SET",
         10,
@@ -100,7 +100,7 @@ pub const STRINGS: &[Spec] = &[
 ];
 
 /// Bitmaps: more operations on several.
-pub const BITMAPS: &[Spec] = &[
+pub(crate) const BITMAPS: &[Spec] = &[
     own(
         "BITOP",
         12,
@@ -115,7 +115,7 @@ pub const BITMAPS: &[Spec] = &[
 ];
 
 /// Hashes: names alone.
-pub const HASHES: &[Spec] = &[own(
+pub(crate) const HASHES: &[Spec] = &[own(
     "HSCAN",
     4,
     &[
@@ -128,13 +128,13 @@ pub const HASHES: &[Spec] = &[own(
 .since(Some((7, 4)), Some((8, 0)))];
 
 /// Sorted sets: ranks with scores.
-pub const SORTED_SETS: &[Spec] = &[
+pub(crate) const SORTED_SETS: &[Spec] = &[
     own("ZRANK", 4, &[Key, VALUE, Word("WITHSCORE")]).since(Some((7, 2)), Some((7, 2))),
     own("ZREVRANK", 4, &[Key, VALUE, Word("WITHSCORE")]).since(Some((7, 2)), Some((7, 2))),
 ];
 
 /// Small sorted sets: members alone, in their order.
-pub const SMALL_SORTED_SETS: &[Spec] =
+pub(crate) const SMALL_SORTED_SETS: &[Spec] =
     &[own("ZSCAN", 4, &[Key, Word("0"), Word("NOSCORES")]).since(None, Some((8, 1)))];
 
 /// Corners of a polygon.
@@ -151,7 +151,7 @@ const POLYGON: Term = One(&[
 ]);
 
 /// Maps: what is within a polygon.
-pub const MAPS: &[Spec] = &[
+pub(crate) const MAPS: &[Spec] = &[
     own(
         "GEOSEARCH",
         10,

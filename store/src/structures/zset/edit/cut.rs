@@ -5,8 +5,8 @@
 
 use super::super::bulk::Cut;
 use super::{Child, Editor, Inner, LEAF_MIN, Leaf, Tree, children};
-use crate::structures::zset::node::{Bound, Element, member, pointer};
-use pobj::Result;
+use crate::structures::zset::node::{Bound, Element, NodePtr, member, there};
+use pobj::{PPtr, Result};
 use std::ops::Range;
 
 /// What a node loses: the part of the range below it.
@@ -23,11 +23,7 @@ impl Editor<'_, '_> {
     pub fn cut(&mut self, ranks: Range<u64>) -> Result<Cut> {
         let (tree, len) = (self.tree, ranks.end - ranks.start);
         if len == tree.len {
-            self.tree = Tree {
-                root: 0,
-                height: 0,
-                len: 0,
-            };
+            self.tree = Tree::EMPTY;
             return Ok(Cut::of(tree));
         }
         let at = |rank: u64| tree.walk(self.tx, rank, false)?.next_element();
@@ -41,13 +37,16 @@ impl Editor<'_, '_> {
             to: ranks.end,
             next,
         };
-        let (gone, height) = self.split(tree.root, tree.height, tree.len, loss, false)?;
+        let (gone, height) = self.split(there(tree.root)?, tree.height, tree.len, loss, false)?;
         self.tree.len -= len;
         for element in [last, next].into_iter().flatten() {
             self.refill(element)?;
         }
-        while self.tree.height > 0 && self.inner(self.tree.root)?.len()? == 1 {
-            let root = self.tree.root;
+        while self.tree.height > 0 {
+            let root: PPtr<Inner> = there(self.tree.root)?.cast();
+            if self.inner(root)?.len()? > 1 {
+                break;
+            }
             self.tree.root = self.inner(root)?.child(0).node;
             self.tree.height -= 1;
             self.inners.free(self.tx, root)?;
@@ -64,16 +63,21 @@ impl Editor<'_, '_> {
     /// below one child, the new node may be lower.
     fn split(
         &mut self,
-        node: u64,
+        node: NodePtr,
         height: usize,
         n: u64,
         loss: Loss,
         whole: bool,
     ) -> Result<(Child, usize)> {
         if height == 0 {
-            let gone = self.split_off(node, n as usize, loss.from as usize..loss.to as usize)?;
+            let gone = self.split_off(
+                node.cast(),
+                n as usize,
+                loss.from as usize..loss.to as usize,
+            )?;
             return Ok((gone, 0));
         }
+        let node: PPtr<Inner> = node.cast();
         let all = children(self.inner_mut(node)?)?;
         let (mut stay, mut gone, mut lower) = (Vec::new(), Vec::new(), None);
         let mut end = 0;
@@ -95,7 +99,7 @@ impl Editor<'_, '_> {
                 ..loss
             };
             let alone = !whole && (from, to) == (loss.from, loss.to);
-            let below = self.split(child.node, height - 1, child.count, inside, !alone)?;
+            let below = self.split(there(child.node)?, height - 1, child.count, inside, !alone)?;
             match alone {
                 true => lower = Some(below),
                 false => gone.push(below.0),
@@ -113,13 +117,14 @@ impl Editor<'_, '_> {
                 let count = gone.iter().map(|child| child.count).sum();
                 let first = gone[0].first;
                 let node = self.inners.create(self.tx, Inner::new(&gone))?;
+                let node = Some(node.cast());
                 Ok((Child { first, count, node }, height))
             }
         }
     }
 
     /// Moves elements of a leaf of `n` to a new leaf.
-    fn split_off(&mut self, leaf: u64, n: usize, range: Range<usize>) -> Result<Child> {
+    fn split_off(&mut self, leaf: PPtr<Leaf>, n: usize, range: Range<usize>) -> Result<Child> {
         let gone: Vec<Element> = range
             .clone()
             .map(|i| self.leaf(leaf)?.element(i))
@@ -131,13 +136,13 @@ impl Editor<'_, '_> {
         Ok(Child {
             first: gone[0],
             count: gone.len() as u64,
-            node: self.leaves.create(self.tx, Leaf::new(&gone))?,
+            node: Some(self.leaves.create(self.tx, Leaf::new(&gone))?.cast()),
         })
     }
 
     /// The leaf of an element, or the node above it, may have too few left.
     fn refill(&mut self, element: Element) -> Result<()> {
-        let (name, score) = member(self.tx, pointer(element.member)?)?;
+        let (name, score) = member(self.tx, there(element.member)?)?;
         let name = name.to_vec();
         let path = self.down(&Bound::After(score, &name))?;
         match path.len < LEAF_MIN {

@@ -5,7 +5,7 @@
 //! user word 16  1 the pool was closed; 2 it is in use, or its user died; 3 the same, and its file is marked with
 //!               the number of the run; 0 an older module had it
 //! user word 17  number of its file (`pobj::mark`), 0 if it has none
-//! user word 18  what the RDB looked like that this server made last, or found and accepted (`file_look`); 0 if nobody
+//! user word 18  what the RDB looked like that its user made last, or found and accepted (`file_look`); 0 if nobody
 //!               has looked
 //! user word 19  the LSN of the pool at the last fork
 //! ```
@@ -16,15 +16,15 @@
 //! is a copy of a live file: some of it is older than the rest. An RDB with values that does not
 //! look like the one left here was put there by somebody who means it to be loaded.
 
-use super::Engine;
+use crate::Store;
+use crate::layout::LAYOUT;
+use crate::lsn::RunLsn;
 use pobj::mark::{self, Mark, MarkedFile};
 use pobj::{Pool, Result};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use store::layout::LAYOUT;
-use store::lsn::RunLsn;
 use xxhash_rust::xxh3::xxh3_64;
 
 const STATE: usize = 16;
@@ -44,7 +44,7 @@ fn word(pool: &Pool, index: usize) -> Result<u64> {
 const BEAT: Duration = Duration::from_secs(1);
 
 /// The mark on the pool's file, kept up to date.
-pub(crate) struct Pulse {
+pub struct Pulse {
     file: MarkedFile,
     last: Mark,
     at: Instant,
@@ -52,7 +52,7 @@ pub(crate) struct Pulse {
 
 /// True if the pool at `path`, found at that LSN, is a copy that was made while the original was in
 /// use.
-pub(super) fn is_torn_copy(pool: &Pool, path: &Path, found: RunLsn) -> Result<bool> {
+pub fn is_torn_copy(pool: &Pool, path: &Path, found: RunLsn) -> Result<bool> {
     let state = word(pool, STATE)?;
     if state != IN_USE && state != IN_USE_MARKED {
         return Ok(false);
@@ -76,12 +76,7 @@ pub(super) fn is_torn_copy(pool: &Pool, path: &Path, found: RunLsn) -> Result<bo
 
 /// Notes, durably, that the pool is in use from now on, by a run that begins; and marks its file,
 /// if that can be marked.
-pub(super) fn begin_use(
-    pool: &mut Pool,
-    path: &Path,
-    found: RunLsn,
-    run: u64,
-) -> Result<Option<Pulse>> {
+pub fn begin_use(pool: &mut Pool, path: &Path, found: RunLsn, run: u64) -> Result<Option<Pulse>> {
     let mark = Mark {
         runs: [found.run, run],
         lsn: 0,
@@ -109,7 +104,7 @@ pub(super) fn begin_use(
 
 /// What a file looks like from outside: its length and when it was last changed; never 0, and 1 if
 /// it is not there.
-pub(super) fn file_look(path: &Path) -> u64 {
+fn file_look(path: &Path) -> u64 {
     match fs::metadata(path) {
         Ok(file) => {
             let words = [file.len(), file.mtime() as u64, file.mtime_nsec() as u64];
@@ -119,69 +114,60 @@ pub(super) fn file_look(path: &Path) -> u64 {
     }
 }
 
-impl Engine {
-    /// The server ends: everything is durable, and the pool says so.
-    pub(super) fn close(&mut self) -> Result<()> {
-        if self.store.pool.is_held() {
-            self.store.pool.release()?;
-        }
-        self.store.pool.complete_commit();
-        self.store.pool.set_user_word_now(STATE, CLOSED)?;
-        self.store.pool.checkpoint()
-    }
-
+impl Pulse {
     /// Has the mark on the pool's file tell how far the pool has come, once a second if there is
-    /// something to tell.
-    pub(super) fn beat(&mut self) {
-        // What the mark tells of is durable.
-        if !self.sync() {
-            return;
-        }
-        let Some(pulse) = &mut self.pulse else {
-            return;
-        };
+    /// something to tell. What the pool has is durable by then.
+    pub fn beat(&mut self, store: &Store) {
         let mark = Mark {
-            runs: [self.store.run; 2],
-            lsn: self.store.pool.lsn(),
+            runs: [store.run; 2],
+            lsn: store.pool.lsn(),
         };
-        if mark != pulse.last && (pulse.at.elapsed() >= BEAT || mark.runs != pulse.last.runs) {
-            pulse.file.set(mark);
-            (pulse.last, pulse.at) = (mark, Instant::now());
+        if mark != self.last && (self.at.elapsed() >= BEAT || mark.runs != self.last.runs) {
+            self.file.set(mark);
+            (self.last, self.at) = (mark, Instant::now());
         }
+    }
+}
+
+impl Store {
+    /// The last user leaves the pool: everything is durable, and the pool says so.
+    ///
+    /// # Errors
+    /// Those of the pool; it counts as left by a user who died then.
+    pub fn close(&mut self) -> Result<()> {
+        if self.pool.is_held() {
+            self.pool.release()?;
+        }
+        self.pool.complete_commit();
+        self.pool.set_user_word_now(STATE, CLOSED)?;
+        self.pool.checkpoint()
     }
 
     /// A child was forked, which may make an RDB of this LSN.
-    pub(super) fn note_fork(&mut self) -> Result<()> {
-        let lsn = self.store.pool.lsn();
-        self.store.pool.set_user_word_now(FORK, lsn)
+    pub fn note_fork(&mut self) -> Result<()> {
+        let lsn = self.pool.lsn();
+        self.pool.set_user_word_now(FORK, lsn)
     }
 
-    /// The RDB that is there belongs to this pool.
-    pub(super) fn note_rdb(&mut self) -> Result<()> {
-        let Some(look) = self.files.rdb_path.as_deref().map(file_look) else {
-            return Ok(());
-        };
-        if word(&self.store.pool, RDB)? == look {
+    /// The RDB at this path belongs to this pool.
+    pub fn note_rdb(&mut self, path: &Path) -> Result<()> {
+        let look = file_look(path);
+        if word(&self.pool, RDB)? == look {
             Ok(())
         } else {
-            self.store.pool.set_user_word_now(RDB, look)
+            self.pool.set_user_word_now(RDB, look)
         }
     }
 
-    /// True if the RDB at this path, of this LSN, is one that this pool's server has left there: as
+    /// True if the RDB at this path, of this LSN, is one that this pool's user has left there: as
     /// it looks, or as its LSN is that of the last fork of the run before, or of its end. Also if
     /// nothing is known.
-    pub(super) fn knows_rdb(
-        &self,
-        path: &Path,
-        lsn: Option<RunLsn>,
-        found: RunLsn,
-    ) -> Result<bool> {
-        let noted = word(&self.store.pool, RDB)?;
+    pub fn knows_rdb(&self, path: &Path, lsn: Option<RunLsn>) -> Result<bool> {
+        let noted = word(&self.pool, RDB)?;
         let fork = RunLsn {
-            run: found.run,
-            number: word(&self.store.pool, FORK)?,
+            run: self.found.run,
+            number: word(&self.pool, FORK)?,
         };
-        Ok(noted == 0 || noted == file_look(path) || lsn == Some(found) || lsn == Some(fork))
+        Ok(noted == 0 || noted == file_look(path) || lsn == Some(self.found) || lsn == Some(fork))
     }
 }
