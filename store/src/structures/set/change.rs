@@ -300,7 +300,7 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root) -> Result<Vec<u8>> {
     if root.encoding() == TABLE {
         let found = table::random(tx, *root)?;
         let member = table::key::<KEY_AT>(tx, found.entry)?.to_vec();
-        table::remove(tx, root, found)?;
+        table::remove::<KEY_AT>(tx, root, found)?;
         tx.free(found.entry)?;
         return Ok(member);
     }

@@ -28,9 +28,10 @@ impl Builder {
     /// Adds an entry, whose key no other entry has; may take a `step`.
     pub fn push(&mut self, tx: &mut Tx<'_>, entry: EntryPtr, hash: u64) -> Result<()> {
         self.entries.push((hash, Word::of_entry(entry, hash)?));
-        match self.entries.len().is_multiple_of(STEP) {
-            true => tx.step(),
-            false => Ok(()),
+        if self.entries.len().is_multiple_of(STEP) {
+            tx.step()
+        } else {
+            Ok(())
         }
     }
 

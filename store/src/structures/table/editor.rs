@@ -1,5 +1,8 @@
 //! Changes of several entries of a table in one batch.
 //!
+//! Whatever moves words between buckets is done here, be it of many changes or of one; where one
+//! changes a word only, `one.rs` does it.
+//!
 //! A transaction's reads do not see its writes, so whoever inserts twice in one batch must remember
 //! what the first insertion did. [`Editor`] does: it keeps the buckets it has touched in DRAM,
 //! splits and merges them there, and writes each one once, in [`Editor::finish`].
@@ -7,7 +10,8 @@
 use super::bucket::{self, hash_bit};
 use super::directory::{Bucket, Directory};
 use super::slot::{self, LINE_SLOTS, Word};
-use super::{EntryPtr, FULL, Root, SPARSE, hash, position};
+use super::{EntryPtr, FULL, Found, Root, SPARSE, hash, position};
+use crate::damaged::damaged;
 use pobj::{Result, Tx};
 
 /// How many changes a batch should collect: enough to share a fence, few enough for a small batch.
@@ -74,7 +78,8 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
             directory,
             buckets,
             entries,
-            touched: Vec::new(),
+            // What one change touches: a bucket, and two that are split or merged.
+            touched: Vec::with_capacity(3),
         })
     }
 
@@ -104,7 +109,9 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
             return Ok(at);
         }
         let bucket = self.directory.bucket(self.tx, index)?;
-        let words = bucket.words(self.tx)?.to_vec();
+        // With room for one more.
+        let mut words = Vec::with_capacity(bucket.slots as usize + 1);
+        words.extend_from_slice(bucket.words(self.tx)?);
         let old = Some(bucket);
         self.touched.push(Touched {
             index,
@@ -128,6 +135,19 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
         }))
     }
 
+    /// The place of an entry that was found in the table as the batch began with it.
+    pub(super) fn place(&mut self, found: Found) -> Result<Place> {
+        let touched = self.touch(found.index)?;
+        let bucket = &self.touched[touched];
+        let is_it = |&slot: &usize| bucket.old.is_some_and(|old| old.slot(slot) == found.slot);
+        let slot = (0..bucket.words.len()).find(is_it);
+        Ok(Place {
+            entry: found.entry,
+            touched,
+            slot: slot.ok_or_else(|| damaged("a hash table: an entry is not in its bucket"))?,
+        })
+    }
+
     /// Adds an entry whose key is not there yet.
     pub fn insert(&mut self, entry: EntryPtr, hash: u64) -> Result<()> {
         let word = Word::of_entry(entry, hash)?;
@@ -149,7 +169,8 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
     /// Takes out the entry at a place that the last `find` gave; the entry is the caller's to free.
     pub fn remove(&mut self, place: Place) -> Result<()> {
         self.touched[place.touched].words[place.slot] = 0;
-        self.entries -= 1;
+        let left = self.entries.checked_sub(1);
+        self.entries = left.ok_or_else(|| damaged("a hash table: a length of zero"))?;
         while self.buckets > 1 && self.entries < SPARSE * self.buckets {
             self.merge()?;
         }
@@ -164,9 +185,10 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
         let words = std::mem::take(&mut self.touched[at].words);
         let (mut low, mut high) = (Vec::with_capacity(words.len()), Vec::new());
         for word in words.into_iter().filter(|&word| word != 0) {
-            match hash_bit::<KEY_AT>(self.tx, Word(word), bit)? {
-                true => high.push(word),
-                false => low.push(word),
+            if hash_bit::<KEY_AT>(self.tx, Word(word), bit)? {
+                high.push(word)
+            } else {
+                low.push(word)
             }
         }
         (self.touched[at].words, self.touched[at].refit) = (low, true);
@@ -252,7 +274,7 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
 }
 
 /// Frees a table whose entries are gone.
-pub(super) fn free_buckets(tx: &mut Tx<'_>, directory: Directory) -> Result<()> {
+fn free_buckets(tx: &mut Tx<'_>, directory: Directory) -> Result<()> {
     for index in 0..directory.buckets {
         let bucket = directory.bucket(tx, index)?;
         tx.free(bucket.at)?;

@@ -157,14 +157,6 @@ pub fn look_up<const KEY_AT: u64>(
     })
 }
 
-impl Lookup {
-    /// The number of the key's bucket.
-    #[inline]
-    fn index(&self) -> u64 {
-        slot::bucket_of(self.hash, self.buckets)
-    }
-}
-
 /// The slot of `key` among these, and its entry.
 #[inline(always)]
 fn position<const KEY_AT: u64>(

@@ -171,7 +171,7 @@ impl Large {
     /// Takes a member that the tree does not have any more out of the table, and frees it.
     #[inline]
     fn forget(&mut self, tx: &mut Tx<'_>, found: table::Found) -> Result<()> {
-        table::remove(tx, &mut self.table, found)?;
+        table::remove::<NAME_AT>(tx, &mut self.table, found)?;
         tx.free(found.entry)
     }
 
@@ -386,9 +386,10 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<(Vec<u8>, f64
     let node = tx.get(place.path.leaf)?;
     let element = node.element(place.at)?;
     // Who pops one element mostly pops its neighbour next.
-    let next = match last {
-        true => place.at.checked_sub(1),
-        false => Some(place.at + 1).filter(|&next| next < place.path.len),
+    let next = if last {
+        place.at.checked_sub(1)
+    } else {
+        Some(place.at + 1).filter(|&next| next < place.path.len)
     };
     if let Some(next) = next {
         let next = there(node.element(next)?.member)?;
