@@ -23,9 +23,10 @@ pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
             let elements = Small::open(pool, root)?.elements()?;
             let names: HashSet<_> = elements.iter().map(|(name, _)| name).collect();
             let ordered = elements.is_sorted_by(|a, b| compare((a.1, a.0), (b.1, b.0)).is_lt());
-            match ordered && names.len() == elements.len() {
-                true => Ok(()),
-                false => Err(damaged("a sorted set: a packed one's order")),
+            if ordered && names.len() == elements.len() {
+                Ok(())
+            } else {
+                Err(damaged("a sorted set: a packed one's order"))
             }
         }
         head::PLAIN | head::WITH_GARBAGE => check_large(pool, root, owns),
@@ -48,9 +49,10 @@ fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
         let (mut cut, mut listed) = (Vec::new(), 0);
         garbage.each(pool, owns, &mut |member| cut.push(member))?;
         for member in cut {
-            match entries.contains(&member.offset()) {
-                true => listed += 1,
-                false => owns(member.cast()),
+            if entries.contains(&member.offset()) {
+                listed += 1
+            } else {
+                owns(member.cast())
             }
         }
         if listed != garbage.entries {
@@ -76,9 +78,10 @@ fn check_large(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
         count += 1;
     }
     let stale = large.garbage.map_or(0, |garbage| garbage.entries);
-    match count == len(root) && count + stale == table::len(large.table) {
-        true => Ok(()),
-        false => Err(damaged("a sorted set: the number of elements")),
+    if count == len(root) && count + stale == table::len(large.table) {
+        Ok(())
+    } else {
+        Err(damaged("a sorted set: the number of elements"))
     }
 }
 

@@ -7,8 +7,8 @@
 //! differ: usually a slot and a word or two of the leaf's order, and one count in each node above.
 //! Counts alone do not make a copy; they are collected as differences.
 //!
-//! Splits: a full leaf first gives some elements to a neighbour with room, so leaves are about four
-//! fifths full; if it cannot, it is split. Elements that arrive in order leave full leaves behind.
+//! Which leaves are split, joined, or share their elements anew, and with which neighbour, follows
+//! the rules of `reshape.rs`.
 
 mod cut;
 
@@ -16,6 +16,7 @@ use super::node::{
     Bound, Child, Element, INNER_MAX, INNER_MIN, Inner, LEAF_MAX, LEAF_MIN, Leaf, MemberPtr,
     member, name_of, there,
 };
+use super::reshape::{self, JOINED_MAX, ROOMY};
 use super::tree::{HEIGHT_MAX, Path, Step, Tree};
 use crate::damaged::damaged;
 use crate::layout::DATA;
@@ -305,15 +306,10 @@ impl<'t, 'p> Editor<'t, 'p> {
             && path.steps().iter().try_fold(true, |last, step| {
                 Ok::<_, pobj::Error>(last && step.index() + 1 == self.inner(step.node()?)?.len()?)
             })?;
-        if !appends {
-            for left in [index.checked_sub(1), Some(index)].into_iter().flatten() {
-                if left + 1 < self.inner(node)?.len()? {
-                    let total = self.count(node, left)? + self.count(node, left + 1)?;
-                    if total <= 2 * LEAF_MAX as u64 - 4 {
-                        return self.even_leaves(node, left, total as usize / 2);
-                    }
-                }
-            }
+        if !appends && let Some((other, _)) = self.neighbour(node, index, ROOMY)? {
+            let left = index.min(other);
+            let total = self.count(node, left)? + self.count(node, left + 1)?;
+            return self.even_leaves(node, left, total as usize / 2);
         }
         if self.inner(node)?.len()? == INNER_MAX {
             return self.split_inner(path.steps());
@@ -328,6 +324,19 @@ impl<'t, 'p> Editor<'t, 'p> {
     /// The elements of a leaf from index `from` of `n` on.
     fn tail(&self, leaf: PPtr<Leaf>, from: usize, n: usize) -> Result<Vec<Element>> {
         (from..n).map(|i| self.leaf(leaf)?.element(i)).collect()
+    }
+
+    /// The neighbour of child `index` that has fewer elements, at most `most`.
+    fn neighbour(
+        &self,
+        node: PPtr<Inner>,
+        index: usize,
+        most: usize,
+    ) -> Result<Option<(usize, u64)>> {
+        let inner = self.inner(node)?;
+        let beside = reshape::beside(index, inner.len()?);
+        let counts = beside.map(|i| (i, self.count_in(node, inner, i)));
+        Ok(reshape::emptiest(counts, most))
     }
 
     fn split_leaf(&mut self, parent: PPtr<Inner>, index: usize, keep: usize) -> Result<()> {
@@ -444,12 +453,13 @@ impl<'t, 'p> Editor<'t, 'p> {
         if self.inner(parent)?.len()? == 1 {
             return Ok(());
         }
-        let left = index.saturating_sub(1);
+        let most = JOINED_MAX.saturating_sub(self.count(parent, index)? as usize);
+        let Some((other, _)) = self.neighbour(parent, index, most)? else {
+            return Ok(());
+        };
+        let left = index.min(other);
         let n = self.count(parent, left)? as usize;
         let total = n + self.count(parent, left + 1)? as usize;
-        if total > LEAF_MAX - 4 {
-            return self.even_leaves(parent, left, total / 2);
-        }
         let (a, b) = (
             leaf_of(self.inner(parent)?.child(left))?,
             leaf_of(self.inner(parent)?.child(left + 1))?,

@@ -73,12 +73,13 @@ impl Garbage {
         head: PPtr<Head>,
         new: Garbage,
     ) -> Result<()> {
-        match self == new {
-            true => Ok(()),
-            false => tx.set(
+        if self == new {
+            Ok(())
+        } else {
+            tx.set(
                 field!(head.cast::<GarbageHead>(), GarbageHead, garbage),
                 new,
-            ),
+            )
         }
     }
 

@@ -223,9 +223,10 @@ fn try_partition(
     let Range { mut start, mut end } = range;
     while start < end {
         let next = start + step - 1;
-        match is_before(next)? {
-            true => (start, step) = (next + 1, 2 * step),
-            false => end = next,
+        if is_before(next)? {
+            (start, step) = (next + 1, 2 * step)
+        } else {
+            end = next
         }
         step = step.min((end - start).div_ceil(2));
     }
@@ -386,9 +387,10 @@ impl Leaf {
         }
         let mut order = self.order;
         let slot = order[from];
-        match from < to {
-            true => order.copy_within(from + 1..to + 1, from),
-            false => order.copy_within(to..from, to + 1),
+        if from < to {
+            order.copy_within(from + 1..to + 1, from)
+        } else {
+            order.copy_within(to..from, to + 1)
         }
         order[to] = slot;
         Ok(order)

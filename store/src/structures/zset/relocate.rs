@@ -26,10 +26,13 @@ pub fn relocate(
 ) -> Result<Option<Cursor>> {
     match root.encoding() {
         small::ENCODING => mover.shift_root(root).map(|_| None),
-        head::PLAIN if !garbage::has_garbage(*root) => match mover.shift_root(root)? {
-            true => Ok(Some(cursor)),
-            false => relocate_large(mover, *root, cursor),
-        },
+        head::PLAIN if !garbage::has_garbage(*root) => {
+            if mover.shift_root(root)? {
+                Ok(Some(cursor))
+            } else {
+                relocate_large(mover, *root, cursor)
+            }
+        }
         _ => Ok(None),
     }
 }

@@ -15,9 +15,9 @@ use pobj::{PPtr, Pool, Result, Tx};
 
 /// A neighbour with more elements is not asked to take some: what room it has would soon be used
 /// up.
-const ROOMY: usize = LEAF_MAX - 6;
+pub(super) const ROOMY: usize = LEAF_MAX - 6;
 /// Two leaves are joined if they have no more elements than this.
-const JOINED_MAX: usize = LEAF_MAX - 4;
+pub(super) const JOINED_MAX: usize = LEAF_MAX - 4;
 
 /// The parent of the leaf at the end of a path, and the leaf's index in it.
 fn parent<'p>(pool: &'p Pool, path: &Path) -> Result<Option<(PPtr<Inner>, &'p Inner, usize)>> {
@@ -30,6 +30,21 @@ fn parent<'p>(pool: &'p Pool, path: &Path) -> Result<Option<(PPtr<Inner>, &'p In
     }
 }
 
+/// The neighbours of child `index` among `n`.
+pub(super) fn beside(index: usize, n: usize) -> impl Iterator<Item = usize> {
+    let both = [index.checked_sub(1), Some(index + 1)].into_iter();
+    both.flatten().filter(move |&i| i < n)
+}
+
+/// Of leaves and the numbers of their elements the one that has fewest, `most` at most.
+pub(super) fn emptiest(
+    leaves: impl Iterator<Item = (usize, u64)>,
+    most: usize,
+) -> Option<(usize, u64)> {
+    let few = leaves.filter(|&(_, count)| count <= most as u64);
+    few.min_by_key(|&(_, count)| count)
+}
+
 /// The neighbour of child `index` that has fewer elements, at most `most`, and is not the node
 /// `except`.
 fn neighbour(
@@ -38,15 +53,11 @@ fn neighbour(
     most: usize,
     except: Option<PPtr<Leaf>>,
 ) -> Result<Option<(usize, Child)>> {
-    let n = node.len()?;
-    Ok([index.checked_sub(1), Some(index + 1)]
-        .into_iter()
-        .flatten()
-        .filter(|&i| i < n)
-        .map(|i| (i, node.child(i)))
-        .filter(|(_, child)| child.count <= most as u64)
-        .filter(|(_, child)| except.is_none_or(|except| child.node != Some(except.cast())))
-        .min_by_key(|(_, child)| child.count))
+    let others = beside(index, node.len()?).map(|i| (i, node.child(i)));
+    let others =
+        others.filter(|(_, child)| except.is_none_or(|except| child.node != Some(except.cast())));
+    let found = emptiest(others.map(|(i, child)| (i, child.count)), most);
+    Ok(found.map(|(i, _)| (i, node.child(i))))
 }
 
 /// The elements of a full leaf and one more, at index `at`: that of index `i`.
@@ -78,9 +89,10 @@ pub(crate) fn spill(
     let (total, to_left) = (n + LEAF_MAX + 1, other_index < index);
     let left = total / 2;
     // Of the full leaf's elements, the new one among them, these move.
-    let moving = match to_left {
-        true => 0..left - n,
-        false => left..LEAF_MAX + 1,
+    let moving = if to_left {
+        0..left - n
+    } else {
+        left..LEAF_MAX + 1
     };
     let mut moved = [Element::zeroed(); LEAF_MAX];
     for (to, from) in moved.iter_mut().zip(moving.clone()) {
@@ -99,9 +111,10 @@ pub(crate) fn spill(
     }
     fill_slots(tx, theirs, &slots[n..], moved)?;
     if !moving.contains(at) {
-        let (at, len) = match to_left {
-            true => (at - moved.len(), LEAF_MAX - moved.len()),
-            false => (*at, left - 1),
+        let (at, len) = if to_left {
+            (at - moved.len(), LEAF_MAX - moved.len())
+        } else {
+            (*at, left - 1)
         };
         let (slot, with) = order_with(&own, at, len)?;
         own = with;
@@ -109,9 +122,10 @@ pub(crate) fn spill(
     }
     tx.write(path.leaf.cast(), &own)?;
 
-    let (a, b) = match to_left {
-        true => (other_index, index),
-        false => (index, other_index),
+    let (a, b) = if to_left {
+        (other_index, index)
+    } else {
+        (index, other_index)
     };
     let counts = [left as u64, (total - left) as u64];
     tx.set(Inner::count(parent, a).cast(), counts)?;
@@ -157,9 +171,10 @@ pub fn split(tx: &mut Tx<'_>, place: &Place, new: Element) -> Result<bool> {
         return Ok(false);
     }
     // Elements that arrive in order leave full leaves behind.
-    let left = match *at == LEAF_MAX && is_last(tx, path)? {
-        true => LEAF_MAX,
-        false => LEAF_MAX.div_ceil(2),
+    let left = if *at == LEAF_MAX && is_last(tx, path)? {
+        LEAF_MAX
+    } else {
+        LEAF_MAX.div_ceil(2)
     };
     let full = tx.get(path.leaf)?;
     let (own, mut inner) = (*full.order(), *inner);

@@ -219,9 +219,10 @@ fn move_inside(
 /// Writes the leaf's order, of which the indices `from` to `to` differ if those are not the same.
 #[inline]
 fn write_order(tx: &mut Tx<'_>, path: &Path, order: &Order, from: usize, to: usize) -> Result<()> {
-    match from == to {
-        true => Ok(()),
-        false => tx.write(path.leaf.at(from as u64), &order[from..=to]),
+    if from == to {
+        Ok(())
+    } else {
+        tx.write(path.leaf.at(from as u64), &order[from..=to])
     }
 }
 

@@ -81,9 +81,10 @@ impl Bed {
         let (root, pool, len) = (self.root, self.pool.as_ref().unwrap(), self.model.len());
         for start in [0, len / 3, len.saturating_sub(1)] {
             for reverse in [false, true] {
-                let expected: Vec<_> = match reverse {
-                    false => self.model[start..].to_vec(),
-                    true => self.model.iter().take(start + 1).rev().cloned().collect(),
+                let expected: Vec<_> = if reverse {
+                    self.model.iter().take(start + 1).rev().cloned().collect()
+                } else {
+                    self.model[start..].to_vec()
                 };
                 let mut walk = walk(pool, root, start as u64, reverse).unwrap();
                 let mut seen = Vec::new();

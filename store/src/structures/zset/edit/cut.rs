@@ -100,9 +100,10 @@ impl Editor<'_, '_> {
             };
             let alone = !whole && (from, to) == (loss.from, loss.to);
             let below = self.split(there(child.node)?, height - 1, child.count, inside, !alone)?;
-            match alone {
-                true => lower = Some(below),
-                false => gone.push(below.0),
+            if alone {
+                lower = Some(below)
+            } else {
+                gone.push(below.0)
             }
             child.count -= to - from;
             if let (true, Some(next)) = (from == start, loss.next) {
@@ -145,9 +146,10 @@ impl Editor<'_, '_> {
         let (name, score) = member(self.tx, there(element.member)?)?;
         let name = name.to_vec();
         let path = self.down(&Bound::After(score, &name))?;
-        match path.len < LEAF_MIN {
-            true => self.refill_leaf(&path),
-            false => self.refill_inner(path.steps()),
+        if path.len < LEAF_MIN {
+            self.refill_leaf(&path)
+        } else {
+            self.refill_inner(path.steps())
         }
     }
 }
