@@ -3,9 +3,7 @@
 use super::keys::{Done, on_first};
 use crate::error::CmdError;
 use crate::keyspace::{plain_stream, substitutes};
-use crate::redis::{
-    Arg, Args, Ctx, Kind, Mode, OwnedString, Propagate, TypeNames, translates_stream,
-};
+use crate::redis::{Arg, Args, Ctx, Kind, Mode, OwnedString, Propagate, translates_stream};
 use store::value::ValueType;
 
 /// `PM.MOVE key db`
