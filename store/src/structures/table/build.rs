@@ -11,6 +11,12 @@ const FILL: u64 = (FULL + SPARSE) / 2;
 /// Fills between two steps: enough to share a fence.
 const STEP: usize = 512;
 
+/// Buckets of a new table of so many entries: each has [`FILL`] at most on average, but for a few
+/// tables of which one bucket less would be too few and one more too many.
+fn buckets_for(entries: u64) -> u64 {
+    entries.div_ceil(FILL).min((entries / SPARSE).max(1))
+}
+
 /// The entries of a table to be. The caller makes them, and has them here one by one.
 #[derive(Default)]
 pub struct Builder {
@@ -42,7 +48,7 @@ impl Builder {
             return Ok(Root::EMPTY);
         }
         let count = self.entries.len() as u64;
-        let buckets = count.div_ceil(FILL);
+        let buckets = buckets_for(count);
         let index = |hash: u64| slot::bucket_of(hash, buckets);
         self.entries.sort_unstable_by_key(|&(hash, _)| index(hash));
         let (mut directory, mut widest) = (Vec::with_capacity(buckets as usize), 0);
@@ -66,5 +72,19 @@ impl Builder {
         let top = Directory::build(tx, &directory, widest)?;
         tx.step()?;
         Ok(Root::new(encoding, count, top.offset()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_table_is_neither_crowded_nor_sparse() {
+        for entries in 1..10_000 {
+            let buckets = buckets_for(entries);
+            assert!(entries <= FULL * buckets, "{entries}");
+            assert!(buckets == 1 || entries >= SPARSE * buckets, "{entries}");
+        }
     }
 }
