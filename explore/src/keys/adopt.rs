@@ -1,7 +1,7 @@
 //! A native key becomes a PM key: its value, read whole, is built in the pool as one step.
 
 use fastrand::Rng;
-use pobj::{Error, Result};
+use pobj::Result;
 use store::content::Content;
 use store::place::Outcome;
 use store::record;
@@ -18,7 +18,11 @@ impl Keyspace {
             return Ok(());
         };
         let key = &self.keys[&model];
-        let (native, content) = (self.native_of(key.record)?, key.content.again());
+        // No native key is without elements.
+        let Some(native) = self.native_of(key.record)? else {
+            return Ok(());
+        };
+        let content = key.content.again();
         let expire_at = Self::any_time(rng);
         let birth = Birth::now(&mut self.store, name.0, expire_at)?;
         let mut outcome = Outcome::Nothing;
@@ -31,16 +35,14 @@ impl Keyspace {
         Ok(())
     }
 
-    /// The value of a record, outside of the pool.
-    fn native_of(&self, record: record::RecordPtr) -> Result<Content<Vec<u8>>> {
+    /// The value of a record, outside of the pool; nothing of one that has no elements.
+    fn native_of(&self, record: record::RecordPtr) -> Result<Option<Content<Vec<u8>>>> {
         let pool = &self.store.pool;
         let head = record::get(pool, record)?;
         let inline = record::inline(pool, record)?;
         match Content::read(pool, head.value_type()?, head.root, inline) {
-            (Some(content), None) => Ok(content),
-            (_, error) => {
-                Err(error.unwrap_or_else(|| Error::Damaged("a value without elements".into())))
-            }
+            (_, Some(error)) => Err(error),
+            (content, None) => Ok(content),
         }
     }
 }

@@ -444,9 +444,13 @@ impl Keyspace {
         self.as_one(|this| {
             this.retire(&target)?;
             let mut key = this.keys.remove(&source).expect("it exists");
-            this.store.key_goes(key.record)?;
-            key.record = this.store.rename(key.record, &target.1, target.0)?;
+            let old = key.record;
+            this.store.key_goes(old)?;
+            let renamed = this.store.rename(old, &target.1, target.0);
+            // Without room it has its old name, and counts.
+            key.record = *renamed.as_ref().unwrap_or(&old);
             this.store.key_comes(key.record)?;
+            renamed?;
             this.keys.insert(target, key);
             Ok(())
         })
@@ -495,8 +499,10 @@ impl Keyspace {
         }
         let key = self.keys.remove(&source).expect("it exists");
         self.store.key_goes(key.record)?;
-        self.store.move_to(key.record, target.0)?;
+        let moved = self.store.move_to(key.record, target.0);
+        // Without room it counts where it was.
         self.store.key_comes(key.record)?;
+        moved?;
         self.keys.insert(target, key);
         Ok(())
     }
