@@ -185,7 +185,11 @@ fn leftovers(dir: &Path) -> Vec<String> {
 
 #[test]
 fn the_base_of_an_aof_is_short_and_has_what_is_native() {
-    let (mut server, mut client) = start(&setup(&[]).directive("appendonly yes"));
+    let (mut server, mut client) = start(
+        &setup(&[])
+            .directive("appendonly yes")
+            .directive("appendfsync always"),
+    );
     write_pm_keys(&mut client);
     write_native_keys(&mut client);
     let digest = ask(&mut client, "DEBUG DIGEST");

@@ -86,7 +86,9 @@ fn keys_go_to_a_server_without_the_module_where_files_need_none() {
 
 #[test]
 fn one_word_has_it_done_whatever_files_need() {
-    let setup = Setup::pmedis("64m").directive("appendonly yes");
+    let setup = Setup::pmedis("64m")
+        .directive("appendonly yes")
+        .directive("appendfsync always");
     let mut server = setup.start().unwrap();
     let mut client = server.client();
     let plain = Setup::native().start().unwrap();

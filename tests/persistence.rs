@@ -42,7 +42,9 @@ const LOST: &str = "whose values are in the pool of the server that made it; thi
 fn the_pool_wins_over_older_files_and_is_restored_from_full_ones_only() {
     for content in ["markers", "full"] {
         for aof in ["no", "yes"] {
-            let setup = setup(&["rdb", content]).directive(&format!("appendonly {aof}"));
+            let setup = setup(&["rdb", content])
+                .directive(&format!("appendonly {aof}"))
+                .directive("appendfsync always");
             let (mut server, mut client) = start(&setup);
             write_some(&mut client, 1);
             if aof == "yes" {
@@ -120,6 +122,7 @@ fn lenient_on(setup: &Setup, pool: &str, aof: &str) -> Setup {
     lenient
         .module(&["path", pool, "size", "64m", "orphans", "drop"])
         .directive(&format!("appendonly {aof}"))
+        .directive("appendfsync always")
 }
 
 #[test]
@@ -135,7 +138,9 @@ fn without_pool_and_files_there_is_nothing() {
 #[test]
 fn a_reload_leaves_pm_keys_as_the_pool_has_them() {
     for content in ["markers", "full"] {
-        let setup = setup(&["rdb", content]).directive("appendonly yes");
+        let setup = setup(&["rdb", content])
+            .directive("appendonly yes")
+            .directive("appendfsync always");
         let (mut server, mut client) = start(&setup);
         write_some(&mut client, 1);
         expect(&mut client, "SAVE", "OK");
@@ -187,6 +192,7 @@ fn only_full_files_take_the_space_of_the_values() {
     for (content, is_full) in [("markers", false), ("full", true)] {
         let setup = setup(&["rdb", content])
             .directive("appendonly yes")
+            .directive("appendfsync always")
             .directive("rdbcompression no");
         let (mut server, mut client) = start(&setup);
         for n in 0..VALUES {

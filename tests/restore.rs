@@ -400,7 +400,9 @@ fn a_pool_that_is_cut_off_ends_the_server_with_a_line_that_says_so() {
 
 #[test]
 fn an_aof_beside_another_pool_is_noticed() {
-    let setup = Setup::pmedis("16m").directive("appendonly yes");
+    let setup = Setup::pmedis("16m")
+        .directive("appendonly yes")
+        .directive("appendfsync always");
     let (mut server, mut client) = start(setup);
     run(&mut client, "SET native v -> OK\nPM.SET k v -> OK");
     let aof = |server: &Server| {
@@ -454,6 +456,7 @@ fn an_aof_beside_another_pool_is_noticed() {
     let lenient = Setup::native()
         .force_pmem()
         .directive("appendonly yes")
+        .directive("appendfsync always")
         .directive(&format!("dir {dir}"))
         .module(&["path", &path, "size", "16m", "orphans", "drop"]);
     let (_lenient, mut client) = start(lenient);

@@ -234,7 +234,8 @@ fn page_of(lines: &[Place]) -> u64 {
 
 /// Has the kernel begin to read the page at an offset, if it has to be read.
 fn will_need(file: &File, at: u64) {
-    // SAFETY: an open file; no memory is passed. It is advice: that it is not taken does not matter.
+    // SAFETY: an open file; no memory is passed. It is advice: if it is not taken, that does not
+    // matter.
     unsafe {
         libc::posix_fadvise(
             file.as_raw_fd(),
