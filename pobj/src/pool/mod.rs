@@ -198,8 +198,8 @@ impl Pool {
         }
     }
 
-    /// Word `index` (below [`USER_WORDS`](crate::layout::USER_WORDS)) of the root object, which belongs to
-    /// the layer above. Zero in a new pool.
+    /// Word `index` (below [`USER_WORDS`](crate::layout::USER_WORDS)) of the root object, which
+    /// belongs to the layer above. Zero in a new pool.
     pub fn user_word(&self, index: usize) -> PPtr<u64> {
         PPtr::new(self.areas.user_word(index)).expect("the root object is not at offset zero")
     }
