@@ -50,11 +50,13 @@ fn comments_keep_the_margin() {
     let mut files = Vec::new();
     sources(root, &mut files);
     assert!(files.len() > 100, "{} sources", files.len());
+    let mut found = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).expect("a source");
-        let found = beyond(&text, margin);
-        assert!(found.is_empty(), "{}: lines {found:?}", file.display());
+        let lines = beyond(&text, margin);
+        found.extend((lines.iter()).map(|line| format!("{}:{line}", file.display())));
     }
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]

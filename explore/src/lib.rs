@@ -11,8 +11,8 @@
 //! | `server/` | a real `redis-server` with the module, from its start-up on |
 //! | `damage/` | no power: pools are damaged |
 //!
-//! `forgotten.rs` has recordings with one mistake. Each has a workload and a recovery for [`powercut`], most of them that of `check.rs`;
-//! `campaign.rs` runs them seed by seed.
+//! `forgotten.rs` has recordings with one mistake. Each has a workload and a recovery for
+//! [`powercut`], most of them that of `check.rs`; `campaign.rs` runs them seed by seed.
 
 pub mod campaign;
 pub mod check;

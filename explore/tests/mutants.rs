@@ -93,7 +93,8 @@ fn mutants_are_found(name: &str, recording: &Recording, check: &impl Recovery) {
     mutants_of_steps_are_found(name, recording, check, steps, usize::MAX);
 }
 
-/// [`mutants_are_found`] of some steps, each mutant with cuts at so many fences from its mistake on.
+/// [`mutants_are_found`] of some steps, each mutant with cuts at so many fences from its mistake
+/// on.
 fn mutants_of_steps_are_found(
     name: &str,
     recording: &Recording,
@@ -171,8 +172,8 @@ fn mutants_of_growth() {
     );
 }
 
-/// A word of a run, taken or given back, that a step forgets shows after a cut, in a full pool whose
-/// granules are all somebody's.
+/// A word of a run, taken or given back, that a step forgets shows after a cut, in a full pool
+/// whose granules are all somebody's.
 fn forgotten_words_are_found() {
     let (mut tried, mut found) = ([0; 2], [0; 2]);
     for seed in 1.. {
