@@ -22,6 +22,7 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread::Builder;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The number by which a journal knows the pool with this header.
@@ -197,10 +198,10 @@ impl Lines {
         std::thread::scope(|scope| {
             let shares = pages.chunks(share);
             let threads: Vec<_> = shares
-                .map(|share| scope.spawn(|| self.write_pages(file, share)))
+                .map(|share| Builder::new().spawn_scoped(scope, || self.write_pages(file, share)))
                 .collect();
             threads.into_iter().try_for_each(|thread| {
-                let outcome = thread.join();
+                let outcome = thread?.join();
                 let ended = || std::io::Error::other("a thread that replays has ended");
                 outcome.unwrap_or_else(|_| Err(ended()))
             })
