@@ -13,14 +13,14 @@ const ONE_IN: u64 = 12;
 
 /// Chooses the images that get a closer look, and has the parts that are common to all.
 #[derive(Default)]
-pub struct Closer {
+pub(crate) struct Closer {
     /// Images judged by this process.
     judged: Cell<u64>,
 }
 
 impl Closer {
     /// Whether this image is one of those; and a seed for what is done to it then.
-    pub fn chosen(&self) -> Option<u64> {
+    pub(crate) fn chosen(&self) -> Option<u64> {
         let judged = self.judged.get() + 1;
         self.judged.set(judged);
         judged.is_multiple_of(ONE_IN).then_some(judged)

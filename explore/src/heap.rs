@@ -35,7 +35,7 @@ pub(crate) fn create_empty(path: &Path) {
 ///
 /// # Errors
 /// If it is not consistent.
-pub fn check(path: &Path) -> Result<(), String> {
+pub(crate) fn check(path: &Path) -> Result<(), String> {
     let path = to_c(path);
     // SAFETY: the arguments are strings.
     match unsafe { library().pmemobj_check(path.as_ptr(), LAYOUT.as_ptr()) } {

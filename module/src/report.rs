@@ -8,26 +8,26 @@ use crate::redis::{Level, log};
 use std::fmt::Display;
 
 /// Tells what an administrator must see.
-pub fn warn(line: &str) {
+pub(crate) fn warn(line: &str) {
     log(Level::Warning, line);
 }
 
 /// Tells what an administrator wants to see in production.
-pub fn notice(line: &str) {
+pub(crate) fn notice(line: &str) {
     log(Level::Notice, line);
 }
 
 /// Tells what is rarely useful.
-pub fn verbose(line: &str) {
+pub(crate) fn verbose(line: &str) {
     log(Level::Verbose, line);
 }
 
 /// Tells of something that could not be done, or not as it was to be, and why.
-pub fn failure(what: impl Display, why: impl Display) {
+pub(crate) fn failure(what: impl Display, why: impl Display) {
     warn(&format!("{what}: {why}"));
 }
 
 /// Tells a line of this level.
-pub fn tell(level: Level, line: &str) {
+pub(crate) fn tell(level: Level, line: &str) {
     log(level, line);
 }

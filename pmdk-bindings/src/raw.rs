@@ -9,10 +9,10 @@
     reason = "generated code; PMDK's manual pages document it"
 )]
 
-pub mod libpmemobj {
+pub(crate) mod libpmemobj {
     include!(concat!(env!("OUT_DIR"), "/libpmemobj.rs"));
 }
 
-pub mod libpmem {
+pub(crate) mod libpmem {
     include!(concat!(env!("OUT_DIR"), "/libpmem.rs"));
 }

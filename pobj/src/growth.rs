@@ -58,7 +58,11 @@ pub(crate) struct Growth {
 impl Growth {
     /// How the pool that was found grows, before libpmemobj opens it: up to `most` bytes, if that
     /// is said.
-    pub fn of(found: Found, most: Option<u64>, event: Option<GrowthEvent>) -> Result<Growth> {
+    pub(crate) fn of(
+        found: Found,
+        most: Option<u64>,
+        event: Option<GrowthEvent>,
+    ) -> Result<Growth> {
         let set = match found {
             Found::Poolset(set) | Found::BlankSet(set) if set.grows() => Some(set),
             _ => None,
@@ -77,7 +81,7 @@ impl Growth {
 
     /// Bytes of address space that libpmemobj has reserved from the pool's start on; `None` if the
     /// pool has no more than its files.
-    pub fn reserved(&self) -> Option<u64> {
+    pub(crate) fn reserved(&self) -> Option<u64> {
         self.set.as_ref().map(Set::reserved)
     }
 }

@@ -25,7 +25,7 @@ impl Drop for Handle {
 
 impl Handle {
     /// Opens the pool at `path`, of this layout.
-    pub fn open(lib: &'static Libpmemobj, path: &Path, layout: &CStr) -> Result<Handle> {
+    pub(crate) fn open(lib: &'static Libpmemobj, path: &Path, layout: &CStr) -> Result<Handle> {
         let name = c_path(path)?;
         // SAFETY: both are terminated strings that outlive the call.
         let pop = unsafe { lib.pmemobj_open(name.as_ptr(), layout.as_ptr()) };
@@ -42,7 +42,7 @@ impl Handle {
     }
 
     /// The pool's length in bytes, as libpmemobj has noted it.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         let word = |at: usize| {
             let at = self
                 .pop
@@ -59,7 +59,7 @@ impl Handle {
 
     /// Creates a pool of `size` bytes at `path`, for its owner alone; of the size of its parts, if
     /// they are there and `size` is 0.
-    pub fn create(
+    pub(crate) fn create(
         lib: &'static Libpmemobj,
         path: &Path,
         layout: &CStr,

@@ -42,7 +42,7 @@ pub(crate) struct Reserved {
 
 impl Reserved {
     /// Where the object is.
-    pub fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 }
@@ -81,7 +81,7 @@ impl Heap {
     ///
     /// # Safety
     /// `pop` must be an open pool, used by this thread only, and stay open while the heap lives.
-    pub unsafe fn new(lib: &'static Libpmemobj, pop: NonNull<PMEMobjpool>) -> Result<Heap> {
+    pub(crate) unsafe fn new(lib: &'static Libpmemobj, pop: NonNull<PMEMobjpool>) -> Result<Heap> {
         let register = |unit: u64, units: u32| {
             let mut class = pmemobj_sys::pobj_alloc_class_desc {
                 unit_size: unit as usize,
@@ -124,7 +124,7 @@ impl Heap {
     }
 
     /// Makes the pool larger by a part of `bytes`, which lies where libpmemobj makes its next one.
-    pub fn extend(&mut self, bytes: u64) -> Result<()> {
+    pub(crate) fn extend(&mut self, bytes: u64) -> Result<()> {
         let (entry, mut bytes) = (c"heap.size.extend".as_ptr(), bytes);
         // SAFETY: the pool is open; the entry point takes a number of 64 bits, which it copies.
         match unsafe {
@@ -140,7 +140,7 @@ impl Heap {
     }
 
     /// The root object of `size` bytes, made (zeroed, durably) if there is none.
-    pub fn root(&mut self, size: u64) -> Result<u64> {
+    pub(crate) fn root(&mut self, size: u64) -> Result<u64> {
         // SAFETY: the pool is open; the root object is allocated atomically by the library.
         let (had, oid) = unsafe {
             let had = self.lib.pmemobj_root_size(self.pop.as_ptr()) as u64;
@@ -227,7 +227,7 @@ impl Heap {
 
     /// Makes an allocation durable, together with the store of a word, as one atomic step. On
     /// failure nothing happened and the reservation is cancelled.
-    pub fn publish(&mut self, reserved: Reserved, word: Option<(u64, u64)>) -> Result<()> {
+    pub(crate) fn publish(&mut self, reserved: Reserved, word: Option<(u64, u64)>) -> Result<()> {
         let mut actions = vec![reserved.action];
         if let Some((offset, value)) = word {
             // SAFETY: plain data, initialized by the library.
@@ -250,7 +250,7 @@ impl Heap {
     }
 
     /// Frees the object at `offset`, durably. Needs no room.
-    pub fn free(&mut self, offset: u64) -> Result<()> {
+    pub(crate) fn free(&mut self, offset: u64) -> Result<()> {
         // SAFETY: plain data, initialized by the library.
         let mut action: pobj_action = unsafe { zeroed() };
         // SAFETY: the pool is open; the callers pass offsets of objects that the walk at open has
@@ -284,7 +284,7 @@ impl Heap {
     }
 
     /// Gives a reservation back.
-    pub fn cancel(&mut self, reserved: Reserved) {
+    pub(crate) fn cancel(&mut self, reserved: Reserved) {
         let mut action = reserved.action;
         // SAFETY: a reservation of this open pool, used once.
         unsafe { self.lib.pmemobj_cancel(self.pop.as_ptr(), &mut action, 1) };
@@ -302,7 +302,7 @@ impl Heap {
 
     /// Calls `visit` with type number, offset and usable size of every object but the root.
     /// 0.4 µs an object.
-    pub fn walk(&self, mut visit: impl FnMut(u64, u64, u64) -> Result<()>) -> Result<()> {
+    pub(crate) fn walk(&self, mut visit: impl FnMut(u64, u64, u64) -> Result<()>) -> Result<()> {
         // SAFETY: the pool is open and nothing is freed during the walk: `visit` has no heap.
         for oid in unsafe { self.lib.objects(self.pop.as_ptr()) } {
             // SAFETY: `oid` is an object the library has just found.

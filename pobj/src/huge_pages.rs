@@ -38,7 +38,7 @@ impl HugePages {
     ///
     /// # Safety
     /// The mapping must stay until the result is dropped.
-    pub unsafe fn begin(start: NonNull<u8>, len: u64) -> Option<HugePages> {
+    pub(crate) unsafe fn begin(start: NonNull<u8>, len: u64) -> Option<HugePages> {
         let ends = Arc::new(AtomicBool::new(false));
         let (told, first) = (Arc::clone(&ends), start.as_ptr().addr());
         let end = first + len as usize;

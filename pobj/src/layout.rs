@@ -38,7 +38,7 @@ pub(crate) const FORMAT_WITHOUT_EXTENTS: u32 = 1;
 pub(crate) const JOURNALED: u32 = 1 << 31;
 
 /// A cache line: the unit of flushing.
-pub const LINE: u64 = 64;
+pub(crate) const LINE: u64 = 64;
 /// Bytes of the log ring. Small, so that it stays in the processor's cache.
 pub(crate) const RING_LEN: u64 = 32 << 10;
 /// Largest log record; a batch that needs more goes through the undo log. A record must never
@@ -52,9 +52,9 @@ pub(crate) const USER_WORDS: usize = 128;
 /// Offset of [`published`](self) in the root object.
 pub(crate) const PUBLISHED_AT: u64 = 128;
 /// Offset of the user words in the root object.
-pub const USER_AT: u64 = 256;
+pub(crate) const USER_AT: u64 = 256;
 /// Offset of the word in the root object that holds the log object's offset.
-pub const LOG_AT: u64 = 64;
+pub(crate) const LOG_AT: u64 = 64;
 /// Offset of the word in the root object that holds the log object's length.
 pub(crate) const LOG_LEN_AT: u64 = 72;
 /// Offset of the word in the root object that holds the journal's id, while the format version has
@@ -68,24 +68,24 @@ pub(crate) const WRITTEN_AT: u64 = 88;
 /// one at [`JOURNAL_AT`].
 pub(crate) const RESUMED_AT: u64 = 96;
 /// Offset of the format version in the root object; its word has the flags, too.
-pub const VERSION_AT: u64 = 8;
+pub(crate) const VERSION_AT: u64 = 8;
 /// Bytes of the root object.
-pub const ROOT_SIZE: u64 = USER_AT + 8 * USER_WORDS as u64;
+pub(crate) const ROOT_SIZE: u64 = USER_AT + 8 * USER_WORDS as u64;
 
 /// libpmemobj type numbers of our objects.
-pub mod type_num {
+pub(crate) mod type_num {
     /// A slab page, of format 1.
-    pub const PAGE: u64 = 1;
+    pub(crate) const PAGE: u64 = 1;
     /// An overflow segment of the undo log, of format 1.
-    pub const UNDO: u64 = 2;
+    pub(crate) const UNDO: u64 = 2;
     /// The log object.
-    pub const LOG: u64 = 3;
+    pub(crate) const LOG: u64 = 3;
     /// An extent (see `alloc::extent`).
     pub(crate) const EXTENT: u64 = 4;
     /// A large object of format 1 that was freed: its memory is to be given back to libpmemobj.
     pub(crate) const FREED: u64 = 5;
     /// A large object of the kind of number 0, of format 1; plus the number for the others.
-    pub const LARGE: u64 = 16;
+    pub(crate) const LARGE: u64 = 16;
 
     /// Whether objects of a type exist only in a pool that has a root object.
     pub(crate) fn is_data(type_num: u64) -> bool {
@@ -102,7 +102,7 @@ pub mod type_num {
 /// The pool's identity, at the start of the root object; immutable once written.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct Header {
+pub(crate) struct Header {
     /// That of the [`Layout`](crate::Layout).
     pub magic: u64,
     /// Format version of everything in the pool.
@@ -131,7 +131,7 @@ pub(crate) fn random_seed() -> Result<[u64; 2]> {
 
 impl Header {
     /// A fresh header around a random seed.
-    pub fn new(magic: u64, seed: [u64; 2]) -> Header {
+    pub(crate) fn new(magic: u64, seed: [u64; 2]) -> Header {
         let mut header = Header {
             magic,
             format_version: FORMAT_VERSION,
@@ -162,7 +162,7 @@ impl Header {
 
 /// Where the fixed parts of the pool lie, as pool offsets.
 #[derive(Clone, Copy, Debug)]
-pub struct Areas {
+pub(crate) struct Areas {
     /// The root object.
     pub root: u64,
     /// The log ring, `RING_LEN` bytes.
@@ -176,7 +176,7 @@ pub struct Areas {
 impl Areas {
     /// The areas of the root object at offset `root` and the log object of `log_len` bytes at
     /// `log`.
-    pub fn of(root: u64, log: u64, log_len: u64) -> Areas {
+    pub(crate) fn of(root: u64, log: u64, log_len: u64) -> Areas {
         let ring = log.next_multiple_of(LINE);
         Areas {
             root,
@@ -187,12 +187,12 @@ impl Areas {
     }
 
     /// Offset of the `published` word.
-    pub fn published(&self) -> u64 {
+    pub(crate) fn published(&self) -> u64 {
         self.root + PUBLISHED_AT
     }
 
     /// Offset of user word `index`.
-    pub fn user_word(&self, index: usize) -> u64 {
+    pub(crate) fn user_word(&self, index: usize) -> u64 {
         assert!(index < USER_WORDS, "user word {index} of {USER_WORDS}");
         self.root + USER_AT + 8 * index as u64
     }

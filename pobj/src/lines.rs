@@ -22,7 +22,7 @@ pub(crate) struct Lines {
 impl Lines {
     /// Adds the lines of `len` bytes at `offset`.
     #[inline]
-    pub fn add(&mut self, offset: u64, len: u64) {
+    pub(crate) fn add(&mut self, offset: u64, len: u64) {
         let (from, to) = (offset & !(LINE - 1), (offset + len).next_multiple_of(LINE));
         match self.runs.last_mut() {
             Some((start, end)) if *start <= from && from <= *end => *end = to.max(*end),
@@ -32,18 +32,18 @@ impl Lines {
 
     /// True if there are none.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
     /// Forgets all.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.runs.clear();
     }
 
     /// Takes the runs out, as offset and length.
     #[inline]
-    pub fn drain(&mut self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.runs.drain(..).map(|(start, end)| (start, end - start))
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct RecordHeader {
 const_assert_eq!(size_of::<RecordHeader>(), 32);
 
 impl RecordHeader {
-    pub fn kind(&self) -> Option<RecordKind> {
+    pub(crate) fn kind(&self) -> Option<RecordKind> {
         RecordKind::from_byte(self.kind)
     }
 }
@@ -107,7 +107,7 @@ impl Writes {
 
     /// Adds a write of `bytes` (at most [`WRITE_MAX`]) to `offset`.
     #[inline]
-    pub fn push(&mut self, offset: u64, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, offset: u64, bytes: &[u8]) {
         debug_assert!(bytes.len() <= WRITE_MAX && offset >> OFFSET_BITS == 0);
         let head = (offset | (bytes.len() as u64) << OFFSET_BITS).to_le_bytes();
         if let Ok(word) = <[u8; 8]>::try_from(bytes) {
@@ -132,11 +132,11 @@ impl Writes {
         &self.bytes[Writes::ROOM..]
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes.len() == Writes::ROOM
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.truncate(Writes::ROOM);
     }
 

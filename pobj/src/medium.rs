@@ -130,7 +130,7 @@ impl Medium {
     /// # Safety
     /// `pop` must be an open pool whose mapping of at least `len` readable and writable bytes
     /// starts at the handle's address and stays mapped while the medium lives.
-    pub unsafe fn new(
+    pub(crate) unsafe fn new(
         lib: &'static Libpmemobj,
         pop: NonNull<u8>,
         len: u64,
@@ -152,18 +152,18 @@ impl Medium {
     }
 
     /// Bytes mapped.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// The mapping has `len` bytes from now on, more than before and no more than were reserved:
     /// libpmemobj has mapped them.
-    pub fn grow(&mut self, len: u64) {
+    pub(crate) fn grow(&mut self, len: u64) {
         self.len = len.min(self.snapshots.reserved()).max(self.len);
     }
 
     /// Bytes of address space that are the pool's.
-    pub fn reserved(&self) -> u64 {
+    pub(crate) fn reserved(&self) -> u64 {
         self.snapshots.reserved()
     }
 
@@ -174,7 +174,7 @@ impl Medium {
 
     /// For several threads that only load; `None` in a fork child, whose loads take a way of their
     /// own.
-    pub fn reader(&self) -> Option<Reader<'_>> {
+    pub(crate) fn reader(&self) -> Option<Reader<'_>> {
         self.complete_commit();
         (!self.snapshots.is_child()).then_some(Reader {
             base: self.base,
@@ -184,7 +184,7 @@ impl Medium {
     }
 
     /// Flushes and fences issued so far.
-    pub fn traffic(&self) -> Traffic {
+    pub(crate) fn traffic(&self) -> Traffic {
         self.traffic.get()
     }
 
@@ -208,7 +208,7 @@ impl Medium {
 
     /// `len` bytes at `offset`.
     #[inline]
-    pub fn bytes(&self, offset: u64, len: u64) -> Result<&[u8]> {
+    pub(crate) fn bytes(&self, offset: u64, len: u64) -> Result<&[u8]> {
         let mut at = self.check(offset, len)?.cast_const();
         if self.slow_path.get() {
             at = self.take_detour(offset, len, at);
@@ -223,7 +223,7 @@ impl Medium {
 
     /// Begins to load the line at `offset`.
     #[inline]
-    pub fn prefetch(&self, offset: u64) {
+    pub(crate) fn prefetch(&self, offset: u64) {
         if let Some(at) = self.find(offset, 1) {
             prefetch(at);
         }
@@ -232,7 +232,7 @@ impl Medium {
     /// A copy of the `T` that lies at `offset`, before a pending commit is completed. `None`
     /// outside the pool.
     #[inline]
-    pub fn peek<T: Persistent>(&self, offset: u64) -> Option<T> {
+    pub(crate) fn peek<T: Persistent>(&self, offset: u64) -> Option<T> {
         let at = self.find(offset, size_of::<T>() as u64)?;
         // SAFETY: inside the mapping (checked); any bit pattern is a `T: Pod`, read at any
         // alignment; the one thread that stores is this one, as a medium is not `Sync`, and it
@@ -242,7 +242,7 @@ impl Medium {
 
     /// The `T` at `offset`.
     #[inline]
-    pub fn get<T: Persistent>(&self, offset: u64) -> Result<&T> {
+    pub(crate) fn get<T: Persistent>(&self, offset: u64) -> Result<&T> {
         const {
             assert!(
                 align_of::<T>() <= 8,
@@ -284,20 +284,20 @@ impl Medium {
     }
 
     /// This process is a fork child: reads give the bytes of the fork.
-    pub fn enter_snapshot(&mut self) {
+    pub(crate) fn enter_snapshot(&mut self) {
         self.snapshots.enter();
         self.slow_path.set(true);
     }
 
     /// A copy of the word at `offset`.
     #[inline]
-    pub fn word(&self, offset: u64) -> Result<u64> {
+    pub(crate) fn word(&self, offset: u64) -> Result<u64> {
         self.get::<u64>(offset).copied()
     }
 
     /// Stores `bytes` at `offset` without flushing.
     #[inline]
-    pub fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let at = self.check(offset, bytes.len() as u64)?;
         if self.slow_path.get() {
             self.complete_commit();
@@ -327,7 +327,7 @@ impl Medium {
 
     /// Stores and flushes `bytes` with non-temporal stores where they pay; `fence` makes it
     /// durable.
-    pub fn stream(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn stream(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.copy(offset, bytes, pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN)
     }
 
@@ -367,7 +367,7 @@ impl Medium {
 
     /// Starts writing back the lines of `len` bytes at `offset`.
     #[inline]
-    pub fn flush(&self, offset: u64, len: u64) -> Result<()> {
+    pub(crate) fn flush(&self, offset: u64, len: u64) -> Result<()> {
         let at = self.check(offset, len)?;
         if self.is_noted() {
             return Ok(());
@@ -383,7 +383,7 @@ impl Medium {
 
     /// Waits until all flushed lines are durable, with those of the pending commit.
     #[inline]
-    pub fn fence(&mut self) {
+    pub(crate) fn fence(&mut self) {
         self.write_back();
         self.drain();
     }
@@ -403,7 +403,7 @@ impl Medium {
 
     /// Completes the pending commit, if there is one. Every load and store begins with this.
     #[inline]
-    pub fn complete_commit(&self) {
+    pub(crate) fn complete_commit(&self) {
         if self.slow_path.get() && !self.snapshots.is_child() {
             self.complete_pending();
         }
@@ -421,7 +421,7 @@ impl Medium {
     }
 
     /// Puts encoded writes in place; [`Medium::write_back`] flushes them.
-    pub fn apply(&mut self, encoded: &[u8]) -> Result<()> {
+    pub(crate) fn apply(&mut self, encoded: &[u8]) -> Result<()> {
         self.complete_commit();
         self.place_all(encoded, &mut self.pending.borrow_mut().dirty)
     }

@@ -89,7 +89,7 @@ fn number_of(path: &Path) -> Option<u64> {
 
 impl Set {
     /// Reads the description at `path`.
-    pub fn read(path: &Path) -> Result<Set> {
+    pub(crate) fn read(path: &Path) -> Result<Set> {
         let text = std::fs::read_to_string(path).map_err(|error| io_error(path, &error))?;
         Ok(Set::parse(&text, Path::is_dir))
     }
@@ -131,7 +131,7 @@ impl Set {
     }
 
     /// Paths of all parts and directories that the description names.
-    pub fn named(&self) -> impl Iterator<Item = &Path> {
+    pub(crate) fn named(&self) -> impl Iterator<Item = &Path> {
         self.replicas.iter().flat_map(|replica| {
             let directories = replica.directories.iter().map(|one| one.path.as_path());
             let parts = replica.parts.iter().map(PathBuf::as_path);
@@ -140,7 +140,7 @@ impl Set {
     }
 
     /// All files of the set, those of the first replica first.
-    pub fn files(&self) -> Result<Vec<PathBuf>> {
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
         Ok(self.files_by_replica()?.concat())
     }
 
@@ -159,7 +159,7 @@ impl Set {
     }
 
     /// Whether the set can grow: it has nothing but directories.
-    pub fn grows(&self) -> bool {
+    pub(crate) fn grows(&self) -> bool {
         let grows = |replica: &Replica| {
             replica.parts.is_empty() && replica.directories.iter().any(|one| one.reserved > 0)
         };
@@ -167,7 +167,7 @@ impl Set {
     }
 
     /// How large the pool can become: the address space that is reserved, in bytes.
-    pub fn reserved(&self) -> u64 {
+    pub(crate) fn reserved(&self) -> u64 {
         let reserved = |replica: &Replica| {
             let all = replica.directories.iter().map(|one| one.reserved);
             all.fold(0, u64::saturating_add)

@@ -54,7 +54,7 @@ impl Snapshots {
     /// # Safety
     /// `pool` must be a mapping that outlives the result, and of which those bytes are readable
     /// that are asked for: of the first `len`, those that the pool has.
-    pub unsafe fn new(pool: NonNull<u8>, len: u64) -> Result<Snapshots> {
+    pub(crate) unsafe fn new(pool: NonNull<u8>, len: u64) -> Result<Snapshots> {
         let shadow = reserve(len)?;
         let bits = reserve(bits_len(len)).inspect_err(|_| release(shadow, len))?;
         Ok(Snapshots {
@@ -69,13 +69,13 @@ impl Snapshots {
     }
 
     /// Bytes that the pool has, or may grow to.
-    pub fn reserved(&self) -> u64 {
+    pub(crate) fn reserved(&self) -> u64 {
         self.len
     }
 
     /// A child was forked when the pool had `len` bytes: from here on their old content is kept for
     /// it.
-    pub fn begin(&mut self, len: u64) {
+    pub(crate) fn begin(&mut self, len: u64) {
         if self.role == Role::Alone {
             self.role = Role::Parent;
             self.seen = len;
@@ -83,7 +83,7 @@ impl Snapshots {
     }
 
     /// The child is gone: what was kept is given back.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if self.role != Role::Parent {
             return;
         }
@@ -100,7 +100,7 @@ impl Snapshots {
     }
 
     /// This process is the child: reads give the bytes of the fork.
-    pub fn enter(&mut self) {
+    pub(crate) fn enter(&mut self) {
         self.role = Role::Child;
     }
 
@@ -116,7 +116,7 @@ impl Snapshots {
     }
 
     /// Drops the copies that reads have made.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.copies.get_mut().clear();
     }
 
@@ -161,7 +161,7 @@ impl Snapshots {
 
     /// The bytes that `len` bytes at `offset`, inside the pool, had at the fork; at an 8-byte
     /// aligned address if `offset` is 8-byte aligned.
-    pub fn view(&self, offset: u64, len: u64) -> &[u8] {
+    pub(crate) fn view(&self, offset: u64, len: u64) -> &[u8] {
         let lead = (offset % 8) as usize;
         let mut copy = vec![0u64; (lead + len as usize).div_ceil(8)].into_boxed_slice();
         let target: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut copy)[lead..lead + len as usize];

@@ -13,7 +13,7 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 ///
 /// A page that is stored to through a mapping becomes allocated, and so does one that is read
 /// through a mapping on tmpfs. Costs two system calls for each range.
-pub fn allocated(file: &File) -> io::Result<Vec<Range<usize>>> {
+pub(crate) fn allocated(file: &File) -> io::Result<Vec<Range<usize>>> {
     let mut ranges = Vec::new();
     let mut end = 0;
     while let Some(start) = seek(file, end, libc::SEEK_DATA)? {
@@ -38,7 +38,7 @@ fn seek(file: &File, from: usize, whence: libc::c_int) -> io::Result<Option<usiz
 }
 
 /// What `file` holds, read in a way that allocates nothing to it.
-pub fn read(file: &File) -> io::Result<Vec<u8>> {
+pub(crate) fn read(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; file.metadata()?.len() as usize];
     for range in allocated(file)? {
         file.read_exact_at(&mut bytes[range.clone()], range.start as u64)?;

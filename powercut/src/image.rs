@@ -14,7 +14,7 @@ use crate::files::{Parts, part_name};
 use crate::model::{Memory, Survivors};
 
 /// An image, mapped.
-pub struct Image {
+pub(crate) struct Image {
     /// Its file, or those of its parts.
     files: Vec<ImageFile>,
     /// Where the parts lie, and how long they are.
@@ -73,7 +73,7 @@ impl ImageFile {
 
 impl Image {
     /// Makes the file `path` for images of `len` bytes; or of up to as many, in parts like these.
-    pub fn create(path: &Path, len: usize, parts: Option<Parts>) -> io::Result<Image> {
+    pub(crate) fn create(path: &Path, len: usize, parts: Option<Parts>) -> io::Result<Image> {
         match parts {
             None => Ok(Image {
                 files: vec![ImageFile::create(path, 0, len)?],
@@ -88,7 +88,7 @@ impl Image {
 
     /// Fills the image with what `memory` leaves if `survivors` survive. Costs a comparison of the
     /// pages that the files or the memory use; those that are right already are not written.
-    pub fn write(&mut self, memory: &Memory, survivors: &Survivors) -> io::Result<()> {
+    pub(crate) fn write(&mut self, memory: &Memory, survivors: &Survivors) -> io::Result<()> {
         self.have_parts(memory.len())?;
         let end = self.files.last().map_or(0, ImageFile::end);
         assert_eq!(memory.len(), end, "an image has whole parts");

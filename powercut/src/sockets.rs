@@ -10,7 +10,7 @@ use crate::interpose::tell;
 static IS_WATCHING: AtomicBool = AtomicBool::new(false);
 
 /// Tells the observer of what is sent from now on.
-pub fn watch() {
+pub(crate) fn watch() {
     IS_WATCHING.store(true, Ordering::Relaxed);
 }
 
@@ -51,7 +51,11 @@ fn send(descriptor: c_int, send: impl Fn() -> isize) -> isize {
 /// # Safety
 /// As for libc's: the bytes are readable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn write(descriptor: c_int, bytes: *const c_void, len: usize) -> isize {
+pub(crate) unsafe extern "C" fn write(
+    descriptor: c_int,
+    bytes: *const c_void,
+    len: usize,
+) -> isize {
     // SAFETY: the kernel checks the range; the caller promises that it is what was meant.
     send(descriptor, || unsafe {
         libc::syscall(libc::SYS_write, descriptor, bytes, len) as isize
@@ -63,7 +67,7 @@ pub unsafe extern "C" fn write(descriptor: c_int, bytes: *const c_void, len: usi
 /// # Safety
 /// As for libc's: the ranges and their bytes are readable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn writev(
+pub(crate) unsafe extern "C" fn writev(
     descriptor: c_int,
     ranges: *const libc::iovec,
     count: c_int,

@@ -254,7 +254,7 @@ impl Judge<'_> {
     /// What becomes of a record that was created at `birth`, whose key `key` gives if it is asked
     /// for.
     #[inline]
-    pub fn fate<'k>(self, birth: u64, key: impl FnOnce() -> Option<&'k [u8]>) -> Fate {
+    pub(crate) fn fate<'k>(self, birth: u64, key: impl FnOnce() -> Option<&'k [u8]>) -> Fate {
         if self.words.is_empty() && self.forbidden.is_empty() {
             return Fate::Lives;
         }

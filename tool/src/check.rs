@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// Reads every value of the pool, and writes what is damaged, and how much is sound. O(pool).
-pub fn check(path: &Path) -> Result<Outcome, Failure> {
+pub(crate) fn check(path: &Path) -> Result<Outcome, Failure> {
     let keys = Keys::open(path)?;
     let mut out = io::stdout().lock();
     for damage in keys.pool.damages() {

@@ -30,7 +30,7 @@ struct Key {
 /// # Errors
 /// If there is one that `export` does not write, or if a key comes again; what [`NewKeys::add`]
 /// fails with.
-pub fn read(mut input: impl BufRead, pool: &mut NewKeys) -> Result<(), Failure> {
+pub(crate) fn read(mut input: impl BufRead, pool: &mut NewKeys) -> Result<(), Failure> {
     let (mut db, mut key): (i32, Option<Key>) = (0, None);
     let hashers = [RandomState::new(), RandomState::new()];
     let mut seen = HashSet::new();

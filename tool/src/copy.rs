@@ -16,7 +16,7 @@ use store::structures::limits::AllLimits;
 /// Makes a pool at `to` with all keys of the pool `from`, of this size or as large. What is damaged
 /// is left out from its first damaged element on, and named. The new pool gets its name when it is
 /// whole and durable. O(pool).
-pub fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
+pub(crate) fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     if to.try_exists()? {
         return Err(format!("{} is there already", to.display()).into());
     }
@@ -25,7 +25,7 @@ pub fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failur
 
 /// Makes the pool's file anew, with its keys alone, of this size or as large: one step, after which
 /// the former file is gone.
-pub fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
+pub(crate) fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     if !pool.symlink_metadata()?.is_file() {
         return Err(format!("{} is not a plain file: use copy", pool.display()).into());
     }
@@ -85,7 +85,7 @@ fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
 ///
 /// # Errors
 /// Those of making it.
-pub fn new_pool(path: &Path, size: u64) -> Result<Store, Failure> {
+pub(crate) fn new_pool(path: &Path, size: u64) -> Result<Store, Failure> {
     // All of it is made durable at the end.
     let options = pool_at(path).size(size).durability(Durability::Process);
     Ok(Store::open(&options, |_, _, _| Ok(()))?)
@@ -95,7 +95,7 @@ pub fn new_pool(path: &Path, size: u64) -> Result<Store, Failure> {
 ///
 /// # Errors
 /// Those of the file system: it is gone then.
-pub fn finish(store: Store, place: Place) -> Result<(), Failure> {
+pub(crate) fn finish(store: Store, place: Place) -> Result<(), Failure> {
     store.pool.complete_commit();
     drop(store);
     File::open(place.beside())?.sync_all()?;

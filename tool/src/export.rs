@@ -14,7 +14,7 @@ const WORDS: usize = 128;
 const BYTES: usize = 64 << 10;
 
 /// Writes all keys of the pool. O(pool).
-pub fn export(path: &Path, native: bool, output: Option<&Path>) -> Result<Outcome, Failure> {
+pub(crate) fn export(path: &Path, native: bool, output: Option<&Path>) -> Result<Outcome, Failure> {
     let keys = Keys::open(path)?;
     let out = Output::to(output)?;
     let mut commands = Commands {

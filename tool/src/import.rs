@@ -17,7 +17,7 @@ use store::structures::limits::AllLimits;
 
 /// Makes a pool at `to`, of this size, with all keys of a file. The pool gets its name when it is
 /// whole and durable. O(file); a large value is in memory as a whole.
-pub fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failure> {
+pub(crate) fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failure> {
     if to.try_exists()? {
         return Err(format!("{} is there already", to.display()).into());
     }
@@ -83,7 +83,7 @@ fn check_sum(file: &Path) -> Result<(), Failure> {
 }
 
 /// The keys of a pool that is being made.
-pub struct NewKeys {
+pub(crate) struct NewKeys {
     store: Store,
     keys: u64,
     /// How many keys of which kind there are that no pool holds.
@@ -97,7 +97,7 @@ impl NewKeys {
     ///
     /// # Errors
     /// If the pool has no room for it, or if it is none.
-    pub fn add<B: Deref<Target = [u8]>>(
+    pub(crate) fn add<B: Deref<Target = [u8]>>(
         &mut self,
         name: &[u8],
         db: i32,

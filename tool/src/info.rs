@@ -29,7 +29,7 @@ type Large = (u64, Vec<u8>, i32, &'static str);
 
 /// Writes how full the pool is, the keys of each type and database, and the largest keys. O(keys);
 /// of values as much is read as tells their size.
-pub fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<Outcome, Failure> {
+pub(crate) fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<Outcome, Failure> {
     let keys = Keys::open(path)?;
     let mut types = [Sum::default(); ValueType::ALL.len()];
     let mut dbs: BTreeMap<i32, Sum> = BTreeMap::new();

@@ -15,7 +15,7 @@ use store::value::ValueType;
 
 /// Has libpmemobj keep all changes of pools in this process. Before it is loaded, and while there
 /// is one thread.
-pub fn change_no_file() {
+pub(crate) fn change_no_file() {
     const VARIABLE: &str = "PMEMOBJ_CONF";
     let before = std::env::var(VARIABLE).unwrap_or_default();
     let gap = if before.is_empty() || before.ends_with(';') {
@@ -28,7 +28,7 @@ pub fn change_no_file() {
 }
 
 /// A pool, open.
-pub struct Keys {
+pub(crate) struct Keys {
     /// The pool.
     pub pool: Pool,
     dbs: Dbs,
@@ -37,7 +37,7 @@ pub struct Keys {
 }
 
 /// A key, as far as its record can be read.
-pub struct Key<'p> {
+pub(crate) struct Key<'p> {
     /// Its name.
     pub name: &'p [u8],
     /// Its database.
@@ -58,7 +58,7 @@ impl Keys {
     ///
     /// # Errors
     /// If it is none, if a server has it open, or if it cannot be recovered.
-    pub fn open(path: &Path) -> Result<Keys, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<Keys, Failure> {
         // It is not changed, so commits need survive nothing.
         let options = pool_at(path).durability(Durability::Process);
         let pool = Pool::open(&options)?;
@@ -73,7 +73,7 @@ impl Keys {
     ///
     /// # Errors
     /// What `show` fails with.
-    pub fn each(
+    pub(crate) fn each(
         &self,
         what: &str,
         mut show: impl FnMut(pobj::Result<Key<'_>>) -> Result<(), Failure>,
@@ -173,7 +173,7 @@ impl Keys {
     ///
     /// # Errors
     /// `Damaged`, with what is wrong.
-    pub fn check(&self, key: &Key<'_>) -> pobj::Result<()> {
+    pub(crate) fn check(&self, key: &Key<'_>) -> pobj::Result<()> {
         let mut lost = None;
         let mut owns = |object| {
             if let Err(error) = self.pool.capacity(object) {
@@ -188,7 +188,7 @@ impl Keys {
     ///
     /// # Errors
     /// `Damaged`, if that cannot be told.
-    pub fn bytes(&self, key: &Key<'_>) -> pobj::Result<u64> {
+    pub(crate) fn bytes(&self, key: &Key<'_>) -> pobj::Result<u64> {
         let own = self.pool.capacity(key.record)?;
         Ok(own + structures::of(key.ty).memory(&self.pool, key.root)?)
     }

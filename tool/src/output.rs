@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 /// The standard output, or a new file under another name, which gets its own at the end.
-pub enum Output {
+pub(crate) enum Output {
     /// The standard output.
     Standard(io::Stdout),
     /// A file.
@@ -15,13 +15,13 @@ pub enum Output {
 }
 
 /// A file that has its name only when it is whole. If it is dropped before, it goes.
-pub struct NewFile {
+pub(crate) struct NewFile {
     file: File,
     place: Place,
 }
 
 /// A name beside that of a file that is being made.
-pub struct Place {
+pub(crate) struct Place {
     path: PathBuf,
     beside: PathBuf,
     whole: bool,
@@ -32,7 +32,7 @@ impl Place {
     ///
     /// # Errors
     /// If it names no file in a directory.
-    pub fn of(path: &Path) -> io::Result<Place> {
+    pub(crate) fn of(path: &Path) -> io::Result<Place> {
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let mut beside = name.to_owned();
         beside.push(format!(".{}.part", process::id()));
@@ -44,7 +44,7 @@ impl Place {
     }
 
     /// Where the file is until it is whole.
-    pub fn beside(&self) -> &Path {
+    pub(crate) fn beside(&self) -> &Path {
         &self.beside
     }
 
@@ -53,7 +53,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of the file system; what had the name before has it still.
-    pub fn take(mut self) -> io::Result<()> {
+    pub(crate) fn take(mut self) -> io::Result<()> {
         fs::rename(&self.beside, &self.path)?;
         self.whole = true;
         let directory = match self.path.parent() {
@@ -78,7 +78,7 @@ impl Output {
     ///
     /// # Errors
     /// If the file cannot be made.
-    pub fn to(path: Option<&Path>) -> io::Result<Output> {
+    pub(crate) fn to(path: Option<&Path>) -> io::Result<Output> {
         let Some(path) = path else {
             return Ok(Output::Standard(io::stdout()));
         };
@@ -91,7 +91,7 @@ impl Output {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         match self {
             Output::Standard(_) => Ok(()),

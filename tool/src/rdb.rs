@@ -39,7 +39,11 @@ struct Counts {
 
 /// Writes all keys of the pool as an RDB file. Of a damaged value there is what comes before the
 /// damage. O(pool).
-pub fn export(path: &Path, reader: Reader, output: Option<&Path>) -> Result<Outcome, Failure> {
+pub(crate) fn export(
+    path: &Path,
+    reader: Reader,
+    output: Option<&Path>,
+) -> Result<Outcome, Failure> {
     let keys = Keys::open(path)?;
     let dialect = Dialect::from(reader);
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();

@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 /// A page: a title, tables, and sentences.
-pub struct Report {
+pub(crate) struct Report {
     title: String,
     tables: Vec<Table>,
     notes: Vec<String>,
 }
 
 /// A table whose last column is a number of bytes, which is drawn as a bar, too.
-pub struct Table {
+pub(crate) struct Table {
     title: &'static str,
     head: Vec<&'static str>,
     rows: Vec<(Vec<String>, u64)>,
@@ -18,7 +18,7 @@ pub struct Table {
 
 impl Table {
     /// A table without rows.
-    pub fn new<const N: usize>(title: &'static str, head: [&'static str; N]) -> Table {
+    pub(crate) fn new<const N: usize>(title: &'static str, head: [&'static str; N]) -> Table {
         Table {
             title,
             head: head.to_vec(),
@@ -27,7 +27,7 @@ impl Table {
     }
 
     /// Adds a row.
-    pub fn row<const N: usize>(&mut self, cells: [String; N], bytes: u64) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N], bytes: u64) {
         self.rows.push((cells.to_vec(), bytes));
     }
 
@@ -89,7 +89,7 @@ impl Table {
 
 impl Report {
     /// A page without tables.
-    pub fn new(title: String) -> Report {
+    pub(crate) fn new(title: String) -> Report {
         Report {
             title,
             tables: Vec::new(),
@@ -98,19 +98,19 @@ impl Report {
     }
 
     /// Adds a table; without rows it is left out.
-    pub fn add(&mut self, table: Table) {
+    pub(crate) fn add(&mut self, table: Table) {
         if !table.rows.is_empty() {
             self.tables.push(table);
         }
     }
 
     /// Adds a sentence.
-    pub fn note(&mut self, sentence: String) {
+    pub(crate) fn note(&mut self, sentence: String) {
         self.notes.push(sentence);
     }
 
     /// The page as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let tables: Vec<String> = self.tables.iter().map(Table::text).collect();
         format!(
             "{}\n\n{}\n{}\n",
@@ -121,7 +121,7 @@ impl Report {
     }
 
     /// The page as HTML.
-    pub fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         const STYLE: &str = "body{font:15px sans-serif;margin:2em;max-width:60em}table{border-collapse:collapse;width:100%}\
             td,th{text-align:left;padding:2px 8px;border-bottom:1px solid #ddd}.n{text-align:right}.bar{width:40%}\
             .bar div{background:#3a7bd5;height:12px}";

@@ -22,7 +22,7 @@ static LARGE: Form = Form {
     ..SMALL
 };
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     let each = |form| {
         [
             write("HSET new", form, Effect::Grows, |tx, root, _, i| {

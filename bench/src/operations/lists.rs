@@ -21,7 +21,7 @@ static LARGE: Form = Form {
     ..SMALL
 };
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     let each = |form, range| {
         [
             write("LPUSH", form, Effect::Grows, |tx, root, _, i| {

@@ -20,7 +20,7 @@ static LARGE: Form = Form {
     ..SMALL
 };
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     let each = |form| {
         [
             write("SADD", form, Effect::Grows, |tx, root, _, i| {

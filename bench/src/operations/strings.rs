@@ -34,7 +34,7 @@ static NUMBER: Form = Form {
     steps: usize::MAX,
 };
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     let mut all = each::<8>(&SHORT).to_vec();
     all.push(write("INCR", &NUMBER, Effect::Keeps, incr));
     all.push(delete(&NUMBER));

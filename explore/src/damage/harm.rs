@@ -60,7 +60,7 @@ pub enum Harm {
 }
 
 /// Harms a pool in one way or several, most of them where something is stored.
-pub fn some(pool: &mut Vec<u8>, rng: &mut Rng) -> Vec<Harm> {
+pub(super) fn some(pool: &mut Vec<u8>, rng: &mut Rng) -> Vec<Harm> {
     let count = if rng.u8(..3) == 0 { rng.usize(2..6) } else { 1 };
     (0..count).map(|_| one(pool, rng)).collect()
 }

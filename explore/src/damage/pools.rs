@@ -25,7 +25,7 @@ type Build<'a> = dyn Fn(&mut Tx<'_>, store::inline::Inline, &mut Rng) -> pobj::R
 ///
 /// # Panics
 /// If it cannot be made.
-pub fn make(path: &Path, mut rng: Rng) -> Vec<u8> {
+pub(super) fn make(path: &Path, mut rng: Rng) -> Vec<u8> {
     fs::remove_file(path).ok();
     let maker = powercut::fork(|| {
         let mut store = Store::open(&pool_at(path).size(POOL_BYTES), |_, _, _| Ok(()))

@@ -9,7 +9,7 @@ use store::value::ValueType;
 use crate::structures::{Hashes, Lists, Sets, Strings, Structure, Value, ZSets};
 
 /// A value's model, whatever its type.
-pub trait Content {
+pub(super) trait Content {
     /// The type.
     fn ty(&self) -> ValueType;
     /// Another model of the same content.
@@ -85,7 +85,7 @@ impl<S: Structure + 'static> Content for Held<S> {
 }
 
 /// An empty value of this type.
-pub fn empty(ty: ValueType) -> Box<dyn Content> {
+pub(super) fn empty(ty: ValueType) -> Box<dyn Content> {
     match ty {
         ValueType::String => Box::new(Held::<Strings>(Default::default())),
         ValueType::List => Box::new(Held::<Lists>(Default::default())),
@@ -96,7 +96,7 @@ pub fn empty(ty: ValueType) -> Box<dyn Content> {
 }
 
 /// A string of these bytes.
-pub fn string(bytes: Vec<u8>) -> Box<dyn Content> {
+pub(super) fn string(bytes: Vec<u8>) -> Box<dyn Content> {
     Box::new(Held::<Strings>(bytes))
 }
 
@@ -105,7 +105,7 @@ fn line<S: Structure>(digest: u64) -> String {
 }
 
 /// The content of the value behind a root in short.
-pub fn read_line(pool: &Pool, ty: ValueType, root: Root, inline: Inline) -> Result<String> {
+pub(super) fn read_line(pool: &Pool, ty: ValueType, root: Root, inline: Inline) -> Result<String> {
     fn of<S: Structure>(pool: &Pool, root: Root, inline: Inline) -> Result<String> {
         Ok(line::<S>(S::read_digest(pool, root, inline)?))
     }
@@ -119,7 +119,12 @@ pub fn read_line(pool: &Pool, ty: ValueType, root: Root, inline: Inline) -> Resu
 }
 
 /// The value behind a root.
-pub fn read(pool: &Pool, ty: ValueType, root: Root, inline: Inline) -> Result<Box<dyn Content>> {
+pub(super) fn read(
+    pool: &Pool,
+    ty: ValueType,
+    root: Root,
+    inline: Inline,
+) -> Result<Box<dyn Content>> {
     fn of<S: Structure + 'static>(
         pool: &Pool,
         root: Root,

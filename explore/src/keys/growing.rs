@@ -17,7 +17,7 @@ const TOO_LONG: usize = 2 << 20;
 ///
 /// # Panics
 /// If it cannot be created.
-pub fn create(path: &Path) {
+pub(super) fn create(path: &Path) {
     let options = pool_at(path)
         .size(POOL_BYTES)
         .max_size(MOST)

@@ -9,10 +9,10 @@ use pmedis_testkit::differential::tables::{
 use pmedis_testkit::differential::{self, Dialect, Side, Step, generate};
 
 /// A command's words.
-pub type Command = Vec<Vec<u8>>;
+pub(super) type Command = Vec<Vec<u8>>;
 
 /// The database that commands work on; the differential tests' tables know one more, the next one.
-pub const DB: u8 = differential::PM_DB;
+pub(super) const DB: u8 = differential::PM_DB;
 
 /// Bytes of a command at most: the pools are small.
 const COMMAND_BYTES_MAX: usize = 300_000;
@@ -85,7 +85,7 @@ pub enum Way {
 }
 
 /// An endless source of what to send.
-pub struct Source {
+pub(super) struct Source {
     rng: Rng,
     steps: Vec<Step>,
     adopted: usize,
@@ -93,7 +93,7 @@ pub struct Source {
 
 impl Source {
     /// The source of this seed.
-    pub fn new(seed: u64) -> Source {
+    pub(super) fn new(seed: u64) -> Source {
         Source {
             rng: Rng::with_seed(seed),
             steps: Vec::new(),
@@ -104,7 +104,7 @@ impl Source {
     /// The commands that the next step has, and in which shape.
     ///
     /// `dump` gives what DUMP says of a key.
-    pub fn next(&mut self, mut dump: impl FnMut(&[u8]) -> Vec<u8>) -> (Shape, Vec<Command>) {
+    pub(super) fn next(&mut self, mut dump: impl FnMut(&[u8]) -> Vec<u8>) -> (Shape, Vec<Command>) {
         let shape = match self.rng.u8(..10) {
             0..6 => Shape::One,
             6..8 => Shape::Transaction,
@@ -122,7 +122,7 @@ impl Source {
     }
 
     /// How the next step reaches the server.
-    pub fn way(&mut self) -> Way {
+    pub(super) fn way(&mut self) -> Way {
         match self.rng.u8(..16) {
             0..2 => Way::Stalled,
             2 => Way::Paused,
@@ -132,7 +132,7 @@ impl Source {
     }
 
     /// One command.
-    pub fn command(&mut self, dump: &mut impl FnMut(&[u8]) -> Vec<u8>) -> Command {
+    pub(super) fn command(&mut self, dump: &mut impl FnMut(&[u8]) -> Vec<u8>) -> Command {
         match self.rng.u8(..32) {
             0..6 => return self.bulk(),
             6..8 => return self.whole(),

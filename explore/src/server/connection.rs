@@ -13,14 +13,14 @@ use super::commands::Command;
 const REPLY_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// A connection to the server.
-pub struct Connection {
+pub(super) struct Connection {
     input: Counted,
     port: u16,
 }
 
 impl Connection {
     /// Connects, and selects a database.
-    pub fn new(address: SocketAddr, db: u8) -> io::Result<Connection> {
+    pub(super) fn new(address: SocketAddr, db: u8) -> io::Result<Connection> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(REPLY_TIME_MAX))?;
@@ -35,7 +35,7 @@ impl Connection {
     }
 
     /// This end's port.
-    pub fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         self.port
     }
 
@@ -48,7 +48,7 @@ impl Connection {
     }
 
     /// Sends commands in one piece.
-    pub fn send(&mut self, commands: &[Command]) -> io::Result<()> {
+    pub(super) fn send(&mut self, commands: &[Command]) -> io::Result<()> {
         let mut bytes = Vec::new();
         for words in commands {
             write_command(&mut bytes, words);
@@ -57,7 +57,7 @@ impl Connection {
     }
 
     /// Reads a reply.
-    pub fn receive(&mut self) -> io::Result<Value> {
+    pub(super) fn receive(&mut self) -> io::Result<Value> {
         Value::read(&mut self.input)
     }
 
@@ -72,14 +72,14 @@ impl Connection {
     }
 
     /// Sends a command and reads its reply.
-    pub fn call(&mut self, words: &Command) -> io::Result<Value> {
+    pub(super) fn call(&mut self, words: &Command) -> io::Result<Value> {
         self.send(std::slice::from_ref(words))?;
         self.receive()
     }
 }
 
 /// A command of words that are text.
-pub fn command(words: &[&str]) -> Command {
+pub(super) fn command(words: &[&str]) -> Command {
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 

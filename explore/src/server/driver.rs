@@ -13,7 +13,7 @@ use super::connection::{Connection, command};
 const ECHO_BYTES: usize = 16 << 10;
 
 /// One who sends, and one who sees to the circumstances.
-pub struct Driver<'a> {
+pub(super) struct Driver<'a> {
     /// The server.
     pub server: &'a Server,
     /// It is being recorded.
@@ -29,7 +29,7 @@ impl Driver<'_> {
     ///
     /// # Errors
     /// Those of the connections.
-    pub fn tell(&mut self, way: Way, sent: &[Command]) -> io::Result<()> {
+    pub(super) fn tell(&mut self, way: Way, sent: &[Command]) -> io::Result<()> {
         match way {
             Way::Plain => self.tell_now(sent),
             Way::Stalled => self.tell_stalled(sent),

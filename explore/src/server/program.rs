@@ -7,7 +7,7 @@ use pmedis_testkit::server::{Refusal, Server, Setup};
 use powercut::program::ProgramRecorder;
 
 /// A server on `pool`.
-pub fn start(pool: &Path) -> Result<Server, Refusal> {
+pub(super) fn start(pool: &Path) -> Result<Server, Refusal> {
     setup(pool).start()
 }
 

@@ -183,7 +183,7 @@ fn dump(connection: &mut Connection, key: &[u8]) -> Vec<u8> {
 }
 
 /// What the server says its keys are, as a number.
-pub fn digest(connection: &mut Connection) -> io::Result<String> {
+pub(super) fn digest(connection: &mut Connection) -> io::Result<String> {
     match connection.call(&command(&["DEBUG", "DIGEST"]))? {
         Value::Simple(text) => Ok(text),
         other => Err(io::Error::other(format!("DEBUG DIGEST: {other:?}"))),

@@ -16,7 +16,7 @@ use crate::states::Description;
 /// The keys of the two records.
 const KEYS: [&[u8]; 2] = [b"a", b"b"];
 
-pub struct Actor<S: Structure> {
+pub(super) struct Actor<S: Structure> {
     pub pool: Pool,
     pub mistake: Option<Mistake>,
     rng: Rng,
@@ -27,7 +27,7 @@ pub struct Actor<S: Structure> {
 
 impl<S: Structure> Actor<S> {
     /// Makes the two records, with values, in an empty pool.
-    pub fn build(mut pool: Pool, rng: &mut Rng) -> Result<()> {
+    pub(super) fn build(mut pool: Pool, rng: &mut Rng) -> Result<()> {
         for key in KEYS {
             let mut tx = pool.begin();
             let inline = S::inline(rng);
@@ -51,7 +51,7 @@ impl<S: Structure> Actor<S> {
     }
 
     /// Reads the models from the pool.
-    pub fn new(pool: Pool, rng: Rng) -> Result<Actor<S>> {
+    pub(super) fn new(pool: Pool, rng: Rng) -> Result<Actor<S>> {
         let (mut live, mut dead) = (Vec::new(), VecDeque::new());
         for Found { record, head } in records(&pool)? {
             match head.birth {
@@ -83,7 +83,7 @@ impl<S: Structure> Actor<S> {
     }
 
     /// What the pool holds now, after making sure that these are the models.
-    pub fn describe(&self) -> Description {
+    pub(super) fn describe(&self) -> Description {
         let found = describe::<S>(&self.pool).expect("the pool is sound");
         for (key, value) in KEYS.iter().zip(&self.values) {
             let line = line::<S>(key, S::digest(&value.model));
@@ -100,7 +100,7 @@ impl<S: Structure> Actor<S> {
     }
 
     /// Does one step.
-    pub fn act(&mut self) -> Result<()> {
+    pub(super) fn act(&mut self) -> Result<()> {
         if self.percent(4) {
             return self.pool.trim(usize::MAX).map(drop);
         }
@@ -243,7 +243,7 @@ impl<S: Structure> Actor<S> {
     }
 
     /// Frees all there is, values and records, a step at a time.
-    pub fn free_all(mut self) -> Result<Pool> {
+    pub(super) fn free_all(mut self) -> Result<Pool> {
         let records = self
             .records
             .into_iter()

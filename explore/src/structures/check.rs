@@ -9,13 +9,13 @@ use super::Structure;
 use crate::states::Description;
 
 /// A record of a pool.
-pub struct Found {
+pub(super) struct Found {
     pub record: RecordPtr,
     pub head: Record,
 }
 
 /// All records of a pool.
-pub fn records(pool: &Pool) -> pobj::Result<Vec<Found>> {
+pub(super) fn records(pool: &Pool) -> pobj::Result<Vec<Found>> {
     let (mut records, mut cursor) = (Vec::new(), Cursor::default());
     while let Some((object, next)) = pool.next_object(RECORD, cursor) {
         let record = object.cast();
@@ -30,7 +30,7 @@ pub fn records(pool: &Pool) -> pobj::Result<Vec<Found>> {
 /// What a pool of values holds: a line for each record, and the bytes in use. Values are checked
 /// down to their last element; and if nothing waits for being reclaimed, every object of the pool
 /// must be somebody's, and nobody else's.
-pub fn describe<S: Structure>(pool: &Pool) -> pobj::Result<Description> {
+pub(super) fn describe<S: Structure>(pool: &Pool) -> pobj::Result<Description> {
     let (mut state, mut owned, mut dead) = (Vec::new(), Owned::default(), 0);
     for Found { record, head } in records(pool)? {
         if head.birth == 0 {
@@ -104,7 +104,7 @@ impl Owned {
 }
 
 /// A line of a description.
-pub fn line<S: Structure>(key: &[u8], digest: u64) -> String {
+pub(super) fn line<S: Structure>(key: &[u8], digest: u64) -> String {
     let key = String::from_utf8_lossy(key);
     format!("{key} {:?} {digest:016x}", S::TYPE)
 }

@@ -21,7 +21,7 @@ pub(crate) fn of_table<const COUNT: usize, const LEN: usize>(
 }
 
 /// The name of element `n`, short enough for packed forms.
-pub fn name(n: usize) -> Vec<u8> {
+pub(super) fn name(n: usize) -> Vec<u8> {
     format!("element:{n}").into_bytes()
 }
 

@@ -10,7 +10,7 @@ use super::{Flavour, Mistake, Transactions};
 use crate::states::Description;
 
 /// Works on a pool and knows what it must hold.
-pub struct Actor {
+pub(super) struct Actor {
     pub pool: Pool,
     pub model: Model,
     pub rng: Rng,
@@ -19,7 +19,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    pub fn new(workload: &Transactions, pool: Pool) -> Actor {
+    pub(super) fn new(workload: &Transactions, pool: Pool) -> Actor {
         Actor {
             pool,
             model: Model::default(),
@@ -30,7 +30,7 @@ impl Actor {
     }
 
     /// What the pool must hold now; also makes sure that this process sees it.
-    pub fn describe(&self) -> Description {
+    pub(super) fn describe(&self) -> Description {
         let objects = self.model.objects.iter();
         let mut state: Description = objects
             .map(|(&offset, object)| line(offset, object.kind, &object.bytes))
@@ -44,7 +44,7 @@ impl Actor {
     }
 
     /// Does one step.
-    pub fn act(&mut self) {
+    pub(super) fn act(&mut self) {
         match self.mistake {
             Some(Mistake::PublishedBeforeFilled) => return self.publish_then_fill(),
             Some(Mistake::FreedBeforeUnlinked) => return self.free_then_unlink(),

@@ -10,12 +10,12 @@ use super::{Flavour, Mistake};
 /// Bytes in objects above which a workload frees rather than allocates.
 const BYTES_MAX: usize = 2 << 20;
 
-pub fn content(rng: &mut Rng, len: usize) -> Vec<u8> {
+pub(super) fn content(rng: &mut Rng, len: usize) -> Vec<u8> {
     std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
 }
 
 /// The changes of one transaction, made to the pool and to the model.
-pub struct Change<'a, 'p> {
+pub(super) struct Change<'a, 'p> {
     pub tx: &'a mut Tx<'p>,
     pub model: &'a mut Model,
     pub rng: &'a mut Rng,
@@ -28,7 +28,7 @@ pub struct Change<'a, 'p> {
 }
 
 impl Change<'_, '_> {
-    pub fn all(&mut self, steps: usize) -> pobj::Result<()> {
+    pub(super) fn all(&mut self, steps: usize) -> pobj::Result<()> {
         for step in 0..=steps {
             if step > 0 {
                 self.tx.step()?;

@@ -8,19 +8,19 @@ use store::layout::{DATA, RECORD};
 use crate::states::{Description, digest};
 
 /// Bytes of an object before those that count: their number.
-pub const HEAD: usize = 8;
+pub(super) const HEAD: usize = 8;
 /// User words that the transactions change.
-pub const WORDS: usize = 4;
+pub(super) const WORDS: usize = 4;
 
 #[derive(Clone)]
-pub struct Object {
+pub(super) struct Object {
     pub kind: Kind,
     /// Those that count.
     pub bytes: Vec<u8>,
 }
 
 #[derive(Clone, Default)]
-pub struct Model {
+pub(super) struct Model {
     pub objects: BTreeMap<u64, Object>,
     pub words: [u64; WORDS],
     /// The object that was overwritten last.
@@ -28,26 +28,26 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn total(&self) -> usize {
+    pub(super) fn total(&self) -> usize {
         self.objects.values().map(|object| object.bytes.len()).sum()
     }
 }
 
-pub fn pointer(offset: u64) -> PPtr<u8> {
+pub(super) fn pointer(offset: u64) -> PPtr<u8> {
     PPtr::new(offset).expect("no object is at offset zero")
 }
 
-pub fn line(offset: u64, kind: Kind, bytes: &[u8]) -> String {
+pub(super) fn line(offset: u64, kind: Kind, bytes: &[u8]) -> String {
     format!("{offset:#x} {kind:?} {}", digest(bytes))
 }
 
 /// The lines after those of the objects.
-pub fn totals(words: [u64; WORDS], used: u64) -> [String; 2] {
+pub(super) fn totals(words: [u64; WORDS], used: u64) -> [String; 2] {
     [format!("words {words:x?}"), format!("used {used}")]
 }
 
 /// What a pool holds.
-pub fn describe(pool: &Pool) -> pobj::Result<Description> {
+pub(super) fn describe(pool: &Pool) -> pobj::Result<Description> {
     let mut objects = BTreeMap::new();
     for kind in [DATA, RECORD] {
         let mut cursor = Cursor::default();

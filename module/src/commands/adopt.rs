@@ -7,7 +7,7 @@ use crate::redis::{Args, Collection, Ctx};
 /// `PM.ADOPT KEYS key [key ...]`: those that are native, of a type that we have; how many these
 /// were. Each for itself: an error tells of the first that could not, and what was before it is
 /// adopted.
-pub fn keys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn keys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut adopted = 0;
     for &name in args.from(2) {
         adopted += i64::from(adopt(ctx, name)?);
@@ -17,12 +17,12 @@ pub fn keys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ADOPT MATCH pattern`: keys of the selected database, in the background.
-pub fn matching(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn matching(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     begin(ctx, Some(args[2].bytes().to_vec()))
 }
 
 /// `PM.ADOPT ALL`: keys of all databases, in the background.
-pub fn all(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn all(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     begin(ctx, None)
 }
 
@@ -36,14 +36,14 @@ fn begin(ctx: &Ctx, pattern: Option<Vec<u8>>) -> Result<(), CmdError> {
 }
 
 /// `PM.ADOPT STOP`
-pub fn stop(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn stop(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     job::stop();
     ctx.reply_ok();
     Ok(())
 }
 
 /// `PM.ADOPT STATUS`: a map.
-pub fn status(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn status(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     let progress = job::progress();
     let figures = [
         (&b"keys"[..], progress.keys),

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// the pool, of all databases, are sound and how many damaged, and the names of the first of these;
 /// empty for a name that cannot be read. O(pool), in slices between which others are served, but
 /// for the elements of one value; at once where a client cannot wait, in scripts and transactions.
-pub fn check(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn check(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match args.from(1) {
         [] if ctx.flags().deny_blocking() => {
             check_all()?.reply(ctx);

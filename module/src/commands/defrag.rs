@@ -15,7 +15,7 @@ const NOT_NOW: CmdError = CmdError::text_only(
 );
 
 /// `PM.DEFRAG [STATUS | NOW [milliseconds]]`
-pub fn defrag(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn defrag(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let words = args.from(1);
     let mut words = words.iter();
     match words.next() {

@@ -54,7 +54,7 @@ enum Change {
 const IN_PLACE_MAX: usize = 128;
 
 /// `PM.PFADD key [element [element ...]]`
-pub fn pfadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn pfadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let elements = args.from(2);
     let change = match look(&key, |text| added(text, elements))? {
@@ -156,7 +156,7 @@ fn rewrite(key: &mut PmKey<'_>, text: &[u8]) -> Result<(), CmdError> {
 }
 
 /// `PM.PFCOUNT key [key ...]`
-pub fn pfcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn pfcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let count = match args.from(1) {
         [name] => count_one(ctx, *name)?,
         names => hll::count_merged(&merged(ctx, names)?.registers),
@@ -208,7 +208,7 @@ fn merged(ctx: &Ctx, names: &[Arg<'_>]) -> Result<Merged, CmdError> {
 }
 
 /// `PM.PFMERGE destination [source ...]`
-pub fn pfmerge(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn pfmerge(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let Merged { registers, dense } = merged(ctx, args.from(1))?;
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let mut text = look(&key, |text| Ok(text.to_vec()))?.unwrap_or_else(hll::empty);

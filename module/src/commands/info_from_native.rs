@@ -38,7 +38,7 @@ fn fix_flags(native: &Native, specs: &mut [KeySpec]) {
 
 /// Describes the commands of the given native names. What cannot be described gets its arity, and
 /// works all the same.
-pub fn describe(ctx: &Ctx, natives: &[Native]) {
+pub(super) fn describe(ctx: &Ctx, natives: &[Native]) {
     let ask = |what: &'static [u8]| {
         let names = natives.iter().map(|native| native.name.as_bytes());
         let args: Vec<&[u8]> = [what].into_iter().chain(names).collect();

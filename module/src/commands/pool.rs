@@ -17,7 +17,7 @@ use crate::redis::{Args, Ctx};
 /// command that is refused, as its changes could not be made durable, becomes `PM.POOL REFUSE`,
 /// which replies with the reason. `PM.POOL ABANDON` tells a replica that its master has taken back
 /// what came before it in the same transaction.
-pub fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match args.from(1) {
         [word, number] if word.is(b"SEEN") => {
             if ctx.flags().loading() {

@@ -4,49 +4,49 @@ use crate::redis::{Handler, NumberedKeys, Runner};
 use store::value::ValueType;
 
 /// Flags of commands that read.
-pub const READ: &str = "readonly";
+pub(super) const READ: &str = "readonly";
 /// Of those whose time does not grow with the value.
-pub const READ_FAST: &str = "readonly fast";
+pub(super) const READ_FAST: &str = "readonly fast";
 /// [`READ`], of commands whose handlers tell their keys.
-pub const READ_TELLING_KEYS: &str = "readonly getkeys-api";
+pub(super) const READ_TELLING_KEYS: &str = "readonly getkeys-api";
 /// Of commands that may need memory: the server refuses them above `maxmemory`.
-pub const WRITE: &str = "write deny-oom";
+pub(super) const WRITE: &str = "write deny-oom";
 /// Of those whose time does not grow with the value.
-pub const WRITE_FAST: &str = "write deny-oom fast";
+pub(super) const WRITE_FAST: &str = "write deny-oom fast";
 /// Of commands that write, also above `maxmemory`.
-pub const WRITE_ALWAYS: &str = "write";
+pub(super) const WRITE_ALWAYS: &str = "write";
 /// Of those whose time does not grow with the value.
-pub const WRITE_ALWAYS_FAST: &str = "write fast";
+pub(super) const WRITE_ALWAYS_FAST: &str = "write fast";
 /// [`WRITE`], of commands whose handlers tell their keys.
-pub const WRITE_TELLING_KEYS: &str = "write deny-oom getkeys-api";
+pub(super) const WRITE_TELLING_KEYS: &str = "write deny-oom getkeys-api";
 /// [`WRITE_ALWAYS`], of commands whose handlers tell their keys.
-pub const WRITE_ALWAYS_TELLING_KEYS: &str = "write getkeys-api";
+pub(super) const WRITE_ALWAYS_TELLING_KEYS: &str = "write getkeys-api";
 /// Of commands that wait for keys. Where scripts may run them, `deny-script` is left out.
-pub const BLOCKING: &str = "write deny-script blocking";
+pub(super) const BLOCKING: &str = "write deny-script blocking";
 /// Of those whose time does not grow with the value.
-pub const BLOCKING_FAST: &str = "write deny-script fast blocking";
+pub(super) const BLOCKING_FAST: &str = "write deny-script fast blocking";
 /// Of commands that wait for keys, and may run in scripts, where they do not wait.
-pub const BLOCKING_ANYWHERE: &str = "write blocking";
+pub(super) const BLOCKING_ANYWHERE: &str = "write blocking";
 /// Of commands that wait for keys, and may need memory.
-pub const BLOCKING_GROWING: &str = "write deny-oom deny-script blocking";
+pub(super) const BLOCKING_GROWING: &str = "write deny-oom deny-script blocking";
 /// Of commands that are answered while files are loaded, too.
-pub const SERVED_ALWAYS: &str = "readonly fast allow-loading allow-stale";
+pub(super) const SERVED_ALWAYS: &str = "readonly fast allow-loading allow-stale";
 /// Of those that are for operators.
-pub const ADMIN: &str = "admin allow-loading allow-stale";
+pub(super) const ADMIN: &str = "admin allow-loading allow-stale";
 /// The flag of a command whose handler tells its keys.
-pub const TELLS_KEYS: &str = "getkeys-api";
+pub(super) const TELLS_KEYS: &str = "getkeys-api";
 
 /// Where keys are among the arguments: first, last (negative: from the end), step. Here: nowhere.
-pub const NONE: KeyRange = (0, 0, 0);
+pub(super) const NONE: KeyRange = (0, 0, 0);
 /// The first argument.
-pub const ONE: KeyRange = (1, 1, 1);
+pub(super) const ONE: KeyRange = (1, 1, 1);
 /// The first two.
-pub const TWO: KeyRange = (1, 2, 1);
+pub(super) const TWO: KeyRange = (1, 2, 1);
 /// All.
-pub const ALL: KeyRange = (1, -1, 1);
+pub(super) const ALL: KeyRange = (1, -1, 1);
 
 /// First, last and step of the arguments that are keys.
-pub type KeyRange = (i32, i32, i32);
+pub(super) type KeyRange = (i32, i32, i32);
 
 /// Where the keys of a command are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use store::number::parse_i64;
 use store::value::ValueType;
 
 /// A call, whose key is there.
-pub struct Scan<'a> {
+pub(super) struct Scan<'a> {
     /// The key.
     pub key: PmKey<'a>,
     /// Its options.
@@ -18,7 +18,7 @@ pub struct Scan<'a> {
 }
 
 /// The options of a call.
-pub struct Options<'a> {
+pub(super) struct Options<'a> {
     /// About how many elements to visit.
     count: u64,
     /// NOVALUES or NOSCORES: names alone are shown.
@@ -28,7 +28,7 @@ pub struct Options<'a> {
 
 /// What is scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scanned {
+pub(super) enum Scanned {
     /// A hash, which may show its fields alone.
     Hash,
     /// A set.
@@ -85,7 +85,7 @@ fn strtoul(text: &[u8]) -> Option<u64> {
 }
 
 /// Begins a reply: the next cursor, and an array of `len` replies, which follow.
-pub fn reply_head(ctx: &Ctx, cursor: u64, len: usize) {
+pub(super) fn reply_head(ctx: &Ctx, cursor: u64, len: usize) {
     ctx.reply_array(2);
     ctx.reply_bulk(itoa::Buffer::new().format(cursor as i64).as_bytes());
     ctx.reply_array(len);
@@ -97,7 +97,7 @@ impl<'a> Scan<'a> {
     ///
     /// # Errors
     /// Those of [`cursor`] and of [`Options::parse`]; `WrongType`.
-    pub fn begin(
+    pub(super) fn begin(
         ctx: &'a Ctx,
         args: Args<'a>,
         ty: ValueType,
@@ -119,7 +119,7 @@ impl<'a> Scan<'a> {
 
     /// Goes on until enough elements were visited: the next cursor, and those that `admits` lets
     /// pass. `step` shows a few from a cursor on, and gives the next one.
-    pub fn run<E>(
+    pub(super) fn run<E>(
         &self,
         mut step: impl FnMut(u64, &mut dyn FnMut(E)) -> store::Result<u64>,
         mut admits: impl FnMut(&E) -> bool,
@@ -178,7 +178,7 @@ impl<'a> Options<'a> {
 
     /// Whether an element of this name is to be shown.
     #[inline]
-    pub fn admits(&self, name: &[u8]) -> bool {
+    pub(super) fn admits(&self, name: &[u8]) -> bool {
         self.pattern
             .is_none_or(|pattern| glob::matches(pattern, name))
     }

@@ -10,7 +10,7 @@ use store::key_counts::KeyCounts;
 use store::value::ValueType;
 
 /// A section: its name, and what is in it.
-pub struct Section {
+pub(super) struct Section {
     /// Its name, as a heading.
     pub name: &'static str,
     /// Its fields.
@@ -18,7 +18,7 @@ pub struct Section {
 }
 
 /// All sections.
-pub const SECTIONS: [Section; 10] = [
+pub(super) const SECTIONS: [Section; 10] = [
     section("Pool", pool),
     section("Keys", keys),
     section("Filling", filling),
@@ -36,7 +36,7 @@ const fn section(name: &'static str, fields: fn(&Engine) -> InfoFields) -> Secti
 }
 
 /// The sections of the server's INFO.
-pub struct InServer;
+pub(super) struct InServer;
 
 impl InfoSections for InServer {
     fn names() -> Vec<&'static str> {

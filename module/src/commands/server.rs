@@ -13,7 +13,7 @@ use store::number::parse_i64;
 const ALL: [&[u8]; 3] = [b"all", b"everything", b"default"];
 
 /// `PM.INFO [section ...]`: the pool and what is in force, in the form of INFO.
-pub fn info(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn info(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut wanted: Vec<&Section> = Vec::new();
     let words = args.from(1);
     for word in words {
@@ -71,7 +71,7 @@ fn write_field(text: &mut String, name: &str, value: &InfoValue) -> std::fmt::Re
 }
 
 /// `PM.STATS`: the numbers of PM.INFO, as a map.
-pub fn stats(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn stats(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     let fields: Vec<_> = with_engine(|engine| {
         let fields = SECTIONS.iter().flat_map(|section| (section.fields)(engine));
         let number = |(name, value)| match value {
@@ -92,7 +92,7 @@ pub fn stats(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
 /// allocation rounds up among them; of a native key, what MEMORY USAGE tells. O(1) for strings,
 /// else O(elements) at most, as all are counted: SAMPLES is for native keys. Null if there is no
 /// such key; to replies, not to the key's last use, it matters as MEMORY USAGE.
-pub fn usage(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn usage(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     for option in args.from(2).chunks(2) {
         let count = match option {
             [word, count] if word.is(b"SAMPLES") => parse_i64(count.bytes()),
@@ -118,7 +118,7 @@ pub fn usage(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.HELP`: the module's own commands, a line of syntax and a line of what it does each.
-pub fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     let mut lines = vec![
         "The commands of Redis's types have PM. before their names; COMMAND DOCS tells of each. The module's own:".to_owned(),
     ];
@@ -131,7 +131,7 @@ pub fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.READY`: whether all keys of the pool are in Redis's keyspace.
-pub fn ready(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn ready(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     if with_engine(|engine| Ok(engine.life.shows_keys() && engine.filling.is_none()))? {
         ctx.reply_ok();
         Ok(())

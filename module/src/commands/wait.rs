@@ -7,7 +7,7 @@ use store::number::LongDouble;
 
 /// Makes the client wait; it gets a null array after the timeout, as it does at once where blocking
 /// is not allowed.
-pub fn wait(ctx: &Ctx, keys: &[Arg<'_>], timeout: i64, serve: impl Serve) {
+pub(super) fn wait(ctx: &Ctx, keys: &[Arg<'_>], timeout: i64, serve: impl Serve) {
     if ctx.flags().deny_blocking() {
         ctx.reply_null_array();
     } else {
@@ -19,7 +19,7 @@ pub fn wait(ctx: &Ctx, keys: &[Arg<'_>], timeout: i64, serve: impl Serve) {
 ///
 /// Up to Redis 7.0, native commands look at the key that is ready; from 7.2 on, the command is run
 /// again, and looks at all its keys in their order.
-pub fn serve_waiting<'a>(
+pub(super) fn serve_waiting<'a>(
     keys: &[Arg<'a>],
     ready: Arg<'a>,
     mut serve: impl FnMut(Arg<'a>) -> Result<bool, CmdError>,
@@ -39,7 +39,7 @@ pub fn serve_waiting<'a>(
 ///
 /// # Errors
 /// If it is no number, negative, or too large to be told from now on.
-pub fn timeout(ctx: &Ctx, arg: Arg<'_>) -> Result<i64, CmdError> {
+pub(super) fn timeout(ctx: &Ctx, arg: Arg<'_>) -> Result<i64, CmdError> {
     const TOO_LARGE: CmdError = CmdError::text_only("ERR timeout is out of range");
     let seconds = LongDouble::parse(arg.bytes()).ok_or(CmdError::text_only(
         "ERR timeout is not a float or out of range",

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// What an argument of PMedis means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Former {
+pub(super) enum Former {
     /// Another name of a setting.
     IsNow(&'static str),
     /// Something of its engine that has no counterpart.
@@ -27,14 +27,14 @@ const NAMES: &[(&str, Former)] = &[
 ];
 
 /// What the argument of this name means, if PMedis has it.
-pub fn find(name: &[u8]) -> Option<Former> {
+pub(super) fn find(name: &[u8]) -> Option<Former> {
     let is = |(former, _): &&(&str, Former)| name.eq_ignore_ascii_case(former.as_bytes());
     NAMES.iter().find(is).map(|&(_, means)| means)
 }
 
 /// A value that earlier versions had, and what it means now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FormerValue {
+pub(super) struct FormerValue {
     name: &'static str,
     former: &'static str,
     /// The value that means it now.
@@ -63,7 +63,7 @@ const VALUES: &[FormerValue] = &[FormerValue {
 }];
 
 /// What this value of a setting means, if only earlier versions had it.
-pub fn value(setting: &str, text: &[u8]) -> Option<FormerValue> {
+pub(super) fn value(setting: &str, text: &[u8]) -> Option<FormerValue> {
     let is = |value: &&FormerValue| {
         value.name == setting && text.eq_ignore_ascii_case(value.former.as_bytes())
     };
@@ -71,7 +71,7 @@ pub fn value(setting: &str, text: &[u8]) -> Option<FormerValue> {
 }
 
 /// A number as PMedis writes it, `8 << 30`, as a plain one; anything else as it is.
-pub fn number(text: &[u8]) -> Vec<u8> {
+pub(super) fn number(text: &[u8]) -> Vec<u8> {
     let shifted = || {
         let text = std::str::from_utf8(text).ok()?;
         let (number, shift) = text.split_once("<<")?;

@@ -39,7 +39,7 @@ const EXPECTED: &str = "yes, no, db=<number> or a pattern of keys";
 /// A scope, or none: `no`, `yes`, or words of which each is `db=<number>` or a pattern of keys.
 ///
 /// A space within a pattern has a backslash before it, which patterns allow.
-pub struct Keys<'a>(pub &'a mut Option<Scope>);
+pub(super) struct Keys<'a>(pub &'a mut Option<Scope>);
 
 impl Value for Keys<'_> {
     fn read(&mut self, text: &[u8]) -> Result<(), String> {

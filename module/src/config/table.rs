@@ -195,13 +195,13 @@ pub const TABLE: &[Setting] = &[
 ];
 
 /// The setting of a name, in any case.
-pub fn find(name: &[u8]) -> Option<&'static Setting> {
+pub(super) fn find(name: &[u8]) -> Option<&'static Setting> {
     let is = |setting: &&Setting| name.eq_ignore_ascii_case(setting.name.as_bytes());
     TABLE.iter().find(is)
 }
 
 /// The load arguments, as in `path FILE [size SIZE]`.
-pub fn usage() -> String {
+pub(super) fn usage() -> String {
     let word = |setting: &Setting| match setting.name {
         "path" => format!("{} {}", setting.name, setting.form),
         _ if setting.repeats => format!("[{} {}]...", setting.name, setting.form),
@@ -211,7 +211,7 @@ pub fn usage() -> String {
 }
 
 /// The names, as in "path, size or rdb".
-pub fn names() -> String {
+pub(super) fn names() -> String {
     let names: Vec<&str> = TABLE.iter().map(|setting| setting.name).collect();
     match names.split_last() {
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),

@@ -10,7 +10,7 @@ use store::number::parse_i64;
 ///
 /// What `show` gives, `read` takes, and then the value is the same. The empty text stands for a
 /// value that is not given.
-pub trait Value {
+pub(super) trait Value {
     /// Takes a new value.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ pub trait Value {
 
 /// A file. A relative path begins in the server's directory; it is kept, and shown, as an absolute
 /// one.
-pub struct File<'a>(pub &'a mut PathBuf);
+pub(super) struct File<'a>(pub &'a mut PathBuf);
 
 impl Value for File<'_> {
     fn read(&mut self, text: &[u8]) -> Result<(), String> {
@@ -59,7 +59,7 @@ impl Value for File<'_> {
 }
 
 /// Bytes: `1.5g`, `64mb`, `8388608`.
-pub struct Bytes<'a>(pub &'a mut Option<u64>);
+pub(super) struct Bytes<'a>(pub &'a mut Option<u64>);
 
 impl Value for Bytes<'_> {
     fn read(&mut self, text: &[u8]) -> Result<(), String> {
@@ -84,7 +84,7 @@ impl Value for Bytes<'_> {
 }
 
 /// A number, or none.
-pub struct Number<'a> {
+pub(super) struct Number<'a> {
     /// Its place.
     pub place: &'a mut Option<u64>,
     /// What is counted.
@@ -113,7 +113,7 @@ impl Value for Number<'_> {
 }
 
 /// Percentages, one above the other: `80 90 95`, or with commas between them.
-pub struct Percents<'a>(pub &'a mut Vec<u64>);
+pub(super) struct Percents<'a>(pub &'a mut Vec<u64>);
 
 impl Value for Percents<'_> {
     fn read(&mut self, text: &[u8]) -> Result<(), String> {
@@ -143,13 +143,13 @@ impl Value for Percents<'_> {
 }
 
 /// Values that have names.
-pub trait Word: Copy + PartialEq + 'static {
+pub(super) trait Word: Copy + PartialEq + 'static {
     /// All of them.
     const ALL: &'static [(&'static str, Self)];
 }
 
 /// One of some words, in any case.
-pub struct OneOf<'a, W>(pub &'a mut W);
+pub(super) struct OneOf<'a, W>(pub &'a mut W);
 
 impl<W: Word> OneOf<'_, W> {
     /// The words, as in "refuse or drop".

@@ -15,7 +15,7 @@ use store::record::RecordPtr;
 
 /// What a group that has failed leaves to be done at its end.
 #[derive(Default)]
-pub struct Afterwards {
+pub(crate) struct Afterwards {
     /// Clients and replicas were told that the group has failed.
     pub(super) is_told: bool,
     /// Addresses of the records whose keys were deleted, overwritten, renamed or moved.

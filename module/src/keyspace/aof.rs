@@ -17,7 +17,7 @@ use crate::redis::{Ctx, Kind, Mode, OwnedString, server_flags};
 use store::record::{self, NEVER};
 
 /// A key whose value Redis is about to let go of.
-pub struct Leaving {
+pub(super) struct Leaving {
     pub(super) addr: usize,
     db: i32,
     name: Vec<u8>,

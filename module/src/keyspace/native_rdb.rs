@@ -52,11 +52,11 @@ const MARKER_MAX: u32 = 1 << 30;
 
 /// Entries of a file.
 mod op {
-    pub const NOTE: u8 = 250;
-    pub const SIZES: u8 = 251;
-    pub const DATABASE: u8 = 254;
-    pub const END: u8 = 255;
-    pub const MODULE_VALUE: u8 = 7;
+    pub(super) const NOTE: u8 = 250;
+    pub(super) const SIZES: u8 = 251;
+    pub(super) const DATABASE: u8 = 254;
+    pub(super) const END: u8 = 255;
+    pub(super) const MODULE_VALUE: u8 = 7;
 }
 
 /// Replaces the markers of a file by native values. `copy` is a name for it meanwhile.

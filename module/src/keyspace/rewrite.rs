@@ -54,7 +54,7 @@ impl Piece<'_, '_> {
 ///
 /// # Errors
 /// `Damaged` if the value is; a part of it may have been written then.
-pub fn rewrite(
+pub(super) fn rewrite(
     io: &mut AofWriter<'_>,
     key: &[u8],
     pool: &Pool,

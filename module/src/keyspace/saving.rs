@@ -31,7 +31,7 @@ use store::lsn::RunLsn;
 use store::record::RecordPtr;
 
 /// A file that this process writes.
-pub struct Saving {
+pub(super) struct Saving {
     /// What it is for, if it gets markers.
     purpose: Option<Purpose>,
     /// The markers become native values in the end.

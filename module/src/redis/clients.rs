@@ -10,11 +10,11 @@ use super::newer::look_up;
 use super::{Ctx, FilterArgs, api};
 
 /// The number of a connection; none is given twice.
-pub type ClientId = u64;
+pub(super) type ClientId = u64;
 
 /// What is known of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientInfo {
+pub(super) struct ClientInfo {
     /// Its selected database.
     pub db: i32,
     /// It queues commands for EXEC.
@@ -47,7 +47,7 @@ impl Ctx {
 }
 
 /// Whether a connection is still there.
-pub fn is_connected(client: ClientId) -> bool {
+pub(super) fn is_connected(client: ClientId) -> bool {
     // SAFETY: a copy of a pointer written before the module ran.
     let Some(ask) = (unsafe { rm::RedisModule_GetClientInfoById }) else {
         return false;
@@ -57,7 +57,7 @@ pub fn is_connected(client: ClientId) -> bool {
 }
 
 /// What is known of a connection, `None` if it is gone or not of a client. About a microsecond.
-pub fn client_info(client: ClientId) -> Option<ClientInfo> {
+pub(super) fn client_info(client: ClientId) -> Option<ClientInfo> {
     // SAFETY: a copy of a pointer written before the module ran.
     let ask = unsafe { rm::RedisModule_GetClientInfoById }?;
     // SAFETY: all zeroes is a value of the struct of numbers and bytes.

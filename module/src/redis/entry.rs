@@ -15,7 +15,7 @@ const NAME: &CStr = c"pmedis";
 /// # Safety
 /// Only for Redis, with a live context and `argc` strings.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn RedisModule_OnLoad(
+pub(super) unsafe extern "C" fn RedisModule_OnLoad(
     ctx: *mut rm::RedisModuleCtx,
     argv: *mut *mut rm::RedisModuleString,
     argc: c_int,

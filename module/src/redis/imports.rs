@@ -70,7 +70,7 @@ pub(super) struct Import {
 
 impl Import {
     /// The library function `name`; `None` if the program does not call such a one.
-    pub fn find(name: &CStr) -> Option<Import> {
+    pub(super) fn find(name: &CStr) -> Option<Import> {
         let program = Program::find()?;
         let places = program.places(name);
         let &place = places.first()?;
@@ -96,7 +96,7 @@ impl Import {
     ///
     /// # Safety
     /// `front` must be a function of the same type, that lives as long as the process.
-    pub unsafe fn replace(&self, front: *const c_void) -> Option<()> {
+    pub(super) unsafe fn replace(&self, front: *const c_void) -> Option<()> {
         let mut places = self.places.iter();
         places.try_for_each(|&place| self.program.set(place, front as usize))
     }

@@ -14,7 +14,7 @@ use crate::error::CmdError;
 const UNREADABLE: CmdError = CmdError::text_only("ERR a native value cannot be read");
 
 /// A value, and when its key expires, in Unix milliseconds.
-pub type NativeValue = (Content<Vec<u8>>, Option<i64>);
+pub(super) type NativeValue = (Content<Vec<u8>>, Option<i64>);
 
 /// Elements, with what belongs to each.
 type Pairs = Vec<(Vec<u8>, Option<Vec<u8>>)>;

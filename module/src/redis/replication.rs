@@ -44,7 +44,7 @@ pub fn may_replicate(ctx: &Ctx) -> bool {
 }
 
 /// Sends what a command has done in another form.
-pub type Translator = fn(&Ctx, &CStr, &[Arg<'_>]);
+pub(super) type Translator = fn(&Ctx, &CStr, &[Arg<'_>]);
 
 static TRANSLATOR: OnceLock<Translator> = OnceLock::new();
 static TRANSLATES: AtomicBool = AtomicBool::new(false);
@@ -95,7 +95,7 @@ pub fn spares_replicas() -> bool {
 }
 
 /// Whether a replica waits for a full sync, be it the one that just begins.
-pub fn replica_waits(ctx: &Ctx) -> bool {
+pub(super) fn replica_waits(ctx: &Ctx) -> bool {
     let replicas = (0..).map_while(|n| info_text(ctx, &format!("slave{n}")));
     replicas
         .into_iter()

@@ -49,7 +49,7 @@ pub(crate) struct Contents {
 impl Extent {
     /// The extent that fits into the object of `size` bytes at `offset`; `None` if there is no room
     /// for a run.
-    pub fn within(offset: u64, size: u64) -> Option<Extent> {
+    pub(crate) fn within(offset: u64, size: u64) -> Option<Extent> {
         let start = offset.next_multiple_of(GRANULE);
         let granules = offset.checked_add(size)?.checked_sub(start)? / GRANULE;
         let extent = Extent {
@@ -60,17 +60,17 @@ impl Extent {
     }
 
     /// Granules of the head and the table.
-    pub fn table(&self) -> u64 {
+    pub(crate) fn table(&self) -> u64 {
         (TABLE_AT + 8 * self.granules).div_ceil(GRANULE)
     }
 
     /// Pool offsets of all granules.
-    pub fn range(&self) -> Range<u64> {
+    pub(crate) fn range(&self) -> Range<u64> {
         self.start..self.start + self.granules * GRANULE
     }
 
     /// Offset of the word that tells of a run that starts at `offset`, inside this extent.
-    pub fn word_at(&self, offset: u64) -> u64 {
+    pub(crate) fn word_at(&self, offset: u64) -> u64 {
         self.start + TABLE_AT + (offset - self.start) / GRANULE * 8
     }
 
@@ -92,7 +92,7 @@ impl Extent {
     }
 
     /// Writes the head and an empty table, durably. The memory must be nobody's.
-    pub fn format(&self, medium: &mut Medium, seed: u64) -> Result<()> {
+    pub(crate) fn format(&self, medium: &mut Medium, seed: u64) -> Result<()> {
         const PART: u64 = 64 << 10;
         let len = self.table() * GRANULE;
         let zeros = vec![0; PART.min(len) as usize];
@@ -113,7 +113,7 @@ impl Extent {
     ///
     /// # Errors
     /// `Damaged` if it is not the one that [`Extent::format`] writes.
-    pub fn verify(&self, medium: &Medium, seed: u64) -> Result<()> {
+    pub(crate) fn verify(&self, medium: &Medium, seed: u64) -> Result<()> {
         let is_sound = medium.bytes(self.start, HEAD_LEN)? == self.head(seed);
         if !is_sound || medium.word(self.start + TABLE_AT)? != self.table_run().word(seed) {
             return Err(damaged("an extent's head is wrong", self.start));
@@ -123,7 +123,7 @@ impl Extent {
     }
 
     /// What is in the extent. A word for each granule is read.
-    pub fn contents(&self, medium: &Medium, seed: u64) -> Result<Contents> {
+    pub(crate) fn contents(&self, medium: &Medium, seed: u64) -> Result<Contents> {
         let table = medium.bytes(self.start + TABLE_AT, 8 * self.granules)?;
         let words: &[u64] = bytemuck::cast_slice(table);
         let mut contents = Contents::default();

@@ -123,12 +123,12 @@ impl Default for FreeRuns {
 
 impl FreeRuns {
     /// Granules in all runs.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
     /// Granules of the longest run.
-    pub fn longest(&self) -> u64 {
+    pub(crate) fn longest(&self) -> u64 {
         let short = || match self.used_words.checked_ilog2() {
             Some(at) => u64::from(at) * 64 + u64::from(self.used[at as usize].ilog2()),
             None => 0,
@@ -189,7 +189,7 @@ impl FreeRuns {
     }
 
     /// Adds free granules, none of which may be free already.
-    pub fn give(&mut self, mut start: u64, mut len: u64) {
+    pub(crate) fn give(&mut self, mut start: u64, mut len: u64) {
         if len == 0 {
             return;
         }
@@ -261,7 +261,7 @@ impl FreeRuns {
     }
 
     /// Takes `len` granules from the shortest run that has them, the first of equals; the start.
-    pub fn take(&mut self, len: u64) -> Option<u64> {
+    pub(crate) fn take(&mut self, len: u64) -> Option<u64> {
         let run = self.shortest(len)?;
         Some(self.take_first(len, run))
     }
@@ -299,14 +299,14 @@ impl FreeRuns {
     }
 
     /// The lengths of all runs.
-    pub fn lens(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn lens(&self) -> impl Iterator<Item = u64> {
         let short = (0..).zip(&self.bins);
         let short = short.flat_map(|(len, bin)| std::iter::repeat_n(len, bin.count));
         short.chain(self.long.iter().map(|&(len, _)| len))
     }
 
     /// All runs, in order: start and length. O(granules of the stretches that have some).
-    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
         let chunks = (0..).zip(&self.marks.chunks);
         let chunks = chunks.filter_map(|(at, chunk)| Some((at, chunk.as_deref()?)));
         chunks.flat_map(|(at, chunk)| {
@@ -335,7 +335,7 @@ impl FreeRuns {
     }
 
     /// All runs, leaving none: start and length.
-    pub fn drain(&mut self) -> Vec<(u64, u64)> {
+    pub(crate) fn drain(&mut self) -> Vec<(u64, u64)> {
         if self.total == 0 {
             return Vec::new();
         }

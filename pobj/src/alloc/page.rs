@@ -69,7 +69,7 @@ const MAGIC: u32 = u32::from_le_bytes(*b"PgSb");
 
 impl PageHeader {
     /// The header of a page at pool offset `page` for slots of `class`.
-    pub fn new(page: u64, class: u8, kind: Kind) -> PageHeader {
+    pub(crate) fn new(page: u64, class: u8, kind: Kind) -> PageHeader {
         let size = u64::from(classes::SIZES[class as usize]);
         let first =
             |slots: u64| (page + BITMAP_AT + 8 * slots.div_ceil(64)).next_multiple_of(LINE) - page;
@@ -96,7 +96,7 @@ impl PageHeader {
     }
 
     /// True if this is the header that [`PageHeader::new`] makes for its class and kind there.
-    pub fn is_valid(&self, page: u64) -> bool {
+    pub(crate) fn is_valid(&self, page: u64) -> bool {
         let known = match page.is_multiple_of(GRANULE) {
             true => self.class < classes::COUNT,
             false => (self.class as usize) < classes::SIZES.len(),
@@ -116,7 +116,7 @@ impl PageHeader {
     }
 
     /// Number of bitmap words.
-    pub fn words(&self) -> usize {
+    pub(crate) fn words(&self) -> usize {
         (self.slots as usize).div_ceil(64)
     }
 }

@@ -54,7 +54,7 @@ impl RunKind {
     }
 
     /// What kind of object the run is, if it is one.
-    pub fn object(self) -> Option<Kind> {
+    pub(crate) fn object(self) -> Option<Kind> {
         match self {
             RunKind::Object(kind) => Some(kind),
             RunKind::Table | RunKind::Page => None,
@@ -75,12 +75,12 @@ pub(crate) struct Run {
 
 impl Run {
     /// Bytes of the run.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.granules * GRANULE
     }
 
     /// The word that tells of this run.
-    pub fn word(&self, seed: u64) -> u64 {
+    pub(crate) fn word(&self, seed: u64) -> u64 {
         let said = self.said();
         said | check(said, self.offset, seed) << SAID_BITS
     }
@@ -94,7 +94,7 @@ impl Run {
     /// Whether a word says this of the run that starts where the word stands. Its check, verified
     /// when the pool was opened, is not looked at.
     #[inline]
-    pub fn is_said_by(&self, word: u64) -> bool {
+    pub(crate) fn is_said_by(&self, word: u64) -> bool {
         word & SAID == self.said()
     }
 

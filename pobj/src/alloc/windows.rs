@@ -85,19 +85,19 @@ pub(super) struct Windows(Vec<Window>);
 
 impl Windows {
     /// Those of a pool of `len` bytes, all empty.
-    pub fn new(len: u64) -> Windows {
+    pub(super) fn new(len: u64) -> Windows {
         Windows(vec![Window::EMPTY; len.div_ceil(WINDOW) as usize])
     }
 
     /// The pool has `len` bytes from now on.
-    pub fn grow(&mut self, len: u64) {
+    pub(super) fn grow(&mut self, len: u64) {
         let windows = (len.div_ceil(WINDOW) as usize).max(self.0.len());
         self.0.resize(windows, Window::EMPTY);
     }
 
     /// Enters who lies from `start` to `end`: in the window it starts in, and where nobody else
     /// starts in the others. Of a page, `slots` is where these begin.
-    pub fn enter(&mut self, holder: Holder, start: u64, end: u64, slots: Option<u64>) {
+    pub(super) fn enter(&mut self, holder: Holder, start: u64, end: u64, slots: Option<u64>) {
         let first = (start / WINDOW) as usize;
         let last = (end.div_ceil(WINDOW) as usize).min(self.0.len());
         let windows = self.0.get_mut(first..last).unwrap_or_default();
@@ -117,7 +117,7 @@ impl Windows {
     }
 
     /// Takes out again who lies from `start` to `end`.
-    pub fn leave(&mut self, holder: Holder, start: u64, end: u64) {
+    pub(super) fn leave(&mut self, holder: Holder, start: u64, end: u64) {
         let first = (start / WINDOW) as usize;
         let last = (end.div_ceil(WINDOW) as usize).min(self.0.len());
         let windows = self.0.get_mut(first..last).unwrap_or_default();
@@ -151,7 +151,7 @@ impl Windows {
 
     /// Who starts in the window of `offset`, or covers its start.
     #[inline]
-    pub fn holder(&self, offset: u64) -> Option<Holder> {
+    pub(super) fn holder(&self, offset: u64) -> Option<Holder> {
         Holder::decoded(self.0.get((offset / WINDOW) as usize)?.holder)
     }
 

@@ -30,10 +30,10 @@ use view::View;
 /// Where libpmemobj's descriptor has its words.
 mod descriptor {
     pub(crate) const LANES_OFFSET: u64 = 4096 + 1024;
-    pub const LANES: u64 = LANES_OFFSET + 8;
+    pub(super) const LANES: u64 = LANES_OFFSET + 8;
     pub(crate) const HEAP_OFFSET: u64 = LANES_OFFSET + 16;
     pub(crate) const ROOT_OFFSET: u64 = 4096 + 2048;
-    pub const ROOT_SIZE: u64 = ROOT_OFFSET + 16;
+    pub(super) const ROOT_SIZE: u64 = ROOT_OFFSET + 16;
     pub(crate) const HEAP_SIZE: u64 = ROOT_OFFSET + 32;
 }
 

@@ -18,7 +18,7 @@ pub(super) struct View {
 }
 
 impl View {
-    pub fn new(file: File) -> Result<View> {
+    pub(super) fn new(file: File) -> Result<View> {
         let len = file
             .metadata()
             .map_err(|error| Error::Io(error.to_string()))?
@@ -39,7 +39,7 @@ impl View {
     }
 
     /// `count` words from `offset` on.
-    pub fn words(&self, offset: u64, count: u64) -> Result<Vec<u64>> {
+    pub(super) fn words(&self, offset: u64, count: u64) -> Result<Vec<u64>> {
         let end = count
             .checked_mul(8)
             .and_then(|bytes| offset.checked_add(bytes))
@@ -56,12 +56,12 @@ impl View {
     }
 
     /// The word at `offset`.
-    pub fn word(&self, offset: u64) -> Result<u64> {
+    pub(super) fn word(&self, offset: u64) -> Result<u64> {
         Ok(self.words(offset, 1)?[0])
     }
 
     /// Lays a word of a pending log over the file.
-    pub fn write(&mut self, offset: u64, word: u64) -> Result<()> {
+    pub(super) fn write(&mut self, offset: u64, word: u64) -> Result<()> {
         if !offset.is_multiple_of(8) || offset < descriptor::ROOT_OFFSET {
             return Err(damaged("the target of a log's entry", offset));
         }

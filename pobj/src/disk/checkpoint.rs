@@ -69,7 +69,7 @@ pub(super) struct Checkpoint {
 impl Checkpoint {
     /// None yet, of a pool of `len` bytes, whose file has at the offset `word_at` the position of
     /// the last one, and whose pages `replayed` are in it, but not durably.
-    pub fn new(writer: Writer, len: u64, word_at: u64, replayed: Vec<u64>) -> Checkpoint {
+    pub(super) fn new(writer: Writer, len: u64, word_at: u64, replayed: Vec<u64>) -> Checkpoint {
         Checkpoint {
             state: State::Idle,
             writer,
@@ -90,7 +90,7 @@ impl Checkpoint {
     }
 
     /// Begins one, unless one has failed a moment ago.
-    pub fn begin(&mut self, journal: &Journal, stale: &Pages) {
+    pub(super) fn begin(&mut self, journal: &Journal, stale: &Pages) {
         if self.pause.is_some_and(|until| Instant::now() < until) {
             return;
         }
@@ -108,7 +108,7 @@ impl Checkpoint {
     }
 
     /// How long the one that is under way has taken.
-    pub fn age(&self) -> Duration {
+    pub(super) fn age(&self) -> Duration {
         self.begun.elapsed()
     }
 
@@ -118,7 +118,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// The checkpoint has failed; what it has written counts as not written.
-    pub fn go_on(
+    pub(super) fn go_on(
         &mut self,
         medium: &Medium,
         journal: &mut Journal,

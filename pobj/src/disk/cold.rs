@@ -20,7 +20,7 @@ pub(super) struct Cold {
 
 impl Cold {
     /// Of the calling thread, from now on.
-    pub fn new() -> Cold {
+    pub(super) fn new() -> Cold {
         Cold {
             waits: waits(),
             until: None,
@@ -28,7 +28,7 @@ impl Cold {
     }
 
     /// Looks whether reads have waited since the last look.
-    pub fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let waits = waits();
         if std::mem::replace(&mut self.waits, waits) != waits {
             self.until = Some(Instant::now() + AFTER);
@@ -39,7 +39,7 @@ impl Cold {
 
     /// True if reads wait, as far as is known.
     #[inline]
-    pub fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.until.is_some()
     }
 }

@@ -134,7 +134,12 @@ pub(crate) struct Journal {
 impl Journal {
     /// Opens the journal at `path` of a pool that needs nothing of it, whose number is `pool`;
     /// creates it if there is none that can be used, or none of the `capacity` that is asked for.
-    pub fn open(path: &Path, pool: u64, capacity: Option<u64>, usual: u64) -> Result<Journal> {
+    pub(crate) fn open(
+        path: &Path,
+        pool: u64,
+        capacity: Option<u64>,
+        usual: u64,
+    ) -> Result<Journal> {
         let found = match File::open(path) {
             Ok(file) => usable(path, &file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -178,7 +183,7 @@ impl Journal {
     ///
     /// # Errors
     /// `Locked` if somebody has used it since.
-    pub fn resume(path: &Path, found: Found) -> Result<Journal> {
+    pub(crate) fn resume(path: &Path, found: Found) -> Result<Journal> {
         let reader = RingReader::open(path)?;
         if reader.control != found.control || reader.record(found.end, &mut Vec::new())?.is_some() {
             return Err(Error::Locked(path.into()));
@@ -194,23 +199,23 @@ impl Journal {
     }
 
     /// Bytes of the ring.
-    pub fn capacity(&self) -> u64 {
+    pub(crate) fn capacity(&self) -> u64 {
         self.control.capacity
     }
 
     /// Bytes of records that are needed.
-    pub fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.tail - self.control.start
     }
 
     /// Position of the next record.
-    pub fn tail(&self) -> u64 {
+    pub(crate) fn tail(&self) -> u64 {
         self.tail
     }
 
     /// Begins to write records with another id, before the pool says that it needs the journal of
     /// this id. Durable on return.
-    pub fn begin(&mut self, id: u64) -> Result<(), Failure> {
+    pub(crate) fn begin(&mut self, id: u64) -> Result<(), Failure> {
         let control = Control {
             id,
             start: self.tail,
@@ -220,7 +225,7 @@ impl Journal {
     }
 
     /// Gives up what is before `start`, a position where a record begins. Durable on return.
-    pub fn advance(&mut self, start: u64) -> Result<(), Failure> {
+    pub(crate) fn advance(&mut self, start: u64) -> Result<(), Failure> {
         debug_assert!(self.control.start <= start && start <= self.tail);
         let control = Control {
             start,
@@ -248,7 +253,7 @@ impl Journal {
     }
 
     /// True if a record can be written without overwriting one that is needed.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.used() + BLOCK <= self.control.capacity
     }
 
@@ -258,19 +263,19 @@ impl Journal {
     }
 
     /// Most bytes that a record takes of the ring.
-    pub fn record_max(&self) -> u64 {
+    pub(crate) fn record_max(&self) -> u64 {
         record_max_of(self.control.capacity)
     }
 
     /// So many bytes may be in use before a record is written.
-    pub fn most(&self) -> u64 {
+    pub(crate) fn most(&self) -> u64 {
         most_of(self.control.capacity)
     }
 
     /// Writes the record whose payload is in the buffer, after what [`Buffer::begin_record`] has
     /// put there. Durable on return. The caller has seen to it that there is
     /// [room](Journal::has_room).
-    pub fn append(&mut self, buffer: &mut Buffer) -> Result<(), Failure> {
+    pub(crate) fn append(&mut self, buffer: &mut Buffer) -> Result<(), Failure> {
         if self.needs_file(buffer.len()) {
             return self.append_file(buffer);
         }
@@ -381,7 +386,7 @@ pub(crate) struct Found {
 impl Found {
     /// Gives the journal at `path` a generation that a copy of what it is now does not have.
     /// Durable on return, as the generation that is returned.
-    pub fn renew(&mut self, path: &Path) -> Result<u64> {
+    pub(crate) fn renew(&mut self, path: &Path) -> Result<u64> {
         let mut journal = Journal {
             path: path.into(),
             file: open_durable(path).map_err(|error| io_error(path, &error))?,
@@ -397,7 +402,7 @@ impl Found {
 
     /// Whether records can go on behind these, in a journal of `capacity` bytes if that is asked
     /// for.
-    pub fn can_go_on(&self, capacity: Option<u64>) -> bool {
+    pub(crate) fn can_go_on(&self, capacity: Option<u64>) -> bool {
         let used = self.end - self.control.start;
         used <= most_of(self.control.capacity)
             && capacity.is_none_or(|capacity| whole(capacity) == self.control.capacity)

@@ -123,7 +123,7 @@ pub(crate) fn journal_of(path: &Path) -> PathBuf {
 impl Disk {
     /// For a pool that was just opened, whose file needs nothing of a journal, or the one that is
     /// `in_use`. Everything that differs from the file counts as changed.
-    pub fn open(
+    pub(crate) fn open(
         path: &Path,
         medium: &mut Medium,
         root: u64,
@@ -404,7 +404,7 @@ impl Disk {
     ///
     /// # Errors
     /// `NotDurable`, of what was not written.
-    pub fn sync(&mut self, medium: &mut Medium) -> Result<()> {
+    pub(crate) fn sync(&mut self, medium: &mut Medium) -> Result<()> {
         if self.process != std::process::id() {
             return Ok(());
         }
@@ -438,13 +438,13 @@ impl Disk {
     }
 
     /// Why nothing can be made durable, if that is so.
-    pub fn failure(&self) -> Option<&str> {
+    pub(crate) fn failure(&self) -> Option<&str> {
         let failure = self.failure.as_ref()?;
         Some(&failure.what)
     }
 
     /// See [`crate::Pool::set_memory_limit`].
-    pub fn set_memory_limit(&mut self, bytes: Option<u64>) {
+    pub(crate) fn set_memory_limit(&mut self, bytes: Option<u64>) {
         let bytes = bytes.unwrap_or_else(resident::usual_limit);
         self.resident.set_limit(bytes);
     }
@@ -456,7 +456,7 @@ impl Disk {
     }
 
     /// Why the kernel does not take pages back that are more than the memory limit, if that is so.
-    pub fn not_given_back(&self) -> Option<&str> {
+    pub(crate) fn not_given_back(&self) -> Option<&str> {
         self.resident.refused()
     }
 

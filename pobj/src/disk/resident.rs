@@ -38,7 +38,7 @@ pub(super) struct Resident {
 impl Resident {
     /// None yet, of a pool of `len` bytes, and at most `limit` bytes of them. The page at the
     /// offset `kept` always stays.
-    pub fn new(len: u64, limit: u64, kept: u64) -> Resident {
+    pub(super) fn new(len: u64, limit: u64, kept: u64) -> Resident {
         Resident {
             own: Pages::new(len),
             limit: (limit / PAGE).max(1),
@@ -55,33 +55,33 @@ impl Resident {
     }
 
     /// Why there can be more than the limit, if the kernel does not take pages back.
-    pub fn refused(&self) -> Option<&str> {
+    pub(super) fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
     }
 
     /// A page has become the process's own.
     #[inline]
-    pub fn insert(&mut self, page: u64) {
+    pub(super) fn insert(&mut self, page: u64) {
         self.own.insert(page);
     }
 
     /// Bytes of the process's own pages.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.own.count() * PAGE
     }
 
     /// Bytes that there may be.
-    pub fn limit(&self) -> u64 {
+    pub(super) fn limit(&self) -> u64 {
         self.limit * PAGE
     }
 
     /// Bytes given back so far.
-    pub fn given_back(&self) -> u64 {
+    pub(super) fn given_back(&self) -> u64 {
         self.given_back * PAGE
     }
 
     /// The part of the limit that so many pages are, which cannot be given back.
-    pub fn part(&self, pages: u64) -> f64 {
+    pub(super) fn part(&self, pages: u64) -> f64 {
         pages as f64 / self.limit as f64
     }
 

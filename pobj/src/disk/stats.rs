@@ -47,7 +47,7 @@ pub struct DiskStats {
 
 impl Disk {
     /// What is known now.
-    pub fn stats(&self) -> DiskStats {
+    pub(crate) fn stats(&self) -> DiskStats {
         let last = self.checkpoint.last;
         DiskStats {
             journal_size: self.journal.capacity(),

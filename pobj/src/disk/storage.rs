@@ -25,7 +25,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Of `error`, which came of doing `what`.
-    pub fn of(what: &str, path: &Path, error: &io::Error) -> Failure {
+    pub(crate) fn of(what: &str, path: &Path, error: &io::Error) -> Failure {
         let full = matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
         Failure {
             what: format!("{what} {}: {error}", path.display()),

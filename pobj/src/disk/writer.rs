@@ -66,7 +66,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Begins a thread that writes to the pool's file.
-    pub fn start(file: File, path: &Path) -> io::Result<Writer> {
+    pub(super) fn start(file: File, path: &Path) -> io::Result<Writer> {
         let ((jobs, work), (tell, done)) = (channel(), channel());
         let path = path.to_path_buf();
         let thread = std::thread::Builder::new().name("pobj-disk".into());
@@ -81,24 +81,24 @@ impl Writer {
     }
 
     /// An empty batch, if not all are on their way.
-    pub fn batch(&mut self) -> Option<Batch> {
+    pub(super) fn batch(&mut self) -> Option<Batch> {
         self.free.pop()
     }
 
     /// Gives an empty batch back.
-    pub fn give(&mut self, mut batch: Batch) {
+    pub(super) fn give(&mut self, mut batch: Batch) {
         batch.pages.clear();
         batch.bytes.clear();
         self.free.push(batch);
     }
 
     /// Has the pages of a batch written.
-    pub fn write(&mut self, batch: Batch) {
+    pub(super) fn write(&mut self, batch: Batch) {
         self.send(Job::Write(batch));
     }
 
     /// Has the file synced, after what was written, and a word at this offset.
-    pub fn sync(&mut self, offset: u64, word: u64) {
+    pub(super) fn sync(&mut self, offset: u64, word: u64) {
         self.send(Job::Sync(offset, word));
     }
 
@@ -110,7 +110,7 @@ impl Writer {
     }
 
     /// What was done since the last look; waits for something if `waits`.
-    pub fn next(&mut self, waits: bool) -> Option<Done> {
+    pub(super) fn next(&mut self, waits: bool) -> Option<Done> {
         if waits {
             Some(self.done.recv().unwrap_or_else(|_| {
                 Done::Synced(Err(Failure {

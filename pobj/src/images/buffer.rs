@@ -17,7 +17,7 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     /// Forgets all; keeps the memory, unless it is much.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         const KEPT: usize = (16 << 20) / BLOCK as usize;
         self.len = 0;
         if self.blocks.len() > KEPT {
@@ -26,13 +26,13 @@ impl Buffer {
     }
 
     /// Bytes collected.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Adds bytes.
     #[inline]
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
         if end > self.blocks.len() * BLOCK as usize {
             self.grow(end);
@@ -49,19 +49,19 @@ impl Buffer {
     }
 
     /// Overwrites bytes that are there.
-    pub fn put(&mut self, at: usize, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, at: usize, bytes: &[u8]) {
         assert!(at + bytes.len() <= self.len);
         let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.blocks);
         all[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
     /// The bytes.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.blocks)[..self.len]
     }
 
     /// Adds zeros up to a whole number of blocks, and gives all.
-    pub fn whole(&mut self) -> &[u8] {
+    pub(crate) fn whole(&mut self) -> &[u8] {
         let end = self.len.next_multiple_of(BLOCK as usize);
         let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.blocks);
         all[self.len..end].fill(0);

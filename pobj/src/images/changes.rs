@@ -22,7 +22,7 @@ pub(crate) struct Changes {
 
 impl Changes {
     /// Of a pool of `len` bytes: none.
-    pub fn new(len: u64) -> Changes {
+    pub(crate) fn new(len: u64) -> Changes {
         Changes {
             lines: vec![0; len.div_ceil(PAGE) as usize],
             pages: Vec::new(),
@@ -31,7 +31,7 @@ impl Changes {
 
     /// Notes that `len` bytes at `offset`, inside the pool, change.
     #[inline]
-    pub fn note(&mut self, offset: u64, len: u64) {
+    pub(crate) fn note(&mut self, offset: u64, len: u64) {
         if len == 0 {
             return;
         }
@@ -63,24 +63,24 @@ impl Changes {
 
     /// True if nothing has changed.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
 
     /// How many pages have lines that have changed.
-    pub fn pages(&self) -> u64 {
+    pub(crate) fn pages(&self) -> u64 {
         self.pages.len() as u64
     }
 
     /// Pages with lines that have changed, each with its lines, in the order of the pool.
-    pub fn sorted(&mut self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(crate) fn sorted(&mut self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.pages.sort_unstable();
         let pages = self.pages.iter();
         pages.map(|&page| (page, self.lines[page as usize]))
     }
 
     /// Forgets all, and shows `forgotten` each page.
-    pub fn clear(&mut self, mut forgotten: impl FnMut(u64)) {
+    pub(crate) fn clear(&mut self, mut forgotten: impl FnMut(u64)) {
         for page in self.pages.drain(..) {
             self.lines[page as usize] = 0;
             forgotten(page);
@@ -102,7 +102,7 @@ pub(crate) struct Pages {
 
 impl Pages {
     /// Of a pool of `len` bytes: none.
-    pub fn new(len: u64) -> Pages {
+    pub(crate) fn new(len: u64) -> Pages {
         Pages {
             words: vec![0; len.div_ceil(PAGE).div_ceil(64) as usize],
             count: 0,
@@ -110,20 +110,20 @@ impl Pages {
     }
 
     /// How many there are.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// Adds a page.
     #[inline]
-    pub fn insert(&mut self, page: u64) {
+    pub(crate) fn insert(&mut self, page: u64) {
         let (word, bit) = (&mut self.words[(page / 64) as usize], 1 << (page % 64));
         self.count += u64::from(*word & bit == 0);
         *word |= bit;
     }
 
     /// Takes a page out; false if it was not in.
-    pub fn remove(&mut self, page: u64) -> bool {
+    pub(crate) fn remove(&mut self, page: u64) -> bool {
         let (word, bit) = (&mut self.words[(page / 64) as usize], 1 << (page % 64));
         let was_in = *word & bit != 0;
         *word &= !bit;
@@ -132,7 +132,7 @@ impl Pages {
     }
 
     /// The first page at or after `from`.
-    pub fn next(&self, from: u64) -> Option<u64> {
+    pub(crate) fn next(&self, from: u64) -> Option<u64> {
         let mut word = (from / 64) as usize;
         let mut bits = self.words.get(word)? & (u64::MAX << (from % 64));
         while bits == 0 {
@@ -159,7 +159,7 @@ impl Pages {
     }
 
     /// Takes all out.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         if self.count > 0 {
             self.words.fill(0);
             self.count = 0;
@@ -167,7 +167,7 @@ impl Pages {
     }
 
     /// Adds all pages of another set of the same pool.
-    pub fn extend(&mut self, other: &Pages) {
+    pub(crate) fn extend(&mut self, other: &Pages) {
         let mut at = 0;
         while let Some(page) = other.next(at) {
             self.insert(page);

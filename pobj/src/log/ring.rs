@@ -67,24 +67,24 @@ struct Valid {
 
 impl Ring {
     /// Number of the last record.
-    pub fn lsn(&self) -> u64 {
+    pub(crate) fn lsn(&self) -> u64 {
         self.next - 1
     }
 
     /// True if `fills` and `writes` fit one record.
-    pub fn fits(fills: usize, writes: &Writes) -> bool {
+    pub(crate) fn fits(fills: usize, writes: &Writes) -> bool {
         fills <= FILLS_MAX && writes.record_len(fills) <= RECORD_MAX
     }
 
     /// The hash of filled bytes. To be taken before they are flushed: a load from a line that is on
     /// its way to the medium waits for it, some hundred nanoseconds.
-    pub fn hash(&self, medium: &Medium, fills: &[Fill]) -> Result<u64> {
+    pub(crate) fn hash(&self, medium: &Medium, fills: &[Fill]) -> Result<u64> {
         hash_fills(medium, fills, self.seed)
     }
 
     /// Writes and flushes the next record, whose number is [`Ring::lsn`] then. It is durable after
     /// the next fence. The caller has checked [`Ring::fits`].
-    pub fn append(
+    pub(crate) fn append(
         &mut self,
         medium: &mut Medium,
         kind: RecordKind,
@@ -161,7 +161,12 @@ impl Ring {
 
     /// Reads the ring of a pool that was just opened. `published` is the number of the last record
     /// whose large objects libpmemobj has published. Changes nothing.
-    pub fn recover(medium: &Medium, areas: &Areas, seed: u64, published: u64) -> Result<Found> {
+    pub(crate) fn recover(
+        medium: &Medium,
+        areas: &Areas,
+        seed: u64,
+        published: u64,
+    ) -> Result<Found> {
         let mut ring = Ring {
             start: areas.ring,
             seed,

@@ -68,7 +68,7 @@ pub(crate) struct Undo {
 impl Undo {
     /// The undo log of the pool whose root object has these areas, as found on media. In an `old`
     /// pool, of format 1, further segments have no checksum.
-    pub fn open(medium: &Medium, areas: &Areas, seed: u64, old: bool) -> Result<Undo> {
+    pub(crate) fn open(medium: &Medium, areas: &Areas, seed: u64, old: bool) -> Result<Undo> {
         let mut segments = vec![(areas.undo, areas.undo_len)];
         let mut next = medium.word(areas.undo)?;
         while next != 0 {
@@ -101,7 +101,7 @@ impl Undo {
     /// # Errors
     /// `Full` if the log cannot grow. Then nothing was saved: entries that were begun say what is
     /// there.
-    pub fn save(
+    pub(crate) fn save(
         &mut self,
         medium: &mut Medium,
         room: &mut Room,
@@ -213,7 +213,7 @@ impl Undo {
     ///
     /// # Errors
     /// `Damaged` if an entry leaves the pool.
-    pub fn saved(&self, medium: &Medium) -> Result<Vec<(u64, u64)>> {
+    pub(crate) fn saved(&self, medium: &Medium) -> Result<Vec<(u64, u64)>> {
         let saved = self.entries.iter().map(|&at| {
             let entry: &Entry = medium.get(at)?;
             Ok((entry.offset, entry.len))
@@ -231,7 +231,7 @@ impl Undo {
     }
 
     /// Finds the entries of `group` that a crash left behind, for [`Undo::roll_back`].
-    pub fn recover(&mut self, medium: &Medium, group: u64) -> Result<()> {
+    pub(crate) fn recover(&mut self, medium: &Medium, group: u64) -> Result<()> {
         for index in 0..self.segments.len() {
             let (start, len) = self.segments[index];
             let mut position = SEGMENT_HEAD;
@@ -263,7 +263,7 @@ impl Undo {
 
     /// Forgets the group's entries and gives up further segments; their offsets and lengths. Call
     /// only when the end of the group is durable. One fence if there are some.
-    pub fn clear(&mut self, medium: &mut Medium) -> Result<Vec<(u64, u64)>> {
+    pub(crate) fn clear(&mut self, medium: &mut Medium) -> Result<Vec<(u64, u64)>> {
         self.entries.clear();
         self.at = (0, SEGMENT_HEAD);
         if self.segments.len() == 1 {

@@ -31,7 +31,7 @@ impl Medium {
 
     /// Notes that `len` bytes at `offset`, inside the mapping, change.
     #[inline]
-    pub fn note(&self, offset: u64, len: u64) {
+    pub(crate) fn note(&self, offset: u64, len: u64) {
         if let Some(changes) = &self.changes {
             note_change(changes, offset, len);
         }
@@ -46,7 +46,7 @@ impl Medium {
 
     /// True if something waits for [`Medium::complete_commit`] or for a record of the journal.
     #[inline]
-    pub fn is_pending(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         !self.snapshots.is_child() && (self.slow_path.get() || self.has_changed())
     }
 
@@ -57,7 +57,7 @@ impl Medium {
     }
 
     /// Makes a record of what has changed in the buffer.
-    pub fn encode(&self, buffer: &mut Buffer) {
+    pub(crate) fn encode(&self, buffer: &mut Buffer) {
         buffer.begin_record();
         let Some(changes) = &self.changes else {
             return;

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// A kind of objects.
-pub const DATA: Kind = Kind::new(0);
+pub(crate) const DATA: Kind = Kind::new(0);
 /// Another kind.
-pub const RECORD: Kind = Kind::new(1);
+pub(crate) const RECORD: Kind = Kind::new(1);
 
 /// The layout of the pools.
-pub static LAYOUT: Layout = Layout {
+pub(crate) static LAYOUT: Layout = Layout {
     name: c"pobj test",
     magic: u64::from_le_bytes(*b"POBJTEST"),
     kinds: 2,
@@ -26,12 +26,12 @@ pub static LAYOUT: Layout = Layout {
 };
 
 /// A directory on tmpfs with room for a pool.
-pub struct Place {
+pub(crate) struct Place {
     directory: TempDir,
 }
 
 impl Place {
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         let directory = tempfile::Builder::new()
             .prefix("pobj-")
             .tempdir_in("/dev/shm");
@@ -40,16 +40,16 @@ impl Place {
         }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("test.pool")
     }
 
-    pub fn options(&self) -> PoolOptions {
+    pub(crate) fn options(&self) -> PoolOptions {
         PoolOptions::new(self.path(), &LAYOUT).durability(Durability::Process)
     }
 
     /// Creates the pool, or opens it.
-    pub fn open(&self, size: u64) -> Pool {
+    pub(crate) fn open(&self, size: u64) -> Pool {
         Pool::open(&self.options().size(size)).expect("the pool opens")
     }
 }

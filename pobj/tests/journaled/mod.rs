@@ -7,44 +7,44 @@ use pobj::{Durability, PPtr, Pool, PoolOptions};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-pub const POOL: u64 = 8 << 20;
-pub const JOURNAL: u64 = 1 << 20;
+pub(crate) const POOL: u64 = 8 << 20;
+pub(crate) const JOURNAL: u64 = 1 << 20;
 /// Objects that hang from the user words.
 const OBJECTS: usize = 24;
 /// Where a step's number is.
 const STEP: usize = 100;
 
 /// A directory on tmpfs for a pool and its journal.
-pub struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         let directory = tempfile::Builder::new()
             .prefix("pobj-disk-")
             .tempdir_in("/dev/shm");
         Place(directory.expect("tmpfs is mounted"))
     }
 
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.0.path()
     }
 
-    pub fn pool(&self) -> PathBuf {
+    pub(crate) fn pool(&self) -> PathBuf {
         self.0.path().join("test.pool")
     }
 
-    pub fn journal(&self) -> PathBuf {
+    pub(crate) fn journal(&self) -> PathBuf {
         self.0.path().join("test.pool.journal")
     }
 
-    pub fn options(&self) -> PoolOptions {
+    pub(crate) fn options(&self) -> PoolOptions {
         PoolOptions::new(self.pool(), &LAYOUT)
             .durability(Durability::Disk)
             .size(POOL)
             .journal(JOURNAL)
     }
 
-    pub fn open(&self) -> Pool {
+    pub(crate) fn open(&self) -> Pool {
         Pool::open(&self.options()).expect("the pool opens")
     }
 }
@@ -65,10 +65,10 @@ fn content(index: usize, step: u64) -> Vec<u8> {
 }
 
 /// Which step has last changed each object.
-pub type State = [u64; OBJECTS];
+pub(crate) type State = [u64; OBJECTS];
 
 /// Changes some objects in one transaction, or in a group of several.
-pub fn step(pool: &mut Pool, state: &mut State, step: u64) {
+pub(crate) fn step(pool: &mut Pool, state: &mut State, step: u64) {
     let mut rng = Rng::with_seed(step);
     let is_group = rng.u8(..4) == 0;
     if is_group {
@@ -105,7 +105,7 @@ pub fn step(pool: &mut Pool, state: &mut State, step: u64) {
 }
 
 /// The states after each step, from the one before the first.
-pub fn states(steps: u64) -> Vec<State> {
+pub(crate) fn states(steps: u64) -> Vec<State> {
     let mut states = vec![[0; OBJECTS]];
     for step in 1..=steps {
         let mut rng = Rng::with_seed(step);
@@ -127,7 +127,7 @@ pub fn states(steps: u64) -> Vec<State> {
 }
 
 /// The step that the pool is at, if it holds what it should then.
-pub fn judge(pool: &Pool, states: &[State]) -> Result<u64, String> {
+pub(crate) fn judge(pool: &Pool, states: &[State]) -> Result<u64, String> {
     if !pool.damages().is_empty() {
         return Err(format!("damages: {:?}", pool.damages()));
     }
@@ -161,7 +161,7 @@ pub fn judge(pool: &Pool, states: &[State]) -> Result<u64, String> {
 }
 
 /// Runs steps, without an end that is told to the pool.
-pub fn run(place: &Place, steps: std::ops::RangeInclusive<u64>) -> State {
+pub(crate) fn run(place: &Place, steps: std::ops::RangeInclusive<u64>) -> State {
     let mut pool = place.open();
     let mut state = states(steps.start() - 1).pop().unwrap();
     for number in steps {
@@ -172,7 +172,7 @@ pub fn run(place: &Place, steps: std::ops::RangeInclusive<u64>) -> State {
 
 /// The records in a journal's bytes, and what is left of older ones, in order: where they are, and
 /// their positions.
-pub fn records(journal: &[u8]) -> Vec<(usize, u64)> {
+pub(crate) fn records(journal: &[u8]) -> Vec<(usize, u64)> {
     let blocks = journal.chunks(4096).enumerate().skip(2);
     let heads = blocks.filter(|(_, block)| block.starts_with(b"PmLi\0\0\0\0"));
     let mut found: Vec<(usize, u64)> = heads

@@ -72,7 +72,7 @@ fn returned(number: Option<usize>, succeeded: bool) {
 /// # Safety
 /// As for libc's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pwrite64(
+pub(super) unsafe extern "C" fn pwrite64(
     descriptor: c_int,
     bytes: *const c_void,
     len: usize,
@@ -105,19 +105,19 @@ fn sync(descriptor: c_int, call: i64) -> c_int {
 
 /// Stands in for libc's function of that name.
 #[unsafe(no_mangle)]
-pub extern "C" fn fdatasync(descriptor: c_int) -> c_int {
+pub(super) extern "C" fn fdatasync(descriptor: c_int) -> c_int {
     sync(descriptor, libc::SYS_fdatasync)
 }
 
 /// Stands in for libc's function of that name.
 #[unsafe(no_mangle)]
-pub extern "C" fn fsync(descriptor: c_int) -> c_int {
+pub(super) extern "C" fn fsync(descriptor: c_int) -> c_int {
     sync(descriptor, libc::SYS_fsync)
 }
 
 /// Stands in for libc's function of that name: writes nothing out, and so promises nothing.
 #[unsafe(no_mangle)]
-pub extern "C" fn sync_file_range(
+pub(super) extern "C" fn sync_file_range(
     _descriptor: c_int,
     _at: i64,
     _len: i64,

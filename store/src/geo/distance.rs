@@ -11,7 +11,7 @@ pub(crate) fn radians(degrees: f64) -> f64 {
 }
 
 /// Radians to degrees.
-pub fn degrees(radians: f64) -> f64 {
+pub(super) fn degrees(radians: f64) -> f64 {
     radians / (std::f64::consts::PI / 180.0)
 }
 

@@ -3,7 +3,7 @@
 use super::{Corrupted, HEADER_LEN, REGISTERS, Sample};
 
 /// One run over all registers, which are zero.
-pub const NOTHING: [u8; 2] = zeros(REGISTERS);
+pub(super) const NOTHING: [u8; 2] = zeros(REGISTERS);
 
 /// The longest run of zeros that takes one byte.
 const ZEROS_SHORT_MAX: usize = 64;
@@ -88,7 +88,7 @@ impl Runs {
 ///
 /// # Errors
 /// `Corrupted` if the runs do not cover all registers, and no more.
-pub fn each(body: &[u8], mut visit: impl FnMut(usize, u8)) -> Result<(), Corrupted> {
+pub(super) fn each(body: &[u8], mut visit: impl FnMut(usize, u8)) -> Result<(), Corrupted> {
     let (mut at, mut index) = (0, 0);
     while at < body.len() {
         let run = Run::read(body, at);
@@ -112,7 +112,7 @@ pub fn each(body: &[u8], mut visit: impl FnMut(usize, u8)) -> Result<(), Corrupt
 ///
 /// # Errors
 /// As for [`each`].
-pub fn histogram(body: &[u8], histogram: &mut [u64; 64]) -> Result<(), Corrupted> {
+pub(super) fn histogram(body: &[u8], histogram: &mut [u64; 64]) -> Result<(), Corrupted> {
     let (mut at, mut index) = (0, 0);
     while at < body.len() {
         let run = Run::read(body, at);
@@ -129,7 +129,7 @@ pub fn histogram(body: &[u8], histogram: &mut [u64; 64]) -> Result<(), Corrupted
 
 /// What [`raise`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Raised {
+pub(super) enum Raised {
     /// Nothing: the register is as high already.
     No,
     /// The register is set.
@@ -142,7 +142,11 @@ pub enum Raised {
 ///
 /// # Errors
 /// `Corrupted` if no run covers the register.
-pub fn raise(text: &mut Vec<u8>, sample: Sample, text_max: u64) -> Result<Raised, Corrupted> {
+pub(super) fn raise(
+    text: &mut Vec<u8>,
+    sample: Sample,
+    text_max: u64,
+) -> Result<Raised, Corrupted> {
     let Sample { index, run: value } = sample;
     if value > VALUE_MAX {
         return Ok(Raised::TooLong);

@@ -115,16 +115,16 @@ fn unknown(what: &str, byte: u8) -> io::Error {
 /// Entries before a key's type, and those that are about no key.
 mod op {
     pub(crate) const SLOT_INFO: u8 = 244;
-    pub const FUNCTION: u8 = 245;
-    pub const MODULE: u8 = 247;
-    pub const IDLE: u8 = 248;
+    pub(super) const FUNCTION: u8 = 245;
+    pub(super) const MODULE: u8 = 247;
+    pub(super) const IDLE: u8 = 248;
     pub(crate) const FREQUENCY: u8 = 249;
-    pub const NOTE: u8 = 250;
-    pub const SIZES: u8 = 251;
+    pub(super) const NOTE: u8 = 250;
+    pub(super) const SIZES: u8 = 251;
     pub(crate) const EXPIRES_MS: u8 = 252;
     pub(crate) const EXPIRES: u8 = 253;
-    pub const DATABASE: u8 = 254;
-    pub const END: u8 = 255;
+    pub(super) const DATABASE: u8 = 254;
+    pub(super) const END: u8 = 255;
 }
 
 /// The type of a key whose value is a module's.

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 /// Bytes that stand before an entry, by what they tell.
 mod op {
     pub(crate) const EXPIRES_MS: u8 = 252;
-    pub const DATABASE: u8 = 254;
-    pub const END: u8 = 255;
+    pub(super) const DATABASE: u8 = 254;
+    pub(super) const END: u8 = 255;
 }
 
 /// What a file says of a key besides its value.

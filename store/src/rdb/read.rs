@@ -11,12 +11,12 @@ use std::borrow::Cow;
 
 /// The forms that are read, by their numbers in files.
 mod ty {
-    pub const STRING: u8 = 0;
-    pub const LIST: u8 = 1;
-    pub const SET: u8 = 2;
+    pub(super) const STRING: u8 = 0;
+    pub(super) const LIST: u8 = 1;
+    pub(super) const SET: u8 = 2;
     pub(crate) const ZSET_TEXT: u8 = 3;
-    pub const HASH: u8 = 4;
-    pub const ZSET: u8 = 5;
+    pub(super) const HASH: u8 = 4;
+    pub(super) const ZSET: u8 = 5;
     pub(crate) const INTSET: u8 = 11;
     pub(crate) const HASH_LISTPACK: u8 = 16;
     pub(crate) const ZSET_LISTPACK: u8 = 17;

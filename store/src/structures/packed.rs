@@ -20,23 +20,23 @@ pub(crate) const COUNT_MAX: u64 = u16::MAX as u64;
 /// Longest item in bytes: what its length can tell.
 pub(crate) const ITEM_MAX: usize = u8::MAX as usize;
 /// Most bytes of a packed collection. The limits of its type are reached before.
-pub const BYTES_MAX: usize = 18 << 20;
+pub(super) const BYTES_MAX: usize = 18 << 20;
 /// Most bytes that a change in place logs.
 const LOGGED_MAX: usize = 512;
 
 /// The root of a packed collection of `count` elements in the first `len` bytes of `object`.
-pub fn root(encoding: u8, count: u64, object: PPtr<u8>, len: usize) -> Root {
+pub(super) fn root(encoding: u8, count: u64, object: PPtr<u8>, len: usize) -> Root {
     Root::new(encoding, count | (len as u64) << 16, object.offset())
 }
 
 /// Number of elements.
 #[inline]
-pub fn count(root: Root) -> u64 {
+pub(super) fn count(root: Root) -> u64 {
     root.rest() & 0xFFFF
 }
 
 /// Where the elements are, and how many bytes they take.
-pub fn place(root: Root) -> Result<(PPtr<u8>, usize)> {
+pub(super) fn place(root: Root) -> Result<(PPtr<u8>, usize)> {
     let (at, len) = (PPtr::new(root.value), (root.rest() >> 16) as usize);
     match at {
         Some(at) if len <= BYTES_MAX => Ok((at, len)),
@@ -46,19 +46,19 @@ pub fn place(root: Root) -> Result<(PPtr<u8>, usize)> {
 
 /// The elements' bytes.
 #[inline]
-pub fn bytes(pool: &Pool, root: Root) -> Result<&[u8]> {
+pub(super) fn bytes(pool: &Pool, root: Root) -> Result<&[u8]> {
     let (at, len) = place(root)?;
     pool.bytes(at, len as u64)
 }
 
 /// The items in `bytes`.
-pub fn items(bytes: &[u8]) -> Items<'_> {
+pub(super) fn items(bytes: &[u8]) -> Items<'_> {
     Items { rest: bytes }
 }
 
 /// See [`items`].
 #[derive(Clone)]
-pub struct Items<'p> {
+pub(super) struct Items<'p> {
     rest: &'p [u8],
 }
 
@@ -84,7 +84,7 @@ impl<'p> Iterator for Items<'p> {
 /// The first item in `bytes`, and what is behind it; `None` if there is none, or it is not whole
 /// ([`overrun`]).
 #[inline]
-pub fn first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&len, rest) = bytes.split_first()?;
     rest.split_at_checked(usize::from(len))
 }
@@ -102,7 +102,7 @@ pub(crate) fn is_same(name: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// Appends an item of at most [`ITEM_MAX`] bytes.
-pub fn push(out: &mut Vec<u8>, item: &[u8]) {
+pub(super) fn push(out: &mut Vec<u8>, item: &[u8]) {
     debug_assert!(item.len() <= ITEM_MAX);
     out.push(item.len() as u8);
     out.extend_from_slice(item);
@@ -114,7 +114,7 @@ pub(crate) const JOIN_MAX: usize = 256;
 /// Calls `f` with these bytes, one behind the other, as one run of at most [`JOIN_MAX`] bytes: what
 /// is written at once costs less than what is written in pieces.
 #[inline]
-pub fn join<const N: usize, R>(parts: [&[u8]; N], f: impl FnOnce(&[u8]) -> R) -> R {
+pub(super) fn join<const N: usize, R>(parts: [&[u8]; N], f: impl FnOnce(&[u8]) -> R) -> R {
     let mut joined = [0; JOIN_MAX];
     let mut used = 0;
     for part in parts {
@@ -126,7 +126,11 @@ pub fn join<const N: usize, R>(parts: [&[u8]; N], f: impl FnOnce(&[u8]) -> R) ->
 
 /// Appends an element to a packed collection if its object has the room for it: `items` are its
 /// items as [`push`] would write them, at most [`JOIN_MAX`] bytes.
-pub fn append<const N: usize>(tx: &mut Tx<'_>, root: &mut Root, items: [&[u8]; N]) -> Result<bool> {
+pub(super) fn append<const N: usize>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    items: [&[u8]; N],
+) -> Result<bool> {
     let (object, len) = place(*root)?;
     let end = len + items.iter().map(|item| item.len()).sum::<usize>();
     if end > BYTES_MAX || end as u64 > tx.capacity(object)? {
@@ -139,7 +143,11 @@ pub fn append<const N: usize>(tx: &mut Tx<'_>, root: &mut Root, items: [&[u8]; N
 
 /// Makes the object hold `new`: in place, or in another object. `old` is the object, if there is
 /// one, and the bytes it uses.
-pub fn store(tx: &mut Tx<'_>, old: Option<(PPtr<u8>, usize)>, new: &[u8]) -> Result<PPtr<u8>> {
+pub(super) fn store(
+    tx: &mut Tx<'_>,
+    old: Option<(PPtr<u8>, usize)>,
+    new: &[u8],
+) -> Result<PPtr<u8>> {
     let mut size = new.len();
     if let Some((at, old_len)) = old {
         if store_in_place(tx, at, old_len, new)? {
@@ -158,7 +166,7 @@ pub fn store(tx: &mut Tx<'_>, old: Option<(PPtr<u8>, usize)>, new: &[u8]) -> Res
 }
 
 /// A copy of a packed collection, in its encoding. O(bytes).
-pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
+pub(super) fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
     let bytes = bytes(tx, source)?.to_vec();
     let object = store(tx, None, &bytes)?;
     Ok(root(source.encoding(), count(source), object, bytes.len()))

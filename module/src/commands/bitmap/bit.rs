@@ -9,7 +9,7 @@ use store::bits;
 use store::number::parse_i64;
 
 /// `PM.SETBIT key offset value`
-pub fn setbit(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn setbit(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (at, mask) = bits::place(bit_number(ctx, args[2], None)?);
     let on = match parse_i64(args[3].bytes()) {
         Some(0) => false,
@@ -35,7 +35,7 @@ pub fn setbit(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.GETBIT key offset`
-pub fn getbit(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn getbit(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (at, mask) = bits::place(bit_number(ctx, args[2], None)?);
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let byte = byte(&key, at)?.unwrap_or(0);

@@ -12,7 +12,7 @@ use store::structures::string;
 
 /// `PM.BITFIELD key [GET type offset | [OVERFLOW WRAP|SAT|FAIL] SET type offset value |
 /// [OVERFLOW WRAP|SAT|FAIL] INCRBY type offset increment ...]`
-pub fn bitfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn bitfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
         ctx.tell_key(
             1,
@@ -31,7 +31,7 @@ pub fn bitfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.BITFIELD_RO key [GET type offset ...]`
-pub fn bitfield_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn bitfield_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match last_written(ctx, args)? {
         None => reply_fields(ctx, args),
         Some(_) => Err(CmdError::text_only(

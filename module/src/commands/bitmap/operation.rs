@@ -12,7 +12,7 @@ use store::structures::string::Value;
 ///
 /// The sources are PM strings; a native string is of another type. The destination may hold
 /// anything.
-pub fn bitop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn bitop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     const OPERATIONS: [(&str, Operation); 7] = [
         ("AND", Operation::And),
         ("OR", Operation::Or),

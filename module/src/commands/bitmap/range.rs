@@ -11,7 +11,7 @@ use std::ops::Range;
 use store::bits;
 
 /// `PM.BITCOUNT key [start [end [BYTE|BIT]]]`
-pub fn bitcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn bitcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let order = if Behaviour::BitcountUnitComesFirst.here() {
         Order::UnitFirst
     } else {
@@ -38,7 +38,7 @@ pub fn bitcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.BITPOS key bit [start [end [BYTE|BIT]]]`
-pub fn bitpos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn bitpos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let wanted = match integer(args[2])? {
         0 => false,
         1 => true,

@@ -11,24 +11,24 @@ use store::number::parse_i64;
 use store::value::ValueType;
 
 /// `EXPIRE key seconds [NX | XX | GT | LT]`
-pub fn expire(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn expire(ctx: &Ctx, args: Args<'_>) -> Done {
     set(ctx, args, |number, now| {
         number.checked_mul(1000)?.checked_add(now)
     })
 }
 
 /// `PEXPIRE key milliseconds [NX | XX | GT | LT]`
-pub fn pexpire(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn pexpire(ctx: &Ctx, args: Args<'_>) -> Done {
     set(ctx, args, |number, now| number.checked_add(now))
 }
 
 /// `EXPIREAT key seconds [NX | XX | GT | LT]`
-pub fn expireat(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn expireat(ctx: &Ctx, args: Args<'_>) -> Done {
     set(ctx, args, |number, _| number.checked_mul(1000))
 }
 
 /// `PEXPIREAT key milliseconds [NX | XX | GT | LT]`
-pub fn pexpireat(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn pexpireat(ctx: &Ctx, args: Args<'_>) -> Done {
     set(ctx, args, |number, _| Some(number))
 }
 
@@ -56,7 +56,7 @@ fn type_of(ctx: &Ctx, args: Args<'_>) -> Option<ValueType> {
 }
 
 /// `PERSIST key`
-pub fn persist_key(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn persist_key(ctx: &Ctx, args: Args<'_>) -> Done {
     let Some(ty) = type_of(ctx, args) else {
         return change_one(ctx, args);
     };
@@ -71,7 +71,7 @@ pub fn persist_key(ctx: &Ctx, args: Args<'_>) -> Done {
 ///
 /// # Errors
 /// Those of the pool.
-pub fn expire_at(ctx: &Ctx, key: &mut PmKey<'_>, at: i64) -> Result<(), CmdError> {
+pub(crate) fn expire_at(ctx: &Ctx, key: &mut PmKey<'_>, at: i64) -> Result<(), CmdError> {
     key.set_expire(Some(at))?;
     key.signal();
     ctx.notify(Class::GENERIC, c"expire", key.name());
@@ -86,7 +86,7 @@ pub fn expire_at(ctx: &Ctx, key: &mut PmKey<'_>, at: i64) -> Result<(), CmdError
 ///
 /// # Errors
 /// Those of the pool.
-pub fn persist(ctx: &Ctx, key: &mut PmKey<'_>) -> Result<(), CmdError> {
+pub(crate) fn persist(ctx: &Ctx, key: &mut PmKey<'_>) -> Result<(), CmdError> {
     if key.expire_at().is_some() {
         key.set_expire(None)?;
         key.signal();

@@ -9,7 +9,7 @@ use crate::keyspace::{self, fill};
 use crate::redis::{Args, Ctx, Kind, Mode, OwnedString, Reply, translates_stream};
 
 /// `FLUSHDB [ASYNC | SYNC]`
-pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
     show_all_if_told();
     let db = ctx.db();
@@ -28,7 +28,7 @@ pub fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `FLUSHALL [ASYNC | SYNC]`
-pub fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
     show_all_if_told();
     let home = ctx.db();

@@ -18,7 +18,7 @@ fn native(ctx: &Ctx) -> Result<CString, CmdError> {
 
 /// `PM.DEL key [key ...]`, `PM.UNLINK key [key ...]`: all keys but native ones, as one step.
 /// Nothing of a value is freed here, so both take as long.
-pub fn delete_all(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn delete_all(ctx: &Ctx, args: Args<'_>) -> Done {
     if args.len() > 2 {
         keyspace::begin_several_steps();
     }
@@ -40,12 +40,12 @@ pub fn delete_all(ctx: &Ctx, args: Args<'_>) -> Done {
 }
 
 /// `PM.EXISTS key [key ...]`: native keys do not exist, and count neither as hits nor as misses.
-pub fn exist(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn exist(ctx: &Ctx, args: Args<'_>) -> Done {
     count(ctx, args, Mode::Peek)
 }
 
 /// `PM.TOUCH key [key ...]`: likewise.
-pub fn touch(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn touch(ctx: &Ctx, args: Args<'_>) -> Done {
     count(ctx, args, Mode::Read)
 }
 
@@ -59,7 +59,7 @@ fn count(ctx: &Ctx, args: Args<'_>, mode: Mode) -> Done {
 }
 
 /// `PM.TYPE key`
-pub fn type_of(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn type_of(ctx: &Ctx, args: Args<'_>) -> Done {
     // What is not ours is the server's to look at, and to count.
     if ctx.is_plain() && !matches!(ctx.open(args[1], Mode::Quiet).kind(), Kind::Pm(..)) {
         return Err(CmdError::Native);
@@ -72,7 +72,7 @@ pub fn type_of(ctx: &Ctx, args: Args<'_>) -> Done {
 }
 
 /// PERSIST, and EXPIRE and its like: 0 without the key.
-pub fn change_one(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn change_one(ctx: &Ctx, args: Args<'_>) -> Done {
     on_first(ctx, args, Propagate::Replicas, || {
         ctx.reply_integer(0);
         Ok(())
@@ -80,22 +80,22 @@ pub fn change_one(ctx: &Ctx, args: Args<'_>) -> Done {
 }
 
 /// `PM.TTL key`
-pub fn ttl(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn ttl(ctx: &Ctx, args: Args<'_>) -> Done {
     tell_time(ctx, args, |at| to_seconds((at - ctx.now_ms()).max(0)))
 }
 
 /// `PM.PTTL key`
-pub fn pttl(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn pttl(ctx: &Ctx, args: Args<'_>) -> Done {
     tell_time(ctx, args, |at| (at - ctx.now_ms()).max(0))
 }
 
 /// `PM.EXPIRETIME key`
-pub fn expiretime(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn expiretime(ctx: &Ctx, args: Args<'_>) -> Done {
     tell_time(ctx, args, to_seconds)
 }
 
 /// `PM.PEXPIRETIME key`
-pub fn pexpiretime(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn pexpiretime(ctx: &Ctx, args: Args<'_>) -> Done {
     tell_time(ctx, args, |at| at)
 }
 
@@ -122,7 +122,7 @@ fn tell_time(ctx: &Ctx, args: Args<'_>, show: impl FnOnce(i64) -> i64) -> Done {
 }
 
 /// `PM.RENAME key newkey`, `PM.RENAMENX key newkey`
-pub fn rename(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn rename(ctx: &Ctx, args: Args<'_>) -> Done {
     on_first(ctx, args, Propagate::Replicas, || Err(CmdError::NoSuchKey))
 }
 
@@ -141,7 +141,7 @@ pub(super) fn on_first(
 }
 
 /// `PM.COPY source destination [DB destination-db] [REPLACE]`
-pub fn copy(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn copy(ctx: &Ctx, args: Args<'_>) -> Done {
     if is_native(ctx, args[1]) {
         ctx.reply_integer(0);
         return Ok(());

@@ -29,7 +29,7 @@ const OPTIONS: usize = 6;
 /// Under its plain name it is the server's own, unless `rdb native` wants the values to be native
 /// ones. In a cluster, slots move from one server with the module to the next, and that is not
 /// asked for but with the word.
-pub fn migrate(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn migrate(ctx: &Ctx, args: Args<'_>) -> Done {
     let (keys, has_native) = keys_at(args);
     if ctx.asks_for_keys() {
         keys.for_each(|at| ctx.tell_key(at, KeyUse::Take));

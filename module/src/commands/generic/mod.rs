@@ -15,8 +15,8 @@ mod peer;
 mod transfer;
 mod walk;
 
-pub use expire::{expire_at, persist};
-pub use transfer::export;
+pub(super) use expire::{expire_at, persist};
+pub(super) use transfer::export;
 
 use super::row::{
     ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST,

@@ -9,7 +9,7 @@ use std::ffi::CString;
 /// `PM.OBJECT ENCODING key`: the name of Redis's encoding that is most like the value's.
 ///
 /// A look at a key counts as a hit or a miss, but raises no event, and is no access.
-pub fn encoding(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn encoding(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let kind = ctx.open(args[2], Mode::Quiet).kind();
     match kind {
         Kind::Pm(_, addr) => {
@@ -25,17 +25,17 @@ pub fn encoding(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.OBJECT FREQ key`
-pub fn freq(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn freq(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     ask(ctx, args)
 }
 
 /// `PM.OBJECT IDLETIME key`
-pub fn idletime(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn idletime(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     ask(ctx, args)
 }
 
 /// `PM.OBJECT REFCOUNT key`
-pub fn refcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn refcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     ask(ctx, args)
 }
 
@@ -50,7 +50,7 @@ fn ask(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.OBJECT HELP`
-pub fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     let Some(Reply::Array(lines)) = ctx.call(c"OBJECT", &[b"HELP"]) else {
         return Err(CmdError::Internal);
     };

@@ -6,7 +6,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// A connection on which each step takes as long as the timeout at most.
-pub struct Peer {
+pub(super) struct Peer {
     stream: TcpStream,
     /// Commands that are still to be sent.
     commands: Vec<u8>,
@@ -26,7 +26,7 @@ impl Peer {
     ///
     /// # Errors
     /// `IOERR`, as MIGRATE has it.
-    pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<Peer, CmdError> {
+    pub(super) fn connect(host: &str, port: u16, timeout: Duration) -> Result<Peer, CmdError> {
         let addresses = (host, port).to_socket_addrs();
         let mut addresses = addresses.map_err(|_| NO_CONNECTION)?;
         let stream = addresses.find_map(|to| TcpStream::connect_timeout(&to, timeout).ok());
@@ -43,7 +43,7 @@ impl Peer {
     }
 
     /// Adds a command to those that are sent.
-    pub fn add(&mut self, words: &[&[u8]]) {
+    pub(super) fn add(&mut self, words: &[&[u8]]) {
         self.commands
             .extend(format!("*{}\r\n", words.len()).as_bytes());
         for word in words {
@@ -58,7 +58,7 @@ impl Peer {
     ///
     /// # Errors
     /// `IOERR`.
-    pub fn send(mut self) -> Result<Replies, CmdError> {
+    pub(super) fn send(mut self) -> Result<Replies, CmdError> {
         let written = self.stream.write_all(&self.commands);
         written.map_err(|_| NOT_WRITTEN)?;
         Ok(Replies(BufReader::new(self.stream)))
@@ -66,14 +66,14 @@ impl Peer {
 }
 
 /// Replies of one line each, in the order of the commands.
-pub struct Replies(BufReader<TcpStream>);
+pub(super) struct Replies(BufReader<TcpStream>);
 
 impl Replies {
     /// The next reply: what the other server says if it is an error.
     ///
     /// # Errors
     /// `IOERR`: none has come.
-    pub fn receive(&mut self) -> Result<Result<(), String>, CmdError> {
+    pub(super) fn receive(&mut self) -> Result<Result<(), String>, CmdError> {
         let mut line = Vec::new();
         let read = (&mut self.0).take(LINE_MAX).read_until(b'\n', &mut line);
         match read {

@@ -7,7 +7,7 @@ use crate::redis::{Arg, Args, Ctx, Kind, Mode, OwnedString, Propagate, translate
 use store::value::ValueType;
 
 /// `PM.MOVE key db`
-pub fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
     on_first(ctx, args, Propagate::Replicas, || {
         ctx.reply_integer(0);
         Ok(())
@@ -18,7 +18,7 @@ pub fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
 ///
 /// Under its plain name, and with `rdb native`, a PM key is told as a native one (where plain names
 /// are the server's, see `keyspace::substitutes`).
-pub fn dump(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn dump(ctx: &Ctx, args: Args<'_>) -> Done {
     if ctx.is_plain() {
         return match ctx.open(args[1], Mode::Unseen).kind() {
             Kind::Pm(..) if translates_stream() => export(ctx, args),
@@ -34,7 +34,7 @@ pub fn dump(ctx: &Ctx, args: Args<'_>) -> Done {
 /// `PM.EXPORT key`: the payload of a native key of the same value, which RESTORE takes on a server
 /// without the module; of a native key, what DUMP says. Null if there is no such key. O(n), and as
 /// much memory.
-pub fn export(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(crate) fn export(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.open(args[1], Mode::Unseen).kind() == Kind::Other {
         substitutes::ask_native(ctx, c"DUMP", &args.from(1)[..1]);
         return Ok(());
@@ -60,7 +60,7 @@ pub(super) fn native_payload(ctx: &Ctx, name: Arg<'_>) -> Result<Option<Vec<u8>>
 /// `PM.RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`
 ///
 /// What is not DUMP's answer for a PM key is a payload that cannot be read.
-pub fn restore(ctx: &Ctx, args: Args<'_>) -> Done {
+pub(super) fn restore(ctx: &Ctx, args: Args<'_>) -> Done {
     let payload = args[3].bytes();
     let unreadable = OwnedString::new(&payload[..payload.len().min(1)]);
     let mut words = args.from(1).to_vec();

@@ -50,7 +50,7 @@ fn failed(reply: Option<Reply>) -> CmdError {
 }
 
 /// `PM.KEYS pattern`
-pub fn keys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn keys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match ctx.call(c"KEYS", &[args[1].bytes()]) {
         Some(Reply::Array(keys)) => {
             reply_keys(ctx, &ours(ctx, keys));
@@ -61,7 +61,7 @@ pub fn keys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
-pub fn scan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn scan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.is_plain() {
         return scan_plain(ctx, args);
     }
@@ -161,7 +161,7 @@ fn scan_all(ctx: &Ctx, words: &[&[u8]]) -> Result<(Vec<u8>, Vec<Vec<u8>>), CmdEr
 ///
 /// Draws among all keys until one is ours. Where ours are rare it then takes one of the first that
 /// a walk from a random point meets: O(n) at worst.
-pub fn randomkey(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn randomkey(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     match random_key(ctx)? {
         Some(key) => ctx.reply_bulk(&key),
         None => ctx.reply_null(),
@@ -196,7 +196,7 @@ fn random_key(ctx: &Ctx) -> Result<Option<Vec<u8>>, CmdError> {
 }
 
 /// `PM.DBSIZE`: O(1).
-pub fn dbsize(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn dbsize(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     ctx.reply_integer(keys_of(ctx.db())? as i64);
     Ok(())
 }

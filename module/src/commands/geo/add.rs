@@ -9,7 +9,7 @@ use store::structures::zset::Rule;
 /// `PM.GEOADD key [NX|XX] [CH] longitude latitude member [longitude latitude member ...]`
 ///
 /// It is a ZADD of the places' scores, and replicated as one.
-pub fn geoadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn geoadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (mut rule, mut count_changed, mut at) = (Rule::default(), false, 2);
     while let Some(arg) = args.get(at) {
         match () {

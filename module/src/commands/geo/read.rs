@@ -8,7 +8,7 @@ use store::geo::{Point, distance};
 use store::structures::zset;
 
 /// `PM.GEODIST key member1 member2 [M|KM|FT|MI]`
-pub fn geodist(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn geodist(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let metres = match args.from(4) {
         [] => 1.0,
         [word] => unit(*word)?,
@@ -30,7 +30,7 @@ pub fn geodist(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.GEOHASH key [member ...]`
-pub fn geohash(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn geohash(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     each_place(ctx, args, |place| match place {
         Some(point) => ctx.reply_bulk(&point.geohash()),
         None => ctx.reply_null(),
@@ -38,7 +38,7 @@ pub fn geohash(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.GEOPOS key [member ...]`
-pub fn geopos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn geopos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     each_place(ctx, args, |place| match place {
         Some(point) => reply_point(ctx, point),
         None => ctx.reply_null_array(),

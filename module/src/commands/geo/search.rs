@@ -16,7 +16,7 @@ use store::structures::zset;
 
 /// `PM.GEORADIUS key longitude latitude radius M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH]
 /// [COUNT count [ANY]] [ASC|DESC] [STORE key|STOREDIST key]`
-pub fn georadius(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn georadius(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
         tell_keys(ctx, args, 6);
         return Ok(());
@@ -37,12 +37,12 @@ fn tell_keys(ctx: &Ctx, args: Args<'_>, at: usize) {
 }
 
 /// `PM.GEORADIUS_RO`: [`georadius`] without STORE and STOREDIST.
-pub fn georadius_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn georadius_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     search(ctx, args, Form::RadiusReadOnly, c"")
 }
 
 /// `PM.GEORADIUSBYMEMBER key member radius M|KM|FT|MI ...`: as [`georadius`].
-pub fn georadiusbymember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn georadiusbymember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
         tell_keys(ctx, args, 5);
         return Ok(());
@@ -51,19 +51,19 @@ pub fn georadiusbymember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.GEORADIUSBYMEMBER_RO`: [`georadiusbymember`] without STORE and STOREDIST.
-pub fn georadiusbymember_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn georadiusbymember_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     search(ctx, args, Form::MemberReadOnly, c"")
 }
 
 /// `PM.GEOSEARCH key FROMMEMBER member|FROMLONLAT longitude latitude BYRADIUS radius M|KM|FT|MI|
 /// BYBOX width height M|KM|FT|MI [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]`,
 /// or `PM.GEOSEARCH key BYPOLYGON vertices longitude latitude ... [ASC|DESC] ...`
-pub fn geosearch(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn geosearch(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     search(ctx, args, Form::Search, c"")
 }
 
 /// `PM.GEOSEARCHSTORE destination source ... [STOREDIST]`: as [`geosearch`].
-pub fn geosearchstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn geosearchstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     search(ctx, args, Form::SearchStore, c"PM.GEOSEARCHSTORE")
 }
 

@@ -11,19 +11,19 @@ use store::structures::hash::{Done, NEVER, Plan};
 /// What HEXPIRE and HPERSIST say of a field.
 mod outcome {
     /// The field is not there.
-    pub const NO_FIELD: i64 = -2;
+    pub(super) const NO_FIELD: i64 = -2;
     /// It has no expire time that could be taken away.
-    pub const NO_TTL: i64 = -1;
+    pub(super) const NO_TTL: i64 = -1;
     /// A condition is not met.
-    pub const NOT_MET: i64 = 0;
+    pub(super) const NOT_MET: i64 = 0;
     /// Done.
-    pub const DONE: i64 = 1;
+    pub(super) const DONE: i64 = 1;
     /// The time is over, and the field is gone.
-    pub const REMOVED: i64 = 2;
+    pub(super) const REMOVED: i64 = 2;
 }
 
 /// Has the background know of the new expire times.
-pub fn note(done: &Done<'_>, key: &PmKey<'_>) -> Result<(), CmdError> {
+pub(super) fn note(done: &Done<'_>, key: &PmKey<'_>) -> Result<(), CmdError> {
     if done.times.is_empty() {
         Ok(())
     } else {
@@ -32,7 +32,7 @@ pub fn note(done: &Done<'_>, key: &PmKey<'_>) -> Result<(), CmdError> {
 }
 
 /// Sends what was done to the replicas.
-pub fn replicate(done: &Done<'_>, ctx: &Ctx, key: &PmKey<'_>) {
+pub(super) fn replicate(done: &Done<'_>, ctx: &Ctx, key: &PmKey<'_>) {
     if !may_replicate(ctx) {
         return;
     }
@@ -61,23 +61,23 @@ pub fn replicate(done: &Done<'_>, ctx: &Ctx, key: &PmKey<'_>) {
 }
 
 /// `PM.HEXPIRE key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]`
-pub fn hexpire(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hexpire(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     expire(ctx, args, Unit::Seconds)
 }
 
 /// `PM.HPEXPIRE key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]`
-pub fn hpexpire(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hpexpire(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     expire(ctx, args, Unit::Millis)
 }
 
 /// `PM.HEXPIREAT key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]`
-pub fn hexpireat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hexpireat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     expire(ctx, args, Unit::UnixSeconds)
 }
 
 /// `PM.HPEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field
 /// ...]`
-pub fn hpexpireat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hpexpireat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     expire(ctx, args, Unit::UnixMillis)
 }
 
@@ -158,7 +158,7 @@ fn reply_all(ctx: &Ctx, outcomes: &[i64]) {
 }
 
 /// `PM.HPERSIST key FIELDS numfields field [field ...]`
-pub fn hpersist(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hpersist(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (mut key, fields);
     if Grammar::here() == Grammar::Valkey {
         fields = syntax::plain(args, Mismatch::IsTold)?;

@@ -24,7 +24,7 @@ enum Then {
 }
 
 /// `PM.HGETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] FIELDS numfields field [field ...]`
-pub fn hgetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hgetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let now = lapse::clock(ctx)?;
     // Redis looks at the key first, to change it; Valkey at the arguments, and then at the key, to
     // read it.
@@ -53,7 +53,7 @@ pub fn hgetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.HGETDEL key FIELDS numfields field [field ...]`
-pub fn hgetdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hgetdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let fields;
     if Grammar::here() == Grammar::Valkey {
         fields = syntax::plain(args, Mismatch::IsTold)?;

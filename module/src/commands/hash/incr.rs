@@ -79,7 +79,7 @@ fn update<T>(
 }
 
 /// `PM.HINCRBY key field increment`
-pub fn hincrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hincrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let by = parse_i64(args[3].bytes()).ok_or(CmdError::NotAnInteger)?;
     let add = |old: Option<&[u8]>| {
         let old = match old {
@@ -103,7 +103,7 @@ pub fn hincrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.HINCRBYFLOAT key field increment`
-pub fn hincrbyfloat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hincrbyfloat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let zero = LongDouble::from(0);
     let by = LongDouble::parse(args[3].bytes()).ok_or(CmdError::NotAFloat)?;
     let by = by

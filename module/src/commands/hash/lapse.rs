@@ -10,39 +10,39 @@ use super::TY;
 use crate::behaviour::{Family, server};
 use crate::error::CmdError;
 use crate::keyspace::expiring::{Telling, remove_expired};
-pub use crate::keyspace::{CommandTime, lapsed_among as among};
+pub(crate) use crate::keyspace::{CommandTime, lapsed_among as among};
 use crate::keyspace::{PmKey, now, with_engine};
 use crate::redis::{Arg, Class, Ctx, OwnedString, may_replicate, spares_replicas};
 use std::collections::HashSet;
 use store::structures::hash::NEVER;
 
 /// Names of fields.
-pub type Names<'a> = HashSet<&'a [u8]>;
+pub(crate) type Names<'a> = HashSet<&'a [u8]>;
 
 /// True in a Valkey server.
-pub fn in_valkey() -> bool {
+pub(crate) fn in_valkey() -> bool {
     server().family == Family::Valkey
 }
 
 /// The time from which times to live count, in Unix milliseconds.
-pub fn clock(ctx: &Ctx) -> Result<i64, CmdError> {
+pub(crate) fn clock(ctx: &Ctx) -> Result<i64, CmdError> {
     with_engine(|engine| Ok(now(ctx, &engine.store.pool)))
 }
 
 /// Whether fields whose time has come may be removed now, by a command.
-pub fn may_remove(ctx: &Ctx) -> bool {
+pub(crate) fn may_remove(ctx: &Ctx) -> bool {
     let flags = ctx.flags();
     flags.master() && !flags.loading() && !spares_replicas()
 }
 
 /// Whether a command removes the fields that it comes across, and whose time has come.
-pub fn removes_on_access(ctx: &Ctx) -> bool {
+pub(crate) fn removes_on_access(ctx: &Ctx) -> bool {
     !in_valkey() && may_remove(ctx)
 }
 
 /// A command has come across fields whose time has come: removes them, if that is for it to do.
 /// True if the key has gone with them.
-pub fn met(
+pub(crate) fn met(
     ctx: &Ctx,
     key: Arg<'_>,
     lapsed: &Names<'_>,
@@ -55,7 +55,7 @@ pub fn met(
 }
 
 /// [`met`] of those among `fields`, before a command begins. Gives whether there were some.
-pub fn sweep<'a>(
+pub(crate) fn sweep<'a>(
     ctx: &Ctx,
     name: Arg<'_>,
     fields: impl Iterator<Item = &'a [u8]>,
@@ -70,7 +70,7 @@ pub fn sweep<'a>(
 
 /// Tells of fields that a command has set anew though they were there, their time having come:
 /// replicas see them until they are told.
-pub fn replaced(ctx: &Ctx, key: &PmKey<'_>, lapsed: &Names<'_>) {
+pub(crate) fn replaced(ctx: &Ctx, key: &PmKey<'_>, lapsed: &Names<'_>) {
     if lapsed.is_empty() {
         return;
     }
@@ -79,7 +79,11 @@ pub fn replaced(ctx: &Ctx, key: &PmKey<'_>, lapsed: &Names<'_>) {
 }
 
 /// Sends a removal of fields to the replicas.
-pub fn replicate_removal<'a>(ctx: &Ctx, key: Arg<'_>, fields: impl Iterator<Item = &'a [u8]>) {
+pub(crate) fn replicate_removal<'a>(
+    ctx: &Ctx,
+    key: Arg<'_>,
+    fields: impl Iterator<Item = &'a [u8]>,
+) {
     if !may_replicate(ctx) {
         return;
     }
@@ -89,6 +93,6 @@ pub fn replicate_removal<'a>(ctx: &Ctx, key: Arg<'_>, fields: impl Iterator<Item
 }
 
 /// Whether the field's expire time says that there is one.
-pub fn expires(expire_at: i64) -> bool {
+pub(crate) fn expires(expire_at: i64) -> bool {
     expire_at != NEVER
 }

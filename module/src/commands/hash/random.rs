@@ -39,7 +39,7 @@ impl Shape {
 }
 
 /// `PM.HRANDFIELD key [count [WITHVALUES]]`
-pub fn hrandfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hrandfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let Some(count) = args.get(2) else {
         return random_field(ctx, args);
     };

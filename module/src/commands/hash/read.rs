@@ -39,24 +39,24 @@ fn reply_of_field(ctx: &Ctx, args: Args<'_>, show: impl Fn(Option<&[u8]>)) -> Re
 }
 
 /// `PM.HGET key field`
-pub fn hget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply_of_field(ctx, args, |value| reply_value(ctx, value))
 }
 
 /// `PM.HSTRLEN key field`
-pub fn hstrlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hstrlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply_of_field(ctx, args, |value| {
         ctx.reply_integer(value.map_or(0, |value| value.len() as i64));
     })
 }
 
 /// `PM.HEXISTS key field`
-pub fn hexists(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hexists(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply_of_field(ctx, args, |value| ctx.reply_integer(value.is_some().into()))
 }
 
 /// `PM.HMGET key field [field ...]`
-pub fn hmget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hmget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (name, fields) = (args[1], args.from(2));
     let key = PmKey::open_read(ctx, name, TY)?;
     let reply = |key: &PmKey<'_>, but: &Names<'_>| {
@@ -82,7 +82,7 @@ pub fn hmget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.HGETALL key`
-pub fn hgetall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hgetall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply_all(ctx, args, Collection::Map, |field| {
         ctx.reply_bulk(field.name);
         ctx.reply_bulk(field.value);
@@ -90,14 +90,14 @@ pub fn hgetall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.HKEYS key`
-pub fn hkeys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hkeys(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply_all(ctx, args, Collection::Array, |field| {
         ctx.reply_bulk(field.name);
     })
 }
 
 /// `PM.HVALS key`
-pub fn hvals(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hvals(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply_all(ctx, args, Collection::Array, |field| {
         ctx.reply_bulk(field.value);
     })
@@ -124,14 +124,14 @@ fn reply_all(
 }
 
 /// `PM.HLEN key`: fields whose time has come count until they are removed.
-pub fn hlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     ctx.reply_integer(key.read(|_, root| Ok(hash::len(root)))? as i64);
     Ok(())
 }
 
 /// `PM.HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]`
-pub fn hscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let Some(scan) = Scan::begin(ctx, args, TY, Scanned::Hash)? else {
         return Ok(());
     };

@@ -13,7 +13,7 @@ use store::structures::hash::{self, Expiry, Pair};
 
 /// `PM.HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field
 /// value [field value ...]`; in Valkey also `[NX | XX]`.
-pub fn hsetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hsetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let now = lapse::clock(ctx)?;
     let request = syntax::extended(ctx, now, Command::Hsetex, args)?;
     let name = args[1];

@@ -12,7 +12,7 @@ use store::number::parse_i64;
 
 /// A grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grammar {
+pub(super) enum Grammar {
     /// Redis 7.4 to 8.2.
     OptionsFirst,
     /// Redis 8.4 and later.
@@ -23,7 +23,7 @@ pub enum Grammar {
 
 impl Grammar {
     /// That of the server.
-    pub fn here() -> Grammar {
+    pub(super) fn here() -> Grammar {
         let server = server();
         match server.family {
             Family::Valkey => Grammar::Valkey,
@@ -66,7 +66,7 @@ fn word(arg: Arg<'_>) -> String {
 
 /// How a time is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(super) enum Unit {
     /// Seconds from now.
     Seconds,
     /// Milliseconds from now.
@@ -94,7 +94,7 @@ impl Unit {
     ///
     /// # Errors
     /// `NotAnInteger`; that it is negative or too late, in the server's words.
-    pub fn time(self, ctx: &Ctx, now: i64, arg: Arg<'_>) -> Result<i64, CmdError> {
+    pub(super) fn time(self, ctx: &Ctx, now: i64, arg: Arg<'_>) -> Result<i64, CmdError> {
         let number = parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)?;
         let is_valkey = Grammar::here() == Grammar::Valkey;
         if number < 0 {
@@ -126,7 +126,7 @@ impl Unit {
 
 /// Under which conditions HEXPIRE sets an expire time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Conditions {
+pub(super) struct Conditions {
     /// NX: if there is none.
     pub absent: bool,
     /// XX: if there is one.
@@ -163,7 +163,7 @@ impl Conditions {
     }
 
     /// Whether a field that expires at `old`, if it does, may expire at `new`.
-    pub fn admit(self, old: Option<i64>, new: i64) -> bool {
+    pub(super) fn admit(self, old: Option<i64>, new: i64) -> bool {
         match old {
             None => !self.present && !self.later,
             Some(old) => !self.absent && (!self.later || new > old) && (!self.earlier || new < old),
@@ -172,7 +172,7 @@ impl Conditions {
 }
 
 /// The conditions and the fields of HEXPIRE and its kind, after key and time.
-pub fn expire<'a>(args: Args<'a>) -> Result<(Conditions, &'a [Arg<'a>]), CmdError> {
+pub(super) fn expire<'a>(args: Args<'a>) -> Result<(Conditions, &'a [Arg<'a>]), CmdError> {
     let mut conditions = Conditions::default();
     match Grammar::here() {
         Grammar::OptionsFirst => {
@@ -239,7 +239,7 @@ fn expire_in_any_order<'a>(args: Args<'a>) -> Result<(Conditions, &'a [Arg<'a>])
 
 /// The fields of HTTL, HPERSIST, HGETDEL and their kind: all that follows the key. `mismatch` is
 /// what Valkey says of a wrong number.
-pub fn plain<'a>(args: Args<'a>, mismatch: Mismatch) -> Result<&'a [Arg<'a>], CmdError> {
+pub(super) fn plain<'a>(args: Args<'a>, mismatch: Mismatch) -> Result<&'a [Arg<'a>], CmdError> {
     if Grammar::here() != Grammar::Valkey {
         return counted(args, 2, &NOT_POSITIVE);
     }
@@ -254,7 +254,7 @@ pub fn plain<'a>(args: Args<'a>, mismatch: Mismatch) -> Result<&'a [Arg<'a>], Cm
 
 /// What Valkey calls a number of fields that is not theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mismatch {
+pub(super) enum Mismatch {
     /// An error of its own.
     IsTold,
     /// A syntax error.
@@ -263,7 +263,7 @@ pub enum Mismatch {
 
 /// What HGETEX and HSETEX do about the fields' expire times.
 #[derive(Clone, Copy, Debug)]
-pub enum Ttl<'a> {
+pub(super) enum Ttl<'a> {
     /// KEEPTTL.
     Keep,
     /// PERSIST.
@@ -276,7 +276,7 @@ pub enum Ttl<'a> {
 
 /// When HSETEX does something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct When {
+pub(super) struct When {
     /// FNX: if none of the fields is there.
     pub no_field: bool,
     /// FXX: if all are.
@@ -289,7 +289,7 @@ pub struct When {
 
 /// The arguments of HGETEX or HSETEX.
 #[derive(Clone, Copy, Debug)]
-pub struct Extended<'a> {
+pub(super) struct Extended<'a> {
     /// What to do about expire times.
     pub ttl: Option<Ttl<'a>>,
     /// When.
@@ -300,7 +300,7 @@ pub struct Extended<'a> {
 
 /// A command with [`Extended`] arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub(super) enum Command {
     /// HGETEX.
     Hgetex,
     /// HSETEX.
@@ -337,7 +337,7 @@ impl Command {
 }
 
 /// The arguments of HGETEX or HSETEX, after the key.
-pub fn extended<'a>(
+pub(super) fn extended<'a>(
     ctx: &Ctx,
     now: i64,
     command: Command,

@@ -29,22 +29,22 @@ enum Start {
 }
 
 /// `PM.HTTL key FIELDS numfields field [field ...]`
-pub fn httl(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn httl(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     tell(ctx, args, Start::Now, Unit::Seconds)
 }
 
 /// `PM.HPTTL key FIELDS numfields field [field ...]`
-pub fn hpttl(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hpttl(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     tell(ctx, args, Start::Now, Unit::Millis)
 }
 
 /// `PM.HEXPIRETIME key FIELDS numfields field [field ...]`
-pub fn hexpiretime(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hexpiretime(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     tell(ctx, args, Start::Epoch, Unit::Seconds)
 }
 
 /// `PM.HPEXPIRETIME key FIELDS numfields field [field ...]`
-pub fn hpexpiretime(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hpexpiretime(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     tell(ctx, args, Start::Epoch, Unit::Millis)
 }
 

@@ -11,14 +11,14 @@ use std::ffi::CStr;
 use store::structures::hash;
 
 /// `PM.HSET key field value [field value ...]`
-pub fn hset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let added = set(ctx, args, c"PM.HSET")?;
     ctx.reply_integer(added as i64);
     Ok(())
 }
 
 /// `PM.HMSET key field value [field value ...]`
-pub fn hmset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hmset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     set(ctx, args, c"PM.HMSET")?;
     ctx.reply_ok();
     Ok(())
@@ -52,7 +52,7 @@ fn set(ctx: &Ctx, args: Args<'_>, command: &CStr) -> Result<u64, CmdError> {
 }
 
 /// `PM.HSETNX key field value`
-pub fn hsetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hsetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (field, value) = (args[2].bytes(), args[3].bytes());
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let mut lapsed = Names::new();
@@ -88,7 +88,7 @@ pub fn hsetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.HDEL key field [field ...]`: in Valkey, fields whose time has come are not there.
-pub fn hdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn hdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let mut removed = 0;
     if key.exists() {

@@ -15,12 +15,12 @@ use store::structures::list::Side;
 use store::value::ValueType;
 
 /// `PM.BLPOP key [key ...] timeout`
-pub fn blpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn blpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, Side::Left, serve_left)
 }
 
 /// `PM.BRPOP key [key ...] timeout`
-pub fn brpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn brpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, Side::Right, serve_right)
 }
 
@@ -69,7 +69,7 @@ fn pop_from(ctx: &Ctx, name: Arg<'_>, side: Side) -> Result<bool, CmdError> {
 }
 
 /// `PM.BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
-pub fn blmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn blmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let many = Many::parse(args.from(2))?;
     let timeout = timeout(ctx, args[1])?;
     for &key in many.keys {
@@ -87,7 +87,7 @@ fn serve_many<'a>(ctx: &'a Ctx, args: Args<'a>, ready: Arg<'a>) -> Result<bool, 
 }
 
 /// `PM.BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout`
-pub fn blmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn blmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let route = Route::parse(args.from(1))?;
     go(ctx, &route, timeout(ctx, args[5])?, serve_move)
 }
@@ -97,7 +97,7 @@ fn serve_move(ctx: &Ctx, args: Args<'_>, ready: Arg<'_>) -> Result<bool, CmdErro
 }
 
 /// `PM.BRPOPLPUSH source destination timeout`
-pub fn brpoplpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn brpoplpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let route = Route::rpoplpush(args.from(1));
     go(ctx, &route, timeout(ctx, args[3])?, serve_rpoplpush)
 }

@@ -9,7 +9,7 @@ use store::structures::list::{self, Side};
 use store::value::ValueType;
 
 /// `PM.LSET key index element`
-pub fn lset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn lset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
     if !key.exists() {
         return Err(CmdError::NoSuchKey);
@@ -39,7 +39,7 @@ pub fn lset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.LINSERT key BEFORE|AFTER pivot element`
-pub fn linsert(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn linsert(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let after = if args[2].is(b"after") {
         1
     } else if args[2].is(b"before") {
@@ -77,7 +77,7 @@ pub fn linsert(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.LREM key count element`
-pub fn lrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn lrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let count = count_from_either_end(args[2])?;
     let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
     if !key.exists() {
@@ -103,7 +103,7 @@ pub fn lrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.LTRIM key start stop`
-pub fn ltrim(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn ltrim(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (start, stop) = (integer(args[2])?, integer(args[3])?);
     let mut key = PmKey::open_write(ctx, args[1], ValueType::List)?;
     if !key.exists() {

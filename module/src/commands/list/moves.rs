@@ -9,7 +9,7 @@ use store::structures::list::{self, Element, Side};
 use store::value::ValueType;
 
 /// `PM.LMOVE source destination LEFT|RIGHT LEFT|RIGHT`
-pub fn lmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn lmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let route = Route::parse(args.from(1))?;
     if !route.go(ctx)? {
         ctx.reply_null();
@@ -18,7 +18,7 @@ pub fn lmove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.RPOPLPUSH source destination`
-pub fn rpoplpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn rpoplpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if !Route::rpoplpush(args.from(1)).go(ctx)? {
         ctx.reply_null();
     }
@@ -26,7 +26,7 @@ pub fn rpoplpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// From where to where an element moves.
-pub struct Route<'a> {
+pub(super) struct Route<'a> {
     /// The list it comes from.
     pub source: Arg<'a>,
     target: Arg<'a>,
@@ -39,7 +39,7 @@ pub struct Route<'a> {
 
 impl<'a> Route<'a> {
     /// Reads `source destination LEFT|RIGHT LEFT|RIGHT`, and leaves what follows alone.
-    pub fn parse(args: &'a [Arg<'a>]) -> Result<Route<'a>, CmdError> {
+    pub(super) fn parse(args: &'a [Arg<'a>]) -> Result<Route<'a>, CmdError> {
         let args = &args[..4];
         Ok(Route {
             source: args[0],
@@ -52,7 +52,7 @@ impl<'a> Route<'a> {
     }
 
     /// Reads `source destination`, and leaves what follows alone.
-    pub fn rpoplpush(args: &'a [Arg<'a>]) -> Route<'a> {
+    pub(super) fn rpoplpush(args: &'a [Arg<'a>]) -> Route<'a> {
         let args = &args[..2];
         Route {
             source: args[0],
@@ -66,7 +66,7 @@ impl<'a> Route<'a> {
 
     /// Moves an element, tells of it, replicates and replies with it; false if the source is not
     /// there.
-    pub fn go(&self, ctx: &Ctx) -> Result<bool, CmdError> {
+    pub(super) fn go(&self, ctx: &Ctx) -> Result<bool, CmdError> {
         let (from, to) = (self.from, self.to);
         let mut source = PmKey::open_write(ctx, self.source, ValueType::List)?;
         if !source.exists() {

@@ -10,12 +10,12 @@ use store::structures::list::{self, Element, Side};
 use store::value::ValueType;
 
 /// `PM.LPOP key [count]`
-pub fn lpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn lpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, Side::Left)
 }
 
 /// `PM.RPOP key [count]`
-pub fn rpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn rpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, Side::Right)
 }
 
@@ -52,7 +52,7 @@ fn pop(ctx: &Ctx, args: Args<'_>, side: Side) -> Result<(), CmdError> {
 }
 
 /// The command by which a pop replicates.
-pub fn pm_command(side: Side) -> &'static CStr {
+pub(super) fn pm_command(side: Side) -> &'static CStr {
     match side {
         Side::Left => c"PM.LPOP",
         Side::Right => c"PM.RPOP",
@@ -61,7 +61,7 @@ pub fn pm_command(side: Side) -> &'static CStr {
 
 /// Takes one element out, replies with it by `reply` and tells of it; false if there is no list.
 #[inline]
-pub fn pop_one(
+pub(super) fn pop_one(
     ctx: &Ctx,
     key: &mut PmKey<'_>,
     side: Side,
@@ -78,19 +78,19 @@ pub fn pop_one(
 
 /// Elements that were taken out together.
 #[derive(Default)]
-pub struct Elements {
+pub(super) struct Elements {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Elements {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Replies with all of them.
-    pub fn reply(&self, ctx: &Ctx) {
+    pub(super) fn reply(&self, ctx: &Ctx) {
         ctx.reply_array(self.len());
         let mut start = 0;
         for &end in &self.ends {
@@ -101,7 +101,7 @@ impl Elements {
 }
 
 /// Takes up to `count` elements out of an existing list and tells of it.
-pub fn pop_some(
+pub(super) fn pop_some(
     ctx: &Ctx,
     key: &mut PmKey<'_>,
     side: Side,
@@ -130,7 +130,7 @@ fn tell(ctx: &Ctx, key: &PmKey<'_>, side: Side) {
 }
 
 /// What LMPOP and BLMPOP are asked for.
-pub struct Many<'a> {
+pub(super) struct Many<'a> {
     /// The keys to look at, in order.
     pub keys: &'a [Arg<'a>],
     /// Where to pop.
@@ -141,7 +141,7 @@ pub struct Many<'a> {
 
 impl<'a> Many<'a> {
     /// Reads `numkeys key [key ...] LEFT|RIGHT [COUNT count]`.
-    pub fn parse(args: &'a [Arg<'a>]) -> Result<Many<'a>, CmdError> {
+    pub(super) fn parse(args: &'a [Arg<'a>]) -> Result<Many<'a>, CmdError> {
         let numkeys = at_least(args[0], 1, "ERR numkeys should be greater than 0")?;
         let keys = usize::try_from(numkeys)
             .ok()
@@ -168,7 +168,7 @@ impl<'a> Many<'a> {
     }
 
     /// Pops from `name`, replies and replicates; false if there is no list.
-    pub fn pop_from(&self, ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
+    pub(super) fn pop_from(&self, ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
         let mut key = PmKey::open_write(ctx, name, ValueType::List)?;
         if !key.exists() {
             return Ok(false);
@@ -186,7 +186,7 @@ impl<'a> Many<'a> {
 }
 
 /// `PM.LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`
-pub fn lmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn lmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let many = Many::parse(args.from(1))?;
     for &key in many.keys {
         if many.pop_from(ctx, key)? {

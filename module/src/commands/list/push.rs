@@ -9,22 +9,22 @@ use store::structures::list::{self, Side};
 use store::value::ValueType;
 
 /// `PM.LPUSH key element [element ...]`
-pub fn lpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn lpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     push(ctx, args, Side::Left, c"PM.LPUSH", false)
 }
 
 /// `PM.RPUSH key element [element ...]`
-pub fn rpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn rpush(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     push(ctx, args, Side::Right, c"PM.RPUSH", false)
 }
 
 /// `PM.LPUSHX key element [element ...]`
-pub fn lpushx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn lpushx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     push(ctx, args, Side::Left, c"PM.LPUSHX", true)
 }
 
 /// `PM.RPUSHX key element [element ...]`
-pub fn rpushx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn rpushx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     push(ctx, args, Side::Right, c"PM.RPUSHX", true)
 }
 

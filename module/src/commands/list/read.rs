@@ -8,7 +8,7 @@ use store::structures::list::{self, Side};
 use store::value::ValueType;
 
 /// `PM.LLEN key`
-pub fn llen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn llen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
     let len = key.read(list::len)?;
     ctx.reply_integer(len as i64);
@@ -16,7 +16,7 @@ pub fn llen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.LINDEX key index`
-pub fn lindex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn lindex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
     if !key.exists() {
         ctx.reply_null();
@@ -41,7 +41,7 @@ pub fn lindex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.LRANGE key start stop`
-pub fn lrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn lrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (start, stop) = (integer(args[2])?, integer(args[3])?);
     let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
     key.read(|pool, root| {
@@ -102,7 +102,7 @@ impl Search {
 }
 
 /// `PM.LPOS key element [RANK rank] [COUNT matches] [MAXLEN len]`
-pub fn lpos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn lpos(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let search = Search::parse(args.from(3))?;
     let key = PmKey::open_read(ctx, args[1], ValueType::List)?;
     let found = key.read(|pool, root| {

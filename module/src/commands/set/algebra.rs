@@ -15,22 +15,22 @@ use store::number::parse_i64;
 use store::structures::set::{self, Member, Operation, Outcome, Source};
 
 /// `PM.SINTER key [key ...]`
-pub fn sinter(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sinter(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(ctx, args, Operation::Inter)
 }
 
 /// `PM.SUNION key [key ...]`
-pub fn sunion(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sunion(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(ctx, args, Operation::Union)
 }
 
 /// `PM.SDIFF key [key ...]`
-pub fn sdiff(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sdiff(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(ctx, args, Operation::Diff)
 }
 
 /// `PM.SINTERSTORE destination key [key ...]`
-pub fn sinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     store(
         ctx,
         args,
@@ -41,7 +41,7 @@ pub fn sinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SUNIONSTORE destination key [key ...]`
-pub fn sunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     store(
         ctx,
         args,
@@ -52,12 +52,12 @@ pub fn sunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SDIFFSTORE destination key [key ...]`
-pub fn sdiffstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sdiffstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     store(ctx, args, Operation::Diff, c"PM.SDIFFSTORE", c"sdiffstore")
 }
 
 /// `PM.SINTERCARD numkeys key [key ...] [LIMIT limit]`
-pub fn sintercard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sintercard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let numkeys = at_least(args[1], 1, "ERR numkeys should be greater than 0")?;
     let numkeys = usize::try_from(numkeys).unwrap_or(usize::MAX);
     let (names, mut options) =

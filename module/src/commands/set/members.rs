@@ -10,7 +10,7 @@ use crate::redis::{Arg, Args, Collection, Ctx};
 use store::structures::set::{self, Member};
 
 /// `PM.SADD key member [member ...]`
-pub fn sadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let members = args.from(2).iter().copied().map(Arg::bytes);
     let added = key.edit(|tx, root| set::add(tx, root, limits::set(), members))?;
@@ -23,7 +23,7 @@ pub fn sadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SREM key member [member ...]`
-pub fn srem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn srem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let mut removed = 0;
     if key.exists() {
@@ -39,7 +39,7 @@ pub fn srem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SMOVE source destination member`
-pub fn smove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn smove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let member = args[3].bytes();
     let mut from = PmKey::open_write(ctx, args[1], TY)?;
     if !from.exists() {
@@ -73,7 +73,7 @@ pub fn smove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SISMEMBER key member`
-pub fn sismember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sismember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let there = key.read(|pool, root| set::contains(pool, root, args[2].bytes()))?;
     ctx.reply_integer(there.into());
@@ -81,7 +81,7 @@ pub fn sismember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SMISMEMBER key member [member ...]`
-pub fn smismember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn smismember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let members = args.from(2);
     key.read(|pool, root| {
@@ -99,14 +99,14 @@ pub fn smismember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SCARD key`
-pub fn scard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn scard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     ctx.reply_integer(key.read(|_, root| Ok(set::len(root)))? as i64);
     Ok(())
 }
 
 /// `PM.SMEMBERS key`
-pub fn smembers(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn smembers(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     key.read(|pool, root| {
         let members = set::all(pool, root)?;
@@ -120,7 +120,7 @@ pub fn smembers(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SSCAN key cursor [MATCH pattern] [COUNT count]`
-pub fn sscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let Some(scan) = Scan::begin(ctx, args, TY, Scanned::Set)? else {
         return Ok(());
     };

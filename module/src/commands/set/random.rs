@@ -14,7 +14,7 @@ use store::structures::set::{self, Member};
 const REPLICATED_MAX: usize = 1024;
 
 /// `PM.SPOP key [count]`
-pub fn spop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn spop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match args.from(2) {
         [] => spop_one(ctx, args[1]),
         [count] => {
@@ -94,7 +94,7 @@ fn replicate_removal(ctx: &Ctx, name: Arg<'_>, members: &[Vec<u8>]) {
 }
 
 /// `PM.SRANDMEMBER key [count]`
-pub fn srandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn srandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let count = match args.from(2) {
         [] => None,
         [count] => Some(sample::count(*count)?),

@@ -32,7 +32,7 @@ pub(super) const ROWS: &[Row] = &[
 
 /// `PM.SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE
 /// destination]`
-pub fn sort(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sort(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
         ctx.tell_key(1, KeyUse::Read);
         if let Some(at) = destination(args) {
@@ -44,7 +44,7 @@ pub fn sort(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA]`
-pub fn sort_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn sort_ro(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
         ctx.tell_key(1, KeyUse::Read);
         return Ok(());

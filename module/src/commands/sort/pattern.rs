@@ -12,7 +12,7 @@ use store::structures::{hash, string};
 use store::value::ValueType;
 
 /// A pattern, taken apart.
-pub enum Pattern<'a> {
+pub(super) enum Pattern<'a> {
     /// `#`: the element itself.
     Element,
     /// Without an asterisk: no key.
@@ -31,7 +31,7 @@ pub enum Pattern<'a> {
 impl<'a> Pattern<'a> {
     /// Takes a pattern apart. As in Redis, asterisk and arrow are not looked for beyond a zero
     /// byte.
-    pub fn parse(text: &'a [u8]) -> Pattern<'a> {
+    pub(super) fn parse(text: &'a [u8]) -> Pattern<'a> {
         let end = text.iter().position(|&byte| byte == 0);
         let c_text = &text[..end.unwrap_or(text.len())];
         if c_text == b"#" {
@@ -54,7 +54,7 @@ impl<'a> Pattern<'a> {
 
     /// The value that the pattern means for an element; `None` if there is no such key or field, or
     /// if the key is of another type.
-    pub fn look_up(&self, ctx: &Ctx, element: &[u8]) -> Result<Option<Vec<u8>>, CmdError> {
+    pub(super) fn look_up(&self, ctx: &Ctx, element: &[u8]) -> Result<Option<Vec<u8>>, CmdError> {
         match *self {
             Pattern::Element => Ok(Some(element.to_vec())),
             Pattern::Nothing => Ok(None),

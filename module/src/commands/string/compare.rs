@@ -14,7 +14,7 @@ const DIGEST_DIGITS: usize = 16;
 
 /// A condition on a value.
 #[derive(Clone, Copy, Debug)]
-pub struct Comparison<'a> {
+pub(super) struct Comparison<'a> {
     /// Which option it is.
     pub kind: Kind,
     /// What the value, or its digest, is compared with.
@@ -23,7 +23,7 @@ pub struct Comparison<'a> {
 
 /// The conditions that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// IFEQ: the value is this.
     Equal,
     /// IFNE: it is not.
@@ -36,7 +36,7 @@ pub enum Kind {
 
 impl Kind {
     /// The condition of this name.
-    pub fn of(option: Arg<'_>) -> Option<Kind> {
+    pub(super) fn of(option: Arg<'_>) -> Option<Kind> {
         const KINDS: [(&[u8], Kind); 4] = [
             (b"IFEQ", Kind::Equal),
             (b"IFNE", Kind::Different),
@@ -57,7 +57,7 @@ impl Kind {
 
 impl<'a> Comparison<'a> {
     /// The condition `kind` with its argument.
-    pub fn new(kind: Kind, with: Arg<'a>) -> Self {
+    pub(super) fn new(kind: Kind, with: Arg<'a>) -> Self {
         Self { kind, with }
     }
 
@@ -66,7 +66,7 @@ impl<'a> Comparison<'a> {
     ///
     /// # Errors
     /// `WrongType` if the key holds no string; for a digest that is none, if there is a value.
-    pub fn holds(&self, key: &PmKey<'_>) -> Result<bool, CmdError> {
+    pub(super) fn holds(&self, key: &PmKey<'_>) -> Result<bool, CmdError> {
         if key.occupied() && !key.exists() {
             return Err(CmdError::WrongType);
         }
@@ -98,7 +98,7 @@ fn digest_of(text: &[u8]) -> String {
 }
 
 /// `PM.DIGEST key`
-pub fn digest(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn digest(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], ValueType::String)?;
     match read(&key, |value| {
         digest_of(value.text(&mut itoa::Buffer::new()))
@@ -112,7 +112,7 @@ pub fn digest(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// `PM.DELEX key [IFEQ value | IFNE value | IFDEQ digest | IFDNE digest]`
 ///
 /// Without a condition the key may hold a value of any type.
-pub fn delex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn delex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let condition = match args.from(2) {
         [] => None,
         [option, with] => Some((*option, *with)),
@@ -154,7 +154,7 @@ fn may_delete(
 }
 
 /// `PM.DELIFEQ key value`
-pub fn delifeq(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn delifeq(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
     let equal = Comparison::new(Kind::Equal, args[2]).holds(&key)?;
     if equal {

@@ -11,7 +11,7 @@ use crate::redis::{Arg, Args, Class, Ctx};
 use store::value::ValueType;
 
 /// `PM.GET key`
-pub fn get(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn get(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     get_and_reply(ctx, args[1]).map(|_| ())
 }
 
@@ -27,7 +27,7 @@ fn get_and_reply(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
 }
 
 /// `PM.GETDEL key`
-pub fn getdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn getdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if get_and_reply(ctx, args[1])? {
         let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
         delete(ctx, &mut key, Deletion::Asked);
@@ -36,7 +36,7 @@ pub fn getdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
-pub fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let name = args[1];
     let Some(ttl) = Options::parse(Command::Getex, args.from(2))?.ttl else {
         return get(ctx, args);
@@ -95,7 +95,7 @@ pub(super) fn has_passed(ctx: &Ctx, at: i64) -> bool {
 }
 
 /// `PM.STRLEN key`
-pub fn strlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn strlen(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], ValueType::String)?;
     let len = read(&key, |value| value.text_len())?;
     ctx.reply_integer(len.unwrap_or(0) as i64);

@@ -10,22 +10,22 @@ use store::structures::string::{self, Value};
 use store::value::ValueType;
 
 /// `PM.INCR key`
-pub fn incr(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn incr(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     add(ctx, args, c"PM.INCR", 1)
 }
 
 /// `PM.DECR key`
-pub fn decr(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn decr(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     add(ctx, args, c"PM.DECR", -1)
 }
 
 /// `PM.INCRBY key increment`
-pub fn incrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn incrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     add(ctx, args, c"PM.INCRBY", integer(args[2])?)
 }
 
 /// `PM.DECRBY key decrement`
-pub fn decrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn decrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let by = integer(args[2])?.checked_neg();
     let by = by.ok_or(CmdError::text_only("ERR decrement would overflow"))?;
     add(ctx, args, c"PM.DECRBY", by)
@@ -57,7 +57,7 @@ fn plus(old: Value<'_>, by: i64) -> Result<i64, CmdError> {
 }
 
 /// `PM.INCRBYFLOAT key increment`
-pub fn incrbyfloat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn incrbyfloat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
     let old = read(&key, |value| match value {
         Value::Int(n) => Ok(n.into()),

@@ -17,7 +17,7 @@ use store::structures::string::{self, Value};
 use store::value::ValueType;
 
 /// `PM.MGET key [key ...]`
-pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     // A key of another type is as good as none.
     let open = |&name| {
         let key = PmKey::open_read(ctx, name, ValueType::String).ok()?;
@@ -46,7 +46,7 @@ pub fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.MSET key value [key value ...]`
-pub fn mset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn mset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let assignments = Assignments::open(ctx, args.from(1))?;
     assignments.make(ctx, Expire::Never)?;
     ctx.replicate(c"PM.MSET", args.from(1));
@@ -55,7 +55,7 @@ pub fn mset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.MSETNX key value [key value ...]`
-pub fn msetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn msetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let assignments = Assignments::open(ctx, args.from(1))?;
     let proceeds = assignments.may_proceed(Some(Condition::Absent));
     if proceeds {
@@ -68,7 +68,7 @@ pub fn msetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `PM.MSETEX numkeys key value [key value ...] [NX | XX] [EX s | PX ms | EXAT s | PXAT ms |
 /// KEEPTTL]`
-pub fn msetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn msetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if ctx.asks_for_keys() {
         tell_keys(ctx, args);
         return Ok(());

@@ -8,7 +8,7 @@ use crate::redis::{Arg, Ctx};
 
 /// The options of a command, as far as they can be judged without the key.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options<'a> {
+pub(super) struct Options<'a> {
     /// NX or XX.
     pub condition: Option<Condition>,
     /// IFEQ, IFNE, IFDEQ or IFDNE.
@@ -21,7 +21,7 @@ pub struct Options<'a> {
 
 /// When SET and MSETEX do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
+pub(super) enum Condition {
     /// NX: if the key is absent.
     Absent,
     /// XX: if the key is there.
@@ -30,7 +30,7 @@ pub enum Condition {
 
 /// What an option says about the expire time.
 #[derive(Clone, Copy, Debug)]
-pub enum Ttl<'a> {
+pub(super) enum Ttl<'a> {
     /// KEEPTTL.
     Keep,
     /// PERSIST.
@@ -41,7 +41,7 @@ pub enum Ttl<'a> {
 
 /// How a time is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(super) enum Unit {
     /// EX: seconds from now.
     Seconds,
     /// PX: milliseconds from now.
@@ -67,7 +67,7 @@ impl Unit {
     }
 
     /// True if the time is not relative to now.
-    pub fn is_absolute(self) -> bool {
+    pub(super) fn is_absolute(self) -> bool {
         matches!(self, Unit::UnixSeconds | Unit::UnixMillis)
     }
 
@@ -75,7 +75,7 @@ impl Unit {
     ///
     /// # Errors
     /// `NotAnInteger`; `InvalidExpireTime` if it is not positive or too late for the clock.
-    pub fn time(self, ctx: &Ctx, arg: Arg<'_>) -> Result<i64, CmdError> {
+    pub(super) fn time(self, ctx: &Ctx, arg: Arg<'_>) -> Result<i64, CmdError> {
         let number = integer(arg)?;
         if number <= 0 {
             return Err(CmdError::InvalidExpireTime);
@@ -92,7 +92,7 @@ impl Unit {
 
 /// Which command's options are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub(super) enum Command {
     /// SET.
     Set,
     /// MSETEX: SET's, without those of one value.
@@ -106,7 +106,7 @@ impl<'a> Options<'a> {
     ///
     /// # Errors
     /// `Syntax` if one is unknown, lacks its argument, or excludes an earlier one.
-    pub fn parse(command: Command, args: &[Arg<'a>]) -> Result<Options<'a>, CmdError> {
+    pub(super) fn parse(command: Command, args: &[Arg<'a>]) -> Result<Options<'a>, CmdError> {
         let stores = command != Command::Getex;
         let set = command == Command::Set;
         let mut options = Options::default();

@@ -9,7 +9,7 @@ use store::structures::string::{self, Value};
 use store::value::ValueType;
 
 /// `PM.APPEND key value`
-pub fn append(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn append(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
     let suffix = args[2].bytes();
     let len = read(&key, |value| value.text_len())?;
@@ -33,7 +33,7 @@ pub fn append(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SETRANGE key offset value`
-pub fn setrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn setrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let offset = u64::try_from(integer(args[2])?)
         .map_err(|_| CmdError::text_only("ERR offset is out of range"))?;
     let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
@@ -54,7 +54,7 @@ pub fn setrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// Puts bytes, at least one, at an offset of the key's string, after zeros if it ends before, and
 /// gives the new length. There need not be a string.
-pub fn write_range(key: &mut PmKey<'_>, offset: u64, bytes: &[u8]) -> Result<u64, CmdError> {
+pub(crate) fn write_range(key: &mut PmKey<'_>, offset: u64, bytes: &[u8]) -> Result<u64, CmdError> {
     let fresh = string::inline_len(offset + bytes.len() as u64);
     key.upsert(fresh, Expire::Keep, |tx, root, inline| {
         string::set_range(tx, root, inline, offset, bytes)
@@ -62,7 +62,7 @@ pub fn write_range(key: &mut PmKey<'_>, offset: u64, bytes: &[u8]) -> Result<u64
 }
 
 /// `PM.GETRANGE key start end`
-pub fn getrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn getrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (start, end) = (integer(args[2])?, integer(args[3])?);
     let key = PmKey::open_read(ctx, args[1], ValueType::String)?;
     let replied = read(&key, |value| {

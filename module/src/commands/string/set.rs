@@ -12,7 +12,7 @@ use store::value::ValueType;
 
 /// `PM.SET key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET]
 /// [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
-pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (name, value) = (args[1], args[2]);
     let options = Options::parse(Command::Set, args.from(3))?;
     let expire = match options.ttl {
@@ -68,7 +68,7 @@ pub fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SETNX key value`
-pub fn setnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn setnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
     let proceeds = !key.occupied();
     if proceeds {
@@ -80,12 +80,12 @@ pub fn setnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.SETEX key seconds value`
-pub fn setex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn setex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     set_expiring(ctx, args, Unit::Seconds)
 }
 
 /// `PM.PSETEX key milliseconds value`
-pub fn psetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn psetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     set_expiring(ctx, args, Unit::Millis)
 }
 
@@ -100,7 +100,7 @@ fn set_expiring(ctx: &Ctx, args: Args<'_>, unit: Unit) -> Result<(), CmdError> {
 }
 
 /// `PM.GETSET key value`
-pub fn getset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn getset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let old = old_value(ctx, args[1])?;
     let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
     put(ctx, &mut key, args[2], Expire::Never)?;

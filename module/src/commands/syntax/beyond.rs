@@ -83,7 +83,7 @@ const POLYGON: Arg = Arg::block(
 );
 
 /// Adds to the description of a command what it takes and the server's native one does not.
-pub fn complete(command: &str, arguments: &mut Vec<Argument>) {
+pub(crate) fn complete(command: &str, arguments: &mut Vec<Argument>) {
     let changes = CHANGES.iter().find(|(name, _)| *name == command);
     for change in changes.map_or(&[][..], |(_, changes)| changes) {
         match change {

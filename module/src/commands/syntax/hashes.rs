@@ -65,7 +65,7 @@ const fn teller(name: &'static str, summary: &'static str) -> Description {
     }
 }
 
-pub const COMMANDS: &[Description] = &[
+pub(super) const COMMANDS: &[Description] = &[
     setter(
         "hexpire",
         &[Arg::KEY, Arg::integer("seconds"), CONDITION, FIELDS],

@@ -23,25 +23,25 @@ use crate::redis::{
 };
 use std::ffi::CString;
 
-pub use beyond::complete;
-pub use options::take_only_known;
+pub(super) use beyond::complete;
+pub(super) use options::take_only_known;
 
 /// The description of a command that the server at hand lacks, if it is one of those that some
 /// servers do. The arity is the caller's.
-pub fn whole(name: &str) -> Option<CommandInfo> {
+pub(super) fn whole(name: &str) -> Option<CommandInfo> {
     let mut all = whole::COMMANDS.iter().chain(hashes::COMMANDS);
     all.find(|command| command.name == name)
         .map(Description::info)
 }
 
 /// The description of one of the module's own commands. The arity is the caller's.
-pub fn own(name: &str) -> Option<CommandInfo> {
+pub(super) fn own(name: &str) -> Option<CommandInfo> {
     let found = own::COMMANDS.iter().find(|command| command.name == name);
     found.map(Description::info)
 }
 
 /// Two lines for each of the module's own commands: how it is written, and what it does.
-pub fn own_help() -> Vec<String> {
+pub(super) fn own_help() -> Vec<String> {
     let lines = |command: &Description| {
         let name = command.name.to_ascii_uppercase().replace('|', " ");
         let words: Vec<_> = command.arguments.iter().map(Arg::written).collect();

@@ -102,7 +102,7 @@ const OPTIONS: &[(&str, &str)] = &[
 
 /// Takes out of a description what the command does not take: arguments with words that are not
 /// among its options, and what is left with no parts.
-pub fn take_only_known(command: &str, arguments: &mut Vec<Argument>) {
+pub(crate) fn take_only_known(command: &str, arguments: &mut Vec<Argument>) {
     let options = OPTIONS.iter().find(|(name, _)| *name == command);
     prune(options.map_or("", |(_, words)| words), arguments);
 }

@@ -2,7 +2,7 @@
 
 use super::{Arg, Description, Keys};
 
-pub const COMMANDS: &[Description] = &[
+pub(super) const COMMANDS: &[Description] = &[
     Description {
         name: "pm.adopt|all",
         summary: "Begins to make all native keys PM keys, in the background.",

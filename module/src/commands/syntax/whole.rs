@@ -15,7 +15,7 @@ const EXPIRATION: Arg = Arg::one_of(
     ],
 );
 
-pub const COMMANDS: &[Description] = &[
+pub(super) const COMMANDS: &[Description] = &[
     Description {
         name: "delex",
         summary: "Deletes a key if its string is, or is not, a given one.",

@@ -13,12 +13,12 @@ use store::structures::zset::{self, Added, Rule};
 const NOT_A_NUMBER: CmdError = CmdError::text_only("ERR resulting score is not a number (NaN)");
 
 /// `PM.ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member [score member ...]`
-pub fn zadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     add(ctx, args, c"PM.ZADD", Rule::default())
 }
 
 /// `PM.ZINCRBY key increment member`
-pub fn zincrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zincrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let rule = Rule {
         increment: true,
         ..Rule::default()
@@ -102,7 +102,7 @@ fn score(arg: Arg<'_>) -> Result<f64, CmdError> {
 }
 
 /// Adds one element, tells of it and replies.
-pub fn add_one(
+pub(crate) fn add_one(
     ctx: &Ctx,
     key: Arg<'_>,
     (name, given): (&[u8], f64),
@@ -137,7 +137,7 @@ pub fn add_one(
 }
 
 /// Adds elements as one atomic step, tells of it and replies with how many are new, or changed.
-pub fn add_many<'e>(
+pub(crate) fn add_many<'e>(
     ctx: &Ctx,
     key: Arg<'_>,
     elements: impl Iterator<Item = (&'e [u8], f64)>,

@@ -331,17 +331,17 @@ impl<'a> Query<'a> {
 }
 
 /// `PM.ZUNION numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]`
-pub fn zunion(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zunion(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(ctx, args, Operation::Union)
 }
 
 /// `PM.ZINTER numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]`
-pub fn zinter(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zinter(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(ctx, args, Operation::Inter)
 }
 
 /// `PM.ZDIFF numkeys key [key ...] [WITHSCORES]`
-pub fn zdiff(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zdiff(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(ctx, args, Operation::Diff)
 }
 
@@ -357,14 +357,14 @@ fn reply(ctx: &Ctx, args: Args<'_>, operation: Operation) -> Result<(), CmdError
 }
 
 /// `PM.ZINTERCARD numkeys key [key ...] [LIMIT limit]`
-pub fn zintercard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zintercard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let query = Query::parse(ctx, args.from(1), Operation::Inter, Form::Count)?;
     ctx.reply_integer(query.count()? as i64);
     Ok(())
 }
 
 /// `PM.ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX]`
-pub fn zunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let elements = Query::parse(ctx, args.from(2), Operation::Union, Form::Store)?.run()?;
     store(ctx, args[1], c"zunionstore", &elements, || {
         ctx.replicate(c"PM.ZUNIONSTORE", args.from(1));
@@ -372,7 +372,7 @@ pub fn zunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX]`
-pub fn zinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let elements = Query::parse(ctx, args.from(2), Operation::Inter, Form::Store)?.run()?;
     store(ctx, args[1], c"zinterstore", &elements, || {
         ctx.replicate(c"PM.ZINTERSTORE", args.from(1));
@@ -380,7 +380,7 @@ pub fn zinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZDIFFSTORE destination numkeys key [key ...]`
-pub fn zdiffstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zdiffstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let elements = Query::parse(ctx, args.from(2), Operation::Diff, Form::Store)?.run()?;
     store(ctx, args[1], c"zdiffstore", &elements, || {
         ctx.replicate(c"PM.ZDIFFSTORE", args.from(1));

@@ -9,12 +9,12 @@ use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx, Serve};
 
 /// `PM.BZPOPMIN key [key ...] timeout`
-pub fn bzpopmin(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn bzpopmin(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, End::Min, serve_min)
 }
 
 /// `PM.BZPOPMAX key [key ...] timeout`
-pub fn bzpopmax(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn bzpopmax(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop(ctx, args, End::Max, serve_max)
 }
 
@@ -44,7 +44,7 @@ fn pop(ctx: &Ctx, args: Args<'_>, end: End, serve: impl Serve) -> Result<(), Cmd
 }
 
 /// `PM.BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]`
-pub fn bzmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn bzmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let request = Request::parse(args.from(2))?;
     let timeout = timeout(ctx, args[1])?;
     if !request.serve_any(ctx)? {

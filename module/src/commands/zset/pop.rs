@@ -10,7 +10,7 @@ use store::structures::zset;
 
 /// The end that elements are taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(super) enum End {
     /// The lowest scores.
     Min,
     /// The highest scores.
@@ -44,12 +44,12 @@ impl End {
 }
 
 /// `PM.ZPOPMIN key [count]`
-pub fn zpopmin(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zpopmin(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop_one_key(ctx, args, End::Min)
 }
 
 /// `PM.ZPOPMAX key [count]`
-pub fn zpopmax(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zpopmax(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     pop_one_key(ctx, args, End::Max)
 }
 
@@ -93,7 +93,11 @@ fn integer_from(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdEr
 }
 
 /// Takes up to `count` elements, at least one, from one end of a sorted set that is there.
-pub fn take(key: &mut PmKey<'_>, end: End, count: u64) -> Result<Vec<(Vec<u8>, f64)>, CmdError> {
+pub(super) fn take(
+    key: &mut PmKey<'_>,
+    end: End,
+    count: u64,
+) -> Result<Vec<(Vec<u8>, f64)>, CmdError> {
     if count == 1 {
         let popped = key.edit(|tx, root| zset::pop(tx, root, end == End::Max))?;
         return Ok(popped.into_iter().collect());
@@ -117,7 +121,7 @@ pub fn take(key: &mut PmKey<'_>, end: End, count: u64) -> Result<Vec<(Vec<u8>, f
 }
 
 /// What ZMPOP and BZMPOP take.
-pub struct Request<'a> {
+pub(super) struct Request<'a> {
     /// The keys, to be looked at in this order.
     pub keys: &'a [Arg<'a>],
     /// The end.
@@ -128,7 +132,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// Parses `numkeys key [key ...] MIN|MAX [COUNT count]`.
-    pub fn parse(args: &'a [Arg<'a>]) -> Result<Request<'a>, CmdError> {
+    pub(super) fn parse(args: &'a [Arg<'a>]) -> Result<Request<'a>, CmdError> {
         let (numkeys, rest) = args.split_first().ok_or(CmdError::Syntax)?;
         let numkeys = integer_from(*numkeys, 1, "ERR numkeys should be greater than 0")?;
         let numkeys = usize::try_from(numkeys).unwrap_or(usize::MAX);
@@ -157,7 +161,7 @@ impl<'a> Request<'a> {
 }
 
 /// `PM.ZMPOP numkeys key [key ...] MIN|MAX [COUNT count]`
-pub fn zmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let request = Request::parse(args.from(1))?;
     if !request.serve_any(ctx)? {
         ctx.reply_null_array();
@@ -167,7 +171,7 @@ pub fn zmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 impl Request<'_> {
     /// Takes from the first key that holds a sorted set, and replies; false if none does.
-    pub fn serve_any(&self, ctx: &Ctx) -> Result<bool, CmdError> {
+    pub(super) fn serve_any(&self, ctx: &Ctx) -> Result<bool, CmdError> {
         for &name in self.keys {
             if self.serve(ctx, name)? {
                 return Ok(true);
@@ -177,7 +181,7 @@ impl Request<'_> {
     }
 
     /// Takes from a key, and replies; false if there is nothing.
-    pub fn serve(&self, ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
+    pub(super) fn serve(&self, ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
         let mut key = PmKey::open_write(ctx, name, TY)?;
         if !key.exists() {
             return Ok(false);
@@ -198,7 +202,7 @@ impl Request<'_> {
 
 /// Takes one element from a key, and replies with the key, the name and the score; false if there
 /// is nothing.
-pub fn serve_one(ctx: &Ctx, name: Arg<'_>, end: End) -> Result<bool, CmdError> {
+pub(super) fn serve_one(ctx: &Ctx, name: Arg<'_>, end: End) -> Result<bool, CmdError> {
     let mut key = PmKey::open_write(ctx, name, TY)?;
     if !key.exists() {
         return Ok(false);

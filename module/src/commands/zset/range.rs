@@ -99,7 +99,7 @@ impl<'a> Query<'a> {
 }
 
 /// `PM.ZRANGE key start stop [BYSCORE|BYLEX] [REV] [LIMIT offset count] [WITHSCORES]`
-pub fn zrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(
         ctx,
         args,
@@ -112,7 +112,7 @@ pub fn zrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZREVRANGE key start stop [WITHSCORES]`
-pub fn zrevrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrevrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(
         ctx,
         args,
@@ -125,7 +125,7 @@ pub fn zrevrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]`
-pub fn zrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(
         ctx,
         args,
@@ -138,7 +138,7 @@ pub fn zrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZREVRANGEBYSCORE key max min [WITHSCORES] [LIMIT offset count]`
-pub fn zrevrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrevrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(
         ctx,
         args,
@@ -151,7 +151,7 @@ pub fn zrevrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZRANGEBYLEX key min max [LIMIT offset count]`
-pub fn zrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(
         ctx,
         args,
@@ -164,7 +164,7 @@ pub fn zrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZREVRANGEBYLEX key max min [LIMIT offset count]`
-pub fn zrevrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrevrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply(
         ctx,
         args,
@@ -195,7 +195,7 @@ fn reply(ctx: &Ctx, args: Args<'_>, form: Form) -> Result<(), CmdError> {
 }
 
 /// `PM.ZRANGESTORE dst src min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]`
-pub fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let query = Query::parse(
         args.from(3),
         Form {
@@ -231,7 +231,7 @@ pub fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// Stores elements in ascending order under a key, whatever is there, tells of it, and replies with
 /// their number.
-pub fn store(
+pub(crate) fn store(
     ctx: &Ctx,
     target: Arg<'_>,
     event: &std::ffi::CStr,

@@ -12,7 +12,7 @@ use store::structures::sample::{Choice, Chosen};
 use store::structures::{Root, zset};
 
 /// `PM.ZCARD key`
-pub fn zcard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zcard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     ctx.reply_integer(key.read(|_, root| Ok(zset::len(root)))? as i64);
     Ok(())
@@ -26,7 +26,7 @@ fn reply_score(ctx: &Ctx, score: Option<f64>) {
 }
 
 /// `PM.ZSCORE key member`
-pub fn zscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     reply_score(
         ctx,
@@ -36,7 +36,7 @@ pub fn zscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZMSCORE key member [member ...]`
-pub fn zmscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zmscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let names = args.from(2);
     key.read(|pool, root| {
@@ -49,12 +49,12 @@ pub fn zmscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZRANK key member [WITHSCORE]`
-pub fn zrank(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrank(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply_rank(ctx, args, |rank, _| rank)
 }
 
 /// `PM.ZREVRANK key member [WITHSCORE]`
-pub fn zrevrank(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrevrank(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     reply_rank(ctx, args, |rank, len| len - 1 - rank)
 }
 
@@ -92,12 +92,12 @@ fn reply_rank(ctx: &Ctx, args: Args<'_>, seen: fn(u64, u64) -> u64) -> Result<()
 }
 
 /// `PM.ZCOUNT key min max`
-pub fn zcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     count(ctx, args, By::Score)
 }
 
 /// `PM.ZLEXCOUNT key min max`
-pub fn zlexcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zlexcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     count(ctx, args, By::Name)
 }
 
@@ -110,7 +110,7 @@ fn count(ctx: &Ctx, args: Args<'_>, by: By) -> Result<(), CmdError> {
 }
 
 /// `PM.ZRANDMEMBER key [count [WITHSCORES]]`
-pub fn zrandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let Some(count) = args.get(2) else {
         let key = PmKey::open_read(ctx, args[1], TY)?;
         return key.read(|pool, root| {

@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use store::structures::zset;
 
 /// `PM.ZREM key member [member ...]`
-pub fn zrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let removed = if key.exists() {
         key.edit(|tx, root| zset::remove(tx, root, args.from(2).iter().map(|arg| arg.bytes())))?
@@ -25,7 +25,7 @@ pub fn zrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZREMRANGEBYRANK key start stop`
-pub fn zremrangebyrank(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zremrangebyrank(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     remove_range(
         ctx,
         args,
@@ -36,7 +36,7 @@ pub fn zremrangebyrank(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZREMRANGEBYSCORE key min max`
-pub fn zremrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zremrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     remove_range(
         ctx,
         args,
@@ -47,7 +47,7 @@ pub fn zremrangebyscore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ZREMRANGEBYLEX key min max`
-pub fn zremrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zremrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     remove_range(ctx, args, By::Name, c"PM.ZREMRANGEBYLEX", c"zremrangebylex")
 }
 

@@ -9,7 +9,7 @@ use store::number::double_to_text;
 use store::structures::zset;
 
 /// `PM.ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]`
-pub fn zscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn zscan(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let Some(scan) = Scan::begin(ctx, args, TY, Scanned::ZSet)? else {
         return Ok(());
     };

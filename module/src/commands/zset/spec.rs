@@ -8,7 +8,7 @@ use store::structures::zset::{NameEnd, ScoreEnd, Span};
 
 /// What a range is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub(super) enum By {
     /// Ranks, negative ones from the end.
     Rank,
     /// Scores.
@@ -40,7 +40,7 @@ fn name_end<'a>(arg: Arg<'a>) -> Option<NameEnd<'a>> {
 ///
 /// # Errors
 /// The server's own text for what is no end of such a range.
-pub fn parse<'a>(by: By, min: Arg<'a>, max: Arg<'a>) -> Result<Span<'a>, CmdError> {
+pub(super) fn parse<'a>(by: By, min: Arg<'a>, max: Arg<'a>) -> Result<Span<'a>, CmdError> {
     match by {
         By::Rank => Ok(Span::Ranks(integer(min)?, integer(max)?)),
         By::Score => match (score_end(min), score_end(max)) {

@@ -49,7 +49,7 @@ pub(crate) struct Room {
 
 impl Room {
     /// No granules yet. `seed` is the pool's.
-    pub fn new(seed: u64) -> Room {
+    pub(crate) fn new(seed: u64) -> Room {
         Room {
             seed,
             extents: Vec::new(),
@@ -64,12 +64,12 @@ impl Room {
     }
 
     /// The pool's seed, with which words of runs are made.
-    pub fn seed(&self) -> u64 {
+    pub(crate) fn seed(&self) -> u64 {
         self.seed
     }
 
     /// Adds an extent, with what is free of it: offset and granules.
-    pub fn add(&mut self, extent: Extent, free: &[(u64, u64)], used: u64) {
+    pub(crate) fn add(&mut self, extent: Extent, free: &[(u64, u64)], used: u64) {
         let at = self
             .extents
             .partition_point(|other| other.start < extent.start);
@@ -84,7 +84,7 @@ impl Room {
     }
 
     /// Offset of the word that tells of a run that starts at `offset`; `None` outside all extents.
-    pub fn word_at(&self, offset: u64) -> Option<u64> {
+    pub(crate) fn word_at(&self, offset: u64) -> Option<u64> {
         let at = self
             .extents
             .partition_point(|extent| extent.start <= offset);
@@ -93,7 +93,7 @@ impl Room {
     }
 
     /// Takes `granules`; their offset.
-    pub fn take(&mut self, granules: u64, access: Access) -> Option<u64> {
+    pub(crate) fn take(&mut self, granules: u64, access: Access) -> Option<u64> {
         let start = self
             .loose
             .take(granules)
@@ -145,7 +145,7 @@ impl Room {
     }
 
     /// Gives granules that nobody refers to: loose while a group is open.
-    pub fn give(&mut self, offset: u64, granules: u64, in_group: bool) {
+    pub(crate) fn give(&mut self, offset: u64, granules: u64, in_group: bool) {
         match in_group {
             true => self.loose.give(offset / GRANULE, granules),
             false => {
@@ -214,7 +214,7 @@ impl Room {
 
     /// True if all that is to be kept back is there, be it in regions that are being emptied:
     /// whoever needs that ends the emptying.
-    pub fn is_kept(&self) -> bool {
+    pub(crate) fn is_kept(&self) -> bool {
         self.kept.total() + self.held.total() >= self.target
     }
 
@@ -239,7 +239,7 @@ impl Room {
     }
 
     /// Bytes of all granules that can hold runs.
-    pub fn capacity(&self) -> u64 {
+    pub(crate) fn capacity(&self) -> u64 {
         self.capacity * GRANULE
     }
 }

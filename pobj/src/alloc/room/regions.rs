@@ -52,12 +52,12 @@ pub(in crate::alloc) fn parts(start: u64, granules: u64) -> impl Iterator<Item =
 
 impl Held {
     /// Bytes that are free in the regions.
-    pub fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         self.runs.total()
     }
 
     /// Granules of the longest free run.
-    pub fn longest(&self) -> u64 {
+    pub(super) fn longest(&self) -> u64 {
         self.runs.longest()
     }
 
@@ -92,7 +92,7 @@ impl Room {
     }
 
     /// Whether some of these granules lie in a region that is being emptied.
-    pub fn is_held(&self, offset: u64, len: u64) -> bool {
+    pub(crate) fn is_held(&self, offset: u64, len: u64) -> bool {
         let granules = parts(offset / GRANULE, len.div_ceil(GRANULE));
         self.holds_regions()
             && granules
@@ -180,7 +180,7 @@ impl Room {
 
     /// Bytes that are free in runs too short for a mebibyte, or what is left over of longer ones:
     /// of what anybody may take, no more.
-    pub fn wasted(&self) -> u64 {
+    pub(crate) fn wasted(&self) -> u64 {
         let lens = self.free.lens().chain(self.held.runs.lens());
         let wasted: u64 = lens.map(|len| len % MEBIBYTE).sum();
         let free = self.free.total() + self.held.total() - self.owed();

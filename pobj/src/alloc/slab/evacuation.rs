@@ -61,7 +61,7 @@ impl Slab {
     }
 
     /// How scattered the free room is. O(pages).
-    pub fn scatter(&self) -> Scatter {
+    pub(crate) fn scatter(&self) -> Scatter {
         let mut scatter = Scatter::default();
         for page in self.pages.iter().flatten() {
             if page.free < page.header.slots {
@@ -78,14 +78,14 @@ impl Slab {
 
     /// Chooses pages to be emptied, and hands out none of their slots from now on; how many they
     /// are. O(pages).
-    pub fn begin_evacuation(&mut self) -> usize {
+    pub(crate) fn begin_evacuation(&mut self) -> usize {
         let chosen = self.sparse_pages();
         self.choose(&chosen);
         self.evacuating
     }
 
     /// Has the page be emptied, too, on which the object at `offset` lies. O(pages).
-    pub fn evacuate(&mut self, offset: u64) {
+    pub(crate) fn evacuate(&mut self, offset: u64) {
         let page = self.windows.page_of(offset, 1);
         self.choose(page.as_slice());
     }
@@ -109,7 +109,7 @@ impl Slab {
     }
 
     /// Hands out the slots of all pages again. O(pages).
-    pub fn end_evacuation(&mut self) {
+    pub(crate) fn end_evacuation(&mut self) {
         if self.evacuating == 0 {
             return;
         }
@@ -126,7 +126,7 @@ impl Slab {
     }
 
     /// Pages that are to be emptied, the emptied ones included until they are given back.
-    pub fn evacuating_pages(&self) -> usize {
+    pub(crate) fn evacuating_pages(&self) -> usize {
         self.evacuating
     }
 

@@ -74,7 +74,7 @@ pub(crate) enum Block {
 
 impl Block {
     /// Usable bytes.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         match self {
             Block::Slot(_, size) | Block::Object(size) => *size,
             Block::Run(run) => run.len(),
@@ -112,7 +112,7 @@ pub(crate) struct Slab {
 
 impl Slab {
     /// The allocator of a pool of `len` bytes and so many kinds of objects, knowing no page yet.
-    pub fn new(len: u64, kinds: u8) -> Slab {
+    pub(crate) fn new(len: u64, kinds: u8) -> Slab {
         Slab {
             kinds,
             pages: Vec::new(),
@@ -129,17 +129,17 @@ impl Slab {
     }
 
     /// Whether there are objects of this kind.
-    pub fn knows(&self, kind: Kind) -> bool {
+    pub(crate) fn knows(&self, kind: Kind) -> bool {
         kind.number() < self.kinds
     }
 
     /// The pool has `len` bytes from now on.
-    pub fn grow(&mut self, len: u64) {
+    pub(crate) fn grow(&mut self, len: u64) {
         self.windows.grow(len);
     }
 
     /// Bytes in allocated slots and large objects.
-    pub fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used
     }
 
@@ -218,7 +218,7 @@ impl Slab {
     }
 
     /// Bytes of slots that are not allocated, on pages that have others.
-    pub fn scattered(&self) -> u64 {
+    pub(crate) fn scattered(&self) -> u64 {
         let free = self.slots + self.alone - self.used;
         free.saturating_sub(self.empty as u64 * PAGE_LEN)
     }
@@ -246,7 +246,7 @@ impl Slab {
 
     /// Reserves a slot of `class`; `None` if a new page is needed.
     #[inline]
-    pub fn reserve(&mut self, class: u8, kind: Kind) -> Option<(Slot, u64)> {
+    pub(crate) fn reserve(&mut self, class: u8, kind: Kind) -> Option<(Slot, u64)> {
         let key = list_of(kind.number(), class);
         while let Some(&id) = self.partial[key].last() {
             let page = self.pages[id as usize]
@@ -279,7 +279,7 @@ impl Slab {
     }
 
     /// Makes a slot free for reuse: its allocation was dropped, or its free is durable.
-    pub fn release(&mut self, slot: Slot) {
+    pub(crate) fn release(&mut self, slot: Slot) {
         let page = self.page_mut(slot.page);
         let (word, bit) = (usize::from(slot.index / 64), slot.index % 64);
         debug_assert!(
@@ -300,7 +300,7 @@ impl Slab {
 
     /// The allocated block that starts exactly at `offset`.
     #[inline]
-    pub fn block(&self, offset: u64) -> Result<Block> {
+    pub(crate) fn block(&self, offset: u64) -> Result<Block> {
         match self.find(offset) {
             Some(block) => Ok(block),
             None => Err(damaged("a pointer to nothing allocated", offset)),
@@ -352,7 +352,7 @@ impl Slab {
     /// True if `len` bytes at `offset` lie inside one page's slots or one large object: memory that
     /// a batch may write.
     #[inline]
-    pub fn owns(&self, offset: u64, len: u64) -> bool {
+    pub(crate) fn owns(&self, offset: u64, len: u64) -> bool {
         self.windows.page_of(offset, len).is_some() || self.owns_large(offset, len)
     }
 
@@ -424,7 +424,7 @@ impl Slab {
     }
 
     /// Number of pages without an allocated slot.
-    pub fn empty_pages(&self) -> usize {
+    pub(crate) fn empty_pages(&self) -> usize {
         self.empty
     }
 }

@@ -24,7 +24,7 @@ impl PageObjects<'_> {
     }
 
     /// How many objects there are.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         let taken: u32 = self.taken.iter().map(|word| word.count_ones()).sum();
         let beyond = self.taken.len() as u32 * 64 - u32::from(self.slots);
         u64::from(taken.saturating_sub(beyond))
@@ -32,7 +32,7 @@ impl PageObjects<'_> {
 
     /// Where the allocated objects are, in order.
     #[inline]
-    pub fn offsets(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = u64> {
         let mut from = 0;
         std::iter::from_fn(move || {
             let index = next_bit(self.taken, from, self.slots)?;
@@ -81,7 +81,7 @@ impl Slab {
     ///
     /// Walking from cursor 0 visits each object that exists throughout the walk exactly once. The
     /// cursor means nothing after the pool is reopened.
-    pub fn next_object(&self, kind: Kind, cursor: Cursor) -> Option<(u64, Cursor)> {
+    pub(crate) fn next_object(&self, kind: Kind, cursor: Cursor) -> Option<(u64, Cursor)> {
         let mut slot = cursor.slot;
         for id in cursor.page..self.pages.len() as u32 {
             if let Some(page) = &self.pages[id as usize]

@@ -46,7 +46,7 @@ impl Favour {
     }
 
     /// The open group is over.
-    pub fn end_group(&mut self) {
+    pub(crate) fn end_group(&mut self) {
         (self.admitted, self.group) = (false, false);
     }
 

@@ -29,7 +29,7 @@ const LOGGED_MAX: usize = 512;
 
 /// Where the parts of an entry are.
 #[derive(Clone, Copy, Debug)]
-pub struct Parts {
+pub(super) struct Parts {
     field_len: u64,
     value_len: u64,
     /// Bytes before the value.
@@ -46,7 +46,7 @@ impl Parts {
 
 /// The parts of an entry. O(1).
 #[inline]
-pub fn parts(pool: &Pool, entry: EntryPtr) -> Result<Parts> {
+pub(super) fn parts(pool: &Pool, entry: EntryPtr) -> Result<Parts> {
     let [field_len, value_len] = *pool.get(entry.cast::<[u32; 2]>())?;
     let field_len = u64::from(field_len);
     if value_len == HAS_TAIL {
@@ -76,12 +76,12 @@ fn parts_with_tail(pool: &Pool, entry: EntryPtr, field_len: u64) -> Result<Parts
 
 /// An entry's value.
 #[inline]
-pub fn value<'p>(pool: &'p Pool, entry: EntryPtr, parts: &Parts) -> Result<&'p [u8]> {
+pub(super) fn value<'p>(pool: &'p Pool, entry: EntryPtr, parts: &Parts) -> Result<&'p [u8]> {
     pool.bytes(entry.at(parts.value_at), parts.value_len)
 }
 
 /// An entry's field, value and expire time.
-pub fn field(pool: &Pool, entry: EntryPtr) -> Result<Field<'_>> {
+pub(super) fn field(pool: &Pool, entry: EntryPtr) -> Result<Field<'_>> {
     let parts = parts(pool, entry)?;
     let end = parts.value_at + parts.value_len;
     let bytes = pool.bytes(entry.at(KEY_AT), end - KEY_AT)?;
@@ -97,7 +97,7 @@ pub fn field(pool: &Pool, entry: EntryPtr) -> Result<Field<'_>> {
 ///
 /// # Errors
 /// `TooLarge` if a length is not less than 4 GiB; those of the allocation.
-pub fn create(tx: &mut Tx<'_>, field: Pair<'_>, expire_at: i64) -> Result<EntryPtr> {
+pub(super) fn create(tx: &mut Tx<'_>, field: Pair<'_>, expire_at: i64) -> Result<EntryPtr> {
     let (name, value) = field;
     let mut size = KEY_AT + name.len() as u64 + value.len() as u64;
     let length = |bytes: &[u8]| match u32::try_from(bytes.len()) {
@@ -134,7 +134,7 @@ fn tail_of(expire_at: i64, value_len: u32) -> [u8; TAIL as usize] {
 
 /// Overwrites the value of an entry of `name` and sets its expire time; gives another entry where
 /// that cannot be done in place.
-pub fn overwrite(
+pub(super) fn overwrite(
     tx: &mut Tx<'_>,
     entry: EntryPtr,
     old: &Parts,
@@ -164,7 +164,11 @@ pub fn overwrite(
 }
 
 /// Sets the expire time of an entry; gives another entry if this one has no tail.
-pub fn set_expire(tx: &mut Tx<'_>, entry: EntryPtr, expire_at: i64) -> Result<Option<EntryPtr>> {
+pub(super) fn set_expire(
+    tx: &mut Tx<'_>,
+    entry: EntryPtr,
+    expire_at: i64,
+) -> Result<Option<EntryPtr>> {
     let old = parts(tx, entry)?;
     if old.expire_at == expire_at {
         return Ok(None);

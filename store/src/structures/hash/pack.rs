@@ -20,13 +20,13 @@ const EXPIRES: u8 = 0x80;
 const TIME: usize = 8;
 
 /// The fields in `bytes`, in their order; nothing after an error.
-pub fn fields(bytes: &[u8]) -> Fields<'_> {
+pub(super) fn fields(bytes: &[u8]) -> Fields<'_> {
     Fields { rest: bytes }
 }
 
 /// See [`fields`].
 #[derive(Clone)]
-pub struct Fields<'p> {
+pub(super) struct Fields<'p> {
     rest: &'p [u8],
 }
 
@@ -73,7 +73,7 @@ fn take(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
 
 /// The field of this name, and where it is. O(n).
 #[inline]
-pub fn find<'p>(bytes: &'p [u8], name: &[u8]) -> Result<Option<(Field<'p>, Range<usize>)>> {
+pub(super) fn find<'p>(bytes: &'p [u8], name: &[u8]) -> Result<Option<(Field<'p>, Range<usize>)>> {
     // What stands before the length of the value: the last byte of the name, and of an empty one
     // its length.
     let last = name.last().copied().unwrap_or(0);
@@ -129,7 +129,7 @@ pub(crate) fn len_of(field: &Field<'_>) -> usize {
 }
 
 /// Appends a field, of whose name and value neither is longer than `limits::HASH_ITEM_MAX`.
-pub fn push(out: &mut Vec<u8>, field: &Field<'_>) {
+pub(super) fn push(out: &mut Vec<u8>, field: &Field<'_>) {
     debug_assert!(field.name.len().max(field.value.len()) <= HASH_ITEM_MAX);
     out.push(field.name.len() as u8);
     out.extend_from_slice(field.name);

@@ -14,7 +14,7 @@ use pobj::{Pool, Result};
 ///
 /// # Errors
 /// `Damaged` at the first invariant that does not hold.
-pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
+pub(super) fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
     let list = List::open(pool, root)?;
     if let Some((header, _)) = list.stored {
         owns(header.cast());

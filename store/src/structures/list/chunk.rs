@@ -25,21 +25,21 @@ const_assert!(ENTRY_MAX * 4 < CHUNK_MAX && CHUNK_MAX <= u16::MAX as usize);
 
 /// A chunk and its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chunk {
+pub(super) struct Chunk {
     pub at: PPtr<u8>,
     pub span: Span,
 }
 
 /// Where a new chunk has its room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub(super) enum Room {
     At(Side),
     Even,
 }
 
 /// A part of a chunk's entries: bytes from its start, and the number of entries before.
 #[derive(Clone, Copy, Debug)]
-pub struct Cut {
+pub(super) struct Cut {
     pub byte: usize,
     pub index: usize,
 }
@@ -47,7 +47,7 @@ pub struct Cut {
 impl Chunk {
     /// The chunk a pointer and a span word stand for.
     #[inline]
-    pub fn of(child: Child) -> Result<Chunk> {
+    pub(super) fn of(child: Child) -> Result<Chunk> {
         let (at, span) = (PPtr::new(child.at), Span::of(child.word));
         let used = span.end.checked_sub(span.start);
         match (at, used) {
@@ -64,7 +64,7 @@ impl Chunk {
     }
 
     /// The pointer and the span as they are kept on media.
-    pub fn child(self) -> Child {
+    pub(super) fn child(self) -> Child {
         Child {
             at: self.at.offset(),
             word: self.span.word(),
@@ -72,24 +72,24 @@ impl Chunk {
     }
 
     /// Number of entries.
-    pub fn count(self) -> u64 {
+    pub(super) fn count(self) -> u64 {
         u64::from(self.span.count)
     }
 
     /// Bytes in entries.
-    pub fn used(self) -> usize {
+    pub(super) fn used(self) -> usize {
         usize::from(self.span.end - self.span.start)
     }
 
     /// The bytes of all entries.
     #[inline]
-    pub fn bytes(self, pool: &Pool) -> Result<&[u8]> {
+    pub(super) fn bytes(self, pool: &Pool) -> Result<&[u8]> {
         pool.bytes(self.at.at(self.span.start.into()), self.used() as u64)
     }
 
     /// All entries.
     #[inline]
-    pub fn entries(self, pool: &Pool) -> Result<Entries<'_>> {
+    pub(super) fn entries(self, pool: &Pool) -> Result<Entries<'_>> {
         Ok(Entries(self.bytes(pool)?))
     }
 
@@ -104,7 +104,7 @@ impl Chunk {
     }
 
     /// Where entry `index` begins, reading from the nearer end.
-    pub fn cut(self, pool: &Pool, index: usize) -> Result<Cut> {
+    pub(super) fn cut(self, pool: &Pool, index: usize) -> Result<Cut> {
         let bytes = self.bytes(pool)?;
         let mut entries = Entries(bytes);
         let count = usize::from(self.span.count);
@@ -129,7 +129,7 @@ impl Chunk {
     }
 
     /// The object's size, at least where the span ends.
-    pub fn capacity(self, pool: &Pool) -> Result<usize> {
+    pub(super) fn capacity(self, pool: &Pool) -> Result<usize> {
         let capacity = pool.capacity(self.at)? as usize;
         if usize::from(self.span.end) > capacity {
             return Err(damaged("list: a chunk's span is larger than the chunk"));
@@ -139,7 +139,7 @@ impl Chunk {
 
     /// Bytes of room at one end.
     #[inline]
-    pub fn room(self, pool: &Pool, side: Side) -> Result<usize> {
+    pub(super) fn room(self, pool: &Pool, side: Side) -> Result<usize> {
         match side {
             Side::Left => Ok(self.span.start.into()),
             Side::Right => Ok(self.capacity(pool)?.saturating_sub(self.span.end.into())),
@@ -157,7 +157,13 @@ impl Chunk {
 
     /// Adds `count` entries, which must fit the room there.
     #[inline]
-    pub fn append(&mut self, tx: &mut Tx<'_>, side: Side, run: &[u8], count: usize) -> Result<()> {
+    pub(super) fn append(
+        &mut self,
+        tx: &mut Tx<'_>,
+        side: Side,
+        run: &[u8],
+        count: usize,
+    ) -> Result<()> {
         let at;
         (*self, at) = self.grown(side, run.len(), count);
         tx.fill_spare(at, run)
@@ -166,7 +172,7 @@ impl Chunk {
     /// The chunk with `count` more entries of `len` bytes, which must fit the room there, and where
     /// they are to be filled in.
     #[inline]
-    pub fn grown(self, side: Side, len: usize, count: usize) -> (Chunk, PPtr<u8>) {
+    pub(super) fn grown(self, side: Side, len: usize, count: usize) -> (Chunk, PPtr<u8>) {
         let (len, mut span) = (len as u16, self.span);
         span.count += count as u16;
         let start = match side {
@@ -184,7 +190,7 @@ impl Chunk {
 
     /// The chunk without the last entry at one end, whose length is `len`.
     #[inline]
-    pub fn shrunk(self, side: Side, len: usize) -> Chunk {
+    pub(super) fn shrunk(self, side: Side, len: usize) -> Chunk {
         let (len, mut span) = (len as u16, self.span);
         match side {
             Side::Left => span.start += len,
@@ -210,7 +216,7 @@ impl Chunk {
     }
 
     /// A new chunk with these entries and at least `capacity` bytes.
-    pub fn build(
+    pub(super) fn build(
         tx: &mut Tx<'_>,
         run: &[u8],
         count: usize,
@@ -268,7 +274,13 @@ impl Chunk {
     /// Replaces `old` bytes (none, or one entry) at `cut` by the entry `new`. Shifts the shorter
     /// side if there is room, else moves to a larger chunk, else splits: the half with the new
     /// entry is a new chunk, the other half stays.
-    pub fn splice(self, tx: &mut Tx<'_>, cut: Cut, old: usize, new: &[u8]) -> Result<Vec<Chunk>> {
+    pub(super) fn splice(
+        self,
+        tx: &mut Tx<'_>,
+        cut: Cut,
+        old: usize,
+        new: &[u8],
+    ) -> Result<Vec<Chunk>> {
         let capacity = self.capacity(tx)?;
         let (start, end) = (usize::from(self.span.start), usize::from(self.span.end));
         let count = usize::from(self.span.count) + usize::from(old == 0);
@@ -340,7 +352,7 @@ impl Chunk {
     }
 
     /// Frees the chunk and the objects of its entries; how many frees that took.
-    pub fn destroy(mut self, tx: &mut Tx<'_>) -> Result<usize> {
+    pub(super) fn destroy(mut self, tx: &mut Tx<'_>) -> Result<usize> {
         let objects = self.drop_entries(tx, Side::Right, self.span.count.into())?;
         tx.free(self.at)?;
         Ok(objects + 1)
@@ -364,6 +376,6 @@ fn middle(bytes: &[u8]) -> Result<Cut> {
 }
 
 /// The size of a chunk that has to hold `used` bytes and will probably grow.
-pub fn grown(used: usize) -> usize {
+pub(super) fn grown(used: usize) -> usize {
     (used + used / 2).clamp(CHUNK_MIN, CHUNK_MAX)
 }

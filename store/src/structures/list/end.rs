@@ -11,7 +11,7 @@ use pobj::{PPtr, Pool, Result, Tx, field};
 
 /// The chunk at one end. Both functions are inlined so that the spans stay in registers: what is
 /// written to the stack in halves and read as a whole has to wait for the flushes before it.
-pub struct End {
+pub(super) struct End {
     pub chunk: Chunk,
     /// Where its span is kept; in the root, if not in a header.
     span: Option<PPtr<u64>>,
@@ -22,7 +22,7 @@ pub struct End {
 impl End {
     /// The end of a list; `None` if the list is empty.
     #[inline(always)]
-    pub fn open(pool: &Pool, root: Root, side: Side) -> Result<Option<End>> {
+    pub(super) fn open(pool: &Pool, root: Root, side: Side) -> Result<Option<End>> {
         match root.encoding() {
             SINGLE => {
                 let child = Child {
@@ -54,7 +54,7 @@ impl End {
 
     /// Writes back what has become of the chunk, which must not be empty; the list's length.
     #[inline(always)]
-    pub fn close(self, tx: &mut Tx<'_>, root: &mut Root, chunk: Chunk) -> Result<u64> {
+    pub(super) fn close(self, tx: &mut Tx<'_>, root: &mut Root, chunk: Chunk) -> Result<u64> {
         let word = chunk.span.word();
         match self.span {
             Some(at) => tx.set(at, word)?,

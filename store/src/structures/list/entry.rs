@@ -65,7 +65,7 @@ impl<'a> Value<'a> {
 
 /// One entry.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     /// All its bytes.
     pub raw: &'a [u8],
     /// The element.
@@ -74,13 +74,13 @@ pub struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// The object that belongs to the entry, if it has one.
-    pub fn object(&self) -> Option<PPtr<u8>> {
+    pub(super) fn object(&self) -> Option<PPtr<u8>> {
         self.value.object()
     }
 
     /// The first entry in `bytes`.
     #[inline]
-    pub fn first(bytes: &'a [u8]) -> Result<Entry<'a>> {
+    pub(super) fn first(bytes: &'a [u8]) -> Result<Entry<'a>> {
         match Entry::short_first(bytes) {
             Some(entry) => Ok(entry),
             None => Entry::any_first(bytes),
@@ -89,7 +89,7 @@ impl<'a> Entry<'a> {
 
     /// The last entry in `bytes`.
     #[inline]
-    pub fn last(bytes: &'a [u8]) -> Result<Entry<'a>> {
+    pub(super) fn last(bytes: &'a [u8]) -> Result<Entry<'a>> {
         match Entry::short_last(bytes) {
             Some(entry) => Ok(entry),
             None => Entry::any_last(bytes),
@@ -182,7 +182,7 @@ fn overrun() -> pobj::Error {
 
 /// The entries in some bytes, from both ends; the first error is the last item.
 #[derive(Clone, Copy, Debug)]
-pub struct Entries<'a>(pub &'a [u8]);
+pub(super) struct Entries<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Entries<'a> {
     type Item = Result<Entry<'a>>;
@@ -225,13 +225,13 @@ impl DoubleEndedIterator for Entries<'_> {
 /// An entry on its way into a chunk or out of one. Large, so that it is filled where it lies rather
 /// than passed on.
 #[derive(Default)]
-pub struct Packed {
+pub(super) struct Packed {
     bytes: ArrayVec<u8, ENTRY_MAX>,
 }
 
 impl Packed {
     /// The entry of `value`; see [`Packed::pack`].
-    pub fn new(tx: &mut Tx<'_>, value: &[u8]) -> Result<Packed> {
+    pub(super) fn new(tx: &mut Tx<'_>, value: &[u8]) -> Result<Packed> {
         let mut packed = Packed::default();
         packed.pack(tx, value)?;
         Ok(packed)
@@ -267,7 +267,7 @@ impl Packed {
 
     /// Becomes a copy of an entry; its object, if it has one, changes hands.
     #[inline]
-    pub fn copy(&mut self, entry: &Entry<'_>) {
+    pub(super) fn copy(&mut self, entry: &Entry<'_>) {
         self.bytes.clear();
         self.put(entry.raw);
     }
@@ -281,13 +281,13 @@ impl Packed {
 
     /// The entry's bytes.
     #[inline]
-    pub fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Where the element's bytes are if they are not in the entry.
     #[inline]
-    pub fn object(&self) -> Result<Option<Value<'_>>> {
+    pub(super) fn object(&self) -> Result<Option<Value<'_>>> {
         match self.bytes.first() {
             Some(&OBJECT) => Entry::first(&self.bytes).map(|entry| Some(entry.value)),
             _ => Ok(None),
@@ -296,7 +296,7 @@ impl Packed {
 
     /// The element's bytes if they stand in the entry.
     #[inline]
-    pub fn inline(&self) -> &[u8] {
+    pub(super) fn inline(&self) -> &[u8] {
         let head = match self.bytes.first() {
             None => 0,
             Some(&first) if first < WIDE => 1,

@@ -18,7 +18,7 @@ pub(crate) const DEEP: u8 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
-pub struct Header {
+pub(super) struct Header {
     pub head: Child,
     pub tail: Child,
     pub tree: Tree,
@@ -27,7 +27,7 @@ pub struct Header {
 const_assert_eq!(size_of::<Header>(), 64);
 
 /// A list, opened: its root and header in DRAM, written back by [`List::close`].
-pub struct List {
+pub(super) struct List {
     pub form: Form,
     /// The tree was changed since the last step.
     pub dirty: bool,
@@ -35,7 +35,7 @@ pub struct List {
     pub stored: Option<(PPtr<Header>, Header)>,
 }
 
-pub enum Form {
+pub(super) enum Form {
     Empty,
     Single(Chunk),
     Deep {
@@ -46,21 +46,21 @@ pub enum Form {
 }
 
 /// Where a chunk hangs.
-pub enum Place {
+pub(super) enum Place {
     Single,
     End(Side),
     Leaf(Path),
 }
 
 /// A chunk, where it hangs, and the number of an element in it.
-pub struct Found {
+pub(super) struct Found {
     pub place: Place,
     pub chunk: Chunk,
     pub number: usize,
 }
 
 impl List {
-    pub fn open(pool: &Pool, root: Root) -> Result<List> {
+    pub(super) fn open(pool: &Pool, root: Root) -> Result<List> {
         let (form, stored) = match root.encoding() {
             0 if root == Root::EMPTY => (Form::Empty, None),
             SINGLE => (
@@ -97,7 +97,7 @@ impl List {
     }
 
     /// Brings the list to its least form and writes it back.
-    pub fn close(mut self, tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
+    pub(super) fn close(mut self, tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
         self.settle_ends(tx)?;
         if let (Form::Empty | Form::Single(_), Some((at, _))) = (&self.form, self.stored) {
             tx.free(at)?;
@@ -173,7 +173,7 @@ impl List {
         }
     }
 
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         let count = |chunk: &Option<Chunk>| chunk.map_or(0, Chunk::count);
         match &self.form {
             Form::Empty => 0,
@@ -194,7 +194,7 @@ impl List {
     }
 
     /// The chunk of element `index`, which must be below the length. O(log n).
-    pub fn find(&self, pool: &Pool, index: u64) -> Result<Found> {
+    pub(super) fn find(&self, pool: &Pool, index: u64) -> Result<Found> {
         let found = |place, chunk, index: u64| {
             Ok(Found {
                 place,
@@ -225,7 +225,7 @@ impl List {
     }
 
     /// Puts one or two chunks where one was.
-    pub fn put(&mut self, tx: &mut Tx<'_>, place: Place, chunks: &[Chunk]) -> Result<()> {
+    pub(super) fn put(&mut self, tx: &mut Tx<'_>, place: Place, chunks: &[Chunk]) -> Result<()> {
         let &[first, .., last] = chunks else {
             let chunk = chunks[0];
             match (place, &mut self.form) {
@@ -284,7 +284,7 @@ impl List {
     }
 
     /// Bytes that the chunk at one end takes without a second chunk; 0 if there is none.
-    pub fn room(&mut self, pool: &Pool, side: Side) -> Result<usize> {
+    pub(super) fn room(&mut self, pool: &Pool, side: Side) -> Result<usize> {
         let single = matches!(self.form, Form::Single(_));
         let Some(&mut chunk) = self.end_mut(side) else {
             return Ok(CHUNK_MAX);
@@ -354,7 +354,7 @@ impl List {
     }
 
     /// Takes the entry at one end out, with its object if it has one; false if there is none.
-    pub fn take(&mut self, pool: &Pool, side: Side, packed: &mut Packed) -> Result<bool> {
+    pub(super) fn take(&mut self, pool: &Pool, side: Side, packed: &mut Packed) -> Result<bool> {
         let Some(chunk) = self.end_mut(side) else {
             return Ok(false);
         };
@@ -364,7 +364,7 @@ impl List {
     }
 
     /// Shows the chunks from one end on; see [`Tree::walk`].
-    pub fn walk(
+    pub(super) fn walk(
         &self,
         pool: &Pool,
         side: Side,

@@ -125,12 +125,12 @@ fn destroy_form(tx: &mut Tx<'_>, form: &Form) -> Result<()> {
 }
 
 /// Whether the list is one chunk.
-pub fn is_small(root: Root) -> bool {
+pub(super) fn is_small(root: Root) -> bool {
     root.encoding() != DEEP
 }
 
 /// Frees everything. O(n).
-pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
+pub(super) fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
     let list = List::open(tx, root)?;
     if let Some((at, _)) = list.stored {
         tx.free(at)?;
@@ -140,7 +140,7 @@ pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
 
 /// Frees, in about `budget` frees, chunks of a list, or of a part of one, that nobody can reach any
 /// more; true when nothing is left. See `Structure::dismantle`.
-pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
+pub(super) fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
     let mut list = List::open(tx, *root)?;
     let Some((at, old)) = list.stored else {
         destroy(tx, *root)?;

@@ -16,7 +16,7 @@ const ENDS: u8 = 0;
 const TREE: u8 = 1;
 
 /// Moves some objects of a list; see `Structure::relocate`.
-pub fn relocate(
+pub(super) fn relocate(
     mover: &mut Mover<'_, '_>,
     root: &mut Root,
     cursor: Cursor,

@@ -33,7 +33,7 @@ const LEVELS_MAX: u64 = 12;
 /// Where a tree hangs from; all zero if it is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
-pub struct Tree {
+pub(super) struct Tree {
     /// Offset of the root node.
     pub root: u64,
     /// Number of elements.
@@ -53,14 +53,14 @@ const_assert_eq!(size_of::<Head>() as u64, HEAD);
 
 /// The way from the root to a chunk: the node and the child's number at each level.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Path {
+pub(super) struct Path {
     steps: [(u64, u16); LEVELS_MAX as usize],
     depth: usize,
 }
 
 impl Path {
     /// The number of the chunk in its node.
-    pub fn number(&self) -> usize {
+    pub(super) fn number(&self) -> usize {
         self.steps[self.depth - 1].1.into()
     }
 
@@ -77,7 +77,7 @@ impl Path {
 
 /// The children of a node of this level.
 #[inline]
-pub fn children(pool: &Pool, node: PPtr<u8>, level: u64) -> Result<&[Child]> {
+pub(super) fn children(pool: &Pool, node: PPtr<u8>, level: u64) -> Result<&[Child]> {
     let head: &Head = pool.get(node.cast())?;
     if u64::from(head.level) != level || !(1..=NODE_MAX).contains(&usize::from(head.len)) {
         return Err(damaged("list: a node's head contradicts itself"));
@@ -124,12 +124,12 @@ fn set_len(tx: &mut Tx<'_>, node: PPtr<u8>, len: usize, level: u64) -> Result<()
 
 impl Tree {
     /// Whether there are no chunks.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.root == 0
     }
 
     /// The root node, as if it were a child.
-    pub fn top(&self) -> Result<Child> {
+    pub(super) fn top(&self) -> Result<Child> {
         if self.root == 0 || self.levels == 0 || self.levels > LEVELS_MAX {
             return Err(damaged("list: a tree's root contradicts itself"));
         }
@@ -141,7 +141,7 @@ impl Tree {
 
     /// The chunk that holds element `index` of the tree, the way there, and the element's number in
     /// it. O(log n).
-    pub fn find(&self, pool: &Pool, mut index: u64) -> Result<(Path, Chunk, usize)> {
+    pub(super) fn find(&self, pool: &Pool, mut index: u64) -> Result<(Path, Chunk, usize)> {
         let (mut path, mut at) = (Path::default(), self.top()?);
         for level in (1..=self.levels).rev() {
             let children = children(pool, at.node()?, level)?;
@@ -164,7 +164,7 @@ impl Tree {
     }
 
     /// The chunk at one end, and the way there.
-    pub fn end(&self, pool: &Pool, side: Side) -> Result<(Path, Chunk)> {
+    pub(super) fn end(&self, pool: &Pool, side: Side) -> Result<(Path, Chunk)> {
         let (mut path, mut at) = (Path::default(), self.top()?);
         for level in (1..=self.levels).rev() {
             let children = children(pool, at.node()?, level)?;
@@ -179,7 +179,7 @@ impl Tree {
     }
 
     /// The chunks beside a chunk that are in the same node: before and after it.
-    pub fn neighbours(&self, pool: &Pool, path: &Path) -> Result<[Option<Chunk>; 2]> {
+    pub(super) fn neighbours(&self, pool: &Pool, path: &Path) -> Result<[Option<Chunk>; 2]> {
         let (node, number) = path.step(path.depth - 1)?;
         let children = children(pool, node, 1)?;
         let chunk = |number: Option<usize>| match number.and_then(|number| children.get(number)) {
@@ -190,7 +190,7 @@ impl Tree {
     }
 
     /// Adds a chunk at one end.
-    pub fn push(&mut self, tx: &mut Tx<'_>, side: Side, chunk: Chunk) -> Result<()> {
+    pub(super) fn push(&mut self, tx: &mut Tx<'_>, side: Side, chunk: Chunk) -> Result<()> {
         if self.is_empty() {
             let root = new_node(tx, &[chunk.child()], 1)?;
             *self = Tree {
@@ -206,7 +206,7 @@ impl Tree {
     }
 
     /// Removes the chunk at one end, and returns it.
-    pub fn pop(&mut self, tx: &mut Tx<'_>, side: Side) -> Result<Chunk> {
+    pub(super) fn pop(&mut self, tx: &mut Tx<'_>, side: Side) -> Result<Chunk> {
         let (path, chunk) = self.end(tx, side)?;
         self.replace(tx, &path, path.number()..path.number() + 1, &[])?;
         Ok(chunk)
@@ -214,7 +214,7 @@ impl Tree {
 
     /// Puts `new` (at most two) in the place of the chunks with these numbers in the node at the
     /// end of `path`. The caller frees what has no place any more. O(log n).
-    pub fn replace(
+    pub(super) fn replace(
         &mut self,
         tx: &mut Tx<'_>,
         path: &Path,
@@ -336,7 +336,7 @@ impl Tree {
     /// Cuts off the `n` elements at one end, which must be fewer than all. What is cut off is a
     /// tree of its own, perhaps an empty one, but for the elements that share a chunk with one that
     /// stays: these are freed. O(log n).
-    pub fn cut(&mut self, tx: &mut Tx<'_>, side: Side, n: u64) -> Result<Tree> {
+    pub(super) fn cut(&mut self, tx: &mut Tx<'_>, side: Side, n: u64) -> Result<Tree> {
         let last_kept = match side {
             Side::Left => n,
             Side::Right => (self.count - n).saturating_sub(1),
@@ -394,7 +394,7 @@ impl Tree {
 
     /// Shows all chunks from one end on, but those that lie in the first `skip` elements; `f` gets
     /// how many elements of the chunk are to be skipped, and stops the walk by false.
-    pub fn walk(
+    pub(super) fn walk(
         &self,
         pool: &Pool,
         side: Side,
@@ -409,7 +409,7 @@ impl Tree {
 
     /// Frees chunks with their objects, from the right end, and the nodes that become empty, in
     /// about `budget` frees: the last chunk's objects may be more.
-    pub fn dismantle(&mut self, tx: &mut Tx<'_>, budget: usize) -> Result<()> {
+    pub(super) fn dismantle(&mut self, tx: &mut Tx<'_>, budget: usize) -> Result<()> {
         let (mut at, mut steps) = (self.top()?, Vec::new());
         for level in (2..=self.levels).rev() {
             let children = children(tx, at.node()?, level)?;
@@ -439,7 +439,7 @@ impl Tree {
     }
 
     /// Frees all nodes and chunks, with their objects. O(n).
-    pub fn destroy(&self, tx: &mut Tx<'_>) -> Result<()> {
+    pub(super) fn destroy(&self, tx: &mut Tx<'_>) -> Result<()> {
         if self.is_empty() {
             Ok(())
         } else {
@@ -448,7 +448,7 @@ impl Tree {
     }
 
     /// The nodes' bytes in the pool and the chunks', objects of elements included.
-    pub fn memory(&self, pool: &Pool) -> Result<u64> {
+    pub(super) fn memory(&self, pool: &Pool) -> Result<u64> {
         // One node for every NODE_MAX chunks or nodes is close enough.
         let (mut bytes, mut chunks) = (0, 0u64);
         self.walk(pool, Side::Left, 0, &mut |chunk, _| {

@@ -23,7 +23,7 @@ fn suits(entries: usize, slots: u64) -> bool {
 
 /// Makes bucket `index` hold `words`, where it is (`old`) if that suits, and gives the number of
 /// its slots. A new bucket's word needs room in the directory.
-pub fn store(
+pub(super) fn store(
     tx: &mut Tx<'_>,
     directory: &Directory,
     index: u64,
@@ -44,7 +44,7 @@ pub fn store(
 }
 
 /// Makes a bucket of so many lines, and gives the directory's word for it.
-pub fn create(tx: &mut Tx<'_>, words: &[u64], lines: u64) -> Result<Word> {
+pub(super) fn create(tx: &mut Tx<'_>, words: &[u64], lines: u64) -> Result<Word> {
     let bucket = tx.alloc(lines * LINE, DATA)?;
     let bytes: &[u8] = bytemuck::cast_slice(words);
     let used = bytes.len() as u64;

@@ -23,7 +23,7 @@ fn parts(n: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> 
 /// A tree that was cut off another one, and that owns its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
-pub struct Cut {
+pub(super) struct Cut {
     /// The root node.
     pub root: Option<NodePtr>,
     /// Levels of inner nodes.
@@ -34,7 +34,7 @@ pub struct Cut {
 
 impl Cut {
     /// The whole of a tree.
-    pub fn of(tree: Tree) -> Cut {
+    pub(super) fn of(tree: Tree) -> Cut {
         Cut {
             root: tree.root,
             height: tree.height as u64,
@@ -43,7 +43,7 @@ impl Cut {
     }
 
     /// Shows `owns` the nodes, and `members` the members that are left.
-    pub fn each(
+    pub(super) fn each(
         self,
         pool: &Pool,
         owns: Owns<'_>,
@@ -104,7 +104,7 @@ impl Cut {
 }
 
 /// Builds a tree of elements in ascending order, at least one. O(n).
-pub fn build(tx: &mut Tx<'_>, elements: &[Element]) -> Result<Tree> {
+pub(super) fn build(tx: &mut Tx<'_>, elements: &[Element]) -> Result<Tree> {
     let mut level = Vec::with_capacity(elements.len().div_ceil(LEAF_FILL));
     for part in parts(elements.len(), LEAF_FILL) {
         let part = &elements[part];
@@ -144,7 +144,7 @@ pub fn build(tx: &mut Tx<'_>, elements: &[Element]) -> Result<Tree> {
 
 /// Frees nodes from the tree's end, at most about `budget`, but no members. Gives what is left, of
 /// length 0 if nothing is. The tree can no longer be read as one: counts are not kept up to date.
-pub fn dismantle(tx: &mut Tx<'_>, tree: Tree, budget: usize) -> Result<Tree> {
+pub(super) fn dismantle(tx: &mut Tx<'_>, tree: Tree, budget: usize) -> Result<Tree> {
     if tree.height > HEIGHT_MAX {
         return Err(damaged("a sorted set: a tree's height"));
     }
@@ -173,7 +173,7 @@ fn tear(tx: &mut Tx<'_>, node: NodePtr, height: usize, budget: &mut usize) -> Re
 }
 
 /// The objects a tree takes besides its members, in bytes.
-pub fn memory(pool: &Pool, tree: Tree) -> Result<u64> {
+pub(super) fn memory(pool: &Pool, tree: Tree) -> Result<u64> {
     let (mut sum, mut level) = (0, vec![tree.root]);
     for height in (0..tree.height.min(HEIGHT_MAX)).rev() {
         let mut below = Vec::new();

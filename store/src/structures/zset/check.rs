@@ -15,7 +15,7 @@ use std::collections::HashSet;
 ///
 /// # Errors
 /// `Damaged` at the first invariant that does not hold.
-pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
+pub(super) fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
     match root.encoding() {
         0 => Ok(()),
         small::ENCODING => {

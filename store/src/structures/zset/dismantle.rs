@@ -10,7 +10,7 @@ use pobj::{Result, Tx, field};
 ///
 /// First the garbage goes, then the tree, whose place in the head is zero then, and last the table
 /// with the members.
-pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
+pub(super) fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
     if garbage::clean(tx, root)? {
         return Ok(*root == Root::EMPTY);
     }
@@ -32,7 +32,7 @@ pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool
 }
 
 /// Frees everything at once. O(n); takes steps if there is garbage.
-pub fn destroy(tx: &mut Tx<'_>, mut root: Root) -> Result<()> {
+pub(super) fn destroy(tx: &mut Tx<'_>, mut root: Root) -> Result<()> {
     while garbage::clean(tx, &mut root)? {
         tx.step()?;
     }

@@ -122,7 +122,7 @@ struct Delta {
 }
 
 /// Changes to one tree, to be written by [`Editor::finish`].
-pub struct Editor<'t, 'p> {
+pub(super) struct Editor<'t, 'p> {
     tx: &'t mut Tx<'p>,
     tree: Tree,
     leaves: Copies<Leaf>,
@@ -132,7 +132,7 @@ pub struct Editor<'t, 'p> {
 
 impl<'t, 'p> Editor<'t, 'p> {
     /// Begins to change a tree.
-    pub fn new(tx: &'t mut Tx<'p>, tree: Tree) -> Editor<'t, 'p> {
+    pub(super) fn new(tx: &'t mut Tx<'p>, tree: Tree) -> Editor<'t, 'p> {
         let (leaves, inners) = (Copies(Vec::with_capacity(2)), Copies(Vec::new()));
         Editor {
             tx,
@@ -145,7 +145,7 @@ impl<'t, 'p> Editor<'t, 'p> {
 
     /// Writes the changes to the transaction. The tree is empty if its length is 0; it owns nothing
     /// then.
-    pub fn finish(self) -> Result<Tree> {
+    pub(super) fn finish(self) -> Result<Tree> {
         self.leaves.write(self.tx)?;
         self.inners.write(self.tx)?;
         for delta in self.deltas.iter().filter(|delta| delta.by != 0) {
@@ -157,7 +157,7 @@ impl<'t, 'p> Editor<'t, 'p> {
     }
 
     /// The name of a member.
-    pub fn name(&self, ptr: MemberPtr) -> Result<&[u8]> {
+    pub(super) fn name(&self, ptr: MemberPtr) -> Result<&[u8]> {
         Ok(member(self.tx, ptr)?.0)
     }
 
@@ -230,7 +230,7 @@ impl<'t, 'p> Editor<'t, 'p> {
     }
 
     /// Inserts an element which is not there; `name` is its member's. O(log n).
-    pub fn insert(&mut self, element: Element, name: &[u8]) -> Result<()> {
+    pub(super) fn insert(&mut self, element: Element, name: &[u8]) -> Result<()> {
         if self.tree.len == 0 {
             let root = self.leaves.create(self.tx, Leaf::new(&[element]))?;
             self.tree = Tree {
@@ -255,7 +255,7 @@ impl<'t, 'p> Editor<'t, 'p> {
     }
 
     /// Removes the element of this score and name, which must be there. O(log n).
-    pub fn remove(&mut self, score: f64, name: &[u8]) -> Result<Element> {
+    pub(super) fn remove(&mut self, score: f64, name: &[u8]) -> Result<Element> {
         if self.tree.len == 0 {
             return Err(damaged("a sorted set: an element is missing from the tree"));
         }

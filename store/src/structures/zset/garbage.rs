@@ -37,7 +37,7 @@ pub fn is_over(root: Root) -> bool {
 
 impl Garbage {
     /// Shows `owns` the cuts with their nodes, and `members` the members in them.
-    pub fn each(
+    pub(super) fn each(
         self,
         pool: &Pool,
         owns: Owns<'_>,
@@ -55,7 +55,7 @@ impl Garbage {
 }
 
 /// Removes the elements of these ranks, of which there are some. O(log n): their memory is garbage.
-pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Result<()> {
+pub(super) fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Result<()> {
     let mut large = Large::open(tx, *root)?;
     let count = ranks.end - ranks.start;
     let mut editor = edit::Editor::new(tx, large.tree);
@@ -98,7 +98,7 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
 
 /// Frees a part of the garbage, some dozen members; false if there is none. The root may be empty
 /// then.
-pub fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<bool> {
+pub(super) fn clean(tx: &mut Tx<'_>, root: &mut Root) -> Result<bool> {
     if !has_garbage(*root) {
         return Ok(false);
     }

@@ -19,14 +19,14 @@ use static_assertions::const_assert_eq;
 use std::mem::size_of;
 
 /// The encoding of a sorted set without garbage.
-pub const PLAIN: u8 = 2;
+pub(super) const PLAIN: u8 = 2;
 /// The encoding of one with garbage.
 pub(crate) const WITH_GARBAGE: u8 = 3;
 
 /// Of a sorted set without garbage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
-pub struct Head {
+pub(super) struct Head {
     pub top: u64,
     pub tree: Option<NodePtr>,
 }
@@ -35,7 +35,7 @@ const_assert_eq!(size_of::<Head>(), 16);
 /// The last two words of the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
-pub struct Garbage {
+pub(super) struct Garbage {
     /// Entries of the table that are garbage.
     pub entries: u64,
     /// The first cut.
@@ -45,7 +45,7 @@ pub struct Garbage {
 /// A cut, and the next one.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct Link {
+pub(super) struct Link {
     pub next: Option<PPtr<Link>>,
     pub cut: Cut,
 }
@@ -54,7 +54,7 @@ const_assert_eq!(size_of::<Link>(), 32);
 /// Of one with garbage.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct GarbageHead {
+pub(super) struct GarbageHead {
     pub head: Head,
     pub garbage: Garbage,
 }
@@ -62,7 +62,7 @@ const_assert_eq!(size_of::<GarbageHead>(), 32);
 
 impl Garbage {
     /// The garbage of a sorted set whose encoding says that there is some.
-    pub fn of(pool: &Pool, head: PPtr<Head>) -> Result<Garbage> {
+    pub(super) fn of(pool: &Pool, head: PPtr<Head>) -> Result<Garbage> {
         Ok(pool.get::<GarbageHead>(head.cast())?.garbage)
     }
 

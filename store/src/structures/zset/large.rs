@@ -31,11 +31,11 @@ pub(super) const TABLE_ENCODING: u8 = 1;
 const COUNT_BITS: u32 = 48;
 
 /// Elements changed in one batch.
-pub const BATCH: usize = table::BATCH;
+pub(super) const BATCH: usize = table::BATCH;
 
 /// A large sorted set, as a transaction's reads show it.
 #[derive(Clone, Copy, Debug)]
-pub struct Large {
+pub(super) struct Large {
     pub(super) head: PPtr<Head>,
     pub(super) table: Root,
     /// The elements in order.
@@ -59,14 +59,14 @@ pub fn table_to_prefetch(pool: &Pool, root: Root) -> Option<u64> {
 
 /// Number of elements. O(1).
 #[inline]
-pub fn len(root: Root) -> u64 {
+pub(super) fn len(root: Root) -> u64 {
     root.rest() & ((1 << COUNT_BITS) - 1)
 }
 
 impl Large {
     /// The sorted set behind a root of this encoding. O(1).
     #[inline]
-    pub fn open(pool: &Pool, root: Root) -> Result<Large> {
+    pub(super) fn open(pool: &Pool, root: Root) -> Result<Large> {
         let head: PPtr<Head> = there(PPtr::new(root.value))?;
         let Head { top, tree } = *pool.get(head)?;
         let len = len(root);
@@ -141,7 +141,7 @@ impl Large {
 
     /// The member of this name, and its score. O(1).
     #[inline]
-    pub fn find(&self, pool: &Pool, name: &[u8]) -> Result<Option<(MemberPtr, f64)>> {
+    pub(super) fn find(&self, pool: &Pool, name: &[u8]) -> Result<Option<(MemberPtr, f64)>> {
         let hash = table::hash(pool, name);
         let Some(found) = self.found(pool, name, hash)? else {
             return Ok(None);
@@ -187,7 +187,7 @@ impl Large {
     }
 
     /// The rank of an element. O(log n).
-    pub fn rank(&self, pool: &Pool, name: &[u8]) -> Result<Option<u64>> {
+    pub(super) fn rank(&self, pool: &Pool, name: &[u8]) -> Result<Option<u64>> {
         match self.find(pool, name)? {
             Some((_, score)) => self.tree.rank(pool, &Bound::Before(score, name)).map(Some),
             None => Ok(None),
@@ -195,7 +195,7 @@ impl Large {
     }
 
     /// Visits the members at a cursor; see `table::scan`.
-    pub fn scan<'p>(
+    pub(super) fn scan<'p>(
         &self,
         pool: &'p Pool,
         cursor: u64,
@@ -212,7 +212,7 @@ impl Large {
 }
 
 /// Builds a sorted set of elements in ascending order, at least one. O(n); several steps.
-pub fn build<'e>(
+pub(super) fn build<'e>(
     tx: &mut Tx<'_>,
     elements: impl ExactSizeIterator<Item = (&'e [u8], f64)>,
 ) -> Result<Root> {
@@ -245,7 +245,7 @@ pub fn build<'e>(
 /// Adds one element, or changes its score. `score` is asked for the new score, given the old one;
 /// `None` leaves things as they are. `guess` is what it will be in general: its place in the tree
 /// is loaded while the table is searched. O(log n).
-pub fn add(
+pub(super) fn add(
     tx: &mut Tx<'_>,
     root: &mut Root,
     name: &[u8],
@@ -358,7 +358,7 @@ pub(crate) fn add_batch<'e>(
 }
 
 /// Removes the element of a name; false if there is none. O(log n).
-pub fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
+pub(super) fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
     let before = Large::open(tx, *root)?;
     let hash = table::hash(tx, name);
     let Some(found) = before.found(tx, name, hash)? else {
@@ -377,7 +377,7 @@ pub fn remove(tx: &mut Tx<'_>, root: &mut Root, name: &[u8]) -> Result<bool> {
 }
 
 /// Takes the first element, or the last one, and gives its name and score. O(log n).
-pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<(Vec<u8>, f64)> {
+pub(super) fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<(Vec<u8>, f64)> {
     let before = Large::open(tx, *root)?;
     if before.tree.len == 0 {
         return Err(damaged("a sorted set: a length of zero"));
@@ -452,7 +452,7 @@ pub(crate) fn remove_batch(
 
 /// Bytes of the pool that the sorted set takes: exact but for the members, which are estimated from
 /// a few. O(n / 16).
-pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
+pub(super) fn memory(pool: &Pool, root: Root) -> Result<u64> {
     let large = Large::open(pool, root)?;
     let own = pool.capacity(large.head)?;
     let members = table::entries_memory(pool, large.table)?;

@@ -48,7 +48,7 @@ pub(crate) const INNER_MIN: usize = 20;
 /// The fixed part of a member.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct Member {
+pub(super) struct Member {
     len: u32,
     /// Low and high half of the score's bits; so the whole needs no padding.
     score: [u32; 2],
@@ -57,7 +57,7 @@ const_assert_eq!(size_of::<Member>(), 12);
 const_assert_eq!(offset_of!(Member, len), 0);
 
 /// A pointer to a member.
-pub type MemberPtr = PPtr<Member>;
+pub(super) type MemberPtr = PPtr<Member>;
 
 /// Where a member's name begins.
 pub(crate) const NAME_AT: u64 = size_of::<Member>() as u64;
@@ -65,12 +65,12 @@ pub(crate) const NAME_AT: u64 = size_of::<Member>() as u64;
 impl Member {
     /// The score.
     #[inline]
-    pub fn score(&self) -> f64 {
+    pub(super) fn score(&self) -> f64 {
         f64::from_bits(u64::from(self.score[0]) | u64::from(self.score[1]) << 32)
     }
 
     /// Makes a member in the running transaction.
-    pub fn create(tx: &mut Tx<'_>, name: &[u8], score: f64) -> Result<MemberPtr> {
+    pub(super) fn create(tx: &mut Tx<'_>, name: &[u8], score: f64) -> Result<MemberPtr> {
         /// Up to so many bytes are filled in at once.
         const AT_ONCE: usize = 128;
         let len = u32::try_from(name.len()).map_err(|_| Error::TooLarge(name.len() as u64))?;
@@ -106,7 +106,7 @@ impl Member {
 
 /// The name and score of a member.
 #[inline]
-pub fn member(pool: &Pool, ptr: MemberPtr) -> Result<(&[u8], f64)> {
+pub(super) fn member(pool: &Pool, ptr: MemberPtr) -> Result<(&[u8], f64)> {
     let head = pool.get(ptr)?;
     let name = pool.bytes(ptr.at(NAME_AT), u64::from(head.len))?;
     Ok((name, head.score()))
@@ -121,21 +121,21 @@ pub(crate) fn name_of(pool: &Pool, member: Option<MemberPtr>) -> Result<&[u8]> {
 
 /// The pointer that a word on media holds, where it must hold one.
 #[inline]
-pub fn there<T>(word: Option<PPtr<T>>) -> Result<PPtr<T>> {
+pub(super) fn there<T>(word: Option<PPtr<T>>) -> Result<PPtr<T>> {
     word.ok_or_else(|| damaged("a sorted set: a null pointer"))
 }
 
 /// A leaf or an inner node: the height tells which.
 #[derive(Debug)]
-pub enum Node {}
+pub(super) enum Node {}
 
 /// A pointer to a node.
-pub type NodePtr = PPtr<Node>;
+pub(super) type NodePtr = PPtr<Node>;
 
 /// An element as leaves and separators hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]
-pub struct Element {
+pub(super) struct Element {
     /// The score, a copy of the member's.
     pub score: f64,
     /// The member, `None` only in a pool that is damaged.
@@ -235,7 +235,7 @@ fn try_partition(
 
 /// The order of elements: by score, then by the names' bytes. Minus zero equals zero.
 #[inline]
-pub fn compare(a: (f64, &[u8]), b: (f64, &[u8])) -> Ordering {
+pub(super) fn compare(a: (f64, &[u8]), b: (f64, &[u8])) -> Ordering {
     a.0.partial_cmp(&b.0)
         .unwrap_or(Ordering::Equal)
         .then_with(|| a.1.cmp(b.1))
@@ -244,7 +244,7 @@ pub fn compare(a: (f64, &[u8]), b: (f64, &[u8])) -> Ordering {
 /// A leaf. See the byte map above.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct Leaf {
+pub(super) struct Leaf {
     order: Order,
     reserved: [u8; 2],
     slots: [Element; LEAF_MAX],
@@ -253,7 +253,7 @@ const_assert_eq!(size_of::<Leaf>(), 512);
 
 impl Leaf {
     /// A leaf of these elements, at most `LEAF_MAX`.
-    pub fn new(elements: &[Element]) -> Leaf {
+    pub(super) fn new(elements: &[Element]) -> Leaf {
         let mut leaf = Leaf::zeroed();
         leaf.order = std::array::from_fn(|i| i as u8);
         leaf.slots[..elements.len()].copy_from_slice(elements);
@@ -262,7 +262,7 @@ impl Leaf {
 
     /// The `i`-th element.
     #[inline]
-    pub fn element(&self, i: usize) -> Result<Element> {
+    pub(super) fn element(&self, i: usize) -> Result<Element> {
         self.element_in(&self.order, i)
     }
 
@@ -278,7 +278,7 @@ impl Leaf {
 
     /// The elements of these indices.
     #[inline]
-    pub fn elements(
+    pub(super) fn elements(
         &self,
         indices: Range<usize>,
     ) -> Result<impl DoubleEndedIterator<Item = Result<Element>>> {
@@ -300,19 +300,19 @@ impl Leaf {
     /// The score of the `i`-th element, which is to be below `LEAF_MAX`; any score if the order is
     /// damaged.
     #[inline]
-    pub fn score(&self, i: usize) -> f64 {
+    pub(super) fn score(&self, i: usize) -> f64 {
         let last = LEAF_MAX - 1;
         self.slots[usize::from(self.order[i.min(last)]).min(last)].score
     }
 
     /// The numbers of the slots: of those in use, ascending, and of the free ones.
-    pub fn order(&self) -> &Order {
+    pub(super) fn order(&self) -> &Order {
         &self.order
     }
 
     /// How many of the `n` elements lie before the bound.
     #[inline]
-    pub fn search(&self, pool: &Pool, n: usize, bound: &Bound<'_>) -> Result<usize> {
+    pub(super) fn search(&self, pool: &Pool, n: usize, bound: &Bound<'_>) -> Result<usize> {
         self.load();
         let name = |i| name_of(pool, self.element(i)?.member);
         bound.search(n, |i| self.score(i), name)
@@ -344,7 +344,7 @@ impl Leaf {
 
     /// Begins to load a leaf.
     #[inline]
-    pub fn prefetch(pool: &Pool, leaf: PPtr<Leaf>) {
+    pub(super) fn prefetch(pool: &Pool, leaf: PPtr<Leaf>) {
         const LINE: usize = 64;
         (0..size_of::<Leaf>() as u64)
             .step_by(LINE)
@@ -353,7 +353,7 @@ impl Leaf {
 
     /// The slot of this number of a leaf.
     #[inline]
-    pub fn slot(leaf: PPtr<Leaf>, slot: u8) -> Result<PPtr<Element>> {
+    pub(super) fn slot(leaf: PPtr<Leaf>, slot: u8) -> Result<PPtr<Element>> {
         let slot = usize::from(slot);
         if slot >= LEAF_MAX {
             return Err(damaged("a sorted set: a leaf's order"));
@@ -362,7 +362,7 @@ impl Leaf {
     }
 
     /// Puts an element at index `i` of `n`, which is below `LEAF_MAX`.
-    pub fn insert(&mut self, i: usize, n: usize, element: Element) -> Result<()> {
+    pub(super) fn insert(&mut self, i: usize, n: usize, element: Element) -> Result<()> {
         let (slot, order) = order_with(&self.order, i, n)?;
         *self
             .slots
@@ -373,7 +373,7 @@ impl Leaf {
     }
 
     /// Takes the element at index `i` of `n` out.
-    pub fn remove(&mut self, i: usize, n: usize) -> Result<Element> {
+    pub(super) fn remove(&mut self, i: usize, n: usize) -> Result<Element> {
         let element = self.element(i)?;
         self.order = self.order_moved(i, n - 1)?;
         Ok(element)
@@ -398,7 +398,7 @@ impl Leaf {
 }
 
 /// The numbers of a leaf's slots.
-pub type Order = [u8; LEAF_MAX];
+pub(super) type Order = [u8; LEAF_MAX];
 
 /// The free slot that an element at index `i` of `n`, which is below `LEAF_MAX`, would get; and the
 /// order then.
@@ -417,7 +417,7 @@ pub(crate) fn order_with(order: &Order, i: usize, n: usize) -> Result<(u8, Order
 /// An inner node. See the byte map above.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct Inner {
+pub(super) struct Inner {
     n: u64,
     scores: [f64; INNER_MAX],
     firsts: [Option<MemberPtr>; INNER_MAX],
@@ -428,7 +428,7 @@ const_assert_eq!(size_of::<Inner>(), 2024);
 
 /// What an inner node says of a child.
 #[derive(Clone, Copy, Debug)]
-pub struct Child {
+pub(super) struct Child {
     /// The first element below.
     pub first: Element,
     /// Number of elements below.
@@ -439,7 +439,7 @@ pub struct Child {
 
 impl Inner {
     /// A node of these children, at most `INNER_MAX`.
-    pub fn new(children: &[Child]) -> Inner {
+    pub(super) fn new(children: &[Child]) -> Inner {
         let mut inner = Inner::zeroed();
         for (i, &child) in children.iter().enumerate() {
             inner.put(i, child);
@@ -469,7 +469,7 @@ impl Inner {
 
     /// Number of children.
     #[inline]
-    pub fn len(&self) -> Result<usize> {
+    pub(super) fn len(&self) -> Result<usize> {
         match self.n {
             1..=63 => Ok(self.n as usize),
             _ => Err(damaged("a sorted set: an inner node's length")),
@@ -478,7 +478,7 @@ impl Inner {
 
     /// What the node says of child `i`.
     #[inline]
-    pub fn child(&self, i: usize) -> Child {
+    pub(super) fn child(&self, i: usize) -> Child {
         let first = Element {
             score: self.scores[i],
             member: self.firsts[i],
@@ -492,7 +492,7 @@ impl Inner {
 
     /// The numbers of elements below the children.
     #[inline]
-    pub fn counts(&self) -> Result<&[u64]> {
+    pub(super) fn counts(&self) -> Result<&[u64]> {
         Ok(&self.counts[..self.len()?])
     }
 
@@ -505,7 +505,7 @@ impl Inner {
 
     /// The child that a search for the bound goes to: the last one that begins before it.
     #[inline]
-    pub fn search(&self, pool: &Pool, bound: &Bound<'_>) -> Result<usize> {
+    pub(super) fn search(&self, pool: &Pool, bound: &Bound<'_>) -> Result<usize> {
         self.load();
         // The first child begins before everything.
         let n = self.len()?;
@@ -553,7 +553,7 @@ impl Inner {
     }
 
     /// Puts a child at index `i`. There must be room.
-    pub fn insert(&mut self, i: usize, child: Child) -> Result<()> {
+    pub(super) fn insert(&mut self, i: usize, child: Child) -> Result<()> {
         let n = self.n as usize;
         if n >= INNER_MAX || i > n {
             return Err(damaged("a sorted set: a full inner node"));
@@ -568,7 +568,7 @@ impl Inner {
     }
 
     /// Takes child `i` out; the node may be left without any.
-    pub fn remove(&mut self, i: usize) -> Result<Child> {
+    pub(super) fn remove(&mut self, i: usize) -> Result<Child> {
         let n = self.len()?;
         if i >= n {
             return Err(damaged("a sorted set: a child's index"));
@@ -583,7 +583,7 @@ impl Inner {
     }
 
     /// True if [`Inner::remove`] has taken the last child out.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.n == 0
     }
 }

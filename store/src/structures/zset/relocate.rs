@@ -19,7 +19,7 @@ const TABLE: u8 = 1;
 
 /// Moves some objects of a sorted set; see `Structure::relocate`. One that has garbage stays where
 /// it is: that goes soon.
-pub fn relocate(
+pub(super) fn relocate(
     mover: &mut Mover<'_, '_>,
     root: &mut Root,
     cursor: Cursor,

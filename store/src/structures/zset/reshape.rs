@@ -162,7 +162,7 @@ fn write_children(tx: &mut Tx<'_>, at: PPtr<Inner>, node: &Inner, from: usize) -
 
 /// Puts an element at `place`, in a full leaf, of which a part goes to a new one; false, and
 /// nothing is done, if the parent is full, or there is none.
-pub fn split(tx: &mut Tx<'_>, place: &Place, new: Element) -> Result<bool> {
+pub(super) fn split(tx: &mut Tx<'_>, place: &Place, new: Element) -> Result<bool> {
     let Place { path, at } = place;
     let Some((parent, inner, index)) = parent(tx, path)? else {
         return Ok(false);
@@ -213,7 +213,7 @@ fn is_last(pool: &Pool, path: &Path) -> Result<bool> {
 
 /// How a leaf can lose an element.
 #[derive(Clone, Copy, Debug)]
-pub enum Loss {
+pub(super) enum Loss {
     /// It keeps enough, or no neighbour could be joined with it.
     Alone,
     /// [`join`] it with this child of its parent.
@@ -225,7 +225,7 @@ pub enum Loss {
 }
 
 /// How the leaf at the end of the path, of which `least` elements are enough, can lose one.
-pub fn loss(pool: &Pool, path: &Path, least: usize) -> Result<Loss> {
+pub(super) fn loss(pool: &Pool, path: &Path, least: usize) -> Result<Loss> {
     let n = path.len;
     if n > least {
         return Ok(Loss::Alone);
@@ -253,7 +253,7 @@ pub fn loss(pool: &Pool, path: &Path, least: usize) -> Result<Loss> {
 }
 
 /// Takes out the element at `place`, and joins the leaf with a neighbour, a child of its parent.
-pub fn join(tx: &mut Tx<'_>, place: &Place, other: usize) -> Result<()> {
+pub(super) fn join(tx: &mut Tx<'_>, place: &Place, other: usize) -> Result<()> {
     let Place { path, at } = place;
     let Some((parent, inner, index)) = parent(tx, path)? else {
         return Err(damaged("a sorted set: a tree's height"));

@@ -15,7 +15,7 @@ use pobj::{Pool, Result, Tx};
 /// Inserts an element which is not there; `name` is its member's. `path` is the way to its place if
 /// that is known. O(log n).
 #[inline]
-pub fn insert(
+pub(super) fn insert(
     tx: &mut Tx<'_>,
     mut tree: Tree,
     element: Element,
@@ -49,7 +49,7 @@ pub fn insert(
 
 /// Removes an element, which must be there; `name` is its member's. O(log n).
 #[inline]
-pub fn remove(tx: &mut Tx<'_>, tree: Tree, element: Element, name: &[u8]) -> Result<Tree> {
+pub(super) fn remove(tx: &mut Tx<'_>, tree: Tree, element: Element, name: &[u8]) -> Result<Tree> {
     let place = find(tx, tree, element, name)?;
     take_out(tx, tree, &place, element, name, LEAF_MIN)
 }
@@ -59,7 +59,7 @@ pub fn remove(tx: &mut Tx<'_>, tree: Tree, element: Element, name: &[u8]) -> Res
 /// Who takes one element after the other from an end empties leaf after leaf: such a leaf takes no
 /// elements from its neighbour, but goes with its last one.
 #[inline]
-pub fn pop(
+pub(super) fn pop(
     tx: &mut Tx<'_>,
     tree: Tree,
     place: &Place,

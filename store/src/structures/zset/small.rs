@@ -21,7 +21,7 @@ use crate::structures::limits::{ZSET_COUNT_MAX as COUNT_MAX, ZSET_NAME_MAX as NA
 use pobj::{PPtr, Pool, Result, Tx};
 
 /// The encoding's number.
-pub const ENCODING: u8 = 1;
+pub(super) const ENCODING: u8 = 1;
 
 /// Bytes of an entry besides the name.
 const HEAD: usize = 9;
@@ -29,7 +29,7 @@ const SLOTS_MIN: usize = 4;
 
 /// A small sorted set, as a transaction's reads show it.
 #[derive(Clone, Copy)]
-pub struct Small<'p> {
+pub(super) struct Small<'p> {
     base: PPtr<u8>,
     bytes: &'p [u8],
     count: usize,
@@ -38,7 +38,7 @@ pub struct Small<'p> {
 }
 
 /// The score as this form keeps it.
-pub fn plain(score: f64) -> f64 {
+pub(super) fn plain(score: f64) -> f64 {
     if score == 0.0 { 0.0 } else { score }
 }
 
@@ -49,14 +49,14 @@ fn root(base: PPtr<u8>, count: usize, slots: usize, end: usize, live: usize) -> 
 
 /// Number of elements. O(1).
 #[inline]
-pub fn len(root: Root) -> u64 {
+pub(super) fn len(root: Root) -> u64 {
     root.rest() & 0xff
 }
 
 impl<'p> Small<'p> {
     /// The sorted set behind a root of this encoding. O(1).
     #[inline]
-    pub fn open(pool: &'p Pool, root: Root) -> Result<Small<'p>> {
+    pub(super) fn open(pool: &'p Pool, root: Root) -> Result<Small<'p>> {
         let field = |shift: u32, bits: u32| (root.rest() >> shift) as usize & ((1 << bits) - 1);
         let (count, slots, end, live) = (field(0, 8), field(8, 8), field(16, 16), field(32, 16));
         let base = PPtr::new(root.value).ok_or_else(|| damaged("a sorted set: a null pointer"))?;
@@ -75,7 +75,7 @@ impl<'p> Small<'p> {
 
     /// Number of elements.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.count
     }
 
@@ -96,7 +96,7 @@ impl<'p> Small<'p> {
 
     /// The `i`-th element. O(1).
     #[inline]
-    pub fn element(&self, i: usize) -> Result<(&'p [u8], f64)> {
+    pub(super) fn element(&self, i: usize) -> Result<(&'p [u8], f64)> {
         match self.entry(i) {
             Some(entry) => Ok(entry),
             None => Err(damaged("a sorted set: a packed entry")),
@@ -113,7 +113,7 @@ impl<'p> Small<'p> {
     }
 
     /// The index of the element of this name, and its score. O(n).
-    pub fn find(&self, name: &[u8]) -> Result<Option<(usize, f64)>> {
+    pub(super) fn find(&self, name: &[u8]) -> Result<Option<(usize, f64)>> {
         for i in 0..self.count {
             let (found, score) = self.element(i)?;
             if found == name {
@@ -124,7 +124,7 @@ impl<'p> Small<'p> {
     }
 
     /// How many elements lie before the bound. O(log n).
-    pub fn rank(&self, bound: &Bound<'_>) -> Result<usize> {
+    pub(super) fn rank(&self, bound: &Bound<'_>) -> Result<usize> {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = (low + high) / 2;
@@ -143,13 +143,13 @@ impl<'p> Small<'p> {
     }
 
     /// All elements, ascending.
-    pub fn elements(&self) -> Result<Vec<(&'p [u8], f64)>> {
+    pub(super) fn elements(&self) -> Result<Vec<(&'p [u8], f64)>> {
         (0..self.count).map(|i| self.element(i)).collect()
     }
 }
 
 /// Writes elements, ascending, at least one and all fitting, as a new object with room for more.
-pub fn build(tx: &mut Tx<'_>, elements: &[(&[u8], f64)]) -> Result<Root> {
+pub(super) fn build(tx: &mut Tx<'_>, elements: &[(&[u8], f64)]) -> Result<Root> {
     let count = elements.len();
     let live: usize = elements.iter().map(|(name, _)| HEAD + name.len()).sum();
     // A quarter more of both; a lone element is often the only one.
@@ -175,7 +175,7 @@ fn push_entry(bytes: &mut Vec<u8>, name: &[u8], score: f64) {
 }
 
 /// Inserts an element which fits and is not there. O(n) in DRAM.
-pub fn insert(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64) -> Result<()> {
+pub(super) fn insert(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64) -> Result<()> {
     if *root == Root::EMPTY {
         *root = build(tx, &[(name, score)])?;
         return Ok(());
@@ -221,7 +221,7 @@ pub fn insert(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64) -> Resu
 }
 
 /// Gives element `i` another score. O(n) in DRAM.
-pub fn update(tx: &mut Tx<'_>, root: Root, i: usize, score: f64) -> Result<()> {
+pub(super) fn update(tx: &mut Tx<'_>, root: Root, i: usize, score: f64) -> Result<()> {
     let score = plain(score);
     let small = Small::open(tx, root)?;
     let (name, old) = small.element(i)?;
@@ -248,7 +248,7 @@ pub fn update(tx: &mut Tx<'_>, root: Root, i: usize, score: f64) -> Result<()> {
 }
 
 /// Removes the elements `from..until`. O(n) in DRAM.
-pub fn remove(tx: &mut Tx<'_>, root: &mut Root, from: usize, until: usize) -> Result<()> {
+pub(super) fn remove(tx: &mut Tx<'_>, root: &mut Root, from: usize, until: usize) -> Result<()> {
     let small = Small::open(tx, *root)?;
     let Small {
         base,
@@ -277,6 +277,6 @@ pub fn remove(tx: &mut Tx<'_>, root: &mut Root, from: usize, until: usize) -> Re
 }
 
 /// Frees the object.
-pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
+pub(super) fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
     tx.free(Small::open(tx, root)?.base)
 }

@@ -12,7 +12,7 @@ pub(crate) const HEIGHT_MAX: usize = 16;
 /// A tree: where it begins and how large it is. Its elements are at least one, but for
 /// [`Tree::EMPTY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tree {
+pub(super) struct Tree {
     /// The root node.
     pub root: Option<NodePtr>,
     /// Levels of inner nodes; 0 if the root is a leaf.
@@ -24,7 +24,7 @@ pub struct Tree {
 /// A step of the way down: an inner node, and the child taken. In one word, as paths are copied
 /// often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Step(u64);
+pub(super) struct Step(u64);
 
 impl Step {
     /// Above the offset of a node, which lies in the pool, hence below 2^48.
@@ -37,20 +37,20 @@ impl Step {
 
     /// The node.
     #[inline]
-    pub fn node(self) -> Result<PPtr<Inner>> {
+    pub(super) fn node(self) -> Result<PPtr<Inner>> {
         there(PPtr::new(self.0 & ((1 << Step::INDEX_SHIFT) - 1)))
     }
 
     /// Index of the child.
     #[inline]
-    pub fn index(self) -> usize {
+    pub(super) fn index(self) -> usize {
         (self.0 >> Step::INDEX_SHIFT) as usize
     }
 }
 
 /// The way from the root to a leaf.
 #[derive(Clone, Copy, Debug)]
-pub struct Path {
+pub(super) struct Path {
     steps: [Step; HEIGHT_MAX],
     height: usize,
     /// The leaf.
@@ -61,19 +61,19 @@ pub struct Path {
 
 impl Path {
     /// The steps, the root's first.
-    pub fn steps(&self) -> &[Step] {
+    pub(super) fn steps(&self) -> &[Step] {
         &self.steps[..self.height]
     }
 
     /// The steps above the leaf's parent.
-    pub fn above(&self) -> &[Step] {
+    pub(super) fn above(&self) -> &[Step] {
         &self.steps[..self.height.saturating_sub(1)]
     }
 
     /// Walks down; `choose` takes the child of each inner node. `inner` and `count` read nodes and
     /// a child's count, so that a writer can show its own view.
     #[inline]
-    pub fn down<'a>(
+    pub(super) fn down<'a>(
         tree: Tree,
         inner: impl Fn(PPtr<Inner>) -> Result<&'a Inner>,
         count: impl Fn(PPtr<Inner>, &Inner, usize) -> u64,
@@ -116,7 +116,7 @@ const COUNT_BITS: u32 = 48;
 
 /// A place in a leaf.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub(super) struct Place {
     /// The way to the leaf.
     pub path: Path,
     /// The index in the leaf.
@@ -125,7 +125,7 @@ pub struct Place {
 
 impl Tree {
     /// No elements, and no node.
-    pub const EMPTY: Tree = Tree {
+    pub(super) const EMPTY: Tree = Tree {
         root: None,
         height: 0,
         len: 0,
@@ -144,7 +144,7 @@ impl Tree {
     /// The place of a bound: that of the first element behind it, or the end of the leaf before
     /// that; `path` is the way to it if that is known. The tree is not empty. O(log n).
     #[inline]
-    pub fn place(self, pool: &Pool, bound: &Bound<'_>, path: Option<Path>) -> Result<Place> {
+    pub(super) fn place(self, pool: &Pool, bound: &Bound<'_>, path: Option<Path>) -> Result<Place> {
         let path = match path {
             Some(path) => path,
             None => self.path(pool, bound)?,
@@ -156,13 +156,13 @@ impl Tree {
     /// The way to the leaf that a bound is in: in that leaf, or at its end. The tree is not empty.
     /// O(log n).
     #[inline]
-    pub fn path(self, pool: &Pool, bound: &Bound<'_>) -> Result<Path> {
+    pub(super) fn path(self, pool: &Pool, bound: &Bound<'_>) -> Result<Path> {
         self.down(pool, |node| node.search(pool, bound))
     }
 
     /// The place of the first element, or of the last one. The tree is not empty. O(log n).
     #[inline]
-    pub fn end(self, pool: &Pool, last: bool) -> Result<Place> {
+    pub(super) fn end(self, pool: &Pool, last: bool) -> Result<Place> {
         let path = self.down(pool, |node| match last {
             true => Ok(node.len()? - 1),
             false => Ok(0),
@@ -172,7 +172,7 @@ impl Tree {
     }
 
     /// The number of elements before the bound. O(log n).
-    pub fn rank(self, pool: &Pool, bound: &Bound<'_>) -> Result<u64> {
+    pub(super) fn rank(self, pool: &Pool, bound: &Bound<'_>) -> Result<u64> {
         let mut before = 0u64;
         let path = self.down(pool, |node| {
             let index = node.search(pool, bound)?;
@@ -194,7 +194,13 @@ impl Tree {
     }
 
     /// Whether the element of this score and name is this member. O(log n).
-    pub fn holds(self, pool: &Pool, score: f64, name: &[u8], member: MemberPtr) -> Result<bool> {
+    pub(super) fn holds(
+        self,
+        pool: &Pool,
+        score: f64,
+        name: &[u8],
+        member: MemberPtr,
+    ) -> Result<bool> {
         if self.len == 0 {
             return Ok(false);
         }
@@ -207,7 +213,7 @@ impl Tree {
     }
 
     /// A walk that begins at the element of this rank. O(log n), then O(1) a step.
-    pub fn walk(self, pool: &Pool, rank: u64, reverse: bool) -> Result<Walk<'_>> {
+    pub(super) fn walk(self, pool: &Pool, rank: u64, reverse: bool) -> Result<Walk<'_>> {
         let mut left = rank;
         if rank >= self.len {
             return Ok(Walk {
@@ -242,7 +248,7 @@ impl Tree {
 }
 
 /// A walk over elements, in either direction.
-pub struct Walk<'p> {
+pub(super) struct Walk<'p> {
     pool: &'p Pool,
     path: Option<Path>,
     leaf: Option<&'p Leaf>,
@@ -288,7 +294,11 @@ impl<'p> Walk<'p> {
 
     /// Shows `visit` the names and scores of the next `count` elements, which are to be there.
     #[inline]
-    pub fn each(&mut self, mut count: u64, mut visit: impl FnMut(&'p [u8], f64)) -> Result<()> {
+    pub(super) fn each(
+        &mut self,
+        mut count: u64,
+        mut visit: impl FnMut(&'p [u8], f64),
+    ) -> Result<()> {
         if count > self.left {
             return Err(damaged("a sorted set: a walk beyond its end"));
         }

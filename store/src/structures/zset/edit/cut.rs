@@ -20,7 +20,7 @@ struct Loss {
 
 impl Editor<'_, '_> {
     /// Cuts the elements of these ranks out, which are some, and gives the tree of them.
-    pub fn cut(&mut self, ranks: Range<u64>) -> Result<Cut> {
+    pub(crate) fn cut(&mut self, ranks: Range<u64>) -> Result<Cut> {
         let (tree, len) = (self.tree, ranks.end - ranks.start);
         if len == tree.len {
             self.tree = Tree::EMPTY;
