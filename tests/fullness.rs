@@ -129,3 +129,31 @@ fn the_figures_are_what_can_be_stored() {
     assert!(figure(&mut client, "free") + 64 * 1024 >= free);
     assert_durable(&server);
 }
+
+#[test]
+fn refused_writes_let_compaction_come_to_an_end() {
+    let (_server, mut client) = start("64m");
+    let refuse = |client: &mut Client, count: usize| {
+        for n in 0..count {
+            let value = vec![b'v'; 100_000];
+            let reply = client.call(&[b"PM.SET".to_vec(), key("refused", n), value]);
+            assert!(is_refused(&reply), "{reply:?}");
+        }
+    };
+    let count = fill(&mut client, "mixed", &[20, 100, 1000, 5000]);
+    fill_up(&mut client);
+    wait_for("refused writes begin no more rounds", || {
+        let before = figure(&mut client, "compaction_rounds");
+        refuse(&mut client, 20);
+        figure(&mut client, "compaction_rounds") == before
+    });
+    // What has come free since, here and there, is gathered for them.
+    for n in (2..count).step_by(40) {
+        expect(&mut client, &format!("DEL mixed:{n}"), "1");
+    }
+    assert!(figure(&mut client, "largest_free") < 100_000);
+    wait_for("room is gathered", || {
+        let value = vec![b'v'; 100_000];
+        !is_refused(&client.call(&[b"PM.SET".to_vec(), key("more", 0), value]))
+    });
+}

@@ -98,10 +98,8 @@ fn an_evacuation_that_is_given_up_changes_nothing() {
     assert_eq!(pool.usage().pages, pages, "all slots are handed out again");
 }
 
-#[test]
-fn an_allocation_that_finds_no_other_room_ends_it() {
-    let place = Place::new();
-    let mut pool = place.open(16 << 20);
+/// Objects of `SIZE` bytes until there is no room for another.
+fn fill_up(pool: &mut Pool) -> Vec<PPtr<u8>> {
     let mut objects = Vec::new();
     let full = loop {
         let mut tx = pool.begin();
@@ -114,13 +112,43 @@ fn an_allocation_that_finds_no_other_room_ends_it() {
         }
     };
     assert!(matches!(full, Error::Full(_)), "{full}");
+    objects
+}
+
+fn find_no_room(pool: &mut Pool, size: u64) {
+    let mut tx = pool.begin();
+    assert!(matches!(tx.alloc(size, DATA), Err(Error::Full(_))));
+}
+
+#[test]
+fn an_allocation_that_it_does_not_help_leaves_it() {
+    let place = Place::new();
+    let mut pool = place.open(16 << 20);
+    let objects = fill_up(&mut pool);
+    let mut left = thin_out(&mut pool, objects, 3);
+    assert!(pool.begin_evacuation() > 0);
+    let pages = pool.evacuating_pages();
+    for size in [1 << 20, 4 * SIZE] {
+        find_no_room(&mut pool, size);
+        assert_eq!(pool.evacuating_pages(), pages, "{size} bytes are refused");
+    }
+    relocate_all(&mut pool, &mut left);
+    pool.trim(usize::MAX).unwrap();
+    assert_eq!(pool.evacuating_pages(), 0, "it went to its end");
+    allocate(&mut pool, 1, 1 << 20);
+}
+
+#[test]
+fn an_allocation_that_finds_no_other_room_ends_it() {
+    let place = Place::new();
+    let mut pool = place.open(16 << 20);
+    let objects = fill_up(&mut pool);
     let count = objects.len();
     let mut left = thin_out(&mut pool, objects, 3);
     assert!(pool.begin_evacuation() > 0);
     left.extend(allocate(&mut pool, count - left.len(), SIZE));
     assert_eq!(pool.evacuating_pages(), 0, "it has ended");
-    let mut tx = pool.begin();
-    assert!(matches!(tx.alloc(SIZE, DATA), Err(Error::Full(_))));
+    find_no_room(&mut pool, SIZE);
 }
 
 /// Moves what lies in the way, with its first bytes.

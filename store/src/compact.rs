@@ -44,8 +44,9 @@ pub(crate) struct Compaction {
     used: u64,
     /// The least that was scattered and wasted after a round.
     least: u64,
-    /// Rounds in a row that gained nothing.
+    /// Rounds in a row that gained nothing, and the bytes in use after the last of them.
     fruitless: u32,
+    fruitless_at: u64,
     pub(crate) totals: Totals,
 }
 
@@ -80,6 +81,7 @@ impl Default for Compaction {
             used: 0,
             least: u64::MAX,
             fruitless: 0,
+            fruitless_at: 0,
             totals: Totals::default(),
         }
     }
@@ -116,6 +118,13 @@ impl Store {
         self.compaction.fruitless
     }
 
+    /// Whether another round would gain nothing: the last ones have not, and nothing was allocated
+    /// or freed since. O(1).
+    pub fn is_compact(&self) -> bool {
+        let compaction = &self.compaction;
+        compaction.fruitless >= IDLE_ROUNDS && compaction.fruitless_at == self.pool.usage().used
+    }
+
     /// Begins a round if there is none and one pays; whether there is one. O(1) between two looks,
     /// else O(pages).
     ///
@@ -138,7 +147,7 @@ impl Store {
         if self.compaction.fruitless >= IDLE_ROUNDS {
             return Ok(false);
         }
-        let free = usage.free + usage.scattered;
+        let free = usage.unused();
         let pays = |bytes: u64| bytes >= PAYS_BYTES && bytes >= free / PAYS_PART;
         // Whole pages hold little more than their slots: without a look at all pages, this is the
         // most that they give.
@@ -181,6 +190,7 @@ impl Store {
         let error = self.give_back_pages().err();
         let scatter = self.pool.scatter();
         let unfilled = scatter.slots + scatter.wasted;
+        let used = self.pool.usage().used;
         let regained = round.unfilled.saturating_sub(unfilled);
         let compaction = &mut self.compaction;
         compaction.totals.rounds += 1;
@@ -191,6 +201,7 @@ impl Store {
             (compaction.least, compaction.fruitless) = (unfilled, 0);
         } else {
             compaction.fruitless += 1;
+            compaction.fruitless_at = used;
         }
         compaction.pause = if regained >= round.expected / 2 {
             PAUSE_MIN

@@ -184,11 +184,7 @@ impl Store {
     /// Within a group, after a command of it has found no room: takes apart what the group has
     /// given up so far, as it can take again what it has itself made. False if that gained nothing.
     pub fn reclaim_in_group(&mut self) -> bool {
-        let room = |store: &Store| {
-            let usage = store.pool.usage();
-            usage.free + usage.scattered
-        };
-        let before = room(self);
+        let before = self.pool.usage().unused();
         let mut tries = 0;
         while tries < TRIES_IN_GROUP && self.garbage.dead.len() > self.garbage.dead_before_group {
             let Some(record) = self.garbage.dead.pop_back() else {
@@ -203,13 +199,13 @@ impl Store {
                     break;
                 }
             }
-            match room(self).saturating_sub(before) {
+            match self.pool.usage().unused().saturating_sub(before) {
                 0 => tries += 1,
                 gained if gained >= GAINED_IN_GROUP => break,
                 _ => {}
             }
         }
-        room(self) > before
+        self.pool.usage().unused() > before
     }
 
     /// Takes a part of the first dead record's value apart.

@@ -294,8 +294,19 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     if waited >= budget {
         return false;
     }
+    // What is dead gives its room back before anything is moved.
+    let reclaimed = ENGINE.with(|engine| {
+        let before = engine.store.pool.usage().unused();
+        if engine.store.has_garbage() {
+            engine.reclaim(ROOM_SLICE);
+        }
+        engine.store.pool.usage().unused() > before
+    });
+    if reclaimed == Ok(true) {
+        return true;
+    }
     let begun = ENGINE.with(|engine| {
-        if !engine.may_compact() {
+        if !engine.may_compact() || engine.store.is_compact() {
             return None;
         }
         let begun = engine.begin_round();

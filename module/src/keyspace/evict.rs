@@ -72,7 +72,7 @@ pub(super) fn evict_early(ctx: &Ctx) {
 fn is_scarce() -> bool {
     let scarce = ENGINE.with(|engine| {
         let usage = engine.store.pool.usage();
-        !engine.may_grow() && usage.free + usage.scattered < usage.size / SCARCE
+        !engine.may_grow() && usage.unused() < usage.size / SCARCE
     });
     scarce == Ok(true)
 }

@@ -86,7 +86,7 @@ impl Engine {
         } else {
             0
         };
-        let available = usage.free + usage.scattered + more;
+        let available = usage.unused() + more;
         usage.used * 100 / (usage.used + available).max(1)
     }
 }

@@ -42,6 +42,13 @@ pub struct Usage {
     pub reserved: u64,
 }
 
+impl Usage {
+    /// Bytes that hold nothing: what any object can take, and what those of their size can.
+    pub fn unused(&self) -> u64 {
+        self.free + self.scattered
+    }
+}
+
 /// An object of libpmemobj's, from a pool of format 1, that is to be given back to it.
 pub(super) struct OldObject {
     offset: u64,

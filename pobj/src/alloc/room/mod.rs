@@ -113,11 +113,7 @@ impl Room {
     /// Takes between `least` and `most` granules for the undo log; offset and number.
     pub(crate) fn take_for_undo(&mut self, least: u64, most: u64) -> Option<(u64, u64)> {
         let found = self.take_for_undo_as_it_is(least, most);
-        if found.is_none() && self.holds_regions() {
-            self.release_regions();
-            return self.take_for_undo_as_it_is(least, most);
-        }
-        found
+        found.or_else(|| self.with_held(|room| room.take_for_undo_as_it_is(least, most)))
     }
 
     fn take_for_undo_as_it_is(&mut self, least: u64, most: u64) -> Option<(u64, u64)> {

@@ -3,7 +3,7 @@
 //! While regions are emptied, what is free in them is *held*: nobody takes it. What is moved away
 //! fills gaps of its size, or is packed, one behind the other, so that moving leaves few new gaps.
 
-use super::Room;
+use super::{Access, Room};
 use crate::alloc::free::FreeRuns;
 use crate::alloc::run::{GRANULE, Run};
 use std::collections::BTreeSet;
@@ -123,6 +123,31 @@ impl Room {
             self.free.give(start, granules);
         }
         self.keep_again();
+    }
+
+    /// Takes granules that anybody may take, those of the regions that are being emptied included.
+    /// The emptying ends if that finds some: whoever finds none leaves it as it is. O(free runs).
+    pub(crate) fn take_with_held(&mut self, granules: u64) -> Option<u64> {
+        if self.free.total() + self.held.total() < granules + self.owed() {
+            return None;
+        }
+        self.with_held(|room| room.take(granules, Access::Ordinary))
+    }
+
+    /// What `take` finds once the regions are everybody's, which they stay if it finds something.
+    pub(super) fn with_held<R>(&mut self, take: impl FnOnce(&mut Room) -> Option<R>) -> Option<R> {
+        if !self.holds_regions() {
+            return None;
+        }
+        let regions = self.held.regions.clone();
+        let (capacity, packed) = (self.held.capacity, self.held.packed);
+        self.release_regions();
+        let found = take(self);
+        if found.is_none() {
+            (self.held.capacity, self.held.packed) = (capacity, packed);
+            self.hold(regions);
+        }
+        found
     }
 
     /// Begins to empty regions: those that waste most for what they hold, as many as waste too

@@ -5,7 +5,8 @@
 //! nothing there is handed out, so that what was moved away stays away. All of this is in DRAM:
 //! after a restart there is no evacuation, and what was not emptied is used as before.
 
-use super::{Page, Slab};
+use super::{Page, Slab, Slot, list_of};
+use crate::Kind;
 
 /// How much of a pool's free room lies in pages that are in use, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,6 +121,42 @@ impl Slab {
             };
             page.evacuating = false;
             if page.free > 0 {
+                self.list(id as u32);
+            }
+        }
+    }
+
+    /// Reserves a slot of a page that is being emptied, of this class or a larger one up to `most`
+    /// bytes, for whom there is no other: those pages of that class are used as before. O(pages).
+    pub(crate) fn reserve_evacuating(
+        &mut self,
+        class: u8,
+        kind: Kind,
+        most: u64,
+    ) -> Option<(Slot, u64)> {
+        if self.evacuating == 0 {
+            return None;
+        }
+        let serves = |page: &&Page| {
+            let header = &page.header;
+            let fits = header.class == class
+                || header.class > class && u64::from(header.slot_size) <= most;
+            page.evacuating && page.free > 0 && header.kind == kind.number() && fits
+        };
+        let pages = self.pages.iter().flatten();
+        let class = pages.filter(serves).map(|page| page.header.class).min()?;
+        self.stop_emptying(list_of(kind.number(), class));
+        self.reserve(class, kind)
+    }
+
+    /// Hands out again what is free in the pages of a list that are being emptied. O(pages).
+    fn stop_emptying(&mut self, key: usize) {
+        for id in 0..self.pages.len() {
+            let page = self.pages[id].as_mut();
+            let stops = |page: &&mut Page| page.evacuating && page.free > 0 && page.key() == key;
+            if let Some(page) = page.filter(stops) {
+                page.evacuating = false;
+                self.evacuating -= 1;
                 self.list(id as u32);
             }
         }

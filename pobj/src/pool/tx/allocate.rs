@@ -75,6 +75,9 @@ impl Pool {
                 if let Some(found) = self.slab.reserve_larger(class, kind, 2 * size) {
                     return Ok(found);
                 }
+                if let Some(found) = self.slab.reserve_evacuating(class, kind, 2 * size) {
+                    return Ok(found);
+                }
                 match self.find_kept(PAGE_GRANULES) {
                     Some(offset) => offset,
                     None => return self.reserve_any_larger(class, kind),
@@ -141,9 +144,13 @@ impl Pool {
             0 => None,
             _ => self.room.take(granules, Access::Ordinary),
         };
-        if found.is_none() && (self.evacuating_pages() > 0 || self.room.holds_regions()) {
-            self.end_evacuation();
-            found = self.room.take(granules, Access::Ordinary);
+        // Whom an evacuation does not help leaves it as it is: a writer that is refused and tries
+        // again would else end each before it has gathered anything.
+        if found.is_none() {
+            found = self.room.take_with_held(granules);
+            if found.is_some() {
+                self.end_evacuation();
+            }
         }
         if found.is_none() && self.grow_for(granules) {
             found = self.room.take(granules, Access::Ordinary);
