@@ -1,7 +1,7 @@
 //! Glob patterns as KEYS and the SCAN family match them.
 //!
-//! No library has this dialect: which bytes a class without an end, a backslash at the end or a
-//! range backwards match, is what the server makes of them, and clients see it.
+//! No library has this dialect: what an unclosed class, a trailing backslash or a reversed range
+//! matches is defined by the server, and clients see it.
 
 /// Whether `text` matches `pattern`: `*` any bytes, `?` one byte, `[a-z]` or `[^a-z]` one of a
 /// class, `\` the next character itself. As in Redis, only the pattern `*` itself matches the empty

@@ -1,6 +1,6 @@
 //! libpmedis.so: Redis's five native types on persistent memory.
 //!
-//! The way of a command: `commands` parses and validates, `keyspace` finds the record behind the
+//! The path of a command: `commands` parses and validates, `keyspace` finds the record behind the
 //! key, `store::structures` computes and writes through a `pobj` transaction, and `redis` is the
 //! boundary to the server.
 

@@ -1,8 +1,8 @@
-//! The one place that tells the server's log of something.
+//! The one place that writes to the server's log.
 //!
-//! What is told, and when, those say that find it out; that it is told, and how loud, is said here.
-//! Errors travel as values until somebody has to be told who cannot be returned to: see
-//! `keyspace::failure`.
+//! What is reported, and when, is decided by the code that finds it out; how it gets into the log,
+//! and at which level, is here. Errors travel as values as long as there is a caller to return them
+//! to: see `keyspace::failure`.
 
 use crate::redis::{Level, log};
 use std::fmt::Display;

@@ -7,9 +7,9 @@
 //!   made with all its blocks, durably; libpmemobj maps it behind the others and notes its heap's
 //!   new length, in one word; its free chunks are taken as an extent.
 //!
-//! Cut short before that word is stored, nothing has grown: the next opening removes the part, or
-//! finds a longer file and tries again. After it libpmemobj completes its tables at the next
-//! opening, and the room is taken then.
+//! If growth is interrupted before that word is stored, nothing has grown: the next opening removes
+//! the part, or finds a longer file and tries again. If it is interrupted later, libpmemobj
+//! completes its tables at the next opening, and the room is taken then.
 //!
 //! What is new of the mapping was nobody's: no log has anything about it, and no fork child knows
 //! of it.
@@ -48,7 +48,7 @@ pub(crate) struct Growth {
     pub(crate) set: Option<Set>,
     /// The size it may reach.
     pub(crate) limit: u64,
-    /// The next part: its number, and whose turn it is of the directories.
+    /// The next part: its number, and which of the directories it goes to.
     pub(crate) next: (usize, usize),
     /// When it could not grow by itself.
     pub(crate) refused: Option<Instant>,

@@ -1,5 +1,5 @@
-//! What the layer above says of its pools: by what they are told from others, what lies in them,
-//! and what users of them are advised.
+//! What the layer above says of its pools: what identifies them, which kinds of objects they hold,
+//! and the advice that messages give.
 
 use std::ffi::CStr;
 

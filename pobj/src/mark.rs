@@ -1,10 +1,10 @@
-//! Which file a pool lies in, and a mark on it beside its content: by both a copy can be told from
-//! the original.
+//! Which file a pool is in, and a mark on that file beside its content: both distinguish a copy
+//! from the original.
 //!
-//! A copy that was made while the pool was in use is torn. Its bytes do not tell; but the file is
-//! another one (its inode, or when it was made), or, if the copy was written over a file that was
-//! there, that file's mark (an extended attribute, which copying leaves behind) tells of a later
-//! LSN than the content. Snapshots of a whole file system are of one moment, and keep both.
+//! A copy that was made while the pool was in use is torn. Its bytes do not show that; but the file
+//! is another one (its inode, or when it was made), or, if the copy was written over a file that
+//! was there, that file's mark (an extended attribute, which copying leaves behind) tells of a
+//! later LSN than the content. Snapshots of a whole file system are consistent, and keep both.
 
 use crate::error::Result;
 use crate::file::io_error;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Three words: the runs, the position.
+/// Three words: the runs, the LSN.
 const LEN: usize = 24;
 
 /// The file of a pool: the first part, of a poolset. `None` for a device.

@@ -1,8 +1,8 @@
 //! Who may read a pool's files.
 //!
-//! A pool's files are its owner's alone: this program makes them so (mode 0600). `pmempool create`
-//! makes parts that everybody reads, whatever the umask, and so does a plain `cp` under the usual
-//! one.
+//! Only the owner may read a pool's files: this program creates them with mode 0600. `pmempool
+//! create` makes parts that everybody can read, whatever the umask, and so does a plain `cp` under
+//! the usual one.
 
 use crate::disk::journal_of;
 use crate::error::Result;

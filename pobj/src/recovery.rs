@@ -1,4 +1,5 @@
-//! Recovery: what a pool's log says of the last use, done before anything else looks at the pool.
+//! Recovery: what a pool's log has of its last use is redone or undone, before anything else looks
+//! at the pool.
 
 use crate::error::{Error, Result};
 use crate::found;

@@ -10,8 +10,8 @@
 //!   the others may lack of it is written to them again ([`complete`]) before recovery goes on, so
 //!   that the difference never grows.
 //! * A replica that is further behind is stale, and the pool is refused, whichever replica it is:
-//!   opened, a stale first one would give what was true once, and another one would look whole
-//!   until it is needed.
+//!   if it is the first one, opening it would give old data; if it is another one, it would seem
+//!   intact until it is needed.
 //!
 //! A set on device DAX is passed over: its parts cannot be read as files.
 

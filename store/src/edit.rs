@@ -1,8 +1,8 @@
-//! Changes of values, each one atomic, durable step: the record that a value's root is kept in
-//! comes, changes or goes with it.
+//! Changes of values, each one atomic, durable step, in which the record that holds the value's
+//! root is created, changed or freed, too.
 //!
-//! What comes out of the hot ones is not handed out within a `Result`, which lies on the stack:
-//! read back right after the commit, it would wait for the flushes.
+//! The hot ones do not return their outcome within a `Result`: that lies on the stack, and reading
+//! it back right after the commit would wait for the flushes.
 
 use crate::Store;
 use crate::inline::Inline;

@@ -1,16 +1,15 @@
-//! Hashes with fields that expire: when to look at which of them, and which fields have no time
-//! left.
+//! Hashes with fields that expire: when to look at which of them, and which fields have expired.
 //!
 //! Everything here is in DRAM; a start lists the records of such hashes by their encoding, without
 //! a look at their values, and what is not known of one is found by looking at it once in the
 //! background.
 //!
-//! *When to look.* Each hash has a moment at which to look at it next, no later than the first
-//! expire time among its fields. A packed hash is looked at as a whole. A table has an [`Agenda`]
-//! of the fields that expire next, and a horizon up to which it is complete. When the horizon has
-//! come, a pass over the whole table, a few buckets at a time, makes the next agenda. An agenda has
-//! room for a sixteenth of the fields (and for 1,024), so a pass looks at some sixteen fields for
-//! each one that it schedules, and a hash of a million fields takes some 2 MB of DRAM at most.
+//! *When to look.* Each hash has a time at which to look at it next, no later than the first expire
+//! time among its fields. A packed hash is looked at as a whole. A table has an [`Agenda`] of the
+//! fields that expire next, and a horizon up to which it is complete. When the horizon has come, a
+//! pass over the whole table, a few buckets at a time, makes the next agenda. An agenda has room
+//! for a sixteenth of the fields (and for 1,024), so a pass looks at some sixteen fields for each
+//! one that it schedules, and a hash of a million fields takes some 2 MB of DRAM at most.
 
 use crate::Store;
 use crate::record::{self, Record, RecordPtr};
@@ -28,7 +27,7 @@ const BUCKETS: usize = 16;
 const AGENDA_MIN: u64 = 1024;
 /// One of so many fields of a large table is on its agenda.
 const AGENDA_SHARE: u64 = 16;
-/// A moment before all others: the hash is to be looked at now.
+/// A time before all others: the hash is to be looked at now.
 const NOW: i64 = i64::MIN;
 
 /// All hashes of which fields may expire.
@@ -134,7 +133,7 @@ impl Expiring {
         self.hashes.is_empty()
     }
 
-    /// A hash of which fields may expire is looked at again at this moment, in Unix milliseconds.
+    /// A hash with fields that may expire is looked at again at this time, in Unix milliseconds.
     pub fn try_again(&mut self, record: RecordPtr, at: i64) {
         self.plan(record.offset(), at, None);
     }

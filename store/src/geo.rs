@@ -1,8 +1,8 @@
-//! Places on the globe, as sorted sets hold them: a score is a cell of a grid, 52 bits of it.
+//! Places on Earth, as sorted sets store them: a score is the number of a cell in a grid, 52 bits.
 //!
-//! `cell` is the grid, `distance` the measure, `shape` what one searches in and the cells that
-//! cover it. The arithmetic and its order are those of Redis, so that scores and distances are the
-//! same to the last digit: libraries of geohashes compute other ones.
+//! `cell` has the grid, `distance` the distances, `shape` the areas of searches and the cells that
+//! cover them. The arithmetic and its order are those of Redis, so that scores and distances are
+//! the same to the last digit: geohash libraries compute different ones.
 
 mod cell;
 mod distance;

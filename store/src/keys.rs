@@ -1,4 +1,4 @@
-//! What happens to whole keys: they are made, copied, renamed, moved to another database or place,
+//! Changes of whole keys: they are created, copied, renamed, moved to another database or place,
 //! and flushed.
 
 use crate::Store;

@@ -1,5 +1,5 @@
-//! What the pools of this crate are to [`pobj`]: their layout, the kinds of their objects, and what
-//! users of them are advised.
+//! What [`pobj`] has to know of the pools of this crate: their layout, the kinds of their objects,
+//! and the advice that messages give.
 
 use pobj::{Advice, Kind, Layout, PoolOptions};
 use std::path::PathBuf;

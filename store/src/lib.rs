@@ -1,5 +1,5 @@
-//! Everything about keys that needs a pool and no server: records, databases, and the structures
-//! that values are.
+//! Everything about keys that needs a pool and no server: records, databases, and the structures of
+//! values.
 //!
 //! | what | where |
 //! |---|---|

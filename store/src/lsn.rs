@@ -1,8 +1,8 @@
-//! Log sequence numbers (LSNs) of the pool's runs, by which a file and the pool can be told to be
-//! of the same one.
+//! Log sequence numbers (LSNs) of the pool's runs, which tell whether a file and the pool are of
+//! the same state.
 //!
 //! Redis keeps in an RDB the offset in the replication stream at which the file was made, and
-//! believes it when it starts with that file: a replica asks for what came after, and a master lets
+//! trusts it when it starts with that file: a replica asks for what came after, and a master lets
 //! its replicas go on from there. After a crash the pool is newer than the file, and what came
 //! after is in it already: a replica would do it twice, and a master would claim to be where it was
 //! long before.

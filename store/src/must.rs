@@ -1,9 +1,10 @@
-//! What must not fail for want of room: Redis has done it to its keys already, and does not ask.
+//! What must not fail for want of room: Redis has done it to its keys already, and cannot be
+//! refused.
 //!
 //! Deletions, expiry, RENAME, MOVE need little: a new record at most, and in a group room in the
 //! undo log. The pool keeps some space free for them. If even that does not suffice, an open group
 //! is made durable in parts: a command that is wholly done has then not been atomic, but none of it
-//! is lost. After a group that was taken back, each is a step of its own.
+//! is lost. After a group that was rolled back, each is a step of its own.
 
 use crate::Store;
 use pobj::{Error, Result};

@@ -1,7 +1,7 @@
-//! Memory of dead records: given back in the background, a little at every event-loop cycle.
+//! Memory of dead records: reclaimed in the background, a little at every event-loop cycle.
 //!
 //! A record is dead when its birth is 0 (its key was deleted, and its value was too large to be
-//! freed at once), or not later than its space's last flush, or than the moment at which its hash
+//! freed at once), or not later than its space's last flush, or than the tick at which its hash
 //! slot was given up. The former are listed, and found again after a crash by the
 //! [survey](crate::unshown); the latter are looked for by a *sweep* over all records. Freeing one
 //! is idempotent, a transaction at a time.

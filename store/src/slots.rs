@@ -18,8 +18,8 @@
 //! runs anew, beside the old ones.
 //!
 //! While the server runs, keys that are dead by this table can still be in Redis's keyspace, out of
-//! clients' reach: Redis removes them by and by, and their records must last so long. Their memory
-//! is looked for only once Redis has let go of all of them (`trimmed`).
+//! clients' reach: Redis removes them gradually, and their records must live until then. Their
+//! memory is looked for only once Redis has let go of all of them (`trimmed`).
 
 use crate::Store;
 use crate::damaged::damaged;

@@ -1,8 +1,8 @@
-//! A group of commands that is taken back as a whole, as the pool has no room for all of it.
+//! A group of commands that is rolled back as a whole, as the pool has no room for all of it.
 //!
-//! The undo log brings the pool back to where it was; what is kept in DRAM about it follows here.
-//! Which keys the layer above has to bring back is found in the log as well: those whose records
-//! the group has made, changed or freed.
+//! The undo log restores the pool; what is kept in DRAM about it follows here. Which keys the layer
+//! above has to restore is found in the log as well: those whose records the group has created,
+//! changed or freed.
 
 use crate::Store;
 use crate::layout::RECORD;

@@ -1,13 +1,12 @@
-//! Keys that nobody shows yet: what a start finds in the pool, until whoever shows keys has taken
-//! it.
+//! Keys that are not shown yet: what a start finds in the pool, until the layer above has taken it.
 //!
 //! A start [surveys](survey) all records; an [index] of them, in DRAM, is what is left to be shown.
 //! Keys are taken out of it by name as they are asked for ([`Store::take_unshown`]), or one after
 //! the other ([`Store::next_unshown`]).
 //!
 //! Invariants
-//! * A living key is shown, or its record is in the index, never both. So whoever frees a record
-//!   that is not shown takes it out of the index first ([`Store::forget_unshown`]).
+//! * A living key is shown, or its record is in the index, never both. So before a record that is
+//!   not shown is freed, it is taken out of the index ([`Store::forget_unshown`]).
 //! * Two records can have one key: a crash came between a copy and the end of its original. The
 //!   younger one counts, whichever is met first, and no other comes to light when it ends
 //!   ([`Store::retire_twins`]).

@@ -1,4 +1,4 @@
-//! PM.CHECK: looks whether values hold what their structures promise.
+//! PM.CHECK: verifies that values hold what their structures promise.
 
 use crate::error::CmdError;
 use crate::keyspace::check::{Look, Report, check_all, check_value};

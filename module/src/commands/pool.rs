@@ -1,4 +1,4 @@
-//! PM.POOL: what is about the pool as a whole.
+//! PM.POOL: subcommands for the pool as a whole.
 
 use crate::error::CmdError;
 use crate::keyspace::{checkpoint, follow_undo, grow, note_pool, refusal};

@@ -1,4 +1,4 @@
-//! Commands that tell of the pool and of the module.
+//! Commands that report on the pool and on the module.
 
 use super::sections::{SECTIONS, Section};
 use super::syntax;

@@ -1,5 +1,5 @@
-//! Load arguments of PMedis, and values of earlier versions, with which configurations go on
-//! working.
+//! Load arguments of PMedis, and values of earlier versions, accepted so that existing
+//! configurations go on working.
 
 use std::fmt;
 

@@ -4,9 +4,9 @@
 //! before anybody is served. A module can leave no key out of that. But a marker says only that a
 //! key is there, which the pool knows better. So when a file is done, still in the process that
 //! wrote it, it is copied without the markers: all but the first, which has the LSN of the pool,
-//! and now the number of the others, and takes the file's place. What is native stays as it is.
-//! Should the process die before that, the file has all markers, which is as right, and only longer
-//! to load.
+//! and now the number of the others, and takes the file's place. What is native stays as it is. If
+//! the process dies before that, the file has all markers, which is as correct, and only takes
+//! longer to load.
 
 use super::serialize;
 use crate::report;

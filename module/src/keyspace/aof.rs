@@ -1,7 +1,7 @@
-//! What an AOF is told of keys that pass between the pool and Redis's own keyspace.
+//! What is written to the AOF about keys that become PM keys, or native ones again.
 //!
-//! An AOF knows native keys only: what PM commands do is in the pool. So that it brings exactly the
-//! native keys back that there were,
+//! An AOF has native keys only: what PM commands do is in the pool. So that it restores exactly the
+//! native keys that there were,
 //!
 //! * it is told when a native key goes by a PM command (`Ctx::forget_in_aof`);
 //! * it is told of a PM key when a native command puts a native value in its place, before it gets

@@ -1,8 +1,8 @@
 //! PM.CHECK of all keys, a part at a time, so that clients can be served in between.
 //!
 //! A look at all keys is a walk over the pool's records. Records that move would be met twice or
-//! not at all; so compaction goes on with no round by itself meanwhile, and if it was needed for a
-//! command that found no room, the walk begins anew.
+//! not at all; so compaction does not continue its round by itself meanwhile, and if it was needed
+//! for a command that found no room, the walk begins anew.
 
 use super::{Engine, with_engine};
 use crate::error::CmdError;

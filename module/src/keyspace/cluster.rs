@@ -71,7 +71,7 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
     if event == SlotEvent::Sending {
         return saving::send();
     }
-    // At the start, `settle` knows better what became of an import.
+    // At the start, `settle` determines what became of an import.
     if ENGINE.with(|engine| engine.life.shows_keys()) != Ok(true) {
         return;
     }

@@ -36,7 +36,7 @@ impl CommandTime {
         }
     }
 
-    /// The moment itself, in Unix milliseconds.
+    /// The time itself, in Unix milliseconds.
     pub fn ms(self) -> i64 {
         self.0
     }

@@ -1,12 +1,13 @@
-//! A full pool as a cache: PM keys that give way to what is written, as the server's
+//! A full pool as a cache: PM keys are evicted for what is written, as the server's
 //! `maxmemory-policy` says.
 //!
 //! The server evicts for its memory; this is the same for the pool. Keys are sampled as the server
 //! does it: from each database some at random (`maxmemory-samples`), of which the best are kept
-//! with the best of earlier samples, and the very best goes. That is told as the server tells it:
-//! DEL to the replicas, WATCH and tracking, the event `evicted`. It happens when a command finds no
-//! room, just before that is tried again, and a few times a second if hardly any room is left, so
-//! that EXEC and scripts find some: what goes within these is free only when they have ended.
+//! with the best of earlier samples, and the very best goes. The eviction is announced as the
+//! server does it: DEL to the replicas, WATCH and tracking, the event `evicted`. It happens when a
+//! command finds no room, just before that is tried again, and a few times a second if hardly any
+//! room is left, so that EXEC and scripts find some: what goes within these is free only when they
+//! have ended.
 
 use super::{ENGINE, dbs_with_keys};
 use crate::limits::{self, Policy};
@@ -22,7 +23,8 @@ const KEPT: usize = 16;
 const DRAWS: usize = 20;
 /// Keys that a step of a walk looks at, if none was drawn.
 const STEP: &[u8] = b"1000";
-/// The share of the pool below which room is made ahead, and how long that may take each time.
+/// The share of the pool below which keys are evicted ahead of need, and how long that may take
+/// each time.
 const SCARCE: u64 = 64;
 const EARLY: Duration = Duration::from_millis(1);
 
@@ -59,7 +61,7 @@ pub(super) fn evict(ctx: &Ctx) -> bool {
     may_evict(ctx) && evict_some(ctx, BATCH) > 0
 }
 
-/// Makes some room ahead, if there is hardly any.
+/// Evicts some keys ahead of need, if there is hardly any room.
 pub(super) fn evict_early(ctx: &Ctx) {
     let start = Instant::now();
     while is_scarce() && start.elapsed() < EARLY && may_evict(ctx) {

@@ -1,10 +1,9 @@
-//! What becomes of failures: the one place that tells the log of them, counts them, and may end the
-//! server.
+//! What becomes of failures: the one place that logs them, counts them, and may end the server.
 //!
-//! Everything below returns its errors as values: no `?` logs, counts or ends anything. They get
-//! here where nobody is left to return them to: at the end of a command ([`of_command`]), of a
-//! callback of Redis's ([`of_callback`]), of a key's loading ([`of_loading`]), and of what follows
-//! what Redis has done already ([`durable`]).
+//! Everything below returns its errors as values: no `?` logs, counts or ends anything. They come
+//! here where there is no caller left to return them to: at the end of a command ([`of_command`]),
+//! of a callback of Redis's ([`of_callback`]), of a key's loading ([`of_loading`]), and of what
+//! follows what Redis has done already ([`durable`]).
 
 use super::life::Life;
 use super::load_error::LoadError;

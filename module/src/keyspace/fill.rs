@@ -13,9 +13,8 @@
 //! shown the index is gone, and nothing is done for it any more but to look whether it is there.
 //!
 //! Invariants
-//! * A key of the pool is in Redis's keyspace, or its record is in the index, never both. So
-//!   whoever frees a record that is not shown takes it out of the index first
-//!   (`Store::forget_unshown`).
+//! * A key of the pool is in Redis's keyspace, or its record is in the index, never both. So before
+//!   a record that is not shown is freed, it is taken out of the index (`Store::forget_unshown`).
 //! * Two records can have one key: a crash came between a copy and the end of its original. The
 //!   younger one counts, whichever is met first, and no other comes to light when it ends
 //!   (`Store::retire_twins`).

@@ -1,5 +1,5 @@
 //! Memory that the pool's pages may take with `durability disk`: the setting that can change while
-//! the server runs, and what is told if the kernel does not keep to it.
+//! the server runs, and what is logged if the kernel does not keep to it.
 
 use super::{Engine, durable};
 use crate::SETTINGS;

@@ -135,7 +135,7 @@ pub struct Engine {
     pub(crate) filling: Option<Box<Filling>>,
     /// Keys of databases that the server does not have.
     pub(crate) unmapped: u64,
-    /// Slots that have come a moment ago.
+    /// Slots that have just been imported.
     pub(crate) arrivals: Arrivals,
     /// How fields of hashes whose time has come are removed.
     pub(crate) removing: Removing,

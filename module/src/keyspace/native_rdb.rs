@@ -21,9 +21,9 @@
 //! ```
 //!
 //! **At a start** the pool is the truth, also of keys that are gone since. So before the server
-//! loads a file of this kind that its own pool's server has made, it gets short: the PM keys are
-//! cut off, and the marker put in their place ([`shorten`]). Beside another pool, or a new one, all
-//! its keys are native ones, as in any RDB.
+//! loads a file of this kind that it has written with this pool, the file is shortened: the PM keys
+//! are cut off, and the marker put in their place ([`shorten`]). Beside another pool, or a new one,
+//! all its keys are native ones, as in any RDB.
 
 use super::abridge::{Markers, abridged_id, our_types, sync_directory};
 use super::serialize;

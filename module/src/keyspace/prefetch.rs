@@ -1,8 +1,8 @@
-//! What a command is about to read, asked for early.
+//! Prefetching what a command is about to read.
 //!
 //! The command filter sees a command some hundred nanoseconds before its handler looks its key up,
 //! and the key is often the one that the command of that type before it looked at. So the bucket of
-//! a hash's field, or of a member of a set or a sorted set, is asked for in the filter, and the
+//! a hash's field, or of a member of a set or a sorted set, is prefetched in the filter, and the
 //! entry when the key is opened: the processor loads both while Redis prepares the command. It is a
 //! guess, on which nothing depends.
 

@@ -19,7 +19,7 @@
 //! only markers have that stand for others (see `abridge`): all else stays as older modules read
 //! it. A value that turns out to be damaged while it is written ends the child that writes it; the
 //! server itself looks first (`verify`). What is read is not trusted: a value is built in one
-//! transaction, which a malformed payload ends without a trace.
+//! transaction, which a malformed payload aborts without a trace.
 
 use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 use pobj::{Error, Pool, Result};

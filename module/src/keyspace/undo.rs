@@ -2,19 +2,20 @@
 //!
 //! A command of EXEC or a script that finds no room, whatever was tried, is the end of its group:
 //! the pool goes back to where it was before, Redis's keyspace follows, and further commands of the
-//! group that change PM keys are refused. What was told of the part that had been done is false
-//! then, and is still in the server's buffers:
+//! group that change PM keys are refused. What was said about the part that had been done is then
+//! false, and still in the server's buffers:
 //!
-//! * A script has told nobody yet: it gets the error.
-//! * In EXEC, replies that tell of changes are there. They cannot be taken back, so the client's
-//!   connection is cut.
-//! * The replicas are sent what had been done, as one transaction. At its end they are told to take
+//! * A script has not replied yet: it gets the error.
+//! * In EXEC, replies that report changes have been composed. They cannot be withdrawn, so the
+//!   client's connection is closed.
+//! * The replicas are sent what had been done, as one transaction. At its end they are told to roll
 //!   it back, too.
 //!
-//! Native commands of the group stay done, as the server takes nothing back: native keys are as
-//! they are. What such a command does to PM keys after the failure is no change of theirs (see
-//! `afterwards`). A group that has flushed or exchanged databases stays, as does one of which a
-//! part had to be made durable already; then only the command that finds no room is refused.
+//! What native commands of the group have done stays, as the server rolls nothing back: native keys
+//! are as they are. What such a command does to PM keys after the failure is no change of theirs
+//! (see `afterwards`). A group that has flushed or swapped databases is not rolled back, nor one of
+//! which a part had to be made durable already; then only the command that finds no room is
+//! refused.
 
 use super::failure::{end_server, of_command};
 use super::{ENGINE, follow_flush};

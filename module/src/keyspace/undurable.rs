@@ -1,7 +1,7 @@
-//! What is committed becomes durable, or nobody hears of it.
+//! What is committed becomes durable, or is never acknowledged.
 //!
-//! With `durability disk` that can fail: a disk fails, or is full. What was to be told then is in
-//! the server's buffers already, and stays there: all connections are cut. From there on, until the
+//! With `durability disk` that can fail: a disk fails, or is full. The replies are then in the
+//! server's buffers already, and stay there: all connections are closed. From then on, until the
 //! disk takes it, commands that write are refused, native ones too, as those delete and rename PM
 //! keys. Commands that read go on.
 

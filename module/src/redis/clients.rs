@@ -1,5 +1,4 @@
-//! Connections, known by their numbers: whose command it is that is about to run, and what is known
-//! of them.
+//! Connections, known by their numbers: whose command is about to run, and what is known of each.
 
 use std::ffi::{c_int, c_ulonglong};
 use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! Connections cut, whatever the server has put into their buffers.
+//! Closing connections without sending what is in their buffers.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! What the server does, told to the module.
+//! Server events, delivered to the module.
 
 use std::ffi::{c_int, c_void};
 

@@ -6,7 +6,7 @@
 //! function that it uses itself, though: `dictTryExpand` of Redis 7.0 and 7.2, `dbExpand` of all
 //! later ones and of Valkey. It takes the database, which stands in each open key.
 //!
-//! What this rests on is looked at in the running server, and otherwise nothing is done:
+//! The assumptions are verified in the running server; if one does not hold, nothing is done:
 //!
 //! * Its version is one of those whose functions are known to be so.
 //! * The functions lie in the program that calls the module.

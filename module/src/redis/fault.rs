@@ -1,4 +1,4 @@
-//! A page of the pool that the file system does not give any more.
+//! A page of the pool that the file system no longer provides.
 //!
 //! If a pool's file is cut off while a server has it open, or a medium fails, a load or a store in
 //! the mapping is answered with SIGBUS, and the server ends with a report that names everything but

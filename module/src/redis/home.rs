@@ -1,13 +1,13 @@
 //! The running client's own database, where the server forgets it.
 //!
-//! Valkey 8.1 tells of keyspace events in the name of the running client: it selects the key's
+//! Valkey 8.1 publishes keyspace events in the context of the running client: it selects the key's
 //! database for it, and leaves it there. So with any module that listens, MOVE, COPY to another
-//! database and DEBUG RELOAD take their client along, native keys or not. There, the module puts
-//! the client back after each event of a key in another database.
+//! database and DEBUG RELOAD change their client's database, with native keys or not. There, the
+//! module restores it after each event of a key in another database.
 //!
-//! Where the client was, it knows from MOVE's first event, and else from the command filter, which
-//! sees commands before they run. Those of EXEC it sees when they are queued, so it keeps what
-//! concerns databases.
+//! It knows the client's database from MOVE's first event, and otherwise from the command filter,
+//! which sees commands before they run. The filter sees those of EXEC when they are queued, so what
+//! they do to the database is kept.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;

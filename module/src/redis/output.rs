@@ -1,14 +1,14 @@
-//! What the server sends, held up for a moment: a callback before bytes leave on any connection.
+//! The server's output, intercepted: a callback before bytes leave on any connection.
 //!
 //! No server has such a hook in its module API. But all that Redis 7.0 sends to clients, replicas
 //! and monitors goes through two functions of a table for each kind of connection, `CT_Socket` and
 //! `CT_TLS`; the server exports these, in writable memory. Their head has been the same since the
 //! release candidates of 7.0, and it is a closed series. So the module puts a function of its own
-//! in front of each of the two, if both lie in the program that the table lies in.
+//! in front of each of the two, if both are in the same program as the table.
 //!
-//! Newer servers keep their tables to themselves, and change their form. All that they send without
-//! TLS goes through `write` and `writev` of the C library, as does what they write to files: the
-//! module stands in front of these two (`imports.rs`). Of TLS it sees nothing there.
+//! Newer servers do not export their tables, and have changed their form. All that they send
+//! without TLS goes through `write` and `writev` of the C library, as does what they write to
+//! files: the module intercepts these two (`imports.rs`). TLS output is not visible there.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;

@@ -1,4 +1,4 @@
-//! Whether anybody follows this server, and where in the replication's history it stands.
+//! Whether this server has replicas, and its position in the replication history.
 //!
 //! `RM_Replicate` looks up the command, copies the argument vector and counts a change even if
 //! nobody listens. A lone server saves that: nothing is replicated until the first sign of
@@ -10,8 +10,8 @@
 //! the RDB at start, for which `INFO replication` is asked once, at the first write after loading.
 //!
 //! Without `RM_Replicate`, `server.dirty` stays. Redis uses it for `save` points (which PM data
-//! does not need, as the pool holds it) and for `rdb_changes_since_last_save`; the propagation of
-//! native commands, its third user, passes module commands by.
+//! does not need, as the pool holds it) and for `rdb_changes_since_last_save`; its third use, the
+//! propagation of native commands, does not concern module commands.
 
 use std::ffi::CStr;
 use std::sync::OnceLock;

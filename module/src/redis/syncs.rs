@@ -4,8 +4,8 @@
 //! A file for them has to carry values, and a module is not told what a file is for. But each such
 //! connection has sent SYNC or PSYNC, over whatever channel the data then goes (the same
 //! connection, or one of its own for the RDB), and a replica that has loaded the data confirms each
-//! second what it has got (REPLCONF ACK). So what is between the two waits. A connection that ended
-//! waits no more.
+//! second what it has got (REPLCONF ACK). So a connection between the two is waiting. One that has
+//! ended is not.
 
 use super::clients::{ClientId, is_connected};
 use super::{Ctx, FilterArgs, MainCell, Reply, replication};

@@ -4,10 +4,10 @@
 //! are copied and written, some at a time, each between two cycles, while the server goes on. Then
 //! the file is synced; then the journal before the position is given up.
 //!
-//! The pages are not of one moment, and need not be. Each is copied when everything in it is in the
-//! journal, durably: so the file never has what the journal lacks. And every line that has changed
-//! since the checkpoint began is in the journal from its position on, so whatever a page has there,
-//! replaying gives the latest. The other lines are the same at each moment.
+//! The pages are not copied at the same time, and need not be. Each is copied when everything in it
+//! is in the journal, durably: so the file never has what the journal lacks. And every line that
+//! has changed since the checkpoint began is in the journal from its position on, so whatever a
+//! page has there, replaying gives the latest. The other lines are the same at each moment.
 
 use super::journal::Journal;
 use super::storage::Failure;
@@ -89,7 +89,7 @@ impl Checkpoint {
         matches!(self.state, State::Idle)
     }
 
-    /// Begins one, unless one has failed a moment ago.
+    /// Begins one, unless one has just failed.
     pub(super) fn begin(&mut self, journal: &Journal, stale: &Pages) {
         if self.pause.is_some_and(|until| Instant::now() < until) {
             return;

@@ -1,9 +1,9 @@
 //! Pages that are not in memory: whether reads wait for the disk, so that it is worth telling the
 //! kernel what will be read next.
 //!
-//! Reading ahead takes a system call for each value, some microseconds; that is more than a look at
-//! one that is in memory, and far less than a disk's read. So it is done only if reads have waited
-//! for the disk a moment ago, as the kernel counts it.
+//! Reading ahead takes a system call for each value, some microseconds; that is more than reading
+//! one that is in memory, and far less than a read of the disk. So it is done only if reads have
+//! waited for the disk recently, as the kernel counts it.
 
 use std::time::{Duration, Instant};
 

@@ -14,9 +14,9 @@
 //!
 //! Invariants
 //! * Records follow each other without gaps, each from a block of its own on: a write never touches
-//!   what another record has in a block, so it tears nothing that was acknowledged.
-//! * A record is written when the one before is durable. So what does not check is the last record,
-//!   which nobody was told of, or it is damage: then a whole record comes after it.
+//!   what another record has in a block, so it cannot tear one that was acknowledged.
+//! * A record is written when the one before is durable. So a record whose checksum fails is the
+//!   last one, which was never acknowledged, or it is damaged: then a whole record comes after it.
 //! * No record is written over one that is needed: `start` is advanced, durably, before that.
 //!
 //! A record that takes more than an eighth of the ring stands in a file of its own, and a small

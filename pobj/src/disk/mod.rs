@@ -19,18 +19,18 @@
 //! | `stats.rs` | what is told of all that |
 //!
 //! Invariants
-//! * A record is durable before anybody is told of what is in it, and before a page with what is in
-//!   it is written to the pool's file.
+//! * A record is durable before what is in it is acknowledged, and before a page with what is in it
+//!   is written to the pool's file.
 //! * A page is dropped from memory only when the pool's file has exactly its bytes, durably.
-//! * A record is given up only when the pool's file has, durably, every page that it has changed,
-//!   be it that the page was replayed.
+//! * A record is dropped only when the pool's file has, durably, every page that it has changed,
+//!   replayed pages included.
 //! * So at each moment the file and the journal together are the pool as it was at the end of the
 //!   last record; see `docs/crash-consistency.md`.
 //!
 //! Within a record there is no order, and none is needed: it is there as a whole or not at all. So
 //! flushes and fences do nothing, and batches need no redo records (`log::ring`). The undo log is
-//! in memory like everything else: a record that is written in the midst of a group has the group's
-//! entries, and the next open takes the group back.
+//! in memory like everything else: a record that is written in the middle of a group has the
+//! group's entries, and the next open rolls the group back.
 
 mod checkpoint;
 mod cold;

@@ -1,4 +1,4 @@
-//! What is known of a pool's journal and checkpoints.
+//! Statistics of a pool's journal and checkpoints.
 
 use super::Disk;
 use crate::images::PAGE;

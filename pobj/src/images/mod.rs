@@ -1,4 +1,4 @@
-//! What a journal tells of a pool: images of the lines that have changed.
+//! What a journal records of a pool: images of the lines that have changed.
 //!
 //! | file | what |
 //! |---|---|

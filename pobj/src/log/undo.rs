@@ -20,10 +20,10 @@
 //!   newer. Those of the last segment are wiped first: what is left at any moment is the oldest
 //!   entries, and undoing these alone gives the oldest bytes of every range that they have. The
 //!   checksum is wiped, as the word that a torn new entry in its place cannot bring back.
-//! * The first segment lies in the log object; more lie in granules that nobody has had since the
-//!   group began. No table of runs tells of them: what `next` leads to is in use, until the first
-//!   `next` is zero again, durably, after the group's end. So they cost no room for a log, and
-//!   recovery gives them back by one word.
+//! * The first segment lies in the log object; more lie in granules that were free when the group
+//!   began. No run table lists them: what `next` leads to is in use, until the first `next` is zero
+//!   again, durably, after the group's end. So they cost no room for a log, and recovery gives them
+//!   back by one word.
 
 use crate::alloc::room::Room;
 use crate::alloc::run::GRANULE;

@@ -312,8 +312,8 @@ impl Pool {
         self.medium.snapshots.is_parent()
     }
 
-    /// A child was forked: until [`Pool::end_snapshot`] the bytes of this moment are kept for it.
-    /// Call in the parent before anything else is written.
+    /// A child was forked: until [`Pool::end_snapshot`] the pool as it is now is kept for it. Call
+    /// in the parent before anything else is written.
     pub fn begin_snapshot(&mut self) {
         let len = self.medium.len();
         self.medium.snapshots.begin(len);

@@ -1,8 +1,8 @@
 //! All objects of one kind, looked at by several threads at the same time.
 //!
 //! A walk with [`Pool::next_object`] waits for memory, object after object. Here each thread takes
-//! some pages at a time and asks early for the objects ahead, so that tens of millions take a
-//! fraction of a second.
+//! some pages at a time and prefetches the next objects, so that tens of millions take a fraction
+//! of a second.
 
 use super::Pool;
 use crate::alloc::slab::walk::PageObjects;

@@ -1,5 +1,5 @@
-//! The grid: the map halved so many times in each direction. A cell's number has the bits of its
-//! longitude and its latitude by turns, so that near cells often have near numbers, and a cell of a
+//! The grid: the map halved so many times in each direction. A cell's number interleaves the bits
+//! of its longitude and its latitude, so that near cells often have near numbers, and a cell of a
 //! coarser grid is a range of cells of the finest.
 
 use super::{LATITUDE_MAX, LONGITUDE_MAX, Point};

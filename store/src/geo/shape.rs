@@ -1,4 +1,4 @@
-//! What one searches in, and which cells cover it.
+//! The areas of searches, and which cells cover them.
 
 use super::Point;
 use super::cell::{Bounds, Cell, STEPS_MAX};

@@ -2,12 +2,12 @@
 //! are copied as they are.
 //!
 //! A file is a head of 9 bytes, entries, and a checksum. Each entry begins with a byte that tells
-//! what it is; a key's entry is optional times and frequencies, the type, the name, the value.
-//! Nothing tells how long a value is, so its parts are walked over: numbers and strings, in an
-//! order that the type gives. Module values tell of each part what it is.
+//! what it is; a key's entry is optional times and frequencies, the type, the name, the value. A
+//! value does not say how long it is, so its parts are walked over: numbers and strings, in an
+//! order that the type determines. Each part of a module value says what it is.
 //!
-//! Known are all forms that Redis up to 8.6 and Valkey up to 9.1 write of what they have; a file
-//! with any other is not copied.
+//! All forms that Redis up to 8.6 and Valkey up to 9.1 write are known; a file with any other is
+//! not copied.
 
 use super::{CRC, Dialect, push_number};
 use crc::{Digest, Table};

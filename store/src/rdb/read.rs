@@ -1,7 +1,7 @@
 //! Native values of an RDB file, as the servers since Redis 7.0 write them.
 //!
 //! Small values are one string that holds all elements: a *listpack*, or of integers alone an
-//! *intset*. Nothing that is read is trusted: what contradicts itself is no value.
+//! *intset*. Nothing that is read is trusted: a value that contradicts itself is rejected.
 
 use super::value::VALKEY_NEVER;
 use crate::content::{Bytes, Content, Item};

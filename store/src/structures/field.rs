@@ -1,6 +1,6 @@
 //! A field of a hash.
 
-/// The expire time of a field that does not expire: later than any moment.
+/// The expire time of a field that does not expire: later than any time.
 pub const NEVER: i64 = i64::MAX;
 
 /// A field and its value.

@@ -1,6 +1,6 @@
 //! Up to which size a value is kept in one packed object: what the server's settings say, but no
-//! more than the structure is made for, which the type holds. What adds elements takes the limits
-//! of its type as an argument.
+//! more than the structure allows, which these types enforce. Functions that add elements take the
+//! limits of their type as an argument.
 //!
 //! A value that is packed already stays so when a limit is lowered, until an element is added, or a
 //! field of a hash set; one that is not never becomes so again. That is Redis's own way.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! * A text that is a canonical 64-bit number may be Int or bytes; readers see no difference.
-//! * Length never exceeds the inline area or the object. What lies behind it there is spare:
+//! * Length never exceeds the inline area or the object. What lies behind it there is unused:
 //!   growing into it is a fill, as no committed state can reach those bytes.
 //! * Values up to `INLINE_MAX` bytes are Inline if the record has the room (it is made to measure
 //!   for its first value), longer ones External. An appended-to string is External with room to

@@ -1,5 +1,5 @@
-//! What every type of value can do besides its commands: all that is done to a value by somebody
-//! who does not care of which type it is.
+//! What every type of value can do besides its commands: all operations on a value that do not
+//! depend on its type.
 //!
 //! A new type is a file with a `Type` that is one of these, its row in
 //! [`ValueType`](crate::value::ValueType), and one in [`structures::of`](super::of). What commands

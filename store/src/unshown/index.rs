@@ -1,16 +1,16 @@
 //! Which records of the pool Redis's keyspace does not show yet, found by the hash of their keys.
 //!
 //! It is made at the start, by several threads, of the hashes that the records have on media (see
-//! [`record`](crate::record)), so that no key is read for it; it shrinks as keys are shown, and
-//! goes when all are. An entry is eight bytes: 19 bits of the hash and the record's offset. Entries
-//! lie in 512 buckets by the hash's highest 9 bits. The first look-up in a bucket sorts it, into
-//! short ranges by the next bits: of ten million entries a bucket has 20,000, which takes some 0.2
-//! ms; those that come after it compare the entries of one range. Of a hash's 32 bits 28 are
+//! [`record`](crate::record)), so that no key is read for it; it shrinks as keys are shown, and is
+//! dropped when all are. An entry is eight bytes: 19 bits of the hash and the record's offset.
+//! Entries lie in 512 buckets by the hash's highest 9 bits. The first look-up in a bucket sorts it,
+//! into short ranges by the next bits: of ten million entries a bucket has 20,000, which takes some
+//! 0.2 ms; those that come after it compare the entries of one range. Of a hash's 32 bits 28 are
 //! compared; whether a record is that of a key only the key tells.
 //!
 //! Invariant: each entry is the record of a key that the keyspace does not show, or of one that was
-//! flushed since, and an allocated record in any case: whoever frees such a record takes its entry
-//! out first.
+//! flushed since, and an allocated record in any case: before such a record is freed, its entry is
+//! taken out.
 
 use crate::record::RecordPtr;
 use pobj::PPtr;

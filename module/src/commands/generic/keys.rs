@@ -49,7 +49,7 @@ pub(super) fn touch(ctx: &Ctx, args: Args<'_>) -> Done {
     count(ctx, args, Mode::Read)
 }
 
-/// How many of the keys are of ours, each at its turn.
+/// How many of the keys are PM keys; each is counted as often as it is named.
 fn count(ctx: &Ctx, args: Args<'_>, mode: Mode) -> Done {
     let keys = args.from(1).iter().copied();
     let others = keys.filter(|&key| ctx.open(key, Mode::Quiet).kind() != Kind::Other);

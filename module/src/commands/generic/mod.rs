@@ -1,9 +1,9 @@
-//! The commands that any key understands, confined to PM keys: to them, a native key is absent.
+//! The commands for keys of any type, confined to PM keys: to them, a native key is absent.
 //!
 //! Redis's own commands work on PM keys, so these look at what the keys hold and then run those:
 //! events, expiry, replication and errors are Redis's. (SLOWLOG and `commandstats` show both then.)
-//! The simplest of them, DEL, EXISTS, TTL, EXPIRE and the like, do the same themselves. What would
-//! overwrite a native key only if it is absent (RENAMENX, COPY without REPLACE) leaves it alone;
+//! The simplest of them, DEL, EXISTS, TTL, EXPIRE and the like, do the same themselves. Commands
+//! that write only to an absent key (RENAMENX, COPY without REPLACE) leave a native key alone;
 //! RENAME and COPY REPLACE overwrite it, as PM.SET does.
 
 mod expire;

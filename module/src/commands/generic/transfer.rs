@@ -1,4 +1,4 @@
-//! Commands that bring a key elsewhere, or from elsewhere: MOVE, DUMP, RESTORE.
+//! Commands that take a key elsewhere, or bring one here: MOVE, DUMP, RESTORE.
 
 use super::keys::{Done, on_first};
 use crate::error::CmdError;

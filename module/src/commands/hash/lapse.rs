@@ -1,5 +1,4 @@
-//! Fields whose time has come, but which are still there: what commands see of them, and do about
-//! them.
+//! Expired fields that have not been removed yet: what commands see of them, and do about them.
 //!
 //! Redis removes such a field when a command comes across it, except where a command takes it as it
 //! is (HSET, HDEL, HEXPIRE, HLEN); Valkey treats it as absent and leaves it for the background. On

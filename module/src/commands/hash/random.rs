@@ -16,7 +16,7 @@ use store::structures::sample::{Choice, choose};
 enum Shape {
     /// Names.
     Fields,
-    /// Names and values by turns.
+    /// Names and values alternately.
     Flat,
     /// Arrays of a name and a value.
     Pairs,

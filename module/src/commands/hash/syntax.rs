@@ -294,7 +294,7 @@ pub(super) struct Extended<'a> {
     pub ttl: Option<Ttl<'a>>,
     /// When.
     pub when: When,
-    /// Fields; of HSETEX fields and values by turns.
+    /// Fields; for HSETEX fields and values alternately.
     pub fields: &'a [Arg<'a>],
 }
 

@@ -1,9 +1,9 @@
 //! BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH.
 //!
-//! Each does what its non-blocking relative does if it can. Otherwise the client waits: whenever
-//! one of its keys comes to be, whichever command made it, Redis asks the command's `serve`
-//! function for each client waiting for that key, in the order in which they came. A client that is
-//! gone is not among them, so that nothing is popped for it.
+//! Each does what its non-blocking counterpart does if it can. Otherwise the client waits: whenever
+//! one of its keys is created, by whichever command, Redis asks the command's `serve` function for
+//! each client waiting for that key, in the order in which they came. A client that has
+//! disconnected is not among them, so that nothing is popped for it.
 
 use super::moves::Route;
 use super::pop::{Many, pm_command, pop_one};

@@ -4,8 +4,8 @@
 //! differ, though, and the PM command is the same on all of them: it takes the options of the
 //! newest ones. So
 //!
-//! * `options` lists, for each command, the words of the options that it takes. What a server's
-//!   description has beyond them, a server newer than this module that is, is left out;
+//! * `options` lists, for each command, the words of the options that it takes. What the
+//!   description of a server newer than this module has beyond them is left out;
 //! * `beyond` adds what an older server's description lacks;
 //! * `own` describes the module's own commands;
 //! * `whole` describes the commands that the server at hand does not have at all.

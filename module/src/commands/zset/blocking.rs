@@ -1,5 +1,5 @@
-//! BZPOPMIN, BZPOPMAX, BZMPOP: each does what its non-blocking relative does if it can, else its
-//! client waits until a key comes to be.
+//! BZPOPMIN, BZPOPMAX, BZMPOP: each does what its non-blocking counterpart does if it can, else its
+//! client waits until one of the keys has elements.
 
 use super::TY;
 use super::pop::{End, Request, serve_one};

@@ -134,7 +134,7 @@ fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
 enum Shape {
     /// Names.
     Names,
-    /// Names and scores by turns.
+    /// Names and scores alternately.
     Flat,
     /// Pairs of a name and a score.
     Pairs,

@@ -1,4 +1,4 @@
-//! ZRANGE, its elder siblings, and ZRANGESTORE.
+//! ZRANGE, its older siblings, and ZRANGESTORE.
 
 use super::spec::{self, By};
 use super::{Shape, TY, integer};

@@ -1,9 +1,9 @@
 //! How long keys are shown in the background, at each event-loop cycle.
 //!
-//! While nobody waits for the server, keys are shown until somebody does. While somebody does,
-//! which is so as well until the replies of this cycle are sent, a small share of the time is the
-//! filling's all the same, or it would not end under a load that never rests; much of it is done by
-//! the commands themselves then, each of which shows the keys it names.
+//! While nobody waits for the server, keys are shown until somebody does. While somebody does, and
+//! until the replies of this cycle are sent, filling still gets a small share of the time, or it
+//! would never end under constant load; much of it is then done by the commands themselves, each of
+//! which shows the keys it names.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! The allocator: which slots are free, kept in DRAM and rebuilt from the page bitmaps at open.
 //!
 //! The DRAM bitmap of a page has a bit set for each slot that cannot be handed out: allocated,
-//! reserved by the running batch, or freed by a group that is not over. The persistent bitmap says
-//! what is allocated; it changes with the batch that allocates or frees (`bitmap_writes`).
+//! reserved by the running batch, or freed by an open group. The persistent bitmap says what is
+//! allocated; it changes with the batch that allocates or frees (`bitmap_writes`).
 //!
 //! Cost: 64 bytes of DRAM a page plus one bit a slot; finding a free slot is O(1) in practice.
 

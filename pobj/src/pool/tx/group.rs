@@ -1,9 +1,10 @@
 //! Groups: steps that are applied under the undo log, and become durable together.
 //!
-//! What a group gives up is not anybody's before its end, as undoing the group needs its bytes.
-//! Only what the group has itself made is: undoing it ends with that memory free, whatever its
-//! bytes are. A transaction can be taken back alone, though, and what it has given up of earlier
-//! ones' then has to be whole: such memory is *passing* until the transaction is over.
+//! What a group frees cannot be reused before its end, as undoing the group needs its bytes. Memory
+//! that the group itself has allocated can: when the group is undone that memory is free, whatever
+//! its bytes are. A single transaction can be rolled back, though, and then the objects of earlier
+//! ones that it has freed have to be intact: such memory is *passing* until the transaction is
+//! over.
 
 use super::batch::Batch;
 use crate::Kind;

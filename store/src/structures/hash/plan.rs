@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// What a command does to fields, one after the other, before any of it is done.
 pub struct Plan<'a> {
-    /// Fields that expire before this moment are taken as absent.
+    /// Fields that expire before this time count as absent.
     from: i64,
     /// Fields that are changed: their new expire times; `None` for those that go.
     changes: HashMap<&'a [u8], Option<i64>>,

@@ -1,4 +1,4 @@
-//! The fields that are there for somebody, of a hash of which others have expired.
+//! The fields of a hash that a reader sees, where others have expired.
 
 use super::{Field, fields, len, random};
 use crate::structures::Root;

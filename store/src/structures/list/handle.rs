@@ -1,4 +1,4 @@
-//! A list at work: what hangs from its root, in DRAM, until it is written back.
+//! A list that is being read or changed: its header, in DRAM, until it is written back.
 
 use super::Side;
 use super::child::Child;

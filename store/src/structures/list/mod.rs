@@ -1,4 +1,5 @@
-//! Lists: chunks of packed entries, reached at once at the two ends and by a counted tree between.
+//! Lists: chunks of packed entries, reached directly at the two ends and through a counted tree in
+//! between.
 //!
 //! ```text
 //! root     form: 1 SINGLE | span of the chunk     value: the one chunk
@@ -11,8 +12,8 @@
 //! ```
 //!
 //! See `entry.rs` for an element's bytes, `chunk.rs` for spans, `tree.rs` for nodes; `handle.rs`
-//! keeps the parts together, `end.rs` is the short way to an end's chunk, `remove.rs` and
-//! `release.rs` are what takes more than one step.
+//! keeps the parts together, `end.rs` is the fast path to the chunk at an end, `remove.rs` and
+//! `release.rs` have what takes more than one step.
 //!
 //! Invariants
 //! * A chunk holds at least one entry, and has at most `CHUNK_MAX` bytes; only that of a SINGLE

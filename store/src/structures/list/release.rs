@@ -1,4 +1,4 @@
-//! The end of elements: dropped from an end of a list, or with the whole of it.
+//! Freeing elements: those dropped from an end of a list, or the whole list.
 
 use super::Side;
 use super::child::Child;

@@ -1,4 +1,4 @@
-//! Unions, intersections and differences of sets, in the pool or not.
+//! Unions, intersections and differences of sets, in the pool and elsewhere.
 
 use super::{Member, contains_member, len, members};
 use crate::structures::Root;

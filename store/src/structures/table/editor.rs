@@ -1,11 +1,11 @@
 //! Changes of several entries of a table in one batch.
 //!
-//! Whatever moves words between buckets is done here, be it of many changes or of one; where one
-//! changes a word only, `one.rs` does it.
+//! Whatever moves words between buckets is done here, for many changes or for one; a change of a
+//! single word is done in `one.rs`.
 //!
-//! A transaction's reads do not see its writes, so whoever inserts twice in one batch must remember
-//! what the first insertion did. [`Editor`] does: it keeps the buckets it has touched in DRAM,
-//! splits and merges them there, and writes each one once, in [`Editor::finish`].
+//! A transaction's reads do not see its writes, so a caller that inserts twice in one batch must
+//! remember what the first insertion did. [`Editor`] does: it keeps the buckets it has touched in
+//! DRAM, splits and merges them there, and writes each one once, in [`Editor::finish`].
 
 use super::bucket::{self, hash_bit};
 use super::directory::{Bucket, Directory};

@@ -9,11 +9,11 @@
 //! ```
 //!
 //! *Linear hashing.* A table of n buckets finds a key by the low bits of its hash: SipHash-1-3 with
-//! the pool's own key, so that nobody outside can aim at one bucket. At more than [`FULL`] entries
-//! a bucket on average, one bucket is split in two, whose number is known from n; at fewer than
-//! [`SPARSE`], the last one is merged back. So a change moves a few dozen words, never the table,
-//! and nothing is rebuilt when the pool is opened. A bucket has no overflow chain: when its slots
-//! run out it moves to an object two lines larger, and the directory's word with it.
+//! the pool's own key, so that clients cannot craft keys that fall into one bucket. At more than
+//! [`FULL`] entries a bucket on average, one bucket is split in two, whose number is known from n;
+//! at fewer than [`SPARSE`], the last one is merged back. So a change moves a few dozen words,
+//! never the table, and nothing is rebuilt when the pool is opened. A bucket has no overflow chain:
+//! when its slots run out it moves to an object two lines larger, and the directory's word with it.
 //!
 //! Invariants
 //! * Every entry's word is in bucket `slot::bucket_of(hash, n)`, in any of its slots, and in no

@@ -1,9 +1,9 @@
-//! What a look-up is about to read, asked for early.
+//! Prefetching what a look-up is about to read.
 //!
 //! Half of a look-up's time in a large table is waiting for two lines that nothing else has
-//! touched: a bucket's and then the entry's. Whoever knows the key some time before looking it up
-//! asks for them here. It is a guess: words are taken as they lie, without a check or a wait, and
-//! nothing depends on what comes out.
+//! touched: a bucket's and then the entry's. A caller that knows the key some time before looking
+//! it up prefetches them here. It is a hint: words are read as they are, without a check or a wait,
+//! and nothing depends on the result.
 
 use super::directory::Directory;
 use super::slot::{self, LINE, LINE_SLOTS, Word};
