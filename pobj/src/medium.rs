@@ -211,7 +211,7 @@ impl Medium {
     pub(crate) fn bytes(&self, offset: u64, len: u64) -> Result<&[u8]> {
         let mut at = self.check(offset, len)?.cast_const();
         if self.slow_path.get() {
-            at = self.take_detour(offset, len, at);
+            at = self.slow_load(offset, len, at);
         }
         // SAFETY: the range lies inside the mapping (checked), or is a fork child's copy of it; any
         // byte is a valid u8, and nobody writes it while the result lives: all stores of this
@@ -263,7 +263,7 @@ impl Medium {
         };
         let mut at = at.cast_const();
         if self.slow_path.get() {
-            at = self.take_detour(offset, len, at);
+            at = self.slow_load(offset, len, at);
         }
         // SAFETY: inside the mapping, or a copy in a fork child, and aligned (checked; the mapping
         // itself is page-aligned, and a copy is as aligned as its offset, up to 8); any bit pattern
@@ -274,7 +274,7 @@ impl Medium {
     /// Where to load the checked range from, whose place in the mapping is `at`, after what a load
     /// has to wait for.
     #[cold]
-    fn take_detour(&self, offset: u64, len: u64, at: *const u8) -> *const u8 {
+    fn slow_load(&self, offset: u64, len: u64, at: *const u8) -> *const u8 {
         self.complete_commit();
         if self.snapshots.is_child() {
             self.snapshots.view(offset, len).as_ptr()

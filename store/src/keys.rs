@@ -76,7 +76,7 @@ impl Store {
         })?;
         tx.free(old)?;
         tx.commit()?;
-        self.garbage.wasting.retain(|&wasting| wasting != old);
+        self.garbage.with_garbage.retain(|&other| other != old);
         self.expiring.moved(old, record);
         self.note_garbage(Some(record), ty, Root::EMPTY, head.root);
         Ok(record)

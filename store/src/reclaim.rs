@@ -46,7 +46,7 @@ pub(crate) struct Garbage {
     /// How many there were when the open group began.
     dead_before_group: usize,
     /// Records of living keys whose values have memory to be reclaimed.
-    pub(crate) wasting: VecDeque<RecordPtr>,
+    pub(crate) with_garbage: VecDeque<RecordPtr>,
     /// Where the search for flushed records stands; `None` when there are none.
     sweep: Option<Cursor>,
 }
@@ -57,15 +57,15 @@ impl Garbage {
         self.dead.truncate(self.dead_before_group);
     }
 
-    /// A record is to be looked at again for waste.
-    pub(crate) fn forget_waste(&mut self, record: RecordPtr) {
-        self.wasting.retain(|&wasting| wasting != record);
+    /// A record is no longer known to have garbage.
+    pub(crate) fn forget_garbage(&mut self, record: RecordPtr) {
+        self.with_garbage.retain(|&other| other != record);
     }
 
-    /// A record lies elsewhere now.
+    /// A record has moved.
     pub(crate) fn moved(&mut self, old: RecordPtr, new: RecordPtr) {
-        for wasting in self.wasting.iter_mut().filter(|wasting| **wasting == old) {
-            *wasting = new;
+        for other in self.with_garbage.iter_mut().filter(|other| **other == old) {
+            *other = new;
         }
     }
 }
@@ -137,7 +137,7 @@ impl Store {
         if structures::is_over(ty, new) {
             self.garbage.dead.push_back(record);
         } else if !structures::has_garbage(ty, old) {
-            self.garbage.wasting.push_back(record);
+            self.garbage.with_garbage.push_back(record);
         }
     }
 
@@ -145,12 +145,12 @@ impl Store {
     pub fn has_garbage(&self) -> bool {
         self.garbage.sweep.is_some()
             || !self.garbage.dead.is_empty()
-            || !self.garbage.wasting.is_empty()
+            || !self.garbage.with_garbage.is_empty()
     }
 
     /// What there is to reclaim: values known of, and whether more are being looked for.
     pub fn backlog(&self) -> (usize, bool) {
-        let values = self.garbage.dead.len() + self.garbage.wasting.len();
+        let values = self.garbage.dead.len() + self.garbage.with_garbage.len();
         (values, self.garbage.sweep.is_some())
     }
 
@@ -169,7 +169,7 @@ impl Store {
         while self.has_garbage() && !self.pool.is_held() {
             if !self.garbage.dead.is_empty() {
                 self.dismantle_some()?;
-            } else if !self.garbage.wasting.is_empty() {
+            } else if !self.garbage.with_garbage.is_empty() {
                 self.clean_some()?;
             } else {
                 self.sweep_some()?;
@@ -240,14 +240,14 @@ impl Store {
         }
         tx.commit()?;
         if done {
-            self.garbage.wasting.retain(|&wasting| wasting != record);
+            self.garbage.with_garbage.retain(|&other| other != record);
         }
         Ok(done)
     }
 
     /// Frees some garbage of the first living value that has some.
     fn clean_some(&mut self) -> Result<()> {
-        let Some(record) = self.garbage.wasting.pop_front() else {
+        let Some(record) = self.garbage.with_garbage.pop_front() else {
             return Ok(());
         };
         self.pool.capacity(record)?;
@@ -262,7 +262,7 @@ impl Store {
         record::set_root(&mut tx, record, head.root, root)?;
         tx.commit()?;
         if structures::has_garbage(ty, root) {
-            self.garbage.wasting.push_front(record);
+            self.garbage.with_garbage.push_front(record);
         }
         Ok(())
     }

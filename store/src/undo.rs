@@ -72,7 +72,7 @@ impl Store {
         for (object, _) in changed {
             let record: RecordPtr = object.cast();
             self.expiring.forget(record);
-            self.garbage.forget_waste(record);
+            self.garbage.forget_garbage(record);
             if self.pool.capacity(record).is_err() {
                 continue;
             }

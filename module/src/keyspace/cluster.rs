@@ -71,7 +71,7 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
     if event == SlotEvent::Sending {
         return saving::send();
     }
-    // At the start, `settle` determines what became of an import.
+    // At the start, `end_interrupted_imports` determines what became of an import.
     if ENGINE.with(|engine| engine.life.shows_keys()) != Ok(true) {
         return;
     }
@@ -123,7 +123,7 @@ pub(super) fn give_up_import(engine: &mut Engine) {
 }
 
 /// A run of the server's cron: marks go from slots that have come.
-pub(super) fn settle_arrivals() {
+pub(super) fn unmark_arrivals() {
     durable("the end of an import", |engine| {
         if engine.arrivals.slots.is_empty() {
             return Ok(());
@@ -139,7 +139,7 @@ pub(super) fn settle_arrivals() {
 
 /// At the start: keys of slots whose import was interrupted are dead, unless the slots are this
 /// node's.
-pub(super) fn settle(ctx: &Ctx) {
+pub(super) fn end_interrupted_imports(ctx: &Ctx) {
     let marked = ENGINE.with(|engine| engine.store.slots.importing());
     let Ok(marked) = marked else { return };
     if !ctx.flags().cluster() {

@@ -99,7 +99,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             saving::follow(ctx, what);
         }
         Event::Cron { .. } => {
-            cluster::settle_arrivals();
+            cluster::unmark_arrivals();
             expiring::remove_some(ctx);
             evict::evict_early(ctx);
         }
@@ -177,8 +177,8 @@ fn before_sleep(ctx: &Ctx) {
         .with(|engine| engine.life.shows_keys())
         .unwrap_or(true);
     if !filled {
-        cluster::settle(ctx);
-        loading::settle(ctx);
+        cluster::end_interrupted_imports(ctx);
+        loading::end_loading(ctx);
         fill::fill(ctx);
         adopt::job::begin_at_start(ctx);
     }

@@ -158,7 +158,7 @@ pub(super) fn undo_interrupted(engine: &mut Engine) -> Result<()> {
 }
 
 /// Redis has loaded what it wanted, at the start, and the keyspace is about to be filled.
-pub(super) fn settle(ctx: &Ctx) {
+pub(super) fn end_loading(ctx: &Ctx) {
     let waits_for_file = ENGINE.with(|engine| {
         let had_part = |startup: &Startup| startup.had_part && !startup.took;
         engine.files.startup.as_ref().is_some_and(had_part)
@@ -202,7 +202,7 @@ pub(super) fn settle(ctx: &Ctx) {
         return;
     }
     report::notice(
-        "the RDB is not of the moment at which the pool was left: the replication offset in it is \
+        "the RDB is not of the state in which the pool was left: the replication offset in it is \
          forgotten, and masters and replicas will begin with a full sync",
     );
     if let Err(why) = ctx.forget_offset() {

@@ -47,7 +47,7 @@ struct Seen {
     foreign: u64,
     foreign_slots: BTreeSet<u16>,
     dead: Vec<RecordPtr>,
-    wasting: Vec<RecordPtr>,
+    with_garbage: Vec<RecordPtr>,
     expiring: Vec<RecordPtr>,
     damaged: Vec<RecordPtr>,
 }
@@ -106,7 +106,7 @@ impl Store {
             }
             for (records, listed) in [
                 (seen.dead, &mut self.garbage.dead),
-                (seen.wasting, &mut self.garbage.wasting),
+                (seen.with_garbage, &mut self.garbage.with_garbage),
             ] {
                 for record in records {
                     match record::verify(&self.pool, record) {
@@ -159,7 +159,7 @@ fn look(
         return;
     };
     if structures::has_garbage(ty, head.root) {
-        seen.wasting.push(record);
+        seen.with_garbage.push(record);
     }
     if is_visible && structures::may_expire(ty, head.root) {
         seen.expiring.push(record);

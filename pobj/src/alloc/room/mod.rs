@@ -153,7 +153,7 @@ impl Room {
     }
 
     /// A group is over: what it gave up is free.
-    pub(crate) fn settle_loose(&mut self) {
+    pub(crate) fn free_loose(&mut self) {
         if self.loose.total() == 0 {
             return;
         }
@@ -326,7 +326,7 @@ mod tests {
         };
         room.give(run.offset, run.granules, true);
         assert!(room.take_back(&run));
-        room.settle_loose();
+        room.free_loose();
         let (offset, granules) = room.take_for_undo(8, 64).expect("it is free");
         assert!(offset >= first && granules >= 8);
     }

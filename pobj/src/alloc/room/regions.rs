@@ -15,7 +15,7 @@ pub(in crate::alloc) const MOVE_MAX: u64 = 1024;
 /// Granules of a mebibyte: what is free in longer runs serves objects up to that size.
 pub(in crate::alloc) const MEBIBYTE: u64 = 256;
 /// What may be wasted of what is free.
-const WASTE_PART: u64 = 64;
+const WASTED_PART: u64 = 64;
 
 /// The regions that are being emptied.
 #[derive(Default)]
@@ -165,7 +165,7 @@ impl Room {
         let mut wasted: u64 = regions.iter().map(|region| region.wasted).sum();
         let (mut chosen, mut capacity, mut gain) = (BTreeSet::new(), 0, 0);
         for (number, region) in candidates {
-            if wasted < self.free.total() / WASTE_PART {
+            if wasted < self.free.total() / WASTED_PART {
                 break;
             }
             match room.checked_sub(region.used) {

@@ -309,7 +309,7 @@ impl Pool {
         for (offset, len) in segments {
             self.room.give(offset, len / GRANULE, false);
         }
-        self.room.settle_loose();
+        self.room.free_loose();
         Ok(())
     }
 

@@ -98,7 +98,7 @@ impl List {
 
     /// Brings the list to its least form and writes it back.
     pub(super) fn close(mut self, tx: &mut Tx<'_>, root: &mut Root) -> Result<()> {
-        self.settle_ends(tx)?;
+        self.normalize_ends(tx)?;
         if let (Form::Empty | Form::Single(_), Some((at, _))) = (&self.form, self.stored) {
             tx.free(at)?;
         }
@@ -128,7 +128,7 @@ impl List {
 
     /// A list of two forms again: an end chunk without entries goes, and a tree chunk takes its
     /// place.
-    pub(crate) fn settle_ends(&mut self, tx: &mut Tx<'_>) -> Result<()> {
+    pub(crate) fn normalize_ends(&mut self, tx: &mut Tx<'_>) -> Result<()> {
         if let Form::Single(chunk) = self.form
             && chunk.span.count == 0
         {
@@ -154,7 +154,7 @@ impl List {
                 // What is left is the chunk at the far end, which may be empty too.
                 let rest = far.take();
                 self.form = rest.map_or(Form::Empty, Form::Single);
-                return self.settle_ends(tx);
+                return self.normalize_ends(tx);
             }
             if std::mem::replace(&mut self.dirty, true) {
                 tx.step()?;
@@ -165,7 +165,7 @@ impl List {
     }
 
     /// Makes the tree's last change visible, if there was one.
-    pub(crate) fn settle_tree(&mut self, tx: &mut Tx<'_>) -> Result<()> {
+    pub(crate) fn step_if_dirty(&mut self, tx: &mut Tx<'_>) -> Result<()> {
         if std::mem::take(&mut self.dirty) {
             tx.step()
         } else {
@@ -275,7 +275,7 @@ impl List {
     }
 
     fn push_in_tree(&mut self, tx: &mut Tx<'_>, side: Side, chunk: Chunk) -> Result<()> {
-        self.settle_tree(tx)?;
+        self.step_if_dirty(tx)?;
         let Form::Deep { tree, .. } = &mut self.form else {
             return Ok(());
         };

@@ -291,7 +291,7 @@ pub fn rotate(
     }
     if from != to && len > 1 {
         // Settled first, so that the element does not land in a chunk that is about to go.
-        list.settle_ends(tx)?;
+        list.normalize_ends(tx)?;
         list.push_run(tx, to, element.packed.bytes(), 1)?;
         list.close(tx, root)?;
     }

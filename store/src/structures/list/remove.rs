@@ -30,7 +30,7 @@ pub fn remove(
     let mut list = List::open(tx, *root)?;
     let (len, mut passed, mut removed) = (list.len(), 0, 0);
     while passed < len && removed < limit {
-        list.settle_tree(tx)?;
+        list.step_if_dirty(tx)?;
         let index = match side {
             Side::Left => passed - removed,
             Side::Right => len - 1 - passed,
