@@ -7,6 +7,7 @@
 //!    72     8  log length  usable bytes of the log object; 0 means `OLD_LOG_LEN`
 //!    80     8  journal id  which journal has the latest changes, while the format version says that one has
 //!    88     8  written     the position in that journal up to which the file has everything, at least
+//!    96    16  resumed     a journal's id, and the generation it had when the pool was last opened with it in use
 //!   128     8  published   of format 1: number of the last log record whose large objects libpmemobj has published
 //!   256  1024  user words  128 words that belong to the layer above (`Pool::user_word`)
 //! log object

@@ -4,7 +4,7 @@
 use crate::Store;
 use crate::inline::Inline;
 use crate::layout::RECORD;
-use crate::record::{self, Birth, RecordPtr};
+use crate::record::{self, RecordPtr};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
 use pobj::{Result, Tx};
@@ -24,7 +24,7 @@ impl Store {
         expire_at: i64,
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<RecordPtr> {
-        let birth = Birth::now(self, db, expire_at)?;
+        let birth = self.birth(db, expire_at)?;
         let mut tx = self.pool.begin();
         let mut root = Root::EMPTY;
         let record = record::create(&mut tx, (key, ty, birth), inline, |tx, area| {
@@ -66,7 +66,7 @@ impl Store {
     pub fn rename(&mut self, old: RecordPtr, key: &[u8], db: i32) -> Result<RecordPtr> {
         let head = *record::get(&self.pool, old)?;
         let (ty, from) = (head.value_type()?, record::inline(&self.pool, old)?);
-        let birth = Birth::now(self, db, head.expire_at)?;
+        let birth = self.birth(db, head.expire_at)?;
         let needs = structures::of(ty).inline_used(head.root);
         let mut tx = self.pool.begin();
         // Only inline bytes move; everything else hangs from the root, which moves as it is.

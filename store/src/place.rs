@@ -7,16 +7,16 @@ use crate::structures::{self, Root};
 use crate::value::ValueType;
 use pobj::{Pool, Result, Tx};
 
-impl Birth {
-    /// For a key that may come to be in `db`, and expires at `expire_at`, in Unix milliseconds or
-    /// [`record::NEVER`].
+impl Store {
+    /// The birth of a key that may be created in `db` now, and expires at `expire_at`, in Unix
+    /// milliseconds or [`record::NEVER`].
     ///
     /// # Errors
     /// `Full` if the pool has no room for the database.
-    pub fn now(store: &mut Store, db: i32, expire_at: i64) -> Result<Birth> {
+    pub fn birth(&mut self, db: i32, expire_at: i64) -> Result<Birth> {
         Ok(Birth {
-            space: store.dbs.space(&mut store.pool, db)?,
-            tick: store.dbs.tick(&mut store.pool)?,
+            space: self.dbs.space(&mut self.pool, db)?,
+            tick: self.dbs.tick(&mut self.pool)?,
             expire_at,
         })
     }
@@ -50,7 +50,7 @@ pub(crate) fn put_record(
     inline: u64,
     f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
 ) -> Result<Outcome> {
-    Ok(match record::make(tx, key, inline, f)? {
+    Ok(match record::create_unless_empty(tx, key, inline, f)? {
         Some(record) => Outcome::Created(key.2.space, tx.address_of(record)),
         None => Outcome::Nothing,
     })

@@ -87,7 +87,7 @@ impl Birth {
 
 /// Makes the record of a new key whose value `f` builds, and which may use `inline` bytes of the
 /// record at least. An empty value gets no record.
-pub fn make(
+pub(crate) fn create_unless_empty(
     tx: &mut Tx<'_>,
     key: (&[u8], ValueType, Birth),
     inline: u64,
@@ -103,7 +103,7 @@ pub fn make(
     Ok(Some(record.ptr()))
 }
 
-/// [`make`] of a record whose value may be empty, yet or at all.
+/// [`create_unless_empty`] of a record whose value may also be empty.
 pub fn create(
     tx: &mut Tx<'_>,
     key: (&[u8], ValueType, Birth),

@@ -4,7 +4,7 @@ use super::{Change, Effect, Form, Operation, Run, text};
 use crate::measure::shuffle;
 use pobj::Result;
 use store::layout::pool_at;
-use store::record::{self, Birth, NEVER, RecordPtr};
+use store::record::{self, NEVER, RecordPtr};
 use store::structures::Root;
 use tempfile::TempDir;
 
@@ -105,7 +105,7 @@ impl Store {
             ty, inline, add, ..
         } = *self.operation.form;
         let name = text(number);
-        let birth = Birth::now(&mut self.engine, 0, NEVER)?;
+        let birth = self.engine.birth(0, NEVER)?;
         let mut tx = self.engine.pool.begin();
         let record = record::create(&mut tx, (&name, ty, birth), inline, |tx, inline| {
             let mut root = Root::EMPTY;

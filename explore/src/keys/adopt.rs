@@ -5,7 +5,6 @@ use pobj::Result;
 use store::content::Content;
 use store::place::Outcome;
 use store::record;
-use store::record::Birth;
 use store::structures::limits::AllLimits;
 
 use super::keyspace::Keyspace;
@@ -24,7 +23,7 @@ impl Keyspace {
         };
         let content = key.content.again();
         let expire_at = Self::any_time(rng);
-        let birth = Birth::now(&mut self.store, name.0, expire_at)?;
+        let birth = self.store.birth(name.0, expire_at)?;
         let mut outcome = Outcome::Nothing;
         let place = (name.1.as_slice(), native.ty, birth);
         let inline = native.inline_len();

@@ -4,7 +4,7 @@
 use fastrand::Rng;
 use pobj::{Error, Result};
 use store::place::Outcome;
-use store::record::{Birth, NEVER};
+use store::record::NEVER;
 use store::structures::Root;
 use store::structures::string;
 use store::value::ValueType;
@@ -91,7 +91,7 @@ impl Keyspace {
         let free = (0..).map(filler).find(|name| !self.keys.contains_key(name));
         let name = free.expect("there are enough numbers");
         let bytes: Vec<u8> = vec![rng.u8(..); len];
-        let birth = Birth::now(&mut self.store, name.0, NEVER)?;
+        let birth = self.store.birth(name.0, NEVER)?;
         let mut outcome = Outcome::Nothing;
         let value = string::Value::of(&bytes);
         let key = (name.1.as_slice(), ValueType::String, birth);

@@ -11,7 +11,7 @@ use store::edit::Plan;
 use store::key_counts::KeyCounts;
 use store::layout::pool_at;
 use store::place::{Outcome, Place};
-use store::record::{self, Birth, NEVER, RecordPtr};
+use store::record::{self, NEVER, RecordPtr};
 use store::slot::{self, SlotRange};
 use store::structures::Root;
 use store::value::ValueType;
@@ -296,7 +296,7 @@ impl Keyspace {
         let ty = *rng.choice(&ValueType::ALL).expect("not empty");
         let mut content = content::empty(ty);
         let old = self.keys.get(&name).map(|key| key.record);
-        let birth = Birth::now(&mut self.store, name.0, NEVER)?;
+        let birth = self.store.birth(name.0, NEVER)?;
         let (inline, mut outcome) = (content.inline(rng), Outcome::Nothing);
         let key = (name.1.as_slice(), ty, birth);
         (self.store).put(key, old, inline, &mut outcome, |tx, inline| {
@@ -320,7 +320,7 @@ impl Keyspace {
         };
         let area = record::inline(&self.store.pool, area.record)?;
         let mut content = content::empty(ty);
-        let birth = Birth::now(&mut self.store, name.0, NEVER)?;
+        let birth = self.store.birth(name.0, NEVER)?;
         let (place, mut done) = (Place::absent(&name.1, ty, birth), None);
         self.store.edit(&place, &mut done, |tx, root| {
             *root = content.build(tx, rng, area)?;
@@ -347,7 +347,7 @@ impl Keyspace {
                 }
                 None => {
                     let old = old.map(|key| key.record);
-                    let birth = Birth::now(&mut self.store, db, NEVER)?;
+                    let birth = self.store.birth(db, NEVER)?;
                     let plan = Plan::Make(birth, ValueType::String, old);
                     (plan, content::empty(ValueType::String), NEVER)
                 }

@@ -14,7 +14,7 @@ use crate::redis::{Arg, Ctx, Key, Kind, Mode};
 use pobj::{Pool, Result, Tx};
 use store::inline::Inline;
 use store::place::{Outcome, Place};
-use store::record::{self, Birth, NEVER, RecordPtr};
+use store::record::{self, NEVER, RecordPtr};
 use store::structures::Root;
 use store::value::ValueType;
 
@@ -182,7 +182,7 @@ impl<'a> PmKey<'a> {
 
     #[inline(never)]
     fn absent(&self, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
-        let birth = lift(Birth::now(&mut engine.store, self.ctx.db(), NEVER))?;
+        let birth = lift(engine.store.birth(self.ctx.db(), NEVER))?;
         Ok(Place::absent(self.name().bytes(), self.ty, birth))
     }
 
@@ -334,7 +334,7 @@ impl<'a> PmKey<'a> {
             if !engine.life.shows_keys() {
                 return Err(LOADING);
             }
-            let birth = lift(Birth::now(&mut engine.store, self.ctx.db(), expire_at))?;
+            let birth = lift(engine.store.birth(self.ctx.db(), expire_at))?;
             old = match self.state {
                 State::Ours(_, addr) => engine.record_at(addr),
                 _ => None,

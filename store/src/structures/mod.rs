@@ -20,12 +20,12 @@
 pub mod bitfields;
 pub mod encoding;
 mod field;
+pub mod geo;
 pub mod hash;
 pub mod limits;
 pub mod list;
 pub mod mover;
 mod packed;
-pub mod places;
 pub mod sample;
 pub mod set;
 pub mod string;

@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::ffi::CStr;
 use store::geo::{Area, Point, Shape};
 use store::number::parse_i64;
-use store::structures::places::{self, Found};
+use store::structures::geo::{self, Found};
 use store::structures::zset;
 
 /// `PM.GEORADIUS key longitude latitude radius M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH]
@@ -421,13 +421,13 @@ fn search(ctx: &Ctx, args: Args<'_>, form: Form, command: &CStr) -> Result<(), C
     let (area, enough) = query.area();
     let Some(target) = query.target else {
         return source.read(|pool, root| {
-            let found = query.arrange(places::find(pool, root, area.as_ref(), enough)?);
+            let found = query.arrange(geo::find(pool, root, area.as_ref(), enough)?);
             reply(ctx, &query, &found);
             Ok(())
         });
     };
     let mut elements = source.read(|pool, root| {
-        let found = query.arrange(places::find(pool, root, area.as_ref(), enough)?);
+        let found = query.arrange(geo::find(pool, root, area.as_ref(), enough)?);
         let element = |found: &Found<'_>| (found.name.to_vec(), query.stored_score(found));
         Ok(found.iter().map(element).collect::<Vec<_>>())
     })?;

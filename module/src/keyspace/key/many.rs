@@ -6,7 +6,7 @@ use crate::keyspace::{Engine, with_engine};
 use pobj::{Pool, Result, Tx};
 use store::edit::Plan;
 use store::inline::Inline;
-use store::record::{self, Birth, NEVER};
+use store::record::{self, NEVER};
 use store::structures::Root;
 
 /// What happens to a key that gets a value, and expires at `expire_at`.
@@ -22,7 +22,7 @@ fn plan(
         State::Ours(_, addr) => engine.record_at(addr),
         _ => None,
     };
-    let birth = lift(Birth::now(&mut engine.store, key.ctx.db(), expire_at))?;
+    let birth = lift(engine.store.birth(key.ctx.db(), expire_at))?;
     Ok(Plan::Make(birth, key.ty, old))
 }
 

@@ -305,6 +305,10 @@ impl<'p> Tx<'p> {
     /// Makes everything durable, as one atomic step. One fence if there was no [`Tx::step`]; a
     /// second one if more than 1,280 bytes were filled, or a slab page was made.
     ///
+    /// The change can be read on return, but is durable only later in three cases: after
+    /// [`Pool::set_lazy`], with [`Pool::complete_commit`] (which the next access of the pool does
+    /// by itself); in a group, with [`Pool::release`]; and with a journal, with [`Pool::sync`].
+    ///
     /// # Errors
     /// On failure nothing has happened.
     pub fn commit(mut self) -> Result<()> {
@@ -406,7 +410,7 @@ impl Pool {
         Ok(hash)
     }
 
-    /// [`Pool::commit_batch`] where it is not the usual way.
+    /// [`Pool::commit_batch`] that is not inlined, for the rarer way.
     fn commit_batch_apart(&mut self) -> Result<()> {
         self.commit_batch()
     }

@@ -55,7 +55,7 @@ pub fn put(
         }
         At::Packed { .. } if spot.old_len.is_none() && append(tx, root, limits, field, value)? => {}
         At::Empty | At::Packed { .. } => {
-            set_several(tx, root, limits, iter::once((field, value)), Expiry::Keep)?;
+            set_expiring(tx, root, limits, iter::once((field, value)), Expiry::Keep)?;
         }
         At::Table(lookup) => match lookup.found {
             Some(found) => {
@@ -106,27 +106,16 @@ pub fn set<'a>(
     mut pairs: impl ExactSizeIterator<Item = Pair<'a>>,
 ) -> Result<u64> {
     if pairs.len() != 1 {
-        return set_several(tx, root, limits, pairs, Expiry::Clear);
+        return set_expiring(tx, root, limits, pairs, Expiry::Clear);
     }
     let Some((field, value)) = pairs.next() else {
         return Ok(0);
     };
     let (spot, _) = find(tx, *root, field)?;
     if spot.expire_at != NEVER {
-        return set_several(tx, root, limits, iter::once((field, value)), Expiry::Clear);
+        return set_expiring(tx, root, limits, iter::once((field, value)), Expiry::Clear);
     }
     put(tx, root, limits, spot, field, value).map(u64::from)
-}
-
-/// [`set`] that does something else about the fields' expire times.
-pub fn set_expiring<'a>(
-    tx: &mut Tx<'_>,
-    root: &mut Root,
-    limits: HashLimits,
-    pairs: impl Iterator<Item = Pair<'a>>,
-    expiry: Expiry,
-) -> Result<u64> {
-    set_several(tx, root, limits, pairs, expiry)
 }
 
 /// [`set_expiring`] of fields of which some, the `stale` ones, count as if they were not there.
@@ -143,10 +132,11 @@ pub fn replace_expiring<'a>(
         remove(tx, root, stale.iter().copied())?;
         tx.step()?;
     }
-    set_several(tx, root, limits, pairs, expiry)
+    set_expiring(tx, root, limits, pairs, expiry)
 }
 
-fn set_several<'a>(
+/// [`set`] that does something else about the fields' expire times.
+pub fn set_expiring<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
     limits: HashLimits,
