@@ -60,7 +60,7 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     redis::register_types::<keyspace::callbacks::Values>(ctx)?;
     behaviour::learn(ctx);
     keyspace::events::subscribe(ctx);
-    redis::on_failure(&keyspace::compact::ON_FAILURE).map_err(|_| "loaded on another thread")?;
+    redis::on_failure(&keyspace::room::ON_FAILURE).map_err(|_| "loaded on another thread")?;
     learn_configuration(ctx);
     ctx.subscribe(EventKind::Config, |ctx: &Ctx, event: Event| {
         learn_configuration(ctx);

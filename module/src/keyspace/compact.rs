@@ -5,11 +5,11 @@
 //! * In the background it takes a bounded share of the event loop's time, as reclaiming does, and
 //!   only while there is nothing to reclaim.
 //! * Not while a fork child lives: for that, every page that is touched is kept a second time.
-//! * A command that finds no room waits for it a little, and is tried again ([`find_room`]).
+//! * A command that finds no room waits for it a little, and is tried again (`room.rs`).
 
 use super::cycles::Timer;
-use super::{ENGINE, Engine, durable, evict, failure, follower, undo};
-use crate::redis::{Ctx, Kind, Latency, Mode, OnFailure, OwnedString, server_flags};
+use super::{ENGINE, Engine, durable};
+use crate::redis::{Ctx, Kind, Latency, Mode, OwnedString, server_flags};
 use crate::report;
 use pobj::{Result, Scatter};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,12 +20,7 @@ use store::value::ValueType;
 /// Of each tick of the timer that runs during a round, and from one tick to the next.
 const TICK_BUDGET: Duration = Duration::from_micros(200);
 const TICK: Duration = Duration::from_millis(1);
-/// How long a command waits that finds no room, and one of a master, which cannot be told; and how
-/// long before it is tried again.
-const ROOM_BUDGET: Duration = Duration::from_millis(50);
-const FOLLOWING_BUDGET: Duration = Duration::from_secs(60);
-/// The same while keys give way: each is progress, however busy the machine is.
-const EVICTING_BUDGET: Duration = Duration::from_secs(1);
+/// How long it works at a time for a command that finds no room.
 const ROOM_SLICE: Duration = Duration::from_millis(5);
 /// A key is left where it is if it expires within so many milliseconds.
 const EXPIRES_SOON_MS: i64 = 10_000;
@@ -272,39 +267,9 @@ fn move_records(ctx: &Ctx, leaving: &[Shown]) {
     }
 }
 
-/// After a command has found no room: gathers some, if enough lies scattered. True if the command,
-/// which has waited for so long already, is to be tried again.
-fn find_room(ctx: &Ctx, waited: Duration) -> bool {
-    let _latency = Latency::of(c"pm-find-room");
-    let (budget, evicting_budget) = if follower::follows() {
-        (FOLLOWING_BUDGET, FOLLOWING_BUDGET)
-    } else {
-        (ROOM_BUDGET, EVICTING_BUDGET)
-    };
-    if waited >= evicting_budget {
-        return false;
-    }
-    let gained = ENGINE.with(|engine| {
-        let store = &mut engine.store;
-        store.pool.is_held() && (store.reclaim_in_group() || store.pool.lend_to_group())
-    });
-    if gained == Ok(true) || evict::evict(ctx) {
-        return true;
-    }
-    if waited >= budget {
-        return false;
-    }
-    // What is dead gives its room back before anything is moved.
-    let reclaimed = ENGINE.with(|engine| {
-        let before = engine.store.pool.usage().unused();
-        if engine.store.has_garbage() {
-            engine.reclaim(ROOM_SLICE);
-        }
-        engine.store.pool.usage().unused() > before
-    });
-    if reclaimed == Ok(true) {
-        return true;
-    }
+/// Works at a round for a short time, for a command that has found no room. True if something has
+/// moved.
+pub(super) fn gather_some(ctx: &Ctx) -> bool {
     let begun = ENGINE.with(|engine| {
         if !engine.may_compact() || engine.store.is_compact() {
             return None;
@@ -319,14 +284,6 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     keep_ticking(ctx);
     ENGINE.with(|engine| engine.store.compacted() != before) == Ok(true)
 }
-
-/// What becomes of a command that fails.
-pub static ON_FAILURE: OnFailure = OnFailure {
-    find_room,
-    refused: undo::refuse,
-    refuses: undo::refuses,
-    failed: failure::of_command,
-};
 
 /// Compacts now, for at most `budget`, whether it pays or not.
 ///

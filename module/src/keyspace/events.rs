@@ -16,10 +16,9 @@
 //! While Redis loads its own files and the pool is the truth, none of this is about the pool's
 //! keys: those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
-use super::cycles::Timer;
 use super::{
     ENGINE, Engine, adopt, afterwards, aof, beside, cluster, compact, count_shown, cycles, durable,
-    evict, expiring, fill, fullness, groups, loading, memory, saving,
+    evict, expiring, fill, fullness, groups, loading, memory, room, saving,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Loading, Mode, OwnedString, Persistence,
@@ -28,15 +27,8 @@ use crate::redis::{
 use crate::report;
 use pobj::Result;
 use std::ffi::CStr;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use store::record::{self, NEVER, RecordPtr};
-
-/// How long the memory of dead records may take of one event-loop cycle, and of one tick of the
-/// timer that runs while there are some.
-const RECLAIM_PER_CYCLE: Duration = Duration::from_micros(100);
-const RECLAIM_TICK: Duration = Duration::from_micros(200);
-/// From one tick to the next.
-const TICK: Duration = Duration::from_millis(1);
 
 /// Subscribes to everything. Only while the module is being loaded.
 pub fn subscribe(ctx: &Ctx) {
@@ -184,25 +176,8 @@ fn before_sleep(ctx: &Ctx) {
     }
     groups::cycle_ends();
     fill::cycle_ends();
-    reclaim(ctx, RECLAIM_PER_CYCLE);
+    room::cycle_ends(ctx);
     cycles::rest_later(ctx);
-}
-
-/// Reclaims memory, and sees to it that the event loop does not sleep for long while there is more.
-fn reclaim(ctx: &Ctx, budget: Duration) {
-    let starts_timer = ENGINE.with(|engine| {
-        engine.reclaim(budget);
-        engine.store.has_garbage() && engine.event_loop.start(Timer::Reclaiming)
-    });
-    if starts_timer == Ok(true) {
-        ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
-            durable("reclaiming", |engine| {
-                engine.event_loop.has_run(Timer::Reclaiming);
-                Ok(())
-            });
-            reclaim(ctx, RECLAIM_TICK);
-        });
-    }
 }
 
 impl Engine {

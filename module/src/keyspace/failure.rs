@@ -7,9 +7,9 @@
 
 use super::life::Life;
 use super::load_error::LoadError;
-use super::{ENGINE, Engine, cluster, follower, fullness, undurable};
+use super::{ENGINE, Engine, cluster, fullness, undurable};
 use crate::error::CmdError;
-use crate::redis::Refused;
+use crate::redis::{Refused, server_flags};
 use crate::report;
 use pobj::Error;
 use std::fmt::Display;
@@ -153,10 +153,20 @@ pub fn with_engine<R>(f: impl FnOnce(&mut Engine) -> Result<R, CmdError>) -> Res
     })
 }
 
+/// True if nobody but the master changes keys here.
+pub(super) fn follows() -> bool {
+    let flags = server_flags();
+    flags.replica() && flags.read_only()
+}
+
 /// Ends the server, if nobody but its master changes keys here: a change has found no room in the
 /// pool.
+///
+/// A replica must not go on then: it would acknowledge an offset of the replication stream that its
+/// pool does not have, and could be promoted with it. It cannot ask for a full sync either, which
+/// would only fail again, as fast as the network allows.
 fn end_if_following() {
-    if follower::follows() {
+    if follows() {
         end_server(
             "the pool is full: this replica cannot hold what its master has. The server ends, rather than \
              to follow with keys missing. Give it a larger pool (remove the old one): it will sync again",

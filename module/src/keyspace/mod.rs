@@ -27,7 +27,6 @@
 //! | `files.rs` | what is known of the files that the server loads and writes |
 //! | `failure.rs` | what becomes of failures: told, counted, or the end of the server |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
-//! | `follower.rs` | a replica whose pool is too small |
 //! | `fullness.rs` | how full the pool is, told in the log |
 //! | `cluster.rs` | hash slots that come and go, and keys in those of other nodes |
 //! | `check.rs` | all keys looked at, in parts |
@@ -37,6 +36,7 @@
 //! | `native_rdb.rs` | files with native values |
 //! | `plain_stream.rs` | the stream to replicas without the module |
 //! | `open.rs` | opening the pool at load |
+//! | `room.rs` | memory reclaimed, and what a command waits for that finds no room |
 //! | `compact.rs` | scattered room gathered, in the background |
 //! | `serialize.rs` | values in RDB files |
 //! | `undo.rs` | EXEC and scripts for which the pool has no room fail as a whole |
@@ -60,7 +60,6 @@ pub mod expiring;
 mod failure;
 mod files;
 pub mod fill;
-mod follower;
 mod fullness;
 mod groups;
 pub mod key;
@@ -74,6 +73,7 @@ mod pending;
 pub mod plain_stream;
 mod prefetch;
 mod rewrite;
+pub mod room;
 mod saving;
 pub mod serialize;
 mod startup;
@@ -99,7 +99,6 @@ use pending::Pending;
 use pobj::{Pool, PoolOptions};
 use prefetch::Prefetch;
 use startup::Startup;
-use std::time::{Duration, Instant};
 use store::Store;
 use store::lifetime::Pulse;
 use store::lsn::RunLsn;
@@ -211,17 +210,6 @@ impl Engine {
             );
         }
         outcome
-    }
-
-    /// Reclaims memory for about `budget`, but not while a group is open.
-    pub(crate) fn reclaim(&mut self, budget: Duration) {
-        let start = Instant::now();
-        while let Err(error) = self.store.reclaim(budget.saturating_sub(start.elapsed())) {
-            report::failure("memory of a deleted key is lost", &error);
-            if start.elapsed() >= budget {
-                break;
-            }
-        }
     }
 }
 
