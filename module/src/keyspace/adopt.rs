@@ -33,7 +33,7 @@ pub fn adopt(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
     }
     let mut key = PmKey::open_any(ctx, name, content.ty);
     let expire_at = expire_at.unwrap_or(NEVER);
-    key.take_over(content.inline_len(), expire_at, |tx, inline| {
+    key.put_silently(content.inline_len(), expire_at, |tx, inline| {
         content.build(tx, limits::all(), inline)
     })?;
     let times = content.elements.iter().filter_map(|item| match item {

@@ -39,7 +39,7 @@ impl Look {
     /// Begins one, which has to be [ended](Look::end).
     pub fn begin() -> Result<Look, CmdError> {
         with_engine(|engine| {
-            engine.looks += 1;
+            engine.checks += 1;
             Ok(Look {
                 walk: engine.store.begin_check(),
                 names: Vec::new(),
@@ -83,7 +83,7 @@ impl Look {
     /// Ends it: what it has found.
     pub fn end(self) -> Result<Report, CmdError> {
         with_engine(|engine| {
-            engine.looks = engine.looks.saturating_sub(1);
+            engine.checks = engine.checks.saturating_sub(1);
             Ok(())
         })?;
         Ok(Report {

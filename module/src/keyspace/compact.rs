@@ -101,7 +101,7 @@ impl Engine {
     pub fn compaction(&self) -> Status {
         let state = if !self.store.is_compacting() {
             State::Idle
-        } else if self.may_compact() && self.looks == 0 {
+        } else if self.may_compact() && self.checks == 0 {
             State::Running
         } else {
             State::Waiting
@@ -116,7 +116,7 @@ impl Engine {
     /// Begins a round if there is none and one pays; whether there is one.
     fn begin_if_it_pays(&mut self) -> bool {
         self.store.is_compacting()
-            || self.may_compact() && self.looks == 0 && begun(self.store.begin_round_if_it_pays())
+            || self.may_compact() && self.checks == 0 && begun(self.store.begin_round_if_it_pays())
     }
 
     fn begin_round(&mut self) -> bool {
@@ -206,7 +206,7 @@ fn keep_ticking(ctx: &Ctx) {
                 engine.event_loop.has_run(Timer::Compacting);
                 Ok(())
             });
-            if ENGINE.with(|engine| engine.looks) == Ok(0) {
+            if ENGINE.with(|engine| engine.checks) == Ok(0) {
                 compact(ctx, TICK_BUDGET);
             }
             keep_ticking(ctx);

@@ -12,6 +12,7 @@ use super::{ENGINE, Engine, count_new, with_engine};
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode};
 use pobj::{Pool, Result, Tx};
+use store::Store;
 use store::inline::Inline;
 use store::place::{Outcome, Place};
 use store::record::{self, NEVER, RecordPtr};
@@ -23,7 +24,8 @@ pub struct PmKey<'a> {
     key: Key<'a>,
     ctx: &'a Ctx,
     ty: ValueType,
-    state: State,
+    /// What the key holds.
+    held: Kind,
 }
 
 /// What becomes of a key's expire time when it gets a value.
@@ -37,16 +39,6 @@ pub enum Expire {
     At(i64),
 }
 
-/// What a key holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Absent,
-    /// A value of ours at this address.
-    Ours(ValueType, usize),
-    /// Something native.
-    Native,
-}
-
 /// Closures see the pool's errors; commands see their own.
 fn lift<R>(result: Result<R>) -> Result<R, CmdError> {
     result.map_err(CmdError::from)
@@ -57,17 +49,8 @@ impl<'a> PmKey<'a> {
         // An engine that cannot be reached is told of when the value is read.
         let _ = ENGINE.with(Engine::prefetch_entry);
         let key = ctx.open(name, mode);
-        let state = match key.kind() {
-            Kind::Absent => State::Absent,
-            Kind::Pm(ty, addr) => State::Ours(ty, addr),
-            Kind::Other => State::Native,
-        };
-        PmKey {
-            key,
-            ctx,
-            ty,
-            state,
-        }
+        let held = key.kind();
+        PmKey { key, ctx, ty, held }
     }
 
     fn open_typed(
@@ -77,9 +60,9 @@ impl<'a> PmKey<'a> {
         ty: ValueType,
     ) -> Result<PmKey<'a>, CmdError> {
         let key = PmKey::open(ctx, name, mode, ty);
-        match key.state {
-            State::Native => Err(CmdError::WrongType),
-            State::Ours(found, _) if found != ty => Err(CmdError::WrongType),
+        match key.held {
+            Kind::Other => Err(CmdError::WrongType),
+            Kind::Pm(found, _) if found != ty => Err(CmdError::WrongType),
             _ => Ok(key),
         }
     }
@@ -103,9 +86,9 @@ impl<'a> PmKey<'a> {
     ) -> Result<PmKey<'a>, CmdError> {
         let first = *types.first().ok_or(CmdError::Internal)?;
         let mut key = PmKey::open(ctx, name, Mode::Read, first);
-        match key.state {
-            State::Absent => Ok(key),
-            State::Ours(found, _) if types.contains(&found) => {
+        match key.held {
+            Kind::Absent => Ok(key),
+            Kind::Pm(found, _) if types.contains(&found) => {
                 key.ty = found;
                 Ok(key)
             }
@@ -133,15 +116,15 @@ impl<'a> PmKey<'a> {
 
     /// The type of the value, if it is one of ours.
     pub fn value_type(&self) -> Option<ValueType> {
-        match self.state {
-            State::Ours(ty, _) => Some(ty),
+        match self.held {
+            Kind::Pm(ty, _) => Some(ty),
             _ => None,
         }
     }
 
     /// Asks for the key's record, which will be looked at once other keys are open.
     pub fn ask_early(&self) {
-        if let State::Ours(_, addr) = self.state {
+        if let Kind::Pm(_, addr) = self.held {
             let _ = ENGINE.with(|engine| engine.ask_for(addr));
         }
     }
@@ -153,13 +136,13 @@ impl<'a> PmKey<'a> {
 
     /// True if the key holds anything, native values included.
     pub fn occupied(&self) -> bool {
-        self.state != State::Absent
+        self.held != Kind::Absent
     }
 
     /// The record, if the key holds a value of the type it was opened for.
     pub(super) fn record(&self, engine: &mut Engine) -> Result<Option<RecordPtr>, CmdError> {
-        match self.state {
-            State::Ours(ty, addr) if ty == self.ty => {
+        match self.held {
+            Kind::Pm(ty, addr) if ty == self.ty => {
                 let record = engine.record_at(addr).filter(|_| engine.life.shows_keys());
                 if let Some(record) = record {
                     engine.prefetch.note(ty, record);
@@ -221,17 +204,7 @@ impl<'a> PmKey<'a> {
         &mut self,
         f: impl FnOnce(&mut Tx<'_>, &mut Root) -> Result<R>,
     ) -> Result<R, CmdError> {
-        let mut done = None;
-        with_engine(|engine| {
-            let place = self.place(engine)?;
-            lift(engine.store.edit(&place, &mut done, f))?;
-            let freed = done.as_ref().and_then(|(_, outcome)| outcome.gone());
-            engine.pending.leave_freed(freed);
-            Ok(())
-        })?;
-        let (result, outcome) = done.ok_or(CmdError::Internal)?;
-        self.follow(outcome);
-        Ok(result)
+        self.change(|store, place, done| store.edit(place, done, f))
     }
 
     /// [`PmKey::edit`] by an `f` that also gives parts of the value up, which may be too large to
@@ -240,10 +213,19 @@ impl<'a> PmKey<'a> {
         &mut self,
         f: impl FnOnce(&mut Tx<'_>, &mut Root) -> Result<(R, [Root; N])>,
     ) -> Result<R, CmdError> {
+        self.change(|store, place, done| store.edit_leaving(place, done, f))
+    }
+
+    /// Has the store make a change, and Redis's keyspace follow.
+    #[inline]
+    fn change<R>(
+        &mut self,
+        make: impl FnOnce(&mut Store, &Place<'_>, &mut Option<(R, Outcome)>) -> Result<()>,
+    ) -> Result<R, CmdError> {
         let mut done = None;
         with_engine(|engine| {
             let place = self.place(engine)?;
-            lift(engine.store.edit_leaving(&place, &mut done, f))?;
+            lift(make(&mut engine.store, &place, &mut done))?;
             let freed = done.as_ref().and_then(|(_, outcome)| outcome.gone());
             engine.pending.leave_freed(freed);
             Ok(())
@@ -316,14 +298,14 @@ impl<'a> PmKey<'a> {
         expire_at: i64,
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<(), CmdError> {
-        let before = self.state;
-        self.take_over(inline, expire_at, f)?;
+        let before = self.held;
+        self.put_silently(inline, expire_at, f)?;
         self.tell_replaced(before);
         Ok(())
     }
 
     /// [`PmKey::put`] without telling that the key has another value.
-    pub fn take_over(
+    pub fn put_silently(
         &mut self,
         inline: u64,
         expire_at: i64,
@@ -335,8 +317,8 @@ impl<'a> PmKey<'a> {
                 return Err(LOADING);
             }
             let birth = lift(engine.store.birth(self.ctx.db(), expire_at))?;
-            old = match self.state {
-                State::Ours(_, addr) => engine.record_at(addr),
+            old = match self.held {
+                Kind::Pm(_, addr) => engine.record_at(addr),
                 _ => None,
             };
             let key = (self.name().bytes(), self.ty, birth);
@@ -359,13 +341,13 @@ impl<'a> PmKey<'a> {
     /// servers that do so. [`PmKey::put`] does this by itself; others do it whose native commands
     /// replace the value.
     pub fn notify_replaced(&self) {
-        self.tell_replaced(self.state);
+        self.tell_replaced(self.held);
     }
 
     #[inline]
-    fn tell_replaced(&self, before: State) {
-        if before != State::Absent && self.exists() {
-            let same = matches!(before, State::Ours(ty, _) if ty == self.ty);
+    fn tell_replaced(&self, before: Kind) {
+        if before != Kind::Absent && self.exists() {
+            let same = matches!(before, Kind::Pm(ty, _) if ty == self.ty);
             self.ctx.notify_replaced(self.name(), !same);
         }
     }
@@ -377,11 +359,11 @@ impl<'a> PmKey<'a> {
 
     /// Deletes the key and its value, durably, and tells the AOF if it was a native one.
     pub fn delete(&mut self) {
-        if self.state == State::Native {
+        if self.held == Kind::Other {
             self.ctx.forget_in_aof(self.name());
         }
         self.key.delete();
-        self.state = State::Absent;
+        self.held = Kind::Absent;
     }
 
     /// When the key expires, in Unix milliseconds.
@@ -424,12 +406,12 @@ impl<'a> PmKey<'a> {
         match outcome {
             Outcome::Nothing => {}
             Outcome::Created(space, addr) => {
-                if self.state == State::Native {
+                if self.held == Kind::Other {
                     self.ctx.forget_in_aof(self.name());
                 }
                 self.key.set_value(self.ty, addr);
                 count_new(space, self.ty, self.name().bytes());
-                self.state = State::Ours(self.ty, addr);
+                self.held = Kind::Pm(self.ty, addr);
             }
             Outcome::Emptied(_) => self.delete(),
         }
@@ -438,7 +420,7 @@ impl<'a> PmKey<'a> {
     /// Brings Redis's keyspace to a new value of the same type: the key is not a new one.
     fn follow_exchange(&mut self, old: RecordPtr, addr: usize) -> Result<(), CmdError> {
         self.key.replace_value(self.ty, addr);
-        self.state = State::Ours(self.ty, addr);
+        self.held = Kind::Pm(self.ty, addr);
         self.follow_expire(NEVER);
         with_engine(|engine| lift(engine.store.retire(old)))
     }

@@ -15,15 +15,20 @@ pub(super) fn follow_settings() {
     }
 }
 
+/// Whether the kernel takes changed pages back, as far as the log says.
+#[derive(Default)]
+pub(crate) struct Memory {
+    refusal_is_logged: bool,
+}
+
 impl Engine {
-    /// Has the log tell when the kernel begins not to take pages back, and when it takes them
-    /// again.
+    /// Logs when the kernel begins not to take pages back, and when it takes them again.
     pub(super) fn tell_of_memory(&mut self) {
         let refused = self.store.pool.not_given_back();
-        if refused.is_some() == self.keeps_pages {
+        if refused.is_some() == self.memory.refusal_is_logged {
             return;
         }
-        self.keeps_pages = refused.is_some();
+        self.memory.refusal_is_logged = refused.is_some();
         match refused {
             Some(why) => {
                 report::failure("changed pages of the pool take more than memory-limit", why)

@@ -95,6 +95,7 @@ use files::Files;
 use fill::Filling;
 use fullness::Fullness;
 use life::Life;
+use memory::Memory;
 use pending::Pending;
 use pobj::{Pool, PoolOptions};
 use prefetch::Prefetch;
@@ -142,14 +143,14 @@ pub struct Engine {
     pub(crate) afterwards: Afterwards,
     /// The mark on the pool's file.
     pub(crate) pulse: Option<Pulse>,
-    /// Looks at all keys that are under way: records are not moved without need.
-    pub(crate) looks: u32,
+    /// Checks of all keys that are under way: records are not moved without need.
+    pub(crate) checks: u32,
     /// What the log says of how full the pool is.
     pub(crate) fullness: Fullness,
     /// What is known of the next look-up.
     pub(crate) prefetch: Prefetch,
-    /// The kernel does not take pages of the pool back, and the log has told of it.
-    pub(crate) keeps_pages: bool,
+    /// Whether the kernel takes pages of the pool back.
+    pub(crate) memory: Memory,
 }
 
 /// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced
@@ -185,10 +186,10 @@ impl Engine {
             arrivals: Arrivals::default(),
             removing: Removing::default(),
             pulse: None,
-            looks: 0,
+            checks: 0,
             fullness: Fullness::default(),
             prefetch: Prefetch::default(),
-            keeps_pages: false,
+            memory: Memory::default(),
         };
         loading::undo_interrupted(&mut engine)?;
         Ok(engine)

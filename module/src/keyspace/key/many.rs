@@ -1,8 +1,9 @@
 //! Several keys given new values in one atomic step.
 
-use super::{LOADING, PmKey, State, lift};
+use super::{LOADING, PmKey, lift};
 use crate::error::CmdError;
 use crate::keyspace::{Engine, with_engine};
+use crate::redis::Kind;
 use pobj::{Pool, Result, Tx};
 use store::edit::Plan;
 use store::inline::Inline;
@@ -18,8 +19,8 @@ fn plan(
     if let Some(record) = key.record(engine)? {
         return Ok(Plan::Edit(record, expire_at));
     }
-    let old = match key.state {
-        State::Ours(_, addr) => engine.record_at(addr),
+    let old = match key.held {
+        Kind::Pm(_, addr) => engine.record_at(addr),
         _ => None,
     };
     let birth = lift(engine.store.birth(key.ctx.db(), expire_at))?;
@@ -50,7 +51,7 @@ pub fn put_all(
         lift(engine.store.put_all(names.zip(plans), inline, f))
     })?;
     for (i, (key, outcome)) in keys.iter_mut().zip(outcomes).enumerate() {
-        let before = key.state;
+        let before = key.held;
         key.follow(outcome);
         key.follow_expire(times[i]);
         key.tell_replaced(before);
