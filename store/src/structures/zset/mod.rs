@@ -255,8 +255,8 @@ pub struct Walk<'p>(Way<'p>);
 
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 enum Way<'p> {
-    /// The next index, and how many elements are left.
-    Small(Small<'p>, usize, u64, bool),
+    /// The words of order of what is to come, and whether from their end.
+    Small(Small<'p>, &'p [small::Slot], bool),
     Large(tree::Walk<'p>),
     Over,
 }
@@ -266,12 +266,13 @@ enum Way<'p> {
 pub fn walk(pool: &Pool, root: Root, rank: u64, reverse: bool) -> Result<Walk<'_>> {
     Ok(Walk(match View::open(pool, root)? {
         View::Small(small) if rank < small.len() as u64 => {
-            let left = if reverse {
-                rank + 1
+            let rank = rank as usize;
+            let to_come = if reverse {
+                0..rank + 1
             } else {
-                small.len() as u64 - rank
+                rank..small.len()
             };
-            Way::Small(small, rank as usize, left, reverse)
+            Way::Small(small, small.slots(to_come), reverse)
         }
         View::Large(large) => Way::Large(large.tree.walk(pool, rank, reverse)?),
         _ => Way::Over,
@@ -284,17 +285,18 @@ impl<'p> Walk<'p> {
     pub fn step(&mut self) -> Result<Option<(&'p [u8], f64)>> {
         match &mut self.0 {
             Way::Large(walk) => walk.next_member(),
-            Way::Small(_, _, 0, _) | Way::Over => Ok(None),
-            Way::Small(small, at, left, reverse) => {
-                let element = small.element(*at)?;
-                *at = if *reverse {
-                    at.wrapping_sub(1)
+            Way::Small(small, slots, reverse) => {
+                let slot = if *reverse {
+                    slots.split_off_last()
                 } else {
-                    *at + 1
+                    slots.split_off_first()
                 };
-                *left -= 1;
-                Ok(Some(element))
+                match slot {
+                    Some(&slot) => Ok(Some(small.element_of(slot)?)),
+                    None => Ok(None),
+                }
             }
+            Way::Over => Ok(None),
         }
     }
 

@@ -269,32 +269,26 @@ impl Leaf {
     /// The `i`-th element in another order.
     #[inline]
     pub(crate) fn element_in(&self, order: &Order, i: usize) -> Result<Element> {
-        self.in_slot(
-            *order
-                .get(i)
-                .ok_or_else(|| damaged("a sorted set: an index"))?,
-        )
-    }
-
-    /// The elements of these indices.
-    #[inline]
-    pub(super) fn elements(
-        &self,
-        indices: Range<usize>,
-    ) -> Result<impl DoubleEndedIterator<Item = Result<Element>>> {
-        let slots = self
-            .order
-            .get(indices)
+        let slot = *order
+            .get(i)
             .ok_or_else(|| damaged("a sorted set: an index"))?;
-        Ok(slots.iter().map(|&slot| self.in_slot(slot)))
-    }
-
-    #[inline]
-    fn in_slot(&self, slot: u8) -> Result<Element> {
-        self.slots
-            .get(usize::from(slot))
+        let element = self.slots.get(usize::from(slot));
+        element
             .copied()
             .ok_or_else(|| damaged("a sorted set: a leaf's order"))
+    }
+
+    /// The numbers of the slots of these elements.
+    #[inline]
+    pub(super) fn order_of(&self, indices: Range<usize>) -> Result<&[u8]> {
+        let slots = self.order.get(indices);
+        slots.ok_or_else(|| damaged("a sorted set: an index"))
+    }
+
+    /// The slots, by their numbers.
+    #[inline]
+    pub(super) fn slots(&self) -> &[Element] {
+        &self.slots
     }
 
     /// The score of the `i`-th element, which is to be below `LEAF_MAX`; any score if the order is

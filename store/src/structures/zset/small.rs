@@ -19,6 +19,7 @@ use crate::layout::DATA;
 use crate::structures::Root;
 use crate::structures::limits::{ZSET_COUNT_MAX as COUNT_MAX, ZSET_NAME_MAX as NAME_MAX};
 use pobj::{PPtr, Pool, Result, Tx};
+use std::ops::Range;
 
 /// The encoding's number.
 pub(super) const ENCODING: u8 = 1;
@@ -32,14 +33,22 @@ const SLOTS_MIN: usize = 4;
 pub(super) struct Small<'p> {
     base: PPtr<u8>,
     bytes: &'p [u8],
+    /// The words of order, those in use first.
+    slots: &'p [Slot],
     count: usize,
-    slots: usize,
     live: usize,
 }
+
+/// A word of order: the offset of an entry.
+pub(super) type Slot = [u8; 2];
 
 /// The score as this form keeps it.
 pub(super) fn plain(score: f64) -> f64 {
     if score == 0.0 { 0.0 } else { score }
+}
+
+fn offset(slot: Slot) -> usize {
+    usize::from(u16::from_le_bytes(slot))
 }
 
 fn root(base: PPtr<u8>, count: usize, slots: usize, end: usize, live: usize) -> Root {
@@ -64,11 +73,12 @@ impl<'p> Small<'p> {
             return Err(damaged("a sorted set: a packed object's sizes"));
         }
         let bytes = pool.bytes(base, end as u64)?;
+        let (slots, _) = bytes[..2 * slots].as_chunks();
         Ok(Small {
             base,
             bytes,
-            count,
             slots,
+            count,
             live,
         })
     }
@@ -80,34 +90,43 @@ impl<'p> Small<'p> {
     }
 
     fn offset(&self, i: usize) -> Result<usize> {
-        self.indexed(i)
-            .ok_or_else(|| damaged("a sorted set: an index"))
+        match self.slots.get(i) {
+            Some(&slot) => Ok(offset(slot)),
+            None => Err(damaged("a sorted set: an index")),
+        }
     }
 
-    /// Where the `i`-th element is, as the index says.
+    /// The words of order of these elements, which there are.
     #[inline]
-    fn indexed(&self, i: usize) -> Option<usize> {
-        let index = self.bytes.get(..2 * self.slots)?;
-        let &[low, high] = index.get(2 * i..2 * i + 2)? else {
-            return None;
-        };
-        Some(usize::from(u16::from_le_bytes([low, high])))
+    pub(super) fn slots(&self, range: Range<usize>) -> &'p [Slot] {
+        &self.slots[..self.count][range]
     }
 
     /// The `i`-th element. O(1).
     #[inline]
     pub(super) fn element(&self, i: usize) -> Result<(&'p [u8], f64)> {
-        match self.entry(i) {
+        match self.slots.get(i).and_then(|&slot| self.entry(slot)) {
+            Some(entry) => Ok(entry),
+            None => Err(damaged("a sorted set: a packed entry")),
+        }
+    }
+
+    /// The element that a word of order tells of. O(1).
+    #[inline]
+    pub(super) fn element_of(&self, slot: Slot) -> Result<(&'p [u8], f64)> {
+        match self.entry(slot) {
             Some(entry) => Ok(entry),
             None => Err(damaged("a sorted set: a packed entry")),
         }
     }
 
     #[inline]
-    fn entry(&self, i: usize) -> Option<(&'p [u8], f64)> {
-        let bytes = self.bytes.get(self.indexed(i)?..)?;
-        let (score, rest) = bytes.split_first_chunk::<8>()?;
-        let (&len, rest) = rest.split_first()?;
+    fn entry(&self, slot: Slot) -> Option<(&'p [u8], f64)> {
+        let bytes = self.bytes.get(offset(slot)..)?;
+        let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
+        let (score, &[len]) = head.split_first_chunk()? else {
+            return None;
+        };
         let name = rest.get(..usize::from(len))?;
         Some((name, f64::from_le_bytes(*score)))
     }
@@ -137,9 +156,9 @@ impl<'p> Small<'p> {
         Ok(low)
     }
 
-    /// Bytes of order for `entries`.
-    fn order(&self, range: std::ops::Range<usize>) -> &'p [u8] {
-        &self.bytes[2 * range.start..2 * range.end]
+    /// Bytes of order of these elements, which there are.
+    fn order(&self, range: Range<usize>) -> &'p [u8] {
+        self.slots(range).as_flattened()
     }
 
     /// All elements, ascending.
@@ -183,14 +202,11 @@ pub(super) fn insert(tx: &mut Tx<'_>, root: &mut Root, name: &[u8], score: f64) 
     let score = plain(score);
     let small = Small::open(tx, *root)?;
     let Small {
-        base,
-        count,
-        slots,
-        live,
-        ..
+        base, count, live, ..
     } = small;
     let at = small.rank(&Bound::Before(score, name))?;
-    let (end, len) = (small.bytes.len(), HEAD + name.len());
+    let (slots, end) = (small.slots.len(), small.bytes.len());
+    let len = HEAD + name.len();
     if count == slots || (end + len) as u64 > tx.capacity(base)? {
         let mut elements = small.elements()?;
         elements.insert(at, (name, score));
@@ -251,11 +267,7 @@ pub(super) fn update(tx: &mut Tx<'_>, root: Root, i: usize, score: f64) -> Resul
 pub(super) fn remove(tx: &mut Tx<'_>, root: &mut Root, from: usize, until: usize) -> Result<()> {
     let small = Small::open(tx, *root)?;
     let Small {
-        base,
-        count,
-        slots,
-        live,
-        ..
+        base, count, live, ..
     } = small;
     if from == 0 && until == count {
         *root = Root::EMPTY;
@@ -268,7 +280,8 @@ pub(super) fn remove(tx: &mut Tx<'_>, root: &mut Root, from: usize, until: usize
     let mut order = [0; 2 * COUNT_MAX];
     let order = &mut order[..2 * (count - until)];
     order.copy_from_slice(small.order(until..count));
-    let (end, left) = (small.bytes.len(), count - (until - from));
+    let (slots, end) = (small.slots.len(), small.bytes.len());
+    let left = count - (until - from);
     if !order.is_empty() {
         tx.write(base.at(2 * from as u64), order)?;
     }

@@ -1,8 +1,6 @@
 //! Reading the tree of a large sorted set: ranks, searches, walks. Nothing is written here.
 
-use super::node::{
-    Bound, Element, Inner, LEAF_MAX, Leaf, MemberPtr, NodePtr, member, name_of, there,
-};
+use super::node::{Bound, Element, Inner, LEAF_MAX, Leaf, MemberPtr, NodePtr, name_of, there};
 use crate::damaged::damaged;
 use pobj::{PPtr, Pool, Result};
 
@@ -214,80 +212,84 @@ impl Tree {
 
     /// A walk that begins at the element of this rank. O(log n), then O(1) a step.
     pub(super) fn walk(self, pool: &Pool, rank: u64, reverse: bool) -> Result<Walk<'_>> {
-        let mut left = rank;
+        let mut walk = Walk {
+            pool,
+            path: None,
+            slots: &[],
+            here: &[],
+            behind: 0,
+            reverse,
+        };
         if rank >= self.len {
-            return Ok(Walk {
-                pool,
-                path: None,
-                at: 0,
-                leaf: None,
-                left: 0,
-                reverse,
-            });
+            return Ok(walk);
         }
+        let mut at = rank;
         let path = self.down(pool, |node| {
             for (index, &count) in node.counts()?.iter().enumerate() {
-                if left < count {
+                if at < count {
                     return Ok(index);
                 }
-                left -= count;
+                at -= count;
             }
             Err(damaged("a sorted set: a tree's counts"))
         })?;
-        let left_elements = if reverse { rank + 1 } else { self.len - rank };
         let leaf = pool.get(path.leaf)?;
-        Ok(Walk {
-            pool,
-            path: Some(path),
-            at: left as usize,
-            leaf: Some(leaf),
-            left: left_elements,
-            reverse,
-        })
+        let to_come = if reverse { rank + 1 } else { self.len - rank };
+        let at = at as usize;
+        let here = if reverse { 0..at + 1 } else { at..path.len };
+        (walk.slots, walk.here) = (leaf.slots(), leaf.order_of(here)?);
+        walk.behind = behind(to_come, walk.here)?;
+        walk.path = Some(path);
+        Ok(walk)
     }
+}
+
+/// How many of the elements to come are in other leaves than `here`.
+fn behind(to_come: u64, here: &[u8]) -> Result<u64> {
+    let behind = to_come.checked_sub(here.len() as u64);
+    behind.ok_or_else(|| damaged("a sorted set: a tree's counts"))
 }
 
 /// A walk over elements, in either direction.
 pub(super) struct Walk<'p> {
     pool: &'p Pool,
+    /// The way to the leaf; `None` if there is nothing to walk over.
     path: Option<Path>,
-    leaf: Option<&'p Leaf>,
-    /// Index of the next element in the leaf.
-    at: usize,
-    /// Elements still to come.
-    left: u64,
+    /// The leaf's slots.
+    slots: &'p [Element],
+    /// The numbers of those of the leaf's elements that are still to come.
+    here: &'p [u8],
+    /// How many elements are to come in other leaves.
+    behind: u64,
     reverse: bool,
 }
 
 impl<'p> Walk<'p> {
     /// The next element; `None` at the end.
+    #[inline]
     pub(crate) fn next_element(&mut self) -> Result<Option<Element>> {
-        if self.left == 0 {
-            return Ok(None);
+        if self.here.is_empty() {
+            if self.behind == 0 {
+                return Ok(None);
+            }
+            self.turn_leaf()?;
         }
-        let (Some(path), Some(leaf)) = (self.path.as_ref(), self.leaf) else {
-            return Ok(None);
+        let slot = if self.reverse {
+            self.here.split_off_last()
+        } else {
+            self.here.split_off_first()
         };
-        let len = path.len;
-        if self.at >= len {
-            return Err(damaged("a sorted set: a tree's counts"));
+        match slot.and_then(|&slot| self.slots.get(usize::from(slot))) {
+            Some(element) => Ok(Some(*element)),
+            None => Err(damaged("a sorted set: a leaf's order")),
         }
-        let element = leaf.element(self.at)?;
-        self.left -= 1;
-        match self.reverse {
-            false if self.at + 1 < len => self.at += 1,
-            true if self.at > 0 => self.at -= 1,
-            _ if self.left > 0 => self.turn_leaf()?,
-            _ => {}
-        }
-        Ok(Some(element))
     }
 
     /// The next element's name and score; `None` at the end.
     #[inline]
     pub(crate) fn next_member(&mut self) -> Result<Option<(&'p [u8], f64)>> {
         match self.next_element()? {
-            Some(element) => Ok(Some(member(self.pool, there(element.member)?)?)),
+            Some(element) => Ok(Some((name_of(self.pool, element.member)?, element.score))),
             None => Ok(None),
         }
     }
@@ -299,46 +301,33 @@ impl<'p> Walk<'p> {
         mut count: u64,
         mut visit: impl FnMut(&'p [u8], f64),
     ) -> Result<()> {
-        if count > self.left {
+        if count.saturating_sub(self.here.len() as u64) > self.behind {
             return Err(damaged("a sorted set: a walk beyond its end"));
         }
-        let pool = self.pool;
-        let mut show = |element: Result<Element>| {
-            let Element { score, member } = element?;
-            visit(name_of(pool, member)?, score);
-            Ok(())
-        };
         while count > 0 {
-            let (Some(path), Some(leaf)) = (&self.path, self.leaf) else {
-                return Err(damaged("a sorted set: a walk"));
-            };
-            let here = match self.reverse {
-                false => path.len.saturating_sub(self.at),
-                true => self.at + 1,
-            };
-            let shown = here.min(usize::try_from(count).unwrap_or(usize::MAX));
-            if shown == 0 {
-                return Err(damaged("a sorted set: a tree's counts"));
+            if self.here.is_empty() {
+                self.turn_leaf()?;
             }
-            match self.reverse {
-                false => leaf
-                    .elements(self.at..self.at + shown)?
-                    .try_for_each(&mut show)?,
-                true => {
-                    let mut elements = leaf.elements(here - shown..here)?.rev();
-                    elements.try_for_each(&mut show)?;
+            let (pool, slots) = (self.pool, self.slots);
+            let mut show = |&slot: &u8| match slots.get(usize::from(slot)) {
+                Some(&Element { score, member }) => {
+                    visit(name_of(pool, member)?, score);
+                    Ok(())
                 }
+                None => Err(damaged("a sorted set: a leaf's order")),
+            };
+            let n = self.here.len();
+            let shown = n.min(usize::try_from(count).unwrap_or(usize::MAX));
+            if self.reverse {
+                let (rest, part) = self.here.split_at(n - shown);
+                part.iter().rev().try_for_each(&mut show)?;
+                self.here = rest;
+            } else {
+                let (part, rest) = self.here.split_at(shown);
+                part.iter().try_for_each(&mut show)?;
+                self.here = rest;
             }
-            (count, self.left) = (count - shown as u64, self.left - shown as u64);
-            match self.reverse {
-                _ if shown == here => {
-                    if self.left > 0 {
-                        self.turn_leaf()?;
-                    }
-                }
-                false => self.at += shown,
-                true => self.at -= shown,
-            }
+            count -= shown as u64;
         }
         Ok(())
     }
@@ -372,8 +361,9 @@ impl<'p> Walk<'p> {
                 .filter(|n| (1..=LEAF_MAX).contains(n));
             path.len = len.ok_or_else(|| damaged("a sorted set: a leaf's length"))?;
             path.leaf = there(child.node)?.cast();
-            self.leaf = Some(self.pool.get(path.leaf)?);
-            self.at = if self.reverse { path.len - 1 } else { 0 };
+            let leaf = self.pool.get(path.leaf)?;
+            (self.slots, self.here) = (leaf.slots(), leaf.order_of(0..path.len)?);
+            self.behind = behind(self.behind, self.here)?;
             return Ok(());
         }
         Err(damaged("a sorted set: a tree's counts"))
