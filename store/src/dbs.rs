@@ -164,7 +164,7 @@ impl Dbs {
 
     /// Counts a key that has come to a space.
     #[inline]
-    pub fn key_comes(&mut self, space: u16, ty: ValueType) {
+    pub fn count_key(&mut self, space: u16, ty: ValueType) {
         if let Some(keys) = self.keys.get_mut(usize::from(space)) {
             keys.count(ty, 1);
         }
@@ -172,14 +172,14 @@ impl Dbs {
 
     /// Counts a key that has left a space.
     #[inline]
-    pub fn key_goes(&mut self, space: u16, ty: ValueType) {
+    pub fn uncount_key(&mut self, space: u16, ty: ValueType) {
         if let Some(keys) = self.keys.get_mut(usize::from(space)) {
             keys.count(ty, -1);
         }
     }
 
     /// Counts several keys that have left a space.
-    pub(crate) fn keys_go(&mut self, space: u16, keys: KeyCounts) {
+    pub(crate) fn uncount_keys(&mut self, space: u16, keys: KeyCounts) {
         if let Some(counts) = self.keys.get_mut(usize::from(space)) {
             counts.subtract(keys);
         }

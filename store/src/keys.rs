@@ -32,7 +32,7 @@ impl Store {
             Ok(root)
         })?;
         tx.commit()?;
-        self.new_key_comes(birth.space, ty, key);
+        self.count_new_key(birth.space, ty, key);
         if structures::may_expire(ty, root) {
             self.expiring.found(record);
         }

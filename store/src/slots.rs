@@ -340,31 +340,31 @@ impl Store {
 
     /// Counts the key of a record that has come into Redis's keyspace.
     #[inline]
-    pub fn key_comes(&mut self, record: RecordPtr) -> Result<()> {
-        self.count_key(record, 1)
+    pub fn count_key(&mut self, record: RecordPtr) -> Result<()> {
+        self.count_by(record, 1)
     }
 
     /// Counts a key of this key space, type and name that has come into Redis's keyspace.
     #[inline]
-    pub fn new_key_comes(&mut self, space: u16, ty: ValueType, name: &[u8]) {
-        self.dbs.key_comes(space, ty);
+    pub fn count_new_key(&mut self, space: u16, ty: ValueType, name: &[u8]) {
+        self.dbs.count_key(space, ty);
         self.slots.count(space, ty, name, 1);
     }
 
     /// Counts the key of a record that has left Redis's keyspace.
     #[inline]
-    pub fn key_goes(&mut self, record: RecordPtr) -> Result<()> {
-        self.count_key(record, -1)
+    pub fn uncount_key(&mut self, record: RecordPtr) -> Result<()> {
+        self.count_by(record, -1)
     }
 
     #[inline]
-    fn count_key(&mut self, record: RecordPtr, by: i32) -> Result<()> {
+    fn count_by(&mut self, record: RecordPtr, by: i32) -> Result<()> {
         let head = record::get(&self.pool, record)?;
         let (space, ty) = (head.space, head.value_type()?);
         if by > 0 {
-            self.dbs.key_comes(space, ty)
+            self.dbs.count_key(space, ty)
         } else {
-            self.dbs.key_goes(space, ty)
+            self.dbs.uncount_key(space, ty)
         }
         if self.slots.counts.is_some() {
             self.slots
@@ -412,7 +412,7 @@ impl Store {
     pub fn trim(&mut self, ranges: &[SlotRange]) -> Result<()> {
         self.give_up(ranges)?;
         for (space, keys) in self.slots.take_counts(ranges) {
-            self.dbs.keys_go(space, keys);
+            self.dbs.uncount_keys(space, keys);
         }
         self.slots.trimmed.resize(SLOTS, 0);
         let Slots { trimmed, words, .. } = &mut self.slots;

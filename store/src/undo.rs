@@ -64,7 +64,7 @@ impl Store {
         }
         self.pool.abandon_group()?;
         for key in &undone.before {
-            self.dbs.key_goes(key.space, key.ty);
+            self.dbs.uncount_key(key.space, key.ty);
             self.slots.count(key.space, key.ty, &key.name, -1);
         }
         let reloaded = self.dbs.reload(&self.pool);
@@ -80,7 +80,7 @@ impl Store {
             let Ok(Some(key)) = self.key_at(record) else {
                 continue;
             };
-            self.new_key_comes(key.space, key.ty, &key.name);
+            self.count_new_key(key.space, key.ty, &key.name);
             if structures::may_expire(key.ty, key.root) {
                 self.expiring.found(record);
             }

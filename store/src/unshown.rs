@@ -190,7 +190,7 @@ impl Store {
             .inspect_err(|_| {
                 // A record of unknown type was not counted.
                 if let Ok(ty) = head.value_type() {
-                    self.dbs.key_goes(head.space, ty);
+                    self.dbs.uncount_key(head.space, ty);
                 }
             })
             .map(Some)
@@ -227,7 +227,7 @@ impl Store {
             match self.found(twin) {
                 Ok(None) => {}
                 Ok(Some(found)) => {
-                    self.dbs.key_goes(space, found.ty);
+                    self.dbs.uncount_key(space, found.ty);
                     self.retire(twin)?;
                 }
                 Err(error) => outcome = Err(error),

@@ -113,7 +113,7 @@ impl Keyspace {
         if let Some(other) = self.keys.get(&name) {
             if record::get(pool, other.record)?.birth >= found.birth {
                 self.store.retire(record)?;
-                self.store.dbs.key_goes(found.space, found.ty);
+                self.store.dbs.uncount_key(found.space, found.ty);
                 return Ok(());
             }
             let older = other.record;
@@ -126,7 +126,7 @@ impl Keyspace {
 
     /// Redis lets go of a value for good.
     fn free(&mut self, record: RecordPtr) -> Result<()> {
-        self.store.key_goes(record)?;
+        self.store.uncount_key(record)?;
         self.store.retire_twins(record)?;
         self.store.retire(record)
     }
@@ -280,7 +280,7 @@ impl Keyspace {
             let record = self.store.record_at(addr).expect("it was made");
             let head = record::get(&self.store.pool, record).expect("it was made");
             let ty = head.value_type().expect("it was made");
-            self.store.new_key_comes(space, ty, &name.1);
+            self.store.count_new_key(space, ty, &name.1);
             let key = Key {
                 record,
                 content,
@@ -406,7 +406,7 @@ impl Keyspace {
         })?;
         if let Some(((), Outcome::Emptied(_))) = done {
             self.keys.remove(&name);
-            self.store.key_goes(record)?;
+            self.store.uncount_key(record)?;
             self.store.retire_twins(record)?;
             self.store.expiring.forget(record);
         }
@@ -445,11 +445,11 @@ impl Keyspace {
             this.retire(&target)?;
             let mut key = this.keys.remove(&source).expect("it exists");
             let old = key.record;
-            this.store.key_goes(old)?;
+            this.store.uncount_key(old)?;
             let renamed = this.store.rename(old, &target.1, target.0);
             // Without room it has its old name, and counts.
             key.record = *renamed.as_ref().unwrap_or(&old);
-            this.store.key_comes(key.record)?;
+            this.store.count_key(key.record)?;
             renamed?;
             this.keys.insert(target, key);
             Ok(())
@@ -498,10 +498,10 @@ impl Keyspace {
             return Ok(());
         }
         let key = self.keys.remove(&source).expect("it exists");
-        self.store.key_goes(key.record)?;
+        self.store.uncount_key(key.record)?;
         let moved = self.store.move_to(key.record, target.0);
         // Without room it counts where it was.
-        self.store.key_comes(key.record)?;
+        self.store.count_key(key.record)?;
         moved?;
         self.keys.insert(target, key);
         Ok(())

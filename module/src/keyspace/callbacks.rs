@@ -126,7 +126,7 @@ impl TypeCallbacks for Values {
             if is_afterwards {
                 return Ok(());
             }
-            engine.store.key_goes(record)?;
+            engine.store.uncount_key(record)?;
             let twins = engine.store.retire_twins(record);
             if engine.pending.take_freed(addr) {
                 engine.store.expiring.forget(record);

@@ -297,7 +297,7 @@ fn follow_move(ctx: &Ctx, name: Arg<'_>) {
     if ENGINE.with(strays) == Ok(true) {
         return afterwards::tell();
     }
-    durable("MOVE", |engine| engine.store.key_goes(record));
+    durable("MOVE", |engine| engine.store.uncount_key(record));
     durable("MOVE", |engine| engine.store.move_to(record, db));
     count_shown(record);
 }

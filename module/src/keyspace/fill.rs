@@ -384,7 +384,7 @@ fn show_record(ctx: &Ctx, record: RecordPtr) {
         Kind::Pm(_, addr) if older(addr, found.birth) => {}
         Kind::Pm(..) => {
             super::retire_quietly(record);
-            let _ = ENGINE.with(|engine| engine.store.dbs.key_goes(found.space, found.ty));
+            let _ = ENGINE.with(|engine| engine.store.dbs.uncount_key(found.space, found.ty));
             return;
         }
     }

@@ -233,14 +233,14 @@ pub fn shown_keys_of(db: i32) -> Result<u64, CmdError> {
 
 /// Counts the key of a record that has come into Redis's keyspace.
 fn count_shown(record: RecordPtr) {
-    durable("a key's count", |engine| engine.store.key_comes(record));
+    durable("a key's count", |engine| engine.store.count_key(record));
 }
 
 /// Counts a key that has just come into Redis's keyspace with its record, which is not looked at:
 /// that would wait for the commit.
 #[inline]
 fn count_new(space: u16, ty: ValueType, name: &[u8]) {
-    let counted = ENGINE.with(|engine| engine.store.new_key_comes(space, ty, name));
+    let counted = ENGINE.with(|engine| engine.store.count_new_key(space, ty, name));
     debug_assert!(
         counted.is_ok(),
         "no command runs while the engine is in use"

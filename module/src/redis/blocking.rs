@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw as rm;
 
-use super::commands::report;
+use super::commands::note_failure;
 use super::{Arg, Args, Ctx, api, zero_sized};
 use crate::error::CmdError;
 
@@ -74,7 +74,7 @@ unsafe extern "C" fn try_to_serve<S: Serve>(
     };
     let served = catch_unwind(AssertUnwindSafe(|| {
         zero_sized::<S>()(&ctx, args, ready).unwrap_or_else(|error| {
-            report(&error);
+            note_failure(&error);
             ctx.reply_failure(&error);
             true
         })

@@ -224,7 +224,7 @@ fn refuse(ctx: &Ctx, args: Args<'_>) {
         Ok(what) => (what.refused)(ctx),
         Err(_) => CmdError::PoolFull,
     };
-    report(&error);
+    note_failure(&error);
     ctx.reply_failure(&error);
 }
 
@@ -250,7 +250,7 @@ fn try_with_room(ctx: &Ctx, command: impl Fn() -> Result<(), CmdError>) -> Resul
 
 /// Reports what a command has failed with.
 #[cold]
-pub(super) fn report(error: &CmdError) {
+pub(super) fn note_failure(error: &CmdError) {
     if let Ok(what) = ON_FAILURE.with(|what| *what) {
         (what.failed)(error);
     }
@@ -296,7 +296,7 @@ fn fail(
         (call, Way::Native) => call.decline(),
         (_, Way::Again) => {
             if let Err(error) = again() {
-                report(&error);
+                note_failure(&error);
                 ctx.reply_failure(&error);
             }
         }
@@ -363,7 +363,7 @@ unsafe extern "C" fn run<H: Handler>(
             outcome = try_with_room(&ctx, || zero_sized::<H>()(&ctx, args));
         }
         if let Err(error) = outcome {
-            report(&error);
+            note_failure(&error);
             fail(&ctx, args, call, error, || zero_sized::<H>()(&ctx, args));
         }
     }));
