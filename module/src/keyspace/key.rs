@@ -25,7 +25,7 @@ pub struct PmKey<'a> {
     ctx: &'a Ctx,
     ty: ValueType,
     /// What the key holds.
-    held: Kind,
+    holds: Kind,
 }
 
 /// What becomes of a key's expire time when it gets a value.
@@ -49,8 +49,13 @@ impl<'a> PmKey<'a> {
         // An engine that cannot be reached is told of when the value is read.
         let _ = ENGINE.with(Engine::prefetch_entry);
         let key = ctx.open(name, mode);
-        let held = key.kind();
-        PmKey { key, ctx, ty, held }
+        let holds = key.kind();
+        PmKey {
+            key,
+            ctx,
+            ty,
+            holds,
+        }
     }
 
     fn open_typed(
@@ -60,7 +65,7 @@ impl<'a> PmKey<'a> {
         ty: ValueType,
     ) -> Result<PmKey<'a>, CmdError> {
         let key = PmKey::open(ctx, name, mode, ty);
-        match key.held {
+        match key.holds {
             Kind::Other => Err(CmdError::WrongType),
             Kind::Pm(found, _) if found != ty => Err(CmdError::WrongType),
             _ => Ok(key),
@@ -86,7 +91,7 @@ impl<'a> PmKey<'a> {
     ) -> Result<PmKey<'a>, CmdError> {
         let first = *types.first().ok_or(CmdError::Internal)?;
         let mut key = PmKey::open(ctx, name, Mode::Read, first);
-        match key.held {
+        match key.holds {
             Kind::Absent => Ok(key),
             Kind::Pm(found, _) if types.contains(&found) => {
                 key.ty = found;
@@ -116,7 +121,7 @@ impl<'a> PmKey<'a> {
 
     /// The type of the value, if it is one of ours.
     pub fn value_type(&self) -> Option<ValueType> {
-        match self.held {
+        match self.holds {
             Kind::Pm(ty, _) => Some(ty),
             _ => None,
         }
@@ -124,7 +129,7 @@ impl<'a> PmKey<'a> {
 
     /// Asks for the key's record, which will be looked at once other keys are open.
     pub fn ask_early(&self) {
-        if let Kind::Pm(_, addr) = self.held {
+        if let Kind::Pm(_, addr) = self.holds {
             let _ = ENGINE.with(|engine| engine.ask_for(addr));
         }
     }
@@ -136,12 +141,12 @@ impl<'a> PmKey<'a> {
 
     /// True if the key holds anything, native values included.
     pub fn occupied(&self) -> bool {
-        self.held != Kind::Absent
+        self.holds != Kind::Absent
     }
 
     /// The record, if the key holds a value of the type it was opened for.
     pub(super) fn record(&self, engine: &mut Engine) -> Result<Option<RecordPtr>, CmdError> {
-        match self.held {
+        match self.holds {
             Kind::Pm(ty, addr) if ty == self.ty => {
                 let record = engine.record_at(addr).filter(|_| engine.life.shows_keys());
                 if let Some(record) = record {
@@ -289,7 +294,7 @@ impl<'a> PmKey<'a> {
         result.ok_or(CmdError::Internal)
     }
 
-    /// Puts a new value there, whatever the key held, as one atomic, durable step. `f` builds the
+    /// Puts a new value there, whatever the key holds, as one atomic, durable step. `f` builds the
     /// value and may use `inline` bytes of the record; an empty root deletes the key. `expire_at`
     /// is in Unix milliseconds, or `NEVER`.
     pub fn put(
@@ -298,7 +303,7 @@ impl<'a> PmKey<'a> {
         expire_at: i64,
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<(), CmdError> {
-        let before = self.held;
+        let before = self.holds;
         self.put_silently(inline, expire_at, f)?;
         self.tell_replaced(before);
         Ok(())
@@ -317,7 +322,7 @@ impl<'a> PmKey<'a> {
                 return Err(LOADING);
             }
             let birth = lift(engine.store.birth(self.ctx.db(), expire_at))?;
-            old = match self.held {
+            old = match self.holds {
                 Kind::Pm(_, addr) => engine.record_at(addr),
                 _ => None,
             };
@@ -341,7 +346,7 @@ impl<'a> PmKey<'a> {
     /// servers that do so. [`PmKey::put`] does this by itself; others do it whose native commands
     /// replace the value.
     pub fn notify_replaced(&self) {
-        self.tell_replaced(self.held);
+        self.tell_replaced(self.holds);
     }
 
     #[inline]
@@ -359,11 +364,11 @@ impl<'a> PmKey<'a> {
 
     /// Deletes the key and its value, durably, and tells the AOF if it was a native one.
     pub fn delete(&mut self) {
-        if self.held == Kind::Other {
+        if self.holds == Kind::Other {
             self.ctx.forget_in_aof(self.name());
         }
         self.key.delete();
-        self.held = Kind::Absent;
+        self.holds = Kind::Absent;
     }
 
     /// When the key expires, in Unix milliseconds.
@@ -406,12 +411,12 @@ impl<'a> PmKey<'a> {
         match outcome {
             Outcome::Nothing => {}
             Outcome::Created(space, addr) => {
-                if self.held == Kind::Other {
+                if self.holds == Kind::Other {
                     self.ctx.forget_in_aof(self.name());
                 }
                 self.key.set_value(self.ty, addr);
                 count_new(space, self.ty, self.name().bytes());
-                self.held = Kind::Pm(self.ty, addr);
+                self.holds = Kind::Pm(self.ty, addr);
             }
             Outcome::Emptied(_) => self.delete(),
         }
@@ -420,7 +425,7 @@ impl<'a> PmKey<'a> {
     /// Brings Redis's keyspace to a new value of the same type: the key is not a new one.
     fn follow_exchange(&mut self, old: RecordPtr, addr: usize) -> Result<(), CmdError> {
         self.key.replace_value(self.ty, addr);
-        self.held = Kind::Pm(self.ty, addr);
+        self.holds = Kind::Pm(self.ty, addr);
         self.follow_expire(NEVER);
         with_engine(|engine| lift(engine.store.retire(old)))
     }

@@ -36,7 +36,7 @@ use crate::log::undo::Undo;
 use crate::medium::{Medium, Traffic};
 use crate::ptr::{PPtr, Persistent};
 use space::OldObject;
-use tx::{Batch, Favour, Group};
+use tx::{Batch, Group, ReserveAccess};
 
 pub use options::PoolOptions;
 pub use space::Usage;
@@ -65,7 +65,7 @@ pub struct Pool {
     /// Objects that found no place to move to.
     stuck: u64,
     /// Who may take the room that is kept back.
-    favour: Favour,
+    reserve_access: ReserveAccess,
     /// Objects of libpmemobj's that were freed, and are still to be given back to it.
     old: Vec<OldObject>,
     growth: Growth,
@@ -257,7 +257,7 @@ impl Pool {
     /// Until then reads see them, and a crash undoes them all.
     pub fn hold(&mut self) {
         self.held = true;
-        self.favour.admitted = self.has_reserve();
+        self.reserve_access.admitted = self.has_reserve();
     }
 
     /// True between [`Pool::hold`] and [`Pool::release`].
@@ -276,7 +276,7 @@ impl Pool {
     /// `Damaged` if the pool's own log contradicts itself; never for want of room.
     pub fn release(&mut self) -> Result<()> {
         (self.held, self.abandoned) = (false, false);
-        self.favour.end_group();
+        self.reserve_access.end_group();
         self.end_group()?;
         self.sync_unless_lazy()
     }

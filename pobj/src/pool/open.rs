@@ -3,7 +3,7 @@
 
 use super::Pool;
 use super::options::PoolOptions;
-use super::tx::{Batch, Favour};
+use super::tx::{Batch, ReserveAccess};
 use crate::alloc::room::Room;
 use crate::alloc::slab::Slab;
 use crate::check;
@@ -218,7 +218,7 @@ impl Pool {
             lazy: false,
             moving: false,
             stuck: 0,
-            favour: Favour::default(),
+            reserve_access: ReserveAccess::default(),
             old: Vec::new(),
             growth,
             advice: &options.layout.advice,

@@ -250,14 +250,14 @@ impl Pool {
     /// Lets everybody have the room that is kept back, until [`Pool::keep_reserve`]. For what must
     /// not fail: retry it after this.
     pub fn lend_reserve(&mut self) {
-        self.favour.lent = true;
+        self.reserve_access.lent = true;
     }
 
     /// Lets the open group have half of the room that is kept back, if all of it was there when the
     /// group began. False if it was not, or if the group has it already.
     pub fn lend_to_group(&mut self) -> bool {
-        let lends = self.held && std::mem::take(&mut self.favour.admitted);
-        self.favour.group |= lends;
+        let lends = self.held && std::mem::take(&mut self.reserve_access.admitted);
+        self.reserve_access.group |= lends;
         lends
     }
 
@@ -268,7 +268,7 @@ impl Pool {
     /// # Errors
     /// `Damaged` if the pool's metadata contradicts itself.
     pub fn keep_reserve(&mut self) -> Result<()> {
-        self.favour.lent = false;
+        self.reserve_access.lent = false;
         if self.group.is_some() {
             return Ok(());
         }
@@ -281,7 +281,7 @@ impl Pool {
 
     /// True if as much room is kept back as should be.
     pub fn has_reserve(&self) -> bool {
-        !self.favour.lent && self.room.is_kept()
+        !self.reserve_access.lent && self.room.is_kept()
     }
 }
 

@@ -19,7 +19,7 @@ fn plan(
     if let Some(record) = key.record(engine)? {
         return Ok(Plan::Edit(record, expire_at));
     }
-    let old = match key.held {
+    let old = match key.holds {
         Kind::Pm(_, addr) => engine.record_at(addr),
         _ => None,
     };
@@ -27,7 +27,7 @@ fn plan(
     Ok(Plan::Make(birth, key.ty, old))
 }
 
-/// Gives each of several *different* keys a value, whatever it held, all as one atomic, durable
+/// Gives each of several *different* keys a value, whatever it holds, all as one atomic, durable
 /// step. Each expires at `expire_at`, in Unix milliseconds or `NEVER`; without one it keeps its own
 /// expire time. `f` sets the `i`-th value: as in [`PmKey::edit_inline`] if there is one, else from
 /// an empty root, with a fresh record's inline area of at least `inline(i)` bytes. `then` tells of
@@ -51,7 +51,7 @@ pub fn put_all(
         lift(engine.store.put_all(names.zip(plans), inline, f))
     })?;
     for (i, (key, outcome)) in keys.iter_mut().zip(outcomes).enumerate() {
-        let before = key.held;
+        let before = key.holds;
         key.follow(outcome);
         key.follow_expire(times[i]);
         key.tell_replaced(before);

@@ -20,7 +20,7 @@ const TRIM_IN_GROUP: usize = 64;
 
 /// Who may take what is kept back.
 #[derive(Default)]
-pub(crate) struct Favour {
+pub(crate) struct ReserveAccess {
     /// Everybody, until it is kept back again.
     pub lent: bool,
     /// The running transaction, as it removes things.
@@ -33,7 +33,7 @@ pub(crate) struct Favour {
     pub group: bool,
 }
 
-impl Favour {
+impl ReserveAccess {
     /// What the running transaction may take.
     fn access(&self) -> Access {
         if self.lent || self.removes && !self.moves {
@@ -102,7 +102,7 @@ impl Pool {
 
     /// A slot of any larger class, for who must not fail.
     fn reserve_any_larger(&mut self, class: u8, kind: Kind) -> Result<(Slot, u64)> {
-        let found = match self.favour.access() {
+        let found = match self.reserve_access.access() {
             Access::Ordinary => None,
             Access::Half | Access::Whole => self.slab.reserve_larger(class, kind, u64::MAX),
         };
@@ -160,7 +160,7 @@ impl Pool {
 
     /// Takes granules that are kept back, if the running transaction may.
     fn find_kept(&mut self, granules: u64) -> Option<u64> {
-        self.room.take(granules, self.favour.access())
+        self.room.take(granules, self.reserve_access.access())
     }
 
     /// Frees an object that is a run, with the batch.

@@ -15,7 +15,7 @@ use crate::ptr::{Fresh, PPtr, Persistent};
 use group::Savepoint;
 use std::ops::Deref;
 
-pub(crate) use allocate::Favour;
+pub(crate) use allocate::ReserveAccess;
 pub(crate) use batch::Batch;
 pub(crate) use group::Group;
 
@@ -59,14 +59,14 @@ impl<'p> Tx<'p> {
     /// the pool keeps back; half of that if it also [moves](Tx::moves).
     #[inline]
     pub fn removes(&mut self) {
-        self.pool.favour.removes = true;
+        self.pool.reserve_access.removes = true;
     }
 
     /// Says that this transaction puts elsewhere what it removes, and takes hardly more room
     /// afterwards than before: it may take half of what the pool keeps back, and no more if it also
     /// [removes](Tx::removes).
     pub fn moves(&mut self) {
-        self.pool.favour.moves = true;
+        self.pool.reserve_access.moves = true;
     }
 
     /// Allocates at least `size` bytes. They hold anything until filled, and belong to nobody until
@@ -361,7 +361,7 @@ impl Drop for Tx<'_> {
         if !self.done {
             self.take_back();
         }
-        self.pool.favour.end_transaction();
+        self.pool.reserve_access.end_transaction();
     }
 }
 
