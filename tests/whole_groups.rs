@@ -183,7 +183,8 @@ fn a_script_without_room_leaves_nothing_and_gets_the_error() {
         "{calls} local failed = false \
          for n = 1, 20 do failed = failed or redis.pcall('PM.SET', 'large:' .. n, ARGV[1]).err ~= nil end \
          local last = redis.pcall('PM.SET', 'last', 'x') \
-         return {{failed and 1 or 0, last.err or 'none', redis.call('PM.GET', 'string')}}"
+         return {{failed and 1 or 0, last.err or 'none', redis.call('PM.GET', 'string'), \
+         #redis.call('PM.ZUNION', 1, 'zset'), redis.call('PM.SINTERCARD', 1, 'set')}}"
     );
     let reply = client.call(&["EVAL", &script, "0", &value]);
     let reply = reply.elements().expect("an array");
@@ -194,6 +195,8 @@ fn a_script_without_room_leaves_nothing_and_gets_the_error() {
     let last = String::from_utf8_lossy(last);
     assert!(last.contains("nothing of it is done"), "{last}");
     assert_eq!(reply[2], Value::Bulk(b"before".to_vec()));
+    // Commands that read go on, those whose keys are numbered, too.
+    assert_eq!(reply[3..], [Value::Integer(2), Value::Integer(2)]);
     assert_eq!(state(&mut client), before);
 
     // Within a transaction, what was told before is false, too.

@@ -29,7 +29,8 @@ type Trampoline =
 pub struct Runner {
     reading: Trampoline,
     writing: Trampoline,
-    first: Trampoline,
+    reading_first: Trampoline,
+    writing_first: Trampoline,
     after_timeout: Trampoline,
     after_destination: Trampoline,
 }
@@ -40,19 +41,34 @@ impl Runner {
         Runner {
             reading: run::<H>,
             writing: run_writing::<H>,
-            first: run_numbered::<H, false, 1>,
-            after_timeout: run_numbered::<H, false, 2>,
-            after_destination: run_numbered::<H, true, 2>,
+            reading_first: run_numbered::<H, false, false, 1>,
+            writing_first: run_numbered::<H, true, false, 1>,
+            after_timeout: run_numbered::<H, true, false, 2>,
+            after_destination: run_numbered::<H, true, true, 2>,
         }
     }
 
     fn for_flags(self, flags: &str) -> Trampoline {
-        if flags.split(' ').any(|flag| flag == "write") {
+        if writes(flags) {
             self.writing
         } else {
             self.reading
         }
     }
+
+    fn for_numbered(self, numbered: NumberedKeys, flags: &str) -> Trampoline {
+        match numbered {
+            NumberedKeys::First if writes(flags) => self.writing_first,
+            NumberedKeys::First => self.reading_first,
+            NumberedKeys::AfterTimeout => self.after_timeout,
+            NumberedKeys::AfterDestination => self.after_destination,
+        }
+    }
+}
+
+/// Whether a command of these flags writes.
+fn writes(flags: &str) -> bool {
+    flags.split(' ').any(|flag| flag == "write")
 }
 
 /// Where a command has the number of its keys, which follow it.
@@ -104,10 +120,10 @@ impl<'a> Registrar<'a> {
         flags: &str,
         numbered: NumberedKeys,
     ) -> Result<(), String> {
-        let (run, keys) = match numbered {
-            NumberedKeys::First => (runner.first, (0, 0, 0)),
-            NumberedKeys::AfterTimeout => (runner.after_timeout, (0, 0, 0)),
-            NumberedKeys::AfterDestination => (runner.after_destination, (1, 1, 1)),
+        let run = runner.for_numbered(numbered, flags);
+        let keys = match numbered {
+            NumberedKeys::First | NumberedKeys::AfterTimeout => (0, 0, 0),
+            NumberedKeys::AfterDestination => (1, 1, 1),
         };
         self.create(name, Some(run), &format!("{flags} getkeys-api"), keys)
     }
@@ -373,8 +389,14 @@ unsafe extern "C" fn run<H: Handler>(
     rm::REDISMODULE_OK as c_int
 }
 
-/// [`run`] for a command that has a destination or not, and the number of its keys at an argument.
-unsafe extern "C" fn run_numbered<H: Handler, const DESTINATION: bool, const AT: usize>(
+/// [`run`] for a command that writes or not, has a destination or not, and the number of its keys
+/// at an argument.
+unsafe extern "C" fn run_numbered<
+    H: Handler,
+    const WRITES: bool,
+    const DESTINATION: bool,
+    const AT: usize,
+>(
     ctx: *mut rm::RedisModuleCtx,
     argv: *mut *mut rm::RedisModuleString,
     argc: c_int,
@@ -383,7 +405,12 @@ unsafe extern "C" fn run_numbered<H: Handler, const DESTINATION: bool, const AT:
     let (asker, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(argv, argc)) };
     if !asker.asks_for_keys() {
         // SAFETY: the arguments are those of this function, as Redis passed them.
-        return unsafe { run_writing::<H>(ctx, argv, argc) };
+        return unsafe {
+            match WRITES {
+                true => run_writing::<H>(ctx, argv, argc),
+                false => run::<H>(ctx, argv, argc),
+            }
+        };
     }
     let room = args.len().saturating_sub(AT + 1);
     let number = args.get(AT).and_then(|arg| parse_i64(arg.bytes()));

@@ -70,8 +70,8 @@ pub(super) fn read<R>(
     Ok(result.flatten())
 }
 
-/// Makes the key hold `value`, whatever it held, until `expire_at`. Like every change, it is durable
-/// before the reply leaves, not on return: see `keyspace::groups`.
+/// Makes the key hold `value`, whatever it held, until `expire_at`. Like every change, it is
+/// durable before the reply leaves, not on return: see `keyspace::groups`.
 pub(super) fn store(
     key: &mut PmKey<'_>,
     value: Value<'_>,
