@@ -50,6 +50,8 @@ pub struct Target {
 pub struct Counters {
     /// Seconds of processor time of its main thread.
     pub cpu: f64,
+    /// Those of them that are the server's own, not the kernel's.
+    pub user: f64,
     /// Replies that were errors.
     pub errors: f64,
 }
@@ -227,6 +229,7 @@ impl Target {
         let system = self.info("cpu", "used_cpu_sys_main_thread")?;
         Ok(Counters {
             cpu: user + system,
+            user,
             errors: self.info("stats", "total_error_replies")?,
         })
     }

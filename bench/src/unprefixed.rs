@@ -6,7 +6,8 @@
 //! command to the next. What is expected is next to no difference, less than what a machine that
 //! others use varies by. So the instructions are counted as well: by callgrind, from where the
 //! server begins to read a command to where it has run it. What comes before and after knows no
-//! names.
+//! names. What an instruction takes of time is measured beside that, of commands that come in
+//! pipelines, so that next to all of the time is theirs.
 
 use crate::redis_benchmark::{self, Load};
 use crate::summary::Spread;
@@ -42,8 +43,14 @@ const MSET: &str = "MSET key:__rand_int__ xxx key:__rand_int__ xxx key:__rand_in
     key:__rand_int__ xxx key:__rand_int__ xxx key:__rand_int__ xxx key:__rand_int__ xxx \
     key:__rand_int__ xxx key:__rand_int__ xxx key:__rand_int__ xxx";
 
+/// So many commands at the beginning of [`DEFAULT_RUN`] read or write one element.
+const ONE_ELEMENT: usize = 12;
+
 /// Connections of the default run.
 const CLIENTS: u64 = 50;
+
+/// Requests in a pipeline, where it is measured what an instruction takes.
+const PIPELINE: u64 = 64;
 
 /// Which names a server's commands are called by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +201,7 @@ fn rate(name: &'static str, rounds: &[Vec<Sample>], at: usize) -> Rate {
 /// Seconds a request, and seconds of the main thread's processor time.
 fn run_once(target: &mut Target, requests: u64, words: &[String]) -> io::Result<(f64, f64)> {
     let before = target.counters()?;
-    let sample = benchmark(target.port(), CLIENTS, requests, words)?;
+    let sample = benchmark(target.port(), CLIENTS, 1, requests, words)?;
     let after = target.counters()?;
     if after.errors > before.errors {
         return Err(io::Error::other(format!("errors in replies to {words:?}")));
@@ -206,12 +213,13 @@ fn run_once(target: &mut Target, requests: u64, words: &[String]) -> io::Result<
 fn benchmark(
     port: u16,
     clients: u64,
+    pipeline: u64,
     requests: u64,
     words: &[String],
 ) -> io::Result<redis_benchmark::Sample> {
     let load = Load {
         clients,
-        pipeline: 1,
+        pipeline,
         requests,
         range: 0,
     };
@@ -235,7 +243,7 @@ pub fn instructions(
     let mut counted: [[Vec<f64>; 2]; DEFAULT_RUN.len()] = Default::default();
     for start in 1..=starts {
         for (place, names) in Names::BOTH.into_iter().enumerate() {
-            let counts = instructions_of_one_start(names, requests, pool)?;
+            let counts = instructions_of_one_start(names, &DEFAULT_RUN, 1, requests, pool)?;
             for (all, count) in counted.iter_mut().zip(counts) {
                 all[place].push(count);
             }
@@ -251,7 +259,32 @@ pub fn instructions(
     Ok(names.zip(counted.iter().map(pair)).collect())
 }
 
-fn instructions_of_one_start(names: Names, requests: u64, pool: &str) -> io::Result<Vec<f64>> {
+/// Nanoseconds of the main thread's time that an instruction takes on this machine: of commands
+/// that read and write one element, under plain names; a mean of so many requests of each, of which
+/// instructions are counted by some.
+///
+/// # Errors
+/// As for [`instructions`].
+pub fn nanoseconds_an_instruction(requests: u64, counted: u64, pool: &str) -> io::Result<f64> {
+    let commands = &DEFAULT_RUN[..ONE_ELEMENT];
+    let counts = instructions_of_one_start(Names::Plain, commands, PIPELINE, counted, pool)?;
+    let mut target = Target::launch(Config::Pm, &Names::Plain.setup(pool))?;
+    let before = target.counters()?;
+    for (_, words) in commands {
+        let words = Names::Plain.words(words);
+        benchmark(target.port(), CLIENTS, PIPELINE, requests, &words)?;
+    }
+    let seconds = target.counters()?.user - before.user;
+    Ok(seconds * 1e9 / (counts.iter().sum::<f64>() * requests as f64))
+}
+
+fn instructions_of_one_start(
+    names: Names,
+    commands: &[(&str, &str)],
+    pipeline: u64,
+    requests: u64,
+    pool: &str,
+) -> io::Result<Vec<f64>> {
     let setup = names.setup(pool);
     let out = setup.dir().join("callgrind");
     let file = format!("--callgrind-out-file={}", out.display());
@@ -265,12 +298,12 @@ fn instructions_of_one_start(names: Names, requests: u64, pool: &str) -> io::Res
     let mut target = Target::launch(Config::Pm, &setup)?;
     let pid = target.server().pid();
     let mut counts = Vec::new();
-    for (at, (_, words)) in DEFAULT_RUN.into_iter().enumerate() {
+    for (at, (_, words)) in commands.iter().enumerate() {
         let words = names.words(words);
         // Once before, so that what is done at the first time is not counted.
-        benchmark(target.port(), 1, requests, &words)?;
+        benchmark(target.port(), 1, pipeline, requests, &words)?;
         tell_callgrind(pid, "zero")?;
-        benchmark(target.port(), 1, requests, &words)?;
+        benchmark(target.port(), 1, pipeline, requests, &words)?;
         tell_callgrind(pid, "dump")?;
         counts.push(total(&dump(&out, at + 1))? / requests as f64);
     }

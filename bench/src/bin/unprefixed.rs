@@ -3,7 +3,7 @@
 use clap::{Parser, ValueEnum};
 use pmedis_bench::machine::Machine;
 use pmedis_bench::options;
-use pmedis_bench::unprefixed::{Rates, instructions, rates};
+use pmedis_bench::unprefixed::{Rates, instructions, nanoseconds_an_instruction, rates};
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ struct Options {
 enum Part {
     /// Commands a second.
     Rates,
-    /// Instructions a command.
+    /// Instructions a command, and what these take.
     Instructions,
 }
 
@@ -60,15 +60,18 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
                 let (starts, counted) = (options.starts, options.counted);
                 let progress = |line: &str| eprintln!("{line}");
                 let found = instructions(starts, counted, &options.pool, progress)?;
-                println!("| instructions | prefixed | plain | more |\n|---|---|---|---|");
+                let pace = nanoseconds_an_instruction(options.requests, counted, &options.pool)?;
+                println!("| instructions | prefixed | plain | more | ns |\n|---|---|---|---|---|");
                 for (name, pair) in found {
                     let more = pair.plain - pair.prefixed;
                     println!(
-                        "| {name} | {:.0} | {:.0} | {more:+.0} |",
-                        pair.prefixed, pair.plain
+                        "| {name} | {:.0} | {:.0} | {more:+.0} | {:+.0} |",
+                        pair.prefixed,
+                        pair.plain,
+                        more * pace
                     );
                 }
-                println!();
+                println!("\n{pace:.2} ns an instruction\n");
             }
         }
     }

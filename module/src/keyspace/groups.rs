@@ -20,11 +20,12 @@
 //! step is durable on its own, so that no reply is ahead of it.
 
 use super::open::config_value;
+use super::watched::{Watched, watched};
 use super::{ENGINE, Engine, afterwards, durable, expiring, fill, loading, substitutes, undurable};
 use crate::redis::{
     Arg, Around, Ctx, FilterArgs, Output, after_command, before_fork, before_output, follow_homes,
-    follow_syncs, keep_homes, sees_tls, server_flags, spares_replicas, stands_in_for_all_keys,
-    surround_writes, tells_after_commands,
+    keep_homes, sees_tls, server_flags, spares_replicas, stands_in_for_all_keys, surround_writes,
+    sync_begins, sync_may_end, tells_after_commands,
 };
 use crate::report;
 use pobj::{Pool, Result};
@@ -232,13 +233,11 @@ fn before_command(args: FilterArgs<'_>) {
     let Some(name) = args.get(0).map(Arg::bytes) else {
         return;
     };
-    follow_syncs(name, &args);
     follow_homes(name, &args);
-    let groups = begins_group(name, &args);
-    let reloads = loading::is_reload(name, &args);
-    if name.eq_ignore_ascii_case(b"debug") {
-        expiring::follow_debug(&args);
-    }
+    let (groups, reloads) = match watched(name) {
+        None => (false, false),
+        Some(what) => look_at(what, &args),
+    };
     let idle = |engine: &mut Engine| {
         engine.prefetch_bucket(name, &args);
         !engine.store.pool.is_held()
@@ -249,6 +248,30 @@ fn before_command(args: FilterArgs<'_>) {
     };
     if groups || ENGINE.with(idle) != Ok(true) {
         prepare(groups, reloads, args);
+    }
+}
+
+/// What [`before_command`] does about a command that is known by its name: whether it begins a
+/// group, and whether it loads a file in place of what there is.
+#[cold]
+fn look_at(what: Watched, args: &FilterArgs<'_>) -> (bool, bool) {
+    match what {
+        Watched::Steps => (true, false),
+        Watched::StepsIfMany => (args.len() > 2, false),
+        // Where it is one of ours, it is one step.
+        Watched::SetsMany => (args.len() > 2 && !stands_in_for_all_keys(), false),
+        Watched::Syncs => {
+            sync_begins(args);
+            (false, false)
+        }
+        Watched::Confirms => {
+            sync_may_end(args);
+            (false, false)
+        }
+        Watched::Debugs => {
+            expiring::follow_debug(args);
+            (false, loading::is_reload(args))
+        }
     }
 }
 
@@ -324,58 +347,4 @@ fn command_ends() {
         }
         Ok(())
     });
-}
-
-/// True for native commands that can change several PM keys, or one in several steps.
-fn begins_group(name: &[u8], args: &FilterArgs<'_>) -> bool {
-    // Our own commands, most of those that come, are one step each.
-    if name.get(2) == Some(&b'.') {
-        return false;
-    }
-    // As is MSET, where it is one of them.
-    if stands_in_for_all_keys() && name.eq_ignore_ascii_case(b"mset") {
-        return false;
-    }
-    match needs_group(name) {
-        Some(many) => !many || args.len() > 2,
-        None => false,
-    }
-}
-
-/// For a command that may begin a group: whether it does so only if it has several keys.
-fn needs_group(name: &[u8]) -> Option<bool> {
-    let (always, if_many): (&[&[u8]], &[u8]) = match name.len() {
-        3 => (&[], b"del"),
-        4 => (&[b"exec", b"eval", b"copy", b"move"], b"mset"),
-        5 => (&[b"fcall"], b""),
-        6 => (&[b"rename"], b"unlink"),
-        7 => (&[b"evalsha", b"eval_ro", b"restore"], b""),
-        8 => (&[b"renamenx", b"fcall_ro"], b""),
-        10 => (&[b"evalsha_ro"], b""),
-        14 => (&[b"restore-asking"], b""),
-        _ => return None,
-    };
-    let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
-    if is(if_many) {
-        return Some(true);
-    }
-    always.iter().any(|word| is(word)).then_some(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::needs_group;
-
-    #[test]
-    fn commands_of_several_steps_begin_a_group() {
-        for always in [b"EXEC".as_slice(), b"Restore-Asking", b"fcall_RO", b"move"] {
-            assert_eq!(needs_group(always), Some(false));
-        }
-        for if_many in [b"del".as_slice(), b"MSET", b"unlink"] {
-            assert_eq!(needs_group(if_many), Some(true));
-        }
-        for never in [b"get".as_slice(), b"pm.set", b"", b"ping"] {
-            assert_eq!(needs_group(never), None);
-        }
-    }
 }

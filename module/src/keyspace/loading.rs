@@ -222,14 +222,14 @@ impl Engine {
     }
 }
 
-/// True for a command that loads a file in place of what there is.
-pub(super) fn is_reload(name: &[u8], args: &FilterArgs<'_>) -> bool {
+/// True for a DEBUG that loads a file in place of what there is.
+pub(super) fn is_reload(args: &FilterArgs<'_>) -> bool {
     const RELOADS: [&[u8]; 2] = [b"reload", b"loadaof"];
     let is_one = |first: Arg<'_>| {
         let first = first.bytes();
         RELOADS.iter().any(|word| first.eq_ignore_ascii_case(word))
     };
-    name.eq_ignore_ascii_case(b"debug") && args.get(1).is_some_and(is_one)
+    args.get(1).is_some_and(is_one)
 }
 
 /// A command is about to run, which is such a reload or not.

@@ -41,6 +41,7 @@
 //! | `serialize.rs` | values in RDB files |
 //! | `undo.rs` | EXEC and scripts for which the pool has no room fail as a whole |
 //! | `undurable.rs` | what becomes of what cannot be made durable |
+//! | `watched.rs` | the commands that the command filter knows by name |
 //! | `cycles.rs` | the event loop: its cycles, watched while there is something to do, its timers, its output |
 
 mod abridge;
@@ -80,6 +81,7 @@ mod startup;
 pub mod substitutes;
 mod undo;
 mod undurable;
+mod watched;
 
 use crate::behaviour::{self, Family};
 use crate::error::CmdError;

@@ -35,21 +35,20 @@ impl Prefetch {
         }
     }
 
-    /// The type of the values in which a PM command of this name, or of a native name if these are
-    /// `plain`, looks its second argument up.
+    /// Whether a PM command of this name, or of a native name if these are `plain`, looks its
+    /// second argument up in values of this type.
     ///
     /// Commands that change an element gain nothing: they spend their time on writing back what the
     /// one before has changed.
     #[inline]
-    fn looks_up_in(&self, name: &[u8], plain: bool) -> Option<ValueType> {
+    fn looks_up_in(&self, ty: ValueType, name: &[u8], plain: bool) -> bool {
         let name = match name {
             [_, _, b'.', name @ ..] => name,
             name if plain => name,
-            _ => return None,
+            _ => return false,
         };
         let mut look_ups = self.look_ups.iter();
-        let found = look_ups.find(|(own, _)| own.as_bytes().eq_ignore_ascii_case(name));
-        found.map(|&(_, ty)| ty)
+        look_ups.any(|&(own, of)| of == ty && own.as_bytes().eq_ignore_ascii_case(name))
     }
 }
 
@@ -69,7 +68,7 @@ impl Engine {
     pub(super) fn prefetch_bucket(&mut self, name: &[u8], args: &FilterArgs<'_>) {
         self.prefetch.bucket = None;
         if let Some((ty, record)) = self.prefetch.last
-            && Some(ty) == self.prefetch.looks_up_in(name, stands_in())
+            && self.prefetch.looks_up_in(ty, name, stands_in())
             && let Some(root) = self.store.pool.peek(field!(record, Record, root))
             && let Some(table) = structures::table_to_prefetch(&self.store.pool, ty, root)
             && let Some(element) = args.get(2)
@@ -111,17 +110,16 @@ mod tests {
             look_ups: vec![("hget", ValueType::Hash), ("zscore", ValueType::ZSet)],
             ..Prefetch::default()
         };
+        let looks_up = |ty, name: &[u8], plain| prefetch.looks_up_in(ty, name, plain);
         for name in [b"PM.HGET".as_slice(), b"pm.hget", b"Pm.hGet"] {
-            assert_eq!(prefetch.looks_up_in(name, false), Some(ValueType::Hash));
+            assert!(looks_up(ValueType::Hash, name, false));
+            assert!(!looks_up(ValueType::ZSet, name, false));
         }
-        assert_eq!(
-            prefetch.looks_up_in(b"PM.ZSCORE", false),
-            Some(ValueType::ZSet)
-        );
+        assert!(looks_up(ValueType::ZSet, b"PM.ZSCORE", false));
         for name in [b"PM.SET".as_slice(), b"HGET", b"PM.HGETALL", b"PM.H", b""] {
-            assert_eq!(prefetch.looks_up_in(name, false), None);
+            assert!(!looks_up(ValueType::Hash, name, false));
         }
-        assert_eq!(prefetch.looks_up_in(b"HGET", true), Some(ValueType::Hash));
-        assert_eq!(prefetch.looks_up_in(b"SET", true), None);
+        assert!(looks_up(ValueType::Hash, b"HGET", true));
+        assert!(!looks_up(ValueType::Hash, b"SET", true));
     }
 }

@@ -23,7 +23,7 @@
 //! | [`SlotEvent`] | hash slots that come and go | `slot_events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
 //! | [`FilterArgs`] | a look at commands before they run, and after; at forks; timers | `hooks.rs` |
-//! | [`follow_syncs`], [`somebody_syncs`] | whether somebody waits for a full sync | `syncs.rs`, `clients.rs` |
+//! | [`sync_begins`], [`sync_may_end`], [`somebody_syncs`] | whether somebody waits for a full sync | `syncs.rs`, `clients.rs` |
 //! | [`follow_homes`] | clients' databases, on Valkey 8.1 | `home.rs` |
 //! | [`StandIn`], [`stands_in`] | native commands that the module runs in the server's stead | `stand_in.rs` |
 //! | [`before_output`] | a callback before bytes leave the server | `output.rs`, `imports.rs` |
@@ -122,7 +122,7 @@ pub use stand_in::{
     KeysAt, Rules, Side, StandIn, Way, look_closer, stands_in, stands_in_for_all_keys,
 };
 pub use strtod::strtod;
-pub use syncs::{follow_syncs, learn_how_to_sync, somebody_syncs, syncs_without_disk};
+pub use syncs::{learn_how_to_sync, somebody_syncs, sync_begins, sync_may_end, syncs_without_disk};
 pub use types::{KeyPlace, TypeCallbacks, end_child, register_types};
 pub use waiting::{Answer, Waiting};
 

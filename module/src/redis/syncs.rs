@@ -14,20 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Those that wait, as far as is known.
 static WAITING: MainCell<Vec<ClientId>> = MainCell::empty();
 
-/// Looks at a command of this name that is about to run.
-#[inline]
-pub fn follow_syncs(name: &[u8], args: &FilterArgs<'_>) {
-    let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
-    match name.len() {
-        4 if is(b"sync") => begins(args),
-        5 if is(b"psync") => begins(args),
-        8 if is(b"replconf") => confirms(args),
-        _ => {}
-    }
-}
-
-#[cold]
-fn begins(args: &FilterArgs<'_>) {
+/// SYNC or PSYNC is about to run.
+pub fn sync_begins(args: &FilterArgs<'_>) {
     let Some(client) = args.client() else { return };
     change(|waiting| {
         waiting.retain(|&other| other != client && is_connected(other));
@@ -35,8 +23,8 @@ fn begins(args: &FilterArgs<'_>) {
     });
 }
 
-#[cold]
-fn confirms(args: &FilterArgs<'_>) {
+/// REPLCONF is about to run.
+pub fn sync_may_end(args: &FilterArgs<'_>) {
     let word = args.get(1).map(|word| word.bytes());
     if !word.is_some_and(|word| word.eq_ignore_ascii_case(b"ack")) {
         return;
