@@ -119,10 +119,12 @@ fn no_command_and_no_option_is_missing() {
     assert_eq!(missing, [""; 0]);
 }
 
-/// Lines for options of the module's own commands.
-const OWN: [&str; 6] = [
+/// Lines for options that no server has: those of the module's own commands, and its own options of
+/// others.
+const OWN: [&str; 7] = [
     "DEFRAG STATUS",
     "DEFRAG NOW 1",
+    "MIGRATE 127.0.0.1 1 absent 0 100 NATIVE",
     "POOL CHECKPOINT",
     "POOL GROW",
     "POOL SEEN 1",

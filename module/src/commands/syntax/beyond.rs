@@ -9,6 +9,9 @@ enum Change {
     /// Adds an argument at the end, or to the choices of the argument of this name, unless its
     /// word, or the first one in it, is there.
     Add(Option<&'static str>, Arg),
+    /// Adds an argument before the one that begins with this word, or at the end, unless its word
+    /// is there.
+    AddBefore(&'static str, Arg),
     /// The argument of this name may be left out.
     MayLack(&'static str),
 }
@@ -53,6 +56,13 @@ const CHANGES: &[(&str, &[Change])] = &[
             Arg::word("noscores", "NOSCORES").optional(),
         )],
     ),
+    (
+        "migrate",
+        &[Change::AddBefore(
+            "KEYS",
+            Arg::word("native", "NATIVE").optional(),
+        )],
+    ),
     ("zrank", &[WITHSCORE]),
     ("zrevrank", &[WITHSCORE]),
     (
@@ -88,6 +98,7 @@ pub(crate) fn complete(command: &str, arguments: &mut Vec<Argument>) {
     for change in changes.map_or(&[][..], |(_, changes)| changes) {
         match change {
             Change::Add(within, arg) => add(arguments, *within, arg.argument()),
+            Change::AddBefore(word, arg) => add_before(arguments, word, arg.argument()),
             Change::MayLack(name) => {
                 let optional = argument_flag("optional").unwrap_or(0);
                 if let Some(found) = named(arguments, name) {
@@ -99,11 +110,7 @@ pub(crate) fn complete(command: &str, arguments: &mut Vec<Argument>) {
 }
 
 fn add(arguments: &mut Vec<Argument>, within: Option<&str>, argument: Argument) {
-    let mut tokens = Vec::new();
-    collect_tokens(std::slice::from_ref(&argument), &mut tokens);
-    let mut there = Vec::new();
-    collect_tokens(arguments, &mut there);
-    if tokens.first().is_none_or(|token| there.contains(token)) {
+    if is_there(arguments, &argument) {
         return;
     }
     match within {
@@ -114,6 +121,27 @@ fn add(arguments: &mut Vec<Argument>, within: Option<&str>, argument: Argument) 
             _ => {}
         },
     }
+}
+
+fn add_before(arguments: &mut Vec<Argument>, word: &str, argument: Argument) {
+    if is_there(arguments, &argument) {
+        return;
+    }
+    let begins = |found: &Argument| {
+        let token = found.token.as_deref();
+        token.is_some_and(|token| token.to_bytes() == word.as_bytes())
+    };
+    let at = arguments.iter().position(begins).unwrap_or(arguments.len());
+    arguments.insert(at, argument);
+}
+
+/// Whether the word of an argument, or the first one in it, is in a description; true for an
+/// argument without any.
+fn is_there(arguments: &[Argument], argument: &Argument) -> bool {
+    let (mut tokens, mut there) = (Vec::new(), Vec::new());
+    collect_tokens(std::slice::from_ref(argument), &mut tokens);
+    collect_tokens(arguments, &mut there);
+    tokens.first().is_none_or(|token| there.contains(token))
 }
 
 fn is_named(argument: &Argument, name: &str) -> bool {
@@ -157,6 +185,17 @@ mod tests {
         for _ in 0..2 {
             complete("set", &mut arguments);
             assert_eq!(tokens(&arguments), ["NX", "IFEQ", "IFNE", "IFDEQ", "IFDNE"]);
+        }
+    }
+
+    #[test]
+    fn what_has_its_place_comes_there() {
+        const COPY: Arg = Arg::word("copy", "COPY").optional();
+        const KEYS: Arg = Arg::KEY.after("KEYS").multiple_optional();
+        let mut arguments = vec![Arg::KEY.argument(), COPY.argument(), KEYS.argument()];
+        for _ in 0..2 {
+            complete("migrate", &mut arguments);
+            assert_eq!(tokens(&arguments), ["COPY", "NATIVE", "KEYS"]);
         }
     }
 

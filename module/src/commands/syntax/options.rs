@@ -65,7 +65,7 @@ const OPTIONS: &[(&str, &str)] = &[
     ("lmove", "LEFT RIGHT"),
     ("lmpop", "LEFT RIGHT COUNT"),
     ("lpos", "RANK COUNT MAXLEN"),
-    ("migrate", "COPY REPLACE AUTH AUTH2 KEYS"),
+    ("migrate", "COPY REPLACE NATIVE AUTH AUTH2 KEYS"),
     ("msetex", "NX XX EX PX EXAT PXAT KEEPTTL"),
     ("pexpire", "NX XX GT LT"),
     ("pexpireat", "NX XX GT LT"),
