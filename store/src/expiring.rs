@@ -13,9 +13,8 @@
 
 use crate::Store;
 use crate::record::{self, Record, RecordPtr};
-use crate::structures::Root;
 use crate::structures::hash::{self, NEVER};
-use crate::value::ValueType;
+use crate::structures::{self, Root};
 use pobj::{Pool, Result};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -361,9 +360,8 @@ impl Store {
             return Ok(None);
         }
         let head = *record::get(&self.pool, record)?;
-        let is_one = self.dbs.is_live(&head)
-            && head.value_type()? == ValueType::Hash
-            && hash::may_expire(head.root);
+        let is_one =
+            self.dbs.is_live(&head) && structures::may_expire(head.value_type()?, head.root);
         Ok(self
             .dbs
             .db_of(head.space)

@@ -7,9 +7,11 @@
 //! | `pools.rs` | valid pools with keys of all types and sizes |
 //! | `harm.rs` | what is done to them |
 //! | `survey.rs` | what a server would do with them, in a worker process |
+//! | `commands.rs` | what it does to a value of each type |
 //!
 //! A seed gives the same pools and the same harm again, pool by pool.
 
+mod commands;
 mod harm;
 mod pools;
 mod survey;

@@ -7,15 +7,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::commands::Commands;
 use pobj::{Cursor, Pool, Tx};
 use powercut::{Progress, Recovery};
 use store::Store;
 use store::layout::{RECORD, pool_at};
 use store::place::Place;
 use store::record::{self, RecordPtr};
-use store::structures::limits::AllLimits;
-use store::structures::list::{self, Element, Side};
-use store::structures::{self, Root, hash, set, string, zset};
+use store::structures::{self, Root};
 use store::value::ValueType;
 
 /// What came of one pool.
@@ -174,49 +173,7 @@ fn read_key(store: &Store, record: RecordPtr) -> pobj::Result<()> {
     store.dbs.db_of(head.space);
     let (ty, root) = (head.value_type()?, head.root);
     structures::of(ty).memory(pool, root)?;
-    match ty {
-        ValueType::String => {
-            string::read(pool, root, record::inline(pool, record)?)?;
-        }
-        ValueType::List => read_list(pool, root)?,
-        ValueType::Hash => {
-            for pair in hash::pairs(pool, root)? {
-                hash::get(pool, root, pair?.0)?;
-            }
-            hash::random(pool, root)?;
-        }
-        ValueType::Set => {
-            for member in set::members(pool, root)? {
-                let mut digits = itoa::Buffer::new();
-                set::contains(pool, root, member?.bytes(&mut digits))?;
-            }
-            set::random(pool, root)?;
-        }
-        ValueType::ZSet => {
-            for reverse in [false, true] {
-                let mut walk = zset::walk(pool, root, 0, reverse)?;
-                while let Some((name, _)) = walk.step()? {
-                    zset::score(pool, root, name)?;
-                    zset::rank(pool, root, name)?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn read_list(pool: &Pool, root: Root) -> pobj::Result<()> {
-    for side in [Side::Left, Side::Right] {
-        list::each(pool, root, side, 0, |value| {
-            value.bytes(pool)?;
-            Ok(true)
-        })?;
-    }
-    let len = list::len(pool, root)?;
-    for index in [0, len / 2, len.saturating_sub(1)] {
-        list::get(pool, root, index)?;
-    }
-    Ok(())
+    (Commands::of(ty).read)(pool, root, record::inline(pool, record)?)
 }
 
 enum Change {
@@ -230,77 +187,18 @@ fn change_key(store: &mut Store, record: RecordPtr) -> pobj::Result<()> {
     let head = *record::get(&store.pool, record)?;
     let ty = head.value_type()?;
     let inline = record::inline(&store.pool, record)?;
+    let commands = Commands::of(ty);
     // The second change starts from what the first has left.
     for change in [Change::Grow, Change::Shrink] {
         let f = |tx: &mut Tx<'_>, root: &mut Root| match change {
-            Change::Grow => grow(tx, ty, root, inline),
-            Change::Shrink => shrink(tx, ty, root, inline),
+            Change::Grow => (commands.grow)(tx, root, inline),
+            Change::Shrink => (commands.shrink)(tx, root, inline),
         };
-        match ty {
-            ValueType::String => {
-                store.edit_inline(record, None, &mut None, |tx, root, _| f(tx, root))?;
-            }
-            _ => store.edit(&Place::at(record, ty), &mut None, f)?,
+        if ty == ValueType::String {
+            store.edit_inline(record, None, &mut None, |tx, root, _| f(tx, root))?;
+        } else {
+            store.edit(&Place::at(record, ty), &mut None, f)?;
         }
     }
     Ok(())
-}
-
-const NEW: &[u8] = b"an element that was not there";
-
-fn grow(
-    tx: &mut Tx<'_>,
-    ty: ValueType,
-    root: &mut Root,
-    inline: store::inline::Inline,
-) -> pobj::Result<()> {
-    match ty {
-        ValueType::String => string::append(tx, root, inline, NEW),
-        ValueType::List => {
-            let len = list::push(tx, root, Side::Left, [NEW, NEW].into_iter())?;
-            tx.step()?;
-            list::insert(tx, root, len / 2, NEW).map(|_| ())
-        }
-        ValueType::Hash => {
-            hash::set(tx, root, AllLimits::DEFAULT.hash, [(NEW, NEW)].into_iter()).map(|_| ())
-        }
-        ValueType::Set => set::add(tx, root, AllLimits::DEFAULT.set, [NEW].into_iter()).map(|_| ()),
-        ValueType::ZSet => zset::add(
-            tx,
-            root,
-            AllLimits::DEFAULT.zset,
-            NEW,
-            1.5,
-            zset::Rule::default(),
-        )
-        .map(|_| ()),
-    }
-}
-
-fn shrink(
-    tx: &mut Tx<'_>,
-    ty: ValueType,
-    root: &mut Root,
-    inline: store::inline::Inline,
-) -> pobj::Result<()> {
-    match ty {
-        ValueType::String => string::set_range(tx, root, inline, 1, b"x").map(|_| ()),
-        ValueType::List => {
-            list::pop(tx, root, Side::Right, &mut Element::default())?;
-            tx.step()?;
-            list::remove(tx, root, Side::Left, NEW, 1).map(|_| ())
-        }
-        ValueType::Hash => {
-            let first = match hash::pairs(tx, *root)?.next() {
-                Some(pair) => pair?.0.to_vec(),
-                None => NEW.to_vec(),
-            };
-            hash::remove(tx, root, [&first[..]].into_iter()).map(|_| ())
-        }
-        ValueType::Set => set::pop(tx, root).map(|_| ()),
-        ValueType::ZSet => {
-            let len = zset::len(*root);
-            zset::remove_range(tx, root, len / 2..(len / 2 + 3).min(len))
-        }
-    }
 }

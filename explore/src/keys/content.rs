@@ -84,15 +84,45 @@ impl<S: Structure + 'static> Content for Held<S> {
     }
 }
 
+/// What is done with a type that is known only when the explorer runs.
+struct Row {
+    ty: ValueType,
+    empty: fn() -> Box<dyn Content>,
+    line: fn(&Pool, Root, Inline) -> Result<String>,
+    read: fn(&Pool, Root, Inline) -> Result<Box<dyn Content>>,
+}
+
+impl Row {
+    const fn of<S: Structure + 'static>() -> Row {
+        Row {
+            ty: S::TYPE,
+            empty: || Box::new(Held::<S>(Default::default())),
+            line: |pool, root, inline| Ok(line::<S>(S::read_digest(pool, root, inline)?)),
+            read: |pool, root, inline| Ok(Box::new(Held::<S>(S::read(pool, root, inline)?))),
+        }
+    }
+}
+
+/// All types, in the order of their numbers.
+const ROWS: [Row; ValueType::ALL.len()] = [
+    Row::of::<Strings>(),
+    Row::of::<Lists>(),
+    Row::of::<Hashes>(),
+    Row::of::<Sets>(),
+    Row::of::<ZSets>(),
+];
+
+const _: () = {
+    let mut at = 0;
+    while at < ROWS.len() {
+        assert!(ROWS[at].ty.index() == at);
+        at += 1;
+    }
+};
+
 /// An empty value of this type.
 pub(super) fn empty(ty: ValueType) -> Box<dyn Content> {
-    match ty {
-        ValueType::String => Box::new(Held::<Strings>(Default::default())),
-        ValueType::List => Box::new(Held::<Lists>(Default::default())),
-        ValueType::Hash => Box::new(Held::<Hashes>(Default::default())),
-        ValueType::Set => Box::new(Held::<Sets>(Default::default())),
-        ValueType::ZSet => Box::new(Held::<ZSets>(Default::default())),
-    }
+    (ROWS[ty.index()].empty)()
 }
 
 /// A string of these bytes.
@@ -106,16 +136,7 @@ fn line<S: Structure>(digest: u64) -> String {
 
 /// The content of the value behind a root in short.
 pub(super) fn read_line(pool: &Pool, ty: ValueType, root: Root, inline: Inline) -> Result<String> {
-    fn of<S: Structure>(pool: &Pool, root: Root, inline: Inline) -> Result<String> {
-        Ok(line::<S>(S::read_digest(pool, root, inline)?))
-    }
-    match ty {
-        ValueType::String => of::<Strings>(pool, root, inline),
-        ValueType::List => of::<Lists>(pool, root, inline),
-        ValueType::Hash => of::<Hashes>(pool, root, inline),
-        ValueType::Set => of::<Sets>(pool, root, inline),
-        ValueType::ZSet => of::<ZSets>(pool, root, inline),
-    }
+    (ROWS[ty.index()].line)(pool, root, inline)
 }
 
 /// The value behind a root.
@@ -125,18 +146,5 @@ pub(super) fn read(
     root: Root,
     inline: Inline,
 ) -> Result<Box<dyn Content>> {
-    fn of<S: Structure + 'static>(
-        pool: &Pool,
-        root: Root,
-        inline: Inline,
-    ) -> Result<Box<dyn Content>> {
-        Ok(Box::new(Held::<S>(S::read(pool, root, inline)?)))
-    }
-    match ty {
-        ValueType::String => of::<Strings>(pool, root, inline),
-        ValueType::List => of::<Lists>(pool, root, inline),
-        ValueType::Hash => of::<Hashes>(pool, root, inline),
-        ValueType::Set => of::<Sets>(pool, root, inline),
-        ValueType::ZSet => of::<ZSets>(pool, root, inline),
-    }
+    (ROWS[ty.index()].read)(pool, root, inline)
 }
