@@ -238,9 +238,10 @@ fn reads_are_as_of_native_keys() {
         ",
     );
     // From 7.2 on, small lists and sets are packed, too.
-    let (list, set) = match Packaged::current().is_redis_7_0() {
-        true => ("quicklist", "hashtable"),
-        false => ("listpack", "listpack"),
+    let (list, set) = if Packaged::current().is_redis_7_0() {
+        ("quicklist", "hashtable")
+    } else {
+        ("listpack", "listpack")
     };
     expect(&mut client, "PM.OBJECT ENCODING l", list);
     expect(&mut client, "PM.OBJECT ENCODING set", set);
@@ -488,125 +489,4 @@ fn values_go_through_dump_and_restore() {
     ]);
     assert_eq!(words(&past), "OK");
     run(&mut client, "EXISTS past -> 0\nPM.DBSIZE -> 13");
-}
-
-#[test]
-fn watch_and_tracking_see_each_change() {
-    let (server, mut client) = start();
-    let mut other = server.client();
-    for change in [
-        "PM.SET s new",
-        "DEL s",
-        "EXPIRE s 100",
-        "PERSIST ttl",
-        "RENAME s t",
-        "RENAME l s",
-        "COPY l s REPLACE",
-        "MOVE n 2",
-        "SET s native",
-        "FLUSHALL",
-        "PM.FLUSHDB",
-        "SWAPDB 0 1",
-        "PM.DEL s",
-        "PM.EXPIRE s 100",
-        "PM.PERSIST ttl",
-        "PM.RENAME s t",
-    ] {
-        run(&mut client, KEYS);
-        run(
-            &mut client,
-            "WATCH s ttl n -> OK\nMULTI -> OK\nPING -> QUEUED",
-        );
-        run(&mut other, change);
-        expect(&mut client, "EXEC", "nil");
-    }
-    // Reads, and changes of others, are none.
-    run(&mut client, KEYS);
-    run(&mut client, "WATCH s -> OK\nMULTI -> OK\nPING -> QUEUED");
-    run(
-        &mut other,
-        "PM.GET s -> string\nPM.TTL s -> -1\nPM.SET n 1\nPM.KEYS *\nPM.EXISTS s -> 1",
-    );
-    expect(&mut client, "EXEC", "[PONG]");
-
-    let mut tracker = server.client();
-    tracker.call(&["HELLO", "3"]);
-    run(&mut tracker, "CLIENT TRACKING ON -> OK");
-    for change in [
-        "PM.SET s new",
-        "EXPIRE s 100",
-        "DEL s",
-        "RENAME l s",
-        "COPY l s REPLACE",
-        "PM.UNLINK s",
-    ] {
-        run(&mut client, KEYS);
-        tracker.queue(&["PING"]);
-        tracker.send().unwrap();
-        while words(&tracker.receive().expect("what KEYS did")) != "PONG" {}
-        expect(&mut tracker, "PM.TYPE s", "string");
-        run(&mut other, change);
-        let told = words(&tracker.receive().expect("an invalidation"));
-        assert_eq!(told, "[invalidate [s]]", "{change}");
-        run(&mut client, "FLUSHALL -> OK");
-        let told = words(&tracker.receive().expect("a flush"));
-        assert_eq!(told, "[invalidate nil]", "{change}");
-    }
-}
-
-#[test]
-fn events_are_those_of_native_keys() {
-    let setup = Setup::pmedis("64m").directive("notify-keyspace-events EA");
-    let server = setup.start().unwrap();
-    let mut client = server.client();
-    let mut listener = server.client();
-    listener.call(&["PSUBSCRIBE", "__keyevent@*"]);
-    let mut events = |commands: &str| -> String {
-        run(&mut client, commands);
-        listener.queue(&["PING"]);
-        listener.send().unwrap();
-        let mut told = Vec::new();
-        loop {
-            let message = words(&listener.receive().unwrap());
-            if message == "[pong ]" {
-                return told.join(" ");
-            }
-            let words: Vec<&str> = message.trim_matches(['[', ']']).split(' ').collect();
-            let event = words[2]
-                .trim_start_matches("__keyevent@")
-                .replace("__:", ":");
-            told.push(format!("{event}:{}", words[3]));
-        }
-    };
-    // What a time that is over makes of a key.
-    let past = match Packaged::current().has(None, Some((8, 1))) {
-        true => "0:set:k 0:expired:k",
-        false => "0:set:k 0:del:k",
-    };
-    for (commands, expected) in [
-        ("PM.SET k v", "0:set:k"),
-        ("EXPIRE k 100", "0:expire:k"),
-        ("PERSIST k", "0:persist:k"),
-        ("RENAME k m", "0:rename_from:k 0:rename_to:m"),
-        ("COPY m k", "0:copy_to:k"),
-        ("MOVE k 1", "0:move_from:k 1:move_to:k"),
-        ("DEL m", "0:del:m"),
-        (
-            "PM.SET k v\nPM.SET m v\nPM.DEL k m",
-            "0:set:k 0:set:m 0:del:k 0:del:m",
-        ),
-        ("PM.SET k v\nPEXPIRE k -1", past),
-        (
-            "PM.SET k v\nPM.EXPIRE k 100\nPM.PERSIST k",
-            "0:set:k 0:expire:k 0:persist:k",
-        ),
-        (
-            "PM.RENAME k m\nPM.COPY m k\nSET m native",
-            "0:rename_from:k 0:rename_to:m 0:copy_to:k 0:set:m",
-        ),
-        ("PM.FLUSHALL", ""),
-        ("FLUSHALL", ""),
-    ] {
-        assert_eq!(events(commands), expected, "{commands}");
-    }
 }

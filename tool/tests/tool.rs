@@ -1,76 +1,17 @@
 //! The tool against pools that servers have left: nothing in them changes, all of them comes out,
 //! and what is damaged is told of.
 
-use pmedis_testkit::client::Client;
+mod pools;
+
 use pmedis_testkit::contents::{Content, contents};
 use pmedis_testkit::replication::{pm_digests, wait_for};
 use pmedis_testkit::script::run;
 use pmedis_testkit::server::{Server, Setup};
+use pools::{fill, pmedis, start, text};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-fn start() -> (Server, Client) {
-    let server = Setup::pmedis("64m").start().unwrap();
-    let client = server.client();
-    (server, client)
-}
-
-/// Runs the tool, and shows that the pool keeps its bytes.
-fn pmedis(words: &[&str], pool: &Path) -> Output {
-    let before = fs::read(pool).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_pmedis"))
-        .args(&words[..1])
-        .arg(pool)
-        .args(&words[1..])
-        .output()
-        .expect("the tool runs");
-    assert!(
-        fs::read(pool).unwrap() == before,
-        "{words:?} has changed the pool"
-    );
-    output
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Keys of all types, small and large, in two databases, some of which expire.
-fn fill(client: &mut Client) {
-    run(
-        client,
-        "PM.SET small v
-        PM.SET number 12345
-        PM.SET expires v PXAT 99999999999999
-        PM.RPUSH list a b 3 -7
-        PM.HSET hash f v g 12
-        PM.HSET times f v g w h x
-        PM.HPEXPIREAT times 4102444800000 FIELDS 1 g
-        PM.SADD numbers 1 2 3
-        PM.SADD words a b 3
-        PM.ZADD zset 1.5 a -inf b 1e300 c
-        SELECT 3
-        PM.SET small other
-        PM.SET native:looking v
-        SELECT 0",
-    );
-    let large = vec![b'\0'; 300_000];
-    client.call(&[b"PM.SET".as_slice(), b"large", &large]);
-    for i in 0..2000 {
-        let n = i.to_string();
-        client.queue(&["PM.RPUSH", "long list", &n]);
-        client.queue(&["PM.HSET", "long hash", &n, "v"]);
-        client.queue(&["PM.SADD", "long set", &format!("m{n}")]);
-        client.queue(&["PM.ZADD", "long zset", &n, &n]);
-    }
-    client.send().unwrap();
-    for _ in 0..8000 {
-        let reply = client.receive().unwrap();
-        assert!(!reply.is_error(), "{reply:?}");
-    }
-}
+use std::process::{Command, Stdio};
 
 /// Sends a file of commands to a server.
 fn pipe(server: &Server, commands: &Path) {
@@ -255,146 +196,6 @@ fn copies_hold_what_the_pool_holds() {
     assert_eq!(fs::metadata(&pool).unwrap().len(), 48 << 20);
     server.restart().unwrap();
     assert_eq!(pm_digests(&mut server.client()), expected);
-}
-
-/// Runs the tool with a file, another one, and a size.
-fn import(file: &Path, to: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pmedis"))
-        .arg("import")
-        .args([file, to])
-        .args(["--size", "64m"])
-        .output()
-        .expect("the tool runs")
-}
-
-/// A server on a pool that was made by the tool.
-fn serving(pool: &Path) -> (Server, Client) {
-    let setup = Setup::pmedis("64m");
-    fs::copy(pool, setup.pool()).unwrap();
-    let server = setup.start().unwrap();
-    let client = server.client();
-    (server, client)
-}
-
-#[test]
-fn a_pool_is_made_of_an_rdb_of_a_server_without_the_module() {
-    let native = Setup::native().start().unwrap();
-    let mut client = native.client();
-    run(
-        &mut client,
-        "SET s v PXAT 4102444800000
-        SET number -77
-        RPUSH list a b 300 -7 70000
-        HSET hash f v g 12
-        SADD numbers 1 2 70000
-        SADD words a b 3
-        ZADD zset 1.5 a -inf b 1e300 c 3 d
-        XADD stream 1-1 f v
-        SELECT 3
-        SET s other
-        SELECT 0",
-    );
-    if native.setup().packaged().has(Some((7, 4)), Some((9, 0))) {
-        run(
-            &mut client,
-            "HPEXPIREAT hash 4102444800000 FIELDS 1 g -> [1]",
-        );
-    }
-    client.call(&["SET", "compressed", &"ab".repeat(5000)]);
-    client.call(&[
-        "RPUSH",
-        "long elements",
-        &"x".repeat(9000),
-        &"y".repeat(70_000),
-        "z",
-    ]);
-    for n in 0..1500 {
-        let n = n.to_string();
-        client.queue(&["RPUSH", "long list", &n]);
-        client.queue(&["HSET", "long hash", &n, "v"]);
-        client.queue(&["SADD", "long set", &format!("m{n}")]);
-        client.queue(&["SADD", "large integers", &format!("{n}00000000000")]);
-        client.queue(&["ZADD", "long zset", &n, &n]);
-    }
-    client.send().unwrap();
-    for _ in 0..7500 {
-        client.receive().unwrap();
-    }
-    run(&mut client, "SAVE -> OK");
-    run(&mut client, "DEL stream");
-    let expected = contents(&mut client);
-    let dir = native.setup().dir();
-    let pool = dir.join("made.pool");
-    let imported = import(&dir.join("dump.rdb"), &pool);
-    assert_eq!(text(&imported.stdout), "15 keys\n1 streams are left out\n");
-    assert_eq!(
-        imported.status.code(),
-        Some(1),
-        "{}",
-        text(&imported.stderr)
-    );
-    let (_server, mut client) = serving(&pool);
-    assert_eq!(contents(&mut client), expected);
-    // A file with a byte changed is not taken, nor is one that is cut, and no pool is left.
-    let mut rdb = fs::read(dir.join("dump.rdb")).unwrap();
-    let middle = rdb.len() / 2;
-    for damage in [middle, rdb.len()] {
-        let (other, to) = (dir.join("other.rdb"), dir.join("other.pool"));
-        if damage < rdb.len() {
-            rdb[middle] ^= 1
-        } else {
-            rdb.truncate(middle)
-        }
-        fs::write(&other, &rdb).unwrap();
-        let refused = import(&other, &to);
-        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
-        assert!(!to.exists());
-    }
-}
-
-#[test]
-fn a_pool_is_made_of_what_was_exported() {
-    let (mut server, mut client) = start();
-    fill(&mut client);
-    let expected = pm_digests(&mut client);
-    server.stop();
-    let dir = server.setup().dir();
-    for (at, format) in ["--output", "--native", "--rdb=any"].iter().enumerate() {
-        let (file, pool) = (dir.join(format!("file{at}")), dir.join(format!("pool{at}")));
-        let file_name = file.to_str().unwrap();
-        let exported = match *format {
-            "--output" => pmedis(&["export", "--output", file_name], &server.setup().pool()),
-            form => pmedis(
-                &["export", form, "--output", file_name],
-                &server.setup().pool(),
-            ),
-        };
-        assert!(exported.status.success(), "{}", text(&exported.stderr));
-        let imported = import(&file, &pool);
-        assert!(
-            imported.status.success(),
-            "{format}: {}",
-            text(&imported.stderr)
-        );
-        assert_eq!(text(&imported.stdout), "16 keys\n");
-        let (_server, mut client) = serving(&pool);
-        let same = pm_digests(&mut client) == expected;
-        // That file has no expire times of fields.
-        assert_eq!(same, *format != "--rdb=any", "{format}");
-        // It is there already.
-        assert_eq!(import(&file, &pool).status.code(), Some(2));
-    }
-    let odd = dir.join("odd");
-    for commands in [
-        "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
-        "*1\r\n$9",
-        "*3\r\n$3\r\nSET\r\n$1\r\na\r\n",
-    ] {
-        fs::write(&odd, commands).unwrap();
-        let refused = import(&odd, &dir.join("odd.pool"));
-        assert_eq!(refused.status.code(), Some(2), "{commands}");
-        assert!(!dir.join("odd.pool").exists());
-    }
 }
 
 #[test]
