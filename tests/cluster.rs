@@ -203,6 +203,17 @@ fn slots_move_and_nodes_come_and_go_under_load() {
         let to = ["--cluster-to", &ids[1], "--cluster-slots", &slots];
         cli(&[&["reshard", &entry, "--cluster-from", &seventh_id], &to[..]].concat());
     });
+    // A master that has lost its slots follows who has them now, and its replica does so, too. While
+    // they load what that one has, they cannot be told of nodes that leave.
+    let seventh_port = nodes[6].address().port().to_string();
+    for node in &nodes[6..] {
+        let mut client = node.client();
+        wait_for("it follows who has the slots", || {
+            info(&mut client, "role") == "slave"
+                && info(&mut client, "master_port") != seventh_port
+                && info(&mut client, "master_link_status") == "up"
+        });
+    }
     for _ in 0..2 {
         let last = nodes.pop().expect("more than six nodes");
         cli(&["del-node", &entry, &id(&last)]);
