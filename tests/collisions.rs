@@ -380,9 +380,10 @@ fn keys_in_slots_of_others_stay() {
         "2 keys lie in 1 hash slots that are not this node's",
     );
     // Redis 8.4 on does not count keys that it does not serve.
-    let counted = match Packaged::current().has(Some((8, 4)), None) {
-        true => 0,
-        false => 2,
+    let counted = if Packaged::current().has(Some((8, 4)), None) {
+        0
+    } else {
+        2
     };
     run(
         &mut client,

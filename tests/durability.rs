@@ -87,9 +87,10 @@ fn a_pool_opens_with_another_durability_after_a_kill_and_after_an_orderly_end() 
                         let length = ask(&mut client, &format!("PM.RPUSH log {written}"));
                         assert_eq!(length, format!("{written}"));
                     }
-                    match orderly {
-                        true => assert!(server.stop().success()),
-                        false => drop(server.kill9()),
+                    if orderly {
+                        assert!(server.stop().success())
+                    } else {
+                        server.kill9();
                     }
                 }
             }

@@ -80,9 +80,10 @@ fn in_order(command: &str, told: &str) -> String {
 
 /// The command on the side of the module, whose hashes its own commands change.
 fn prefixed(command: &str) -> String {
-    match command.starts_with('H') {
-        true => format!("PM.{command}"),
-        false => command.to_owned(),
+    if command.starts_with('H') {
+        format!("PM.{command}")
+    } else {
+        command.to_owned()
     }
 }
 
@@ -120,9 +121,10 @@ fn fields_expire_step_by_step_as_they_do_natively() {
         }
         let (command, recorded) = line.split_once(" -> ").expect("a command and its reply");
         let told = pm.run(&prefixed(command));
-        let wanted = match has_natives {
-            true => native.run(command),
-            false => recorded.to_owned(),
+        let wanted = if has_natives {
+            native.run(command)
+        } else {
+            recorded.to_owned()
         };
         let [told, wanted] = [told, wanted].map(|told| in_order(command, &told));
         assert_eq!(told, wanted, "line {}: {command}", number + 1);

@@ -225,17 +225,18 @@ impl Worker {
                     return self.call(client, &words(&["TOUCH", &key_name]), &count);
                 }
                 let to_name = name(to);
-                let (command, expected, changes) = match self.rng.bool() {
-                    true => (
+                let (command, expected, changes) = if self.rng.bool() {
+                    (
                         words(&["RENAME", &key_name, &to_name]),
                         "OK",
                         vec![(key, 0), (to, content)],
-                    ),
-                    false => (
+                    )
+                } else {
+                    (
                         words(&["COPY", &key_name, &to_name, "REPLACE"]),
                         "1",
                         vec![(to, content)],
-                    ),
+                    )
                 };
                 self.change(client, &command, expected, changes)
             }

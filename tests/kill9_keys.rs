@@ -197,9 +197,10 @@ impl Operation {
                 at,
                 condition,
             } => {
-                let (verb, at) = match seconds {
-                    true => ("EXPIREAT", at / 1000),
-                    false => ("PEXPIREAT", *at),
+                let (verb, at) = if *seconds {
+                    ("EXPIREAT", at / 1000)
+                } else {
+                    ("PEXPIREAT", *at)
                 };
                 (*db, format!("{}{verb} {key} {at} {condition}", prefix(*pm)))
             }
@@ -310,16 +311,11 @@ impl Operation {
                     "XX" => held.expires.is_some(),
                     _ => true,
                 };
-                match met {
-                    true if *at < FAR_AWAY => drop(state.remove(name)),
-                    true => drop(state.insert(
-                        *name,
-                        Held {
-                            expires: Some(*at),
-                            ..held
-                        },
-                    )),
-                    false => {}
+                if met && *at < FAR_AWAY {
+                    state.remove(name);
+                } else if met {
+                    let expires = Some(*at);
+                    state.insert(*name, Held { expires, ..held });
                 }
             }
             Persist { pm, name } => {

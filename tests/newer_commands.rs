@@ -214,13 +214,15 @@ fn scans_show_names_alone() {
          PM.SADD s a",
     );
     let server = Packaged::current();
-    let novalues = match server.has(Some((7, 4)), Some((8, 0))) {
-        true => "(error) ERR NOVALUES option can only be used in HSCAN",
-        false => "(error) ERR syntax error",
+    let novalues = if server.has(Some((7, 4)), Some((8, 0))) {
+        "(error) ERR NOVALUES option can only be used in HSCAN"
+    } else {
+        "(error) ERR syntax error"
     };
-    let noscores = match server.has(None, Some((8, 1))) {
-        true => "(error) ERR NOSCORES option can only be used in ZSCAN",
-        false => "(error) ERR syntax error",
+    let noscores = if server.has(None, Some((8, 1))) {
+        "(error) ERR NOSCORES option can only be used in ZSCAN"
+    } else {
+        "(error) ERR syntax error"
     };
     for line in ["PM.ZSCAN z 0 NOVALUES", "PM.SSCAN s 0 NOVALUES"] {
         expect(&mut client, line, novalues);
@@ -246,9 +248,10 @@ fn ranks_come_with_scores() {
         client.call(&["PM.ZRANK", "z", "c", "WITHSCORE"]),
         Value::NullArray
     );
-    let other = match Packaged::current().is_redis_7_0() {
-        true => "(error) ERR wrong number of arguments for 'pm.zrank' command",
-        false => "(error) ERR syntax error",
+    let other = if Packaged::current().is_redis_7_0() {
+        "(error) ERR wrong number of arguments for 'pm.zrank' command"
+    } else {
+        "(error) ERR syntax error"
     };
     expect(&mut client, "PM.ZRANK z b WITHSCORES", other);
     expect(

@@ -141,19 +141,19 @@ fn replies_of_single_commands_with_a_journal() {
         for slow in [false, true] {
             let mut server = start_with(&["durability", "disk", "journal", "2m"], directives);
             let mut control = server.client();
-            let mut reader = match slow {
-                true => slow_reader(&server, &mut control, &[]),
-                false => server.client(),
+            let mut reader = if slow {
+                slow_reader(&server, &mut control, &[])
+            } else {
+                server.client()
             };
             queue(&mut reader, &writes);
-            let mut client = match slow {
-                true => die_in_one_cycle(&mut server, &mut reader, None),
-                false => {
-                    reader.send().unwrap();
-                    server.wait_for_end();
-                    server.restart().unwrap();
-                    server.client()
-                }
+            let mut client = if slow {
+                die_in_one_cycle(&mut server, &mut reader, None)
+            } else {
+                reader.send().unwrap();
+                server.wait_for_end();
+                server.restart().unwrap();
+                server.client()
             };
             run(&mut client, "PM.GET a -> 1\nPM.LLEN b -> 1");
             let left = ask(&mut client, "TTL a");

@@ -121,13 +121,12 @@ fn deletions_of_every_kind_hold_in_a_full_pool() {
                 client.call(&many("DEL", "large", numbers.clone()));
             }
             let digest = ask(&mut client, "DEBUG DIGEST");
-            client = match orderly {
-                false => crash(&mut server),
-                true => {
-                    server.stop();
-                    server.restart().unwrap_or_else(|why| panic!("{why:?}"));
-                    server.client()
-                }
+            client = if orderly {
+                server.stop();
+                server.restart().unwrap_or_else(|why| panic!("{why:?}"));
+                server.client()
+            } else {
+                crash(&mut server)
             };
             assert!(
                 ask(&mut client, "DEBUG DIGEST") == digest,

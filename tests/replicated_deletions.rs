@@ -42,9 +42,12 @@ fn replicated(server: &Server, prefix: &str, db: u8) -> Vec<String> {
     let commands = stream(replica, "END").into_iter();
     // Expire times are told by the clock.
     commands
-        .map(|command| match command.starts_with("PEXPIREAT") {
-            true => "PEXPIREAT".to_owned(),
-            false => command,
+        .map(|command| {
+            if command.starts_with("PEXPIREAT") {
+                "PEXPIREAT".to_owned()
+            } else {
+                command
+            }
         })
         .collect()
 }

@@ -76,9 +76,10 @@ struct Outcome {
 const MEANT: &[(&str, &str, &str)] = &[("RANDOMKEY", "events", "which keys it meets is chance")];
 
 fn key(word: &str) -> String {
-    match KEYS.contains(&word) || word == "w_*" {
-        true => format!("{{x}}{word}"),
-        false => word.to_owned(),
+    if KEYS.contains(&word) || word == "w_*" {
+        format!("{{x}}{word}")
+    } else {
+        word.to_owned()
     }
 }
 

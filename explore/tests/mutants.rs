@@ -198,9 +198,10 @@ fn forgotten_words_are_found() {
                     ..config(seed)
                 };
                 let report = explore(&mutant, &check, Path::new(DIRECTORY), &config);
-                match report.violations.is_empty() {
-                    true => println!("seed {seed}, step {step}: {word:x?}: makes no difference"),
-                    false => found[kind] += 1,
+                if report.violations.is_empty() {
+                    println!("seed {seed}, step {step}: {word:x?}: makes no difference")
+                } else {
+                    found[kind] += 1
                 }
             }
         }

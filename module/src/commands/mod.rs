@@ -140,10 +140,12 @@ fn describe_own(ctx: &Ctx, row: &Row) -> Result<(), String> {
 /// types `of`.
 fn native(row: &Row, of: &'static [ValueType]) -> Native {
     let tells_keys = row.flags.contains(TELLS_KEYS) || matches!(row.keys, Keys::Numbered(_));
-    let (keys, takes) = match row.takes_any_key {
-        true => (KeysAt::Any, ValueType::ALL.as_slice()),
-        false if row.keys == Keys::At(ONE) && !tells_keys => (KeysAt::First, of),
-        false => (KeysAt::Elsewhere, of),
+    let (keys, takes) = if row.takes_any_key {
+        (KeysAt::Any, ValueType::ALL.as_slice())
+    } else if row.keys == Keys::At(ONE) && !tells_keys {
+        (KeysAt::First, of)
+    } else {
+        (KeysAt::Elsewhere, of)
     };
     let name = row.full_name();
     Native {

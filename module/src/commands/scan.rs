@@ -43,10 +43,12 @@ pub(super) enum Scanned {
 /// If it is none.
 fn cursor(arg: Arg<'_>) -> Result<u64, CmdError> {
     let text = arg.bytes().split(|&byte| byte == 0).next().unwrap_or(&[]);
-    let cursor = match Behaviour::CursorIsDigits.here() {
-        true => digits(text),
-        false if text.is_empty() => Some(0),
-        false => strtoul(text),
+    let cursor = if Behaviour::CursorIsDigits.here() {
+        digits(text)
+    } else if text.is_empty() {
+        Some(0)
+    } else {
+        strtoul(text)
     };
     cursor.ok_or(CmdError::text_only("ERR invalid cursor"))
 }

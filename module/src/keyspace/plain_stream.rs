@@ -36,10 +36,12 @@ pub fn follow_settings(ctx: &Ctx) {
 
 /// What this server's own files have of fields that expire.
 pub fn dialect() -> Dialect {
-    match has_expiring_fields() {
-        false => Dialect::Plain,
-        true if behaviour::server().family == Family::Valkey => Dialect::Valkey,
-        true => Dialect::Redis,
+    if !has_expiring_fields() {
+        Dialect::Plain
+    } else if behaviour::server().family == Family::Valkey {
+        Dialect::Valkey
+    } else {
+        Dialect::Redis
     }
 }
 

@@ -72,11 +72,12 @@ pub struct Form {
 /// whether it is that of a hash of which fields may expire.
 pub fn save_head(io: &mut RdbWriter<'_>, form: &Form, times: bool) {
     let place = form.place.map(|record| record.offset());
-    let head = match form.is_marker {
-        true if place.is_some() => MARKER | PLACE,
-        true => MARKER,
-        false if times => TIMES,
-        false => 0,
+    let head = if form.is_marker {
+        MARKER | if place.is_some() { PLACE } else { 0 }
+    } else if times {
+        TIMES
+    } else {
+        0
     };
     match form.lsn {
         None => io.save_unsigned(head),

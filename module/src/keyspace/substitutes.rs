@@ -48,9 +48,10 @@ fn replace(args: FilterArgs<'_>, usage: bool, native: bool) -> FilterArgs<'_> {
         [name, _] if name.is(b"dump") => (b"PM.EXPORT", 1),
         [name, part, _, ..] if name.is(b"memory") && part.is(b"usage") => (b"PM.USAGE", 2),
         [name, rest @ ..] if name.is(b"migrate") && rest.len() >= MIGRATE_WORDS => {
-            match server_flags().cluster() {
-                true => return args,
-                false => (b"PM.MIGRATE", 1),
+            if server_flags().cluster() {
+                return args;
+            } else {
+                (b"PM.MIGRATE", 1)
             }
         }
         _ => return args,

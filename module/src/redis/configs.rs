@@ -107,10 +107,11 @@ impl Ctx {
             }
         }
         // SAFETY: live context of OnLoad.
-        match unsafe { api(rm::RedisModule_LoadConfigs)(self.raw()) } == rm::REDISMODULE_OK as c_int
-        {
-            true => Ok(()),
-            false => Err("a setting pmedis.* of the configuration is not valid: see above".into()),
+        let status = unsafe { api(rm::RedisModule_LoadConfigs)(self.raw()) };
+        if status == rm::REDISMODULE_OK as c_int {
+            Ok(())
+        } else {
+            Err("a setting pmedis.* of the configuration is not valid: see above".into())
         }
     }
 }

@@ -57,9 +57,10 @@ impl Output {
 /// the log. `false` if this server cannot do that for each kind of connection that it has. Only
 /// while the module is being loaded.
 pub fn before_output<H: Fn(Output) + Copy + 'static>(_handler: H) -> bool {
-    match is_redis_7_0() {
-        true => hook::<H, 0>() == Some(true) && hook::<H, 1>() != Some(false),
-        false => hook_library::<H>() == Some(()),
+    if is_redis_7_0() {
+        hook::<H, 0>() == Some(true) && hook::<H, 1>() != Some(false)
+    } else {
+        hook_library::<H>() == Some(())
     }
 }
 

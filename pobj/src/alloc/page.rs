@@ -97,9 +97,10 @@ impl PageHeader {
 
     /// True if this is the header that [`PageHeader::new`] makes for its class and kind there.
     pub(crate) fn is_valid(&self, page: u64) -> bool {
-        let known = match page.is_multiple_of(GRANULE) {
-            true => self.class < classes::COUNT,
-            false => (self.class as usize) < classes::SIZES.len(),
+        let known = if page.is_multiple_of(GRANULE) {
+            self.class < classes::COUNT
+        } else {
+            (self.class as usize) < classes::SIZES.len()
         };
         match Kind::from_byte(self.kind) {
             Some(kind) if known => {

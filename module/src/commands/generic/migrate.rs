@@ -196,9 +196,10 @@ fn send_native(ctx: &Ctx, args: Args<'_>) -> Done {
         peer.add(&[&[b"AUTH".as_slice()][..], auth.as_slice()].concat());
     }
     peer.add(&[b"SELECT", request.db.to_string().as_bytes()]);
-    let restore: &[u8] = match ctx.flags().cluster() {
-        true => b"RESTORE-ASKING",
-        false => b"RESTORE",
+    let restore: &[u8] = if ctx.flags().cluster() {
+        b"RESTORE-ASKING"
+    } else {
+        b"RESTORE"
     };
     let options: &[&[u8]] = if request.replaces { &[b"REPLACE"] } else { &[] };
     for Parcel { name, payload, ttl } in &parcels {

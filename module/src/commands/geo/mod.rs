@@ -83,9 +83,10 @@ fn distance_text(distance: f64) -> String {
     let scaled = (distance * ONE as f64).round_ties_even();
     // What is no number or too large is the least integer, as C's conversion has it.
     const END: f64 = (1u64 << 63) as f64;
-    let scaled = match (-END..END).contains(&scaled) {
-        true => scaled as i64,
-        false => i64::MIN,
+    let scaled = if (-END..END).contains(&scaled) {
+        scaled as i64
+    } else {
+        i64::MIN
     };
     let sign = if scaled < 0 { "-" } else { "" };
     let scaled = scaled.unsigned_abs();

@@ -444,11 +444,13 @@ fn search(ctx: &Ctx, args: Args<'_>, form: Form, command: &CStr) -> Result<(), C
 
 impl Query<'_> {
     fn stored_score(&self, found: &Found<'_>) -> f64 {
-        match self.store_distances {
-            false => found.score,
+        if !self.store_distances {
+            found.score
+        } else if found.distance.is_nan() {
             // Rounding may make the distance of the antipode no number, which no score can be.
-            true if found.distance.is_nan() => f64::INFINITY,
-            true => found.distance / self.unit,
+            f64::INFINITY
+        } else {
+            found.distance / self.unit
         }
     }
 }

@@ -46,11 +46,16 @@ pub(super) fn hrandfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let count = sample::count(count)?;
     let shape = match args.from(3) {
         [] => Shape::Fields,
-        [word] if word.is(b"WITHVALUES") => match count.unsigned_abs() > i64::MAX as u64 / 2 {
-            true => return Err(CmdError::OutOfRange),
-            false if ctx.flags().resp3() => Shape::Pairs,
-            false => Shape::Flat,
-        },
+        [word] if word.is(b"WITHVALUES") => {
+            if count.unsigned_abs() > i64::MAX as u64 / 2 {
+                return Err(CmdError::OutOfRange);
+            }
+            if ctx.flags().resp3() {
+                Shape::Pairs
+            } else {
+                Shape::Flat
+            }
+        }
         _ => return Err(CmdError::Syntax),
     };
     let key = open(ctx, args[1])?;

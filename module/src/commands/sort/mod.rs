@@ -163,14 +163,13 @@ impl<'a> Reach<'a> {
             let follows = Behaviour::SortFollowsOneSlot.here();
             let is_element = pattern == b"#" && Behaviour::SortKnowsElement.here();
             let in_slot = slot::of_pattern(pattern) == Some(slot::of(self.source.bytes()));
-            match follows {
-                false => return denied("in Cluster mode."),
-                true if is_element || in_slot => {}
-                true => {
-                    return denied(
-                        "in Cluster mode when keys formed by the pattern may be in different slots.",
-                    );
-                }
+            if !follows {
+                return denied("in Cluster mode.");
+            }
+            if !is_element && !in_slot {
+                return denied(
+                    "in Cluster mode when keys formed by the pattern may be in different slots.",
+                );
             }
         }
         let all_keys = self

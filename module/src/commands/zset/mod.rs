@@ -143,10 +143,12 @@ enum Shape {
 impl Shape {
     /// With scores, as the client's protocol has it: RESP3 nests.
     fn with_scores(ctx: &Ctx, with_scores: bool) -> Shape {
-        match with_scores {
-            false => Shape::Names,
-            true if ctx.flags().resp3() => Shape::Pairs,
-            true => Shape::Flat,
+        if !with_scores {
+            Shape::Names
+        } else if ctx.flags().resp3() {
+            Shape::Pairs
+        } else {
+            Shape::Flat
         }
     }
 

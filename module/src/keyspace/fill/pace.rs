@@ -71,10 +71,12 @@ impl Pace {
             Some(waits) => waits || self.replies_wait,
             None => !self.last_command.is_none_or(lull),
         };
-        match somebody_waits {
-            false => Slice::WhileNobodyWaits(AT_A_STRETCH),
-            true if self.owed >= *SLICE.start() => Slice::Whole(self.owed),
-            true => Slice::Nothing,
+        if !somebody_waits {
+            Slice::WhileNobodyWaits(AT_A_STRETCH)
+        } else if self.owed >= *SLICE.start() {
+            Slice::Whole(self.owed)
+        } else {
+            Slice::Nothing
         }
     }
 

@@ -142,13 +142,12 @@ impl Room {
 
     /// Gives granules that nobody refers to: loose while a group is open.
     pub(crate) fn give(&mut self, offset: u64, granules: u64, in_group: bool) {
-        match in_group {
-            true => self.loose.give(offset / GRANULE, granules),
-            false => {
-                self.give_free(offset / GRANULE, granules);
-                self.untidy = true;
-                self.refill();
-            }
+        if in_group {
+            self.loose.give(offset / GRANULE, granules)
+        } else {
+            self.give_free(offset / GRANULE, granules);
+            self.untidy = true;
+            self.refill();
         }
     }
 

@@ -74,9 +74,10 @@ impl Room {
             return self.free.give(start, granules);
         }
         for (region, start, granules) in parts(start, granules) {
-            match self.held.regions.contains(&region) {
-                true => self.held.runs.give(start, granules),
-                false => self.free.give(start, granules),
+            if self.held.regions.contains(&region) {
+                self.held.runs.give(start, granules)
+            } else {
+                self.free.give(start, granules)
             }
         }
     }
@@ -107,9 +108,10 @@ impl Room {
             return Some(start * GRANULE);
         }
         let behind = self.held.packed;
-        let start = match self.free.take_at(behind, granules) {
-            true => behind,
-            false => self.free.take_from(granules, REGION)?,
+        let start = if self.free.take_at(behind, granules) {
+            behind
+        } else {
+            self.free.take_from(granules, REGION)?
         };
         self.held.packed = start + granules;
         Some(start * GRANULE)

@@ -91,9 +91,10 @@ pub(super) fn find<'p>(bytes: &'p [u8], name: &[u8]) -> Result<Option<(Field<'p>
         };
         at = end + 2 + value;
     }
-    match at == bytes.len() {
-        true => Ok(None),
-        false => Err(overrun()),
+    if at == bytes.len() {
+        Ok(None)
+    } else {
+        Err(overrun())
     }
 }
 

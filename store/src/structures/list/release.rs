@@ -48,21 +48,21 @@ pub fn drop_end(tx: &mut Tx<'_>, root: &mut Root, side: Side, n: u64) -> Result<
     }
     *near = None;
     let rest = n - first.count();
-    let gone = match rest < tree.count {
-        true if rest == 0 => Tree::default(),
-        true => {
+    let gone = if rest < tree.count {
+        if rest == 0 {
+            Tree::default()
+        } else {
             list.dirty = true;
             tree.cut(tx, side, rest)?
         }
-        false => {
-            let rest = rest - tree.count;
-            let gone = std::mem::take(tree);
-            let far = list
-                .end_mut(side.other())
-                .ok_or_else(|| damaged("list: an end without a chunk"))?;
-            far.drop_entries(tx, side, rest as usize)?;
-            gone
-        }
+    } else {
+        let rest = rest - tree.count;
+        let gone = std::mem::take(tree);
+        let far = list
+            .end_mut(side.other())
+            .ok_or_else(|| damaged("list: an end without a chunk"))?;
+        far.drop_entries(tx, side, rest as usize)?;
+        gone
     };
     list.close(tx, root)?;
     let mut gone_root = Root::EMPTY;

@@ -47,13 +47,15 @@ impl Span<'_> {
             }
             Span::Ranks(start, end) => ranks(start, end, len),
             Span::Scores(min, max) => {
-                let from = match min.exclusive {
-                    true => Bound::AfterScore(min.at),
-                    false => Bound::BeforeScore(min.at),
+                let from = if min.exclusive {
+                    Bound::AfterScore(min.at)
+                } else {
+                    Bound::BeforeScore(min.at)
                 };
-                let to = match max.exclusive {
-                    true => Bound::BeforeScore(max.at),
-                    false => Bound::AfterScore(max.at),
+                let to = if max.exclusive {
+                    Bound::BeforeScore(max.at)
+                } else {
+                    Bound::AfterScore(max.at)
                 };
                 rank_of(pool, root, &from)?..rank_of(pool, root, &to)?
             }
@@ -99,9 +101,10 @@ pub fn select<'p>(
         }
     };
     let range = span.resolve(pool, root, skip, reverse)?;
-    let first = match reverse {
-        false => range.start,
-        true => range.end.saturating_sub(1),
+    let first = if reverse {
+        range.end.saturating_sub(1)
+    } else {
+        range.start
     };
     Ok((walk(pool, root, first, reverse)?, range.end - range.start))
 }
