@@ -267,6 +267,8 @@ pub fn instructions(
 /// As for [`instructions`].
 pub fn nanoseconds_an_instruction(requests: u64, counted: u64, pool: &str) -> io::Result<f64> {
     let commands = &DEFAULT_RUN[..ONE_ELEMENT];
+    // `redis-benchmark` may give up after its last pipeline if that is not full.
+    let [requests, counted] = [requests, counted].map(|count| count.next_multiple_of(PIPELINE));
     let counts = instructions_of_one_start(Names::Plain, commands, PIPELINE, counted, pool)?;
     let mut target = Target::launch(Config::Pm, &Names::Plain.setup(pool))?;
     let before = target.counters()?;
