@@ -406,9 +406,10 @@ unsafe extern "C" fn run_numbered<
     if !asker.asks_for_keys() {
         // SAFETY: the arguments are those of this function, as Redis passed them.
         return unsafe {
-            match WRITES {
-                true => run_writing::<H>(ctx, argv, argc),
-                false => run::<H>(ctx, argv, argc),
+            if WRITES {
+                run_writing::<H>(ctx, argv, argc)
+            } else {
+                run::<H>(ctx, argv, argc)
             }
         };
     }
