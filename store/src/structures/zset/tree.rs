@@ -161,10 +161,7 @@ impl Tree {
     /// The place of the first element, or of the last one. The tree is not empty. O(log n).
     #[inline]
     pub(super) fn end(self, pool: &Pool, last: bool) -> Result<Place> {
-        let path = self.down(pool, |node| match last {
-            true => Ok(node.len()? - 1),
-            false => Ok(0),
-        })?;
+        let path = self.down(pool, |node| if last { Ok(node.len()? - 1) } else { Ok(0) })?;
         let at = if last { path.len - 1 } else { 0 };
         Ok(Place { path, at })
     }
