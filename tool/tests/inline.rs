@@ -49,11 +49,12 @@ fn missing_in_tool(words: &[&str]) -> Option<String> {
         let help = tool.args([name, "--help"]).output().unwrap();
         let text = String::from_utf8_lossy(&help.stdout);
         let mut options = args.iter().filter_map(option);
-        match help.status.success() {
-            true => options.find(|option| !has_word(&text, option)),
-            false => Some(name),
-        }
-        .map(str::to_owned)
+        let missing = if help.status.success() {
+            options.find(|option| !has_word(&text, option))
+        } else {
+            Some(name)
+        };
+        missing.map(str::to_owned)
     })
 }
 
@@ -119,9 +120,10 @@ fn missing(span: &str, known: &BTreeSet<String>) -> Option<String> {
             ("", _, None) => None,
             (top, path, _) if tree(top).is_dir() && !MADE.contains(&top) => {
                 let is_script = top == "ci" && tree(path).exists();
-                match is_script {
-                    true => missing_in_script(path, &words[1..]),
-                    false => (!exists(path)).then(|| path.to_owned()),
+                if is_script {
+                    missing_in_script(path, &words[1..])
+                } else {
+                    (!exists(path)).then(|| path.to_owned())
                 }
             }
             _ => None,
