@@ -404,7 +404,7 @@ pub(super) fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<(Vec<u
         return Err(damaged("a sorted set: the table misses a member"));
     };
     let mut after = before;
-    after.tree = single::pop(tx, before.tree, &place, element, &name)?;
+    after.tree = single::pop(tx, before.tree, &place)?;
     after.forget(tx, found)?;
     after.close(tx, before, root)?;
     Ok((name, element.score))

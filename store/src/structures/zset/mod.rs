@@ -4,7 +4,7 @@
 //! | encoding | what | see |
 //! |---|---|---|
 //! | 1 | up to 128 elements with names of up to 64 bytes: one packed object | `small.rs` |
-//! | 2 | a counted B+tree by order, and a hash table by name | `large.rs`, `node.rs`, `tree.rs`, `single.rs`, `reshape.rs`, `edit.rs`, `bulk.rs` |
+//! | 2 | a counted B+tree by order, and a hash table by name | `large.rs`, `node.rs`, `tree.rs`, `single.rs`, `edit.rs`, `bulk.rs` |
 //! | 3 | the same, with members that are still to be freed | `garbage.rs` |
 //!
 //! The limits are those of Redis's listpack encoding, and like there a sorted set that was large
@@ -25,7 +25,6 @@ mod large;
 mod node;
 mod range;
 mod relocate;
-mod reshape;
 mod single;
 mod small;
 mod structure;

@@ -373,6 +373,11 @@ impl Leaf {
         Ok(element)
     }
 
+    /// Takes the first `count` elements of a full leaf out.
+    pub(super) fn remove_first(&mut self, count: usize) {
+        self.order.rotate_left(count);
+    }
+
     /// The order if the slot at index `from` stood at index `to`.
     #[inline]
     pub(crate) fn order_moved(&self, from: usize, to: usize) -> Result<Order> {
@@ -512,27 +517,6 @@ impl Inner {
     fn load(&self) {
         let lines = self.scores.iter().step_by(64 / size_of::<f64>());
         black_box(lines.fold(0, |sum, score| sum ^ score.to_bits()));
-    }
-
-    /// What the node at `at` is to say of its children from `from` on: the words, and where each
-    /// run of them lies.
-    pub(crate) fn children_from(
-        &self,
-        at: PPtr<Inner>,
-        from: usize,
-    ) -> Result<[(PPtr<u8>, &[u8]); 4]> {
-        let range = from..self.len()?.max(from);
-        let (score, first) = Inner::first(at, from);
-        let scores = bytemuck::cast_slice(&self.scores[range.clone()]);
-        let firsts = bytemuck::cast_slice(&self.firsts[range.clone()]);
-        let counts = bytemuck::cast_slice(&self.counts[range.clone()]);
-        let children = bytemuck::cast_slice(&self.children[range]);
-        Ok([
-            (score.cast(), scores),
-            (first.cast(), firsts),
-            (Inner::count(at, from).cast(), counts),
-            (Inner::link(at, from).cast(), children),
-        ])
     }
 
     /// Says of child `i` how many elements are below it.

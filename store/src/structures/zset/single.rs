@@ -1,13 +1,11 @@
 //! One element inserted, removed or moved, at once.
 //!
-//! Nearly always its leaf has room, or enough elements left. Then a slot, some bytes of the leaf's
-//! order and one count in each node above are all that changes, and they are written without a copy
-//! of any node. Where leaves change their number or share their elements anew, see `reshape.rs`;
-//! only where inner nodes are split or joined, too, an [`Editor`] makes the change.
+//! Mostly its leaf has room, or enough elements left. Then a slot, some bytes of the leaf's order
+//! and one count in each node above are all that changes, and they are written without a copy of
+//! any node. Where elements of others move, or nodes come and go, an [`Editor`] makes the change.
 
 use super::edit::Editor;
 use super::node::{Bound, Element, Inner, LEAF_MAX, LEAF_MIN, Leaf, Order, order_with};
-use super::reshape::{self, Loss, first_of, spill, split};
 use super::tree::{Path, Place, Step, Tree};
 use crate::damaged::damaged;
 use pobj::{Pool, Result, Tx};
@@ -22,28 +20,29 @@ pub(super) fn insert(
     name: &[u8],
     path: Option<Path>,
 ) -> Result<Tree> {
-    if tree.len > 0 {
-        let place = tree.place(tx, &Bound::Before(element.score, name), path)?;
-        let path = &place.path;
-        // Steps whose counts are still to be told.
-        let steps = match path.len {
-            LEAF_MAX if spill(tx, &place, element, None)? || split(tx, &place, element)? => {
-                Some(path.above())
-            }
-            LEAF_MAX => None,
-            _ => {
-                put(tx, &place, element)?;
-                Some(path.steps())
-            }
-        };
-        if let Some(steps) = steps {
-            count(tx, steps, 1)?;
-            tree.len += 1;
-            return Ok(tree);
-        }
+    if tree.len == 0 {
+        return edit(tx, tree, |editor| editor.insert(element, name));
     }
+    let place = tree.place(tx, &Bound::Before(element.score, name), path)?;
+    if place.path.len == LEAF_MAX {
+        return edit(tx, tree, |editor| editor.insert_at(&place, element, name));
+    }
+    put(tx, &place, element)?;
+    count(tx, place.path.steps(), 1)?;
+    tree.len += 1;
+    Ok(tree)
+}
+
+/// Makes a change that reaches beyond one leaf.
+#[cold]
+#[inline(never)]
+fn edit(
+    tx: &mut Tx<'_>,
+    tree: Tree,
+    change: impl FnOnce(&mut Editor<'_, '_>) -> Result<()>,
+) -> Result<Tree> {
     let mut editor = Editor::new(tx, tree);
-    editor.insert(element, name)?;
+    change(&mut editor)?;
     editor.finish()
 }
 
@@ -51,7 +50,7 @@ pub(super) fn insert(
 #[inline]
 pub(super) fn remove(tx: &mut Tx<'_>, tree: Tree, element: Element, name: &[u8]) -> Result<Tree> {
     let place = find(tx, tree, element, name)?;
-    take_out(tx, tree, &place, element, name, LEAF_MIN)
+    take_out(tx, tree, &place, LEAF_MIN)
 }
 
 /// Removes the element at `place`, which is at one end of the tree. O(log n).
@@ -59,14 +58,8 @@ pub(super) fn remove(tx: &mut Tx<'_>, tree: Tree, element: Element, name: &[u8])
 /// Who takes one element after the other from an end empties leaf after leaf: such a leaf takes no
 /// elements from its neighbour, but goes with its last one.
 #[inline]
-pub(super) fn pop(
-    tx: &mut Tx<'_>,
-    tree: Tree,
-    place: &Place,
-    element: Element,
-    name: &[u8],
-) -> Result<Tree> {
-    take_out(tx, tree, place, element, name, 1)
+pub(super) fn pop(tx: &mut Tx<'_>, tree: Tree, place: &Place) -> Result<Tree> {
+    take_out(tx, tree, place, 1)
 }
 
 /// Gives an element, which must be there, another score; `name` is its member's. `path` is the way
@@ -93,26 +86,18 @@ pub(crate) fn rescore(
         return move_inside(tx, tree, &old, new.at, score);
     }
     let moved = Element { score, ..element };
-    let has_room = new.path.len < LEAF_MAX;
-    let stays = matches!(reshape::loss(tx, &old.path, LEAF_MIN)?, Loss::Alone);
-    if !stays || !has_room && !spill(tx, &new, moved, Some(old.path.leaf))? {
-        let mut editor = Editor::new(tx, tree);
-        editor.remove(element.score, name)?;
-        editor.insert(moved, name)?;
-        return editor.finish();
+    if new.path.len == LEAF_MAX || !can_lose_one(&old.path, LEAF_MIN) {
+        return edit(tx, tree, |editor| {
+            editor.remove_at(&old)?;
+            editor.insert(moved, name)
+        });
     }
-    if has_room {
-        put(tx, &new, moved)?;
-    }
+    put(tx, &new, moved)?;
     take(tx, &old)?;
-    // Where the leaf has spilled, its parent knows already.
-    let known = usize::from(!has_room);
-    let steps = old.path.steps().iter().zip(new.path.steps()).rev();
-    for (level, (&from, &to)) in steps.enumerate().filter(|(_, (from, to))| from != to) {
+    let steps = old.path.steps().iter().zip(new.path.steps());
+    for (&from, &to) in steps.filter(|(from, to)| from != to) {
         add_to_count(tx, from, -1)?;
-        if level >= known {
-            add_to_count(tx, to, 1)?;
-        }
+        add_to_count(tx, to, 1)?;
     }
     Ok(tree)
 }
@@ -134,37 +119,22 @@ fn find(pool: &Pool, tree: Tree, element: Element, name: &[u8]) -> Result<Place>
 
 /// Removes the element at `place`, of whose leaf `least` elements are enough.
 #[inline]
-fn take_out(
-    tx: &mut Tx<'_>,
-    mut tree: Tree,
-    place: &Place,
-    element: Element,
-    name: &[u8],
-    least: usize,
-) -> Result<Tree> {
-    let path = &place.path;
-    let steps = match reshape::loss(tx, path, least)? {
-        Loss::Alone => {
-            take(tx, place)?;
-            path.steps()
-        }
-        Loss::Join(other) => {
-            reshape::join(tx, place, other)?;
-            path.above()
-        }
-        Loss::Drop => {
-            reshape::drop_leaf(tx, path)?;
-            path.above()
-        }
-        Loss::Deep => {
-            let mut editor = Editor::new(tx, tree);
-            editor.remove(element.score, name)?;
-            return editor.finish();
-        }
-    };
-    count(tx, steps, -1)?;
+fn take_out(tx: &mut Tx<'_>, mut tree: Tree, place: &Place, least: usize) -> Result<Tree> {
+    if !can_lose_one(&place.path, least) {
+        return edit(tx, tree, |editor| editor.remove_at(place));
+    }
+    take(tx, place)?;
+    count(tx, place.path.steps(), -1)?;
     tree.len -= 1;
     Ok(tree)
+}
+
+/// Whether the leaf at the end of the path, of which `least` elements are enough, can lose one: the
+/// tree's only leaf can as long as it keeps any.
+#[inline]
+fn can_lose_one(path: &Path, least: usize) -> bool {
+    let least = if path.steps().is_empty() { 1 } else { least };
+    path.len > least
 }
 
 /// Takes the element at `place` out of its leaf, which keeps some.
@@ -239,4 +209,14 @@ fn add_to_count(tx: &mut Tx<'_>, step: Step, by: i64) -> Result<()> {
     let at = Inner::count(step.node()?, step.index());
     let count = *tx.get(at)?;
     tx.set(at, count.wrapping_add_signed(by))
+}
+
+/// The subtree at the end of `steps` has another first element now.
+fn first_of(tx: &mut Tx<'_>, steps: &[Step], first: Element) -> Result<()> {
+    let Some(step) = steps.iter().rev().find(|step| step.index() > 0) else {
+        return Ok(());
+    };
+    let (score, member) = Inner::first(step.node()?, step.index());
+    tx.set(score, first.score)?;
+    tx.set(member, first.member)
 }

@@ -86,13 +86,13 @@ impl Bed {
     /// Takes an element off an end.
     fn pop(&mut self, last: bool) {
         let at = if last { self.model.len() - 1 } else { 0 };
-        let (score, name) = self.model.remove(at);
+        let (score, _) = self.model.remove(at);
         let mut tx = self.pool.begin();
         let place = self.tree.end(&tx, last).unwrap();
         let found = tx.get(place.path.leaf).unwrap().element(place.at);
         let element = found.unwrap();
         assert_eq!(element.score, score);
-        self.tree = single::pop(&mut tx, self.tree, &place, element, &name).unwrap();
+        self.tree = single::pop(&mut tx, self.tree, &place).unwrap();
         tx.free(element.member.unwrap()).unwrap();
         tx.commit().unwrap();
     }
