@@ -294,6 +294,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_back_is_found_where_regions_are_emptied() {
+        let (mut room, first) = room(4 * regions::REGION);
+        while room.take(8, Access::Ordinary).is_some() {}
+        while room.take(8, Access::Whole).is_some() {}
+        room.hold_regions_of(Run {
+            offset: first,
+            granules: 3 * regions::REGION,
+            kind: RunKind::Page,
+        });
+        room.give(first, 16, false);
+        assert_eq!(room.take(8, Access::Whole), None, "it is held");
+        assert_eq!(room.take_with_held(8, Access::Ordinary), None, "it is owed");
+        assert!(room.holds_regions());
+        assert_eq!(room.take_with_held(8, Access::Whole), Some(first));
+        assert!(!room.holds_regions());
+    }
+
+    #[test]
     fn what_is_given_fills_what_is_kept_back_first() {
         let (mut room, first) = room(200);
         while room.take(1, Access::Whole).is_some() {}

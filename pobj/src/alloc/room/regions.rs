@@ -127,13 +127,14 @@ impl Room {
         self.keep_again();
     }
 
-    /// Takes granules that anybody may take, those of the regions that are being emptied included.
-    /// The emptying ends if that finds some: whoever finds none leaves it as it is. O(free runs).
-    pub(crate) fn take_with_held(&mut self, granules: u64) -> Option<u64> {
-        if self.free.total() + self.held.total() < granules + self.owed() {
+    /// Takes granules, those of the regions that are being emptied included. The emptying ends if
+    /// that finds some: whoever finds none leaves it as it is. O(free runs).
+    pub(crate) fn take_with_held(&mut self, granules: u64, access: Access) -> Option<u64> {
+        let free = self.free.total() + self.held.total();
+        if access == Access::Ordinary && free < granules + self.owed() {
             return None;
         }
-        self.with_held(|room| room.take(granules, Access::Ordinary))
+        self.with_held(|room| room.take(granules, access))
     }
 
     /// What `take` finds once the regions are everybody's, which they stay if it finds something.

@@ -147,10 +147,7 @@ impl Pool {
         // Whom an evacuation does not help leaves it as it is: a writer that is refused and tries
         // again would else end each before it has gathered anything.
         if found.is_none() {
-            found = self.room.take_with_held(granules);
-            if found.is_some() {
-                self.end_evacuation();
-            }
+            found = self.find_with_held(granules, Access::Ordinary);
         }
         if found.is_none() && self.grow_for(granules) {
             found = self.room.take(granules, Access::Ordinary);
@@ -160,7 +157,22 @@ impl Pool {
 
     /// Takes granules that are kept back, if the running transaction may.
     fn find_kept(&mut self, granules: u64) -> Option<u64> {
-        self.room.take(granules, self.reserve_access.access())
+        let access = self.reserve_access.access();
+        let found = self.room.take(granules, access);
+        if found.is_some() || access == Access::Ordinary {
+            return found;
+        }
+        // Some of what is kept back may lie where the pool is being emptied.
+        self.find_with_held(granules, access)
+    }
+
+    /// Takes granules, those that an evacuation holds included; it ends if that finds some.
+    fn find_with_held(&mut self, granules: u64, access: Access) -> Option<u64> {
+        let found = self.room.take_with_held(granules, access);
+        if found.is_some() {
+            self.end_evacuation();
+        }
+        found
     }
 
     /// Frees an object that is a run, with the batch.
