@@ -203,7 +203,7 @@ fn slots_move_and_nodes_come_and_go_under_load() {
         let to = ["--cluster-to", &ids[1], "--cluster-slots", &slots];
         cli(&[&["reshard", &entry, "--cluster-from", &seventh_id], &to[..]].concat());
     });
-    // A master that has lost its slots follows who has them now, and its replica does so, too. While
+    // A master that has lost its slots follows who has them now, and so does its replica. While
     // they load what that one has, they cannot be told of nodes that leave.
     let seventh_port = nodes[6].address().port().to_string();
     for node in &nodes[6..] {
