@@ -118,8 +118,8 @@ impl Store {
         self.compaction.fruitless
     }
 
-    /// Whether another round would gain nothing: the last ones have not, and nothing was allocated
-    /// or freed since. O(1).
+    /// Whether another round would hardly gain anything: the last ones have not, and as much is in
+    /// use as after them. O(1).
     pub fn is_compact(&self) -> bool {
         let compaction = &self.compaction;
         compaction.fruitless >= IDLE_ROUNDS && compaction.fruitless_at == self.pool.usage().used

@@ -240,7 +240,7 @@ impl Store {
         }
         tx.commit()?;
         if done {
-            self.garbage.with_garbage.retain(|&other| other != record);
+            self.garbage.forget_garbage(record);
         }
         Ok(done)
     }

@@ -75,7 +75,7 @@ fn pool(engine: &Engine) -> InfoFields {
     let (path, wanted) = settings.unwrap_or_default();
     let durability = engine.store.pool.durability();
     let (usage, wasted) = (engine.store.pool.usage(), engine.store.pool.wasted());
-    let unfilled = (usage.scattered + wasted) as f64 / (usage.scattered + usage.free).max(1) as f64;
+    let unfilled = (usage.scattered + wasted) as f64 / usage.unused().max(1) as f64;
     named([
         ("path", Text(path.display().to_string())),
         ("format", Count(store::FORMAT)),

@@ -121,9 +121,7 @@ fn find_room(ctx: &Ctx, waited: Duration) -> bool {
     // What is dead gives its room back before anything is moved.
     let reclaimed = ENGINE.with(|engine| {
         let before = engine.store.pool.usage().unused();
-        if engine.store.has_garbage() {
-            engine.reclaim(RECLAIM_SLICE);
-        }
+        engine.reclaim(RECLAIM_SLICE);
         engine.store.pool.usage().unused() > before
     });
     reclaimed == Ok(true) || compact::gather_some(ctx)

@@ -7,6 +7,9 @@ use crate::structures::zset::node::{Child, INNER_MAX, INNER_MIN, Inner, there};
 use crate::structures::zset::tree::{HEIGHT_MAX, Step};
 use pobj::{PPtr, Result};
 
+/// Two inner nodes are joined if they have no more children than this; else they share them.
+const JOINED_MAX: usize = INNER_MAX - 8;
+
 impl Editor<'_, '_> {
     /// Puts a new root above the old one, and gives it.
     pub(super) fn grow(&mut self, only: Child) -> Result<PPtr<Inner>> {
@@ -87,20 +90,20 @@ impl Editor<'_, '_> {
         );
         // Copies first: their counts are up to date.
         let (at_a, at_b) = (inner_of(a)?, inner_of(b)?);
-        let mut children = children(self.inner_mut(at_a)?)?;
-        let right = children.len();
-        children.append(&mut super::children(self.inner_mut(at_b)?)?);
-        children[right].first = b.first;
-        if children.len() <= INNER_MAX - 8 {
-            *self.inner_mut(at_a)? = Inner::new(&children);
+        let mut all = children(self.inner_mut(at_a)?)?;
+        let right = all.len();
+        all.append(&mut children(self.inner_mut(at_b)?)?);
+        all[right].first = b.first;
+        if all.len() <= JOINED_MAX {
+            *self.inner_mut(at_a)? = Inner::new(&all);
             self.inners.free(self.tx, at_b)?;
-            let total = children.iter().map(|child| child.count).sum();
+            let total = all.iter().map(|child| child.count).sum();
             let parent = self.inner_mut(parent)?;
             parent.remove(left + 1)?;
             parent.set_count(left, total);
             return self.refill_inner(above);
         }
-        let (to_a, to_b) = children.split_at(children.len() / 2);
+        let (to_a, to_b) = all.split_at(all.len() / 2);
         *self.inner_mut(at_a)? = Inner::new(to_a);
         *self.inner_mut(at_b)? = Inner::new(to_b);
         let parent = self.inner_mut(parent)?;
