@@ -4,8 +4,8 @@
 use crate::client::Client;
 use fastrand::Rng;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 /// Commands that a client sends at once.
@@ -21,17 +21,19 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts so many clients.
+    /// Starts so many clients; each has had its first replies when this returns.
     ///
     /// # Panics
-    /// If the server is not there.
+    /// If the server is not there, or answers one of them with an error.
     pub fn start(address: SocketAddr, clients: u64, seed: u64) -> Load {
         let ends = Arc::new(AtomicBool::new(false));
         let commands = Arc::new(AtomicU64::new(0));
+        let (begun, at_work) = mpsc::channel();
         let client = |n| {
             let (ends, commands) = (ends.clone(), commands.clone());
             let mut client = Client::connect(address).expect("a connection");
             let mut rng = Rng::with_seed(seed ^ (n << 32));
+            let mut begun = Some(begun.clone());
             thread::spawn(move || {
                 while !ends.load(Ordering::Relaxed) {
                     let batch: Vec<_> = (0..BATCH).map(|_| command(&mut rng)).collect();
@@ -39,10 +41,19 @@ impl Load {
                         assert!(!reply.is_error(), "{reply:?} to one of {batch:?}");
                     }
                     commands.fetch_add(BATCH as u64, Ordering::Relaxed);
+                    if let Some(begun) = begun.take() {
+                        begun
+                            .send(())
+                            .expect("who starts the clients waits for them");
+                    }
                 }
             })
         };
-        let clients = (0..clients).map(client).collect();
+        let clients: Vec<_> = (0..clients).map(client).collect();
+        drop(begun);
+        for _ in &clients {
+            at_work.recv().expect("a client's first replies");
+        }
         Load {
             ends,
             commands,
