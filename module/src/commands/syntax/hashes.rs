@@ -43,7 +43,7 @@ const PER_FIELD: &str = "O(N), N being the number of fields given.";
 const fn setter(name: &'static str, arguments: &'static [Arg]) -> Description {
     Description {
         name,
-        summary: "Sets when fields of a hash expire.",
+        summary: "Sets the expire times of hash fields.",
         complexity: PER_FIELD,
         categories: "write hash fast",
         tips: "",
@@ -92,22 +92,25 @@ pub(super) const COMMANDS: &[Description] = &[
             FIELDS,
         ],
     ),
-    teller("httl", "Tells in how many seconds fields of a hash expire."),
+    teller(
+        "httl",
+        "Returns the remaining time to live of hash fields, in seconds.",
+    ),
     teller(
         "hpttl",
-        "Tells in how many milliseconds fields of a hash expire.",
+        "Returns the remaining time to live of hash fields, in milliseconds.",
     ),
     teller(
         "hexpiretime",
-        "Tells when fields of a hash expire, in Unix seconds.",
+        "Returns the expire times of hash fields, in Unix seconds.",
     ),
     teller(
         "hpexpiretime",
-        "Tells when fields of a hash expire, in Unix milliseconds.",
+        "Returns the expire times of hash fields, in Unix milliseconds.",
     ),
     Description {
         name: "hpersist",
-        summary: "Takes the expire times of fields of a hash away.",
+        summary: "Removes the expire times of hash fields.",
         complexity: PER_FIELD,
         categories: "write hash fast",
         tips: "",
@@ -116,7 +119,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "hgetdel",
-        summary: "Returns the values of fields of a hash, and deletes these.",
+        summary: "Returns the values of hash fields, and deletes the fields.",
         complexity: PER_FIELD,
         categories: "write hash fast",
         tips: "",
@@ -125,7 +128,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "hgetex",
-        summary: "Returns the values of fields of a hash, and sets when these expire.",
+        summary: "Returns the values of hash fields, and sets their expire times.",
         complexity: PER_FIELD,
         categories: "write hash fast",
         tips: "",
@@ -142,7 +145,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "hsetex",
-        summary: "Sets fields of a hash, and when these expire.",
+        summary: "Sets hash fields and their expire times.",
         complexity: "O(N), N being the number of fields set.",
         categories: "write hash fast",
         tips: "",

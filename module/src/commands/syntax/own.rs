@@ -5,7 +5,7 @@ use super::{Arg, Description, Keys};
 pub(super) const COMMANDS: &[Description] = &[
     Description {
         name: "pm.adopt|all",
-        summary: "Begins to make all native keys PM keys, in the background.",
+        summary: "Starts turning all native keys into PM keys, in the background.",
         complexity: "O(N) for the keys of all databases, in the background.",
         categories: "",
         tips: "",
@@ -14,7 +14,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.adopt|keys",
-        summary: "Makes native keys PM keys, and tells how many these were.",
+        summary: "Turns native keys into PM keys, and returns how many there were.",
         complexity: "O(N), N being the number of elements.",
         categories: "",
         tips: "",
@@ -23,7 +23,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.adopt|match",
-        summary: "Begins to make native keys whose names match PM keys, in the background.",
+        summary: "Starts turning native keys that match a pattern into PM keys, in the background.",
         complexity: "O(N) for the keys of the database, in the background.",
         categories: "",
         tips: "",
@@ -32,7 +32,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.adopt|status",
-        summary: "Shows how far the work in the background is.",
+        summary: "Returns the progress of the work in the background.",
         complexity: "O(1)",
         categories: "",
         tips: "",
@@ -41,7 +41,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.adopt|stop",
-        summary: "Ends the work in the background.",
+        summary: "Stops the work in the background.",
         complexity: "O(1)",
         categories: "",
         tips: "",
@@ -50,7 +50,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.check",
-        summary: "Reads a value, or all values of the pool while others are served, to the last element, and tells what is damaged.",
+        summary: "Reads a value to its last element, or all values of the pool while other clients are served, and returns what is damaged.",
         complexity: "O(N), N being the number of elements.",
         categories: "",
         tips: "",
@@ -59,7 +59,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.defrag",
-        summary: "Shows how scattered the pool's free room is, or gathers it at once.",
+        summary: "Returns how scattered the pool's free space is, or compacts it at once.",
         complexity: "O(1) for STATUS; NOW takes as long as it is given.",
         categories: "",
         tips: "",
@@ -81,7 +81,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.export",
-        summary: "Shows the payload of a native key of the same value, for RESTORE.",
+        summary: "Returns the payload of a native key with the same value, for RESTORE.",
         complexity: "O(N), N being the number of elements.",
         categories: "",
         tips: "",
@@ -90,7 +90,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.help",
-        summary: "Shows the module's own commands.",
+        summary: "Lists the module's own commands.",
         complexity: "O(1)",
         categories: "",
         tips: "",
@@ -99,7 +99,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.info",
-        summary: "Shows the pool, its keys, and the work on them, in the form of INFO.",
+        summary: "Describes the pool, its keys, and the work on them, in the format of INFO.",
         complexity: "O(1)",
         categories: "",
         tips: "nondeterministic_output",
@@ -108,7 +108,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.pool",
-        summary: "Makes the pool larger, or its file whole; or tells, in an AOF, of the pool that it belongs to.",
+        summary: "Grows the pool, or makes its file complete; in an AOF, names the pool that the AOF belongs to.",
         complexity: "O(1), and what the file system takes for GROW; CHECKPOINT O(pages changed since the last one).",
         categories: "",
         tips: "",
@@ -127,7 +127,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.ready",
-        summary: "Tells whether all keys of the pool are in the server's keyspace.",
+        summary: "Returns whether all keys of the pool are in the server's keyspace.",
         complexity: "O(1)",
         categories: "",
         tips: "nondeterministic_output",
@@ -136,7 +136,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.stats",
-        summary: "Shows the numbers of PM.INFO as a map.",
+        summary: "Returns the numbers of PM.INFO as a map.",
         complexity: "O(1)",
         categories: "",
         tips: "nondeterministic_output",
@@ -145,7 +145,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "pm.usage",
-        summary: "Shows how many bytes of the pool a key takes, or of memory a native one.",
+        summary: "Returns how many bytes a key takes: of the pool, or of memory if it is a native key.",
         complexity: "O(1) for strings, else O(N), N being the number of elements.",
         categories: "",
         tips: "",

@@ -18,7 +18,7 @@ const EXPIRATION: Arg = Arg::one_of(
 pub(super) const COMMANDS: &[Description] = &[
     Description {
         name: "delex",
-        summary: "Deletes a key if its string is, or is not, a given one.",
+        summary: "Deletes a key if its string equals, or differs from, a given one.",
         complexity: "O(1) without a condition, else O(N), N being the length of the string.",
         categories: "write string fast",
         tips: "",
@@ -39,7 +39,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "delifeq",
-        summary: "Deletes a key if its string is a given one.",
+        summary: "Deletes a key if its string equals a given one.",
         complexity: "O(N), N being the length of the string.",
         categories: "write string fast",
         tips: "",
@@ -48,7 +48,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "digest",
-        summary: "Returns a hash of a string, to compare it by.",
+        summary: "Returns a hash of a string, for comparisons.",
         complexity: "O(N), N being the length of the string.",
         categories: "read string fast",
         tips: "",
@@ -57,7 +57,7 @@ pub(super) const COMMANDS: &[Description] = &[
     },
     Description {
         name: "msetex",
-        summary: "Sets several strings at once, with one time for all to expire at.",
+        summary: "Sets several strings at once, with a shared expire time.",
         complexity: "O(N), N being the number of keys.",
         categories: "write string slow",
         tips: "request_policy:multi_shard response_policy:all_succeeded",
