@@ -80,7 +80,7 @@ pub const TABLE: &[Setting] = &[
         form: "FILE",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "the pool: a file, a poolset description made with `pmempool create`, or a device-DAX device. A relative path begins in the server's `dir`",
+        doc: "the pool: a file, a poolset file whose pool was made with `pmempool create`, or a DAX device. A relative path is relative to the server's `dir`",
         value: |config| Box::new(File(&mut config.path)),
     },
     Setting {
@@ -88,7 +88,7 @@ pub const TABLE: &[Setting] = &[
         form: "SIZE",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "size of a pool that has to be created, 8 MiB at least; an existing pool that has less grows to it, and none shrinks",
+        doc: "the size of a new pool, at least 8 MiB; a smaller existing pool grows to it, and a larger one does not shrink",
         value: |config| Box::new(Bytes(&mut config.size)),
     },
     Setting {
@@ -96,7 +96,7 @@ pub const TABLE: &[Setting] = &[
         form: "SIZE",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "the pool may grow up to that while the server runs, by itself when nothing else has room; see [Growth](keys.md#growth)",
+        doc: "the size up to which the pool may grow while the server runs; it does so automatically when it has no space left; see [Growth](keys.md#growth)",
         value: |config| Box::new(Bytes(&mut config.max_size)),
     },
     Setting {
@@ -104,7 +104,7 @@ pub const TABLE: &[Setting] = &[
         form: "HOW",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "what a write survives: a power loss with `auto`, which is `pmem` on persistent memory (DAX) and `disk` elsewhere, and with these two; a crash of the server alone with `process`, for caches; see [durability.md](durability.md)",
+        doc: "what a write survives: a power loss with `pmem` and `disk`, of which `auto` chooses `pmem` on persistent memory (DAX) and `disk` elsewhere; only a crash of the server with `process`, for caches; see [durability.md](durability.md)",
         value: |config| Box::new(OneOf(&mut config.durability)),
     },
     Setting {
@@ -112,7 +112,7 @@ pub const TABLE: &[Setting] = &[
         form: "SIZE",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "with `durability disk`: size of the journal beside the pool, 1 MiB at least. A new one has a quarter of the pool's otherwise, from 4 to 256 MiB; see [durability.md](durability.md)",
+        doc: "with `durability disk`: the size of the journal beside the pool, at least 1 MiB. If it is not given, a new journal gets a quarter of the pool's size, from 4 to 256 MiB; see [durability.md](durability.md)",
         value: |config| Box::new(Bytes(&mut config.journal)),
     },
     Setting {
@@ -120,7 +120,7 @@ pub const TABLE: &[Setting] = &[
         form: "SIZE",
         changes: Changes::AtRunTime,
         repeats: false,
-        doc: "with `durability disk`: memory that changed pages of the pool may take, which the kernel cannot take back by itself; half of the machine's otherwise. A pool may be larger; see [durability.md](durability.md)",
+        doc: "with `durability disk`: the memory that changed pages of the pool may take, which the kernel cannot reclaim by itself; if it is not given, half of the machine's memory. The pool may be larger; see [durability.md](durability.md)",
         value: |config| Box::new(Bytes(&mut config.memory_limit)),
     },
     Setting {
@@ -128,7 +128,7 @@ pub const TABLE: &[Setting] = &[
         form: "WHAT",
         changes: Changes::AtRunTime,
         repeats: false,
-        doc: "what the server's own RDB files hold of PM keys: `markers` (the values are in the pool), `full`, for backups, or `native`: native keys, which servers without the module read; replicas then need no module either, see [replication.md](replication.md#the-way-back)",
+        doc: "what the server's own RDB files contain of PM keys: `markers` (the values are in the pool), `full` for the values, for backups, or `native` for native keys, which servers without the module can read; replicas then need no module either, see [replication.md](replication.md#the-way-back)",
         value: |config| Box::new(OneOf(&mut config.rdb)),
     },
     Setting {
@@ -136,7 +136,7 @@ pub const TABLE: &[Setting] = &[
         form: "HOW",
         changes: Changes::AtRunTime,
         repeats: false,
-        doc: "an RDB with markers beside a new pool, or an AOF of another pool: `refuse` to start, or `drop` those keys",
+        doc: "what to do about an RDB with markers beside a new pool, or an AOF of another pool: `refuse` to start, or `drop` those keys",
         value: |config| Box::new(OneOf(&mut config.orphans)),
     },
     Setting {
@@ -144,7 +144,7 @@ pub const TABLE: &[Setting] = &[
         form: "HOW",
         changes: Changes::AtRunTime,
         repeats: false,
-        doc: "an RDB with values that somebody has put beside a pool with keys: `refuse` to start, or `ignore` the values",
+        doc: "what to do about an RDB with values that was put beside a pool with keys: `refuse` to start, or `ignore` the values",
         value: |config| Box::new(OneOf(&mut config.beside)),
     },
     Setting {
@@ -152,7 +152,7 @@ pub const TABLE: &[Setting] = &[
         form: "HOW",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "a pool that was copied while a server had it open: `refuse` to start, or `accept` it, look at every value, and tell of the damaged ones",
+        doc: "what to do about a pool that was copied while a server had it open: `refuse` to start, or `accept` it, check every value, and report the damaged ones",
         value: |config| Box::new(OneOf(&mut config.copy)),
     },
     Setting {
@@ -160,7 +160,7 @@ pub const TABLE: &[Setting] = &[
         form: "KEYS",
         changes: Changes::AtLoad,
         repeats: true,
-        doc: "`yes`: the plain names (`SET`, `LPUSH`, …) mean PM keys, for unmodified clients; a pattern of keys, `db=N`: for some keys; see [unprefixed.md](unprefixed.md). As an argument it is given once for each of them",
+        doc: "with `yes`, the plain names (`SET`, `LPUSH`, …) mean PM keys, for unmodified clients; with patterns of keys and `db=N`, only for some keys; see [unprefixed.md](unprefixed.md). As an argument, it is repeated for each of these",
         value: |config| Box::new(Keys(&mut config.unprefixed)),
     },
     Setting {
@@ -168,7 +168,7 @@ pub const TABLE: &[Setting] = &[
         form: "HOW",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "native keys of an RDB or AOF that is there at a start: `yes`, they become PM keys after it; see [unprefixed.md](unprefixed.md)",
+        doc: "with `yes`, native keys loaded from an RDB or AOF at a start become PM keys after it; see [unprefixed.md](unprefixed.md)",
         value: |config| Box::new(OneOf(&mut config.adopt)),
     },
     Setting {
@@ -176,7 +176,7 @@ pub const TABLE: &[Setting] = &[
         form: "PERCENTAGES",
         changes: Changes::AtRunTime,
         repeats: false,
-        doc: "how full the pool is when the log tells of it",
+        doc: "the percentages of the pool in use at which the log warns",
         value: |config| Box::new(Percents(&mut config.alarms)),
     },
     Setting {
@@ -184,7 +184,7 @@ pub const TABLE: &[Setting] = &[
         form: "NUMBER",
         changes: Changes::AtRunTime,
         repeats: false,
-        doc: "for tests: after a start, so many keys a second at most are put into the server's keyspace in the background",
+        doc: "for tests: the most keys per second that are put into the server's keyspace in the background after a start",
         value: |config| {
             Box::new(Number {
                 place: &mut config.fill,
