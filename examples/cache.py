@@ -1,9 +1,9 @@
-"""A cache with redis-py: what is used stays, what is not gives way, and a restart does not empty it.
+"""A cache with redis-py: used pages stay, unused ones are evicted, and a restart does not empty it.
 
     REDIS_URL=redis://127.0.0.1:6379 python cache.py
 
-The server's `maxmemory-policy` is to be allkeys-lru. Prints a line for every hundred pages, and at the end what the cache
-holds.
+The server's `maxmemory-policy` must be allkeys-lru. Prints a line for every hundred pages, and at the end what the cache
+contains.
 """
 
 import os
@@ -23,12 +23,12 @@ client = redis.Redis.from_url(
 
 
 def render(name):
-    """What takes long to make."""
+    """Stands for something that takes long to make."""
     return (name * 700)[:8000].encode()
 
 
 def page(name):
-    """A page, from the cache if it is there; and whether it was."""
+    """Gets a page, from the cache if it is there, and returns whether it was."""
     kept = client.get(name)
     if kept is not None:
         assert kept == render(name), f"{name} is another page in the cache"

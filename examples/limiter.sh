@@ -1,5 +1,5 @@
 #!/bin/sh
-# A rate limiter with redis-cli: no more than LIMIT requests of a user each hour, whatever happens to the server meanwhile.
+# A rate limiter with redis-cli: at most LIMIT requests per user and hour, whatever happens to the server meanwhile.
 #
 #     REDIS_URL=redis://127.0.0.1:6379 sh limiter.sh
 #
@@ -9,7 +9,7 @@ url=${REDIS_URL:-redis://127.0.0.1:6379}
 limit=${LIMIT:-40}
 requests=${REQUESTS:-60}
 
-# Counts and limits in one step. A request has a name, so that one whose reply was lost can be asked about again.
+# Counts and limits in one step. Each request has a name, so that it can be sent again if its reply was lost.
 script='
 if redis.call("SADD", KEYS[1], ARGV[1]) == 1 then
     redis.call("EXPIRE", KEYS[1], 3600, "NX")

@@ -1,8 +1,8 @@
-// A job queue with BullMQ: every job that was accepted is done, whatever happens to the server meanwhile.
+// A job queue with BullMQ: every accepted job is done, whatever happens to the server meanwhile.
 //
 //     REDIS_URL=redis://127.0.0.1:6379 JOBS=200 node queue.js
 //
-// Prints a line for each job when it is done, and at the end how many of the accepted ones were.
+// Prints a line for each job when it is done, and at the end how many of the accepted ones were done.
 
 import { Queue, Worker } from "bullmq";
 import Redis from "ioredis";
@@ -21,8 +21,8 @@ const queue = new Queue("mail", { connection: connect() });
 const accepted = new Set();
 const done = new Map();
 
-// A worker whose server has died in the midst of a job does not know whether the job counts as done. Its lock runs out
-// then, and the job is done again: at least once.
+// A worker whose server died in the middle of a job does not know whether the job counts as done. Its lock then expires,
+// and the job is done again: at least once.
 const worker = new Worker(
   "mail",
   async (job) => {
@@ -35,7 +35,7 @@ const worker = new Worker(
 for (const part of [queue, worker]) part.on("error", () => {});
 
 for (let id = 0; id < wanted; id++) {
-  // The same name makes it the same job, if it has to be said twice.
+  // The same id makes it the same job if it has to be sent twice.
   await queue.add("send", { id }, { jobId: `mail-${id}`, removeOnComplete: true });
   accepted.add(id);
 }

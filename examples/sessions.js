@@ -1,4 +1,4 @@
-// Sessions of a web application with ioredis: whoever has signed in stays so.
+// Sessions of a web application with ioredis: whoever has signed in stays signed in.
 //
 //     REDIS_URL=redis://127.0.0.1:6379 node sessions.js
 //
@@ -13,7 +13,7 @@ const lifetime = 3600;
 const redis = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
 redis.on("error", () => {});
 
-// A session is a hash that expires; MULTI makes its fields and its time one step.
+// A session is a hash that expires; MULTI sets its fields and its expire time in one step.
 async function begin(user) {
   const key = `session:${randomUUID()}`;
   const session = { user, cart: "", since: String(Date.now()) };
@@ -22,7 +22,7 @@ async function begin(user) {
       await redis.multi().hset(key, session).expire(key, lifetime).exec();
       return key;
     } catch {
-      // The server has gone in between. Saying it again changes nothing.
+      // The server died in between. Sending it again changes nothing.
     }
   }
 }

@@ -17,11 +17,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Looks at pools of pmedis without a server, and gets their keys out.
+/// Inspects pmedis pools without a server, and exports their keys.
 ///
-/// A pool is opened as the server opens it, with the last steps of its log done again; but all
-/// changes stay in this process, and the file keeps its bytes: only what its journal has
-/// (durability disk) is written into it first, as at a start. A pool that a server has open is
+/// A pool is opened as the server opens it, with the last steps of its log redone; but all changes
+/// stay in this process, and the file is not changed, except that the contents of a journal
+/// (durability disk) are first written into it, as at a start. A pool that a server has open is
 /// refused.
 #[derive(Parser)]
 #[command(name = "pmedis", version, after_help = EXIT_STATUS)]
@@ -30,41 +30,41 @@ struct Arguments {
     command: Command,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 if all is well, 1 if something in the pool is damaged, 2 if it could not be done.";
+const EXIT_STATUS: &str = "Exit status: 0 if all is well, 1 if something in the pool is damaged, 2 if the command could not be carried out.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Reads every value to its last element, and tells what is damaged.
+    /// Reads every value to its last element, and reports what is damaged.
     Check {
-        /// The pool: a file or a poolset description.
+        /// The pool: a file or a poolset file.
         pool: PathBuf,
     },
-    /// Tells what is in a pool: how full it is, keys of each type and database, the largest keys.
+    /// Shows what is in a pool: how full it is, keys of each type and database, the largest keys.
     Info {
-        /// The pool: a file or a poolset description.
+        /// The pool: a file or a poolset file.
         pool: PathBuf,
         /// Writes the same as a page of HTML to this file.
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
-        /// How many of the largest keys are named.
+        /// How many of the largest keys are listed.
         #[arg(long, value_name = "NUMBER", default_value_t = 20)]
         largest: usize,
     },
     /// Writes the keys as commands, for `redis-cli --pipe`, or as an RDB file with native values.
     ///
-    /// What is damaged is left out from its first damaged element on, and named. An output file is
-    /// there only when it is whole.
+    /// A damaged value is left out from its first damaged element on, and is reported. The output
+    /// file appears only once it is complete.
     Export {
-        /// The pool: a file or a poolset description.
+        /// The pool: a file or a poolset file.
         pool: PathBuf,
-        /// Writes the native commands, for a server without the module.
+        /// Writes native commands, for a server without the module.
         #[arg(long)]
         native: bool,
-        /// Writes an RDB file that servers without the module read.
+        /// Writes an RDB file that servers without the module can read.
         ///
-        /// Only Redis since 7.4 and Valkey since 9.0 know hashes of which fields expire, each in a
-        /// form of its own: for `any` server, these times are left out, and fields whose time has
-        /// come.
+        /// Only Redis from 7.4 on and Valkey from 9.0 on know hashes with fields that expire, each
+        /// in a format of its own: for `any` server, these expire times are left out, as are
+        /// fields that have expired.
         #[arg(
             long,
             value_name = "READER",
@@ -75,14 +75,14 @@ enum Command {
             conflicts_with = "native"
         )]
         rdb: Option<rdb::Reader>,
-        /// Writes to this file instead of the standard output.
+        /// Writes to this file instead of standard output.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Makes a new pool of an RDB file, or of commands as `export` writes them.
+    /// Makes a new pool from an RDB file, or from commands as `export` writes them.
     ///
-    /// Read are the forms that servers since Redis 7.0 write. Streams and values of modules are
-    /// left out and counted; the exit status is 1 then.
+    /// It reads the RDB formats that servers from Redis 7.0 on write. Streams and values of modules
+    /// are left out and counted; the exit status is then 1.
     Import {
         /// The file.
         file: PathBuf,
@@ -94,24 +94,25 @@ enum Command {
     },
     /// Copies all keys into a new pool, which may be larger.
     ///
-    /// The new pool gets its name when it is whole. What is damaged is left out from its first
-    /// damaged element on, and named.
+    /// The new pool gets its name once it is complete. A damaged value is left out from its first
+    /// damaged element on, and is reported.
     Copy {
-        /// The pool: a file or a poolset description.
+        /// The pool: a file or a poolset file.
         pool: PathBuf,
         /// The new pool's file.
         to: PathBuf,
-        /// Its size, such as 8g; as large as the other if it is not given.
+        /// Its size, such as 8g; by default that of the other pool.
         #[arg(long, value_parser = size)]
         size: Option<u64>,
     },
-    /// Makes a pool's file anew, with its keys alone, so that no room is scattered.
+    /// Rewrites a pool's file with its keys alone, so that no free space is scattered.
     ///
-    /// It needs the room for both until the new one is whole, and takes the other's place then.
+    /// This needs disk space for both until the new file is complete; it then replaces the old
+    /// one.
     Compact {
         /// The pool: a file.
         pool: PathBuf,
-        /// Its new size, such as 8g; as before if it is not given.
+        /// Its new size, such as 8g; by default unchanged.
         #[arg(long, value_parser = size)]
         size: Option<u64>,
     },

@@ -1,10 +1,10 @@
-//! A leaderboard with the crate `redis`: no score that was accepted is lost, and ranks are exact.
+//! A leaderboard with the crate `redis`: no accepted score is lost, and ranks are exact.
 //!
 //! ```text
 //! REDIS_URL=redis://127.0.0.1:6379 cargo run --manifest-path examples/leaderboard/Cargo.toml
 //! ```
 //!
-//! Prints a line for every hundred games, and at the end the first three.
+//! Prints a line for every hundred games, and at the end the top three.
 
 use redis::{Client, Commands, Connection, RedisResult};
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use std::time::Duration;
 const BOARD: &str = "board";
 const PLAYERS: u64 = 50;
 
-/// A connection that comes back with its server.
+/// A connection that is restored when its server comes back.
 struct Server {
     client: Client,
     connection: Option<Connection>,
 }
 
 impl Server {
-    /// Says it until the server has taken it: only for what may be said twice.
+    /// Sends a command until the server has taken it: only for commands that may run twice.
     fn ask<T>(&mut self, mut command: impl FnMut(&mut Connection) -> RedisResult<T>) -> T {
         loop {
             match self.connection.take().map_or_else(|| self.client.get_connection(), Ok) {
@@ -52,7 +52,7 @@ fn main() {
         let player = format!("player-{:02}", game * 31 % PLAYERS);
         let score: &mut u64 = scores.entry(player.clone()).or_default();
         *score += game * 7919 % 100;
-        // The sum, not the addition: GT makes it harmless to say it twice.
+        // The total, not the increment: GT makes it harmless to send it twice.
         let total = *score;
         server.ask(|connection| {
             redis::cmd("ZADD")
