@@ -324,6 +324,11 @@ fn metrics(port: u16) -> Output {
         .expect("the script runs")
 }
 
+/// A server with a journal, of which there are metrics that others do not have.
+fn on_disk() -> Setup {
+    Setup::pmedis_with("16m", &["durability", "disk"])
+}
+
 /// The names of metrics in a text.
 fn names_in(text: &str) -> BTreeSet<String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -335,7 +340,7 @@ fn names_in(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_dashboard_and_the_alerts_use_metrics_that_there_are() {
-    let (server, mut client) = start(&Setup::pmedis("16m"));
+    let (server, mut client) = start(&on_disk());
     run(&mut client, "PM.SET a 1\nPM.SET b 1");
     let output = metrics(server.address().port());
     assert!(output.status.success(), "{output:?}");
@@ -354,7 +359,7 @@ fn the_dashboard_and_the_alerts_use_metrics_that_there_are() {
         assert!(text.lines().any(|told| told == line), "{line}: {text}");
     }
     assert!(
-        text.contains("durability=\"pmem\"") && text.contains("module_version=\""),
+        text.contains("durability=\"disk\"") && text.contains("module_version=\""),
         "{text}"
     );
     let there = names_in(&text);
@@ -374,7 +379,7 @@ fn the_dashboard_and_the_alerts_use_metrics_that_there_are() {
 /// rules in docs/operations.md put `pmedis_` before the names.
 #[test]
 fn redis_exporter_gets_the_numbers_by_a_script() {
-    let (_server, mut client) = start(&Setup::pmedis("16m"));
+    let (_server, mut client) = start(&on_disk());
     run(&mut client, "PM.SET a 1");
     let ops = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops");
     let script = fs::read_to_string(ops.join("pmedis.lua")).unwrap();

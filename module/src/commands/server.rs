@@ -120,7 +120,7 @@ pub(super) fn usage(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// `PM.HELP`: the module's own commands, a line of syntax and a line of what it does each.
 pub(super) fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     let mut lines = vec![
-        "The commands of Redis's types have PM. before their names; COMMAND DOCS tells of each. The module's own:".to_owned(),
+        "Redis's commands work under their names with PM. in front; COMMAND DOCS describes each. The module's own commands:".to_owned(),
     ];
     lines.extend(syntax::own_help());
     ctx.reply_array(lines.len());

@@ -120,7 +120,7 @@ pub const TABLE: &[Setting] = &[
         form: "SIZE",
         changes: Changes::AtRunTime,
         repeats: false,
-        doc: "with `durability disk`: the memory that changed pages of the pool may take, which the kernel cannot reclaim by itself; if it is not given, half of the machine's memory. The pool may be larger; see [durability.md](durability.md)",
+        doc: "with `durability disk`: the memory that changed pages of the pool may take, which the kernel cannot reclaim by itself; if it is not given, half of the memory of the machine or of the control group, whichever is smaller. The pool may be larger; see [durability.md](durability.md)",
         value: |config| Box::new(Bytes(&mut config.memory_limit)),
     },
     Setting {
