@@ -138,9 +138,10 @@ pub(super) fn look() {
     }
 }
 
-/// A command was refused for want of room.
+/// A command was refused for want of room. What the pool has become is told first: a tick may not
+/// have been since it filled.
 pub(super) fn refused() {
-    tell_growth();
+    look();
     REFUSALS.fetch_add(1, Ordering::Relaxed);
     let line = ENGINE.with(|engine| {
         let percent = engine.percent_used();
