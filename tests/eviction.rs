@@ -270,3 +270,22 @@ fn large_values_give_way_and_transactions_find_room() {
             .all(|reply| *reply == Value::Simple("OK".into()))
     });
 }
+
+#[test]
+fn a_large_value_evicts_about_its_size_and_one_larger_than_the_pool_nothing() {
+    const LARGE: usize = 1_000_000;
+    let (_server, mut client) = start("16m", "allkeys-lru");
+    assert_eq!(write(&mut client, MANY, &[], |_| ()), MANY);
+    let (left, before) = left_and_gone(&mut client);
+    let value = "v".repeat(17 << 20);
+    assert_eq!(ask(&mut client, &format!("SET huge {value}")), FULL);
+    // Some go ahead of need.
+    let gone = evicted(&mut client) - before;
+    assert!(gone < left / 5, "{gone} of {left} were evicted for nothing");
+    let before = evicted(&mut client);
+    let value = "v".repeat(LARGE);
+    assert_eq!(ask(&mut client, &format!("SET large {value}")), "OK");
+    assert_eq!(ask(&mut client, "PM.COPY large copied"), "1");
+    let gone = evicted(&mut client) - before;
+    assert!(gone < 6 * LARGE / LENGTH, "{gone} were evicted");
+}

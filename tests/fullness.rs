@@ -3,11 +3,12 @@
 
 use pmedis_testkit::client::Client;
 use pmedis_testkit::full::{
-    TABLE, assert_durable, figure, fill, fill_up, is_refused, key, many, settle, start,
+    TABLE, assert_durable, figure, fill, fill_up, is_refused, key, many, settle, start, words,
 };
 use pmedis_testkit::replication::wait_for;
 use pmedis_testkit::resp::Value;
 use pmedis_testkit::script::{ask, crash, expect};
+use pmedis_testkit::server::Server;
 
 const MEBI: u64 = 1 << 20;
 
@@ -156,4 +157,86 @@ fn refused_writes_let_compaction_come_to_an_end() {
         let value = vec![b'v'; 100_000];
         !is_refused(&client.call(&[b"PM.SET".to_vec(), key("more", 0), value]))
     });
+}
+
+/// How often the server has run a command, for clients or for others.
+fn calls(client: &mut Client, command: &str) -> u64 {
+    let stats = ask(client, "INFO commandstats");
+    let line = stats.split_once(&format!("cmdstat_{command}:calls="));
+    let digits = line.map_or("0", |(_, rest)| rest.split(',').next().unwrap_or("0"));
+    digits.parse().expect("a count")
+}
+
+#[test]
+fn what_finds_no_room_is_tried_a_few_times_and_told_of_once() {
+    /// More tries than any command has a use for.
+    const MANY: u64 = 40;
+    let (server, mut client) = start("64m");
+    let value = vec![b'v'; 9_000_000];
+    let set = client.call(&[b"PM.SET".to_vec(), b"string".to_vec(), value]);
+    assert_eq!(set, Value::Simple("OK".into()));
+    for part in 0..20 {
+        let fields = (0..2_000).flat_map(|n| [key(&format!("f{part}"), n), vec![b'v'; 100]]);
+        let head = [b"PM.HSET".to_vec(), b"hash".to_vec()];
+        client.call(&head.into_iter().chain(fields).collect::<Vec<_>>());
+        let members = (0..2_000).map(|n| key(&format!("member{part}"), n));
+        let head = [b"PM.SADD".to_vec(), b"set".to_vec()];
+        client.call(&head.into_iter().chain(members).collect::<Vec<_>>());
+    }
+    fill_up(&mut client);
+    let refusal = "a command found no room in the pool";
+    let told = |server: &Server| server.log().matches(refusal).count();
+    assert_eq!(told(&server), 1);
+    let before = (server.log().lines().count(), calls(&mut client, "copy"));
+    let refused = figure(&mut client, "commands_refused");
+
+    let payload = client.call(&["DUMP", "hash"]);
+    let payload = payload.bytes().expect("a payload").to_vec();
+    for source in ["string", "hash", "set"] {
+        let tries = calls(&mut client, "copy");
+        expect_refused(&mut client, &words(&format!("PM.COPY {source} copied")));
+        let tries = calls(&mut client, "copy") - tries;
+        assert!((1..MANY).contains(&tries), "{source}: {tries}");
+        assert!(client.call(&["COPY", source, "copied"]).is_error());
+    }
+    expect_refused(&mut client, &words("PM.SUNIONSTORE copied set"));
+    expect_refused(&mut client, &words("PM.SORT set ALPHA STORE copied"));
+    for restore in ["RESTORE", "PM.RESTORE"] {
+        let restore = [
+            restore.into(),
+            b"copied".to_vec(),
+            b"0".to_vec(),
+            payload.clone(),
+        ];
+        assert!(client.call(&restore).is_error());
+    }
+    // In a transaction as well.
+    let mut other = server.client();
+    client.call(&["MULTI"]);
+    client.call(&["PM.COPY", "string", "copied"]);
+    let tries = calls(&mut other, "copy");
+    let replies = client.call(&["EXEC"]);
+    let replies = replies.elements().expect("an array");
+    assert!(is_refused(&replies[0]), "{replies:?}");
+    let tries = calls(&mut other, "copy") - tries;
+    assert!((1..MANY).contains(&tries), "in EXEC: {tries}");
+
+    assert_eq!(figure(&mut client, "commands_refused"), refused + 11);
+    assert_eq!(told(&server), 1);
+    let log = server.log();
+    let lines: Vec<_> = log.lines().skip(before.0).collect();
+    assert!(
+        lines.len() < 10,
+        "{} lines: {:?}",
+        lines.len(),
+        &lines[..10]
+    );
+    expect(&mut client, "EXISTS copied", "0");
+    assert_durable(&server);
+}
+
+#[track_caller]
+fn expect_refused(client: &mut Client, command: &[Vec<u8>]) {
+    let reply = client.call(command);
+    assert!(is_refused(&reply), "{reply:?}");
 }

@@ -20,8 +20,6 @@ use std::time::{Duration, Instant};
 
 /// Frees per transaction while a large value is taken apart.
 const BATCH: usize = 64;
-/// Bytes that a command of a group which has found no room is tried again for.
-const GAINED_IN_GROUP: u64 = 1 << 20;
 /// Transactions within a group that may gain nothing, as what they free is older than the group.
 const TRIES_IN_GROUP: u32 = 64;
 /// Records looked at between two looks at the clock.
@@ -182,8 +180,9 @@ impl Store {
     }
 
     /// Within a group, after a command of it has found no room: takes apart what the group has
-    /// given up so far, as it can take again what it has itself made. False if that gained nothing.
-    pub fn reclaim_in_group(&mut self) -> bool {
+    /// given up so far, until `enough` bytes are gained, as it can take again what it has itself
+    /// made. False if that gained nothing.
+    pub fn reclaim_in_group(&mut self, enough: u64) -> bool {
         let before = self.pool.usage().unused();
         let mut tries = 0;
         while tries < TRIES_IN_GROUP && self.garbage.dead.len() > self.garbage.dead_before_group {
@@ -201,7 +200,7 @@ impl Store {
             }
             match self.pool.usage().unused().saturating_sub(before) {
                 0 => tries += 1,
-                gained if gained >= GAINED_IN_GROUP => break,
+                gained if gained >= enough => break,
                 _ => {}
             }
         }

@@ -1,6 +1,6 @@
 //! What Redis asks of the values it holds.
 
-use super::failure::{of_callback, of_change, of_loading};
+use super::failure::{loads_a_file, of_callback, of_change, of_loading};
 use super::load_error::LoadError;
 use super::serialize;
 use super::{ENGINE, Engine, PLACEHOLDER, afterwards, aof, loading, rewrite, undo};
@@ -35,7 +35,7 @@ impl TypeCallbacks for Values {
             no_room = matches!(&loaded, Err(LoadError::Pool(error)) if is_no_room(error));
             loaded
         });
-        if no_room {
+        if no_room && !loads_a_file() {
             undo::refuse_native(db);
         }
         loaded
@@ -151,15 +151,18 @@ impl TypeCallbacks for Values {
             let copied = engine.store.copy(source, key, place.to_db());
             let lacked_room = copied.as_ref().is_err_and(is_no_room);
             is_refused = engine.pending.leave_copy(lacked_room);
-            if let Err(error) = &copied {
-                of_change(error);
+            match copied {
+                Ok(copied) => Ok(Some(engine.store.pool.address_of(copied))),
+                Err(error) => {
+                    of_change(&error);
+                    if lacked_room { Ok(None) } else { Err(error) }
+                }
             }
-            Ok(engine.store.pool.address_of(copied?))
         });
         if is_refused {
             undo::refuse_native(place.db());
         }
-        copied
+        copied.flatten()
     }
 
     /// One: small enough for DEL, UNLINK and lazy freeing to stay on the main thread, which alone

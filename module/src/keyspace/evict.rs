@@ -15,8 +15,10 @@ use crate::redis::{Class, Ctx, Key, Kind, MainCell, Mode, OwnedString, spares_re
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How many keys go before the command is tried again.
+/// How many keys go at least before the command is tried again.
 const BATCH: usize = 8;
+/// How long what they held is reclaimed at a time.
+const RECLAIM_SLICE: Duration = Duration::from_millis(1);
 /// Candidates that are kept from one sample to the next.
 const KEPT: usize = 16;
 /// How many random keys are drawn for each that is wanted, as some are native ones or never expire.
@@ -55,10 +57,31 @@ pub fn evicted() -> u64 {
     EVICTED.load(Ordering::Relaxed)
 }
 
-/// Evicts some keys, if the policy lets them go. False if none went, or what they held is not free
-/// now.
-pub(super) fn evict(ctx: &Ctx) -> bool {
-    may_evict(ctx) && evict_some(ctx, BATCH) > 0
+/// Evicts some keys, if the policy lets them go: as many as hold so many bytes, within `budget`.
+/// What has gone gives its room back before more goes. False if nothing was gained.
+pub(super) fn evict(ctx: &Ctx, bytes: u64, budget: Duration) -> bool {
+    let start = Instant::now();
+    let unused = || ENGINE.with(|engine| engine.store.pool.usage().unused());
+    let Ok(before) = unused() else { return false };
+    let mut is_gained = false;
+    while may_evict(ctx) && (reclaim_some() || evict_some(ctx, BATCH) > 0) {
+        is_gained = true;
+        let gained = unused().map_or(0, |now| now.saturating_sub(before));
+        if gained >= bytes || start.elapsed() >= budget {
+            break;
+        }
+    }
+    is_gained
+}
+
+/// Reclaims some memory of what is gone, if there is any; whether that gained some.
+fn reclaim_some() -> bool {
+    let gains = ENGINE.with(|engine| {
+        let before = engine.store.pool.usage().unused();
+        engine.reclaim(RECLAIM_SLICE);
+        engine.store.pool.usage().unused() > before
+    });
+    gains == Ok(true)
 }
 
 /// Evicts some keys ahead of need, if there is hardly any room.
@@ -103,7 +126,7 @@ fn evict_some(ctx: &Ctx, count: usize) -> usize {
     let gone = (0..count).take_while(|_| sampled.evict_one(ctx)).count();
     let _ = SAMPLED.replace(Some(sampled));
     ctx.select_db(home);
-    let _ = ENGINE.with(|engine| engine.reclaim(Duration::from_millis(1)));
+    let _ = ENGINE.with(|engine| engine.reclaim(RECLAIM_SLICE));
     gone
 }
 

@@ -89,6 +89,10 @@ fn not_loaded(engine: &mut Engine, error: LoadError) {
                          them, and give a larger 'size'"
                     ));
                 }
+                // Who restores a key is refused as any command is; of a file, only the log can tell.
+                if !loads_a_file() {
+                    return;
+                }
                 cluster::give_up_import(engine);
             }
             failed("loading a key", error);
@@ -151,6 +155,12 @@ pub fn with_engine<R>(f: impl FnOnce(&mut Engine) -> Result<R, CmdError>) -> Res
         unreachable("a command", refused);
         Err(CmdError::Internal)
     })
+}
+
+/// True while the server loads a file, its own or its master's.
+pub(super) fn loads_a_file() -> bool {
+    let flags = server_flags();
+    flags.loading() || flags.async_loading()
 }
 
 /// True if nobody but the master changes keys here.

@@ -6,8 +6,9 @@
 
 use super::cycles::Timer;
 use super::{ENGINE, Engine, compact, durable, evict, failure, undo};
-use crate::redis::{Ctx, Latency, OnFailure, server_flags};
+use crate::redis::{Ctx, Latency, OnFailure, Tried, server_flags};
 use crate::report;
+use pobj::Result;
 use std::time::{Duration, Instant};
 
 /// How long the memory of dead records may take of one event-loop cycle, and of one tick of the
@@ -25,6 +26,14 @@ const RECLAIM_SLICE: Duration = Duration::from_millis(5);
 const FOLLOWING_BUDGET: Duration = Duration::from_secs(60);
 /// How long a command waits while keys are evicted: each is progress, however busy the machine is.
 const EVICTING_BUDGET: Duration = Duration::from_secs(1);
+/// How often a command is tried again.
+const TRIES_MAX: u32 = 32;
+/// What small objects need in one piece, if there is no other of their size.
+const PAGE: u64 = 64 << 10;
+/// After so many tries small objects find no room as it is scattered; large ones, after one.
+const SCATTERED_FROM: u32 = 4;
+/// Bytes that a command of a group is tried again for, at least.
+const GROUP_MIN: u64 = 1 << 20;
 
 /// When memory is reclaimed before a change, rather than in the background.
 struct Urgency {
@@ -96,23 +105,85 @@ fn reclaim(ctx: &Ctx, budget: Duration) {
     }
 }
 
-/// After a command has found no room: finds some. True if the command, which has waited for so long
-/// already, is to be tried again.
-fn find_room(ctx: &Ctx, waited: Duration) -> bool {
-    let _latency = Latency::of(c"pm-find-room");
-    let (budget, evicting_budget) = if failure::follows() {
-        (FOLLOWING_BUDGET, FOLLOWING_BUDGET)
-    } else {
-        (ROOM_BUDGET, EVICTING_BUDGET)
-    };
-    if waited >= evicting_budget {
+impl Engine {
+    /// Ends a group that a single command has left open which had the server run another one: the
+    /// next try begins one of its own, so what this one got would be of no use to it.
+    fn end_group_of_try(&mut self) -> Result<()> {
+        if server_flags().in_multi_or_script() || !self.store.pool.is_held() {
+            return Ok(());
+        }
+        self.store.pool.release()?;
+        self.store.pool.keep_reserve()
+    }
+
+    /// Finds room within the open group of EXEC or a script: what the group itself has given up,
+    /// or, once, a part of the reserve.
+    fn find_in_group(&mut self, enough: u64) -> bool {
+        let store = &mut self.store;
+        store.pool.is_held()
+            && (store.reclaim_in_group(enough.max(GROUP_MIN)) || store.pool.lend_to_group())
+    }
+
+    /// Whether an object of so many bytes finds no room in the pool even if nothing else is there.
+    fn never_holds(&self, bytes: u64) -> bool {
+        let usage = self.store.pool.usage();
+        bytes > usage.capacity.saturating_sub(usage.reserved) && !self.may_grow()
+    }
+}
+
+/// The bytes that are to be found before a command is tried again that has lacked so many last: a
+/// half more each time. So the tries are few, whatever a command needs in all, and it takes no more
+/// from others than half as much as it needs.
+fn enough(lacked: u64, again: u32) -> u64 {
+    (0..again).fold(lacked, |bytes, _| bytes.saturating_add(bytes / 2))
+}
+
+/// Gathers room for an object of so many bytes, if there is enough of it. False if there is some in
+/// one piece already, or it cannot be gathered within [`ROOM_BUDGET`].
+fn gather_for(ctx: &Ctx, bytes: u64) -> bool {
+    let start = Instant::now();
+    let usage = || ENGINE.with(|engine| engine.store.pool.usage());
+    let is_scattered = || usage().is_ok_and(|usage| usage.largest_free < bytes);
+    if !is_scattered() || usage().is_ok_and(|usage| usage.unused() < bytes) {
         return false;
     }
-    let gained = ENGINE.with(|engine| {
-        let store = &mut engine.store;
-        store.pool.is_held() && (store.reclaim_in_group() || store.pool.lend_to_group())
+    while is_scattered() {
+        if start.elapsed() >= ROOM_BUDGET || !compact::gather_some(ctx) {
+            return false;
+        }
+    }
+    true
+}
+
+/// After a command has found no room: finds some. True if it is to be tried again.
+fn find_room(ctx: &Ctx, Tried { waited, again }: Tried) -> bool {
+    let _latency = Latency::of(c"pm-find-room");
+    let (budget, evicting_budget, most) = if failure::follows() {
+        (FOLLOWING_BUDGET, FOLLOWING_BUDGET, u32::MAX)
+    } else {
+        (ROOM_BUDGET, EVICTING_BUDGET, TRIES_MAX)
+    };
+    durable("the last commands", Engine::end_group_of_try);
+    let lacked = ENGINE.with(|engine| {
+        let lacked = engine.store.pool.take_lacked();
+        (!engine.never_holds(lacked)).then_some(lacked.max(1))
     });
-    if gained == Ok(true) || evict::evict(ctx) {
+    let Ok(Some(lacked)) = lacked else {
+        return false;
+    };
+    if waited >= evicting_budget || again >= most {
+        return false;
+    }
+    let enough = enough(lacked, again);
+    if ENGINE.with(|engine| engine.find_in_group(enough)) == Ok(true) {
+        return true;
+    }
+    // What has gone already may do, but for that it is scattered.
+    let is_scattered = again >= if lacked > PAGE { 1 } else { SCATTERED_FROM };
+    if is_scattered && gather_for(ctx, lacked.max(PAGE)) {
+        return true;
+    }
+    if evict::evict(ctx, enough, evicting_budget - waited) {
         return true;
     }
     if waited >= budget {
@@ -134,3 +205,30 @@ pub static ON_FAILURE: OnFailure = OnFailure {
     refuses: undo::refuses,
     failed: failure::of_command,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_tries_find_any_amount_and_not_much_more() {
+        for lacked in [16, 64 << 10, 1 << 20] {
+            let found = |tries: u32| (0..tries).map(|again| enough(lacked, again)).sum::<u64>();
+            assert_eq!(found(1), lacked);
+            assert!(found(TRIES_MAX) > lacked * 100_000);
+            for tries in 2..TRIES_MAX {
+                // The command needs more than was found the time before.
+                assert!(
+                    found(tries) <= found(tries - 1) * 5 / 2,
+                    "{tries} of {lacked}"
+                );
+            }
+        }
+        assert_eq!(
+            enough(1, TRIES_MAX),
+            1,
+            "the least is what is evicted at a time"
+        );
+        assert!(enough(u64::MAX, TRIES_MAX) == u64::MAX);
+    }
+}

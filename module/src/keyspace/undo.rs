@@ -80,11 +80,9 @@ pub(super) fn refuse(ctx: &Ctx) -> CmdError {
 }
 
 /// [`refuse`] for a native command that has found no room, in a callback of the server's: the error
-/// is the server's.
+/// is the server's, and tells of no cause.
 pub(super) fn refuse_native(db: i32) {
-    if server_flags().in_multi_or_script() {
-        Ctx::with_own(db, refuse);
-    }
+    of_command(&Ctx::with_own(db, refuse));
 }
 
 fn note_whether_told(is_told: bool) {

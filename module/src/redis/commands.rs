@@ -186,11 +186,20 @@ impl<'a> Registrar<'a> {
     }
 }
 
+/// What a command has come to so far that finds no room.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried {
+    /// How long it has waited.
+    pub waited: Duration,
+    /// How often it was tried again.
+    pub again: u32,
+}
+
 /// What is done when a command fails.
 pub struct OnFailure {
     /// Finds room in the pool, if there was none for the command; true if the command, which has
-    /// changed nothing yet and has waited for so long, is to be tried again.
-    pub find_room: fn(&Ctx, Duration) -> bool,
+    /// changed nothing yet, is to be tried again.
+    pub find_room: fn(&Ctx, Tried) -> bool,
     /// No room was found for the command: the error that it fails with.
     pub refused: fn(&Ctx) -> CmdError,
     /// Whether commands that write are refused, without a look at whether there is room: see
@@ -252,10 +261,14 @@ fn try_with_room(ctx: &Ctx, command: impl Fn() -> Result<(), CmdError>) -> Resul
     };
     let start = Instant::now();
     let mut outcome = Err(CmdError::PoolFull);
-    while outcome == Err(CmdError::PoolFull)
-        && ctx.has_not_replied()
-        && (what.find_room)(ctx, start.elapsed())
-    {
+    for again in 0.. {
+        let waited = start.elapsed();
+        if outcome != Err(CmdError::PoolFull)
+            || !ctx.has_not_replied()
+            || !(what.find_room)(ctx, Tried { waited, again })
+        {
+            break;
+        }
         outcome = command();
     }
     match outcome {

@@ -92,7 +92,7 @@ pub use command_info::{
     key_flag,
 };
 pub use commands::{
-    Around, Handler, NumberedKeys, OnFailure, Registrar, Runner, on_failure, refuse_writes,
+    Around, Handler, NumberedKeys, OnFailure, Registrar, Runner, Tried, on_failure, refuse_writes,
     surround_writes,
 };
 pub use configs::{ConfigEntry, Configs};

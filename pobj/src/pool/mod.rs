@@ -64,6 +64,8 @@ pub struct Pool {
     moving: bool,
     /// Objects that found no place to move to.
     stuck: u64,
+    /// Bytes of the last object that found no room, until somebody asks.
+    lacked: u64,
     /// Who may take the room that is kept back.
     reserve_access: ReserveAccess,
     /// Objects of libpmemobj's that were freed, and are still to be given back to it.

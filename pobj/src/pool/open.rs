@@ -218,6 +218,7 @@ impl Pool {
             lazy: false,
             moving: false,
             stuck: 0,
+            lacked: 0,
             reserve_access: ReserveAccess::default(),
             old: Vec::new(),
             growth,

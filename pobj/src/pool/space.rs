@@ -247,6 +247,11 @@ impl Pool {
         }
     }
 
+    /// The size of the object that has found no room last; 0 if none has since this was asked.
+    pub fn take_lacked(&mut self) -> u64 {
+        std::mem::take(&mut self.lacked)
+    }
+
     /// Lets everybody have the room that is kept back, until [`Pool::keep_reserve`]. For what must
     /// not fail: retry it after this.
     pub fn lend_reserve(&mut self) {

@@ -106,7 +106,14 @@ impl Pool {
             Access::Ordinary => None,
             Access::Half | Access::Whole => self.slab.reserve_larger(class, kind, u64::MAX),
         };
-        found.ok_or(Error::Full(u64::from(classes::SIZES[class as usize])))
+        found.ok_or_else(|| self.lack(u64::from(classes::SIZES[class as usize])))
+    }
+
+    /// Notes that an object of `size` bytes finds no room: the error.
+    #[cold]
+    pub(super) fn lack(&mut self, size: u64) -> Error {
+        self.lacked = size;
+        Error::Full(size)
     }
 
     /// Reserves an object that is a run of granules.
@@ -119,7 +126,7 @@ impl Pool {
         let found = self.find(granules)?;
         let offset = found.or_else(|| self.find_kept(granules));
         let run = Run {
-            offset: offset.ok_or(Error::Full(size))?,
+            offset: offset.ok_or_else(|| self.lack(size))?,
             granules,
             kind: RunKind::Object(kind),
         };

@@ -143,7 +143,7 @@ impl Pool {
             return Ok(());
         }
         if self.abandoned {
-            return Err(Error::Full(0));
+            return Err(self.lack(0));
         }
         self.encode_allocations()?;
         self.apply_encoded(start)
@@ -156,10 +156,14 @@ impl Pool {
             let encoded = pool.batch.writes.encoded();
             (pool.undo).save(&mut pool.medium, &mut pool.room, seq, encoded)
         };
-        match save(self) {
-            Err(Error::Full(bytes)) if self.grow_for(bytes.div_ceil(GRANULE)) => save(self)?,
-            saved => saved?,
-        }
+        let saved = match save(self) {
+            Err(Error::Full(bytes)) if self.grow_for(bytes.div_ceil(GRANULE)) => save(self),
+            saved => saved,
+        };
+        saved.map_err(|error| match error {
+            Error::Full(bytes) => self.lack(bytes),
+            other => other,
+        })?;
         self.flush_fills()?;
         self.medium.fence();
         self.medium.apply(self.batch.writes.encoded())?;
