@@ -106,7 +106,7 @@ fn a_group_may_grow_the_pool_and_be_taken_back() {
     let place = Place::new();
     let mut pool = open(&growing(&place));
     let used = pool.usage().used;
-    pool.hold();
+    pool.begin_group();
     let mut kept = None;
     for _ in 0..60 {
         let mut tx = pool.begin();
@@ -116,7 +116,7 @@ fn a_group_may_grow_the_pool_and_be_taken_back() {
         kept = Some(ptr.ptr());
     }
     assert!(pool.usage().size > START);
-    pool.release().unwrap();
+    pool.end_group().unwrap();
     assert_eq!(pool.usage().used, used + (60 << 20));
     let ptr = kept.unwrap();
     assert_eq!(pool.bytes(ptr, 1 << 20).unwrap(), content(1, 1 << 20));

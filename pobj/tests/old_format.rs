@@ -287,7 +287,7 @@ fn what_an_old_pool_frees_serves_everything() {
         free(&mut pool, PPtr::new(offset).unwrap());
     }
     let used = pool.usage().used;
-    pool.hold();
+    pool.begin_group();
     for &(offset, ..) in rest {
         free(&mut pool, PPtr::new(offset).unwrap());
         let mut tx = pool.begin();
@@ -301,11 +301,11 @@ fn what_an_old_pool_frees_serves_everything() {
     let mut pool = place.open(POOL);
     assert_eq!(pool.usage().used, used, "the group is undone");
     assert_eq!(count_left(&pool, rest), rest.len());
-    pool.hold();
+    pool.begin_group();
     for &(offset, ..) in rest {
         free(&mut pool, PPtr::new(offset).unwrap());
     }
-    pool.release().unwrap();
+    pool.end_group().unwrap();
     let more = fill(&mut pool, 10_000);
     assert!(more * 10_000 > 2_700_000, "{more} after {small}");
     for kind in [DATA, RECORD] {

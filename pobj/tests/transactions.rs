@@ -185,7 +185,7 @@ fn a_held_group_is_undone_by_a_crash_and_kept_by_release() {
     let word = tx.alloc_value(&1u64, DATA).unwrap();
     tx.commit().unwrap();
 
-    pool.hold();
+    pool.begin_group();
     for value in 2..50u64 {
         let mut tx = pool.begin();
         tx.set(word, value).unwrap();
@@ -200,13 +200,13 @@ fn a_held_group_is_undone_by_a_crash_and_kept_by_release() {
     assert_eq!(*pool.get(word).unwrap(), 1, "nothing of the group is there");
     assert_eq!(pool.usage().used, 16);
 
-    pool.hold();
+    pool.begin_group();
     for value in 2..50u64 {
         let mut tx = pool.begin();
         tx.set(word, value).unwrap();
         tx.commit().unwrap();
     }
-    pool.release().unwrap();
+    pool.end_group().unwrap();
     drop(pool);
     let pool = place.open(POOL);
     assert_eq!(*pool.get(word).unwrap(), 49);
@@ -219,7 +219,7 @@ fn a_failed_command_in_a_held_group_takes_back_only_itself() {
     let mut tx = pool.begin();
     let word = tx.alloc_value(&1u64, DATA).unwrap();
     tx.commit().unwrap();
-    pool.hold();
+    pool.begin_group();
     let mut tx = pool.begin();
     tx.set(word, 2).unwrap();
     tx.commit().unwrap();
@@ -238,7 +238,7 @@ fn a_failed_command_in_a_held_group_takes_back_only_itself() {
     let next = *tx.get(word).unwrap() + 10;
     tx.set(word, next).unwrap();
     tx.commit().unwrap();
-    pool.release().unwrap();
+    pool.end_group().unwrap();
     drop(pool);
     assert_eq!(*place.open(POOL).get(word).unwrap(), 12);
 }

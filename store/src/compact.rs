@@ -100,7 +100,7 @@ impl Store {
     /// Whether objects may move now: no group is open, nothing is to be reclaimed first, and no
     /// fork child lives, for which every page that is touched would be kept a second time. O(1).
     pub fn may_move(&self) -> bool {
-        !self.pool.is_held() && !self.has_garbage() && !self.pool.has_snapshot()
+        !self.pool.in_group() && !self.has_garbage() && !self.pool.has_snapshot()
     }
 
     /// Whether a round is under way. O(1).

@@ -291,7 +291,7 @@ impl Store {
         let Some(&(due, offset)) = self.expiring.order.first() else {
             return Ok(Look::Nothing);
         };
-        if due >= now || self.pool.is_held() {
+        if due >= now || self.pool.in_group() {
             return Ok(Look::Nothing);
         }
         let Some(record) = RecordPtr::new(offset) else {

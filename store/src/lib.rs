@@ -7,7 +7,7 @@
 //! | a key's record, databases and flushes, how many keys there are, LSNs of its runs | [`record`], [`dbs`], [`key_counts`], [`lsn`] |
 //! | how the last user has left the pool, and in which file | [`lifetime`] |
 //! | changes of values, of whole keys; what must not fail | [`edit`], [`place`], [`keys`], [`mod@must`] |
-//! | a group of commands that is taken back | [`undo`] |
+//! | a group of commands, which is one step | [`group`] |
 //! | memory of what is gone; scattered room; fields that expire; looking at all | [`reclaim`], [`compact`], [`expiring`], [`check`] |
 //! | a start: what is in the pool, and not shown yet | [`unshown`] |
 //! | strings, lists, hashes, sets, sorted sets, and what they are made of | [`structures`] |
@@ -30,6 +30,7 @@ pub mod dbs;
 pub mod edit;
 pub mod expiring;
 pub mod geo;
+pub mod group;
 pub mod hyperloglog;
 pub mod inline;
 pub mod key_counts;
@@ -47,7 +48,6 @@ pub mod slot;
 pub mod slots;
 mod store;
 pub mod structures;
-pub mod undo;
 pub mod unshown;
 pub mod value;
 

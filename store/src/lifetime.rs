@@ -135,8 +135,8 @@ impl Store {
     /// # Errors
     /// Those of the pool; it counts as left by a user who died then.
     pub fn close(&mut self) -> Result<()> {
-        if self.pool.is_held() {
-            self.pool.release()?;
+        if self.pool.in_group() {
+            self.end_group()?;
         }
         self.pool.complete_commit();
         self.pool.set_user_word_now(STATE, CLOSED)?;

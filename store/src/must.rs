@@ -24,23 +24,23 @@ pub fn must<T: AsMut<Store>, R>(
     }
     owner.as_mut().pool.lend_reserve();
     outcome = f(owner);
-    if is_full(&outcome) && owner.as_mut().pool.is_held() {
+    if is_full(&outcome) && owner.as_mut().pool.in_group() {
         let store = owner.as_mut();
-        let is_abandoned = store.pool.is_abandoned();
-        if !is_abandoned {
+        let is_refused = store.pool.refuses_group();
+        if !is_refused {
             store.parted = true;
             store.keep_group();
         }
-        store.pool.release()?;
+        store.end_group()?;
         outcome = f(owner);
         let pool = &mut owner.as_mut().pool;
-        pool.hold();
-        if is_abandoned {
+        pool.begin_group();
+        if is_refused {
             pool.refuse_group();
         }
     }
     let pool = &mut owner.as_mut().pool;
-    if !pool.is_held() {
+    if !pool.in_group() {
         pool.keep_reserve()?;
     }
     outcome

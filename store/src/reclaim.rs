@@ -50,8 +50,13 @@ pub(crate) struct Garbage {
 }
 
 impl Garbage {
-    /// The open group is taken back: what it has given up lives.
-    pub(crate) fn undo_group(&mut self) {
+    /// A group begins: what is dead by now stays so if the group is rolled back.
+    pub(crate) fn begin_group(&mut self) {
+        self.dead_before_group = self.dead.len();
+    }
+
+    /// The open group is rolled back: what it has given up lives.
+    pub(crate) fn roll_back_group(&mut self) {
         self.dead.truncate(self.dead_before_group);
     }
 
@@ -75,14 +80,6 @@ fn free_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> Result<()> 
 }
 
 impl Store {
-    /// A group of commands begins, as one step: what they give up can be told from what was given
-    /// up before.
-    pub fn begin_group(&mut self) {
-        self.garbage.dead_before_group = self.garbage.dead.len();
-        self.group_stays = false;
-        self.pool.hold();
-    }
-
     /// The key of `record` is gone: frees it with its value, at once if that is little work, else
     /// in the background. Durable on return, or with the group.
     pub fn retire(&mut self, record: RecordPtr) -> Result<()> {
@@ -164,7 +161,7 @@ impl Store {
     /// room. There may be more to reclaim then.
     pub fn reclaim(&mut self, budget: Duration) -> Result<()> {
         let start = Instant::now();
-        while self.has_garbage() && !self.pool.is_held() {
+        while self.has_garbage() && !self.pool.in_group() {
             if !self.garbage.dead.is_empty() {
                 self.dismantle_some()?;
             } else if !self.garbage.with_garbage.is_empty() {

@@ -180,11 +180,11 @@ fn run_hash(seed: u64, keys: u64, long: bool, rounds: u32) {
         // Groups that are undone by a crash, or end.
         match words.random.u32(..if keys > 1000 { 600 } else { 60 }) {
             0 if committed.is_none() => {
-                pool.hold();
+                pool.begin_group();
                 committed = Some(model.clone());
             }
             1..4 if committed.is_some() => {
-                pool.release().unwrap();
+                pool.end_group().unwrap();
                 committed = None;
             }
             4 => {
@@ -198,7 +198,7 @@ fn run_hash(seed: u64, keys: u64, long: bool, rounds: u32) {
         }
     }
     if committed.is_some() {
-        pool.release().unwrap();
+        pool.end_group().unwrap();
     }
     check_hash(&pool, &model);
     loop {

@@ -241,7 +241,7 @@ fn campaign(seed: u64) {
             // EXEC, or a crash before it: then all its steps are undone.
             1..4 => {
                 let before = strings.clone();
-                pool.hold();
+                pool.begin_group();
                 for _ in 0..random.0.u8(1..12) {
                     let commit = random.0.u8(..8) > 0;
                     let what = step(&mut pool, &mut strings, &mut random, commit);
@@ -252,7 +252,7 @@ fn campaign(seed: u64) {
                     );
                 }
                 if random.0.bool() {
-                    pool.release().unwrap();
+                    pool.end_group().unwrap();
                 } else {
                     strings = before;
                     drop(pool);

@@ -149,7 +149,7 @@ fn churn(store: &mut Store, rng: &mut Rng) {
         cursor = next;
     }
     if rng.bool() {
-        store.pool.hold();
+        store.pool.begin_group();
     }
     for record in records.into_iter().skip(nth).step_by(9) {
         store.retire(record).expect("the pool is sound");

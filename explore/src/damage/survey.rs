@@ -126,7 +126,7 @@ impl Recovery for Survey {
             dbs.flush(pool, None).ok();
         }
         store.start_sweep();
-        while store.has_garbage() && !store.pool.is_held() {
+        while store.has_garbage() && !store.pool.in_group() {
             store.reclaim(Duration::from_millis(100)).ok();
         }
         store.pool.trim(usize::MAX).ok();

@@ -62,7 +62,7 @@ impl Keyspace {
                 _ => self.change_key(rng)?,
             }
         }
-        self.store.pool.release()
+        self.store.end_group()
     }
 
     /// Whether there is room for what `f` does: if not, all is as before, a group as a whole.
@@ -76,9 +76,9 @@ impl Keyspace {
             Ok(()) => Ok(true),
             Err(Error::Full(_)) => {
                 self.keys = before;
-                if self.store.pool.is_held() {
-                    self.store.undo_group()?;
-                    self.store.pool.release()?;
+                if self.store.pool.in_group() {
+                    self.store.roll_back_group()?;
+                    self.store.end_group()?;
                 }
                 self.store.pool.keep_reserve()?;
                 Ok(false)

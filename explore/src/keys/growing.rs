@@ -43,7 +43,7 @@ impl Keyspace {
             self.change_key(rng)?;
             self.add_filler(rng, TOO_LONG)?;
             self.change_key(rng)?;
-            self.store.pool.release()
+            self.store.end_group()
         }
     }
 

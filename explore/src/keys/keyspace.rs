@@ -213,7 +213,7 @@ impl Keyspace {
                 for _ in 0..rng.usize(2..5) {
                     self.change(rng)?;
                 }
-                self.store.pool.release()
+                self.store.end_group()
             }
             _ => self.act_alone(rng),
         }
@@ -427,12 +427,12 @@ impl Keyspace {
 
     /// Does what one native command does, in a group unless there is one.
     fn as_one(&mut self, f: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        if self.store.pool.is_held() {
+        if self.store.pool.in_group() {
             return f(self);
         }
         self.store.begin_group();
         f(self)?;
-        self.store.pool.release()
+        self.store.end_group()
     }
 
     fn rename(&mut self, rng: &mut Rng) -> Result<()> {

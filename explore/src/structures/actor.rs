@@ -116,11 +116,11 @@ impl<S: Structure> Actor<S> {
         if !self.percent(15) {
             return self.change();
         }
-        self.pool.hold();
+        self.pool.begin_group();
         for _ in 0..self.rng.usize(1..5) {
             self.change()?;
         }
-        self.pool.release()
+        self.pool.end_group()
     }
 
     /// A transaction, committed or dropped.

@@ -2,7 +2,7 @@
 //!
 //! A pool has two records, each with a value of the same type, and dead ones with parts of values
 //! that were given up. A step of the workload is one acknowledged change: a transaction, kept or
-//! dropped; a held group of them; a step of reclaiming; or a trim.
+//! dropped; a group of them; a step of reclaiming; or a trim.
 //!
 //! A type takes part by implementing [`Structure`]: what it does at random to a value and to a
 //! model, and how a value is read.

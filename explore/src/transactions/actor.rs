@@ -49,12 +49,12 @@ impl Actor {
             Some(Mistake::PublishedBeforeFilled) => return self.publish_then_fill(),
             Some(Mistake::FreedBeforeUnlinked) => return self.free_then_unlink(),
             Some(Mistake::AcknowledgedBeforeReleased) => {
-                self.pool.hold();
+                self.pool.begin_group();
                 return self.transact(0, true);
             }
             Some(Mistake::FilledInsteadOfWritten) | None => {}
         }
-        let [held, stepped, dropped, trimmed] = match self.flavour {
+        let [grouped, stepped, dropped, trimmed] = match self.flavour {
             Flavour::Mixed => [12, 20, 12, 4],
             Flavour::Small => [0, 0, 5, 0],
             Flavour::Groups => [50, 50, 25, 2],
@@ -63,7 +63,7 @@ impl Actor {
         };
         if self.percent(trimmed) {
             self.pool.trim(usize::MAX).expect("pages can be given back");
-        } else if self.percent(held) {
+        } else if self.percent(grouped) {
             self.act_in_group(stepped, dropped);
         } else {
             self.act_once(stepped, dropped);
@@ -85,11 +85,11 @@ impl Actor {
     }
 
     fn act_in_group(&mut self, stepped: u32, dropped: u32) {
-        self.pool.hold();
+        self.pool.begin_group();
         for _ in 0..self.rng.usize(1..6) {
             self.act_once(stepped, dropped);
         }
-        self.pool.release().expect("a group's end needs no room");
+        self.pool.end_group().expect("a group's end needs no room");
     }
 
     /// A transaction of `steps` steps and a last part, committed or dropped.

@@ -36,7 +36,7 @@ pub enum Flavour {
     Mixed,
     /// Small transactions, one redo record each.
     Small,
-    /// Transactions of several steps and held groups, some taken back.
+    /// Transactions of several steps and groups, some taken back.
     Groups,
     /// Objects that libpmemobj places, and pages that come and go.
     Large,
@@ -103,7 +103,7 @@ impl Workload for Transactions {
                 actor.pool.complete_commit();
             });
             if self.mistake == Some(Mistake::AcknowledgedBeforeReleased) {
-                actor.pool.release().expect("the group is small");
+                actor.pool.end_group().expect("the group is small");
             }
             states.push(actor.describe());
         }

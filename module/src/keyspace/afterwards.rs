@@ -28,12 +28,12 @@ impl Engine {
     /// Whether what Redis has done to the key of `record` is no change, as its group has failed
     /// already.
     pub(super) fn is_afterwards(&mut self, record: RecordPtr) -> bool {
-        let is_abandoned = self.store.pool.is_abandoned();
-        if is_abandoned {
+        let is_refused = self.store.pool.refuses_group();
+        if is_refused {
             let addr = self.store.pool.address_of(record);
             self.afterwards.records.insert(addr);
         }
-        is_abandoned
+        is_refused
     }
 
     /// The same, where the key has got another name or database.

@@ -171,7 +171,7 @@ impl Engine {
         (self.event_loop.output_is_watched() || self.event_loop.jobs_run)
             && self.life.shows_keys()
             && !self.life.reloads()
-            && !self.store.pool.is_held()
+            && !self.store.pool.in_group()
             && !self.store.has_garbage()
             && self.store.pool.has_reserve()
     }

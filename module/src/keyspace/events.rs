@@ -263,7 +263,7 @@ fn follow_expire(ctx: &Ctx, name: Arg<'_>) {
     };
     let mut before = None;
     durable("an expire time", |engine| {
-        if engine.store.pool.is_abandoned() {
+        if engine.store.pool.refuses_group() {
             before = Some(record::get(&engine.store.pool, record)?.expire_at);
             return Ok(());
         }

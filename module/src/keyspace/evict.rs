@@ -104,9 +104,9 @@ fn is_scarce() -> bool {
 
 /// Whether keys may go now. A replica's go with its master's.
 fn may_evict(ctx: &Ctx) -> bool {
-    let held = ENGINE.with(|engine| engine.store.pool.is_held() || !engine.life.shows_keys());
+    let waits = ENGINE.with(|engine| engine.store.pool.in_group() || !engine.life.shows_keys());
     limits::policy() != Policy::Never
-        && held == Ok(false)
+        && waits == Ok(false)
         && ctx.flags().master()
         && !ctx.flags().loading()
         && !spares_replicas()

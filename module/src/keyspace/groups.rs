@@ -37,7 +37,7 @@ static GROUP_TIME: AtomicI64 = AtomicI64::new(0);
 /// The moment that a command sees, in Unix milliseconds: to all commands of EXEC or a script it is
 /// the same.
 pub fn now(ctx: &Ctx, pool: &Pool) -> i64 {
-    if !pool.is_held() {
+    if !pool.in_group() {
         return ctx.now_ms();
     }
     match GROUP_TIME.load(Ordering::Relaxed) {
@@ -127,15 +127,16 @@ pub(super) fn follow_role(master: bool) {
 /// The server is about to send something. A script that has run for long lets it send meanwhile;
 /// then its group goes on.
 fn output_begins(output: Output) {
-    let waits = ENGINE.with(|engine| engine.store.pool.is_held() || engine.store.pool.is_pending());
+    let waits =
+        ENGINE.with(|engine| engine.store.pool.in_group() || engine.store.pool.is_pending());
     if waits != Ok(true) || !output.is_sent() {
         return;
     }
-    let held = ENGINE.with(|engine| {
+    let in_group = ENGINE.with(|engine| {
         engine.sync();
-        engine.store.pool.is_held()
+        engine.store.pool.in_group()
     });
-    if held == Ok(true) && !server_flags().in_multi_or_script() {
+    if in_group == Ok(true) && !server_flags().in_multi_or_script() {
         end_group(false);
     }
 }
@@ -145,7 +146,7 @@ fn output_begins(output: Output) {
 pub fn begin_several_steps() {
     durable("the last commands", |engine| {
         engine.watch_cycles();
-        if !engine.store.pool.is_held() {
+        if !engine.store.pool.in_group() {
             engine.make_room();
             engine.open_group();
         }
@@ -158,7 +159,7 @@ fn write_begins() {
     let _ = ENGINE.with(|engine| {
         engine.store.pool.set_lazy(true);
         if engine.event_loop.may_be_postponed()
-            && !engine.store.pool.is_held()
+            && !engine.store.pool.in_group()
             && server_flags().in_multi_or_script()
         {
             engine.watch_cycles();
@@ -173,7 +174,7 @@ fn write_ends() {
         if engine.event_loop.output_is_watched() {
             return;
         }
-        if engine.store.pool.is_held() {
+        if engine.store.pool.in_group() {
             // Its group is not over.
             engine.store.pool.complete_commit()
         } else {
@@ -240,7 +241,7 @@ fn before_command(args: FilterArgs<'_>) {
     };
     let idle = |engine: &mut Engine| {
         engine.prefetch_bucket(name, &args);
-        !engine.store.pool.is_held()
+        !engine.store.pool.in_group()
             && engine.filling.is_none()
             && engine.life.reloads() == reloads
             && !engine.store.has_garbage()
@@ -287,7 +288,7 @@ fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
     durable("the last commands", |engine| {
         engine.watch_cycles();
         loading::note_reload(engine, reloads);
-        if engine.store.pool.is_held() {
+        if engine.store.pool.in_group() {
             // A script's own commands belong to its group.
             if server_flags().in_multi_or_script() {
                 return Ok(());
@@ -326,13 +327,13 @@ impl Engine {
     /// that CLIENT PAUSE holds back. The server does not show it to the filter again when it runs:
     /// the first command of ours in it opens its group then.
     fn end_group(&mut self) -> Result<()> {
-        if !self.store.pool.is_held() {
+        if !self.store.pool.in_group() {
             return Ok(());
         }
         if !self.store.pool.has_steps() && spares_replicas() {
             self.event_loop.postpone();
         }
-        self.store.pool.release()
+        self.store.end_group()
     }
 }
 

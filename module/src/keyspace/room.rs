@@ -109,10 +109,10 @@ impl Engine {
     /// Ends a group that a single command has left open which had the server run another one: the
     /// next try begins one of its own, so what this one got would be of no use to it.
     fn end_group_of_try(&mut self) -> Result<()> {
-        if server_flags().in_multi_or_script() || !self.store.pool.is_held() {
+        if server_flags().in_multi_or_script() || !self.store.pool.in_group() {
             return Ok(());
         }
-        self.store.pool.release()?;
+        self.store.pool.end_group()?;
         self.store.pool.keep_reserve()
     }
 
@@ -120,7 +120,7 @@ impl Engine {
     /// or, once, a part of the reserve.
     fn find_in_group(&mut self, enough: u64) -> bool {
         let store = &mut self.store;
-        store.pool.is_held()
+        store.pool.in_group()
             && (store.reclaim_in_group(enough.max(GROUP_MIN)) || store.pool.lend_to_group())
     }
 

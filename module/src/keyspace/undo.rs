@@ -24,8 +24,8 @@ use crate::redis::{Ctx, Kind, Mode, OwnedString, cut_transaction, refuse_writes,
 use crate::report;
 use pobj::Result;
 use std::collections::HashSet;
+use store::group::{KeyAt, Undone};
 use store::record::NEVER;
-use store::undo::{KeyAt, Undone};
 
 /// The error of a command in a group that has found no room.
 const UNDONE: CmdError = CmdError::text_only(
@@ -40,13 +40,13 @@ pub(super) fn refuse(ctx: &Ctx) -> CmdError {
     }
     let outcome = ENGINE.with(|engine| -> Result<Outcome> {
         let store = &mut engine.store;
-        if !store.pool.is_held() || store.group_stays() {
+        if !store.pool.in_group() || store.group_stays() {
             return Ok(Outcome::Stays);
         }
         if store.pool.has_steps() {
-            return store.undo_group().map(Outcome::Undone);
+            return store.roll_back_group().map(Outcome::Undone);
         }
-        if !store.pool.is_abandoned() {
+        if !store.pool.refuses_group() {
             store.pool.refuse_group();
             engine.afterwards = Default::default();
         }
@@ -94,7 +94,7 @@ fn note_whether_told(is_told: bool) {
 
 /// Whether the open group was taken back, so that it may change nothing more.
 pub(super) fn refuses() -> bool {
-    ENGINE.with(|engine| engine.store.pool.is_abandoned()) == Ok(true)
+    ENGINE.with(|engine| engine.store.pool.refuses_group()) == Ok(true)
 }
 
 /// What becomes of a group, one command of which finds no room.
@@ -185,8 +185,8 @@ pub fn follow_undo(ctx: &Ctx) {
     }
     let outcome = ENGINE.with(|engine| {
         let store = &mut engine.store;
-        if store.pool.is_held() && !store.group_stays() {
-            store.undo_group().map(Some)
+        if store.pool.in_group() && !store.group_stays() {
+            store.roll_back_group().map(Some)
         } else {
             Ok(None)
         }

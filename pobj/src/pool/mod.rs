@@ -52,12 +52,12 @@ pub struct Pool {
     undo: Undo,
     areas: Areas,
     batch: Batch,
-    /// The open group: steps that are not committed yet.
+    /// Steps under the undo log, of a group or of one transaction, whose end is not logged yet.
     group: Option<Group>,
-    /// Commits stay steps of the open group until [`Pool::release`].
-    held: bool,
-    /// What the held group commits is refused.
-    abandoned: bool,
+    /// Commits are steps of one group, until [`Pool::end_group`].
+    in_group: bool,
+    /// What the group commits is refused.
+    refused: bool,
     /// Commits leave their fence for later.
     lazy: bool,
     /// What is allocated is for an object that moves.
@@ -255,31 +255,32 @@ impl Pool {
         Tx::new(self)
     }
 
-    /// From here on commits are steps of one group, which [`Pool::release`] makes durable together.
-    /// Until then reads see them, and a crash undoes them all.
-    pub fn hold(&mut self) {
-        self.held = true;
+    /// Begins a group: commits are its steps from here on, and [`Pool::end_group`] makes them
+    /// durable as one. Until then reads see them, and a crash undoes them all.
+    pub fn begin_group(&mut self) {
+        self.in_group = true;
         self.reserve_access.admitted = self.has_reserve();
     }
 
-    /// True between [`Pool::hold`] and [`Pool::release`].
-    pub fn is_held(&self) -> bool {
-        self.held
+    /// True between [`Pool::begin_group`] and [`Pool::end_group`], whether or not anything was
+    /// committed.
+    pub fn in_group(&self) -> bool {
+        self.in_group
     }
 
-    /// True if something was committed since [`Pool::hold`].
+    /// True if something was committed since [`Pool::begin_group`].
     pub fn has_steps(&self) -> bool {
         self.group.is_some()
     }
 
-    /// Ends [`Pool::hold`]: everything committed since is durable, together.
+    /// Ends the group: everything that was committed in it is durable, as one step.
     ///
     /// # Errors
     /// `Damaged` if the pool's own log contradicts itself; never for want of room.
-    pub fn release(&mut self) -> Result<()> {
-        (self.held, self.abandoned) = (false, false);
+    pub fn end_group(&mut self) -> Result<()> {
+        (self.in_group, self.refused) = (false, false);
         self.reserve_access.end_group();
-        self.end_group()?;
+        self.log_group_end()?;
         self.sync_unless_lazy()
     }
 

@@ -261,7 +261,7 @@ impl Pool {
     /// Lets the open group have half of the room that is kept back, if all of it was there when the
     /// group began. False if it was not, or if the group has it already.
     pub fn lend_to_group(&mut self) -> bool {
-        let lends = self.held && std::mem::take(&mut self.reserve_access.admitted);
+        let lends = self.in_group && std::mem::take(&mut self.reserve_access.admitted);
         self.reserve_access.group |= lends;
         lends
     }

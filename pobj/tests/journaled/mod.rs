@@ -72,7 +72,7 @@ pub(crate) fn step(pool: &mut Pool, state: &mut State, step: u64) {
     let mut rng = Rng::with_seed(step);
     let is_group = rng.u8(..4) == 0;
     if is_group {
-        pool.hold();
+        pool.begin_group();
     }
     let mut tx = pool.begin();
     for _ in 0..rng.usize(1..5) {
@@ -100,7 +100,7 @@ pub(crate) fn step(pool: &mut Pool, state: &mut State, step: u64) {
     tx.set(tx.user_word(STEP), step).unwrap();
     tx.commit().unwrap();
     if is_group {
-        pool.release().unwrap();
+        pool.end_group().unwrap();
     }
 }
 

@@ -142,7 +142,7 @@ impl Pool {
         if self.batch.is_empty() {
             return Ok(());
         }
-        if self.abandoned {
+        if self.refused {
             return Err(self.lack(0));
         }
         self.encode_allocations()?;
@@ -151,7 +151,7 @@ impl Pool {
 
     /// [`Pool::apply_step`] after the words that tell of allocations were added.
     pub(super) fn apply_encoded(&mut self, start: Savepoint) -> Result<()> {
-        let seq = self.begin_group()?;
+        let seq = self.log_group_begin()?;
         let save = |pool: &mut Pool| {
             let encoded = pool.batch.writes.encoded();
             (pool.undo).save(&mut pool.medium, &mut pool.room, seq, encoded)
@@ -173,8 +173,8 @@ impl Pool {
         Ok(())
     }
 
-    /// The number of the open group, begun if there is none.
-    fn begin_group(&mut self) -> Result<u64> {
+    /// The number of the group whose begin is in the log; logged now if there is none.
+    fn log_group_begin(&mut self) -> Result<u64> {
         if let Some(group) = &self.group {
             return Ok(group.seq);
         }
@@ -280,8 +280,8 @@ impl Pool {
         Ok(pages.len())
     }
 
-    /// Makes the open group durable, if there is one.
-    pub(crate) fn end_group(&mut self) -> Result<()> {
+    /// Makes the steps since [`Pool::log_group_begin`] durable, if there are any: logs their end.
+    pub(crate) fn log_group_end(&mut self) -> Result<()> {
         if self.group.is_none() {
             return Ok(());
         }
@@ -347,15 +347,15 @@ impl Pool {
         Ok(objects.collect())
     }
 
-    /// Takes back all that the open group has done, durably; what it then commits is refused, as if
-    /// there was no room, until [`Pool::release`]. O(what the group has done).
+    /// Rolls back all that the open group has done, durably; what it then commits is refused, as if
+    /// there was no room, until [`Pool::end_group`]. O(what the group has done).
     ///
     /// # Errors
     /// `Damaged` if the undo log contradicts itself: the group is as it was.
-    pub fn abandon_group(&mut self) -> Result<()> {
-        let held = std::mem::replace(&mut self.held, false);
+    pub fn roll_back_group(&mut self) -> Result<()> {
+        let in_group = std::mem::replace(&mut self.in_group, false);
         self.roll_back(Savepoint::default());
-        self.held = held;
+        self.in_group = in_group;
         if self.group.is_some() {
             return Err(damaged("the undo log of a group", self.areas.undo));
         }
@@ -364,17 +364,18 @@ impl Pool {
     }
 
     /// Refuses what the group commits from here on, as if there was no room, until
-    /// [`Pool::release`].
+    /// [`Pool::end_group`].
     pub fn refuse_group(&mut self) {
-        self.abandoned = self.held;
+        self.refused = self.in_group;
     }
 
     /// Whether what the group commits is refused.
-    pub fn is_abandoned(&self) -> bool {
-        self.abandoned
+    pub fn refuses_group(&self) -> bool {
+        self.refused
     }
 
-    /// Takes back the steps after `start`; the group ends if it began there and nobody holds it.
+    /// Takes back the steps after `start`. If they are all, and no [`Pool::begin_group`] is open,
+    /// their end is logged.
     pub(super) fn roll_back(&mut self, start: Savepoint) {
         let Some(group) = self.group.as_mut() else {
             return;
@@ -422,7 +423,7 @@ impl Pool {
                 }
             }
         }
-        if start.undo == 0 && !self.held {
+        if start.undo == 0 && !self.in_group {
             self.group = None;
             let end = self.ring.append(
                 &mut self.medium,

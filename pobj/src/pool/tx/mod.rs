@@ -307,7 +307,7 @@ impl<'p> Tx<'p> {
     ///
     /// The change can be read on return, but is durable only later in three cases: after
     /// [`Pool::set_lazy`], with [`Pool::complete_commit`] (which the next access of the pool does
-    /// by itself); in a group, with [`Pool::release`]; and with a journal, with [`Pool::sync`].
+    /// by itself); in a group, with [`Pool::end_group`]; and with a journal, with [`Pool::sync`].
     ///
     /// # Errors
     /// On failure nothing has happened.
@@ -324,18 +324,18 @@ impl<'p> Tx<'p> {
     #[inline(never)]
     fn commit_with_others(mut self) -> Result<()> {
         self.pool.require_durable()?;
-        if self.pool.group.is_some() || self.pool.held {
+        if self.pool.group.is_some() || self.pool.in_group {
             self.pool.apply_step(self.start.unwrap_or_default())?;
-            if self.pool.held {
+            if self.pool.in_group {
                 self.pool.end_transaction()
             } else {
-                self.pool.end_group()?
+                self.pool.log_group_end()?
             }
         } else {
             self.pool.commit_batch_apart()?;
         }
         self.done = true;
-        if self.pool.held {
+        if self.pool.in_group {
             Ok(())
         } else {
             self.pool.sync_unless_lazy()
@@ -377,7 +377,7 @@ impl Pool {
     /// True if a transaction's commit is one record, and all there is to do.
     #[inline]
     fn commits_alone(&self) -> bool {
-        self.group.is_none() && !self.held && self.disk.is_none()
+        self.group.is_none() && !self.in_group && self.disk.is_none()
     }
 
     /// Flushes filled ranges that are not on their way yet.
@@ -425,7 +425,7 @@ impl Pool {
         let fills = self.batch.fills.len() + self.batch.streamed.len();
         if !Ring::fits(fills, &self.batch.writes) {
             self.apply_encoded(Savepoint::default())?;
-            return self.end_group();
+            return self.log_group_end();
         }
         let fills_hash = match fills {
             0 => None,

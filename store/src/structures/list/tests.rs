@@ -254,8 +254,8 @@ fn change(pool: &mut Pool, model: &mut Model, random: &mut Random, keep: bool, g
     }
 }
 
-fn run(seed: u64, rounds: u64, held: bool) {
-    println!("seed {seed}, held {held}");
+fn run(seed: u64, rounds: u64, groups: bool) {
+    println!("seed {seed}, groups {groups}");
     let place = Place::new();
     let mut pool = place.open();
     let mut random = Random(seed);
@@ -263,15 +263,15 @@ fn run(seed: u64, rounds: u64, held: bool) {
     for round in 0..rounds {
         let growing = (round / 100) % 3 != 2;
         let before = (model.clone(), pool.usage().used);
-        if held && random.below(4) == 0 {
+        if groups && random.below(4) == 0 {
             // Some changes as one group, which a crash then undoes, or not.
-            pool.hold();
+            pool.begin_group();
             for _ in 0..random.below(12) {
                 change(&mut pool, &mut model, &mut random, true, growing);
                 check(&pool, &model, &mut random, false);
             }
             if random.below(2) == 0 {
-                pool.release().unwrap();
+                pool.end_group().unwrap();
             } else {
                 drop(pool);
                 pool = place.open();

@@ -1,4 +1,5 @@
-//! A group of commands that is rolled back as a whole, as the pool has no room for all of it.
+//! A group of commands, which is one step: its begin, its end, and how it is rolled back as a whole
+//! if the pool has no room for all of it.
 //!
 //! The undo log restores the pool; what is kept in DRAM about it follows here. Which keys the layer
 //! above has to restore is found in the log as well: those whose records the group has created,
@@ -38,15 +39,31 @@ pub struct Undone {
 }
 
 impl Store {
+    /// A group of commands begins, as one step: what they give up can be told from what was given
+    /// up before.
+    pub fn begin_group(&mut self) {
+        self.garbage.begin_group();
+        self.group_stays = false;
+        self.pool.begin_group();
+    }
+
+    /// The open group is over, if there is one: what it has done is durable, as one step.
+    ///
+    /// # Errors
+    /// `Damaged` if the pool's own log contradicts itself; never for want of room.
+    pub fn end_group(&mut self) -> Result<()> {
+        self.pool.end_group()
+    }
+
     /// Whether something that cannot be taken back has been done in the open group: it is durable
     /// already, or has changed all keys of a database.
     pub fn group_stays(&self) -> bool {
         self.group_stays
     }
 
-    /// The open group does something that [`Store::undo_group`] does not take back.
+    /// The open group does something that [`Store::roll_back_group`] does not take back.
     pub fn keep_group(&mut self) {
-        self.group_stays |= self.pool.is_held();
+        self.group_stays |= self.pool.in_group();
     }
 
     /// Takes back all that the open group has done, durably. What it still does is refused, until
@@ -54,7 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// `Damaged`: the pool's log, or a record, contradicts itself.
-    pub fn undo_group(&mut self) -> Result<Undone> {
+    pub fn roll_back_group(&mut self) -> Result<Undone> {
         let changed = self.pool.changed_in_group(RECORD)?;
         let mut undone = Undone::default();
         for &(object, is_there) in &changed {
@@ -62,13 +79,13 @@ impl Store {
                 undone.before.extend(self.key_at(object.cast())?);
             }
         }
-        self.pool.abandon_group()?;
+        self.pool.roll_back_group()?;
         for key in &undone.before {
             self.dbs.uncount_key(key.space, key.ty);
             self.slots.count(key.space, key.ty, &key.name, -1);
         }
         let reloaded = self.dbs.reload(&self.pool);
-        self.garbage.undo_group();
+        self.garbage.roll_back_group();
         for (object, _) in changed {
             let record: RecordPtr = object.cast();
             self.expiring.forget(record);
