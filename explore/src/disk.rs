@@ -64,7 +64,9 @@ pub fn live(seed: u64) -> Life {
     let mut states = States::default();
     let recording = record(directory.path(), || {
         let mut keyspace = Keyspace::open(&options(&path)).expect("the pool opens");
-        keyspace.set_lazy(crate::is_lazy(seed));
+        keyspace
+            .pool_mut()
+            .set_commit_mode(crate::commit_mode(seed));
         states.push(keyspace.describe().expect("the pool is sound"));
         told(0);
         for step in 1..=STEPS {

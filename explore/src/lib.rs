@@ -29,6 +29,7 @@ pub mod structures;
 pub mod transactions;
 pub mod twins;
 
+use pobj::CommitMode;
 use std::path::Path;
 
 /// Where pools and images are: on tmpfs, which costs no disk.
@@ -78,10 +79,14 @@ const POOL_SEED: [u64; 2] = [0x706d, 0x6564];
 /// Lanes of the pools: they have one user (see [`powercut::limit_lanes`]).
 const LANES: u64 = 8;
 
-/// Whether the commits of a workload of this seed leave their fence for later: half of them do. A
-/// step is acknowledged once they have settled.
-fn is_lazy(seed: u64) -> bool {
-    seed.is_multiple_of(2)
+/// When the commits of a workload of this seed are durable: half of the workloads defer that to the
+/// end of each step.
+fn commit_mode(seed: u64) -> CommitMode {
+    if seed.is_multiple_of(2) {
+        CommitMode::Deferred
+    } else {
+        CommitMode::Immediate
+    }
 }
 
 /// Creates a pool in which the module has nothing yet, and leaves it closed.

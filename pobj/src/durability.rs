@@ -1,4 +1,4 @@
-//! What a commit survives, and how libpmem is told.
+//! What a commit survives, and from when on; and how libpmem is told.
 
 use crate::error::{Error, Result};
 use pmemobj_sys::Libpmemobj;
@@ -20,6 +20,20 @@ pub enum Durability {
     Disk,
     /// A crash or kill of the process, not of the machine. No flush at all.
     Process,
+}
+
+/// From when on a commit is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CommitMode {
+    /// When [`Tx::commit`](crate::Tx::commit) returns.
+    #[default]
+    Immediate,
+    /// Later: its fence is left to the next access of the pool, by when the processor has mostly
+    /// done what a fence waits for; its record, with a journal, to [`Pool::sync`]. Whoever
+    /// acknowledges a change calls that before.
+    ///
+    /// [`Pool::sync`]: crate::Pool::sync
+    Deferred,
 }
 
 impl Durability {

@@ -71,7 +71,7 @@ mod snapshot;
 pub use alloc::slab::evacuation::Scatter;
 pub use alloc::slab::walk::Cursor;
 pub use disk::{DiskStats, Replayed};
-pub use durability::{Durability, is_forced};
+pub use durability::{CommitMode, Durability, is_forced};
 pub use error::{Error, Result};
 pub use file_system::is_volatile;
 pub use growth::GrowthEvent;

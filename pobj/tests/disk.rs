@@ -6,7 +6,7 @@ mod journaled;
 
 use common::{DATA, LAYOUT};
 use journaled::{JOURNAL, POOL, Place, judge, records, run, states, step};
-use pobj::{Durability, Error, PPtr, Pool, PoolOptions};
+use pobj::{CommitMode, Durability, Error, PPtr, Pool, PoolOptions};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -218,12 +218,12 @@ fn a_journal_in_use_goes_round_and_round() {
 }
 
 #[test]
-fn lazy_commits_are_durable_with_the_sync() {
+fn deferred_commits_are_durable_with_the_sync() {
     let place = Place::new();
     let states = states(40);
     // One in which everything fits into a record.
     let mut pool = Pool::open(&place.options().journal(8 << 20)).unwrap();
-    pool.set_lazy(true);
+    pool.set_commit_mode(CommitMode::Deferred);
     let mut state = states[0];
     let copy = Place::new();
     for number in 1..=40 {
@@ -247,11 +247,11 @@ fn lazy_commits_are_durable_with_the_sync() {
 }
 
 #[test]
-fn lazy_commits_do_not_outgrow_the_journal() {
+fn deferred_commits_do_not_outgrow_the_journal() {
     let place = Place::new();
     let states = states(300);
     let mut pool = place.open();
-    pool.set_lazy(true);
+    pool.set_commit_mode(CommitMode::Deferred);
     let mut state = states[0];
     for number in 1..=300 {
         step(&mut pool, &mut state, number);

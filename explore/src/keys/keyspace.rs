@@ -190,11 +190,6 @@ impl Keyspace {
         Ok(counts)
     }
 
-    /// Whether commits leave their fence for later.
-    pub fn set_lazy(&mut self, lazy: bool) {
-        self.store.pool.set_lazy(lazy);
-    }
-
     /// Makes durable what was done.
     pub fn complete_commit(&self) {
         self.store.pool.complete_commit();

@@ -72,7 +72,9 @@ impl Workload for Keys {
 
     fn run(&self, pool: &Path, steps: &mut Steps) {
         let mut keyspace = Keyspace::of(pool).expect("the pool opens");
-        keyspace.set_lazy(crate::is_lazy(self.seed));
+        keyspace
+            .pool_mut()
+            .set_commit_mode(crate::commit_mode(self.seed));
         let mut rng = Rng::with_seed(!self.seed);
         let mut states = States::default();
         states.push(keyspace.describe().expect("the pool is sound"));

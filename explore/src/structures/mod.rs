@@ -161,7 +161,7 @@ impl<S: Structure> Workload for Values<S> {
         let mut actor =
             Actor::<S>::new(Pool::of(pool).expect("the pool opens"), rng).expect("sound");
         actor.mistake = self.mistake;
-        actor.pool.set_lazy(crate::is_lazy(self.seed));
+        actor.pool.set_commit_mode(crate::commit_mode(self.seed));
         let mut states = States::default();
         states.push(actor.describe());
         for _ in 0..self.steps {

@@ -48,7 +48,7 @@ impl Actor {
         match self.mistake {
             Some(Mistake::PublishedBeforeFilled) => return self.publish_then_fill(),
             Some(Mistake::FreedBeforeUnlinked) => return self.free_then_unlink(),
-            Some(Mistake::AcknowledgedBeforeReleased) => {
+            Some(Mistake::AcknowledgedInsideGroup) => {
                 self.pool.begin_group();
                 return self.transact(0, true);
             }

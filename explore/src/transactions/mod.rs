@@ -62,8 +62,8 @@ pub enum Mistake {
     FreedBeforeUnlinked,
     /// Bytes that count are filled, not written.
     FilledInsteadOfWritten,
-    /// A group is acknowledged before it is released.
-    AcknowledgedBeforeReleased,
+    /// A group is acknowledged before its end.
+    AcknowledgedInsideGroup,
 }
 
 /// All mistakes.
@@ -71,7 +71,7 @@ pub const MISTAKES: [Mistake; 4] = [
     Mistake::PublishedBeforeFilled,
     Mistake::FreedBeforeUnlinked,
     Mistake::FilledInsteadOfWritten,
-    Mistake::AcknowledgedBeforeReleased,
+    Mistake::AcknowledgedInsideGroup,
 ];
 
 /// A workload of random transactions.
@@ -94,7 +94,7 @@ impl Workload for Transactions {
 
     fn run(&self, pool: &Path, steps: &mut Steps) {
         let mut actor = Actor::new(self, Pool::of(pool).expect("the pool opens"));
-        actor.pool.set_lazy(crate::is_lazy(self.seed));
+        actor.pool.set_commit_mode(crate::commit_mode(self.seed));
         let mut states = States::default();
         states.push(actor.describe());
         for _ in 0..self.steps {
@@ -102,7 +102,7 @@ impl Workload for Transactions {
                 actor.act();
                 actor.pool.complete_commit();
             });
-            if self.mistake == Some(Mistake::AcknowledgedBeforeReleased) {
+            if self.mistake == Some(Mistake::AcknowledgedInsideGroup) {
                 actor.pool.end_group().expect("the group is small");
             }
             states.push(actor.describe());

@@ -28,7 +28,7 @@ use crate::redis::{
     sync_begins, sync_may_end, tells_after_commands,
 };
 use crate::report;
-use pobj::{Pool, Result};
+use pobj::{CommitMode, Pool, Result};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// The moment that the commands of the open group see, in Unix milliseconds; 0 until one asks.
@@ -157,7 +157,7 @@ pub fn begin_several_steps() {
 /// A command of ours that writes begins: its commit need not wait for its fence.
 fn write_begins() {
     let _ = ENGINE.with(|engine| {
-        engine.store.pool.set_lazy(true);
+        engine.store.pool.set_commit_mode(CommitMode::Deferred);
         if engine.event_loop.may_be_postponed()
             && !engine.store.pool.in_group()
             && server_flags().in_multi_or_script()
@@ -180,7 +180,7 @@ fn write_ends() {
         } else {
             engine.sync();
         }
-        engine.store.pool.set_lazy(false);
+        engine.store.pool.set_commit_mode(CommitMode::Immediate);
     });
 }
 
@@ -307,8 +307,12 @@ impl Engine {
     /// Has commits wait for the moment before something is sent, if that is seen; or has them wait
     /// no longer.
     fn watch_output(&mut self, in_sight: bool) {
-        let is_watched = self.event_loop.watch_output(in_sight);
-        self.store.pool.set_lazy(is_watched);
+        let mode = if self.event_loop.watch_output(in_sight) {
+            CommitMode::Deferred
+        } else {
+            CommitMode::Immediate
+        };
+        self.store.pool.set_commit_mode(mode);
     }
 
     /// Opens a group, if it will end before anything is sent.

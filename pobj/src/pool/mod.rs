@@ -23,7 +23,7 @@ use crate::alloc::room::Room;
 use crate::alloc::slab::Slab;
 use crate::alloc::slab::walk::Cursor;
 use crate::disk::{Disk, Replayed};
-use crate::durability::Durability;
+use crate::durability::{CommitMode, Durability};
 use crate::error::{Result, damaged};
 use crate::growth::Growth;
 use crate::handle::Handle;
@@ -58,8 +58,7 @@ pub struct Pool {
     in_group: bool,
     /// What the group commits is refused.
     refused: bool,
-    /// Commits leave their fence for later.
-    lazy: bool,
+    commit_mode: CommitMode,
     /// What is allocated is for an object that moves.
     moving: bool,
     /// Objects that found no place to move to.
@@ -281,14 +280,13 @@ impl Pool {
         (self.in_group, self.refused) = (false, false);
         self.reserve_access.end_group();
         self.log_group_end()?;
-        self.sync_unless_lazy()
+        self.sync_unless_deferred()
     }
 
-    /// Whether a commit may leave its fence to the next access of the pool, or to
-    /// [`Pool::complete_commit`]: by then the processor has mostly done what a fence waits for. Not
-    /// before that is the commit durable.
-    pub fn set_lazy(&mut self, lazy: bool) {
-        self.lazy = lazy;
+    /// From when on commits are durable, beginning with the next: [`CommitMode::Immediate`] in a
+    /// pool that was just opened.
+    pub fn set_commit_mode(&mut self, mode: CommitMode) {
+        self.commit_mode = mode;
     }
 
     /// True if [`Pool::sync`] has a record of the journal to write.

@@ -9,7 +9,7 @@ use crate::alloc::slab::Slab;
 use crate::check;
 use crate::disk::replay::InUse;
 use crate::disk::{self, Disk, Replayed};
-use crate::durability::{self, Durability};
+use crate::durability::{self, CommitMode, Durability};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::file_system;
@@ -215,7 +215,7 @@ impl Pool {
             group: None,
             in_group: false,
             refused: false,
-            lazy: false,
+            commit_mode: CommitMode::default(),
             moving: false,
             stuck: 0,
             lacked: 0,

@@ -3,6 +3,7 @@
 
 use super::Pool;
 use crate::disk::DiskStats;
+use crate::durability::CommitMode;
 use crate::error::Result;
 use crate::ptr::PPtr;
 
@@ -103,14 +104,16 @@ impl Pool {
         }
     }
 
-    /// The end of what is to be durable on return: it is, unless commits are lazy. Of these, so
+    /// The end of what is to be durable on return: it is, unless commits are deferred. Of these, so
     /// many are durable that the next record fits into the journal's ring.
     #[inline]
-    pub(super) fn sync_unless_lazy(&mut self) -> Result<()> {
+    pub(super) fn sync_unless_deferred(&mut self) -> Result<()> {
         let Some(disk) = &self.disk else {
             return Ok(());
         };
-        if self.lazy && disk.has_room_for(self.medium.pages_changed()) {
+        if self.commit_mode == CommitMode::Deferred
+            && disk.has_room_for(self.medium.pages_changed())
+        {
             Ok(())
         } else {
             self.sync()

@@ -7,6 +7,7 @@ mod group;
 use crate::Kind;
 use crate::alloc::classes;
 use crate::alloc::slab::Block;
+use crate::durability::CommitMode;
 use crate::error::{Error, Result, damaged};
 use crate::log::ring::{Extras, Ring};
 use crate::log_record::{Fill, RecordKind, WRITE_MAX};
@@ -305,9 +306,8 @@ impl<'p> Tx<'p> {
     /// Makes everything durable, as one atomic step. One fence if there was no [`Tx::step`]; a
     /// second one if more than 1,280 bytes were filled, or a slab page was made.
     ///
-    /// The change can be read on return, but is durable only later in three cases: after
-    /// [`Pool::set_lazy`], with [`Pool::complete_commit`] (which the next access of the pool does
-    /// by itself); in a group, with [`Pool::end_group`]; and with a journal, with [`Pool::sync`].
+    /// The change can be read on return, but is durable only later in two cases: with
+    /// [`CommitMode::Deferred`], as that says; and in a group, with [`Pool::end_group`].
     ///
     /// # Errors
     /// On failure nothing has happened.
@@ -338,7 +338,7 @@ impl<'p> Tx<'p> {
         if self.pool.in_group {
             Ok(())
         } else {
-            self.pool.sync_unless_lazy()
+            self.pool.sync_unless_deferred()
         }
     }
 }
@@ -442,7 +442,7 @@ impl Pool {
             self.medium.place_commit(&mut self.batch.writes);
         } else {
             self.medium.defer_commit(&mut self.batch.writes);
-            if !self.lazy {
+            if self.commit_mode == CommitMode::Immediate {
                 self.medium.complete_commit();
                 self.medium.write_back();
             }
