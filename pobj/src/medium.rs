@@ -384,7 +384,7 @@ impl Medium {
     /// Waits until all flushed lines are durable, with those of the pending commit.
     #[inline]
     pub(crate) fn fence(&mut self) {
-        self.write_back();
+        self.flush_dirty();
         self.drain();
     }
 
@@ -420,7 +420,7 @@ impl Medium {
         self.slow_path.set(false);
     }
 
-    /// Puts encoded writes in place; [`Medium::write_back`] flushes them.
+    /// Puts encoded writes in place; [`Medium::flush_dirty`] flushes them.
     pub(crate) fn apply(&mut self, encoded: &[u8]) -> Result<()> {
         self.complete_commit();
         self.place_all(encoded, &mut self.pending.borrow_mut().dirty)
@@ -442,18 +442,18 @@ impl Medium {
         }
     }
 
-    /// Starts writing back what was put in place: not sooner than at the next record, as whoever
+    /// [`Medium::flush`] of what was put in place: not sooner than at the next record, as whoever
     /// reads a line on its way to the medium waits for it.
     #[inline(always)]
-    pub(crate) fn write_back(&mut self) {
+    pub(crate) fn flush_dirty(&mut self) {
         self.complete_commit();
         if !self.pending.get_mut().dirty.is_empty() {
-            self.flush_dirty();
+            self.flush_dirty_lines();
         }
     }
 
     #[inline(never)]
-    fn flush_dirty(&mut self) {
+    fn flush_dirty_lines(&mut self) {
         let dirty = &mut self.pending.get_mut().dirty;
         if self.changes.is_some() {
             dirty.clear();

@@ -138,7 +138,6 @@ impl Store {
         if self.pool.in_group() {
             self.end_group()?;
         }
-        self.pool.complete_commit();
         self.pool.set_user_word_now(STATE, CLOSED)?;
         self.pool.checkpoint()
     }

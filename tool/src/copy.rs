@@ -96,7 +96,6 @@ pub(crate) fn new_pool(path: &Path, size: u64) -> Result<Store, Failure> {
 /// # Errors
 /// Those of the file system: it is gone then.
 pub(crate) fn finish(store: Store, place: Place) -> Result<(), Failure> {
-    store.pool.complete_commit();
     drop(store);
     File::open(place.beside())?.sync_all()?;
     Ok(place.take()?)

@@ -190,11 +190,6 @@ impl Keyspace {
         Ok(counts)
     }
 
-    /// Makes durable what was done.
-    pub fn complete_commit(&self) {
-        self.store.pool.complete_commit();
-    }
-
     /// The pool itself.
     pub(crate) fn pool_mut(&mut self) -> &mut Pool {
         &mut self.store.pool

@@ -88,7 +88,8 @@ impl Workload for Keys {
                     Room::Growing | Room::Full => keyspace.act_when_full(&mut rng),
                 };
                 done.expect("there is room, and the pool is sound");
-                keyspace.complete_commit();
+                let synced = keyspace.pool_mut().sync();
+                synced.expect("there is no journal to fail");
             });
             let state = keyspace.describe().expect("the pool is sound");
             assert_eq!(state, keyspace.expected(), "without any cut");

@@ -167,7 +167,7 @@ impl<S: Structure> Workload for Values<S> {
         for _ in 0..self.steps {
             steps.step(|| {
                 actor.act().expect("there is room");
-                actor.pool.complete_commit();
+                actor.pool.sync().expect("there is no journal to fail");
             });
             states.push(actor.describe());
         }

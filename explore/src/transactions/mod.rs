@@ -100,7 +100,7 @@ impl Workload for Transactions {
         for _ in 0..self.steps {
             steps.step(|| {
                 actor.act();
-                actor.pool.complete_commit();
+                actor.pool.sync().expect("there is no journal to fail");
             });
             if self.mistake == Some(Mistake::AcknowledgedInsideGroup) {
                 actor.pool.end_group().expect("the group is small");

@@ -71,15 +71,15 @@ pub(super) fn tell() {
 }
 
 /// A group may be over: if it has failed, Redis's keyspace is brought to where the pool is.
-pub(super) fn settle() {
+pub(super) fn restore_keys() {
     let is_needed = |engine: &mut Engine| !engine.afterwards.records.is_empty();
     if ENGINE.with(is_needed) == Ok(true) {
-        settle_all();
+        restore_all_keys();
     }
 }
 
 #[cold]
-fn settle_all() {
+fn restore_all_keys() {
     let (mut keys, mut strays) = (Vec::new(), Vec::new());
     durable("what follows a failed transaction", |engine| {
         let afterwards = std::mem::take(&mut engine.afterwards);

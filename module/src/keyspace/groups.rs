@@ -60,7 +60,7 @@ pub(super) fn subscribe(ctx: &Ctx) {
 /// longer than they have to. Only as the very last step of loading the module: it cannot be undone.
 pub fn watch_output(ctx: &Ctx) {
     let jobs_run = tells_after_commands();
-    let can_defer = before_fork(complete_commit);
+    let can_defer = before_fork(sync_for_child);
     let sees_output = before_output(output_begins);
     if !sees_output && !jobs_run {
         report::warn(
@@ -174,10 +174,8 @@ fn write_ends() {
         if engine.event_loop.output_is_watched() {
             return;
         }
-        if engine.store.pool.in_group() {
-            // Its group is not over.
-            engine.store.pool.complete_commit()
-        } else {
+        // What is in a group is durable at its end.
+        if !engine.store.pool.in_group() {
             engine.sync();
         }
         engine.store.pool.set_commit_mode(CommitMode::Immediate);
@@ -185,7 +183,7 @@ fn write_ends() {
 }
 
 /// A child is about to be forked: it sees what was committed.
-fn complete_commit() {
+fn sync_for_child() {
     durable("the last commands", |engine| {
         engine.sync();
         Ok(())
@@ -206,7 +204,7 @@ pub(super) fn cycle_begins() {
 }
 
 fn end_group(between_cycles: bool) {
-    afterwards::settle();
+    afterwards::restore_keys();
     durable("the last commands", |engine| {
         if between_cycles {
             engine.event_loop.cycle_ends();
@@ -283,7 +281,7 @@ fn prepare(groups: bool, reloads: bool, args: FilterArgs<'_>) {
         fill::before_command(args);
     }
     if !server_flags().in_multi_or_script() {
-        afterwards::settle();
+        afterwards::restore_keys();
     }
     durable("the last commands", |engine| {
         engine.watch_cycles();
@@ -343,7 +341,7 @@ impl Engine {
 
 /// After a command, and all that it ran, on servers that tell.
 fn command_ends() {
-    afterwards::settle();
+    afterwards::restore_keys();
     durable("the last commands", |engine| {
         engine.end_group()?;
         if !engine.event_loop.output_is_watched() {

@@ -404,7 +404,7 @@ impl Disk {
     ///
     /// # Errors
     /// `NotDurable`, of what was not written.
-    pub(crate) fn sync(&mut self, medium: &mut Medium) -> Result<()> {
+    pub(crate) fn append_record(&mut self, medium: &mut Medium) -> Result<()> {
         if self.process != std::process::id() {
             return Ok(());
         }

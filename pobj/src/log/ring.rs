@@ -95,7 +95,7 @@ impl Ring {
         if kind == RecordKind::Redo && medium.is_noted() {
             // The journal's record has what this one would bring back; a barrier before it tells
             // the number.
-            medium.write_back();
+            medium.flush_dirty();
             self.last = Some((self.tail, kind));
             self.next += 1;
             return Ok(());
@@ -120,7 +120,7 @@ impl Ring {
         writes.with_record(header, extras.fills, self.seed, |record| {
             medium.stream_lines(at, record)
         })?;
-        medium.write_back();
+        medium.flush_dirty();
         self.last = Some((position, kind));
         self.tail = (position + len).next_multiple_of(LINE);
         self.next += 1;

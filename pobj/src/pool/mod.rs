@@ -255,8 +255,10 @@ impl Pool {
     }
 
     /// Begins a group: commits are its steps from here on, and [`Pool::end_group`] makes them
-    /// durable as one. Until then reads see them, and a crash undoes them all.
+    /// durable as one. Until then reads see them, and a crash undoes them all. Completes a commit
+    /// whose fence is deferred: within a group none is.
     pub fn begin_group(&mut self) {
+        self.medium.complete_commit();
         self.in_group = true;
         self.reserve_access.admitted = self.has_reserve();
     }
@@ -295,16 +297,10 @@ impl Pool {
         self.medium.has_changed()
     }
 
-    /// True if something that was committed waits for [`Pool::complete_commit`] or [`Pool::sync`].
+    /// True if something that was committed waits for [`Pool::sync`].
     #[inline]
     pub fn is_pending(&self) -> bool {
         self.medium.is_pending()
-    }
-
-    /// Makes durable what was committed. O(1), and next to nothing if it is already.
-    #[inline]
-    pub fn complete_commit(&self) {
-        self.medium.complete_commit();
     }
 
     /// True in the parent of a fork child, between [`Pool::begin_snapshot`] and

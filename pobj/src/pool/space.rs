@@ -220,7 +220,7 @@ impl Pool {
                 .append(&mut self.medium, RecordKind::Redo, &none, &mut writes)?;
             self.medium.defer_commit(&mut writes);
             self.medium.complete_commit();
-            self.medium.write_back();
+            self.medium.flush_dirty();
         }
         for &(offset, _) in &pages {
             self.room.give(offset, PAGE_GRANULES, false);

@@ -8,8 +8,9 @@ use crate::error::Result;
 use crate::ptr::PPtr;
 
 impl Pool {
-    /// Makes durable what was committed, with `durability disk` by one record of the journal;
-    /// without it, and if nothing has changed, next to nothing.
+    /// Makes durable what was committed outside of the open group: by the fence that the last commit
+    /// has deferred or, with `durability disk`, by one record of the journal. Next to nothing if it
+    /// is durable already.
     ///
     /// # Errors
     /// `NotDurable`. What was committed is in memory, and nobody may be told of it. From there on
@@ -29,7 +30,7 @@ impl Pool {
     fn write_record(&mut self) -> Result<()> {
         self.ring.barrier(&mut self.medium)?;
         match &mut self.disk {
-            Some(disk) => disk.sync(&mut self.medium),
+            Some(disk) => disk.append_record(&mut self.medium),
             None => Ok(()),
         }
     }

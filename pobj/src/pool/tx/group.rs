@@ -167,7 +167,7 @@ impl Pool {
         self.flush_fills()?;
         self.medium.fence();
         self.medium.apply(self.batch.writes.encoded())?;
-        self.medium.write_back();
+        self.medium.flush_dirty();
         self.enter_step(start);
         self.batch.clear();
         Ok(())
@@ -271,7 +271,7 @@ impl Pool {
         }
         self.medium.fence();
         self.medium.apply(encoded)?;
-        self.medium.write_back();
+        self.medium.flush_dirty();
         let group = self.group.as_mut().expect("found above");
         for &(offset, _) in &pages {
             group.pages.push(PageChange::GivenUp(offset));

@@ -444,7 +444,7 @@ impl Pool {
             self.medium.defer_commit(&mut self.batch.writes);
             if self.commit_mode == CommitMode::Immediate {
                 self.medium.complete_commit();
-                self.medium.write_back();
+                self.medium.flush_dirty();
             }
         }
         for &slot in &self.batch.frees {

@@ -147,7 +147,7 @@ fn push_many<'v>(
     for value in values {
         packed.pack(tx, value)?;
         if !run.takes(packed.bytes()) {
-            run.flush(tx, &mut list)?;
+            run.push_onto(tx, &mut list)?;
             run.limit = match list.room(tx, side)? {
                 room if room >= packed.bytes().len() => room,
                 _ => CHUNK_MAX,
@@ -155,7 +155,7 @@ fn push_many<'v>(
         }
         run.add(packed.bytes());
     }
-    run.flush(tx, &mut list)?;
+    run.push_onto(tx, &mut list)?;
     let len = list.len();
     list.close(tx, root)?;
     Ok(len)
@@ -223,7 +223,7 @@ impl Run {
         self.count += 1;
     }
 
-    fn flush(&mut self, tx: &mut Tx<'_>, list: &mut List) -> Result<()> {
+    fn push_onto(&mut self, tx: &mut Tx<'_>, list: &mut List) -> Result<()> {
         if self.count == 0 {
             return Ok(());
         }
