@@ -1,9 +1,10 @@
 //! What Redis asks of the values it holds.
 
 use super::failure::{loads_a_file, of_callback, of_change, of_loading};
+use super::groups::{afterwards, undo};
 use super::load_error::LoadError;
 use super::serialize;
-use super::{ENGINE, Engine, PLACEHOLDER, afterwards, aof, loading, rewrite, undo};
+use super::{ENGINE, Engine, PLACEHOLDER, aof, loading, rewrite};
 use crate::limits;
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, RdbReader, RdbWriter, TypeCallbacks, server_flags,

@@ -16,9 +16,10 @@
 //! While Redis loads its own files and the pool is the truth, none of this is about the pool's
 //! keys: those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
+use super::groups::afterwards;
 use super::{
-    ENGINE, Engine, adopt, afterwards, aof, beside, cluster, compact, count_shown, cycles, durable,
-    evict, expiring, fill, fullness, groups, loading, memory, room, saving,
+    ENGINE, Engine, acknowledge, adopt, aof, before_command, beside, cluster, compact, count_shown,
+    cycles, durable, evict, expiring, fill, fullness, groups, loading, memory, room, saving,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Loading, Mode, OwnedString, Persistence,
@@ -50,7 +51,7 @@ pub fn subscribe(ctx: &Ctx) {
         engine.watch_cycles();
         Ok(())
     });
-    groups::subscribe(ctx);
+    before_command::subscribe(ctx);
     cluster::subscribe(ctx);
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
         }
         // A full sync that failed is not to be tried again: what came of it is what there is.
         Event::BecameMaster => {
-            groups::follow_role(true);
+            acknowledge::follow_role(true);
             durable("the end of a full sync", |engine| {
                 if engine.life.shows_keys() {
                     loading::end_take_over(engine)
@@ -106,7 +107,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
                 }
             });
         }
-        Event::BecameReplica => groups::follow_role(false),
+        Event::BecameReplica => acknowledge::follow_role(false),
         Event::FlushStarted { db } => durable("a flush", |engine| {
             let ends = engine.is_shown();
             engine.pending.end_keys(ends);
@@ -130,7 +131,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             beside::note_new_rdb();
         }
         Event::ConfigChanged => {
-            groups::follow_settings(ctx);
+            acknowledge::follow_settings(ctx);
             memory::follow_settings();
         }
         Event::Shutdown => return durable("the end", |engine| engine.store.close()),

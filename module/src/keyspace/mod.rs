@@ -11,12 +11,13 @@
 //! | `key.rs` | a key opened by a command: read, edit, create, replace, delete |
 //! | `callbacks.rs` | what Redis asks of values: free, copy, save, load, … |
 //! | `events.rs` | what happens to keys and databases behind the commands' back |
-//! | `afterwards.rs` | native commands in a group that has failed already |
 //! | `adopt.rs` | native keys that become PM keys |
 //! | `evict.rs` | PM keys that give way in a full pool |
 //! | `expiring.rs` | fields of hashes that expire, and are removed |
 //! | `command_time.rs` | the time at which a command looks at fields that expire |
-//! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, … |
+//! | `before_command.rs` | what the command filter does before each command |
+//! | `acknowledge.rs` | what is durable before a reply leaves, and how |
+//! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, …, and those that fail as a whole |
 //! | `beside.rs` | an RDB with values beside a pool that has keys |
 //! | `aof.rs` | what an AOF is told of keys that pass between PM and native |
 //! | `startup.rs` | what the start has to know of the file that Redis loads |
@@ -39,15 +40,15 @@
 //! | `room.rs` | memory reclaimed, and what a command waits for that finds no room |
 //! | `compact.rs` | scattered room gathered, in the background |
 //! | `serialize.rs` | values in RDB files |
-//! | `undo.rs` | EXEC and scripts for which the pool has no room fail as a whole |
 //! | `undurable.rs` | what becomes of what cannot be made durable |
 //! | `watched.rs` | the commands that the command filter knows by name |
 //! | `cycles.rs` | the event loop: its cycles, watched while there is something to do, its timers, its output |
 
 mod abridge;
+mod acknowledge;
 pub mod adopt;
-mod afterwards;
 mod aof;
+mod before_command;
 mod beside;
 pub mod callbacks;
 pub mod check;
@@ -79,7 +80,6 @@ mod saving;
 pub mod serialize;
 mod startup;
 pub mod substitutes;
-mod undo;
 mod undurable;
 mod watched;
 
@@ -88,7 +88,6 @@ use crate::error::CmdError;
 use crate::limits;
 use crate::redis::MainCell;
 use crate::report;
-use afterwards::Afterwards;
 use cluster::Arrivals;
 use cycles::EventLoop;
 use expiring::Removing;
@@ -96,6 +95,7 @@ use failure::{durable, retire_quietly};
 use files::Files;
 use fill::Filling;
 use fullness::Fullness;
+use groups::afterwards::Afterwards;
 use life::Life;
 use memory::Memory;
 use pending::Pending;
@@ -111,14 +111,15 @@ use store::structures;
 use store::structures::encoding::Known;
 use store::value::ValueType;
 
+pub use acknowledge::watch_output;
 pub use aof::note_pool;
 pub use beside::learn_rdb_path;
 pub use command_time::{CommandTime, lapsed_among};
 pub use failure::{failures, with_engine};
-pub use groups::{begin_several_steps, now, watch_output};
+pub use groups::undo::follow_undo;
+pub use groups::{begin_group, now};
 pub use key::{Expire, PmKey, edit2, edit2_telling, put_all, read_all, read_each};
 pub use prefetch::learn_look_ups;
-pub use undo::follow_undo;
 pub use undurable::{checkpoint, refusal};
 
 /// The engine: everything durable, and what is kept in DRAM about it.

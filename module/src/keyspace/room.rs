@@ -5,7 +5,8 @@
 //! the open group is reclaimed, or scattered room is gathered; then it is tried again.
 
 use super::cycles::Timer;
-use super::{ENGINE, Engine, compact, durable, evict, failure, undo};
+use super::groups::undo;
+use super::{ENGINE, Engine, compact, durable, evict, failure};
 use crate::redis::{Ctx, Latency, OnFailure, Tried, server_flags};
 use crate::report;
 use pobj::Result;

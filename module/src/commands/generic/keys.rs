@@ -20,7 +20,7 @@ fn native(ctx: &Ctx) -> Result<CString, CmdError> {
 /// Nothing of a value is freed here, so both take as long.
 pub(super) fn delete_all(ctx: &Ctx, args: Args<'_>) -> Done {
     if args.len() > 2 {
-        keyspace::begin_several_steps();
+        keyspace::begin_group();
     }
     let mut gone: Vec<Arg<'_>> = Vec::new();
     for &name in args.from(1) {

@@ -261,7 +261,7 @@ fn uses_tls(ctx: &Ctx) -> bool {
 /// Deletes what is on another server now, as one step.
 fn delete(ctx: &Ctx, names: &[Arg<'_>]) {
     if names.len() > 1 {
-        keyspace::begin_several_steps();
+        keyspace::begin_group();
     }
     let mut gone = Vec::new();
     for &name in names {

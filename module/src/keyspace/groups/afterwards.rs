@@ -7,7 +7,7 @@
 //! same.
 
 use super::undo::{bring_back, retract, take_away};
-use super::{ENGINE, Engine, durable, follow_flush};
+use crate::keyspace::{ENGINE, Engine, durable, follow_flush};
 use crate::redis::{Ctx, server_flags};
 use crate::report;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use store::record::RecordPtr;
 #[derive(Default)]
 pub(crate) struct Afterwards {
     /// Clients and replicas were told that the group has failed.
-    pub(super) is_told: bool,
+    pub(in crate::keyspace) is_told: bool,
     /// Addresses of the records whose keys were deleted, overwritten, renamed or moved.
     records: BTreeSet<usize>,
     /// Where some of these are now: database, name, address.
@@ -27,7 +27,7 @@ pub(crate) struct Afterwards {
 impl Engine {
     /// Whether what Redis has done to the key of `record` is no change, as its group has failed
     /// already.
-    pub(super) fn is_afterwards(&mut self, record: RecordPtr) -> bool {
+    pub(in crate::keyspace) fn is_afterwards(&mut self, record: RecordPtr) -> bool {
         let is_refused = self.store.pool.refuses_group();
         if is_refused {
             let addr = self.store.pool.address_of(record);
@@ -37,7 +37,12 @@ impl Engine {
     }
 
     /// The same, where the key has got another name or database.
-    pub(super) fn strays_afterwards(&mut self, record: RecordPtr, db: i32, name: &[u8]) -> bool {
+    pub(in crate::keyspace) fn strays_afterwards(
+        &mut self,
+        record: RecordPtr,
+        db: i32,
+        name: &[u8],
+    ) -> bool {
         let strays = self.is_afterwards(record);
         if strays {
             let addr = self.store.pool.address_of(record);
@@ -49,7 +54,7 @@ impl Engine {
 
 impl Afterwards {
     /// Two databases have changed places.
-    pub(super) fn swap(&mut self, a: i32, b: i32) {
+    pub(in crate::keyspace) fn swap(&mut self, a: i32, b: i32) {
         for (db, ..) in &mut self.strays {
             *db = match *db {
                 db if db == a => b,
@@ -63,7 +68,7 @@ impl Afterwards {
 /// A native command has done something that is no change: whoever may have been told of it must not
 /// take it for done.
 #[cold]
-pub(super) fn tell() {
+pub(in crate::keyspace) fn tell() {
     let was_told = ENGINE.with(|engine| std::mem::replace(&mut engine.afterwards.is_told, true));
     if was_told == Ok(false) {
         Ctx::with_own(0, |ctx| retract(ctx, server_flags().in_multi()));
@@ -71,7 +76,7 @@ pub(super) fn tell() {
 }
 
 /// A group may be over: if it has failed, Redis's keyspace is brought to where the pool is.
-pub(super) fn restore_keys() {
+pub(in crate::keyspace) fn restore_keys() {
     let is_needed = |engine: &mut Engine| !engine.afterwards.records.is_empty();
     if ENGINE.with(is_needed) == Ok(true) {
         restore_all_keys();

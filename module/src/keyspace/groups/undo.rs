@@ -17,9 +17,9 @@
 //! which a part had to be made durable already; then only the command that finds no room is
 //! refused.
 
-use super::failure::{end_server, of_command};
-use super::{ENGINE, follow_flush};
 use crate::error::CmdError;
+use crate::keyspace::failure::{end_server, of_command};
+use crate::keyspace::{ENGINE, follow_flush};
 use crate::redis::{Ctx, Kind, Mode, OwnedString, cut_transaction, refuse_writes, server_flags};
 use crate::report;
 use pobj::Result;
@@ -33,7 +33,7 @@ const UNDONE: CmdError = CmdError::text_only(
 );
 
 /// A command has found no room: the error that it is to reply with.
-pub(super) fn refuse(ctx: &Ctx) -> CmdError {
+pub(in crate::keyspace) fn refuse(ctx: &Ctx) -> CmdError {
     let flags = server_flags();
     if !flags.in_multi_or_script() {
         return CmdError::PoolFull;
@@ -81,7 +81,7 @@ pub(super) fn refuse(ctx: &Ctx) -> CmdError {
 
 /// [`refuse`] for a native command that has found no room, in a callback of the server's: the error
 /// is the server's, and tells of no cause.
-pub(super) fn refuse_native(db: i32) {
+pub(in crate::keyspace) fn refuse_native(db: i32) {
     of_command(&Ctx::with_own(db, refuse));
 }
 
@@ -93,7 +93,7 @@ fn note_whether_told(is_told: bool) {
 }
 
 /// Whether the open group was taken back, so that it may change nothing more.
-pub(super) fn refuses() -> bool {
+pub(in crate::keyspace) fn refuses() -> bool {
     ENGINE.with(|engine| engine.store.pool.refuses_group()) == Ok(true)
 }
 
@@ -129,7 +129,7 @@ fn follow(ctx: &Ctx, undone: &Undone) {
 
 /// A key that was not there before the group, if it is still the one whose record is at this
 /// address.
-pub(super) fn take_away(ctx: &Ctx, db: i32, name: &[u8], record: usize) {
+pub(in crate::keyspace) fn take_away(ctx: &Ctx, db: i32, name: &[u8], record: usize) {
     let name = OwnedString::new(name);
     if !ctx.select_db(db) {
         return;
@@ -142,7 +142,7 @@ pub(super) fn take_away(ctx: &Ctx, db: i32, name: &[u8], record: usize) {
 }
 
 /// A key that is as it was before the group.
-pub(super) fn bring_back(ctx: &Ctx, now: &KeyAt) {
+pub(in crate::keyspace) fn bring_back(ctx: &Ctx, now: &KeyAt) {
     let name = OwnedString::new(&now.name);
     if !ctx.select_db(now.db) {
         return;
@@ -166,7 +166,7 @@ pub(super) fn bring_back(ctx: &Ctx, now: &KeyAt) {
 }
 
 /// Sees to it that nobody takes for done what the group had done.
-pub(super) fn retract(ctx: &Ctx, in_exec: bool) {
+pub(in crate::keyspace) fn retract(ctx: &Ctx, in_exec: bool) {
     let word = OwnedString::new(b"ABANDON");
     ctx.replicate(c"PM.POOL", &[word.arg()]);
     let mut line = "a transaction or script found no room in the pool: nothing of it is done";
