@@ -24,7 +24,7 @@ pub enum Item<B> {
     /// An element of a sorted set, and its score.
     Scored(B, f64),
     /// A field of a hash: its name, its value, and its expire time in Unix milliseconds, or
-    /// [`NEVER`](crate::structures::hash::NEVER).
+    /// [`FIELD_NEVER`](crate::expiry::FIELD_NEVER).
     Field(B, B, i64),
 }
 

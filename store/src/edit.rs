@@ -15,7 +15,8 @@ use pobj::{Result, Tx};
 
 /// What happens to one of several keys.
 pub enum Plan {
-    /// Its value is changed, and expires at this time, in Unix milliseconds or [`record::NEVER`].
+    /// Its value is changed, and expires at this time, in Unix milliseconds or
+    /// [`KEY_NEVER`](crate::expiry::KEY_NEVER).
     Edit(RecordPtr, i64),
     /// It gets a new value; that of another record, of another type, goes.
     Make(Birth, ValueType, Option<RecordPtr>),

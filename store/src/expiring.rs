@@ -12,8 +12,9 @@
 //! one that it schedules, and a hash of a million fields takes some 2 MB of DRAM at most.
 
 use crate::Store;
+use crate::expiry::FIELD_NEVER;
 use crate::record::{self, Record, RecordPtr};
-use crate::structures::hash::{self, NEVER};
+use crate::structures::hash;
 use crate::structures::{self, Root};
 use pobj::{Pool, Result};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -90,13 +91,13 @@ impl Agenda {
 
     /// When to look at the table.
     fn due(&self) -> i64 {
-        let first = self.fields.first().map_or(NEVER, |&(at, _)| at);
+        let first = self.fields.first().map_or(FIELD_NEVER, |&(at, _)| at);
         first.min(self.horizon)
     }
 
     /// Whether no field of the table expires, as far as is known here.
     fn is_over(&self) -> bool {
-        self.fields.is_empty() && self.horizon == NEVER
+        self.fields.is_empty() && self.horizon == FIELD_NEVER
     }
 }
 
@@ -163,11 +164,11 @@ impl Expiring {
         let is_first = !hash::may_expire(was);
         let known = self.take(offset).filter(|_| !is_first);
         let mut plan = known.unwrap_or_else(|| Plan {
-            due: if is_first { NEVER } else { NOW },
-            agenda: (is_first && hash::is_table(root)).then(|| Work::from(NEVER)),
+            due: if is_first { FIELD_NEVER } else { NOW },
+            agenda: (is_first && hash::is_table(root)).then(|| Work::from(FIELD_NEVER)),
         });
         let len = hash::len(root);
-        for (name, expire_at) in times.filter(|&(_, at)| at != NEVER) {
+        for (name, expire_at) in times.filter(|&(_, at)| at != FIELD_NEVER) {
             match &mut plan.agenda {
                 Some(work) => {
                     let place = hash::place(pool, name);
@@ -233,7 +234,7 @@ impl Work {
     ) -> Result<()> {
         let pass = self.pass.get_or_insert_with(|| Pass {
             cursor: 0,
-            agenda: Agenda::empty(NEVER),
+            agenda: Agenda::empty(FIELD_NEVER),
         });
         let len = hash::len(root);
         for _ in 0..BUCKETS {
@@ -241,7 +242,7 @@ impl Work {
             pass.cursor = hash::scan(pool, root, pass.cursor, |field| {
                 if field.expire_at < now {
                     names.insert(field.name.to_vec());
-                } else if field.expire_at != NEVER {
+                } else if field.expire_at != FIELD_NEVER {
                     agenda.add(field.expire_at, hash::place(pool, field.name), len);
                 }
             })?;
@@ -250,7 +251,7 @@ impl Work {
             }
         }
         if pass.cursor == 0 {
-            self.agenda = std::mem::replace(&mut pass.agenda, Agenda::empty(NEVER));
+            self.agenda = std::mem::replace(&mut pass.agenda, Agenda::empty(FIELD_NEVER));
             self.pass = None;
         }
         Ok(())
@@ -340,7 +341,7 @@ impl Store {
             let (names, due) = lapsed_in_packed(&self.pool, root, now)?;
             (names, due, None)
         };
-        if due != NEVER {
+        if due != FIELD_NEVER {
             self.expiring.plan(record.offset(), due, agenda);
         }
         if names.is_empty() {
@@ -379,7 +380,7 @@ impl Store {
 
 /// The names of a packed hash's fields whose time has come, and when that of the next one comes.
 fn lapsed_in_packed(pool: &Pool, root: Root, now: i64) -> Result<(HashSet<Vec<u8>>, i64)> {
-    let (mut names, mut next) = (HashSet::new(), NEVER);
+    let (mut names, mut next) = (HashSet::new(), FIELD_NEVER);
     for field in hash::fields(pool, root)? {
         let field = field?;
         if field.expire_at < now {
@@ -397,7 +398,7 @@ mod tests {
 
     #[test]
     fn an_agenda_keeps_the_first_fields_and_knows_how_far_it_reaches() {
-        let mut agenda = Agenda::empty(NEVER);
+        let mut agenda = Agenda::empty(FIELD_NEVER);
         assert!(agenda.is_over());
         let count = 2 * AGENDA_MIN;
         for n in 0..count {

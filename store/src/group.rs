@@ -23,7 +23,7 @@ pub struct KeyAt {
     pub ty: ValueType,
     /// The address of its record.
     pub addr: usize,
-    /// When it expires, in Unix milliseconds, or [`record::NEVER`].
+    /// When it expires, in Unix milliseconds, or [`KEY_NEVER`](crate::expiry::KEY_NEVER).
     pub expire_at: i64,
     space: u16,
     root: Root,

@@ -95,8 +95,8 @@ impl Store {
         tx.commit()
     }
 
-    /// Sets when a key expires, in Unix milliseconds, or [`record::NEVER`]. Durable on return, or
-    /// with the group.
+    /// Sets when a key expires, in Unix milliseconds, or [`KEY_NEVER`](crate::expiry::KEY_NEVER).
+    /// Durable on return, or with the group.
     ///
     /// # Errors
     /// `Full`; nothing has changed then.

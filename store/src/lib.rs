@@ -8,7 +8,8 @@
 //! | how the last user has left the pool, and in which file | [`lifetime`] |
 //! | changes of values, of whole keys; what must not fail | [`edit`], [`place`], [`keys`], [`mod@must`] |
 //! | a group of commands, which is one step | [`group`] |
-//! | memory of what is gone; scattered room; fields that expire; looking at all | [`reclaim`], [`compact`], [`expiring`], [`check`] |
+//! | expire times; fields that have some | [`expiry`], [`expiring`] |
+//! | memory of what is gone; scattered room; looking at all | [`reclaim`], [`compact`], [`check`] |
 //! | a start: what is in the pool, and not shown yet | [`unshown`] |
 //! | strings, lists, hashes, sets, sorted sets, and what they are made of | [`structures`] |
 //! | values in the form that servers without the module have, and files of them | [`rdb`] |
@@ -29,6 +30,7 @@ mod damaged;
 pub mod dbs;
 pub mod edit;
 pub mod expiring;
+pub mod expiry;
 pub mod geo;
 pub mod group;
 pub mod hyperloglog;

@@ -9,7 +9,7 @@ use pobj::{Pool, Result, Tx};
 
 impl Store {
     /// The birth of a key that may be created in `db` now, and expires at `expire_at`, in Unix
-    /// milliseconds or [`record::NEVER`].
+    /// milliseconds or [`KEY_NEVER`](crate::expiry::KEY_NEVER).
     ///
     /// # Errors
     /// `Full` if the pool has no room for the database.

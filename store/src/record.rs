@@ -17,6 +17,7 @@
 //! as fresh bytes; later only space, birth, expire time, root and the inline area change, logged.
 
 use crate::damaged::damaged;
+use crate::expiry::KEY_NEVER;
 use crate::inline::Inline;
 use crate::layout::RECORD;
 use crate::structures::Root;
@@ -37,7 +38,7 @@ pub struct Record {
     check: u32,
     /// When the key was made; 0 if it is dead.
     pub birth: u64,
-    /// Unix milliseconds, or [`NEVER`].
+    /// Unix milliseconds, or [`KEY_NEVER`].
     pub expire_at: i64,
     /// The value's root.
     pub root: Root,
@@ -50,8 +51,6 @@ const_assert_eq!(offset_of!(Record, root), 24);
 /// A pointer to a record.
 pub type RecordPtr = PPtr<Record>;
 
-/// The expire time of a key that does not expire.
-pub const NEVER: i64 = -1;
 /// Bytes of a record before the key.
 pub const HEAD: u64 = size_of::<Record>() as u64;
 
@@ -66,7 +65,7 @@ pub struct Birth {
     pub space: u16,
     /// When, in ticks of the pool's own clock; 0 for a record that is no key's.
     pub tick: u64,
-    /// Unix milliseconds, or [`NEVER`].
+    /// Unix milliseconds, or [`KEY_NEVER`].
     pub expire_at: i64,
 }
 
@@ -75,7 +74,7 @@ impl Birth {
     pub const NONE: Birth = Birth {
         space: 0,
         tick: 0,
-        expire_at: NEVER,
+        expire_at: KEY_NEVER,
     };
 
     /// That of the first key in the first key space.

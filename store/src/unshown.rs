@@ -59,7 +59,7 @@ pub struct Found {
     pub space: u16,
     /// This database.
     pub db: i32,
-    /// Unix milliseconds, or [`record::NEVER`].
+    /// Unix milliseconds, or [`KEY_NEVER`](crate::expiry::KEY_NEVER).
     pub expire_at: i64,
     /// When it was made.
     pub birth: u64,

@@ -5,8 +5,9 @@
 use fastrand::Rng;
 use pobj::{Durability, Pool, Tx};
 use std::collections::{BTreeMap, BTreeSet};
+use store::expiry::{Expiry, FIELD_NEVER};
 use store::layout::pool_at;
-use store::structures::hash::{self, Expiry, Field, NEVER};
+use store::structures::hash::{self, Field};
 use store::structures::limits::AllLimits;
 use store::structures::{Root, Structure, table};
 use tempfile::TempDir;
@@ -74,7 +75,9 @@ fn check(pool: &Pool, model: &Model) {
         let (spot, found) = hash::find(pool, root, name).unwrap();
         assert_eq!((found, spot.expire_at), (Some(&value[..]), *expire_at));
     }
-    let expires = model.values().any(|&(_, expire_at)| expire_at != NEVER);
+    let expires = model
+        .values()
+        .any(|&(_, expire_at)| expire_at != FIELD_NEVER);
     assert!(!expires || hash::may_expire(root));
 }
 
@@ -128,13 +131,13 @@ fn change(tx: &mut Tx<'_>, root: &mut Root, words: &mut Words, model: &mut Model
                 .map(|name| (name, words.value()))
                 .collect();
             let expiry = match words.random.u32(..4) {
-                0 => Expiry::Clear,
+                0 => Expiry::Never,
                 1 => Expiry::Keep,
                 _ => Expiry::At(words.time()),
             };
             let borrowed = pairs.iter().map(|(name, value)| (&name[..], &value[..]));
             let added = match expiry {
-                Expiry::Clear => hash::set(tx, root, AllLimits::DEFAULT.hash, borrowed).unwrap(),
+                Expiry::Never => hash::set(tx, root, AllLimits::DEFAULT.hash, borrowed).unwrap(),
                 _ => {
                     hash::set_expiring(tx, root, AllLimits::DEFAULT.hash, borrowed, expiry).unwrap()
                 }
@@ -144,8 +147,8 @@ fn change(tx: &mut Tx<'_>, root: &mut Root, words: &mut Words, model: &mut Model
                 let old = model.get(&name).map(|&(_, expire_at)| expire_at);
                 new += u64::from(old.is_none());
                 let expire_at = match expiry {
-                    Expiry::Clear => NEVER,
-                    Expiry::Keep => old.unwrap_or(NEVER),
+                    Expiry::Never => FIELD_NEVER,
+                    Expiry::Keep => old.unwrap_or(FIELD_NEVER),
                     Expiry::At(time) => time,
                 };
                 model.insert(name, (value, expire_at));
@@ -158,7 +161,14 @@ fn change(tx: &mut Tx<'_>, root: &mut Root, words: &mut Words, model: &mut Model
                 .into_iter()
                 .map(|name| {
                     let time = words.time();
-                    (name, if words.random.bool() { time } else { NEVER })
+                    (
+                        name,
+                        if words.random.bool() {
+                            time
+                        } else {
+                            FIELD_NEVER
+                        },
+                    )
                 })
                 .collect();
             let borrowed: Vec<(&[u8], i64)> =
@@ -174,7 +184,9 @@ fn change(tx: &mut Tx<'_>, root: &mut Root, words: &mut Words, model: &mut Model
             let (name, value) = (words.name(), words.value());
             let (spot, _) = hash::find(tx, *root, &name).unwrap();
             let is_new = hash::put(tx, root, AllLimits::DEFAULT.hash, spot, &name, &value).unwrap();
-            let expire_at = model.get(&name).map_or(NEVER, |&(_, expire_at)| expire_at);
+            let expire_at = model
+                .get(&name)
+                .map_or(FIELD_NEVER, |&(_, expire_at)| expire_at);
             assert_eq!(is_new, model.insert(name, (value, expire_at)).is_none());
         }
         7 => {

@@ -6,7 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead};
 use store::content::{Content, Item};
-use store::structures::hash::NEVER;
+use store::expiry::FIELD_NEVER;
+
 use store::structures::{self, Shape};
 use store::value::ValueType;
 
@@ -134,7 +135,7 @@ fn add(content: &mut Content<Vec<u8>>, name: &[u8], words: &[Vec<u8>]) -> Option
         Shape::Fields => {
             for pair in pairs() {
                 let [name, value] = pair?;
-                all.push(Item::Field(name.clone(), value.clone(), NEVER));
+                all.push(Item::Field(name.clone(), value.clone(), FIELD_NEVER));
             }
         }
         Shape::Scored => {

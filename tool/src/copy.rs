@@ -9,8 +9,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use store::Store;
 use store::content::Content;
+use store::expiry::KEY_NEVER;
 use store::layout::pool_at;
-use store::record::NEVER;
+
 use store::structures::limits::AllLimits;
 
 /// Makes a pool at `to` with all keys of the pool `from`, of this size or as large. What is damaged
@@ -52,7 +53,7 @@ fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
                     if checked.is_err() {
                         content.drop_repeated();
                     }
-                    let expire_at = key.expire_at.unwrap_or(NEVER);
+                    let expire_at = key.expire_at.unwrap_or(KEY_NEVER);
                     store.make_from(key.name, key.db, expire_at, AllLimits::DEFAULT, &content)?;
                     copied += 1;
                 }

@@ -5,6 +5,7 @@ use crate::output::Output;
 use crate::{Failure, Outcome};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use store::expiry::FIELD_NEVER;
 use store::number::double_to_text;
 use store::structures::{self, Element, hash};
 
@@ -133,7 +134,7 @@ impl Commands {
         let name = format!("{}HPEXPIREAT", self.prefix);
         for field in hash::fields(&keys.pool, key.root)? {
             let field = field?;
-            if field.expire_at != hash::NEVER {
+            if field.expire_at != FIELD_NEVER {
                 let mut digits = itoa::Buffer::new();
                 let at = digits.format(field.expire_at).as_bytes();
                 self.write(&[name.as_bytes(), key.name, at, b"FIELDS", b"1", field.name]);

@@ -10,9 +10,10 @@ use std::ops::Deref;
 use std::path::Path;
 use store::Store;
 use store::content::Content;
+use store::expiry::KEY_NEVER;
 use store::rdb::copy::{Copy, Edit, Fate, ModuleKey, NativeKey};
 use store::rdb::{self, CRC};
-use store::record::NEVER;
+
 use store::structures::limits::AllLimits;
 
 /// Makes a pool at `to`, of this size, with all keys of a file. The pool gets its name when it is
@@ -107,7 +108,7 @@ impl NewKeys {
         let made = self.store.make_from(
             name,
             db,
-            expire_at.unwrap_or(NEVER),
+            expire_at.unwrap_or(KEY_NEVER),
             AllLimits::DEFAULT,
             content,
         );

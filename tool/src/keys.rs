@@ -6,6 +6,7 @@ use pobj::{Cursor, Durability, Pool};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use store::dbs::Dbs;
+use store::expiry::KEY_NEVER;
 use store::inline::Inline;
 use store::layout::{RECORD, pool_at};
 use store::record::{self, RecordPtr};
@@ -162,7 +163,7 @@ impl Keys {
             name: record::key(&self.pool, record)?,
             db: self.dbs.db_of(head.space).ok_or_else(damaged)?,
             ty: head.value_type()?,
-            expire_at: (head.expire_at != record::NEVER).then_some(head.expire_at),
+            expire_at: (head.expire_at != KEY_NEVER).then_some(head.expire_at),
             root: head.root,
             inline: record::inline(&self.pool, record)?,
             record,

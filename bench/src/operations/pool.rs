@@ -3,8 +3,9 @@
 use super::{Change, Effect, Form, Operation, Run, text};
 use crate::measure::shuffle;
 use pobj::Result;
+use store::expiry::KEY_NEVER;
 use store::layout::pool_at;
-use store::record::{self, NEVER, RecordPtr};
+use store::record::{self, RecordPtr};
 use store::structures::Root;
 use tempfile::TempDir;
 
@@ -105,7 +106,7 @@ impl Store {
             ty, inline, add, ..
         } = *self.operation.form;
         let name = text(number);
-        let birth = self.engine.birth(0, NEVER)?;
+        let birth = self.engine.birth(0, KEY_NEVER)?;
         let mut tx = self.engine.pool.begin();
         let record = record::create(&mut tx, (&name, ty, birth), inline, |tx, inline| {
             let mut root = Root::EMPTY;

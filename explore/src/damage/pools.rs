@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use store::expiry::KEY_NEVER;
 
 use fastrand::Rng;
 use pobj::Tx;
 use store::Store;
 use store::layout::{RECORD, pool_at};
-use store::record::NEVER;
+
 use store::structures::limits::AllLimits;
 use store::structures::list::{self, Side};
 use store::structures::{Root, hash, set, string, zset};
@@ -130,7 +131,11 @@ fn add(store: &mut Store, rng: &mut Rng, ty: ValueType, inline: u64, build: &Bui
     let mut key = b"key:".to_vec();
     let more = rng.usize(8..40);
     key.extend(text(rng, more));
-    let expire_at = if rng.bool() { NEVER } else { 4_000_000_000_000 };
+    let expire_at = if rng.bool() {
+        KEY_NEVER
+    } else {
+        4_000_000_000_000
+    };
     let db = rng.i32(..3);
     let added = store.make(ty, &key, db, inline, expire_at, |tx, area| {
         build(tx, area, rng)

@@ -3,8 +3,9 @@
 
 use fastrand::Rng;
 use pobj::{Error, Result};
+use store::expiry::KEY_NEVER;
 use store::place::Outcome;
-use store::record::NEVER;
+
 use store::structures::Root;
 use store::structures::string;
 use store::value::ValueType;
@@ -91,7 +92,7 @@ impl Keyspace {
         let free = (0..).map(filler).find(|name| !self.keys.contains_key(name));
         let name = free.expect("there are enough numbers");
         let bytes: Vec<u8> = vec![rng.u8(..); len];
-        let birth = self.store.birth(name.0, NEVER)?;
+        let birth = self.store.birth(name.0, KEY_NEVER)?;
         let mut outcome = Outcome::Nothing;
         let value = string::Value::of(&bytes);
         let key = (name.1.as_slice(), ValueType::String, birth);
@@ -100,7 +101,7 @@ impl Keyspace {
             string::set(tx, &mut root, inline, value)?;
             Ok(root)
         })?;
-        self.follow(name, outcome, content::string(bytes), NEVER);
+        self.follow(name, outcome, content::string(bytes), KEY_NEVER);
         Ok(())
     }
 

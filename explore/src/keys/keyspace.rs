@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
+use store::expiry::KEY_NEVER;
 
 use fastrand::Rng;
 use pobj::{Error, PPtr, Pool, PoolOptions, Result};
@@ -11,7 +12,7 @@ use store::edit::Plan;
 use store::key_counts::KeyCounts;
 use store::layout::pool_at;
 use store::place::{Outcome, Place};
-use store::record::{self, NEVER, RecordPtr};
+use store::record::{self, RecordPtr};
 use store::slot::{self, SlotRange};
 use store::structures::Root;
 use store::value::ValueType;
@@ -250,7 +251,7 @@ impl Keyspace {
     }
 
     pub(super) fn any_time(rng: &mut Rng) -> i64 {
-        *rng.choice(&[NEVER, FAR]).expect("not empty")
+        *rng.choice(&[KEY_NEVER, FAR]).expect("not empty")
     }
 
     pub(super) fn existing(&self, rng: &mut Rng) -> Option<Name> {
@@ -286,14 +287,14 @@ impl Keyspace {
         let ty = *rng.choice(&ValueType::ALL).expect("not empty");
         let mut content = content::empty(ty);
         let old = self.keys.get(&name).map(|key| key.record);
-        let birth = self.store.birth(name.0, NEVER)?;
+        let birth = self.store.birth(name.0, KEY_NEVER)?;
         let (inline, mut outcome) = (content.inline(rng), Outcome::Nothing);
         let key = (name.1.as_slice(), ty, birth);
         (self.store).put(key, old, inline, &mut outcome, |tx, inline| {
             content.build(tx, rng, inline)
         })?;
         self.keys.remove(&name);
-        self.follow(name, outcome, content, NEVER);
+        self.follow(name, outcome, content, KEY_NEVER);
         old.map_or(Ok(()), |old| self.free(old))
     }
 
@@ -310,14 +311,14 @@ impl Keyspace {
         };
         let area = record::inline(&self.store.pool, area.record)?;
         let mut content = content::empty(ty);
-        let birth = self.store.birth(name.0, NEVER)?;
+        let birth = self.store.birth(name.0, KEY_NEVER)?;
         let (place, mut done) = (Place::absent(&name.1, ty, birth), None);
         self.store.edit(&place, &mut done, |tx, root| {
             *root = content.build(tx, rng, area)?;
             Ok(())
         })?;
         let ((), outcome) = done.expect("it was done");
-        self.follow(name, outcome, content, NEVER);
+        self.follow(name, outcome, content, KEY_NEVER);
         Ok(())
     }
 
@@ -337,9 +338,9 @@ impl Keyspace {
                 }
                 None => {
                     let old = old.map(|key| key.record);
-                    let birth = self.store.birth(db, NEVER)?;
+                    let birth = self.store.birth(db, KEY_NEVER)?;
                     let plan = Plan::Make(birth, ValueType::String, old);
-                    (plan, content::empty(ValueType::String), NEVER)
+                    (plan, content::empty(ValueType::String), KEY_NEVER)
                 }
             };
             plans.push((name.1.as_slice(), plan));

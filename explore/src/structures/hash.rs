@@ -2,11 +2,11 @@
 //! fields that get, change and lose expire times.
 
 use std::collections::BTreeMap;
+use store::expiry::{Expiry, FIELD_NEVER};
 
 use fastrand::Rng;
 use pobj::{Pool, Tx};
 use store::inline::Inline;
-use store::structures::hash::{Expiry, NEVER};
 use store::structures::limits::AllLimits;
 use store::structures::{Root, hash};
 use store::value::ValueType;
@@ -38,7 +38,7 @@ fn set(
     hash::set(tx, &mut value.root, AllLimits::DEFAULT.hash, borrowed)?;
     let pairs = pairs
         .into_iter()
-        .map(|(field, value)| (field, (value, NEVER)));
+        .map(|(field, value)| (field, (value, FIELD_NEVER)));
     value.model.extend(pairs);
     Ok(())
 }
@@ -80,7 +80,7 @@ fn expire(
             entry.1 = time;
         }
     }
-    if value.model.values().all(|&(_, time)| time == NEVER) {
+    if value.model.values().all(|&(_, time)| time == FIELD_NEVER) {
         value.root = hash::without_expiry(value.root);
     }
     Ok(())
@@ -102,7 +102,11 @@ impl Structure for Hashes {
         match rng.u32(..14) {
             10..12 => {
                 let fields = sizes::some_names(rng, value.model.keys());
-                let time = if rng.u8(..3) == 0 { NEVER } else { rng.i64(..) };
+                let time = if rng.u8(..3) == 0 {
+                    FIELD_NEVER
+                } else {
+                    rng.i64(..)
+                };
                 expire(tx, value, &fields, time)?;
             }
             12 => {
@@ -112,7 +116,7 @@ impl Structure for Hashes {
                     (field, content_of(rng, packable))
                 });
                 let pairs = pairs.collect();
-                set_expiring(tx, value, pairs, rng.i64(..NEVER))?;
+                set_expiring(tx, value, pairs, rng.i64(..FIELD_NEVER))?;
             }
             0..2 => {
                 let field = sizes::any_name(rng, value.model.len(), packable);
@@ -141,7 +145,10 @@ impl Structure for Hashes {
                     &field,
                     &number,
                 )?;
-                let time = value.model.get(&field).map_or(NEVER, |&(_, time)| time);
+                let time = value
+                    .model
+                    .get(&field)
+                    .map_or(FIELD_NEVER, |&(_, time)| time);
                 value.model.insert(field, (number, time));
             }
             _ => {

@@ -3,9 +3,10 @@
 use super::row::{ALL, ONE, Row, WRITE, WRITE_FAST};
 use super::string::read;
 use crate::error::CmdError;
-use crate::keyspace::{Expire, PmKey};
+use crate::keyspace::PmKey;
 use crate::limits;
 use crate::redis::{Arg, Args, Class, Ctx};
+use store::expiry::Expiry;
 use store::hyperloglog::{self as hll, Corrupted, Registers, Sample};
 use store::structures::string::{self, Value};
 use store::value::ValueType;
@@ -150,7 +151,7 @@ fn raise_in_place(key: &mut PmKey<'_>, samples: &[Sample]) -> Result<(), CmdErro
 /// Makes the key hold a text, much of which it may hold already. An expire time stays.
 fn rewrite(key: &mut PmKey<'_>, text: &[u8]) -> Result<(), CmdError> {
     let fresh = string::inline_len(text.len() as u64);
-    key.upsert(fresh, Expire::Keep, |tx, root, inline| {
+    key.upsert(fresh, Expiry::Keep, |tx, root, inline| {
         string::rewrite(tx, root, inline, text)
     })
 }

@@ -13,8 +13,9 @@ use crate::error::CmdError;
 use crate::limits;
 use crate::redis::{Arg, Ctx, OwnedString};
 use store::content::Item;
-use store::record::NEVER;
-use store::structures::{Root, hash};
+use store::expiry::{FIELD_NEVER, KEY_NEVER};
+
+use store::structures::Root;
 
 /// Makes a native key of a type that we have a PM key, and has replicas do so. False if it is none,
 /// or absent. O(n).
@@ -32,12 +33,12 @@ pub fn adopt(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
         return Ok(false);
     }
     let mut key = PmKey::open_any(ctx, name, content.ty);
-    let expire_at = expire_at.unwrap_or(NEVER);
+    let expire_at = expire_at.unwrap_or(KEY_NEVER);
     key.put_silently(content.inline_len(), expire_at, |tx, inline| {
         content.build(tx, limits::all(), inline)
     })?;
     let times = content.elements.iter().filter_map(|item| match item {
-        Item::Field(name, _, at) if *at != hash::NEVER => Some((&**name, *at)),
+        Item::Field(name, _, at) if *at != FIELD_NEVER => Some((&**name, *at)),
         _ => None,
     });
     let times: Vec<_> = times.collect();

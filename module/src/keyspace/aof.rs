@@ -14,7 +14,8 @@
 use super::startup::Startup;
 use super::{ENGINE, Engine, PLACEHOLDER, durable};
 use crate::redis::{Ctx, Kind, Mode, OwnedString, server_flags};
-use store::record::{self, NEVER};
+use store::expiry::KEY_NEVER;
+use store::record;
 
 /// A key whose value Redis is about to let go of.
 pub(super) struct Leaving {
@@ -54,7 +55,7 @@ impl Engine {
         Some(Displaced {
             db: leaving.db,
             name: leaving.name,
-            expire_at: (expire_at != NEVER).then_some(expire_at),
+            expire_at: (expire_at != KEY_NEVER).then_some(expire_at),
         })
     }
 }

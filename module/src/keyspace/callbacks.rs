@@ -11,7 +11,8 @@ use crate::redis::{
 };
 use crate::report;
 use pobj::{Error, Result};
-use store::record::{self, NEVER};
+use store::expiry::KEY_NEVER;
+use store::record;
 use store::structures;
 use store::value::ValueType;
 
@@ -239,7 +240,7 @@ impl Engine {
         self.make_room();
         let record = self
             .store
-            .make_from(key, db, NEVER, limits::all(), &value)?;
+            .make_from(key, db, KEY_NEVER, limits::all(), &value)?;
         Ok(self.store.pool.address_of(record))
     }
 }

@@ -14,7 +14,8 @@ use crate::report;
 use pobj::{Result, Scatter};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store::compact::{Ended, IDLE_ROUNDS, Leaving, Step, Totals};
-use store::record::{self, NEVER, RecordPtr};
+use store::expiry::KEY_NEVER;
+use store::record::{self, RecordPtr};
 use store::value::ValueType;
 
 /// Of each tick of the timer that runs during a round, and from one tick to the next.
@@ -166,7 +167,7 @@ impl Engine {
 fn expires_soon(expire_at: i64) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(i64::MAX, |now| now.as_millis() as i64);
-    expire_at != NEVER && expire_at <= now.saturating_add(EXPIRES_SOON_MS)
+    expire_at != KEY_NEVER && expire_at <= now.saturating_add(EXPIRES_SOON_MS)
 }
 
 /// Whether a round was begun; why not is for the log.

@@ -29,7 +29,8 @@ use crate::report;
 use pobj::Result;
 use std::ffi::CStr;
 use std::time::SystemTime;
-use store::record::{self, NEVER, RecordPtr};
+use store::expiry::KEY_NEVER;
+use store::record::{self, RecordPtr};
 
 /// Subscribes to everything. Only while the module is being loaded.
 pub fn subscribe(ctx: &Ctx) {
@@ -250,7 +251,7 @@ fn record_in(key: &Key<'_>) -> Option<(RecordPtr, i64)> {
     let Kind::Pm(_, addr) = key.kind() else {
         return None;
     };
-    let expire_at = key.expire_at_ms().unwrap_or(NEVER);
+    let expire_at = key.expire_at_ms().unwrap_or(KEY_NEVER);
     ENGINE
         .with(|engine| engine.record_at(addr))
         .ok()
@@ -272,7 +273,7 @@ fn follow_expire(ctx: &Ctx, name: Arg<'_>) {
     });
     // At once: at the end of the group the key might have expired.
     if let Some(before) = before.filter(|&before| before != expire_at) {
-        let before = (before != NEVER).then_some(before);
+        let before = (before != KEY_NEVER).then_some(before);
         ctx.open(name, Mode::Quiet).set_expire_at_ms(before);
         afterwards::tell();
     }

@@ -38,7 +38,8 @@ use pace::Slice;
 use room::Room;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use store::record::{self, NEVER, RecordPtr};
+use store::expiry::KEY_NEVER;
+use store::record::{self, RecordPtr};
 
 pub(crate) use unshown::Filling;
 
@@ -390,7 +391,7 @@ fn show_record(ctx: &Ctx, record: RecordPtr) {
     }
     make_room(ctx, &key, found.db);
     key.set_value(found.ty, found.addr);
-    if found.expire_at != NEVER {
+    if found.expire_at != KEY_NEVER {
         key.set_expire_at_ms(Some(found.expire_at));
     }
     let _ = ENGINE.with(|engine| {

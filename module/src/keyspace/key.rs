@@ -13,9 +13,10 @@ use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode};
 use pobj::{Pool, Result, Tx};
 use store::Store;
+use store::expiry::{Expiry, KEY_NEVER};
 use store::inline::Inline;
 use store::place::{Outcome, Place};
-use store::record::{self, NEVER, RecordPtr};
+use store::record::{self, RecordPtr};
 use store::structures::Root;
 use store::value::ValueType;
 
@@ -26,17 +27,6 @@ pub struct PmKey<'a> {
     ty: ValueType,
     /// What the key holds.
     holds: Kind,
-}
-
-/// What becomes of a key's expire time when it gets a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expire {
-    /// It stays.
-    Keep,
-    /// It goes.
-    Never,
-    /// In Unix milliseconds.
-    At(i64),
 }
 
 /// Closures see the pool's errors; commands see their own.
@@ -170,7 +160,7 @@ impl<'a> PmKey<'a> {
 
     #[inline(never)]
     fn absent(&self, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
-        let birth = lift(engine.store.birth(self.ctx.db(), NEVER))?;
+        let birth = lift(engine.store.birth(self.ctx.db(), KEY_NEVER))?;
         Ok(Place::absent(self.name().bytes(), self.ty, birth))
     }
 
@@ -256,7 +246,7 @@ impl<'a> PmKey<'a> {
         let Some((result, old_expire)) = done else {
             return Ok(None);
         };
-        if let Some(at) = expire_at.filter(|&at| (at, old_expire) != (NEVER, NEVER)) {
+        if let Some(at) = expire_at.filter(|&at| (at, old_expire) != (KEY_NEVER, KEY_NEVER)) {
             self.follow_expire(at);
         }
         Ok(Some(result))
@@ -269,21 +259,21 @@ impl<'a> PmKey<'a> {
     pub fn upsert<R>(
         &mut self,
         inline: u64,
-        expire: Expire,
+        expire: Expiry,
         f: impl FnOnce(&mut Tx<'_>, &mut Root, Inline) -> Result<R>,
     ) -> Result<R, CmdError> {
         if self.exists() {
             let at = match expire {
-                Expire::Keep => None,
-                Expire::Never => Some(NEVER),
-                Expire::At(ms) => Some(ms),
+                Expiry::Keep => None,
+                Expiry::Never => Some(KEY_NEVER),
+                Expiry::At(ms) => Some(ms),
             };
             return self.edit_inline(at, f)?.ok_or(CmdError::Internal);
         }
         let at = match expire {
-            Expire::Keep if self.occupied() => self.expire_at().unwrap_or(NEVER),
-            Expire::Keep | Expire::Never => NEVER,
-            Expire::At(ms) => ms,
+            Expiry::Keep if self.occupied() => self.expire_at().unwrap_or(KEY_NEVER),
+            Expiry::Keep | Expiry::Never => KEY_NEVER,
+            Expiry::At(ms) => ms,
         };
         let mut result = None;
         self.put(inline, at, |tx, inline| {
@@ -296,7 +286,7 @@ impl<'a> PmKey<'a> {
 
     /// Puts a new value there, whatever the key holds, as one atomic, durable step. `f` builds the
     /// value and may use `inline` bytes of the record; an empty root deletes the key. `expire_at`
-    /// is in Unix milliseconds, or `NEVER`.
+    /// is in Unix milliseconds, or `KEY_NEVER`.
     pub fn put(
         &mut self,
         inline: u64,
@@ -336,7 +326,7 @@ impl<'a> PmKey<'a> {
             }
             _ => self.follow(outcome),
         }
-        if expire_at != NEVER && self.exists() {
+        if expire_at != KEY_NEVER && self.exists() {
             self.follow_expire(expire_at);
         }
         Ok(())
@@ -359,7 +349,7 @@ impl<'a> PmKey<'a> {
 
     /// [`PmKey::put`] of a value that does not use the record and does not expire.
     pub fn replace(&mut self, f: impl FnOnce(&mut Tx<'_>) -> Result<Root>) -> Result<(), CmdError> {
-        self.put(0, NEVER, |tx, _| f(tx))
+        self.put(0, KEY_NEVER, |tx, _| f(tx))
     }
 
     /// Deletes the key and its value, durably, and tells the AOF if it was a native one.
@@ -378,7 +368,7 @@ impl<'a> PmKey<'a> {
 
     /// Sets or removes the expire time, durably.
     pub fn set_expire(&mut self, at: Option<i64>) -> Result<(), CmdError> {
-        let at = at.unwrap_or(NEVER);
+        let at = at.unwrap_or(KEY_NEVER);
         with_engine(|engine| {
             let Some(record) = self.record(engine)? else {
                 return Ok(());
@@ -426,12 +416,12 @@ impl<'a> PmKey<'a> {
     fn follow_exchange(&mut self, old: RecordPtr, addr: usize) -> Result<(), CmdError> {
         self.key.replace_value(self.ty, addr);
         self.holds = Kind::Pm(self.ty, addr);
-        self.follow_expire(NEVER);
+        self.follow_expire(KEY_NEVER);
         with_engine(|engine| lift(engine.store.retire(old)))
     }
 
     fn follow_expire(&mut self, at: i64) {
-        let at = (at != NEVER).then_some(at);
+        let at = (at != KEY_NEVER).then_some(at);
         if at.is_some() || self.key.expire_at_ms().is_some() {
             self.key.set_expire_at_ms(at);
         }

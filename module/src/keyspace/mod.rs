@@ -103,6 +103,7 @@ use pobj::{Pool, PoolOptions};
 use prefetch::Prefetch;
 use startup::Startup;
 use store::Store;
+use store::expiry::KEY_NEVER;
 use store::lifetime::Pulse;
 use store::lsn::RunLsn;
 use store::must::must;
@@ -118,7 +119,7 @@ pub use command_time::{CommandTime, lapsed_among};
 pub use failure::{failures, with_engine};
 pub use groups::undo::follow_undo;
 pub use groups::{begin_group, now};
-pub use key::{Expire, PmKey, edit2, edit2_telling, put_all, read_all, read_each};
+pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
 pub use prefetch::learn_look_ups;
 pub use undurable::{checkpoint, refusal};
 
@@ -339,7 +340,7 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
             listpacks_with_times: behaviour::server().family == Family::Redis,
             embedded_max: behaviour::embedded_max(
                 record::key(&engine.store.pool, record)?.len(),
-                head.expire_at != record::NEVER,
+                head.expire_at != KEY_NEVER,
             ),
         };
         Ok(structures::of(head.value_type()?).encoding(head.root, known))

@@ -7,6 +7,7 @@
 use crate::redis::{AofWriter, OwnedString};
 use pobj::{Pool, Result};
 use std::ffi::CString;
+use store::expiry::FIELD_NEVER;
 use store::inline::Inline;
 use store::number::double_to_text;
 use store::structures::{self, Element, Root, hash};
@@ -90,7 +91,7 @@ fn expire_fields(io: &mut AofWriter<'_>, key: &OwnedString, pool: &Pool, root: R
     let (fields, one) = (OwnedString::new(b"FIELDS"), OwnedString::new(b"1"));
     for field in hash::fields(pool, root)? {
         let field = field?;
-        if field.expire_at == hash::NEVER {
+        if field.expire_at == FIELD_NEVER {
             continue;
         }
         let mut digits = itoa::Buffer::new();

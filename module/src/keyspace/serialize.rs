@@ -24,12 +24,13 @@
 use crate::redis::{Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 use pobj::{Error, Pool, Result};
 use store::content::{Content, Item};
+use store::expiry::FIELD_NEVER;
 use store::inline::Inline;
 use store::lsn::RunLsn;
 use store::number::double_to_text;
 use store::rdb::{number, push_number};
 use store::record::RecordPtr;
-use store::structures::{self, Element, Root, Shape, hash, zset};
+use store::structures::{self, Element, Root, Shape, zset};
 use store::value::ValueType;
 
 /// The version written with each value.
@@ -280,7 +281,7 @@ fn load_value(io: &mut RdbReader<'_>, ty: ValueType, times: bool) -> Option<Cont
             let expire_at = if times {
                 io.load_signed()?
             } else {
-                hash::NEVER
+                FIELD_NEVER
             };
             Ok(Item::Field(name, value, expire_at))
         })?,
@@ -327,7 +328,7 @@ pub fn digest(
             Element::Field(field) => {
                 digest.add_bytes(field.name);
                 digest.add_bytes(field.value);
-                if field.expire_at != hash::NEVER {
+                if field.expire_at != FIELD_NEVER {
                     digest.add_bytes(&field.expire_at.to_le_bytes());
                 }
             }

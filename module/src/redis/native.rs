@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::ffi::{c_int, c_long, c_void};
 use store::content::{Content, Item};
-use store::structures::{self, Shape, hash};
+use store::expiry::FIELD_NEVER;
+use store::structures::{self, Shape};
 
 use redis_module::raw as rm;
 
@@ -143,7 +144,7 @@ impl Ctx {
                     Some(&Reply::Integer(time)) if time >= 0 => time,
                     // Gone meanwhile.
                     Some(Reply::Integer(-2)) => continue,
-                    _ => hash::NEVER,
+                    _ => FIELD_NEVER,
                 };
                 fields.push(Item::Field(field.clone(), value, expire_at));
             }

@@ -62,7 +62,7 @@ pub struct Leaving {
     pub db: i32,
     /// The type of its value.
     pub ty: ValueType,
-    /// When the key expires, in Unix milliseconds, or [`record::NEVER`].
+    /// When the key expires, in Unix milliseconds, or [`KEY_NEVER`](crate::expiry::KEY_NEVER).
     pub expire_at: i64,
 }
 

@@ -5,7 +5,8 @@
 
 use super::value::VALKEY_NEVER;
 use crate::content::{Bytes, Content, Item};
-use crate::structures::hash::NEVER;
+use crate::expiry::FIELD_NEVER;
+
 use crate::value::ValueType;
 use std::borrow::Cow;
 
@@ -41,14 +42,14 @@ pub fn content(ty: u8, value: &[u8]) -> Option<Content<Bytes<'_>>> {
             (ValueType::ZSet, scored?)
         }
         ty::HASH => {
-            let fields = file.fields(|file| Some((file.string()?, file.string()?, NEVER)));
+            let fields = file.fields(|file| Some((file.string()?, file.string()?, FIELD_NEVER)));
             (ValueType::Hash, fields?)
         }
         ty::VALKEY_HASH => {
             let fields = file.fields(|file| {
                 let (name, value) = (file.string()?, file.string()?);
                 let expire_at = match i64::from_le_bytes(file.array()?) {
-                    VALKEY_NEVER => NEVER,
+                    VALKEY_NEVER => FIELD_NEVER,
                     at => at,
                 };
                 Some((name, value, expire_at))
@@ -60,7 +61,7 @@ pub fn content(ty: u8, value: &[u8]) -> Option<Content<Bytes<'_>>> {
             let fields = file.fields(|file| {
                 let later = file.number()?;
                 let expire_at = match later {
-                    0 => NEVER,
+                    0 => FIELD_NEVER,
                     _ => earliest.checked_add_unsigned(later - 1)?,
                 };
                 Some((file.string()?, file.string()?, expire_at))
@@ -71,7 +72,7 @@ pub fn content(ty: u8, value: &[u8]) -> Option<Content<Bytes<'_>>> {
         ty::SET_LISTPACK => (ValueType::Set, in_items(listpack(file.string()?)?)),
         ty::HASH_LISTPACK => {
             let pairs = in_groups::<2>(listpack(file.string()?)?)?.into_iter();
-            let fields = pairs.map(|[name, value]| Item::Field(name, value, NEVER));
+            let fields = pairs.map(|[name, value]| Item::Field(name, value, FIELD_NEVER));
             (ValueType::Hash, fields.collect())
         }
         ty::REDIS_HASH_LISTPACK => {
@@ -79,7 +80,7 @@ pub fn content(ty: u8, value: &[u8]) -> Option<Content<Bytes<'_>>> {
             let triples = in_groups::<3>(listpack(file.string()?)?)?.into_iter();
             let field = |[name, value, time]: [Bytes<'static>; 3]| {
                 let time: i64 = std::str::from_utf8(&time).ok()?.parse().ok()?;
-                let expire_at = if time == 0 { NEVER } else { time };
+                let expire_at = if time == 0 { FIELD_NEVER } else { time };
                 Some(Item::Field(name, value, expire_at))
             };
             (ValueType::Hash, triples.map(field).collect::<Option<_>>()?)
@@ -438,9 +439,9 @@ mod tests {
             fields.collect()
         };
         let fields = times_of(content(ty::REDIS_HASH, &times));
-        assert_eq!(fields, [NEVER, 0x118 + 5]);
+        assert_eq!(fields, [FIELD_NEVER, 0x118 + 5]);
         let valkey = [&[1, 1, b'f', 1, b'v'][..], &[0xff; 8]].concat();
-        assert_eq!(times_of(content(ty::VALKEY_HASH, &valkey)), [NEVER]);
+        assert_eq!(times_of(content(ty::VALKEY_HASH, &valkey)), [FIELD_NEVER]);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 use super::Dialect;
 use super::number::{write_number, write_string};
 use crate::damaged::damaged;
+use crate::expiry::FIELD_NEVER;
 use crate::inline::Inline;
 use crate::structures::hash::{self, Field};
 use crate::structures::{self, Element, Root, Shape};
@@ -124,7 +125,7 @@ struct Fields {
 
 impl Fields {
     fn add(&mut self, field: &Field<'_>, now: i64) {
-        let (expires, lives) = (field.expire_at != hash::NEVER, !is_over(field, now));
+        let (expires, lives) = (field.expire_at != FIELD_NEVER, !is_over(field, now));
         if expires {
             self.earliest = match self.expiring {
                 0 => field.expire_at,
@@ -139,7 +140,7 @@ impl Fields {
 
 /// Whether the time of a field has come.
 fn is_over(field: &Field<'_>, now: i64) -> bool {
-    field.expire_at != hash::NEVER && field.expire_at <= now
+    field.expire_at != FIELD_NEVER && field.expire_at <= now
 }
 
 impl Value<'_> {
@@ -285,7 +286,7 @@ fn write_element(out: &mut dyn Write, form: Form, element: &Element<'_>) -> Resu
         Element::Field(field) => {
             if let Form::RedisHash(earliest) = form {
                 let later = match field.expire_at {
-                    hash::NEVER => 0,
+                    FIELD_NEVER => 0,
                     at => at.abs_diff(earliest) + 1,
                 };
                 write_number(out, later)?;
@@ -294,7 +295,7 @@ fn write_element(out: &mut dyn Write, form: Form, element: &Element<'_>) -> Resu
             write_string(out, field.value)?;
             if form == Form::ValkeyHash {
                 let expire_at = match field.expire_at {
-                    hash::NEVER => VALKEY_NEVER,
+                    FIELD_NEVER => VALKEY_NEVER,
                     at => at,
                 };
                 out.write_all(&expire_at.to_le_bytes())?;

@@ -1,7 +1,6 @@
 //! A field of a hash.
 
-/// The expire time of a field that does not expire: later than any time.
-pub const NEVER: i64 = i64::MAX;
+use crate::expiry::FIELD_NEVER;
 
 /// A field and its value.
 pub type Pair<'p> = (&'p [u8], &'p [u8]);
@@ -13,7 +12,7 @@ pub struct Field<'p> {
     pub name: &'p [u8],
     /// Its value.
     pub value: &'p [u8],
-    /// When it expires, in Unix milliseconds, or [`NEVER`].
+    /// When it expires, in Unix milliseconds, or [`FIELD_NEVER`].
     pub expire_at: i64,
 }
 
@@ -22,7 +21,7 @@ impl<'p> From<Pair<'p>> for Field<'p> {
         Field {
             name,
             value,
-            expire_at: NEVER,
+            expire_at: FIELD_NEVER,
         }
     }
 }

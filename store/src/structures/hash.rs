@@ -37,15 +37,16 @@ mod visible;
 mod write;
 
 use crate::damaged::damaged;
+use crate::expiry::FIELD_NEVER;
 use expiry::expire_and_remove;
 pub use expiry::{expire, of_hash, place};
 pub use form::{may_expire, without_expiry};
 pub use plan::{Done, Plan};
 pub use structure::{Type, check};
 pub use visible::Visible;
-pub use write::{Expiry, build, copy, put, remove, replace_expiring, set, set_expiring};
+pub use write::{build, copy, put, remove, replace_expiring, set, set_expiring};
 
-pub use super::field::{Field, NEVER, Pair};
+pub use super::field::{Field, Pair};
 use super::table::{self, Lookup};
 use super::{Root, packed};
 use crate::value::ValueType;
@@ -78,7 +79,7 @@ pub struct Spot {
     at: At,
     /// Length of the value, if the field is there.
     old_len: Option<usize>,
-    /// When the field expires, if it is there and does; else [`NEVER`].
+    /// When the field expires, if it is there and does; else [`FIELD_NEVER`].
     pub expire_at: i64,
 }
 
@@ -93,7 +94,7 @@ enum At {
 #[inline]
 pub fn find<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<(Spot, Option<&'p [u8]>)> {
     let (at, value, expire_at) = match root.encoding() {
-        0 => (At::Empty, None, NEVER),
+        0 => (At::Empty, None, FIELD_NEVER),
         PACKED | PACKED_EXPIRING => {
             let bytes = packed::bytes(pool, root)?;
             match pack::find(bytes, field)? {
@@ -104,7 +105,7 @@ pub fn find<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<(Spot, Optio
                 }
                 None => {
                     let value_at = bytes.len();
-                    (At::Packed { value_at }, None, NEVER)
+                    (At::Packed { value_at }, None, FIELD_NEVER)
                 }
             }
         }
@@ -117,7 +118,7 @@ pub fn find<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<(Spot, Optio
                     let value = entry::value(pool, found.entry, &parts)?;
                     (At::Table(lookup), Some(value), parts.expire_at)
                 }
-                None => (At::Table(lookup), None, NEVER),
+                None => (At::Table(lookup), None, FIELD_NEVER),
             }
         }
         _ => return Err(root.unknown(ValueType::Hash)),
@@ -137,7 +138,7 @@ pub fn get<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<Option<&'p [u
     Ok(find(pool, root, field)?.1)
 }
 
-/// When a field expires; [`NEVER`] also if it is not there. O(1); O(n) of a packed hash.
+/// When a field expires; [`FIELD_NEVER`] also if it is not there. O(1); O(n) of a packed hash.
 #[inline]
 pub fn expire_at(pool: &Pool, root: Root, field: &[u8]) -> Result<i64> {
     Ok(find(pool, root, field)?.0.expire_at)

@@ -4,9 +4,10 @@ use super::string::read;
 use super::{TY, bit_number};
 use crate::commands::integer;
 use crate::error::CmdError;
-use crate::keyspace::{Expire, PmKey};
+use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, KeyUse};
 use store::bitfield::{Field, Overflow};
+use store::expiry::Expiry;
 use store::structures::bitfields::{self, Action, Operation, Outcome};
 use store::structures::string;
 
@@ -149,7 +150,7 @@ fn change_fields(ctx: &Ctx, args: Args<'_>, last: u64) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let mut outcome = Outcome::default();
     let fresh = string::inline_len(last + 1);
-    key.upsert(fresh, Expire::Keep, |tx, root, inline| {
+    key.upsert(fresh, Expiry::Keep, |tx, root, inline| {
         let operations = operations(ctx, args).flatten();
         bitfields::run(tx, root, inline, operations, last, &mut outcome)
     })?;

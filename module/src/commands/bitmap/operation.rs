@@ -3,9 +3,10 @@
 use super::TY;
 use super::string::{read, replace};
 use crate::error::CmdError;
-use crate::keyspace::{Expire, PmKey};
+use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
 use store::bits::{self, Combination, Operation};
+use store::expiry::Expiry;
 use store::structures::string::Value;
 
 /// `PM.BITOP AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE destination key [key ...]`
@@ -65,7 +66,7 @@ pub(super) fn bitop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let target = args[2];
     let mut key = PmKey::open_any(ctx, target, TY);
     if !result.is_empty() {
-        replace(&mut key, Value::Bytes(&result), Expire::Never)?;
+        replace(&mut key, Value::Bytes(&result), Expiry::Never)?;
         key.signal();
         ctx.notify(Class::STRING, c"set", target);
         ctx.replicate(c"PM.BITOP", args.from(1));

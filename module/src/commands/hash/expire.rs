@@ -6,7 +6,8 @@ use super::{TY, announce};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx, OwnedString, may_replicate};
-use store::structures::hash::{Done, NEVER, Plan};
+use store::expiry::FIELD_NEVER;
+use store::structures::hash::{Done, Plan};
 
 /// What HEXPIRE and HPERSIST say of a field.
 mod outcome {
@@ -49,13 +50,13 @@ pub(super) fn replicate(done: &Done<'_>, ctx: &Ctx, key: &PmKey<'_>) {
     let (time, word) = (text(&expire_at.to_string()), text("FIELDS"));
     let count = text(&fields.len().to_string());
     let mut args = vec![name];
-    if expire_at != NEVER {
+    if expire_at != FIELD_NEVER {
         args.push(time.arg());
     }
     args.extend([word.arg(), count.arg()]);
     args.extend(fields.iter().map(OwnedString::arg));
     match expire_at {
-        NEVER => ctx.replicate(c"PM.HPERSIST", &args),
+        FIELD_NEVER => ctx.replicate(c"PM.HPERSIST", &args),
         _ => ctx.replicate(c"PM.HPEXPIREAT", &args),
     }
 }
@@ -119,7 +120,7 @@ fn expire_fields(
         for field in fields.iter().copied().map(Arg::bytes) {
             outcomes.push(match plan.look(tx, *root, field)? {
                 None => outcome::NO_FIELD,
-                Some((_, old)) if !conditions.admit((old != NEVER).then_some(old), time) => {
+                Some((_, old)) if !conditions.admit((old != FIELD_NEVER).then_some(old), time) => {
                     outcome::NOT_MET
                 }
                 Some(_) if is_over => {
@@ -173,9 +174,9 @@ pub(super) fn hpersist(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         for field in fields.iter().copied().map(Arg::bytes) {
             outcomes.push(match plan.look(tx, *root, field)? {
                 None => outcome::NO_FIELD,
-                Some((_, NEVER)) => outcome::NO_TTL,
+                Some((_, FIELD_NEVER)) => outcome::NO_TTL,
                 Some(_) => {
-                    plan.set(field, NEVER);
+                    plan.set(field, FIELD_NEVER);
                     outcome::DONE
                 }
             });

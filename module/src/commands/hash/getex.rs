@@ -10,7 +10,8 @@ use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Class, Ctx};
 use std::ffi::CStr;
-use store::structures::hash::{Done, NEVER, Plan};
+use store::expiry::FIELD_NEVER;
+use store::structures::hash::{Done, Plan};
 
 /// What becomes of a field whose value was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +39,13 @@ pub(super) fn hgetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     };
     let time = match request.ttl {
         None => return take(ctx, args[1], request.fields, Then::Nothing, c""),
-        Some(Ttl::Keep | Ttl::Persist) => NEVER,
+        Some(Ttl::Keep | Ttl::Persist) => FIELD_NEVER,
         Some(Ttl::At(time)) => time,
         Some(Ttl::Later(unit, arg)) => unit.time(ctx, now, arg)?,
     };
     let is_over = time <= now && lapse::may_remove(ctx);
     let (then, event) = match time {
-        NEVER => (Then::Expire(NEVER), c"hpersist"),
+        FIELD_NEVER => (Then::Expire(FIELD_NEVER), c"hpersist"),
         _ if !is_over => (Then::Expire(time), c"hexpire"),
         _ if lapse::in_valkey() => (Then::Remove, c"hexpired"),
         _ => (Then::Remove, c"hdel"),
@@ -88,7 +89,7 @@ fn take(
                 *value = Some(found.to_vec());
                 match then {
                     Then::Nothing => {}
-                    Then::Expire(NEVER) if old == NEVER => {}
+                    Then::Expire(FIELD_NEVER) if old == FIELD_NEVER => {}
                     Then::Expire(time) => plan.set(field, time),
                     Then::Remove => plan.remove(field),
                 }

@@ -13,7 +13,7 @@ pub(crate) use crate::keyspace::{CommandTime, lapsed_among as among};
 use crate::keyspace::{PmKey, now, with_engine};
 use crate::redis::{Arg, Class, Ctx, OwnedString, may_replicate, spares_replicas};
 use std::collections::HashSet;
-use store::structures::hash::NEVER;
+use store::expiry::FIELD_NEVER;
 
 /// Names of fields.
 pub(crate) type Names<'a> = HashSet<&'a [u8]>;
@@ -93,5 +93,5 @@ pub(crate) fn replicate_removal<'a>(
 
 /// Whether the field's expire time says that there is one.
 pub(crate) fn expires(expire_at: i64) -> bool {
-    expire_at != NEVER
+    expire_at != FIELD_NEVER
 }

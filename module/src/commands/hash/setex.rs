@@ -9,7 +9,8 @@ use crate::keyspace::expiring::Telling;
 use crate::limits;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use std::ffi::CStr;
-use store::structures::hash::{self, Expiry, Pair};
+use store::expiry::Expiry;
+use store::structures::hash::{self, Pair};
 
 /// `PM.HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field
 /// value [field value ...]`; in Valkey also `[NX | XX]`.
@@ -25,7 +26,7 @@ pub(super) fn hsetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         return Ok(());
     }
     let expiry = match request.ttl {
-        None => Expiry::Clear,
+        None => Expiry::Never,
         Some(Ttl::Keep | Ttl::Persist) => Expiry::Keep,
         Some(Ttl::At(time)) => Expiry::At(time),
         Some(Ttl::Later(unit, arg)) => Expiry::At(unit.time(ctx, now, arg)?),
@@ -157,7 +158,7 @@ impl<'a> Work<'a> {
 
     fn tell(&self, ctx: &Ctx, key: &PmKey<'_>) {
         let events: &[&CStr] = match (self.expiry, self.is_over, lapse::in_valkey()) {
-            (Expiry::Clear | Expiry::Keep, ..) => &[c"hset"],
+            (Expiry::Never | Expiry::Keep, ..) => &[c"hset"],
             (Expiry::At(_), false, _) => &[c"hset", c"hexpire"],
             (Expiry::At(_), true, false) => &[c"hset", c"hdel"],
             (Expiry::At(_), true, true) => &[c"hset", c"hexpire", c"hexpired"],
@@ -186,7 +187,7 @@ impl<'a> Work<'a> {
         }
         let text = |text: &str| OwnedString::new(text.as_bytes());
         let options = match self.expiry {
-            Expiry::Clear => Vec::new(),
+            Expiry::Never => Vec::new(),
             Expiry::Keep => vec![text("KEEPTTL")],
             Expiry::At(time) => vec![text("PXAT"), text(&time.to_string())],
         };

@@ -6,8 +6,9 @@ use super::syntax::{self, Grammar, Mismatch};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
+use store::expiry::FIELD_NEVER;
 use store::structures::Root;
-use store::structures::hash::{self, NEVER};
+use store::structures::hash;
 
 /// What is said of a field that is not there.
 const NO_FIELD: i64 = -2;
@@ -69,7 +70,7 @@ fn tell(ctx: &Ctx, args: Args<'_>, start: Start, unit: Unit) -> Result<(), CmdEr
             let value = value.filter(|_| !is_over(root, now, spot.expire_at));
             ctx.reply_integer(match value.map(|_| spot.expire_at) {
                 None => NO_FIELD,
-                Some(NEVER) => NO_TTL,
+                Some(FIELD_NEVER) => NO_TTL,
                 Some(at) => unit.of(at.saturating_sub(start)),
             });
         }

@@ -2,9 +2,10 @@
 
 use super::{integer, read, store};
 use crate::error::CmdError;
-use crate::keyspace::{Expire, PmKey};
+use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use std::ffi::CStr;
+use store::expiry::Expiry;
 use store::number::{LongDouble, parse_i64};
 use store::structures::string::{self, Value};
 use store::value::ValueType;
@@ -34,7 +35,7 @@ pub(super) fn decrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// Adds to the key's number and replies with the sum; `command` is what is replicated.
 fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, by: i64) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], ValueType::String)?;
-    let sum = key.upsert(0, Expire::Keep, |tx, root, inline| {
+    let sum = key.upsert(0, Expiry::Keep, |tx, root, inline| {
         let sum = string::read(tx, *root, inline)?.map_or(Ok(by), |old| plus(old, by));
         if let Ok(sum) = sum {
             string::set(tx, root, inline, Value::Int(sum))?;
@@ -66,7 +67,7 @@ pub(super) fn incrbyfloat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let old = old.unwrap_or(Ok(0.into()))?;
     let by = LongDouble::parse(args[2].bytes()).ok_or(CmdError::NotAFloat)?;
     let sum = old.checked_add(by).ok_or(CmdError::NotFinite)?.to_text();
-    store(&mut key, Value::of(sum.as_bytes()), Expire::Keep)?;
+    store(&mut key, Value::of(sum.as_bytes()), Expiry::Keep)?;
     key.signal();
     ctx.notify(Class::STRING, c"incrbyfloat", args[1]);
     replicate_sum(ctx, args[1], &sum);

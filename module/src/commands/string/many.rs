@@ -5,13 +5,14 @@ use super::reply_value;
 use crate::behaviour::Behaviour;
 use crate::commands::plain;
 use crate::error::CmdError;
-use crate::keyspace::{Expire, PmKey, put_all, read_each};
+use crate::keyspace::{PmKey, put_all, read_each};
 use crate::redis::{Arg, Args, Class, Ctx, KeyUse, OwnedString, may_replicate};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use store::expiry::{Expiry, KEY_NEVER};
 use store::inline::Inline;
 use store::number::parse_i64;
-use store::record::NEVER;
+
 use store::structures::Root;
 use store::structures::string::{self, Value};
 use store::value::ValueType;
@@ -48,7 +49,7 @@ pub(super) fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// `PM.MSET key value [key value ...]`
 pub(super) fn mset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let assignments = Assignments::open(ctx, args.from(1))?;
-    assignments.make(ctx, Expire::Never)?;
+    assignments.make(ctx, Expiry::Never)?;
     ctx.replicate(c"PM.MSET", args.from(1));
     ctx.reply_ok();
     Ok(())
@@ -59,7 +60,7 @@ pub(super) fn msetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let assignments = Assignments::open(ctx, args.from(1))?;
     let proceeds = assignments.may_proceed(Some(Condition::Absent));
     if proceeds {
-        assignments.make(ctx, Expire::Never)?;
+        assignments.make(ctx, Expiry::Never)?;
         ctx.replicate(c"PM.MSETNX", args.from(1));
     }
     ctx.reply_integer(proceeds.into());
@@ -87,9 +88,9 @@ pub(super) fn msetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     })?;
     let options = Options::parse(Command::Msetex, options)?;
     let expire = match options.ttl {
-        Some(Ttl::Keep) => Expire::Keep,
-        Some(Ttl::Time(unit, arg)) => Expire::At(unit.time(ctx, arg)?),
-        Some(Ttl::Persist) | None => Expire::Never,
+        Some(Ttl::Keep) => Expiry::Keep,
+        Some(Ttl::Time(unit, arg)) => Expiry::At(unit.time(ctx, arg)?),
+        Some(Ttl::Persist) | None => Expiry::Never,
     };
     let assignments = Assignments::open(ctx, pairs)?;
     let proceeds = assignments.may_proceed(options.condition);
@@ -118,14 +119,14 @@ fn tell_keys(ctx: &Ctx, args: Args<'_>) {
 }
 
 /// What was decided here is not asked again there, and every expire time is absolute.
-fn replicate(ctx: &Ctx, number: Arg<'_>, pairs: &[Arg<'_>], expire: Expire) {
+fn replicate(ctx: &Ctx, number: Arg<'_>, pairs: &[Arg<'_>], expire: Expiry) {
     if !may_replicate(ctx) {
         return;
     }
     let words: Vec<OwnedString> = match expire {
-        Expire::Never => return ctx.replicate(c"PM.MSET", pairs),
-        Expire::Keep => vec![OwnedString::new(b"KEEPTTL")],
-        Expire::At(at) => vec![
+        Expiry::Never => return ctx.replicate(c"PM.MSET", pairs),
+        Expiry::Keep => vec![OwnedString::new(b"KEEPTTL")],
+        Expiry::At(at) => vec![
             OwnedString::new(b"PXAT"),
             OwnedString::new(at.to_string().as_bytes()),
         ],
@@ -202,7 +203,7 @@ impl<'a> Assignments<'a> {
     }
 
     /// Makes all assignments in one atomic step and tells of them, pair by pair.
-    fn make(self, ctx: &Ctx, expire: Expire) -> Result<(), CmdError> {
+    fn make(self, ctx: &Ctx, expire: Expiry) -> Result<(), CmdError> {
         let Assignments {
             pairs,
             mut keys,
@@ -210,9 +211,9 @@ impl<'a> Assignments<'a> {
             starts,
         } = self;
         let (expire_at, expires) = match expire {
-            Expire::Keep => (None, false),
-            Expire::Never => (Some(NEVER), false),
-            Expire::At(at) => (Some(at), true),
+            Expiry::Keep => (None, false),
+            Expiry::Never => (Some(KEY_NEVER), false),
+            Expiry::At(at) => (Some(at), true),
         };
         // Of the two events, Redis sends the one of the time first.
         let time_first = !Behaviour::MsetexIsValkeys.here();

@@ -17,9 +17,10 @@ use super::row::{
     WRITE_TELLING_KEYS,
 };
 use crate::error::CmdError;
-use crate::keyspace::{Expire, PmKey};
+use crate::keyspace::PmKey;
 use crate::limits::{self, Deletion, deleting_command};
 use crate::redis::{Class, Ctx};
+use store::expiry::Expiry;
 use store::structures::string::{self, Value};
 
 /// One row a command: name, handler, arity, flags, keys.
@@ -75,7 +76,7 @@ pub(super) fn read<R>(
 pub(super) fn store(
     key: &mut PmKey<'_>,
     value: Value<'_>,
-    expire_at: Expire,
+    expire_at: Expiry,
 ) -> Result<(), CmdError> {
     key.upsert(value.inline_len(), expire_at, |tx, root, inline| {
         string::set(tx, root, inline, value)
@@ -87,7 +88,7 @@ pub(super) fn store(
 pub(super) fn replace(
     key: &mut PmKey<'_>,
     value: Value<'_>,
-    expire_at: Expire,
+    expire_at: Expiry,
 ) -> Result<(), CmdError> {
     let is_changed = key.exists();
     store(key, value, expire_at)?;

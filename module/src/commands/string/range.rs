@@ -2,8 +2,9 @@
 
 use super::{check_length, integer, read};
 use crate::error::CmdError;
-use crate::keyspace::{Expire, PmKey};
+use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
+use store::expiry::Expiry;
 use store::structures::Root;
 use store::structures::string::{self, Value};
 use store::value::ValueType;
@@ -17,7 +18,7 @@ pub(super) fn append(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         check_length(ctx, len, suffix.len() as u64)?;
     }
     let value = Value::of(suffix);
-    key.upsert(value.inline_len(), Expire::Keep, |tx, root, inline| {
+    key.upsert(value.inline_len(), Expiry::Keep, |tx, root, inline| {
         if *root == Root::EMPTY {
             string::set(tx, root, inline, value)
         } else {
@@ -56,7 +57,7 @@ pub(super) fn setrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// gives the new length. There need not be a string.
 pub(crate) fn write_range(key: &mut PmKey<'_>, offset: u64, bytes: &[u8]) -> Result<u64, CmdError> {
     let fresh = string::inline_len(offset + bytes.len() as u64);
-    key.upsert(fresh, Expire::Keep, |tx, root, inline| {
+    key.upsert(fresh, Expiry::Keep, |tx, root, inline| {
         string::set_range(tx, root, inline, offset, bytes)
     })
 }

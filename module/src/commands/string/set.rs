@@ -5,8 +5,9 @@ use super::options::{Command, Condition, Options, Ttl, Unit};
 use super::{read, replace};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
-use crate::keyspace::{Expire, PmKey};
+use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
+use store::expiry::Expiry;
 use store::structures::string::Value;
 use store::value::ValueType;
 
@@ -16,9 +17,9 @@ pub(super) fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (name, value) = (args[1], args[2]);
     let options = Options::parse(Command::Set, args.from(3))?;
     let expire = match options.ttl {
-        Some(Ttl::Keep) => Expire::Keep,
-        Some(Ttl::Time(unit, arg)) => Expire::At(unit.time(ctx, arg)?),
-        Some(Ttl::Persist) | None => Expire::Never,
+        Some(Ttl::Keep) => Expiry::Keep,
+        Some(Ttl::Time(unit, arg)) => Expiry::At(unit.time(ctx, arg)?),
+        Some(Ttl::Persist) | None => Expiry::Never,
     };
     let old = if options.get {
         check_read(ctx, name)?;
@@ -43,10 +44,10 @@ pub(super) fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         };
     match expire {
         _ if !proceeds => {}
-        Expire::At(at) if Behaviour::PastTimeDeletes.here() && has_passed(ctx, at) => {
+        Expiry::At(at) if Behaviour::PastTimeDeletes.here() && has_passed(ctx, at) => {
             expire_now(ctx, &mut key);
         }
-        Expire::At(at) => {
+        Expiry::At(at) => {
             put(ctx, &mut key, value, expire)?;
             replicate_expiring(ctx, name, value, at);
         }
@@ -72,7 +73,7 @@ pub(super) fn setnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
     let proceeds = !key.occupied();
     if proceeds {
-        put(ctx, &mut key, args[2], Expire::Never)?;
+        put(ctx, &mut key, args[2], Expiry::Never)?;
         ctx.replicate(c"PM.SETNX", args.from(1));
     }
     ctx.reply_integer(proceeds.into());
@@ -93,7 +94,7 @@ fn set_expiring(ctx: &Ctx, args: Args<'_>, unit: Unit) -> Result<(), CmdError> {
     let (name, value) = (args[1], args[3]);
     let at = unit.time(ctx, args[2])?;
     let mut key = PmKey::open_any(ctx, name, ValueType::String);
-    put(ctx, &mut key, value, Expire::At(at))?;
+    put(ctx, &mut key, value, Expiry::At(at))?;
     replicate_expiring(ctx, name, value, at);
     ctx.reply_ok();
     Ok(())
@@ -103,7 +104,7 @@ fn set_expiring(ctx: &Ctx, args: Args<'_>, unit: Unit) -> Result<(), CmdError> {
 pub(super) fn getset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let old = old_value(ctx, args[1])?;
     let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
-    put(ctx, &mut key, args[2], Expire::Never)?;
+    put(ctx, &mut key, args[2], Expiry::Never)?;
     ctx.replicate(c"PM.SET", args.from(1));
     reply_old(ctx, old);
     Ok(())
@@ -111,11 +112,11 @@ pub(super) fn getset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// Stores the value and tells of it.
 #[inline]
-fn put(ctx: &Ctx, key: &mut PmKey<'_>, value: Arg<'_>, expire: Expire) -> Result<(), CmdError> {
+fn put(ctx: &Ctx, key: &mut PmKey<'_>, value: Arg<'_>, expire: Expiry) -> Result<(), CmdError> {
     replace(key, Value::of(value.bytes()), expire)?;
     key.signal();
     ctx.notify(Class::STRING, c"set", key.name());
-    if let Expire::At(_) = expire {
+    if let Expiry::At(_) = expire {
         ctx.notify(Class::GENERIC, c"expire", key.name());
     }
     Ok(())
@@ -146,11 +147,11 @@ fn replicate_expiring(ctx: &Ctx, name: Arg<'_>, value: Arg<'_>, at: i64) {
 }
 
 /// What was decided here is not asked again there.
-fn replicate_unconditional(ctx: &Ctx, name: Arg<'_>, value: Arg<'_>, expire: Expire) {
+fn replicate_unconditional(ctx: &Ctx, name: Arg<'_>, value: Arg<'_>, expire: Expiry) {
     if may_replicate(ctx) {
         let keepttl = OwnedString::new(b"KEEPTTL");
         let args = [name, value, keepttl.arg()];
-        ctx.replicate(c"PM.SET", &args[..2 + usize::from(expire == Expire::Keep)]);
+        ctx.replicate(c"PM.SET", &args[..2 + usize::from(expire == Expiry::Keep)]);
     }
 }
 

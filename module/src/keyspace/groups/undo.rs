@@ -24,8 +24,8 @@ use crate::redis::{Ctx, Kind, Mode, OwnedString, cut_transaction, refuse_writes,
 use crate::report;
 use pobj::Result;
 use std::collections::HashSet;
+use store::expiry::KEY_NEVER;
 use store::group::{KeyAt, Undone};
-use store::record::NEVER;
 
 /// The error of a command in a group that has found no room.
 const UNDONE: CmdError = CmdError::text_only(
@@ -158,7 +158,7 @@ pub(in crate::keyspace) fn bring_back(ctx: &Ctx, now: &KeyAt) {
             key.set_value(ty, now.addr);
         }
     }
-    let expire_at = (now.expire_at != NEVER).then_some(now.expire_at);
+    let expire_at = (now.expire_at != KEY_NEVER).then_some(now.expire_at);
     if key.expire_at_ms() != expire_at {
         key.set_expire_at_ms(expire_at);
     }

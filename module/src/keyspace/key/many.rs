@@ -6,8 +6,9 @@ use crate::keyspace::{Engine, with_engine};
 use crate::redis::Kind;
 use pobj::{Pool, Result, Tx};
 use store::edit::Plan;
+use store::expiry::KEY_NEVER;
 use store::inline::Inline;
-use store::record::{self, NEVER};
+use store::record;
 use store::structures::Root;
 
 /// What happens to a key that gets a value, and expires at `expire_at`.
@@ -28,8 +29,8 @@ fn plan(
 }
 
 /// Gives each of several *different* keys a value, whatever it holds, all as one atomic, durable
-/// step. Each expires at `expire_at`, in Unix milliseconds or `NEVER`; without one it keeps its own
-/// expire time. `f` sets the `i`-th value: as in [`PmKey::edit_inline`] if there is one, else from
+/// step. Each expires at `expire_at`, in Unix milliseconds or `KEY_NEVER`; without one it keeps its
+/// own expire time. `f` sets the `i`-th value: as in [`PmKey::edit_inline`] if there is one, else from
 /// an empty root, with a fresh record's inline area of at least `inline(i)` bytes. `then` tells of
 /// the `i`-th key, once that shows its value.
 pub fn put_all(
@@ -64,8 +65,8 @@ pub fn put_all(
 fn time_of(key: &PmKey<'_>, expire_at: Option<i64>) -> i64 {
     match expire_at {
         Some(at) => at,
-        None if key.occupied() => key.expire_at().unwrap_or(NEVER),
-        None => NEVER,
+        None if key.occupied() => key.expire_at().unwrap_or(KEY_NEVER),
+        None => KEY_NEVER,
     }
 }
 

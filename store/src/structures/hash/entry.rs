@@ -9,10 +9,12 @@
 //! ```
 //!
 //! Only an entry whose field has once been given an expire time has a tail. In a tail, the expire
-//! time [`NEVER`] is that of a field that does not expire any more. Nothing in a tail is aligned.
+//! time [`FIELD_NEVER`] is that of a field that does not expire any more. Nothing in a tail is
+//! aligned.
 
-use super::{Field, NEVER, Pair};
+use super::{Field, Pair};
 use crate::damaged::damaged;
+use crate::expiry::FIELD_NEVER;
 use crate::layout::DATA;
 use crate::structures::packed;
 use crate::structures::table::{self, EntryPtr};
@@ -34,7 +36,7 @@ pub(super) struct Parts {
     value_len: u64,
     /// Bytes before the value.
     value_at: u64,
-    /// When the field expires, or [`NEVER`].
+    /// When the field expires, or [`FIELD_NEVER`].
     pub expire_at: i64,
 }
 
@@ -56,7 +58,7 @@ pub(super) fn parts(pool: &Pool, entry: EntryPtr) -> Result<Parts> {
         field_len,
         value_len: u64::from(value_len),
         value_at: KEY_AT + field_len,
-        expire_at: NEVER,
+        expire_at: FIELD_NEVER,
     })
 }
 
@@ -106,7 +108,7 @@ pub(super) fn create(tx: &mut Tx<'_>, field: Pair<'_>, expire_at: i64) -> Result
     };
     let mut head = [length(name)?, length(value)?];
     let (mut tail, mut tail_len) = ([0; TAIL as usize], 0);
-    if expire_at != NEVER {
+    if expire_at != FIELD_NEVER {
         tail = tail_of(expire_at, head[1]);
         (head[1], tail_len) = (HAS_TAIL, tail.len());
         size += TAIL;
@@ -141,7 +143,7 @@ pub(super) fn overwrite(
     (name, value): Pair<'_>,
     expire_at: i64,
 ) -> Result<Option<EntryPtr>> {
-    if value.len() > LOGGED_MAX || expire_at != NEVER && !old.has_tail() {
+    if value.len() > LOGGED_MAX || expire_at != FIELD_NEVER && !old.has_tail() {
         return create(tx, (name, value), expire_at).map(Some);
     }
     if old.value_len != value.len() as u64 {

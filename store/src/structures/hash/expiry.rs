@@ -3,15 +3,16 @@
 use super::entry::{self, KEY_AT};
 use super::form::with_expiry;
 use super::write::remove;
-use super::{Field, NEVER, PACKED, PACKED_EXPIRING, Root, TABLE, TABLE_EXPIRING, pack};
+use super::{Field, PACKED, PACKED_EXPIRING, Root, TABLE, TABLE_EXPIRING, pack};
+use crate::expiry::FIELD_NEVER;
 use crate::structures::packed;
 use crate::structures::table::{self, BATCH, Editor};
 use crate::value::ValueType;
 use pobj::{Pool, Result, Tx};
 use std::collections::HashMap;
 
-/// Sets the expire times of some fields, all different; [`NEVER`] takes one away. Fields that are
-/// not there are passed over. O(fields); O(n) of a packed hash.
+/// Sets the expire times of some fields, all different; [`FIELD_NEVER`] takes one away. Fields that
+/// are not there are passed over. O(fields); O(n) of a packed hash.
 pub fn expire(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Result<()> {
     match root.encoding() {
         0 => Ok(()),
@@ -71,7 +72,7 @@ fn expire_in_table(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> 
             let Some(place) = editor.find(name, hash)? else {
                 continue;
             };
-            expires |= expire_at != NEVER;
+            expires |= expire_at != FIELD_NEVER;
             if let Some(fresh) = entry::set_expire(editor.tx, place.entry, expire_at)? {
                 editor.replace(place, fresh, hash)?;
                 editor.tx.free(place.entry)?;

@@ -8,8 +8,9 @@
 //!                the value
 //! ```
 
-use super::{Field, NEVER};
+use super::Field;
 use crate::damaged::damaged;
+use crate::expiry::FIELD_NEVER;
 use crate::structures::limits::HASH_ITEM_MAX;
 use pobj::{Error, Result};
 use std::ops::Range;
@@ -57,7 +58,7 @@ fn take(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
     let (&len, rest) = bytes.split_first()?;
     let (name, rest) = rest.split_at_checked(usize::from(len))?;
     let (&len, mut rest) = rest.split_first()?;
-    let mut expire_at = NEVER;
+    let mut expire_at = FIELD_NEVER;
     if len & EXPIRES != 0 {
         let (time, after) = rest.split_first_chunk()?;
         (expire_at, rest) = (i64::from_le_bytes(*time), after);
@@ -125,7 +126,11 @@ fn overrun() -> Error {
 /// Bytes that a field takes.
 #[inline]
 pub(crate) fn len_of(field: &Field<'_>) -> usize {
-    let time = if field.expire_at == NEVER { 0 } else { TIME };
+    let time = if field.expire_at == FIELD_NEVER {
+        0
+    } else {
+        TIME
+    };
     2 + field.name.len() + time + field.value.len()
 }
 
@@ -134,7 +139,7 @@ pub(super) fn push(out: &mut Vec<u8>, field: &Field<'_>) {
     debug_assert!(field.name.len().max(field.value.len()) <= HASH_ITEM_MAX);
     out.push(field.name.len() as u8);
     out.extend_from_slice(field.name);
-    if field.expire_at == NEVER {
+    if field.expire_at == FIELD_NEVER {
         out.push(field.value.len() as u8);
     } else {
         out.push(field.value.len() as u8 | EXPIRES);
@@ -150,7 +155,7 @@ mod tests {
     #[test]
     fn fields_come_back_with_their_expire_times_and_overruns_are_errors() {
         let wanted = [
-            (b"".as_slice(), b"".as_slice(), NEVER),
+            (b"".as_slice(), b"".as_slice(), FIELD_NEVER),
             (b"a", &[7; 64], 5),
             (&[9; 64], b"", i64::MIN),
         ];

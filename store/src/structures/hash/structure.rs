@@ -2,10 +2,10 @@
 
 use super::entry::KEY_AT;
 use super::{
-    NEVER, PACKED, PACKED_EXPIRING, TABLE, TABLE_EXPIRING, build, copy, fields, is_table, len,
-    may_expire,
+    PACKED, PACKED_EXPIRING, TABLE, TABLE_EXPIRING, build, copy, fields, is_table, len, may_expire,
 };
 use crate::damaged::damaged;
+use crate::expiry::FIELD_NEVER;
 use crate::inline::Inline;
 use crate::structures::encoding::Known;
 use crate::structures::limits::AllLimits;
@@ -118,7 +118,7 @@ pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
     let mut names = HashSet::new();
     for field in fields(pool, root)? {
         let field = field?;
-        if field.expire_at != NEVER && !may_expire(root) {
+        if field.expire_at != FIELD_NEVER && !may_expire(root) {
             return Err(damaged(
                 "a hash: a field expires, which its encoding does not say",
             ));

@@ -3,37 +3,16 @@
 use super::entry::{self, KEY_AT};
 use super::form::{may_expire, with_expiry};
 use super::{
-    At, Field, NEVER, PACKED, PACKED_EXPIRING, Pair, Root, Spot, TABLE, TABLE_EXPIRING, fields,
-    find, len, pack,
+    At, Field, PACKED, PACKED_EXPIRING, Pair, Root, Spot, TABLE, TABLE_EXPIRING, fields, find, len,
+    pack,
 };
+use crate::expiry::{Expiry, FIELD_NEVER};
 use crate::structures::limits::HashLimits;
 use crate::structures::packed;
 use crate::structures::table::{self, BATCH, Editor, EntryPtr};
 use crate::value::ValueType;
 use pobj::{Result, Tx};
 use std::iter::{self, Peekable};
-
-/// What becomes of the expire time of a field that is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expiry {
-    /// It goes.
-    Clear,
-    /// It stays, if the field was there and had one.
-    Keep,
-    /// It is this, in Unix milliseconds.
-    At(i64),
-}
-
-impl Expiry {
-    /// The new expire time of a field that had this one.
-    fn after(self, old: i64) -> i64 {
-        match self {
-            Expiry::Clear => NEVER,
-            Expiry::Keep => old,
-            Expiry::At(time) => time,
-        }
-    }
-}
 
 /// Sets the field that [`find`] has just found at `spot`; true if it is new. An expire time stays.
 /// O(1).
@@ -68,7 +47,7 @@ pub fn put(
                 }
             }
             None => {
-                let fresh = entry::create(tx, (field, value), NEVER)?;
+                let fresh = entry::create(tx, (field, value), FIELD_NEVER)?;
                 table::insert::<KEY_AT>(tx, root, &lookup, fresh)?;
             }
         },
@@ -106,14 +85,14 @@ pub fn set<'a>(
     mut pairs: impl ExactSizeIterator<Item = Pair<'a>>,
 ) -> Result<u64> {
     if pairs.len() != 1 {
-        return set_expiring(tx, root, limits, pairs, Expiry::Clear);
+        return set_expiring(tx, root, limits, pairs, Expiry::Never);
     }
     let Some((field, value)) = pairs.next() else {
         return Ok(0);
     };
     let (spot, _) = find(tx, *root, field)?;
-    if spot.expire_at != NEVER {
-        return set_expiring(tx, root, limits, iter::once((field, value)), Expiry::Clear);
+    if spot.expire_at != FIELD_NEVER {
+        return set_expiring(tx, root, limits, iter::once((field, value)), Expiry::Never);
     }
     put(tx, root, limits, spot, field, value).map(u64::from)
 }
@@ -163,12 +142,12 @@ pub fn set_expiring<'a>(
         let is_new = found.is_none();
         let (old_expire, place) = match found {
             Some((field, place)) => (field.expire_at, place),
-            None => (NEVER, bytes.len()..bytes.len()),
+            None => (FIELD_NEVER, bytes.len()..bytes.len()),
         };
         let field = Field {
             name,
             value,
-            expire_at: expiry.after(old_expire),
+            expire_at: expiry.field_after(old_expire),
         };
         if !admits(limits, count - u64::from(!is_new), name, value) {
             break;
@@ -178,7 +157,7 @@ pub fn set_expiring<'a>(
         pack::push(&mut bytes, &field);
         bytes.extend(tail);
         count += u64::from(is_new);
-        expires |= field.expire_at != NEVER;
+        expires |= field.expire_at != FIELD_NEVER;
         pairs.next();
     }
     if pairs.peek().is_none() {
@@ -208,7 +187,7 @@ fn to_table(tx: &mut Tx<'_>, root: &mut Root, fields: &[Field<'_>]) -> Result<()
         editor.finish()?;
         tx.step()?;
     }
-    if fields.iter().any(|field| field.expire_at != NEVER) {
+    if fields.iter().any(|field| field.expire_at != FIELD_NEVER) {
         *root = with_expiry(*root);
     }
     Ok(())
@@ -234,7 +213,7 @@ fn set_in_table<'a>(
                 Some(place) if changed.contains(&place.entry) => break,
                 Some(place) => {
                     let old = entry::parts(editor.tx, place.entry)?;
-                    let (pair, expire_at) = ((field, value), expiry.after(old.expire_at));
+                    let (pair, expire_at) = ((field, value), expiry.field_after(old.expire_at));
                     match entry::overwrite(editor.tx, place.entry, &old, pair, expire_at)? {
                         Some(fresh) => {
                             editor.replace(place, fresh, hash)?;
@@ -245,7 +224,8 @@ fn set_in_table<'a>(
                     }
                 }
                 None => {
-                    let fresh = entry::create(editor.tx, (field, value), expiry.after(NEVER))?;
+                    let fresh =
+                        entry::create(editor.tx, (field, value), expiry.field_after(FIELD_NEVER))?;
                     editor.insert(fresh, hash)?;
                     added += 1;
                     fresh
@@ -335,7 +315,7 @@ pub fn build<'a, F: Into<Field<'a>>>(
     let mut encoding = PACKED;
     for field in &fields {
         pack::push(&mut bytes, field);
-        if field.expire_at != NEVER {
+        if field.expire_at != FIELD_NEVER {
             encoding = PACKED_EXPIRING;
         }
     }
@@ -351,7 +331,7 @@ fn build_table<'a>(
     let (mut builder, mut expires) = (table::Builder::with_capacity(fields.len()), false);
     for field in fields {
         let fresh = entry::create(tx, (field.name, field.value), field.expire_at)?;
-        expires |= field.expire_at != NEVER;
+        expires |= field.expire_at != FIELD_NEVER;
         let hash = table::hash(tx, field.name);
         builder.push(tx, fresh, hash)?;
     }
