@@ -2,6 +2,7 @@
 
 use super::row::{ALL, ONE, Row, WRITE, WRITE_FAST};
 use super::string::read;
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits;
@@ -79,9 +80,12 @@ pub(super) fn pfadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         }
     };
     if changed {
-        key.signal();
-        ctx.notify(Class::STRING, c"pfadd", args[1]);
-        ctx.replicate(c"PM.PFADD", args.from(1));
+        announce_and_replicate(
+            ctx,
+            &key,
+            (Class::STRING, c"pfadd"),
+            (c"PM.PFADD", args.from(1)),
+        );
     }
     ctx.reply_integer(changed.into());
     Ok(())

@@ -1,6 +1,7 @@
 //! The commands: parse and validate arguments, call the keyspace, reply.
 
 mod adopt;
+mod announce;
 mod bitmap;
 mod check;
 mod defrag;
@@ -26,13 +27,11 @@ mod zset;
 
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
-use crate::redis::{Arg, Class, CommandInfo, Ctx, KeysAt, Registrar, StandIn};
+use crate::redis::{Arg, CommandInfo, Ctx, KeysAt, Registrar, StandIn};
 pub use info_from_native::Native;
 use row::{
     ADMIN, Form, KeyRange, Keys, NONE, ONE, READ, Row, SERVED_ALWAYS, TELLS_KEYS, WRITE_ALWAYS,
 };
-use std::ffi::CStr;
 use store::number::parse_i64;
 use store::value::ValueType;
 
@@ -165,14 +164,4 @@ fn native(row: &Row, of: &'static [ValueType]) -> Native {
 /// An argument that is an integer.
 fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
     parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
-}
-
-/// What every change of a collection tells the rest of the server: that the key has changed, the
-/// event of the type's `class`, and that the key is gone, if it is.
-fn announce(ctx: &Ctx, key: &PmKey<'_>, class: Class, event: &CStr) {
-    key.signal();
-    ctx.notify(class, event, key.name());
-    if !key.exists() {
-        ctx.notify(Class::GENERIC, c"del", key.name());
-    }
 }

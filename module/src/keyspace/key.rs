@@ -384,11 +384,6 @@ impl<'a> PmKey<'a> {
         self.key.signal_modified();
     }
 
-    /// Serves clients blocked on the key once the command is done.
-    pub fn signal_ready(&self) {
-        self.ctx.signal_ready(self.name());
-    }
-
     /// Brings Redis's keyspace to where the record is.
     #[inline]
     fn follow(&mut self, outcome: Outcome) {

@@ -289,13 +289,6 @@ impl Ctx {
         };
     }
 
-    /// Serves the clients blocked on a key of the selected database, once the command is done.
-    #[inline]
-    pub fn signal_ready(&self, key: Arg<'_>) {
-        // SAFETY: live context and string.
-        unsafe { api(rm::RedisModule_SignalKeyAsReady)(self.raw, key.raw()) };
-    }
-
     /// Sends `command` with `args` (its name not among them) to the replicas, but not to the AOF:
     /// what it changes is in the pool. Costs nothing while [`replication::may_replicate`] says no.
     #[inline]

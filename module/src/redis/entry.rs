@@ -210,7 +210,6 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_ServerInfoGetFieldSigned
         RedisModule_SetAbsExpire
         RedisModule_SetModuleOptions
-        RedisModule_SignalKeyAsReady
         RedisModule_SetDisconnectCallback
         RedisModule_SignalModifiedKey
         RedisModule_StringDMA

@@ -2,6 +2,7 @@
 
 use super::string::{read, write_range};
 use super::{TY, bit_number};
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
@@ -26,9 +27,12 @@ pub(super) fn setbit(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let after = if on { before | mask } else { before & !mask };
     if old != Some(after) {
         write_range(&mut key, at, &[after])?;
-        key.signal();
-        ctx.notify(Class::STRING, c"setbit", args[1]);
-        ctx.replicate(c"PM.SETBIT", args.from(1));
+        announce_and_replicate(
+            ctx,
+            &key,
+            (Class::STRING, c"setbit"),
+            (c"PM.SETBIT", args.from(1)),
+        );
     }
     ctx.reply_integer((before & mask != 0).into());
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::string::read;
 use super::{TY, bit_number};
+use crate::commands::announce::announce_and_replicate;
 use crate::commands::integer;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -155,9 +156,12 @@ fn change_fields(ctx: &Ctx, args: Args<'_>, last: u64) -> Result<(), CmdError> {
         bitfields::run(tx, root, inline, operations, last, &mut outcome)
     })?;
     if outcome.changed {
-        key.signal();
-        ctx.notify(Class::STRING, c"setbit", args[1]);
-        ctx.replicate(c"PM.BITFIELD", args.from(1));
+        announce_and_replicate(
+            ctx,
+            &key,
+            (Class::STRING, c"setbit"),
+            (c"PM.BITFIELD", args.from(1)),
+        );
     }
     ctx.reply_array(outcome.replies.len());
     for reply in outcome.replies {

@@ -2,6 +2,7 @@
 
 use super::TY;
 use super::string::{read, replace};
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
@@ -67,9 +68,12 @@ pub(super) fn bitop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_any(ctx, target, TY);
     if !result.is_empty() {
         replace(&mut key, Value::Bytes(&result), Expiry::Never)?;
-        key.signal();
-        ctx.notify(Class::STRING, c"set", target);
-        ctx.replicate(c"PM.BITOP", args.from(1));
+        announce_and_replicate(
+            ctx,
+            &key,
+            (Class::STRING, c"set"),
+            (c"PM.BITOP", args.from(1)),
+        );
     } else if key.occupied() {
         key.delete();
         key.signal();

@@ -53,5 +53,5 @@ const TY: ValueType = ValueType::Hash;
 
 /// What every change of a hash tells the rest of the server.
 fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
-    super::announce(ctx, key, Class::HASH, event);
+    super::announce::announce(ctx, key, Class::HASH, event);
 }

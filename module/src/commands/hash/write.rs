@@ -1,12 +1,13 @@
 //! HSET, HMSET, HSETNX, HDEL.
 
+use super::TY;
 use super::lapse::{self, Names};
-use super::{TY, announce};
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::limits;
-use crate::redis::{Arg, Args, Ctx};
+use crate::redis::{Arg, Args, Class, Ctx};
 use std::ffi::CStr;
 use store::structures::hash;
 
@@ -46,8 +47,7 @@ fn set(ctx: &Ctx, args: Args<'_>, command: &CStr) -> Result<u64, CmdError> {
         key.signal();
         lapse::replaced(ctx, &key, &lapsed);
     }
-    announce(ctx, &key, c"hset");
-    ctx.replicate(command, args.from(1));
+    announce_and_replicate(ctx, &key, (Class::HASH, c"hset"), (command, args.from(1)));
     Ok(added + lapsed.len() as u64)
 }
 
@@ -80,8 +80,12 @@ pub(super) fn hsetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             key.signal();
             lapse::replaced(ctx, &key, &lapsed);
         }
-        announce(ctx, &key, c"hset");
-        ctx.replicate(c"PM.HSETNX", args.from(1));
+        announce_and_replicate(
+            ctx,
+            &key,
+            (Class::HASH, c"hset"),
+            (c"PM.HSETNX", args.from(1)),
+        );
     }
     ctx.reply_integer(set.into());
     Ok(())
@@ -103,8 +107,12 @@ pub(super) fn hdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         })?;
     }
     if removed > 0 {
-        announce(ctx, &key, c"hdel");
-        ctx.replicate(c"PM.HDEL", args.from(1));
+        announce_and_replicate(
+            ctx,
+            &key,
+            (Class::HASH, c"hdel"),
+            (c"PM.HDEL", args.from(1)),
+        );
     }
     ctx.reply_integer(removed as i64);
     Ok(())

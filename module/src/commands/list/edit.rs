@@ -2,6 +2,7 @@
 
 use super::{count_from_either_end, from_start, integer, range};
 use crate::behaviour::Behaviour;
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
@@ -31,9 +32,12 @@ pub(super) fn lset(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if !found {
         return Err(CmdError::IndexOutOfRange);
     }
-    key.signal();
-    ctx.notify(Class::LIST, c"lset", args[1]);
-    ctx.replicate(c"PM.LSET", args.from(1));
+    announce_and_replicate(
+        ctx,
+        &key,
+        (Class::LIST, c"lset"),
+        (c"PM.LSET", args.from(1)),
+    );
     ctx.reply_ok();
     Ok(())
 }
@@ -69,9 +73,12 @@ pub(super) fn linsert(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         ctx.reply_integer(-1);
         return Ok(());
     };
-    key.signal();
-    ctx.notify(Class::LIST, c"linsert", args[1]);
-    ctx.replicate(c"PM.LINSERT", args.from(1));
+    announce_and_replicate(
+        ctx,
+        &key,
+        (Class::LIST, c"linsert"),
+        (c"PM.LINSERT", args.from(1)),
+    );
     ctx.reply_integer(len as i64);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! LPUSH, RPUSH, LPUSHX, RPUSHX.
 
 use super::pushed;
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
@@ -44,9 +45,12 @@ fn push(
     }
     let values = args.from(2).iter().map(|arg| arg.bytes());
     let len = key.edit(|tx, root| list::push(tx, root, side, values))?;
-    key.signal();
-    ctx.notify(Class::LIST, pushed(side), args[1]);
-    ctx.replicate(command, args.from(1));
+    announce_and_replicate(
+        ctx,
+        &key,
+        (Class::LIST, pushed(side)),
+        (command, args.from(1)),
+    );
     ctx.reply_integer(len as i64);
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! whatever the destination held.
 
 use super::TY;
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, read_all};
 use crate::limits;
@@ -133,9 +134,12 @@ fn store(
     if !members.is_empty() {
         destination
             .replace(|tx| set::build(tx, limits::set(), members.iter().map(Vec::as_slice)))?;
-        destination.signal();
-        ctx.notify(Class::SET, event, args[1]);
-        ctx.replicate(command, args.from(1));
+        announce_and_replicate(
+            ctx,
+            &destination,
+            (Class::SET, event),
+            (command, args.from(1)),
+        );
     } else if destination.occupied() {
         destination.delete();
         destination.signal();

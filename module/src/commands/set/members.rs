@@ -2,11 +2,12 @@
 //! SMEMBERS, SSCAN.
 
 use super::{TY, announce};
+use crate::commands::announce::announce_and_replicate;
 use crate::commands::scan::{self, Scan, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, edit2_telling};
 use crate::limits;
-use crate::redis::{Arg, Args, Collection, Ctx};
+use crate::redis::{Arg, Args, Class, Collection, Ctx};
 use store::structures::set::{self, Member};
 
 /// `PM.SADD key member [member ...]`
@@ -15,8 +16,7 @@ pub(super) fn sadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let members = args.from(2).iter().copied().map(Arg::bytes);
     let added = key.edit(|tx, root| set::add(tx, root, limits::set(), members))?;
     if added > 0 {
-        announce(ctx, &key, c"sadd");
-        ctx.replicate(c"PM.SADD", args.from(1));
+        announce_and_replicate(ctx, &key, (Class::SET, c"sadd"), (c"PM.SADD", args.from(1)));
     }
     ctx.reply_integer(added as i64);
     Ok(())
@@ -31,8 +31,7 @@ pub(super) fn srem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         removed = key.edit(|tx, root| set::remove(tx, root, members))?;
     }
     if removed > 0 {
-        announce(ctx, &key, c"srem");
-        ctx.replicate(c"PM.SREM", args.from(1));
+        announce_and_replicate(ctx, &key, (Class::SET, c"srem"), (c"PM.SREM", args.from(1)));
     }
     ctx.reply_integer(removed as i64);
     Ok(())

@@ -41,5 +41,5 @@ const TY: ValueType = ValueType::Set;
 
 /// What every change of a set tells the rest of the server.
 fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
-    super::announce(ctx, key, Class::SET, event);
+    super::announce::announce(ctx, key, Class::SET, event);
 }

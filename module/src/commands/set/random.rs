@@ -1,6 +1,7 @@
 //! SPOP, SRANDMEMBER.
 
 use super::{TY, announce};
+use crate::commands::announce::announce_and_replicate;
 use crate::commands::sample;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -60,8 +61,12 @@ fn spop_some(ctx: &Ctx, name: Arg<'_>, count: u64) -> Result<(), CmdError> {
     if count >= len {
         // The keyspace frees what is large in the background.
         key.delete();
-        announce(ctx, &key, c"spop");
-        ctx.replicate(deleting_command(Deletion::Emptied), &[name]);
+        announce_and_replicate(
+            ctx,
+            &key,
+            (Class::SET, c"spop"),
+            (deleting_command(Deletion::Emptied), &[name]),
+        );
     } else {
         key.edit(|tx, root| set::remove(tx, root, members.iter().map(Vec::as_slice)))?;
         key.signal();

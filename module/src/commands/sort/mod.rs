@@ -11,6 +11,7 @@ mod pattern;
 
 use super::row::{ONE, READ_TELLING_KEYS, Row, WRITE_TELLING_KEYS};
 use crate::behaviour::Behaviour;
+use crate::commands::announce::announce_and_replicate;
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -387,9 +388,12 @@ fn store(
             list::push(tx, &mut root, Side::Right, values)?;
             Ok(root)
         })?;
-        destination.signal();
-        ctx.notify(Class::LIST, c"sortstore", name);
-        ctx.replicate(c"PM.SORT", args.from(1));
+        announce_and_replicate(
+            ctx,
+            &destination,
+            (Class::LIST, c"sortstore"),
+            (c"PM.SORT", args.from(1)),
+        );
     } else if destination.occupied() {
         destination.delete();
         destination.signal();

@@ -1,6 +1,7 @@
 //! Strings as numbers: INCR, DECR, INCRBY, DECRBY and INCRBYFLOAT.
 
 use super::{integer, read, store};
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
@@ -42,9 +43,12 @@ fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, by: i64) -> Result<(), CmdErro
         }
         Ok(sum)
     })??;
-    key.signal();
-    ctx.notify(Class::STRING, c"incrby", args[1]);
-    ctx.replicate(command, args.from(1));
+    announce_and_replicate(
+        ctx,
+        &key,
+        (Class::STRING, c"incrby"),
+        (command, args.from(1)),
+    );
     ctx.reply_integer(sum);
     Ok(())
 }

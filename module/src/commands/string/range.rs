@@ -1,6 +1,7 @@
 //! Parts of a string: APPEND, SETRANGE, GETRANGE and its older name SUBSTR.
 
 use super::{check_length, integer, read};
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
@@ -26,9 +27,12 @@ pub(super) fn append(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         }
     })?;
     let len = len.unwrap_or(0) + suffix.len() as u64;
-    key.signal();
-    ctx.notify(Class::STRING, c"append", args[1]);
-    ctx.replicate(c"PM.APPEND", args.from(1));
+    announce_and_replicate(
+        ctx,
+        &key,
+        (Class::STRING, c"append"),
+        (c"PM.APPEND", args.from(1)),
+    );
     ctx.reply_integer(len as i64);
     Ok(())
 }
@@ -46,9 +50,12 @@ pub(super) fn setrange(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     }
     check_length(ctx, offset, bytes.len() as u64)?;
     let len = write_range(&mut key, offset, bytes)?;
-    key.signal();
-    ctx.notify(Class::STRING, c"setrange", args[1]);
-    ctx.replicate(c"PM.SETRANGE", args.from(1));
+    announce_and_replicate(
+        ctx,
+        &key,
+        (Class::STRING, c"setrange"),
+        (c"PM.SETRANGE", args.from(1)),
+    );
     ctx.reply_integer(len as i64);
     Ok(())
 }

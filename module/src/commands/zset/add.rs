@@ -125,8 +125,8 @@ pub(crate) fn add_one(
         matches!(added, Added::Changed(_)),
     );
     if new || changed {
+        announce(ctx, &key, event(rule));
         replicate();
-        finish(ctx, &key, existed, rule);
     }
     match added {
         _ if !rule.increment => ctx.reply_integer((new || changed && count_changed).into()),
@@ -165,16 +165,13 @@ pub(crate) fn add_many<'e>(
         })?;
     }
     if new + changed > 0 {
+        announce(ctx, &key, event(rule));
         replicate();
-        finish(ctx, &key, existed, rule);
     }
     ctx.reply_integer(if count_changed { new + changed } else { new });
     Ok(())
 }
 
-fn finish(ctx: &Ctx, key: &PmKey<'_>, existed: bool, rule: Rule) {
-    announce(ctx, key, if rule.increment { c"zincr" } else { c"zadd" });
-    if !existed {
-        key.signal_ready();
-    }
+fn event(rule: Rule) -> &'static CStr {
+    if rule.increment { c"zincr" } else { c"zadd" }
 }

@@ -126,7 +126,7 @@ const TY: ValueType = ValueType::ZSet;
 
 /// What every change of a sorted set tells the rest of the server.
 fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
-    super::announce(ctx, key, Class::ZSET, event);
+    super::announce::announce(ctx, key, Class::ZSET, event);
 }
 
 /// How elements are shown.

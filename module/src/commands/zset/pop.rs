@@ -1,9 +1,10 @@
 //! ZPOPMIN, ZPOPMAX, ZMPOP.
 
-use super::{Shape, TY, announce};
+use super::{Shape, TY};
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Arg, Args, Ctx, OwnedString};
+use crate::redis::{Arg, Args, Class, Ctx, OwnedString};
 use std::ffi::CStr;
 use store::number::parse_i64;
 use store::structures::zset;
@@ -75,8 +76,12 @@ fn pop_one_key(ctx: &Ctx, args: Args<'_>, end: End) -> Result<(), CmdError> {
         None => Shape::Flat,
     };
     let popped = take(&mut key, end, count.unwrap_or(1))?;
-    ctx.replicate(end.command(), args.from(1));
-    announce(ctx, &key, end.event());
+    announce_and_replicate(
+        ctx,
+        &key,
+        (Class::ZSET, end.event()),
+        (end.command(), args.from(1)),
+    );
     shape.begin(ctx, popped.len());
     popped
         .iter()
@@ -188,8 +193,12 @@ impl Request<'_> {
         }
         let popped = take(&mut key, self.end, self.count)?;
         let count = OwnedString::new(popped.len().to_string().as_bytes());
-        ctx.replicate(self.end.command(), &[name, count.arg()]);
-        announce(ctx, &key, self.end.event());
+        announce_and_replicate(
+            ctx,
+            &key,
+            (Class::ZSET, self.end.event()),
+            (self.end.command(), &[name, count.arg()]),
+        );
         ctx.reply_array(2);
         ctx.reply_arg(name);
         Shape::Pairs.begin(ctx, popped.len());
@@ -208,8 +217,12 @@ pub(super) fn serve_one(ctx: &Ctx, name: Arg<'_>, end: End) -> Result<bool, CmdE
         return Ok(false);
     }
     let popped = take(&mut key, end, 1)?;
-    ctx.replicate(end.command(), &[name]);
-    announce(ctx, &key, end.event());
+    announce_and_replicate(
+        ctx,
+        &key,
+        (Class::ZSET, end.event()),
+        (end.command(), &[name]),
+    );
     ctx.reply_array(1 + 2 * popped.len());
     ctx.reply_arg(name);
     for (name, score) in &popped {

@@ -1,7 +1,7 @@
 //! ZRANGE, its older siblings, and ZRANGESTORE.
 
 use super::spec::{self, By};
-use super::{Shape, TY, integer};
+use super::{Shape, TY, announce, integer};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -243,9 +243,9 @@ pub(crate) fn store(
     if elements.is_empty() {
         if occupied {
             key.delete();
-            replicate();
             key.signal();
             ctx.notify(Class::GENERIC, c"del", target);
+            replicate();
         }
         ctx.reply_integer(0);
         return Ok(());
@@ -255,10 +255,8 @@ pub(crate) fn store(
         .map(|(name, score)| (name.as_slice(), *score))
         .collect();
     key.replace(|tx| zset::build(tx, limits::zset(), &borrowed))?;
+    announce(ctx, &key, event);
     replicate();
-    key.signal();
-    key.signal_ready();
-    ctx.notify(Class::ZSET, event, target);
     ctx.reply_integer(elements.len() as i64);
     Ok(())
 }

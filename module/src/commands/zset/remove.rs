@@ -1,10 +1,11 @@
 //! ZREM and the ZREMRANGEBY family.
 
+use super::TY;
 use super::spec::{self, By};
-use super::{TY, announce};
+use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Args, Ctx};
+use crate::redis::{Args, Class, Ctx};
 use std::ffi::CStr;
 use store::structures::zset;
 
@@ -17,8 +18,12 @@ pub(super) fn zrem(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         0
     };
     if removed > 0 {
-        ctx.replicate(c"PM.ZREM", args.from(1));
-        announce(ctx, &key, c"zrem");
+        announce_and_replicate(
+            ctx,
+            &key,
+            (Class::ZSET, c"zrem"),
+            (c"PM.ZREM", args.from(1)),
+        );
     }
     ctx.reply_integer(removed as i64);
     Ok(())
@@ -70,8 +75,7 @@ fn remove_range(
         } else {
             key.edit(|tx, root| zset::remove_range(tx, root, ranks))?
         }
-        ctx.replicate(command, args.from(1));
-        announce(ctx, &key, event);
+        announce_and_replicate(ctx, &key, (Class::ZSET, event), (command, args.from(1)));
     }
     ctx.reply_integer(removed as i64);
     Ok(())
