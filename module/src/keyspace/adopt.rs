@@ -34,7 +34,7 @@ pub fn adopt(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
     }
     let mut key = PmKey::open_any(ctx, name, content.ty);
     let expire_at = expire_at.unwrap_or(KEY_NEVER);
-    key.put_silently(content.inline_len(), expire_at, |tx, inline| {
+    key.put_inline_unannounced(content.inline_len(), expire_at, |tx, inline| {
         content.build(tx, limits::all(), inline)
     })?;
     let times = content.elements.iter().filter_map(|item| match item {

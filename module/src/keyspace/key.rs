@@ -21,6 +21,26 @@ use store::structures::Root;
 use store::value::ValueType;
 
 /// A key of the selected database, opened for values of one type.
+///
+/// | verb | when | cost |
+/// |---|---|---|
+/// | [`open_read`](Self::open_read), [`open_read_one_of`](Self::open_read_one_of) | a command reads a value of this type, of one of these types | one look-up in Redis's keyspace, as for all that opens |
+/// | [`open_write`](Self::open_write) | it changes a value of this type | |
+/// | [`open_any`](Self::open_any) | it puts a value there, whatever is there | |
+/// | [`read`](Self::read) | the value is looked at; of none the root is empty | no fence |
+/// | [`edit`](Self::edit) | the value is changed, made, or emptied, which deletes the key | one commit |
+/// | [`edit_leaving`](Self::edit_leaving) | the same, and parts of it may be large that go | one commit; these are freed in the background |
+/// | [`put`](Self::put) | a value takes the place of whatever is there, and does not expire | one commit; the old value is freed with it, or in the background |
+/// | [`upsert`](Self::upsert) | a value that is there is changed, else one is put there | one commit |
+/// | [`delete`](Self::delete) | the key goes, and its value | one commit, large values in the background |
+/// | [`set_expire`](Self::set_expire) | only the expire time changes | one commit |
+/// | [`edit2`], [`edit2_announcing`], [`put_all`] | two keys, or several, as one step | one commit |
+/// | [`read_all`], [`read_each`] | the values of several keys | no fence |
+/// | [`prefetch`](Self::prefetch) | other keys are opened before this one is read | a hint, no wait |
+/// | [`signal`](Self::signal), [`announce_replaced`](Self::announce_replaced) | the key has changed, or has another value | none in the pool |
+///
+/// Those with `_inline` in their name, and `upsert`, give the record's inline area to who reads or
+/// builds the value, as strings need it; the others give the root alone.
 pub struct PmKey<'a> {
     key: Key<'a>,
     ctx: &'a Ctx,
@@ -118,9 +138,9 @@ impl<'a> PmKey<'a> {
     }
 
     /// Asks for the key's record, which will be looked at once other keys are open.
-    pub fn ask_early(&self) {
+    pub fn prefetch(&self) {
         if let Kind::Pm(_, addr) = self.holds {
-            let _ = ENGINE.with(|engine| engine.ask_for(addr));
+            let _ = ENGINE.with(|engine| engine.prefetch_record(addr));
         }
     }
 
@@ -253,8 +273,9 @@ impl<'a> PmKey<'a> {
     }
 
     /// Changes the value that is there as [`PmKey::edit_inline`] does; if there is none, puts one
-    /// there as [`PmKey::put`] does, which `f` makes of an empty root. `expire` says what becomes
-    /// of the key's expire time, also that of a native value that gives way.
+    /// there as [`PmKey::put`] does, which `f` makes of an empty root, and which may use `inline`
+    /// bytes of the record. `expire` says what becomes of the key's expire time, also that of a
+    /// native value that gives way.
     #[inline]
     pub fn upsert<R>(
         &mut self,
@@ -276,7 +297,7 @@ impl<'a> PmKey<'a> {
             Expiry::At(ms) => ms,
         };
         let mut result = None;
-        self.put(inline, at, |tx, inline| {
+        self.put_inline(inline, at, |tx, inline| {
             let mut root = Root::EMPTY;
             result = Some(f(tx, &mut root, inline)?);
             Ok(root)
@@ -284,23 +305,23 @@ impl<'a> PmKey<'a> {
         result.ok_or(CmdError::Internal)
     }
 
-    /// Puts a new value there, whatever the key holds, as one atomic, durable step. `f` builds the
-    /// value and may use `inline` bytes of the record; an empty root deletes the key. `expire_at`
-    /// is in Unix milliseconds, or `KEY_NEVER`.
-    pub fn put(
+    /// [`PmKey::put`] of a value that may use `inline` bytes of the record and expires at
+    /// `expire_at`, in Unix milliseconds, or `KEY_NEVER`.
+    fn put_inline(
         &mut self,
         inline: u64,
         expire_at: i64,
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<(), CmdError> {
         let before = self.holds;
-        self.put_silently(inline, expire_at, f)?;
-        self.tell_replaced(before);
+        self.put_inline_unannounced(inline, expire_at, f)?;
+        self.announce_replaced_after(before);
         Ok(())
     }
 
-    /// [`PmKey::put`] without telling that the key has another value.
-    pub fn put_silently(
+    /// [`PmKey::put`] without telling that the key has another value, of one that may use `inline`
+    /// bytes of the record and expires at `expire_at`.
+    pub fn put_inline_unannounced(
         &mut self,
         inline: u64,
         expire_at: i64,
@@ -335,21 +356,22 @@ impl<'a> PmKey<'a> {
     /// Tells that the key has another value now, before the command tells what it has done, on
     /// servers that do so. [`PmKey::put`] does this by itself; others do it whose native commands
     /// replace the value.
-    pub fn notify_replaced(&self) {
-        self.tell_replaced(self.holds);
+    pub fn announce_replaced(&self) {
+        self.announce_replaced_after(self.holds);
     }
 
     #[inline]
-    fn tell_replaced(&self, before: Kind) {
+    fn announce_replaced_after(&self, before: Kind) {
         if before != Kind::Absent && self.exists() {
             let same = matches!(before, Kind::Pm(ty, _) if ty == self.ty);
             self.ctx.notify_replaced(self.name(), !same);
         }
     }
 
-    /// [`PmKey::put`] of a value that does not use the record and does not expire.
-    pub fn replace(&mut self, f: impl FnOnce(&mut Tx<'_>) -> Result<Root>) -> Result<(), CmdError> {
-        self.put(0, KEY_NEVER, |tx, _| f(tx))
+    /// Puts a new value there, which does not expire, whatever the key holds, as one atomic, durable
+    /// step. `f` builds the value; an empty root deletes the key.
+    pub fn put(&mut self, f: impl FnOnce(&mut Tx<'_>) -> Result<Root>) -> Result<(), CmdError> {
+        self.put_inline(0, KEY_NEVER, |tx, _| f(tx))
     }
 
     /// Deletes the key and its value, durably, and tells the AOF if it was a native one.
@@ -436,12 +458,12 @@ pub fn edit2<R>(
     second: &mut PmKey<'_>,
     f: impl FnOnce(&mut Tx<'_>, &mut Root, &mut Root) -> Result<R>,
 ) -> Result<R, CmdError> {
-    edit2_telling(first, second, f, |_, _| {})
+    edit2_announcing(first, second, f, |_, _| {})
 }
 
 /// [`edit2`], where `between` tells of the first key before the keyspace shows what became of the
 /// second.
-pub fn edit2_telling<R>(
+pub fn edit2_announcing<R>(
     first: &mut PmKey<'_>,
     second: &mut PmKey<'_>,
     f: impl FnOnce(&mut Tx<'_>, &mut Root, &mut Root) -> Result<R>,

@@ -119,7 +119,7 @@ pub use command_time::{CommandTime, lapsed_among};
 pub use failure::{failures, with_engine};
 pub use groups::undo::follow_undo;
 pub use groups::{begin_group, now};
-pub use key::{PmKey, edit2, edit2_telling, put_all, read_all, read_each};
+pub use key::{PmKey, edit2, edit2_announcing, put_all, read_all, read_each};
 pub use prefetch::learn_look_ups;
 pub use undurable::{checkpoint, refusal};
 

@@ -80,7 +80,7 @@ impl Engine {
     /// The record at `addr` will be looked at once the command has opened its other keys: its fixed
     /// part, the name, a short value.
     #[inline]
-    pub(super) fn ask_for(&self, addr: usize) {
+    pub(super) fn prefetch_record(&self, addr: usize) {
         const LINES: u64 = 3;
         const LINE: u64 = 64;
         if let Some(record) = self.record_at(addr) {

@@ -132,8 +132,7 @@ fn store(
     drop(sources);
     let mut destination = PmKey::open_any(ctx, args[1], TY);
     if !members.is_empty() {
-        destination
-            .replace(|tx| set::build(tx, limits::set(), members.iter().map(Vec::as_slice)))?;
+        destination.put(|tx| set::build(tx, limits::set(), members.iter().map(Vec::as_slice)))?;
         announce_and_replicate(
             ctx,
             &destination,

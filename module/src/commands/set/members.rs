@@ -5,7 +5,7 @@ use super::{TY, announce};
 use crate::commands::announce::announce_and_replicate;
 use crate::commands::scan::{self, Scan, Scanned};
 use crate::error::CmdError;
-use crate::keyspace::{PmKey, edit2_telling};
+use crate::keyspace::{PmKey, edit2_announcing};
 use crate::limits;
 use crate::redis::{Arg, Args, Class, Collection, Ctx};
 use store::structures::set::{self, Member};
@@ -51,7 +51,7 @@ pub(super) fn smove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         ctx.reply_integer(there.into());
         return Ok(());
     }
-    let (removed, added) = edit2_telling(
+    let (removed, added) = edit2_announcing(
         &mut from,
         &mut to,
         |tx, from, to| set::transfer(tx, from, to, limits::set(), member),

@@ -383,7 +383,7 @@ fn store(
     let mut destination = PmKey::open_any(ctx, name, ValueType::List);
     if !values.is_empty() {
         let values = values.iter().map(|value| value.as_deref().unwrap_or(b""));
-        destination.replace(|tx| {
+        destination.put(|tx| {
             let mut root = Root::EMPTY;
             list::push(tx, &mut root, Side::Right, values)?;
             Ok(root)

@@ -22,7 +22,7 @@ pub(super) fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     // A key of another type is as good as none.
     let open = |&name| {
         let key = PmKey::open_read(ctx, name, ValueType::String).ok()?;
-        key.ask_early();
+        key.prefetch();
         Some(key)
     };
     let mut keys: Vec<Option<PmKey<'_>>> = args.from(1).iter().map(open).collect();
@@ -178,7 +178,7 @@ impl<'a> Assignments<'a> {
                 Some(index) => values[index] = value,
                 None => {
                     let key = PmKey::open_any(ctx, name, ValueType::String);
-                    key.ask_early();
+                    key.prefetch();
                     keys.push(key);
                     values.push(value);
                     starts.push(2 * i);

@@ -93,7 +93,7 @@ pub(super) fn replace(
     let is_changed = key.exists();
     store(key, value, expire_at)?;
     if is_changed {
-        key.notify_replaced();
+        key.announce_replaced();
     }
     Ok(())
 }

@@ -254,7 +254,7 @@ pub(crate) fn store(
         .iter()
         .map(|(name, score)| (name.as_slice(), *score))
         .collect();
-    key.replace(|tx| zset::build(tx, limits::zset(), &borrowed))?;
+    key.put(|tx| zset::build(tx, limits::zset(), &borrowed))?;
     announce(ctx, &key, event);
     replicate();
     ctx.reply_integer(elements.len() as i64);

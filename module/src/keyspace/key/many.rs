@@ -55,7 +55,7 @@ pub fn put_all(
         let before = key.holds;
         key.follow(outcome);
         key.follow_expire(times[i]);
-        key.tell_replaced(before);
+        key.announce_replaced_after(before);
         then(i);
     }
     Ok(())
