@@ -1,6 +1,9 @@
-//! How many keys there are of each type.
+//! How many keys there are, of each type, database and hash slot.
 
-use super::value::ValueType;
+use crate::Store;
+use crate::record::{self, RecordPtr};
+use crate::value::ValueType;
+use pobj::Result;
 
 /// Keys, counted by the type of their values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,5 +41,42 @@ impl KeyCounts {
         for (keys, less) in self.0.iter_mut().zip(others.0) {
             *keys = keys.saturating_sub(less);
         }
+    }
+}
+
+impl Store {
+    /// Counts the key of a record that has come into Redis's keyspace.
+    #[inline]
+    pub fn count_key(&mut self, record: RecordPtr) -> Result<()> {
+        self.count_by(record, 1)
+    }
+
+    /// Counts a key of this key space, type and name that has come into Redis's keyspace.
+    #[inline]
+    pub fn count_new_key(&mut self, space: u16, ty: ValueType, name: &[u8]) {
+        self.dbs.count_key(space, ty);
+        self.slots.count(space, ty, name, 1);
+    }
+
+    /// Counts the key of a record that has left Redis's keyspace.
+    #[inline]
+    pub fn uncount_key(&mut self, record: RecordPtr) -> Result<()> {
+        self.count_by(record, -1)
+    }
+
+    #[inline]
+    fn count_by(&mut self, record: RecordPtr, by: i32) -> Result<()> {
+        let head = record::get(&self.pool, record)?;
+        let (space, ty) = (head.space, head.value_type()?);
+        if by > 0 {
+            self.dbs.count_key(space, ty)
+        } else {
+            self.dbs.uncount_key(space, ty)
+        }
+        if self.slots.counts_keys() {
+            self.slots
+                .count(space, ty, record::key(&self.pool, record)?, by);
+        }
+        Ok(())
     }
 }

@@ -119,6 +119,12 @@ impl Slots {
         ranges.collect()
     }
 
+    /// Whether the keys of slots are counted.
+    #[inline]
+    pub(crate) fn counts_keys(&self) -> bool {
+        self.counts.is_some()
+    }
+
     /// Counts the keys of slots from now on: the server is a node of a cluster.
     pub fn count_keys(&mut self) {
         self.counts = Some(Vec::new());
@@ -336,41 +342,6 @@ impl Store {
     pub fn is_live(&self, record: RecordPtr) -> Result<bool> {
         let head = record::get(&self.pool, record)?;
         Ok(self.dbs.is_live(head) && self.slots.is_live(&self.pool, record, head.birth)?)
-    }
-
-    /// Counts the key of a record that has come into Redis's keyspace.
-    #[inline]
-    pub fn count_key(&mut self, record: RecordPtr) -> Result<()> {
-        self.count_by(record, 1)
-    }
-
-    /// Counts a key of this key space, type and name that has come into Redis's keyspace.
-    #[inline]
-    pub fn count_new_key(&mut self, space: u16, ty: ValueType, name: &[u8]) {
-        self.dbs.count_key(space, ty);
-        self.slots.count(space, ty, name, 1);
-    }
-
-    /// Counts the key of a record that has left Redis's keyspace.
-    #[inline]
-    pub fn uncount_key(&mut self, record: RecordPtr) -> Result<()> {
-        self.count_by(record, -1)
-    }
-
-    #[inline]
-    fn count_by(&mut self, record: RecordPtr, by: i32) -> Result<()> {
-        let head = record::get(&self.pool, record)?;
-        let (space, ty) = (head.space, head.value_type()?);
-        if by > 0 {
-            self.dbs.count_key(space, ty)
-        } else {
-            self.dbs.uncount_key(space, ty)
-        }
-        if self.slots.counts.is_some() {
-            self.slots
-                .count(space, ty, record::key(&self.pool, record)?, by);
-        }
-        Ok(())
     }
 
     /// The slots that are being imported.
