@@ -8,7 +8,7 @@
 //! are; who accesses them meanwhile waits for the copy of one page at most.
 //!
 //! Where it is not to be had (another file system, an older kernel, a server that has disabled huge
-//! pages for itself), the thread ends with the first refusal.
+//! pages for itself), the thread ends with the first refusal; where memory is short, after some.
 
 use std::ptr::NonNull;
 use std::sync::Arc;

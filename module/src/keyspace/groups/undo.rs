@@ -203,7 +203,7 @@ pub fn follow_undo(ctx: &Ctx) {
             };
             end_server(&format!(
                 "the master has taken back a transaction that its pool had no room for, and this replica cannot: {why}. The \
-                 server ends, rather than to follow with changes that its master does not have. Remove its pool: it will \
+                 server ends rather than follow with changes that its master does not have. Remove its pool: it will \
                  sync again"
             ));
         }
