@@ -29,8 +29,8 @@ pub fn watch_output(ctx: &Ctx) {
     let sees_output = before_output(output_begins);
     if !sees_output && !jobs_run {
         report::warn(
-            "this server does not let the module look at what it sends: to a client that is slow to \
-             read, the reply of EXEC or a script can leave microseconds before its writes are durable",
+            "the module cannot intercept what this server sends: if a client is slow to read, the \
+             reply of EXEC or a script can leave microseconds before its writes are durable",
         );
     }
     let output_watched = sees_output && sends_in_sight(ctx);

@@ -163,7 +163,7 @@ pub(super) fn end_interrupted_imports(ctx: &Ctx) {
         slots.partition(|&slot| view.holders[usize::from(slot)].is_own);
     if !foreign.is_empty() {
         report::notice(&format!(
-            "the import of {} hash slots was under way when the server ended: what came of their keys goes",
+            "the server ended during the import of {} hash slots: the keys that had arrived are removed",
             foreign.len()
         ));
     }

@@ -81,7 +81,7 @@ pub(super) fn make(file: &Path, copy: &Path, markers: &Markers, lsn: RunLsn) -> 
         Ok(0) => Ok(()),
         Ok(times_lost) => {
             report::warn(&format!(
-                "{times_lost} fields of hashes have no expire times in {}: no form that this server loads has them",
+                "{times_lost} fields of hashes are without their expire times in {}: this server loads no RDB type that has them",
                 file.display()
             ));
             Ok(())
@@ -383,7 +383,7 @@ pub fn shorten() -> Result<(), String> {
         Ok(false) => Ok(()),
         Ok(true) => {
             report::notice(&format!(
-                "{} has the keys of this pool as native ones: the pool is the truth, and they are taken out of the file",
+                "{} has this pool's keys as native ones: the pool is authoritative, and they are removed from the file",
                 file.display()
             ));
             Ok(())
@@ -391,7 +391,7 @@ pub fn shorten() -> Result<(), String> {
         Err(why) => {
             let _ = fs::remove_file(&copy);
             Err(format!(
-                "{} has the keys of this pool as native ones, and cannot be made short: {why}",
+                "{} has this pool's keys as native ones, which cannot be removed from the file: {why}",
                 file.display()
             ))
         }

@@ -76,7 +76,7 @@ impl Engine {
 pub(super) fn note(error: &Error) {
     if !TROUBLED.swap(true, Ordering::Relaxed) {
         let line = format!(
-            "{error}. All connections are cut, so that nobody hears of what may be lost; commands that write are refused"
+            "{error}. All connections are closed, so that nobody is told of changes that may be lost; commands that write are refused"
         );
         report::warn(&line);
         cut_connections();

@@ -187,7 +187,7 @@ fn send_native(ctx: &Ctx, args: Args<'_>) -> Done {
     }
     if uses_tls(ctx) {
         return Err(CmdError::text_only(
-            "ERR MIGRATE of native values does not speak TLS, as 'tls-cluster yes' wants",
+            "ERR MIGRATE of native values does not support TLS, which 'tls-cluster yes' requires",
         ));
     }
     let mut peer = Peer::connect(request.host, request.port, request.timeout)?;

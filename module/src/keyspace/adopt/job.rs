@@ -206,7 +206,7 @@ fn end(ctx: &Ctx) {
     ));
     if progress.adopted > 0 && !matches!(ctx.call(c"BGSAVE", &[]), Some(Reply::Text(_))) {
         report::warn(
-            "no RDB could be made now: make one, or the next start loads what the old one has of native keys that were deleted since",
+            "no RDB could be made now: make one with BGSAVE, or the next start loads native keys from the old one that have been deleted since",
         );
     }
 }

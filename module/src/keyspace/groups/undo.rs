@@ -71,7 +71,7 @@ pub(in crate::keyspace) fn refuse(ctx: &Ctx) -> CmdError {
         Ok(Ok(Outcome::Stays)) | Err(_) => CmdError::PoolFull,
         Ok(Err(error)) => {
             report::failure(
-                "a transaction found no room in the pool, and stays half done",
+                "a transaction found no room in the pool, and remains partly done",
                 &error,
             );
             CmdError::PoolFull
