@@ -29,9 +29,7 @@ use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::redis::{Arg, CommandInfo, Ctx, KeysAt, Registrar, StandIn};
 pub use info_from_native::Native;
-use row::{
-    ADMIN, Form, KeyRange, Keys, NONE, ONE, READ, Row, SERVED_ALWAYS, TELLS_KEYS, WRITE_ALWAYS,
-};
+use row::{ADMIN, Form, KeyRange, Keys, NONE, ONE, READ, Row, SERVED_ALWAYS, WRITE_ALWAYS};
 use store::number::parse_i64;
 use store::value::ValueType;
 
@@ -108,13 +106,16 @@ fn add(registrar: &Registrar<'_>, row: &Row) -> Result<(), String> {
     match (row.form, row.keys) {
         (Form::Container, _) => registrar.add_container(&name),
         (Form::Command(runner), Keys::At(keys)) => registrar.add(&name, runner, &flags, keys),
+        (Form::Command(runner), Keys::Told(keys)) => {
+            registrar.add_telling(&name, runner, &flags, keys)
+        }
         (Form::Command(runner), Keys::Numbered(keys)) => {
             registrar.add_numbered(&name, runner, &flags, keys)
         }
         (Form::Part(container, runner), keys) => {
             let keys = match keys {
                 Keys::At(keys) => keys,
-                Keys::Numbered(_) => NONE,
+                Keys::Told(_) | Keys::Numbered(_) => NONE,
             };
             registrar.add_part(&format!("pm.{container}"), row.name, runner, &flags, keys)
         }
@@ -138,10 +139,10 @@ fn describe_own(ctx: &Ctx, row: &Row) -> Result<(), String> {
 /// The native command of a row, for which the module can stand in, if it is about values of the
 /// types `of`.
 fn native(row: &Row, of: &'static [ValueType]) -> Native {
-    let tells_keys = row.flags.contains(TELLS_KEYS) || matches!(row.keys, Keys::Numbered(_));
+    let tells_keys = matches!(row.keys, Keys::Told(_) | Keys::Numbered(_));
     let (keys, takes) = if row.takes_any_key {
         (KeysAt::Any, ValueType::ALL.as_slice())
-    } else if row.keys == Keys::At(ONE) && !tells_keys {
+    } else if row.keys == Keys::At(ONE) {
         (KeysAt::First, of)
     } else {
         (KeysAt::Elsewhere, of)

@@ -7,8 +7,6 @@ use store::value::ValueType;
 pub(super) const READ: &str = "readonly";
 /// Of those whose time does not grow with the value.
 pub(super) const READ_FAST: &str = "readonly fast";
-/// [`READ`], of commands whose handlers tell their keys.
-pub(super) const READ_TELLING_KEYS: &str = "readonly getkeys-api";
 /// Of commands that may need memory: the server refuses them above `maxmemory`.
 pub(super) const WRITE: &str = "write deny-oom";
 /// Of those whose time does not grow with the value.
@@ -17,10 +15,6 @@ pub(super) const WRITE_FAST: &str = "write deny-oom fast";
 pub(super) const WRITE_ALWAYS: &str = "write";
 /// Of those whose time does not grow with the value.
 pub(super) const WRITE_ALWAYS_FAST: &str = "write fast";
-/// [`WRITE`], of commands whose handlers tell their keys.
-pub(super) const WRITE_TELLING_KEYS: &str = "write deny-oom getkeys-api";
-/// [`WRITE_ALWAYS`], of commands whose handlers tell their keys.
-pub(super) const WRITE_ALWAYS_TELLING_KEYS: &str = "write getkeys-api";
 /// Of commands that wait for keys. Where scripts may run them, `deny-script` is left out.
 pub(super) const BLOCKING: &str = "write deny-script blocking";
 /// Of those whose time does not grow with the value.
@@ -33,8 +27,6 @@ pub(super) const BLOCKING_GROWING: &str = "write deny-oom deny-script blocking";
 pub(super) const SERVED_ALWAYS: &str = "readonly fast allow-loading allow-stale";
 /// Of those that are for operators.
 pub(super) const ADMIN: &str = "admin allow-loading allow-stale";
-/// The flag of a command whose handler tells its keys.
-pub(super) const TELLS_KEYS: &str = "getkeys-api";
 
 /// Where keys are among the arguments: first, last (negative: from the end), step. Here: nowhere.
 pub(super) const NONE: KeyRange = (0, 0, 0);
@@ -53,6 +45,8 @@ pub(super) type KeyRange = (i32, i32, i32);
 pub enum Keys {
     /// At fixed places.
     At(KeyRange),
+    /// Where the arguments say: the handler tells them if it is asked. Some may be at fixed places.
+    Told(KeyRange),
     /// A number tells how many follow it.
     Numbered(NumberedKeys),
 }
@@ -160,6 +154,15 @@ impl Row {
             is_native: false,
             ..self
         }
+    }
+
+    /// The same, of a command whose handler tells its keys.
+    pub const fn telling_keys(self) -> Row {
+        let keys = match self.keys {
+            Keys::At(fixed) => Keys::Told(fixed),
+            other => other,
+        };
+        Row { keys, ..self }
     }
 
     /// The same, of a command that looks for itself what its keys hold.

@@ -368,8 +368,8 @@ impl<'a> PmKey<'a> {
         }
     }
 
-    /// Puts a new value there, which does not expire, whatever the key holds, as one atomic, durable
-    /// step. `f` builds the value; an empty root deletes the key.
+    /// Puts a new value there, which does not expire, whatever the key holds, as one atomic,
+    /// durable step. `f` builds the value; an empty root deletes the key.
     pub fn put(&mut self, f: impl FnOnce(&mut Tx<'_>) -> Result<Root>) -> Result<(), CmdError> {
         self.put_inline(0, KEY_NEVER, |tx, _| f(tx))
     }

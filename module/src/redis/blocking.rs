@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw as rm;
 
-use super::commands::note_failure;
+use super::around::note_failure;
 use super::{Arg, Args, Ctx, api, zero_sized};
 use crate::error::CmdError;
 
@@ -26,8 +26,8 @@ impl Ctx {
     /// or for `timeout` milliseconds (0: for ever), after which `on_timeout` replies.
     ///
     /// Redis calls `serve` when one of the keys comes to be, after the command that did it, in the
-    /// order in which clients began to wait. A client that disconnects is forgotten, one that CLIENT
-    /// UNBLOCK wakes gets its reply from `on_timeout` or from Redis. Not where
+    /// order in which clients began to wait. A client that disconnects is forgotten, one that
+    /// CLIENT UNBLOCK wakes gets its reply from `on_timeout` or from Redis. Not where
     /// [`super::Flags::deny_blocking`].
     pub fn block_on_keys<S: Serve, T: Fn(&Ctx) + Copy + 'static>(
         &self,

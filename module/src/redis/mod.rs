@@ -14,7 +14,9 @@
 //! | [`Serve`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `waiting.rs` |
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
 //! | [`collate()`], [`strtod()`] | the order of texts in the server's locale; doubles as C reads them | `collate.rs`, `strtod.rs` |
-//! | [`Registrar`], [`CommandInfo`] | commands, each with a trampoline of its own, and their description | `commands.rs`, `command_info.rs` |
+//! | [`Registrar`], [`CommandInfo`] | commands, as the server is told of them, and their description | `registrar.rs`, `command_info.rs` |
+//! | [`Handler`], [`Runner`] | handlers of commands, each with a trampoline of its own | `trampoline.rs` |
+//! | [`OnFailure`], [`Around`] | what is done around handlers | `around.rs` |
 //! | [`InfoSections`], [`Latency`] | what INFO and the latency monitor tell | `info.rs`, `latency.rs` |
 //! | [`ConfigEntry`], [`Configs`] | the module's settings in the server's configuration | `configs.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
@@ -43,13 +45,13 @@
 
 mod access;
 mod args;
+mod around;
 mod blocking;
 mod call;
 mod cell;
 mod clients;
 mod collate;
 mod command_info;
-mod commands;
 mod configs;
 mod ctx;
 mod cut;
@@ -71,6 +73,7 @@ mod long_double;
 mod native;
 mod newer;
 mod output;
+mod registrar;
 mod replication;
 mod scan;
 mod signal;
@@ -78,11 +81,13 @@ mod slot_events;
 mod stand_in;
 mod strtod;
 mod syncs;
+mod trampoline;
 mod types;
 mod waiting;
 
 pub use access::KeyUse;
 pub use args::{Arg, Args, OwnedString};
+pub use around::{Around, OnFailure, Tried, on_failure, refuse_writes, surround_writes};
 pub use blocking::Serve;
 pub use call::{Propagate, Reply};
 pub use cell::{MainCell, Refused, on_main_thread};
@@ -90,10 +95,6 @@ pub use collate::collate;
 pub use command_info::{
     Argument, ArgumentType, BeginSearch, CommandInfo, FindKeys, InfoError, KeySpec, argument_flag,
     key_flag,
-};
-pub use commands::{
-    Around, Handler, NumberedKeys, OnFailure, Registrar, Runner, Tried, on_failure, refuse_writes,
-    surround_writes,
 };
 pub use configs::{ConfigEntry, Configs};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
@@ -114,6 +115,7 @@ pub use keyspace_events::Class;
 pub use latency::Latency;
 pub use log::{Level, log};
 pub use output::{Output, before_output, sees_tls};
+pub use registrar::Registrar;
 pub use replication::{
     may_replicate, note_replication, spares_replicas, translate_stream, translates_stream,
 };
@@ -123,6 +125,7 @@ pub use stand_in::{
 };
 pub use strtod::strtod;
 pub use syncs::{learn_how_to_sync, somebody_syncs, sync_begins, sync_may_end, syncs_without_disk};
+pub use trampoline::{Handler, NumberedKeys, Runner};
 pub use types::{KeyPlace, TypeCallbacks, end_child, register_types};
 pub use waiting::{Answer, Waiting};
 

@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::ptr::PPtr;
 
 impl Pool {
-    /// Makes durable what was committed outside of the open group: by the fence that the last commit
-    /// has deferred or, with `durability disk`, by one record of the journal. Next to nothing if it
-    /// is durable already.
+    /// Makes durable what was committed outside of the open group: by the fence that the last
+    /// commit has deferred or, with `durability disk`, by one record of the journal. Next to
+    /// nothing if it is durable already.
     ///
     /// # Errors
     /// `NotDurable`. What was committed is in memory, and nobody may be told of it. From there on

@@ -5,7 +5,7 @@ mod field;
 mod operation;
 mod range;
 
-use super::row::{ONE, READ, READ_FAST, Row, WRITE, WRITE_TELLING_KEYS};
+use super::row::{ONE, READ, READ_FAST, Row, WRITE};
 use super::string;
 use crate::error::CmdError;
 use crate::limits;
@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("bitcount", range::bitcount, -2, READ, ONE),
     Row::native("bitpos", range::bitpos, -3, READ, ONE),
     Row::native("bitop", operation::bitop, -4, WRITE, (2, -1, 1)),
-    Row::native("bitfield", field::bitfield, -2, WRITE_TELLING_KEYS, ONE),
+    Row::native("bitfield", field::bitfield, -2, WRITE, ONE).telling_keys(),
     Row::native("bitfield_ro", field::bitfield_ro, -2, READ_FAST, ONE),
 ];
 

@@ -20,7 +20,6 @@ pub(super) use transfer::export;
 
 use super::row::{
     ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS, WRITE_ALWAYS_FAST,
-    WRITE_ALWAYS_TELLING_KEYS,
 };
 use crate::redis::{Arg, Ctx, Kind, Mode};
 
@@ -48,14 +47,9 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("move", transfer::move_to, 3, WRITE_ALWAYS_FAST, ONE),
     Row::native("dump", transfer::dump, 2, READ, ONE).any_key(),
     Row::native("restore", transfer::restore, -4, WRITE, ONE),
-    Row::native(
-        "migrate",
-        migrate::migrate,
-        -6,
-        WRITE_ALWAYS_TELLING_KEYS,
-        (3, 3, 1),
-    )
-    .any_key(),
+    Row::native("migrate", migrate::migrate, -6, WRITE_ALWAYS, (3, 3, 1))
+        .telling_keys()
+        .any_key(),
     Row::native("keys", walk::keys, 2, READ, NONE),
     Row::native("scan", walk::scan, -2, READ, NONE).any_key(),
     Row::native("randomkey", walk::randomkey, 1, READ, NONE),

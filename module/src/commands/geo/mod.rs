@@ -4,7 +4,7 @@ mod add;
 mod read;
 mod search;
 
-use super::row::{ONE, READ, Row, TWO, WRITE, WRITE_TELLING_KEYS};
+use super::row::{ONE, READ, Row, TWO, WRITE};
 use super::zset::{add_many, add_one, store};
 use crate::behaviour::Behaviour;
 use crate::double;
@@ -21,15 +21,16 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("geopos", read::geopos, -2, READ, ONE),
     Row::native("geosearch", search::geosearch, -7, READ, ONE),
     Row::native("geosearchstore", search::geosearchstore, -8, WRITE, TWO),
-    Row::native("georadius", search::georadius, -6, WRITE_TELLING_KEYS, ONE),
+    Row::native("georadius", search::georadius, -6, WRITE, ONE).telling_keys(),
     Row::native("georadius_ro", search::georadius_ro, -6, READ, ONE),
     Row::native(
         "georadiusbymember",
         search::georadiusbymember,
         -5,
-        WRITE_TELLING_KEYS,
+        WRITE,
         ONE,
-    ),
+    )
+    .telling_keys(),
     Row::native(
         "georadiusbymember_ro",
         search::georadiusbymember_ro,

@@ -9,7 +9,7 @@
 
 mod pattern;
 
-use super::row::{ONE, READ_TELLING_KEYS, Row, WRITE_TELLING_KEYS};
+use super::row::{ONE, READ, Row, WRITE};
 use crate::behaviour::Behaviour;
 use crate::commands::announce::announce_and_replicate;
 use crate::double;
@@ -27,8 +27,8 @@ use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::native("sort", sort, -2, WRITE_TELLING_KEYS, ONE),
-    Row::native("sort_ro", sort_ro, -2, READ_TELLING_KEYS, ONE),
+    Row::native("sort", sort, -2, WRITE, ONE).telling_keys(),
+    Row::native("sort_ro", sort_ro, -2, READ, ONE).telling_keys(),
 ];
 
 /// `PM.SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE

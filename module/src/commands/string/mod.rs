@@ -12,10 +12,7 @@ mod set;
 pub(super) use range::write_range;
 
 use super::integer;
-use super::row::{
-    ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS_FAST, WRITE_FAST,
-    WRITE_TELLING_KEYS,
-};
+use super::row::{ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS_FAST, WRITE_FAST};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits::{self, Deletion, deleting_command};
@@ -37,7 +34,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::native("mget", many::mget, -2, READ_FAST, ALL),
     Row::native("mset", many::mset, -3, WRITE, (1, -1, 2)),
     Row::native("msetnx", many::msetnx, -3, WRITE, (1, -1, 2)),
-    Row::native("msetex", many::msetex, -4, WRITE_TELLING_KEYS, NONE),
+    Row::native("msetex", many::msetex, -4, WRITE, NONE).telling_keys(),
     Row::native("digest", compare::digest, 2, READ_FAST, ONE),
     Row::native("delex", compare::delex, -2, WRITE_ALWAYS_FAST, ONE),
     Row::native("delifeq", compare::delifeq, 3, WRITE_ALWAYS_FAST, ONE),
