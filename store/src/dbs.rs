@@ -62,6 +62,8 @@ pub struct Dbs {
     entries: Vec<Entry>,
     /// Live keys of each *space*; in DRAM only, counted as keys come and go in Redis's keyspace.
     keys: Vec<KeyCounts>,
+    /// Keys of databases that nobody sees, as the last survey has found them.
+    unmapped: u64,
     now: u64,
     limit: u64,
 }
@@ -87,6 +89,7 @@ impl Dbs {
         Ok(Dbs {
             table,
             keys: vec![KeyCounts::default(); entries.len()],
+            unmapped: 0,
             entries,
             now: limit,
             limit,
@@ -279,6 +282,17 @@ impl Dbs {
         Some(entry.space as u16)
     }
 
+    /// Keys of databases that whoever had the pool surveyed does not have: they stay, until all are
+    /// flushed.
+    pub fn unmapped(&self) -> u64 {
+        self.unmapped
+    }
+
+    /// A survey has found so many keys of databases that nobody sees.
+    pub(crate) fn note_unmapped(&mut self, keys: u64) {
+        self.unmapped = keys;
+    }
+
     /// Ends the life of every key of `db`, or of all databases, in one atomic step.
     pub fn flush(&mut self, pool: &mut Pool, db: Option<i32>) -> Result<()> {
         let now = self.tick(pool)?;
@@ -302,6 +316,9 @@ impl Dbs {
         for space in spaces {
             self.entries[space].flushed = now;
             self.keys[space] = KeyCounts::default();
+        }
+        if db.is_none() {
+            self.unmapped = 0;
         }
         Ok(())
     }

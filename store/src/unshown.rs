@@ -37,8 +37,6 @@ pub(crate) struct Unshown {
 /// What a survey of the pool has found.
 #[derive(Debug, Default)]
 pub struct Surveyed {
-    /// Keys of databases that nobody shows.
-    pub unmapped: u64,
     /// Keys of slots that are another node's, where none outlive the start; and these slots, which
     /// are to be given up.
     pub foreign: u64,
@@ -85,8 +83,8 @@ impl Store {
             };
             (record, error)
         });
+        self.dbs.note_unmapped(survey.unmapped);
         let surveyed = Surveyed {
-            unmapped: survey.unmapped,
             foreign: survey.foreign,
             foreign_slots: survey.foreign_slots,
             damaged: damaged.collect(),

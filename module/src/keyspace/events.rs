@@ -16,10 +16,11 @@
 //! While Redis loads its own files and the pool is the truth, none of this is about the pool's
 //! keys: those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
+use super::counts::count_shown;
 use super::groups::afterwards;
 use super::{
-    ENGINE, Engine, acknowledge, adopt, aof, before_command, beside, cluster, compact, count_shown,
-    cycles, durable, evict, expiring, fill, fullness, groups, loading, memory, room, saving,
+    ENGINE, Engine, acknowledge, adopt, aof, before_command, beside, cluster, compact, cycles,
+    durable, evict, expiring, fill, fullness, groups, loading, memory, room, saving,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Loading, Mode, OwnedString, Persistence,
@@ -187,27 +188,6 @@ impl Engine {
     /// them, or the pool takes over what is being loaded.
     pub(super) fn is_shown(&self) -> bool {
         self.life.shows_keys() || self.life.takes_over()
-    }
-
-    /// The keys of a database, or of all, end with this: durable on return. Redis frees its own
-    /// afterwards.
-    pub fn flush(&mut self, db: Option<i32>) -> Result<()> {
-        if !self.is_shown() {
-            return Ok(());
-        }
-        if self.life.reloads() {
-            self.hide();
-            return Ok(());
-        }
-        self.store.flush(db)?;
-        self.end_filling_if_flushed();
-        if db.is_none() && self.unmapped > 0 {
-            let unmapped = std::mem::take(&mut self.unmapped);
-            report::warn(&format!(
-                "{unmapped} keys of databases this server does not have are flushed with all others"
-            ));
-        }
-        Ok(())
     }
 }
 

@@ -168,7 +168,7 @@ fn report_beginning(gone: u64) {
     let counts = ENGINE.with(|engine| {
         let filling = engine.filling.as_ref();
         let overwritten = filling.map_or(0, |filling| filling.progress.overwritten);
-        (engine.unmapped, overwritten)
+        (engine.store.dbs.unmapped(), overwritten)
     });
     let (unmapped, overwritten) = counts.unwrap_or_default();
     warn(

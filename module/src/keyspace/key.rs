@@ -8,7 +8,8 @@ mod many;
 
 pub use many::{put_all, read_all, read_each};
 
-use super::{ENGINE, Engine, count_new, with_engine};
+use super::counts::count_new;
+use super::{ENGINE, Engine, with_engine};
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode};
 use pobj::{Pool, Result, Tx};

@@ -27,6 +27,8 @@
 //! | `pending.rs` | what one callback of the server leaves for the next |
 //! | `files.rs` | what is known of the files that the server loads and writes |
 //! | `failure.rs` | what becomes of failures: told, counted, or the end of the server |
+//! | `counts.rs`, `object.rs` | how many keys there are; what OBJECT and MEMORY tell of one |
+//! | `flush.rs`, `copying.rs`, `grow.rs` | FLUSHALL; COPY, and whether it found room; a larger pool |
 //! | `fill.rs` | start-up: from the pool's records to Redis's keys |
 //! | `fullness.rs` | how full the pool is, told in the log |
 //! | `cluster.rs` | hash slots that come and go, and keys in those of other nodes |
@@ -55,6 +57,8 @@ pub mod check;
 mod cluster;
 mod command_time;
 pub mod compact;
+mod copying;
+mod counts;
 mod cycles;
 pub mod events;
 pub mod evict;
@@ -62,14 +66,17 @@ pub mod expiring;
 mod failure;
 mod files;
 pub mod fill;
+mod flush;
 mod fullness;
 mod groups;
+mod grow;
 pub mod key;
 mod life;
 mod load_error;
 mod loading;
 mod memory;
 pub mod native_rdb;
+mod object;
 pub mod open;
 mod pending;
 pub mod plain_stream;
@@ -83,9 +90,6 @@ pub mod substitutes;
 mod undurable;
 mod watched;
 
-use crate::behaviour::{self, Family};
-use crate::error::CmdError;
-use crate::limits;
 use crate::redis::MainCell;
 use crate::report;
 use cluster::Arrivals;
@@ -103,23 +107,24 @@ use pobj::{Pool, PoolOptions};
 use prefetch::Prefetch;
 use startup::Startup;
 use store::Store;
-use store::expiry::KEY_NEVER;
 use store::lifetime::Pulse;
 use store::lsn::RunLsn;
 use store::must::must;
-use store::record::{self, RecordPtr};
-use store::structures;
-use store::structures::encoding::Known;
-use store::value::ValueType;
+use store::record::RecordPtr;
 
 pub use acknowledge::watch_output;
 pub use aof::note_pool;
 pub use beside::learn_rdb_path;
 pub use command_time::{CommandTime, lapsed_among};
+pub use copying::copying;
+pub use counts::{dbs_with_keys, keys_of, shown_keys_of};
 pub use failure::{failures, with_engine};
+pub use flush::{flush, follow_flush};
 pub use groups::undo::follow_undo;
 pub use groups::{begin_group, now};
+pub use grow::grow;
 pub use key::{PmKey, edit2, edit2_announcing, put_all, read_all, read_each};
+pub use object::{encoding, usage_of};
 pub use prefetch::learn_look_ups;
 pub use undurable::{checkpoint, refusal};
 
@@ -137,8 +142,6 @@ pub struct Engine {
     pub(crate) files: Files,
     /// The filling of the keyspace that is under way.
     pub(crate) filling: Option<Box<Filling>>,
-    /// Keys of databases that the server does not have.
-    pub(crate) unmapped: u64,
     /// Slots that have just been imported.
     pub(crate) arrivals: Arrivals,
     /// How fields of hashes whose time has come are removed.
@@ -186,7 +189,6 @@ impl Engine {
             afterwards: Afterwards::default(),
             files: Files::new(startup),
             filling: None,
-            unmapped: 0,
             arrivals: Arrivals::default(),
             removing: Removing::default(),
             pulse: None,
@@ -222,138 +224,4 @@ impl AsMut<Store> for Engine {
     fn as_mut(&mut self) -> &mut Store {
         &mut self.store
     }
-}
-
-/// PM keys of a database that Redis's keyspace shows. O(1).
-pub fn shown_keys_of(db: i32) -> Result<u64, CmdError> {
-    with_engine(|engine| {
-        Ok(engine
-            .store
-            .dbs
-            .keys(db)
-            .saturating_sub(engine.store.unshown(db)))
-    })
-}
-
-/// Counts the key of a record that has come into Redis's keyspace.
-fn count_shown(record: RecordPtr) {
-    durable("a key's count", |engine| engine.store.count_key(record));
-}
-
-/// Counts a key that has just come into Redis's keyspace with its record, which is not looked at:
-/// that would wait for the commit.
-#[inline]
-fn count_new(space: u16, ty: ValueType, name: &[u8]) {
-    let counted = ENGINE.with(|engine| engine.store.count_new_key(space, ty, name));
-    debug_assert!(
-        counted.is_ok(),
-        "no command runs while the engine is in use"
-    );
-}
-
-/// PM keys of a database. O(1).
-pub fn keys_of(db: i32) -> Result<u64, CmdError> {
-    with_engine(|engine| Ok(engine.store.dbs.keys(db)))
-}
-
-/// The databases that have PM keys, and how many each has.
-pub fn dbs_with_keys() -> Result<Vec<(i32, u64)>, CmdError> {
-    with_engine(|engine| {
-        let dbs = (0..engine.store.dbs.count()).map(|db| (db, engine.store.dbs.keys(db)));
-        Ok(dbs.filter(|&(_, keys)| keys > 0).collect())
-    })
-}
-
-/// Ends all PM keys of a database, or of all, in the pool. Redis's keyspace has to follow at once.
-pub fn flush(db: Option<i32>) -> Result<(), CmdError> {
-    with_engine(|engine| {
-        if engine.life.shows_keys() {
-            Ok(engine.flush(db)?)
-        } else {
-            Err(key::LOADING)
-        }
-    })
-}
-
-/// Whether Redis's keyspace is following a [`flush`], or what else is done to the pool's keys:
-/// those that go have ended already.
-pub fn follow_flush(on: bool) -> Result<(), CmdError> {
-    with_engine(|engine| {
-        engine.pending.end_keys(on);
-        Ok(())
-    })
-}
-
-/// Makes the pool larger by so many bytes (with units, as the arguments of the module), or by a
-/// step of its own choice: its new size.
-///
-/// # Errors
-/// `OutOfRange` for what is no size; why it cannot. It is as before then.
-pub fn grow(bytes: Option<&[u8]>) -> Result<u64, CmdError> {
-    let size = |text| std::str::from_utf8(text).ok().and_then(pobj::parse_size);
-    let bytes = bytes
-        .map(|text| size(text).ok_or(CmdError::OutOfRange))
-        .transpose()?;
-    let grown = with_engine(|engine| Ok(engine.store.pool.grow(bytes)))?;
-    fullness::tell_growth();
-    grown.map_err(|error| match error {
-        pobj::Error::State(why) => CmdError::Other(format!("ERR {why}").into()),
-        pobj::Error::NoSpace { size, .. } => {
-            report::failure("the pool cannot grow", &error);
-            CmdError::Other(
-                format!(
-                    "ERR the file system has no room for {size} bytes more: the pool is as before"
-                )
-                .into(),
-            )
-        }
-        other => other.into(),
-    })
-}
-
-/// Runs `copy`, which has the server copy a key, and gets what tells whether that failed for want
-/// of room: Redis does not know.
-pub fn copying<R>(copy: impl FnOnce(fn() -> Option<CmdError>) -> R) -> R {
-    let set = |copies| {
-        with_engine(|engine| {
-            engine.pending.note_copying(copies);
-            Ok(())
-        })
-    };
-    let begun = set(true);
-    let result = copy(|| {
-        let failed = with_engine(|engine| Ok(engine.pending.lacked_room()));
-        (failed == Ok(true)).then_some(CmdError::PoolFull)
-    });
-    let ended = set(false);
-    debug_assert!(begun.and(ended).is_ok(), "no command runs within another");
-    result
-}
-
-/// What OBJECT ENCODING calls the encoding of the value whose record is at `addr`.
-pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
-    with_engine(|engine| {
-        let record = engine.record_at(addr).ok_or(CmdError::Internal)?;
-        let head = record::get(&engine.store.pool, record)?;
-        let known = Known {
-            listpacks: limits::listpack_sets_and_lists(),
-            listpacks_with_times: behaviour::server().family == Family::Redis,
-            embedded_max: behaviour::embedded_max(
-                record::key(&engine.store.pool, record)?.len(),
-                head.expire_at != KEY_NEVER,
-            ),
-        };
-        Ok(structures::of(head.value_type()?).encoding(head.root, known))
-    })
-}
-
-/// The bytes of the pool that the key takes whose record is at `addr`. O(1) for strings, else
-/// O(elements) at most.
-pub fn usage_of(addr: usize) -> Result<u64, CmdError> {
-    with_engine(|engine| {
-        let record = engine.record_at(addr).ok_or(key::LOADING)?;
-        let head = *record::get(&engine.store.pool, record)?;
-        let own = engine.store.pool.capacity(record)?;
-        Ok(own + structures::of(head.value_type()?).memory(&engine.store.pool, head.root)?)
-    })
 }

@@ -67,9 +67,8 @@ impl Engine {
         if surveyed.foreign > 0 {
             self.drop_foreign(surveyed.foreign, &surveyed.foreign_slots);
         }
-        self.unmapped = surveyed.unmapped;
         self.life.serve();
-        let keys = self.store.left_unshown() + surveyed.unmapped;
+        let keys = self.store.left_unshown() + self.store.dbs.unmapped();
         let line = format!(
             "the pool holds {keys} keys in {} bytes; they were found in {:.3} seconds",
             self.store.pool.usage().used,

@@ -31,8 +31,8 @@ fn plan(
 /// Gives each of several *different* keys a value, whatever it holds, all as one atomic, durable
 /// step. Each expires at `expire_at`, in Unix milliseconds or `KEY_NEVER`; without one it keeps its
 /// own expire time. `f` sets the `i`-th value: as in [`PmKey::edit_inline`] if there is one, else
-/// from an empty root, with a fresh record's inline area of at least `inline(i)` bytes. `then` tells
-/// of the `i`-th key, once that shows its value.
+/// from an empty root, with a fresh record's inline area of at least `inline(i)` bytes. `then`
+/// tells of the `i`-th key, once that shows its value.
 pub fn put_all(
     keys: &mut [PmKey<'_>],
     expire_at: Option<i64>,

@@ -1,0 +1,49 @@
+//! All keys of a database, or of all, end as one step: in the pool, and then in Redis's keyspace.
+
+use super::key::LOADING;
+use super::{Engine, with_engine};
+use crate::error::CmdError;
+use crate::report;
+
+/// Ends all PM keys of a database, or of all, in the pool. Redis's keyspace has to follow at once.
+pub fn flush(db: Option<i32>) -> Result<(), CmdError> {
+    with_engine(|engine| {
+        if engine.life.shows_keys() {
+            Ok(engine.flush(db)?)
+        } else {
+            Err(LOADING)
+        }
+    })
+}
+
+/// Whether Redis's keyspace is following a [`flush`], or what else is done to the pool's keys:
+/// those that go have ended already.
+pub fn follow_flush(on: bool) -> Result<(), CmdError> {
+    with_engine(|engine| {
+        engine.pending.end_keys(on);
+        Ok(())
+    })
+}
+
+impl Engine {
+    /// The keys of a database, or of all, end with this: durable on return. Redis frees its own
+    /// afterwards.
+    pub fn flush(&mut self, db: Option<i32>) -> pobj::Result<()> {
+        if !self.is_shown() {
+            return Ok(());
+        }
+        if self.life.reloads() {
+            self.hide();
+            return Ok(());
+        }
+        let unmapped = self.store.dbs.unmapped();
+        self.store.flush(db)?;
+        self.end_filling_if_flushed();
+        if db.is_none() && unmapped > 0 {
+            report::warn(&format!(
+                "{unmapped} keys of databases this server does not have are flushed with all others"
+            ));
+        }
+        Ok(())
+    }
+}

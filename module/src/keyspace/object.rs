@@ -1,0 +1,39 @@
+//! What OBJECT and MEMORY tell of a value.
+
+use super::key::LOADING;
+use super::with_engine;
+use crate::behaviour::{self, Family};
+use crate::error::CmdError;
+use crate::limits;
+use store::expiry::KEY_NEVER;
+use store::record;
+use store::structures;
+use store::structures::encoding::Known;
+
+/// What OBJECT ENCODING calls the encoding of the value whose record is at `addr`.
+pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
+    with_engine(|engine| {
+        let record = engine.record_at(addr).ok_or(CmdError::Internal)?;
+        let head = record::get(&engine.store.pool, record)?;
+        let known = Known {
+            listpacks: limits::listpack_sets_and_lists(),
+            listpacks_with_times: behaviour::server().family == Family::Redis,
+            embedded_max: behaviour::embedded_max(
+                record::key(&engine.store.pool, record)?.len(),
+                head.expire_at != KEY_NEVER,
+            ),
+        };
+        Ok(structures::of(head.value_type()?).encoding(head.root, known))
+    })
+}
+
+/// The bytes of the pool that the key takes whose record is at `addr`. O(1) for strings, else
+/// O(elements) at most.
+pub fn usage_of(addr: usize) -> Result<u64, CmdError> {
+    with_engine(|engine| {
+        let record = engine.record_at(addr).ok_or(LOADING)?;
+        let head = *record::get(&engine.store.pool, record)?;
+        let own = engine.store.pool.capacity(record)?;
+        Ok(own + structures::of(head.value_type()?).memory(&engine.store.pool, head.root)?)
+    })
+}
