@@ -103,7 +103,7 @@ fn is_scarce() -> bool {
 }
 
 /// Whether keys may go now. A replica's go with its master's.
-fn may_evict(ctx: &Ctx) -> bool {
+pub(super) fn may_evict(ctx: &Ctx) -> bool {
     let waits = ENGINE.with(|engine| engine.store.pool.in_group() || !engine.life.shows_keys());
     limits::policy() != Policy::Never
         && waits == Ok(false)

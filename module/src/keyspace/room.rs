@@ -9,7 +9,7 @@ use super::groups::undo;
 use super::{ENGINE, Engine, compact, durable, evict, failure};
 use crate::redis::{Ctx, Latency, OnFailure, Tried, server_flags};
 use crate::report;
-use pobj::Result;
+use pobj::{Error, Result};
 use std::time::{Duration, Instant};
 
 /// How long the memory of dead records may take of one event-loop cycle, and of one tick of the
@@ -60,9 +60,15 @@ impl Engine {
     /// Reclaims memory for about `budget`, but not while a group is open.
     pub(crate) fn reclaim(&mut self, budget: Duration) {
         let start = Instant::now();
+        // What lacks room is tried again behind the others: each of them once.
+        let (mut left, _) = self.store.backlog();
         while let Err(error) = self.store.reclaim(budget.saturating_sub(start.elapsed())) {
-            report::failure("memory of a deleted key is lost", &error);
-            if start.elapsed() >= budget {
+            if matches!(error, Error::Full(_)) {
+                left = left.saturating_sub(1);
+            } else {
+                report::failure("memory of a deleted key is lost", &error);
+            }
+            if left == 0 || start.elapsed() >= budget {
                 break;
             }
         }
@@ -179,9 +185,9 @@ fn find_room(ctx: &Ctx, Tried { waited, again }: Tried) -> bool {
     if ENGINE.with(|engine| engine.find_in_group(enough)) == Ok(true) {
         return true;
     }
-    // What has gone already may do, but for that it is scattered.
+    // What was evicted already may do, but for that it is scattered.
     let is_scattered = again >= if lacked > PAGE { 1 } else { SCATTERED_FROM };
-    if is_scattered && gather_for(ctx, lacked.max(PAGE)) {
+    if is_scattered && evict::may_evict(ctx) && gather_for(ctx, lacked.max(PAGE)) {
         return true;
     }
     if evict::evict(ctx, enough, evicting_budget - waited) {
