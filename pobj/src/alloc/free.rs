@@ -87,12 +87,50 @@ impl Marks {
 }
 
 /// The runs of one length.
-#[derive(Default)]
 struct Bin {
     /// How many there are.
     count: usize,
-    /// Where they begin, and some that are gone.
+    /// Where one of them begins, or began before it was gone: most bins have no more.
+    one: u64,
+    /// Where the others begin, and some that are gone.
     starts: BinaryHeap<Reverse<u64>>,
+}
+
+/// No run.
+const NONE: u64 = u64::MAX;
+
+impl Bin {
+    fn new() -> Bin {
+        Bin {
+            count: 0,
+            one: NONE,
+            starts: BinaryHeap::new(),
+        }
+    }
+
+    /// Forgets most of what is gone: `is_there` says what is not.
+    #[cold]
+    fn prune(&mut self, is_there: impl Fn(u64) -> bool) {
+        let mut starts = std::mem::take(&mut self.starts).into_vec();
+        starts.retain(|&Reverse(start)| is_there(start));
+        starts.sort_unstable();
+        starts.dedup();
+        self.starts = starts.into();
+    }
+
+    /// Where the first begins of those that are there.
+    fn first(&mut self, is_there: impl Fn(u64) -> bool) -> Option<u64> {
+        if self.one != NONE && !is_there(self.one) {
+            self.one = NONE;
+        }
+        while let Some(&Reverse(start)) = self.starts.peek() {
+            if is_there(start) {
+                return Some(start.min(self.one));
+            }
+            self.starts.pop();
+        }
+        (self.one != NONE).then_some(self.one)
+    }
 }
 
 /// Free granules, by their number in the pool (offset divided by the size of a granule).
@@ -112,7 +150,7 @@ impl Default for FreeRuns {
     fn default() -> FreeRuns {
         FreeRuns {
             marks: Marks::default(),
-            bins: (0..=SHORT).map(|_| Bin::default()).collect(),
+            bins: (0..=SHORT).map(|_| Bin::new()).collect(),
             used: [0; WORDS],
             used_words: 0,
             long: BTreeSet::new(),
@@ -152,35 +190,35 @@ impl FreeRuns {
     }
 
     /// Enters a marked run by its length.
+    #[inline(always)]
     fn list(&mut self, start: u64, len: u64) {
-        if len > SHORT {
+        let Some(bin) = self.bins.get_mut(len as usize) else {
             self.long.insert((len, start));
             return;
-        }
-        let bin = &mut self.bins[len as usize];
+        };
         bin.count += 1;
-        self.used[(len / 64) as usize] |= 1 << (len % 64);
-        self.used_words |= 1 << (len / 64);
+        if bin.count == 1 {
+            bin.one = start;
+            self.used[(len / 64) as usize] |= 1 << (len % 64);
+            self.used_words |= 1 << (len / 64);
+            return;
+        }
         bin.starts.push(Reverse(start));
         if bin.starts.len() > 4 * bin.count + 64 {
-            let marks = &self.marks;
-            let mut starts = std::mem::take(&mut bin.starts).into_vec();
-            starts.retain(|&Reverse(start)| marks.begins(start) == Some(len));
-            starts.sort_unstable();
-            starts.dedup();
-            bin.starts = starts.into();
+            bin.prune(|start| self.marks.begins(start) == Some(len));
         }
     }
 
     /// Takes a run out by its length.
+    #[inline(always)]
     fn delist(&mut self, start: u64, len: u64) {
-        if len > SHORT {
+        let Some(bin) = self.bins.get_mut(len as usize) else {
             self.long.remove(&(len, start));
             return;
-        }
-        let bin = &mut self.bins[len as usize];
+        };
         bin.count -= 1;
         if bin.count == 0 {
+            bin.one = NONE;
             bin.starts.clear();
             let word = &mut self.used[(len / 64) as usize];
             *word &= !(1 << (len % 64));
@@ -237,12 +275,10 @@ impl FreeRuns {
             return None;
         }
         while let Some(len) = self.short_len(least) {
-            let starts = &mut self.bins[len as usize].starts;
-            while let Some(&Reverse(start)) = starts.peek() {
-                if self.marks.begins(start) == Some(len) {
-                    return Some((start, len));
-                }
-                starts.pop();
+            let marks = &self.marks;
+            let first = self.bins[len as usize].first(|start| marks.begins(start) == Some(len));
+            if let Some(start) = first {
+                return Some((start, len));
             }
             debug_assert!(false, "a bin has as many runs as it counts");
             least = len + 1;
@@ -253,15 +289,39 @@ impl FreeRuns {
 
     /// Takes the first `len` granules of a run.
     fn take_first(&mut self, len: u64, (start, found): (u64, u64)) -> u64 {
-        self.remove(start, found);
-        if found > len {
-            self.insert(start + len, found - len);
+        if found == len {
+            self.remove(start, found);
+            return start;
         }
+        // The last mark changes only once.
+        self.marks.set(start, 0);
+        self.delist(start, found);
+        let (rest, left) = (start + len, found - len);
+        self.marks.set(start + found - 1, left as u32);
+        self.marks.set(rest, FIRST | left as u32);
+        self.total -= len;
+        self.list(rest, left);
         start
     }
 
+    /// The run, if there is only one: start and length.
+    pub(crate) fn only(&mut self) -> Option<(u64, u64)> {
+        let run = self.shortest(self.longest())?;
+        (run.1 == self.total).then_some(run)
+    }
+
+    /// Whether runs end right before `start` and begin right behind `len` granules from there.
+    pub(crate) fn are_beside(&self, start: u64, len: u64) -> bool {
+        let before = start.checked_sub(1).and_then(|last| self.marks.ends(last));
+        before.is_some() && self.marks.begins(start + len).is_some()
+    }
+
     /// Takes `len` granules from the shortest run that has them, the first of equals; the start.
+    #[inline]
     pub(crate) fn take(&mut self, len: u64) -> Option<u64> {
+        if self.total < len {
+            return None;
+        }
         let run = self.shortest(len)?;
         Some(self.take_first(len, run))
     }

@@ -116,15 +116,17 @@ impl Windows {
         }
     }
 
-    /// Takes out again who lies from `start` to `end`.
-    pub(super) fn leave(&mut self, holder: Holder, start: u64, end: u64) {
+    /// Takes out again who starts at `start`: what tells of it, from there on, lies together.
+    #[inline]
+    pub(super) fn leave(&mut self, holder: Holder, start: u64) {
         let first = (start / WINDOW) as usize;
-        let last = (end.div_ceil(WINDOW) as usize).min(self.0.len());
-        let windows = self.0.get_mut(first..last).unwrap_or_default();
-        for window in windows {
-            if window.holder == holder.encoded() {
-                *window = Window::EMPTY;
+        let holder = holder.encoded();
+        let windows = self.0.get_mut(first..).unwrap_or_default();
+        for window in windows.iter_mut() {
+            if window.holder != holder {
+                break;
             }
+            *window = Window::EMPTY;
         }
         // The one before may reach into the window where this one started.
         if let Some(&before) = first.checked_sub(1).and_then(|before| self.0.get(before))
@@ -194,7 +196,7 @@ mod tests {
         assert_eq!(windows.page_of(2 * WINDOW + 99, 2), None);
         let around: Vec<u32> = windows.large_around(5 * WINDOW + 99).collect();
         assert_eq!(around, [3]);
-        windows.leave(large, 100 + 2 * WINDOW, 100 + 5 * WINDOW);
+        windows.leave(large, 100 + 2 * WINDOW);
         let without = [
             Some(page),
             Some(page),
@@ -208,13 +210,13 @@ mod tests {
         assert_eq!(holders(&windows), without);
         assert_eq!(windows.page_of(2 * WINDOW + 99, 1), Some(3));
         windows.enter(large, 100 + 2 * WINDOW, 100 + 5 * WINDOW, None);
-        windows.leave(next, 100 + 5 * WINDOW, 100 + 7 * WINDOW);
+        windows.leave(next, 100 + 5 * WINDOW);
         assert_eq!(
             windows.holder(5 * WINDOW),
             Some(large),
             "it covers the start"
         );
-        windows.leave(page, 100, 100 + 2 * WINDOW);
+        windows.leave(page, 100);
         let without = [
             None,
             None,
@@ -238,7 +240,7 @@ mod tests {
             assert_eq!(windows.page_of(offset, 1), None);
         }
         assert_eq!(windows.holder(LEN + WINDOW), None);
-        windows.leave(Holder::Large(0), WINDOW, WINDOW + LEN);
+        windows.leave(Holder::Large(0), WINDOW);
         assert_eq!(windows.holder(LEN / 2), None);
     }
 }

@@ -85,10 +85,13 @@ impl Room {
 
     /// Offset of the word that tells of a run that starts at `offset`; `None` outside all extents.
     pub(crate) fn word_at(&self, offset: u64) -> Option<u64> {
-        let at = self
-            .extents
-            .partition_point(|extent| extent.start <= offset);
-        let extent = self.extents[..at].last()?;
+        let extent = match self.extents.as_slice() {
+            [extent] => extent,
+            extents => {
+                let at = extents.partition_point(|extent| extent.start <= offset);
+                extents[..at].last()?
+            }
+        };
         (extent.range().contains(&offset)).then(|| extent.word_at(offset))
     }
 
@@ -141,6 +144,7 @@ impl Room {
     }
 
     /// Gives granules that nobody refers to: loose while a group is open.
+    #[inline]
     pub(crate) fn give(&mut self, offset: u64, granules: u64, in_group: bool) {
         if in_group {
             self.loose.give(offset / GRANULE, granules)
@@ -176,7 +180,7 @@ impl Room {
     /// Sees to it that what is kept back is there, as far as it can be, and lies together. Next to
     /// nothing if nothing was given since. Not in a group.
     pub(crate) fn tidy(&mut self) {
-        if !std::mem::take(&mut self.untidy) {
+        if !std::mem::take(&mut self.untidy) || self.is_tidy() {
             return;
         }
         for (start, granules) in self.kept.drain() {
@@ -187,6 +191,12 @@ impl Room {
             self.kept.give(start, self.target);
         }
         self.refill();
+    }
+
+    /// Whether what is kept back is there in one run, which does not part two free ones.
+    fn is_tidy(&mut self) -> bool {
+        let run = self.kept.only();
+        run.is_some_and(|(start, len)| len == self.target && !self.free.are_beside(start, len))
     }
 
     /// Has what is kept back be free, until [`Room::keep_again`].

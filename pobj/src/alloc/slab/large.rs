@@ -2,7 +2,7 @@
 
 use super::Slab;
 use crate::Kind;
-use crate::alloc::run::Run;
+use crate::alloc::run::{GRANULE, Run, RunKind};
 use crate::alloc::windows::Holder;
 
 /// An object that is alone in its memory.
@@ -12,8 +12,20 @@ pub(super) struct Large {
     /// Usable bytes.
     pub(super) size: u64,
     pub(super) kind: Kind,
-    /// `None` for an object of libpmemobj's.
-    pub(super) run: Option<Run>,
+    /// It is a run, and not an object of libpmemobj's.
+    pub(super) is_run: bool,
+}
+
+impl Large {
+    /// The run that it is, if it is one.
+    #[inline]
+    pub(super) fn run(&self) -> Option<Run> {
+        self.is_run.then_some(Run {
+            offset: self.offset,
+            granules: self.size / GRANULE,
+            kind: RunKind::Object(self.kind),
+        })
+    }
 }
 
 /// All of them, by a number that is an object's own while it exists.
@@ -69,7 +81,7 @@ impl Slab {
             offset: run.offset,
             size: run.len(),
             kind,
-            run: Some(run),
+            is_run: true,
         });
     }
 
@@ -79,7 +91,7 @@ impl Slab {
             offset,
             size,
             kind,
-            run: None,
+            is_run: false,
         });
     }
 
@@ -102,7 +114,7 @@ impl Slab {
         if let Some(size) = self.large.remove(id, offset) {
             self.used -= size;
             self.alone -= size;
-            self.windows.leave(Holder::Large(id), offset, offset + size);
+            self.windows.leave(Holder::Large(id), offset);
         }
     }
 
@@ -135,11 +147,11 @@ impl Slab {
     /// All of them: offset, bytes, and whether they are runs.
     pub(super) fn objects_alone(&self) -> impl Iterator<Item = (u64, u64, bool)> {
         let large = self.large.objects.iter().flatten();
-        large.map(|large| (large.offset, large.size, large.run.is_some()))
+        large.map(|large| (large.offset, large.size, large.is_run))
     }
 
     /// The object at `offset` that is a run.
     pub(crate) fn run_at(&self, offset: u64) -> Option<Run> {
-        self.large_at(offset)?.run
+        self.large_at(offset)?.run()
     }
 }

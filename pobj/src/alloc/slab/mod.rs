@@ -324,7 +324,7 @@ impl Slab {
             }
             None => {
                 let large = self.large_at(offset)?;
-                Some(large.run.map_or(Block::Object(large.size), Block::Run))
+                Some(large.run().map_or(Block::Object(large.size), Block::Run))
             }
         }
     }
@@ -387,8 +387,8 @@ impl Slab {
         let mut taken = Vec::with_capacity(ids.len());
         for &id in ids {
             let page = self.page(id as u32);
-            let (start, end) = (page.offset, page.offset + page.len());
-            self.windows.leave(Holder::Page(id as u32), start, end);
+            let start = page.offset;
+            self.windows.leave(Holder::Page(id as u32), start);
             if let Some(page) = self.pages[id].take() {
                 self.vacant.push(id as u32);
                 self.empty -= 1;

@@ -4,7 +4,7 @@
 use crate::Kind;
 use crate::alloc::classes;
 use crate::alloc::page::{PAGE_GRANULES, PageHeader};
-use crate::alloc::room::Access;
+use crate::alloc::room::{Access, Room};
 use crate::alloc::run::{GRANULE, Run, RunKind};
 use crate::alloc::slab::Slot;
 use crate::error::{Error, Result, damaged};
@@ -212,15 +212,22 @@ impl Pool {
     }
 
     /// Adds the words of the runs that the batch allocates and frees.
-    #[inline(never)]
+    #[inline]
     pub(super) fn encode_runs(&mut self) -> Result<()> {
-        let (seed, batch) = (self.room.seed(), &mut self.batch);
-        let word_at = |offset| {
-            let word = self.room.word_at(offset);
-            word.ok_or_else(|| damaged("a run outside of all extents", offset))
-        };
+        if !self.batch.run_frees.is_empty() {
+            self.encode_freed_runs()?;
+        }
+        if self.batch.makes_runs() {
+            self.encode_made_runs()?;
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn encode_freed_runs(&mut self) -> Result<()> {
+        let batch = &mut self.batch;
         for run in &batch.run_frees {
-            let at = word_at(run.offset)?;
+            let at = word_at(&self.room, run.offset)?;
             if !run.is_said_by(self.medium.word(at)?) {
                 return Err(damaged("an object that is freed twice", run.offset));
             }
@@ -229,9 +236,15 @@ impl Pool {
         if batch.run_frees.len() > 1 {
             all_differ(&batch.run_frees)?;
         }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn encode_made_runs(&mut self) -> Result<()> {
+        let (seed, batch) = (self.room.seed(), &mut self.batch);
         for run in &batch.runs {
             let word = run.word(seed).to_le_bytes();
-            batch.writes.push(word_at(run.offset)?, &word);
+            batch.writes.push(word_at(&self.room, run.offset)?, &word);
         }
         for &offset in &batch.pages {
             let run = Run {
@@ -240,7 +253,7 @@ impl Pool {
                 kind: RunKind::Page,
             };
             let word = run.word(seed).to_le_bytes();
-            batch.writes.push(word_at(offset)?, &word);
+            batch.writes.push(word_at(&self.room, offset)?, &word);
         }
         for &offset in &batch.object_frees {
             let word = type_num::FREED.to_le_bytes();
@@ -275,6 +288,13 @@ impl Pool {
             }
         }
     }
+}
+
+/// Where the word stands that tells of a run.
+#[inline]
+fn word_at(room: &Room, offset: u64) -> Result<u64> {
+    let word = room.word_at(offset);
+    word.ok_or_else(|| damaged("a run outside of all extents", offset))
 }
 
 /// An error if a run is among these twice.

@@ -45,6 +45,12 @@ impl Batch {
         self.changes_runs
     }
 
+    /// True if the words of more runs change than those of the runs that it frees.
+    #[inline]
+    pub(super) fn makes_runs(&self) -> bool {
+        !(self.runs.is_empty() && self.pages.is_empty() && self.object_frees.is_empty())
+    }
+
     /// Notes a run that this batch allocates.
     pub(super) fn allocate_run(&mut self, run: Run) {
         self.runs.push(run);
