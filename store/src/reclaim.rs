@@ -6,6 +6,13 @@
 //! [survey](crate::unshown); the latter are looked for by a *sweep* over all records. Freeing one
 //! is idempotent, a transaction at a time.
 //!
+//! | a key goes as | its record |
+//! |---|---|
+//! | a change leaves its value empty, or it gets another name | is freed by that step ([`edit`](crate::edit), [`keys`](crate::keys)) |
+//! | it is deleted, expires, is evicted | is ended by [`Store::retire`]: freed, or dead if its value is large |
+//! | another value takes its place | is dead by that step, and retired once Redis has let go of it |
+//! | a flush ends it, or its hash slot is given up | is dead by its birth, and ended by the sweep |
+//!
 //! Values of living keys, too, may have memory that is to be reclaimed: a sorted set that has lost
 //! a long range. Their records are listed as well, and found again after a crash by their encoding.
 
@@ -73,10 +80,20 @@ impl Garbage {
     }
 }
 
-/// Frees a record and its (small) value in the running transaction.
-fn free_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> Result<()> {
-    structures::of(head.value_type()?).destroy(tx, head.root)?;
-    tx.free(record)
+/// Ends a record whose key is gone, in the running transaction: frees it with its value, if that is
+/// small. Else the record is dead, and returned: after the commit it goes to
+/// [`Store::reclaim_later`].
+fn end_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> Result<Option<RecordPtr>> {
+    let structure = structures::of(head.value_type()?);
+    if structure.is_small(head.root) {
+        structure.destroy(tx, head.root)?;
+        tx.free(record)?;
+        return Ok(None);
+    }
+    if head.birth != 0 {
+        record::kill(tx, record)?;
+    }
+    Ok(Some(record))
 }
 
 impl Store {
@@ -89,20 +106,11 @@ impl Store {
     fn retire_if_room(&mut self, record: RecordPtr) -> Result<()> {
         self.expiring.forget(record);
         let head = *record::get(&self.pool, record)?;
-        let ty = head.value_type()?;
-        if structures::of(ty).is_small(head.root) {
-            let mut tx = self.pool.begin();
-            tx.removes();
-            free_record(&mut tx, record, &head)?;
-            return tx.commit();
-        }
-        if head.birth != 0 {
-            let mut tx = self.pool.begin();
-            tx.removes();
-            record::kill(&mut tx, record)?;
-            tx.commit()?;
-        }
-        self.garbage.dead.push_back(record);
+        let mut tx = self.pool.begin();
+        tx.removes();
+        let dead = end_record(&mut tx, record, &head)?;
+        tx.commit()?;
+        self.reclaim_later(dead);
         Ok(())
     }
 
@@ -285,28 +293,28 @@ impl Store {
                 found.push((record, head));
             }
         }
-        let (small, large): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, head)| {
-            head.value_type()
-                .is_ok_and(|ty| structures::of(ty).is_small(head.root))
-        });
-        if self.free_all(&small).is_err() {
-            // One of them is damaged: it must not keep the others.
-            small
-                .iter()
-                .try_for_each(|&(record, _)| self.retire(record))?;
+        if self.end_all(&found).is_ok() {
+            return Ok(());
         }
-        large
+        // One of them is damaged, which must not keep the others, or there is no room for all.
+        found
             .iter()
             .try_for_each(|&(record, _)| self.retire(record))
     }
 
-    /// Frees several records with their small values, as one step.
-    fn free_all(&mut self, records: &[(RecordPtr, Record)]) -> Result<()> {
+    /// Ends several records, as one step.
+    fn end_all(&mut self, records: &[(RecordPtr, Record)]) -> Result<()> {
         let mut tx = self.pool.begin();
         tx.removes();
+        let mut dead = Vec::new();
         for (record, head) in records {
-            free_record(&mut tx, *record, head)?;
+            dead.extend(end_record(&mut tx, *record, head)?);
         }
-        tx.commit()
+        tx.commit()?;
+        for &record in &dead {
+            self.expiring.forget(record);
+        }
+        self.reclaim_later(dead);
+        Ok(())
     }
 }
