@@ -1,8 +1,8 @@
 //! The keyspace: where Redis's keys meet the pool's records.
 //!
 //! A PM key sits in Redis's own keyspace as a module-type value; the word Redis keeps for it is the
-//! address of the key's [`record`], which the `store` keeps. What happens to the key in Redis
-//! (deletion, expiry, RENAME, FLUSHALL, …) reaches the record through callbacks and events
+//! address of the key's [`record`](store::record), which the `store` keeps. What happens to the key
+//! in Redis (deletion, expiry, RENAME, FLUSHALL, …) reaches the record through callbacks and events
 //! ([`events`], [`callbacks`]); what PM commands do goes the other way, record first ([`key`]).
 //! This is the only layer that knows both.
 //!
