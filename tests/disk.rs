@@ -333,4 +333,7 @@ fn the_commands_of_a_cycle_share_a_record_unless_threads_send() {
         shared(&mut server);
     }
     alone(&mut setup().directive("io-threads 3").start().unwrap());
+    let arguments = [&DISK[..], &["output-hook", "no"]].concat();
+    let unhooked = Setup::pmedis_with("64m", &arguments);
+    alone(&mut unhooked.start().unwrap());
 }

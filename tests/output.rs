@@ -16,6 +16,9 @@ use std::time::Duration;
 /// What the server dies of sending.
 const WORDS: &str = "words-that-tell-of-it";
 
+/// The module does not intercept what the server sends.
+const NO_HOOK: [&str; 2] = ["output-hook", "no"];
+
 /// The library that kills the server.
 fn killer(setup: &Setup) -> PathBuf {
     let library = setup.dir().join("kill_after_reply.so");
@@ -115,9 +118,15 @@ fn replies_of_exec_and_scripts() {
         ],
         &[&format!("EVAL {script} 0")],
     ];
-    for directives in [&[][..], &["io-threads 3", "io-threads-do-reads yes"]] {
+    let threads = &["io-threads 3", "io-threads-do-reads yes"];
+    let mut settings: Vec<(&[&str], &[&str])> = vec![(&[], &[]), (&[], threads)];
+    // Redis 7.0 has nothing but the hook to end groups in time.
+    if !Packaged::current().is_redis_7_0() {
+        settings.push((&NO_HOOK, &[]));
+    }
+    for (arguments, directives) in settings {
         for unit in units {
-            let mut server = start(directives);
+            let mut server = start_with(arguments, directives);
             let mut control = server.client();
             let mut reader = slow_reader(&server, &mut control, &[]);
             queue(&mut reader, unit);
@@ -137,9 +146,12 @@ fn replies_of_single_commands_with_a_journal() {
         "EXPIRE a 1000",
         &format!("ECHO {WORDS}"),
     ];
-    for directives in [&[][..], &["io-threads 3", "io-threads-do-reads yes"]] {
+    let threads = &["io-threads 3", "io-threads-do-reads yes"];
+    let settings: [(&[&str], &[&str]); 3] = [(&[], &[]), (&[], threads), (&NO_HOOK, &[])];
+    for (arguments, directives) in settings {
         for slow in [false, true] {
-            let mut server = start_with(&["durability", "disk", "journal", "2m"], directives);
+            let arguments = [&["durability", "disk", "journal", "2m"], arguments].concat();
+            let mut server = start_with(&arguments, directives);
             let mut control = server.client();
             let mut reader = if slow {
                 slow_reader(&server, &mut control, &[])
@@ -159,6 +171,19 @@ fn replies_of_single_commands_with_a_journal() {
             let left = ask(&mut client, "TTL a");
             assert!(left.parse::<i64>().is_ok_and(|left| left > 0), "{left}");
         }
+    }
+}
+
+/// Without the hook the module says where that matters, and shows it.
+#[test]
+fn the_hook_is_there_unless_it_is_refused() {
+    let lacks = "the module does not intercept what this server sends";
+    for (arguments, hooked) in [(&[][..], "1"), (&NO_HOOK[..], "0")] {
+        let server = Setup::pmedis_with("16m", arguments).start().unwrap();
+        let told = ask(&mut server.client(), "PM.INFO traffic");
+        assert!(told.contains(&format!("output_hook:{hooked}")), "{told}");
+        let warns = hooked == "0" && Packaged::current().is_redis_7_0();
+        assert_eq!(server.log().contains(lacks), warns, "{}", server.log());
     }
 }
 

@@ -65,6 +65,7 @@ fn the_configuration_has_the_last_word() {
         ("copy", "refuse"),
         ("unprefixed", "no"),
         ("adopt", "no"),
+        ("output-hook", "yes"),
         ("alarms", "50"),
         ("fill", ""),
     ] {

@@ -56,6 +56,8 @@ pub struct Config {
     pub unprefixed: Option<Scope>,
     /// Whether native keys of files that are loaded at a start become PM keys.
     pub adopt: Adopt,
+    /// Whether the module intercepts what the server sends.
+    pub output_hook: OutputHook,
     /// Shares of the pool in use that the log tells of, in percent, ascending.
     pub alarms: Vec<u64>,
     /// How many keys a second are put into the server's keyspace in the background after a start;
@@ -78,6 +80,7 @@ impl Default for Config {
             copy: Copied::default(),
             unprefixed: None,
             adopt: Adopt::default(),
+            output_hook: OutputHook::default(),
             alarms: vec![80, 90, 95],
             fill: None,
         }
@@ -165,6 +168,22 @@ pub enum Adopt {
 
 impl Word for Adopt {
     const ALL: &'static [(&'static str, Self)] = &[("no", Adopt::No), ("yes", Adopt::Yes)];
+}
+
+/// Whether the module intercepts what the server sends, so that what several commands have committed
+/// becomes durable at once, before the first of their replies leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputHook {
+    /// Where the server lets it.
+    #[default]
+    Yes,
+    /// Nowhere: each command is durable when its handler ends.
+    No,
+}
+
+impl Word for OutputHook {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("yes", OutputHook::Yes), ("no", OutputHook::No)];
 }
 
 /// What is wrong with the settings.
@@ -351,6 +370,7 @@ mod tests {
             beside: Beside::Ignore,
             copy: Copied::Accept,
             adopt: Adopt::Yes,
+            output_hook: OutputHook::No,
             unprefixed: Some(Scope {
                 dbs: vec![3],
                 patterns: vec![b"user:*".to_vec()],
@@ -361,9 +381,9 @@ mod tests {
             fill: Some(7),
         };
         for line in [
-            "path /mnt/pmem0/Pool size 64m max-size 1g durability process rdb full orphans drop beside ignore copy accept fill 7 journal 16m memory-limit 2g adopt yes alarms 70,99 unprefixed db=3 unprefixed user:*",
-            "FILL 7 MAX-SIZE 1GB RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 Journal 16M Memory-Limit 2G ADOPT Yes UNPREFIXED db=3 unprefixed user:*",
-            "journal 16m memory-limit 2048m alarms 70,99 size 67108864 max-size 1024m orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore adopt yes unprefixed user:* unprefixed db=3",
+            "path /mnt/pmem0/Pool size 64m max-size 1g durability process rdb full orphans drop beside ignore copy accept fill 7 journal 16m memory-limit 2g adopt yes output-hook no alarms 70,99 unprefixed db=3 unprefixed user:*",
+            "FILL 7 MAX-SIZE 1GB RDB Full DURABILITY Process Size 64M Orphans Drop Path /mnt/pmem0/Pool Copy Accept Beside Ignore Alarms 70,99 Journal 16M Memory-Limit 2G ADOPT Yes OUTPUT-HOOK No UNPREFIXED db=3 unprefixed user:*",
+            "journal 16m memory-limit 2048m alarms 70,99 size 67108864 max-size 1024m orphans drop fill 7 path /mnt/pmem0/Pool copy accept rdb full durability process beside ignore adopt yes unprefixed user:* output-hook no unprefixed db=3",
         ] {
             assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
         }

@@ -150,6 +150,7 @@ fn traffic(engine: &Engine) -> InfoFields {
         ("commits", Count(commits)),
         ("fences", Count(traffic.fences)),
         ("lines", Count(traffic.lines)),
+        ("output_hook", flag(engine.event_loop.output_is_watched())),
         ("evicted_keys", Count(evict::evicted())),
     ])
 }

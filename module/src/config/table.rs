@@ -172,6 +172,14 @@ pub const TABLE: &[Setting] = &[
         value: |config| Box::new(OneOf(&mut config.adopt)),
     },
     Setting {
+        name: "output-hook",
+        form: "HOW",
+        changes: Changes::AtLoad,
+        repeats: false,
+        doc: "with `no`, the module does not intercept what the server sends, and each command is durable when it ends, on its own; see [architecture.md](architecture.md#where-a-reply-could-overtake-a-commit)",
+        value: |config| Box::new(OneOf(&mut config.output_hook)),
+    },
+    Setting {
         name: "alarms",
         form: "PERCENTAGES",
         changes: Changes::AtRunTime,
@@ -238,6 +246,7 @@ mod tests {
             ("copy", "accept"),
             ("unprefixed", "db=3 user:*"),
             ("adopt", "yes"),
+            ("output-hook", "no"),
             ("alarms", "7,50"),
             ("fill", "9"),
         ] {

@@ -13,6 +13,8 @@
 use super::groups::end_group;
 use super::open::config_value;
 use super::{ENGINE, Engine, durable};
+use crate::SETTINGS;
+use crate::config::OutputHook;
 use crate::redis::{
     Around, Ctx, Output, before_fork, before_output, sees_tls, server_flags, surround_writes,
     tells_after_commands,
@@ -26,10 +28,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub fn watch_output(ctx: &Ctx) {
     let jobs_run = tells_after_commands();
     let can_defer = before_fork(sync_for_child);
-    let sees_output = before_output(output_begins);
+    let is_wanted = SETTINGS.with(|settings| settings.output_hook) != Ok(OutputHook::No);
+    let sees_output = is_wanted && before_output(output_begins);
     if !sees_output && !jobs_run {
         report::warn(
-            "the module cannot intercept what this server sends: if a client is slow to read, the \
+            "the module does not intercept what this server sends: if a client is slow to read, the \
              reply of EXEC or a script can leave microseconds before its writes are durable",
         );
     }
