@@ -83,6 +83,7 @@ impl Garbage {
 /// Ends a record whose key is gone, in the running transaction: frees it with its value, if that is
 /// small. Else the record is dead, and returned: after the commit it goes to
 /// [`Store::reclaim_later`].
+#[inline]
 fn end_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> Result<Option<RecordPtr>> {
     let structure = structures::of(head.value_type()?);
     if structure.is_small(head.root) {
@@ -110,7 +111,9 @@ impl Store {
         tx.removes();
         let dead = end_record(&mut tx, record, &head)?;
         tx.commit()?;
-        self.reclaim_later(dead);
+        if let Some(dead) = dead {
+            self.garbage.dead.push_back(dead);
+        }
         Ok(())
     }
 
