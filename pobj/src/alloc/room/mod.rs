@@ -280,6 +280,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_back_moves_only_if_it_parts_free_runs() {
+        let (mut room, first) = room(1000);
+        let low = room.kept.only().expect("it lies together");
+        assert_eq!(low, (first / GRANULE, KEPT_MIN));
+        // What is given on one side of it is no reason.
+        let taken = room.take(8, Access::Ordinary).expect("it is free");
+        room.give(taken, 8, false);
+        room.tidy();
+        assert_eq!(room.kept.only(), Some(low));
+        // On both sides it is.
+        let all = room.take(1000 - 64 - room.extents[0].table(), Access::Ordinary);
+        let all = all.expect("it is free");
+        let rest = room.kept.drain();
+        assert_eq!(rest, [low]);
+        room.give_free(low.0, 16);
+        room.kept.give(low.0 + 16, KEPT_MIN);
+        room.give(all + 16 * GRANULE, 100, false);
+        assert_eq!(room.free.iter().count(), 2);
+        room.tidy();
+        assert_eq!(room.kept.only(), Some(low));
+        assert_eq!(room.free.iter().count(), 1);
+    }
+
+    #[test]
     fn half_of_what_is_kept_back_is_left_to_removals() {
         let (mut room, _) = room(1000);
         while room.take(8, Access::Ordinary).is_some() {}
