@@ -1,10 +1,12 @@
 //! The layers hold: crates depend on those below them only, and no module imports another that
 //! imports it.
 //!
-//! What crates depend on, `cargo metadata` tells; what modules import, their `use` lines. Of
-//! modules side by side, each with all that is in it, no group may import each other in a circle:
-//! what a type needs beside it, its parts and the files with its functions, lies in the folder of
-//! that type.
+//! What crates depend on, `cargo metadata` tells; what modules import, their `use` lines: a name
+//! that a module only passes on, by a `pub use`, is imported from where it is defined. Of modules
+//! side by side, each with all that is in it, no group may import each other in a circle: what a
+//! type needs beside it lies in the folder of that type. One rule is an exception: a type and the
+//! files that hold its `impl` blocks are one unit. So where a file has an `impl` block of a type,
+//! its import of that type is none ([`completes`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -108,8 +110,28 @@ fn paths(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// The module that a path leads to, if it is one of this crate's.
-fn target(from: &[String], path: &str, all: &BTreeMap<Module, String>) -> Option<Module> {
+/// Names that modules pass on: the module and the name, and the path behind it.
+type PassedOn = BTreeMap<(Module, String), String>;
+
+/// What each module passes on with a `pub use`, whole or for a part of the crate.
+fn passed_on(all: &BTreeMap<Module, String>) -> PassedOn {
+    let mut found = PassedOn::new();
+    for (module, text) in all {
+        for path in used_by(text, passes_on) {
+            let name = path.rsplit("::").next().unwrap_or(&path).to_owned();
+            found.insert((module.clone(), name), path);
+        }
+    }
+    found
+}
+
+/// The module that a path leads to, if it is one of this crate's: that which defines the name.
+fn target(
+    from: &[String],
+    path: &str,
+    all: &BTreeMap<Module, String>,
+    passed_on: &PassedOn,
+) -> Option<Module> {
     let mut words: Vec<String> = path.split("::").map(str::to_owned).collect();
     let mut at = match words[0].as_str() {
         "crate" => Vec::new(),
@@ -126,15 +148,36 @@ fn target(from: &[String], path: &str, all: &BTreeMap<Module, String>) -> Option
         at.pop();
         words.remove(0);
     }
-    at.extend(words.into_iter().filter(|word| word != "self"));
-    while !all.contains_key(&at) {
-        at.pop()?;
+    for word in words.into_iter().filter(|word| word != "self") {
+        let child = [at.as_slice(), std::slice::from_ref(&word)].concat();
+        if all.contains_key(&child) {
+            at = child;
+            continue;
+        }
+        let behind = passed_on.get(&(at.clone(), word));
+        return match behind {
+            Some(path) => target(&at, path, all, passed_on),
+            None => Some(at),
+        };
     }
     Some(at)
 }
 
+/// Whether a source completes the type that a path ends with: it has an `impl` block of it, with
+/// functions of the type itself.
+fn completes(text: &str, path: &str) -> bool {
+    let name = path.rsplit("::").next().unwrap_or(path);
+    text.lines().any(|line| {
+        let head = line.strip_prefix("impl").unwrap_or_default();
+        let head = head.trim_start_matches(|c| c != ' ').trim_start();
+        let rest = head.strip_prefix(name);
+        !line.contains(" for ") && rest.is_some_and(|rest| rest.starts_with([' ', '<']))
+    })
+}
+
 /// Which modules each one imports, tests aside.
 fn imports(all: &BTreeMap<Module, String>) -> Vec<(Module, Module)> {
+    let passed_on = passed_on(all);
     let mut imports = Vec::new();
     for (module, text) in all {
         if module.last().is_some_and(|name| name.ends_with("tests")) {
@@ -143,7 +186,8 @@ fn imports(all: &BTreeMap<Module, String>) -> Vec<(Module, Module)> {
         imports.extend(
             used(text)
                 .into_iter()
-                .filter_map(|path| target(module, &path, all))
+                .filter(|path| !completes(text, path))
+                .filter_map(|path| target(module, &path, all, &passed_on))
                 .map(|target| (module.clone(), target)),
         );
     }
@@ -152,31 +196,33 @@ fn imports(all: &BTreeMap<Module, String>) -> Vec<(Module, Module)> {
 
 /// The paths that a source uses, its tests aside.
 fn used(text: &str) -> Vec<String> {
+    used_by(text, |statement| {
+        let own = statement.trim_start().strip_prefix("use ");
+        let last = || statement.trim_start().rsplit_once("\nuse ");
+        own.or_else(|| passes_on(statement))
+            .or_else(|| last().map(|(_, used)| used))
+    })
+}
+
+/// The paths that those statements of a source use which `uses` tells apart, its tests aside.
+fn used_by(text: &str, uses: impl Fn(&str) -> Option<&str>) -> Vec<String> {
     let text = text.split("#[cfg(test)]\nmod tests {").next();
     let code = text
         .unwrap_or_default()
         .lines()
         .map(|line| line.split("//").next().unwrap_or(line));
     let code = code.collect::<Vec<_>>().join("\n");
-    let mut found = Vec::new();
-    for statement in code.split(';') {
-        let last = statement.trim_start().rsplit_once("\nuse ");
-        let used = statement.trim_start();
-        let used = used
-            .strip_prefix("use ")
-            .or_else(|| used.strip_prefix("pub use "));
-        let used = used
-            .or_else(|| used_in_scope(statement))
-            .or(last.map(|(_, used)| used));
-        found.extend(used.into_iter().flat_map(paths));
-    }
-    found
+    let statements = code.split(';').filter_map(uses);
+    statements.flat_map(paths).collect()
 }
 
-/// What a statement uses that is restricted to a part of the crate: `pub(super) use`, `pub(crate)
-/// use`.
-fn used_in_scope(statement: &str) -> Option<&str> {
-    let rest = statement.trim_start().strip_prefix("pub(")?;
+/// What a statement uses and passes on: `pub use`, and, for a part of the crate, `pub(super) use`.
+fn passes_on(statement: &str) -> Option<&str> {
+    let rest = statement.trim_start().strip_prefix("pub")?;
+    if let Some(used) = rest.strip_prefix(" use ") {
+        return Some(used);
+    }
+    let rest = rest.strip_prefix('(')?;
     rest.split_once(") use ").map(|(_, used)| used)
 }
 
@@ -213,11 +259,9 @@ fn circles(edges: &BTreeSet<(String, String)>) -> Vec<Vec<String>> {
 }
 
 /// The circles of a crate: parent, and the modules in it.
-fn circles_of(source: &Path) -> Vec<(String, Vec<String>)> {
-    let mut all = BTreeMap::new();
-    modules(source, &[], &mut all);
+fn circles_of(all: &BTreeMap<Module, String>) -> Vec<(String, Vec<String>)> {
     let mut by_parent: BTreeMap<Module, BTreeSet<(String, String)>> = BTreeMap::new();
-    for (from, to) in imports(&all) {
+    for (from, to) in imports(all) {
         let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
         if let (Some(a), Some(b)) = (from.get(common), to.get(common)) {
             let edges = by_parent.entry(from[..common].to_vec()).or_default();
@@ -261,7 +305,9 @@ fn modules_do_not_import_each_other() {
     let mut found = BTreeSet::new();
     for package in packages() {
         if package.source.is_dir() {
-            let circles = circles_of(&package.source).into_iter();
+            let mut all = BTreeMap::new();
+            modules(&package.source, &[], &mut all);
+            let circles = circles_of(&all).into_iter();
             found.extend(circles.map(|(parent, circle)| (package.name.clone(), parent, circle)));
         }
     }
@@ -303,6 +349,40 @@ fn circles_are_found() {
         paths("a::{b, c::{self, d as e}}"),
         ["a::b", "a::c::self", "a::c::d"]
     );
+}
+
+#[test]
+fn circles_over_names_that_are_passed_on_are_found() {
+    let circles_in = |sources: &[(&str, &str)]| {
+        let modules = sources.iter().map(|(module, text)| {
+            let module = module.split("::").filter(|word| !word.is_empty());
+            (module.map(str::to_owned).collect(), (*text).to_owned())
+        });
+        circles_of(&modules.collect())
+    };
+    let root = (
+        "",
+        "//! A crate.\npub mod part;\nmod whole;\n\npub use whole::Whole;\n",
+    );
+    let whole = ("whole", "use crate::part::Part;\n");
+    let user = "use crate::Whole;\n";
+    let circle = ["part", "whole"].map(str::to_owned).to_vec();
+    assert_eq!(
+        circles_in(&[root, whole, ("part", user)]),
+        [(String::new(), circle.clone())]
+    );
+    assert_eq!(circles_in(&[root, ("whole", ""), ("part", user)]), []);
+    // An `impl` block of a trait does not complete the type.
+    let with_trait = "use crate::Whole;\nimpl From<u8> for Whole {}\n";
+    assert_eq!(
+        circles_in(&[root, whole, ("part", with_trait)]),
+        [(String::new(), circle.clone())]
+    );
+    let completing = "use crate::Whole;\nimpl Whole {}\n";
+    assert_eq!(circles_in(&[root, whole, ("part", completing)]), []);
+    // One file that only uses the type, in the folder of one that completes it.
+    let deep = [root, whole, ("part", completing), ("part::deep", user)];
+    assert_eq!(circles_in(&deep), [(String::new(), circle)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis_module::raw as rm;
 
-use super::{Arg, Class, Level, OwnedString, api, log, on_main_thread, replication};
+use super::{Arg, Level, OwnedString, api, log, on_main_thread, replication};
 use crate::error::CmdError;
 
 /// The context of one callback: the client, its database, the reply under construction.
@@ -275,18 +275,6 @@ impl Ctx {
         // SAFETY: live context.
         self.flags().replicated()
             || unsafe { api(rm::RedisModule_GetClientId)(self.raw) } == CLIENT_ID_AOF
-    }
-
-    /// Publishes a keyspace event of a key of the selected database, as native commands do. Other
-    /// modules and our own subscriber run at once.
-    #[inline]
-    pub fn notify(&self, class: Class, event: &CStr, key: Arg<'_>) {
-        let bits = class.bits();
-        // SAFETY: live context and string; subscribers copy the event's name.
-        unsafe {
-            let notify = api(rm::RedisModule_NotifyKeyspaceEvent);
-            notify(self.raw, bits, event.as_ptr(), key.raw())
-        };
     }
 
     /// Sends `command` with `args` (its name not among them) to the replicas, but not to the AOF:

@@ -46,10 +46,6 @@ impl Class {
     const OVERWRITTEN: Self = Self(1 << 15);
     /// `c`: the other one is of another type. Redis 8.2 and newer.
     const TYPE_CHANGED: Self = Self(1 << 16);
-
-    pub(super) fn bits(self) -> c_int {
-        self.0
-    }
 }
 
 impl BitOr for Class {
@@ -92,6 +88,17 @@ fn tells_of_replacement() -> bool {
 }
 
 impl Ctx {
+    /// Publishes a keyspace event of a key of the selected database, as native commands do. Other
+    /// modules and our own subscriber run at once.
+    #[inline]
+    pub fn notify(&self, class: Class, event: &CStr, key: Arg<'_>) {
+        // SAFETY: live context and string; subscribers copy the event's name.
+        unsafe {
+            let notify = api(rm::RedisModule_NotifyKeyspaceEvent);
+            notify(self.raw(), class.0, event.as_ptr(), key.raw())
+        };
+    }
+
     /// Publishes that a key of the selected database has got another value in place of the one that
     /// it had, if this server tells of that.
     #[inline]
