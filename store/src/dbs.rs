@@ -167,7 +167,7 @@ impl Dbs {
 
     /// Counts a key that has come to a space.
     #[inline]
-    pub fn count_key(&mut self, space: u16, ty: ValueType) {
+    pub(crate) fn count_key(&mut self, space: u16, ty: ValueType) {
         if let Some(keys) = self.keys.get_mut(usize::from(space)) {
             keys.count(ty, 1);
         }
@@ -175,7 +175,7 @@ impl Dbs {
 
     /// Counts a key that has left a space.
     #[inline]
-    pub fn uncount_key(&mut self, space: u16, ty: ValueType) {
+    pub(crate) fn uncount_key(&mut self, space: u16, ty: ValueType) {
         if let Some(keys) = self.keys.get_mut(usize::from(space)) {
             keys.count(ty, -1);
         }

@@ -109,7 +109,7 @@ impl Expiring {
 
     /// The record is gone, or its value.
     #[inline]
-    pub fn forget(&mut self, record: RecordPtr) {
+    pub(crate) fn forget(&mut self, record: RecordPtr) {
         if !self.hashes.is_empty() {
             self.take(record.offset());
         }

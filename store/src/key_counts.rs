@@ -45,12 +45,6 @@ impl KeyCounts {
 }
 
 impl Store {
-    /// Counts the key of a record that has come into Redis's keyspace.
-    #[inline]
-    pub fn count_key(&mut self, record: RecordPtr) -> Result<()> {
-        self.count_by(record, 1)
-    }
-
     /// Counts a key of this key space, type and name that has come into Redis's keyspace.
     #[inline]
     pub fn count_new_key(&mut self, space: u16, ty: ValueType, name: &[u8]) {
@@ -58,24 +52,21 @@ impl Store {
         self.slots.count(space, ty, name, 1);
     }
 
-    /// Counts the key of a record that has left Redis's keyspace.
-    #[inline]
-    pub fn uncount_key(&mut self, record: RecordPtr) -> Result<()> {
-        self.count_by(record, -1)
+    /// Counts a key of this key space, type and name that is there no more.
+    pub(crate) fn uncount_old_key(&mut self, space: u16, ty: ValueType, name: &[u8]) {
+        self.dbs.uncount_key(space, ty);
+        self.slots.count(space, ty, name, -1);
     }
 
+    /// Counts the key of a record that has left Redis's keyspace.
     #[inline]
-    fn count_by(&mut self, record: RecordPtr, by: i32) -> Result<()> {
+    pub(crate) fn uncount_key(&mut self, record: RecordPtr) -> Result<()> {
         let head = record::get(&self.pool, record)?;
         let (space, ty) = (head.space, head.value_type()?);
-        if by > 0 {
-            self.dbs.count_key(space, ty)
-        } else {
-            self.dbs.uncount_key(space, ty)
-        }
+        self.dbs.uncount_key(space, ty);
         if self.slots.counts_keys() {
             self.slots
-                .count(space, ty, record::key(&self.pool, record)?, by);
+                .count(space, ty, record::key(&self.pool, record)?, -1);
         }
         Ok(())
     }

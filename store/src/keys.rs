@@ -58,8 +58,8 @@ impl Store {
         })
     }
 
-    /// Gives a record another key, in one atomic step; the new record. Durable on return, or with
-    /// the group. O(key and inline value).
+    /// Gives a record another key, in one atomic step; the new record, which counts in place of the
+    /// old one. Durable on return, or with the group. O(key and inline value).
     ///
     /// # Errors
     /// `Damaged`, `Full`; nothing has changed then.
@@ -68,6 +68,7 @@ impl Store {
         let (ty, from) = (head.value_type()?, record::inline(&self.pool, old)?);
         let birth = self.birth(db, head.expire_at)?;
         let needs = structures::of(ty).inline_used(head.root);
+        let was = (head.space, record::key(&self.pool, old)?.to_vec());
         let mut tx = self.pool.begin();
         // Only inline bytes move; everything else hangs from the root, which moves as it is.
         let record = record::create(&mut tx, (key, ty, birth), needs, |tx, area| {
@@ -79,20 +80,30 @@ impl Store {
         self.garbage.with_garbage.retain(|&other| other != old);
         self.expiring.moved(old, record);
         self.note_garbage(Some(record), ty, Root::EMPTY, head.root);
+        self.uncount_old_key(was.0, ty, &was.1);
+        self.count_new_key(birth.space, ty, key);
         Ok(record)
     }
 
-    /// Moves a key to another database, where it is created anew. Durable on return, or with the
-    /// group.
+    /// Moves a key to another database, where it is created anew, and counts. Durable on return, or
+    /// with the group.
     ///
     /// # Errors
     /// `Full`; nothing has changed then.
     pub fn move_to(&mut self, record: RecordPtr, db: i32) -> Result<()> {
         let space = self.dbs.space(&mut self.pool, db)?;
         let birth = self.dbs.tick(&mut self.pool)?;
+        let head = *record::get(&self.pool, record)?;
+        let (ty, key) = (
+            head.value_type()?,
+            record::key(&self.pool, record)?.to_vec(),
+        );
         let mut tx = self.pool.begin();
         record::set_space(&mut tx, record, space, birth)?;
-        tx.commit()
+        tx.commit()?;
+        self.uncount_old_key(head.space, ty, &key);
+        self.count_new_key(space, ty, &key);
+        Ok(())
     }
 
     /// Sets when a key expires, in Unix milliseconds, or [`KEY_NEVER`](crate::expiry::KEY_NEVER).

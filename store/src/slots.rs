@@ -103,11 +103,6 @@ impl Slots {
         }
     }
 
-    /// Counts the key of this name, which Redis's keyspace shows from now on.
-    pub fn count_shown(&mut self, space: u16, ty: ValueType, key: &[u8]) {
-        self.count(space, ty, key, 1);
-    }
-
     /// The slots that are being imported.
     pub fn importing(&self) -> Vec<SlotRange> {
         let runs = runs_of(&self.words).into_iter();

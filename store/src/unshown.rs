@@ -9,7 +9,7 @@
 //!   not shown is freed, it is taken out of the index ([`Store::forget_unshown`]).
 //! * Two records can have one key: a crash came between a copy and the end of its original. The
 //!   younger one counts, whichever is met first, and no other comes to light when it ends
-//!   ([`Store::retire_twins`]).
+//!   ([`Store::let_go`]).
 //! * What is counted of keys ([`Dbs::keys`](crate::dbs::Dbs::keys)) is all of them from the survey
 //!   on.
 
@@ -210,11 +210,46 @@ impl Store {
         }
     }
 
+    /// Whether a record that was found takes the place of another one with which its key is shown
+    /// already: of two records of one key the younger one counts.
+    pub fn displaces(&self, found: &Found, shown: RecordPtr) -> bool {
+        record::get(&self.pool, shown).map_or(true, |head| head.birth < found.birth)
+    }
+
+    /// A record that was found is shown from now on, for the key of this name.
+    pub fn note_shown(&mut self, found: &Found, name: &[u8]) {
+        self.slots.count(found.space, found.ty, name, 1);
+    }
+
+    /// A record that was found is not shown, as a younger one of its key is: it is gone, and counts
+    /// no more. Durable on return, or with the group.
+    pub fn leave_out(&mut self, found: &Found) -> Result<()> {
+        self.dbs.uncount_key(found.space, found.ty);
+        self.retire(found.record)
+    }
+
+    /// Redis's keyspace has let go of a key for good: the key counts no more, and its record is
+    /// gone with any other one of it. If `is_ended`, a commit has freed the record already, or
+    /// marked it as dead; its bytes are still what they were. Durable on return, or with the group.
+    ///
+    /// # Errors
+    /// `Damaged` if one of the records was not what it is to be: the others are gone.
+    pub fn let_go(&mut self, record: RecordPtr, is_ended: bool) -> Result<()> {
+        self.uncount_key(record)?;
+        let twins = self.retire_twins(record);
+        if is_ended {
+            self.expiring.forget(record);
+        } else {
+            self.retire(record)?;
+        }
+        twins
+    }
+
     /// A key is gone; so is any other record of it. Durable on return, or with the group.
     ///
     /// # Errors
     /// `Damaged` if one of them was not what it is to be: the others are gone.
-    pub fn retire_twins(&mut self, record: RecordPtr) -> Result<()> {
+    pub(crate) fn retire_twins(&mut self, record: RecordPtr) -> Result<()> {
         if self.unshown.is_none() {
             return Ok(());
         }
@@ -224,10 +259,7 @@ impl Store {
         for twin in self.take_unshown(&name, Some(space)) {
             match self.found(twin) {
                 Ok(None) => {}
-                Ok(Some(found)) => {
-                    self.dbs.uncount_key(space, found.ty);
-                    self.retire(twin)?;
-                }
+                Ok(Some(found)) => self.leave_out(&found)?,
                 Err(error) => outcome = Err(error),
             }
         }

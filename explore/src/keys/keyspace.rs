@@ -11,6 +11,7 @@ use store::Store;
 use store::edit::Plan;
 use store::key_counts::KeyCounts;
 use store::layout::pool_at;
+use store::must::must;
 use store::place::{Outcome, Place};
 use store::record::{self, RecordPtr};
 use store::slot::{self, SlotRange};
@@ -112,24 +113,20 @@ impl Keyspace {
         };
         // Of two records of one key the younger one counts.
         if let Some(other) = self.keys.get(&name) {
-            if record::get(pool, other.record)?.birth >= found.birth {
-                self.store.retire(record)?;
-                self.store.dbs.uncount_key(found.space, found.ty);
-                return Ok(());
-            }
             let older = other.record;
+            if !self.store.displaces(&found, older) {
+                return self.store.leave_out(&found);
+            }
             self.free(older)?;
         }
-        self.store.slots.count_shown(found.space, found.ty, &name.1);
+        self.store.note_shown(&found, &name.1);
         self.keys.insert(name, key);
         Ok(())
     }
 
     /// Redis lets go of a value for good.
     fn free(&mut self, record: RecordPtr) -> Result<()> {
-        self.store.uncount_key(record)?;
-        self.store.retire_twins(record)?;
-        self.store.retire(record)
+        self.store.let_go(record, false)
     }
 
     /// True for a key that would not outlive the server: its slot may yet turn out to be another
@@ -397,9 +394,7 @@ impl Keyspace {
         })?;
         if let Some(((), Outcome::Emptied(_))) = done {
             self.keys.remove(&name);
-            self.store.uncount_key(record)?;
-            self.store.retire_twins(record)?;
-            self.store.expiring.forget(record);
+            self.store.let_go(record, true)?;
         }
         Ok(())
     }
@@ -436,12 +431,9 @@ impl Keyspace {
             this.retire(&target)?;
             let mut key = this.keys.remove(&source).expect("it exists");
             let old = key.record;
-            this.store.uncount_key(old)?;
-            let renamed = this.store.rename(old, &target.1, target.0);
-            // Without room it has its old name, and counts.
-            key.record = *renamed.as_ref().unwrap_or(&old);
-            this.store.count_key(key.record)?;
-            renamed?;
+            key.record = must(&mut this.store, |store| {
+                store.rename(old, &target.1, target.0)
+            })?;
             this.keys.insert(target, key);
             Ok(())
         })
@@ -489,11 +481,7 @@ impl Keyspace {
             return Ok(());
         }
         let key = self.keys.remove(&source).expect("it exists");
-        self.store.uncount_key(key.record)?;
-        let moved = self.store.move_to(key.record, target.0);
-        // Without room it counts where it was.
-        self.store.count_key(key.record)?;
-        moved?;
+        self.store.move_to(key.record, target.0)?;
         self.keys.insert(target, key);
         Ok(())
     }

@@ -128,14 +128,8 @@ impl TypeCallbacks for Values {
             if is_afterwards {
                 return Ok(());
             }
-            engine.store.uncount_key(record)?;
-            let twins = engine.store.retire_twins(record);
-            if engine.pending.take_freed(addr) {
-                engine.store.expiring.forget(record);
-            } else {
-                engine.store.retire(record)?;
-            }
-            twins
+            let is_ended = engine.pending.take_freed(addr);
+            engine.store.let_go(record, is_ended)
         });
         if let Some(displaced) = displaced {
             aof::tell_of(&displaced);

@@ -1,8 +1,7 @@
 //! How many PM keys there are, and how many of them Redis's keyspace shows.
 
-use super::{ENGINE, durable, with_engine};
+use super::{ENGINE, with_engine};
 use crate::error::CmdError;
-use store::record::RecordPtr;
 use store::value::ValueType;
 
 /// PM keys of a database. O(1).
@@ -27,11 +26,6 @@ pub fn dbs_with_keys() -> Result<Vec<(i32, u64)>, CmdError> {
         let dbs = (0..engine.store.dbs.count()).map(|db| (db, engine.store.dbs.keys(db)));
         Ok(dbs.filter(|&(_, keys)| keys > 0).collect())
     })
-}
-
-/// Counts the key of a record that has come into Redis's keyspace.
-pub(super) fn count_shown(record: RecordPtr) {
-    durable("a key's count", |engine| engine.store.count_key(record));
 }
 
 /// Counts a key that has just come into Redis's keyspace with its record, which is not looked at:

@@ -16,7 +16,6 @@
 //! While Redis loads its own files and the pool is the truth, none of this is about the pool's
 //! keys: those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
-use super::counts::count_shown;
 use super::groups::afterwards;
 use super::{
     ENGINE, Engine, acknowledge, adopt, aof, before_command, beside, cluster, compact, cycles,
@@ -279,9 +278,7 @@ fn follow_move(ctx: &Ctx, name: Arg<'_>) {
     if ENGINE.with(strays) == Ok(true) {
         return afterwards::tell();
     }
-    durable("MOVE", |engine| engine.store.uncount_key(record));
     durable("MOVE", |engine| engine.store.move_to(record, db));
-    count_shown(record);
 }
 
 fn follow_rename(ctx: &Ctx, name: Arg<'_>) {

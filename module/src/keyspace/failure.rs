@@ -14,7 +14,7 @@ use crate::report;
 use pobj::Error;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::record::RecordPtr;
+use store::unshown::Found;
 
 /// Commands that failed for what is in the pool or in the system.
 static FAILED: AtomicU64 = AtomicU64::new(0);
@@ -125,9 +125,9 @@ pub(super) fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>
     }
 }
 
-/// [`Store::retire`](store::Store::retire) from where a failure can only be logged.
-pub(super) fn retire_quietly(record: RecordPtr) {
-    if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.retire(record)) {
+/// [`Store::leave_out`](store::Store::leave_out) from where a failure can only be logged.
+pub(super) fn leave_out_quietly(found: &Found) {
+    if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.leave_out(found)) {
         report::failure("a stale record stays in the pool", &error);
     }
 }

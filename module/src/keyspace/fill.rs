@@ -17,7 +17,7 @@
 //!   a record that is not shown is freed, it is taken out of the index (`Store::forget_unshown`).
 //! * Two records can have one key: a crash came between a copy and the end of its original. The
 //!   younger one counts, whichever is met first, and no other comes to light when it ends
-//!   (`Store::retire_twins`).
+//!   (`Store::let_go`).
 //! * What is counted of keys (`Dbs::keys`) is all of them from the survey on.
 //! * No process forks before all keys are shown: its child is to save them.
 
@@ -39,7 +39,8 @@ use room::Room;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use store::expiry::KEY_NEVER;
-use store::record::{self, RecordPtr};
+use store::record::RecordPtr;
+use store::unshown::Found;
 
 pub(crate) use unshown::Filling;
 
@@ -382,10 +383,9 @@ fn show_record(ctx: &Ctx, record: RecordPtr) {
         Kind::Other => overwrites = true,
         // Taken over from a file just now.
         Kind::Pm(_, addr) if addr == found.addr => return,
-        Kind::Pm(_, addr) if older(addr, found.birth) => {}
+        Kind::Pm(_, addr) if displaces(&found, addr) => {}
         Kind::Pm(..) => {
-            super::retire_quietly(record);
-            let _ = ENGINE.with(|engine| engine.store.dbs.uncount_key(found.space, found.ty));
+            super::leave_out_quietly(&found);
             return;
         }
     }
@@ -395,10 +395,7 @@ fn show_record(ctx: &Ctx, record: RecordPtr) {
         key.set_expire_at_ms(Some(found.expire_at));
     }
     let _ = ENGINE.with(|engine| {
-        engine
-            .store
-            .slots
-            .count_shown(found.space, found.ty, name.arg().bytes());
+        engine.store.note_shown(&found, name.arg().bytes());
         if let Some(filling) = &mut engine.filling {
             filling.progress.shown += 1;
             filling.progress.overwritten += u64::from(overwrites);
@@ -418,13 +415,11 @@ fn make_room(ctx: &Ctx, key: &Key<'_>, db: i32) {
     });
 }
 
-/// True if the record at `addr` was created before `birth`.
-fn older(addr: usize, birth: u64) -> bool {
-    let own = ENGINE.with(|engine| {
-        let record = engine.record_at(addr)?;
-        record::get(&engine.store.pool, record)
-            .ok()
-            .map(|head| head.birth)
+/// True if the record takes the place of that at `addr`, with which its key is shown.
+fn displaces(found: &Found, addr: usize) -> bool {
+    let displaces = ENGINE.with(|engine| {
+        let shown = engine.record_at(addr);
+        shown.is_none_or(|shown| engine.store.displaces(found, shown))
     });
-    own.ok().flatten().is_none_or(|own| own < birth)
+    displaces.unwrap_or(true)
 }
