@@ -9,6 +9,7 @@
 //! | changes of values, of whole keys; what must not fail | [`edit`], [`place`], [`keys`], [`mod@must`] |
 //! | a group of commands, which is one step | [`group`] |
 //! | expire times; fields that have some | [`expiry`], [`expiring`] |
+//! | how full the pool is, and what was done to it | [`statistics`] |
 //! | memory of what is gone; scattered room; looking at all | [`reclaim`], [`compact`], [`check`] |
 //! | a start: what is in the pool, and not shown yet | [`unshown`] |
 //! | strings, lists, hashes, sets, sorted sets, and what they are made of | [`structures`] |
@@ -48,6 +49,7 @@ pub mod reclaim;
 pub mod record;
 pub mod slot;
 pub mod slots;
+pub mod statistics;
 mod store;
 pub mod structures;
 pub mod unshown;

@@ -7,6 +7,7 @@ use crate::keyspace::{Engine, evict, failures, with_engine};
 use crate::redis::{InfoFields, InfoSections, InfoValue};
 use InfoValue::{Count, Counts, Ratio, Text};
 use store::key_counts::KeyCounts;
+use store::statistics::Statistics;
 use store::value::ValueType;
 
 /// A section: its name, and what is in it.
@@ -73,8 +74,10 @@ fn flag(is: bool) -> InfoValue {
 fn pool(engine: &Engine) -> InfoFields {
     let settings = SETTINGS.with(|config| (config.path.clone(), config.durability));
     let (path, wanted) = settings.unwrap_or_default();
-    let durability = engine.store.pool.durability();
-    let (usage, wasted) = (engine.store.pool.usage(), engine.store.pool.wasted());
+    let Statistics {
+        durability, usage, ..
+    } = engine.store.statistics();
+    let wasted = engine.store.wasted();
     let unfilled = (usage.scattered + wasted) as f64 / usage.unused().max(1) as f64;
     named([
         ("path", Text(path.display().to_string())),
@@ -144,12 +147,12 @@ fn filling(engine: &Engine) -> InfoFields {
 
 /// Commits, fences, and cache lines flushed, since the pool was opened.
 fn traffic(engine: &Engine) -> InfoFields {
-    let traffic = engine.store.pool.traffic();
-    let commits = engine.store.pool.lsn() - engine.store.pool.found_lsn();
+    let statistics = engine.store.statistics();
+    let commits = statistics.lsn - statistics.found_lsn;
     named([
         ("commits", Count(commits)),
-        ("fences", Count(traffic.fences)),
-        ("lines", Count(traffic.lines)),
+        ("fences", Count(statistics.traffic.fences)),
+        ("lines", Count(statistics.traffic.lines)),
         ("output_hook", flag(engine.event_loop.output_is_watched())),
         ("evicted_keys", Count(evict::evicted())),
     ])
@@ -157,7 +160,7 @@ fn traffic(engine: &Engine) -> InfoFields {
 
 /// The journal and checkpoints, with `durability disk`.
 fn disk(engine: &Engine) -> InfoFields {
-    let Some(stats) = engine.store.pool.disk_stats() else {
+    let Some(stats) = engine.store.statistics().disk else {
         return named([("journal", flag(false))]);
     };
     named([
@@ -218,17 +221,21 @@ fn errors(_: &Engine) -> InfoFields {
 
 /// How the pool was found.
 fn recovery(engine: &Engine) -> InfoFields {
+    let statistics = engine.store.statistics();
     named([
-        ("created", flag(engine.store.pool.is_new())),
-        ("found_position", Count(engine.store.pool.found_lsn())),
-        ("position", Count(engine.store.pool.lsn())),
-        ("damages", Count(engine.store.pool.damages().len() as u64)),
+        ("created", flag(statistics.is_new)),
+        ("found_position", Count(statistics.found_lsn)),
+        ("position", Count(statistics.lsn)),
+        ("damages", Count(statistics.damages)),
     ])
 }
 
 /// Whether a child process reads the pool as it was when it was forked.
 fn snapshots(engine: &Engine) -> InfoFields {
-    named([("snapshot_active", flag(engine.store.pool.has_snapshot()))])
+    named([(
+        "snapshot_active",
+        flag(engine.store.statistics().has_snapshot),
+    )])
 }
 
 #[cfg(test)]

@@ -1,11 +1,21 @@
 //! The time at which a command looks at the fields of a hash.
 
-use super::now;
+use super::groups::now;
+use super::with_engine;
+use crate::error::CmdError;
 use crate::redis::Ctx;
 use pobj::{Pool, Result};
 use std::collections::HashSet;
 use store::structures::Root;
 use store::structures::hash;
+
+/// The time from which a command's times to live count, in Unix milliseconds.
+///
+/// # Errors
+/// If the engine cannot be reached.
+pub fn clock(ctx: &Ctx) -> std::result::Result<i64, CmdError> {
+    with_engine(|engine| Ok(now(ctx, &engine.store.pool)))
+}
 
 /// The time at which a command looks at fields.
 #[derive(Clone, Copy, Debug)]

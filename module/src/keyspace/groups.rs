@@ -30,7 +30,7 @@ static GROUP_TIME: AtomicI64 = AtomicI64::new(0);
 
 /// The moment that a command sees, in Unix milliseconds: to all commands of EXEC or a script it is
 /// the same.
-pub fn now(ctx: &Ctx, pool: &Pool) -> i64 {
+pub(super) fn now(ctx: &Ctx, pool: &Pool) -> i64 {
     if !pool.in_group() {
         return ctx.now_ms();
     }

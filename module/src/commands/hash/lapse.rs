@@ -8,9 +8,9 @@
 use super::TY;
 use crate::behaviour::{Family, server};
 use crate::error::CmdError;
+use crate::keyspace::PmKey;
 use crate::keyspace::expiring::{Telling, remove_expired};
-pub(crate) use crate::keyspace::{CommandTime, lapsed_among as among};
-use crate::keyspace::{PmKey, now, with_engine};
+pub(crate) use crate::keyspace::{CommandTime, clock, lapsed_among as among};
 use crate::redis::{Arg, Class, Ctx, OwnedString, may_replicate, spares_replicas};
 use std::collections::HashSet;
 use store::expiry::FIELD_NEVER;
@@ -21,11 +21,6 @@ pub(crate) type Names<'a> = HashSet<&'a [u8]>;
 /// True in a Valkey server.
 pub(crate) fn in_valkey() -> bool {
     server().family == Family::Valkey
-}
-
-/// The time from which times to live count, in Unix milliseconds.
-pub(crate) fn clock(ctx: &Ctx) -> Result<i64, CmdError> {
-    with_engine(|engine| Ok(now(ctx, &engine.store.pool)))
 }
 
 /// Whether fields whose time has come may be removed now, by a command.

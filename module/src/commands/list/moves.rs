@@ -74,10 +74,7 @@ impl<'a> Route<'a> {
         }
         let mut element = Element::default();
         let moved = if self.source.bytes() == self.target.bytes() {
-            source.edit(|tx, root| {
-                tx.moves();
-                list::rotate(tx, root, from, to, &mut element)
-            })?
+            source.edit(|tx, root| list::rotate(tx, root, from, to, &mut element))?
         } else {
             let mut target = PmKey::open_write(ctx, self.target, ValueType::List)?;
             edit2(&mut source, &mut target, |tx, source, target| {

@@ -276,7 +276,7 @@ pub fn transfer(
 }
 
 /// Moves the element at one end of a list to the same or the other end of it, and copies it into
-/// `element`; false if the list is empty.
+/// `element`; false if the list is empty. It [moves](Tx::moves).
 pub fn rotate(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -284,6 +284,7 @@ pub fn rotate(
     to: Side,
     element: &mut Element,
 ) -> Result<bool> {
+    tx.moves();
     let mut list = List::open(tx, *root)?;
     let len = list.len();
     if !list.take(tx, from, &mut element.packed)? {
