@@ -86,11 +86,16 @@ impl<T: ?Sized> PPtr<T> {
 }
 
 /// Memory that the running transaction has allocated: nobody can reach it before a step is over
-/// that points to it. So what is [filled](crate::Tx::fill) into it need not be logged; and into
-/// nothing else can anything be filled.
+/// that points to it. So what is [filled](crate::Tx::fill) into it need not be logged.
 ///
 /// Only [`Tx::alloc`](crate::Tx::alloc) and [`Tx::relocate`](crate::Tx::relocate) give one. What is
-/// kept of it is its [pointer](Fresh::ptr).
+/// kept of it beyond the transaction is its [pointer](Fresh::ptr). The compiler does not verify
+/// that: a value kept longer would let a later transaction write without a log entry what others
+/// can reach by then, and a power cut could leave half of it.
+///
+/// Space in older memory can be filled as well, through its pointer, by
+/// [`Tx::fill_spare`](crate::Tx::fill_spare) and [`Tx::fill_unused`](crate::Tx::fill_unused): there
+/// it is for the caller to know that nobody uses it.
 #[repr(transparent)]
 pub struct Fresh<T: ?Sized = u8>(PPtr<T>);
 
