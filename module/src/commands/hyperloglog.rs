@@ -14,9 +14,9 @@ use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::native("pfadd", pfadd, -2, WRITE_FAST, ONE),
-    Row::native("pfcount", pfcount, -2, "readonly may-replicate", ALL),
-    Row::native("pfmerge", pfmerge, -2, WRITE, ALL),
+    Row::command("pfadd", pfadd, -2, WRITE_FAST, ONE),
+    Row::command("pfcount", pfcount, -2, "readonly may-replicate", ALL),
+    Row::command("pfmerge", pfmerge, -2, WRITE, ALL),
 ];
 
 const TY: ValueType = ValueType::String;

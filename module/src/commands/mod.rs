@@ -35,17 +35,17 @@ use store::value::ValueType;
 
 const FROM_SECOND: KeyRange = (2, -1, 1);
 
-/// Commands that Redis does not have.
+/// Commands that Redis does not have. Each row is made so by `own()`.
 const OWN: &[Row] = &[
-    Row::native("info", server::info, -1, SERVED_ALWAYS, NONE).own(),
-    Row::native("ready", server::ready, 1, SERVED_ALWAYS, NONE).own(),
-    Row::native("stats", server::stats, 1, SERVED_ALWAYS, NONE).own(),
-    Row::native("help", server::help, 1, SERVED_ALWAYS, NONE).own(),
-    Row::native("export", generic::export, 2, READ, ONE).own(),
-    Row::native("usage", server::usage, -2, READ, ONE).own(),
-    Row::native("pool", pool::pool, -2, ADMIN, NONE).own(),
-    Row::native("check", check::check, -1, READ, ONE).own(),
-    Row::native("defrag", defrag::defrag, -1, "admin deny-script", NONE).own(),
+    Row::command("info", server::info, -1, SERVED_ALWAYS, NONE).own(),
+    Row::command("ready", server::ready, 1, SERVED_ALWAYS, NONE).own(),
+    Row::command("stats", server::stats, 1, SERVED_ALWAYS, NONE).own(),
+    Row::command("help", server::help, 1, SERVED_ALWAYS, NONE).own(),
+    Row::command("export", generic::export, 2, READ, ONE).own(),
+    Row::command("usage", server::usage, -2, READ, ONE).own(),
+    Row::command("pool", pool::pool, -2, ADMIN, NONE).own(),
+    Row::command("check", check::check, -1, READ, ONE).own(),
+    Row::command("defrag", defrag::defrag, -1, "admin deny-script", NONE).own(),
     Row::container("adopt", -2).own(),
     Row::part("adopt", "keys", adopt::keys, -3, WRITE_ALWAYS, FROM_SECOND).own(),
     Row::part("adopt", "match", adopt::matching, 3, WRITE_ALWAYS, NONE).own(),
@@ -80,6 +80,9 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
 /// Adds all commands to the server. Those are returned that have a native counterpart.
 pub fn register(ctx: &Ctx) -> Result<Vec<Native>, String> {
     let registrar = Registrar::new(ctx);
+    for row in OWN {
+        debug_assert!(!row.is_native, "{} in OWN lacks own()", row.name);
+    }
     for row in rows() {
         add(&registrar, row)?;
         if !row.is_native {
@@ -122,7 +125,7 @@ fn add(registrar: &Registrar<'_>, row: &Row) -> Result<(), String> {
     }
 }
 
-/// Describes a command that Redis does not have.
+/// Describes a command that Redis does not have, from `syntax/own.rs`.
 fn describe_own(ctx: &Ctx, row: &Row) -> Result<(), String> {
     if let Form::Container = row.form {
         return Ok(());
@@ -139,6 +142,7 @@ fn describe_own(ctx: &Ctx, row: &Row) -> Result<(), String> {
 /// The native command of a row, for which the module can stand in, if it is about values of the
 /// types `of`.
 fn native(row: &Row, of: &'static [ValueType]) -> Native {
+    debug_assert!(row.is_native, "{} is own: its row belongs in OWN", row.name);
     let tells_keys = matches!(row.keys, Keys::Told(_) | Keys::Numbered(_));
     let (keys, takes) = if row.takes_any_key {
         (KeysAt::Any, ValueType::ALL.as_slice())

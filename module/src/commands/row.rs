@@ -106,8 +106,9 @@ impl Row {
         }
     }
 
-    /// The counterpart of a native command.
-    pub const fn native<H: Handler>(
+    /// A command. It counts as the counterpart of the native one of its name, unless
+    /// [`own`](Row::own) follows.
+    pub const fn command<H: Handler>(
         name: &'static str,
         handler: H,
         arity: i32,
@@ -118,7 +119,7 @@ impl Row {
         Row::new(name, form, arity, flags, Keys::At(keys), true)
     }
 
-    /// The counterpart of a native command that says how many keys follow.
+    /// The same, of a command one of whose arguments says how many keys follow.
     pub const fn numbered<H: Handler>(
         name: &'static str,
         handler: H,
@@ -130,12 +131,12 @@ impl Row {
         Row::new(name, form, arity, flags, Keys::Numbered(keys), true)
     }
 
-    /// The counterpart of a native command that consists of parts.
+    /// The same, of a command that consists of parts.
     pub const fn container(name: &'static str, arity: i32) -> Row {
         Row::new(name, Form::Container, arity, "", Keys::At(NONE), true)
     }
 
-    /// The counterpart of a part of a native command.
+    /// A part of such a command.
     pub const fn part<H: Handler>(
         container: &'static str,
         name: &'static str,
@@ -148,7 +149,8 @@ impl Row {
         Row::new(name, form, arity, flags, Keys::At(keys), true)
     }
 
-    /// The same, of a command that Redis does not have.
+    /// The same, of a command that Redis does not have. Its row belongs in `OWN`: the rows of a
+    /// type are taken for commands with a native counterpart.
     pub const fn own(self) -> Row {
         Row {
             is_native: false,

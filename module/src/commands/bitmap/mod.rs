@@ -15,13 +15,13 @@ use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::native("setbit", bit::setbit, 4, WRITE, ONE),
-    Row::native("getbit", bit::getbit, 3, READ_FAST, ONE),
-    Row::native("bitcount", range::bitcount, -2, READ, ONE),
-    Row::native("bitpos", range::bitpos, -3, READ, ONE),
-    Row::native("bitop", operation::bitop, -4, WRITE, (2, -1, 1)),
-    Row::native("bitfield", field::bitfield, -2, WRITE, ONE).telling_keys(),
-    Row::native("bitfield_ro", field::bitfield_ro, -2, READ_FAST, ONE),
+    Row::command("setbit", bit::setbit, 4, WRITE, ONE),
+    Row::command("getbit", bit::getbit, 3, READ_FAST, ONE),
+    Row::command("bitcount", range::bitcount, -2, READ, ONE),
+    Row::command("bitpos", range::bitpos, -3, READ, ONE),
+    Row::command("bitop", operation::bitop, -4, WRITE, (2, -1, 1)),
+    Row::command("bitfield", field::bitfield, -2, WRITE, ONE).telling_keys(),
+    Row::command("bitfield_ro", field::bitfield_ro, -2, READ_FAST, ONE),
 ];
 
 const TY: ValueType = ValueType::String;

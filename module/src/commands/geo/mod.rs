@@ -15,15 +15,15 @@ use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::native("geoadd", add::geoadd, -5, WRITE, ONE),
-    Row::native("geodist", read::geodist, -4, READ, ONE),
-    Row::native("geohash", read::geohash, -2, READ, ONE),
-    Row::native("geopos", read::geopos, -2, READ, ONE),
-    Row::native("geosearch", search::geosearch, -7, READ, ONE),
-    Row::native("geosearchstore", search::geosearchstore, -8, WRITE, TWO),
-    Row::native("georadius", search::georadius, -6, WRITE, ONE).telling_keys(),
-    Row::native("georadius_ro", search::georadius_ro, -6, READ, ONE),
-    Row::native(
+    Row::command("geoadd", add::geoadd, -5, WRITE, ONE),
+    Row::command("geodist", read::geodist, -4, READ, ONE),
+    Row::command("geohash", read::geohash, -2, READ, ONE),
+    Row::command("geopos", read::geopos, -2, READ, ONE),
+    Row::command("geosearch", search::geosearch, -7, READ, ONE),
+    Row::command("geosearchstore", search::geosearchstore, -8, WRITE, TWO),
+    Row::command("georadius", search::georadius, -6, WRITE, ONE).telling_keys(),
+    Row::command("georadius_ro", search::georadius_ro, -6, READ, ONE),
+    Row::command(
         "georadiusbymember",
         search::georadiusbymember,
         -5,
@@ -31,7 +31,7 @@ pub(super) const ROWS: &[Row] = &[
         ONE,
     )
     .telling_keys(),
-    Row::native(
+    Row::command(
         "georadiusbymember_ro",
         search::georadiusbymember_ro,
         -5,

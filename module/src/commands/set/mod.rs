@@ -12,19 +12,19 @@ use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::native("sadd", members::sadd, -3, WRITE_FAST, ONE),
-    Row::native("srem", members::srem, -3, WRITE_ALWAYS_FAST, ONE),
-    Row::native("smove", members::smove, 4, WRITE_ALWAYS_FAST, TWO),
-    Row::native("sismember", members::sismember, 3, READ_FAST, ONE).looks_up_in(ValueType::Set),
-    Row::native("smismember", members::smismember, -3, READ_FAST, ONE).looks_up_in(ValueType::Set),
-    Row::native("scard", members::scard, 2, READ_FAST, ONE),
-    Row::native("smembers", members::smembers, 2, READ, ONE),
-    Row::native("sscan", members::sscan, -3, READ, ONE),
-    Row::native("spop", random::spop, -2, WRITE_ALWAYS_FAST, ONE),
-    Row::native("srandmember", random::srandmember, -2, READ, ONE),
-    Row::native("sinter", algebra::sinter, -2, READ, ALL),
-    Row::native("sunion", algebra::sunion, -2, READ, ALL),
-    Row::native("sdiff", algebra::sdiff, -2, READ, ALL),
+    Row::command("sadd", members::sadd, -3, WRITE_FAST, ONE),
+    Row::command("srem", members::srem, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::command("smove", members::smove, 4, WRITE_ALWAYS_FAST, TWO),
+    Row::command("sismember", members::sismember, 3, READ_FAST, ONE).looks_up_in(ValueType::Set),
+    Row::command("smismember", members::smismember, -3, READ_FAST, ONE).looks_up_in(ValueType::Set),
+    Row::command("scard", members::scard, 2, READ_FAST, ONE),
+    Row::command("smembers", members::smembers, 2, READ, ONE),
+    Row::command("sscan", members::sscan, -3, READ, ONE),
+    Row::command("spop", random::spop, -2, WRITE_ALWAYS_FAST, ONE),
+    Row::command("srandmember", random::srandmember, -2, READ, ONE),
+    Row::command("sinter", algebra::sinter, -2, READ, ALL),
+    Row::command("sunion", algebra::sunion, -2, READ, ALL),
+    Row::command("sdiff", algebra::sdiff, -2, READ, ALL),
     Row::numbered(
         "sintercard",
         algebra::sintercard,
@@ -32,9 +32,9 @@ pub(super) const ROWS: &[Row] = &[
         READ,
         NumberedKeys::First,
     ),
-    Row::native("sinterstore", algebra::sinterstore, -3, WRITE, ALL),
-    Row::native("sunionstore", algebra::sunionstore, -3, WRITE, ALL),
-    Row::native("sdiffstore", algebra::sdiffstore, -3, WRITE, ALL),
+    Row::command("sinterstore", algebra::sinterstore, -3, WRITE, ALL),
+    Row::command("sunionstore", algebra::sunionstore, -3, WRITE, ALL),
+    Row::command("sdiffstore", algebra::sdiffstore, -3, WRITE, ALL),
 ];
 
 const TY: ValueType = ValueType::Set;
