@@ -162,7 +162,7 @@ const TABLE: [(Behaviour, Since, Since); 32] = {
 static SERVER: OnceLock<Server> = OnceLock::new();
 
 /// The server's behaviours, a bit each.
-static HERE: OnceLock<u32> = OnceLock::new();
+static HERE: OnceLock<u64> = OnceLock::new();
 
 /// Looks up which server this is. Only while the module is being loaded.
 pub fn learn(ctx: &Ctx) {
@@ -262,10 +262,10 @@ fn parse(text: &str) -> Option<Version> {
     ))
 }
 
-fn bits(server: Server) -> u32 {
+fn bits(server: Server) -> u64 {
     let mut bits = 0;
     for (behaviour, redis, valkey) in TABLE {
-        bits |= u32::from(server.is_since(redis, valkey)) << behaviour as usize;
+        bits |= u64::from(server.is_since(redis, valkey)) << behaviour as usize;
     }
     bits
 }
@@ -341,6 +341,6 @@ mod tests {
         for (i, (behaviour, ..)) in TABLE.into_iter().enumerate() {
             assert_eq!(behaviour as usize, i, "{behaviour:?}");
         }
-        assert!(TABLE.len() <= u32::BITS as usize);
+        assert!(TABLE.len() <= u64::BITS as usize);
     }
 }
