@@ -1,9 +1,11 @@
-//! What becomes of failures: the one place that logs them, counts them, and may end the server.
+//! What becomes of failures that no caller is left to be told of: the one place that decides
+//! whether they are logged or counted, or end the server.
 //!
 //! Everything below returns its errors as values: no `?` logs, counts or ends anything. They come
 //! here where there is no caller left to return them to: at the end of a command ([`of_command`]),
 //! of a callback of Redis's ([`of_callback`]), of a key's loading ([`of_loading`]), and of what
-//! follows what Redis has done already ([`durable`]).
+//! follows what Redis has done already ([`durable`]). The start, and work in the background, tell
+//! the log themselves what they could not do, through [`report`].
 
 use super::life::Life;
 use super::load_error::LoadError;

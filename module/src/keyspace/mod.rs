@@ -39,6 +39,9 @@
 //! | `native_rdb.rs` | files with native values |
 //! | `plain_stream.rs` | the stream to replicas without the module |
 //! | `open.rs` | opening the pool at load |
+//! | `memory.rs` | memory that the pool's pages may take with `durability disk` |
+//! | `prefetch.rs` | what a command is about to read, prefetched |
+//! | `substitutes.rs` | native commands in whose place one of ours runs |
 //! | `room.rs` | memory reclaimed, and what a command waits for that finds no room |
 //! | `compact.rs` | scattered room gathered, in the background |
 //! | `serialize.rs` | values in RDB files |
