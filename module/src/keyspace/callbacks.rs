@@ -66,9 +66,7 @@ impl TypeCallbacks for Values {
                 return Ok(());
             }
             engine.see_the_fork();
-            let Some(record) = engine.record_at(addr) else {
-                return Err(Error::Damaged("the key is not in the pool yet".into()));
-            };
+            let record = engine.record_at(addr).ok_or_else(not_yet)?;
             let (root, inline) = record::value(&engine.store.pool, record)?;
             rewrite::rewrite(io, key.bytes(), &engine.store.pool, ty, root, inline)
         });
