@@ -1,11 +1,12 @@
 //! HEXPIRE and its kind, HPERSIST: setting fields' expire times, and taking them away.
 
+use super::TY;
 use super::lapse::{self, CommandTime};
 use super::syntax::{self, Conditions, Grammar, Mismatch, Unit};
-use super::{TY, announce};
+use crate::commands::announce::announce;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Arg, Args, Ctx, OwnedString, may_replicate};
+use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use store::expiry::FIELD_NEVER;
 use store::structures::hash::{Done, Plan};
 
@@ -142,9 +143,9 @@ fn expire_fields(
         } else {
             c"hdel"
         };
-        announce(ctx, &key, event);
+        announce(ctx, &key, Class::HASH, event);
     } else if !done.times.is_empty() {
-        announce(ctx, &key, c"hexpire");
+        announce(ctx, &key, Class::HASH, c"hexpire");
     }
     replicate(&done, ctx, &key);
     reply_all(ctx, &outcomes);
@@ -184,7 +185,7 @@ pub(super) fn hpersist(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         Ok((outcomes, plan.carry_out(tx, root)?))
     })?;
     if !done.times.is_empty() {
-        announce(ctx, &key, c"hpersist");
+        announce(ctx, &key, Class::HASH, c"hpersist");
         replicate(&done, ctx, &key);
     }
     reply_all(ctx, &outcomes);

@@ -1,12 +1,13 @@
 //! HINCRBY, HINCRBYFLOAT.
 
+use super::TY;
 use super::lapse::{self, CommandTime, Names};
-use super::{TY, announce};
+use crate::commands::announce::announce;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
 use crate::limits;
-use crate::redis::{Arg, Args, Ctx, OwnedString, may_replicate};
+use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use std::ffi::CStr;
 use store::number::{LongDouble, parse_i64};
 use store::structures::hash;
@@ -66,7 +67,7 @@ fn update<T>(
                 let updated = updated?;
                 key.signal();
                 lapse::replaced(ctx, &key, &lapsed);
-                announce(ctx, &key, event);
+                announce(ctx, &key, Class::HASH, event);
                 return Ok(updated);
             }
             None => {

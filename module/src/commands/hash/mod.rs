@@ -12,9 +12,6 @@ mod ttl;
 mod write;
 
 use super::row::{ONE, READ, READ_FAST, Row, WRITE_ALWAYS_FAST, WRITE_FAST};
-use crate::keyspace::PmKey;
-use crate::redis::{Class, Ctx};
-use std::ffi::CStr;
 use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys.
@@ -50,8 +47,3 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 const TY: ValueType = ValueType::Hash;
-
-/// What every change of a hash tells the rest of the server.
-fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
-    super::announce::announce(ctx, key, Class::HASH, event);
-}

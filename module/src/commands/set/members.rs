@@ -1,8 +1,8 @@
 //! Commands of single members, and of all: SADD, SREM, SMOVE, SISMEMBER, SMISMEMBER, SCARD,
 //! SMEMBERS, SSCAN.
 
-use super::{TY, announce};
-use crate::commands::announce::announce_and_replicate;
+use super::TY;
+use crate::commands::announce::{announce, announce_and_replicate};
 use crate::commands::scan::{self, Scan, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, edit2_announcing};
@@ -57,12 +57,12 @@ pub(super) fn smove(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         |tx, from, to| set::transfer(tx, from, to, limits::set(), member),
         |&(removed, _), from| {
             if removed {
-                announce(ctx, from, c"srem");
+                announce(ctx, from, Class::SET, c"srem");
             }
         },
     )?;
     if added {
-        announce(ctx, &to, c"sadd");
+        announce(ctx, &to, Class::SET, c"sadd");
     }
     if removed {
         ctx.replicate(c"PM.SMOVE", args.from(1));

@@ -5,9 +5,7 @@ mod members;
 mod random;
 
 use super::row::{ALL, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS_FAST, WRITE_FAST};
-use crate::keyspace::PmKey;
-use crate::redis::{Class, Ctx, NumberedKeys};
-use std::ffi::CStr;
+use crate::redis::NumberedKeys;
 use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys.
@@ -38,8 +36,3 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 const TY: ValueType = ValueType::Set;
-
-/// What every change of a set tells the rest of the server.
-fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
-    super::announce::announce(ctx, key, Class::SET, event);
-}

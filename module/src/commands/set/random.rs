@@ -1,7 +1,7 @@
 //! SPOP, SRANDMEMBER.
 
-use super::{TY, announce};
-use crate::commands::announce::announce_and_replicate;
+use super::TY;
+use crate::commands::announce::{announce, announce_and_replicate};
 use crate::commands::sample;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -33,7 +33,7 @@ fn spop_one(ctx: &Ctx, name: Arg<'_>) -> Result<(), CmdError> {
         return Ok(());
     }
     let member = key.edit(set::pop)?;
-    announce(ctx, &key, c"spop");
+    announce(ctx, &key, Class::SET, c"spop");
     replicate_removal(ctx, name, std::slice::from_ref(&member));
     ctx.reply_bulk(&member);
     Ok(())

@@ -1,12 +1,13 @@
 //! ZADD and ZINCRBY.
 
-use super::{TY, announce};
+use super::TY;
 use crate::behaviour::Behaviour;
+use crate::commands::announce::announce;
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits;
-use crate::redis::{Arg, Args, Ctx};
+use crate::redis::{Arg, Args, Class, Ctx};
 use std::ffi::CStr;
 use store::structures::zset::{self, Added, Rule};
 
@@ -125,7 +126,7 @@ pub(crate) fn add_one(
         matches!(added, Added::Changed(_)),
     );
     if new || changed {
-        announce(ctx, &key, event(rule));
+        announce(ctx, &key, Class::ZSET, event(rule));
         replicate();
     }
     match added {
@@ -165,7 +166,7 @@ pub(crate) fn add_many<'e>(
         })?;
     }
     if new + changed > 0 {
-        announce(ctx, &key, event(rule));
+        announce(ctx, &key, Class::ZSET, event(rule));
         replicate();
     }
     ctx.reply_integer(if count_changed { new + changed } else { new });

@@ -18,9 +18,7 @@ use super::row::{
     BLOCKING_ANYWHERE, BLOCKING_FAST, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS,
     WRITE_ALWAYS_FAST, WRITE_FAST,
 };
-use crate::keyspace::PmKey;
-use crate::redis::{Class, Ctx, NumberedKeys};
-use std::ffi::CStr;
+use crate::redis::{Ctx, NumberedKeys};
 use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys.
@@ -123,11 +121,6 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 const TY: ValueType = ValueType::ZSet;
-
-/// What every change of a sorted set tells the rest of the server.
-fn announce(ctx: &Ctx, key: &PmKey<'_>, event: &CStr) {
-    super::announce::announce(ctx, key, Class::ZSET, event);
-}
 
 /// How elements are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]

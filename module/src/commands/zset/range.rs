@@ -1,8 +1,9 @@
 //! ZRANGE, its older siblings, and ZRANGESTORE.
 
 use super::spec::{self, By};
-use super::{Shape, TY, announce, integer};
+use super::{Shape, TY, integer};
 use crate::behaviour::Behaviour;
+use crate::commands::announce::announce;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits;
@@ -255,7 +256,7 @@ pub(crate) fn store(
         .map(|(name, score)| (name.as_slice(), *score))
         .collect();
     key.put(|tx| zset::build(tx, limits::zset(), &borrowed))?;
-    announce(ctx, &key, event);
+    announce(ctx, &key, Class::ZSET, event);
     replicate();
     ctx.reply_integer(elements.len() as i64);
     Ok(())
