@@ -68,14 +68,10 @@ pub(super) fn read<R>(
     Ok(result.flatten())
 }
 
-/// Makes the key hold `value`, whatever it held, until `expire_at`. Like every change, it is
+/// Makes the key hold `value`, whatever it held, until `expiry`. Like every change, it is
 /// durable before the reply leaves, not on return: see `keyspace::groups`.
-pub(super) fn store(
-    key: &mut PmKey<'_>,
-    value: Value<'_>,
-    expire_at: Expiry,
-) -> Result<(), CmdError> {
-    key.upsert(value.inline_len(), expire_at, |tx, root, inline| {
+pub(super) fn store(key: &mut PmKey<'_>, value: Value<'_>, expiry: Expiry) -> Result<(), CmdError> {
+    key.upsert(value.inline_len(), expiry, |tx, root, inline| {
         string::set(tx, root, inline, value)
     })
 }
@@ -85,10 +81,10 @@ pub(super) fn store(
 pub(super) fn replace(
     key: &mut PmKey<'_>,
     value: Value<'_>,
-    expire_at: Expiry,
+    expiry: Expiry,
 ) -> Result<(), CmdError> {
     let is_changed = key.exists();
-    store(key, value, expire_at)?;
+    store(key, value, expiry)?;
     if is_changed {
         key.announce_replaced();
     }
