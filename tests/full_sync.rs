@@ -23,10 +23,12 @@ fn ways() -> Vec<Vec<&'static str>> {
         };
         ways.push(vec!["repl-diskless-sync yes", load]);
     }
-    let channel = match () {
-        () if server.has(Some((8, 0)), None) => Some("repl-rdb-channel"),
-        () if server.has(None, Some((8, 0))) => Some("dual-channel-replication-enabled"),
-        () => None,
+    let channel = if server.has(Some((8, 0)), None) {
+        Some("repl-rdb-channel")
+    } else if server.has(None, Some((8, 0))) {
+        Some("dual-channel-replication-enabled")
+    } else {
+        None
     };
     let channels = match channel {
         Some("repl-rdb-channel") => ["repl-rdb-channel yes", "repl-rdb-channel no"],

@@ -71,17 +71,19 @@ fn pivot<T>(items: &[T], compare: &impl Fn(&T, &T) -> Ordering) -> usize {
 fn median<T>(items: &[T], [a, b, c]: [usize; 3], compare: &impl Fn(&T, &T) -> Ordering) -> usize {
     let less = |x: usize, y: usize| compare(&items[x], &items[y]).is_lt();
     if less(a, b) {
-        match () {
-            _ if less(b, c) => b,
-            _ if less(a, c) => c,
-            _ => a,
+        if less(b, c) {
+            b
+        } else if less(a, c) {
+            c
+        } else {
+            a
         }
+    } else if compare(&items[b], &items[c]).is_gt() {
+        b
+    } else if less(a, c) {
+        a
     } else {
-        match () {
-            _ if compare(&items[b], &items[c]).is_gt() => b,
-            _ if less(a, c) => a,
-            _ => c,
-        }
+        c
     }
 }
 

@@ -110,11 +110,14 @@ impl Iterator for Operations<'_> {
 }
 
 fn overflow(arg: Arg<'_>) -> Result<Overflow, CmdError> {
-    match () {
-        () if arg.is(b"WRAP") => Ok(Overflow::Wrap),
-        () if arg.is(b"SAT") => Ok(Overflow::Saturate),
-        () if arg.is(b"FAIL") => Ok(Overflow::Fail),
-        () => Err(CmdError::text_only("ERR Invalid OVERFLOW type specified")),
+    if arg.is(b"WRAP") {
+        Ok(Overflow::Wrap)
+    } else if arg.is(b"SAT") {
+        Ok(Overflow::Saturate)
+    } else if arg.is(b"FAIL") {
+        Ok(Overflow::Fail)
+    } else {
+        Err(CmdError::text_only("ERR Invalid OVERFLOW type specified"))
     }
 }
 

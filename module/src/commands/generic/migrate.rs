@@ -72,20 +72,20 @@ fn keys_at(args: Args<'_>) -> (Range<usize>, bool) {
     let mut has_native = false;
     let mut at = OPTIONS;
     while let Some(word) = args.get(at) {
-        at += match () {
-            _ if word.is(b"KEYS") => {
-                if !one {
-                    keys = at + 1..args.len();
-                }
-                break;
+        if word.is(b"KEYS") {
+            if !one {
+                keys = at + 1..args.len();
             }
-            // Their arguments may have any name.
-            _ if word.is(b"AUTH") => 2,
-            _ if word.is(b"AUTH2") => 3,
-            _ => {
-                has_native |= word.is(b"NATIVE");
-                1
-            }
+            break;
+        }
+        // The arguments of AUTH and AUTH2 may have any name.
+        at += if word.is(b"AUTH") {
+            2
+        } else if word.is(b"AUTH2") {
+            3
+        } else {
+            has_native |= word.is(b"NATIVE");
+            1
         };
     }
     (keys, has_native)
@@ -134,10 +134,12 @@ impl<'a> Request<'a> {
                 }
                 _ => return Err(CmdError::Syntax),
             }
-            at += match () {
-                _ if word.is(b"AUTH") => 2,
-                _ if word.is(b"AUTH2") => 3,
-                _ => 1,
+            at += if word.is(b"AUTH") {
+                2
+            } else if word.is(b"AUTH2") {
+                3
+            } else {
+                1
             };
         }
         let timeout = match integer(words[5])? {

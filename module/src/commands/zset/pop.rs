@@ -36,10 +36,12 @@ impl End {
 
     /// `MIN` or `MAX`.
     fn parse(arg: Arg<'_>) -> Option<End> {
-        match () {
-            _ if arg.is(b"MIN") => Some(End::Min),
-            _ if arg.is(b"MAX") => Some(End::Max),
-            _ => None,
+        if arg.is(b"MIN") {
+            Some(End::Min)
+        } else if arg.is(b"MAX") {
+            Some(End::Max)
+        } else {
+            None
         }
     }
 }
