@@ -19,7 +19,7 @@ fn fill(pool: &mut Pool, len: u64) -> usize {
 }
 
 #[test]
-fn a_lent_spare_has_room_for_small_objects() {
+fn a_lent_reserve_has_room_for_small_objects() {
     for (size, len) in [
         (16 << 20, 50),
         (16 << 20, 300),

@@ -292,9 +292,10 @@ mod tests {
         use Event::*;
         let fingerprint = |memory: &Memory| memory.fingerprint_after_cut(&vec![]);
         let fenced = memory_after(&[Store(1, A), Flush(1), Fence]);
-        let detour = memory_after(&[Store(1, B), Flush(1), Fence, Store(1, A), Flush(1), Fence]);
+        let overwritten =
+            memory_after(&[Store(1, B), Flush(1), Fence, Store(1, A), Flush(1), Fence]);
         let pending = memory_after(&[Store(1, A), Store(2, B)]);
-        assert_eq!(fingerprint(&fenced), fingerprint(&detour));
+        assert_eq!(fingerprint(&fenced), fingerprint(&overwritten));
         assert_eq!(
             fingerprint(&fenced),
             pending.fingerprint_after_cut(&vec![(1, A)])
