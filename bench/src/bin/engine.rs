@@ -3,7 +3,7 @@
 use pmedis_bench::costs::{Costs, PAGE};
 use pmedis_bench::measure::relaunch_with_flushes;
 use pmedis_bench::{fences, instructions, operations};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::{error, fs};
 
 const HELP: &str = "\
@@ -38,7 +38,7 @@ fn run() -> Result<ExitCode, Box<dyn error::Error>> {
             let counted = instructions::count(&program, &[], all.len())?;
             let costs = Costs::new(&all, &counted)?;
             if mode == "save" {
-                fs::write(PAGE, costs.page())?;
+                fs::write(PAGE, costs.page(&commit()?))?;
                 return Ok(ExitCode::SUCCESS);
             }
             let known = Costs::parse(&fs::read_to_string(PAGE).unwrap_or_default());
@@ -53,4 +53,15 @@ fn run() -> Result<ExitCode, Box<dyn error::Error>> {
         other => return Err(format!("{other}?").into()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The commit that is checked out, and its date.
+fn commit() -> Result<String, Box<dyn error::Error>> {
+    let mut git = Command::new("git");
+    let found = git.args(["log", "-1", "--format=commit %h of %cs"]);
+    let output = found.current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
+    if !output.status.success() {
+        return Err("git does not tell the commit that the figures are of".into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
