@@ -91,7 +91,7 @@ fn not_loaded(engine: &mut Engine, error: LoadError) {
                          them, and give a larger 'size'"
                     ));
                 }
-                // Who restores a key is refused as any command is; of a file, only the log can tell.
+                // Who restores a key is refused as any command is; of a file, only the log tells.
                 if !loads_a_file() {
                     return;
                 }
