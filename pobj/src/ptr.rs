@@ -89,9 +89,9 @@ impl<T: ?Sized> PPtr<T> {
 /// that points to it. So what is [filled](crate::Tx::fill) into it need not be logged.
 ///
 /// Only [`Tx::alloc`](crate::Tx::alloc) and [`Tx::relocate`](crate::Tx::relocate) give one. What is
-/// kept of it beyond the transaction is its [pointer](Fresh::ptr). The compiler does not verify
-/// that: a value kept longer would let a later transaction write without a log entry what others
-/// can reach by then, and a power cut could leave half of it.
+/// kept of it beyond that step is its [pointer](Fresh::ptr). The compiler does not verify that: who
+/// keeps more can write, without a log entry, what others reach by then, and a power cut could
+/// leave half of it.
 ///
 /// Space in older memory can be filled as well, through its pointer, by
 /// [`Tx::fill_spare`](crate::Tx::fill_spare) and [`Tx::fill_unused`](crate::Tx::fill_unused): there
