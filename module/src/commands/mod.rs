@@ -170,3 +170,19 @@ fn native(row: &Row, of: &'static [ValueType]) -> Native {
 fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
     parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_redis_lacks_are_in_own() {
+        for row in OWN {
+            assert!(!row.is_native, "{} lacks own()", row.name);
+        }
+        let of_values = OF_VALUES.into_iter().flat_map(|(_, rows)| rows);
+        for row in generic::ROWS.iter().chain(of_values) {
+            assert!(row.is_native, "{} belongs in OWN", row.name);
+        }
+    }
+}
