@@ -119,7 +119,7 @@ fn the_pool_is_the_truth_beside_its_own_file() {
     server.kill9();
     server.restart().unwrap();
     let log = server.log();
-    assert!(log.contains("they are taken out of the file"), "{log}");
+    assert!(log.contains("they are removed from the file"), "{log}");
     let transcript = "PM.GET stays -> 2
         EXISTS goes -> 0
         PM.LRANGE list 0 -1 -> [a b c]
