@@ -170,8 +170,8 @@ impl Word for Adopt {
     const ALL: &'static [(&'static str, Self)] = &[("no", Adopt::No), ("yes", Adopt::Yes)];
 }
 
-/// Whether the module intercepts what the server sends, so that what several commands have committed
-/// becomes durable at once, before the first of their replies leaves.
+/// Whether the module intercepts what the server sends, so that what several commands have
+/// committed becomes durable at once, before the first of their replies leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputHook {
     /// Where the server lets it.
