@@ -10,7 +10,7 @@ FROM rust:1-bookworm AS build
 WORKDIR /pmedis
 COPY . .
 RUN ci/install
-RUN cargo build --release --locked -p pmedis-module
+RUN cargo build --release --locked -p module
 
 FROM debian:bookworm-slim
 COPY ci/install /usr/local/bin/pmedis-install

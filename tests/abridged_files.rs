@@ -1,13 +1,13 @@
 //! RDB files and bases of AOFs that have many markers of PM keys keep one of them, so that a server
 //! starts as fast with them as without; what is native in them is all there.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::{info, wait_for, wait_in_sync};
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::path::{Path, PathBuf};
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::replication::{info, wait_for, wait_in_sync};
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
 
 /// More markers than a file keeps.
 const KEYS: u64 = 12_000;

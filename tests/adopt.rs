@@ -1,11 +1,11 @@
 //! Native keys that become PM keys: when they are written under plain names, by PM.ADOPT, and at a
 //! start with `adopt yes`.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::{follow, wait_for, wait_in_sync};
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::replication::{follow, wait_for, wait_in_sync};
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
 
 /// A server whose plain names mean PM keys in database 0, and native ones elsewhere.
 fn start(size: &str, directives: &[&str]) -> (Server, Client) {
@@ -219,7 +219,7 @@ fn whoever_watches_sees_no_change() {
     run(&mut client, "PM.SET other v -> OK");
     let first = events.receive().expect("an event");
     assert!(
-        pmedis_testkit::script::words(&first).contains("other"),
+        testkit::script::words(&first).contains("other"),
         "{first:?}"
     );
 }

@@ -1,9 +1,9 @@
 //! Large bitmaps, and the limits of positions.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::{follow, info, wait_in_sync};
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::replication::{follow, info, wait_in_sync};
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::Setup;
 
 /// The fences that PM.INFO counts.
 fn fences(client: &mut Client) -> u64 {

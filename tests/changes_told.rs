@@ -1,9 +1,9 @@
 //! What others are told of changes of PM keys by native commands, as of native keys: who watches a
 //! key, who tracks it, who listens to events.
 
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::script::{expect, run, words};
-use pmedis_testkit::server::Setup;
+use testkit::packaged::Packaged;
+use testkit::script::{expect, run, words};
+use testkit::server::Setup;
 
 /// What is there before each change.
 const KEYS: &str = "

@@ -1,9 +1,9 @@
 //! PM.CHECK of all keys, while clients are served.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::{info, wait_for};
-use pmedis_testkit::script::{ask, expect, run, words};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::replication::{info, wait_for};
+use testkit::script::{ask, expect, run, words};
+use testkit::server::{Server, Setup};
 
 const KEYS: usize = 60_000;
 

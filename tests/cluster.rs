@@ -4,19 +4,17 @@
 //! `PMEDIS_CLUSTER_SLOTS=n` sets how many slots are moved under load (`ci/stress-cluster`: half of
 //! all).
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::cluster::{
-    ClusterClient, check, cli, create, id, masters, node, wait_until_whole,
-};
-use pmedis_testkit::counting::Counting;
-use pmedis_testkit::env_number;
-use pmedis_testkit::replication::{assert_same, info, wait_for, wait_in_sync};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, expect, words};
-use pmedis_testkit::server::Server;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use testkit::client::Client;
+use testkit::cluster::{ClusterClient, check, cli, create, id, masters, node, wait_until_whole};
+use testkit::counting::Counting;
+use testkit::env_number;
+use testkit::replication::{assert_same, info, wait_for, wait_in_sync};
+use testkit::resp::Value;
+use testkit::script::{ask, expect, words};
+use testkit::server::Server;
 
 const POOL: &str = "128m";
 /// When a node counts as dead: where none is to be, and where one is.

@@ -1,15 +1,15 @@
 //! Two accounts of the same keys: the pool's, and that of an RDB or an AOF beside it. The pool is
 //! the truth; what gives way does so with a line in the log.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::script::{ask, crash, expect, pm_keys, run};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::replication::wait_for;
+use testkit::script::{ask, crash, expect, pm_keys, run};
+use testkit::server::{Server, Setup};
 
 fn start(setup: Setup) -> (Server, Client) {
     let server = setup.start().unwrap();

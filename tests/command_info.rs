@@ -1,10 +1,10 @@
 //! What the server tells of a `PM.` command is what it tells of the native one: clients, proxies
 //! and cluster libraries find the keys by it.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Setup;
 use std::collections::BTreeMap;
+use testkit::client::Client;
+use testkit::resp::Value;
+use testkit::server::Setup;
 
 /// The flag by which a module's command differs.
 const MODULE_FLAG: &str = "module";

@@ -1,10 +1,10 @@
 //! docs/commands.md has every command, with what COMMAND DOCS says of it.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Setup;
 use std::collections::BTreeMap;
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::resp::Value;
+use testkit::server::Setup;
 
 const PAGE: &str = include_str!("../docs/commands.md");
 

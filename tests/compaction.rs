@@ -2,13 +2,13 @@
 //! it move.
 
 use fastrand::Rng;
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, expect, run};
-use pmedis_testkit::server::Setup;
 use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::client::Client;
+use testkit::resp::Value;
+use testkit::script::{ask, expect, run};
+use testkit::server::Setup;
 
 /// Longest wait for compaction to have done its work.
 const PATIENCE: Duration = Duration::from_secs(300);

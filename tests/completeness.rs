@@ -2,11 +2,11 @@
 //! sets, sorted sets, bitmaps, HyperLogLogs, places and keys has a `PM.` form, with all its
 //! options; and what COMMAND DOCS promises of a `PM.` command is really taken, on every server.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::{Family, Packaged};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Setup;
 use std::collections::{BTreeMap, BTreeSet};
+use testkit::client::Client;
+use testkit::packaged::{Family, Packaged};
+use testkit::resp::Value;
+use testkit::server::Setup;
 
 /// The groups, by the names that servers have for them.
 const GROUPS: [&str; 9] = [

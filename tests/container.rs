@@ -1,13 +1,13 @@
 //! What the container's entry point makes of its arguments and settings, without a container.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::script::expect;
-use pmedis_testkit::server::{free_port, module_path};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
+use testkit::client::Client;
+use testkit::replication::wait_for;
+use testkit::script::expect;
+use testkit::server::{free_port, module_path};
 
 /// A server started by `ci/container`, killed when dropped.
 struct Container {

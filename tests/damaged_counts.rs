@@ -1,12 +1,12 @@
 //! Values whose number of elements is damaged: what reads them answers one error, or elements of
 //! which there are as many as it says; the reply to the next command is that of the next command.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{expect, run, words};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
+use testkit::client::Client;
+use testkit::resp::Value;
+use testkit::script::{expect, run, words};
+use testkit::server::{Server, Setup};
 
 /// A key's name, and how many elements it gets. Small values are packed, large ones are tables and
 /// trees.
@@ -211,8 +211,8 @@ fn a_damaged_count_is_in_no_payload_and_no_file() {
     assert!(restored.log().contains("8 PM keys are lost"));
     // A child that meets one gives its file up, until the key is gone.
     expect(&mut client, "BGSAVE", "Background saving started");
-    pmedis_testkit::replication::wait_for("the child has given up", || {
-        pmedis_testkit::replication::info(&mut client, "rdb_last_bgsave_status") == "err"
+    testkit::replication::wait_for("the child has given up", || {
+        testkit::replication::info(&mut client, "rdb_last_bgsave_status") == "err"
     });
     assert!(server.log().contains("cannot be saved"), "{}", server.log());
     // Nor are they told as native values; the file has markers then, with which the server starts.
@@ -227,10 +227,10 @@ fn a_damaged_count_is_in_no_payload_and_no_file() {
     let log = server.log();
     assert!(log.contains("cannot be made native values"), "{log}");
     expect(&mut client, "BGSAVE", "Background saving started");
-    pmedis_testkit::replication::wait_for("the child is gone", || {
-        pmedis_testkit::replication::info(&mut client, "rdb_bgsave_in_progress") == "0"
+    testkit::replication::wait_for("the child is gone", || {
+        testkit::replication::info(&mut client, "rdb_bgsave_in_progress") == "0"
     });
-    let status = pmedis_testkit::replication::info(&mut client, "rdb_last_bgsave_status");
+    let status = testkit::replication::info(&mut client, "rdb_last_bgsave_status");
     assert_eq!(status, "err");
     server.kill9();
     server.restart().unwrap();
@@ -239,6 +239,6 @@ fn a_damaged_count_is_in_no_payload_and_no_file() {
     for (name, _) in VALUES {
         expect(&mut client, &format!("DEL {name}"), "1");
     }
-    pmedis_testkit::replication::save(&mut client);
+    testkit::replication::save(&mut client);
     expect(&mut client, "PM.GET other", "sound");
 }

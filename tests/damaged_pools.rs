@@ -6,10 +6,10 @@
 use std::env;
 use std::fs;
 
-use pmedis_explore::damage;
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Setup;
+use explore::damage;
+use testkit::client::Client;
+use testkit::resp::Value;
+use testkit::server::Setup;
 
 const POOLS: u64 = 16;
 const SEED: u64 = 1;
@@ -59,7 +59,7 @@ fn use_all(client: &mut Client) -> u64 {
 }
 
 fn main() {
-    pmedis_explore::force_pmem();
+    explore::force_pmem();
     let (seed, pools) = (
         variable("PMEDIS_SEED", SEED),
         variable("PMEDIS_DAMAGED_POOLS", POOLS),

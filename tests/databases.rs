@@ -4,9 +4,9 @@
 //! In each database, the key `here` holds the database's number. After each command, the client
 //! must still read the number of the one that it selected.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::script::{ask, expect};
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::script::{ask, expect};
+use testkit::server::Setup;
 
 /// The database that the client selects.
 const HOME: u8 = 3;

@@ -2,8 +2,8 @@
 //!
 //! `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n` runs so many of them.
 
-use pmedis_testkit::differential::campaign::agrees;
-use pmedis_testkit::differential::tables;
+use testkit::differential::campaign::agrees;
+use testkit::differential::tables;
 
 /// About fifteen seconds' worth.
 const SEQUENCES: u64 = 400;

@@ -4,9 +4,9 @@
 //!
 //! `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n` runs so many of them.
 
-use pmedis_testkit::differential::campaign::agrees;
-use pmedis_testkit::differential::tables;
-use pmedis_testkit::packaged::Packaged;
+use testkit::differential::campaign::agrees;
+use testkit::differential::tables;
+use testkit::packaged::Packaged;
 
 /// About a minute's worth.
 const SEQUENCES: u64 = 1500;

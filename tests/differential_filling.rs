@@ -6,13 +6,13 @@
 //! second (none by themselves without), `PMEDIS_SEQUENCES=n` runs so many sequences a type, from
 //! `PMEDIS_SEED=n` on; `ci/stress-restart` takes two million.
 
-use pmedis_testkit::differential::Dialect;
-use pmedis_testkit::differential::campaign::{Campaign, Coverage};
-use pmedis_testkit::differential::grammar::Table;
-use pmedis_testkit::differential::tables;
-use pmedis_testkit::env_number;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::server::Setup;
+use testkit::differential::Dialect;
+use testkit::differential::campaign::{Campaign, Coverage};
+use testkit::differential::grammar::Table;
+use testkit::differential::tables;
+use testkit::env_number;
+use testkit::packaged::Packaged;
+use testkit::server::Setup;
 
 const SEQUENCES: u64 = 60;
 /// Of commands that are about all keys: nearly each sequence has one, which ends the filling, and

@@ -1,12 +1,12 @@
 //! The differential tests tested: native commands agree with themselves, and deliberate errors
 //! are found, shrunk and reported.
 
-use pmedis_testkit::differential::campaign::Campaign;
-use pmedis_testkit::differential::grammar::Term::{Element, Key, Value};
-use pmedis_testkit::differential::grammar::{Table, own};
-use pmedis_testkit::differential::{Dialect, tables};
-use pmedis_testkit::env_number;
-use pmedis_testkit::server::Setup;
+use testkit::differential::campaign::Campaign;
+use testkit::differential::grammar::Term::{Element, Key, Value};
+use testkit::differential::grammar::{Table, own};
+use testkit::differential::{Dialect, tables};
+use testkit::env_number;
+use testkit::server::Setup;
 
 fn campaign(table: &'static Table, dialect: Dialect, sequences: u64) -> Campaign {
     Campaign {

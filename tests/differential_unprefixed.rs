@@ -4,11 +4,11 @@
 //!
 //! `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n` runs so many of them.
 
-use pmedis_testkit::differential::campaign::Campaign;
-use pmedis_testkit::differential::grammar::Table;
-use pmedis_testkit::differential::{Dialect, Side, tables};
-use pmedis_testkit::env_number;
-use pmedis_testkit::server::Setup;
+use testkit::differential::campaign::Campaign;
+use testkit::differential::grammar::Table;
+use testkit::differential::{Dialect, Side, tables};
+use testkit::env_number;
+use testkit::server::Setup;
 
 fn agrees(table: &'static Table, sequences: u64) {
     let dbs = [0, 1].map(|n| format!("db={}", Side::Pm.db(n)));

@@ -1,17 +1,17 @@
 //! `durability disk` on real servers. The pool is mapped privately, so that a kill loses whatever
 //! is not in the journal: nothing that was acknowledged.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::crash::rounds::Rounds;
-use pmedis_testkit::disk::SmallDisk;
-use pmedis_testkit::env_number;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, disk_info as info};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::process::Command;
+use testkit::client::Client;
+use testkit::crash::rounds::Rounds;
+use testkit::disk::SmallDisk;
+use testkit::env_number;
+use testkit::packaged::Packaged;
+use testkit::replication::wait_for;
+use testkit::resp::Value;
+use testkit::script::{ask, crash, disk_info as info};
+use testkit::server::{Server, Setup};
 
 const DISK: [&str; 4] = ["durability", "disk", "journal", "2m"];
 

@@ -1,15 +1,15 @@
 //! `durability disk` on real servers whose disk fails, or is slow: what is not durable is not
 //! acknowledged, and what is told of the journal and of checkpoints.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::script::{ask, crash, disk_info as info};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::replication::wait_for;
+use testkit::script::{ask, crash, disk_info as info};
+use testkit::server::{Server, Setup};
 
 /// A server with a small journal, which a library is preloaded into; and the file that tells the
 /// library what to do to what the server writes. `None` if the server loads modules with a symbol

@@ -1,11 +1,11 @@
 //! What a write survives: which durability is in force, and pools that change from one to another.
 
-use pmedis_testkit::replication::info;
-use pmedis_testkit::script::ask;
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use testkit::replication::info;
+use testkit::script::ask;
+use testkit::server::{Server, Setup};
 
 /// A server of its own on the pool at `path`, with these further arguments.
 fn serve(path: &Path, arguments: &[&str]) -> Server {

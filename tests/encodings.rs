@@ -1,10 +1,10 @@
 //! PM.OBJECT ENCODING says what OBJECT ENCODING says of the same native value, under the limits
 //! that the server's settings give, also when these change.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::script::words;
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::script::words;
+use testkit::server::{Server, Setup};
 
 /// The two databases: native keys, and PM keys of the same names.
 struct Sides {

@@ -4,14 +4,14 @@
 //! The differential campaigns look for what random sequences bring out; this goes over all that
 //! there is once.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::ask;
-use pmedis_testkit::server::{Server, Setup};
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::resp::Value;
+use testkit::script::ask;
+use testkit::server::{Server, Setup};
 
 /// What the key `k` holds: a command that makes it, `PM.` before it on that side.
 const STATES: [(&str, &str); 7] = [

@@ -1,11 +1,11 @@
 //! A full pool as a cache: PM keys give way as the server's `maxmemory-policy` says.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::{assert_same, follow, info, wait_for, wait_in_sync};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup};
 use std::collections::BTreeSet;
+use testkit::client::Client;
+use testkit::replication::{assert_same, follow, info, wait_for, wait_in_sync};
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
 
 const FULL: &str = "(error) OOM command not allowed when the persistent memory pool is full.";
 /// Writes that are more than three times what the pool holds.
@@ -233,7 +233,7 @@ fn replicas_watchers_and_listeners_hear_of_it() {
     let mut events = master.client();
     events.call(&["PSUBSCRIBE", "__keyevent@0__:*"]);
     assert_eq!(write(&mut client, MANY, &[], |_| ()), MANY);
-    let event = pmedis_testkit::script::words(&events.receive().expect("an event"));
+    let event = testkit::script::words(&events.receive().expect("an event"));
     assert!(event.contains("__keyevent@0__:evicted key:"), "{event}");
     // Nothing goes ahead while the two are compared.
     expect(&mut client, "CONFIG SET maxmemory-policy noeviction", "OK");

@@ -4,14 +4,14 @@
 //!
 //! What they need is fetched from the package registries, pinned, into the target directory, once.
 
-use pmedis_testkit::script::ask;
-use pmedis_testkit::server::{Server, Setup};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 use std::{env, fs, thread};
+use testkit::script::ask;
+use testkit::server::{Server, Setup};
 
 /// How long a program may be silent before the test fails.
 const DEADLINE: Duration = Duration::from_secs(300);

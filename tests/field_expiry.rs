@@ -1,11 +1,11 @@
 //! What becomes of fields that expire besides replies: in the background, after a crash, on
 //! replicas, in copies and files.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::rdb::sealed;
-use pmedis_testkit::replication::{assert_same, follow, pm_digests, wait_for, wait_in_sync};
-use pmedis_testkit::script::{ask, crash, expect, run, words};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::rdb::sealed;
+use testkit::replication::{assert_same, follow, pm_digests, wait_for, wait_in_sync};
+use testkit::script::{ask, crash, expect, run, words};
+use testkit::server::{Server, Setup};
 
 fn start() -> (Server, Client) {
     let setup = Setup::pmedis("256m")

@@ -5,12 +5,12 @@
 //! millisecond later come. On a server that has the native commands, those run beside and are the
 //! measure; on others, what was recorded is.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::{Family, Packaged};
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, expect, words};
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::packaged::{Family, Packaged};
+use testkit::replication::wait_for;
+use testkit::resp::Value;
+use testkit::script::{ask, expect, words};
+use testkit::server::Setup;
 
 /// Where the native commands run, and the others.
 const DBS: [&str; 2] = ["0", "8"];

@@ -5,11 +5,11 @@
 //! unshown until a command needs it.
 
 use fastrand::Rng;
-use pmedis_testkit::client::Client;
-use pmedis_testkit::crash::rounds::Rounds;
-use pmedis_testkit::replication::{info, wait_for};
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::crash::rounds::Rounds;
+use testkit::replication::{info, wait_for};
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
 
 /// A server that shows keys only on demand after a restart.
 fn on_demand() -> Setup {
@@ -124,11 +124,7 @@ fn keys_are_shown_to_transactions_scripts_and_patterns() {
         ("return redis.call('EXISTS', 'h', 'b', 'nowhere')", "1"),
     ] {
         let reply_found = client.call(&["EVAL", script, "0"]);
-        assert_eq!(
-            pmedis_testkit::script::words(&reply_found),
-            reply,
-            "{script}"
-        );
+        assert_eq!(testkit::script::words(&reply_found), reply, "{script}");
     }
     expect_to_come(&mut client, 8);
     expect(

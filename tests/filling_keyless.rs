@@ -2,9 +2,9 @@
 //! hand has it is known what it needs, as the command filter cannot ask the server for it. A server
 //! that has one more fails here, until somebody has looked at it.
 
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Setup;
 use std::collections::BTreeSet;
+use testkit::resp::Value;
+use testkit::server::Setup;
 
 /// The commands that were looked at.
 const KNOWN: &str = include_str!("filling_keyless.txt");

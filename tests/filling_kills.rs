@@ -6,16 +6,16 @@
 //! `PMEDIS_SEED=n` other ones. `ci/stress-restart` runs many with two million keys.
 
 use fastrand::Rng;
-use pmedis_testkit::client::Client;
-use pmedis_testkit::env_number;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::script::{ask, expect};
-use pmedis_testkit::server::Setup;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::env_number;
+use testkit::replication::wait_for;
+use testkit::script::{ask, expect};
+use testkit::server::Setup;
 
 /// Clients, each with keys of its own.
 const CLIENTS: u32 = 4;
@@ -138,7 +138,7 @@ impl Worker {
         let before = *self.content(key);
         let (words, done) = read(key, after);
         let reply = client.try_call(&words)?;
-        let reply = pmedis_testkit::script::words(&reply);
+        let reply = testkit::script::words(&reply);
         let unsure = self.unsure.clone();
         if reply == done && before != after {
             for (key, after) in unsure {
@@ -161,7 +161,7 @@ impl Worker {
 
     #[track_caller]
     fn call(&mut self, client: &mut Client, words: &[String], expected: &str) -> io::Result<()> {
-        let reply = pmedis_testkit::script::words(&client.try_call(words)?);
+        let reply = testkit::script::words(&client.try_call(words)?);
         assert_eq!(reply, expected, "{words:?}");
         Ok(())
     }
@@ -253,7 +253,7 @@ impl Worker {
                 .unzip();
             let replies = client.pipeline(&commands).unwrap();
             for ((reply, expected), command) in replies.iter().zip(expected).zip(commands) {
-                let reply = pmedis_testkit::script::words(reply);
+                let reply = testkit::script::words(reply);
                 assert_eq!(reply, expected, "{command:?}");
             }
         }

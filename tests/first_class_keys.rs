@@ -1,13 +1,13 @@
 //! Native commands on PM keys: each does what it does to native keys, and what it has done is there
 //! after kill -9.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect, pm_keys, run, words};
-use pmedis_testkit::server::{Server, Setup};
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::replication::wait_for;
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect, pm_keys, run, words};
+use testkit::server::{Server, Setup};
 
 const DBS: u32 = 4;
 

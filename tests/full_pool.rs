@@ -1,10 +1,10 @@
 //! A full pool: writes are refused as Redis refuses them for want of memory, and leave everything
 //! as it was; reads and deletions go on.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::Setup;
 
 /// Fills the pool with values of `len` bytes until one does not fit; returns how many did.
 fn fill(client: &mut Client, name: &str, len: usize) -> usize {

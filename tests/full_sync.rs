@@ -1,12 +1,12 @@
 //! Full syncs carry values, whatever way the data goes; files of the server's own carry markers
 //! again when the replicas have what they asked for.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::{assert_same, follow, info, wait_for, wait_in_sync, write_some};
-use pmedis_testkit::script::expect;
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::replication::{assert_same, follow, info, wait_for, wait_in_sync, write_some};
+use testkit::script::expect;
+use testkit::server::{Server, Setup};
 
 /// What goes to a replica of its own is larger than any file of markers here.
 const VALUE: usize = 2 << 20;

@@ -1,14 +1,14 @@
 //! What a pool tells of how full it is: lines of the log, and figures that add up to what can be
 //! stored.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::full::{
+use testkit::client::Client;
+use testkit::full::{
     TABLE, assert_durable, figure, fill, fill_up, is_refused, key, many, settle, start, words,
 };
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect};
-use pmedis_testkit::server::Server;
+use testkit::replication::wait_for;
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect};
+use testkit::server::Server;
 
 const MEBI: u64 = 1 << 20;
 

@@ -3,17 +3,17 @@
 //! `PMEDIS_KILL_ROUNDS=n` runs so many rounds, `PMEDIS_SEED=n` other ones.
 
 use fastrand::Rng;
-use pmedis_testkit::client::Client;
-use pmedis_testkit::env_number;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect, run, words};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::env_number;
+use testkit::replication::wait_for;
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect, run, words};
+use testkit::server::{Server, Setup};
 
 /// The clients that write at the same time.
 const CLIENTS: usize = 3;

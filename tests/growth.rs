@@ -1,16 +1,16 @@
 //! A pool grows: by itself when nothing else has room, by PM.POOL GROW, and, in a plain file, at a
 //! start.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::disk::SmallDisk;
-use pmedis_testkit::env_number;
-use pmedis_testkit::replication::{digest, info, wait_for};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::disk::SmallDisk;
+use testkit::env_number;
+use testkit::replication::{digest, info, wait_for};
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
 
 const MEBI: u64 = 1 << 20;
 

@@ -2,9 +2,9 @@
 //! native values do: up to the limits that the server's settings give, through every change, a
 //! copy, a payload, a kill -9.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::resp::Value;
+use testkit::server::{Server, Setup};
 
 /// The two databases: native keys, and PM keys of the same names.
 struct Sides {

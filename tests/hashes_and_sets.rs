@@ -1,11 +1,11 @@
 //! What the differential tests do not see of hashes and sets: scans page by page, native sets as
 //! sources, what is there after a restart, what replicas are sent.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::{Server, Setup};
 use std::collections::{BTreeMap, BTreeSet};
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::resp::Value;
+use testkit::server::{Server, Setup};
 
 fn start() -> (Server, Client) {
     let server = Setup::pmedis("256m").start().unwrap();

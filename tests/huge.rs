@@ -3,12 +3,12 @@
 //!
 //! `PMEDIS_HUGE=n` makes structures of so many elements, and as many keys.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::env_number;
-use pmedis_testkit::processor::processor_time;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::env_number;
+use testkit::processor::processor_time;
+use testkit::replication::wait_for;
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
 
 const HUGE: u64 = 200_000;
 /// Microseconds of the server that a command may take however much it deletes: some 100 of them are

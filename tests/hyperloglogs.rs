@@ -1,8 +1,8 @@
 //! HyperLogLogs of many elements, and under other limits, to their last byte.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::resp::Value;
+use testkit::server::Setup;
 
 struct Sides {
     native: Client,

@@ -1,14 +1,14 @@
 //! What an operator sees of the module: INFO, PM.INFO and the like, the latency monitor, and the
 //! files in `ops/`.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::{Family, Packaged};
-use pmedis_testkit::script::{ask, expect, run};
-use pmedis_testkit::server::{FORCE_PMEM, Server, Setup};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use testkit::client::Client;
+use testkit::packaged::{Family, Packaged};
+use testkit::script::{ask, expect, run};
+use testkit::server::{FORCE_PMEM, Server, Setup};
 
 fn start(setup: &Setup) -> (Server, Client) {
     let server = setup.start().unwrap();
@@ -126,7 +126,7 @@ fn counts_count() {
         .elements()
         .unwrap()
         .iter()
-        .map(pmedis_testkit::script::words)
+        .map(testkit::script::words)
         .collect();
     let stats: BTreeMap<_, _> = stats
         .chunks(2)

@@ -1,7 +1,7 @@
 //! What a user may do with keys holds for PM commands as for their native ones.
 
-use pmedis_testkit::script::{ask, run};
-use pmedis_testkit::server::Setup;
+use testkit::script::{ask, run};
+use testkit::server::Setup;
 
 /// Users who may run everything, on keys that they may only read, or only write.
 const USERS: [(&str, &str); 3] = [("reader", "%R~*"), ("writer", "%W~*"), ("nobody", "~none")];

@@ -4,10 +4,10 @@
 //! `PMEDIS_KILL_ROUNDS=n` runs so many rounds, `PMEDIS_SEED=n` other ones. `ci/stress-kill9` runs
 //! many.
 
-use pmedis_testkit::crash::rounds::Rounds;
-use pmedis_testkit::env_number;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Setup;
+use testkit::crash::rounds::Rounds;
+use testkit::env_number;
+use testkit::resp::Value;
+use testkit::server::Setup;
 
 #[test]
 fn acknowledged_writes_survive() {

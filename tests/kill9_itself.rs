@@ -1,9 +1,9 @@
 //! The kill -9 tests tested, on Redis without the module: an append-only file passes, a server
 //! that forgets does not.
 
-use pmedis_testkit::crash::rounds::Rounds;
-use pmedis_testkit::env_number;
-use pmedis_testkit::server::Setup;
+use testkit::crash::rounds::Rounds;
+use testkit::env_number;
+use testkit::server::Setup;
 
 #[test]
 fn an_append_only_file_keeps_what_was_acknowledged() {

@@ -6,15 +6,15 @@
 //! many.
 
 use fastrand::Rng;
-use pmedis_testkit::client::Client;
-use pmedis_testkit::env_number;
-use pmedis_testkit::script::{ask, crash, words};
-use pmedis_testkit::server::Setup;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::env_number;
+use testkit::script::{ask, crash, words};
+use testkit::server::Setup;
 
 const DBS: u8 = 3;
 const KEYS: u8 = 6;

@@ -3,12 +3,12 @@
 //!
 //! `PMEDIS_KILL_ROUNDS` and `PMEDIS_SEED` as in the other tests of kills.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::env_number;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, expect, run, words};
-use pmedis_testkit::server::{Server, Setup};
 use std::thread;
+use testkit::client::Client;
+use testkit::env_number;
+use testkit::resp::Value;
+use testkit::script::{ask, expect, run, words};
+use testkit::server::{Server, Setup};
 
 /// Native keys of each type.
 const KEYS: usize = 300;

@@ -14,13 +14,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// The product's crates, the lowest first: each may depend on those before it.
-const LAYERS: [&str; 5] = [
-    "pmemobj-sys",
-    "pobj",
-    "store",
-    "pmedis-module",
-    "pmedis-tool",
-];
+const LAYERS: [&str; 5] = ["pmdk-bindings", "pobj", "store", "module", "tool"];
 
 /// A module: the names from the crate's root to it.
 type Module = Vec<String>;

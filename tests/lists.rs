@@ -1,15 +1,15 @@
 //! What the differential tests do not see of the List type: long lists, large elements, and what is
 //! there after a crash.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::processor::processor_time;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::{Server, Setup};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::processor::processor_time;
+use testkit::replication::wait_for;
+use testkit::resp::Value;
+use testkit::server::{Server, Setup};
 
 fn start() -> (Server, Client) {
     let server = Setup::pmedis("512m").start().unwrap();

@@ -1,8 +1,8 @@
 //! The blocking commands of lists against Redis's own: each scenario is played twice on one server,
 //! natively in database 0 and with the prefix in database 8, and its transcripts must be equal.
 
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::scenario::{self, Scenario, stream};
+use testkit::resp::Value;
+use testkit::scenario::{self, Scenario, stream};
 
 /// The commands that have a `PM.` form here; others are native on both sides.
 const OWN: &[&str] = &[

@@ -1,8 +1,8 @@
 //! MIGRATE of PM keys to a server without the module.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup, free_port};
+use testkit::client::Client;
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup, free_port};
 
 const BUSY: &str =
     "(error) ERR Target instance replied with error: BUSYKEY Target key name already exists.";
@@ -11,7 +11,7 @@ const BUSY: &str =
 fn migrate(client: &mut Client, name: &str, to: &Server, rest: &[&str]) -> String {
     let port = to.address().port().to_string();
     let words = [&[name, "127.0.0.1", &port], rest].concat();
-    pmedis_testkit::script::words(&client.call(&words))
+    testkit::script::words(&client.call(&words))
 }
 
 #[test]

@@ -4,10 +4,10 @@
 //!
 //! The servers are those of `ci/servers`, whatever PMEDIS_SERVER says.
 
-use pmedis_testkit::load::Load;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::{follow, info, pm_digests, wait_for, wait_in_sync, write_some};
-use pmedis_testkit::server::Setup;
+use testkit::load::Load;
+use testkit::packaged::Packaged;
+use testkit::replication::{follow, info, pm_digests, wait_for, wait_in_sync, write_some};
+use testkit::server::Setup;
 
 /// Masters, and who can follow them; `system` is Redis 7.0.
 const PAIRS: [(&str, &str); 12] = [

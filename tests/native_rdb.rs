@@ -1,19 +1,19 @@
 //! The way back: files, full syncs and a stream that servers without the module read (`rdb
 //! native`), and payloads of single keys.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::contents::{Content, assert_equal, contents};
-use pmedis_testkit::disk::SmallDisk;
-use pmedis_testkit::load::Load;
-use pmedis_testkit::replication::{follow, info, save, wait_for, wait_in_sync, write_some};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, expect, run};
-use pmedis_testkit::server::{Server, Setup, module_path};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::contents::{Content, assert_equal, contents};
+use testkit::disk::SmallDisk;
+use testkit::load::Load;
+use testkit::replication::{follow, info, save, wait_for, wait_in_sync, write_some};
+use testkit::resp::Value;
+use testkit::script::{ask, expect, run};
+use testkit::server::{Server, Setup, module_path};
 
 fn start(arguments: &[&str]) -> (Server, Client) {
     let setup = Setup::pmedis_with("64m", arguments);

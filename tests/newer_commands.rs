@@ -2,12 +2,12 @@
 //! those that Redis 8.6.2 and Valkey 9.1.2 gave to the native commands. Where a server has these
 //! itself, the differential tests compare many more.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::{Family, Packaged};
-use pmedis_testkit::replication::{assert_same, follow, wait_in_sync};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect, run, words};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::packaged::{Family, Packaged};
+use testkit::replication::{assert_same, follow, wait_in_sync};
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect, run, words};
+use testkit::server::{Server, Setup};
 
 const WRONG_TYPE: &str =
     "(error) WRONGTYPE Operation against a key holding the wrong kind of value";

@@ -3,15 +3,15 @@
 //!
 //! `PMEDIS_KILL_ROUNDS=n` runs so many rounds, `PMEDIS_SEED=n` other ones.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::env_number;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash};
-use pmedis_testkit::server::Setup;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::env_number;
+use testkit::resp::Value;
+use testkit::script::{ask, crash};
+use testkit::server::Setup;
 
 /// Enough for a tree of several leaves, and for several steps of a transaction.
 const LARGE: usize = 300;

@@ -5,13 +5,13 @@
 //! writes to it right after its command, as soon as the socket takes some, and not at the end of
 //! the cycle.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::script::{ask, expect, run};
-use pmedis_testkit::server::{Server, Setup};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::script::{ask, expect, run};
+use testkit::server::{Server, Setup};
 
 /// What the server dies of sending.
 const WORDS: &str = "words-that-tell-of-it";

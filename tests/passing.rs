@@ -1,10 +1,10 @@
 //! Keys that pass between PM and native ones, with an AOF on and a replica attached: after a kill
 //! -9 the server has what it had before, and so has the replica.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::{assert_same, digest, follow, info, wait_for, wait_in_sync};
-use pmedis_testkit::script::{crash, run};
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::replication::{assert_same, digest, follow, info, wait_for, wait_in_sync};
+use testkit::script::{crash, run};
+use testkit::server::Setup;
 
 /// What is there before: native keys, PM keys, in two databases.
 const BEFORE: &str = "

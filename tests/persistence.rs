@@ -1,13 +1,13 @@
 //! The pool, the RDB and the AOF: whichever of them are there, absent or older, nothing is lost
 //! that the pool has, and nothing comes twice.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::rdb::sealed;
-use pmedis_testkit::replication::{digest, info, pm_digests, wait_for, write_some};
-use pmedis_testkit::script::{ask, crash, expect, run, words as words_of};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::path::PathBuf;
+use testkit::client::Client;
+use testkit::rdb::sealed;
+use testkit::replication::{digest, info, pm_digests, wait_for, write_some};
+use testkit::script::{ask, crash, expect, run, words as words_of};
+use testkit::server::{Server, Setup};
 
 /// A server with these arguments of the module beside the pool's.
 fn setup(arguments: &[&str]) -> Setup {

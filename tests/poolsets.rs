@@ -1,13 +1,13 @@
 //! Poolsets that were made by hand: their files become private, and replicas that do not belong
 //! together are told before they are opened.
 
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, expect};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use testkit::resp::Value;
+use testkit::script::{ask, expect};
+use testkit::server::{Server, Setup};
 
 /// Runs pmempool, which has to succeed; what it prints.
 fn pmempool(words: &[&str]) -> String {

@@ -1,14 +1,14 @@
 //! What pools lost once that ran full, emptied, and filled again: each input as it was found.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::full::{
+use testkit::client::Client;
+use testkit::full::{
     TABLE, assert_durable, assert_durable_and_flushed, figure, fill, fill_up, is_refused, key,
     many, pipeline, settle, start, words,
 };
-use pmedis_testkit::replication::{assert_same, follow, wait_for, wait_in_sync};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect};
-use pmedis_testkit::server::Setup;
+use testkit::replication::{assert_same, follow, wait_for, wait_in_sync};
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect};
+use testkit::server::Setup;
 
 const LARGE: usize = 200_000;
 

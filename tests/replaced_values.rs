@@ -1,11 +1,11 @@
 //! What servers tell of a value that another one replaces (`overwritten` and `type_changed`, from
 //! Redis 8.2 on): the same of PM keys, in the same order.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::ask;
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::resp::Value;
+use testkit::script::ask;
+use testkit::server::Setup;
 
 /// Commands that have a `PM.` form; each finds what those before it left.
 const COMMANDS: &[&str] = &[

@@ -1,10 +1,10 @@
 //! Commands that delete a key reach replicas as DEL or UNLINK, as the native ones of the same
 //! server choose.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::scenario::stream;
-use pmedis_testkit::script::ask;
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::scenario::stream;
+use testkit::script::ask;
+use testkit::server::{Server, Setup};
 
 /// Commands that have a `PM.` form.
 const COMMANDS: &[&str] = &[

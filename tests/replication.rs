@@ -1,12 +1,10 @@
 //! Replicas with pools of their own: full and partial syncs, chains, failover, and what a replica
 //! may do. Equal means: the digests of all keys are.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::{
-    assert_same, digest, follow, info, wait_for, wait_in_sync, write_some,
-};
-use pmedis_testkit::script::{ask, expect};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::replication::{assert_same, digest, follow, info, wait_for, wait_in_sync, write_some};
+use testkit::script::{ask, expect};
+use testkit::server::{Server, Setup};
 
 fn start(directives: &[&str]) -> (Server, Client) {
     let setup = Setup::pmedis("64m")

@@ -2,15 +2,15 @@
 //!
 //! `PMEDIS_SYNC_MB=n` sets how much (`ci/stress-replication` takes 2048).
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::env_number;
-use pmedis_testkit::load::Load;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::{digest, follow, info, wait_for, wait_in_sync};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::process::Command;
+use testkit::client::Client;
+use testkit::env_number;
+use testkit::load::Load;
+use testkit::packaged::Packaged;
+use testkit::replication::{digest, follow, info, wait_for, wait_in_sync};
+use testkit::resp::Value;
+use testkit::server::{Server, Setup};
 
 /// Bytes that one round of [`fill`] makes.
 const ROUND: u64 = 64 << 10;

@@ -5,15 +5,15 @@
 //! seed.
 
 use fastrand::Rng;
-use pmedis_testkit::counting::Counting;
-use pmedis_testkit::env_number;
-use pmedis_testkit::replication::{assert_same, info, wait_for, wait_in_sync};
-use pmedis_testkit::script::{ask, expect};
-use pmedis_testkit::server::{Server, Setup};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+use testkit::counting::Counting;
+use testkit::env_number;
+use testkit::replication::{assert_same, info, wait_for, wait_in_sync};
+use testkit::script::{ask, expect};
+use testkit::server::{Server, Setup};
 
 /// Clients that write at the same time.
 const CLIENTS: usize = 3;

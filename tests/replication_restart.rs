@@ -1,12 +1,10 @@
 //! Servers that restart: no command is done twice, and none is left out, whatever RDB they find
 //! beside the pool.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::{
-    assert_same, follow, info, save, wait_for, wait_in_sync, write_some,
-};
-use pmedis_testkit::script::{ask, expect};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::replication::{assert_same, follow, info, save, wait_for, wait_in_sync, write_some};
+use testkit::script::{ask, expect};
+use testkit::server::{Server, Setup};
 
 fn setup() -> Setup {
     Setup::pmedis("64m")

@@ -2,11 +2,6 @@
 //! in silence, nothing that is torn is served in silence, and nobody waits for a process that is
 //! gone.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::disk::SmallDisk;
-use pmedis_testkit::replication::{digest, info, wait_for};
-use pmedis_testkit::script::{ask, crash, expect, pm_keys, run};
-use pmedis_testkit::server::{Refusal, Server, Setup};
 use pobj::mark::MarkedFile;
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -14,6 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use store::layout::LAYOUT;
+use testkit::client::Client;
+use testkit::disk::SmallDisk;
+use testkit::replication::{digest, info, wait_for};
+use testkit::script::{ask, crash, expect, pm_keys, run};
+use testkit::server::{Refusal, Server, Setup};
 
 fn start(setup: Setup) -> (Server, Client) {
     let server = setup.start().unwrap();

@@ -5,14 +5,14 @@
 //! `PMEDIS_SEED=n` the seed.
 
 use fastrand::Rng;
-use pmedis_testkit::client::Client;
-use pmedis_testkit::env_number;
-use pmedis_testkit::rdb::sealed;
-use pmedis_testkit::replication::{info, wait_for};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, expect};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
+use testkit::client::Client;
+use testkit::env_number;
+use testkit::rdb::sealed;
+use testkit::replication::{info, wait_for};
+use testkit::resp::Value;
+use testkit::script::{ask, expect};
+use testkit::server::{Server, Setup};
 
 /// Payloads sent at once.
 const BATCH: usize = 250;

@@ -1,12 +1,12 @@
 //! Deleting needs no room, and freed room is anyone's: in pools that are full to the last value.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::full::{
+use testkit::client::Client;
+use testkit::full::{
     TABLE, assert_durable, assert_durable_and_flushed, figure, fill, fill_up, key, many, pipeline,
     settle, start, words,
 };
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect};
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect};
 
 #[test]
 fn what_is_deleted_in_a_full_pool_stays_deleted() {

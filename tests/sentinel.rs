@@ -1,9 +1,9 @@
 //! Sentinel: three of them watch a master and its replica, and replace the master when it dies.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::{assert_same, follow, wait_for, wait_in_sync, write_some};
-use pmedis_testkit::script::{ask, expect, words};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::replication::{assert_same, follow, wait_for, wait_in_sync, write_some};
+use testkit::script::{ask, expect, words};
+use testkit::server::{Server, Setup};
 
 fn start() -> (Server, Client) {
     start_with(Setup::pmedis("64m"))

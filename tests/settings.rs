@@ -1,10 +1,10 @@
 //! Settings: load arguments and the server's configuration mean the same, what can change at run
 //! time does, and what is wrong is named.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::script::{ask, expect, run};
-use pmedis_testkit::server::{Server, Setup, module_path};
 use std::fs;
+use testkit::client::Client;
+use testkit::script::{ask, expect, run};
+use testkit::server::{Server, Setup, module_path};
 
 /// A server whose module gets no arguments, and lines of its configuration.
 fn configured(lines: &[&str]) -> Setup {
@@ -122,7 +122,7 @@ fn alarms_are_what_was_set() {
         client.call(&["PM.SET", &format!("k{i}"), &value]);
     }
     let told = |level: &str| server.log().contains(&format!("(told at {level})"));
-    pmedis_testkit::replication::wait_for("the log tells", || told("20"));
+    testkit::replication::wait_for("the log tells", || told("20"));
     assert!(!told("80"));
 }
 

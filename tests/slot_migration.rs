@@ -4,21 +4,21 @@
 //! `PMEDIS_MIGRATION_ELEMENTS=n` sets the size of large values, `PMEDIS_MIGRATION_ROUNDS=n` how
 //! often slots move under load (`ci/stress-migration`: a million, a hundred).
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::cluster::ClusterClient;
-use pmedis_testkit::counting::Counting;
-use pmedis_testkit::env_number;
-use pmedis_testkit::migration::{
-    SERVERS, Slots, State, about, begin, cancel, cluster, hold, migrate, pm_keys, share, used,
-    wait_for_end, wait_until_whole,
-};
-use pmedis_testkit::packaged::{Family, Packaged};
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::script::{ask, expect, run, words};
-use pmedis_testkit::server::Server;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+use testkit::client::Client;
+use testkit::cluster::ClusterClient;
+use testkit::counting::Counting;
+use testkit::env_number;
+use testkit::migration::{
+    SERVERS, Slots, State, about, begin, cancel, cluster, hold, migrate, pm_keys, share, used,
+    wait_for_end, wait_until_whole,
+};
+use testkit::packaged::{Family, Packaged};
+use testkit::replication::wait_for;
+use testkit::script::{ask, expect, run, words};
+use testkit::server::Server;
 
 const POOL: &str = "128m";
 

@@ -1,13 +1,13 @@
 //! Snapshots under load: what a fork child writes is what there was at the fork, to the byte.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::env_number;
-use pmedis_testkit::load::Load;
-use pmedis_testkit::replication::{digest, info, wait_for};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
+use testkit::client::Client;
+use testkit::env_number;
+use testkit::load::Load;
+use testkit::replication::{digest, info, wait_for};
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect};
+use testkit::server::{Server, Setup};
 
 const POOL: &str = "512m";
 /// Microseconds for which a child waits after each key.

@@ -4,9 +4,9 @@
 //! `PMEDIS_SOAK_LIVES=n` kills so many times, `PMEDIS_SOAK_LIFE=s` after so many seconds each,
 //! `PMEDIS_SEED=n` takes other random numbers. `ci/soak` runs half an hour.
 
-use pmedis_testkit::env_number;
-use pmedis_testkit::soak::{Plan, run};
 use std::time::Duration;
+use testkit::env_number;
+use testkit::soak::{Plan, run};
 
 #[test]
 fn nothing_acknowledged_is_lost_in_a_full_pool() {

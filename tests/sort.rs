@@ -1,10 +1,10 @@
 //! What the differential tests do not see of SORT: sets and sorted sets by weights, native keys,
 //! who may follow patterns, clusters, replicas, crashes.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::replication::wait_for;
+use testkit::resp::Value;
+use testkit::server::Setup;
 
 fn ask(client: &mut Client, command: &str) -> Value {
     client.call(&command.split(' ').collect::<Vec<_>>())

@@ -1,13 +1,13 @@
 //! Start-up: arguments and pools that must be refused, each with one line that names the cause
 //! and with the file left as it was; and those that must be taken.
 
-use pmedis_testkit::disk::SmallDisk;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::{Refusal, Setup};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use testkit::disk::SmallDisk;
+use testkit::resp::Value;
+use testkit::server::{Refusal, Setup};
 
 /// Starts a server with these module arguments, which must refuse with one warning that contains
 /// all of `causes`.

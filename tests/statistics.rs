@@ -1,10 +1,10 @@
 //! What INFO counts: a PM command counts as its native one, and the module counts nothing of its
 //! own, neither beside its own commands nor beside native ones.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::info;
-use pmedis_testkit::script::ask;
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::replication::info;
+use testkit::script::ask;
+use testkit::server::Setup;
 
 /// Commands that have a `PM.` form; each finds what those before it left.
 const COMMANDS: &[&str] = &[

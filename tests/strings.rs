@@ -1,10 +1,10 @@
 //! What the differential tests do not see of the String type: what is there after a restart.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::{Server, Setup};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use testkit::client::Client;
+use testkit::resp::Value;
+use testkit::server::{Server, Setup};
 
 fn start() -> (Server, Client) {
     let server = Setup::pmedis("256m").start().unwrap();

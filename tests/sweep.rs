@@ -5,17 +5,17 @@
 //!
 //! `PMEDIS_SERVER=valkey-9.1 cargo test --test sweep` runs it on that server.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::differential::Dialect;
-use pmedis_testkit::differential::compare::same;
-use pmedis_testkit::differential::grammar::Compare;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::{info, wait_for};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::ask;
-use pmedis_testkit::server::{Server, Setup};
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use testkit::client::Client;
+use testkit::differential::Dialect;
+use testkit::differential::compare::same;
+use testkit::differential::grammar::Compare;
+use testkit::packaged::Packaged;
+use testkit::replication::{info, wait_for};
+use testkit::resp::Value;
+use testkit::script::ask;
+use testkit::server::{Server, Setup};
 
 /// A line for each option, and for each command without one.
 const LINES: [&str; 2] = [include_str!("completeness.txt"), include_str!("sweep.txt")];

@@ -5,8 +5,8 @@
 //! the server's allocator. Whatever a function of the C library returns for its caller to free must
 //! therefore not be used.
 
-use pmedis_testkit::server::module_path;
 use std::process::Command;
+use testkit::server::module_path;
 
 /// Functions of the C library whose result the caller frees.
 const GIVE_MEMORY: [&str; 22] = [

@@ -1,9 +1,9 @@
 //! What clients and operators are told of a PM command, once and as of its native one: SLOWLOG,
 //! invalidations of a flush, the event and the replies of DEL and its like.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::script::{ask, crash, run, words};
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::script::{ask, crash, run, words};
+use testkit::server::Setup;
 
 /// The commands in SLOWLOG that have the key among their words, oldest first.
 fn logged(client: &mut Client, key: &str) -> Vec<String> {

@@ -1,11 +1,11 @@
 //! redis-cli's own modes: on a server with PM keys only they do what they do on one with native
 //! keys only, but for what --bigkeys cannot know.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::script::{expect, run, words};
-use pmedis_testkit::server::{Server, Setup};
 use std::process::Command;
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::script::{expect, run, words};
+use testkit::server::{Server, Setup};
 
 const KEYS: &str = "
     PM.SET string:1 v

@@ -4,11 +4,11 @@
 //! The pools are changed by this process, so there are no tests beside these: a server that is
 //! started by another thread meanwhile would inherit the lock of the pool for a moment.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use testkit::client::Client;
+use testkit::replication::wait_for;
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
 
 /// One test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -33,7 +33,7 @@ fn with_twins(arguments: &[&str]) -> (Server, Client) {
     );
     server.kill9();
     let pairs = [("new", "a"), ("list", "b")];
-    pmedis_explore::twins::copy(&server.setup().pool(), &pairs);
+    explore::twins::copy(&server.setup().pool(), &pairs);
     server.restart().unwrap();
     let client = server.client();
     (server, client)

@@ -1,12 +1,12 @@
 //! The setting `unprefixed`: a server whose plain names mean PM keys is to its clients what a
 //! server without the module is.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::replication::{follow, info, wait_for, wait_in_sync};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::packaged::Packaged;
+use testkit::replication::{follow, info, wait_for, wait_in_sync};
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
 
 fn start(arguments: &[&str]) -> (Server, Client) {
     let setup = Setup::pmedis_with("64m", arguments);
@@ -266,7 +266,7 @@ fn what_is_told_of_commands_is_about_native_names() {
     let mut lines = Vec::new();
     while !lines.iter().any(|line: &String| line.contains("\"INCR\"")) {
         let line = monitor.receive().expect("a line of MONITOR");
-        lines.push(pmedis_testkit::script::words(&line));
+        lines.push(testkit::script::words(&line));
     }
     for command in ["\"SET\" \"s\" \"v\"", "\"GET\" \"s\"", "\"INCR\" \"s\""] {
         assert!(
@@ -478,7 +478,7 @@ fn clients_wait_for_plain_names() {
     wait_for("it waits", || blocked(&mut client));
     expect(&mut client, "RPUSH k v", "1");
     let served = waiter.receive().expect("a reply");
-    assert_eq!(pmedis_testkit::script::words(&served), "[k v]");
+    assert_eq!(testkit::script::words(&served), "[k v]");
     // Tracking and WATCH go by the same names.
     let mut watcher = server.client();
     run(&mut watcher, "WATCH s -> OK\nMULTI -> OK");

@@ -1,11 +1,11 @@
 //! Plain names that mean PM keys in a cluster: clients are sent where the slot is, as by a server
 //! without the module.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::cluster::id;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::script::{ask, expect, run};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::cluster::id;
+use testkit::replication::wait_for;
+use testkit::script::{ask, expect, run};
+use testkit::server::{Server, Setup};
 
 /// Two nodes with half of the slots each.
 fn cluster() -> [Server; 2] {

@@ -2,12 +2,12 @@
 //! entry. In a server that is not as expected the module refuses to load, with a word on why, and
 //! nothing is written: shown on copies of the server's program that lack a name.
 
-use pmedis_testkit::packaged::Packaged;
-use pmedis_testkit::script::run;
-use pmedis_testkit::server::Setup;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use testkit::packaged::Packaged;
+use testkit::script::run;
+use testkit::server::Setup;
 
 /// Where the system finds its server.
 fn program() -> PathBuf {

@@ -5,14 +5,14 @@
 //! [`commands`] in it, on Redis 7.0, and was killed (SIGKILL) right after the last reply. The test
 //! that is ignored makes it anew, with `PMEDIS_MODULE` naming such a module.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::contents::{assert_equal, contents};
-use pmedis_testkit::full::settle;
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use testkit::client::Client;
+use testkit::contents::{assert_equal, contents};
+use testkit::full::settle;
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
 
 /// The pool in the repository.
 fn kept() -> PathBuf {

@@ -7,12 +7,12 @@
 //! patterns in a pool of so many MiB; without the variable some of them are done in a small one.
 
 use fastrand::Rng;
-use pmedis_testkit::client::Client;
-use pmedis_testkit::env_number;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::ask;
-use pmedis_testkit::server::Setup;
 use std::time::{Duration, Instant};
+use testkit::client::Client;
+use testkit::env_number;
+use testkit::resp::Value;
+use testkit::script::ask;
+use testkit::server::Setup;
 
 /// Values that were set: number and length.
 type Set = Vec<(usize, usize)>;

@@ -1,11 +1,11 @@
 //! EXEC or a script for which the pool has no room fails as a whole: nothing of it stays, and
 //! nobody is told otherwise.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::replication::{assert_same, follow, info, wait_in_sync};
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::script::{ask, crash, expect, run};
-use pmedis_testkit::server::{Server, Setup};
+use testkit::client::Client;
+use testkit::replication::{assert_same, follow, info, wait_in_sync};
+use testkit::resp::Value;
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
 
 /// What is in the pool before.
 const BEFORE: &str = "

@@ -1,10 +1,10 @@
 //! Large sorted sets against Redis's own, element by element, and what becomes of them.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::processor::processor_time;
-use pmedis_testkit::replication::wait_for;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Setup;
+use testkit::client::Client;
+use testkit::processor::processor_time;
+use testkit::replication::wait_for;
+use testkit::resp::Value;
+use testkit::server::Setup;
 
 const MEMBERS: usize = 100_000;
 
@@ -34,7 +34,7 @@ struct Sides {
 }
 
 impl Sides {
-    fn new(server: &pmedis_testkit::server::Server) -> Sides {
+    fn new(server: &testkit::server::Server) -> Sides {
         let mut sides = Sides {
             native: server.client(),
             pm: server.client(),

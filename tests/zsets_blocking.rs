@@ -1,6 +1,6 @@
 //! The blocking commands of sorted sets against Redis's own.
 
-use pmedis_testkit::scenario::{self, Scenario, stream};
+use testkit::scenario::{self, Scenario, stream};
 
 /// The commands that have a `PM.` form here; others are native on both sides.
 const OWN: &[&str] = &[

@@ -1,10 +1,10 @@
-//! Times of the engine's operations, without a server: `cargo bench -p pmedis-bench`.
+//! Times of the engine's operations, without a server: `cargo bench -p bench`.
 //!
 //! The pool lies on tmpfs and counts as persistent memory: flushes and fences are executed.
 
+use bench::measure::relaunch_with_flushes;
+use bench::operations::{self, Effect, Operation, Store};
 use criterion::Criterion;
-use pmedis_bench::measure::relaunch_with_flushes;
-use pmedis_bench::operations::{self, Effect, Operation, Store};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

@@ -6,8 +6,6 @@
 
 use crate::target::Target;
 use hdrhistogram::Histogram;
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use testkit::client::Client;
+use testkit::resp::Value;
 
 /// How often the end of the filling is looked for.
 const PAUSE: Duration = Duration::from_millis(20);

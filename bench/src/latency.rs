@@ -5,15 +5,15 @@
 
 use crate::target::{Config, Target};
 use hdrhistogram::Histogram;
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Setup;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use testkit::client::Client;
+use testkit::resp::Value;
+use testkit::server::Setup;
 
 /// Commands sent at a time while a hash grows, or while keys are made.
 const PIPELINE: usize = 16;

@@ -1,12 +1,12 @@
 //! What the figures were measured on.
 
-use pmedis_testkit::packaged::Packaged;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use testkit::packaged::Packaged;
 
 /// The machine, and how busy others kept it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

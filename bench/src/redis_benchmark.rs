@@ -1,8 +1,8 @@
 //! `redis-benchmark`, as Redis ships it, is the client: anybody can check the figures with it.
 
-use pmedis_testkit::packaged::Packaged;
 use std::io;
 use std::process::{Command, Stdio};
+use testkit::packaged::Packaged;
 
 /// What one run of it reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -5,14 +5,14 @@ use crate::filling::{self, Filled};
 use crate::summary::Spread;
 use crate::target::{Config, Target};
 use crate::workload::{Count, Data, Kind, Range, Run, Workload};
-use pmedis_testkit::client::Client;
-use pmedis_testkit::server::Setup;
 use serde::Serialize;
 use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::client::Client;
+use testkit::server::Setup;
 
 /// How a server keeps its data over a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! The servers that are compared, each a process of its own.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::{Server, Setup};
 use std::io;
 use std::path::Path;
 use tempfile::TempDir;
+use testkit::client::Client;
+use testkit::resp::Value;
+use testkit::server::{Server, Setup};
 
 /// What kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Target {
             Config::AofAlways | Config::AofEverysec | Config::PmDisk => {
                 let missing = || io::Error::other("this needs a directory on a disk");
                 let mut builder = tempfile::Builder::new();
-                let dir = builder.prefix("pmedis-bench-");
+                let dir = builder.prefix("bench-");
                 Some(dir.tempdir_in(disk.ok_or_else(missing)?)?)
             }
             Config::Pm | Config::Native => None,

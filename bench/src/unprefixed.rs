@@ -12,10 +12,10 @@
 use crate::redis_benchmark::{self, Load};
 use crate::summary::Spread;
 use crate::target::{Config, Target};
-use pmedis_testkit::server::Setup;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use testkit::server::Setup;
 
 /// The default run: names as it prints them, and the words. Three bytes are a value, and names of
 /// keys are taken as they stand, as `-r` is not given.

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use pmemobj_sys::{Libpmemobj, PMEMOBJ_MIN_POOL, load};
+use pmdk_bindings::{Libpmemobj, PMEMOBJ_MIN_POOL, load};
 
 const LAYOUT: &CStr = c"pmedis";
 

@@ -7,8 +7,8 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use pmedis_explore::campaign::{self, Subject};
-use pmedis_explore::damage;
+use explore::campaign::{self, Subject};
+use explore::damage;
 use powercut::Config;
 
 fn main() -> ExitCode {
@@ -46,7 +46,7 @@ fn keep() -> Option<PathBuf> {
 fn explore(subject: Subject, seed: u64, states: u64) -> bool {
     // A process has pools of one durability: those with a journal are on a disk.
     if subject != Subject::Disk {
-        pmedis_explore::prepare_process();
+        explore::prepare_process();
     }
     let total = campaign::run(subject, seed, states, |seed| Config {
         keep: keep(),
@@ -62,7 +62,7 @@ fn explore(subject: Subject, seed: u64, states: u64) -> bool {
 }
 
 fn damage_pools(seed: u64, first: u64, pools: u64) -> bool {
-    pmedis_explore::prepare_process();
+    explore::prepare_process();
     let tally = damage::run(seed, first, pools, keep().as_deref());
     println!("damage: {tally}");
     tally.failures.is_empty()

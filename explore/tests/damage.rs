@@ -1,13 +1,13 @@
 //! A fixed-seed share of what `ci/damage` does: no damaged pool may kill, stop or confuse the
 //! process; most are opened all the same, and give the keys that are not damaged.
 
-use pmedis_explore::damage;
+use explore::damage;
 
 const SEED: u64 = 1;
 const POOLS: u64 = 300;
 
 fn main() {
-    pmedis_explore::prepare_process();
+    explore::prepare_process();
     let tally = damage::run(SEED, 0, POOLS, None);
     println!("{tally}");
     assert!(tally.failures.is_empty(), "{tally}");

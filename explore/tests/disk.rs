@@ -1,7 +1,7 @@
 //! A fixed-seed share of what `ci/explore disk` does, and what it must notice.
 
-use pmedis_explore::campaign;
-use pmedis_explore::disk::explore;
+use explore::campaign;
+use explore::disk::explore;
 use powercut::Config;
 use powercut::disk::Fault;
 

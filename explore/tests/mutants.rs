@@ -4,16 +4,14 @@
 use std::ops::Range;
 use std::path::Path;
 
-use pmedis_explore::keys::{self, Keys, Room};
-use pmedis_explore::structures::{
-    self, Hashes, Lists, MISTAKES, Sets, Strings, Structure, Values, ZSets,
-};
-use pmedis_explore::transactions::{self, Flavour, Transactions};
-use pmedis_explore::{DIRECTORY, campaign, forgotten};
+use explore::keys::{self, Keys, Room};
+use explore::structures::{self, Hashes, Lists, MISTAKES, Sets, Strings, Structure, Values, ZSets};
+use explore::transactions::{self, Flavour, Transactions};
+use explore::{DIRECTORY, campaign, forgotten};
 use powercut::explore::LIBPMEMOBJ_VOLATILE;
 use powercut::mutant::{Mutant, Mutation};
 use powercut::trace::Event;
-use powercut::{Config, LINE_BYTES, LineNumber, Recording, Recovery, explore};
+use powercut::{Config, LINE_BYTES, LineNumber, Recording, Recovery};
 
 /// Seeds after which a mistake that was not found counts as missed.
 const SEEDS: u64 = 4;
@@ -81,7 +79,7 @@ fn is_found(recording: &Recording, mutant: &Mutant, check: &impl Recovery) -> bo
             outcomes_per_cut,
             ..config(1)
         };
-        let report = explore(&recording, check, Path::new(DIRECTORY), &config);
+        let report = powercut::explore(&recording, check, Path::new(DIRECTORY), &config);
         !report.violations.is_empty()
     })
 }
@@ -197,7 +195,7 @@ fn forgotten_words_are_found() {
                     fences: recording.fences_after(step),
                     ..config(seed)
                 };
-                let report = explore(&mutant, &check, Path::new(DIRECTORY), &config);
+                let report = powercut::explore(&mutant, &check, Path::new(DIRECTORY), &config);
                 if report.violations.is_empty() {
                     println!("seed {seed}, step {step}: {word:x?}: makes no difference")
                 } else {
@@ -228,7 +226,7 @@ fn mutants_of_transactions() {
 }
 
 fn main() {
-    pmedis_explore::prepare_process();
+    explore::prepare_process();
     mutants_of_transactions();
     mutants_of_values::<Strings>(1);
     mutants_of_values::<Lists>(1);

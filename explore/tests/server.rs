@@ -1,11 +1,11 @@
 //! A fixed-seed share of what `ci/explore` does with a real server; and a server that replies too
 //! early, or leaves out a flush or a fence, is found.
 
-use pmedis_explore::campaign;
-use pmedis_explore::server::{self, Sent, Session, Shape, Way};
-use pmedis_testkit::packaged::Packaged;
+use explore::campaign;
+use explore::server::{self, Sent, Session, Shape, Way};
 use powercut::trace::{self, Event};
 use powercut::{Config, Recording, Report};
+use testkit::packaged::Packaged;
 
 /// Few outcomes a cut, a few real starts.
 fn thinly(seed: u64) -> Config {
@@ -147,7 +147,7 @@ fn a_part_of_a_group_is_found() {
 }
 
 fn main() {
-    pmedis_explore::prepare_process();
+    explore::prepare_process();
     everything_acknowledged_is_there();
     mistakes_are_found();
     a_part_of_a_group_is_found();

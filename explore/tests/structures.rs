@@ -1,7 +1,7 @@
 //! A fixed-seed share of what `ci/explore` does with the structures: every change survives every
 //! cut.
 
-use pmedis_explore::campaign::{self, Subject};
+use explore::campaign::{self, Subject};
 use powercut::Config;
 
 /// The whole of each workload, with few outcomes a cut.
@@ -15,7 +15,7 @@ fn thinly(seed: u64) -> Config {
 }
 
 fn main() {
-    pmedis_explore::prepare_process();
+    explore::prepare_process();
     let (mut states, mut recovery_states) = (0, 0);
     for subject in Subject::MODULE {
         let report = campaign::run(subject, 1, 100, thinly);

@@ -1,8 +1,8 @@
 //! A fixed-seed share of what `ci/explore` does: correct transactions survive every cut, and
 //! mistakes in using `pobj` are found.
 
-use pmedis_explore::campaign::{self, Subject};
-use pmedis_explore::transactions::{Flavour, MISTAKES, Transactions};
+use explore::campaign::{self, Subject};
+use explore::transactions::{Flavour, MISTAKES, Transactions};
 use powercut::Config;
 use std::panic::catch_unwind;
 
@@ -35,7 +35,7 @@ fn mistakes_are_found() {
 }
 
 fn main() {
-    pmedis_explore::prepare_process();
+    explore::prepare_process();
     correct_use_passes(Subject::Transactions, 1_800, campaign::config);
     correct_use_passes(Subject::Creation, 100, |seed| Config {
         outcomes_per_cut: 4,

@@ -7,7 +7,7 @@ use std::process::Command;
 /// The values as Rust sees them, by their C expression.
 fn rust_values() -> BTreeMap<&'static str, u64> {
     macro_rules! by_name {
-        ($($name:ident)*) => { [$((stringify!($name), pmemobj_sys::$name as u64)),*] };
+        ($($name:ident)*) => { [$((stringify!($name), pmdk_bindings::$name as u64)),*] };
     }
     let mut values = BTreeMap::from(by_name! {
         PMEMOBJ_MAJOR_VERSION PMEMOBJ_MINOR_VERSION
@@ -24,22 +24,28 @@ fn rust_values() -> BTreeMap<&'static str, u64> {
         TX_STAGE_FINALLY
     });
     values.extend([
-        ("POBJ_CLASS_ID(0)", pmemobj_sys::pobj_class_id(0)),
-        ("POBJ_CLASS_ID(1)", pmemobj_sys::pobj_class_id(1)),
-        ("POBJ_CLASS_ID(254)", pmemobj_sys::pobj_class_id(254)),
-        ("POBJ_CLASS_ID(65535)", pmemobj_sys::pobj_class_id(65535)),
-        ("POBJ_ARENA_ID(1)", pmemobj_sys::pobj_arena_id(1)),
-        ("POBJ_ARENA_ID(65535)", pmemobj_sys::pobj_arena_id(65535)),
-        ("OID_NULL.pool_uuid_lo", pmemobj_sys::OID_NULL.pool_uuid_lo),
-        ("OID_NULL.off", pmemobj_sys::OID_NULL.off),
-        ("sizeof(PMEMoid)", size_of::<pmemobj_sys::PMEMoid>() as u64),
+        ("POBJ_CLASS_ID(0)", pmdk_bindings::pobj_class_id(0)),
+        ("POBJ_CLASS_ID(1)", pmdk_bindings::pobj_class_id(1)),
+        ("POBJ_CLASS_ID(254)", pmdk_bindings::pobj_class_id(254)),
+        ("POBJ_CLASS_ID(65535)", pmdk_bindings::pobj_class_id(65535)),
+        ("POBJ_ARENA_ID(1)", pmdk_bindings::pobj_arena_id(1)),
+        ("POBJ_ARENA_ID(65535)", pmdk_bindings::pobj_arena_id(65535)),
+        (
+            "OID_NULL.pool_uuid_lo",
+            pmdk_bindings::OID_NULL.pool_uuid_lo,
+        ),
+        ("OID_NULL.off", pmdk_bindings::OID_NULL.off),
+        (
+            "sizeof(PMEMoid)",
+            size_of::<pmdk_bindings::PMEMoid>() as u64,
+        ),
         (
             "sizeof(struct pobj_action)",
-            size_of::<pmemobj_sys::pobj_action>() as u64,
+            size_of::<pmdk_bindings::pobj_action>() as u64,
         ),
         (
             "sizeof(struct pobj_alloc_class_desc)",
-            size_of::<pmemobj_sys::pobj_alloc_class_desc>() as u64,
+            size_of::<pmdk_bindings::pobj_alloc_class_desc>() as u64,
         ),
     ]);
     values

@@ -10,8 +10,8 @@ fn libpmem_sees_variables_that_were_set_before_loading() {
 
     // SAFETY: the only other thread, the test harness's, waits for this one.
     unsafe { env::set_var("PMEM_IS_PMEM_FORCE", "1") };
-    pmemobj_sys::load().expect("libpmemobj1 is installed");
-    let libpmem = pmemobj_sys::load_libpmem().expect("libpmem1 is installed");
+    pmdk_bindings::load().expect("libpmemobj1 is installed");
+    let libpmem = pmdk_bindings::load_libpmem().expect("libpmem1 is installed");
 
     assert!(is_mapped("libpmemobj.so") && is_mapped("libpmem.so"));
     let memory = [0_u8; 64];

@@ -3,7 +3,7 @@
 use std::env;
 use std::process::Command;
 
-use pmemobj_sys::{PMEMOBJ_MIN_POOL, load, load_libpmem};
+use pmdk_bindings::{PMEMOBJ_MIN_POOL, load, load_libpmem};
 
 #[test]
 fn a_preloaded_library_stands_in_for_libpmem() {

@@ -6,13 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 
-use pmemobj_sys::{
+use pmdk_bindings::{
     Libpmemobj, OID_NULL, PMEMOBJ_MIN_POOL, PMEMobjpool, PMEMoid, POBJ_HEADER_NONE,
     POBJ_TX_FAILURE_RETURN, POBJ_XALLOC_NO_ABORT, TX_STAGE_NONE, TX_STAGE_WORK, load, oid_is_null,
     pmemobj_direct, pobj_action, pobj_alloc_class_desc, pobj_class_id,
 };
 
-const LAYOUT: &CStr = c"pmemobj-sys test";
+const LAYOUT: &CStr = c"pmdk-bindings test";
 const TYPE_NUM: u64 = 7;
 
 /// A pool of the smallest size, in a directory that goes with it.

@@ -1,7 +1,7 @@
 //! What a commit survives, and from when on; and how libpmem is told.
 
 use crate::error::{Error, Result};
-use pmemobj_sys::Libpmemobj;
+use pmdk_bindings::Libpmemobj;
 use std::ffi::CStr;
 use std::fmt;
 use std::sync::OnceLock;
@@ -90,7 +90,7 @@ pub(crate) fn load(durability: Durability) -> Result<&'static Libpmemobj> {
             "this process already uses durability {chosen}"
         )));
     }
-    pmemobj_sys::load().map_err(|error| Error::Library(error.to_string()))
+    pmdk_bindings::load().map_err(|error| Error::Library(error.to_string()))
 }
 
 fn set(name: &CStr, value: &CStr) {

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::file::{HEAP_OFFSET_AT, HEAP_SIZE_AT};
 use crate::heap::last_message;
-use pmemobj_sys::{Libpmemobj, PMEMobjpool};
+use pmdk_bindings::{Libpmemobj, PMEMobjpool};
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::layout::type_num;
-use pmemobj_sys::{Libpmemobj, PMEMobjpool, PMEMoid, pobj_action};
+use pmdk_bindings::{Libpmemobj, PMEMobjpool, PMEMoid, pobj_action};
 use std::ffi::CStr;
 use std::mem::zeroed;
 use std::ptr::NonNull;
@@ -83,11 +83,11 @@ impl Heap {
     /// `pop` must be an open pool, used by this thread only, and stay open while the heap lives.
     pub(crate) unsafe fn new(lib: &'static Libpmemobj, pop: NonNull<PMEMobjpool>) -> Result<Heap> {
         let register = |unit: u64, units: u32| {
-            let mut class = pmemobj_sys::pobj_alloc_class_desc {
+            let mut class = pmdk_bindings::pobj_alloc_class_desc {
                 unit_size: unit as usize,
                 alignment: 0,
                 units_per_block: units,
-                header_type: pmemobj_sys::POBJ_HEADER_COMPACT,
+                header_type: pmdk_bindings::POBJ_HEADER_COMPACT,
                 class_id: 0,
             };
             let entry = c"heap.alloc_class.new.desc".as_ptr();
@@ -174,7 +174,7 @@ impl Heap {
 
     /// Reserves [`CHUNK_OBJECT`] bytes for an object of the type `type_num`.
     pub(crate) fn reserve_chunk(&mut self, type_num: u64) -> Result<Reserved> {
-        let class = pmemobj_sys::pobj_class_id(self.chunk_class);
+        let class = pmdk_bindings::pobj_class_id(self.chunk_class);
         self.reserve_flags(CHUNK_OBJECT, type_num, class)
     }
 

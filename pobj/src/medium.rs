@@ -20,7 +20,7 @@ use crate::lines::{Lines, lines};
 use crate::log_record::{Writes, first_write};
 use crate::ptr::{PPtr, Persistent};
 use crate::snapshot::Snapshots;
-use pmemobj_sys::Libpmemobj;
+use pmdk_bindings::Libpmemobj;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::mem::{align_of, size_of};
@@ -328,14 +328,14 @@ impl Medium {
     /// Stores and flushes `bytes` with non-temporal stores where they pay; `fence` makes it
     /// durable.
     pub(crate) fn stream(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.copy(offset, bytes, pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN)
+        self.copy(offset, bytes, pmdk_bindings::PMEMOBJ_F_MEM_NODRAIN)
     }
 
     /// [`Medium::stream`] around the cache, however few the bytes: for whole lines that nobody
     /// loads soon.
     pub(crate) fn stream_lines(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         debug_assert!(offset.is_multiple_of(LINE) && (bytes.len() as u64).is_multiple_of(LINE));
-        let flags = pmemobj_sys::PMEMOBJ_F_MEM_NODRAIN | pmemobj_sys::PMEMOBJ_F_MEM_NONTEMPORAL;
+        let flags = pmdk_bindings::PMEMOBJ_F_MEM_NODRAIN | pmdk_bindings::PMEMOBJ_F_MEM_NONTEMPORAL;
         self.copy(offset, bytes, flags)
     }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{DATA, LAYOUT, Place, RECORD};
-use pmemobj_sys::{Libpmemobj, PMEMobjpool, load};
+use pmdk_bindings::{Libpmemobj, PMEMobjpool, load};
 use pobj::{Cursor, Kind, PPtr, Pool};
 use std::fs::File;
 use std::mem::zeroed;
@@ -76,18 +76,18 @@ impl Old {
         // SAFETY: the arguments are strings that outlive the call, a size and a mode.
         let pop = unsafe { lib.pmemobj_create(path.as_ptr(), layout, POOL as usize, 0o600) };
         assert!(!pop.is_null(), "the pool can be created");
-        let mut class = pmemobj_sys::pobj_alloc_class_desc {
+        let mut class = pmdk_bindings::pobj_alloc_class_desc {
             unit_size: PAGE_UNIT,
             alignment: 0,
             units_per_block: 8,
-            header_type: pmemobj_sys::POBJ_HEADER_COMPACT,
+            header_type: pmdk_bindings::POBJ_HEADER_COMPACT,
             class_id: 0,
         };
         let entry = c"heap.alloc_class.new.desc".as_ptr();
         // SAFETY: the pool is open, and the argument is what the entry point takes.
         let failed = unsafe { lib.pmemobj_ctl_set(pop, entry, (&raw mut class).cast()) };
         assert_eq!(failed, 0);
-        let page_class = pmemobj_sys::pobj_class_id(class.class_id as u16);
+        let page_class = pmdk_bindings::pobj_class_id(class.class_id as u16);
         Old {
             lib,
             pop,

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use pmemobj_sys::{
+use pmdk_bindings::{
     Libpmemobj, PMEMOBJ_MIN_POOL, PMEMobjpool, PMEMoid, load, pmemobj_direct, pobj_action,
 };
 use powercut::explore::LIBPMEMOBJ_VOLATILE;

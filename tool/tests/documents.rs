@@ -14,13 +14,13 @@
 //! With `PMEDIS_SCRIPTS=directory` the scripts that are made of the pages are left there, for
 //! `ci/try-package`, which runs them where the package is installed.
 
-use pmedis_testkit::server::{free_port, module_path};
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
+use testkit::server::{free_port, module_path};
 
 /// What a comment says that a command prints.
 const PRINTS: &str = "# →";

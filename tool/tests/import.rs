@@ -3,15 +3,15 @@
 
 mod pools;
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::contents::contents;
-use pmedis_testkit::replication::pm_digests;
-use pmedis_testkit::script::run;
-use pmedis_testkit::server::{Server, Setup};
 use pools::{fill, pmedis, start, text};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use testkit::client::Client;
+use testkit::contents::contents;
+use testkit::replication::pm_digests;
+use testkit::script::run;
+use testkit::server::{Server, Setup};
 
 /// Runs the tool with a file, another one, and a size.
 fn import(file: &Path, to: &Path) -> Output {

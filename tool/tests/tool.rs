@@ -3,15 +3,15 @@
 
 mod pools;
 
-use pmedis_testkit::contents::{Content, contents};
-use pmedis_testkit::replication::{pm_digests, wait_for};
-use pmedis_testkit::script::run;
-use pmedis_testkit::server::{Server, Setup};
 use pools::{fill, pmedis, start, text};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use testkit::contents::{Content, contents};
+use testkit::replication::{pm_digests, wait_for};
+use testkit::script::run;
+use testkit::server::{Server, Setup};
 
 /// Sends a file of commands to a server.
 fn pipe(server: &Server, commands: &Path) {

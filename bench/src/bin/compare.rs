@@ -1,11 +1,11 @@
 //! `ci/bench`: PM commands beside native ones, on this machine.
 
-use pmedis_bench::machine::Machine;
-use pmedis_bench::options::{self, Options};
-use pmedis_bench::report::{Report, thousands};
-use pmedis_bench::target::{Config, Target};
-use pmedis_bench::throughput::{self, Cell};
-use pmedis_bench::workload::{self, Workload};
+use bench::machine::Machine;
+use bench::options::{self, Options};
+use bench::report::{Report, thousands};
+use bench::target::{Config, Target};
+use bench::throughput::{self, Cell};
+use bench::workload::{self, Workload};
 use std::process::ExitCode;
 use std::time::Instant;
 use std::{error, io};

@@ -1,12 +1,12 @@
 //! `ci/bench disk`: pools on a disk beside `appendfsync always`.
 
+use bench::disk::{self, COMMANDS, LOADS, Plan};
+use bench::machine::Machine;
+use bench::options;
+use bench::target::Config;
+use bench::throughput::Figure;
 use clap::{Parser, ValueEnum};
 use hdrhistogram::Histogram;
-use pmedis_bench::disk::{self, COMMANDS, LOADS, Plan};
-use pmedis_bench::machine::Machine;
-use pmedis_bench::options;
-use pmedis_bench::target::Config;
-use pmedis_bench::throughput::Figure;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;

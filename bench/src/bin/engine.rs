@@ -1,8 +1,8 @@
 //! `ci/bench engine`: what one operation of each structure costs, without a server.
 
-use pmedis_bench::costs::{Costs, PAGE};
-use pmedis_bench::measure::relaunch_with_flushes;
-use pmedis_bench::{fences, instructions, operations};
+use bench::costs::{Costs, PAGE};
+use bench::measure::relaunch_with_flushes;
+use bench::{fences, instructions, operations};
 use std::process::{Command, ExitCode};
 use std::{error, fs};
 
@@ -14,7 +14,7 @@ Instructions, cache misses, fences and flushed lines of each operation of the st
   ci/bench engine save      writes docs/instructions.md
   ci/bench engine fences    prints docs/fences.md
 
-Times: cargo bench -p pmedis-bench
+Times: cargo bench -p bench
 ";
 
 fn main() -> ExitCode {

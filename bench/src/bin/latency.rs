@@ -1,9 +1,9 @@
 //! `ci/bench latency`: latencies under a mixed load, against native Redis.
 
+use bench::latency::{Beside, measure};
+use bench::options;
+use bench::target::Config;
 use clap::Parser;
-use pmedis_bench::latency::{Beside, measure};
-use pmedis_bench::options;
-use pmedis_bench::target::Config;
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;

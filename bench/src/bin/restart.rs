@@ -1,9 +1,9 @@
 //! `ci/bench restart`: time to the first reply after a restart, and memory, against native Redis.
 
+use bench::filling::Filled;
+use bench::options;
+use bench::restart::{Keeper, Kept, Plan, measure};
 use clap::Parser;
-use pmedis_bench::filling::Filled;
-use pmedis_bench::options;
-use pmedis_bench::restart::{Keeper, Kept, Plan, measure};
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;

@@ -2,6 +2,6 @@
 //! stands in for libpmem here.
 
 fn main() -> pobj::Result<()> {
-    let all = pmedis_bench::operations::all();
-    all.iter().try_for_each(pmedis_bench::instructions::run)
+    let all = bench::operations::all();
+    all.iter().try_for_each(bench::instructions::run)
 }

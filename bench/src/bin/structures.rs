@@ -1,9 +1,9 @@
 //! Time, fences and space of lists, hashes, sets and sorted sets, without a server.
 //!
 //! ```text
-//! cargo run --release -p pmedis-bench --bin structures             the tables
-//! cargo run --release -p pmedis-bench --bin structures -- check    also fails if a budget is exceeded
-//! cargo run --release -p pmedis-bench --bin structures -- hash     of some types only
+//! cargo run --release -p bench --bin structures             the tables
+//! cargo run --release -p bench --bin structures -- check    also fails if a budget is exceeded
+//! cargo run --release -p bench --bin structures -- hash     of some types only
 //! PMEDIS_ELEMENTS=10000000 cargo run ...                           for values of so many elements
 //! ```
 //!
@@ -13,7 +13,7 @@
 //! gives out for a value, in proportion to the payload: an element, field and value, member and
 //! score.
 
-use pmedis_bench::measure::{Report, measure, processor_time, relaunch_with_flushes, shuffle};
+use bench::measure::{Report, measure, processor_time, relaunch_with_flushes, shuffle};
 use pobj::{Pool, Result, Tx};
 use store::layout::pool_at;
 use store::structures::limits::AllLimits;

@@ -1,9 +1,9 @@
 //! `ci/bench unprefixed`: plain names, with the setting `unprefixed`, beside prefixed ones.
 
+use bench::machine::Machine;
+use bench::options;
+use bench::unprefixed::{Rates, instructions, nanoseconds_an_instruction, rates};
 use clap::{Parser, ValueEnum};
-use pmedis_bench::machine::Machine;
-use pmedis_bench::options;
-use pmedis_bench::unprefixed::{Rates, instructions, nanoseconds_an_instruction, rates};
 use std::error::Error;
 use std::process::ExitCode;
 

@@ -1,12 +1,12 @@
 //! What is sent: random commands of all types and of whole keyspaces, alone, in MULTI, in scripts.
 
 use fastrand::Rng;
-use pmedis_testkit::differential::grammar::Table;
-use pmedis_testkit::differential::tables::{
+use testkit::differential::grammar::Table;
+use testkit::differential::tables::{
     BITMAP, GEO, HASH, HYPERLOGLOG, KEYS, LIST, PREFIXED_KEYS, SET, SORT, STRING, ZSET, ZSET_LEX,
     ZSET_SMALL,
 };
-use pmedis_testkit::differential::{self, Dialect, Side, Step, generate};
+use testkit::differential::{self, Dialect, Side, Step, generate};
 
 /// A command's words.
 pub(super) type Command = Vec<Vec<u8>>;

@@ -4,8 +4,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use pmedis_testkit::resp::{Value, write_command};
 use powercut::program::Told;
+use testkit::resp::{Value, write_command};
 
 use super::commands::Command;
 

@@ -3,8 +3,8 @@
 
 use std::io;
 
-use pmedis_testkit::server::Server;
 use powercut::program::ProgramRecorder;
+use testkit::server::Server;
 
 use super::commands::{Command, Way};
 use super::connection::{Connection, command};

@@ -3,8 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use pmedis_testkit::server::{Refusal, Server, Setup};
 use powercut::program::ProgramRecorder;
+use testkit::server::{Refusal, Server, Setup};
 
 /// A server on `pool`.
 pub(super) fn start(pool: &Path) -> Result<Server, Refusal> {

@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use pmedis_testkit::resp::Value;
-use pmedis_testkit::server::Server;
 use powercut::Recording;
 use powercut::program::ProgramRecorder;
+use testkit::resp::Value;
+use testkit::server::Server;
 
 use super::commands::{Command, DB, Shape, Source, Way, in_shape};
 use super::connection::{Connection, command};

@@ -147,7 +147,7 @@ impl Pool {
 
     /// True if stores reach persistence by flush and fence (or count as if they did).
     pub fn is_pmem(&self) -> bool {
-        let Ok(libpmem) = pmemobj_sys::load_libpmem() else {
+        let Ok(libpmem) = pmdk_bindings::load_libpmem() else {
             return false;
         };
         // SAFETY: asks about the address range of the open pool's mapping; nothing is accessed.

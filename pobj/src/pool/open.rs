@@ -21,7 +21,7 @@ use crate::medium::Medium;
 use crate::recovery;
 use crate::replicas;
 use crate::set;
-use pmemobj_sys::Libpmemobj;
+use pmdk_bindings::Libpmemobj;
 use std::path::PathBuf;
 
 impl Pool {

@@ -1,11 +1,11 @@
 //! Pools that servers leave, and the tool on them.
 
-use pmedis_testkit::client::Client;
-use pmedis_testkit::script::run;
-use pmedis_testkit::server::{Server, Setup};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use testkit::client::Client;
+use testkit::script::run;
+use testkit::server::{Server, Setup};
 
 /// A server with a pool.
 pub(crate) fn start() -> (Server, Client) {
