@@ -1,5 +1,5 @@
-//! What the documents name in backticks exists: subcommands and options of our programs, PM
-//! commands, and files of the tree.
+//! What the documents name in backticks exists: subcommands and options of our programs and of
+//! those beside them, packages, PM commands, and files of the tree.
 //!
 //! Blocks are run by `documents.rs`; of a command within a sentence, only the words are looked up.
 
@@ -56,6 +56,53 @@ fn missing_in_tool(words: &[&str]) -> Option<String> {
         };
         missing.map(str::to_owned)
     })
+}
+
+/// What a program prints, of help or of a list.
+fn printed(program: &str, args: &[&str]) -> String {
+    let mut command = Command::new(program);
+    let output = command.args(args).current_dir(tree(".")).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    let texts = [output.stdout, output.stderr];
+    texts
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat()
+}
+
+/// What pmempool's or redis-cli's help lacks of a command: its subcommand, or an option.
+fn missing_in_help(words: &[&str]) -> Option<String> {
+    let (program, mut args) = (words[0], &words[1..]);
+    let mut help = printed(program, &["--help"]);
+    if program == "pmempool" {
+        let (subcommand, rest) = args.split_first()?;
+        if !help.contains(&format!("\n{subcommand}\t")) {
+            return Some((*subcommand).to_owned());
+        }
+        (help, args) = (printed(program, &[subcommand, "--help"]), rest);
+    }
+    let mut options = args.iter().filter_map(option);
+    options
+        .find(|option| !has_word(&help, option))
+        .map(str::to_owned)
+}
+
+/// What of the packages, programs and tests that a command of cargo names is not in the workspace.
+fn missing_in_workspace(words: &[&str]) -> Option<String> {
+    let list = [
+        "metadata",
+        "--offline",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ];
+    let list = printed("cargo", &list);
+    let named = words
+        .windows(2)
+        .filter(|pair| ["-p", "--bin", "--test"].contains(&pair[0]));
+    let mut names = named.map(|pair| pair[1]);
+    names
+        .find(|name| !list.contains(&format!("\"name\":\"{name}\"")))
+        .map(str::to_owned)
 }
 
 /// What a script lacks of its arguments: options, and words in small letters.
@@ -116,6 +163,8 @@ fn missing(span: &str, known: &BTreeSet<String>) -> Option<String> {
         let at = words.iter().position(|word| word.starts_with("PM."));
         match (top, words[0], at) {
             ("", "pmedis", _) => missing_in_tool(&words[1..]),
+            ("", "pmempool" | "redis-cli", None) => missing_in_help(&words),
+            ("", "cargo", _) => missing_in_workspace(&words),
             ("", _, Some(at)) => missing_in_commands(&words[at..], known),
             ("", _, None) => None,
             (top, path, _) if tree(top).is_dir() && !MADE.contains(&top) => {
@@ -142,6 +191,10 @@ fn what_is_named_within_text_exists() {
         "pmedis info --lines",
         "PM.FIND key",
         "PM.ADOPT SOME",
+        "pmempool mend",
+        "pmempool check --lines",
+        "redis-cli --lines",
+        "cargo build -p nothing",
     ];
     let scripts = [
         "ci/benchmark",
