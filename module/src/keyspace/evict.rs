@@ -62,9 +62,10 @@ pub fn evicted() -> u64 {
 pub(super) fn evict(ctx: &Ctx, bytes: u64, budget: Duration) -> bool {
     let start = Instant::now();
     let unused = || ENGINE.with(|engine| engine.store.pool.usage().unused());
+    let reclaims = || ENGINE.with(|engine| engine.reclaim_gains(RECLAIM_SLICE)) == Ok(true);
     let Ok(before) = unused() else { return false };
     let mut is_gained = false;
-    while may_evict(ctx) && (reclaim_some() || evict_some(ctx, BATCH) > 0) {
+    while may_evict(ctx) && (reclaims() || evict_some(ctx, BATCH) > 0) {
         is_gained = true;
         let gained = unused().map_or(0, |now| now.saturating_sub(before));
         if gained >= bytes || start.elapsed() >= budget {
@@ -72,16 +73,6 @@ pub(super) fn evict(ctx: &Ctx, bytes: u64, budget: Duration) -> bool {
         }
     }
     is_gained
-}
-
-/// Reclaims some memory of what is gone, if there is any; whether that gained some.
-fn reclaim_some() -> bool {
-    let gains = ENGINE.with(|engine| {
-        let before = engine.store.pool.usage().unused();
-        engine.reclaim(RECLAIM_SLICE);
-        engine.store.pool.usage().unused() > before
-    });
-    gains == Ok(true)
 }
 
 /// Evicts some keys ahead of need, if there is hardly any room.

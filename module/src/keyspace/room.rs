@@ -131,6 +131,13 @@ impl Engine {
             && (store.reclaim_in_group(enough.max(GROUP_MIN)) || store.pool.lend_to_group())
     }
 
+    /// Reclaims memory of what is gone for so long; whether that gained some.
+    pub(super) fn reclaim_gains(&mut self, budget: Duration) -> bool {
+        let before = self.store.pool.usage().unused();
+        self.reclaim(budget);
+        self.store.pool.usage().unused() > before
+    }
+
     /// Whether an object of so many bytes finds no room in the pool even if nothing else is there.
     fn never_holds(&self, bytes: u64) -> bool {
         let usage = self.store.pool.usage();
@@ -140,9 +147,10 @@ impl Engine {
 
 /// The bytes that are to be found before a command is tried again that has lacked so many last: a
 /// half more each time. So the tries are few, whatever a command needs in all, and it takes no more
-/// from others than half as much as it needs.
+/// from others than half as much as it needs. From [`TRIES_MAX`] on, which only a replica comes to,
+/// it stays what it is.
 fn enough(lacked: u64, again: u32) -> u64 {
-    (0..again).fold(lacked, |bytes, _| bytes.saturating_add(bytes / 2))
+    (0..again.min(TRIES_MAX)).fold(lacked, |bytes, _| bytes.saturating_add(bytes / 2))
 }
 
 /// Gathers room for an object of so many bytes, if there is enough of it. False if there is some in
@@ -197,12 +205,8 @@ fn find_room(ctx: &Ctx, Tried { waited, again }: Tried) -> bool {
         return false;
     }
     // What is dead gives its room back before anything is moved.
-    let reclaimed = ENGINE.with(|engine| {
-        let before = engine.store.pool.usage().unused();
-        engine.reclaim(RECLAIM_SLICE);
-        engine.store.pool.usage().unused() > before
-    });
-    reclaimed == Ok(true) || compact::gather_some(ctx)
+    let is_gained = ENGINE.with(|engine| engine.reclaim_gains(RECLAIM_SLICE));
+    is_gained == Ok(true) || compact::gather_some(ctx)
 }
 
 /// What becomes of a command that fails.
