@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use testkit::client::Client;
-use testkit::cluster::{ClusterClient, check, cli, create, id, masters, node, wait_until_whole};
+use testkit::cluster::{
+    ClusterClient, add_replica, check, cli, create, id, masters, node, wait_until_whole,
+};
 use testkit::counting::Counting;
 use testkit::env_number;
 use testkit::replication::{assert_same, info, wait_for, wait_in_sync};
@@ -176,18 +178,10 @@ fn slots_move_and_nodes_come_and_go_under_load() {
     // A seventh node as a master, which gets its share, and an eighth as its replica.
     nodes.push(node(POOL, PATIENT_MS));
     nodes.push(node(POOL, PATIENT_MS));
-    let (seventh, eighth) = (address(&nodes[6]), address(&nodes[7]));
-    cli(&["add-node", &seventh, &entry]);
+    cli(&["add-node", &address(&nodes[6]), &entry]);
     wait_until_whole(&nodes[..7]);
     let seventh_id = id(&nodes[6]);
-    cli(&[
-        "add-node",
-        &eighth,
-        &entry,
-        "--cluster-slave",
-        "--cluster-master-id",
-        &seventh_id,
-    ]);
+    add_replica(&nodes[7], &entry, &seventh_id);
     wait_until_whole(&nodes);
     under_load(&nodes, &mut counters, || {
         let to = ["--cluster-to", &seventh_id, "--cluster-slots", &slots];

@@ -84,21 +84,40 @@ pub fn create(nodes: &[Server]) {
     wait_until_whole(nodes);
 }
 
-/// Waits until all nodes see all slots served, and each other.
+/// Waits until all nodes see all slots served, and each other: by their ids, which a node learns
+/// only once it has shaken hands, and no others.
 ///
 /// # Panics
 /// If that takes too long.
 pub fn wait_until_whole(nodes: &[Server]) {
+    let ids: Vec<String> = nodes.iter().map(id).collect();
     for node in nodes {
         let mut client = node.client();
         wait_for("the cluster is whole", || {
-            let about = ask(&mut client, "CLUSTER INFO");
             let linked = info(&mut client, "role") == "master"
                 || info(&mut client, "master_link_status") == "up";
-            let known = format!("cluster_known_nodes:{}\\r", nodes.len());
-            linked && about.contains("cluster_state:ok") && about.contains(&known)
+            let known = ask(&mut client, "CLUSTER NODES");
+            let known: Vec<&str> = known.split("\\n").filter(|line| !line.is_empty()).collect();
+            let each = |id: &String| known.iter().any(|line| line.starts_with(id.as_str()));
+            linked
+                && ask(&mut client, "CLUSTER INFO").contains("cluster_state:ok")
+                && known.len() == ids.len()
+                && ids.iter().all(each)
         });
     }
+}
+
+/// Has `node` join the cluster of `entry` as a replica of the master `of`, which may have no slots
+/// yet: of such a master the node hears by and by.
+///
+/// # Panics
+/// If it cannot join.
+pub fn add_replica(node: &Server, entry: &str, of: &str) {
+    cli(&["add-node", &node.address().to_string(), entry]);
+    let mut client = node.client();
+    wait_for("it knows its master", || {
+        ask(&mut client, &format!("CLUSTER REPLICATE {of}")) == "OK"
+    });
 }
 
 /// A node's id.
