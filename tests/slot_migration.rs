@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use testkit::client::Client;
-use testkit::cluster::ClusterClient;
+use testkit::cluster::{ClusterClient, wait_until_whole};
 use testkit::counting::Counting;
 use testkit::env_number;
 use testkit::migration::{
     SERVERS, Slots, State, about, begin, cancel, cluster, hold, migrate, pm_keys, share, used,
-    wait_for_end, wait_until_whole,
+    wait_for_end,
 };
 use testkit::packaged::{Family, Packaged};
 use testkit::replication::wait_for;

@@ -2,8 +2,7 @@
 //! without the module.
 
 use testkit::client::Client;
-use testkit::cluster::id;
-use testkit::replication::wait_for;
+use testkit::cluster::{id, wait_until_whole};
 use testkit::script::{ask, expect, run};
 use testkit::server::{Server, Setup};
 
@@ -33,14 +32,7 @@ fn cluster() -> [Server; 2] {
     let other = nodes[1].address();
     let meet = format!("CLUSTER MEET {} {}", other.ip(), other.port());
     expect(&mut nodes[0].client(), &meet, "OK");
-    for node in &nodes {
-        wait_for("the cluster is whole", || {
-            let told = ask(&mut node.client(), "CLUSTER INFO");
-            told.contains("cluster_state:ok")
-                && told.contains("cluster_slots_ok:16384")
-                && told.contains("cluster_known_nodes:2")
-        });
-    }
+    wait_until_whole(&nodes);
     nodes
 }
 

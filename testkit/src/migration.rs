@@ -2,6 +2,7 @@
 //! on), CLUSTER MIGRATESLOTS (Valkey 9.0 on).
 
 use crate::client::Client;
+use crate::cluster::wait_until_whole;
 use crate::packaged::{Family, Packaged};
 use crate::replication::wait_for;
 use crate::resp::Value;
@@ -70,21 +71,6 @@ pub fn cluster(packaged: &Packaged, masters: u16, pool: &str) -> Vec<Server> {
 pub fn share(number: u16, masters: u16) -> Slots {
     let at = |number: u16| (16384 * u32::from(number) / u32::from(masters)) as u16;
     at(number)..=at(number + 1) - 1
-}
-
-/// Waits until all nodes see all slots served, and each other.
-///
-/// # Panics
-/// If that takes too long.
-pub fn wait_until_whole(nodes: &[Server]) {
-    for node in nodes {
-        let mut client = node.client();
-        wait_for("the cluster is whole", || {
-            let about = ask(&mut client, "CLUSTER INFO");
-            let known = format!("cluster_known_nodes:{}\\r", nodes.len());
-            about.contains("cluster_state:ok") && about.contains(&known)
-        });
-    }
 }
 
 /// How a migration stands.
