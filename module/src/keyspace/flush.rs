@@ -16,13 +16,19 @@ pub fn flush(db: Option<i32>) -> Result<(), CmdError> {
     })
 }
 
-/// Whether Redis's keyspace is following a [`flush`], or what else is done to the pool's keys:
-/// those that go have ended already.
-pub fn follow_flush(on: bool) -> Result<(), CmdError> {
-    with_engine(|engine| {
-        engine.pending.end_keys(on);
-        Ok(())
-    })
+/// Has Redis's keyspace follow a [`flush`], or what else was done to the pool's keys, by `follow`:
+/// those that go meanwhile have ended in the pool already.
+pub fn follow_flush<R>(follow: impl FnOnce() -> R) -> Result<R, CmdError> {
+    let follows = |on| {
+        with_engine(|engine| {
+            engine.pending.end_keys(on);
+            Ok(())
+        })
+    };
+    follows(true)?;
+    let result = follow();
+    follows(false)?;
+    Ok(result)
 }
 
 impl Engine {

@@ -24,7 +24,9 @@
 //! | [`EveryCycle`], [`Requests`] | work at every event-loop cycle; whether somebody waits meanwhile | `every_cycle.rs` |
 //! | [`SlotEvent`] | hash slots that come and go | `slot_events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
-//! | [`FilterArgs`] | a look at commands before they run, and after; at forks; timers | `hooks.rs` |
+//! | [`FilterArgs`], [`after_command`] | a look at commands before they run, and after | `filter.rs`, `after_command.rs` |
+//! | [`before_fork`], [`end_children_with_server`] | what happens around a fork | `fork.rs` |
+//! | [`Ctx::start_timer`] | calls from the event loop after some time | `timer.rs` |
 //! | [`sync_begins`], [`sync_may_end`], [`somebody_syncs`] | whether somebody waits for a full sync | `syncs.rs`, `clients.rs` |
 //! | [`follow_homes`] | clients' databases, on Valkey 8.1 | `home.rs` |
 //! | [`StandIn`], [`stands_in`] | native commands that the module runs in the server's stead | `stand_in.rs` |
@@ -44,6 +46,7 @@
 //!   for before each use.
 
 mod access;
+mod after_command;
 mod args;
 mod around;
 mod blocking;
@@ -60,8 +63,9 @@ mod events;
 mod every_cycle;
 mod expand;
 mod fault;
+mod filter;
+mod fork;
 mod home;
-mod hooks;
 mod imports;
 mod info;
 mod io;
@@ -81,11 +85,13 @@ mod slot_events;
 mod stand_in;
 mod strtod;
 mod syncs;
+mod timer;
 mod trampoline;
 mod types;
 mod waiting;
 
 pub use access::KeyUse;
+pub use after_command::{after_command, tells_after_commands};
 pub use args::{Arg, Args, OwnedString};
 pub use around::{Around, OnFailure, Tried, on_failure, refuse_writes, surround_writes};
 pub use blocking::Serve;
@@ -103,11 +109,9 @@ pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use every_cycle::{EveryCycle, Requests};
 pub use expand::Expansion;
 pub use fault::tell_of_faults;
+pub use filter::{FilterArgs, keys_looked_at, keys_of};
+pub use fork::{before_fork, end_children_with_server};
 pub use home::{follow_homes, keep_homes};
-pub use hooks::{
-    FilterArgs, after_command, before_fork, end_children_with_server, keys_looked_at, keys_of,
-    tells_after_commands,
-};
 pub use info::{InfoFields, InfoSections, InfoValue};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 pub use key::{Key, Kind, Mode};

@@ -98,15 +98,15 @@ fn empty(ctx: &Ctx, args: Args<'_>, keys: u64) -> Result<Option<Vec<OwnedString>
             ours.push(OwnedString::new(name.bytes()));
         }
     });
-    keyspace::follow_flush(true)?;
-    for name in &ours {
-        let mut key = ctx.open(name.arg(), Mode::Write);
-        if let Kind::Pm(..) = key.kind() {
-            key.delete();
-            key.signal_modified();
+    keyspace::follow_flush(|| {
+        for name in &ours {
+            let mut key = ctx.open(name.arg(), Mode::Write);
+            if let Kind::Pm(..) = key.kind() {
+                key.delete();
+                key.signal_modified();
+            }
         }
-    }
-    keyspace::follow_flush(false)?;
+    })?;
     Ok(Some(ours))
 }
 

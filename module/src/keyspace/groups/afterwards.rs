@@ -104,16 +104,16 @@ fn restore_all_keys() {
         Ok(())
     });
     Ctx::with_own(0, |ctx| {
-        let is_followed = follow_flush(true);
-        for (db, name, addr) in &strays {
-            take_away(ctx, *db, name, *addr);
-        }
-        for key in &keys {
-            bring_back(ctx, key);
-        }
-        let is_over = follow_flush(false);
+        let followed = follow_flush(|| {
+            for (db, name, addr) in &strays {
+                take_away(ctx, *db, name, *addr);
+            }
+            for key in &keys {
+                bring_back(ctx, key);
+            }
+        });
         debug_assert!(
-            is_followed.and(is_over).is_ok(),
+            followed.is_ok(),
             "no command runs while the engine is in use"
         );
     });

@@ -110,18 +110,18 @@ enum Outcome {
 /// Brings Redis's keyspace to where the pool is again.
 fn follow(ctx: &Ctx, undone: &Undone) {
     let home = ctx.db();
-    let is_followed = follow_flush(true);
-    let stay: HashSet<_> = undone.now.iter().map(|key| (key.db, &key.name)).collect();
-    let gone = undone.before.iter();
-    for key in gone.filter(|key| !stay.contains(&(key.db, &key.name))) {
-        take_away(ctx, key.db, &key.name, key.addr);
-    }
-    for key in &undone.now {
-        bring_back(ctx, key);
-    }
-    let is_over = follow_flush(false);
+    let followed = follow_flush(|| {
+        let stay: HashSet<_> = undone.now.iter().map(|key| (key.db, &key.name)).collect();
+        let gone = undone.before.iter();
+        for key in gone.filter(|key| !stay.contains(&(key.db, &key.name))) {
+            take_away(ctx, key.db, &key.name, key.addr);
+        }
+        for key in &undone.now {
+            bring_back(ctx, key);
+        }
+    });
     debug_assert!(
-        is_followed.and(is_over).is_ok(),
+        followed.is_ok(),
         "no command runs while the engine is in use"
     );
     ctx.select_db(home);

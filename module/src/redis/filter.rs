@@ -1,13 +1,11 @@
-//! A look at each command before it runs, what happens around a fork, and timers.
+//! A look at each command before it runs.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
 
 use redis_module::raw as rm;
 
-use super::{Arg, Ctx, OwnedString, api, guard, log, module_ctx, on_main_thread, zero_sized};
+use super::{Arg, Ctx, OwnedString, api, guard, module_ctx, zero_sized};
 
 /// A command that is about to run, of any client: its name and arguments.
 pub struct FilterArgs<'a> {
@@ -134,99 +132,5 @@ impl Ctx {
     pub fn filter_commands<H: Fn(FilterArgs<'_>) + Copy + 'static>(&self, _filter: H) {
         // SAFETY: live context; the callback is a function.
         unsafe { api(rm::RedisModule_RegisterCommandFilter)(self.raw(), Some(on_filter::<H>), 0) };
-    }
-}
-
-unsafe extern "C" fn on_command_end<H: Fn() + Copy + 'static>(
-    _ctx: *mut rm::RedisModuleCtx,
-    _data: *mut c_void,
-) {
-    guard((), || zero_sized::<H>()());
-}
-
-/// Whether [`after_command`] works on this server.
-pub fn tells_after_commands() -> bool {
-    // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 7.2.
-    unsafe { rm::RedisModule_AddPostNotificationJob }.is_some()
-}
-
-/// Calls `handler` once when the running command has ended, with all that it ran (of EXEC and
-/// scripts), and before its reply is sent. `false` if the server cannot: it came with Redis 7.2.
-pub fn after_command<H: Fn() + Copy + 'static>(_handler: H) -> bool {
-    // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 7.2.
-    let Some(add) = (unsafe { rm::RedisModule_AddPostNotificationJob }) else {
-        return false;
-    };
-    // SAFETY: the module's own context lives for good; the callback is a function, without data.
-    let status = unsafe {
-        let callback = Some(on_command_end::<H> as unsafe extern "C" fn(_, _));
-        add(log::module_context(), callback, std::ptr::null_mut(), None)
-    };
-    status == rm::REDISMODULE_OK as c_int
-}
-
-unsafe extern "C" fn on_fork<H: Fn() + Copy + 'static>() {
-    guard((), || zero_sized::<H>()());
-}
-
-/// Calls `handler` from now on before the process forks, on the thread that does. `false` if there
-/// is no memory to remember it.
-pub fn before_fork<H: Fn() + Copy + 'static>(_handler: H) -> bool {
-    // SAFETY: the callback is a function without arguments, of a library that stays loaded.
-    unsafe { libc::pthread_atfork(Some(on_fork::<H>), None, None) == 0 }
-}
-
-/// The process that is about to fork.
-static PARENT: AtomicI32 = AtomicI32::new(0);
-
-unsafe extern "C" fn before_child() {
-    // SAFETY: a system call without arguments that cannot fail.
-    PARENT.store(unsafe { libc::getpid() }, Ordering::Relaxed);
-}
-
-unsafe extern "C" fn end_with_parent() {
-    // The signal comes when the *thread* ends that has forked: only the server's own thread lasts.
-    if !on_main_thread() {
-        return;
-    }
-    // SAFETY: system calls that touch no memory, and are allowed after a fork. Of a parent that was
-    // gone before the first one, the second one tells.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        if libc::getppid() != PARENT.load(Ordering::Relaxed) {
-            libc::_exit(1);
-        }
-    }
-}
-
-/// Sees to it that what the server forks from now on ends with it. A child has the pool mapped, and
-/// with it the lock on the pool's file, and what it sees of the pool is of the moment of the fork
-/// only while its server looks after that. `false` if there is no memory to remember it.
-pub fn end_children_with_server() -> bool {
-    // SAFETY: the callbacks are functions without arguments, of a library that stays loaded.
-    unsafe { libc::pthread_atfork(Some(before_child), None, Some(end_with_parent)) == 0 }
-}
-
-unsafe extern "C" fn on_timer<H: Fn(&Ctx, usize) + Copy + 'static>(
-    ctx: *mut rm::RedisModuleCtx,
-    data: *mut c_void,
-) {
-    // SAFETY: Redis passes a live context.
-    let ctx = unsafe { Ctx::from_raw(ctx) };
-    guard((), || zero_sized::<H>()(&ctx, data.addr()));
-}
-
-impl Ctx {
-    /// Calls `handler` with `data` once, from the event loop, after `delay`.
-    pub fn start_timer<H>(&self, delay: Duration, data: usize, _handler: H)
-    where
-        H: Fn(&Ctx, usize) + Copy + 'static,
-    {
-        let delay = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 1000);
-        let data = std::ptr::without_provenance_mut(data);
-        // SAFETY: live context; the callback is a function, and the data only a number to it.
-        let create = unsafe { api(rm::RedisModule_CreateTimer) };
-        // SAFETY: as above.
-        unsafe { create(self.raw(), delay, Some(on_timer::<H>), data) };
     }
 }
