@@ -22,6 +22,7 @@ mod set;
 mod sort;
 mod string;
 mod syntax;
+mod time_unit;
 mod wait;
 mod zset;
 

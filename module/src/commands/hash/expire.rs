@@ -2,8 +2,9 @@
 
 use super::TY;
 use super::lapse::{self, CommandTime};
-use super::syntax::{self, Conditions, Grammar, Mismatch, Unit};
+use super::syntax::{self, Conditions, Grammar, Mismatch};
 use crate::commands::announce::announce;
+use crate::commands::time_unit::TimeUnit;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
@@ -64,35 +65,35 @@ pub(super) fn replicate(done: &Done<'_>, ctx: &Ctx, key: &PmKey<'_>) {
 
 /// `PM.HEXPIRE key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]`
 pub(super) fn hexpire(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    expire(ctx, args, Unit::Seconds)
+    expire(ctx, args, TimeUnit::Seconds)
 }
 
 /// `PM.HPEXPIRE key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]`
 pub(super) fn hpexpire(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    expire(ctx, args, Unit::Millis)
+    expire(ctx, args, TimeUnit::Millis)
 }
 
 /// `PM.HEXPIREAT key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]`
 pub(super) fn hexpireat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    expire(ctx, args, Unit::UnixSeconds)
+    expire(ctx, args, TimeUnit::UnixSeconds)
 }
 
 /// `PM.HPEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field
 /// ...]`
 pub(super) fn hpexpireat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    expire(ctx, args, Unit::UnixMillis)
+    expire(ctx, args, TimeUnit::UnixMillis)
 }
 
-fn expire(ctx: &Ctx, args: Args<'_>, unit: Unit) -> Result<(), CmdError> {
+fn expire(ctx: &Ctx, args: Args<'_>, unit: TimeUnit) -> Result<(), CmdError> {
     let now = lapse::clock(ctx)?;
     let (key, time, conditions, fields);
     if Grammar::here() == Grammar::Valkey {
         (conditions, fields) = syntax::expire(args)?;
-        time = unit.time(ctx, now, args[2])?;
+        time = syntax::expire_time(ctx, now, unit, args[2])?;
         key = PmKey::open_write(ctx, args[1], TY)?;
     } else {
         key = PmKey::open_write(ctx, args[1], TY)?;
-        time = unit.time(ctx, now, args[2])?;
+        time = syntax::expire_time(ctx, now, unit, args[2])?;
         (conditions, fields) = syntax::expire(args)?;
     }
     let is_over = time <= now && lapse::may_remove(ctx);

@@ -41,7 +41,7 @@ pub(super) fn hgetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         None => return take(ctx, args[1], request.fields, Then::Nothing, c""),
         Some(Ttl::Keep | Ttl::Persist) => FIELD_NEVER,
         Some(Ttl::At(time)) => time,
-        Some(Ttl::Later(unit, arg)) => unit.time(ctx, now, arg)?,
+        Some(Ttl::Later(unit, arg)) => syntax::expire_time(ctx, now, unit, arg)?,
     };
     let is_over = time <= now && lapse::may_remove(ctx);
     let (then, event) = match time {

@@ -29,7 +29,7 @@ pub(super) fn hsetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         None => Expiry::Never,
         Some(Ttl::Keep | Ttl::Persist) => Expiry::Keep,
         Some(Ttl::At(time)) => Expiry::At(time),
-        Some(Ttl::Later(unit, arg)) => Expiry::At(unit.time(ctx, now, arg)?),
+        Some(Ttl::Later(unit, arg)) => Expiry::At(syntax::expire_time(ctx, now, unit, arg)?),
     };
     let (is_met, met) = judge(ctx, name, &request)?;
     if is_met {

@@ -6,6 +6,7 @@
 //! server that has no such commands gets that of its family's newest.
 
 use crate::behaviour::{Family, server};
+use crate::commands::time_unit::TimeUnit;
 use crate::error::CmdError;
 use crate::redis::{Arg, Args, Ctx};
 use store::number::parse_i64;
@@ -64,64 +65,36 @@ fn word(arg: Arg<'_>) -> String {
     String::from_utf8_lossy(bytes).replace(['\r', '\n'], " ")
 }
 
-/// How a time is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    /// Seconds from now.
-    Seconds,
-    /// Milliseconds from now.
-    Millis,
-    /// Unix seconds.
-    UnixSeconds,
-    /// Unix milliseconds.
-    UnixMillis,
-}
-
-impl Unit {
-    fn of(option: Arg<'_>) -> Option<Unit> {
-        const OPTIONS: [(&[u8], Unit); 4] = [
-            (b"EX", Unit::Seconds),
-            (b"PX", Unit::Millis),
-            (b"EXAT", Unit::UnixSeconds),
-            (b"PXAT", Unit::UnixMillis),
-        ];
-        let found = OPTIONS.into_iter().find(|(word, _)| option.is(word));
-        found.map(|(_, unit)| unit)
-    }
-
-    /// The expire time in Unix milliseconds; `now` is the time the command sees. What a master
-    /// sends is not too late.
-    ///
-    /// # Errors
-    /// `NotAnInteger`; that it is negative or too late, in the server's words.
-    pub(super) fn time(self, ctx: &Ctx, now: i64, arg: Arg<'_>) -> Result<i64, CmdError> {
-        let number = parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)?;
-        let is_valkey = Grammar::here() == Grammar::Valkey;
-        if number < 0 {
-            return Err(if is_valkey {
-                CmdError::InvalidExpireTime
-            } else {
-                CmdError::text_only("ERR invalid expire time, must be >= 0")
-            });
-        }
-        let most = if is_valkey || ctx.must_obey() {
-            i64::MAX
+/// A field's expire time in Unix milliseconds, which this argument gives; `now` is the time the
+/// command sees. What a master sends is not too late.
+///
+/// # Errors
+/// `NotAnInteger`; that it is negative or too late, in the server's words.
+pub(super) fn expire_time(
+    ctx: &Ctx,
+    now: i64,
+    unit: TimeUnit,
+    arg: Arg<'_>,
+) -> Result<i64, CmdError> {
+    let number = parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)?;
+    let is_valkey = Grammar::here() == Grammar::Valkey;
+    if number < 0 {
+        return Err(if is_valkey {
+            CmdError::InvalidExpireTime
         } else {
-            REDIS_MAX_MS
-        };
-        let ms = match self {
-            Unit::Seconds | Unit::UnixSeconds => number.checked_mul(1000),
-            Unit::Millis | Unit::UnixMillis => Some(number),
-        };
-        let start = match self {
-            Unit::Seconds | Unit::Millis => now,
-            Unit::UnixSeconds | Unit::UnixMillis => 0,
-        };
-        let time = ms.filter(|&ms| ms <= most - start).map(|ms| ms + start);
-        // The very last moment stands for "never".
-        time.map(|time| time.min(i64::MAX - 1))
-            .ok_or(CmdError::InvalidExpireTime)
+            CmdError::text_only("ERR invalid expire time, must be >= 0")
+        });
     }
+    let most = if is_valkey || ctx.must_obey() {
+        i64::MAX
+    } else {
+        REDIS_MAX_MS
+    };
+    let start = if unit.is_absolute() { 0 } else { now };
+    let ms = unit.to_ms(number).filter(|&ms| ms <= most - start);
+    // The very last moment stands for "never".
+    ms.map(|ms| (ms + start).min(i64::MAX - 1))
+        .ok_or(CmdError::InvalidExpireTime)
 }
 
 /// Under which conditions HEXPIRE sets an expire time.
@@ -271,7 +244,7 @@ pub(super) enum Ttl<'a> {
     /// Sets it to this, in Unix milliseconds.
     At(i64),
     /// In Valkey: to this, which is judged when the key was looked at.
-    Later(Unit, Arg<'a>),
+    Later(TimeUnit, Arg<'a>),
 }
 
 /// When HSETEX does something.
@@ -353,8 +326,8 @@ pub(super) fn extended<'a>(
 
 fn hgetex_options_first<'a>(ctx: &Ctx, now: i64, args: Args<'a>) -> Result<Extended<'a>, CmdError> {
     let (mut at, mut ttl) = (2, None);
-    if let Some(unit) = Unit::of(args[2]) {
-        ttl = Some(Ttl::At(unit.time(ctx, now, args[3])?));
+    if let Some(unit) = TimeUnit::of(args[2]) {
+        ttl = Some(Ttl::At(expire_time(ctx, now, unit, args[3])?));
         at = 4;
     } else if args[2].is(b"PERSIST") {
         ttl = Some(Ttl::Persist);
@@ -396,7 +369,7 @@ fn in_order<'a>(
             fields = Some(found);
             continue;
         }
-        let new = match Unit::of(arg) {
+        let new = match TimeUnit::of(arg) {
             Some(unit) => {
                 if ttl.is_some() {
                     return Err(command.two_times());
@@ -405,7 +378,7 @@ fn in_order<'a>(
                     .get(at)
                     .ok_or(CmdError::text_only("ERR missing expire time"))?;
                 at += 1;
-                Ttl::At(unit.time(ctx, now, time)?)
+                Ttl::At(expire_time(ctx, now, unit, time)?)
             }
             None if arg.is(b"KEEPTTL") && (any_order || command.takes(Ttl::Keep)) => Ttl::Keep,
             None if arg.is(b"PERSIST") && (any_order || command.takes(Ttl::Persist)) => {
@@ -453,7 +426,7 @@ fn extended_in_valkey<'a>(command: Command, args: Args<'a>) -> Result<Extended<'
     let mut options = options_before(args, 2, at).iter().copied();
     while let Some(option) = options.next() {
         let sets = command == Command::Hsetex;
-        let new = match Unit::of(option) {
+        let new = match TimeUnit::of(option) {
             Some(unit) => Ttl::Later(unit, options.next().ok_or(CmdError::Syntax)?),
             None if option.is(b"KEEPTTL") => Ttl::Keep,
             None if option.is(b"PERSIST") => Ttl::Persist,

@@ -1,6 +1,6 @@
 //! GET, and what it can be joined with: GETDEL, GETEX; and STRLEN.
 
-use super::options::{Command, Options, Ttl};
+use super::options::{Command, Options, Ttl, expire_time};
 use super::{delete, read, reply_value};
 use crate::behaviour::Behaviour;
 use crate::commands::generic::{expire_at, persist};
@@ -43,7 +43,7 @@ pub(super) fn getex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     };
     let time = || -> Result<_, CmdError> {
         match ttl {
-            Ttl::Time(unit, arg) => Ok(Some((unit, unit.time(ctx, arg)?))),
+            Ttl::Time(unit, arg) => Ok(Some((unit, expire_time(ctx, unit, arg)?))),
             Ttl::Keep | Ttl::Persist => Ok(None),
         }
     };

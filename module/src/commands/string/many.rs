@@ -1,6 +1,6 @@
 //! MGET, MSET, MSETNX and MSETEX: several strings at once.
 
-use super::options::{Command, Condition, Options, Ttl};
+use super::options::{Command, Condition, Options, Ttl, expire_time};
 use super::reply_value;
 use crate::behaviour::Behaviour;
 use crate::commands::plain;
@@ -89,7 +89,7 @@ pub(super) fn msetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let options = Options::parse(Command::Msetex, options)?;
     let expire = match options.ttl {
         Some(Ttl::Keep) => Expiry::Keep,
-        Some(Ttl::Time(unit, arg)) => Expiry::At(unit.time(ctx, arg)?),
+        Some(Ttl::Time(unit, arg)) => Expiry::At(expire_time(ctx, unit, arg)?),
         Some(Ttl::Persist) | None => Expiry::Never,
     };
     let assignments = Assignments::open(ctx, pairs)?;

@@ -3,6 +3,7 @@
 use super::compare::{Comparison, Kind};
 use super::integer;
 use crate::behaviour::Behaviour;
+use crate::commands::time_unit::TimeUnit;
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx};
 
@@ -36,58 +37,22 @@ pub(super) enum Ttl<'a> {
     /// PERSIST.
     Persist,
     /// EX, PX, EXAT or PXAT, and its argument.
-    Time(Unit, Arg<'a>),
+    Time(TimeUnit, Arg<'a>),
 }
 
-/// How a time is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    /// EX: seconds from now.
-    Seconds,
-    /// PX: milliseconds from now.
-    Millis,
-    /// EXAT: Unix seconds.
-    UnixSeconds,
-    /// PXAT: Unix milliseconds.
-    UnixMillis,
-}
-
-impl Unit {
-    fn of(option: Arg<'_>) -> Option<Unit> {
-        const OPTIONS: [(&[u8], Unit); 4] = [
-            (b"EX", Unit::Seconds),
-            (b"PX", Unit::Millis),
-            (b"EXAT", Unit::UnixSeconds),
-            (b"PXAT", Unit::UnixMillis),
-        ];
-        OPTIONS
-            .into_iter()
-            .find(|(word, _)| option.is(word))
-            .map(|(_, unit)| unit)
+/// A key's expire time in Unix milliseconds, which this argument gives.
+///
+/// # Errors
+/// `NotAnInteger`; `InvalidExpireTime` if it is not positive or too late for the clock.
+pub(super) fn expire_time(ctx: &Ctx, unit: TimeUnit, arg: Arg<'_>) -> Result<i64, CmdError> {
+    let number = integer(arg)?;
+    if number <= 0 {
+        return Err(CmdError::InvalidExpireTime);
     }
-
-    /// True if the time is not relative to now.
-    pub(super) fn is_absolute(self) -> bool {
-        matches!(self, Unit::UnixSeconds | Unit::UnixMillis)
-    }
-
-    /// The time in Unix milliseconds.
-    ///
-    /// # Errors
-    /// `NotAnInteger`; `InvalidExpireTime` if it is not positive or too late for the clock.
-    pub(super) fn time(self, ctx: &Ctx, arg: Arg<'_>) -> Result<i64, CmdError> {
-        let number = integer(arg)?;
-        if number <= 0 {
-            return Err(CmdError::InvalidExpireTime);
-        }
-        let ms = match self {
-            Unit::Seconds | Unit::UnixSeconds => number.checked_mul(1000),
-            Unit::Millis | Unit::UnixMillis => Some(number),
-        };
-        let start = if self.is_absolute() { 0 } else { ctx.now_ms() };
-        ms.and_then(|ms| ms.checked_add(start))
-            .ok_or(CmdError::InvalidExpireTime)
-    }
+    let start = if unit.is_absolute() { 0 } else { ctx.now_ms() };
+    unit.to_ms(number)
+        .and_then(|ms| ms.checked_add(start))
+        .ok_or(CmdError::InvalidExpireTime)
 }
 
 /// Which command's options are read.
@@ -123,7 +88,7 @@ impl<'a> Options<'a> {
                     match Kind::of(option) {
                         Some(kind) if set => options.compare(kind, argument)?,
                         _ => {
-                            let unit = Unit::of(option).ok_or(CmdError::Syntax)?;
+                            let unit = TimeUnit::of(option).ok_or(CmdError::Syntax)?;
                             options.expire(Ttl::Time(unit, argument()?))?;
                         }
                     }

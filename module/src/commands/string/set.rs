@@ -1,9 +1,10 @@
 //! SET and its older siblings SETNX, SETEX, PSETEX and GETSET.
 
 use super::get::{expire_now, has_passed};
-use super::options::{Command, Condition, Options, Ttl, Unit};
+use super::options::{Command, Condition, Options, Ttl, expire_time};
 use super::{read, replace};
 use crate::behaviour::Behaviour;
+use crate::commands::time_unit::TimeUnit;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
@@ -18,7 +19,7 @@ pub(super) fn set(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let options = Options::parse(Command::Set, args.from(3))?;
     let expire = match options.ttl {
         Some(Ttl::Keep) => Expiry::Keep,
-        Some(Ttl::Time(unit, arg)) => Expiry::At(unit.time(ctx, arg)?),
+        Some(Ttl::Time(unit, arg)) => Expiry::At(expire_time(ctx, unit, arg)?),
         Some(Ttl::Persist) | None => Expiry::Never,
     };
     let old = if options.get {
@@ -82,17 +83,17 @@ pub(super) fn setnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `PM.SETEX key seconds value`
 pub(super) fn setex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    set_expiring(ctx, args, Unit::Seconds)
+    set_expiring(ctx, args, TimeUnit::Seconds)
 }
 
 /// `PM.PSETEX key milliseconds value`
 pub(super) fn psetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    set_expiring(ctx, args, Unit::Millis)
+    set_expiring(ctx, args, TimeUnit::Millis)
 }
 
-fn set_expiring(ctx: &Ctx, args: Args<'_>, unit: Unit) -> Result<(), CmdError> {
+fn set_expiring(ctx: &Ctx, args: Args<'_>, unit: TimeUnit) -> Result<(), CmdError> {
     let (name, value) = (args[1], args[3]);
-    let at = unit.time(ctx, args[2])?;
+    let at = expire_time(ctx, unit, args[2])?;
     let mut key = PmKey::open_any(ctx, name, ValueType::String);
     put(ctx, &mut key, value, Expiry::At(at))?;
     replicate_expiring(ctx, name, value, at);
