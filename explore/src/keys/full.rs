@@ -48,6 +48,11 @@ impl Keyspace {
         }
     }
 
+    /// Does one step, or leaves all as it is if there is no room for that.
+    pub fn act_if_it_fits(&mut self, rng: &mut Rng) -> Result<()> {
+        self.fits(|this| this.act(rng)).map(drop)
+    }
+
     /// A group of commands, which may have half of what is kept back.
     fn act_as_group(&mut self, rng: &mut Rng) -> Result<()> {
         self.store.begin_group();
