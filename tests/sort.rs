@@ -2,6 +2,7 @@
 //! who may follow patterns, clusters, replicas, crashes.
 
 use testkit::client::Client;
+use testkit::packaged::Packaged;
 use testkit::replication::wait_for;
 use testkit::resp::Value;
 use testkit::server::Setup;
@@ -187,8 +188,14 @@ fn a_cluster_denies_patterns() {
     });
     for options in ["BY w*", "GET #", "BY nosort GET w*"] {
         let native = ask(&mut client, &format!("SORT absent {options}"));
-        assert!(native.is_error());
-        assert_eq!(ask(&mut client, &format!("PM.SORT l {options}")), native);
+        // Servers since 7.0 know that # is no key.
+        let may_be_no_key = options == "GET #" && !Packaged::current().is_redis_7_0();
+        assert!(native.is_error() || may_be_no_key, "{options}: {native:?}");
+        let key = if native.is_error() { "l" } else { "absent" };
+        assert_eq!(
+            ask(&mut client, &format!("PM.SORT {key} {options}")),
+            native
+        );
     }
     let two = Value::Array(vec![Value::Bulk("1".into()), Value::Bulk("2".into())]);
     assert_eq!(ask(&mut client, "PM.SORT l LIMIT 0 2"), two);

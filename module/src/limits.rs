@@ -2,13 +2,16 @@
 
 use crate::redis::{Ctx, Reply};
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use store::structures::encoding::ListpackMax;
 use store::structures::limits::{AllLimits, HashLimits, Limits, SetLimits, ZSetLimits};
 
 /// `proto-max-bulk-len` of a server that does not say otherwise.
 static STRING_MAX: AtomicU64 = AtomicU64::new(512 << 20);
 /// `hll-sparse-max-bytes` of such a server.
 static HLL_SPARSE_MAX: AtomicU64 = AtomicU64::new(3000);
+/// `list-max-listpack-size` of such a server.
+static LIST_MAX: AtomicI64 = AtomicI64::new(-2);
 /// Whether the server has a setting for sets that are listpacks.
 static LISTPACK_SETS: AtomicBool = AtomicBool::new(false);
 
@@ -229,6 +232,11 @@ pub fn listpack_sets_and_lists() -> bool {
     LISTPACK_SETS.load(Ordering::Relaxed)
 }
 
+/// Up to which size a list is a listpack where lists are: `list-max-listpack-size`.
+pub fn listpack_lists() -> ListpackMax {
+    ListpackMax::of_setting(LIST_MAX.load(Ordering::Relaxed))
+}
+
 /// Whether the server allows DEBUG to some clients: `enable-debug-command`.
 pub fn allows_debug() -> bool {
     DEBUG.load(Ordering::Relaxed)
@@ -242,6 +250,10 @@ pub fn read(ctx: &Ctx) {
         if let Some(value) = setting(ctx, name).and_then(|text| text.parse().ok()) {
             take(value);
         }
+    }
+    let list_max = setting(ctx, "list-max-listpack-size");
+    if let Some(value) = list_max.and_then(|text| text.parse().ok()) {
+        LIST_MAX.store(value, Ordering::Relaxed);
     }
     for (name, flag) in FLAGS {
         if let Some(text) = setting(ctx, name) {

@@ -10,20 +10,23 @@ use store::record;
 use store::structures;
 use store::structures::encoding::Known;
 
-/// What OBJECT ENCODING calls the encoding of the value whose record is at `addr`.
+/// What OBJECT ENCODING calls the encoding of the value whose record is at `addr`. O(1), but for a
+/// list O(`list-max-listpack-size`).
 pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
     with_engine(|engine| {
         let record = engine.record_at(addr).ok_or(CmdError::Internal)?;
         let head = record::get(&engine.store.pool, record)?;
         let known = Known {
-            listpacks: limits::listpack_sets_and_lists(),
+            listpack_sets: limits::listpack_sets_and_lists(),
+            listpack_lists: limits::listpack_sets_and_lists().then(limits::listpack_lists),
             listpacks_with_times: behaviour::server().family == Family::Redis,
             embedded_max: behaviour::embedded_max(
                 record::key(&engine.store.pool, record)?.len(),
                 head.expire_at != KEY_NEVER,
             ),
         };
-        Ok(structures::of(head.value_type()?).encoding(head.root, known))
+        let structure = structures::of(head.value_type()?);
+        Ok(structure.encoding(&engine.store.pool, head.root, known)?)
     })
 }
 

@@ -164,5 +164,5 @@ pub trait Structure: Sync {
     fn memory(&self, pool: &Pool, root: Root) -> Result<u64>;
 
     /// What OBJECT ENCODING calls the value's encoding.
-    fn encoding(&self, root: Root, known: Known) -> &'static str;
+    fn encoding(&self, pool: &Pool, root: Root, known: Known) -> Result<&'static str>;
 }

@@ -99,12 +99,12 @@ impl Structure for Type {
         }
     }
 
-    fn encoding(&self, root: Root, known: Known) -> &'static str {
-        match root.encoding() {
+    fn encoding(&self, _pool: &Pool, root: Root, known: Known) -> Result<&'static str> {
+        Ok(match root.encoding() {
             PACKED => "listpack",
             PACKED_EXPIRING if known.listpacks_with_times => "listpackex",
             _ => "hashtable",
-        }
+        })
     }
 }
 

@@ -37,6 +37,7 @@ mod chunk;
 mod end;
 mod entry;
 mod handle;
+mod listpack;
 mod release;
 mod relocate;
 mod remove;

@@ -1,7 +1,6 @@
 //! Lists as a type of values.
 
-use super::handle::SINGLE;
-use super::{Side, check, copy, each, len, memory, push, release, relocate};
+use super::{Side, check, copy, each, len, listpack, memory, push, release, relocate};
 use crate::inline::Inline;
 use crate::structures::encoding::Known;
 use crate::structures::limits::AllLimits;
@@ -74,10 +73,10 @@ impl Structure for Type {
         memory(pool, root)
     }
 
-    fn encoding(&self, root: Root, known: Known) -> &'static str {
-        match root.encoding() {
-            SINGLE if known.listpacks => "listpack",
+    fn encoding(&self, pool: &Pool, root: Root, known: Known) -> Result<&'static str> {
+        Ok(match known.listpack_lists {
+            Some(max) if listpack::would_be_one(pool, root, max)? => "listpack",
             _ => "quicklist",
-        }
+        })
     }
 }

@@ -107,11 +107,11 @@ impl Structure for Type {
         }
     }
 
-    fn encoding(&self, root: Root, known: Known) -> &'static str {
-        match root.encoding() {
+    fn encoding(&self, _pool: &Pool, root: Root, known: Known) -> Result<&'static str> {
+        Ok(match root.encoding() {
             INTEGERS => "intset",
-            PACKED if known.listpacks => "listpack",
+            PACKED if known.listpack_sets => "listpack",
             _ => "hashtable",
-        }
+        })
     }
 }

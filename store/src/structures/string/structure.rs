@@ -112,11 +112,11 @@ impl Structure for Type {
         }
     }
 
-    fn encoding(&self, root: Root, known: Known) -> &'static str {
-        match root.encoding() {
+    fn encoding(&self, _pool: &Pool, root: Root, known: Known) -> Result<&'static str> {
+        Ok(match root.encoding() {
             INT => "int",
             _ if root.rest() as i64 <= known.embedded_max => "embstr",
             _ => "raw",
-        }
+        })
     }
 }

@@ -89,10 +89,10 @@ impl Structure for Type {
         }
     }
 
-    fn encoding(&self, root: Root, _known: Known) -> &'static str {
-        match root.encoding() {
+    fn encoding(&self, _pool: &Pool, root: Root, _known: Known) -> Result<&'static str> {
+        Ok(match root.encoding() {
             small::ENCODING => "listpack",
             _ => "skiplist",
-        }
+        })
     }
 }
