@@ -26,8 +26,8 @@ pub enum ListpackMax {
 }
 
 impl ListpackMax {
-    /// What the setting `list-max-listpack-size` says: so many elements, or from -1 down to -5 4 KiB
-    /// to 64 KiB.
+    /// What the setting `list-max-listpack-size` says: so many elements, or from -1 down to -5
+    /// 4 KiB to 64 KiB.
     pub fn of_setting(number: i64) -> ListpackMax {
         match number {
             0.. => ListpackMax::Elements(number.max(1) as u64),
