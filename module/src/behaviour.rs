@@ -102,6 +102,9 @@ pub enum Behaviour {
     UsageOfExpiringValuesIsUnsafe,
     /// SCAN with TYPE counts no look at a key's type as a hit.
     ScanOfTypeCountsNothing,
+    /// A look at a key, while a client that waits is served that has said CLIENT NO-TOUCH ON, ends
+    /// the server, unless a command looks.
+    ServingWithoutTouchIsUnsafe,
 }
 
 /// From which version on a server has a behaviour.
@@ -114,7 +117,7 @@ enum Since {
 }
 
 /// The behaviours in the order of their numbers: since when Redis has it, and Valkey.
-const TABLE: [(Behaviour, Since, Since); 32] = {
+const TABLE: [(Behaviour, Since, Since); 33] = {
     use Behaviour::*;
     use Since::{Between, Never, Version as V};
     [
@@ -156,6 +159,12 @@ const TABLE: [(Behaviour, Since, Since); 32] = {
         (UsageOfExpiringValuesIsUnsafe, V(8, 3, 0), Never),
         // Seen in 8.2, not in 8.0.
         (ScanOfTypeCountsNothing, V(8, 2, 0), V(8, 0, 0)),
+        // Seen in 8.0, 8.2 and Valkey 8.1; not in 8.6, nor in Valkey 8.0 and 9.1.
+        (
+            ServingWithoutTouchIsUnsafe,
+            Between((7, 2, 0), (8, 6, 0)),
+            Between((8, 1, 0), (9, 0, 0)),
+        ),
     ]
 };
 

@@ -82,7 +82,15 @@ impl<'s> Scenario<'s> {
 
     /// Starts a command on a client of its own and waits until that client is blocked; its number.
     pub fn block(&mut self, command: &str) -> usize {
+        self.block_after(&[], command)
+    }
+
+    /// The same after the client has sent other commands, whose replies may be errors.
+    pub fn block_after(&mut self, first: &[&str], command: &str) -> usize {
         let mut client = self.connect();
+        for command in first {
+            client.call(&self.words(command));
+        }
         client.queue(&self.words(command));
         client.send().unwrap();
         self.clients.push(client);

@@ -2,16 +2,24 @@
 
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
-use crate::redis::{Arg, Ctx, Serve, tells_after_commands};
+use crate::redis::{Arg, Ctx, Serve, Waits, tells_after_commands};
 use store::number::LongDouble;
+use store::value::ValueType;
 
-/// Makes the client wait; it gets a null array after the timeout, as it does at once where blocking
-/// is not allowed.
-pub(super) fn wait(ctx: &Ctx, keys: &[Arg<'_>], timeout: i64, serve: impl Serve) {
+/// Makes the client wait for a value of this type; it gets a null array after the timeout, as it
+/// does at once where blocking is not allowed.
+pub(super) fn wait(ctx: &Ctx, ty: ValueType, keys: &[Arg<'_>], timeout: i64, serve: impl Serve) {
     if ctx.flags().deny_blocking() {
         ctx.reply_null_array();
     } else {
-        ctx.block_on_keys(keys, timeout, serve, Ctx::reply_null_array);
+        let waits = Waits {
+            ty,
+            is_plain: ctx.is_plain(),
+            // If the server does not tell, it is as well to take the longer way.
+            runs_again: Behaviour::ServingWithoutTouchIsUnsafe.here()
+                && ctx.touches_nothing() != Some(false),
+        };
+        ctx.block_on_keys(keys, timeout, waits, serve, Ctx::reply_null_array);
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use redis_module::raw as rm;
 
-use super::{Arg, Ctx, OwnedString, Reply, api};
+use super::{Arg, Args, Ctx, OwnedString, Reply, api};
 
 /// What a command does with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,31 @@ impl Ctx {
         }
     }
 
+    /// Whether the client's user may run a command on its keys, as the rules are now. Where there is
+    /// no user, everything is allowed.
+    pub(super) fn may_run(&self, args: Args<'_>) -> bool {
+        if !self.has_user() {
+            return true;
+        }
+        let words = args.from(0);
+        // SAFETY: live context of a client with a user; the name and the user's handle live until
+        // their last use, and are freed once, here; the words are live strings, and the server
+        // changes neither these nor their array.
+        unsafe {
+            let name = api(rm::RedisModule_GetCurrentUserName)(self.raw());
+            let user = api(rm::RedisModule_GetModuleUserFromUserName)(name);
+            api(rm::RedisModule_FreeString)(self.raw(), name);
+            if user.is_null() {
+                return false;
+            }
+            let check = api(rm::RedisModule_ACLCheckCommandPermissions);
+            let argv = words.as_ptr().cast_mut().cast();
+            let allowed = check(user, argv, words.len() as c_int);
+            api(rm::RedisModule_FreeModuleUser)(user);
+            allowed == rm::REDISMODULE_OK as c_int
+        }
+    }
+
     /// Whether the client's user may run `command`, whose first argument is a key, on every key.
     /// Where there is no user (the link to the master, a module), everything is allowed.
     ///
@@ -113,7 +138,7 @@ impl Ctx {
     /// Whether a user is attached to the client. A call as that user fails without one before
     /// anything else is looked at; and it is made to fail in any case, by a format that does not
     /// exist.
-    fn has_user(&self) -> bool {
+    pub(super) fn has_user(&self) -> bool {
         // SAFETY: live context and C strings; a malformed call runs nothing and gives NULL.
         let reply = unsafe {
             let call = api(rm::RedisModule_Call);

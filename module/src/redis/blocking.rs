@@ -1,13 +1,20 @@
 //! Clients that wait for keys.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redis_module::raw as rm;
 
 use super::around::note_failure;
-use super::{Arg, Args, Ctx, api, zero_sized};
+use super::clients::ClientId;
+use super::{
+    Arg, Args, Ctx, FilterArgs, Mode, Reply, api, stands_in, tells_after_commands, zero_sized,
+};
 use crate::error::CmdError;
+use store::number::parse_i64;
+use store::value::ValueType;
 
 /// Tries to serve a client that waits: from the command's arguments and the key that is there now.
 /// `Ok(false)` lets it wait on, without a reply; an error ends the wait and is the reply.
@@ -19,6 +26,86 @@ pub trait Serve:
 impl<S> Serve for S where
     S: for<'a> Fn(&'a Ctx, Args<'a>, Arg<'a>) -> Result<bool, CmdError> + Copy + 'static
 {
+}
+
+/// How a client is served that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// The type of value that it waits for.
+    pub ty: ValueType,
+    /// Its command has a native name, for which the module stands in.
+    pub is_plain: bool,
+    /// The command is to be run again by the server, not by [`Serve`].
+    pub runs_again: bool,
+}
+
+/// What is kept with a client that waits, in one word, which is not 0: its number, that of the
+/// type, and the rest of [`Waits`].
+#[derive(Clone, Copy)]
+struct Kept(usize);
+
+impl Kept {
+    fn new(client: ClientId, waits: Waits) -> Kept {
+        let bits = usize::from(waits.is_plain) << 1 | usize::from(waits.runs_again);
+        Kept((client as usize) << 5 | (waits.ty as usize) << 2 | bits)
+    }
+
+    fn client(self) -> ClientId {
+        (self.0 >> 5) as ClientId
+    }
+
+    /// `None` for no type.
+    fn waits(self) -> Option<Waits> {
+        let number = self.0 >> 2 & 7;
+        let ty = ValueType::ALL.into_iter().find(|&ty| ty as usize == number);
+        ty.map(|ty| Waits {
+            ty,
+            is_plain: self.0 & 2 != 0,
+            runs_again: self.0 & 1 != 0,
+        })
+    }
+}
+
+/// Clients that were served, and that the server has yet to let go: it does so before the event
+/// loop sleeps.
+static SERVED: Mutex<Vec<ClientId>> = Mutex::new(Vec::new());
+/// Whether there are some.
+static ANY_SERVED: AtomicBool = AtomicBool::new(false);
+
+fn served() -> MutexGuard<'static, Vec<ClientId>> {
+    SERVED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// CLIENT UNBLOCK finds nobody who waits under the number of a client that was served, as natively;
+/// to the server it waits on until it is let go, and would get a second reply.
+pub(super) fn spare_served(args: FilterArgs<'_>) -> FilterArgs<'_> {
+    if ANY_SERVED.load(Ordering::Relaxed) {
+        spare(args)
+    } else {
+        args
+    }
+}
+
+#[cold]
+fn spare(args: FilterArgs<'_>) -> FilterArgs<'_> {
+    /// A number that no client has.
+    const NOBODY: &[u8] = b"0";
+    let words: Vec<Vec<u8>> = args
+        .words()
+        .iter()
+        .map(|word| word.bytes().to_vec())
+        .collect();
+    let mut words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let [command, part, client, ..] = words.as_mut_slice() else {
+        return args;
+    };
+    let asks = command.eq_ignore_ascii_case(b"CLIENT") && part.eq_ignore_ascii_case(b"UNBLOCK");
+    let number = parse_i64(client).and_then(|number| ClientId::try_from(number).ok());
+    if !asks || !number.is_some_and(|number| served().contains(&number)) {
+        return args;
+    }
+    *client = NOBODY;
+    args.replace_by(&words)
 }
 
 impl Ctx {
@@ -33,25 +120,59 @@ impl Ctx {
         &self,
         keys: &[Arg<'_>],
         timeout: i64,
+        waits: Waits,
         _serve: S,
         _on_timeout: T,
     ) {
+        let kept = Kept::new(self.client(), waits);
         // SAFETY: live context of a command; Redis takes references to the keys, which Arg is a
-        // pointer to, and does not change the array; the callbacks are functions, and there is no
-        // private data to be freed.
+        // pointer to, and does not change the array; the callbacks are functions, and the private
+        // data is only a number to them.
         unsafe {
             api(rm::RedisModule_BlockClientOnKeys)(
                 self.raw(),
                 Some(try_to_serve::<S>),
                 Some(time_out::<T>),
-                None,
+                Some(let_go),
                 timeout,
                 keys.as_ptr().cast_mut().cast(),
                 keys.len() as c_int,
-                std::ptr::null_mut(),
+                std::ptr::without_provenance_mut(kept.0),
             )
         };
     }
+
+    /// Whether the server runs the command of a client again that waits. From 7.2 on, native
+    /// commands are run again in any case, and what has changed meanwhile may refuse them; and a
+    /// native value is not for [`Serve`].
+    fn serves_by_command(&self, waits: Waits, args: Args<'_>, ready: Arg<'_>) -> bool {
+        // This comes first: else the key must not be looked at.
+        waits.runs_again
+            || tells_after_commands() && (self.flags().oom() || !self.may_run(args))
+            || waits.is_plain && self.open(ready, Mode::Quiet).native_type() == Some(waits.ty)
+    }
+
+    /// Whether a key that has come to be is of the type that a client waits for: a command tells,
+    /// see [`Ctx::serves_by_command`].
+    fn is_awaited(&self, waits: Waits, ready: Arg<'_>) -> bool {
+        match self.call(c"TYPE", &[ready.bytes()]) {
+            Some(Reply::Text(name)) => {
+                let is_native = name == waits.ty.name().to_bytes();
+                name == waits.ty.module_name().to_bytes()
+                    || is_native && (waits.is_plain || stands_in())
+            }
+            // TYPE is renamed.
+            _ => true,
+        }
+    }
+}
+
+/// The server has let a client go, or it has gone.
+unsafe extern "C" fn let_go(_: *mut rm::RedisModuleCtx, kept: *mut c_void) {
+    let client = Kept(kept.addr()).client();
+    let mut served = served();
+    served.retain(|&one| one != client);
+    ANY_SERVED.store(!served.is_empty(), Ordering::Relaxed);
 }
 
 unsafe extern "C" fn try_to_serve<S: Serve>(
@@ -60,30 +181,40 @@ unsafe extern "C" fn try_to_serve<S: Serve>(
     argc: c_int,
 ) -> c_int {
     // SAFETY: Redis passes a live context and the strings of the command that blocked, all for the
-    // time of the call; the ready key lives as long, and is there for a client blocked on keys.
-    let (ctx, args, ready) = unsafe {
+    // time of the call; the ready key lives as long, and is there for a client blocked on keys. The
+    // private data is what `block_on_keys` gave.
+    let (ctx, args, ready, kept) = unsafe {
         let ready = api(rm::RedisModule_GetBlockedClientReadyKey)(raw);
+        let kept = api(rm::RedisModule_GetBlockedClientPrivateData)(raw);
         (
             Ctx::from_raw(raw),
             Args::from_raw(argv, argc),
             Arg::from_raw(ready),
+            Kept(kept.addr()),
         )
     };
     let Some(ready) = ready else {
         return rm::REDISMODULE_ERR as c_int;
     };
-    let served = catch_unwind(AssertUnwindSafe(|| {
+    let is_served = catch_unwind(AssertUnwindSafe(|| {
+        if let Some(waits) = kept.waits()
+            && ctx.serves_by_command(waits, args, ready)
+        {
+            return ctx.is_awaited(waits, ready) && ctx.run_again(args);
+        }
         zero_sized::<S>()(&ctx, args, ready).unwrap_or_else(|error| {
             note_failure(&error);
             ctx.reply_failure(&error);
             true
         })
     }));
-    let served = served.unwrap_or_else(|_| {
+    let is_served = is_served.unwrap_or_else(|_| {
         ctx.reply_failure(&CmdError::Internal);
         true
     });
-    if served {
+    if is_served {
+        served().push(kept.client());
+        ANY_SERVED.store(true, Ordering::Relaxed);
         rm::REDISMODULE_OK as c_int
     } else {
         rm::REDISMODULE_ERR as c_int

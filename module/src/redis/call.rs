@@ -1,13 +1,13 @@
 //! Commands run by the module itself, off the hot path; and a reply of one, kept for it.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::raw as rm;
 
 use crate::error::CmdError;
 
-use super::{Arg, Ctx, OwnedString, api};
+use super::{Arg, Args, Ctx, OwnedString, api};
 
 /// A reply of [`Ctx::call`], in RESP2 terms: a map is a flat array of names and values.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,6 +135,36 @@ impl Ctx {
             }
             api(rm::RedisModule_FreeCallReply)(reply);
             explained.map_or(Ok(()), Err)
+        }
+    }
+}
+
+impl Ctx {
+    /// Runs the command of a client that waits once more, as its user, and without waiting; replies
+    /// as it does, errors of the server's own checks included. False if it would wait again: then
+    /// nothing is replied.
+    pub(super) fn run_again(&self, args: Args<'_>) -> bool {
+        let name = args.get(0).map(|name| CString::new(name.bytes()));
+        let Some(Ok(name)) = name else {
+            return false;
+        };
+        let format = if self.has_user() { c"v0EMC" } else { c"v0EM" };
+        let args = args.from(1);
+        // SAFETY: as in `forward_explained`.
+        unsafe {
+            let call = api(rm::RedisModule_Call);
+            let (argv, argc) = (args.as_ptr(), args.len());
+            let reply = call(self.raw(), name.as_ptr(), format.as_ptr(), argv, argc);
+            if reply.is_null() {
+                return false;
+            }
+            let ty = api(rm::RedisModule_CallReplyType)(reply) as isize;
+            let has_replied = ty != rm::REDISMODULE_REPLY_NULL;
+            if has_replied {
+                api(rm::RedisModule_ReplyWithCallReply)(self.replying(), reply);
+            }
+            api(rm::RedisModule_FreeCallReply)(reply);
+            has_replied
         }
     }
 }

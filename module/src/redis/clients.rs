@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use redis_module::raw as rm;
 
 use super::newer::look_up;
-use super::{Ctx, FilterArgs, api};
+use super::{Ctx, FilterArgs, Reply, api};
 
 /// The number of a connection; none is given twice.
 pub(super) type ClientId = u64;
@@ -42,6 +42,19 @@ impl Ctx {
     pub fn client(&self) -> ClientId {
         // SAFETY: live context.
         unsafe { api(rm::RedisModule_GetClientId)(self.raw()) }
+    }
+
+    /// Whether the client has said CLIENT NO-TOUCH ON; `None` if the server does not tell.
+    pub fn touches_nothing(&self) -> Option<bool> {
+        let number = self.client().to_string();
+        let Some(Reply::Text(told)) = self.call(c"CLIENT", &[b"LIST", b"ID", number.as_bytes()])
+        else {
+            return None;
+        };
+        let mut fields = told.split(|&byte| byte == b' ');
+        fields
+            .find_map(|field| field.strip_prefix(b"flags="))
+            .map(|flags| flags.contains(&b'T'))
     }
 }
 

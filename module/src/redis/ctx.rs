@@ -404,6 +404,11 @@ impl Flags {
         self.any(rm::REDISMODULE_CTX_FLAGS_DENY_BLOCKING)
     }
 
+    /// More than `maxmemory` is in use.
+    pub fn oom(self) -> bool {
+        self.any(rm::REDISMODULE_CTX_FLAGS_OOM)
+    }
+
     /// The server is a master.
     pub fn master(self) -> bool {
         self.any(rm::REDISMODULE_CTX_FLAGS_MASTER)

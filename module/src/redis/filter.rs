@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use redis_module::raw as rm;
 
+use super::blocking::spare_served;
 use super::{Arg, Ctx, OwnedString, api, guard, module_ctx, zero_sized};
 
 /// A command that is about to run, of any client: its name and arguments.
@@ -123,7 +124,7 @@ unsafe extern "C" fn on_filter<H: Fn(FilterArgs<'_>) + Copy + 'static>(
         raw,
         life: PhantomData,
     };
-    guard((), || zero_sized::<H>()(args));
+    guard((), || zero_sized::<H>()(spare_served(args)));
 }
 
 impl Ctx {

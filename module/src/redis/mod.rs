@@ -11,7 +11,7 @@
 //! | [`Ctx::native_value`] | a native value, read whole | `native.rs` |
 //! | [`TypeCallbacks`] | what Redis asks of the five data types | `types.rs` |
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
-//! | [`Serve`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `waiting.rs` |
+//! | [`Serve`], [`Waits`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `waiting.rs` |
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
 //! | [`collate()`], [`strtod()`] | the order of texts in the server's locale; doubles as C reads them | `collate.rs`, `strtod.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, as the server is told of them, and their description | `registrar.rs`, `command_info.rs` |
@@ -94,7 +94,7 @@ pub use access::KeyUse;
 pub use after_command::{after_command, tells_after_commands};
 pub use args::{Arg, Args, OwnedString};
 pub use around::{Around, OnFailure, Tried, on_failure, refuse_writes, surround_writes};
-pub use blocking::Serve;
+pub use blocking::{Serve, Waits};
 pub use call::{Propagate, Reply};
 pub use cell::{MainCell, Refused, on_main_thread};
 pub use collate::collate;

@@ -50,7 +50,7 @@ fn pop(ctx: &Ctx, args: Args<'_>, side: Side, serve: impl Serve) -> Result<(), C
             return Ok(());
         }
     }
-    wait(ctx, keys, timeout, serve);
+    wait(ctx, ValueType::List, keys, timeout, serve);
     Ok(())
 }
 
@@ -77,7 +77,7 @@ pub(super) fn blmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             return Ok(());
         }
     }
-    wait(ctx, many.keys, timeout, serve_many);
+    wait(ctx, ValueType::List, many.keys, timeout, serve_many);
     Ok(())
 }
 
@@ -114,7 +114,7 @@ fn go(ctx: &Ctx, route: &Route<'_>, timeout: i64, serve: impl Serve) -> Result<(
         ctx.reply_null();
         return Ok(());
     }
-    wait(ctx, &[route.source], timeout, serve);
+    wait(ctx, ValueType::List, &[route.source], timeout, serve);
     Ok(())
 }
 

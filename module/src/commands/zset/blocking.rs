@@ -39,7 +39,7 @@ fn pop(ctx: &Ctx, args: Args<'_>, end: End, serve: impl Serve) -> Result<(), Cmd
             return Ok(());
         }
     }
-    wait(ctx, keys, timeout, serve);
+    wait(ctx, TY, keys, timeout, serve);
     Ok(())
 }
 
@@ -48,7 +48,7 @@ pub(super) fn bzmpop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let request = Request::parse(args.from(2))?;
     let timeout = timeout(ctx, args[1])?;
     if !request.serve_any(ctx)? {
-        wait(ctx, request.keys, timeout, serve_request);
+        wait(ctx, TY, request.keys, timeout, serve_request);
     }
     Ok(())
 }
