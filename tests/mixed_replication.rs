@@ -45,6 +45,16 @@ fn replicas_of_other_versions_have_what_their_masters_have() {
         });
         assert!(load.stop() > 0);
         write_some(&mut to_master, 2);
+        // What a newer server refuses of its own clients.
+        for (command, since) in [
+            ("PM.ZADD hexadecimal 0x10 sixteen 2 two 3 three", None),
+            ("PM.ZUNIONSTORE weighed 1 hexadecimal WEIGHTS 0x2", None),
+            ("PM.ZREMRANGEBYSCORE hexadecimal 0x1 0x2", Some((8, 0))),
+        ] {
+            let is_refused = master.setup().packaged().has(since, Some((9, 1)));
+            let reply = to_master.call(&command.split(' ').collect::<Vec<_>>());
+            assert_eq!(reply.is_error(), is_refused, "{from}: {command}: {reply:?}");
+        }
         wait_in_sync(&mut to_master, &mut to_replica);
         let here = pm_digests(&mut to_master);
         assert!(here.len() > 20, "{here:?}");

@@ -2,12 +2,34 @@
 //! What nearly all numbers are, plain digits, is read without it.
 
 use crate::behaviour::Behaviour;
-use crate::redis::strtod;
+use crate::redis::{Ctx, strtod};
 
 /// Reads a score or a weight: the whole text is a number, without space before it, no NaN, and
 /// neither too large nor too near zero for a double. `None` otherwise.
 #[inline]
 pub fn parse(text: &[u8]) -> Option<f64> {
+    parse_score(text, Behaviour::ScoresAreDecimal.here())
+}
+
+/// [`parse`] for a command that may come from a master: an older one takes hexadecimal numbers and
+/// hands them on as they are, and what it has acknowledged must not get lost here.
+#[inline]
+pub fn parse_for(ctx: &Ctx, text: &[u8]) -> Option<f64> {
+    parse(text).or_else(|| obeyed(ctx, text, parse_score))
+}
+
+/// [`parse_end`] for a command that may come from a master.
+pub fn parse_end_for(ctx: &Ctx, text: &[u8]) -> Option<f64> {
+    parse_end(text).or_else(|| obeyed(ctx, text, parse_range_end))
+}
+
+#[cold]
+fn obeyed(ctx: &Ctx, text: &[u8], parse: fn(&[u8], bool) -> Option<f64>) -> Option<f64> {
+    ctx.must_obey().then(|| parse(text, false)).flatten()
+}
+
+#[inline]
+fn parse_score(text: &[u8], decimal: bool) -> Option<f64> {
     match text {
         [] => return None,
         [first, ..] if is_space(*first) => return None,
@@ -15,16 +37,18 @@ pub fn parse(text: &[u8]) -> Option<f64> {
     }
     let read = read(text);
     let sound = read.len == text.len() && !read.value.is_nan() && !read.out_of_range;
-    let allowed = !read.hexadecimal || !Behaviour::ScoresAreDecimal.here();
-    (sound && allowed).then_some(read.value)
+    (sound && !(decimal && read.hexadecimal)).then_some(read.value)
 }
 
 /// Reads an end of a range of scores: the text as a C string, which a zero byte ends. Nothing at
 /// all is zero. `None` if a part is left over, or for a NaN.
 pub fn parse_end(text: &[u8]) -> Option<f64> {
+    parse_range_end(text, Behaviour::EndsAreDecimal.here())
+}
+
+fn parse_range_end(text: &[u8], strict: bool) -> Option<f64> {
     let text = c_text(text);
     let read = read(text);
-    let strict = Behaviour::EndsAreDecimal.here();
     let refused = strict && (read.hexadecimal || text.first().is_some_and(|&byte| is_space(byte)));
     (read.len == text.len() && !read.value.is_nan() && !refused).then_some(read.value)
 }

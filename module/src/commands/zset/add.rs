@@ -66,7 +66,7 @@ fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, mut rule: Rule) -> Result<(), 
     let replicate = || ctx.replicate(command, args.from(1));
     match elements {
         [given, name] => {
-            let given = score(*given)?;
+            let given = score(ctx, *given)?;
             add_one(
                 ctx,
                 args[1],
@@ -80,7 +80,7 @@ fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, mut rule: Rule) -> Result<(), 
             let scores: Vec<f64> = elements
                 .iter()
                 .step_by(2)
-                .map(|arg| score(*arg))
+                .map(|arg| score(ctx, *arg))
                 .collect::<Result<_, _>>()?;
             let names = elements.iter().skip(1).step_by(2).map(|arg| arg.bytes());
             if Behaviour::LargeAdditionsAreKnown.here() {
@@ -98,8 +98,8 @@ fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, mut rule: Rule) -> Result<(), 
     }
 }
 
-fn score(arg: Arg<'_>) -> Result<f64, CmdError> {
-    double::parse(arg.bytes()).ok_or(CmdError::NotAFloat)
+fn score(ctx: &Ctx, arg: Arg<'_>) -> Result<f64, CmdError> {
+    double::parse_for(ctx, arg.bytes()).ok_or(CmdError::NotAFloat)
 }
 
 /// Adds one element, tells of it and replies.

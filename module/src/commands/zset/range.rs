@@ -31,7 +31,7 @@ struct Query<'a> {
 
 impl<'a> Query<'a> {
     /// Parses `min max [BYSCORE|BYLEX] [REV] [LIMIT offset count] [WITHSCORES]`.
-    fn parse(args: &[Arg<'a>], form: Form) -> Result<Query<'a>, CmdError> {
+    fn parse(ctx: &Ctx, args: &[Arg<'a>], form: Form) -> Result<Query<'a>, CmdError> {
         let Form {
             mut by,
             mut reverse,
@@ -69,7 +69,7 @@ impl<'a> Query<'a> {
         } else {
             (args[0], args[1])
         };
-        let span = spec::parse(by, min, max)?;
+        let span = spec::parse(ctx, by, min, max)?;
         // With ranks the offset says nothing, as no limit goes with it.
         let offset = if by == By::Rank { 0 } else { offset };
         Ok(Query {
@@ -178,7 +178,7 @@ pub(super) fn zrevrangebylex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> 
 }
 
 fn reply(ctx: &Ctx, args: Args<'_>, form: Form) -> Result<(), CmdError> {
-    let query = Query::parse(args.from(2), form)?;
+    let query = Query::parse(ctx, args.from(2), form)?;
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let shape = Shape::with_scores(ctx, query.with_scores);
     key.read(|pool, root| {
@@ -198,6 +198,7 @@ fn reply(ctx: &Ctx, args: Args<'_>, form: Form) -> Result<(), CmdError> {
 /// `PM.ZRANGESTORE dst src min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]`
 pub(super) fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let query = Query::parse(
+        ctx,
         args.from(3),
         Form {
             by: None,

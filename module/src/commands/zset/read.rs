@@ -102,7 +102,7 @@ pub(super) fn zlexcount(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 fn count(ctx: &Ctx, args: Args<'_>, by: By) -> Result<(), CmdError> {
-    let span = spec::parse(by, args[2], args[3])?;
+    let span = spec::parse(ctx, by, args[2], args[3])?;
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let range = key.read(|pool, root| span.resolve(pool, root, 0, false))?;
     ctx.reply_integer((range.end - range.start) as i64);

@@ -63,7 +63,7 @@ fn remove_range(
     command: &CStr,
     event: &CStr,
 ) -> Result<(), CmdError> {
-    let span = spec::parse(by, args[2], args[3])?;
+    let span = spec::parse(ctx, by, args[2], args[3])?;
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let (ranks, len) =
         key.read(|pool, root| Ok((span.resolve(pool, root, 0, false)?, zset::len(root))))?;

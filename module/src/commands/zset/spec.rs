@@ -3,7 +3,7 @@
 use super::integer;
 use crate::double;
 use crate::error::CmdError;
-use crate::redis::Arg;
+use crate::redis::{Arg, Ctx};
 use store::structures::zset::{NameEnd, ScoreEnd, Span};
 
 /// What a range is of.
@@ -17,12 +17,12 @@ pub(super) enum By {
     Name,
 }
 
-fn score_end(arg: Arg<'_>) -> Option<ScoreEnd> {
+fn score_end(ctx: &Ctx, arg: Arg<'_>) -> Option<ScoreEnd> {
     let (text, exclusive) = match arg.bytes() {
         [b'(', rest @ ..] => (rest, true),
         text => (text, false),
     };
-    double::parse_end(text).map(|at| ScoreEnd { at, exclusive })
+    double::parse_end_for(ctx, text).map(|at| ScoreEnd { at, exclusive })
 }
 
 fn name_end<'a>(arg: Arg<'a>) -> Option<NameEnd<'a>> {
@@ -40,10 +40,15 @@ fn name_end<'a>(arg: Arg<'a>) -> Option<NameEnd<'a>> {
 ///
 /// # Errors
 /// The server's own text for what is no end of such a range.
-pub(super) fn parse<'a>(by: By, min: Arg<'a>, max: Arg<'a>) -> Result<Span<'a>, CmdError> {
+pub(super) fn parse<'a>(
+    ctx: &Ctx,
+    by: By,
+    min: Arg<'a>,
+    max: Arg<'a>,
+) -> Result<Span<'a>, CmdError> {
     match by {
         By::Rank => Ok(Span::Ranks(integer(min)?, integer(max)?)),
-        By::Score => match (score_end(min), score_end(max)) {
+        By::Score => match (score_end(ctx, min), score_end(ctx, max)) {
             (Some(min), Some(max)) => Ok(Span::Scores(min, max)),
             _ => Err(CmdError::text_only("ERR min or max is not a float")),
         },
