@@ -85,6 +85,14 @@ pub(crate) struct Fill {
     pub len: u64,
 }
 
+impl Fill {
+    /// Whether some of the bytes from `start` to `end` are filled.
+    #[inline]
+    pub(crate) fn overlaps(&self, start: u64, end: u64) -> bool {
+        self.offset < end && start < self.offset + self.len
+    }
+}
+
 /// Most fills one record lists.
 pub(crate) const FILLS_MAX: usize = 64;
 

@@ -175,18 +175,21 @@ impl FreeRuns {
     }
 
     fn insert(&mut self, start: u64, len: u64) {
-        debug_assert!(len < u64::from(FIRST), "an extent is shorter");
-        self.marks.set(start + len - 1, len as u32);
-        self.marks.set(start, FIRST | len as u32);
         self.total += len;
-        self.list(start, len);
+        self.enter(start, len);
     }
 
     fn remove(&mut self, start: u64, len: u64) {
-        self.marks.set(start, 0);
-        self.marks.set(start + len - 1, 0);
-        self.total -= len;
-        self.delist(start, len);
+        self.take_first(len, (start, len));
+    }
+
+    /// Marks a run that counts already, and enters it by its length.
+    #[inline(always)]
+    fn enter(&mut self, start: u64, len: u64) {
+        debug_assert!(len < u64::from(FIRST), "an extent is shorter");
+        self.marks.set(start + len - 1, len as u32);
+        self.marks.set(start, FIRST | len as u32);
+        self.list(start, len);
     }
 
     /// Enters a marked run by its length.
@@ -250,10 +253,7 @@ impl FreeRuns {
             self.delist(start + len, after);
             len += after;
         }
-        debug_assert!(len < u64::from(FIRST), "an extent is shorter");
-        self.marks.set(start + len - 1, len as u32);
-        self.marks.set(start, FIRST | len as u32);
-        self.list(start, len);
+        self.enter(start, len);
     }
 
     /// The least length of at least `least`, up to [`SHORT`], of which there are runs.
@@ -270,6 +270,7 @@ impl FreeRuns {
     }
 
     /// The shortest run of at least `least` granules, the first of equals: start and length.
+    #[inline]
     fn shortest(&mut self, mut least: u64) -> Option<(u64, u64)> {
         if self.total < least {
             return None;
@@ -287,20 +288,18 @@ impl FreeRuns {
         Some((start, len))
     }
 
-    /// Takes the first `len` granules of a run.
+    /// Takes the first `len` granules of a run, which may be all; the start.
+    #[inline]
     fn take_first(&mut self, len: u64, (start, found): (u64, u64)) -> u64 {
-        if found == len {
-            self.remove(start, found);
-            return start;
-        }
-        // The last mark changes only once.
         self.marks.set(start, 0);
         self.delist(start, found);
-        let (rest, left) = (start + len, found - len);
-        self.marks.set(start + found - 1, left as u32);
-        self.marks.set(rest, FIRST | left as u32);
         self.total -= len;
-        self.list(rest, left);
+        // The last mark changes only once.
+        if found > len {
+            self.enter(start + len, found - len);
+        } else {
+            self.marks.set(start + found - 1, 0);
+        }
         start
     }
 

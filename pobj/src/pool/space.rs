@@ -160,8 +160,7 @@ impl Pool {
     /// Notes large objects of libpmemobj's that are freed, durably.
     pub(super) fn note_freed_objects(&mut self, offsets: &[u64]) {
         for &offset in offsets {
-            if let Ok(block) = self.slab.block(offset) {
-                let len = block.len();
+            if let Some(len) = self.slab.size_at(offset) {
                 self.old.push(OldObject { offset, len });
             }
             self.slab.remove_large(offset);

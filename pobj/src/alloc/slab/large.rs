@@ -75,8 +75,16 @@ impl LargeObjects {
 }
 
 impl Slab {
-    /// Takes over an object that is a run of granules.
+    /// Takes over an object that is a run of granules, and was found at open.
     pub(crate) fn add_run(&mut self, run: Run, kind: Kind) {
+        if self.large_at(run.offset).is_none() {
+            self.add_fresh_run(run, kind);
+        }
+    }
+
+    /// Takes over an object that is a run of granules which were free.
+    #[inline]
+    pub(crate) fn add_fresh_run(&mut self, run: Run, kind: Kind) {
         self.add_large(Large {
             offset: run.offset,
             size: run.len(),
@@ -87,26 +95,27 @@ impl Slab {
 
     /// Takes over a large object of libpmemobj's.
     pub(crate) fn add_object(&mut self, offset: u64, size: u64, kind: Kind) {
-        self.add_large(Large {
-            offset,
-            size,
-            kind,
-            is_run: false,
-        });
+        if self.large_at(offset).is_none() {
+            self.add_large(Large {
+                offset,
+                size,
+                kind,
+                is_run: false,
+            });
+        }
     }
 
     fn add_large(&mut self, large: Large) {
         let Large { offset, size, .. } = large;
-        if self.large_at(offset).is_none() {
-            self.used += size;
-            self.alone += size;
-            let id = self.large.insert(large);
-            self.windows
-                .enter(Holder::Large(id), offset, offset + size, None);
-        }
+        self.used += size;
+        self.alone += size;
+        let id = self.large.insert(large);
+        self.windows
+            .enter(Holder::Large(id), offset, offset + size, None);
     }
 
     /// Forgets an object that was alone in its memory.
+    #[inline]
     pub(crate) fn remove_large(&mut self, offset: u64) {
         let Some(Holder::Large(id)) = self.windows.holder(offset) else {
             return;
@@ -151,6 +160,7 @@ impl Slab {
     }
 
     /// The object at `offset` that is a run.
+    #[inline]
     pub(crate) fn run_at(&self, offset: u64) -> Option<Run> {
         self.large_at(offset)?.run()
     }

@@ -13,7 +13,6 @@ pub(crate) mod walk;
 
 use super::classes;
 use super::page::{PAGE_LEN, PAGE_LEN_MIN, PageHeader, bitmap_word, page_len};
-use super::run::Run;
 use super::windows::{Holder, Windows};
 use crate::Kind;
 use crate::error::{Result, damaged};
@@ -58,27 +57,6 @@ impl Page {
 
     fn is_empty(&self) -> bool {
         self.free == self.header.slots
-    }
-}
-
-/// Where an offset points.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Block {
-    /// A slot of a page, with its size.
-    Slot(Slot, u64),
-    /// An object that is a run of granules.
-    Run(Run),
-    /// A large object of libpmemobj's, from a pool of format 1, with its usable size.
-    Object(u64),
-}
-
-impl Block {
-    /// Usable bytes.
-    pub(crate) fn len(&self) -> u64 {
-        match self {
-            Block::Slot(_, size) | Block::Object(size) => *size,
-            Block::Run(run) => run.len(),
-        }
     }
 }
 
@@ -298,15 +276,6 @@ impl Slab {
         self.list(slot.page);
     }
 
-    /// The allocated block that starts exactly at `offset`.
-    #[inline]
-    pub(crate) fn block(&self, offset: u64) -> Result<Block> {
-        match self.find(offset) {
-            Some(block) => Ok(block),
-            None => Err(damaged("a pointer to nothing allocated", offset)),
-        }
-    }
-
     /// Usable bytes of the allocated block that starts exactly at `offset`.
     #[inline(never)]
     pub(crate) fn size_at(&self, offset: u64) -> Option<u64> {
@@ -316,17 +285,10 @@ impl Slab {
         }
     }
 
-    fn find(&self, offset: u64) -> Option<Block> {
-        match self.windows.page_of(offset, 1) {
-            Some(id) => {
-                let (slot, size) = self.slot_at(id, offset)?;
-                Some(Block::Slot(slot, size))
-            }
-            None => {
-                let large = self.large_at(offset)?;
-                Some(large.run().map_or(Block::Object(large.size), Block::Run))
-            }
-        }
+    /// The allocated slot that starts exactly at `offset`, and its bytes.
+    #[inline]
+    pub(crate) fn slot(&self, offset: u64) -> Option<(Slot, u64)> {
+        self.slot_at(self.windows.page_of(offset, 1)?, offset)
     }
 
     /// The allocated slot of a page that starts exactly at `offset`, and its bytes.

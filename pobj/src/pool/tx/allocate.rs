@@ -130,19 +130,26 @@ impl Pool {
             granules,
             kind: RunKind::Object(kind),
         };
-        self.slab.add_run(run, kind);
+        self.slab.add_fresh_run(run, kind);
         self.batch.allocate_run(run);
         Ok(run.offset)
     }
 
     /// Takes granules that are free, or become free by giving empty pages back.
+    #[inline]
     fn find(&mut self, granules: u64) -> Result<Option<u64>> {
         if self.moving {
             return Ok(self.room.take_packed(granules));
         }
-        if let Some(offset) = self.room.take(granules, Access::Ordinary) {
-            return Ok(Some(offset));
+        match self.room.take(granules, Access::Ordinary) {
+            Some(offset) => Ok(Some(offset)),
+            None => self.find_with_more_room(granules),
         }
+    }
+
+    /// [`Pool::find`] where no run that is free has so many granules.
+    #[cold]
+    fn find_with_more_room(&mut self, granules: u64) -> Result<Option<u64>> {
         let given_back = match self.group {
             Some(_) => self.trim_in_group(TRIM_IN_GROUP)?,
             None => self.trim(usize::MAX)?,
@@ -182,25 +189,43 @@ impl Pool {
         found
     }
 
-    /// Frees an object that is a run, with the batch.
-    pub(super) fn free_run(&mut self, run: Run) {
-        match self.batch.runs.iter().position(|&own| own == run) {
-            Some(at) => {
-                self.batch.runs.swap_remove(at);
-                self.batch.forget_fills(run.offset, run.len());
-                self.slab.remove_large(run.offset);
-                self.room
-                    .give(run.offset, run.granules, self.group.is_some());
-            }
-            None => {
-                self.batch.forget_fills(run.offset, run.len());
-                self.batch.free_run(run);
-            }
+    /// Frees an object that is no slot, with the batch.
+    #[inline(never)]
+    pub(super) fn free_alone(&mut self, offset: u64) -> Result<()> {
+        match self.slab.run_at(offset) {
+            Some(run) => self.free_run(run),
+            None if self.slab.size_at(offset).is_some() => self.free_object(offset),
+            None => Err(damaged("a pointer to nothing allocated", offset)),
         }
     }
 
+    /// Frees an object that is a run, with the batch, which gets the change of its word.
+    #[inline]
+    fn free_run(&mut self, run: Run) -> Result<()> {
+        let is_it = |own: &Run| own.offset == run.offset;
+        self.batch.forget_fills(run.offset, run.len());
+        if let Some(at) = self.batch.runs.iter().position(is_it) {
+            self.batch.runs.swap_remove(at);
+            self.release_run(run, self.group.is_some());
+            return Ok(());
+        }
+        let at = word_at(&self.room, run.offset)?;
+        if !run.is_said_by(self.medium.word(at)?) {
+            return Err(damaged("an object that is freed twice", run.offset));
+        }
+        self.batch.writes.push(at, &[0; 8]);
+        self.batch.free_run(run);
+        Ok(())
+    }
+
+    /// Gives the granules of a run back, loose while a group is open.
+    fn release_run(&mut self, run: Run, in_group: bool) {
+        self.slab.remove_large(run.offset);
+        self.room.give(run.offset, run.granules, in_group);
+    }
+
     /// Frees a large object of libpmemobj's, with the batch.
-    pub(super) fn free_object(&mut self, offset: u64) -> Result<()> {
+    fn free_object(&mut self, offset: u64) -> Result<()> {
         let group = self.group.as_ref();
         if group.is_some_and(|group| group.frees_object(offset))
             || self.batch.object_frees.contains(&offset)
@@ -211,30 +236,14 @@ impl Pool {
         Ok(())
     }
 
-    /// Adds the words of the runs that the batch allocates and frees.
+    /// Adds the words of the runs that the batch allocates; it has those of the runs that it frees.
     #[inline]
     pub(super) fn encode_runs(&mut self) -> Result<()> {
-        if !self.batch.run_frees.is_empty() {
-            self.encode_freed_runs()?;
+        if self.batch.run_frees.len() > 1 {
+            all_differ(&self.batch.run_frees)?;
         }
         if self.batch.makes_runs() {
             self.encode_made_runs()?;
-        }
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn encode_freed_runs(&mut self) -> Result<()> {
-        let batch = &mut self.batch;
-        for run in &batch.run_frees {
-            let at = word_at(&self.room, run.offset)?;
-            if !run.is_said_by(self.medium.word(at)?) {
-                return Err(damaged("an object that is freed twice", run.offset));
-            }
-            batch.writes.push(at, &[0; 8]);
-        }
-        if batch.run_frees.len() > 1 {
-            all_differ(&batch.run_frees)?;
         }
         Ok(())
     }
@@ -262,10 +271,10 @@ impl Pool {
         Ok(())
     }
 
-    /// Gives back what a committed batch has freed.
+    /// Gives back what a committed batch has freed, which is cleared then.
     #[inline(never)]
     pub(super) fn release_runs(&mut self) {
-        while let Some(run) = self.batch.run_frees.pop() {
+        for run in &self.batch.run_frees {
             self.slab.remove_large(run.offset);
             self.room.give(run.offset, run.granules, false);
         }
@@ -279,8 +288,7 @@ impl Pool {
     pub(super) fn drop_runs(&mut self) {
         let in_group = self.group.is_some();
         for run in std::mem::take(&mut self.batch.runs) {
-            self.slab.remove_large(run.offset);
-            self.room.give(run.offset, run.granules, in_group);
+            self.release_run(run, in_group);
         }
         for offset in std::mem::take(&mut self.batch.pages) {
             if self.slab.take_page(offset) {

@@ -96,7 +96,8 @@ impl Batch {
     #[inline]
     pub(super) fn forget_fills(&mut self, offset: u64, len: u64) {
         for fills in [&mut self.fills, &mut self.streamed] {
-            if !fills.is_empty() {
+            let overlaps = |fill: &Fill| fill.overlaps(offset, offset + len);
+            if fills.iter().any(overlaps) {
                 subtract(fills, offset, offset + len);
             }
         }
@@ -120,11 +121,8 @@ impl Batch {
 }
 
 /// Cuts the bytes from `start` to `end` out of each range.
+#[cold]
 fn subtract(fills: &mut Vec<Fill>, start: u64, end: u64) {
-    let overlaps = |fill: &Fill| fill.offset < end && start < fill.offset + fill.len;
-    if !fills.iter().any(overlaps) {
-        return;
-    }
     let rest = fills.iter().flat_map(|fill| {
         let fill_end = fill.offset + fill.len;
         let before = (fill.offset, fill_end.min(start));

@@ -341,7 +341,7 @@ impl Pool {
             .filter_map(|(start, found)| (found == kind).then_some(start))
             .collect();
         let objects = objects.into_iter().filter_map(|start| {
-            let is_there = !freed.contains(&start) && self.slab.block(start).is_ok();
+            let is_there = !freed.contains(&start) && self.slab.size_at(start).is_some();
             Some((PPtr::new(start)?, is_there))
         });
         Ok(objects.collect())

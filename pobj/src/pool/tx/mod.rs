@@ -6,7 +6,6 @@ mod group;
 
 use crate::Kind;
 use crate::alloc::classes;
-use crate::alloc::slab::Block;
 use crate::durability::CommitMode;
 use crate::error::{Error, Result, damaged};
 use crate::log::ring::{Extras, Ring};
@@ -268,19 +267,17 @@ impl<'p> Tx<'p> {
     /// commit or the next step says so.
     pub fn free<T>(&mut self, ptr: PPtr<T>) -> Result<()> {
         let offset = ptr.offset();
-        let block = self.pool.slab.block(offset)?;
+        let Some((slot, size)) = self.pool.slab.slot(offset) else {
+            return self.pool.free_alone(offset);
+        };
         let batch = &mut self.pool.batch;
-        match block {
-            Block::Slot(slot, size) => match batch.allocs.iter().position(|&own| own == slot) {
-                Some(at) => {
-                    batch.allocs.swap_remove(at);
-                    batch.forget_fills(offset, size);
-                    self.pool.slab.release(slot);
-                }
-                None => batch.frees.push(slot),
-            },
-            Block::Run(run) => self.pool.free_run(run),
-            Block::Object(_) => self.pool.free_object(offset)?,
+        match batch.allocs.iter().position(|&own| own == slot) {
+            Some(at) => {
+                batch.allocs.swap_remove(at);
+                batch.forget_fills(offset, size);
+                self.pool.slab.release(slot);
+            }
+            None => batch.frees.push(slot),
         }
         Ok(())
     }
@@ -385,8 +382,13 @@ impl Pool {
         for fill in &self.batch.fills {
             self.medium.flush(fill.offset, fill.len)?;
         }
-        if !self.batch.streamed.is_empty() {
-            self.batch.fills.append(&mut self.batch.streamed);
+        let Batch {
+            fills, streamed, ..
+        } = &mut self.batch;
+        if fills.is_empty() {
+            std::mem::swap(fills, streamed);
+        } else if !streamed.is_empty() {
+            fills.append(streamed);
         }
         Ok(())
     }
