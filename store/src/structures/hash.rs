@@ -93,11 +93,36 @@ enum At {
 /// Looks a field up: its spot, and its value if it is there. O(1); O(n) of a packed hash.
 #[inline]
 pub fn find<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<(Spot, Option<&'p [u8]>)> {
+    find_for::<false>(pool, root, field)
+}
+
+/// [`find`] for who is about to set the field: that of a new one in a packed hash takes less, that
+/// of another one more.
+#[inline]
+pub fn find_to_set<'p>(
+    pool: &'p Pool,
+    root: Root,
+    field: &[u8],
+) -> Result<(Spot, Option<&'p [u8]>)> {
+    find_for::<true>(pool, root, field)
+}
+
+#[inline]
+fn find_for<'p, const TO_SET: bool>(
+    pool: &'p Pool,
+    root: Root,
+    field: &[u8],
+) -> Result<(Spot, Option<&'p [u8]>)> {
     let (at, value, expire_at) = match root.encoding() {
         0 => (At::Empty, None, FIELD_NEVER),
         PACKED | PACKED_EXPIRING => {
             let bytes = packed::bytes(pool, root)?;
-            match pack::find(bytes, field)? {
+            let found = if TO_SET && packed::lacks(bytes, field) {
+                None
+            } else {
+                pack::find(bytes, field)?
+            };
+            match found {
                 Some((found, place)) => {
                     let value_at = place.end - found.value.len();
                     let at = At::Packed { value_at };

@@ -9,10 +9,15 @@
 //! A change is composed in DRAM and then written as the difference to what is there ([`store`]):
 //! bytes behind the old end are fresh, up to [`LOGGED_MAX`] changed bytes are logged, and for more
 //! the object moves. One fence each; two if the object moves and has more than 1 KiB.
+//!
+//! An item is found by a walk from the first one on. Whoever adds one mostly finds none, and learns
+//! that sooner from a search for its bytes, where there are many ([`lacks`]).
 
 use super::Root;
 use crate::damaged::damaged;
 use crate::layout::DATA;
+#[cfg(target_arch = "x86_64")]
+use memchr::arch::{all::packedpair::Pair, x86_64::avx2::packedpair::Finder};
 use pobj::{Error, PPtr, Pool, Result, Tx};
 
 /// Most elements of a packed collection: what its root can count.
@@ -21,6 +26,8 @@ pub(crate) const COUNT_MAX: u64 = u16::MAX as u64;
 pub(crate) const ITEM_MAX: usize = u8::MAX as usize;
 /// Most bytes of a packed collection. The limits of its type are reached before.
 pub(super) const BYTES_MAX: usize = 18 << 20;
+/// From how many bytes on a search for an item takes clearly less than the walk that it may save.
+const SEARCHED_MIN: usize = 512;
 /// Most bytes that a change in place logs.
 const LOGGED_MAX: usize = 512;
 
@@ -99,6 +106,37 @@ pub(crate) fn overrun() -> Error {
 #[inline]
 pub(crate) fn is_same(name: &[u8], wanted: &[u8]) -> bool {
     name.len() == wanted.len() && name.last() == wanted.last() && name == wanted
+}
+
+/// Whether a search shows that no item in `bytes` is the wanted one. If it does not, the item may be
+/// there or not: its bytes may be a part of something else. O(bytes).
+#[inline]
+pub(super) fn lacks(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.len() >= SEARCHED_MIN && is_nowhere(bytes, wanted)
+}
+
+/// Whether an item's length and bytes stand nowhere behind each other. Where the processor lacks
+/// what makes a search worth while, nothing is looked for.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+fn is_nowhere(bytes: &[u8], wanted: &[u8]) -> bool {
+    let Ok(len @ 1..) = u8::try_from(wanted.len()) else {
+        return false;
+    };
+    join([&[len], wanted], |item| {
+        // Where both of its last two bytes are, all are compared: items that someone has numbered
+        // have the others in common.
+        let last = Pair::with_indices(item, len - 1, len);
+        let finder = last.and_then(|last| Finder::with_pair(item, last));
+        finder.is_some_and(|finder| {
+            finder.min_haystack_len() <= bytes.len() && finder.find(bytes, item).is_none()
+        })
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_nowhere(_: &[u8], _: &[u8]) -> bool {
+    false
 }
 
 /// Appends an item of at most [`ITEM_MAX`] bytes.
@@ -216,6 +254,41 @@ mod tests {
             other[len.min(199)] ^= 1;
             assert_eq!(common_prefix(&bytes, &other), len.min(199));
         }
+    }
+
+    #[test]
+    fn what_a_search_does_not_find_is_not_there() {
+        let numbered = |number: u32| format!("item:{number:05}").into_bytes();
+        let mut bytes = Vec::new();
+        for number in (0..200).step_by(2) {
+            push(&mut bytes, &numbered(number));
+        }
+        for short in [0, 1, SEARCHED_MIN - 1] {
+            assert!(!lacks(&bytes[..short], b"x"), "{short} bytes are walked");
+        }
+        for number in (0..200).step_by(2) {
+            assert!(!lacks(&bytes, &numbered(number)), "{number}");
+        }
+        let searches = std::is_x86_feature_detected!("avx2");
+        for number in (1..200).step_by(2) {
+            assert_eq!(lacks(&bytes, &numbered(number)), searches, "{number}");
+        }
+        // Names that differ in no more than their lengths, the longest, and those that cannot be.
+        for (name, is_nowhere) in [
+            (b"tem:00002".as_slice(), true),
+            (b"item:0000", true),
+            (b"2", true),
+            (b"", false),
+            (&[7; ITEM_MAX], true),
+            (&[7; ITEM_MAX + 1], false),
+        ] {
+            assert_eq!(lacks(&bytes, name), is_nowhere && searches, "{name:?}");
+        }
+        // A part of another item is for the walk to tell apart.
+        push(&mut bytes, b"\x01x");
+        assert!(!lacks(&bytes, b"x"));
+        push(&mut bytes, &[9; ITEM_MAX]);
+        assert!(!lacks(&bytes, &[9; ITEM_MAX]));
     }
 
     #[test]

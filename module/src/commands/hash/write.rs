@@ -57,7 +57,7 @@ pub(super) fn hsetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let mut lapsed = Names::new();
     let set = key.edit(|tx, root| {
-        let (spot, old) = hash::find(tx, *root, field)?;
+        let (spot, old) = hash::find_to_set(tx, *root, field)?;
         if old.is_none() {
             return hash::put(tx, root, limits::hash(), spot, field, value);
         }

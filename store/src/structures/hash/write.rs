@@ -3,8 +3,8 @@
 use super::entry::{self, KEY_AT};
 use super::form::{may_expire, with_expiry};
 use super::{
-    At, Field, PACKED, PACKED_EXPIRING, Pair, Root, Spot, TABLE, TABLE_EXPIRING, fields, find, len,
-    pack,
+    At, Field, PACKED, PACKED_EXPIRING, Pair, Root, Spot, TABLE, TABLE_EXPIRING, fields,
+    find_to_set, len, pack,
 };
 use crate::expiry::{Expiry, FIELD_NEVER};
 use crate::structures::limits::HashLimits;
@@ -90,7 +90,7 @@ pub fn set<'a>(
     let Some((field, value)) = pairs.next() else {
         return Ok(0);
     };
-    let (spot, _) = find(tx, *root, field)?;
+    let (spot, _) = find_to_set(tx, *root, field)?;
     if spot.expire_at != FIELD_NEVER {
         return set_expiring(tx, root, limits, iter::once((field, value)), Expiry::Never);
     }
@@ -138,7 +138,11 @@ pub fn set_expiring<'a>(
     let before = len(*root);
     let (mut count, mut expires) = (before, may_expire(*root));
     while let Some(&(name, value)) = pairs.peek() {
-        let found = pack::find(&bytes, name)?;
+        let found = if packed::lacks(&bytes, name) {
+            None
+        } else {
+            pack::find(&bytes, name)?
+        };
         let is_new = found.is_none();
         let (old_expire, place) = match found {
             Some((field, place)) => (field.expire_at, place),

@@ -126,7 +126,7 @@ fn add_packed<'a>(
     let mut count = before;
     while let Some(&member) = members.peek() {
         let short = member.len() as u64 <= limits.members.element_len();
-        if !short || find_packed(&bytes, member)?.is_none() {
+        if !short || !is_packed(&bytes, member)? {
             if !limits.members.admit(count, member.len()) {
                 break;
             }
@@ -189,6 +189,11 @@ fn add_to_table<'a>(
     Ok(())
 }
 
+/// Whether a member, mostly a new one, is among these of a packed set.
+fn is_packed(bytes: &[u8], member: &[u8]) -> Result<bool> {
+    Ok(!packed::lacks(bytes, member) && find_packed(bytes, member)?.is_some())
+}
+
 /// Adds a member in the way that writes least; `None`, with nothing written, if there is none but
 /// the general one. Otherwise whether the member is new.
 fn add_one(
@@ -202,7 +207,7 @@ fn add_one(
             if !limits.members.admit(len(*root), member.len()) {
                 return Ok(None);
             }
-            if find_packed(packed::bytes(tx, *root)?, member)?.is_some() {
+            if is_packed(packed::bytes(tx, *root)?, member)? {
                 return Ok(Some(false));
             }
             let added = packed::append(tx, root, [&[member.len() as u8], member])?;
