@@ -180,20 +180,10 @@ pub fn set_expiring<'a>(
 
 /// Makes the root that of a table of these fields, which all differ; takes steps.
 fn to_table(tx: &mut Tx<'_>, root: &mut Root, fields: &[Field<'_>]) -> Result<()> {
-    *root = table::create(tx, TABLE)?;
-    for batch in fields.chunks(BATCH) {
-        let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
-        for field in batch {
-            let fresh = entry::create(editor.tx, (field.name, field.value), field.expire_at)?;
-            let hash = table::hash(editor.tx, field.name);
-            editor.insert(fresh, hash)?;
-        }
-        editor.finish()?;
-        tx.step()?;
-    }
-    if fields.iter().any(|field| field.expire_at != FIELD_NEVER) {
-        *root = with_expiry(*root);
-    }
+    *root = match fields {
+        [] => table::create(tx, TABLE)?,
+        _ => build_table(tx, fields.iter().copied())?,
+    };
     Ok(())
 }
 

@@ -151,12 +151,14 @@ fn become_table<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
     old: Option<(PPtr<u8>, usize)>,
-    members: impl Iterator<Item = &'a [u8]>,
+    members: impl ExactSizeIterator<Item = &'a [u8]>,
 ) -> Result<()> {
     free_object(tx, old)?;
-    *root = table::create(tx, TABLE)?;
-    add_to_table(tx, root, &mut members.peekable())?;
-    tx.step()
+    *root = match members.len() {
+        0 => table::create(tx, TABLE)?,
+        _ => build_table(tx, members)?,
+    };
+    Ok(())
 }
 
 fn free_object(tx: &mut Tx<'_>, object: Option<(PPtr<u8>, usize)>) -> Result<()> {
