@@ -20,15 +20,31 @@ fn start() -> (Server, Client) {
     (server, client)
 }
 
-/// Begins a look at all keys, and waits until it is under way.
-fn begin(server: &Server, other: &mut Client, waiting: usize) -> Client {
-    let mut client = server.client();
-    client.queue(&["PM.CHECK"]);
-    client.send().unwrap();
-    wait_for("the client waits", || {
-        info(other, "blocked_clients") == waiting.to_string()
+/// Has the server, which stands still meanwhile, find requests of several clients, one behind the
+/// other: all come before the first slice of a look that one of them begins.
+fn at_once(server: &mut Server, requests: &mut [(&mut Client, &[&str])]) {
+    // The kernel keeps, as the first of those that are ready, the last one that was served.
+    for (client, _) in requests.iter_mut().rev() {
+        expect(client, "PING", "PONG");
+    }
+    server.frozen(|| {
+        for (client, commands) in requests {
+            for command in *commands {
+                client.queue(&command.split(' ').collect::<Vec<_>>());
+            }
+            client.send().unwrap();
+        }
     });
-    client
+}
+
+/// How many clients wait, as the reply to INFO says.
+fn waiting(client: &mut Client) -> String {
+    let reply = client.receive().unwrap();
+    let text = String::from_utf8_lossy(reply.bytes().expect("INFO's text")).into_owned();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("blocked_clients:"));
+    line.unwrap_or_default().to_owned()
 }
 
 fn sound(reply: &str) -> usize {
@@ -43,12 +59,25 @@ fn sound(reply: &str) -> usize {
 
 #[test]
 fn others_are_served_meanwhile() {
-    let (server, mut other) = start();
-    let mut first = begin(&server, &mut other, 1);
+    let (mut server, mut other) = start();
+    let (mut first, mut second, mut last) = (server.client(), server.client(), server.client());
+    at_once(
+        &mut server,
+        &mut [
+            (&mut first, &["PM.CHECK"]),
+            (
+                &mut other,
+                &["PM.SET new v", "DEL key:0 key:1", "INFO clients"],
+            ),
+            (&mut second, &["PM.CHECK"]),
+            (&mut last, &["INFO clients"]),
+        ],
+    );
     // Served while the first waits.
-    expect(&mut other, "PM.SET new v", "OK");
-    expect(&mut other, "DEL key:0 key:1", "2");
-    let mut second = begin(&server, &mut other, 2);
+    assert_eq!(words(&other.receive().unwrap()), "OK");
+    assert_eq!(words(&other.receive().unwrap()), "2");
+    assert_eq!(waiting(&mut other), "1");
+    assert_eq!(waiting(&mut last), "2");
     let found = sound(&words(&first.receive().unwrap()));
     // Whether those that went in between were met before is left open; the new one is not.
     assert!((KEYS - 2..=KEYS).contains(&found), "{found}");
@@ -59,27 +88,49 @@ fn others_are_served_meanwhile() {
 
 #[test]
 fn a_client_that_goes_ends_its_look() {
-    let (server, mut other) = start();
-    drop(begin(&server, &mut other, 1));
+    let (mut server, mut other) = start();
+    let mut client = server.client();
+    at_once(
+        &mut server,
+        &mut [
+            (&mut client, &["PM.CHECK"]),
+            (&mut other, &["INFO clients"]),
+        ],
+    );
+    assert_eq!(waiting(&mut other), "1");
+    drop(client);
     wait_for("the server has noticed", || {
         info(&mut other, "blocked_clients") == "0"
     });
     let mut killed = server.client();
     let id = ask(&mut killed, "CLIENT ID");
-    killed.queue(&["PM.CHECK"]);
-    killed.send().unwrap();
-    wait_for("it waits", || info(&mut other, "blocked_clients") == "1");
-    expect(&mut other, &format!("CLIENT KILL ID {id}"), "1");
+    let kill = format!("CLIENT KILL ID {id}");
+    at_once(
+        &mut server,
+        &mut [
+            (&mut killed, &["PM.CHECK"]),
+            (&mut other, &["INFO clients", &kill]),
+        ],
+    );
+    assert_eq!(waiting(&mut other), "1");
+    assert_eq!(words(&other.receive().unwrap()), "1");
     assert!(killed.receive().is_err());
     assert_eq!(sound(&ask(&mut other, "PM.CHECK")), KEYS);
 }
 
 #[test]
 fn a_flush_meanwhile_leaves_nothing_to_look_at() {
-    let (server, mut other) = start();
-    let mut client = begin(&server, &mut other, 1);
-    expect(&mut other, "FLUSHALL", "OK");
-    expect(&mut other, "PM.SET new v", "OK");
+    let (mut server, mut other) = start();
+    let mut client = server.client();
+    at_once(
+        &mut server,
+        &mut [
+            (&mut client, &["PM.CHECK"]),
+            (&mut other, &["FLUSHALL", "PM.SET new v"]),
+        ],
+    );
+    assert_eq!(words(&other.receive().unwrap()), "OK");
+    assert_eq!(words(&other.receive().unwrap()), "OK");
     assert!(sound(&words(&client.receive().unwrap())) <= KEYS);
     assert_eq!(sound(&ask(&mut other, "PM.CHECK")), 1);
 }
@@ -87,8 +138,12 @@ fn a_flush_meanwhile_leaves_nothing_to_look_at() {
 #[test]
 fn a_server_that_ends_does_not_wait_for_a_look() {
     let (mut server, mut other) = start();
-    let _client = begin(&server, &mut other, 1);
-    assert!(server.stop().success());
+    let mut client = server.client();
+    at_once(
+        &mut server,
+        &mut [(&mut client, &["PM.CHECK"]), (&mut other, &["SHUTDOWN"])],
+    );
+    assert!(server.wait_for_end().success());
     server.restart().unwrap();
     assert_eq!(sound(&ask(&mut server.client(), "PM.CHECK")), KEYS);
 }
