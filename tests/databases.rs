@@ -5,7 +5,7 @@
 //! must still read the number of the one that it selected.
 
 use testkit::client::Client;
-use testkit::script::{ask, expect};
+use testkit::script::{ask, crash, expect, words};
 use testkit::server::Setup;
 
 /// The database that the client selects.
@@ -129,6 +129,152 @@ fn scripts_stay_in_their_database() {
         expect(&mut client, "EXISTS after later", "1");
         expect(&mut client, "EXISTS here later", "2");
     }
+}
+
+/// Copies between databases within one EXEC: whatever ran before, each command runs where the
+/// client, or its script, is.
+#[test]
+fn exec_stays_where_it_was_whatever_ran_before() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    let library = "#!lua name=l\nredis.register_function('away', function() \
+        return redis.call('COPY', 'here', 'away', 'DB', '7', 'REPLACE') end)";
+    assert!(!client.call(&["FUNCTION", "LOAD", library]).is_error());
+    let reads = ["EVAL", "return redis.call('SCARD', 'absent')", "0"];
+    let copies = [
+        "EVAL",
+        "return redis.call('COPY', 'here', 'away', 'DB', '7', 'REPLACE')",
+        "0",
+    ];
+    let selects = [
+        "EVAL",
+        "redis.call('SELECT', '5') redis.pcall('SELECT', '99') \
+         return redis.call('COPY', 'here', 'away', 'DB', '7', 'REPLACE')",
+        "0",
+    ];
+    let calls = ["FCALL", "away", "0"];
+    let copy = ["COPY", "here", "elsewhere", "DB", "8", "REPLACE"];
+    let pm_copy = ["PM.COPY", "pmhere", "elsewhere", "DB", "8", "REPLACE"];
+    let absent = ["COPY", "absent", "elsewhere", "DB", "8", "REPLACE"];
+    let moves = ["MOVE", "native", "8"];
+    let pm_moves = ["PM.MOVE", "pm", "8"];
+    let (to_4, to_99) = (["SELECT", "4"], ["SELECT", "99"]);
+    let home = ["SELECT", &HOME.to_string()];
+    let sequences: &[&[&[&str]]] = &[
+        &[&reads, &copy],
+        &[&reads, &moves],
+        &[&copies, &copy],
+        &[&copy, &copies, &copy],
+        &[&calls, &copy, &calls],
+        &[&selects, &copy],
+        &[&selects, &copies],
+        &[&selects, &calls, &copy],
+        &[&copy, &selects, &reads, &copies, &copy, &moves],
+        &[&to_4, &reads, &copy],
+        &[&copy, &to_4, &copies],
+        &[&copies, &to_4, &copies],
+        &[&selects, &to_4, &copies, &home, &copy, &to_4],
+        &[&absent, &to_4, &copy],
+        &[&to_99, &copy],
+        &[&to_4, &to_99, &copy],
+        &[&pm_copy],
+        &[&pm_moves, &copy],
+        &[&reads, &pm_copy, &copy],
+        &[&to_4, &pm_copy, &reads, &copy],
+    ];
+    for sequence in sequences {
+        fill(&mut client);
+        let mut at = HOME;
+        client.call(&["MULTI"]);
+        let mut marked = Vec::new();
+        for command in *sequence {
+            client.call(command);
+            if command[0] == "SELECT" && command[1] != "99" {
+                at = command[1].parse().unwrap();
+            }
+            client.call(&["SETNX", "marked", "1"]);
+            marked.push(at);
+        }
+        let reply = words(&client.call(&["EXEC"]));
+        is_in(&mut client, at, &format!("{sequence:?}: {reply}"));
+        for db in 0..10 {
+            expect(&mut client, &format!("SELECT {db}"), "OK");
+            let expected = if marked.contains(&db) { "1" } else { "0" };
+            let found = ask(&mut client, "EXISTS marked");
+            assert_eq!(found, expected, "{sequence:?}, database {db}: {reply}");
+        }
+    }
+}
+
+/// Two scripts, of which the first selects another database, and the second copies to a third one.
+#[test]
+fn a_script_begins_where_its_caller_is() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    fill(&mut client);
+    let selects = "redis.call('SELECT', '5') return redis.call('GET', 'here')";
+    let copies = "redis.call('COPY', 'here', 'away', 'DB', '7', 'REPLACE') \
+                  return redis.call('GET', 'here')";
+    let back = "redis.call('SELECT', '5') redis.call('COPY', 'here', 'away', 'DB', '7', 'REPLACE') \
+                return redis.call('GET', 'here')";
+    expect(&mut client, "MULTI", "OK");
+    for script in [selects, copies, back, copies] {
+        client.call(&["EVAL", script, "0"]);
+    }
+    let expected = format!("[5 {HOME} 5 {HOME}]");
+    expect(&mut client, "EXEC", &expected);
+    is_in(&mut client, HOME, "the scripts");
+}
+
+/// A replica is told of a copy where the source is.
+#[test]
+fn copies_are_replicated_where_they_were_made() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    fill(&mut client);
+    let mut replica = server.client();
+    replica.queue(&["SYNC"]);
+    replica.send().unwrap();
+    replica.receive_snapshot().unwrap();
+    for command in [
+        "PM.COPY pm a DB 6",
+        "COPY native b DB 6",
+        "MULTI",
+        "PM.COPY pm c DB 6",
+        "COPY native d DB 6",
+        "EXEC",
+        "PM.MOVE pm 6",
+        "MOVE native 6",
+    ] {
+        let reply = ask(&mut client, command);
+        assert!(!reply.starts_with("(error)"), "{command}: {reply}");
+    }
+    assert_eq!(ask(&mut client, "PUBLISH x END"), "0");
+    let told: Vec<String> = std::iter::repeat_with(|| words(&replica.receive().unwrap()))
+        .take_while(|command| !command.ends_with("END]"))
+        .filter(|command| command.to_uppercase().starts_with("[SELECT"))
+        .collect();
+    assert_eq!(told, [format!("[SELECT {HOME}]")]);
+}
+
+/// Nor does MOVE within EXEC move the client that loads it from an AOF.
+#[test]
+fn an_aof_is_loaded_into_the_databases_it_names() {
+    let setup = Setup::pmedis("64m").directive("appendonly yes");
+    let mut server = setup.start().unwrap();
+    let mut client = server.client();
+    for command in [
+        "SET moved v",
+        "MULTI",
+        "MOVE moved 6",
+        "SET kept 1",
+        "EXEC",
+        "SET later 2",
+    ] {
+        ask(&mut client, command);
+    }
+    let mut client = crash(&mut server);
+    expect(&mut client, "MGET moved kept later", "[nil 1 2]");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use redis_module::raw as rm;
 
 use crate::error::CmdError;
 
-use super::{Arg, Args, Ctx, OwnedString, api};
+use super::{Arg, Args, Ctx, OwnedString, api, called};
 
 /// A reply of [`Ctx::call`], in RESP2 terms: a map is a flat array of names and values.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,7 +126,9 @@ impl Ctx {
         // size_t. With `E`, errors are replies, so there always is one, which is ours to free.
         unsafe {
             let call = api(rm::RedisModule_Call);
-            let reply = call(self.raw(), command.as_ptr(), format.as_ptr(), argv, argc);
+            let reply = called::in_database(self.db(), || {
+                call(self.raw(), command.as_ptr(), format.as_ptr(), argv, argc)
+            });
             let failed =
                 api(rm::RedisModule_CallReplyType)(reply) as isize == rm::REDISMODULE_REPLY_ERROR;
             let explained = failed.then(why).flatten();

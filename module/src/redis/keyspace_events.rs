@@ -75,7 +75,7 @@ where
     };
     if let Some(key) = key {
         guard((), || zero_sized::<H>()(&ctx, Class(class), event, key));
-        guard((), || go_home(&ctx, event, key));
+        guard((), || go_home(&ctx, event));
     }
     rm::REDISMODULE_OK as c_int
 }

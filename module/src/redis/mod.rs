@@ -51,6 +51,7 @@ mod args;
 mod around;
 mod blocking;
 mod call;
+mod called;
 mod cell;
 mod clients;
 mod collate;
