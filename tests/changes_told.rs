@@ -1,9 +1,11 @@
 //! What others are told of changes of PM keys by native commands, as of native keys: who watches a
 //! key, who tracks it, who listens to events.
 
+use testkit::client::Client;
 use testkit::packaged::{Family, Packaged};
-use testkit::script::{expect, run, words};
-use testkit::server::Setup;
+use testkit::replication::{info, wait_for};
+use testkit::script::{ask, expect, run, words};
+use testkit::server::{Server, Setup};
 
 /// What is there before each change.
 const KEYS: &str = "
@@ -148,5 +150,96 @@ fn events_are_those_of_native_keys() {
         ("FLUSHALL", ""),
     ] {
         assert_eq!(events(commands), expected, "{commands}");
+    }
+}
+
+/// What a client is told until it gets a reply, and the reply.
+fn told_until_reply(client: &mut Client) -> Vec<String> {
+    let mut told = Vec::new();
+    loop {
+        told.push(words(&client.receive().expect("a message")));
+        if !told[told.len() - 1].starts_with("[invalidate") {
+            return told;
+        }
+    }
+}
+
+/// What a client has been told until now.
+fn told(client: &mut Client) -> Vec<String> {
+    client.queue(&["PING"]);
+    client.send().unwrap();
+    let mut told = told_until_reply(client);
+    assert_eq!(told.pop().as_deref(), Some("PONG"));
+    told
+}
+
+/// What clients that track keys are told when one is served that waits: itself, who pushes, and a
+/// third one.
+fn told_of_serving(
+    server: &Server,
+    prefix: &str,
+    mode: &str,
+    waits: &str,
+    adds: &str,
+) -> [Vec<String>; 3] {
+    let mut other = server.client();
+    run(&mut other, "FLUSHALL -> OK");
+    let mut clients = [0; 3].map(|_| server.client());
+    for client in &mut clients {
+        client.call(&["HELLO", "3"]);
+        expect(client, &format!("CLIENT TRACKING ON{mode}"), "OK");
+        // Where it is not for all keys.
+        for key in ["k", "t"] {
+            expect(client, &format!("{prefix}EXISTS {key}"), "0");
+        }
+    }
+    let with_prefix = |command: &str| format!("{prefix}{command}");
+    clients[0].queue(&with_prefix(waits).split(' ').collect::<Vec<_>>());
+    clients[0].send().unwrap();
+    wait_for("the client waits", || {
+        info(&mut other, "blocked_clients") == "1"
+    });
+    let [waiting, adding, third] = &mut clients;
+    let mut told_adding = Vec::new();
+    for command in adds.split('\n') {
+        let native = command.starts_with("SELECT") || command.starts_with("SWAPDB");
+        let command = if native {
+            command.to_owned()
+        } else {
+            with_prefix(command)
+        };
+        adding.queue(&command.split(' ').collect::<Vec<_>>());
+        adding.send().unwrap();
+        told_adding.extend(told_until_reply(adding));
+    }
+    let mut told_waiting = told_until_reply(waiting);
+    told_waiting.extend(told(waiting));
+    told_adding.extend(told(adding));
+    [told_waiting, told_adding, told(third)]
+}
+
+#[test]
+fn serving_a_client_that_waits_is_told_as_of_native_keys() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    for (waits, adds) in [
+        ("BLPOP k 0", "LPUSH k a"),
+        ("BRPOP k 0", "LPUSH k a b"),
+        ("BLMPOP 0 1 k LEFT", "RPUSH k a b"),
+        ("BLMPOP 0 1 k LEFT COUNT 2", "RPUSH k a b"),
+        ("BRPOPLPUSH k t 0", "LPUSH k a b"),
+        ("BRPOPLPUSH k k 0", "LPUSH k a b"),
+        ("BLMOVE k t LEFT LEFT 0", "LPUSH k a"),
+        ("BZPOPMIN k 0", "ZADD k 1 a 2 b"),
+        ("BZPOPMAX k 0", "ZADD k 1 a"),
+        ("BZMPOP 0 1 k MIN COUNT 2", "ZADD k 1 a 2 b"),
+        ("BRPOP k 0", "SELECT 1\nLPUSH k a b\nSWAPDB 0 1"),
+        ("BRPOPLPUSH k t 0", "SELECT 1\nLPUSH k a b\nSWAPDB 0 1"),
+        ("BZPOPMIN k 0", "SELECT 1\nZADD k 1 a 2 b\nSWAPDB 0 1"),
+    ] {
+        for mode in ["", " NOLOOP", " BCAST", " BCAST NOLOOP"] {
+            let [native, pm] =
+                ["", "PM."].map(|prefix| told_of_serving(&server, prefix, mode, waits, adds));
+            assert_eq!(pm, native, "{waits}, {adds}, tracking{mode}");
+        }
     }
 }

@@ -160,6 +160,7 @@ fn missing_api() -> Vec<&'static str> {
         RedisModule_InfoAddSection
         RedisModule_InfoBeginDictField
         RedisModule_InfoEndDictField
+        RedisModule_IsBlockedReplyRequest
         RedisModule_IsIOError
         RedisModule_IsKeysPositionRequest
         RedisModule_ListGet

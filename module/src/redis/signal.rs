@@ -15,7 +15,7 @@ use redis_module::raw as rm;
 
 use super::key::UNSEEN;
 use super::slot_events::{self, is_redis_since};
-use super::{Arg, Ctx, api};
+use super::{Arg, Ctx, api, tells_after_commands};
 
 /// What closing a key that is open to write means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,17 @@ impl Ctx {
         }
         // SAFETY: live context and string.
         unsafe { api(rm::RedisModule_SignalModifiedKey)(self.raw(), key.raw()) };
+    }
+
+    /// Whether a client that waited is being served of what another one has told already.
+    ///
+    /// Up to Redis 7.0, a push is told in the name of who pushes, and what BLPOP, BRPOP and their
+    /// like take out of the list afterwards is not told again: client tracking leaves the pusher
+    /// out, not the client that waited. From 7.2 on, the command is run again, as any other.
+    pub fn serves_what_was_told(&self) -> bool {
+        // SAFETY: live context.
+        !tells_after_commands()
+            && unsafe { api(rm::RedisModule_IsBlockedReplyRequest)(self.raw()) } != 0
     }
 
     fn signal_by_closing(&self, key: Arg<'_>) {

@@ -63,6 +63,9 @@ fn pop_from(ctx: &Ctx, name: Arg<'_>, side: Side) -> Result<bool, CmdError> {
         ctx.reply_bulk(element);
     })?;
     if popped {
+        if !ctx.serves_what_was_told() {
+            key.signal();
+        }
         ctx.replicate(pm_command(side), &[name]);
     }
     Ok(popped)

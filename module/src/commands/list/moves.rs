@@ -90,7 +90,9 @@ impl<'a> Route<'a> {
         if !source.exists() {
             ctx.notify(Class::GENERIC, c"del", self.source);
         }
-        source.signal();
+        if !ctx.serves_what_was_told() {
+            source.signal();
+        }
         ctx.replicate(self.command, self.args);
         ctx.reply_bulk(&element);
         Ok(true)

@@ -36,6 +36,7 @@ fn pop(ctx: &Ctx, args: Args<'_>, side: Side) -> Result<(), CmdError> {
                 ctx.reply_null();
                 return Ok(());
             }
+            key.signal();
         }
         Some(_) if !key.exists() => {
             ctx.reply_null_array();
@@ -59,7 +60,8 @@ pub(super) fn pm_command(side: Side) -> &'static CStr {
     }
 }
 
-/// Takes one element out, replies with it by `reply` and tells of it; false if there is no list.
+/// Takes one element out, replies with it by `reply` and publishes that; false if there is no list.
+/// Those who watch the key are left to be told.
 #[inline]
 pub(super) fn pop_one(
     ctx: &Ctx,
@@ -72,7 +74,7 @@ pub(super) fn pop_one(
         return Ok(false);
     }
     reply(&element);
-    tell(ctx, key, side);
+    publish(ctx, key, side);
     Ok(true)
 }
 
@@ -117,16 +119,16 @@ pub(super) fn pop_some(
         let rest = list::drop_end(tx, root, side, count)?;
         Ok((elements, [rest]))
     })?;
-    tell(ctx, key, side);
+    publish(ctx, key, side);
+    key.signal();
     Ok(elements)
 }
 
-fn tell(ctx: &Ctx, key: &PmKey<'_>, side: Side) {
+fn publish(ctx: &Ctx, key: &PmKey<'_>, side: Side) {
     ctx.notify(Class::LIST, popped(side), key.name());
     if !key.exists() {
         ctx.notify(Class::GENERIC, c"del", key.name());
     }
-    key.signal();
 }
 
 /// What LMPOP and BLMPOP are asked for.
