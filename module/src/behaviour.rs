@@ -212,11 +212,23 @@ pub fn embedded_max(key_len: usize, expires: bool) -> i64 {
     let time = if expires { 8 } else { 0 };
     match (family, (version.0, version.1)) {
         (Family::Valkey, (9.., _)) => 113 - key_len - time - if is_long { 2 } else { 0 },
-        (Family::Valkey, (8, 1..)) => 41 - key_len - if is_long { 0 } else { time },
+        // A longer header is not reckoned with.
+        (Family::Valkey, (8, 1..)) if is_long => 41 - key_len,
+        (Family::Valkey, (8, 1..)) => 41 - key_len - time,
         (Family::Redis, (8, 2)) => 41 - key_len - if is_long && expires { 2 } else { 0 },
         (Family::Redis, (8, 3..) | (9.., _)) => 41 - key_len,
         _ => 44,
     }
+}
+
+/// The lengths of strings, from one to another, that the server does not keep so although they are
+/// shorter: where Valkey 8.1 asks for the expire time as well, unless there was room for it.
+pub fn embedded_gap(key_len: usize, expires: bool) -> Option<(i64, i64)> {
+    let Server { family, version } = server();
+    let has_gap = matches!((family, version), (Family::Valkey, (8, 1.., _)));
+    let key_len = key_len as i64;
+    // With the longer header, 40 bytes and more are beyond 64, and get a piece of 80.
+    (has_gap && expires && key_len >= 32).then_some((34 - key_len, 39 - key_len))
 }
 
 impl Server {

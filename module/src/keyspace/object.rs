@@ -16,14 +16,14 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
     with_engine(|engine| {
         let record = engine.record_at(addr).ok_or(CmdError::Internal)?;
         let head = record::get(&engine.store.pool, record)?;
+        let key_len = record::key(&engine.store.pool, record)?.len();
+        let expires = head.expire_at != KEY_NEVER;
         let known = Known {
             listpack_sets: limits::listpack_sets_and_lists(),
             listpack_lists: limits::listpack_sets_and_lists().then(limits::listpack_lists),
             listpacks_with_times: behaviour::server().family == Family::Redis,
-            embedded_max: behaviour::embedded_max(
-                record::key(&engine.store.pool, record)?.len(),
-                head.expire_at != KEY_NEVER,
-            ),
+            embedded_max: behaviour::embedded_max(key_len, expires),
+            embedded_gap: behaviour::embedded_gap(key_len, expires),
         };
         let structure = structures::of(head.value_type()?);
         Ok(structure.encoding(&engine.store.pool, head.root, known)?)

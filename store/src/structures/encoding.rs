@@ -14,6 +14,8 @@ pub struct Known {
     /// Bytes of the longest string that it would keep in one piece with this key's object; below
     /// zero if there is none.
     pub embedded_max: i64,
+    /// The lengths of shorter ones that it would not, from one to another.
+    pub embedded_gap: Option<(i64, i64)>,
 }
 
 /// Up to which size a list is a listpack.
@@ -51,6 +53,7 @@ mod tests {
         listpack_lists: None,
         listpacks_with_times: false,
         embedded_max: 44,
+        embedded_gap: None,
     };
 
     fn pool() -> (TempDir, Pool) {

@@ -113,9 +113,12 @@ impl Structure for Type {
     }
 
     fn encoding(&self, _pool: &Pool, root: Root, known: Known) -> Result<&'static str> {
+        let len = root.rest() as i64;
+        let is_in_gap = |(from, to)| (from..=to).contains(&len);
         Ok(match root.encoding() {
             INT => "int",
-            _ if root.rest() as i64 <= known.embedded_max => "embstr",
+            _ if known.embedded_gap.is_some_and(is_in_gap) => "raw",
+            _ if len <= known.embedded_max => "embstr",
             _ => "raw",
         })
     }
