@@ -243,3 +243,30 @@ fn serving_a_client_that_waits_is_told_as_of_native_keys() {
         }
     }
 }
+
+#[test]
+fn sort_has_nobody_remember_what_it_finds_no_value_in() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    let mut all = Vec::new();
+    for prefix in ["", "PM."] {
+        run(&mut client, "FLUSHALL -> OK");
+        let mut tracker = server.client();
+        tracker.call(&["HELLO", "3"]);
+        run(&mut tracker, "CLIENT TRACKING ON -> OK");
+        let mut seen = Vec::new();
+        for pattern in ["GET w_*", "GET w_*->f", "BY w_*", "BY w_*->f GET # GET x_*"] {
+            for line in ["RPUSH l 1", "RPUSH w_1 x", "SADD x_1 y"] {
+                ask(&mut client, &format!("{prefix}{line}"));
+            }
+            seen.push(ask(&mut tracker, &format!("{prefix}SORT_RO l {pattern}")));
+            for line in ["SADD x_1 z", "RPUSH w_1 z", "RPUSH l 1"] {
+                ask(&mut client, &format!("{prefix}{line}"));
+            }
+            seen.extend(told(&mut tracker));
+            ask(&mut client, &format!("{prefix}DEL l"));
+        }
+        all.push(seen);
+    }
+    assert_eq!(all[1], all[0]);
+}

@@ -7,7 +7,7 @@
 use crate::commands::hash::lapse::CommandTime;
 use crate::error::CmdError;
 use crate::keyspace::{self, PmKey};
-use crate::redis::{Ctx, OwnedString, Reply};
+use crate::redis::{Ctx, Mode, OwnedString, Reply};
 use store::structures::{hash, string};
 use store::value::ValueType;
 
@@ -84,7 +84,9 @@ fn look_up_string(ctx: &Ctx, name: &[u8]) -> Result<Option<Vec<u8>>, CmdError> {
             })?;
             Ok(value.flatten())
         }
-        Err(CmdError::WrongType) => Ok(native(ctx.call(c"GET", &[name]))),
+        Err(CmdError::WrongType) => Ok(native(ctx, &string, ValueType::String, || {
+            ctx.call(c"GET", &[name])
+        })),
         Err(error) => Err(error),
     }
 }
@@ -98,13 +100,25 @@ fn look_up_field(ctx: &Ctx, name: &[u8], field: &[u8]) -> Result<Option<Vec<u8>>
             let value = value.filter(|_| !now.hides(spot.expire_at));
             Ok(value.map(<[u8]>::to_vec))
         }),
-        Err(CmdError::WrongType) => Ok(native(ctx.call(c"HGET", &[name, field]))),
+        Err(CmdError::WrongType) => Ok(native(ctx, &string, ValueType::Hash, || {
+            ctx.call(c"HGET", &[name, field])
+        })),
         Err(error) => Err(error),
     }
 }
 
-fn native(reply: Option<Reply>) -> Option<Vec<u8>> {
-    match reply {
+/// What a command reads of a native key of the type that the pattern means. Of another one it would
+/// be seen: from 7.2 on, client tracking remembers each key that is named.
+fn native(
+    ctx: &Ctx,
+    name: &OwnedString,
+    ty: ValueType,
+    read: impl FnOnce() -> Option<Reply>,
+) -> Option<Vec<u8>> {
+    if ctx.open(name.arg(), Mode::Unseen).native_type() != Some(ty) {
+        return None;
+    }
+    match read() {
         Some(Reply::Text(text)) => Some(text),
         _ => None,
     }
