@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use testkit::client::Client;
+use testkit::packaged::Packaged;
 use testkit::resp::Value;
 use testkit::server::Setup;
 
@@ -188,6 +189,71 @@ fn every_command_is_described_as_its_native_one() {
         assert_eq!(infos[0], infos[1], "COMMAND INFO {pm}");
         assert_eq!(docs[0], docs[1], "COMMAND DOCS {pm}");
     }
+}
+
+/// The ACL categories of the commands that no server has.
+const CATEGORIES_OF_OWN: [(&str, &str); 15] = [
+    ("pm.adopt", "@slow"),
+    ("pm.adopt|all", "@admin @dangerous @slow"),
+    ("pm.adopt|keys", "@dangerous @keyspace @slow @write"),
+    ("pm.adopt|match", "@admin @dangerous @slow"),
+    ("pm.adopt|status", "@admin @dangerous @slow"),
+    ("pm.adopt|stop", "@admin @dangerous @slow"),
+    ("pm.check", "@admin @dangerous @slow"),
+    ("pm.defrag", "@admin @dangerous @slow"),
+    ("pm.export", "@keyspace @read @slow"),
+    ("pm.help", "@slow"),
+    ("pm.info", "@dangerous @slow"),
+    ("pm.pool", "@admin @dangerous @slow"),
+    ("pm.ready", "@fast"),
+    ("pm.stats", "@dangerous @slow"),
+    ("pm.usage", "@read @slow"),
+];
+
+/// The ACL categories that COMMAND INFO tells; none if there is no such command.
+fn categories(client: &mut Client, name: &str) -> Option<String> {
+    let reply = client.call(&["COMMAND", "INFO", name]);
+    let entry = reply.elements().and_then(|entries| entries[0].elements())?;
+    let mut words: Vec<String> = entry[6].elements()?.iter().map(text).collect();
+    words.sort();
+    Some(words.join(" "))
+}
+
+#[test]
+fn every_command_is_in_acl_categories() {
+    let server = Setup::pmedis("16m").start().unwrap();
+    let mut client = server.client();
+    if Packaged::current().is_redis_7_0() {
+        // Commands of modules are in none there.
+        assert_eq!(categories(&mut client, "pm.get").as_deref(), Some(""));
+        return;
+    }
+    let listed = client.call(&["COMMAND", "LIST", "FILTERBY", "MODULE", "pmedis"]);
+    let listed: Vec<String> = listed
+        .elements()
+        .expect("a list")
+        .iter()
+        .map(text)
+        .collect();
+    let own = CATEGORIES_OF_OWN.map(|(name, _)| name.to_owned());
+    let missing = own
+        .iter()
+        .find(|name| !name.contains('|') && !listed.contains(name));
+    assert_eq!(missing, None);
+    for name in listed.into_iter().chain(own) {
+        let told = categories(&mut client, &name).expect("the command is there");
+        let native = name.strip_prefix("pm.").expect("the prefix");
+        let own = CATEGORIES_OF_OWN.iter().find(|(own, _)| *own == name);
+        match (own, categories(&mut client, native)) {
+            (Some((_, expected)), _) => assert_eq!(told, *expected, "{name}"),
+            (None, Some(expected)) => assert_eq!(told, expected, "{name}"),
+            (None, None) => assert!(told.contains("@fast") || told.contains("@slow"), "{name}"),
+        }
+    }
+    assert_eq!(
+        categories(&mut client, "pm.info"),
+        categories(&mut client, "info")
+    );
 }
 
 /// Arguments that between them fit every command with keys.

@@ -98,6 +98,34 @@ fn users_may_do_what_they_may_do_natively() {
     assert!(both.contains(&true) && both.contains(&false));
 }
 
+/// Commands of the module's own, each with a native one that does with its key what it does.
+const OWN_FORMS: [(&str, &str); 4] = [
+    ("PM.EXPORT k", "DUMP k"),
+    ("PM.USAGE k", "MEMORY USAGE k"),
+    ("PM.CHECK k", "MEMORY USAGE k"),
+    ("PM.ADOPT KEYS k", "GETSET k v"),
+];
+
+#[test]
+fn own_commands_need_what_the_nearest_native_ones_do() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut admin = server.client();
+    for (name, keys) in USERS {
+        let rules = format!("ACL SETUSER {name} on nopass +@all {keys} -> OK");
+        run(&mut admin, &rules);
+        let mut client = server.client();
+        run(&mut client, &format!("AUTH {name} any -> OK"));
+        for set in ["SET k v -> OK", "PM.SET k v -> OK"] {
+            for (own, native) in OWN_FORMS {
+                run(&mut admin, set);
+                let told = ask(&mut client, own);
+                let expected = ask(&mut client, native);
+                assert_eq!(refused(&told), refused(&expected), "{name}: {own}: {told}");
+            }
+        }
+    }
+}
+
 #[test]
 fn whoever_may_only_write_reads_nothing() {
     let server = Setup::pmedis("64m").start().unwrap();

@@ -30,7 +30,10 @@ use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::redis::{Arg, CommandInfo, Ctx, KeysAt, Registrar, StandIn};
 pub use info_from_native::Native;
-use row::{ADMIN, Form, KeyRange, Keys, NONE, ONE, READ, Row, SERVED_ALWAYS, WRITE_ALWAYS};
+use row::{
+    ADMIN, Form, KeyRange, Keys, NONE, ONE, READ, Row, SERVED_ALWAYS, SERVED_ALWAYS_FAST,
+    WRITE_ALWAYS,
+};
 use store::number::parse_i64;
 use store::value::ValueType;
 
@@ -39,7 +42,7 @@ const FROM_SECOND: KeyRange = (2, -1, 1);
 /// Commands that Redis does not have. Each row is made so by `own()`.
 const OWN: &[Row] = &[
     Row::command("info", server::info, -1, SERVED_ALWAYS, NONE).own(),
-    Row::command("ready", server::ready, 1, SERVED_ALWAYS, NONE).own(),
+    Row::command("ready", server::ready, 1, SERVED_ALWAYS_FAST, NONE).own(),
     Row::command("stats", server::stats, 1, SERVED_ALWAYS, NONE).own(),
     Row::command("help", server::help, 1, SERVED_ALWAYS, NONE).own(),
     Row::command("export", generic::export, 2, READ, ONE).own(),
@@ -126,15 +129,20 @@ fn add(registrar: &Registrar<'_>, row: &Row) -> Result<(), String> {
     }
 }
 
-/// Describes a command that Redis does not have, from `syntax/own.rs`.
+/// Describes a command that Redis does not have, from `syntax/own.rs`. A container's parts are
+/// described there; to an ACL it is what native containers are.
 fn describe_own(ctx: &Ctx, row: &Row) -> Result<(), String> {
-    if let Form::Container = row.form {
-        return Ok(());
-    }
     let name = format!("pm.{}", row.full_name());
+    let info = match row.form {
+        Form::Container => CommandInfo {
+            acl_categories: Some(c"slow".into()),
+            ..CommandInfo::default()
+        },
+        Form::Command(_) | Form::Part(..) => syntax::own(&name).unwrap_or_default(),
+    };
     let info = CommandInfo {
         arity: row.arity,
-        ..syntax::own(&name).unwrap_or_default()
+        ..info
     };
     let set = ctx.set_command_info(&name, &info);
     set.map_err(|error| format!("{name}: {error:?}"))

@@ -24,7 +24,9 @@ pub(super) const BLOCKING_ANYWHERE: &str = "write blocking";
 /// Of commands that wait for keys, and may need memory.
 pub(super) const BLOCKING_GROWING: &str = "write deny-oom deny-script blocking";
 /// Of commands that are answered while files are loaded, too.
-pub(super) const SERVED_ALWAYS: &str = "readonly fast allow-loading allow-stale";
+pub(super) const SERVED_ALWAYS: &str = "readonly allow-loading allow-stale";
+/// Of those whose time is always short.
+pub(super) const SERVED_ALWAYS_FAST: &str = "readonly fast allow-loading allow-stale";
 /// Of those that are for operators.
 pub(super) const ADMIN: &str = "admin allow-loading allow-stale";
 
