@@ -83,6 +83,48 @@ fn sets_and_sorted_sets_are_sorted_by_weights_as_natively() {
 }
 
 #[test]
+fn equals_have_their_native_order() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    let elements: Vec<String> = (0..200).map(|i| (i * 7919 % 200).to_string()).collect();
+    for (db, prefix) in [(0, ""), (1, "PM.")] {
+        ask(&mut client, &format!("SELECT {db}"));
+        for line in [
+            "RPUSH short m28 0 yyy 9 b 8 c".into(),
+            format!("RPUSH long {}", elements.join(" ")),
+        ] {
+            assert!(!ask(&mut client, &format!("{prefix}{line}")).is_error());
+        }
+        for i in (0..200).step_by(3) {
+            ask(&mut client, &format!("{prefix}SET w_{i} {}", i % 5));
+        }
+    }
+    for key in ["short", "long"] {
+        for by in ["", "BY none_*->f ", "BY w_* ", "BY * "] {
+            for limit in [
+                "",
+                "LIMIT 0 2 ",
+                "LIMIT 3 4 ",
+                "LIMIT 90 50 ",
+                "LIMIT 0 200 ",
+            ] {
+                for order in ["ALPHA", "ALPHA DESC", "ALPHA STORE d"] {
+                    let mut results = Vec::new();
+                    for (db, prefix) in [(0, ""), (1, "PM.")] {
+                        ask(&mut client, &format!("SELECT {db}"));
+                        let line = format!("{prefix}SORT {key} {by}{limit}{order}");
+                        let reply = ask(&mut client, &line);
+                        let stored = ask(&mut client, &format!("{prefix}LRANGE d 0 -1"));
+                        results.push((reply, stored));
+                    }
+                    assert_eq!(results[0], results[1], "{key} {by}{limit}{order}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn patterns_reach_native_keys_and_sources_are_pm_keys() {
     let server = Setup::pmedis("16m").start().unwrap();
     let mut client = server.client();

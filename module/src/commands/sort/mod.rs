@@ -5,7 +5,8 @@
 //! ([`pattern`]). STORE makes a PM list, in place of whatever the destination held, in one step.
 //!
 //! Where elements compare as equal under ALPHA, they keep the order in which the source has them.
-//! So does Redis, but where it has BY and LIMIT together: then the order of equals is open there.
+//! So does Redis, but not if it has BY and a LIMIT that leaves something out: then it sorts only as
+//! far as it must, and the order of equals is that of its algorithm ([`partial_sort`]).
 
 mod pattern;
 
@@ -15,6 +16,7 @@ use crate::commands::announce::announce_and_replicate;
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::partial_sort::partial_sort;
 use crate::redis::{Arg, Args, Class, Ctx, KeyUse, collate};
 use pattern::Pattern;
 use std::cmp::Ordering;
@@ -334,10 +336,19 @@ fn sorted(ctx: &Ctx, query: &Query<'_>, elements: Vec<Vec<u8>>) -> Result<Vec<Ve
             "ERR One or more scores can't be converted into double",
         ));
     }
-    if query.descending {
-        items.sort_by(|a, b| b.compare(a))
+    let compare = |a: &Item, b: &Item| {
+        let order = a.compare(b);
+        if query.descending {
+            order.reverse()
+        } else {
+            order
+        }
+    };
+    let range = query.range(items.len());
+    if query.by.is_some() && range != (0..items.len()) {
+        partial_sort(&mut items, range.end, compare);
     } else {
-        items.sort_by(Item::compare)
+        items.sort_by(compare);
     }
     Ok(items.into_iter().map(|item| item.element).collect())
 }

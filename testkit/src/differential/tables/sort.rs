@@ -109,13 +109,20 @@ const SORTS: &[Spec] = &[
         30,
         &[LISTS, Options(&[LIMIT, ORDER, Word("ALPHA"), STORE])],
     ),
-    // Without LIMIT, which leaves open what becomes of equal weights.
     own(
         "SORT",
         30,
         &[LISTS, Options(&[BY, ORDER, Word("ALPHA"), GET, GET, STORE])],
     ),
-    own("SORT", 15, &[LISTS, Options(&[BY, LIMIT, ORDER, GET])]),
+    // With LIMIT, the order of equal weights is that of the partial sort.
+    own(
+        "SORT",
+        40,
+        &[
+            LISTS,
+            Options(&[BY, LIMIT, ORDER, Word("ALPHA"), GET, STORE]),
+        ],
+    ),
     own(
         "SORT",
         10,
@@ -132,7 +139,7 @@ const SORTS: &[Spec] = &[
     own(
         "SORT_RO",
         15,
-        &[LISTS, Options(&[BY, ORDER, GET, Word("ALPHA")])],
+        &[LISTS, Options(&[BY, LIMIT, ORDER, GET, Word("ALPHA")])],
     ),
     own("SORT_RO", 10, &[SETS, Options(&[LIMIT, ORDER, STORE])]),
 ];
