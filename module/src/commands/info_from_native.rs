@@ -15,8 +15,8 @@ use std::ffi::CString;
 
 use super::syntax;
 use crate::redis::{
-    Argument, ArgumentType, BeginSearch, CommandInfo, Ctx, FindKeys, KeySpec, Reply, StandIn,
-    argument_flag, key_flag,
+    Argument, ArgumentType, BeginSearch, CommandInfo, Ctx, FindKeys, KeySpec, KeySpecs, Reply,
+    StandIn, argument_flag, keep_key_specs, key_flag,
 };
 use crate::report;
 
@@ -47,12 +47,16 @@ pub(super) fn describe(ctx: &Ctx, natives: &[Native]) {
     };
     let infos = ask(b"INFO").unwrap_or_default();
     let docs = ask(b"DOCS").unwrap_or_default();
+    let mut specs = KeySpecs::new();
     for (i, native) in natives.iter().enumerate() {
         let pm_name = format!("pm.{}", native.name);
         let info = infos
             .get(i)
-            .and_then(|info| command_info(info, field(&docs, &native.name)))
-            .or_else(|| syntax::whole(&native.name));
+            .and_then(|info| command_info(info, field(&docs, &native.name)));
+        if let Some(info) = &info {
+            specs.insert(native.name.clone().into_bytes(), info.key_specs.clone());
+        }
+        let info = info.or_else(|| syntax::whole(&native.name));
         let outcome = match info {
             Some(mut info) => {
                 info.arity = native.arity;
@@ -78,6 +82,7 @@ pub(super) fn describe(ctx: &Ctx, natives: &[Native]) {
             );
         }
     }
+    keep_key_specs(specs);
 }
 
 /// A native command which the module has a counterpart of.

@@ -64,6 +64,12 @@ fn is_word(bytes: &[u8], word: &[u8]) -> bool {
     }
 }
 
+impl AsRef<[u8]> for Arg<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
 impl std::fmt::Debug for Arg<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "\"{}\"", self.bytes().escape_ascii())

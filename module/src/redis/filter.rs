@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use redis_module::raw as rm;
 
 use super::blocking::spare_served;
+use super::key_specs::keys_by_specs;
 use super::{Arg, Ctx, OwnedString, api, guard, module_ctx, zero_sized};
 
 /// A command that is about to run, of any client: its name and arguments.
@@ -76,20 +77,28 @@ impl FilterArgs<'_> {
 /// The keys that a command names, as the server finds them; none if there is no such command, if it
 /// has no keys, or if it has too few arguments.
 pub fn keys_of<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {
-    keys_with_flags(words).map(|(key, _)| key).collect()
+    let keys = keys_with_flags(words).into_iter();
+    keys.map(|(key, _)| key).collect()
 }
 
 /// Those of them whose values matter to the command: it does not just put others in their place.
 pub fn keys_looked_at<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {
     let overwrites = rm::REDISMODULE_CMD_KEY_OW as c_int;
-    let keys = keys_with_flags(words);
+    let keys = keys_with_flags(words).into_iter();
     keys.filter(|(_, flags)| flags & overwrites == 0)
         .map(|(key, _)| key)
         .collect()
 }
 
-/// The keys that a command names, and what it does with them.
-fn keys_with_flags<'a>(words: &[Arg<'a>]) -> impl Iterator<Item = (Arg<'a>, c_int)> {
+/// The keys that a command names, and what it does with them. As the server does it: by their
+/// specifications, if these tell all, and else by asking the command.
+fn keys_with_flags<'a>(words: &[Arg<'a>]) -> Vec<(Arg<'a>, c_int)> {
+    keys_by_specs(words).unwrap_or_else(|| keys_by_command(words))
+}
+
+/// The keys that a command names, and what it does with them, if it tells that itself; else nothing
+/// is known of what it does (0).
+fn keys_by_command<'a>(words: &[Arg<'a>]) -> Vec<(Arg<'a>, c_int)> {
     let mut found = Vec::new();
     if let (Some(ctx), Ok(argc)) = (module_ctx(), c_int::try_from(words.len())) {
         let (mut count, mut flags) = (0, std::ptr::null_mut());
@@ -114,7 +123,7 @@ fn keys_with_flags<'a>(words: &[Arg<'a>]) -> impl Iterator<Item = (Arg<'a>, c_in
             api(rm::RedisModule_Free)(flags.cast());
         }
     }
-    found.into_iter()
+    found
 }
 
 unsafe extern "C" fn on_filter<H: Fn(FilterArgs<'_>) + Copy + 'static>(

@@ -24,6 +24,7 @@
 //! | [`EveryCycle`], [`Requests`] | work at every event-loop cycle; whether somebody waits meanwhile | `every_cycle.rs` |
 //! | [`SlotEvent`] | hash slots that come and go | `slot_events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
+//! | [`keys_of`], [`keep_key_specs`] | the keys of any command | `filter.rs`, `key_specs.rs` |
 //! | [`FilterArgs`], [`after_command`] | a look at commands before they run, and after | `filter.rs`, `after_command.rs` |
 //! | [`before_fork`], [`end_children_with_server`] | what happens around a fork | `fork.rs` |
 //! | [`Ctx::start_timer`] | calls from the event loop after some time | `timer.rs` |
@@ -71,6 +72,7 @@ mod imports;
 mod info;
 mod io;
 mod key;
+mod key_specs;
 mod keyspace_events;
 mod latency;
 mod log;
@@ -116,6 +118,7 @@ pub use home::{follow_homes, keep_homes};
 pub use info::{InfoFields, InfoSections, InfoValue};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
 pub use key::{Key, Kind, Mode};
+pub use key_specs::{KeySpecs, keep_key_specs};
 pub use keyspace_events::Class;
 pub use latency::Latency;
 pub use log::{Level, log};

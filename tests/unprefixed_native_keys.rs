@@ -1,0 +1,258 @@
+//! The setting `unprefixed` where native keys are: what has them beside a destination of another
+//! type, what is to be left alone, what is not shown yet.
+
+use testkit::client::Client;
+use testkit::script::{ask, crash, expect, run};
+use testkit::server::{Server, Setup};
+
+fn started(setup: Setup) -> (Server, Client) {
+    let server = setup
+        .start()
+        .unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    let client = server.client();
+    (server, client)
+}
+
+fn with(arguments: &[&str]) -> (Server, Client) {
+    started(Setup::pmedis_with("64m", arguments))
+}
+
+/// Keys of all types, made in a database whose keys are native ones, and then moved.
+const SOURCES: [&str; 12] = [
+    "SET s ohmytext",
+    "SET t mynewtext",
+    "SET e 1",
+    "RPUSH l b a",
+    "HSET h f v",
+    "SADD u 1 2 3",
+    "SADD v 2 3 4",
+    "ZADD z 1 a 2 b",
+    "ZADD y 3 b 4 c",
+    "PFADD p a b",
+    "GEOADD g 13.361389 38.115556 m 15.087269 37.502669 n",
+    "XADD x 1-1 f v",
+];
+
+const COMMANDS: &[&str] = &[
+    "ZUNIONSTORE d 1 z",
+    "ZUNIONSTORE d 2 z u",
+    "ZUNIONSTORE d 2 d z",
+    "ZUNIONSTORE d 2 z l",
+    "ZINTERSTORE d 2 z y",
+    "ZDIFFSTORE d 2 z y",
+    "ZDIFFSTORE d 1 absent",
+    "ZRANGESTORE d z 0 -1",
+    "ZRANGESTORE d l 0 -1",
+    "ZRANGESTORE d z 5 9",
+    "SINTERSTORE d u v",
+    "SUNIONSTORE d u v",
+    "SDIFFSTORE d u v",
+    "SDIFFSTORE d u z",
+    "SORT l ALPHA STORE d",
+    "SORT s STORE d",
+    "BITOP AND d s t",
+    "BITOP NOT d s",
+    "BITOP OR d s l",
+    "PFMERGE d p",
+    "PFMERGE d s",
+    "SMOVE u d 1",
+    "LMOVE l d LEFT RIGHT",
+    "RPOPLPUSH l u",
+    "GEOSEARCHSTORE d g FROMLONLAT 15 37 BYRADIUS 200 km",
+    "GEOSEARCHSTORE d g FROMLONLAT 15 37 BYRADIUS 200 km STOREDIST",
+    "GEOSEARCHSTORE d g FROMLONLAT 15 37 BYRADIUS -200 km",
+    "GEOSEARCHSTORE d l FROMLONLAT 15 37 BYRADIUS 200 km",
+    "GEORADIUS g 15 37 200 km STORE d",
+    "GEORADIUS g 15 37 200 km STOREDIST d",
+    "GEORADIUS l 15 37 200 km STORE d",
+    "GEORADIUSBYMEMBER g m 200 km STORE d",
+    "SET s w GET",
+    "SET l w IFEQ x",
+    "SET d w",
+    "ZUNIONSTORE d 2 z x",
+    "DIGEST s",
+    "DIGEST l",
+    "MSET d 1 s 2",
+    "MSETNX d 1 s 2",
+    "MSETEX 2 d 1 s 2",
+    "MSETEX 2 d 1 s 2 NX",
+];
+
+/// What the keys that commands may change hold then.
+const LOOKS: [&str; 11] = [
+    "DBSIZE",
+    "TYPE d",
+    "TYPE s",
+    "TYPE l",
+    "GET d",
+    "GET s",
+    "LRANGE d 0 -1",
+    "LRANGE l 0 -1",
+    "SMEMBERS d",
+    "SMEMBERS u",
+    "ZRANGE d 0 -1 WITHSCORES",
+];
+
+#[test]
+fn native_keys_and_destinations_of_other_types() {
+    let ((_one, mut native), (_other, mut ours)) =
+        (started(Setup::native()), with(&["unprefixed", "db=0"]));
+    let destinations = [
+        "RPUSH d x",
+        "HSET d f v",
+        "SADD d 3",
+        "ZADD d 1 q",
+        "SET d q",
+    ];
+    for (destination, is_native) in destinations
+        .into_iter()
+        .flat_map(|destination| [(destination, false), (destination, true)])
+    {
+        for command in COMMANDS {
+            for client in [&mut native, &mut ours] {
+                run(client, "FLUSHALL\nSELECT 1");
+                for source in SOURCES.iter().chain(is_native.then_some(&destination)) {
+                    let name = source.split(' ').nth(1).unwrap_or_default();
+                    run(client, &format!("{source}\nMOVE {name} 0 -> 1"));
+                }
+                run(client, "SELECT 0");
+                if !is_native {
+                    run(client, destination);
+                }
+            }
+            for line in [*command].into_iter().chain(LOOKS) {
+                let expected = ask(&mut native, line);
+                if expected.contains("syntax error") {
+                    // An option that this server does not have.
+                    break;
+                }
+                let about = format!("{destination}, native: {is_native}; {command}; {line}");
+                assert_eq!(ask(&mut ours, line), expected, "{about}");
+            }
+        }
+    }
+}
+
+/// Arguments that between them fit every command about values with keys. Those that may be taken
+/// for a timeout are short.
+const ARGUMENTS: [&str; 24] = [
+    "k",
+    "k v",
+    "k 1 v",
+    "k 1 2 v",
+    "k 1 2 3 v",
+    "a b",
+    "a b c",
+    "a b c d",
+    "a b 0.01",
+    "a b LEFT RIGHT",
+    "a b LEFT RIGHT 0.01",
+    "k v EX 10 GET",
+    "AND d a b",
+    "1 k",
+    "1 k v",
+    "2 a 1 b 0.02",
+    "2 a b LEFT",
+    "2 a b MAX",
+    "0.01 2 a b MIN",
+    "0.01 2 a b LEFT",
+    "d 2 a b WEIGHTS 0.07 0.08",
+    "a BY w_* LIMIT 0 5 GET # STORE d",
+    "a 1 2 3 m STORE d",
+    "a b FROMMEMBER m BYRADIUS 1 m",
+];
+
+/// The groups of native commands that the module stands in for.
+const GROUPS: [&str; 9] = [
+    "string",
+    "list",
+    "hash",
+    "set",
+    "sorted-set",
+    "sortedset",
+    "bitmap",
+    "hyperloglog",
+    "geo",
+];
+
+/// The native commands about values.
+fn about_values(client: &mut Client) -> Vec<String> {
+    let mut names = Vec::new();
+    for group in GROUPS {
+        let listed = client.call(&["COMMAND", "LIST", "FILTERBY", "ACLCAT", group]);
+        for name in listed.elements().unwrap_or_default() {
+            let name = String::from_utf8_lossy(name.bytes().unwrap_or_default()).into_owned();
+            if !name.starts_with("pm.") && !["pfdebug", "pfselftest"].contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[test]
+fn keys_outside_of_the_scope_are_found_in_every_command() {
+    let (_server, mut client) = with(&["unprefixed", "scope:*"]);
+    let names = about_values(&mut client);
+    assert!(names.len() > 100, "{names:?}");
+    let mut missed = Vec::new();
+    for name in names {
+        let (mut found, mut mixed) = (false, false);
+        for arguments in ARGUMENTS {
+            let line = format!("{name} {arguments}");
+            let question = format!("COMMAND GETKEYS {line}");
+            let told = client.call(&question.split(' ').collect::<Vec<_>>());
+            if told.is_error() {
+                continue;
+            }
+            let keys = told.elements().expect("a list of keys");
+            let keys: Vec<&[u8]> = keys.iter().filter_map(|key| key.bytes()).collect();
+            let about = |reply: &str| format!("{line}: {reply}");
+            let both = |reply: &str| reply.contains("keeps some keys of this command");
+            let reply = ask(&mut client, &line);
+            assert!(!both(&reply), "{}", about(&reply));
+            expect(&mut client, "PM.DBSIZE", "0");
+            found = true;
+            if let [_, .., last] = *keys {
+                let mut words: Vec<&str> = line.split(' ').collect();
+                let at = words.iter().rposition(|word| word.as_bytes() == last);
+                words[at.expect("the key is among the words")] = "scope:1";
+                let reply = ask(&mut client, &words.join(" "));
+                assert!(both(&reply), "{words:?}: {reply}");
+                mixed = true;
+            }
+            run(&mut client, "FLUSHALL");
+        }
+        if !found {
+            missed.push(name.clone());
+        }
+        if name == "msetex" {
+            assert!(mixed, "{name} has several keys");
+        }
+    }
+    assert_eq!(missed, [""; 0], "no arguments fit these");
+}
+
+#[test]
+fn keys_that_are_not_shown_yet_are_found_in_commands() {
+    let (mut server, mut client) = with(&["unprefixed", "yes", "fill", "0"]);
+    if ask(&mut client, "MSETEX 1 k v").contains("unknown command") {
+        run(&mut client, "MSET k v");
+    }
+    run(&mut client, "MSET m v n v o v");
+    drop(client);
+    for (command, reply) in [
+        ("MSETEX 1 k w NX", "0"),
+        ("MSETEX 2 new 1 m 2 NX", "0"),
+        ("MSETEX 2 n 1 o 2 XX", "1"),
+        ("MSETNX new 1 m 2", "0"),
+    ] {
+        let mut client = crash(&mut server);
+        let told = ask(&mut client, command);
+        if !told.contains("unknown command") {
+            assert_eq!(told, reply, "{command}");
+        }
+    }
+}
