@@ -9,6 +9,8 @@ use std::borrow::Cow;
 pub enum CmdError {
     /// The key holds a value of another type.
     WrongType,
+    /// The same, in the words of the command: its code in capitals, a space, its text.
+    WrongTypeFor(&'static str),
     /// An option is unknown, or at the wrong place, or excludes another.
     Syntax,
     /// The number of arguments is wrong, in a way that the command's arity does not tell.
@@ -56,6 +58,7 @@ impl CmdError {
     pub fn text(&self, command: &str) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Self::WrongTypeFor(text) => text,
             Self::Syntax => "ERR syntax error",
             Self::WrongArity => {
                 return format!("ERR wrong number of arguments for '{command}' command").into();

@@ -204,7 +204,9 @@ impl Call {
     pub(super) fn way(self, ctx: &Ctx, args: Args<'_>, error: &CmdError) -> Way {
         match error {
             CmdError::Native => Way::Native,
-            CmdError::WrongType => (self.plan.rules.other_type)(ctx, args, &self.slot.about),
+            CmdError::WrongType | CmdError::WrongTypeFor(_) => {
+                (self.plan.rules.other_type)(ctx, args, &self.slot.about)
+            }
             _ => Way::Fail,
         }
     }

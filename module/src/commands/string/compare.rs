@@ -119,9 +119,14 @@ pub(super) fn delex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         _ => return Err(CmdError::WrongArity),
     };
     let proceeds = match condition {
-        None => PmKey::open_any(ctx, args[1], ValueType::String)
-            .value_type()
-            .is_some(),
+        None => {
+            let key = PmKey::open_any(ctx, args[1], ValueType::String);
+            let is_ours = key.value_type().is_some();
+            if ctx.is_plain() && key.occupied() && !is_ours {
+                return Err(CmdError::Native);
+            }
+            is_ours
+        }
         Some(condition) => may_delete(ctx, args[1], condition)?,
     };
     let mut key = PmKey::open_any(ctx, args[1], ValueType::String);
@@ -140,7 +145,7 @@ fn may_delete(
 ) -> Result<bool, CmdError> {
     let key = PmKey::open_read(ctx, name, ValueType::String).map_err(|error| match error {
         CmdError::WrongType => {
-            CmdError::text_only("ERR Key should be of string type if conditions are specified")
+            CmdError::WrongTypeFor("ERR Key should be of string type if conditions are specified")
         }
         other => other,
     })?;

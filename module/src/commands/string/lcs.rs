@@ -19,7 +19,7 @@ struct Options {
 /// `PM.LCS key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]`
 pub(super) fn lcs(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     const WRONG_TYPE: CmdError =
-        CmdError::text_only("ERR The specified keys must contain string values");
+        CmdError::WrongTypeFor("ERR The specified keys must contain string values");
     let texts = [copy(ctx, args[1]), copy(ctx, args[2])];
     if texts.contains(&Err(CmdError::WrongType)) {
         return Err(WRONG_TYPE);
