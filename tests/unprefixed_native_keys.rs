@@ -275,3 +275,28 @@ fn keys_that_are_not_shown_yet_are_found_in_commands() {
         }
     }
 }
+
+#[test]
+fn keys_of_renamed_commands_are_found() {
+    for (name, arguments) in [
+        ("MSETEX", "2 a 1 scope:b 2"),
+        ("ZUNIONSTORE", "d 1 scope:z"),
+        ("ZUNION", "2 a scope:b"),
+    ] {
+        let setup = Setup::pmedis_with("64m", &["unprefixed", "scope:*"]);
+        let rename = format!("rename-command {name} renamed");
+        let Ok(server) = setup.directive(&rename).start() else {
+            // There is no such command.
+            continue;
+        };
+        let mut client = server.client();
+        let reply = ask(&mut client, &format!("renamed {arguments}"));
+        assert!(reply.contains("keeps some keys"), "{name}: {reply}");
+    }
+    let setup = Setup::pmedis_with("64m", &["unprefixed", "db=0"]);
+    let (_server, mut client) = started(setup.directive("rename-command ZUNIONSTORE renamed"));
+    run(
+        &mut client,
+        "SELECT 1\nZADD z 1 a 2 b\nMOVE z 0\nSELECT 0\nRPUSH d x\nrenamed d 1 z -> 2",
+    );
+}

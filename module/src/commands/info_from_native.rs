@@ -11,6 +11,7 @@
 //! such a command. So BITFIELD has one, and SET has not: its flags are those of most calls, and the
 //! handler sees to the rest.
 
+use std::cell::LazyCell;
 use std::ffi::CString;
 
 use super::syntax;
@@ -47,15 +48,20 @@ pub(super) fn describe(ctx: &Ctx, natives: &[Native]) {
     };
     let infos = ask(b"INFO").unwrap_or_default();
     let docs = ask(b"DOCS").unwrap_or_default();
+    let all = LazyCell::new(|| ctx.call(c"COMMAND", &[]));
     let mut specs = KeySpecs::new();
     for (i, native) in natives.iter().enumerate() {
         let pm_name = format!("pm.{}", native.name);
         let info = infos
             .get(i)
             .and_then(|info| command_info(info, field(&docs, &native.name)));
-        if let Some(info) = &info {
-            specs.insert(native.name.clone().into_bytes(), info.key_specs.clone());
-        }
+        let keys = match &info {
+            Some(info) => Some(info.key_specs.clone()),
+            None => {
+                syntax::whole_keys(&native.name).or_else(|| renamed(all.as_ref(), &native.name))
+            }
+        };
+        specs.extend(keys.map(|keys| (native.name.clone().into_bytes(), keys)));
         let info = info.or_else(|| syntax::whole(&native.name));
         let outcome = match info {
             Some(mut info) => {
@@ -83,6 +89,14 @@ pub(super) fn describe(ctx: &Ctx, natives: &[Native]) {
         }
     }
     keep_key_specs(specs);
+}
+
+/// The key specifications of a command that is called by another name than its own. The list of all
+/// commands has both: it is the names of their own that it tells.
+fn renamed(all: Option<&Reply>, name: &str) -> Option<Vec<KeySpec>> {
+    let mut infos = list(all?)?.iter();
+    let info = infos.find(|info| list(info).and_then(|info| text(info.first()?)) == Some(name))?;
+    Some(command_info(info, None)?.key_specs)
 }
 
 /// A native command which the module has a counterpart of.

@@ -12,7 +12,7 @@ use crate::error::CmdError;
 use crate::keyspace::adopt::adopt;
 use crate::redis::{
     Arg, Args, Ctx, KeysAt, Kind, MainCell, Mode, Rules, Side, StandIn, Way, keys_looked_at,
-    keys_of, look_closer, spares_replicas,
+    keys_of_native, look_closer, spares_replicas,
 };
 use crate::report;
 use store::value::ValueType;
@@ -46,7 +46,7 @@ pub fn stand_in(ctx: &Ctx, natives: &[Native], scope: Scope) -> Result<(), Strin
 }
 
 /// Whose a command is.
-fn side(ctx: &Ctx, args: Args<'_>, keys: KeysAt) -> Side {
+fn side(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> Side {
     let flags = ctx.flags();
     if flags.loading() && !flags.async_loading() {
         return Side::Native;
@@ -56,12 +56,15 @@ fn side(ctx: &Ctx, args: Args<'_>, keys: KeysAt) -> Side {
             look_closer(false);
             return Side::Ours;
         }
-        match keys {
+        match about.keys {
             KeysAt::Any => Side::Ours,
             _ if !scope.has_database(ctx.db()) => Side::Native,
             _ if scope.patterns.is_empty() => Side::Ours,
             KeysAt::First => side_of_all(scope, args.get(1).into_iter()),
-            KeysAt::Elsewhere => side_of_all(scope, keys_of(args.from(0)).into_iter()),
+            KeysAt::Elsewhere => {
+                let keys = keys_of_native(&about.native, args.from(0));
+                side_of_all(scope, keys.into_iter())
+            }
         }
     });
     asked.unwrap_or(Side::Native)
@@ -88,7 +91,7 @@ fn side_of_all<'a>(scope: &Scope, keys: impl Iterator<Item = Arg<'a>>) -> Side {
 /// server reads it. What is to be changed, or read together with values of ours, becomes a PM key;
 /// but not if the command fails all the same.
 fn other_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> Way {
-    let keys = keys_of(args.from(0));
+    let keys = keys_of_native(&about.native, args.from(0));
     match Held::by(ctx, &keys) {
         Held::Others => Way::Fail,
         Held::Natives if !about.writes => Way::Native,
@@ -115,7 +118,8 @@ fn meets_wrong_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> bool {
         .iter()
         .any(|start| about.native.starts_with(start));
     let takes = |ty: ValueType| about.takes.contains(&ty) || (takes_sets && ty == ValueType::Set);
-    let mut looked_at = keys_looked_at(args.from(0)).into_iter().filter_map(|name| {
+    let looked_at = keys_looked_at(&about.native, args.from(0));
+    let mut looked_at = looked_at.into_iter().filter_map(|name| {
         let key = ctx.open(name, Mode::Quiet);
         match (key.kind(), key.native_type()) {
             (Kind::Absent, _) => None,

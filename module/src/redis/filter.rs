@@ -77,23 +77,37 @@ impl FilterArgs<'_> {
 /// The keys that a command names, as the server finds them; none if there is no such command, if it
 /// has no keys, or if it has too few arguments.
 pub fn keys_of<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {
-    let keys = keys_with_flags(words).into_iter();
-    keys.map(|(key, _)| key).collect()
+    let name = words.first().map(|name| name.bytes().to_ascii_lowercase());
+    keys_with_flags(&name.unwrap_or_default(), words)
+        .map(|(key, _)| key)
+        .collect()
+}
+
+/// [`keys_of`], of a command whose native name is known: `rename-command` may have given it another
+/// one.
+pub fn keys_of_native<'a>(native: &str, words: &[Arg<'a>]) -> Vec<Arg<'a>> {
+    keys_with_flags(native.as_bytes(), words)
+        .map(|(key, _)| key)
+        .collect()
 }
 
 /// Those of them whose values matter to the command: it does not just put others in their place.
-pub fn keys_looked_at<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {
+pub fn keys_looked_at<'a>(native: &str, words: &[Arg<'a>]) -> Vec<Arg<'a>> {
     let overwrites = rm::REDISMODULE_CMD_KEY_OW as c_int;
-    let keys = keys_with_flags(words).into_iter();
-    keys.filter(|(_, flags)| flags & overwrites == 0)
+    keys_with_flags(native.as_bytes(), words)
+        .filter(|(_, flags)| flags & overwrites == 0)
         .map(|(key, _)| key)
         .collect()
 }
 
 /// The keys that a command names, and what it does with them. As the server does it: by their
 /// specifications, if these tell all, and else by asking the command.
-fn keys_with_flags<'a>(words: &[Arg<'a>]) -> Vec<(Arg<'a>, c_int)> {
-    keys_by_specs(words).unwrap_or_else(|| keys_by_command(words))
+fn keys_with_flags<'a>(
+    native: &[u8],
+    words: &[Arg<'a>],
+) -> impl Iterator<Item = (Arg<'a>, c_int)> + use<'a> {
+    let found = keys_by_specs(native, words).unwrap_or_else(|| keys_by_command(words));
+    found.into_iter()
 }
 
 /// The keys that a command names, and what it does with them, if it tells that itself; else nothing

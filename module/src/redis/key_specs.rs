@@ -18,17 +18,17 @@ pub type KeySpecs = HashMap<Vec<u8>, Vec<KeySpec>>;
 
 static KNOWN: MainCell<KeySpecs> = MainCell::empty();
 
-/// Keeps the key specifications of native commands for [`super::keys_of`] and
-/// [`super::keys_looked_at`].
+/// Keeps the key specifications of native commands for [`super::keys_of`], [`super::keys_of_native`]
+/// and [`super::keys_looked_at`].
 pub fn keep_key_specs(specs: KeySpecs) {
     let _ = KNOWN.replace(Some(specs));
 }
 
-/// The keys of a command, and what it does with each, in the bits of the API. `None` if there are
-/// no specifications of it, if they do not tell all, or if its arguments are not as they say.
-pub(super) fn keys_by_specs<'a>(words: &[Arg<'a>]) -> Option<Vec<(Arg<'a>, c_int)>> {
-    let name = words.first()?.bytes().to_ascii_lowercase();
-    let found = KNOWN.with(|known| known.get(&name).and_then(|specs| find(specs, words)));
+/// The keys of a native command of this name, in lower case, and what it does with each, in the
+/// bits of the API. `None` if there are no specifications of it, if they do not tell all, or if its
+/// arguments are not as they say.
+pub(super) fn keys_by_specs<'a>(name: &[u8], words: &[Arg<'a>]) -> Option<Vec<(Arg<'a>, c_int)>> {
+    let found = KNOWN.with(|known| known.get(name).and_then(|specs| find(specs, words)));
     let keys = found.ok()??.into_iter();
     Some(keys.map(|(at, flags)| (words[at], flags)).collect())
 }

@@ -112,7 +112,7 @@ pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use every_cycle::{EveryCycle, Requests};
 pub use expand::Expansion;
 pub use fault::tell_of_faults;
-pub use filter::{FilterArgs, keys_looked_at, keys_of};
+pub use filter::{FilterArgs, keys_looked_at, keys_of, keys_of_native};
 pub use fork::{before_fork, end_children_with_server};
 pub use home::{follow_homes, keep_homes};
 pub use info::{InfoFields, InfoSections, InfoValue};

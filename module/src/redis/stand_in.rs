@@ -94,7 +94,7 @@ pub enum Way {
 /// The rules by which commands under native names are told apart.
 pub struct Rules {
     /// Asked for each command while [`look_closer`] holds.
-    pub side: fn(&Ctx, Args<'_>, KeysAt) -> Side,
+    pub side: fn(&Ctx, Args<'_>, &StandIn) -> Side,
     /// Asked when a handler has failed because of a value's type, before it has replied or changed
     /// anything.
     pub other_type: fn(&Ctx, Args<'_>, &StandIn) -> Way,
@@ -196,7 +196,7 @@ impl Call {
 
     #[cold]
     fn asked_side(self, ctx: &Ctx, args: Args<'_>) -> Side {
-        (self.plan.rules.side)(ctx, args, self.slot.about.keys)
+        (self.plan.rules.side)(ctx, args, &self.slot.about)
     }
 
     /// What to do about an error of the handler, which has not replied.

@@ -34,6 +34,15 @@ pub(super) fn whole(name: &str) -> Option<CommandInfo> {
         .map(Description::info)
 }
 
+/// The key specifications of such a command, which tell all: if they are marked as incomplete, then
+/// for the server's sake.
+pub(super) fn whole_keys(name: &str) -> Option<Vec<KeySpec>> {
+    let mut specs = whole(name)?.key_specs;
+    let incomplete = key_flag("incomplete").unwrap_or(0);
+    specs.iter_mut().for_each(|spec| spec.flags &= !incomplete);
+    Some(specs)
+}
+
 /// The description of one of the module's own commands. The arity is the caller's.
 pub(super) fn own(name: &str) -> Option<CommandInfo> {
     let found = own::COMMANDS.iter().find(|command| command.name == name);
