@@ -132,7 +132,7 @@ fn members_are_found_whatever_else_has_their_bytes() {
         let mut tx = pool.begin();
         let before = model.len();
         let changed = if random.u8(..4) == 0 {
-            names.iter().for_each(|name| drop(model.remove(name)));
+            model.retain(|name| !names.contains(name));
             set::remove(&mut tx, &mut root, borrowed.into_iter()).unwrap()
         } else {
             model.extend(names.iter().cloned());

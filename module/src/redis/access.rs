@@ -78,8 +78,8 @@ impl Ctx {
         }
     }
 
-    /// Whether the client's user may run a command on its keys, as the rules are now. Where there is
-    /// no user, everything is allowed.
+    /// Whether the client's user may run a command on its keys, as the rules are now. Where there
+    /// is no user, everything is allowed.
     pub(super) fn may_run(&self, args: Args<'_>) -> bool {
         if !self.has_user() {
             return true;

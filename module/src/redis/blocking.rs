@@ -2,18 +2,14 @@
 
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redis_module::raw as rm;
 
 use super::around::note_failure;
 use super::clients::ClientId;
-use super::{
-    Arg, Args, Ctx, FilterArgs, Mode, Reply, api, stands_in, tells_after_commands, zero_sized,
-};
+use super::served::{forget_served, note_served};
+use super::{Arg, Args, Ctx, Mode, Reply, api, stands_in, tells_after_commands, zero_sized};
 use crate::error::CmdError;
-use store::number::parse_i64;
 use store::value::ValueType;
 
 /// Tries to serve a client that waits: from the command's arguments and the key that is there now.
@@ -64,48 +60,6 @@ impl Kept {
             runs_again: self.0 & 1 != 0,
         })
     }
-}
-
-/// Clients that were served, and that the server has yet to let go: it does so before the event
-/// loop sleeps.
-static SERVED: Mutex<Vec<ClientId>> = Mutex::new(Vec::new());
-/// Whether there are some.
-static ANY_SERVED: AtomicBool = AtomicBool::new(false);
-
-fn served() -> MutexGuard<'static, Vec<ClientId>> {
-    SERVED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// CLIENT UNBLOCK finds nobody who waits under the number of a client that was served, as natively;
-/// to the server it waits on until it is let go, and would get a second reply.
-pub(super) fn spare_served(args: FilterArgs<'_>) -> FilterArgs<'_> {
-    if ANY_SERVED.load(Ordering::Relaxed) {
-        spare(args)
-    } else {
-        args
-    }
-}
-
-#[cold]
-fn spare(args: FilterArgs<'_>) -> FilterArgs<'_> {
-    /// A number that no client has.
-    const NOBODY: &[u8] = b"0";
-    let words: Vec<Vec<u8>> = args
-        .words()
-        .iter()
-        .map(|word| word.bytes().to_vec())
-        .collect();
-    let mut words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-    let [command, part, client, ..] = words.as_mut_slice() else {
-        return args;
-    };
-    let asks = command.eq_ignore_ascii_case(b"CLIENT") && part.eq_ignore_ascii_case(b"UNBLOCK");
-    let number = parse_i64(client).and_then(|number| ClientId::try_from(number).ok());
-    if !asks || !number.is_some_and(|number| served().contains(&number)) {
-        return args;
-    }
-    *client = NOBODY;
-    args.replace_by(&words)
 }
 
 impl Ctx {
@@ -169,10 +123,7 @@ impl Ctx {
 
 /// The server has let a client go, or it has gone.
 unsafe extern "C" fn let_go(_: *mut rm::RedisModuleCtx, kept: *mut c_void) {
-    let client = Kept(kept.addr()).client();
-    let mut served = served();
-    served.retain(|&one| one != client);
-    ANY_SERVED.store(!served.is_empty(), Ordering::Relaxed);
+    forget_served(Kept(kept.addr()).client());
 }
 
 unsafe extern "C" fn try_to_serve<S: Serve>(
@@ -213,8 +164,7 @@ unsafe extern "C" fn try_to_serve<S: Serve>(
         true
     });
     if is_served {
-        served().push(kept.client());
-        ANY_SERVED.store(true, Ordering::Relaxed);
+        note_served(kept.client());
         rm::REDISMODULE_OK as c_int
     } else {
         rm::REDISMODULE_ERR as c_int

@@ -5,9 +5,10 @@ use std::marker::PhantomData;
 
 use redis_module::raw as rm;
 
-use super::blocking::spare_served;
 use super::key_specs::keys_by_specs;
+use super::served::{any_served, was_served};
 use super::{Arg, Ctx, OwnedString, api, guard, module_ctx, zero_sized};
+use store::number::parse_i64;
 
 /// A command that is about to run, of any client: its name and arguments.
 pub struct FilterArgs<'a> {
@@ -140,6 +141,29 @@ fn keys_by_command<'a>(words: &[Arg<'a>]) -> Vec<(Arg<'a>, c_int)> {
     found
 }
 
+/// CLIENT UNBLOCK finds nobody who waits under the number of a client that was served, as natively.
+#[cold]
+fn spare_served(args: FilterArgs<'_>) -> FilterArgs<'_> {
+    /// A number that no client has.
+    const NOBODY: &[u8] = b"0";
+    let words: Vec<Vec<u8>> = args
+        .words()
+        .iter()
+        .map(|word| word.bytes().to_vec())
+        .collect();
+    let mut words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let [command, part, client, ..] = words.as_mut_slice() else {
+        return args;
+    };
+    let asks = command.eq_ignore_ascii_case(b"CLIENT") && part.eq_ignore_ascii_case(b"UNBLOCK");
+    let number = parse_i64(client).and_then(|number| u64::try_from(number).ok());
+    if !asks || !number.is_some_and(was_served) {
+        return args;
+    }
+    *client = NOBODY;
+    args.replace_by(&words)
+}
+
 unsafe extern "C" fn on_filter<H: Fn(FilterArgs<'_>) + Copy + 'static>(
     raw: *mut rm::RedisModuleCommandFilterCtx,
 ) {
@@ -147,7 +171,14 @@ unsafe extern "C" fn on_filter<H: Fn(FilterArgs<'_>) + Copy + 'static>(
         raw,
         life: PhantomData,
     };
-    guard((), || zero_sized::<H>()(spare_served(args)));
+    guard((), || {
+        let args = if any_served() {
+            spare_served(args)
+        } else {
+            args
+        };
+        zero_sized::<H>()(args);
+    });
 }
 
 impl Ctx {

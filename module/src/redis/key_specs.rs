@@ -18,8 +18,8 @@ pub type KeySpecs = HashMap<Vec<u8>, Vec<KeySpec>>;
 
 static KNOWN: MainCell<KeySpecs> = MainCell::empty();
 
-/// Keeps the key specifications of native commands for [`super::keys_of`], [`super::keys_of_native`]
-/// and [`super::keys_looked_at`].
+/// Keeps the key specifications of native commands for [`super::keys_of`],
+/// [`super::keys_of_native`] and [`super::keys_looked_at`].
 pub fn keep_key_specs(specs: KeySpecs) {
     let _ = KNOWN.replace(Some(specs));
 }

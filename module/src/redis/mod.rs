@@ -11,7 +11,7 @@
 //! | [`Ctx::native_value`] | a native value, read whole | `native.rs` |
 //! | [`TypeCallbacks`] | what Redis asks of the five data types | `types.rs` |
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
-//! | [`Serve`], [`Waits`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `waiting.rs` |
+//! | [`Serve`], [`Waits`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `served.rs`, `waiting.rs` |
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
 //! | [`collate()`], [`strtod()`] | the order of texts in the server's locale; doubles as C reads them | `collate.rs`, `strtod.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, as the server is told of them, and their description | `registrar.rs`, `command_info.rs` |
@@ -25,7 +25,7 @@
 //! | [`SlotEvent`] | hash slots that come and go | `slot_events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
 //! | [`keys_of`], [`keep_key_specs`] | the keys of any command | `filter.rs`, `key_specs.rs` |
-//! | [`FilterArgs`], [`after_command`] | a look at commands before they run, and after | `filter.rs`, `after_command.rs` |
+//! | [`FilterArgs`], [`after_command()`] | a look at commands before they run, and after | `filter.rs`, `after_command.rs` |
 //! | [`before_fork`], [`end_children_with_server`] | what happens around a fork | `fork.rs` |
 //! | [`Ctx::start_timer`] | calls from the event loop after some time | `timer.rs` |
 //! | [`sync_begins`], [`sync_may_end`], [`somebody_syncs`] | whether somebody waits for a full sync | `syncs.rs`, `clients.rs` |
@@ -83,6 +83,7 @@ mod output;
 mod registrar;
 mod replication;
 mod scan;
+mod served;
 mod signal;
 mod slot_events;
 mod stand_in;

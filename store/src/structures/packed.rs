@@ -108,8 +108,8 @@ pub(crate) fn is_same(name: &[u8], wanted: &[u8]) -> bool {
     name.len() == wanted.len() && name.last() == wanted.last() && name == wanted
 }
 
-/// Whether a search shows that no item in `bytes` is the wanted one. If it does not, the item may be
-/// there or not: its bytes may be a part of something else. O(bytes).
+/// Whether a search shows that no item in `bytes` is the wanted one. If it does not, the item may
+/// be there or not: its bytes may be a part of something else. O(bytes).
 #[inline]
 pub(super) fn lacks(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.len() >= SEARCHED_MIN && is_nowhere(bytes, wanted)

@@ -14,8 +14,8 @@ use crate::value::ValueType;
 use pobj::{Result, Tx};
 use std::iter::{self, Peekable};
 
-/// Sets the field that [`find`] has just found at `spot`; true if it is new. An expire time stays.
-/// O(1).
+/// Sets the field that [`find`](super::find) has just found at `spot`; true if it is new. An expire
+/// time stays. O(1).
 pub fn put(
     tx: &mut Tx<'_>,
     root: &mut Root,
