@@ -186,3 +186,21 @@ fn a_kill_during_moves_leaves_each_element_once() {
         assert_eq!(all, expected, "round {round}");
     }
 }
+
+#[test]
+fn lpos_from_the_least_rank_is_the_native_one() {
+    let (_server, mut client) = start();
+    for options in ["", "COUNT 0", "COUNT 2", "COUNT 1 MAXLEN 4", "MAXLEN 3"] {
+        let [native, pm] = [("", "native"), ("PM.", "pm")].map(|(prefix, key)| {
+            call(
+                &mut client,
+                &format!("{prefix}RPUSH {key} a b a c a d a a a b"),
+            );
+            let command = format!("{prefix}LPOS {key} a RANK {} {options}", i64::MIN);
+            let reply = call(&mut client, command.trim_end());
+            call(&mut client, &format!("{prefix}DEL {key}"));
+            reply
+        });
+        assert_eq!(pm, native, "{options}");
+    }
+}

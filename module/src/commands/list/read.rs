@@ -91,10 +91,15 @@ impl Search {
             options = rest;
         }
         let from = if rank < 0 { Side::Right } else { Side::Left };
-        // The least rank has no opposite: to Redis it is below all matches, like 1.
+        // The least rank has no opposite: to Redis it is below all matches, like 1, and those from
+        // there on are never as many as COUNT says.
+        let (rank, count) = match rank.checked_abs() {
+            Some(rank) => (rank, count),
+            None => (1, count.map(|_| 0)),
+        };
         Ok(Search {
             from,
-            rank: rank.checked_abs().unwrap_or(1),
+            rank,
             count,
             max_len,
         })
