@@ -70,10 +70,8 @@ pub fn live(seed: u64) -> Life {
         states.push(keyspace.describe().expect("the pool is sound"));
         told(0);
         for step in 1..=STEPS {
-            // So many steps may fill the pool.
-            keyspace
-                .act_if_it_fits(&mut rng)
-                .expect("the pool is sound");
+            // So many steps might fill the pool.
+            keyspace.act_with_room(&mut rng).expect("there is room");
             let state = keyspace.describe().expect("the pool is sound");
             assert_eq!(state, keyspace.expected(), "without any cut");
             states.push(state);

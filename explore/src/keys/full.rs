@@ -12,6 +12,7 @@ use store::value::ValueType;
 
 use super::content;
 use super::keyspace::{Key, Keyspace, Name};
+use crate::POOL_BYTES;
 
 /// Lengths of the values that fill a pool, one after the other.
 const FILLING: [usize; 5] = [300_000, 40_000, 5_000, 600, 40];
@@ -48,9 +49,17 @@ impl Keyspace {
         }
     }
 
-    /// Does one step, or leaves all as it is if there is no room for that.
-    pub fn act_if_it_fits(&mut self, rng: &mut Rng) -> Result<()> {
-        self.fits(|this| this.act(rng)).map(drop)
+    /// Does one step, which is to delete a key if more than a quarter of the pool is in use: a
+    /// group may copy large values several times.
+    pub fn act_with_room(&mut self, rng: &mut Rng) -> Result<()> {
+        let is_tight = |this: &Self| this.store.pool.usage().used > POOL_BYTES / 4;
+        if is_tight(self) {
+            self.reclaim_all()?;
+        }
+        if is_tight(self) {
+            return self.delete(rng);
+        }
+        self.act(rng)
     }
 
     /// A group of commands, which may have half of what is kept back.

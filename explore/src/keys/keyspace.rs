@@ -399,7 +399,7 @@ impl Keyspace {
         Ok(())
     }
 
-    fn delete(&mut self, rng: &mut Rng) -> Result<()> {
+    pub(super) fn delete(&mut self, rng: &mut Rng) -> Result<()> {
         match self.existing(rng) {
             Some(name) => self.retire(&name),
             None => Ok(()),
