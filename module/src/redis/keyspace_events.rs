@@ -3,7 +3,6 @@
 use std::ffi::{CStr, c_char, c_int};
 use std::ops::BitOr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::raw as rm;
 
@@ -57,12 +56,6 @@ impl BitOr for Class {
     }
 }
 
-/// The name of the event that this module publishes: subscribers get the very same text.
-///
-/// What it tells, the module knows. And on Redis 7.0 a look at the key would make it expire if its
-/// time is over, before others hear that it was set.
-static OURS: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
-
 unsafe extern "C" fn on_notification<H>(
     ctx: *mut rm::RedisModuleCtx,
     class: c_int,
@@ -80,11 +73,8 @@ where
             Arg::from_raw(key),
         )
     };
-    let is_ours = std::ptr::eq(event.as_ptr(), OURS.load(Ordering::Relaxed));
     if let Some(key) = key {
-        if !is_ours {
-            guard((), || zero_sized::<H>()(&ctx, Class(class), event, key));
-        }
+        guard((), || zero_sized::<H>()(&ctx, Class(class), event, key));
         guard((), || go_home(&ctx, event));
     }
     rm::REDISMODULE_OK as c_int
@@ -99,17 +89,14 @@ fn tells_of_replacement() -> bool {
 
 impl Ctx {
     /// Publishes a keyspace event of a key of the selected database, as native commands do. Other
-    /// modules run at once; it does not come to our own subscriber.
+    /// modules and our own subscriber run at once.
     #[inline]
     pub fn notify(&self, class: Class, event: &CStr, key: Arg<'_>) {
-        // Another module may have ours publish one within this one.
-        let outer = OURS.swap(event.as_ptr().cast_mut(), Ordering::Relaxed);
         // SAFETY: live context and string; subscribers copy the event's name.
         unsafe {
             let notify = api(rm::RedisModule_NotifyKeyspaceEvent);
             notify(self.raw(), class.0, event.as_ptr(), key.raw())
         };
-        OURS.store(outer, Ordering::Relaxed);
     }
 
     /// Publishes that a key of the selected database has got another value in place of the one that
@@ -126,8 +113,8 @@ impl Ctx {
     }
 
     /// Hands the keyspace events of the given classes to `handler`, as they happen and whatever
-    /// `notify-keyspace-events` is; the context's database is the key's. Those of our own
-    /// commands, and what the handler itself causes, do not come to it.
+    /// `notify-keyspace-events` is; the context's database is the key's. Events that the handler
+    /// itself causes do not come back to it.
     ///
     /// Every event costs a callback, our own commands' included: take few classes.
     pub fn subscribe_keyspace<H>(&self, classes: Class, _handler: H)
