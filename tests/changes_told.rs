@@ -2,7 +2,7 @@
 //! key, who tracks it, who listens to events.
 
 use testkit::client::Client;
-use testkit::packaged::{Family, Packaged};
+use testkit::packaged::Packaged;
 use testkit::replication::{info, wait_for};
 use testkit::script::{ask, expect, run, words};
 use testkit::server::{Server, Setup};
