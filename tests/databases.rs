@@ -260,7 +260,10 @@ fn copies_are_replicated_where_they_were_made() {
 /// Nor does MOVE within EXEC move the client that loads it from an AOF.
 #[test]
 fn an_aof_is_loaded_into_the_databases_it_names() {
-    let setup = Setup::pmedis("64m").directive("appendonly yes");
+    // By default the server may put off what it writes while it syncs.
+    let setup = Setup::pmedis("64m")
+        .directive("appendonly yes")
+        .directive("appendfsync always");
     let mut server = setup.start().unwrap();
     let mut client = server.client();
     for command in [

@@ -8,6 +8,8 @@ use pobj::{Error, GrowthEvent, PPtr, Pool, PoolOptions};
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const START: u64 = 16 << 20;
 const MOST: u64 = 96 << 20;
@@ -17,8 +19,18 @@ fn growing(place: &Place) -> PoolOptions {
     place.options().size(START).max_size(MOST)
 }
 
+/// Opens a pool. A child that another test forks has all locks of this process until it has become
+/// its program.
 fn open(options: &PoolOptions) -> Pool {
-    Pool::open(options).expect("the pool opens")
+    let deadline = Instant::now() + Duration::from_secs(300);
+    loop {
+        match Pool::open(options) {
+            Err(Error::Locked(_)) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            opened => return opened.expect("the pool opens"),
+        }
+    }
 }
 
 /// The parts of the growing pool.
