@@ -52,6 +52,8 @@ pub mod slots;
 pub mod statistics;
 mod store;
 pub mod structures;
+#[cfg(test)]
+mod testing;
 pub mod unshown;
 pub mod value;
 

@@ -41,12 +41,11 @@ impl ListpackMax {
 #[cfg(test)]
 mod tests {
     use super::{Known, ListpackMax};
-    use crate::layout::pool_at;
     use crate::structures::list::{self, Side};
     use crate::structures::{self, Root};
+    use crate::testing::pool;
     use crate::value::ValueType;
-    use pobj::{Durability, Pool};
-    use tempfile::TempDir;
+    use pobj::Pool;
 
     const OLD: Known = Known {
         listpack_sets: false,
@@ -56,17 +55,6 @@ mod tests {
         embedded_gap: None,
     };
 
-    fn pool() -> (TempDir, Pool) {
-        let directory = tempfile::Builder::new()
-            .prefix("encoding-")
-            .tempdir_in("/dev/shm")
-            .expect("a directory on tmpfs");
-        let options = pool_at(directory.path().join("test.pool"));
-        let options = options.durability(Durability::Process).size(16 << 20);
-        let pool = Pool::open(&options).expect("the pool opens");
-        (directory, pool)
-    }
-
     fn name(pool: &Pool, ty: ValueType, root: Root, known: Known) -> &'static str {
         let name = structures::of(ty).encoding(pool, root, known);
         name.expect("it is sound")
@@ -74,7 +62,7 @@ mod tests {
 
     #[test]
     fn strings_are_named_by_their_length() {
-        let (_directory, pool) = pool();
+        let (_directory, pool) = pool(16 << 20);
         let bytes = |len| name(&pool, ValueType::String, Root::new(2, len, 0), OLD);
         assert_eq!((bytes(44), bytes(45)), ("embstr", "raw"));
         let number = Root::new(1, 0, 7);
@@ -83,7 +71,7 @@ mod tests {
 
     #[test]
     fn small_sets_are_listpacks_where_the_server_has_them() {
-        let (_directory, pool) = pool();
+        let (_directory, pool) = pool(16 << 20);
         let small = |ty, encoding| {
             [false, true].map(|new| {
                 let known = Known {
@@ -102,7 +90,7 @@ mod tests {
 
     #[test]
     fn lists_are_listpacks_up_to_the_servers_limit() {
-        let (_directory, mut pool) = pool();
+        let (_directory, mut pool) = pool(16 << 20);
         let mut root = Root::EMPTY;
         let mut changes = Vec::new();
         for n in 1..=400_u64 {

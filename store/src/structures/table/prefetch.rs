@@ -61,32 +61,20 @@ impl Prefetch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::{DATA, pool_at};
+    use crate::layout::DATA;
     use crate::structures::limits::AllLimits;
     use crate::structures::table::find;
     use crate::structures::{Root, set, table_to_prefetch};
+    use crate::testing::pool;
     use crate::value::ValueType;
     use fastrand::Rng;
-    use pobj::Durability;
-    use tempfile::TempDir;
 
     /// Where an entry's member begins in a set's table.
     const SET_KEY_AT: u64 = 4;
 
-    fn pool() -> (TempDir, Pool) {
-        let directory = tempfile::Builder::new()
-            .prefix("prefetch-")
-            .tempdir_in("/dev/shm")
-            .unwrap();
-        let options = pool_at(directory.path().join("test.pool"));
-        let options = options.durability(Durability::Process).size(64 << 20);
-        let pool = Pool::open(&options).unwrap();
-        (directory, pool)
-    }
-
     #[test]
     fn nearly_all_members_are_found_by_prefetch_whatever_the_height_of_the_directory() {
-        let (_directory, mut pool) = pool();
+        let (_directory, mut pool) = pool(64 << 20);
         let names: Vec<String> = (0..40_000).map(|n| format!("member:{n}")).collect();
         let (mut root, mut begin) = (Root::EMPTY, 0);
         for end in [1000, 3000, 40_000] {
@@ -110,7 +98,7 @@ mod tests {
 
     #[test]
     fn whatever_lies_there_is_only_a_wrong_guess() {
-        let (_directory, mut pool) = pool();
+        let (_directory, mut pool) = pool(64 << 20);
         let mut random = Rng::with_seed(7);
         for round in 0..2000 {
             let small = 1 << random.u32(0..64);
