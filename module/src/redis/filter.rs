@@ -80,6 +80,7 @@ impl FilterArgs<'_> {
 pub fn keys_of<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {
     let name = words.first().map(|name| name.bytes().to_ascii_lowercase());
     keys_with_flags(&name.unwrap_or_default(), words)
+        .into_iter()
         .map(|(key, _)| key)
         .collect()
 }
@@ -88,6 +89,7 @@ pub fn keys_of<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {
 /// one.
 pub fn keys_of_native<'a>(native: &str, words: &[Arg<'a>]) -> Vec<Arg<'a>> {
     keys_with_flags(native.as_bytes(), words)
+        .into_iter()
         .map(|(key, _)| key)
         .collect()
 }
@@ -96,6 +98,7 @@ pub fn keys_of_native<'a>(native: &str, words: &[Arg<'a>]) -> Vec<Arg<'a>> {
 pub fn keys_looked_at<'a>(native: &str, words: &[Arg<'a>]) -> Vec<Arg<'a>> {
     let overwrites = rm::REDISMODULE_CMD_KEY_OW as c_int;
     keys_with_flags(native.as_bytes(), words)
+        .into_iter()
         .filter(|(_, flags)| flags & overwrites == 0)
         .map(|(key, _)| key)
         .collect()
@@ -103,12 +106,8 @@ pub fn keys_looked_at<'a>(native: &str, words: &[Arg<'a>]) -> Vec<Arg<'a>> {
 
 /// The keys that a command names, and what it does with them. As the server does it: by their
 /// specifications, if these tell all, and else by asking the command.
-fn keys_with_flags<'a>(
-    native: &[u8],
-    words: &[Arg<'a>],
-) -> impl Iterator<Item = (Arg<'a>, c_int)> + use<'a> {
-    let found = keys_by_specs(native, words).unwrap_or_else(|| keys_by_command(words));
-    found.into_iter()
+fn keys_with_flags<'a>(native: &[u8], words: &[Arg<'a>]) -> Vec<(Arg<'a>, c_int)> {
+    keys_by_specs(native, words).unwrap_or_else(|| keys_by_command(words))
 }
 
 /// The keys that a command names, and what it does with them, if it tells that itself; else nothing
