@@ -2,6 +2,7 @@
 //! type, what is to be left alone, what is not shown yet.
 
 use testkit::client::Client;
+use testkit::natives::about_values;
 use testkit::script::{ask, crash, expect, run};
 use testkit::server::{Server, Setup};
 
@@ -180,36 +181,6 @@ const ARGUMENTS: [&str; 24] = [
     "a 1 2 3 m STORE d",
     "a b FROMMEMBER m BYRADIUS 1 m",
 ];
-
-/// The groups of native commands that the module stands in for.
-const GROUPS: [&str; 9] = [
-    "string",
-    "list",
-    "hash",
-    "set",
-    "sorted-set",
-    "sortedset",
-    "bitmap",
-    "hyperloglog",
-    "geo",
-];
-
-/// The native commands about values.
-fn about_values(client: &mut Client) -> Vec<String> {
-    let mut names = Vec::new();
-    for group in GROUPS {
-        let listed = client.call(&["COMMAND", "LIST", "FILTERBY", "ACLCAT", group]);
-        for name in listed.elements().unwrap_or_default() {
-            let name = String::from_utf8_lossy(name.bytes().unwrap_or_default()).into_owned();
-            if !name.starts_with("pm.") && !["pfdebug", "pfselftest"].contains(&name.as_str()) {
-                names.push(name);
-            }
-        }
-    }
-    names.sort();
-    names.dedup();
-    names
-}
 
 #[test]
 fn keys_outside_of_the_scope_are_found_in_every_command() {

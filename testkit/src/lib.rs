@@ -15,6 +15,7 @@
 //! * [`disk`] mounts file systems that are soon full.
 //! * [`full`] fills pools, and asks them how full they are.
 //! * [`load`] keeps a server busy with changes of all types.
+//! * [`natives`] lists the native commands that have counterparts.
 //! * [`processor`] tells what a server spends on something.
 //! * [`rdb`] seals payloads for RESTORE.
 //! * [`replication`] attaches replicas, waits for them, and compares servers.
@@ -33,6 +34,7 @@ pub mod disk;
 pub mod full;
 pub mod load;
 pub mod migration;
+pub mod natives;
 pub mod packaged;
 pub mod processor;
 pub mod rdb;
