@@ -45,11 +45,18 @@ fn replicas_of_other_versions_have_what_their_masters_have() {
         });
         assert!(load.stop() > 0);
         write_some(&mut to_master, 2);
+        to_master.call(&["PM.RPUSH", "weights", "0x10", "3", "0x2"]);
         // What a newer server refuses of its own clients.
         for (command, since) in [
             ("PM.ZADD hexadecimal 0x10 sixteen 2 two 3 three", None),
             ("PM.ZUNIONSTORE weighed 1 hexadecimal WEIGHTS 0x2", None),
             ("PM.ZREMRANGEBYSCORE hexadecimal 0x1 0x2", Some((8, 0))),
+            ("PM.GEOADD places 0x1 0x2 here", None),
+            (
+                "PM.GEOSEARCHSTORE near places FROMLONLAT 0x1 0x2 BYRADIUS 0x1000 km",
+                None,
+            ),
+            ("PM.SORT weights STORE sorted", Some((8, 0))),
         ] {
             let is_refused = master.setup().packaged().has(since, Some((9, 1)));
             let reply = to_master.call(&command.split(' ').collect::<Vec<_>>());

@@ -7,29 +7,40 @@ use crate::redis::{Ctx, strtod};
 /// Reads a score or a weight: the whole text is a number, without space before it, no NaN, and
 /// neither too large nor too near zero for a double. `None` otherwise.
 #[inline]
-pub fn parse(text: &[u8]) -> Option<f64> {
-    parse_score(text, Behaviour::ScoresAreDecimal.here())
+pub fn parse(ctx: &Ctx, text: &[u8]) -> Option<f64> {
+    score(text, Behaviour::ScoresAreDecimal.here()).or_else(|| obeyed(ctx, || score(text, false)))
 }
 
-/// [`parse`] for a command that may come from a master: an older one takes hexadecimal numbers and
-/// hands them on as they are, and what it has acknowledged must not get lost here.
-#[inline]
-pub fn parse_for(ctx: &Ctx, text: &[u8]) -> Option<f64> {
-    parse(text).or_else(|| obeyed(ctx, text, parse_score))
+/// Reads an end of a range of scores: the text as a C string, which a zero byte ends. Nothing at
+/// all is zero. `None` if a part is left over, or for a NaN.
+pub fn parse_end(ctx: &Ctx, text: &[u8]) -> Option<f64> {
+    end(text, Behaviour::EndsAreDecimal.here()).or_else(|| obeyed(ctx, || end(text, false)))
 }
 
-/// [`parse_end`] for a command that may come from a master.
-pub fn parse_end_for(ctx: &Ctx, text: &[u8]) -> Option<f64> {
-    parse_end(text).or_else(|| obeyed(ctx, text, parse_range_end))
+/// Reads what SORT compares: as an end of a range or as a score, as the server does it; else as
+/// [`parse_end`], but `None` also for what C's `strtod` calls out of range, numbers that lose
+/// digits for being near zero among it.
+pub fn parse_weight(ctx: &Ctx, text: &[u8]) -> Option<f64> {
+    let read = if Behaviour::WeightsAreScores.here() {
+        score(c_text(text), Behaviour::ScoresAreDecimal.here())
+    } else if Behaviour::EndsAreDecimal.here() {
+        end(text, true)
+    } else {
+        return weight(text);
+    };
+    read.or_else(|| obeyed(ctx, || weight(text)))
 }
 
+/// What an older server reads where this one reads nothing, if the command comes from a master: an
+/// older one takes hexadecimal numbers and hands them on as they are, and what it has acknowledged
+/// must not get lost here.
 #[cold]
-fn obeyed(ctx: &Ctx, text: &[u8], parse: fn(&[u8], bool) -> Option<f64>) -> Option<f64> {
-    ctx.must_obey().then(|| parse(text, false)).flatten()
+fn obeyed(ctx: &Ctx, older: impl FnOnce() -> Option<f64>) -> Option<f64> {
+    ctx.must_obey().then(older).flatten()
 }
 
 #[inline]
-fn parse_score(text: &[u8], decimal: bool) -> Option<f64> {
+fn score(text: &[u8], decimal: bool) -> Option<f64> {
     match text {
         [] => return None,
         [first, ..] if is_space(*first) => return None,
@@ -40,29 +51,14 @@ fn parse_score(text: &[u8], decimal: bool) -> Option<f64> {
     (sound && !(decimal && read.hexadecimal)).then_some(read.value)
 }
 
-/// Reads an end of a range of scores: the text as a C string, which a zero byte ends. Nothing at
-/// all is zero. `None` if a part is left over, or for a NaN.
-pub fn parse_end(text: &[u8]) -> Option<f64> {
-    parse_range_end(text, Behaviour::EndsAreDecimal.here())
-}
-
-fn parse_range_end(text: &[u8], strict: bool) -> Option<f64> {
+fn end(text: &[u8], strict: bool) -> Option<f64> {
     let text = c_text(text);
     let read = read(text);
     let refused = strict && (read.hexadecimal || text.first().is_some_and(|&byte| is_space(byte)));
     (read.len == text.len() && !read.value.is_nan() && !refused).then_some(read.value)
 }
 
-/// Reads what SORT compares: as an end of a range or as a score, as the server does it; else as
-/// [`parse_end`], but `None` also for what C's `strtod` calls out of range, numbers that lose
-/// digits for being near zero among it.
-pub fn parse_weight(text: &[u8]) -> Option<f64> {
-    if Behaviour::WeightsAreScores.here() {
-        return parse(c_text(text));
-    }
-    if Behaviour::EndsAreDecimal.here() {
-        return parse_end(text);
-    }
+fn weight(text: &[u8]) -> Option<f64> {
     let text = c_text(text);
     let read = read(text);
     let in_range = !read.out_of_range && !read.value.is_subnormal();
@@ -133,7 +129,7 @@ fn read_by_c(text: &[u8]) -> Read {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, parse_end, parse_weight};
+    use super::{end, score, weight};
 
     #[test]
     fn scores_are_whole_and_finite_numbers_or_infinities() {
@@ -161,7 +157,7 @@ mod tests {
             ("-0.0000000000000000000000000001", -1e-28),
             ("0.30000000000000004", 0.1 + 0.2),
         ] {
-            let read = parse(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
+            let read = score(text.as_bytes(), false).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(read.to_bits(), value.to_bits(), "{text}");
         }
         for text in [
@@ -192,7 +188,7 @@ mod tests {
             "--1",
             "five",
         ] {
-            assert_eq!(parse(text.as_bytes()), None, "{text:?}");
+            assert_eq!(score(text.as_bytes(), false), None, "{text:?}");
         }
     }
 
@@ -209,10 +205,10 @@ mod tests {
             ("+inf", f64::INFINITY),
             ("0x1p9999", f64::INFINITY),
         ] {
-            assert_eq!(parse_end(text.as_bytes()), Some(value), "{text:?}");
+            assert_eq!(end(text.as_bytes(), false), Some(value), "{text:?}");
         }
         for text in [" ", "1 ", "nan", "(1", "x", "1e", "0x", "-"] {
-            assert_eq!(parse_end(text.as_bytes()), None, "{text:?}");
+            assert_eq!(end(text.as_bytes(), false), None, "{text:?}");
         }
     }
 
@@ -224,10 +220,10 @@ mod tests {
             ("1\0junk", 1.0),
             ("inf", f64::INFINITY),
         ] {
-            assert_eq!(parse_weight(text.as_bytes()), Some(value), "{text:?}");
+            assert_eq!(weight(text.as_bytes()), Some(value), "{text:?}");
         }
         for text in ["1 ", "nan", "x", "1e999", "-1e999", "1e-999", "1e-310"] {
-            assert_eq!(parse_weight(text.as_bytes()), None, "{text:?}");
+            assert_eq!(weight(text.as_bytes()), None, "{text:?}");
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn geoadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     }
     let options = &args.from(1)[..at - 1];
     if let [longitude, latitude, name] = elements {
-        let score = point(*longitude, *latitude)?.score();
+        let score = point(ctx, *longitude, *latitude)?.score();
         let element = (name.bytes(), score);
         return add_one(ctx, args[1], element, rule, count_changed, || {
             replicate(ctx, options, elements, &[score]);
@@ -35,7 +35,7 @@ pub(super) fn geoadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     }
     let scores: Vec<f64> = elements
         .chunks_exact(3)
-        .map(|place| Ok(point(place[0], place[1])?.score()))
+        .map(|place| Ok(point(ctx, place[0], place[1])?.score()))
         .collect::<Result<_, CmdError>>()?;
     if Behaviour::LargeAdditionsAreKnown.here() {
         rule.expected = scores.len() as u64;

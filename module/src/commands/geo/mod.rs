@@ -43,8 +43,8 @@ pub(super) const ROWS: &[Row] = &[
 const TY: ValueType = ValueType::ZSet;
 
 /// Reads a place.
-fn point(longitude: Arg<'_>, latitude: Arg<'_>) -> Result<Point, CmdError> {
-    let degrees = |arg: Arg<'_>| double::parse(arg.bytes()).ok_or(CmdError::NotAFloat);
+fn point(ctx: &Ctx, longitude: Arg<'_>, latitude: Arg<'_>) -> Result<Point, CmdError> {
+    let degrees = |arg: Arg<'_>| double::parse(ctx, arg.bytes()).ok_or(CmdError::NotAFloat);
     let point = Point {
         longitude: degrees(longitude)?,
         latitude: degrees(latitude)?,

@@ -138,13 +138,14 @@ fn place(source: &PmKey<'_>, member: Arg<'_>) -> Result<Option<Point>, CmdError>
 
 /// A length in metres and the metres of its unit.
 fn lengths<const N: usize>(
+    ctx: &Ctx,
     args: [(Arg<'_>, &'static str); N],
     negative: &'static str,
     word: Arg<'_>,
 ) -> Result<([f64; N], f64), CmdError> {
     let mut lengths = [0.0; N];
     for (length, (arg, not_a_number)) in lengths.iter_mut().zip(args) {
-        *length = double::parse(arg.bytes()).ok_or(CmdError::text_only(not_a_number))?;
+        *length = double::parse(ctx, arg.bytes()).ok_or(CmdError::text_only(not_a_number))?;
     }
     if lengths.iter().any(|length| *length < 0.0) {
         return Err(CmdError::text_only(negative));
@@ -153,24 +154,30 @@ fn lengths<const N: usize>(
     Ok((lengths.map(|length| length * unit), unit))
 }
 
-fn circle(radius: Arg<'_>, word: Arg<'_>) -> Result<(Shape, f64), CmdError> {
+fn circle(ctx: &Ctx, radius: Arg<'_>, word: Arg<'_>) -> Result<(Shape, f64), CmdError> {
     let radius = [(radius, "ERR need numeric radius")];
-    let ([radius], unit) = lengths(radius, "ERR radius cannot be negative", word)?;
+    let ([radius], unit) = lengths(ctx, radius, "ERR radius cannot be negative", word)?;
     Ok((Shape::Circle(radius), unit))
 }
 
-fn rectangle(width: Arg<'_>, height: Arg<'_>, word: Arg<'_>) -> Result<(Shape, f64), CmdError> {
+fn rectangle(
+    ctx: &Ctx,
+    width: Arg<'_>,
+    height: Arg<'_>,
+    word: Arg<'_>,
+) -> Result<(Shape, f64), CmdError> {
     let sides = [
         (width, "ERR need numeric width"),
         (height, "ERR need numeric height"),
     ];
-    let ([width, height], unit) = lengths(sides, "ERR height or width cannot be negative", word)?;
+    let ([width, height], unit) =
+        lengths(ctx, sides, "ERR height or width cannot be negative", word)?;
     Ok((Shape::Box { width, height }, unit))
 }
 
 /// A polygon, and how many arguments it takes: how many corners there are, and a longitude and a
 /// latitude for each.
-fn polygon(args: &[Arg<'_>]) -> Result<(Shape, usize), CmdError> {
+fn polygon(ctx: &Ctx, args: &[Arg<'_>]) -> Result<(Shape, usize), CmdError> {
     const CORNERS_MIN: usize = 3;
     let number = parse_i64(args[0].bytes()).and_then(|n| i32::try_from(n).ok());
     let number = number.ok_or(CmdError::text_only("ERR invalid number of vertices"))?;
@@ -181,13 +188,20 @@ fn polygon(args: &[Arg<'_>]) -> Result<(Shape, usize), CmdError> {
         .ok_or(CmdError::text_only(
             "ERR GEOSEARCH BYPOLYGON must have at least 3 vertices",
         ))?;
-    let corners = pairs.chunks_exact(2).map(|pair| point(pair[0], pair[1]));
+    let corners = pairs
+        .chunks_exact(2)
+        .map(|pair| point(ctx, pair[0], pair[1]));
     let corners = corners.collect::<Result<_, _>>()?;
     Ok((Shape::Polygon(corners), 1 + pairs.len()))
 }
 
 impl<'a> Query<'a> {
-    fn parse(args: Args<'a>, form: Form, source: &PmKey<'_>) -> Result<Query<'a>, CmdError> {
+    fn parse(
+        ctx: &Ctx,
+        args: Args<'a>,
+        form: Form,
+        source: &PmKey<'_>,
+    ) -> Result<Query<'a>, CmdError> {
         let mut query = Query {
             center: None,
             shape: None,
@@ -203,22 +217,22 @@ impl<'a> Query<'a> {
         };
         let options = match form {
             Form::Radius | Form::RadiusReadOnly => {
-                query.center = Some(point(args[2], args[3])?);
-                query.set_shape(circle(args[4], args[5])?);
+                query.center = Some(point(ctx, args[2], args[3])?);
+                query.set_shape(circle(ctx, args[4], args[5])?);
                 args.from(6)
             }
             Form::Member | Form::MemberReadOnly => {
                 // As in Redis, of an absent key's arguments only the options are looked at.
                 if let Some(center) = place(source, args[2])? {
                     query.center = Some(center);
-                    query.set_shape(circle(args[3], args[4])?);
+                    query.set_shape(circle(ctx, args[3], args[4])?);
                 }
                 args.from(5)
             }
             Form::Search => args.from(2),
             Form::SearchStore => args.from(3),
         };
-        query.parse_options(args[0], options, form, source)?;
+        query.parse_options(ctx, args[0], options, form, source)?;
         Ok(query)
     }
 
@@ -229,6 +243,7 @@ impl<'a> Query<'a> {
 
     fn parse_options(
         &mut self,
+        ctx: &Ctx,
         command: Arg<'_>,
         mut options: &[Arg<'a>],
         form: Form,
@@ -294,19 +309,19 @@ impl<'a> Query<'a> {
                 [longitude, latitude, ..]
                     if searches && !member && !cornered && word.is(b"FROMLONLAT") =>
                 {
-                    self.center = Some(point(*longitude, *latitude)?);
+                    self.center = Some(point(ctx, *longitude, *latitude)?);
                     place_given = true;
                     2
                 }
                 [radius, unit, ..] if searches && !square && !cornered && word.is(b"BYRADIUS") => {
-                    self.set_shape(circle(*radius, *unit)?);
+                    self.set_shape(circle(ctx, *radius, *unit)?);
                     round = true;
                     2
                 }
                 [width, height, unit, ..]
                     if searches && !round && !cornered && word.is(b"BYBOX") =>
                 {
-                    self.set_shape(rectangle(*width, *height, *unit)?);
+                    self.set_shape(rectangle(ctx, *width, *height, *unit)?);
                     square = true;
                     3
                 }
@@ -315,7 +330,7 @@ impl<'a> Query<'a> {
                         && !(member || place_given || round || square)
                         && word.is(b"BYPOLYGON") =>
                 {
-                    let (shape, used) = polygon(rest)?;
+                    let (shape, used) = polygon(ctx, rest)?;
                     self.center = shape.own_center();
                     self.set_shape((shape, 1.0));
                     cornered = true;
@@ -417,7 +432,7 @@ fn sort<T>(items: &mut [T], wanted: usize, compare: impl Fn(&T, &T) -> Ordering)
 
 fn search(ctx: &Ctx, args: Args<'_>, form: Form, command: &CStr) -> Result<(), CmdError> {
     let source = PmKey::open_read(ctx, args[form.source()], TY)?;
-    let query = Query::parse(args, form, &source)?;
+    let query = Query::parse(ctx, args, form, &source)?;
     let (area, enough) = query.area();
     let Some(target) = query.target else {
         return source.read(|pool, root| {

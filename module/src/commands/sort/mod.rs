@@ -324,7 +324,7 @@ fn sorted(ctx: &Ctx, query: &Query<'_>, elements: Vec<Vec<u8>>) -> Result<Vec<Ve
             (true, Some(_)) => Weight::Text(text),
             (true, None) => Weight::Collated(text.map(c_string)),
             (false, _) => {
-                let number = text.map_or(Some(0.0), |text| double::parse_weight(&text));
+                let number = text.map_or(Some(0.0), |text| double::parse_weight(ctx, &text));
                 is_number &= number.is_some();
                 Weight::Number(number.unwrap_or(0.0))
             }

@@ -99,7 +99,7 @@ fn add(ctx: &Ctx, args: Args<'_>, command: &CStr, mut rule: Rule) -> Result<(), 
 }
 
 fn score(ctx: &Ctx, arg: Arg<'_>) -> Result<f64, CmdError> {
-    double::parse_for(ctx, arg.bytes()).ok_or(CmdError::NotAFloat)
+    double::parse(ctx, arg.bytes()).ok_or(CmdError::NotAFloat)
 }
 
 /// Adds one element, tells of it and replies.

@@ -171,7 +171,7 @@ impl<'a> Query<'a> {
                 _ if weighs && more.len() >= numkeys && option.is(b"WEIGHTS") => {
                     let (weights, more) = more.split_at(numkeys);
                     for (source, weight) in query.sources.iter_mut().zip(weights) {
-                        source.weight = double::parse_for(ctx, weight.bytes())
+                        source.weight = double::parse(ctx, weight.bytes())
                             .ok_or(CmdError::text_only("ERR weight value is not a float"))?;
                     }
                     more

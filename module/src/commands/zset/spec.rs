@@ -22,7 +22,7 @@ fn score_end(ctx: &Ctx, arg: Arg<'_>) -> Option<ScoreEnd> {
         [b'(', rest @ ..] => (rest, true),
         text => (text, false),
     };
-    double::parse_end_for(ctx, text).map(|at| ScoreEnd { at, exclusive })
+    double::parse_end(ctx, text).map(|at| ScoreEnd { at, exclusive })
 }
 
 fn name_end<'a>(arg: Arg<'a>) -> Option<NameEnd<'a>> {
