@@ -83,6 +83,7 @@ impl Store {
             };
             (record, error)
         });
+        survey.index.sort_ahead();
         self.dbs.note_unmapped(survey.unmapped);
         let surveyed = Surveyed {
             foreign: survey.foreign,

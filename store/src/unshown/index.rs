@@ -3,10 +3,11 @@
 //! It is made at the start, by several threads, of the hashes that the records have on media (see
 //! [`record`](crate::record)), so that no key is read for it; it shrinks as keys are shown, and is
 //! dropped when all are. An entry is eight bytes: 19 bits of the hash and the record's offset.
-//! Entries lie in 512 buckets by the hash's highest 9 bits. The first look-up in a bucket sorts it,
-//! into short ranges by the next bits: of ten million entries a bucket has 20,000, which takes some
-//! 0.2 ms; those that come after it compare the entries of one range. Of a hash's 32 bits 28 are
-//! compared; whether a record is that of a key only the key tells.
+//! Entries lie in 512 buckets by the hash's highest 9 bits. Before the first look-up in a bucket it
+//! is sorted, into short ranges by the next bits, so that a look-up compares the entries of one
+//! range: of ten million entries a bucket has 20,000, which takes some 0.2 ms. A thread does so for
+//! all buckets, or the look-up itself where it comes first. Of a hash's 32 bits 28 are compared;
+//! whether a record is that of a key only the key tells.
 //!
 //! Invariant: each entry is the record of a key that the keyspace does not show, or of one that was
 //! flushed since, and an allocated record in any case: before such a record is freed, its entry is
@@ -14,6 +15,8 @@
 
 use crate::record::RecordPtr;
 use pobj::PPtr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 /// Buckets, by the highest bits of the hash.
 const BUCKETS: usize = 1 << BUCKET_BITS;
@@ -26,6 +29,8 @@ const HASH_BITS: u32 = 64 - OFFSET_BITS;
 const RANGE: usize = 48;
 /// Entries between the one that is taken and the one that will be.
 const PREFETCH_DISTANCE: usize = 16;
+/// Entries in all for which a thread is worth it.
+const MANY: u64 = 50_000;
 
 fn bucket_of(check: u32) -> usize {
     (check >> (32 - BUCKET_BITS)) as usize
@@ -123,12 +128,16 @@ impl Bucket {
         (hash >> (HASH_BITS - bits)) as usize
     }
 
+    fn is_sorted(&self) -> bool {
+        self.left == 0 || !self.ranges.is_empty()
+    }
+
     /// Takes out the entries of this hash that are wanted.
     fn take(&mut self, hash: u64, mut wanted: impl FnMut(RecordPtr) -> bool) {
         if self.left == 0 {
             return;
         }
-        if self.ranges.is_empty() {
+        if !self.is_sorted() {
             self.sort();
         }
         let range = self.range_of(hash);
@@ -149,11 +158,35 @@ impl Bucket {
     }
 }
 
+/// The buckets that [`Index::next`] has not come to yet, and others that are empty.
+type Buckets = [Mutex<Bucket>];
+
+fn lock(bucket: &Mutex<Bucket>) -> MutexGuard<'_, Bucket> {
+    bucket.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sorts all buckets, the last one first: they are emptied from the first one on.
+fn sort_all(buckets: &Arc<Buckets>) {
+    for bucket in buckets.iter().rev() {
+        // The index is gone.
+        if Arc::strong_count(buckets) == 1 {
+            return;
+        }
+        let mut bucket = lock(bucket);
+        if !bucket.is_sorted() {
+            bucket.sort();
+        }
+    }
+}
+
 /// The index.
 pub(super) struct Index {
-    buckets: Vec<Bucket>,
-    /// Where the next entry is taken from: bucket and range.
-    at: (usize, usize),
+    buckets: Arc<Buckets>,
+    /// The bucket that is being emptied, and which one of all it is.
+    current: Bucket,
+    at: usize,
+    /// Which of its ranges is being emptied, if it is sorted.
+    range: usize,
     left: u64,
 }
 
@@ -177,10 +210,23 @@ impl Index {
             }
         }
         let left = buckets.iter().map(|bucket| bucket.left as u64).sum();
+        let current = std::mem::take(&mut buckets[0]);
         Index {
-            buckets,
-            at: (0, 0),
+            buckets: buckets.into_iter().map(Mutex::new).collect(),
+            current,
+            at: 0,
+            range: 0,
             left,
+        }
+    }
+
+    /// Has a thread sort all buckets, if there is much to sort.
+    pub(super) fn sort_ahead(&self) {
+        if self.left >= MANY {
+            let buckets = self.buckets.clone();
+            let sorting = thread::Builder::new().name("pm-sort".into());
+            // Without a thread, each bucket is sorted when it is first needed.
+            drop(sorting.spawn(move || sort_all(&buckets)));
         }
     }
 
@@ -191,18 +237,22 @@ impl Index {
 
     /// Takes out those records of keys with the hash `check` that are `wanted`. O(1) on average.
     pub(super) fn take(&mut self, check: u32, wanted: impl FnMut(RecordPtr) -> bool) {
-        let Some(bucket) = self.buckets.get_mut(bucket_of(check)) else {
-            return;
+        let take = |bucket: &mut Bucket| {
+            let before = bucket.left;
+            bucket.take(hash_of(check), wanted);
+            before - bucket.left
         };
-        let before = bucket.left;
-        bucket.take(hash_of(check), wanted);
-        self.left -= (before - bucket.left) as u64;
+        let taken = match bucket_of(check) {
+            at if at == self.at => take(&mut self.current),
+            at => take(&mut lock(&self.buckets[at])),
+        };
+        self.left -= taken as u64;
     }
 
     /// Takes out any record; `None` if all are taken. O(1) on average.
     pub(super) fn next(&mut self) -> Option<Next> {
         loop {
-            let bucket = self.buckets.get_mut(self.at.0)?;
+            let bucket = &mut self.current;
             if let Some((entry, soon)) = bucket.pop_found() {
                 self.left -= 1;
                 if let Some(record) = record_of(entry) {
@@ -211,13 +261,18 @@ impl Index {
                 }
                 continue;
             }
-            match bucket.ranges.get_mut(self.at.1).filter(|_| bucket.left > 0) {
+            match bucket
+                .ranges
+                .get_mut(self.range)
+                .filter(|_| bucket.left > 0)
+            {
                 None => {
-                    // Its memory goes at once.
-                    *bucket = Bucket::default();
-                    self.at = (self.at.0 + 1, 0);
+                    let next = self.buckets.get(self.at + 1)?;
+                    (self.at, self.range) = (self.at + 1, 0);
+                    // The memory of the one before goes at once.
+                    self.current = std::mem::take(&mut lock(next));
                 }
-                Some((_, 0)) => self.at.1 += 1,
+                Some((_, 0)) => self.range += 1,
                 Some((start, len)) => {
                     let at = *start as usize;
                     *start += 1;
@@ -259,7 +314,9 @@ mod tests {
         for (n, &(check, record)) in records.iter().enumerate() {
             found[n % threads].add(check, record, 1000);
         }
-        Index::build(found)
+        let index = Index::build(found);
+        index.sort_ahead();
+        index
     }
 
     #[test]
