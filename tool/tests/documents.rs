@@ -2,10 +2,10 @@
 //!
 //! Every block marked `sh` is run, or says in a comment before it why not: `<!-- not run: why -->`.
 //! A page is one session: its blocks run one after the other in a sandbox of its own, in which
-//! `/etc`, `/var`, `/mnt` and `/usr/lib/redis` are directories of the sandbox, and `systemctl` and
-//! `redis-cli` are for its server. A command fails the test if it fails, or if it prints other than
-//! a comment says that stands behind it: `# → OK`. What a page needs that is not for its readers is
-//! in a comment `<!-- run`.
+//! `/etc/redis`, `/etc/systemd`, `/var`, `/mnt` and `/usr/lib/redis` are directories of the
+//! sandbox, and `systemctl` and `redis-cli` are for its server. A command fails the test if it
+//! fails, or if it prints other than a comment says that stands behind it: `# → OK`. What a page
+//! needs that is not for its readers is in a comment `<!-- run`.
 //!
 //! A block that shows a terminal, with the prompt `$` or that of redis-cli in its first line, is
 //! run, too: what redis-cli shows must be what stands there, and so must what the shell's commands
@@ -209,11 +209,17 @@ impl Sandbox {
     /// A text whose paths are those of the sandbox.
     fn inside(&self, text: &str) -> String {
         let home = self.home.path().display();
-        ["/etc/redis", "/var/", "/usr/lib/redis", "/mnt/"]
-            .iter()
-            .fold(text.to_owned(), |text, path| {
-                text.replace(path, &format!("{home}{path}"))
-            })
+        [
+            "/etc/redis",
+            "/etc/systemd",
+            "/var/",
+            "/usr/lib/redis",
+            "/mnt/",
+        ]
+        .iter()
+        .fold(text.to_owned(), |text, path| {
+            text.replace(path, &format!("{home}{path}"))
+        })
     }
 
     /// A shell in it, whose working directory has what the tree has. `ci/serve` there serves the
