@@ -28,7 +28,7 @@ shrinks from, or has 4,000 elements of 16 bytes. DEL frees a whole value. Fences
 include those for slab pages and growing tables.
 
 Some operations cost more than in earlier versions, on purpose. A hash now stays packed up to 512 fields, as natively,
-instead of 128: setting a new field of one hash takes about 6 % more. A value of 64 KiB has memory of its own, which can
+instead of 128: setting a new field of one hash takes about 3 % more. A value of 64 KiB has memory of its own, which can
 be reused for values of any length: DEL of one takes about 2 % more, and SET over one 3 %.
 
 | operation | of | instructions | first-level misses | last-level misses | fences | flushed lines |

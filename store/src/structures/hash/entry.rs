@@ -114,13 +114,17 @@ pub(super) fn create(tx: &mut Tx<'_>, field: Pair<'_>, expire_at: i64) -> Result
         size += TAIL;
     }
     let tail = &tail[..tail_len];
+    let head = bytemuck::bytes_of(&head);
     let entry = tx.alloc(size, DATA)?;
     if size <= packed::JOIN_MAX as u64 {
-        let parts = [bytemuck::cast_slice(&head), name, tail, value];
-        packed::join(parts, |bytes| tx.fill(entry, bytes))?;
+        let fill = |bytes: &[u8]| tx.fill(entry, bytes);
+        match tail {
+            [] => packed::join([head, name, value], fill)?,
+            _ => packed::join([head, name, tail, value], fill)?,
+        }
         return Ok(entry.ptr());
     }
-    tx.fill(entry, bytemuck::cast_slice(&head))?;
+    tx.fill(entry, head)?;
     tx.fill(entry.at(KEY_AT), name)?;
     tx.fill(entry.at(KEY_AT + name.len() as u64), tail)?;
     tx.fill(entry.at(size - value.len() as u64), value)?;

@@ -43,28 +43,19 @@ impl Builder {
 
     /// Makes the table; its root is empty if there are no entries. O(entries); takes steps. Every
     /// bucket is written once.
-    pub fn finish(mut self, tx: &mut Tx<'_>, encoding: u8) -> Result<Root> {
+    pub fn finish(self, tx: &mut Tx<'_>, encoding: u8) -> Result<Root> {
         if self.entries.is_empty() {
             return Ok(Root::EMPTY);
         }
         let count = self.entries.len() as u64;
         let buckets = buckets_for(count);
-        let index = |hash: u64| slot::bucket_of(hash, buckets);
-        self.entries.sort_unstable_by_key(|&(hash, _)| index(hash));
+        let (starts, words) = by_bucket(&self.entries, buckets);
         let (mut directory, mut widest) = (Vec::with_capacity(buckets as usize), 0);
-        let (mut rest, mut words) = (self.entries.as_slice(), Vec::new());
-        for at in 0..buckets {
-            let len = rest
-                .iter()
-                .take_while(|&&(hash, _)| index(hash) == at)
-                .count();
-            let (own, others) = rest.split_at(len);
-            rest = others;
-            words.clear();
-            words.extend(own.iter().map(|&(_, word)| word.0));
+        for bounds in starts.windows(2) {
+            let words = &words[bounds[0]..bounds[1]];
             let lines = bucket::lines_for(words.len());
             widest = widest.max(lines * LINE_SLOTS);
-            directory.push(bucket::create(tx, &words, lines)?);
+            directory.push(bucket::create(tx, words, lines)?);
             if directory.len().is_multiple_of(STEP) {
                 tx.step()?;
             }
@@ -75,9 +66,53 @@ impl Builder {
     }
 }
 
+/// The words of entries, each bucket's together, and where each begins, and the last one ends.
+/// O(entries).
+fn by_bucket(entries: &[(u64, Word)], buckets: u64) -> (Vec<usize>, Vec<u64>) {
+    let bucket_of = |hash| slot::bucket_of(hash, buckets) as usize;
+    // First how many entries each bucket has, then where they end, and at last where they begin.
+    let mut bounds = vec![0; buckets as usize + 1];
+    for &(hash, _) in entries {
+        bounds[bucket_of(hash)] += 1;
+    }
+    let mut end = 0;
+    for bound in &mut bounds {
+        end += *bound;
+        *bound = end;
+    }
+    let mut words = vec![0; entries.len()];
+    for &(hash, word) in entries {
+        let place = &mut bounds[bucket_of(hash)];
+        *place -= 1;
+        words[*place] = word.0;
+    }
+    (bounds, words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_bucket_has_its_entries() {
+        let hashes = [7, 2, 0, 3, 7, 4, 1 << 40];
+        let word = |at: usize| Word(at as u64 + 1);
+        let entries: Vec<(u64, Word)> = (0..)
+            .zip(hashes)
+            .map(|(at, hash)| (hash, word(at)))
+            .collect();
+        let (starts, words) = by_bucket(&entries, 5);
+        assert_eq!(starts, [0, 2, 2, 3, 6, 7]);
+        let mut buckets: Vec<Vec<u64>> = starts
+            .windows(2)
+            .map(|at| words[at[0]..at[1]].to_vec())
+            .collect();
+        buckets.iter_mut().for_each(|bucket| bucket.sort_unstable());
+        assert_eq!(
+            buckets,
+            [vec![3, 7], vec![], vec![2], vec![1, 4, 5], vec![6]]
+        );
+    }
 
     #[test]
     fn a_new_table_is_neither_crowded_nor_sparse() {
