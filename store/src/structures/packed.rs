@@ -16,6 +16,7 @@
 use super::Root;
 use crate::damaged::damaged;
 use crate::layout::DATA;
+use arrayvec::ArrayVec;
 #[cfg(target_arch = "x86_64")]
 use memchr::arch::{all::packedpair::Pair, x86_64::avx2::packedpair::Finder};
 use pobj::{Error, PPtr, Pool, Result, Tx};
@@ -153,13 +154,12 @@ pub(crate) const JOIN_MAX: usize = 256;
 /// is written at once costs less than what is written in pieces.
 #[inline]
 pub(super) fn join<const N: usize, R>(parts: [&[u8]; N], f: impl FnOnce(&[u8]) -> R) -> R {
-    let mut joined = [0; JOIN_MAX];
-    let mut used = 0;
+    let mut joined = ArrayVec::<u8, JOIN_MAX>::new();
     for part in parts {
-        joined[used..used + part.len()].copy_from_slice(part);
-        used += part.len();
+        let added = joined.try_extend_from_slice(part);
+        added.expect("the caller joins no more");
     }
-    f(&joined[..used])
+    f(&joined)
 }
 
 /// Appends an element to a packed collection if its object has the room for it: `items` are its
