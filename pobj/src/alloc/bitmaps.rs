@@ -6,6 +6,7 @@ use crate::error::{Result, damaged};
 use crate::log_record::Writes;
 use crate::medium::Medium;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// So many slots and fewer change their bitmaps without a hash table.
 const FEW: usize = 16;
@@ -70,21 +71,26 @@ impl Slab {
         changes: impl Iterator<Item = (&'a Slot, bool)>,
         writes: &mut Writes,
     ) -> Result<()> {
-        let mut words: HashMap<u64, u64> = HashMap::new();
-        let mut order = Vec::new();
+        let mut words: Vec<(u64, u64)> = Vec::new();
+        let mut places = HashMap::new();
+        let mut place = 0;
         for (slot, set) in changes {
             let at = self.word_of(slot);
-            let word = match words.entry(at) {
-                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    order.push(at);
-                    entry.insert(medium.word(at)?)
-                }
-            };
+            // Mostly it is the word of the slot before: who allocates many gets neighbours.
+            if words.get(place).is_none_or(|&(last, _)| last != at) {
+                place = match places.entry(at) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(fresh) => {
+                        words.push((at, medium.word(at)?));
+                        *fresh.insert(words.len() - 1)
+                    }
+                };
+            }
+            let word = &mut words[place].1;
             *word = changed(*word, at, slot, set)?;
         }
-        for at in order {
-            writes.push(at, &words[&at].to_le_bytes());
+        for (at, word) in words {
+            writes.push(at, &word.to_le_bytes());
         }
         Ok(())
     }
