@@ -81,6 +81,21 @@ fn looks_at_keys_count_as_natively() {
 }
 
 #[test]
+fn a_rename_is_no_further_access() {
+    same(
+        "CONFIG SET maxmemory-policy allkeys-lfu
+         CONFIG SET lfu-log-factor 0
+         SET s v
+         XADD x 1-1 f v
+         RENAME s t
+         RENAMENX t u
+         RENAME x y
+         OBJECT FREQ u
+         OBJECT FREQ y",
+    );
+}
+
+#[test]
 fn plain_names_write_to_the_pool() {
     let (mut server, mut client) = unprefixed();
     run(&mut client, OF_ALL_TYPES);

@@ -159,8 +159,13 @@ fn a_hundred_thousand_members_are_as_in_redis() {
     sides.same(&["ZPOPMAX", "k", "5000"]);
     sides.same(&["ZMPOP", "2", "none", "inter", "MIN", "COUNT", "100000"]);
     sides.same(&["ZCARD", "k"]);
+    // All of them are in no random order.
+    let many = MEMBERS.to_string();
+    sides.same(&["ZRANDMEMBER", "k", &many, "WITHSCORES"]);
     sides.same(&["ZREMRANGEBYRANK", "k", "0", "-3"]);
     sides.same(&["ZRANGE", "k", "0", "-1", "WITHSCORES"]);
+    sides.same(&["ZRANDMEMBER", "k", "2"]);
+    sides.same(&["ZRANDMEMBER", "absent", "2"]);
 }
 
 #[test]

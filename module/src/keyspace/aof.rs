@@ -64,7 +64,7 @@ impl Engine {
 pub(super) fn tell_of(displaced: &Displaced) {
     Ctx::with_own(displaced.db, |ctx| {
         let name = OwnedString::new(&displaced.name);
-        let is_overwritten = ctx.open(name.arg(), Mode::Write).kind() == Kind::Other;
+        let is_overwritten = ctx.open(name.arg(), Mode::Unseen).kind() == Kind::Other;
         if is_overwritten {
             ctx.stand_in_aof(name.arg(), displaced.expire_at);
         }

@@ -282,7 +282,7 @@ fn follow_move(ctx: &Ctx, name: Arg<'_>) {
 }
 
 fn follow_rename(ctx: &Ctx, name: Arg<'_>) {
-    let mut key = ctx.open(name, Mode::Write);
+    let mut key = ctx.open(name, Mode::Quiet);
     let Kind::Pm(ty, addr) = key.kind() else {
         return;
     };

@@ -350,7 +350,7 @@ fn in_order<'a>(
     any_order: bool,
 ) -> Result<Extended<'a>, CmdError> {
     let (mut ttl, mut when, mut fields) = (None, When::default(), None);
-    let mut is_foreign = false;
+    let (mut keeps, mut persists, mut is_foreign) = (false, false, false);
     let mut at = 2;
     while let Some(arg) = args.get(at) {
         at += 1;
@@ -395,9 +395,16 @@ fn in_order<'a>(
                 continue;
             }
         };
-        if ttl.replace(new).is_some() {
+        // KEEPTTL and PERSIST do not exclude each other: one of them is no argument of the command.
+        let again = match new {
+            Ttl::Keep => std::mem::replace(&mut keeps, true),
+            Ttl::Persist => std::mem::replace(&mut persists, true),
+            Ttl::At(_) | Ttl::Later(..) => false,
+        };
+        if again || matches!(ttl, Some(Ttl::At(_))) {
             return Err(command.two_times());
         }
+        ttl = Some(new);
         is_foreign |= !command.takes(new);
     }
     if is_foreign {

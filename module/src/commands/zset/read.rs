@@ -138,7 +138,8 @@ pub(super) fn zrandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let shape = Shape::with_scores(ctx, with_scores);
     key.read(|pool, root| {
         let len = zset::len(root);
-        let all = || zset::walk(pool, root, 0, false)?.some(len);
+        // As natively, from the end on.
+        let all = || zset::walk(pool, root, len.saturating_sub(1), true)?.some(len);
         let at = |rank| zset::at_rank(pool, root, rank);
         let chosen = match Choice::of(count, len) {
             Choice::All => Chosen::These(all()?),
