@@ -186,6 +186,44 @@ fn a_reload_leaves_pm_keys_as_the_pool_has_them() {
 }
 
 #[test]
+fn a_reload_finds_once_what_is_to_be_reclaimed() {
+    let (server, mut client) = start(&setup(&[]));
+    let large: Vec<String> = (0..6).map(|n| format!("large:{n}")).collect();
+    for key in &large {
+        for from in (0..20_000).step_by(1000) {
+            let mut words = vec!["PM.ZADD".to_owned(), key.clone()];
+            words.extend((from..from + 1000).flat_map(|n| [n.to_string(), format!("member:{n}")]));
+            client.call(&words);
+        }
+    }
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let mut commands = vec![words("PM.ZREMRANGEBYRANK large:0 10 -10")];
+    let mut deletion = words("PM.DEL");
+    deletion.extend_from_slice(&large[1..]);
+    // All in one event-loop cycle: nothing is reclaimed before the reload.
+    commands.extend([deletion, words("DEBUG RELOAD")]);
+    let replies = client.pipeline(&commands).unwrap();
+    let replies: Vec<String> = replies.iter().map(words_of).collect();
+    assert_eq!(replies, ["19981", "5", "OK"]);
+    let values = info(&mut client, "pmedis_reclaim_values")
+        .parse::<usize>()
+        .unwrap();
+    assert!(values <= large.len(), "{values}");
+    // What takes the places of what is reclaimed stays.
+    for n in 0..1000 {
+        expect(&mut client, &format!("PM.SET key:{n} {n}"), "OK");
+    }
+    wait_for("all is reclaimed", || {
+        info(&mut client, "pmedis_reclaim_values") == "0"
+    });
+    for n in 0..1000 {
+        expect(&mut client, &format!("PM.GET key:{n}"), &n.to_string());
+    }
+    expect(&mut client, "PM.ZCARD large:0", "19");
+    assert!(!server.log().contains("is lost"), "{}", server.log());
+}
+
+#[test]
 fn only_full_files_take_the_space_of_the_values() {
     const VALUES: usize = 50;
     const LEN: usize = 100_000;

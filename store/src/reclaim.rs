@@ -17,6 +17,7 @@
 //! a long range. Their records are listed as well, and found again after a crash by their encoding.
 
 use crate::Store;
+use crate::damaged::damaged;
 use crate::layout::RECORD;
 use crate::record::{self, Birth, Record, RecordPtr};
 use crate::structures::{self, Root};
@@ -234,8 +235,15 @@ impl Store {
 
     /// Takes a part of a dead record's value apart; true if that was the last, and the record is
     /// freed.
+    ///
+    /// # Errors
+    /// `Damaged`, if the record is not dead, too: nothing has changed then.
     fn dismantle(&mut self, record: RecordPtr) -> Result<bool> {
+        self.pool.capacity(record)?;
         let head = *record::get(&self.pool, record)?;
+        if head.birth != 0 {
+            return Err(damaged("a value that is to be reclaimed is in use"));
+        }
         let mut root = head.root;
         let mut tx = self.pool.begin();
         tx.removes();

@@ -19,6 +19,7 @@ mod survey;
 use crate::Store;
 use crate::damaged::damaged;
 use crate::key_counts::KeyCounts;
+use crate::reclaim::Garbage;
 use crate::record::{self, RecordPtr};
 use crate::value::ValueType;
 use index::Index;
@@ -98,9 +99,11 @@ impl Store {
         surveyed
     }
 
-    /// Whoever shows keys shows none any more, until the next survey.
+    /// Whoever shows keys shows none any more, until the next survey. That finds what is to be
+    /// reclaimed, too.
     pub fn hide(&mut self) {
         self.unshown = None;
+        self.garbage = Garbage::default();
         self.dbs.forget_counts();
         self.slots.forget_counts(None);
     }
