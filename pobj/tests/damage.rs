@@ -96,13 +96,20 @@ fn libpmemobjs_metadata_is_verified_before_libpmemobj_follows_it() {
         (zone + (512 << 10), 0, "a run's header"),
         (extent - 16, 0, "an object's size"),
         (ROOT_AT, 0, "the root object"),
-        (ROOT_AT, extent, "no pobj test root object"),
     ];
     for (offset, word, expected) in cases {
         let old = overwrite(&place, offset, word);
         refused_with(&place, expected);
         overwrite(&place, offset, old);
     }
+    // Whatever the extent begins with: it is not blank now.
+    let (root, first) = (
+        overwrite(&place, ROOT_AT, extent),
+        overwrite(&place, extent, 1),
+    );
+    refused_with(&place, "no pobj test root object");
+    overwrite(&place, extent, first);
+    overwrite(&place, ROOT_AT, root);
     let pool = place.open(POOL);
     assert!(pool.damages().is_empty(), "{:?}", pool.damages());
 }
