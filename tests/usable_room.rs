@@ -27,7 +27,7 @@ struct Pattern {
 }
 
 /// What goes is decided by the number of the value, its length, and how many there are.
-const PATTERNS: [Pattern; 5] = [
+const PATTERNS: [Pattern; 6] = [
     Pattern {
         name: "19 of 20 small ones at random",
         lens: &[(90, 110)],
@@ -52,6 +52,11 @@ const PATTERNS: [Pattern; 5] = [
         name: "half of large ones at random",
         lens: &[(60_000, 400_000)],
         goes: |random, _, _, _| random.bool(),
+    },
+    Pattern {
+        name: "two of five of all sizes at random",
+        lens: &[(10, 30_000), (30_000, 300_000), (300_000, 1_000_000)],
+        goes: |random, _, _, _| random.u32(..5) < 2,
     },
 ];
 

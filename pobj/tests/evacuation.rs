@@ -199,7 +199,7 @@ fn free_room_between_large_objects_comes_together() {
     assert!(wasted > before.free / 4, "{wasted} of {before:?}");
     let mut rounds = 0;
     while pool.scatter().wasted > before.free / 25 {
-        if pool.begin_gathering() == 0 {
+        if pool.begin_gathering(true) == 0 {
             break;
         }
         assert!(relocate_all(&mut pool, &mut objects) > 0);
@@ -233,7 +233,7 @@ fn regions_that_are_given_up_are_everybodys_again() {
     let objects = allocate(&mut pool, 200, 200_000);
     let kept = thin_out(&mut pool, objects, 2);
     let before = pool.usage();
-    assert!(pool.begin_gathering() > 0);
+    assert!(pool.begin_gathering(true) > 0);
     let held = pool.usage();
     assert_eq!((held.used, held.free), (before.used, before.free));
     assert!(kept.iter().any(|&at| pool.evacuating(at)));

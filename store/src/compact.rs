@@ -171,7 +171,8 @@ impl Store {
         let usage = self.pool.usage();
         self.compaction.note_use(usage.used, usage.capacity);
         self.give_back_pages()?;
-        self.compaction.round = Round::choose(&mut self.pool);
+        let anew = self.compaction.fruitless == 0;
+        self.compaction.round = Round::choose(&mut self.pool, anew);
         Ok(self.is_compacting())
     }
 

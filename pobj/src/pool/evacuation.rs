@@ -28,11 +28,12 @@ impl Pool {
     }
 
     /// Begins to empty regions of the pool in which free room lies in short pieces, in the same
-    /// way; how many bytes that gains, about, or 0 if there are none. O(pages + large objects +
-    /// free runs).
-    pub fn begin_gathering(&mut self) -> u64 {
+    /// way; how many bytes that gains, about, or 0 if there are none. Regions that could not be
+    /// emptied before are tried again if it begins `anew`. O(pages + large objects + free runs).
+    pub fn begin_gathering(&mut self, anew: bool) -> u64 {
         self.stuck = 0;
-        self.slab.begin_emptying(&mut self.room, self.medium.len())
+        let len = self.medium.len();
+        self.slab.begin_emptying(&mut self.room, len, anew)
     }
 
     /// Has the page on which an object lies be emptied, too, however full it is, or its regions.
@@ -47,7 +48,7 @@ impl Pool {
     /// Ends an evacuation: what was not emptied is used as before. O(pages).
     pub fn end_evacuation(&mut self) {
         self.slab.end_evacuation();
-        self.room.release_regions();
+        self.room.end_emptying();
     }
 
     /// Whether there is an evacuation, and something is left to be emptied. O(1).

@@ -68,12 +68,12 @@ pub struct Leaving {
 
 impl Round {
     /// A round that empties sparse pages, or regions, whichever gives more back; `None` if nothing
-    /// can be emptied.
-    pub(super) fn choose(pool: &mut Pool) -> Option<Round> {
+    /// can be emptied. Regions that could not be are tried again if it begins `anew`.
+    pub(super) fn choose(pool: &mut Pool, anew: bool) -> Option<Round> {
         let before = pool.scatter();
         let empties_pages = before.regainable >= REGAINS_MIN || before.regainable > before.wasted;
         let expected = if !empties_pages {
-            pool.begin_gathering()
+            pool.begin_gathering(anew)
         } else if pool.begin_evacuation() > 0 {
             before.regainable
         } else {

@@ -11,6 +11,7 @@ use super::extent::Extent;
 use super::free::FreeRuns;
 use super::run::{GRANULE, Run};
 use regions::Held;
+use std::collections::BTreeSet;
 
 /// Who takes granules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(crate) struct Room {
     free: FreeRuns,
     /// Regions that are being emptied, and what is free in them.
     held: Held,
+    /// Those that could not be emptied of late, by number.
+    stuck_regions: BTreeSet<u64>,
     /// Given up by the open group.
     loose: FreeRuns,
     kept: FreeRuns,
@@ -55,6 +58,7 @@ impl Room {
             extents: Vec::new(),
             free: FreeRuns::default(),
             held: Held::default(),
+            stuck_regions: BTreeSet::new(),
             loose: FreeRuns::default(),
             kept: FreeRuns::default(),
             target: 0,

@@ -6,6 +6,7 @@
 use super::{Access, Room};
 use crate::alloc::free::FreeRuns;
 use crate::alloc::run::{GRANULE, Run};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// Granules of a region: they are aligned in the pool.
@@ -16,6 +17,8 @@ pub(in crate::alloc) const MOVE_MAX: u64 = 1024;
 pub(in crate::alloc) const MEBIBYTE: u64 = 256;
 /// What may be wasted of what is free.
 const WASTED_PART: u64 = 64;
+/// So many of the longest free runs are looked at for a place outside of a region.
+const LONGEST_RUNS: usize = 4;
 
 /// The regions that are being emptied.
 #[derive(Default)]
@@ -37,6 +40,8 @@ pub(in crate::alloc) struct Region {
     pub free: u64,
     /// Of what is free, that in pieces that a mebibyte does not fill.
     pub wasted: u64,
+    /// The longest page or large object that lies there, if only in part.
+    pub longest: u64,
     /// Something there cannot move.
     pub blocked: bool,
 }
@@ -117,8 +122,18 @@ impl Room {
         Some(start * GRANULE)
     }
 
-    /// Lets everybody have the regions again.
-    pub(crate) fn release_regions(&mut self) {
+    /// Lets everybody have the regions again. If they are not empty, something there has found no
+    /// place: others come first then.
+    pub(crate) fn end_emptying(&mut self) {
+        if self.regions_are_empty() {
+            self.stuck_regions.clear();
+        } else {
+            self.stuck_regions.extend(&self.held.regions);
+        }
+        self.release_regions();
+    }
+
+    fn release_regions(&mut self) {
         let held = std::mem::take(&mut self.held);
         let mut runs = held.runs;
         for (start, granules) in runs.drain() {
@@ -154,15 +169,30 @@ impl Room {
     }
 
     /// Begins to empty regions: those that waste most for what they hold, as many as waste too
-    /// much, and as long as what they hold finds room; one at least. Bytes that it gains, about.
-    /// `regions` is what the slab says of them.
-    pub(in crate::alloc) fn hold_regions(&mut self, regions: &[Region]) -> u64 {
+    /// much, and as long as what they hold finds room; one at least. Those come first for whose
+    /// longest object there is a place. Bytes that it gains, about. `regions` is what the slab
+    /// says of them; those that could not be emptied are tried again if it begins `anew`.
+    pub(in crate::alloc) fn hold_regions(&mut self, regions: &[Region], anew: bool) -> u64 {
+        if anew {
+            self.stuck_regions.clear();
+        }
         let candidates = (0..)
             .zip(regions)
-            .filter(|(_, region)| !region.blocked && region.used > 0 && region.wasted > 0);
+            .filter(|(_, region)| !region.blocked && region.used > 0 && region.wasted > 0)
+            .filter(|(number, _)| !self.stuck_regions.contains(number));
         let mut candidates: Vec<_> = candidates.collect();
+        let longest = self.longest_runs();
+        let has_place = |number: u64, region: &Region| {
+            let mut others = longest.iter().filter(|&&(start, granules)| {
+                parts(start, granules).all(|(other, ..)| other != number)
+            });
+            others.any(|&(_, granules)| granules >= region.longest)
+        };
         // What is moved for the same gain.
-        candidates.sort_unstable_by_key(|(_, region)| (region.used << 32) / region.wasted);
+        candidates.sort_by_cached_key(|&(number, region)| {
+            let cost = (region.used << 32) / region.wasted;
+            (!has_place(number, region), cost)
+        });
         let long: u64 = self.free.lens().filter(|&len| len >= REGION).sum();
         let mut room = (long - long / 8).max(self.free.total() / 8);
         let mut wasted: u64 = regions.iter().map(|region| region.wasted).sum();
@@ -195,6 +225,14 @@ impl Room {
         let regions = own.chain(self.held.regions.iter().copied()).collect();
         self.held.capacity = u64::MAX;
         self.hold(regions);
+    }
+
+    /// Some of the longest free runs.
+    fn longest_runs(&self) -> Vec<(u64, u64)> {
+        let mut runs: Vec<(u64, u64)> = self.free.iter().collect();
+        runs.sort_unstable_by_key(|&(_, granules)| Reverse(granules));
+        runs.truncate(LONGEST_RUNS);
+        runs
     }
 
     fn hold(&mut self, regions: BTreeSet<u64>) {

@@ -17,17 +17,18 @@ impl Slab {
                 }
             }
         };
-        let blocks = |region: &mut Region, _| region.blocked = true;
-        let uses = |region: &mut Region, granules| region.used += granules;
-        for page in self.pages.iter().flatten() {
+        let pages = self.pages.iter().flatten().map(|page| {
             let is_run = page.offset.is_multiple_of(GRANULE);
-            let (start, granules) = (page.offset / GRANULE, page.len().div_ceil(GRANULE));
-            tell(start, granules, if is_run { &uses } else { &blocks });
-        }
-        for (offset, len, is_run) in self.objects_alone() {
+            (page.offset, page.len(), is_run)
+        });
+        for (offset, len, is_run) in pages.chain(self.objects_alone()) {
             let (start, granules) = (offset / GRANULE, len.div_ceil(GRANULE));
             let moves = is_run && granules <= MOVE_MAX;
-            tell(start, granules, if moves { &uses } else { &blocks });
+            tell(start, granules, &|region, part| {
+                region.blocked |= !moves;
+                region.used += part;
+                region.longest = region.longest.max(granules);
+            });
         }
         for (start, granules) in room.free_runs() {
             tell(start, granules, &|region, granules| region.free += granules);
@@ -54,11 +55,12 @@ impl Slab {
         regions
     }
 
-    /// Begins to empty regions; how many bytes that gains, about, or 0 if there are none. O(pages +
-    /// large objects).
-    pub(crate) fn begin_emptying(&mut self, room: &mut Room, len: u64) -> u64 {
+    /// Begins to empty regions; how many bytes that gains, about, or 0 if there are none. Those
+    /// that could not be emptied before are tried again if it begins `anew`. O(pages + large
+    /// objects).
+    pub(crate) fn begin_emptying(&mut self, room: &mut Room, len: u64, anew: bool) -> u64 {
         let regions = self.regions(room, len);
-        let gain = room.hold_regions(&regions);
+        let gain = room.hold_regions(&regions, anew);
         if gain > 0 {
             let pages = (0..).zip(&self.pages).filter_map(|(id, page)| {
                 let page = page.as_ref()?;
