@@ -55,9 +55,10 @@ fn what_is_deleted_in_a_full_pool_stays_deleted() {
     expect(&mut client, "FLUSHALL", "OK");
     settle(&mut client);
     assert_eq!(figure(&mut client, "used"), TABLE);
-    // The table of databases may lie elsewhere now, on a page in the midst of what was one piece.
+    // The table of databases may lie elsewhere now, in the midst of what was one piece.
+    assert!(ask(&mut client, "PM.DEFRAG NOW 10000").contains("state idle"));
     let again = fill(&mut client, "large", &[200_000]);
-    assert!(again + 2 >= count, "{again} of {count}");
+    assert!(again + 1 >= count, "{again} of {count}");
     assert_durable(&server);
 }
 
