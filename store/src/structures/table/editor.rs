@@ -183,7 +183,8 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
         let (parent, bit) = slot::parent_of(index);
         let at = self.touch(parent)?;
         let words = std::mem::take(&mut self.touched[at].words);
-        let [mut low, mut high] = [0, 1].map(|_| Vec::with_capacity(words.len()));
+        let mut low = Vec::with_capacity(words.len());
+        let mut high = Vec::with_capacity(words.len());
         for word in words.into_iter().filter(|&word| word != 0) {
             if hash_bit::<KEY_AT>(self.tx, Word(word), bit)? {
                 high.push(word)
