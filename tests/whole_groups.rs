@@ -99,6 +99,12 @@ fn start_with(arguments: &[&str]) -> (Server, Client) {
     (server, client)
 }
 
+/// Sets a PM key.
+fn expect_set(client: &mut Client, key: &str, value: &str) {
+    let reply = client.call(&["PM.SET", key, value]);
+    assert_eq!(reply, Value::Simple("OK".into()));
+}
+
 /// All that is in the pool and in the databases.
 fn state(client: &mut Client) -> Vec<String> {
     let asked = ["DEBUG DIGEST", "DBSIZE", "PM.CHECK"];
@@ -332,11 +338,11 @@ fn native_copies_and_payloads_without_room_are_the_end_of_their_group() {
     let payload = {
         let other = Setup::pmedis("64m").start().unwrap();
         let mut other = other.client();
-        assert!(!other.call(&["PM.SET", "huge", &huge()]).is_error());
+        expect_set(&mut other, "huge", &huge());
         other.call(&["DUMP", "huge"])
     };
     let payload = payload.bytes().expect("a payload");
-    assert!(!client.call(&["PM.SET", "huge", &huge()]).is_error());
+    expect_set(&mut client, "huge", &huge());
     let before = state(&mut client);
     let failing: [&[&[u8]]; 4] = [
         &[b"COPY", b"huge", b"copied"],

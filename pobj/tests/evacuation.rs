@@ -227,6 +227,52 @@ fn free_room_between_large_objects_comes_together() {
 }
 
 #[test]
+fn free_runs_slide_past_objects_that_are_hardly_shorter() {
+    let place = Place::new();
+    let mut pool = place.open(64 << 20);
+    let mut random = fastrand::Rng::with_seed(9);
+    let mut objects = Vec::new();
+    loop {
+        let mut tx = pool.begin();
+        match tx.alloc(random.u64(300_000..900_000), DATA) {
+            Ok(object) => {
+                tx.fill(object, &[objects.len() as u8; 40]).unwrap();
+                tx.commit().unwrap();
+                objects.push(object.ptr());
+            }
+            Err(Error::Full(_)) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // Some of them are hardly large enough for the others.
+    let mut numbers: Vec<u8> = (0..objects.len() as u8).collect();
+    for _ in 0..8 {
+        let at = random.usize(..objects.len());
+        numbers.swap_remove(at);
+        let mut tx = pool.begin();
+        tx.free(objects.swap_remove(at)).unwrap();
+        tx.commit().unwrap();
+    }
+    let before = pool.usage();
+    assert!(before.largest_free < before.free / 2, "{before:?}");
+    let mut slides = 0;
+    while pool.begin_sliding(slides == 0) > 0 {
+        while relocate_all(&mut pool, &mut objects) > 0 {}
+        assert!(!pool.is_evacuating(), "{slides} slides");
+        assert_eq!(pool.stuck(), 0);
+        pool.end_evacuation();
+        slides += 1;
+        assert!(slides < 200, "{:?}", pool.scatter());
+    }
+    let after = pool.usage();
+    assert_eq!((after.used, after.free), (before.used, before.free));
+    assert!(pool.wasted() < 1 << 20, "{} of {after:?}", pool.wasted());
+    for (number, object) in numbers.iter().zip(objects) {
+        assert_eq!(pool.bytes(object, 40).unwrap(), [*number; 40]);
+    }
+}
+
+#[test]
 fn regions_that_are_given_up_are_everybodys_again() {
     let place = Place::new();
     let mut pool = place.open(64 << 20);

@@ -47,6 +47,8 @@ pub(crate) struct Compaction {
     /// Rounds in a row that gained nothing, and the bytes in use after the last of them.
     fruitless: u32,
     fruitless_at: u64,
+    /// Emptying regions has gained nothing: free runs slide instead.
+    slides: bool,
     pub(crate) totals: Totals,
 }
 
@@ -82,6 +84,7 @@ impl Default for Compaction {
             least: u64::MAX,
             fruitless: 0,
             fruitless_at: 0,
+            slides: false,
             totals: Totals::default(),
         }
     }
@@ -92,6 +95,7 @@ impl Compaction {
     fn note_use(&mut self, used: u64, capacity: u64) {
         if used.abs_diff(self.used) >= capacity / USE_PART {
             (self.used, self.least, self.fruitless) = (used, u64::MAX, 0);
+            self.slides = false;
         }
     }
 }
@@ -171,8 +175,13 @@ impl Store {
         let usage = self.pool.usage();
         self.compaction.note_use(usage.used, usage.capacity);
         self.give_back_pages()?;
-        let anew = self.compaction.fruitless == 0;
-        self.compaction.round = Round::choose(&mut self.pool, anew);
+        let (anew, slides) = (self.compaction.fruitless == 0, self.compaction.slides);
+        self.compaction.round = Round::choose(&mut self.pool, anew, slides);
+        if !self.is_compacting() {
+            // There is nothing to be gained until something changes.
+            self.compaction.fruitless = IDLE_ROUNDS;
+            self.compaction.fruitless_at = self.pool.usage().used;
+        }
         Ok(self.is_compacting())
     }
 
@@ -203,6 +212,7 @@ impl Store {
         } else {
             compaction.fruitless += 1;
             compaction.fruitless_at = used;
+            compaction.slides |= round.empties_regions();
         }
         compaction.pause = if regained >= round.expected / 2 {
             PAUSE_MIN

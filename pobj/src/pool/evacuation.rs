@@ -36,6 +36,15 @@ impl Pool {
         self.slab.begin_emptying(&mut self.room, len, anew)
     }
 
+    /// Begins to empty what lies beside a free run, in the same way, but so that it comes to lie at
+    /// another one: how many bytes that gains in the end, about, or 0 if nothing. It is repeated
+    /// until then: each time no more is emptied than the run holds. What could not be emptied before
+    /// is tried again if it begins `anew`. O(n log n) in pages, large objects and free runs.
+    pub fn begin_sliding(&mut self, anew: bool) -> u64 {
+        self.stuck = 0;
+        self.slab.begin_sliding(&mut self.room, anew)
+    }
+
     /// Has the page on which an object lies be emptied, too, however full it is, or its regions.
     /// O(pages + free runs).
     pub fn evacuate<T>(&mut self, object: PPtr<T>) {
@@ -54,7 +63,7 @@ impl Pool {
     /// Whether there is an evacuation, and something is left to be emptied. O(1).
     pub fn is_evacuating(&self) -> bool {
         self.slab.evacuating_pages() > self.slab.empty_pages()
-            || self.room.holds_regions() && !self.room.regions_are_empty()
+            || self.room.is_emptying() && !self.room.is_emptied()
     }
 
     /// Pages that are to be emptied; 0 if there is no evacuation of any. O(1).
@@ -73,7 +82,7 @@ impl Pool {
     pub fn evacuating<T>(&self, ptr: PPtr<T>) -> bool {
         let offset = ptr.offset();
         self.slab.evacuates(offset)
-            || self.room.holds_regions() && self.slab.run_evacuates(&self.room, offset)
+            || self.room.is_emptying() && self.slab.run_evacuates(&self.room, offset)
     }
 
     /// Slab pages without an allocated slot, which [`Pool::trim`] can give back. O(1).

@@ -1,13 +1,13 @@
 //! A round of compaction: the walk over all records, step by step.
 
-use super::Ended;
+use super::{Ended, GAIN_MIN};
 use crate::Store;
 use crate::layout::RECORD;
 use crate::record::{self, Record, RecordPtr};
 use crate::structures;
 use crate::structures::mover::{Cursor, Mover};
 use crate::value::ValueType;
-use pobj::{Error, Pool, Result};
+use pobj::{Error, Pool, Result, Scatter};
 use std::collections::VecDeque;
 
 /// Records that are looked at before values and records are moved.
@@ -20,9 +20,27 @@ const PASSES: u32 = 3;
 const TRIM_FROM: usize = 64;
 /// Pages are emptied first, if that gives back so many bytes.
 const REGAINS_MIN: u64 = 256 << 10;
+/// Regions are emptied before free runs slide if so many bytes are wasted: each emptying is for many
+/// of them, but it may part a long run.
+const REGIONS_FROM: u64 = 8 << 20;
+/// A free run that slides is followed so often at most, for want of which a round might not end
+/// while clients change the pool.
+const SLIDES: u32 = 200;
+
+/// What is emptied in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Emptied {
+    /// Sparse pages, or what was chosen one by one.
+    Pages,
+    /// Regions.
+    Regions,
+    /// What lies on the way of a free run to others: so often yet.
+    Way(u32),
+}
 
 /// A round.
 pub(super) struct Round {
+    empties: Emptied,
     walk: Option<pobj::Cursor>,
     passes: u32,
     /// Values that were found and are still to be looked at.
@@ -35,6 +53,8 @@ pub(super) struct Round {
     pub(super) expected: u64,
     /// What was scattered and wasted when it began, in bytes.
     pub(super) unfilled: u64,
+    /// The latter alone.
+    wasted: u64,
 }
 
 struct Found {
@@ -67,36 +87,49 @@ pub struct Leaving {
 }
 
 impl Round {
-    /// A round that empties sparse pages, or regions, whichever gives more back; `None` if nothing
-    /// can be emptied. Regions that could not be are tried again if it begins `anew`.
-    pub(super) fn choose(pool: &mut Pool, anew: bool) -> Option<Round> {
+    /// A round that empties sparse pages, or has free runs come together, whichever gives more back;
+    /// `None` if nothing can be emptied. The latter is done by regions if much is wasted, unless it
+    /// rather `slides`; those that could not be emptied are tried again if it begins `anew`.
+    pub(super) fn choose(pool: &mut Pool, anew: bool, slides: bool) -> Option<Round> {
         let before = pool.scatter();
-        let empties_pages = before.regainable >= REGAINS_MIN || before.regainable > before.wasted;
-        let expected = if !empties_pages {
-            pool.begin_gathering(anew)
-        } else if pool.begin_evacuation() > 0 {
-            before.regainable
-        } else {
-            0
-        };
-        (expected > 0).then(|| Round::new(expected, before.slots + before.wasted))
+        if before.regainable >= REGAINS_MIN || before.regainable > before.wasted {
+            let chosen = pool.begin_evacuation();
+            return (chosen > 0).then(|| Round::new(Emptied::Pages, before.regainable, before));
+        }
+        let mut ways = [Emptied::Regions, Emptied::Way(0)];
+        if slides || before.wasted < REGIONS_FROM {
+            ways.reverse();
+        }
+        ways.into_iter().find_map(|way| {
+            let expected = match way {
+                Emptied::Regions => pool.begin_gathering(anew),
+                _ => pool.begin_sliding(anew),
+            };
+            (expected > 0).then(|| Round::new(way, expected, before))
+        })
     }
 
     /// A round that empties the pages which were chosen already.
     pub(super) fn of_chosen(pool: &Pool) -> Round {
-        let before = pool.scatter();
-        Round::new(0, before.slots + before.wasted)
+        Round::new(Emptied::Pages, 0, pool.scatter())
     }
 
-    fn new(expected: u64, unfilled: u64) -> Round {
+    /// Whether it is one that empties regions.
+    pub(super) fn empties_regions(&self) -> bool {
+        self.empties == Emptied::Regions
+    }
+
+    fn new(empties: Emptied, expected: u64, before: Scatter) -> Round {
         Round {
+            empties,
             walk: Some(pobj::Cursor::default()),
             passes: 0,
             values: VecDeque::new(),
             leaving: Vec::new(),
             alone: false,
             expected,
-            unfilled,
+            unfilled: before.slots + before.wasted,
+            wasted: before.wasted,
         }
     }
 }
@@ -105,7 +138,7 @@ impl Store {
     /// A step of this round; `None` at its end.
     pub(super) fn step(&mut self, round: &mut Round) -> Result<Option<Step>> {
         if !self.pool.is_evacuating() {
-            return Ok(None);
+            return Ok(self.slide_on(round).then_some(Step::More));
         }
         if !round.values.is_empty() {
             self.move_objects(round)?;
@@ -132,6 +165,25 @@ impl Store {
         // What has found no place will not find one in another pass.
         let goes_on = round.passes < PASSES && self.pool.stuck() == 0;
         Ok(goes_on.then_some(Step::More))
+    }
+
+    /// What lay beside a free run has gone to its other side. Unless enough is gained, the next is
+    /// emptied; false if the round ends.
+    fn slide_on(&mut self, round: &mut Round) -> bool {
+        let Emptied::Way(slides) = &mut round.empties else {
+            return false;
+        };
+        self.pool.end_evacuation();
+        *slides += 1;
+        let goes_on = *slides < SLIDES
+            && self.pool.wasted() + GAIN_MIN > round.wasted
+            && self.pool.begin_sliding(false) > 0;
+        if goes_on {
+            (round.walk, round.passes) = (Some(pobj::Cursor::default()), 0);
+            round.values.clear();
+            round.leaving.clear();
+        }
+        goes_on
     }
 
     /// Finds the next records with values to be looked at, and those that lie in the way.

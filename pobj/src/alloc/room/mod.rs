@@ -5,12 +5,15 @@
 //! that a group has given up are *loose* until its end: the group itself may take them again, but
 //! the undo log, whose entries may be put back into them, may not.
 
+mod held;
+pub(super) mod ranges;
 pub(super) mod regions;
+pub(super) mod slide;
 
 use super::extent::Extent;
 use super::free::FreeRuns;
 use super::run::{GRANULE, Run};
-use regions::Held;
+use held::Held;
 use std::collections::BTreeSet;
 
 /// Who takes granules.
@@ -35,7 +38,7 @@ pub(crate) struct Room {
     /// By start.
     extents: Vec<Extent>,
     free: FreeRuns,
-    /// Regions that are being emptied, and what is free in them.
+    /// What is free in the parts that are being emptied.
     held: Held,
     /// Those that could not be emptied of late, by number.
     stuck_regions: BTreeSet<u64>,
@@ -319,11 +322,11 @@ mod tests {
 
     #[test]
     fn no_more_is_wasted_than_is_free() {
-        let (mut room, first) = room(4 * regions::REGION);
+        let (mut room, first) = room(4 * ranges::REGION);
         while room.take(8, Access::Ordinary).is_some() {}
         room.hold_regions_of(Run {
             offset: first,
-            granules: 3 * regions::REGION,
+            granules: 3 * ranges::REGION,
             kind: RunKind::Page,
         });
         let (free, _, kept) = room.free_bytes();
@@ -333,20 +336,20 @@ mod tests {
 
     #[test]
     fn what_is_kept_back_is_found_where_regions_are_emptied() {
-        let (mut room, first) = room(4 * regions::REGION);
+        let (mut room, first) = room(4 * ranges::REGION);
         while room.take(8, Access::Ordinary).is_some() {}
         while room.take(8, Access::Whole).is_some() {}
         room.hold_regions_of(Run {
             offset: first,
-            granules: 3 * regions::REGION,
+            granules: 3 * ranges::REGION,
             kind: RunKind::Page,
         });
         room.give(first, 16, false);
         assert_eq!(room.take(8, Access::Whole), None, "it is held");
         assert_eq!(room.take_with_held(8, Access::Ordinary), None, "it is owed");
-        assert!(room.holds_regions());
+        assert!(room.is_emptying());
         assert_eq!(room.take_with_held(8, Access::Whole), Some(first));
-        assert!(!room.holds_regions());
+        assert!(!room.is_emptying());
     }
 
     #[test]
