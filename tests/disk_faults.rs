@@ -15,6 +15,11 @@ use testkit::server::{Server, Setup};
 /// library what to do to what the server writes. `None` if the server loads modules with a symbol
 /// scope of their own, in which what is preloaded is not seen.
 fn faulty() -> Option<(Server, PathBuf)> {
+    faulty_with("appendonly no")
+}
+
+/// [`faulty`], with this line in its configuration.
+fn faulty_with(directive: &str) -> Option<(Server, PathBuf)> {
     if Packaged::current().has(None, Some((8, 0))) {
         println!("no faults can be injected into a module of this server");
         return None;
@@ -31,6 +36,7 @@ fn faulty() -> Option<(Server, PathBuf)> {
     assert!(compiled.success(), "{compiled}");
     let flag = setup.dir().join("fail");
     let setup = setup
+        .directive(directive)
         .env("LD_PRELOAD", &library.to_string_lossy())
         .env("FAIL_WRITES", &flag.to_string_lossy());
     Some((setup.start().unwrap(), flag))
@@ -77,6 +83,76 @@ fn what_is_not_durable_is_not_acknowledged_and_reads_go_on() {
     let mut client = crash(&mut server);
     assert_eq!(ask(&mut client, "PM.GET a"), "3");
     assert_eq!(ask(&mut client, "PM.SET a 6"), "OK");
+}
+
+/// What is in the databases: digests of their keys, and how many there are.
+fn contents(client: &mut Client) -> Vec<String> {
+    let mut all = vec![ask(client, "DEBUG DIGEST")];
+    for db in 0..2 {
+        assert_eq!(ask(client, &format!("SELECT {db}")), "OK");
+        all.extend(["DBSIZE", "PM.DBSIZE"].map(|command| ask(client, command)));
+    }
+    ask(client, "SELECT 0");
+    all
+}
+
+#[test]
+fn what_a_commit_could_not_make_durable_is_the_same_in_the_pool_and_for_clients() {
+    // Larger than the journal, so its commit does not wait for others; and what natively changes
+    // keys, with replies that leave at once.
+    let large = "x".repeat(8_000_000);
+    let changes: [&[&str]; 12] = [
+        &["PM.SET", "hash", &large],
+        &["PM.SET", "new", &large],
+        &["PM.SET", "string", "other"],
+        &["PM.HSET", "new", "field", "value"],
+        &["SWAPDB", "0", "1"],
+        &["RENAME", "string", "renamed"],
+        &["MOVE", "string", "1"],
+        &["COPY", "hash", "copied"],
+        &["DEL", "hash"],
+        &["UNLINK", "string", "list"],
+        &["EXPIRE", "hash", "1000"],
+        &["FLUSHDB"],
+    ];
+    for threads in ["io-threads 1", "io-threads 4"] {
+        let Some((mut server, flag)) = faulty_with(threads) else {
+            return;
+        };
+        for change in changes {
+            let mut client = server.client();
+            assert_eq!(ask(&mut client, "FLUSHALL"), "OK");
+            for line in [
+                "PM.SET string a",
+                "PM.HSET hash f v g w",
+                "PM.RPUSH list a b",
+            ] {
+                assert!(!client.call(&line.split(' ').collect::<Vec<_>>()).is_error());
+            }
+            ask(&mut client, "SELECT 1");
+            assert_eq!(ask(&mut client, "PM.SET there b"), "OK");
+            ask(&mut client, "SELECT 0");
+            fs::write(&flag, libc::ENOSPC.to_string()).unwrap();
+            let name = change[..change.len().min(2)].join(" ");
+            let unheard = client.try_call(change);
+            assert!(
+                unheard.is_err(),
+                "{threads}: {name} is acknowledged: {unheard:?}"
+            );
+            fs::remove_file(&flag).unwrap();
+            let mut client = server.client();
+            wait_for("it serves again", || {
+                ask(&mut client, "PM.SET later 1") == "OK"
+            });
+            let seen = contents(&mut client);
+            let mut client = crash(&mut server);
+            assert_eq!(contents(&mut client), seen, "{threads}: {name}");
+            // All that is seen can be changed.
+            assert_eq!(ask(&mut client, "FLUSHALL"), "OK");
+            assert_eq!(ask(&mut client, "PM.DBSIZE"), "0", "{threads}: {name}");
+        }
+        assert!(!server.log().contains("damaged"), "{}", server.log());
+    }
 }
 
 /// Sets a key to other bytes.

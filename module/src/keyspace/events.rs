@@ -297,6 +297,7 @@ fn follow_rename(ctx: &Ctx, name: Arg<'_>) {
             return Ok(None);
         }
         let record = engine.must(|engine| engine.store.rename(record, name.bytes(), db))?;
+        engine.note_failure();
         Ok(Some(engine.store.pool.address_of(record)))
     });
     match renamed {

@@ -49,7 +49,7 @@ pub(super) fn of_callback<R>(
     what: &str,
     f: impl FnOnce(&mut Engine) -> pobj::Result<R>,
 ) -> Option<R> {
-    match ENGINE.with(f) {
+    match ENGINE.with(|engine| noted(engine, f)) {
         Ok(Ok(value)) => Some(value),
         Ok(Err(error)) => {
             failed(what, error);
@@ -67,7 +67,8 @@ pub(super) fn of_callback<R>(
 pub(super) fn of_loading<R>(
     f: impl FnOnce(&mut Engine) -> std::result::Result<R, LoadError>,
 ) -> Option<R> {
-    match ENGINE.with(|engine| f(engine).map_err(|error| not_loaded(engine, error))) {
+    let load = |engine: &mut Engine| f(engine).map_err(|error| not_loaded(engine, error));
+    match ENGINE.with(|engine| noted(engine, load)) {
         Ok(loaded) => loaded.ok(),
         Err(refused) => {
             unreachable("loading a key", refused);
@@ -112,7 +113,7 @@ pub(super) fn of_change(error: &Error) {
 /// Runs `f` with the engine; a failure leaves the pool behind what Redis shows, which only the log
 /// can tell.
 pub(super) fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>) {
-    match ENGINE.with(|engine| engine.must(f)) {
+    match ENGINE.with(|engine| noted(engine, |engine| engine.must(f))) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             report::failure(format_args!("{what} is not durable"), &error);
@@ -134,6 +135,14 @@ pub(super) fn leave_out_quietly(found: &Found) {
     }
 }
 
+/// What `f` does; if that cannot be made durable, nobody is told of it.
+#[inline]
+fn noted<R>(engine: &mut Engine, f: impl FnOnce(&mut Engine) -> R) -> R {
+    let done = f(engine);
+    engine.note_failure();
+    done
+}
+
 fn failed(what: &str, why: impl Display) {
     report::failure(format_args!("{what} failed"), &why);
 }
@@ -153,7 +162,8 @@ fn unreachable(what: &str, refused: Refused) {
 /// of ours.
 #[inline]
 pub fn with_engine<R>(f: impl FnOnce(&mut Engine) -> Result<R, CmdError>) -> Result<R, CmdError> {
-    ENGINE.with(f).unwrap_or_else(|refused| {
+    let outcome = ENGINE.with(|engine| noted(engine, f));
+    outcome.unwrap_or_else(|refused| {
         unreachable("a command", refused);
         Err(CmdError::Internal)
     })

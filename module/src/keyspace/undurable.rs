@@ -35,6 +35,21 @@ impl Engine {
         self.note_sync(outcome);
     }
 
+    /// After a change, before anybody is told of it: a commit does not say that it is not durable.
+    #[inline]
+    pub(super) fn note_failure(&mut self) {
+        if self.store.pool.failure().is_some() {
+            self.note_unwritten();
+        }
+    }
+
+    #[cold]
+    fn note_unwritten(&mut self) {
+        if self.store.pool.has_record() && !is_troubled() {
+            self.sync();
+        }
+    }
+
     #[inline]
     fn note_sync(&mut self, outcome: pobj::Result<()>) -> bool {
         if outcome.is_ok()

@@ -274,7 +274,8 @@ impl Pool {
         self.group.is_some()
     }
 
-    /// Ends the group: everything that was committed in it is durable, as one step.
+    /// Ends the group: everything that was committed in it is durable, as one step; when, as
+    /// [`Tx::commit`] says.
     ///
     /// # Errors
     /// `Damaged` if the pool's own log contradicts itself; never for want of room.
@@ -282,7 +283,8 @@ impl Pool {
         (self.in_group, self.refused) = (false, false);
         self.reserve_access.end_group();
         self.log_group_end()?;
-        self.sync_unless_deferred()
+        self.sync_unless_deferred();
+        Ok(())
     }
 
     /// From when on commits are durable, beginning with the next: [`CommitMode::Immediate`] in a

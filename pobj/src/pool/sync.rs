@@ -107,17 +107,18 @@ impl Pool {
 
     /// The end of what is to be durable on return: it is, unless commits are deferred. Of these, so
     /// many are durable that the next record fits into the journal's ring.
+    ///
+    /// What was committed is in memory, so a failure is no failure of the commit: whoever made it
+    /// has to go on from there. The pool remembers it, and [`Pool::sync`] tells.
     #[inline]
-    pub(super) fn sync_unless_deferred(&mut self) -> Result<()> {
+    pub(super) fn sync_unless_deferred(&mut self) {
         let Some(disk) = &self.disk else {
-            return Ok(());
+            return;
         };
-        if self.commit_mode == CommitMode::Deferred
-            && disk.has_room_for(self.medium.pages_changed())
+        if self.commit_mode == CommitMode::Immediate
+            || !disk.has_room_for(self.medium.pages_changed())
         {
-            Ok(())
-        } else {
-            self.sync()
+            let _ = self.sync();
         }
     }
 

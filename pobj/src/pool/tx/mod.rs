@@ -303,8 +303,9 @@ impl<'p> Tx<'p> {
     /// Makes everything durable, as one atomic step. One fence if there was no [`Tx::step`]; a
     /// second one if more than 1,280 bytes were filled, or a slab page was made.
     ///
-    /// The change can be read on return, but is durable only later in two cases: with
-    /// [`CommitMode::Deferred`], as that says; and in a group, with [`Pool::end_group`].
+    /// The change can be read on return, but is durable only later in three cases: with
+    /// [`CommitMode::Deferred`], as that says; in a group, with [`Pool::end_group`]; and with a
+    /// journal that could not be written, of which [`Pool::failure`] and [`Pool::sync`] tell.
     ///
     /// # Errors
     /// On failure nothing has happened.
@@ -332,11 +333,10 @@ impl<'p> Tx<'p> {
             self.pool.commit_batch_apart()?;
         }
         self.done = true;
-        if self.pool.in_group {
-            Ok(())
-        } else {
-            self.pool.sync_unless_deferred()
+        if !self.pool.in_group {
+            self.pool.sync_unless_deferred();
         }
+        Ok(())
     }
 }
 
