@@ -89,15 +89,33 @@ impl<T: ?Sized> PPtr<T> {
 /// that points to it. So what is [filled](crate::Tx::fill) into it need not be logged.
 ///
 /// Only [`Tx::alloc`](crate::Tx::alloc) and [`Tx::relocate`](crate::Tx::relocate) give one. What is
-/// kept of it beyond that step is its [pointer](Fresh::ptr). The compiler does not verify that: who
-/// keeps more can write, without a log entry, what others reach by then, and a power cut could
-/// leave half of it.
+/// kept of it beyond that step is its [pointer](Fresh::ptr): who kept more could write, without a
+/// log entry, what others reach by then, and a power cut could leave half of it. The compiler does
+/// not verify that; where assertions are on, filling it in another transaction panics.
 ///
 /// Space in older memory can be filled as well, through its pointer, by
 /// [`Tx::fill_spare`](crate::Tx::fill_spare) and [`Tx::fill_unused`](crate::Tx::fill_unused): there
 /// it is for the caller to know that nobody uses it.
-#[repr(transparent)]
-pub struct Fresh<T: ?Sized = u8>(PPtr<T>);
+pub struct Fresh<T: ?Sized = u8> {
+    ptr: PPtr<T>,
+    /// Which transaction has allocated it.
+    made_by: TxNumber,
+}
+
+/// Which transaction it is. Known where assertions are on; it takes no space elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TxNumber(#[cfg(debug_assertions)] u64);
+
+impl TxNumber {
+    /// The transaction is over.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        #[cfg(debug_assertions)]
+        {
+            self.0 += 1;
+        }
+    }
+}
 
 impl<T: ?Sized> Clone for Fresh<T> {
     fn clone(&self) -> Self {
@@ -107,35 +125,47 @@ impl<T: ?Sized> Clone for Fresh<T> {
 impl<T: ?Sized> Copy for Fresh<T> {}
 impl<T: ?Sized> fmt::Debug for Fresh<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fresh({:#x})", self.0.offset)
+        write!(f, "Fresh({:#x})", self.ptr.offset)
     }
 }
 
 impl Fresh {
-    pub(crate) fn new(offset: u64) -> Option<Fresh> {
-        PPtr::new(offset).map(Fresh)
+    pub(crate) fn new(offset: u64, made_by: TxNumber) -> Option<Fresh> {
+        let ptr = PPtr::new(offset)?;
+        Some(Fresh { ptr, made_by })
     }
 }
 
 impl<T: ?Sized> Fresh<T> {
     /// The pointer to it, which stays when it is fresh no more.
     pub fn ptr(self) -> PPtr<T> {
-        self.0
+        self.ptr
+    }
+
+    /// The transaction that has allocated it.
+    pub(crate) fn made_by(self) -> TxNumber {
+        self.made_by
     }
 
     /// Bytes from the pool's first byte.
     pub fn offset(self) -> u64 {
-        self.0.offset()
+        self.ptr.offset()
     }
 
     /// The same address, seen as another type.
     pub fn cast<U>(self) -> Fresh<U> {
-        Fresh(self.0.cast())
+        Fresh {
+            ptr: self.ptr.cast(),
+            made_by: self.made_by,
+        }
     }
 
     /// The address `bytes` further on in the same memory, seen as a `U`.
     pub fn at<U>(self, bytes: u64) -> Fresh<U> {
-        Fresh(self.0.at(bytes))
+        Fresh {
+            ptr: self.ptr.at(bytes),
+            made_by: self.made_by,
+        }
     }
 }
 

@@ -388,3 +388,17 @@ fn no_bytes_behind_an_object_that_ends_with_its_page() {
     }
     tx.commit().unwrap();
 }
+
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "memory is fresh only in the transaction that allocates it")]
+fn what_was_allocated_is_not_fresh_after_the_transaction() {
+    let place = Place::new();
+    let mut pool = place.open(16 << 20);
+    let mut tx = pool.begin();
+    let object = tx.alloc(100, DATA).unwrap();
+    tx.fill(object, b"fresh").unwrap();
+    tx.commit().unwrap();
+    let mut tx = pool.begin();
+    let _ = tx.fill(object, b"stale");
+}

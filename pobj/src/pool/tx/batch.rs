@@ -3,6 +3,7 @@
 use crate::alloc::run::Run;
 use crate::alloc::slab::Slot;
 use crate::log_record::{Fill, Writes};
+use crate::ptr::TxNumber;
 
 /// What a transaction has collected and not yet made durable; reused from one to the next.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Batch {
     pub(super) pages: Vec<u64>,
     /// Offsets of large objects of libpmemobj's that it frees.
     pub(super) object_frees: Vec<u64>,
+    /// The transaction whose changes these are.
+    pub(super) tx: TxNumber,
     /// One of the four lists before may have something: most batches have nothing to do with them.
     changes_runs: bool,
 }

@@ -87,7 +87,7 @@ impl<'p> Tx<'p> {
             }
             None => self.pool.reserve_run(size, kind)?,
         };
-        Fresh::new(offset).ok_or_else(|| damaged("an allocation at", 0))
+        Fresh::new(offset, self.pool.batch.tx).ok_or_else(|| damaged("an allocation at", 0))
     }
 
     /// [`Tx::alloc`] for an object that moves, which has no claim on room that others need: `None`
@@ -123,7 +123,17 @@ impl<'p> Tx<'p> {
     /// `Damaged` if the range is not inside an allocated object.
     #[inline]
     pub fn fill(&mut self, target: Fresh, bytes: &[u8]) -> Result<()> {
+        self.assert_fresh(target);
         self.fill_unused(target.ptr(), bytes)
+    }
+
+    #[inline]
+    fn assert_fresh(&self, target: Fresh) {
+        debug_assert_eq!(
+            target.made_by(),
+            self.pool.batch.tx,
+            "memory is fresh only in the transaction that allocates it"
+        );
     }
 
     /// [`Tx::fill`] of space in an object that may be older, and that nobody has used yet: what
@@ -168,6 +178,7 @@ impl<'p> Tx<'p> {
             }
             return Ok(());
         }
+        self.assert_fresh(target);
         self.pool.check_owned(target.offset(), len)?;
         for part in parts.into_iter().filter(|part| !part.is_empty()) {
             self.pool.medium.store(at.offset(), part)?;
@@ -359,6 +370,7 @@ impl Drop for Tx<'_> {
             self.take_back();
         }
         self.pool.reserve_access.end_transaction();
+        self.pool.batch.tx.end();
     }
 }
 
