@@ -353,3 +353,8 @@ fn a_change_larger_than_the_journal_is_one_step_too() {
     let left = fs::read_dir(place.directory()).unwrap().count();
     assert_eq!(left, 2, "files of records stay");
 }
+
+#[test]
+fn a_step_without_room_for_its_undo_log_leaves_nothing_to_undo() {
+    common::no_room::a_step_without_room(Durability::Disk);
+}

@@ -2,8 +2,9 @@
 
 mod common;
 
+use common::no_room::a_step_without_room;
 use common::{DATA, Place};
-use pobj::{Error, Pool};
+use pobj::{Durability, Error, Pool};
 
 /// Allocates objects until none fits.
 fn fill(pool: &mut Pool, len: u64) -> usize {
@@ -46,4 +47,9 @@ fn a_lent_reserve_has_room_for_small_objects() {
         tx.commit().unwrap();
         pool.keep_reserve().unwrap();
     }
+}
+
+#[test]
+fn a_step_without_room_for_its_undo_log_leaves_nothing_to_undo() {
+    a_step_without_room(Durability::Process);
 }

@@ -20,6 +20,9 @@
 //!   newer. Those of the last segment are wiped first: what is left at any moment is the oldest
 //!   entries, and undoing these alone gives the oldest bytes of every range that they have. The
 //!   checksum is wiped, as the word that a torn new entry in its place cannot bring back.
+//! * Entries of a step that finds no room for all of them are wiped, durably, before anything else
+//!   is done. They say what is there at that moment; once older steps are taken back, that is no
+//!   longer so, and recovery would find them at the head of a segment of their own.
 //! * The first segment lies in the log object; more lie in granules that were free when the group
 //!   began. No run table lists them: what `next` leads to is in use, until the first `next` is zero
 //!   again, durably, after the group's end. So they cost no room for a log, and recovery gives them
@@ -99,8 +102,8 @@ impl Undo {
     /// Saves and flushes the old bytes of everything in `encoded`. Durable after the next fence.
     ///
     /// # Errors
-    /// `Full` if the log cannot grow. Then nothing was saved: entries that were begun say what is
-    /// there.
+    /// `Full` if the log cannot grow. Then nothing was saved: entries that were begun are wiped,
+    /// durably.
     pub(crate) fn save(
         &mut self,
         medium: &mut Medium,
@@ -111,7 +114,9 @@ impl Undo {
         let before = (self.entries.len(), self.at);
         let saved = self.save_all(medium, room, group, encoded);
         if saved.is_err() {
-            self.entries.truncate(before.0);
+            // A cut on the way finds any of them, and undoes them first: until then, they say what
+            // is there.
+            self.wipe(medium, before.0)?;
             self.at = before.1;
         }
         saved
@@ -178,8 +183,7 @@ impl Undo {
 
     /// Puts back what the entries after `savepoint` saved, newest first, and wipes them; durably.
     pub(crate) fn roll_back(&mut self, medium: &mut Medium, savepoint: usize) -> Result<()> {
-        let undone = self.entries[savepoint..].to_vec();
-        for &at in undone.iter().rev() {
+        for &at in self.entries[savepoint..].iter().rev() {
             let entry: Entry = *medium.get(at)?;
             self.scratch.clear();
             self.scratch
@@ -188,10 +192,20 @@ impl Undo {
             medium.flush(entry.offset, entry.len)?;
         }
         medium.fence();
+        let first = self.entries.get(savepoint).copied();
+        self.wipe(medium, savepoint)?;
+        if let Some(first) = first {
+            self.at = self.locate(first);
+        }
+        Ok(())
+    }
+
+    /// Wipes the entries after `savepoint`, durably.
+    fn wipe(&mut self, medium: &mut Medium, savepoint: usize) -> Result<()> {
         // Recovery reads each segment up to the first entry that is wiped. So those of later
         // segments go first, durably: they must not be put back without the older ones of a segment
         // before.
-        for entries in undone
+        for entries in self.entries[savepoint..]
             .chunk_by(|&a, &b| self.locate(a).0 == self.locate(b).0)
             .rev()
         {
@@ -201,9 +215,6 @@ impl Undo {
                 medium.flush(checksum, 8)?;
             }
             medium.fence();
-        }
-        if let Some(&first) = undone.first() {
-            self.at = self.locate(first);
         }
         self.entries.truncate(savepoint);
         Ok(())

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
+pub(crate) mod no_room;
+
 use pobj::{Advice, Durability, Kind, Layout, Pool, PoolOptions};
 use std::path::PathBuf;
 use tempfile::TempDir;
