@@ -190,20 +190,27 @@ impl Lines {
     }
 
     /// Writes the lines to their places in the file: a share of the pages by each of several
-    /// threads, as the kernel takes a microsecond or two for each page.
+    /// threads, as far as there can be threads, as the kernel takes a microsecond or two for each
+    /// page.
     fn write(&self, file: &File) -> std::io::Result<()> {
         let pages: Vec<&[Place]> = self.pages().collect();
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(8));
         let share = pages.len().div_ceil(threads).max(TOGETHER);
         std::thread::scope(|scope| {
-            let shares = pages.chunks(share);
-            let threads: Vec<_> = shares
-                .map(|share| Builder::new().spawn_scoped(scope, || self.write_pages(file, share)))
-                .collect();
-            threads.into_iter().try_for_each(|thread| {
-                let outcome = thread?.join();
-                let ended = || std::io::Error::other("a thread that replays has ended");
-                outcome.unwrap_or_else(|_| Err(ended()))
+            let mut shares = pages.chunks(share);
+            let own = shares.next().unwrap_or_default();
+            let help = |share| {
+                let write = move || self.write_pages(file, share);
+                (share, Builder::new().spawn_scoped(scope, write).ok())
+            };
+            let helpers: Vec<_> = shares.map(help).collect();
+            self.write_pages(file, own)?;
+            helpers.into_iter().try_for_each(|(share, thread)| {
+                let ended = |_| Err(std::io::Error::other("a thread that replays has ended"));
+                match thread {
+                    Some(thread) => thread.join().unwrap_or_else(ended),
+                    None => self.write_pages(file, share),
+                }
             })
         })
     }

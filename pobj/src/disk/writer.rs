@@ -70,7 +70,11 @@ impl Writer {
         let ((jobs, work), (tell, done)) = (channel(), channel());
         let path = path.to_path_buf();
         let thread = std::thread::Builder::new().name("pobj-disk".into());
-        let thread = thread.spawn(move || run(&file, &path, &work, &tell))?;
+        let thread = thread.spawn(move || run(&file, &path, &work, &tell));
+        let thread = thread.map_err(|error| {
+            let why = format!("the thread that is to write to it cannot be started: {error}");
+            io::Error::new(error.kind(), why)
+        })?;
         Ok(Writer {
             jobs: Some(jobs),
             done,

@@ -9,6 +9,7 @@ use crate::alloc::slab::walk::PageObjects;
 use crate::medium::Reader;
 use crate::{Kind, PPtr, Persistent};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
 /// Pages that a thread takes at a time.
 const PAGES: usize = 64;
@@ -27,8 +28,8 @@ impl Pool {
     }
 
     /// Shows a copy of the `T` at the head of each allocated object of `kind` to `visit`, on up to
-    /// `threads` threads, each with a state of its own that begins as `S::default()`; their states
-    /// when all is done.
+    /// `threads` threads, fewer if the system has no more, each with a state of its own that begins
+    /// as `S::default()`; their states when all is done.
     ///
     /// Others than the head can be read by the way. Each object is shown once, in no order; one
     /// that is too small for a `T` is passed over. A fork child, whose loads have to be those of
@@ -58,7 +59,9 @@ impl Pool {
         };
         let mut states: Vec<S> = std::thread::scope(|scope| {
             let others = threads.min(pages.len().div_ceil(PAGES)).saturating_sub(1);
-            let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+            let begun = |_| Builder::new().spawn_scoped(scope, work).ok();
+            // Without one, the others do its share.
+            let others: Vec<_> = (0..others).map_while(begun).collect();
             let own = work();
             let joined = others.into_iter().map(|other| match other.join() {
                 Ok(state) => state,
@@ -119,11 +122,15 @@ pub(super) fn with_pages_mapped<R>(
     let share = offsets.len().div_ceil(helpers + 1);
     std::thread::scope(|scope| {
         for part in offsets.chunks(share).skip(1) {
-            scope.spawn(move || {
+            let map = move || {
                 for &offset in part {
                     std::hint::black_box(reader.load::<u64>(offset));
                 }
-            });
+            };
+            // Without one, `work` has the pages mapped itself.
+            if Builder::new().spawn_scoped(scope, map).is_err() {
+                break;
+            }
         }
         work()
     })
