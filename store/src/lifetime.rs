@@ -104,7 +104,7 @@ pub fn begin_use(pool: &mut Pool, path: &Path, found: RunLsn, run: u64) -> Resul
 
 /// What a file looks like from outside: its length and when it was last changed; never 0, and 1 if
 /// it is not there.
-fn file_look(path: &Path) -> u64 {
+pub fn file_look(path: &Path) -> u64 {
     match fs::metadata(path) {
         Ok(file) => {
             let words = [file.len(), file.mtime() as u64, file.mtime_nsec() as u64];
@@ -143,14 +143,12 @@ impl Store {
     }
 
     /// A child was forked, which may make an RDB of this LSN.
-    pub fn note_fork(&mut self) -> Result<()> {
-        let lsn = self.pool.lsn();
+    pub fn note_fork(&mut self, lsn: u64) -> Result<()> {
         self.pool.set_user_word_now(FORK, lsn)
     }
 
-    /// The RDB at this path belongs to this pool.
-    pub fn note_rdb(&mut self, path: &Path) -> Result<()> {
-        let look = file_look(path);
+    /// The RDB that looks like this ([`file_look`]) belongs to this pool.
+    pub fn note_rdb(&mut self, look: u64) -> Result<()> {
         if word(&self.pool, RDB)? == look {
             Ok(())
         } else {

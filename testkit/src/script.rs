@@ -92,7 +92,16 @@ pub fn pm_keys(client: &mut Client, dbs: u32) -> Vec<String> {
 /// If the connection breaks, or there is no such number.
 #[track_caller]
 pub fn disk_info(client: &mut Client, field: &str) -> u64 {
-    let text = client.call(&["PM.INFO", "disk"]);
+    pm_info(client, "disk", field)
+}
+
+/// The number of a field of a section of PM.INFO.
+///
+/// # Panics
+/// If the connection breaks, or there is no such number.
+#[track_caller]
+pub fn pm_info(client: &mut Client, section: &str, field: &str) -> u64 {
+    let text = client.call(&["PM.INFO", section]);
     let text = String::from_utf8_lossy(text.bytes().expect("a text")).into_owned();
     let line = text
         .lines()

@@ -11,7 +11,7 @@ const DEFAULT_MS: u64 = 1000;
 const MOST_MS: u64 = 60_000;
 
 const NOT_NOW: CmdError = CmdError::text_only(
-    "ERR nothing can be moved in a transaction or a script, while a child process saves, or while files are loaded",
+    "ERR nothing can be moved in a transaction or a script, while a child process saves, while files are loaded, or while writes are paused",
 );
 
 /// `PM.DEFRAG [STATUS | NOW [milliseconds]]`

@@ -1,8 +1,8 @@
 //! PM.POOL: subcommands for the pool as a whole.
 
 use crate::error::CmdError;
-use crate::keyspace::{checkpoint, follow_undo, grow, note_pool, refusal};
-use crate::redis::{Args, Ctx};
+use crate::keyspace::{checkpoint, fill, follow_undo, grow, note_pool, refusal};
+use crate::redis::{Args, Ctx, spares_replicas};
 
 /// `PM.POOL CHECKPOINT | GROW [bytes] | SEEN number`
 ///
@@ -32,6 +32,10 @@ pub(super) fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             Ok(())
         }
         [word] if word.is(b"CHECKPOINT") => {
+            // The file is to stay as it is, and showing a key can end an older record of it.
+            if spares_replicas() {
+                fill::complete();
+            }
             checkpoint()?;
             ctx.reply_ok();
             Ok(())

@@ -56,8 +56,8 @@ pub(super) fn note_rdb() {
 }
 
 fn note(engine: &mut Engine) -> pobj::Result<()> {
-    match engine.files.rdb_path.as_deref() {
-        Some(path) => engine.store.note_rdb(path),
+    match engine.files.rdb_path.clone() {
+        Some(path) => engine.note_rdb(&path),
         None => Ok(()),
     }
 }

@@ -20,6 +20,7 @@
 //! back or the keys are moved (CLUSTER GETKEYSINSLOT, MIGRATE). On Valkey they go, as native ones
 //! do, if another node has the slot.
 
+use super::rest::writes_are_paused;
 use super::{ENGINE, Engine, cycles, durable, saving};
 use crate::redis::{Ctx, Reply, SlotEvent, module_ctx};
 use crate::report;
@@ -125,7 +126,7 @@ pub(super) fn give_up_import(engine: &mut Engine) {
 /// A run of the server's cron: marks go from slots that have come.
 pub(super) fn unmark_arrivals() {
     durable("the end of an import", |engine| {
-        if engine.arrivals.slots.is_empty() {
+        if engine.arrivals.slots.is_empty() || writes_are_paused() {
             return Ok(());
         }
         engine.arrivals.crons = engine.arrivals.crons.saturating_sub(1);

@@ -4,10 +4,12 @@
 //!
 //! * In the background it takes a bounded share of the event loop's time, as reclaiming does, and
 //!   only while there is nothing to reclaim.
-//! * Not while a fork child lives: for that, every page that is touched is kept a second time.
+//! * Not while a fork child lives: for that, every page that is touched is kept a second time. Nor
+//!   while writes are paused: somebody may be copying the pool's file (`rest.rs`).
 //! * A command that finds no room waits for it a little, and is tried again (`room.rs`).
 
 use super::cycles::Timer;
+use super::rest::writes_are_paused;
 use super::{ENGINE, Engine, durable};
 use crate::redis::{Ctx, Kind, Latency, Mode, OwnedString, server_flags};
 use crate::report;
@@ -33,8 +35,8 @@ pub enum State {
     Idle,
     /// A round is under way.
     Running,
-    /// A round is under way, or is wanted, but a fork child lives or memory is to be reclaimed
-    /// first.
+    /// A round is under way, or is wanted, but a fork child lives, writes are paused, or memory is
+    /// to be reclaimed first.
     Waiting,
 }
 
@@ -88,6 +90,7 @@ impl Engine {
             && !self.life.reloads()
             && !self.pending.keys_have_ended()
             && self.store.may_move()
+            && !writes_are_paused()
             && !flags.loading()
             && !flags.async_loading()
             && !flags.in_multi_or_script()
@@ -291,6 +294,9 @@ pub(super) fn gather_some(ctx: &Ctx) -> bool {
 /// False if nothing may move at this time.
 pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
     let _latency = Latency::of(c"pm-defrag");
+    if writes_are_paused() {
+        return false;
+    }
     let start = Instant::now();
     durable("reclaiming", |engine| {
         engine.reclaim(budget);

@@ -173,6 +173,7 @@ impl Engine {
             && !self.life.reloads()
             && !self.store.pool.in_group()
             && !self.store.has_garbage()
+            && !self.has_postponed()
             && self.store.pool.has_reserve()
     }
 

@@ -122,7 +122,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             engine.store.pool.begin_snapshot();
             engine.files.begun = Some(SystemTime::now());
             engine.files.aof_knows_pool = false;
-            engine.store.note_fork()
+            engine.note_fork()
         }),
         Event::ForkChildDied => {
             durable("the end of a snapshot", |engine| {

@@ -79,7 +79,8 @@ pub(super) fn end_group(between_cycles: bool) {
         }
         engine.life.end_reload();
         engine.end_group()?;
-        engine.store.pool.keep_reserve()?;
+        engine.note_postponed()?;
+        engine.keep_reserve()?;
         engine.sync();
         Ok(())
     });
@@ -91,7 +92,7 @@ fn command_ends() {
     durable("the last commands", |engine| {
         engine.end_group()?;
         if !engine.event_loop.output_is_watched() {
-            engine.store.pool.keep_reserve()?;
+            engine.keep_reserve()?;
             engine.sync();
         }
         Ok(())

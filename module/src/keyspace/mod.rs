@@ -42,6 +42,7 @@
 //! | `memory.rs` | memory that the pool's pages may take with `durability disk` |
 //! | `prefetch.rs` | what a command is about to read, prefetched |
 //! | `substitutes.rs` | native commands in whose place one of ours runs |
+//! | `rest.rs` | what rests while writes are paused |
 //! | `room.rs` | memory reclaimed, and what a command waits for that finds no room |
 //! | `compact.rs` | scattered room gathered, in the background |
 //! | `serialize.rs` | values in RDB files |
@@ -84,6 +85,7 @@ pub mod open;
 mod pending;
 pub mod plain_stream;
 mod prefetch;
+mod rest;
 mod rewrite;
 pub mod room;
 mod saving;
@@ -108,6 +110,7 @@ use memory::Memory;
 use pending::Pending;
 use pobj::{Pool, PoolOptions};
 use prefetch::Prefetch;
+use rest::Postponed;
 use startup::Startup;
 use store::Store;
 use store::lifetime::Pulse;
@@ -161,6 +164,8 @@ pub struct Engine {
     pub(crate) prefetch: Prefetch,
     /// Whether the kernel takes pages of the pool back.
     pub(crate) memory: Memory,
+    /// What is noted in the pool when writes are not paused any more.
+    postponed: Postponed,
 }
 
 /// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced
@@ -199,6 +204,7 @@ impl Engine {
             fullness: Fullness::default(),
             prefetch: Prefetch::default(),
             memory: Memory::default(),
+            postponed: Postponed::default(),
         };
         loading::undo_interrupted(&mut engine)?;
         Ok(engine)

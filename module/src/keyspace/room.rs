@@ -6,6 +6,7 @@
 
 use super::cycles::Timer;
 use super::groups::undo;
+use super::rest::writes_are_paused;
 use super::{ENGINE, Engine, compact, durable, evict, failure};
 use crate::redis::{Ctx, Latency, OnFailure, Tried, server_flags};
 use crate::report;
@@ -16,8 +17,9 @@ use std::time::{Duration, Instant};
 /// timer that runs while there are some.
 const RECLAIM_PER_CYCLE: Duration = Duration::from_micros(100);
 const RECLAIM_TICK: Duration = Duration::from_micros(200);
-/// From one tick to the next.
+/// From one tick to the next; and from one look to the next while it has to rest.
 const TICK: Duration = Duration::from_millis(1);
+const REST: Duration = Duration::from_millis(10);
 
 /// How long a command waits that finds no room.
 const ROOM_BUDGET: Duration = Duration::from_millis(50);
@@ -84,7 +86,7 @@ impl Engine {
         }
         if server_flags().loading() || failure::follows() {
             self.reclaim(FOLLOWING.budget);
-        } else if is_urgent(&SERVING) {
+        } else if is_urgent(&SERVING) && !writes_are_paused() {
             self.reclaim(SERVING.budget);
         }
     }
@@ -95,14 +97,19 @@ pub(super) fn cycle_ends(ctx: &Ctx) {
     reclaim(ctx, RECLAIM_PER_CYCLE);
 }
 
-/// Reclaims memory, and sees to it that the event loop does not sleep for long while there is more.
+/// Reclaims memory, unless that has to rest, and sees to it that the event loop does not sleep for
+/// long while there is more.
 fn reclaim(ctx: &Ctx, budget: Duration) {
-    let starts_timer = ENGINE.with(|engine| {
-        engine.reclaim(budget);
-        engine.store.has_garbage() && engine.event_loop.start(Timer::Reclaiming)
+    let is_paused = writes_are_paused();
+    let delay = ENGINE.with(|engine| {
+        if !is_paused {
+            engine.reclaim(budget);
+        }
+        let starts_timer = engine.store.has_garbage() && engine.event_loop.start(Timer::Reclaiming);
+        starts_timer.then_some(if is_paused { REST } else { TICK })
     });
-    if starts_timer == Ok(true) {
-        ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
+    if let Ok(Some(delay)) = delay {
+        ctx.start_timer(delay, 0, |ctx: &Ctx, _| {
             durable("reclaiming", |engine| {
                 engine.event_loop.has_run(Timer::Reclaiming);
                 Ok(())

@@ -1,0 +1,81 @@
+//! What rests while writes are paused, by CLIENT PAUSE or a failover.
+//!
+//! Whoever pauses writes and has the pool's file completed (`PM.POOL CHECKPOINT`) copies the file
+//! until the pause ends: nothing may change in it meanwhile, or the copy has some objects twice and
+//! others not at all; and with a journal, the file would not be complete any more. So all that
+//! changes the pool without a command of a client rests: memory is not reclaimed, nor are empty
+//! pages given back (`room.rs`), nothing is moved (`compact.rs`), fields do not expire and keys are
+//! not evicted, as natively, nor adopted, and the pool does not grow. What the server does with its
+//! files is noted in the pool afterwards. All of it goes on by itself when the pause is over.
+
+use super::Engine;
+use crate::redis::spares_replicas;
+use pobj::Result;
+use std::path::Path;
+use store::lifetime::file_look;
+
+/// What is to be noted in the pool when the pause is over.
+#[derive(Default)]
+pub(super) struct Postponed {
+    /// The LSN of the last fork.
+    fork: Option<u64>,
+    /// What the RDB looks like that was made last.
+    rdb: Option<u64>,
+}
+
+impl Postponed {
+    fn is_empty(&self) -> bool {
+        self.fork.is_none() && self.rdb.is_none()
+    }
+}
+
+/// Whether nothing may change in the pool now but by commands of clients. A few instructions.
+#[inline]
+pub(super) fn writes_are_paused() -> bool {
+    spares_replicas()
+}
+
+impl Engine {
+    /// True if something is to be noted in the pool when writes are not paused any more.
+    #[inline]
+    pub(super) fn has_postponed(&self) -> bool {
+        !self.postponed.is_empty()
+    }
+
+    /// A child was forked, which may make an RDB of what the pool holds now.
+    pub(super) fn note_fork(&mut self) -> Result<()> {
+        self.postponed.fork = Some(self.store.pool.lsn());
+        self.note_postponed()
+    }
+
+    /// The RDB at this path belongs to this pool.
+    pub(super) fn note_rdb(&mut self, path: &Path) -> Result<()> {
+        self.postponed.rdb = Some(file_look(path));
+        self.note_postponed()
+    }
+
+    /// Notes in the pool what has waited for the end of the pause, if that is over.
+    ///
+    /// Until then nothing has changed in the pool: an RDB of the pause is known by its LSN, that of
+    /// the pool.
+    pub(super) fn note_postponed(&mut self) -> Result<()> {
+        if self.postponed.is_empty() || writes_are_paused() {
+            return Ok(());
+        }
+        let Postponed { fork, rdb } = std::mem::take(&mut self.postponed);
+        if let Some(lsn) = fork {
+            self.store.note_fork(lsn)?;
+        }
+        rdb.map_or(Ok(()), |look| self.store.note_rdb(look))
+    }
+
+    /// Keeps the pool's reserve, and gives empty pages back, unless that has to rest.
+    #[inline]
+    pub(super) fn keep_reserve(&mut self) -> Result<()> {
+        if writes_are_paused() {
+            Ok(())
+        } else {
+            self.store.pool.keep_reserve()
+        }
+    }
+}
