@@ -8,7 +8,7 @@ use std::time::Duration;
 use testkit::client::Client;
 use testkit::packaged::Packaged;
 use testkit::replication::wait_for;
-use testkit::script::{ask, crash, disk_info as info};
+use testkit::script::{ask, crash, disk_info as info, expect, pm_info};
 use testkit::server::{Server, Setup};
 
 /// A server with a small journal, which a library is preloaded into; and the file that tells the
@@ -225,4 +225,90 @@ fn each_field_tells_what_the_journal_and_checkpoints_do() {
     });
     assert!(info(&mut client, "stalled_ms") > stalled);
     assert_eq!(info(&mut client, "durable"), 1);
+}
+
+#[test]
+fn what_is_to_be_reclaimed_waits_for_the_disk() {
+    let Some((mut server, flag)) = faulty() else {
+        return;
+    };
+    let mut client = server.client();
+    let used = |client: &mut Client| pm_info(client, "pool", "used");
+    expect(&mut client, "PM.SET a 1", "OK");
+    let before = used(&mut client);
+    let value = "v".repeat(40);
+    for way in ["UNLINK", "FLUSHALL"] {
+        let mut commands: Vec<Vec<String>> = Vec::new();
+        for batch in 0..600 {
+            let key = ["PM.HSET".to_owned(), format!("large:{}", batch % 3)];
+            let pairs = (0..100).flat_map(|n| [format!("{batch}:{n}"), value.clone()]);
+            commands.push(key.into_iter().chain(pairs).collect());
+        }
+        for n in 0..20_000 {
+            commands.push(vec!["PM.SET".into(), format!("small:{n}"), value.clone()]);
+            commands.push(vec![
+                "PM.ZADD".into(),
+                "range".into(),
+                n.to_string(),
+                format!("{n}:{value}"),
+            ]);
+        }
+        for commands in commands.chunks(500) {
+            for reply in client.pipeline(commands).unwrap() {
+                assert!(!reply.is_error(), "{reply:?}");
+            }
+        }
+        let full = used(&mut client);
+        assert!(full > before + (4 << 20), "{full} after {before}");
+        // Within one cycle of the event loop: little of it can be reclaimed before the disk fails.
+        let end: &[&str] = match way {
+            "UNLINK" => &[
+                "UNLINK large:0 large:1 large:2",
+                "PM.ZREMRANGEBYRANK range 1 -2",
+            ],
+            _ => &["FLUSHALL"],
+        };
+        for command in end {
+            assert!(!ask(&mut client, command).contains("ERR"));
+        }
+        fs::write(&flag, libc::ENOSPC.to_string()).unwrap();
+        let _ = client.try_call(&["PM.SET", "b", "1"]);
+        client = server.client();
+        wait_for("the disk is seen to fail", || {
+            let refused = ask(&mut client, "PM.SET a 2");
+            refused.contains("MISCONF")
+        });
+        for _ in 0..200 {
+            expect(&mut client, "PING", "PONG");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(info(&mut client, "durable"), 0);
+        let values = pm_info(&mut client, "reclaim", "reclaim_values");
+        let sweeps = pm_info(&mut client, "reclaim", "reclaim_sweeping");
+        assert!(values + sweeps > 0, "{way}: all is reclaimed, or forgotten");
+        fs::remove_file(&flag).unwrap();
+        wait_for("it serves again", || ask(&mut client, "PM.SET a 3") == "OK");
+        wait_for("everything is reclaimed", || {
+            pm_info(&mut client, "reclaim", "reclaim_values")
+                + pm_info(&mut client, "reclaim", "reclaim_sweeping")
+                == 0
+        });
+        if way == "UNLINK" {
+            for n in 0..20_000 {
+                client.queue(&["DEL".to_owned(), format!("small:{n}")]);
+            }
+            client.send().unwrap();
+            for _ in 0..20_000 {
+                client.receive().unwrap();
+            }
+        }
+        let after = used(&mut client);
+        assert!(
+            after < before + (1 << 20),
+            "{way}: {before} bytes, then {full}, and {after} at last"
+        );
+    }
+    let log = server.log();
+    assert!(!log.contains("is lost"), "{log}");
+    expect(&mut crash(&mut server), "PM.GET a", "3");
 }

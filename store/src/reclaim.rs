@@ -44,6 +44,12 @@ pub fn retire_value(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option
     record::create(tx, (b"", ty, Birth::NONE), 0, |_, _| Ok(root)).map(Some)
 }
 
+/// Whether what keeps something from being reclaimed passes: want of room, or a disk that does not
+/// take what is to be made durable. Nothing has changed then.
+pub fn is_passing(error: &Error) -> bool {
+    matches!(error, Error::Full(_) | Error::NotDurable(_))
+}
+
 /// Memory that waits to be reclaimed.
 #[derive(Default)]
 pub(crate) struct Garbage {
@@ -166,14 +172,15 @@ impl Store {
         self.garbage.sweep = Some(Cursor::default());
     }
 
-    /// Reclaims memory for about `budget`, but not while a group is open.
+    /// Reclaims memory for about `budget`, but not while a group is open, nor while nothing can be
+    /// made durable.
     ///
     /// # Errors
-    /// What keeps something from being reclaimed, which is not tried again, but if it is want of
-    /// room. There may be more to reclaim then.
+    /// What keeps something from being reclaimed, which is not tried again, unless that
+    /// [passes](is_passing). There may be more to reclaim then.
     pub fn reclaim(&mut self, budget: Duration) -> Result<()> {
         let start = Instant::now();
-        while self.has_garbage() && !self.pool.in_group() {
+        while self.has_garbage() && !self.pool.in_group() && self.pool.failure().is_none() {
             if !self.garbage.dead.is_empty() {
                 self.dismantle_some()?;
             } else if !self.garbage.with_garbage.is_empty() {
@@ -224,11 +231,12 @@ impl Store {
         match self.dismantle(record) {
             Ok(true) => {}
             Ok(false) => self.garbage.dead.push_front(record),
-            Err(error @ Error::Full(_)) => {
-                self.garbage.dead.push_back(record);
+            Err(error) => {
+                if is_passing(&error) {
+                    self.garbage.dead.push_back(record);
+                }
                 return Err(error);
             }
-            Err(error) => return Err(error),
         }
         Ok(())
     }

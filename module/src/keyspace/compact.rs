@@ -90,6 +90,7 @@ impl Engine {
             && !self.life.reloads()
             && !self.pending.keys_have_ended()
             && self.store.may_move()
+            && self.store.pool.failure().is_none()
             && !writes_are_paused()
             && !flags.loading()
             && !flags.async_loading()

@@ -10,8 +10,9 @@ use super::rest::writes_are_paused;
 use super::{ENGINE, Engine, compact, durable, evict, failure};
 use crate::redis::{Ctx, Latency, OnFailure, Tried, server_flags};
 use crate::report;
-use pobj::{Error, Result};
+use pobj::Result;
 use std::time::{Duration, Instant};
+use store::reclaim::is_passing;
 
 /// How long the memory of dead records may take of one event-loop cycle, and of one tick of the
 /// timer that runs while there are some.
@@ -59,13 +60,14 @@ const FOLLOWING: Urgency = Urgency {
 };
 
 impl Engine {
-    /// Reclaims memory for about `budget`, but not while a group is open.
+    /// Reclaims memory for about `budget`, but not while a group is open, nor while nothing can be
+    /// made durable.
     pub(crate) fn reclaim(&mut self, budget: Duration) {
         let start = Instant::now();
-        // What lacks room is tried again behind the others: each of them once.
+        // What fails for now is tried again behind the others: each of them once.
         let (mut left, _) = self.store.backlog();
         while let Err(error) = self.store.reclaim(budget.saturating_sub(start.elapsed())) {
-            if matches!(error, Error::Full(_)) {
+            if is_passing(&error) {
                 left = left.saturating_sub(1);
             } else {
                 report::failure("memory of a deleted key is lost", &error);
@@ -105,8 +107,9 @@ fn reclaim(ctx: &Ctx, budget: Duration) {
         if !is_paused {
             engine.reclaim(budget);
         }
+        let rests = is_paused || engine.store.pool.failure().is_some();
         let starts_timer = engine.store.has_garbage() && engine.event_loop.start(Timer::Reclaiming);
-        starts_timer.then_some(if is_paused { REST } else { TICK })
+        starts_timer.then_some(if rests { REST } else { TICK })
     });
     if let Ok(Some(delay)) = delay {
         ctx.start_timer(delay, 0, |ctx: &Ctx, _| {
