@@ -273,26 +273,40 @@ impl Store {
         let Some(record) = self.garbage.with_garbage.pop_front() else {
             return Ok(());
         };
+        match self.clean(record) {
+            Ok(true) => {}
+            Ok(false) => self.garbage.with_garbage.push_front(record),
+            Err(error) => {
+                if is_passing(&error) {
+                    self.garbage.with_garbage.push_back(record);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees some garbage of a value; true if that was the last.
+    fn clean(&mut self, record: RecordPtr) -> Result<bool> {
         self.pool.capacity(record)?;
         let head = *record::get(&self.pool, record)?;
         let (ty, mut root) = (head.value_type()?, head.root);
         if head.birth == 0 || !structures::has_garbage(ty, root) {
-            return Ok(());
+            return Ok(true);
         }
         let mut tx = self.pool.begin();
         tx.removes();
         structures::of(ty).clean(&mut tx, &mut root)?;
         record::set_root(&mut tx, record, head.root, root)?;
         tx.commit()?;
-        if structures::has_garbage(ty, root) {
-            self.garbage.with_garbage.push_front(record);
-        }
-        Ok(())
+        Ok(!structures::has_garbage(ty, root))
     }
 
-    /// Looks at some records, and frees those that a flush has ended.
+    /// Looks at some records, and frees those that a flush has ended. None keeps the others: what
+    /// is damaged is told of at the end; for what fails and passes, they are looked at again.
     fn sweep_some(&mut self) -> Result<()> {
-        let mut found = Vec::new();
+        let from = self.garbage.sweep;
+        let (mut found, mut failed) = (Vec::new(), Vec::new());
         for _ in 0..SWEEP {
             let Some(cursor) = self.garbage.sweep else {
                 break;
@@ -301,24 +315,35 @@ impl Store {
             self.garbage.sweep = next.map(|(_, cursor)| cursor);
             let Some((object, _)) = next else { break };
             let record: RecordPtr = object.cast();
-            let head = record::get(&self.pool, record)?;
-            // Those without a birth are listed.
-            let ended = head.birth != 0
-                && (!self.dbs.is_live(head)
-                    || self.slots.is_trimmed(&self.pool, record, head.birth)?);
-            if ended {
-                let head = *head;
-                self.forget_unshown(record);
-                found.push((record, head));
+            match self.is_swept(record) {
+                Ok(None) => {}
+                Ok(Some(head)) => {
+                    self.forget_unshown(record);
+                    found.push((record, head));
+                }
+                Err(error) => failed.push(error),
             }
         }
-        if self.end_all(&found).is_ok() {
-            return Ok(());
+        if self.end_all(&found).is_err() {
+            // One of them is damaged, or there is no room for all.
+            let retired = found.iter().map(|&(record, _)| self.retire(record));
+            failed.extend(retired.filter_map(Result::err));
         }
-        // One of them is damaged, which must not keep the others, or there is no room for all.
-        found
-            .iter()
-            .try_for_each(|&(record, _)| self.retire(record))
+        if failed.iter().any(is_passing) {
+            self.garbage.sweep = from;
+            failed.retain(is_passing);
+        }
+        failed.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// The record, if a flush has ended it, or the loss of its hash slot.
+    fn is_swept(&self, record: RecordPtr) -> Result<Option<Record>> {
+        let head = record::get(&self.pool, record)?;
+        // Those without a birth are listed.
+        let is_ended = head.birth != 0
+            && (!self.dbs.is_live(head)
+                || self.slots.is_trimmed(&self.pool, record, head.birth)?);
+        Ok(is_ended.then_some(*head))
     }
 
     /// Ends several records, as one step.
