@@ -337,3 +337,30 @@ fn the_commands_of_a_cycle_share_a_record_unless_threads_send() {
     let unhooked = Setup::pmedis_with("64m", &arguments);
     alone(&mut unhooked.start().unwrap());
 }
+
+#[test]
+fn a_pool_that_is_moved_away_after_a_crash_comes_back_whole() {
+    let setup = setup();
+    let mut server = setup.start().unwrap();
+    let mut client = server.client();
+    assert_eq!(ask(&mut client, "PM.SET acknowledged first"), "OK");
+    server.kill9();
+    let away = setup.dir().join("away.pool");
+    fs::rename(setup.pool(), &away).unwrap();
+    server.restart().expect("a new pool in its place");
+    let log = server.log();
+    assert!(log.contains("pmedis.pool.journal.of-"), "{log}");
+    let mut client = server.client();
+    assert_eq!(ask(&mut client, "PM.DBSIZE"), "0");
+    assert_eq!(ask(&mut client, "PM.SET acknowledged second"), "OK");
+    server.kill9();
+    let new = setup.dir().join("new.pool");
+    for (from, value) in [(&away, "first"), (&new, "second"), (&away, "first")] {
+        let to = if from == &away { &new } else { &away };
+        fs::rename(setup.pool(), to).unwrap();
+        fs::rename(from, setup.pool()).unwrap();
+        server.restart().expect("it has its journal");
+        assert_eq!(ask(&mut server.client(), "PM.GET acknowledged"), value);
+        server.kill9();
+    }
+}

@@ -358,3 +358,95 @@ fn a_change_larger_than_the_journal_is_one_step_too() {
 fn a_step_without_room_for_its_undo_log_leaves_nothing_to_undo() {
     common::no_room::a_step_without_room(Durability::Disk);
 }
+
+/// A change that takes a file of its own beside the journal: its bytes.
+fn make_large(pool: &mut Pool) -> Vec<u8> {
+    let large: Vec<u8> = (0..1 << 20).map(|at| (at % 251) as u8).collect();
+    let mut tx = pool.begin();
+    let at = tx.alloc(large.len() as u64, DATA).unwrap();
+    tx.fill(at, &large).unwrap();
+    tx.set(tx.user_word(120), at.offset()).unwrap();
+    tx.commit().unwrap();
+    large
+}
+
+fn has_large(pool: &Pool, large: &[u8]) -> bool {
+    let Some(at) = PPtr::<u8>::new(*pool.get(pool.user_word(120)).unwrap()) else {
+        return false;
+    };
+    pool.bytes(at, large.len() as u64).unwrap() == large
+}
+
+fn files(place: &Place) -> usize {
+    fs::read_dir(place.directory()).unwrap().count()
+}
+
+#[test]
+fn a_journal_that_another_pool_needs_is_put_aside_and_taken_back() {
+    let states = states(40);
+    for is_link in [false, true] {
+        let place = Place::new();
+        let elsewhere = Place::new();
+        if is_link {
+            std::os::unix::fs::symlink(elsewhere.journal(), place.journal()).unwrap();
+        }
+        // Neither pool is closed: each needs its journal.
+        run(&place, 1..=30);
+        let large = make_large(&mut place.open());
+        let [first, second] = ["first", "second"].map(|name| place.directory().join(name));
+        fs::rename(place.pool(), &first).unwrap();
+        run(&place, 1..=20);
+        assert_eq!(judge(&place.open(), &states), Ok(20));
+        let aside = |pool: &Pool| pool.journal_set_aside().map(ToOwned::to_owned);
+        for _ in 0..2 {
+            fs::rename(place.pool(), &second).unwrap();
+            fs::rename(&first, place.pool()).unwrap();
+            let pool = place.open();
+            assert!(has_large(&pool, &large) && aside(&pool).is_none());
+            drop(pool);
+            fs::rename(place.pool(), &first).unwrap();
+            fs::rename(&second, place.pool()).unwrap();
+            assert_eq!(judge(&place.open(), &states), Ok(20));
+        }
+        if is_link {
+            let kept = fs::symlink_metadata(place.journal()).unwrap();
+            assert!(kept.is_symlink() && files(&elsewhere) == 2);
+        }
+        // An older file of the same pool, which is complete: so is the newer one afterwards.
+        let mut pool = place.open();
+        pool.checkpoint().unwrap();
+        fs::copy(place.pool(), &first).unwrap();
+        drop(pool);
+        run(&place, 21..=30);
+        fs::rename(place.pool(), &second).unwrap();
+        fs::rename(&first, place.pool()).unwrap();
+        let pool = place.open();
+        let put = aside(&pool).expect("the journal of the newer file is put aside");
+        assert!(put.is_file() && judge(&pool, &states) == Ok(20));
+        drop(pool);
+        fs::rename(&second, place.pool()).unwrap();
+        assert_eq!(judge(&place.open(), &states), Ok(30));
+        assert!(!put.exists());
+    }
+}
+
+#[test]
+fn a_journal_that_nobody_needs_makes_room_for_the_next() {
+    let place = Place::new();
+    run(&place, 1..=30);
+    place.open().checkpoint().unwrap();
+    fs::remove_file(place.pool()).unwrap();
+    let pool = place.open();
+    assert_eq!(pool.journal_set_aside(), None);
+    drop(pool);
+    assert_eq!(files(&place), 2);
+    // What was put aside does not make way for another.
+    run(&place, 1..=10);
+    let copy = fs::read(place.journal()).unwrap();
+    fs::remove_file(place.pool()).unwrap();
+    let put = place.open().journal_set_aside().map(ToOwned::to_owned);
+    assert!(put.is_some_and(|put| put.is_file()));
+    fs::write(place.journal(), copy).unwrap();
+    fs::remove_file(place.pool()).unwrap();
+    assert!(refusal(&place).contains("move one of the two away"));
+}

@@ -260,6 +260,14 @@ fn report(engine: &Engine, config: &Config) {
             replayed.records, replayed.lines,
         ));
     }
+    if let Some(aside) = engine.store.pool.journal_set_aside() {
+        report::warn(&format!(
+            "a journal lay here without which another pool, or another file of this one, is not complete: it is {} \
+             now, and is taken back when that pool is opened at this path again; if that is gone for good, remove the \
+             file",
+            aside.display()
+        ));
+    }
     for damage in engine.store.pool.damages() {
         report::warn(&format!("the pool is damaged: {damage}"));
     }

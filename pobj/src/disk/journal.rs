@@ -4,7 +4,7 @@
 //! from block 0: two control blocks of 4096 bytes, written in turn
 //!     0  8  magic       "PmJourna"
 //!     8  8  generation  the one with the higher counts, and stands in block `generation % 2`
-//!    16  8  id          random, another each time that a pool begins to need its journal
+//!    16  8  id          random, another each time that a pool begins to need its journal; 0 from when none does
 //!    24  8  capacity    bytes of the ring
 //!    32  8  start       position of the first record that is needed
 //!    40  8  pool        a number that tells pools apart
@@ -22,15 +22,15 @@
 //! A record that takes more than an eighth of the ring stands in a file of its own, and a small
 //! record says so.
 
+use super::names::{file_of, remove_files};
 use super::storage::{self, Failure, open_durable, read_ring, write_ring};
 use crate::error::{Error, Result};
-use crate::file::{directory_of, io_error, sync_directory};
+use crate::file::{io_error, sync_directory};
 use crate::images::BLOCK;
 use crate::images::buffer::Buffer;
 use crate::images::record::{self, HEADER_LEN, Header};
 use bytemuck::{Pod, Zeroable};
 use static_assertions::{const_assert, const_assert_eq};
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem::{offset_of, size_of};
@@ -104,20 +104,6 @@ fn record_max_of(capacity: u64) -> u64 {
 /// See [`Journal::most`].
 fn most_of(capacity: u64) -> u64 {
     capacity - record_max_of(capacity) - BLOCK
-}
-
-/// Where the journal of the pool at `pool` is.
-pub(crate) fn path_of(pool: &Path) -> PathBuf {
-    let mut name = OsString::from(pool);
-    name.push(".journal");
-    PathBuf::from(name)
-}
-
-/// The file of the record at `lsn`.
-fn file_of(journal: &Path, lsn: u64) -> PathBuf {
-    let mut name = OsString::from(journal);
-    name.push(format!(".{lsn:016x}"));
-    PathBuf::from(name)
 }
 
 /// The journal of an open pool.
@@ -240,6 +226,19 @@ impl Journal {
         Ok(())
     }
 
+    /// Notes that no pool needs this journal any more. Durable on return.
+    pub(crate) fn release(&mut self) -> Result<(), Failure> {
+        let control = Control {
+            id: 0,
+            ..self.control
+        };
+        if self.control.id == 0 {
+            Ok(())
+        } else {
+            self.write_control(control)
+        }
+    }
+
     fn write_control(&mut self, mut control: Control) -> Result<(), Failure> {
         control.generation += 1;
         control.checksum = control.expected_checksum();
@@ -343,32 +342,36 @@ pub(super) fn forget(path: &Path, end: u64) -> Result<()> {
         tail: end,
         files: Vec::new(),
     };
-    let advanced = journal.advance(end);
+    let advanced = journal.advance(end).and_then(|()| journal.release());
     advanced.map_err(|failure| Error::Io(failure.what))?;
     remove_files(path, &[]).map_err(|error| io_error(path, &error))
 }
 
-/// Removes files of records that nobody needs: all but those of the records at `needed`.
-pub(super) fn remove_files(journal: &Path, needed: &[u64]) -> io::Result<()> {
-    let Some(name) = journal.file_name().map(|name| name.as_encoded_bytes()) else {
-        return Ok(());
+/// Who may need a journal.
+pub(super) struct Need {
+    /// 0 if nobody does.
+    pub id: u64,
+    /// The number of the pool.
+    pub pool: u64,
+    /// It has something that the pool's file lacks.
+    pub has_records: bool,
+}
+
+/// Who may need the journal at `path`; nobody if there is none, or it is none.
+pub(super) fn need(path: &Path) -> Result<Option<Need>> {
+    let reader = match RingReader::open(path) {
+        Ok(reader) => reader,
+        Err(Error::Journal { .. }) => return Ok(None),
+        Err(error) => return Err(error),
     };
-    for entry in std::fs::read_dir(directory_of(journal))? {
-        let entry = entry?;
-        let file = entry.file_name();
-        let lsn = file.as_encoded_bytes().strip_prefix(name);
-        let lsn = lsn.and_then(|rest| rest.strip_prefix(b"."));
-        let is_record =
-            lsn.is_some_and(|lsn| lsn.len() == 16 && lsn.iter().all(u8::is_ascii_hexdigit));
-        if is_record
-            && !needed
-                .iter()
-                .any(|&lsn| file_of(journal, lsn) == entry.path())
-        {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
+    let Control {
+        id, pool, start, ..
+    } = reader.control;
+    Ok(Some(Need {
+        id,
+        pool,
+        has_records: reader.record(start, &mut Vec::new())?.is_some(),
+    }))
 }
 
 /// What a pool needs of its journal.

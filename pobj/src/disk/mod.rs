@@ -32,10 +32,12 @@
 //! in memory like everything else: a record that is written in the middle of a group has the
 //! group's entries, and the next open rolls the group back.
 
+mod aside;
 mod checkpoint;
 mod cold;
 mod foreign;
 pub(crate) mod journal;
+mod names;
 pub(crate) mod replay;
 mod resident;
 mod stats;
@@ -112,12 +114,14 @@ pub(crate) struct Disk {
     process: u32,
     stats: DiskStats,
     stalled: Duration,
+    /// Where the journal of another pool is now that was in the way.
+    set_aside: Option<PathBuf>,
 }
 
 /// Where the journal of the pool at `path` is: beside the file itself, whatever links lead to it.
 pub(crate) fn journal_of(path: &Path) -> PathBuf {
     let name = kernels_name(path);
-    journal::path_of(name.as_deref().unwrap_or(path))
+    names::path_of(name.as_deref().unwrap_or(path))
 }
 
 impl Disk {
@@ -135,11 +139,13 @@ impl Disk {
         let open = || OpenOptions::new().read(true).write(true).open(path);
         let file = open().map_err(failed)?;
         let marked = in_use.is_some();
+        let mut set_aside = None;
         let (journal, replayed) = match in_use {
             Some(InUse { journal, pages }) => (Journal::resume(&journal_of(path), journal)?, pages),
             None => {
                 let usual = (medium.len() / 4).clamp(4 << 20, 256 << 20);
                 let number = replay::pool_number(header);
+                set_aside = aside::make_way(&journal_of(path), number)?;
                 let journal = Journal::open(&journal_of(path), number, limits.journal, usual)?;
                 (journal, Vec::new())
             }
@@ -162,6 +168,7 @@ impl Disk {
             process: std::process::id(),
             stats: DiskStats::default(),
             stalled: Duration::ZERO,
+            set_aside,
         };
         disk.find_foreign(medium)?;
         Ok(disk)
@@ -360,10 +367,9 @@ impl Disk {
             self.journal.advance(self.journal.tail())?;
         }
         if self.marked {
-            self.unmark(medium)
-        } else {
-            Ok(())
+            self.unmark(medium)?;
         }
+        self.journal.release()
     }
 
     /// Remembers a failure, and makes an error of it.
@@ -441,6 +447,11 @@ impl Disk {
     pub(crate) fn failure(&self) -> Option<&str> {
         let failure = self.failure.as_ref()?;
         Some(&failure.what)
+    }
+
+    /// See [`crate::Pool::journal_set_aside`].
+    pub(crate) fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
     }
 
     /// See [`crate::Pool::set_memory_limit`].

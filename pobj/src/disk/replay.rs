@@ -10,7 +10,7 @@
 //! pool goes on with that journal: it is needed until the next checkpoint has synced the file, and
 //! each record is durable before the file gets anything of it.
 
-use super::journal;
+use super::{aside, journal};
 use crate::error::{Error, Result};
 use crate::file::io_error;
 use crate::found::root_header;
@@ -101,6 +101,7 @@ pub(crate) fn replay(
     let generation = if resumed == id { generation } else { 0 };
     let mut lines = Lines::default();
     let number = pool_number(&header);
+    aside::take_back(journal, id, number)?;
     let mut found = journal::read(journal, id, number, written, generation, |payload| {
         let is_sound = record::lines(payload, |offset, line| lines.push(offset, line));
         if is_sound {

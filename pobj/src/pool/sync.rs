@@ -6,6 +6,7 @@ use crate::disk::DiskStats;
 use crate::durability::CommitMode;
 use crate::error::Result;
 use crate::ptr::PPtr;
+use std::path::Path;
 
 impl Pool {
     /// Makes durable what was committed outside of the open group: by the fence that the last
@@ -84,6 +85,13 @@ impl Pool {
         {
             self.medium.read_ahead(ptr.offset(), len);
         }
+    }
+
+    /// Where the journal of another pool was put, or of another file of this one, that lay where
+    /// this one has its own, if there was one. That pool needs it, and takes it back when it is
+    /// opened at this place again.
+    pub fn journal_set_aside(&self) -> Option<&Path> {
+        self.disk.as_ref()?.set_aside()
     }
 
     /// Why the kernel does not take pages back that are more than the memory limit, if that is so.
