@@ -312,3 +312,35 @@ fn what_is_to_be_reclaimed_waits_for_the_disk() {
     assert!(!log.contains("is lost"), "{log}");
     expect(&mut crash(&mut server), "PM.GET a", "3");
 }
+
+#[test]
+fn a_large_record_that_finds_no_room_leaves_none_of_it_taken() {
+    let Some((server, flag)) = faulty() else {
+        return;
+    };
+    let mut client = server.client();
+    fs::write(&flag, libc::ENOSPC.to_string()).unwrap();
+    assert!(
+        client
+            .try_call(&["PM.SET", "large", &"x".repeat(1 << 20)])
+            .is_err()
+    );
+    let records = || {
+        let files = fs::read_dir(server.setup().dir()).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names
+            .filter(|name| name.contains(".journal."))
+            .collect::<Vec<_>>()
+    };
+    // Each time that it is tried again, the file is there for a moment.
+    let is_gone = (0..200).any(|_| {
+        std::thread::sleep(Duration::from_millis(2));
+        records().is_empty()
+    });
+    assert!(is_gone, "{:?}", records());
+    fs::remove_file(&flag).unwrap();
+    let mut client = server.client();
+    wait_for("it serves again", || ask(&mut client, "PM.SET a 1") == "OK");
+    assert_eq!(records().len(), 1);
+    assert_eq!(ask(&mut client, "PM.STRLEN large"), "1048576");
+}

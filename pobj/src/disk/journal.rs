@@ -29,6 +29,7 @@ use crate::file::{io_error, sync_directory};
 use crate::images::BLOCK;
 use crate::images::buffer::Buffer;
 use crate::images::record::{self, HEADER_LEN, Header};
+use crate::set::allocate;
 use bytemuck::{Pod, Zeroable};
 use static_assertions::{const_assert, const_assert_eq};
 use std::fs::{File, OpenOptions};
@@ -299,11 +300,19 @@ impl Journal {
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(true).mode(0o600);
             let file = options.open(&path)?;
+            // Before anything is written in vain; other errors, the write tells of.
+            if let Err(Error::NoSpace { .. }) = allocate(&file, &path, payload.len() as u64) {
+                return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+            }
             file.write_all_at(payload, 0)?;
             file.sync_all()?;
             sync_directory(&path)
         };
-        write().map_err(|error| Failure::of("writing", &path, &error))?;
+        write().map_err(|error| {
+            // Its room may be what the disk lacks.
+            let _ = std::fs::remove_file(&path);
+            Failure::of("writing", &path, &error)
+        })?;
         let (lsn, id) = (self.tail, self.control.id);
         let words = [payload.len() as u64, xxh3_64_with_seed(payload, id)];
         let mut named = Buffer::default();
