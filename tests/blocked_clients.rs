@@ -2,9 +2,11 @@
 //! it has been served already, has said that it touches nothing, loses its rights, or memory runs
 //! out; and what it waits for may come as a native value.
 
+use testkit::client::Client;
+use testkit::replication::{assert_same, follow, info, wait_for, wait_in_sync};
 use testkit::scenario::{self, Scenario};
-use testkit::script::{ask, expect, run};
-use testkit::server::Setup;
+use testkit::script::{ask, crash, expect, run, words};
+use testkit::server::{Server, Setup};
 
 /// The commands that have a `PM.` form here; others are native on both sides.
 const OWN: &[&str] = &[
@@ -123,8 +125,8 @@ fn one_that_would_take_more_memory_is_refused() {
     });
 }
 
-#[test]
-fn a_native_value_serves_one_that_waits_under_a_plain_name() {
+/// The payloads of a native list, a b, and of a native sorted set, a b.
+fn payloads() -> (Vec<u8>, Vec<u8>) {
     let native = Setup::native().start().unwrap();
     let mut there = native.client();
     run(&mut there, "RPUSH list a b\nZADD zset 1 a 2 b");
@@ -132,7 +134,148 @@ fn a_native_value_serves_one_that_waits_under_a_plain_name() {
         let reply = there.call(&["DUMP", key]);
         reply.bytes().expect("a payload").to_vec()
     };
-    let (list, zset) = (payload("list"), payload("zset"));
+    (payload("list"), payload("zset"))
+}
+
+/// Lets a client wait that has said something before.
+fn waits(server: &Server, client: &mut Client, first: &[&str], command: &str) -> Client {
+    let mut waiting = server.client();
+    for line in first {
+        waiting.call(&line.split(' ').collect::<Vec<_>>());
+    }
+    waiting.queue(&command.split(' ').collect::<Vec<_>>());
+    waiting.send().unwrap();
+    wait_for("it waits", || info(client, "blocked_clients") == "1");
+    waiting
+}
+
+#[track_caller]
+fn gets(mut waiting: Client, reply: &str) {
+    assert_eq!(words(&waiting.receive().unwrap()), reply);
+}
+
+/// A master and a replica of it.
+fn pair(arguments: &[&str]) -> (Server, Client, Server, Client) {
+    let start = || {
+        let server = Setup::pmedis_with("64m", arguments).start().unwrap();
+        let client = server.client();
+        (server, client)
+    };
+    let ((master, mut client), (replica, mut follower)) = (start(), start());
+    follow(&mut follower, &master);
+    wait_in_sync(&mut client, &mut follower);
+    (master, client, replica, follower)
+}
+
+/// What waits under a prefixed name, the command that makes two elements of it, and the reply.
+const SERVED: [(&str, &str, &str); 5] = [
+    ("PM.BLPOP k 0", "PM.RPUSH src a b", "[k a]"),
+    ("PM.BRPOP absent k 0", "PM.RPUSH src a b", "[k b]"),
+    ("PM.BLMPOP 0 1 k LEFT", "PM.RPUSH src a b", "[k [a]]"),
+    ("PM.BLMOVE k j LEFT RIGHT 0", "PM.RPUSH src a b", "a"),
+    ("PM.BZPOPMIN k 0", "PM.ZADD src 1 a 2 b", "[k a 1]"),
+];
+
+#[test]
+fn replicas_are_told_of_what_serves_one_that_touches_nothing() {
+    let (master, mut client, _replica, mut follower) = pair(&[]);
+    for (command, makes, reply) in SERVED {
+        let waiting = waits(&master, &mut client, &["CLIENT NO-TOUCH ON"], command);
+        let makes = makes.replace("src", "k");
+        run(&mut client, &makes);
+        gets(waiting, reply);
+        wait_in_sync(&mut client, &mut follower);
+        assert_same(&mut client, &mut follower);
+        run(&mut client, "DEL k -> 1\nDEL j");
+    }
+}
+
+#[test]
+fn replicas_are_told_of_what_serves_one_while_memory_has_run_out() {
+    let (master, mut client, _replica, mut follower) = pair(&[]);
+    for (command, makes, reply) in SERVED {
+        // What takes memory is refused then.
+        if command.contains("BLMOVE") {
+            continue;
+        }
+        let waiting = waits(&master, &mut client, &[], command);
+        run(&mut client, makes);
+        run(
+            &mut client,
+            "CONFIG SET maxmemory 1 -> OK\nRENAME src k -> OK",
+        );
+        gets(waiting, reply);
+        expect(&mut client, "CONFIG SET maxmemory 0", "OK");
+        wait_in_sync(&mut client, &mut follower);
+        assert_same(&mut client, &mut follower);
+        expect(&mut client, "DEL k", "1");
+    }
+}
+
+/// How a native value comes to be the one of a key that a client waits for.
+const COMES: [(&str, &[&str]); 4] = [
+    ("RESTORE", &["RESTORE k 0 PAYLOAD"]),
+    ("RENAME", &["RESTORE src 0 PAYLOAD", "RENAME src k"]),
+    ("COPY", &["RESTORE src 0 PAYLOAD", "COPY src k", "DEL src"]),
+    ("EXEC", &["MULTI", "RESTORE k 0 PAYLOAD", "EXEC"]),
+];
+
+#[track_caller]
+fn comes(client: &mut Client, lines: &[&str], payload: &[u8]) {
+    for line in lines {
+        let words = line.split(' ').map(|word| match word {
+            "PAYLOAD" => payload,
+            word => word.as_bytes(),
+        });
+        let reply = client.call(&words.collect::<Vec<_>>());
+        assert!(!reply.is_error(), "{line}: {reply:?}");
+    }
+}
+
+#[test]
+fn replicas_are_told_of_what_a_native_value_serves() {
+    let (list, zset) = payloads();
+    let (master, mut client, _replica, mut follower) = pair(&["unprefixed", "yes"]);
+    for (how, lines) in COMES {
+        for (command, payload, reply, left) in [
+            ("BLPOP k 0", &list, "[k a]", "1"),
+            ("BLMPOP 0 1 k LEFT", &list, "[k [a]]", "1"),
+            ("BLMOVE k j LEFT RIGHT 0", &list, "a", "2"),
+            ("BZPOPMIN k 0", &zset, "[k a 1]", "1"),
+            ("BLMPOP 0 1 k LEFT COUNT 2", &list, "[k [a b]]", "0"),
+        ] {
+            let waiting = waits(&master, &mut client, &[], command);
+            comes(&mut client, lines, payload);
+            gets(waiting, reply);
+            wait_in_sync(&mut client, &mut follower);
+            let exist = ask(&mut client, "EXISTS k j");
+            assert_eq!(exist, left, "{how}, {command}");
+            assert_same(&mut client, &mut follower);
+            run(&mut client, "DEL k j");
+        }
+    }
+    assert_eq!(info(&mut client, "sync_full"), "1");
+}
+
+#[test]
+fn the_aof_is_told_of_what_a_native_value_serves() {
+    let (list, _) = payloads();
+    let setup = Setup::pmedis_with("64m", &["unprefixed", "yes"]);
+    let setup = setup.directive("appendonly yes");
+    let mut master = setup.directive("appendfsync always").start().unwrap();
+    let mut client = master.client();
+    for (how, lines) in COMES {
+        let waiting = waits(&master, &mut client, &[], "BLMPOP 0 1 k LEFT COUNT 2");
+        comes(&mut client, lines, &list);
+        gets(waiting, "[k [a b]]");
+        client = crash(&mut master);
+        assert_eq!(ask(&mut client, "EXISTS k src"), "0", "{how}");
+    }
+}
+
+#[test]
+fn a_native_value_serves_one_that_waits_under_a_plain_name() {
+    let (list, zset) = payloads();
     let server = Setup::pmedis_with("64m", &["unprefixed", "yes"])
         .start()
         .unwrap();
@@ -145,16 +288,10 @@ fn a_native_value_serves_one_that_waits_under_a_plain_name() {
         ("BZPOPMIN k 0", &zset, "[k a 1]"),
         ("BZMPOP 0 1 k MAX", &zset, "[k [[b 2]]]"),
     ] {
-        let mut waiting = server.client();
-        waiting.queue(&waits.split(' ').collect::<Vec<_>>());
-        waiting.send().unwrap();
-        testkit::replication::wait_for("it waits", || {
-            ask(&mut client, "INFO clients").contains("blocked_clients:1\\r")
-        });
+        let waiting = self::waits(&server, &mut client, &[], waits);
         let restore: [&[u8]; 4] = [b"RESTORE", b"k", b"0", payload];
-        assert_eq!(testkit::script::words(&client.call(&restore)), "OK");
-        let got = testkit::script::words(&waiting.receive().unwrap());
-        assert_eq!(got, reply, "{waits}");
+        assert_eq!(words(&client.call(&restore)), "OK");
+        gets(waiting, reply);
         let left = ask(&mut client, "EXISTS k");
         assert_eq!(left, "1", "{waits}: one of two is left");
         expect(&mut client, "DEL k", "1");

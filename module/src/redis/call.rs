@@ -145,12 +145,16 @@ impl Ctx {
     /// Runs the command of a client that waits once more, as its user, and without waiting; replies
     /// as it does, errors of the server's own checks included. False if it would wait again: then
     /// nothing is replied.
+    ///
+    /// Replicas and the AOF get what the command itself has replicated: without `!` in the format,
+    /// the server drops that. By itself it propagates no command of a module, nor one under a plain
+    /// name that the module has stood in for.
     pub(super) fn run_again(&self, args: Args<'_>) -> bool {
         let name = args.get(0).map(|name| CString::new(name.bytes()));
         let Some(Ok(name)) = name else {
             return false;
         };
-        let format = if self.has_user() { c"v0EMC" } else { c"v0EM" };
+        let format = if self.has_user() { c"v0E!MC" } else { c"v0E!M" };
         let args = args.from(1);
         // SAFETY: as in `forward_explained`.
         unsafe {
