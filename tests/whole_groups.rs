@@ -444,6 +444,82 @@ fn replicas_do_not_keep_what_their_master_takes_back() {
 }
 
 #[test]
+fn replicas_live_on_where_a_native_command_finds_no_room() {
+    let (master, mut client) = start();
+    let replica = Setup::pmedis("64m").start().unwrap();
+    let mut follower = replica.client();
+    assert!(!client.call(&["PM.SET", "huge", &huge()]).is_error());
+    let payload = client.call(&["DUMP", "huge"]);
+    let payload = payload.bytes().expect("a payload");
+    follow(&mut follower, &master);
+    wait_in_sync(&mut client, &mut follower);
+    let before = state(&mut client);
+    let copy: &[&[u8]] = &[b"COPY", b"huge", b"copied"];
+    let early = ["PM.ZADD made 1 z", "RENAME renamed target"];
+    let mut expect_same = |client: &mut Client, what: &str| {
+        assert_eq!(state(client), before, "{what}");
+        let alive = format!("PM.SET alive {}", what.len());
+        expect(client, &alive, "OK");
+        wait_in_sync(client, &mut follower);
+        assert_same(client, &mut follower);
+        expect(client, "PM.DEL alive", "1");
+    };
+    for command in [
+        copy,
+        &[b"COPY", b"huge", b"list", b"REPLACE"],
+        &[b"RESTORE", b"restored", b"0", payload],
+        &[b"RESTORE", b"string", b"0", payload, b"REPLACE"],
+    ] {
+        let name = String::from_utf8_lossy(command[0]).into_owned();
+        for early in [&early[..1], &early[1..], &early] {
+            let mut writer = master.client();
+            writer.queue(&["MULTI"]);
+            for line in early {
+                writer.queue(&line.split(' ').collect::<Vec<_>>());
+            }
+            // Again, when the group has failed already.
+            for command in [command, command, copy] {
+                writer.queue(command);
+            }
+            writer.queue(&["EXEC"]);
+            writer.send().unwrap();
+            let replies = read_to_the_end(&mut writer);
+            let told = replies.iter().any(|reply| reply.elements().is_some());
+            assert!(!told, "{name}: {replies:?}");
+            expect_same(&mut client, &name);
+        }
+        let script = "redis.call('PM.SET', 'string', 'after') redis.call('RENAME', 'renamed', 'target') \
+             local failed = redis.pcall(unpack(ARGV)).err redis.pcall(unpack(ARGV)) return failed";
+        let words = [&[&b"EVAL"[..], script.as_bytes(), b"0"], command].concat();
+        let reply = client.call(&words);
+        assert!(!reply.is_error(), "{name}: {reply:?}");
+        expect_same(&mut client, &format!("{name} in a script"));
+    }
+    assert_eq!(info(&mut client, "sync_full"), "1");
+}
+
+#[test]
+fn a_replica_without_room_ends_in_a_transaction() {
+    let huge = huge();
+    for command in [&["COPY", "huge", "copied"], &["PM.SET", "new", &huge]] {
+        let master = Setup::pmedis("64m").start().unwrap();
+        let mut client = master.client();
+        assert!(!client.call(&["PM.SET", "huge", &huge]).is_error());
+        let mut replica = Setup::pmedis("16m").start().unwrap();
+        let mut follower = replica.client();
+        follow(&mut follower, &master);
+        wait_in_sync(&mut client, &mut follower);
+        client.call(&["MULTI"]);
+        client.call(&["PM.SET", "string", "after"]);
+        client.call(command);
+        assert!(client.call(&["EXEC"]).elements().is_some());
+        replica.wait_for_end();
+        let log = replica.log();
+        assert!(log.contains("this replica cannot hold"), "{log}");
+    }
+}
+
+#[test]
 fn replicas_without_the_module_never_get_it() {
     let (master, mut client) = start_with(&["rdb", "native"]);
     let replica = Setup::native().start().unwrap();

@@ -148,7 +148,7 @@ impl TypeCallbacks for Values {
             match copied {
                 Ok(copied) => Ok(Some(engine.store.pool.address_of(copied))),
                 Err(error) => {
-                    of_change(&error);
+                    of_change(engine, &error);
                     if lacked_room { Ok(None) } else { Err(error) }
                 }
             }

@@ -81,9 +81,7 @@ fn not_loaded(engine: &mut Engine, error: LoadError) {
     match error {
         LoadError::Refused(why) => end_server(&why),
         LoadError::Pool(error) => {
-            if matches!(error, Error::Full(_)) {
-                end_if_following();
-            }
+            of_change(engine, &error);
             if matches!(error, Error::Full(_) | Error::TooLarge(_)) {
                 if engine.life == Life::TakingOver {
                     let size = engine.store.pool.usage().size;
@@ -103,10 +101,19 @@ fn not_loaded(engine: &mut Engine, error: LoadError) {
     }
 }
 
-/// A change has failed that only a master can have sent, if this is a replica.
-pub(super) fn of_change(error: &Error) {
-    if matches!(error, Error::Full(_)) {
+/// A change has failed that only a master can have sent, if this is a replica. In a transaction
+/// that its master has taken back it is no change: it has failed there, too.
+pub(super) fn of_change(engine: &Engine, error: &Error) {
+    if matches!(error, Error::Full(_)) && !engine.store.pool.refuses_group() {
         end_if_following();
+    }
+}
+
+/// A command has found no room in a group that had failed before. What that means was decided then;
+/// and to a replica whose master has taken the group back, it means nothing.
+pub(super) fn of_refused_group() {
+    if !follows() {
+        fullness::refused();
     }
 }
 

@@ -18,7 +18,7 @@
 //! refused.
 
 use crate::error::CmdError;
-use crate::keyspace::failure::{end_server, of_command};
+use crate::keyspace::failure::{end_server, of_command, of_refused_group};
 use crate::keyspace::{ENGINE, follow_flush};
 use crate::redis::{Ctx, Kind, Mode, OwnedString, cut_transaction, refuse_writes, server_flags};
 use crate::report;
@@ -46,13 +46,15 @@ pub(in crate::keyspace) fn refuse(ctx: &Ctx) -> CmdError {
         if store.pool.has_steps() {
             return store.roll_back_group().map(Outcome::Undone);
         }
-        if !store.pool.refuses_group() {
-            store.pool.refuse_group();
-            engine.afterwards = Default::default();
+        if store.pool.refuses_group() {
+            return Ok(Outcome::Again);
         }
+        store.pool.refuse_group();
+        engine.afterwards = Default::default();
         Ok(Outcome::Nothing)
     });
-    if matches!(outcome, Ok(Ok(Outcome::Undone(_) | Outcome::Nothing))) {
+    let is_refused = |outcome: &Outcome| !matches!(outcome, Outcome::Stays);
+    if matches!(&outcome, Ok(Ok(outcome)) if is_refused(outcome)) {
         // Those that delete whole keys need no room: the pool would let them.
         refuse_writes();
     }
@@ -66,6 +68,10 @@ pub(in crate::keyspace) fn refuse(ctx: &Ctx) -> CmdError {
         }
         Ok(Ok(Outcome::Nothing)) => {
             of_command(&CmdError::PoolFull);
+            UNDONE
+        }
+        Ok(Ok(Outcome::Again)) => {
+            of_refused_group();
             UNDONE
         }
         Ok(Ok(Outcome::Stays)) | Err(_) => CmdError::PoolFull,
@@ -103,6 +109,8 @@ enum Outcome {
     Stays,
     /// Nothing had been done, and nothing will be.
     Nothing,
+    /// The group had failed before.
+    Again,
     /// What had been done is not done any more.
     Undone(Undone),
 }
