@@ -3,7 +3,7 @@
 
 use testkit::client::Client;
 use testkit::natives::about_values;
-use testkit::script::{ask, crash, expect, run};
+use testkit::script::{ask, crash, expect, run, words};
 use testkit::server::{Server, Setup};
 
 fn started(setup: Setup) -> (Server, Client) {
@@ -151,6 +151,96 @@ fn native_keys_and_destinations_of_other_types() {
             }
         }
     }
+}
+
+/// Commands that read the keys of `SOURCES`, some of which are ours.
+const READERS: &[&str] = &[
+    "MGET s t",
+    "MGET s t absent l s h",
+    "MGET t e",
+    "LCS s t",
+    "LCS t s IDX",
+    "LCS t e LEN",
+    "LCS t absent",
+    "LCS t l",
+    "ZUNION 2 z y WITHSCORES",
+    "ZUNION 4 z y u v WEIGHTS 1 2 3 4 WITHSCORES",
+    "ZUNION 3 z u y AGGREGATE MAX WITHSCORES",
+    "ZUNION 3 z y absent WITHSCORES",
+    "ZINTER 2 z y WITHSCORES",
+    "ZINTER 2 u v WITHSCORES",
+    "ZINTERCARD 2 y z",
+    "ZDIFF 2 z y WITHSCORES",
+    "ZDIFF 2 y z WITHSCORES",
+    "ZDIFF 5 u v u v v",
+    "ZUNION 2 z l",
+    "ZUNION 2 y x",
+    "SINTERCARD 2 u v",
+    "SDIFF v u",
+    "SORT_RO l ALPHA",
+    "PFCOUNT p absent",
+];
+
+/// Those of `SOURCES` that are ours.
+const OURS: [&str; 3] = ["t", "y", "v"];
+
+#[test]
+fn native_keys_are_read_beside_ours_while_writes_are_paused() {
+    let ((_one, mut native), (_other, mut ours)) =
+        (started(Setup::native()), with(&["unprefixed", "db=0"]));
+    for client in [&mut native, &mut ours] {
+        for source in SOURCES {
+            let name = source.split(' ').nth(1).unwrap_or_default();
+            let is_ours = OURS.contains(&name);
+            run(client, &format!("SELECT {}", if is_ours { 0 } else { 1 }));
+            run(client, source);
+            if !is_ours {
+                run(client, &format!("MOVE {name} 0 -> 1"));
+            }
+        }
+        run(client, "SELECT 0");
+    }
+    expect(&mut ours, "PM.DBSIZE", "3");
+    expect(&mut ours, "CLIENT PAUSE 100000000 WRITE", "OK");
+    for line in READERS {
+        if line.starts_with("PFCOUNT") {
+            // It may write: it waits until the pause is over.
+            continue;
+        }
+        let expected = ask(&mut native, line);
+        assert_eq!(ask(&mut ours, line), expected, "{line}");
+        let script = format!("return redis.call('{}')", line.replace(' ', "','"));
+        let in_script = ["EVAL_RO", &script, "0"];
+        let expected = words(&native.call(&in_script));
+        let told = words(&ours.call(&in_script));
+        assert_eq!(error_of(&told), error_of(&expected), "{line} in a script");
+    }
+    expect(&mut ours, "PM.DBSIZE", "3");
+    expect(&mut ours, "CLIENT UNPAUSE", "OK");
+    // What writes in spite of a pause is told to come again.
+    run(
+        &mut ours,
+        "MULTI\nCLIENT PAUSE 100000000 WRITE\nAPPEND s more\nGET s",
+    );
+    expect(
+        &mut ours,
+        "EXEC",
+        "[OK (error) TRYAGAIN Native keys cannot be taken into persistent memory while writes are \
+         paused ohmytext]",
+    );
+    expect(&mut ours, "CLIENT UNPAUSE", "OK");
+    for line in READERS {
+        assert_eq!(ask(&mut ours, line), ask(&mut native, line), "{line}");
+    }
+    expect(&mut ours, "APPEND s more", "12");
+}
+
+/// A reply; of an error its beginning, which scripts leave as it is.
+fn error_of(reply: &str) -> &str {
+    let end = reply
+        .find(" script:")
+        .filter(|_| reply.starts_with("(error)"));
+    &reply[..end.unwrap_or(reply.len())]
 }
 
 /// Arguments that between them fit every command about values with keys. Those that may be taken

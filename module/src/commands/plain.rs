@@ -15,6 +15,7 @@ use crate::redis::{
     keys_of_native, look_closer, spares_replicas,
 };
 use crate::report;
+use store::content::Item;
 use store::value::ValueType;
 
 /// What the setting says, once it is in force.
@@ -96,6 +97,7 @@ fn other_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> Way {
         Held::Others => Way::Fail,
         Held::Natives if !about.writes => Way::Native,
         Held::Natives | Held::Both if meets_wrong_type(ctx, args, about) => Way::Fail,
+        Held::Natives | Held::Both if spares_replicas() => Way::Refuse(NOT_NOW),
         Held::Natives | Held::Both => match adopt_all(ctx, &keys) {
             Ok(true) => Way::Again,
             Ok(false) => Way::Fail,
@@ -134,12 +136,13 @@ fn meets_wrong_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> bool {
     }
 }
 
-/// Makes all keys that are native PM keys. False if none was, or if that cannot be told to anybody
-/// now.
+/// Native keys would have to become PM keys, which cannot be told to anybody now.
+const NOT_NOW: CmdError = CmdError::text_only(
+    "TRYAGAIN Native keys cannot be taken into persistent memory while writes are paused",
+);
+
+/// Makes all keys that are native PM keys. False if none was. Not while writes are paused.
 fn adopt_all(ctx: &Ctx, keys: &[Arg<'_>]) -> Result<bool, CmdError> {
-    if spares_replicas() {
-        return Ok(false);
-    }
     let mut any = false;
     for &key in keys {
         any |= adopt(ctx, key)?;
@@ -175,19 +178,55 @@ impl Held {
     }
 }
 
+/// What has become of the native keys beside those of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// There are none.
+    None,
+    /// They are PM keys now, and are to be looked at again.
+    Adopted,
+    /// They stay what they are, as writes are paused, and are to be read as they are.
+    Natives,
+}
+
 /// What a command which passes over keys of other types does about native ones, if it was called by
-/// its native name: if there are no keys of ours beside them, it is handed back to the server; else
-/// they become PM keys, and are to be looked at again (true).
+/// its native name. If there are no keys of ours beside them, it is handed back to the server.
 ///
 /// # Errors
 /// [`CmdError::Native`], or that of a key that cannot be taken over.
-pub(super) fn passes_over_none(ctx: &Ctx, keys: &[Arg<'_>]) -> Result<bool, CmdError> {
+pub(super) fn passes_over_none(ctx: &Ctx, keys: &[Arg<'_>]) -> Result<Beside, CmdError> {
     if !ctx.is_plain() {
-        return Ok(false);
+        return Ok(Beside::None);
     }
     match Held::by(ctx, keys) {
-        Held::Others => Ok(false),
+        Held::Others => Ok(Beside::None),
         Held::Natives => Err(CmdError::Native),
-        Held::Both => adopt_all(ctx, keys),
+        Held::Both if spares_replicas() => Ok(Beside::Natives),
+        Held::Both if adopt_all(ctx, keys)? => Ok(Beside::Adopted),
+        Held::Both => Ok(Beside::None),
     }
+}
+
+/// Whether a command that only reads its keys, and has met one of another type, is to read native
+/// ones as they are: it was called by its native name, there are keys of ours beside them, and none
+/// can be taken over, as writes are paused.
+pub(super) fn reads_natives(ctx: &Ctx, keys: &[Arg<'_>]) -> bool {
+    spares_replicas() && ctx.is_plain() && Held::by(ctx, keys) == Held::Both
+}
+
+/// The text of a native string; `None` if the key holds anything else.
+///
+/// # Errors
+/// The server does not give the value.
+pub(super) fn native_string(ctx: &Ctx, name: Arg<'_>) -> Result<Option<Vec<u8>>, CmdError> {
+    if ctx.open(name, Mode::Quiet).native_type() != Some(ValueType::String) {
+        return Ok(None);
+    }
+    let string = ctx.native_value(name)?;
+    let elements = string.into_iter().flat_map(|(content, _)| content.elements);
+    let mut texts = elements.filter_map(|item| match item {
+        Item::Bytes(text) => Some(text),
+        _ => None,
+    });
+    Ok(texts.next())
 }

@@ -1,6 +1,7 @@
 //! LCS: the longest common subsequence of two strings.
 
 use super::{integer, read};
+use crate::commands::plain;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits;
@@ -20,7 +21,14 @@ struct Options {
 pub(super) fn lcs(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     const WRONG_TYPE: CmdError =
         CmdError::WrongTypeFor("ERR The specified keys must contain string values");
-    let texts = [copy(ctx, args[1]), copy(ctx, args[2])];
+    let mut texts = [copy(ctx, args[1]), copy(ctx, args[2])];
+    if texts.contains(&Err(CmdError::WrongType)) && plain::reads_natives(ctx, &args.from(1)[..2]) {
+        for (text, name) in texts.iter_mut().zip(args.from(1)) {
+            if let Some(native) = plain::native_string(ctx, *name)? {
+                *text = Ok(native);
+            }
+        }
+    }
     if texts.contains(&Err(CmdError::WrongType)) {
         return Err(WRONG_TYPE);
     }

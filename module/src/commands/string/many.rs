@@ -3,7 +3,7 @@
 use super::options::{Command, Condition, Options, Ttl, expire_time};
 use super::reply_value;
 use crate::behaviour::Behaviour;
-use crate::commands::plain;
+use crate::commands::plain::{self, Beside};
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, put_all, read_each};
 use crate::redis::{Arg, Args, Class, Ctx, KeyUse, OwnedString, may_replicate};
@@ -26,8 +26,16 @@ pub(super) fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         Some(key)
     };
     let mut keys: Vec<Option<PmKey<'_>>> = args.from(1).iter().map(open).collect();
-    if keys.iter().any(Option::is_none) && plain::passes_over_none(ctx, args.from(1))? {
-        keys = args.from(1).iter().map(open).collect();
+    let mut natives: Vec<Option<Vec<u8>>> = Vec::new();
+    if keys.iter().any(Option::is_none) {
+        match plain::passes_over_none(ctx, args.from(1))? {
+            Beside::None => {}
+            Beside::Adopted => keys = args.from(1).iter().map(open).collect(),
+            Beside::Natives => {
+                let read = |&name| plain::native_string(ctx, name);
+                natives = args.from(1).iter().map(read).collect::<Result<_, _>>()?;
+            }
+        }
     }
     read_each(&keys, |pool, values| {
         let read = |value: &Option<(Root, Inline)>| match *value {
@@ -36,10 +44,11 @@ pub(super) fn mget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         };
         let values = values.iter().map(read).collect::<store::Result<Vec<_>>>()?;
         ctx.reply_array(values.len());
-        for value in values {
-            match value {
-                Some(value) => reply_value(ctx, value),
-                None => ctx.reply_null(),
+        for (at, value) in values.into_iter().enumerate() {
+            match (value, natives.get(at)) {
+                (Some(value), _) => reply_value(ctx, value),
+                (None, Some(Some(text))) => ctx.reply_bulk(text),
+                (None, _) => ctx.reply_null(),
             }
         }
         Ok(())

@@ -1,15 +1,17 @@
 //! ZUNION, ZINTER, ZDIFF, ZINTERCARD, and the forms that store.
 //!
 //! The inputs are PM sorted sets and PM sets, whose members count with a score of 1. A native
-//! sorted set or set is of another type.
+//! sorted set or set is of another type, unless [`plain::reads_natives`].
 
 use super::range::store;
 use super::{Shape, TY, integer};
+use crate::commands::plain;
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Arg, Args, Ctx};
+use crate::redis::{Arg, Args, Ctx, Mode};
 use std::collections::HashMap;
+use store::content::Item;
 use store::number::parse_i64;
 use store::structures::{set, zset};
 use store::value::ValueType;
@@ -59,13 +61,53 @@ fn number_or_zero(n: f64) -> f64 {
 
 /// An input.
 struct Source<'a> {
-    key: PmKey<'a>,
-    is_set: bool,
+    elements: Input<'a>,
     len: u64,
     weight: f64,
 }
 
+/// Where the elements of an input are.
+enum Input<'a> {
+    /// A PM sorted set.
+    Sorted(PmKey<'a>),
+    /// A PM set.
+    Set(PmKey<'a>),
+    /// Those of a native key.
+    Native(HashMap<Vec<u8>, f64>),
+}
+
 impl<'a> Source<'a> {
+    /// Opens all inputs. Native ones are of another type, unless a command that only reads is to
+    /// read them as they are.
+    fn open_all(ctx: &'a Ctx, names: &[Arg<'a>], form: Form) -> Result<Vec<Source<'a>>, CmdError> {
+        let open = |&name| match Source::open(ctx, name) {
+            Err(CmdError::WrongType) if form != Form::Store && plain::reads_natives(ctx, names) => {
+                Source::native(ctx, name)
+            }
+            other => other,
+        };
+        names.iter().map(open).collect()
+    }
+
+    fn native(ctx: &'a Ctx, name: Arg<'a>) -> Result<Source<'a>, CmdError> {
+        let ty = ctx.open(name, Mode::Quiet).native_type();
+        if !matches!(ty, Some(TY | ValueType::Set)) {
+            return Err(CmdError::WrongType);
+        }
+        let (content, _) = ctx.native_value(name)?.ok_or(CmdError::WrongType)?;
+        let elements = content.elements.into_iter().map(|item| match item {
+            Item::Scored(element, score) => Ok((element, score)),
+            Item::Bytes(member) if content.ty == ValueType::Set => Ok((member, 1.0)),
+            _ => Err(CmdError::WrongType),
+        });
+        let elements: HashMap<_, _> = elements.collect::<Result<_, _>>()?;
+        Ok(Source {
+            len: elements.len() as u64,
+            elements: Input::Native(elements),
+            weight: 1.0,
+        })
+    }
+
     fn open(ctx: &'a Ctx, name: Arg<'a>) -> Result<Source<'a>, CmdError> {
         let key = PmKey::open_read_one_of(ctx, name, &[TY, ValueType::Set])?;
         let is_set = key.value_type() == Some(ValueType::Set);
@@ -76,52 +118,67 @@ impl<'a> Source<'a> {
                 zset::len(root)
             })
         })?;
+        let input = if is_set { Input::Set } else { Input::Sorted };
         Ok(Source {
-            key,
-            is_set,
+            elements: input(key),
             len,
             weight: 1.0,
         })
     }
 
-    /// Visits all elements until `visit` says false, sorted sets from the highest score down.
+    /// Visits all elements until `visit` says false, PM sorted sets from the highest score down.
     fn each(&self, mut visit: impl FnMut(&[u8], f64) -> bool) -> Result<(), CmdError> {
-        self.key.read(|pool, root| {
-            if self.is_set {
+        match &self.elements {
+            Input::Set(key) => key.read(|pool, root| {
                 let mut digits = itoa::Buffer::new();
                 for member in set::members(pool, root)? {
                     if !visit(member?.bytes(&mut digits), 1.0) {
                         break;
                     }
                 }
-                return Ok(());
-            }
-            let mut walk = zset::walk(pool, root, self.len.saturating_sub(1), true)?;
-            while let Some((name, score)) = walk.step()? {
-                if !visit(name, score) {
-                    break;
+                Ok(())
+            }),
+            Input::Sorted(key) => key.read(|pool, root| {
+                let mut walk = zset::walk(pool, root, self.len.saturating_sub(1), true)?;
+                while let Some((name, score)) = walk.step()? {
+                    if !visit(name, score) {
+                        break;
+                    }
                 }
+                Ok(())
+            }),
+            Input::Native(elements) => {
+                let mut elements = elements.iter();
+                elements.all(|(name, &score)| visit(name, score));
+                Ok(())
             }
-            Ok(())
-        })
+        }
     }
 
     /// The scores that the elements `names` have here. O(1) each.
     fn scores<'n>(
         &self,
-        names: impl Iterator<Item = &'n [u8]>,
+        mut names: impl Iterator<Item = &'n [u8]>,
         mut visit: impl FnMut(Option<f64>),
     ) -> Result<(), CmdError> {
-        self.key.read(|pool, root| {
-            for name in names {
-                visit(if self.is_set {
-                    set::contains(pool, root, name)?.then_some(1.0)
-                } else {
-                    zset::score(pool, root, name)?
-                });
+        match &self.elements {
+            Input::Set(key) => key.read(|pool, root| {
+                names.try_for_each(|name| {
+                    visit(set::contains(pool, root, name)?.then_some(1.0));
+                    Ok(())
+                })
+            }),
+            Input::Sorted(key) => key.read(|pool, root| {
+                names.try_for_each(|name| {
+                    visit(zset::score(pool, root, name)?);
+                    Ok(())
+                })
+            }),
+            Input::Native(elements) => {
+                names.for_each(|name| visit(elements.get(name).copied()));
+                Ok(())
             }
-            Ok(())
-        })
+        }
     }
 }
 
@@ -154,10 +211,7 @@ impl<'a> Query<'a> {
         }
         let numkeys = usize::try_from(numkeys).unwrap_or(usize::MAX);
         let (keys, mut rest) = args.split_at_checked(numkeys).ok_or(CmdError::Syntax)?;
-        let sources = keys
-            .iter()
-            .map(|&name| Source::open(ctx, name))
-            .collect::<Result<_, _>>()?;
+        let sources = Source::open_all(ctx, keys, form)?;
         let mut query = Query {
             operation,
             sources,
