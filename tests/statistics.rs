@@ -109,3 +109,32 @@ fn hits_and_misses_are_those_of_native_commands() {
     assert_eq!(pm, native);
     assert_eq!(native, added(&mut plain.client(), ""));
 }
+
+#[test]
+fn native_sets_beside_pm_sets_count_once_and_nothing_else_is_seen_to_run() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    for line in ["SADD set a b", "XADD stream 1-1 f v", "ZADD zset 1 a"] {
+        assert!(!ask(&mut client, line).starts_with("(error)"), "{line}");
+    }
+    for command in [
+        "SUNION set",
+        "SINTERCARD 2 set set",
+        "SDIFFSTORE d set absent",
+        "SUNION stream",
+        "SUNIONSTORE d stream",
+        "SINTER zset",
+    ] {
+        let mut seen = ["", "PM."].map(|prefix| {
+            assert_eq!(ask(&mut client, "CONFIG RESETSTAT"), "OK");
+            let reply = ask(&mut client, &format!("{prefix}{command}"));
+            (counts(&mut client), reply)
+        });
+        // Members are in no order.
+        for (_, reply) in &mut seen {
+            *reply = reply.replace("[b a]", "[a b]");
+        }
+        assert_eq!(seen[0], seen[1], "{command}");
+        assert_eq!(info(&mut client, "cmdstat_smembers"), "", "{command}");
+    }
+}

@@ -9,9 +9,10 @@ use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, read_all};
 use crate::limits;
-use crate::redis::{Arg, Args, Class, Collection, Ctx, Kind, Mode, Reply};
+use crate::redis::{Arg, Args, Class, Collection, Ctx, Mode};
 use std::collections::HashSet;
 use std::ffi::CStr;
+use store::content::Item;
 use store::number::parse_i64;
 use store::structures::set::{self, Member, Operation, Outcome, Source};
 
@@ -174,7 +175,7 @@ impl<'a> Sources<'a> {
                     Place::Pm(keys.len() - 1)
                 }
                 Err(CmdError::WrongType) => {
-                    natives.push(native(ctx, name).ok_or(CmdError::WrongType)?);
+                    natives.push(native(ctx, name)?);
                     Place::Native(natives.len() - 1)
                 }
                 Err(error) => return Err(error),
@@ -204,17 +205,19 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// The members of a native set; `None` if the key holds anything else.
-fn native(ctx: &Ctx, name: Arg<'_>) -> Option<HashSet<Vec<u8>>> {
-    if ctx.open(name, Mode::Quiet).kind() != Kind::Other {
-        return None;
+/// The members of a native set.
+///
+/// # Errors
+/// `WrongType` if the key holds anything else.
+fn native(ctx: &Ctx, name: Arg<'_>) -> Result<HashSet<Vec<u8>>, CmdError> {
+    // Not by a command of the server's, which would be one more access, and seen.
+    if ctx.open(name, Mode::Quiet).native_type() != Some(TY) {
+        return Err(CmdError::WrongType);
     }
-    let Some(Reply::Array(members)) = ctx.call(c"SMEMBERS", &[name.bytes()]) else {
-        return None;
-    };
-    let text = |member| match member {
-        Reply::Text(text) => Some(text),
-        _ => None,
-    };
-    members.into_iter().map(text).collect()
+    let (content, _) = ctx.native_value(name)?.ok_or(CmdError::WrongType)?;
+    let members = content.elements.into_iter().map(|item| match item {
+        Item::Bytes(member) => Ok(member),
+        _ => Err(CmdError::WrongType),
+    });
+    members.collect()
 }
