@@ -405,6 +405,13 @@ fn a_save_that_cannot_be_made_native_is_not_acknowledged() {
     let reply = saver.receive();
     assert!(reply.is_err(), "{reply:?}");
     assert!(server.log().contains("cannot be made native values"));
+    // Nor does a client hear of it whose words came long before.
+    let mut saver = server.client();
+    saver.queue(&["DEBUG", "SLEEP", "1.1"]);
+    saver.queue(&["SAVE"]);
+    saver.send().unwrap();
+    let replies = [saver.receive(), saver.receive()];
+    assert!(replies[1].is_err(), "{replies:?}");
     // Another client stays, and a BGSAVE tells that it has failed.
     expect(&mut client, "GET native", "v");
     expect(&mut client, "BGSAVE", "Background saving started");

@@ -35,7 +35,8 @@ pub fn cut_transaction(ctx: &Ctx) {
 }
 
 /// Cuts the connection of the client whose SAVE runs. The server tells of each client its last
-/// command, so one that has saved in the same second is cut, too. Whether there was one.
+/// command, not whether it runs, so one that has done nothing since its own SAVE is cut, too.
+/// Whether there was one.
 pub fn cut_save(ctx: &Ctx) -> bool {
     let found = clients(ctx, save_of);
     let any = !found.is_empty();
@@ -67,10 +68,11 @@ fn transaction_of(client: &str) -> Option<RawFd> {
     runs.then(|| field(client, "fd")?.parse().ok())?
 }
 
-/// The descriptor of a client, if its last command was SAVE, just now.
+/// The descriptor of a client, if its last command was SAVE. For how long it has been idle does not
+/// matter: that is since its words came, which other commands of its may have had before them.
 fn save_of(client: &str) -> Option<RawFd> {
-    let runs = field(client, "cmd")? == "save" && field(client, "idle")? == "0";
-    runs.then(|| field(client, "fd")?.parse().ok())?
+    let saves = field(client, "cmd")? == "save";
+    saves.then(|| field(client, "fd")?.parse().ok())?
 }
 
 fn cut(descriptor: RawFd) {
@@ -119,7 +121,7 @@ mod tests {
     fn the_client_is_found_that_saves() {
         let line = |idle: u32, cmd: &str| format!("id=7 fd=12 age=9 idle={idle} flags=N cmd={cmd}");
         assert_eq!(save_of(&line(0, "save")), Some(12));
-        assert_eq!(save_of(&line(3, "save")), None);
+        assert_eq!(save_of(&line(3, "save")), Some(12));
         assert_eq!(save_of(&line(0, "bgsave")), None);
         assert_eq!(save_of(""), None);
     }
