@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 use testkit::client::Client;
 use testkit::packaged::Packaged;
-use testkit::replication::wait_for;
+use testkit::replication::{assert_same, wait_for, wait_in_sync};
 use testkit::script::{ask, crash, disk_info as info, expect, pm_info};
 use testkit::server::{Server, Setup};
 
@@ -153,6 +153,71 @@ fn what_a_commit_could_not_make_durable_is_the_same_in_the_pool_and_for_clients(
         }
         assert!(!server.log().contains("damaged"), "{}", server.log());
     }
+}
+
+#[test]
+fn a_replica_that_cannot_keep_what_its_master_sends_ends() {
+    let Some((mut replica, flag)) = faulty() else {
+        return;
+    };
+    let master = Setup::pmedis("64m")
+        .directive("repl-diskless-sync-delay 0")
+        .start()
+        .unwrap();
+    let mut client = master.client();
+    let mut other = replica.client();
+    let line = format!("REPLICAOF 127.0.0.1 {}", master.address().port());
+    assert_eq!(ask(&mut other, &line), "OK");
+    assert_eq!(ask(&mut client, "PM.SET a 1"), "OK");
+    wait_in_sync(&mut client, &mut other);
+    fs::write(&flag, libc::ENOSPC.to_string()).unwrap();
+    for write in ["PM.SET a 2", "PM.SET b 2", "DEL a", "PM.SET c 3"] {
+        assert!(!ask(&mut client, write).contains("ERR"), "{write}");
+    }
+    replica.wait_for_end();
+    assert!(
+        replica
+            .log()
+            .contains("this replica cannot keep what its master sends")
+    );
+    fs::remove_file(&flag).unwrap();
+    replica.restart().unwrap();
+    let mut other = replica.client();
+    assert_eq!(ask(&mut other, &line), "OK");
+    wait_in_sync(&mut client, &mut other);
+    assert_same(&mut client, &mut other);
+}
+
+#[test]
+fn what_the_server_removes_by_itself_while_the_disk_fails_is_gone() {
+    let Some((mut server, flag)) = faulty_with("maxmemory-policy allkeys-lru") else {
+        return;
+    };
+    let mut client = server.client();
+    for n in 0..500 {
+        let word = if n < 50 { "PX 100" } else { "PX 100000000" };
+        let line = format!("PM.SET key:{n} {} {word}", "v".repeat(1000));
+        assert_eq!(ask(&mut client, &line), "OK");
+    }
+    fs::write(&flag, libc::ENOSPC.to_string()).unwrap();
+    assert!(client.try_call(&["PM.SET", "lost", "1"]).is_err());
+    let mut client = server.client();
+    wait_for("keys have expired", || ask(&mut client, "DBSIZE") == "451");
+    assert_eq!(ask(&mut client, "CONFIG SET maxmemory 1"), "OK");
+    wait_for("keys are evicted", || {
+        // The server evicts for whoever comes.
+        ask(&mut client, "PM.GET key:400");
+        ask(&mut client, "DBSIZE").parse::<u64>().unwrap() < 400
+    });
+    assert_eq!(ask(&mut client, "CONFIG SET maxmemory 0"), "OK");
+    fs::remove_file(&flag).unwrap();
+    wait_for("it serves again", || {
+        ask(&mut client, "PM.SET later 1") == "OK"
+    });
+    assert_eq!(ask(&mut client, "PM.DBSIZE"), ask(&mut client, "DBSIZE"));
+    let seen = contents(&mut client);
+    let mut client = crash(&mut server);
+    assert_eq!(contents(&mut client), seen);
 }
 
 /// Sets a key to other bytes.

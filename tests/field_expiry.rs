@@ -2,6 +2,7 @@
 //! replicas, in copies and files.
 
 use testkit::client::Client;
+use testkit::full::{TABLE, figure, settle};
 use testkit::rdb::sealed;
 use testkit::replication::{assert_same, follow, pm_digests, wait_for, wait_in_sync};
 use testkit::script::{ask, crash, expect, run, words};
@@ -273,4 +274,50 @@ fn nothing_goes_while_writes_are_paused() {
     }
     run(&mut client, "CLIENT UNPAUSE -> OK");
     wait_for("it goes afterwards", || ask(&mut other, "PM.HLEN h") == "1");
+}
+
+#[test]
+fn fields_of_flushed_hashes_are_nobodys_to_remove() {
+    let (server, mut client) = start();
+    run(&mut client, "DEBUG SET-ACTIVE-EXPIRE 0 -> OK");
+    let names: Vec<String> = (0..300).map(|n| format!("hash {n}")).collect();
+    for db in ["SELECT 0 -> OK", "SELECT 1 -> OK"] {
+        run(&mut client, db);
+        for name in &names {
+            fill(&mut client, name, 0, 3, &["PX", "1"]);
+        }
+    }
+    let mut events = server.client();
+    events.call(&["PSUBSCRIBE", "__keyevent@*__:*"]);
+    // The flushed database has one hash again; the other still has all.
+    run(
+        &mut client,
+        "FLUSHDB -> OK\nSWAPDB 0 1 -> OK\nPM.SET last v -> OK",
+    );
+    run(&mut client, "SELECT 0 -> OK");
+    fill(&mut client, "hash 7", 0, 4, &["PX", "1"]);
+    run(&mut client, "DEBUG SET-ACTIVE-EXPIRE 1 -> OK");
+    wait_for("the living hashes have gone", || {
+        ask(&mut client, "PM.DBSIZE") == "0" && {
+            ask(&mut client, "SELECT 1");
+            let left = ask(&mut client, "PM.DBSIZE");
+            ask(&mut client, "SELECT 0");
+            left == "1"
+        }
+    });
+    run(&mut client, "PM.SET end v -> OK");
+    let mut gone = [0, 0];
+    loop {
+        let message = words(&events.receive().expect("an event"));
+        for (db, gone) in gone.iter_mut().enumerate() {
+            *gone += usize::from(message.contains(&format!("__keyevent@{db}__:del")));
+        }
+        if message.contains("__keyevent@0__:set end") {
+            break;
+        }
+    }
+    assert_eq!(gone, [1, names.len()]);
+    run(&mut client, "FLUSHALL -> OK");
+    settle(&mut client);
+    assert_eq!(figure(&mut client, "used"), TABLE);
 }

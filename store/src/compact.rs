@@ -17,7 +17,7 @@ pub use round::{Leaving, Step};
 
 use crate::Store;
 use pobj::{Error, Result};
-use round::Round;
+use round::{Round, Sliding};
 use std::time::{Duration, Instant};
 
 /// How long after a round the next one may begin; twice as long after one that gave little back.
@@ -112,6 +112,12 @@ impl Store {
         self.compaction.round.is_some()
     }
 
+    /// Whether the round that is under way slides free runs. O(1).
+    pub fn is_sliding(&self) -> bool {
+        let round = self.compaction.round.as_ref();
+        round.is_some_and(Round::slides)
+    }
+
     /// What compaction has done since the pool was opened. O(1).
     pub fn compacted(&self) -> Totals {
         self.compaction.totals
@@ -161,23 +167,29 @@ impl Store {
         self.give_back_pages()?;
         let scatter = self.pool.scatter();
         if pays(scatter.regainable) || pays(scatter.wasted) {
-            return self.begin_round();
+            return self.begin_round(true);
         }
         Ok(false)
     }
 
     /// Begins a round, whether it pays or not, if there is anything to be emptied; whether there is
-    /// one. O(pages).
+    /// one. Sliding gains most, but moves so much for it that a writer should not wait for that.
+    /// O(pages).
     ///
     /// # Errors
     /// As for [`Store::begin_round_if_it_pays`].
-    pub fn begin_round(&mut self) -> Result<bool> {
+    pub fn begin_round(&mut self, may_slide: bool) -> Result<bool> {
         let usage = self.pool.usage();
         self.compaction.note_use(usage.used, usage.capacity);
         self.give_back_pages()?;
         let (anew, slides) = (self.compaction.fruitless == 0, self.compaction.slides);
-        self.compaction.round = Round::choose(&mut self.pool, anew, slides);
-        if !self.is_compacting() {
+        let sliding = match (may_slide, slides) {
+            (false, _) => Sliding::Never,
+            (true, true) => Sliding::First,
+            (true, false) => Sliding::AsItPays,
+        };
+        self.compaction.round = Round::choose(&mut self.pool, anew, sliding);
+        if !self.is_compacting() && may_slide {
             // There is nothing to be gained until something changes.
             self.compaction.fruitless = IDLE_ROUNDS;
             self.compaction.fruitless_at = self.pool.usage().used;

@@ -2,7 +2,8 @@
 //!
 //! Everything here is in DRAM; a start lists the records of such hashes by their encoding, without
 //! a look at their values, and what is not known of one is found by looking at it once in the
-//! background.
+//! background. What a flush or the loss of a slot has ended is passed over; the sweep that reclaims
+//! its memory takes it from the list.
 //!
 //! *When to look.* Each hash has a time at which to look at it next, no later than the first expire
 //! time among its fields. A packed hash is looked at as a whole. A table has an [`Agenda`] of the
@@ -136,13 +137,6 @@ impl Expiring {
     /// A hash with fields that may expire is looked at again at this time, in Unix milliseconds.
     pub fn try_again(&mut self, record: RecordPtr, at: i64) {
         self.plan(record.offset(), at, None);
-    }
-
-    /// Forgets what does not live any more.
-    pub(crate) fn retain(&mut self, lives: impl Fn(RecordPtr) -> bool) {
-        let lives = |&offset: &u64| RecordPtr::new(offset).is_some_and(&lives);
-        self.hashes.retain(|offset, _| lives(offset));
-        self.order.retain(|(_, offset)| lives(offset));
     }
 
     fn plan(&mut self, offset: u64, due: i64, agenda: Option<Box<Work>>) {
@@ -361,8 +355,9 @@ impl Store {
             return Ok(None);
         }
         let head = *record::get(&self.pool, record)?;
-        let is_one =
-            self.dbs.is_live(&head) && structures::may_expire(head.value_type()?, head.root);
+        let is_one = self.dbs.is_live(&head)
+            && structures::may_expire(head.value_type()?, head.root)
+            && !self.slots.is_trimmed(&self.pool, record, head.birth)?;
         Ok(self
             .dbs
             .db_of(head.space)

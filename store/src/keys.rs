@@ -129,13 +129,6 @@ impl Store {
         self.keep_group();
         self.dbs.flush(&mut self.pool, db)?;
         self.forget_flushed(db);
-        let Store {
-            pool,
-            dbs,
-            expiring,
-            ..
-        } = self;
-        expiring.retain(|record| record::get(pool, record).is_ok_and(|head| dbs.is_live(head)));
         let space = db.and_then(|db| self.dbs.space_of(db));
         if db.is_none() || space.is_some() {
             self.slots.forget_counts(space);

@@ -385,16 +385,6 @@ impl Store {
         for slot in slots_in(ranges) {
             trimmed[slot] = words[slot];
         }
-        let Store {
-            pool,
-            slots,
-            expiring,
-            ..
-        } = self;
-        expiring.retain(|record| {
-            let head = record::get(pool, record);
-            head.is_ok_and(|head| matches!(slots.is_trimmed(pool, record, head.birth), Ok(false)))
-        });
         self.start_sweep();
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What Redis asks of the values it holds.
 
-use super::failure::{loads_a_file, of_callback, of_change, of_loading};
+use super::failure::{of_callback, of_change, of_loading};
+use super::following::loads_a_file;
 use super::groups::{afterwards, undo};
 use super::load_error::LoadError;
 use super::serialize;

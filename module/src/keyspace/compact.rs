@@ -9,6 +9,7 @@
 //! * A command that finds no room waits for it a little, and is tried again (`room.rs`).
 
 use super::cycles::Timer;
+use super::following::{follows, loads_a_file};
 use super::rest::writes_are_paused;
 use super::{ENGINE, Engine, durable};
 use crate::redis::{Ctx, Kind, Latency, Mode, OwnedString, server_flags};
@@ -124,8 +125,8 @@ impl Engine {
             || self.may_compact() && self.checks == 0 && begun(self.store.begin_round_if_it_pays())
     }
 
-    fn begin_round(&mut self) -> bool {
-        self.store.is_compacting() || begun(self.store.begin_round())
+    fn begin_round(&mut self, may_slide: bool) -> bool {
+        self.store.is_compacting() || begun(self.store.begin_round(may_slide))
     }
 
     /// A step of the round, if there is one.
@@ -273,13 +274,16 @@ fn move_records(ctx: &Ctx, leaving: &[Shown]) {
 }
 
 /// Works at a round for a short time, for a command that has found no room. True if something has
-/// moved.
+/// moved. Free runs slide only for who cannot be refused: others would wait for what moves many
+/// times their bytes, again and again in a pool that stays full.
 pub(super) fn gather_some(ctx: &Ctx) -> bool {
+    let may_slide = follows() || loads_a_file();
     let begun = ENGINE.with(|engine| {
-        if !engine.may_compact() || engine.store.is_compact() {
+        let store = &engine.store;
+        if !engine.may_compact() || store.is_compact() || store.is_sliding() && !may_slide {
             return None;
         }
-        let begun = engine.begin_round();
+        let begun = engine.begin_round(may_slide);
         begun.then(|| engine.store.compacted())
     });
     let Ok(Some(before)) = begun else {
@@ -307,7 +311,7 @@ pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
     while idle_rounds < IDLE_ROUNDS && start.elapsed() < budget {
         let begun = ENGINE.with(|engine| {
             if engine.may_compact() {
-                Some(engine.begin_round())
+                Some(engine.begin_round(true))
             } else {
                 None
             }

@@ -95,7 +95,10 @@ fn is_scarce() -> bool {
 
 /// Whether keys may go now. A replica's go with its master's.
 pub(super) fn may_evict(ctx: &Ctx) -> bool {
-    let waits = ENGINE.with(|engine| engine.store.pool.in_group() || !engine.life.shows_keys());
+    let waits = ENGINE.with(|engine| {
+        let pool = &engine.store.pool;
+        pool.in_group() || pool.failure().is_some() || !engine.life.shows_keys()
+    });
     limits::policy() != Policy::Never
         && waits == Ok(false)
         && ctx.flags().master()

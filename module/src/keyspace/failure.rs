@@ -7,11 +7,12 @@
 //! follows what Redis has done already ([`durable`]). The start, and work in the background, tell
 //! the log themselves what they could not do, through [`report`].
 
+use super::following::{end_server, follows, loads_a_file};
 use super::life::Life;
 use super::load_error::LoadError;
 use super::{ENGINE, Engine, cluster, fullness, undurable};
 use crate::error::CmdError;
-use crate::redis::{Refused, server_flags};
+use crate::redis::Refused;
 use crate::report;
 use pobj::Error;
 use std::fmt::Display;
@@ -49,7 +50,7 @@ pub(super) fn of_callback<R>(
     what: &str,
     f: impl FnOnce(&mut Engine) -> pobj::Result<R>,
 ) -> Option<R> {
-    match ENGINE.with(|engine| noted(engine, f)) {
+    match ENGINE.with(|engine| noted(engine, |engine| following(engine, f))) {
         Ok(Ok(value)) => Some(value),
         Ok(Err(error)) => {
             failed(what, error);
@@ -120,7 +121,8 @@ pub(super) fn of_refused_group() {
 /// Runs `f` with the engine; a failure leaves the pool behind what Redis shows, which only the log
 /// can tell.
 pub(super) fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>) {
-    match ENGINE.with(|engine| noted(engine, |engine| engine.must(f))) {
+    let follow = |engine: &mut Engine| following(engine, |engine| engine.must(f));
+    match ENGINE.with(|engine| noted(engine, follow)) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             report::failure(format_args!("{what} is not durable"), &error);
@@ -140,6 +142,15 @@ pub(super) fn leave_out_quietly(found: &Found) {
     if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.leave_out(found)) {
         report::failure("a stale record stays in the pool", &error);
     }
+}
+
+/// What `f` does to follow what the server has done already: the pool does not fall behind that,
+/// though nothing may be durable for now.
+fn following<R>(engine: &mut Engine, f: impl FnOnce(&mut Engine) -> R) -> R {
+    engine.store.pool.follow_always(true);
+    let done = f(engine);
+    engine.store.pool.follow_always(false);
+    done
 }
 
 /// What `f` does; if that cannot be made durable, nobody is told of it.
@@ -176,18 +187,6 @@ pub fn with_engine<R>(f: impl FnOnce(&mut Engine) -> Result<R, CmdError>) -> Res
     })
 }
 
-/// True while the server loads a file, its own or its master's.
-pub(super) fn loads_a_file() -> bool {
-    let flags = server_flags();
-    flags.loading() || flags.async_loading()
-}
-
-/// True if nobody but the master changes keys here.
-pub(super) fn follows() -> bool {
-    let flags = server_flags();
-    flags.replica() && flags.read_only()
-}
-
 /// Ends the server, if nobody but its master changes keys here: a change has found no room in the
 /// pool.
 ///
@@ -201,10 +200,4 @@ fn end_if_following() {
              to follow with keys missing. Give it a larger pool (remove the old one): it will sync again",
         );
     }
-}
-
-/// Ends the server, before anybody is told what is not so, or anything is saved.
-pub(super) fn end_server(why: &str) -> ! {
-    report::warn(why);
-    std::process::exit(1);
 }

@@ -11,7 +11,7 @@
 //! values: the pool keeps its keys meanwhile, and the keyspace is filled from it afterwards, as at
 //! a start.
 
-use super::failure::end_server;
+use super::following::end_server;
 use super::load_error::LoadError;
 use super::serialize::Payload;
 use super::startup::Startup;

@@ -71,6 +71,7 @@ mod failure;
 mod files;
 pub mod fill;
 mod flush;
+mod following;
 mod fullness;
 mod groups;
 mod grow;

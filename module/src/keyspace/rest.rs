@@ -62,11 +62,16 @@ impl Engine {
         if self.postponed.is_empty() || writes_are_paused() {
             return Ok(());
         }
-        let Postponed { fork, rdb } = std::mem::take(&mut self.postponed);
-        if let Some(lsn) = fork {
+        // What is not noted now is noted the next time.
+        if let Some(lsn) = self.postponed.fork {
             self.store.note_fork(lsn)?;
+            self.postponed.fork = None;
         }
-        rdb.map_or(Ok(()), |look| self.store.note_rdb(look))
+        if let Some(look) = self.postponed.rdb {
+            self.store.note_rdb(look)?;
+            self.postponed.rdb = None;
+        }
+        Ok(())
     }
 
     /// Keeps the pool's reserve, and gives empty pages back, unless that has to rest.

@@ -5,6 +5,7 @@
 //! the open group is reclaimed, or scattered room is gathered; then it is tried again.
 
 use super::cycles::Timer;
+use super::following::follows;
 use super::groups::undo;
 use super::rest::writes_are_paused;
 use super::{ENGINE, Engine, compact, durable, evict, failure};
@@ -53,7 +54,8 @@ const SERVING: Urgency = Urgency {
     budget: Duration::from_millis(2),
 };
 
-/// To follow a master, or to load a file, which cannot be told: what was there before goes first.
+/// To follow a master, or to load a file, which cannot be told: what was there before goes first,
+/// of a file all of it, of a master until there is as much as clients have.
 const FOLLOWING: Urgency = Urgency {
     below: 2,
     budget: Duration::from_secs(60),
@@ -78,17 +80,25 @@ impl Engine {
         }
     }
 
+    /// Whether less is free than this calls for.
+    fn is_scarce(&self, urgency: &Urgency) -> bool {
+        let usage = self.store.pool.usage();
+        usage.size.saturating_sub(usage.used) < usage.size / urgency.below
+    }
+
     /// Reclaims memory before a change, if little is left and there is some to reclaim.
     pub(super) fn make_room(&mut self) {
-        let usage = self.store.pool.usage();
-        let is_urgent =
-            |urgency: &Urgency| usage.size.saturating_sub(usage.used) < usage.size / urgency.below;
-        if !self.store.has_garbage() || !is_urgent(&FOLLOWING) {
+        if !self.store.has_garbage() || !self.is_scarce(&FOLLOWING) {
             return;
         }
-        if server_flags().loading() || failure::follows() {
+        if server_flags().loading() {
             self.reclaim(FOLLOWING.budget);
-        } else if is_urgent(&SERVING) && !writes_are_paused() {
+        } else if follows() {
+            // What comes next finds room; a command that needs more waits for it (`find_room`).
+            let start = Instant::now();
+            let goes_on = || start.elapsed() < FOLLOWING.budget;
+            while self.is_scarce(&SERVING) && goes_on() && self.reclaim_gains(SERVING.budget) {}
+        } else if self.is_scarce(&SERVING) && !writes_are_paused() {
             self.reclaim(SERVING.budget);
         }
     }
@@ -183,7 +193,7 @@ fn gather_for(ctx: &Ctx, bytes: u64) -> bool {
 /// After a command has found no room: finds some. True if it is to be tried again.
 fn find_room(ctx: &Ctx, Tried { waited, again }: Tried) -> bool {
     let _latency = Latency::of(c"pm-find-room");
-    let (budget, evicting_budget, most) = if failure::follows() {
+    let (budget, evicting_budget, most) = if follows() {
         (FOLLOWING_BUDGET, FOLLOWING_BUDGET, u32::MAX)
     } else {
         (ROOM_BUDGET, EVICTING_BUDGET, TRIES_MAX)

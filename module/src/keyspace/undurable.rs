@@ -5,6 +5,7 @@
 //! disk takes it, commands that write are refused, native ones too, as those delete and rename PM
 //! keys. Commands that read go on.
 
+use super::following::{end_server, follows};
 use super::{ENGINE, Engine};
 use crate::error::CmdError;
 use crate::redis::{FilterArgs, Latency, Reply, cut_connections, module_ctx};
@@ -45,8 +46,14 @@ impl Engine {
 
     #[cold]
     fn note_unwritten(&mut self) {
-        if self.store.pool.has_record() && !is_troubled() {
+        if is_troubled() {
+            return;
+        }
+        if self.store.pool.has_record() {
             self.sync();
+        } else {
+            // What failed is a checkpoint: all is durable, but what comes next may not be.
+            self.note_sync(Ok(()));
         }
     }
 
@@ -89,6 +96,13 @@ impl Engine {
 
 /// What was committed is not durable, because of `error`: it is told to nobody.
 pub(super) fn note(error: &Error) {
+    if follows() {
+        // It would acknowledge an offset of the replication stream that its pool does not have.
+        end_server(&format!(
+            "{error}: this replica cannot keep what its master sends. The server ends; it will sync again when it is \
+             started and the disk takes writes"
+        ));
+    }
     if !TROUBLED.swap(true, Ordering::Relaxed) {
         let line = format!(
             "{error}. All connections are closed, so that nobody is told of changes that may be lost; commands that write are refused"
@@ -105,7 +119,12 @@ pub(super) fn is_troubled() -> bool {
 }
 
 /// Refuses a command, that is about to run, if it writes; gives it back if it does not.
+///
+/// Not on a replica: its master's commands must not be passed over, and clients cannot write.
 pub(super) fn refuse(args: FilterArgs<'_>) -> Option<FilterArgs<'_>> {
+    if follows() {
+        return Some(args);
+    }
     let name = args.get(0)?.bytes();
     if writes(name) {
         args.replace_by(&REFUSAL);

@@ -59,6 +59,8 @@ pub struct Pool {
     /// What the group commits is refused.
     refused: bool,
     commit_mode: CommitMode,
+    /// Commits go on although nothing can be made durable.
+    must_follow: bool,
     /// What is allocated is for an object that moves.
     moving: bool,
     /// Objects that found no place to move to.
@@ -291,6 +293,13 @@ impl Pool {
     /// pool that was just opened.
     pub fn set_commit_mode(&mut self, mode: CommitMode) {
         self.commit_mode = mode;
+    }
+
+    /// Whether commits go on, in memory, although nothing can be made durable ([`Pool::failure`]),
+    /// instead of failing: for those that follow what has happened already. They are durable with
+    /// the next record that is written.
+    pub fn follow_always(&mut self, must_follow: bool) {
+        self.must_follow = must_follow;
     }
 
     /// True if [`Pool::sync`] has a record of the journal to write.

@@ -216,6 +216,7 @@ impl Pool {
             in_group: false,
             refused: false,
             commit_mode: CommitMode::default(),
+            must_follow: false,
             moving: false,
             stuck: 0,
             lacked: 0,

@@ -20,11 +20,11 @@ const PASSES: u32 = 3;
 const TRIM_FROM: usize = 64;
 /// Pages are emptied first, if that gives back so many bytes.
 const REGAINS_MIN: u64 = 256 << 10;
-/// Regions are emptied before free runs slide if so many bytes are wasted: each emptying is for many
-/// of them, but it may part a long run.
+/// Regions are emptied before free runs slide if so many bytes are wasted: each emptying is for
+/// many of them, but it may part a long run.
 const REGIONS_FROM: u64 = 8 << 20;
-/// A free run that slides is followed so often at most, for want of which a round might not end
-/// while clients change the pool.
+/// A round empties so often at most what lies beside a free run: while clients change the pool, it
+/// might not end otherwise.
 const SLIDES: u32 = 200;
 
 /// What is emptied in a round.
@@ -36,6 +36,16 @@ enum Emptied {
     Regions,
     /// What lies on the way of a free run to others: so often yet.
     Way(u32),
+}
+
+/// Whether free runs slide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sliding {
+    Never,
+    /// Rather than regions are emptied, if little is wasted.
+    AsItPays,
+    /// Rather than regions are emptied.
+    First,
 }
 
 /// A round.
@@ -87,20 +97,24 @@ pub struct Leaving {
 }
 
 impl Round {
-    /// A round that empties sparse pages, or has free runs come together, whichever gives more back;
-    /// `None` if nothing can be emptied. The latter is done by regions if much is wasted, unless it
-    /// rather `slides`; those that could not be emptied are tried again if it begins `anew`.
-    pub(super) fn choose(pool: &mut Pool, anew: bool, slides: bool) -> Option<Round> {
+    /// A round that empties sparse pages, or has free runs come together, whichever gives more
+    /// back; `None` if nothing can be emptied. The latter is done by regions if much is wasted,
+    /// unless it rather slides; those that could not be emptied are tried again if it begins
+    /// `anew`.
+    pub(super) fn choose(pool: &mut Pool, anew: bool, sliding: Sliding) -> Option<Round> {
         let before = pool.scatter();
         if before.regainable >= REGAINS_MIN || before.regainable > before.wasted {
             let chosen = pool.begin_evacuation();
             return (chosen > 0).then(|| Round::new(Emptied::Pages, before.regainable, before));
         }
-        let mut ways = [Emptied::Regions, Emptied::Way(0)];
-        if slides || before.wasted < REGIONS_FROM {
-            ways.reverse();
-        }
-        ways.into_iter().find_map(|way| {
+        let ways: &[Emptied] = match sliding {
+            Sliding::Never => &[Emptied::Regions],
+            Sliding::AsItPays if before.wasted >= REGIONS_FROM => {
+                &[Emptied::Regions, Emptied::Way(0)]
+            }
+            _ => &[Emptied::Way(0), Emptied::Regions],
+        };
+        ways.iter().find_map(|&way| {
             let expected = match way {
                 Emptied::Regions => pool.begin_gathering(anew),
                 _ => pool.begin_sliding(anew),
@@ -112,6 +126,11 @@ impl Round {
     /// A round that empties the pages which were chosen already.
     pub(super) fn of_chosen(pool: &Pool) -> Round {
         Round::new(Emptied::Pages, 0, pool.scatter())
+    }
+
+    /// Whether it is one that slides free runs.
+    pub(super) fn slides(&self) -> bool {
+        matches!(self.empties, Emptied::Way(_))
     }
 
     /// Whether it is one that empties regions.

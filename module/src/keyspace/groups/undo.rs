@@ -18,7 +18,8 @@
 //! refused.
 
 use crate::error::CmdError;
-use crate::keyspace::failure::{end_server, of_command, of_refused_group};
+use crate::keyspace::failure::{of_command, of_refused_group};
+use crate::keyspace::following::end_server;
 use crate::keyspace::{ENGINE, follow_flush};
 use crate::redis::{Ctx, Kind, Mode, OwnedString, cut_transaction, refuse_writes, server_flags};
 use crate::report;

@@ -15,7 +15,7 @@ use std::cmp::Reverse;
 /// So many of the longest free runs are tried.
 const LONGEST_RUNS: usize = 4;
 /// Of more stretches it is not worth while: in large pools there are regions to be emptied.
-const STRETCHES_MAX: usize = 1 << 14;
+pub(in crate::alloc) const STRETCHES_MAX: usize = 1 << 14;
 
 /// What some granules are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +54,19 @@ struct Slide {
 }
 
 impl Room {
-    /// Begins to empty what lies beside a free run, on the way to another one, as much of it as the
-    /// run holds; how many bytes are gained about when it has come there, or 0 if nothing is.
-    /// `stretches` is what there is in the pool; regions that could not be emptied are tried again
-    /// if it begins `anew`. O(stretches log stretches).
-    pub(in crate::alloc) fn hold_next(&mut self, stretches: Vec<Stretch>, anew: bool) -> u64 {
+    /// Whether anything is gained by sliding. Regions that could not be emptied are tried again if
+    /// it begins `anew`. O(free runs).
+    pub(in crate::alloc) fn may_slide(&mut self, anew: bool) -> bool {
         if anew {
             self.stuck_regions.clear();
         }
+        self.gainable() > 0
+    }
+
+    /// Begins to empty what lies beside a free run, on the way to another one, as much of it as the
+    /// run holds; how many bytes are gained about when it has come there, or 0 if nothing is.
+    /// `stretches` is what there is in the pool. O(stretches log stretches).
+    pub(in crate::alloc) fn hold_next(&mut self, stretches: Vec<Stretch>) -> u64 {
         let gain = self.gainable();
         if gain == 0 || stretches.len() > STRETCHES_MAX {
             return 0;
@@ -95,8 +100,8 @@ fn in_order(mut stretches: Vec<Stretch>) -> Vec<Stretch> {
     stretches
 }
 
-/// The places of the stretches from one on, upwards or downwards, up to the first that is not beside
-/// the one before.
+/// The places of the stretches from one on, upwards or downwards, up to the first that is not
+/// beside the one before.
 fn beside(stretches: &[Stretch], from: usize, up: bool) -> impl Iterator<Item = usize> {
     let mut last = from;
     std::iter::from_fn(move || {

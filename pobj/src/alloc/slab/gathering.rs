@@ -5,7 +5,7 @@ use super::Slab;
 use crate::alloc::room::Room;
 use crate::alloc::room::ranges::{REGION, parts};
 use crate::alloc::room::regions::{MEBIBYTE, MOVE_MAX, Region};
-use crate::alloc::room::slide::{Content, Stretch};
+use crate::alloc::room::slide::{Content, STRETCHES_MAX, Stretch};
 use crate::alloc::run::GRANULE;
 
 impl Slab {
@@ -23,7 +23,7 @@ impl Slab {
             })
     }
 
-    /// All granules of which anything is known.
+    /// All granules of which anything is known, or more than [`STRETCHES_MAX`].
     fn stretches(&self, room: &Room) -> Vec<Stretch> {
         let occupied = self.occupied().map(|(start, granules, moves)| {
             let content = if moves {
@@ -45,7 +45,7 @@ impl Slab {
                 content,
             }
         });
-        occupied.chain(free).collect()
+        occupied.chain(free).take(STRETCHES_MAX + 1).collect()
     }
 
     /// What is known of all regions of a pool of `len` bytes.
@@ -100,10 +100,13 @@ impl Slab {
     }
 
     /// Begins to empty what lies beside a free run; how many bytes that gains in the end, about, or
-    /// 0 if nothing. What could not be emptied before is tried again if it begins `anew`. O(n log n)
-    /// in pages, large objects and free runs.
+    /// 0 if nothing. What could not be emptied before is tried again if it begins `anew`.
+    /// O(n log n) in pages, large objects and free runs.
     pub(crate) fn begin_sliding(&mut self, room: &mut Room, anew: bool) -> u64 {
-        let gain = room.hold_next(self.stretches(room), anew);
+        if !room.may_slide(anew) {
+            return 0;
+        }
+        let gain = room.hold_next(self.stretches(room));
         self.choose_held(room, gain)
     }
 

@@ -332,7 +332,9 @@ impl<'p> Tx<'p> {
     /// [`Tx::commit`] within a group, or of a pool with a journal.
     #[inline(never)]
     fn commit_with_others(mut self) -> Result<()> {
-        self.pool.require_durable()?;
+        if !self.pool.must_follow {
+            self.pool.require_durable()?;
+        }
         if self.pool.group.is_some() || self.pool.in_group {
             self.pool.apply_step(self.start.unwrap_or_default())?;
             if self.pool.in_group {
