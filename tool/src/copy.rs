@@ -85,11 +85,19 @@ fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
 /// A new pool, which nobody else opens before it is finished.
 ///
 /// # Errors
-/// Those of making it.
+/// Those of making it; if there is one already.
 pub(crate) fn new_pool(path: &Path, size: u64) -> Result<Store, Failure> {
     // All of it is made durable at the end.
     let options = pool_at(path).size(size).durability(Durability::Process);
-    Ok(Store::open(&options, |_, _, _| Ok(()))?)
+    // A pool that was there would keep nothing of what is done to it: changes stay in this process.
+    Ok(Store::open(&options, |pool, _, _| {
+        if pool.is_new() {
+            Ok(())
+        } else {
+            let there = format!("{} is there already", path.display());
+            Err(pobj::Error::State(there))
+        }
+    })?)
 }
 
 /// Closes a new pool, makes it durable, and gives it its name.
@@ -100,4 +108,23 @@ pub(crate) fn finish(store: Store, place: Place) -> Result<(), Failure> {
     drop(store);
     File::open(place.beside())?.sync_all()?;
     Ok(place.take()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_run_has_left_is_not_taken_for_a_new_pool() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.1.part");
+        drop(new_pool(&path, 8 << 20).unwrap());
+        let Err(refused) = new_pool(&path, 8 << 20) else {
+            panic!("it was taken for a new one");
+        };
+        assert!(
+            refused.to_string().ends_with("is there already"),
+            "{refused}"
+        );
+    }
 }

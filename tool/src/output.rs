@@ -2,6 +2,7 @@
 //! is whole.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -28,14 +29,16 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The place of the file `path`.
+    /// The place of the file `path`, with a name beside it that no other run has.
     ///
     /// # Errors
     /// If it names no file in a directory.
     pub(crate) fn of(path: &Path) -> io::Result<Place> {
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let mut beside = name.to_owned();
-        beside.push(format!(".{}.part", process::id()));
+        // In a container, every run can have the same process id.
+        let random = RandomState::new().build_hasher().finish();
+        beside.push(format!(".{}.{random:016x}.part", process::id()));
         Ok(Place {
             path: path.to_owned(),
             beside: path.with_file_name(beside),
@@ -55,6 +58,10 @@ impl Place {
     /// Those of the file system; what had the name before has it still.
     pub(crate) fn take(mut self) -> io::Result<()> {
         fs::rename(&self.beside, &self.path)?;
+        self.done()
+    }
+
+    fn done(&mut self) -> io::Result<()> {
         self.whole = true;
         let directory = match self.path.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -83,7 +90,7 @@ impl Output {
             return Ok(Output::Standard(io::stdout()));
         };
         let place = Place::of(path)?;
-        let file = File::create(place.beside())?;
+        let file = File::create_new(place.beside())?;
         Ok(Output::File(NewFile { file, place }))
     }
 

@@ -1,0 +1,53 @@
+//! Pools that are made without a server, and the tool on them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the tool.
+pub(crate) fn tool<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pmedis"))
+        .args(words)
+        .output()
+        .expect("the tool runs")
+}
+
+/// What a program has written.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Makes a pool with these keys, each a string of its own name.
+pub(crate) fn make(pool: &Path, keys: &[&str]) {
+    let commands: String = keys
+        .iter()
+        .map(|key| {
+            let len = key.len();
+            format!("*3\r\n$6\r\nPM.SET\r\n${len}\r\n{key}\r\n${len}\r\n{key}\r\n")
+        })
+        .collect();
+    let file = pool.with_extension("commands");
+    fs::write(&file, commands).unwrap();
+    let size = OsStr::new("--size=16m");
+    let made = tool([
+        OsStr::new("import"),
+        file.as_os_str(),
+        pool.as_os_str(),
+        size,
+    ]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    fs::remove_file(file).unwrap();
+}
+
+/// The keys of a pool that [`make`] has made, sorted.
+pub(crate) fn keys(pool: &Path) -> Vec<String> {
+    let exported = tool([OsStr::new("export"), pool.as_os_str()]);
+    let commands = text(&exported.stdout);
+    let commands = commands.split("PM.SET\r\n").skip(1);
+    let mut keys: Vec<String> = commands
+        .filter_map(|command| Some(command.split("\r\n").nth(1)?.to_owned()))
+        .collect();
+    keys.sort();
+    keys
+}
