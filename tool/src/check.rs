@@ -9,8 +9,8 @@ use std::path::Path;
 pub(crate) fn check(path: &Path) -> Result<Outcome, Failure> {
     let keys = Keys::open(path)?;
     let mut out = io::stdout().lock();
-    for damage in keys.pool.damages() {
-        writeln!(out, "the pool: {damage}")?;
+    for fault in keys.faults() {
+        writeln!(out, "the pool: {fault}")?;
     }
     let (mut sound, mut damaged) = (0u64, 0u64);
     keys.each("checking", |key| {
@@ -32,9 +32,5 @@ pub(crate) fn check(path: &Path) -> Result<Outcome, Failure> {
         Ok(())
     })?;
     writeln!(out, "{sound} keys are sound, {damaged} are damaged")?;
-    if damaged == 0 && keys.pool.damages().is_empty() {
-        Ok(Outcome::Sound)
-    } else {
-        Ok(Outcome::Damaged)
-    }
+    Ok(keys.outcome(damaged))
 }

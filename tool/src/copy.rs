@@ -40,6 +40,7 @@ pub(crate) fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure
 
 fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     let keys = Keys::open(from)?;
+    keys.require_finished()?;
     let size = size.unwrap_or(keys.pool.usage().size);
     let place = Place::of(to)?;
     let mut store = new_pool(place.beside(), size)?;
@@ -70,16 +71,13 @@ fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     })?;
     let used = store.pool.usage().used;
     finish(store, place)?;
+    keys.tell_faults()?;
     writeln!(
         io::stdout(),
         "{copied} keys, {damaged} damaged; {used} bytes are used, {} were",
         keys.pool.usage().used
     )?;
-    if damaged == 0 && keys.pool.damages().is_empty() {
-        Ok(Outcome::Sound)
-    } else {
-        Ok(Outcome::Damaged)
-    }
+    Ok(keys.outcome(damaged))
 }
 
 /// A new pool, which nobody else opens before it is finished.

@@ -51,11 +51,8 @@ pub(crate) fn export(path: &Path, native: bool, output: Option<&Path>) -> Result
         .into_inner()
         .map_err(|error| error.into_error())?;
     out.finish()?;
-    if damaged == 0 && keys.pool.damages().is_empty() {
-        Ok(Outcome::Sound)
-    } else {
-        Ok(Outcome::Damaged)
-    }
+    keys.tell_faults()?;
+    Ok(keys.outcome(damaged))
 }
 
 /// Where commands go.

@@ -91,16 +91,12 @@ pub(crate) fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<O
         pobj::FORMAT_VERSION,
         keys.pool.found_lsn()
     ));
-    for damage in keys.pool.damages() {
-        report.note(format!("The pool is damaged: {damage}"));
+    for fault in keys.faults() {
+        report.note(format!("The pool: {fault}"));
     }
     io::stdout().write_all(report.text().as_bytes())?;
     if let Some(file) = html {
         fs::write(file, report.html()).map_err(|error| format!("{}: {error}", file.display()))?;
     }
-    if damaged == 0 && keys.pool.damages().is_empty() {
-        Ok(Outcome::Sound)
-    } else {
-        Ok(Outcome::Damaged)
-    }
+    Ok(keys.outcome(damaged))
 }

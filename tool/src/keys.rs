@@ -1,11 +1,12 @@
 //! The keys of a pool that no server has open.
 
-use crate::Failure;
+use crate::{Failure, Outcome};
 use indicatif::{ProgressBar, ProgressStyle};
 use pobj::{Cursor, Durability, Pool};
 use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
 use std::path::Path;
-use store::dbs::Dbs;
+use store::dbs::{Dbs, Origin};
 use store::expiry::KEY_NEVER;
 use store::inline::Inline;
 use store::layout::{RECORD, pool_at};
@@ -35,6 +36,8 @@ pub(crate) struct Keys {
     dbs: Dbs,
     /// Hash slots that were given up.
     slots: Slots,
+    /// Why the keys that are there are not the whole.
+    unfinished: Vec<String>,
 }
 
 /// A key, as far as its record can be read.
@@ -65,7 +68,49 @@ impl Keys {
         let pool = Pool::open(&options)?;
         let dbs = Dbs::open(&pool)?;
         let slots = Slots::open(&pool)?;
-        Ok(Keys { pool, dbs, slots })
+        let unfinished = unfinished(&pool, &slots)?;
+        Ok(Keys {
+            pool,
+            dbs,
+            slots,
+            unfinished,
+        })
+    }
+
+    /// What is wrong with the pool as a whole.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &str> {
+        let all = self.pool.damages().iter().chain(&self.unfinished);
+        all.map(String::as_str)
+    }
+
+    /// Tells, on standard error, what is wrong with the pool as a whole.
+    ///
+    /// # Errors
+    /// Those of standard error.
+    pub(crate) fn tell_faults(&self) -> io::Result<()> {
+        self.faults()
+            .try_for_each(|fault| writeln!(io::stderr(), "pmedis: the pool: {fault}"))
+    }
+
+    /// What came of reading all keys, so many of which are damaged.
+    pub(crate) fn outcome(&self, damaged: u64) -> Outcome {
+        if damaged == 0 && self.faults().next().is_none() {
+            Outcome::Sound
+        } else {
+            Outcome::Damaged
+        }
+    }
+
+    /// Nothing, if the keys can be another pool's: its server would not know that they are a part
+    /// only.
+    ///
+    /// # Errors
+    /// If something that a server had begun with the pool is not at its end.
+    pub(crate) fn require_finished(&self) -> Result<(), Failure> {
+        match self.unfinished.first() {
+            Some(what) => Err(what.as_str().into()),
+            None => Ok(()),
+        }
     }
 
     /// Shows all keys, in the order of their places in the pool, or what is wrong with a record.
@@ -193,6 +238,28 @@ impl Keys {
         let own = self.pool.capacity(key.record)?;
         Ok(own + structures::of(key.ty).memory(&self.pool, key.root)?)
     }
+}
+
+/// What a server had begun with the pool, and has not come to the end of.
+fn unfinished(pool: &Pool, slots: &Slots) -> pobj::Result<Vec<String>> {
+    let mut unfinished = Vec::new();
+    let whose = Dbs::taking_over(pool)?.map(|origin| match origin {
+        Origin::File => "an RDB or an AOF, which are",
+        Origin::Master => "a master, which are",
+    });
+    if let Some(whose) = whose {
+        unfinished.push(format!(
+            "it has a part of the keys of {whose} still to be taken over: start the server once with it, until it has \
+             all of them"
+        ));
+    }
+    if !slots.importing().is_empty() {
+        unfinished.push(
+            "it has a part of the keys of hash slots, whose import has not ended: start the server once with it"
+                .to_owned(),
+        );
+    }
+    Ok(unfinished)
 }
 
 /// A bar on the terminal, if standard error is one.

@@ -81,11 +81,8 @@ pub(crate) fn export(
         );
     }
     writeln!(io::stderr(), "{told}")?;
-    if counts.damaged == 0 && keys.pool.damages().is_empty() {
-        Ok(Outcome::Sound)
-    } else {
-        Ok(Outcome::Damaged)
-    }
+    keys.tell_faults()?;
+    Ok(keys.outcome(counts.damaged))
 }
 
 /// Writes a key, and tells what is damaged in it.

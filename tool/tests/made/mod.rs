@@ -1,9 +1,14 @@
 //! Pools that are made without a server, and the tool on them.
 
+#![allow(dead_code, reason = "not every test uses all of it")]
+
+use pobj::Durability;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use store::Store;
+use store::layout::pool_at;
 
 /// Runs the tool.
 pub(crate) fn tool<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Output {
@@ -50,4 +55,10 @@ pub(crate) fn keys(pool: &Path) -> Vec<String> {
         .collect();
     keys.sort();
     keys
+}
+
+/// Opens a pool as a server does.
+pub(crate) fn store(pool: &Path) -> Store {
+    let options = pool_at(pool).durability(Durability::Process);
+    Store::open(&options, |_, _, _| Ok(())).unwrap()
 }
