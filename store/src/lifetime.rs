@@ -114,6 +114,13 @@ pub fn file_look(path: &Path) -> u64 {
     }
 }
 
+/// What the RDB looks like that belongs to the pool ([`file_look`]), if that is certain: the pool
+/// was closed, and somebody has looked.
+pub fn noted_rdb(pool: &Pool) -> Result<Option<u64>> {
+    let (state, look) = (word(pool, STATE)?, word(pool, RDB)?);
+    Ok((state == CLOSED && look != 0).then_some(look))
+}
+
 impl Pulse {
     /// Has the mark on the pool's file tell how far the pool has come, once a second if there is
     /// something to tell. What the pool has is durable by then.

@@ -11,10 +11,11 @@ use store::Store;
 use store::content::Content;
 use store::expiry::KEY_NEVER;
 use store::layout::pool_at;
+use store::lifetime;
 
 use store::structures::limits::AllLimits;
 
-/// Makes a pool at `to` with all keys of the pool `from`, of this size or as large. What is damaged
+/// Makes a pool at `to` with all keys of the pool `from` and its identity, of this size or as large. What is damaged
 /// is left out from its first damaged element on, and named. The new pool gets its name when it is
 /// whole and durable. O(pool).
 pub(crate) fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
@@ -43,7 +44,10 @@ fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     keys.require_finished()?;
     let size = size.unwrap_or(keys.pool.usage().size);
     let place = Place::of(to)?;
-    let mut store = new_pool(place.beside(), size)?;
+    let mut store = new_pool(place.beside(), size, Some(keys.pool.seed()))?;
+    if let Some(look) = lifetime::noted_rdb(&keys.pool)? {
+        store.note_rdb(look)?;
+    }
     let (mut copied, mut damaged) = (0u64, 0u64);
     keys.each("copying", |key| {
         let told = match key {
@@ -80,13 +84,17 @@ fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     Ok(keys.outcome(damaged))
 }
 
-/// A new pool, which nobody else opens before it is finished.
+/// A new pool, which nobody else opens before it is finished: another one, or that of this seed, to
+/// a server, whose RDB and AOF tell whose they are.
 ///
 /// # Errors
 /// Those of making it; if there is one already.
-pub(crate) fn new_pool(path: &Path, size: u64) -> Result<Store, Failure> {
+pub(crate) fn new_pool(path: &Path, size: u64, seed: Option<[u64; 2]>) -> Result<Store, Failure> {
     // All of it is made durable at the end.
-    let options = pool_at(path).size(size).durability(Durability::Process);
+    let mut options = pool_at(path).size(size).durability(Durability::Process);
+    if let Some(seed) = seed {
+        options = options.seed(seed);
+    }
     // A pool that was there would keep nothing of what is done to it: changes stay in this process.
     Ok(Store::open(&options, |pool, _, _| {
         if pool.is_new() {
@@ -116,8 +124,8 @@ mod tests {
     fn what_a_killed_run_has_left_is_not_taken_for_a_new_pool() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pool.1.part");
-        drop(new_pool(&path, 8 << 20).unwrap());
-        let Err(refused) = new_pool(&path, 8 << 20) else {
+        drop(new_pool(&path, 8 << 20, None).unwrap());
+        let Err(refused) = new_pool(&path, 8 << 20, None) else {
             panic!("it was taken for a new one");
         };
         assert!(

@@ -29,7 +29,7 @@ pub(crate) fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failu
     }
     let place = Place::of(to)?;
     let mut pool = NewKeys {
-        store: new_pool(place.beside(), size)?,
+        store: new_pool(place.beside(), size, None)?,
         keys: 0,
         left_out: BTreeMap::new(),
         failed: None,

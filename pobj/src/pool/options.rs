@@ -47,7 +47,8 @@ impl PoolOptions {
     }
 
     /// What to create the pool with as [`crate::Pool::seed`] if it is absent, in place of random
-    /// bytes: for tests that are to be repeated exactly.
+    /// bytes: for copies, which are to be the same pool to a server, and for tests that are to be
+    /// repeated exactly.
     pub fn seed(mut self, seed: [u64; 2]) -> PoolOptions {
         self.seed = Some(seed);
         self
