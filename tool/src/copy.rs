@@ -19,10 +19,10 @@ use store::structures::limits::AllLimits;
 /// is left out from its first damaged element on, and named. The new pool gets its name when it is
 /// whole and durable. O(pool).
 pub(crate) fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
-    if to.try_exists()? {
-        return Err(format!("{} is there already", to.display()).into());
+    if is_there(to)? {
+        return Err(there_already(to));
     }
-    make(from, to, size)
+    make(from, to, size, Name::Free)
 }
 
 /// Makes the pool's file anew, with its keys alone, of this size or as large: one step, after which
@@ -36,10 +36,10 @@ pub(crate) fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure
     if Path::new(&journal).try_exists()? {
         return Err(format!("{} has a journal: use copy", pool.display()).into());
     }
-    make(pool, pool, size)
+    make(pool, pool, size, Name::Replaced)
 }
 
-fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
+fn make(from: &Path, to: &Path, size: Option<u64>, name: Name) -> Result<Outcome, Failure> {
     let keys = Keys::open(from)?;
     keys.require_finished()?;
     let size = size.unwrap_or(keys.pool.usage().size);
@@ -74,7 +74,7 @@ fn make(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
         Ok(())
     })?;
     let used = store.pool.usage().used;
-    finish(store, place)?;
+    finish(store, place, name)?;
     keys.tell_faults()?;
     writeln!(
         io::stdout(),
@@ -106,14 +106,49 @@ pub(crate) fn new_pool(path: &Path, size: u64, seed: Option<[u64; 2]>) -> Result
     })?)
 }
 
+/// What may have the name that a new pool gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// Nothing, from the beginning to the end.
+    Free,
+    /// The pool whose place it takes.
+    Replaced,
+}
+
 /// Closes a new pool, makes it durable, and gives it its name.
 ///
 /// # Errors
 /// Those of the file system: it is gone then.
-pub(crate) fn finish(store: Store, place: Place) -> Result<(), Failure> {
+pub(crate) fn finish(store: Store, place: Place, name: Name) -> Result<(), Failure> {
     drop(store);
     File::open(place.beside())?.sync_all()?;
-    Ok(place.take()?)
+    match name {
+        Name::Replaced => Ok(place.take()?),
+        Name::Free => {
+            let path = place.path().to_owned();
+            place.take_free().map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => there_already(&path),
+                _ => error.into(),
+            })
+        }
+    }
+}
+
+/// True if something has this name, a link that leads nowhere included.
+///
+/// # Errors
+/// Those of the file system.
+pub(crate) fn is_there(path: &Path) -> io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// That a name is in use which a new pool was to get.
+pub(crate) fn there_already(path: &Path) -> Failure {
+    format!("{} is there already", path.display()).into()
 }
 
 #[cfg(test)]
@@ -132,5 +167,21 @@ mod tests {
             refused.to_string().ends_with("is there already"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_name_that_somebody_took_meanwhile_is_left_to_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool");
+        let place = Place::of(&path).unwrap();
+        let store = new_pool(place.beside(), 8 << 20, None).unwrap();
+        std::fs::write(&path, "somebody's").unwrap();
+        let refused = finish(store, place, Name::Free).unwrap_err();
+        assert!(
+            refused.to_string().ends_with("is there already"),
+            "{refused}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), b"somebody's");
+        assert_eq!(dir.path().read_dir().unwrap().count(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! `pmedis import`: a new pool of an RDB file, or of commands as `pmedis export` writes them.
 
-use crate::copy::{finish, new_pool};
+use crate::copy::{Name, finish, is_there, new_pool, there_already};
 use crate::output::Place;
 use crate::{Failure, Outcome};
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ use store::structures::limits::AllLimits;
 /// Makes a pool at `to`, of this size, with all keys of a file. The pool gets its name when it is
 /// whole and durable. O(file); a large value is in memory as a whole.
 pub(crate) fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failure> {
-    if to.try_exists()? {
-        return Err(format!("{} is there already", to.display()).into());
+    if is_there(to)? {
+        return Err(there_already(to));
     }
     let open = || Ok::<_, io::Error>(BufReader::with_capacity(1 << 20, File::open(file)?));
     let is_rdb = open()?.fill_buf()?.first() != Some(&b'*');
@@ -49,7 +49,7 @@ pub(crate) fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failu
         left_out,
         ..
     } = pool;
-    finish(store, place)?;
+    finish(store, place, Name::Free)?;
     writeln!(io::stdout(), "{keys} keys")?;
     for (what, count) in &left_out {
         writeln!(io::stdout(), "{count} {what} are left out")?;

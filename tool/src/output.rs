@@ -1,9 +1,11 @@
 //! Where what a command makes goes: to the standard output, or to a file that is there only when it
 //! is whole.
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -46,6 +48,11 @@ impl Place {
         })
     }
 
+    /// The name that the file gets.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where the file is until it is whole.
     pub(crate) fn beside(&self) -> &Path {
         &self.beside
@@ -61,6 +68,15 @@ impl Place {
         self.done()
     }
 
+    /// The same, of a name that nobody has.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if somebody has it by now, and has it still; those of the file system.
+    pub(crate) fn take_free(mut self) -> io::Result<()> {
+        rename_to_free(&self.beside, &self.path)?;
+        self.done()
+    }
+
     fn done(&mut self) -> io::Result<()> {
         self.whole = true;
         let directory = match self.path.parent() {
@@ -68,6 +84,30 @@ impl Place {
             _ => Path::new("."),
         };
         File::open(directory)?.sync_all()
+    }
+}
+
+/// Renames a file, if nothing has the new name.
+fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    let name = |path: &Path| CString::new(path.as_os_str().as_bytes());
+    let (old, new) = (name(from)?, name(to)?);
+    let here = libc::AT_FDCWD;
+    // SAFETY: two C strings, which outlive the call.
+    let renamed = unsafe {
+        let flags = libc::RENAME_NOREPLACE;
+        libc::renameat2(here, old.as_ptr(), here, new.as_ptr(), flags)
+    };
+    if renamed == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // A file system that cannot do that, such as NFS.
+        Some(libc::EINVAL | libc::ENOSYS) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        _ => Err(error),
     }
 }
 
