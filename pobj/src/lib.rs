@@ -79,6 +79,6 @@ pub use identity::{Advice, Kind, Layout};
 pub use layout::FORMAT_VERSION;
 pub use medium::{Reader, Traffic};
 pub use pool::{Pool, PoolOptions, Tx, Usage};
-pub use privacy::{Exposed, make_private};
+pub use privacy::{Exposed, files_of, make_private};
 pub use ptr::{Fresh, PPtr, Persistent, project};
 pub use size::parse_size;

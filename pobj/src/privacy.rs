@@ -1,4 +1,4 @@
-//! Who may read a pool's files.
+//! A pool's files, and who may read them.
 //!
 //! Only the owner may read a pool's files: this program creates them with mode 0600. `pmempool
 //! create` makes parts that everybody can read, whatever the umask, and so does a plain `cp` under
@@ -29,6 +29,19 @@ pub struct Exposed {
     pub now: Result<u32>,
 }
 
+/// The files that have the content of the pool at `path`, its journal included, whether or not there
+/// is one; none of a device.
+///
+/// # Errors
+/// `Io` and its like, if the files cannot be found.
+pub fn files_of(path: &Path, layout: &Layout) -> Result<Vec<PathBuf>> {
+    Ok(match found::inspect(path, layout)? {
+        Found::Pool => vec![path.to_path_buf(), journal_of(path)],
+        Found::Poolset(set) => set.files()?,
+        Found::Nothing | Found::BlankSet(_) | Found::Device => Vec::new(),
+    })
+}
+
 /// Takes all access away from group and others to those files of the pool at `path`, its journal
 /// included, that *others* may read or write. What only the group may do is somebody's choice, and
 /// is left.
@@ -38,11 +51,7 @@ pub struct Exposed {
 /// # Errors
 /// `Io` and its like, if the files cannot be found.
 pub fn make_private(path: &Path, layout: &Layout) -> Result<Vec<Exposed>> {
-    let mut files = match found::inspect(path, layout)? {
-        Found::Pool => vec![path.to_path_buf(), journal_of(path)],
-        Found::Poolset(set) => set.files()?,
-        Found::Nothing | Found::BlankSet(_) | Found::Device => Vec::new(),
-    };
+    let mut files = files_of(path, layout)?;
     files.retain(|file| file.is_file());
     let mut exposed = Vec::new();
     for path in files {

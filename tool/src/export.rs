@@ -17,7 +17,7 @@ const BYTES: usize = 64 << 10;
 /// Writes all keys of the pool. O(pool).
 pub(crate) fn export(path: &Path, native: bool, output: Option<&Path>) -> Result<Outcome, Failure> {
     let keys = Keys::open(path)?;
-    let out = Output::to(output)?;
+    let out = Output::to(output, path)?;
     let mut commands = Commands {
         out: BufWriter::new(out),
         prefix: if native { "" } else { "PM." },

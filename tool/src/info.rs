@@ -1,11 +1,11 @@
 //! `pmedis info`: what is in a pool, as text and as a page of HTML.
 
 use crate::keys::Keys;
+use crate::output::Output;
 use crate::report::{Report, Table};
 use crate::{Failure, Outcome};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use store::value::ValueType;
@@ -96,7 +96,12 @@ pub(crate) fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<O
     }
     io::stdout().write_all(report.text().as_bytes())?;
     if let Some(file) = html {
-        fs::write(file, report.html()).map_err(|error| format!("{}: {error}", file.display()))?;
+        let named = |error: Failure| format!("{}: {error}", file.display());
+        let mut out = Output::to(Some(file), path).map_err(named)?;
+        let written = out.write_all(report.html().as_bytes());
+        written
+            .and_then(|()| out.finish())
+            .map_err(|error| named(error.into()))?;
     }
     Ok(keys.outcome(damaged))
 }

@@ -53,7 +53,7 @@ enum Command {
     /// Writes the keys as commands, for `redis-cli --pipe`, or as an RDB file with native values.
     ///
     /// A damaged value is left out from its first damaged element on, and is reported. The output
-    /// file appears only once it is complete.
+    /// file appears only once it is complete; a pipe or a device that is there is written to.
     Export {
         /// The pool: a file or a poolset file.
         pool: PathBuf,

@@ -1,18 +1,23 @@
 //! Where what a command makes goes: to the standard output, or to a file that is there only when it
 //! is whole.
 
+use crate::Failure;
 use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
+use store::layout::LAYOUT;
 
 /// The standard output, or a new file under another name, which gets its own at the end.
 pub(crate) enum Output {
     /// The standard output.
     Standard(io::Stdout),
+    /// What is there, and is no plain file.
+    There(File),
     /// A file.
     File(NewFile),
 }
@@ -120,16 +125,66 @@ impl Drop for Place {
     }
 }
 
+/// The file that a name leads to.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is for a module in a server; this is a program of its own"
+)]
+fn target_of(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path)
+}
+
+/// True if this file is the pool's, or one of its parts, or of its journal.
+fn is_of_pool(file: &Metadata, pool: &Path) -> Result<bool, Failure> {
+    let mut files = pobj::files_of(pool, &LAYOUT)?;
+    files.push(pool.to_owned());
+    if let (Some(name), Some(directory)) = (pool.file_name(), pool.parent()) {
+        let mut journal = name.to_owned();
+        journal.push(".journal");
+        let journal = journal.as_bytes();
+        let directory = if directory == Path::new("") {
+            Path::new(".")
+        } else {
+            directory
+        };
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_name().as_bytes().starts_with(journal) {
+                files.push(entry.path());
+            }
+        }
+    }
+    let same = |other: &PathBuf| {
+        let other = other.metadata();
+        other.is_ok_and(|other| (other.dev(), other.ino()) == (file.dev(), file.ino()))
+    };
+    Ok(files.iter().any(same))
+}
+
 impl Output {
-    /// To this file, or else to the standard output.
+    /// What is read from the pool at `pool` goes to this file, or else to the standard output.
     ///
     /// # Errors
-    /// If the file cannot be made.
-    pub(crate) fn to(path: Option<&Path>) -> io::Result<Output> {
+    /// If the file cannot be made, or is the pool's.
+    pub(crate) fn to(path: Option<&Path>, pool: &Path) -> Result<Output, Failure> {
         let Some(path) = path else {
             return Ok(Output::Standard(io::stdout()));
         };
-        let place = Place::of(path)?;
+        let to = match path.metadata() {
+            Ok(there) => {
+                if is_of_pool(&there, pool)? {
+                    return Err(format!("{} is a file of the pool", path.display()).into());
+                }
+                if !there.is_file() {
+                    let file = OpenOptions::new().write(true).open(path)?;
+                    return Ok(Output::There(file));
+                }
+                // A link stays one.
+                target_of(path)?
+            }
+            Err(_) => path.to_owned(),
+        };
+        let place = Place::of(&to)?;
         let file = File::create_new(place.beside())?;
         Ok(Output::File(NewFile { file, place }))
     }
@@ -142,6 +197,11 @@ impl Output {
         self.flush()?;
         match self {
             Output::Standard(_) => Ok(()),
+            Output::There(file) => match file.sync_all() {
+                // A pipe, which keeps nothing.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+                synced => synced,
+            },
             Output::File(NewFile { file, place }) => {
                 file.sync_all()?;
                 place.take()
@@ -154,6 +214,7 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Output::Standard(out) => out.write(bytes),
+            Output::There(file) => file.write(bytes),
             Output::File(new) => new.file.write(bytes),
         }
     }
@@ -161,6 +222,7 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Output::Standard(out) => out.flush(),
+            Output::There(file) => file.flush(),
             Output::File(new) => new.file.flush(),
         }
     }

@@ -48,7 +48,7 @@ pub(crate) fn export(
     let dialect = Dialect::from(reader);
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let now = i64::try_from(now)?;
-    let out = BufWriter::with_capacity(1 << 20, Output::to(output)?);
+    let out = BufWriter::with_capacity(1 << 20, Output::to(output, path)?);
     let mut file = FileWriter::begin(out, dialect)?;
     let mut counts = Counts::default();
     keys.each("exporting", |key| {

@@ -3,7 +3,11 @@
 
 mod made;
 
-use made::{keys, make, text};
+use made::{keys, make, text, tool};
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, symlink};
 use std::process::Command;
 
 /// The tool in a process namespace of its own, where it has the number 1; `None` if the machine
@@ -30,4 +34,76 @@ fn what_a_killed_run_of_the_same_number_has_left_is_left() {
     assert!(compacted.status.success(), "{}", text(&compacted.stderr));
     assert_eq!(keys(&pool), ["a", "b", "c"]);
     assert_eq!(keys(&part), ["half"]);
+}
+
+#[test]
+fn what_is_exported_does_not_replace_the_pool() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let pool = path("pool");
+    make(&pool, &["a"]);
+    symlink(&pool, path("link")).unwrap();
+    fs::hard_link(&pool, path("other name")).unwrap();
+    fs::write(path("pool.journal"), "a journal's").unwrap();
+    let before = fs::read(&pool).unwrap();
+    for name in ["pool", "link", "other name", "pool.journal"] {
+        let to = path(name);
+        for words in [
+            &["export", "--output"][..],
+            &["export", "--rdb", "--output"],
+            &["info", "--html"],
+        ] {
+            let words = words.iter().map(OsStr::new);
+            let refused = tool(words.chain([to.as_os_str(), pool.as_os_str()]));
+            assert_eq!(refused.status.code(), Some(2), "{name}: {refused:?}");
+            assert!(text(&refused.stderr).contains("is a file of the pool"));
+        }
+    }
+    assert!(fs::read(&pool).unwrap() == before);
+    assert_eq!(fs::read(path("pool.journal")).unwrap(), b"a journal's");
+}
+
+#[test]
+fn what_is_exported_goes_through_a_pipe_that_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pool, pipe) = (dir.path().join("pool"), dir.path().join("pipe"));
+    make(&pool, &["a"]);
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    // Open for both, so that nobody waits for the other end.
+    let mut end = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&pipe)
+        .unwrap();
+    let words = ["export", "--output"].map(OsStr::new);
+    let output = tool(
+        words
+            .into_iter()
+            .chain([pipe.as_os_str(), pool.as_os_str()]),
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    let mut first = [0; 4];
+    end.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"*3\r\n");
+}
+
+#[test]
+fn what_is_exported_through_a_link_leaves_the_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    make(&path("pool"), &["a"]);
+    fs::write(path("file"), "").unwrap();
+    symlink(path("file"), path("link")).unwrap();
+    let (pool, link) = (path("pool"), path("link"));
+    let words = ["export", "--output"].map(OsStr::new);
+    let output = tool(
+        words
+            .into_iter()
+            .chain([link.as_os_str(), pool.as_os_str()]),
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    assert!(fs::read(path("file")).unwrap().starts_with(b"*3"));
 }
