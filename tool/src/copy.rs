@@ -4,8 +4,9 @@ use crate::keys::Keys;
 use crate::output::Place;
 use crate::{Failure, Outcome};
 use pobj::Durability;
-use std::fs::File;
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 use store::Store;
 use store::content::Content;
@@ -42,6 +43,7 @@ pub(crate) fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure
 fn make(from: &Path, to: &Path, size: Option<u64>, name: Name) -> Result<Outcome, Failure> {
     let keys = Keys::open(from)?;
     keys.require_finished()?;
+
     let size = size.unwrap_or(keys.pool.usage().size);
     let place = Place::of(to)?;
     let mut store = new_pool(place.beside(), size, Some(keys.pool.seed()))?;
@@ -121,6 +123,10 @@ pub(crate) enum Name {
 /// Those of the file system: it is gone then.
 pub(crate) fn finish(store: Store, place: Place, name: Name) -> Result<(), Failure> {
     drop(store);
+    if name == Name::Replaced {
+        like(place.beside(), &place.path().metadata()?)
+            .map_err(|error| format!("its owner cannot be given the new file: {error}"))?;
+    }
     File::open(place.beside())?.sync_all()?;
     match name {
         Name::Replaced => Ok(place.take()?),
@@ -132,6 +138,20 @@ pub(crate) fn finish(store: Store, place: Place, name: Name) -> Result<(), Failu
             })
         }
     }
+}
+
+/// Gives a new file the owner, the group and the mode of the one whose place it takes. It may be
+/// used by nobody who may not use that.
+fn like(new: &Path, old: &Metadata) -> io::Result<()> {
+    let file = File::open(new)?;
+    let mode = old.permissions().mode() & 0o777;
+    let now = file.metadata()?;
+    if (now.uid(), now.gid()) != (old.uid(), old.gid()) {
+        // Nobody else may use it in between.
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        fchown(&file, Some(old.uid()), Some(old.gid()))?;
+    }
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 /// True if something has this name, a link that leads nowhere included.

@@ -5,9 +5,9 @@ mod made;
 
 use made::{keys, make, text, tool};
 use std::ffi::OsStr;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Read;
-use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
 
 /// The tool in a process namespace of its own, where it has the number 1; `None` if the machine
@@ -106,4 +106,22 @@ fn what_is_exported_through_a_link_leaves_the_link() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(link.symlink_metadata().unwrap().is_symlink());
     assert!(fs::read(path("file")).unwrap().starts_with(b"*3"));
+}
+
+#[test]
+fn a_compacted_pool_has_the_owner_and_the_mode_of_the_former_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let pool = dir.path().join("pool");
+    make(&pool, &["a"]);
+    // Only root may give a file away.
+    let is_root = chown(&pool, Some(4001), Some(4002)).is_ok();
+    fs::set_permissions(&pool, Permissions::from_mode(0o640)).unwrap();
+    let before = fs::metadata(&pool).unwrap();
+    let compacted = tool([OsStr::new("compact"), pool.as_os_str()]);
+    assert!(compacted.status.success(), "{}", text(&compacted.stderr));
+    let after = fs::metadata(&pool).unwrap();
+    assert_ne!(after.ino(), before.ino());
+    assert_eq!(after.mode() & 0o7777, 0o640);
+    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+    assert!(!is_root || after.uid() == 4001);
 }
