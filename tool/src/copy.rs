@@ -7,11 +7,11 @@ use pobj::Durability;
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use store::Store;
 use store::content::Content;
 use store::expiry::KEY_NEVER;
-use store::layout::pool_at;
+use store::layout::{LAYOUT, pool_at};
 use store::lifetime;
 
 use store::structures::limits::AllLimits;
@@ -31,6 +31,9 @@ pub(crate) fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome,
 pub(crate) fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     if !pool.symlink_metadata()?.is_file() {
         return Err(format!("{} is not a plain file: use copy", pool.display()).into());
+    }
+    if pobj::files_of(pool, &LAYOUT)?.first().map(PathBuf::as_path) != Some(pool) {
+        return Err(format!("{} describes a poolset: use copy", pool.display()).into());
     }
     let mut journal = pool.as_os_str().to_owned();
     journal.push(".journal");

@@ -4,11 +4,14 @@
 mod made;
 
 use made::{keys, make, text, tool};
+use pobj::Durability;
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
+use store::Store;
+use store::layout::pool_at;
 
 /// The tool in a process namespace of its own, where it has the number 1; `None` if the machine
 /// does not allow that.
@@ -124,4 +127,19 @@ fn a_compacted_pool_has_the_owner_and_the_mode_of_the_former_one() {
     assert_eq!(after.mode() & 0o7777, 0o640);
     assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
     assert!(!is_root || after.uid() == 4001);
+}
+
+#[test]
+fn a_poolset_is_not_replaced_by_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let pool = dir.path().join("pool");
+    let options = pool_at(&pool).size(16 << 20).max_size(32 << 20);
+    let options = options.durability(Durability::Process);
+    drop(Store::open(&options, |_, _, _| Ok(())).unwrap());
+    let before = fs::read(&pool).unwrap();
+    assert!(before.starts_with(b"PMEMPOOLSET"));
+    let refused = tool([OsStr::new("compact"), pool.as_os_str()]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(text(&refused.stderr).contains("use copy"), "{refused:?}");
+    assert!(fs::read(&pool).unwrap() == before);
 }
