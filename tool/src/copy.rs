@@ -27,7 +27,8 @@ pub(crate) fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome,
 }
 
 /// Makes the pool's file anew, with its keys alone, of this size or as large: one step, after which
-/// the former file is gone.
+/// the former file is gone. If something in it is damaged, it stays, as more of that may be of use to
+/// somebody. O(pool).
 pub(crate) fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     if !pool.symlink_metadata()?.is_file() {
         return Err(format!("{} is not a plain file: use copy", pool.display()).into());
@@ -79,8 +80,16 @@ fn make(from: &Path, to: &Path, size: Option<u64>, name: Name) -> Result<Outcome
         Ok(())
     })?;
     let used = store.pool.usage().used;
-    finish(store, place, name)?;
     keys.tell_faults()?;
+    if name == Name::Replaced && matches!(keys.outcome(damaged), Outcome::Damaged) {
+        let what = from.display();
+        writeln!(
+            io::stderr(),
+            "pmedis: {what} is left as it was: use copy, which makes another pool of what can be read"
+        )?;
+        return Ok(Outcome::Damaged);
+    }
+    finish(store, place, name)?;
     writeln!(
         io::stdout(),
         "{copied} keys, {damaged} damaged; {used} bytes are used, {} were",

@@ -108,7 +108,7 @@ enum Command {
     /// Rewrites a pool's file with its keys alone, so that no free space is scattered.
     ///
     /// This needs disk space for both until the new file is complete; it then replaces the old
-    /// one.
+    /// one, and has its owner and its mode. If something in the pool is damaged, the old one stays.
     Compact {
         /// The pool: a file.
         pool: PathBuf,

@@ -268,6 +268,19 @@ fn copies_have_of_damaged_values_what_can_be_read() {
 }
 
 #[test]
+fn a_damaged_pool_is_not_replaced() {
+    let server = stopped_with_a_damaged_hash();
+    let files = || fs::read_dir(server.setup().dir()).unwrap().count();
+    let before = files();
+    // It keeps its bytes.
+    let compacted = pmedis(&["compact"], &server.setup().pool());
+    let told = text(&compacted.stderr);
+    assert_eq!(compacted.status.code(), Some(1), "{told}");
+    assert!(told.contains("damaged-hash is not whole") && told.contains("use copy"));
+    assert_eq!(files(), before);
+}
+
+#[test]
 fn a_file_that_cannot_be_made_leaves_what_was_there() {
     let (mut server, mut client) = start();
     run(&mut client, "PM.SET s v");
