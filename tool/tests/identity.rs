@@ -3,7 +3,7 @@
 
 mod made;
 
-use made::{make, store, text, tool};
+use made::{alone, make, store, text, tool};
 use std::ffi::OsStr;
 use std::fs;
 use testkit::replication::wait_for;
@@ -18,6 +18,7 @@ fn compact(server: &Server) {
 
 #[test]
 fn deleted_keys_stay_deleted_beside_an_rdb_of_native_values() {
+    let _alone = alone();
     let setup = Setup::pmedis_with("64m", &["rdb", "native"]);
     let mut server = setup.start().unwrap();
     run(
@@ -32,6 +33,7 @@ fn deleted_keys_stay_deleted_beside_an_rdb_of_native_values() {
 
 #[test]
 fn a_server_with_an_aof_starts_with_the_compacted_pool() {
+    let _alone = alone();
     let setup = Setup::pmedis("64m").directive("appendonly yes");
     let mut server = setup.start().unwrap();
     run(&mut server.client(), "PM.SET kept v\nSET native v");
@@ -48,6 +50,7 @@ fn a_server_with_an_aof_starts_with_the_compacted_pool() {
 
 #[test]
 fn copies_know_what_the_pool_knows_of_its_rdb() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let (pool, rdb) = (path("pool"), path("dump.rdb"));
@@ -74,6 +77,7 @@ fn copies_know_what_the_pool_knows_of_its_rdb() {
 
 #[test]
 fn the_journal_of_the_former_pool_is_not_the_copys() {
+    let _alone = alone();
     let setup = Setup::pmedis_with("64m", &["durability", "disk"]);
     let mut server = setup.start().unwrap();
     run(&mut server.client(), "PM.SET a 1\nPM.SET b 1\nPM.DEL b");

@@ -3,7 +3,7 @@
 
 mod made;
 
-use made::{keys, make, text, tool};
+use made::{alone, keys, make, text, tool};
 use pobj::Durability;
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, Permissions};
@@ -26,6 +26,7 @@ fn first_process() -> Option<Command> {
 
 #[test]
 fn what_a_killed_run_of_the_same_number_has_left_is_left() {
+    let _alone = alone();
     let Some(mut first) = first_process() else {
         return;
     };
@@ -41,6 +42,7 @@ fn what_a_killed_run_of_the_same_number_has_left_is_left() {
 
 #[test]
 fn what_is_exported_does_not_replace_the_pool() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let pool = path("pool");
@@ -68,6 +70,7 @@ fn what_is_exported_does_not_replace_the_pool() {
 
 #[test]
 fn what_is_exported_goes_through_a_pipe_that_is_there() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let (pool, pipe) = (dir.path().join("pool"), dir.path().join("pipe"));
     make(&pool, &["a"]);
@@ -94,6 +97,7 @@ fn what_is_exported_goes_through_a_pipe_that_is_there() {
 
 #[test]
 fn what_is_exported_through_a_link_leaves_the_link() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     make(&path("pool"), &["a"]);
@@ -113,6 +117,7 @@ fn what_is_exported_through_a_link_leaves_the_link() {
 
 #[test]
 fn a_compacted_pool_has_the_owner_and_the_mode_of_the_former_one() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let pool = dir.path().join("pool");
     make(&pool, &["a"]);
@@ -131,6 +136,7 @@ fn a_compacted_pool_has_the_owner_and_the_mode_of_the_former_one() {
 
 #[test]
 fn a_poolset_is_not_replaced_by_a_file() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let pool = dir.path().join("pool");
     let options = pool_at(&pool).size(16 << 20).max_size(32 << 20);

@@ -2,7 +2,7 @@
 
 mod made;
 
-use made::{keys, make, store, text, tool};
+use made::{alone, keys, make, store, text, tool};
 use std::fs;
 use std::path::Path;
 use store::Store;
@@ -44,6 +44,7 @@ fn unfinished(begin: impl FnOnce(&mut Store), told: &str) {
 
 #[test]
 fn a_part_of_a_files_keys_is_no_pool_to_copy() {
+    let _alone = alone();
     unfinished(
         |store| Dbs::set_taking_over(&mut store.pool, Some(Origin::File)).unwrap(),
         "a part of the keys of an RDB or an AOF",
@@ -52,6 +53,7 @@ fn a_part_of_a_files_keys_is_no_pool_to_copy() {
 
 #[test]
 fn a_part_of_a_masters_keys_is_no_pool_to_copy() {
+    let _alone = alone();
     unfinished(
         |store| Dbs::set_taking_over(&mut store.pool, Some(Origin::Master)).unwrap(),
         "a part of the keys of a master",
@@ -60,6 +62,7 @@ fn a_part_of_a_masters_keys_is_no_pool_to_copy() {
 
 #[test]
 fn a_part_of_imported_slots_is_no_pool_to_copy() {
+    let _alone = alone();
     let range = SlotRange { first: 0, last: 9 };
     unfinished(
         |store| store.begin_import(&[range]).unwrap(),

@@ -7,8 +7,16 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use store::Store;
 use store::layout::pool_at;
+
+/// Keeps the other tests of this process waiting. A pool that a test has open itself is locked
+/// also by what another one starts in that moment, for a moment more.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs the tool.
 pub(crate) fn tool<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Output {
