@@ -16,14 +16,33 @@ use store::lifetime;
 
 use store::structures::limits::AllLimits;
 
+/// What is done with a pool of which a part can be older than the rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Torn {
+    /// It is refused.
+    Refuse,
+    /// It is copied as far as it can be read.
+    Accept,
+}
+
 /// Makes a pool at `to` with all keys of the pool `from` and its identity, of this size or as large. What is damaged
 /// is left out from its first damaged element on, and named. The new pool gets its name when it is
 /// whole and durable. O(pool).
-pub(crate) fn copy(from: &Path, to: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
+pub(crate) fn copy(
+    from: &Path,
+    to: &Path,
+    size: Option<u64>,
+    torn: Torn,
+) -> Result<Outcome, Failure> {
     if is_there(to)? {
         return Err(there_already(to));
     }
-    make(from, to, size, Name::Free)
+    let keys = Keys::open(from)?;
+    if torn == Torn::Refuse {
+        keys.require_one_moment()
+            .map_err(|error| format!("{error}. See --accept-torn"))?;
+    }
+    make(&keys, to, size, Name::Free)
 }
 
 /// Makes the pool's file anew, with its keys alone, of this size or as large: one step, after which
@@ -41,11 +60,12 @@ pub(crate) fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure
     if Path::new(&journal).try_exists()? {
         return Err(format!("{} has a journal: use copy", pool.display()).into());
     }
-    make(pool, pool, size, Name::Replaced)
+    let keys = Keys::open(pool)?;
+    keys.require_one_moment()?;
+    make(&keys, pool, size, Name::Replaced)
 }
 
-fn make(from: &Path, to: &Path, size: Option<u64>, name: Name) -> Result<Outcome, Failure> {
-    let keys = Keys::open(from)?;
+fn make(keys: &Keys, to: &Path, size: Option<u64>, name: Name) -> Result<Outcome, Failure> {
     keys.require_finished()?;
 
     let size = size.unwrap_or(keys.pool.usage().size);
@@ -82,7 +102,7 @@ fn make(from: &Path, to: &Path, size: Option<u64>, name: Name) -> Result<Outcome
     let used = store.pool.usage().used;
     keys.tell_faults()?;
     if name == Name::Replaced && matches!(keys.outcome(damaged), Outcome::Damaged) {
-        let what = from.display();
+        let what = to.display();
         writeln!(
             io::stderr(),
             "pmedis: {what} is left as it was: use copy, which makes another pool of what can be read"

@@ -10,6 +10,8 @@ use store::dbs::{Dbs, Origin};
 use store::expiry::KEY_NEVER;
 use store::inline::Inline;
 use store::layout::{RECORD, pool_at};
+use store::lifetime;
+use store::lsn::RunLsn;
 use store::record::{self, RecordPtr};
 use store::slots::Slots;
 use store::structures::{self, Root};
@@ -38,6 +40,8 @@ pub(crate) struct Keys {
     slots: Slots,
     /// Why the keys that are there are not the whole.
     unfinished: Vec<String>,
+    /// Why a part of the pool can be older than the rest, if it can.
+    torn: Option<String>,
 }
 
 /// A key, as far as its record can be read.
@@ -69,18 +73,37 @@ impl Keys {
         let dbs = Dbs::open(&pool)?;
         let slots = Slots::open(&pool)?;
         let unfinished = unfinished(&pool, &slots)?;
+        let is_torn = lifetime::is_torn_copy(&pool, path, RunLsn::found(&pool)?)?;
+        let torn = is_torn.then(|| {
+            "it is a copy that was made while a server had the pool open (or the machine stopped, with \
+             'durability process'): a part of it can be older than the rest"
+                .to_owned()
+        });
         Ok(Keys {
             pool,
             dbs,
             slots,
             unfinished,
+            torn,
         })
     }
 
     /// What is wrong with the pool as a whole.
     pub(crate) fn faults(&self) -> impl Iterator<Item = &str> {
-        let all = self.pool.damages().iter().chain(&self.unfinished);
+        let all = self.pool.damages().iter();
+        let all = all.chain(&self.unfinished).chain(&self.torn);
         all.map(String::as_str)
+    }
+
+    /// Nothing, if all of the pool is of one moment.
+    ///
+    /// # Errors
+    /// If a part of it can be older than the rest.
+    pub(crate) fn require_one_moment(&self) -> Result<(), Failure> {
+        match &self.torn {
+            Some(torn) => Err(format!("the pool: {torn}").into()),
+            None => Ok(()),
+        }
     }
 
     /// Tells, on standard error, what is wrong with the pool as a whole.
@@ -108,7 +131,7 @@ impl Keys {
     /// If something that a server had begun with the pool is not at its end.
     pub(crate) fn require_finished(&self) -> Result<(), Failure> {
         match self.unfinished.first() {
-            Some(what) => Err(what.as_str().into()),
+            Some(what) => Err(format!("the pool: {what}").into()),
             None => Ok(()),
         }
     }

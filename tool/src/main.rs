@@ -104,6 +104,12 @@ enum Command {
         /// Its size, such as 8g; by default that of the other pool.
         #[arg(long, value_parser = size)]
         size: Option<u64>,
+        /// Copies also a pool that was copied while a server had it open.
+        ///
+        /// A part of it can be older than the rest, and what is old need not be damaged. The exit
+        /// status is 1.
+        #[arg(long)]
+        accept_torn: bool,
     },
     /// Rewrites a pool's file with its keys alone, so that no free space is scattered.
     ///
@@ -171,7 +177,19 @@ fn run(command: Command) -> Result<Outcome, Failure> {
             ..
         } => export::export(&pool, native, output.as_deref()),
         Command::Import { file, to, size } => import::import(&file, &to, size),
-        Command::Copy { pool, to, size } => copy::copy(&pool, &to, size),
+        Command::Copy {
+            pool,
+            to,
+            size,
+            accept_torn,
+        } => {
+            let torn = if accept_torn {
+                copy::Torn::Accept
+            } else {
+                copy::Torn::Refuse
+            };
+            copy::copy(&pool, &to, size, torn)
+        }
         Command::Compact { pool, size } => copy::compact(&pool, size),
         Command::Man => {
             io::stdout().write_all(manual()?.as_bytes())?;

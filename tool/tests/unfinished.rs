@@ -1,12 +1,17 @@
-//! Pools that a server is not done with: what they have is a part of what is meant to be in them.
+//! Pools that a server is not done with: what they have is a part of what is meant to be in them, or
+//! of several moments.
 
 mod made;
 
 use made::{alone, keys, make, store, text, tool};
+use pobj::{Durability, Pool};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use store::Store;
 use store::dbs::{Dbs, Origin};
+use store::layout::pool_at;
+use store::lifetime;
 use store::slot::SlotRange;
 
 /// Every command says of such a pool what is to be done, and no other pool comes of it.
@@ -68,4 +73,36 @@ fn a_part_of_imported_slots_is_no_pool_to_copy() {
         |store| store.begin_import(&[range]).unwrap(),
         "a part of the keys of hash slots",
     );
+}
+
+/// Begins to use a pool as a server does, and does not close it.
+fn leave_in_use(pool: &Path) {
+    let options = pool_at(pool).durability(Durability::Process);
+    let admit = |opened: &mut Pool, found, run| {
+        lifetime::begin_use(opened, pool, found, run)?;
+        Ok(())
+    };
+    drop(Store::open(&options, admit).unwrap());
+}
+
+#[test]
+fn a_copy_of_a_pool_in_use_is_told_of_and_copied_only_if_asked_for() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let (pool, torn) = (dir.path().join("pool"), dir.path().join("torn"));
+    make(&pool, &["a", "b"]);
+    leave_in_use(&pool);
+    fs::copy(&pool, &torn).unwrap();
+    is_told_of(&torn, "a part of it can be older than the rest");
+    let to = dir.path().join("made");
+    let words = ["copy", "--accept-torn"].map(OsStr::new);
+    let copied = tool(words.into_iter().chain([torn.as_os_str(), to.as_os_str()]));
+    assert_eq!(copied.status.code(), Some(1), "{copied:?}");
+    assert!(text(&copied.stderr).contains("can be older than the rest"));
+    assert_eq!(keys(&to), ["a", "b"]);
+    // The pool itself is what its server has left, and what was made of the copy is whole.
+    for sound in [&pool, &to] {
+        let checked = tool([OsStr::new("check"), sound.as_os_str()]);
+        assert!(checked.status.success(), "{checked:?}");
+    }
 }
