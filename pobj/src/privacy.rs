@@ -29,8 +29,8 @@ pub struct Exposed {
     pub now: Result<u32>,
 }
 
-/// The files that have the content of the pool at `path`, its journal included, whether or not there
-/// is one; none of a device.
+/// The files that have the content of the pool at `path`, its journal included, whether or not
+/// there is one; none of a device.
 ///
 /// # Errors
 /// `Io` and its like, if the files cannot be found.

@@ -25,9 +25,9 @@ pub(crate) enum Torn {
     Accept,
 }
 
-/// Makes a pool at `to` with all keys of the pool `from` and its identity, of this size or as large. What is damaged
-/// is left out from its first damaged element on, and named. The new pool gets its name when it is
-/// whole and durable. O(pool).
+/// Makes a pool at `to` with all keys of the pool `from` and its identity, of this size or as large.
+/// What is damaged is left out from its first damaged element on, and named. The new pool gets its
+/// name when it is whole and durable. O(pool).
 pub(crate) fn copy(
     from: &Path,
     to: &Path,
@@ -46,8 +46,8 @@ pub(crate) fn copy(
 }
 
 /// Makes the pool's file anew, with its keys alone, of this size or as large: one step, after which
-/// the former file is gone. If something in it is damaged, it stays, as more of that may be of use to
-/// somebody. O(pool).
+/// the former file is gone. If something in it is damaged, it stays, as more of that may be of use
+/// to somebody. O(pool).
 pub(crate) fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
     if !pool.symlink_metadata()?.is_file() {
         return Err(format!("{} is not a plain file: use copy", pool.display()).into());

@@ -19,7 +19,7 @@ fn compact(server: &Server) {
 #[test]
 fn deleted_keys_stay_deleted_beside_an_rdb_of_native_values() {
     let _alone = alone();
-    let setup = Setup::pmedis_with("64m", &["rdb", "native"]);
+    let setup = Setup::pmedis_with("64m", &["durability", "process", "rdb", "native"]);
     let mut server = setup.start().unwrap();
     run(
         &mut server.client(),
@@ -34,7 +34,7 @@ fn deleted_keys_stay_deleted_beside_an_rdb_of_native_values() {
 #[test]
 fn a_server_with_an_aof_starts_with_the_compacted_pool() {
     let _alone = alone();
-    let setup = Setup::pmedis("64m").directive("appendonly yes");
+    let setup = Setup::pmedis_with("64m", &["durability", "process"]).directive("appendonly yes");
     let mut server = setup.start().unwrap();
     run(&mut server.client(), "PM.SET kept v\nSET native v");
     let files = server.setup().dir().join("appendonlydir");

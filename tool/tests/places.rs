@@ -1,5 +1,5 @@
-//! What the tool writes, and what it must leave alone: files that others have left or made, devices,
-//! and the pool itself.
+//! What the tool writes, and what it must leave alone: files that others have left or made,
+//! devices, and the pool itself.
 
 mod made;
 

@@ -1,5 +1,5 @@
-//! Pools that a server is not done with: what they have is a part of what is meant to be in them, or
-//! of several moments.
+//! Pools that a server is not done with: what they have is a part of what is meant to be in them,
+//! or of several moments.
 
 mod made;
 
