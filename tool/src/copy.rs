@@ -25,9 +25,9 @@ pub(crate) enum Torn {
     Accept,
 }
 
-/// Makes a pool at `to` with all keys of the pool `from` and its identity, of this size or as large.
-/// What is damaged is left out from its first damaged element on, and named. The new pool gets its
-/// name when it is whole and durable. O(pool).
+/// Makes a pool at `to` with all keys of the pool `from` and its identity, of this size or as
+/// large. What is damaged is left out from its first damaged element on, and named. The new pool
+/// gets its name when it is whole and durable. O(pool).
 pub(crate) fn copy(
     from: &Path,
     to: &Path,
