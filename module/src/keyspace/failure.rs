@@ -197,7 +197,7 @@ fn end_if_following() {
     if follows() {
         end_server(
             "the pool is full: this replica cannot hold what its master has. The server ends, rather than \
-             to follow with keys missing. Give it a larger pool (remove the old one): it will sync again",
+             to follow with keys missing. Give it a larger pool (remove the old one and its journal): it will sync again",
         );
     }
 }
