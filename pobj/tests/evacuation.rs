@@ -256,7 +256,7 @@ fn free_runs_slide_past_objects_that_are_hardly_shorter() {
     let before = pool.usage();
     assert!(before.largest_free < before.free / 2, "{before:?}");
     let mut slides = 0;
-    while pool.begin_sliding(slides == 0) > 0 {
+    while pool.begin_sliding(slides == 0, true) > 0 {
         while relocate_all(&mut pool, &mut objects) > 0 {}
         assert!(!pool.is_evacuating(), "{slides} slides");
         assert_eq!(pool.stuck(), 0);

@@ -13,11 +13,11 @@
 
 mod round;
 
-pub use round::{Leaving, Step};
+pub use round::{Leaving, Sliding, Step};
 
 use crate::Store;
 use pobj::{Error, Result};
-use round::{Round, Sliding};
+use round::Round;
 use std::time::{Duration, Instant};
 
 /// How long after a round the next one may begin; twice as long after one that gave little back.
@@ -167,29 +167,23 @@ impl Store {
         self.give_back_pages()?;
         let scatter = self.pool.scatter();
         if pays(scatter.regainable) || pays(scatter.wasted) {
-            return self.begin_round(true);
+            return self.begin_round(Sliding::Cheaply);
         }
         Ok(false)
     }
 
     /// Begins a round, whether it pays or not, if there is anything to be emptied; whether there is
-    /// one. Sliding gains most, but moves so much for it that a writer should not wait for that.
-    /// O(pages).
+    /// one. Sliding gains most, but moves much for it. O(pages).
     ///
     /// # Errors
     /// As for [`Store::begin_round_if_it_pays`].
-    pub fn begin_round(&mut self, may_slide: bool) -> Result<bool> {
+    pub fn begin_round(&mut self, sliding: Sliding) -> Result<bool> {
         let usage = self.pool.usage();
         self.compaction.note_use(usage.used, usage.capacity);
         self.give_back_pages()?;
         let (anew, slides) = (self.compaction.fruitless == 0, self.compaction.slides);
-        let sliding = match (may_slide, slides) {
-            (false, _) => Sliding::Never,
-            (true, true) => Sliding::First,
-            (true, false) => Sliding::AsItPays,
-        };
-        self.compaction.round = Round::choose(&mut self.pool, anew, sliding);
-        if !self.is_compacting() && may_slide {
+        self.compaction.round = Round::choose(&mut self.pool, anew, slides, sliding);
+        if !self.is_compacting() && sliding != Sliding::Never {
             // There is nothing to be gained until something changes.
             self.compaction.fruitless = IDLE_ROUNDS;
             self.compaction.fruitless_at = self.pool.usage().used;

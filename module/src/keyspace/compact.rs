@@ -16,7 +16,7 @@ use crate::redis::{Ctx, Kind, Latency, Mode, OwnedString, server_flags};
 use crate::report;
 use pobj::{Result, Scatter};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use store::compact::{Ended, IDLE_ROUNDS, Leaving, Step, Totals};
+use store::compact::{Ended, IDLE_ROUNDS, Leaving, Sliding, Step, Totals};
 use store::expiry::KEY_NEVER;
 use store::record::{self, RecordPtr};
 use store::value::ValueType;
@@ -125,8 +125,8 @@ impl Engine {
             || self.may_compact() && self.checks == 0 && begun(self.store.begin_round_if_it_pays())
     }
 
-    fn begin_round(&mut self, may_slide: bool) -> bool {
-        self.store.is_compacting() || begun(self.store.begin_round(may_slide))
+    fn begin_round(&mut self, sliding: Sliding) -> bool {
+        self.store.is_compacting() || begun(self.store.begin_round(sliding))
     }
 
     /// A step of the round, if there is one.
@@ -278,12 +278,18 @@ fn move_records(ctx: &Ctx, leaving: &[Shown]) {
 /// times their bytes, again and again in a pool that stays full.
 pub(super) fn gather_some(ctx: &Ctx) -> bool {
     let may_slide = follows() || loads_a_file();
+    let sliding = if may_slide {
+        Sliding::Thoroughly
+    } else {
+        Sliding::Never
+    };
     let begun = ENGINE.with(|engine| {
         let store = &engine.store;
-        if !engine.may_compact() || store.is_compact() || store.is_sliding() && !may_slide {
+        let is_vain = !may_slide && (store.is_compact() || store.is_sliding());
+        if !engine.may_compact() || is_vain {
             return None;
         }
-        let begun = engine.begin_round(may_slide);
+        let begun = engine.begin_round(sliding);
         begun.then(|| engine.store.compacted())
     });
     let Ok(Some(before)) = begun else {
@@ -311,7 +317,7 @@ pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
     while idle_rounds < IDLE_ROUNDS && start.elapsed() < budget {
         let begun = ENGINE.with(|engine| {
             if engine.may_compact() {
-                Some(engine.begin_round(true))
+                Some(engine.begin_round(Sliding::Thoroughly))
             } else {
                 None
             }

@@ -39,10 +39,11 @@ impl Pool {
     /// Begins to empty what lies beside a free run, in the same way, but so that it comes to lie at
     /// another one: how many bytes that gains in the end, about, or 0 if nothing. It is repeated
     /// until then: each time no more is emptied than the run holds. What could not be emptied
-    /// before is tried again if it begins `anew`. O(n log n) in pages, large objects and free runs.
-    pub fn begin_sliding(&mut self, anew: bool) -> u64 {
+    /// before is tried again if it begins `anew`; what moves many times the bytes that it gains is
+    /// done only if it is `thorough`. O(n log n) in pages, large objects and free runs.
+    pub fn begin_sliding(&mut self, anew: bool, thorough: bool) -> u64 {
         self.stuck = 0;
-        self.slab.begin_sliding(&mut self.room, anew)
+        self.slab.begin_sliding(&mut self.room, anew, thorough)
     }
 
     /// Has the page on which an object lies be emptied, too, however full it is, or its regions.

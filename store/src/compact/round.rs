@@ -40,17 +40,20 @@ enum Emptied {
 
 /// Whether free runs slide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sliding {
+pub enum Sliding {
+    /// Not at all: for a writer, who should not wait for that.
     Never,
-    /// Rather than regions are emptied, if little is wasted.
-    AsItPays,
-    /// Rather than regions are emptied.
-    First,
+    /// Where little is moved for what is gained: in the background.
+    Cheaply,
+    /// Wherever anything is gained: for who asks for it, or cannot be refused.
+    Thoroughly,
 }
 
 /// A round.
 pub(super) struct Round {
     empties: Emptied,
+    /// Whether free runs slide wherever anything is gained.
+    thorough: bool,
     walk: Option<pobj::Cursor>,
     passes: u32,
     /// Values that were found and are still to be looked at.
@@ -99,9 +102,14 @@ pub struct Leaving {
 impl Round {
     /// A round that empties sparse pages, or has free runs come together, whichever gives more
     /// back; `None` if nothing can be emptied. The latter is done by regions if much is wasted,
-    /// unless it rather slides; those that could not be emptied are tried again if it begins
-    /// `anew`.
-    pub(super) fn choose(pool: &mut Pool, anew: bool, sliding: Sliding) -> Option<Round> {
+    /// unless that has gained nothing of late (`slides`); those that could not be emptied are tried
+    /// again if it begins `anew`.
+    pub(super) fn choose(
+        pool: &mut Pool,
+        anew: bool,
+        slides: bool,
+        sliding: Sliding,
+    ) -> Option<Round> {
         let before = pool.scatter();
         if before.regainable >= REGAINS_MIN || before.regainable > before.wasted {
             let chosen = pool.begin_evacuation();
@@ -109,17 +117,18 @@ impl Round {
         }
         let ways: &[Emptied] = match sliding {
             Sliding::Never => &[Emptied::Regions],
-            Sliding::AsItPays if before.wasted >= REGIONS_FROM => {
-                &[Emptied::Regions, Emptied::Way(0)]
-            }
+            _ if !slides && before.wasted >= REGIONS_FROM => &[Emptied::Regions, Emptied::Way(0)],
             _ => &[Emptied::Way(0), Emptied::Regions],
         };
         ways.iter().find_map(|&way| {
             let expected = match way {
                 Emptied::Regions => pool.begin_gathering(anew),
-                _ => pool.begin_sliding(anew),
+                _ => pool.begin_sliding(anew, sliding == Sliding::Thoroughly),
             };
-            (expected > 0).then(|| Round::new(way, expected, before))
+            (expected > 0).then(|| Round {
+                thorough: sliding == Sliding::Thoroughly,
+                ..Round::new(way, expected, before)
+            })
         })
     }
 
@@ -141,6 +150,7 @@ impl Round {
     fn new(empties: Emptied, expected: u64, before: Scatter) -> Round {
         Round {
             empties,
+            thorough: false,
             walk: Some(pobj::Cursor::default()),
             passes: 0,
             values: VecDeque::new(),
@@ -196,7 +206,7 @@ impl Store {
         *slides += 1;
         let goes_on = *slides < SLIDES
             && self.pool.wasted() + GAIN_MIN > round.wasted
-            && self.pool.begin_sliding(false) > 0;
+            && self.pool.begin_sliding(false, round.thorough) > 0;
         if goes_on {
             (round.walk, round.passes) = (Some(pobj::Cursor::default()), 0);
             round.values.clear();

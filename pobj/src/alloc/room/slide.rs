@@ -14,6 +14,8 @@ use std::cmp::Reverse;
 
 /// So many of the longest free runs are tried.
 const LONGEST_RUNS: usize = 4;
+/// What a slide may move for what it gains, unless it is to be thorough.
+const COST_MAX: u64 = 32;
 /// Of more stretches it is not worth while: in large pools there are regions to be emptied.
 pub(in crate::alloc) const STRETCHES_MAX: usize = 1 << 14;
 
@@ -53,6 +55,13 @@ struct Slide {
     gain: u64,
 }
 
+impl Slide {
+    /// Whether it gains enough for what it moves.
+    fn pays(&self) -> bool {
+        self.cost <= COST_MAX * self.gain
+    }
+}
+
 impl Room {
     /// Whether anything is gained by sliding. Regions that could not be emptied are tried again if
     /// it begins `anew`. O(free runs).
@@ -65,8 +74,9 @@ impl Room {
 
     /// Begins to empty what lies beside a free run, on the way to another one, as much of it as the
     /// run holds; how many bytes are gained about when it has come there, or 0 if nothing is.
-    /// `stretches` is what there is in the pool. O(stretches log stretches).
-    pub(in crate::alloc) fn hold_next(&mut self, stretches: Vec<Stretch>) -> u64 {
+    /// `stretches` is what there is in the pool. What moves too much for what it gains is done only
+    /// if it is `thorough`. O(stretches log stretches).
+    pub(in crate::alloc) fn hold_next(&mut self, stretches: Vec<Stretch>, thorough: bool) -> u64 {
         let gain = self.gainable();
         if gain == 0 || stretches.len() > STRETCHES_MAX {
             return 0;
@@ -76,7 +86,8 @@ impl Room {
             let mut regions = stretch.start / REGION..=(stretch.end() - 1) / REGION;
             regions.any(|region| self.stuck_regions.contains(&region))
         };
-        let Some(slide) = cheapest(&stretches, is_stuck) else {
+        let found = cheapest(&stretches, is_stuck);
+        let Some(slide) = found.filter(|slide| thorough || slide.pays()) else {
             return 0;
         };
         let (range, packing) = window(&stretches, slide);

@@ -100,13 +100,14 @@ impl Slab {
     }
 
     /// Begins to empty what lies beside a free run; how many bytes that gains in the end, about, or
-    /// 0 if nothing. What could not be emptied before is tried again if it begins `anew`.
-    /// O(n log n) in pages, large objects and free runs.
-    pub(crate) fn begin_sliding(&mut self, room: &mut Room, anew: bool) -> u64 {
+    /// 0 if nothing. What could not be emptied before is tried again if it begins `anew`; what
+    /// moves much for what it gains is done only if it is `thorough`. O(n log n) in pages, large
+    /// objects and free runs.
+    pub(crate) fn begin_sliding(&mut self, room: &mut Room, anew: bool, thorough: bool) -> u64 {
         if !room.may_slide(anew) {
             return 0;
         }
-        let gain = room.hold_next(self.stretches(room));
+        let gain = room.hold_next(self.stretches(room), thorough);
         self.choose_held(room, gain)
     }
 
