@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 use testkit::client::Client;
 use testkit::packaged::Packaged;
+use testkit::preload;
 use testkit::replication::{assert_same, wait_for, wait_in_sync};
 use testkit::script::{ask, crash, disk_info as info, expect, pm_info};
 use testkit::server::{Server, Setup};
@@ -25,15 +25,8 @@ fn faulty_with(directive: &str) -> Option<(Server, PathBuf)> {
         return None;
     }
     let setup = Setup::pmedis_with("64m", &["durability", "disk", "journal", "2m"]);
-    let library = setup.dir().join("fail_writes.so");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fail_writes.c");
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(source)
-        .status()
-        .expect("a C compiler is installed");
-    assert!(compiled.success(), "{compiled}");
+    let library = preload::compile(source, setup.dir());
     let flag = setup.dir().join("fail");
     let setup = setup
         .directive(directive)

@@ -1,8 +1,8 @@
 //! Servers whose module is refused threads, as by a limit of processes: what they would help with
 //! is done without them.
 
-use std::process::Command;
 use testkit::packaged::Packaged;
+use testkit::preload;
 use testkit::script::{ask, crash};
 use testkit::server::{Server, Setup};
 
@@ -16,15 +16,8 @@ fn with_keys(arguments: &[&str]) -> Option<(Setup, Server)> {
         return None;
     }
     let setup = Setup::pmedis_with("96m", arguments);
-    let library = setup.dir().join("fail_threads.so");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/pobj/tests/fail_threads.c");
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(source)
-        .status()
-        .expect("a C compiler is installed");
-    assert!(compiled.success(), "{compiled}");
+    let library = preload::compile(source, setup.dir());
     let mut server = setup.start().expect("it starts");
     let mut client = server.client();
     let write = |number: usize| ["PM.SET".into(), format!("k:{number}"), "x".repeat(100)].to_vec();

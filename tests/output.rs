@@ -6,10 +6,10 @@
 //! the cycle.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 use testkit::client::Client;
 use testkit::packaged::Packaged;
+use testkit::preload;
 use testkit::script::{ask, expect, run};
 use testkit::server::{Server, Setup};
 
@@ -21,18 +21,8 @@ const NO_HOOK: [&str; 2] = ["output-hook", "no"];
 
 /// The library that kills the server.
 fn killer(setup: &Setup) -> PathBuf {
-    let library = setup.dir().join("kill_after_reply.so");
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/kill_after_reply.c"
-        ))
-        .status()
-        .expect("a C compiler is installed");
-    assert!(compiled.success(), "{compiled}");
-    library
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kill_after_reply.c");
+    preload::compile(source, setup.dir())
 }
 
 fn start(directives: &[&str]) -> Server {
