@@ -43,6 +43,8 @@ pub enum Beside {
     /// Every second of so many keys of another database was deleted: the room is gathered. Of
     /// pmedis only.
     Compaction(u64),
+    /// The same of keys with values of 4 to 800 KB, of so many bytes.
+    LargeCompaction(u64),
 }
 
 /// Latencies of one phase.
@@ -68,6 +70,10 @@ impl Beside {
             Beside::Compaction(keys) => {
                 format!("while room is gathered that every second of {keys} keys has left")
             }
+            Beside::LargeCompaction(bytes) => {
+                let mebibytes = bytes >> 20;
+                format!("while room is gathered that half of {mebibytes} MiB of large values left")
+            }
         }
     }
 }
@@ -89,7 +95,8 @@ pub fn measure(
     };
     let mut server = Target::launch(config, &setup.directive("repl-diskless-sync-delay 0"))?;
     for &phase in phases {
-        if matches!(phase, Beside::Compaction(_)) && config != Config::Pm {
+        let compacts = matches!(phase, Beside::Compaction(_) | Beside::LargeCompaction(_));
+        if compacts && config != Config::Pm {
             continue;
         }
         prepare(&mut server, phase)?;
@@ -142,7 +149,7 @@ fn beside(server: &mut Target, phase: Beside, pool: &str) -> io::Result<()> {
             server.call(&["SELECT", "0"])?;
             wait_for_reclaiming(server)
         }
-        Beside::Compaction(_) => compaction(server),
+        Beside::Compaction(_) | Beside::LargeCompaction(_) => compaction(server),
     }
 }
 
@@ -172,6 +179,14 @@ fn prepare(server: &mut Target, phase: Beside) -> io::Result<()> {
             make_keys(server, keys)?;
             server.call(&["SELECT", "1"])?;
             let words = |n: u64| ["DEL", &name(2 * n)].map(str::to_owned).to_vec();
+            in_pipelines(server, keys / 2, words)?;
+            server.call(&["SELECT", "0"])?;
+            Ok(())
+        }
+        Beside::LargeCompaction(bytes) => {
+            let keys = make_large_keys(server, bytes)?;
+            server.call(&["SELECT", "1"])?;
+            let words = |n: u64| ["DEL", &large_name(2 * n)].map(str::to_owned).to_vec();
             in_pipelines(server, keys / 2, words)?;
             server.call(&["SELECT", "0"])?;
             Ok(())
@@ -236,6 +251,25 @@ fn make_keys(server: &mut Target, keys: u64) -> io::Result<()> {
     in_pipelines(server, keys, words)?;
     server.call(&["SELECT", "0"])?;
     Ok(())
+}
+
+fn large_name(n: u64) -> String {
+    format!("large:{n:09}")
+}
+
+/// Writes values of 4 to 800 KB, small ones as often as large ones, until they are so many bytes:
+/// how many keys that takes.
+fn make_large_keys(server: &mut Target, bytes: u64) -> io::Result<u64> {
+    server.call(&["SELECT", "1"])?;
+    let mut random = fastrand::Rng::with_seed(bytes);
+    let (mut keys, mut written) = (0, 0);
+    while written < bytes {
+        let size = 4e3 * 200_f64.powf(random.f64());
+        server.call(&["SET", &large_name(keys), &"x".repeat(size as usize)])?;
+        (keys, written) = (keys + 1, written + size as u64);
+    }
+    server.call(&["SELECT", "0"])?;
+    Ok(keys)
 }
 
 /// True while memory of flushed keys is still to be given back.

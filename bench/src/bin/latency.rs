@@ -3,7 +3,7 @@
 use bench::latency::{Beside, measure};
 use bench::options;
 use bench::target::Config;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,9 +29,27 @@ struct Options {
     /// Hashes of 100,000 fields that are deleted beside it.
     #[arg(long, value_name = "N", default_value_t = 20)]
     hashes: u64,
+    /// Bytes of large values of which half is deleted and gathered beside it, in MiB.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    large: u64,
+    /// What is measured, if not everything.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_enum)]
+    parts: Vec<Part>,
     /// Size of the pool.
     #[arg(long, value_name = "SIZE", default_value = "3g")]
     pool: String,
+}
+
+/// What the server does beside the load.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Alone,
+    Growth,
+    Sync,
+    Reclaim,
+    Deletion,
+    Compaction,
+    Large,
 }
 
 fn main() -> ExitCode {
@@ -45,16 +63,26 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
         fields,
         keys,
         hashes,
+        large,
+        parts,
         pool,
     } = options;
     let phases = [
-        Beside::Nothing(Duration::from_secs_f64(seconds)),
-        Beside::Growth(fields),
-        Beside::FullSync,
-        Beside::Reclaim(keys),
-        Beside::Deletion(hashes),
-        Beside::Compaction(keys),
+        (
+            Part::Alone,
+            Beside::Nothing(Duration::from_secs_f64(seconds)),
+        ),
+        (Part::Growth, Beside::Growth(fields)),
+        (Part::Sync, Beside::FullSync),
+        (Part::Reclaim, Beside::Reclaim(keys)),
+        (Part::Deletion, Beside::Deletion(hashes)),
+        (Part::Compaction, Beside::Compaction(keys)),
+        (Part::Large, Beside::LargeCompaction(large << 20)),
     ];
+    let is_wanted = |part| parts.is_empty() || parts.contains(&part);
+    let phases: Vec<_> = (phases.into_iter())
+        .filter_map(|(part, beside)| is_wanted(part).then_some(beside))
+        .collect();
     println!("| | | commands | p50 | p99 | p99.9 | worst |");
     println!("|---|---|---|---|---|---|---|");
     for config in [Config::Pm, Config::Native] {

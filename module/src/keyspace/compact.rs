@@ -3,7 +3,7 @@
 //! records.
 //!
 //! * In the background it takes a bounded share of the event loop's time, as reclaiming does, and
-//!   only while there is nothing to reclaim.
+//!   only while there is nothing to reclaim; a smaller one while requests wait.
 //! * Not while a fork child lives: for that, every page that is touched is kept a second time. Nor
 //!   while writes are paused: somebody may be copying the pool's file (`rest.rs`).
 //! * A command that finds no room waits for it a little, and is tried again (`room.rs`).
@@ -12,7 +12,7 @@ use super::cycles::Timer;
 use super::following::{follows, loads_a_file};
 use super::rest::writes_are_paused;
 use super::{ENGINE, Engine, durable};
-use crate::redis::{Ctx, Kind, Latency, Mode, OwnedString, server_flags};
+use crate::redis::{Ctx, Kind, Latency, Mode, OwnedString, Requests, server_flags};
 use crate::report;
 use pobj::{Result, Scatter};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,13 +21,41 @@ use store::expiry::KEY_NEVER;
 use store::record::{self, RecordPtr};
 use store::value::ValueType;
 
-/// Of each tick of the timer that runs during a round, and from one tick to the next.
-const TICK_BUDGET: Duration = Duration::from_micros(200);
+/// Of each tick of the timer that runs during a round.
+const IN_A_TICK: Budget = Budget {
+    least: Duration::from_micros(50),
+    most: Duration::from_micros(200),
+};
+/// From one tick to the next.
 const TICK: Duration = Duration::from_millis(1);
 /// How long it works at a time for a command that finds no room.
-const ROOM_SLICE: Duration = Duration::from_millis(5);
+const FOR_ROOM: Budget = Budget::whole(Duration::from_millis(5));
 /// A key is left where it is if it expires within so many milliseconds.
 const EXPIRES_SOON_MS: i64 = 10_000;
+
+/// How long compaction may work at a stretch, but for its last step.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    /// So long, though a client's request may wait.
+    least: Duration,
+    /// So long if none does.
+    most: Duration,
+}
+
+impl Budget {
+    /// So long, whoever waits.
+    const fn whole(time: Duration) -> Budget {
+        Budget {
+            least: time,
+            most: time,
+        }
+    }
+
+    /// Whether it is used up.
+    fn is_spent(self, spent: Duration) -> bool {
+        spent >= self.most || spent >= self.least && Requests::of_event_loop().wait() == Some(true)
+    }
+}
 
 /// Whether compaction is at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,15 +241,15 @@ fn keep_ticking(ctx: &Ctx) {
                 Ok(())
             });
             if ENGINE.with(|engine| engine.checks) == Ok(0) {
-                compact(ctx, TICK_BUDGET);
+                compact(ctx, IN_A_TICK);
             }
             keep_ticking(ctx);
         });
     }
 }
 
-/// Goes on with the round for about `budget`; false if there is none any more.
-fn compact(ctx: &Ctx, budget: Duration) -> bool {
+/// Goes on with the round within `budget`; false if there is none any more.
+fn compact(ctx: &Ctx, budget: Budget) -> bool {
     let (start, home) = (Instant::now(), ctx.db());
     let goes_on = loop {
         match ENGINE.with(Engine::compact_some) {
@@ -230,7 +258,7 @@ fn compact(ctx: &Ctx, budget: Duration) -> bool {
             Ok(Work::Wait) => break true,
             Ok(Work::Over) | Err(_) => break false,
         }
-        if start.elapsed() >= budget {
+        if budget.is_spent(start.elapsed()) {
             break true;
         }
     };
@@ -295,7 +323,7 @@ pub(super) fn gather_some(ctx: &Ctx) -> bool {
     let Ok(Some(before)) = begun else {
         return false;
     };
-    compact(ctx, ROOM_SLICE);
+    compact(ctx, FOR_ROOM);
     keep_ticking(ctx);
     ENGINE.with(|engine| engine.store.compacted() != before) == Ok(true)
 }
@@ -327,7 +355,7 @@ pub fn compact_now(ctx: &Ctx, budget: Duration) -> bool {
             Ok(Some(false)) => return true,
             _ => return false,
         }
-        if compact(ctx, budget.saturating_sub(start.elapsed())) {
+        if compact(ctx, Budget::whole(budget.saturating_sub(start.elapsed()))) {
             break;
         }
         let fruitless = ENGINE.with(|engine| engine.store.idle_rounds());

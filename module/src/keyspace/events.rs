@@ -178,7 +178,7 @@ fn before_sleep(ctx: &Ctx) {
     }
     groups::cycle_ends();
     fill::cycle_ends();
-    room::cycle_ends(ctx);
+    room::reclaim_some(ctx);
     cycles::rest_later(ctx);
 }
 

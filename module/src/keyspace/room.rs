@@ -9,16 +9,15 @@ use super::following::follows;
 use super::groups::undo;
 use super::rest::writes_are_paused;
 use super::{ENGINE, Engine, compact, durable, evict, failure};
-use crate::redis::{Ctx, Latency, OnFailure, Tried, server_flags};
+use crate::redis::{Ctx, Latency, OnFailure, Requests, Tried, server_flags};
 use crate::report;
 use pobj::Result;
 use std::time::{Duration, Instant};
 use store::reclaim::is_passing;
 
 /// How long the memory of dead records may take of one event-loop cycle, and of one tick of the
-/// timer that runs while there are some.
+/// timer that runs while there are some: there twice so long if no request waits.
 const RECLAIM_PER_CYCLE: Duration = Duration::from_micros(100);
-const RECLAIM_TICK: Duration = Duration::from_micros(200);
 /// From one tick to the next; and from one look to the next while it has to rest.
 const TICK: Duration = Duration::from_millis(1);
 const REST: Duration = Duration::from_millis(10);
@@ -104,18 +103,13 @@ impl Engine {
     }
 }
 
-/// A cycle ends: memory is reclaimed for a short time.
-pub(super) fn cycle_ends(ctx: &Ctx) {
-    reclaim(ctx, RECLAIM_PER_CYCLE);
-}
-
-/// Reclaims memory, unless that has to rest, and sees to it that the event loop does not sleep for
-/// long while there is more.
-fn reclaim(ctx: &Ctx, budget: Duration) {
+/// Reclaims memory for a short time, unless that has to rest, and sees to it that the event loop
+/// does not sleep for long while there is more. At the end of each cycle.
+pub(super) fn reclaim_some(ctx: &Ctx) {
     let is_paused = writes_are_paused();
     let delay = ENGINE.with(|engine| {
         if !is_paused {
-            engine.reclaim(budget);
+            engine.reclaim(RECLAIM_PER_CYCLE);
         }
         let rests = is_paused || engine.store.pool.failure().is_some();
         let starts_timer = engine.store.has_garbage() && engine.event_loop.start(Timer::Reclaiming);
@@ -127,7 +121,10 @@ fn reclaim(ctx: &Ctx, budget: Duration) {
                 engine.event_loop.has_run(Timer::Reclaiming);
                 Ok(())
             });
-            reclaim(ctx, RECLAIM_TICK);
+            reclaim_some(ctx);
+            if Requests::of_event_loop().wait() == Some(false) {
+                reclaim_some(ctx);
+            }
         });
     }
 }

@@ -21,7 +21,7 @@
 //! | [`ConfigEntry`], [`Configs`] | the module's settings in the server's configuration | `configs.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
 //! | [`Expansion`] | room in the server's tables of keys for many that will come | `expand.rs` |
-//! | [`EveryCycle`], [`Requests`] | work at every event-loop cycle; whether somebody waits meanwhile | `every_cycle.rs` |
+//! | [`EveryCycle`], [`Requests`] | work at every event-loop cycle; whether somebody waits meanwhile | `every_cycle.rs`, `requests.rs` |
 //! | [`SlotEvent`] | hash slots that come and go | `slot_events.rs` |
 //! | [`Class`] | keyspace notifications | `keyspace_events.rs` |
 //! | [`keys_of`], [`keep_key_specs`] | the keys of any command | `filter.rs`, `key_specs.rs` |
@@ -82,6 +82,7 @@ mod newer;
 mod output;
 mod registrar;
 mod replication;
+mod requests;
 mod scan;
 mod served;
 mod signal;
@@ -110,7 +111,7 @@ pub use configs::{ConfigEntry, Configs};
 pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
 pub use cut::{cut_connections, cut_save, cut_transaction};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
-pub use every_cycle::{EveryCycle, Requests};
+pub use every_cycle::EveryCycle;
 pub use expand::Expansion;
 pub use fault::tell_of_faults;
 pub use filter::{FilterArgs, keys_looked_at, keys_of, keys_of_native};
@@ -128,6 +129,7 @@ pub use registrar::Registrar;
 pub use replication::{
     may_replicate, note_replication, spares_replicas, translate_stream, translates_stream,
 };
+pub use requests::Requests;
 pub use slot_events::SlotEvent;
 pub use stand_in::{
     KeysAt, Rules, Side, StandIn, Way, look_closer, stands_in, stands_in_for_all_keys,
