@@ -323,3 +323,29 @@ fn keys_moved_and_copied_within_a_group_stay_where_they_went() {
         expect(&mut client, "DBSIZE", "0");
     }
 }
+
+/// What a script has done is nothing before it has ended, and SHUTDOWN NOSAVE, which the server
+/// itself advises then, is not its end.
+#[test]
+fn a_busy_script_that_a_shutdown_ends_has_done_nothing() {
+    let script = "redis.call('PM.SET', 'k', '2') redis.call('PM.SET', 'other', '2')
+        while true do end";
+    for durability in ["process", "disk"] {
+        let setup = Setup::pmedis_with("64m", &["durability", durability]);
+        let mut server = setup.directive("lua-time-limit 10").start().unwrap();
+        run(&mut server.client(), "PM.SET k 1 -> OK");
+        let mut busy = server.client();
+        busy.queue(&["EVAL", script, "0"]);
+        busy.send().unwrap();
+        let mut client = server.client();
+        wait_for("the script is busy", || {
+            ask(&mut client, "PING").contains("BUSY")
+        });
+        assert!(ask(&mut client, "SCRIPT KILL").contains("UNKILLABLE"));
+        client.queue(&["SHUTDOWN", "NOSAVE"]);
+        client.send().unwrap();
+        assert!(server.wait_for_end().success());
+        server.restart().expect("it starts");
+        run(&mut server.client(), "PM.GET k -> 1\nPM.DBSIZE -> 1");
+    }
+}

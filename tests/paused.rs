@@ -174,3 +174,36 @@ fn an_rdb_of_the_pause_is_known_as_the_servers_own() {
         expect(&mut server.client(), "PM.GET k", value);
     }
 }
+
+/// How often the AOF tells of the pool.
+fn told_of_the_pool(setup: &Setup) -> usize {
+    let files = fs::read_dir(setup.dir().join("appendonlydir")).expect("AOFs");
+    let told = files.map(|file| {
+        let text = fs::read(file.expect("an entry").path()).expect("an AOF");
+        let word = b"PM.POOL\r\n$4\r\nSEEN";
+        text.windows(word.len()).filter(|part| part == word).count()
+    });
+    told.sum()
+}
+
+/// Nothing is propagated in a pause: the server would end itself.
+#[test]
+fn the_aof_is_told_of_the_pool_after_the_pause() {
+    let setup = Setup::pmedis("64m").directive("appendonly yes");
+    let server = setup.start().unwrap();
+    let mut client = server.client();
+    run(&mut client, "PM.SET k v -> OK");
+    wait_for("the AOF knows the pool", || told_of_the_pool(&setup) == 1);
+    run(&mut client, "CLIENT PAUSE 100000000 WRITE -> OK");
+    // From a fork on, the AOF may be another one.
+    assert!(!ask(&mut client, "BGSAVE").contains("ERR"));
+    wait_for("the child has saved", || {
+        info(&mut client, "rdb_bgsave_in_progress") == "0"
+    });
+    give_time(&mut client);
+    assert_eq!(told_of_the_pool(&setup), 1);
+    run(&mut client, "CLIENT UNPAUSE -> OK");
+    wait_for("the AOF is told of the pool", || {
+        told_of_the_pool(&setup) == 2
+    });
+}

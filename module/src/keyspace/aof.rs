@@ -11,6 +11,7 @@
 //! * it is told of the pool, by a number, if that has keys. So an AOF beside another pool, or
 //!   beside a new one because the pool was lost, is noticed.
 
+use super::rest::writes_are_paused;
 use super::startup::Startup;
 use super::{ENGINE, Engine, PLACEHOLDER, durable};
 use crate::redis::{Ctx, Kind, Mode, OwnedString, server_flags};
@@ -86,10 +87,10 @@ pub(super) fn drop_marker(ctx: &Ctx, name: &[u8]) {
 }
 
 /// Has the AOF tell of the pool, once, if it has keys; again after each fork, which may be the
-/// beginning of a new AOF.
+/// beginning of a new AOF. While writes are paused, nothing may be propagated: then it waits.
 pub(super) fn tell_of_pool(ctx: &Ctx) {
     let flags = server_flags();
-    if !flags.aof() || flags.loading() {
+    if !flags.aof() || flags.loading() || writes_are_paused() {
         return;
     }
     let tells = ENGINE.with(|engine| {

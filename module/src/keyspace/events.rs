@@ -23,7 +23,7 @@ use super::{
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Loading, Mode, OwnedString, Persistence,
-    look_closer,
+    look_closer, server_flags,
 };
 use crate::report;
 use pobj::Result;
@@ -135,7 +135,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             acknowledge::follow_settings(ctx);
             memory::follow_settings();
         }
-        Event::Shutdown => return durable("the end", |engine| engine.store.close()),
+        Event::Shutdown => return end(),
         Event::SwapDb(a, b) => durable("SWAPDB", |engine| {
             if engine.is_shown() {
                 engine.store.keep_group();
@@ -163,6 +163,18 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
         fullness::look();
         compact::look(ctx);
     }
+}
+
+/// The server ends. In the midst of a script, which SHUTDOWN NOSAVE then ends, the pool is left
+/// open: the next start takes back what the script has done so far.
+fn end() {
+    let is_amid_script = server_flags().in_multi_or_script();
+    durable("the end", |engine| {
+        if is_amid_script && engine.store.pool.in_group() {
+            return Ok(());
+        }
+        engine.store.close()
+    });
 }
 
 /// The end of an event-loop cycle: replies are sent after this.
