@@ -94,7 +94,7 @@ pub(super) fn each(body: &[u8], mut visit: impl FnMut(usize, u8)) -> Result<(), 
         let run = Run::read(body, at);
         if run.value > 0 {
             if index + run.count > REGISTERS {
-                break;
+                return Err(Corrupted);
             }
             (index..index + run.count).for_each(|index| visit(index, run.value));
         }

@@ -80,3 +80,12 @@ fn other_strings_are_none() {
         assert!(!is_one(text), "{text:?}");
     }
 }
+
+#[test]
+fn a_register_behind_the_last_is_an_error() {
+    let mut text = empty();
+    text.push(0x80);
+    assert!(is_one(&text));
+    assert!(merge(&mut Box::new([0; REGISTERS]), &text).is_err());
+    assert!(make_dense(&mut text).is_err());
+}
