@@ -265,7 +265,8 @@ fn make_large_keys(server: &mut Target, bytes: u64) -> io::Result<u64> {
     let (mut keys, mut written) = (0, 0);
     while written < bytes {
         let size = 4e3 * 200_f64.powf(random.f64());
-        server.call(&["SET", &large_name(keys), &"x".repeat(size as usize)])?;
+        let words = ["SET", &large_name(keys), &"x".repeat(size as usize)];
+        server.pipeline(&[words.map(str::to_owned).to_vec()])?;
         (keys, written) = (keys + 1, written + size as u64);
     }
     server.call(&["SELECT", "0"])?;
