@@ -138,3 +138,54 @@ fn native_sets_beside_pm_sets_count_once_and_nothing_else_is_seen_to_run() {
         assert_eq!(info(&mut client, "cmdstat_smembers"), "", "{command}");
     }
 }
+
+/// Commands on a string `k` that is there.
+const LOOKS: &[&str] = &[
+    "GET k",
+    "STRLEN k",
+    "EXISTS k",
+    "TYPE k",
+    "TOUCH k",
+    "TTL k",
+    "PTTL k",
+    "EXPIRETIME k",
+    "PEXPIRETIME k",
+    "EXPIRE k 100",
+    "EXPIRE k 100 NX",
+    "EXPIRE k 100 XX",
+    "PEXPIREAT k 33177117420000",
+    "PERSIST k",
+    "OBJECT FREQ k",
+    "OBJECT REFCOUNT k",
+    "OBJECT ENCODING k",
+    "KEYS *",
+    "SCAN 0",
+    "RANDOMKEY",
+    "APPEND k w",
+];
+
+/// How often a key counts as used after each of these commands, and it was made before.
+fn uses(client: &mut Client, prefix: &str) -> Vec<(&'static str, String)> {
+    let run = |command: &&'static str| {
+        assert_eq!(ask(client, "FLUSHDB"), "OK");
+        assert_eq!(ask(client, &format!("{prefix}SET k v")), "OK");
+        let reply = ask(client, &format!("{prefix}{command}"));
+        assert!(!reply.starts_with("(error)"), "{prefix}{command}: {reply}");
+        (*command, ask(client, "OBJECT FREQ k"))
+    };
+    LOOKS.iter().map(run).collect()
+}
+
+/// Else a look at all keys would take from the eviction policy what it knows.
+#[test]
+fn what_is_an_access_natively_is_one() {
+    let setup = Setup::pmedis("64m")
+        .directive("maxmemory-policy allkeys-lfu")
+        .directive("lfu-log-factor 0")
+        .directive("lfu-decay-time 0");
+    let server = setup.start().unwrap();
+    let native = uses(&mut server.client(), "");
+    let mut client = server.client();
+    assert_eq!(ask(&mut client, "SELECT 1"), "OK");
+    assert_eq!(uses(&mut client, "PM."), native);
+}

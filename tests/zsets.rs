@@ -276,3 +276,21 @@ fn a_long_range_goes_at_once_and_its_memory_soon() {
     let used = info(&mut client, "used");
     assert!(used < full / 50, "{used} of {full} bytes");
 }
+
+#[test]
+fn an_option_that_is_said_twice_is_an_error() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    for command in [
+        "ZRANGE z 0 -1",
+        "ZRANGE z - + BYLEX",
+        "ZRANGESTORE d z 0 -1",
+    ] {
+        let [native, pm] = ["", "PM."].map(|prefix| {
+            let line = format!("{prefix}{command} REV REV");
+            testkit::script::ask(&mut client, &line)
+        });
+        assert_eq!(native, "(error) ERR syntax error", "{command}");
+        assert_eq!(pm, native, "{command}");
+    }
+}

@@ -47,9 +47,9 @@ fn set(ctx: &Ctx, args: Args<'_>, at: impl FnOnce(i64, i64) -> Option<i64>) -> D
     }
 }
 
-/// The type of the value, if it is one of ours.
+/// The type of the value, if it is one of ours. No access: what follows is.
 fn type_of(ctx: &Ctx, args: Args<'_>) -> Option<ValueType> {
-    match ctx.open(args[1], Mode::Write).kind() {
+    match ctx.open(args[1], Mode::Quiet).kind() {
         Kind::Pm(ty, _) => Some(ty),
         _ => None,
     }

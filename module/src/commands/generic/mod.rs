@@ -74,5 +74,5 @@ pub(super) const ROWS: &[Row] = &[
 /// Whether the key holds something native. Neither an access nor a miss: the command that follows
 /// is.
 fn is_native(ctx: &Ctx, name: Arg<'_>) -> bool {
-    ctx.open(name, Mode::Write).kind() == Kind::Other
+    ctx.open(name, Mode::Quiet).kind() == Kind::Other
 }

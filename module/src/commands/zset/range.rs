@@ -46,7 +46,7 @@ impl<'a> Query<'a> {
                     (offset, limit) = (integer(args[at + 1])?, integer(args[at + 2])?);
                     at += 2;
                 }
-                _ if form.reverse.is_none() && arg.is(b"REV") => reverse = Some(true),
+                _ if reverse.is_none() && arg.is(b"REV") => reverse = Some(true),
                 _ if by.is_none() && arg.is(b"BYLEX") => by = Some(By::Name),
                 _ if by.is_none() && arg.is(b"BYSCORE") => by = Some(By::Score),
                 _ => return Err(CmdError::Syntax),
