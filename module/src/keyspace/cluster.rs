@@ -20,6 +20,7 @@
 //! back or the keys are moved (CLUSTER GETKEYSINSLOT, MIGRATE). On Valkey they go, as native ones
 //! do, if another node has the slot.
 
+use super::cycles::Timer;
 use super::rest::writes_are_paused;
 use super::{ENGINE, Engine, cycles, durable, saving};
 use crate::redis::{Ctx, Reply, SlotEvent, module_ctx};
@@ -35,8 +36,6 @@ pub(crate) struct Arrivals {
     slots: Vec<u16>,
     /// So many runs of the server's cron later the mark goes.
     crons: u8,
-    /// An import is about to be given up.
-    gives_up: bool,
 }
 
 /// How many runs of the server's cron it takes until it has certainly written its configuration.
@@ -102,25 +101,26 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
 /// that it could not make, and the node that had it would drop it in the end: so the import is
 /// given up before that. Valkey ends it by itself.
 pub(super) fn give_up_import(engine: &mut Engine) {
-    if engine.arrivals.gives_up || engine.store.importing().is_empty() {
+    if engine.store.importing().is_empty() {
         return;
     }
     let Some(ctx) = module_ctx().filter(Ctx::moves_slots_as_redis) else {
         return;
     };
-    engine.arrivals.gives_up = true;
     // Not before the command is over, whose client the import's end takes away; but before the next
     // one of this connection, and so before the node that gives the slots hears that all has come.
-    ctx.start_timer(Duration::ZERO, 0, |ctx: &Ctx, _| {
-        let _ = ENGINE.with(|engine| engine.arrivals.gives_up = false);
-        let outcome = match ctx.call(c"CLUSTER", &[b"MIGRATION", b"CANCEL", b"ALL"]) {
-            Some(Reply::Integer(_)) => "is given up: they stay where they are",
-            _ => "cannot be given up: some are lost if it comes to its end",
-        };
-        report::warn(&format!(
-            "the pool is full: the import of hash slots, whose keys find no room, {outcome}"
-        ));
-    });
+    let events = &mut engine.event_loop;
+    events.once(&ctx, Timer::GivingUp, Duration::ZERO, cancel_imports);
+}
+
+fn cancel_imports(ctx: &Ctx) {
+    let outcome = match ctx.call(c"CLUSTER", &[b"MIGRATION", b"CANCEL", b"ALL"]) {
+        Some(Reply::Integer(_)) => "is given up: they stay where they are",
+        _ => "cannot be given up: some are lost if it comes to its end",
+    };
+    report::warn(&format!(
+        "the pool is full: the import of hash slots, whose keys find no room, {outcome}"
+    ));
 }
 
 /// A run of the server's cron: marks go from slots that have come.

@@ -232,20 +232,19 @@ pub(super) fn look(ctx: &Ctx) {
 
 /// Has a timer go on with the round.
 fn keep_ticking(ctx: &Ctx) {
-    let starts = ENGINE
-        .with(|engine| engine.store.is_compacting() && engine.event_loop.start(Timer::Compacting));
-    if starts == Ok(true) {
-        ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
-            durable("compaction", |engine| {
-                engine.event_loop.has_run(Timer::Compacting);
-                Ok(())
-            });
-            if ENGINE.with(|engine| engine.checks) == Ok(0) {
-                compact(ctx, IN_A_TICK);
-            }
-            keep_ticking(ctx);
-        });
+    let _ = ENGINE.with(|engine| {
+        if engine.store.is_compacting() {
+            engine.event_loop.once(ctx, Timer::Compacting, TICK, tick);
+        }
+    });
+}
+
+/// A tick of the timer that compacts.
+fn tick(ctx: &Ctx) {
+    if ENGINE.with(|engine| engine.checks) == Ok(0) {
+        compact(ctx, IN_A_TICK);
     }
+    keep_ticking(ctx);
 }
 
 /// Goes on with the round within `budget`; false if there is none any more.

@@ -31,7 +31,7 @@ pub(crate) struct EventLoop {
     /// after its end, none is left.
     postponed: u8,
     /// Which timers run.
-    timers: [bool; 3],
+    timers: [bool; Timer::COUNT],
 }
 
 /// Who hears of the cycles.
@@ -71,7 +71,7 @@ enum Sight {
     All,
 }
 
-/// What has a timer of its own.
+/// What has a timer of its own, that runs once at a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Timer {
     /// To look whether Redis still has to tell of its cycles.
@@ -80,6 +80,15 @@ pub(super) enum Timer {
     Reclaiming,
     /// To compact.
     Compacting,
+    /// To remove fields of hashes whose time has come.
+    Expiring,
+    /// To give up the import of hash slots.
+    GivingUp,
+}
+
+impl Timer {
+    /// How many there are.
+    const COUNT: usize = Timer::GivingUp as usize + 1;
 }
 
 impl EventLoop {
@@ -147,14 +156,21 @@ impl EventLoop {
         }
     }
 
-    /// Marks that a timer runs; false if it did before.
-    pub(super) fn start(&mut self, timer: Timer) -> bool {
-        !std::mem::replace(&mut self.timers[timer as usize], true)
-    }
-
-    /// The timer's time has come.
-    pub(super) fn has_run(&mut self, timer: Timer) {
-        self.timers[timer as usize] = false;
+    /// Calls `then` once, after `delay`, unless this timer runs already.
+    pub(super) fn once<F>(&mut self, ctx: &Ctx, timer: Timer, delay: Duration, then: F)
+    where
+        F: Fn(&Ctx) + Copy + 'static,
+    {
+        if std::mem::replace(&mut self.timers[timer as usize], true) {
+            return;
+        }
+        ctx.start_timer(delay, timer as usize, move |ctx: &Ctx, timer| {
+            durable("a timer", |engine| {
+                engine.event_loop.timers[timer] = false;
+                Ok(())
+            });
+            then(ctx);
+        });
     }
 }
 
@@ -195,17 +211,16 @@ fn hear(ctx: &Ctx, event: Event) {
 
 /// At the end of a cycle: looks a while later whether Redis need not tell of them any more.
 pub(super) fn rest_later(ctx: &Ctx) {
-    let starts =
-        ENGINE.with(|engine| engine.is_quiet() && engine.event_loop.start(Timer::Listening));
-    if starts == Ok(true) {
-        ctx.start_timer(QUIET, 0, |ctx: &Ctx, _| rest(ctx));
-    }
+    let _ = ENGINE.with(|engine| {
+        if engine.is_quiet() {
+            engine.event_loop.once(ctx, Timer::Listening, QUIET, rest);
+        }
+    });
 }
 
 /// Timers do not run while Redis tells of an event, so this is where a subscription can end.
 fn rest(ctx: &Ctx) {
     let ends = ENGINE.with(|engine| {
-        engine.event_loop.has_run(Timer::Listening);
         engine.event_loop.jobs_run &= server_flags().master();
         let (listening, is_quiet) = (engine.event_loop.listening, engine.is_quiet());
         engine.event_loop.listening = match listening {

@@ -4,6 +4,7 @@
 //! its master's HDEL. Each batch of fields is one durable step, then the event `hexpired`, and HDEL
 //! to the replicas. It takes at most 250 µs of a millisecond.
 
+use super::cycles::Timer;
 use super::key::PmKey;
 use super::{ENGINE, Engine, fill};
 use crate::error::CmdError;
@@ -30,8 +31,6 @@ const RETRY_MS: i64 = 1000;
 pub(crate) struct Removing {
     /// It is switched off, as DEBUG SET-ACTIVE-EXPIRE has it.
     off: bool,
-    /// A timer for it runs.
-    ticks: bool,
 }
 
 impl Engine {
@@ -136,12 +135,10 @@ pub(super) fn remove_some(ctx: &Ctx) {
         }
     }
     ctx.select_db(home);
-    let starts = more
-        && ENGINE.with(|engine| !std::mem::replace(&mut engine.removing.ticks, true)) == Ok(true);
-    if starts {
-        ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
-            let _ = ENGINE.with(|engine| engine.removing.ticks = false);
-            remove_some(ctx);
+    if more {
+        let _ = ENGINE.with(|engine| {
+            let events = &mut engine.event_loop;
+            events.once(ctx, Timer::Expiring, TICK, remove_some);
         });
     }
 }

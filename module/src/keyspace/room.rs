@@ -107,25 +107,23 @@ impl Engine {
 /// does not sleep for long while there is more. At the end of each cycle.
 pub(super) fn reclaim_some(ctx: &Ctx) {
     let is_paused = writes_are_paused();
-    let delay = ENGINE.with(|engine| {
+    let _ = ENGINE.with(|engine| {
         if !is_paused {
             engine.reclaim(RECLAIM_PER_CYCLE);
         }
         let rests = is_paused || engine.store.pool.failure().is_some();
-        let starts_timer = engine.store.has_garbage() && engine.event_loop.start(Timer::Reclaiming);
-        starts_timer.then_some(if rests { REST } else { TICK })
+        if engine.store.has_garbage() {
+            let delay = if rests { REST } else { TICK };
+            engine.event_loop.once(ctx, Timer::Reclaiming, delay, tick);
+        }
     });
-    if let Ok(Some(delay)) = delay {
-        ctx.start_timer(delay, 0, |ctx: &Ctx, _| {
-            durable("reclaiming", |engine| {
-                engine.event_loop.has_run(Timer::Reclaiming);
-                Ok(())
-            });
-            reclaim_some(ctx);
-            if Requests::of_event_loop().wait() == Some(false) {
-                reclaim_some(ctx);
-            }
-        });
+}
+
+/// A tick of the timer that reclaims.
+fn tick(ctx: &Ctx) {
+    reclaim_some(ctx);
+    if Requests::of_event_loop().wait() == Some(false) {
+        reclaim_some(ctx);
     }
 }
 
