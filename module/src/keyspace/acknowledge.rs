@@ -12,7 +12,7 @@
 
 use super::groups::end_group;
 use super::open::config_value;
-use super::{ENGINE, Engine, durable};
+use super::{ENGINE, Engine, apply, durable};
 use crate::SETTINGS;
 use crate::config::OutputHook;
 use crate::redis::{
@@ -37,11 +37,10 @@ pub fn watch_output(ctx: &Ctx) {
         );
     }
     let output_watched = sees_output && sends_in_sight(ctx);
-    durable("the setup", |engine| {
+    apply("the setup", |engine| {
         engine.event_loop.jobs_run(jobs_run);
         engine.event_loop.can_see_output(sees_output && can_defer);
         engine.watch_output(output_watched);
-        Ok(())
     });
     if can_defer && (jobs_run || !output_watched) {
         surround_writes(Around {
@@ -89,7 +88,9 @@ pub(super) fn follow_settings(ctx: &Ctx) {
 /// The server has become a master, or a replica: some of these run no jobs after commands.
 pub(super) fn follow_role(master: bool) {
     let jobs_run = master && tells_after_commands();
-    let _ = ENGINE.with(|engine| engine.event_loop.jobs_run(jobs_run));
+    apply("a change of role", |engine| {
+        engine.event_loop.jobs_run(jobs_run)
+    });
 }
 
 /// The server is about to send something. A script that has run for long lets it send meanwhile;
@@ -111,7 +112,7 @@ fn output_begins(output: Output) {
 
 /// A command of ours that writes begins: its commit need not wait for its fence.
 fn write_begins() {
-    let _ = ENGINE.with(|engine| {
+    apply("the beginning of a command", |engine| {
         engine.store.pool.set_commit_mode(CommitMode::Deferred);
         if engine.event_loop.may_be_postponed()
             && !engine.store.pool.in_group()
@@ -125,7 +126,7 @@ fn write_begins() {
 
 /// Its handler ends: what it has committed is durable, and its reply may leave.
 fn write_ends() {
-    let _ = ENGINE.with(|engine| {
+    apply("the end of a command", |engine| {
         if engine.event_loop.output_is_watched() {
             return;
         }

@@ -13,7 +13,7 @@
 
 use super::rest::writes_are_paused;
 use super::startup::Startup;
-use super::{ENGINE, Engine, PLACEHOLDER, durable};
+use super::{ENGINE, Engine, PLACEHOLDER, apply};
 use crate::redis::{Ctx, Kind, Mode, OwnedString, server_flags};
 use store::expiry::KEY_NEVER;
 use store::record;
@@ -106,11 +106,10 @@ pub(super) fn tell_of_pool(ctx: &Ctx) {
 
 /// The AOF that is being loaded tells of a pool that had keys.
 pub fn note_pool(number: &[u8]) {
-    durable("a look at the AOF", |engine| {
+    apply("a look at the AOF", |engine| {
         if let Some(startup) = &mut engine.files.startup {
             startup.aof_pool = Some(number.to_vec());
         }
-        Ok(())
     });
 }
 

@@ -9,7 +9,7 @@
 use super::load_error::LoadError;
 use super::open::config_value;
 use super::startup::Startup;
-use super::{Engine, durable};
+use super::{Engine, apply, durable};
 use crate::SETTINGS;
 use crate::config::Beside;
 use crate::redis::{Ctx, server_flags};
@@ -28,10 +28,7 @@ pub fn learn_rdb_path(ctx: &Ctx) {
     let get = |name: &[u8]| config_value(ctx, name).map(OsString::from_vec);
     let path = || Some(Path::new(&get(b"dir")?).join(get(b"dbfilename")?));
     let path = path();
-    durable("the setup", |engine| {
-        engine.files.rdb_path.clone_from(&path);
-        Ok(())
-    });
+    apply("the setup", |engine| engine.files.rdb_path = path);
 }
 
 /// A child has ended, a save or a loading: notes the RDB, if it is newer than the beginning of

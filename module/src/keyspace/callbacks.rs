@@ -5,7 +5,7 @@ use super::following::loads_a_file;
 use super::groups::{afterwards, undo};
 use super::load_error::LoadError;
 use super::serialize;
-use super::{ENGINE, Engine, PLACEHOLDER, aof, loading, rewrite};
+use super::{ENGINE, Engine, PLACEHOLDER, aof, apply, loading, rewrite};
 use crate::limits;
 use crate::redis::{
     AofWriter, Arg, Digest, KeyPlace, RdbReader, RdbWriter, TypeCallbacks, server_flags,
@@ -103,9 +103,8 @@ impl TypeCallbacks for Values {
     /// when it lives on under another name, an event tells so.
     fn unlink(place: &KeyPlace<'_>, _ty: ValueType, addr: usize) {
         if let Some(name) = place.key() {
-            of_callback("letting go of a key", |engine| {
+            apply("letting go of a key", |engine| {
                 engine.note_leaving(addr, place.db(), name.bytes());
-                Ok(())
             });
         }
     }

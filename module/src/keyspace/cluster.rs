@@ -22,7 +22,7 @@
 
 use super::cycles::Timer;
 use super::rest::writes_are_paused;
-use super::{ENGINE, Engine, cycles, durable, saving};
+use super::{ENGINE, Engine, apply, cycles, durable, saving};
 use crate::redis::{Ctx, Reply, SlotEvent, module_ctx};
 use crate::report;
 use std::collections::BTreeSet;
@@ -60,10 +60,7 @@ pub(super) fn subscribe(ctx: &Ctx) {
     if !ctx.flags().cluster() {
         return;
     }
-    durable("the setup", |engine| {
-        engine.store.slots.count_keys();
-        Ok(())
-    });
+    apply("the setup", |engine| engine.store.slots.count_keys());
     ctx.subscribe_slots(on_slots);
 }
 

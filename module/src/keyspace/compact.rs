@@ -11,7 +11,7 @@
 use super::cycles::Timer;
 use super::following::{follows, loads_a_file};
 use super::rest::writes_are_paused;
-use super::{ENGINE, Engine, durable};
+use super::{ENGINE, Engine, apply, durable};
 use crate::redis::{Ctx, Kind, Latency, Mode, OwnedString, Requests, server_flags};
 use crate::report;
 use pobj::{Result, Scatter};
@@ -232,7 +232,7 @@ pub(super) fn look(ctx: &Ctx) {
 
 /// Has a timer go on with the round.
 fn keep_ticking(ctx: &Ctx) {
-    let _ = ENGINE.with(|engine| {
+    apply("compaction", |engine| {
         if engine.store.is_compacting() {
             engine.event_loop.once(ctx, Timer::Compacting, TICK, tick);
         }

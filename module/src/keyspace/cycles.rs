@@ -8,7 +8,7 @@
 //! sent nor be called after commands, as on replicas, groups have no other end than that of a
 //! cycle, so it always listens.
 
-use super::{ENGINE, Engine, durable};
+use super::{ENGINE, Engine, apply, durable};
 use crate::redis::{Ctx, Event, EventKind, server_flags, spares_replicas, subscribe};
 use std::time::Duration;
 
@@ -165,10 +165,7 @@ impl EventLoop {
             return;
         }
         ctx.start_timer(delay, timer as usize, move |ctx: &Ctx, timer| {
-            durable("a timer", |engine| {
-                engine.event_loop.timers[timer] = false;
-                Ok(())
-            });
+            apply("a timer", |engine| engine.event_loop.timers[timer] = false);
             then(ctx);
         });
     }
@@ -211,7 +208,7 @@ fn hear(ctx: &Ctx, event: Event) {
 
 /// At the end of a cycle: looks a while later whether Redis need not tell of them any more.
 pub(super) fn rest_later(ctx: &Ctx) {
-    let _ = ENGINE.with(|engine| {
+    apply("the event loop", |engine| {
         if engine.is_quiet() {
             engine.event_loop.once(ctx, Timer::Listening, QUIET, rest);
         }

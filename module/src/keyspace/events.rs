@@ -18,8 +18,8 @@
 
 use super::groups::afterwards;
 use super::{
-    ENGINE, Engine, acknowledge, adopt, aof, before_command, beside, cluster, compact, cycles,
-    durable, evict, expiring, fill, fullness, groups, loading, memory, room, saving,
+    ENGINE, Engine, acknowledge, adopt, aof, apply, before_command, beside, cluster, compact,
+    cycles, durable, evict, expiring, fill, fullness, groups, loading, memory, room, saving,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Loading, Mode, OwnedString, Persistence,
@@ -47,10 +47,9 @@ pub fn subscribe(ctx: &Ctx) {
     ] {
         ctx.subscribe(kind, on_event);
     }
-    durable("the setup", |engine| {
+    apply("the setup", |engine| {
         engine.event_loop.tell(on_event);
         engine.watch_cycles();
-        Ok(())
     });
     before_command::subscribe(ctx);
     cluster::subscribe(ctx);
@@ -114,10 +113,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             engine.pending.end_keys(ends);
             engine.flush(db)
         }),
-        Event::FlushEnded { .. } => durable("a flush", |engine| {
-            engine.pending.end_keys(false);
-            Ok(())
-        }),
+        Event::FlushEnded { .. } => apply("a flush", |engine| engine.pending.end_keys(false)),
         Event::ForkChildBorn => durable("a snapshot", |engine| {
             engine.store.pool.begin_snapshot();
             engine.files.begun = Some(SystemTime::now());
@@ -125,9 +121,8 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             engine.note_fork()
         }),
         Event::ForkChildDied => {
-            durable("the end of a snapshot", |engine| {
-                engine.store.pool.end_snapshot();
-                Ok(())
+            apply("the end of a snapshot", |engine| {
+                engine.store.pool.end_snapshot()
             });
             beside::note_new_rdb();
         }

@@ -9,7 +9,7 @@
 //! room is left, so that EXEC and scripts find some: what goes within these is free only when they
 //! have ended.
 
-use super::{ENGINE, dbs_with_keys};
+use super::{ENGINE, apply, dbs_with_keys};
 use crate::limits::{self, Policy};
 use crate::redis::{Class, Ctx, Key, Kind, MainCell, Mode, OwnedString, spares_replicas};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,7 +120,7 @@ fn evict_some(ctx: &Ctx, count: usize) -> usize {
     let gone = (0..count).take_while(|_| sampled.evict_one(ctx)).count();
     let _ = SAMPLED.replace(Some(sampled));
     ctx.select_db(home);
-    let _ = ENGINE.with(|engine| engine.reclaim(RECLAIM_SLICE));
+    apply("reclaiming", |engine| engine.reclaim(RECLAIM_SLICE));
     gone
 }
 

@@ -6,7 +6,7 @@
 
 use super::cycles::Timer;
 use super::key::PmKey;
-use super::{ENGINE, Engine, fill};
+use super::{ENGINE, Engine, apply, fill};
 use crate::error::CmdError;
 use crate::limits;
 use crate::redis::{
@@ -113,7 +113,9 @@ pub(super) fn follow_debug(args: &FilterArgs<'_>) {
     let Some(on) = args.get(2).filter(|_| is_it && limits::allows_debug()) else {
         return;
     };
-    let _ = ENGINE.with(|engine| engine.removing.off = on.bytes() == b"0");
+    apply("a change of settings", |engine| {
+        engine.removing.off = on.bytes() == b"0"
+    });
 }
 
 /// Removes fields whose time has come, of all hashes, for about [`BUDGET`]; and again in a while,
@@ -136,7 +138,7 @@ pub(super) fn remove_some(ctx: &Ctx) {
     }
     ctx.select_db(home);
     if more {
-        let _ = ENGINE.with(|engine| {
+        apply("expired fields", |engine| {
             let events = &mut engine.event_loop;
             events.once(ctx, Timer::Expiring, TICK, remove_some);
         });
@@ -153,7 +155,7 @@ fn remove(ctx: &Ctx, lapsed: &Lapsed) {
     let fields = lapsed.fields.iter().map(Vec::as_slice);
     if let Err(error) = remove_expired(ctx, name.arg(), fields, Telling::All) {
         report::failure("expired fields stay for now", error.text(""));
-        let _ = ENGINE.with(|engine| {
+        apply("expired fields", |engine| {
             let again = ctx.now_ms() + RETRY_MS;
             engine.store.expiring.try_again(lapsed.record, again);
         });

@@ -4,7 +4,8 @@
 //! Everything below returns its errors as values: no `?` logs, counts or ends anything. They come
 //! here where there is no caller left to return them to: at the end of a command ([`of_command`]),
 //! of a callback of Redis's ([`of_callback`]), of a key's loading ([`of_loading`]), and of what
-//! follows what Redis has done already ([`durable`]). The start, and work in the background, tell
+//! follows what Redis has done already ([`durable`], or [`apply`] where nothing of that is to become
+//! durable). The start, and work in the background, tell
 //! the log themselves what they could not do, through [`report`].
 
 use super::following::{end_server, follows, loads_a_file};
@@ -33,7 +34,7 @@ pub(super) fn of_command(error: &CmdError) {
     match error {
         CmdError::PoolFull => {
             end_if_following();
-            let _ = ENGINE.with(cluster::give_up_import);
+            apply("giving up an import", cluster::give_up_import);
             fullness::refused();
         }
         CmdError::Pool(error) if matches!(**error, Error::NotDurable(_)) => undurable::note(error),
@@ -137,6 +138,15 @@ pub(super) fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>
     }
 }
 
+/// Runs `f`, which has no failure to tell of, with the engine: it is about the memory of the process,
+/// or sees to what fails itself.
+#[inline]
+pub(super) fn apply(what: &str, f: impl FnOnce(&mut Engine)) {
+    if let Err(refused) = ENGINE.with(f) {
+        unreachable(what, refused);
+    }
+}
+
 /// [`Store::leave_out`](store::Store::leave_out) from where a failure can only be logged.
 pub(super) fn leave_out_quietly(found: &Found) {
     if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.leave_out(found)) {
@@ -166,6 +176,7 @@ fn failed(what: &str, why: impl Display) {
 }
 
 /// The engine is in use further up the stack, which is a mistake of ours.
+#[cold]
 fn unreachable(what: &str, refused: Refused) {
     failed(
         what,

@@ -19,7 +19,7 @@
 pub(super) mod afterwards;
 pub(super) mod undo;
 
-use super::{Engine, durable};
+use super::{Engine, apply, durable};
 use crate::redis::{Ctx, after_command, spares_replicas};
 use afterwards::restore_keys;
 use pobj::{Pool, Result};
@@ -64,10 +64,7 @@ pub(super) fn cycle_ends() {
 
 /// The event loop has slept; its next cycle begins.
 pub(super) fn cycle_begins() {
-    durable("a cycle", |engine| {
-        engine.event_loop.cycle_begins();
-        Ok(())
-    });
+    apply("a cycle", |engine| engine.event_loop.cycle_begins());
 }
 
 /// The open group is over, if there is one: with what else was committed, it is durable then.

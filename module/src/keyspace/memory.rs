@@ -1,16 +1,15 @@
 //! Memory that the pool's pages may take with `durability disk`: the setting that can change while
 //! the server runs, and what is logged if the kernel does not keep to it.
 
-use super::{Engine, durable};
+use super::{Engine, apply};
 use crate::SETTINGS;
 use crate::report;
 
 /// Has the limit of the settings count from here on.
 pub(super) fn follow_settings() {
     if let Ok(limit) = SETTINGS.with(|settings| settings.memory_limit) {
-        durable("a change of settings", |engine| {
-            engine.store.pool.set_memory_limit(limit);
-            Ok(())
+        apply("a change of settings", |engine| {
+            engine.store.pool.set_memory_limit(limit)
         });
     }
 }

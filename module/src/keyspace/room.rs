@@ -8,7 +8,7 @@ use super::cycles::Timer;
 use super::following::follows;
 use super::groups::undo;
 use super::rest::writes_are_paused;
-use super::{ENGINE, Engine, compact, durable, evict, failure};
+use super::{ENGINE, Engine, apply, compact, durable, evict, failure};
 use crate::redis::{Ctx, Latency, OnFailure, Requests, Tried, server_flags};
 use crate::report;
 use pobj::Result;
@@ -107,7 +107,7 @@ impl Engine {
 /// does not sleep for long while there is more. At the end of each cycle.
 pub(super) fn reclaim_some(ctx: &Ctx) {
     let is_paused = writes_are_paused();
-    let _ = ENGINE.with(|engine| {
+    apply("reclaiming", |engine| {
         if !is_paused {
             engine.reclaim(RECLAIM_PER_CYCLE);
         }

@@ -18,7 +18,7 @@
 
 use super::abridge::{self, Markers, Purpose};
 use super::serialize::Form;
-use super::{ENGINE, Engine, beside, durable, native_rdb};
+use super::{ENGINE, Engine, apply, beside, native_rdb};
 use crate::SETTINGS;
 use crate::config::RdbContent;
 use crate::redis::{
@@ -70,7 +70,7 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
     if in_server && what == Persistence::Ended {
         beside::note_new_rdb();
     }
-    durable("a save", |engine| {
+    apply("a save", |engine| {
         if in_server && what == Persistence::SyncRdbStarted {
             engine.files.begun = Some(SystemTime::now());
         }
@@ -80,7 +80,6 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
             markers: Markers::default(),
             stamped: None,
         });
-        Ok(())
     });
 }
 
@@ -126,10 +125,7 @@ fn content() -> RdbContent {
 
 /// What is saved from now on goes to another node, though a file may have been begun: values.
 pub(super) fn send() {
-    durable("sending keys", |engine| {
-        engine.files.saving = None;
-        Ok(())
-    });
+    apply("sending keys", |engine| engine.files.saving = None);
 }
 
 impl Engine {

@@ -7,7 +7,7 @@
 //! same.
 
 use super::undo::{bring_back, retract, take_away};
-use crate::keyspace::{ENGINE, Engine, durable, follow_flush};
+use crate::keyspace::{ENGINE, Engine, apply, follow_flush};
 use crate::redis::{Ctx, server_flags};
 use crate::report;
 use std::collections::BTreeSet;
@@ -86,7 +86,7 @@ pub(in crate::keyspace) fn restore_keys() {
 #[cold]
 fn restore_all_keys() {
     let (mut keys, mut strays) = (Vec::new(), Vec::new());
-    durable("what follows a failed transaction", |engine| {
+    apply("what follows a failed transaction", |engine| {
         let afterwards = std::mem::take(&mut engine.afterwards);
         strays = afterwards.strays;
         for addr in afterwards.records {
@@ -101,7 +101,6 @@ fn restore_all_keys() {
                 }
             }
         }
-        Ok(())
     });
     Ctx::with_own(0, |ctx| {
         let followed = follow_flush(|| {

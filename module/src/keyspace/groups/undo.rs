@@ -20,7 +20,7 @@
 use crate::error::CmdError;
 use crate::keyspace::failure::{of_command, of_refused_group};
 use crate::keyspace::following::end_server;
-use crate::keyspace::{ENGINE, follow_flush};
+use crate::keyspace::{ENGINE, apply, follow_flush};
 use crate::redis::{Ctx, Kind, Mode, OwnedString, cut_transaction, refuse_writes, server_flags};
 use crate::report;
 use pobj::Result;
@@ -93,7 +93,7 @@ pub(in crate::keyspace) fn refuse_native(db: i32) {
 }
 
 fn note_whether_told(is_told: bool) {
-    let _ = ENGINE.with(|engine| {
+    apply("a failed transaction", |engine| {
         engine.afterwards = Default::default();
         engine.afterwards.is_told = is_told;
     });
