@@ -26,7 +26,7 @@ mod pace;
 mod room;
 mod unshown;
 
-use super::{ENGINE, Engine, PLACEHOLDER, cluster};
+use super::{ENGINE, Engine, PLACEHOLDER, apply, cluster};
 use crate::SETTINGS;
 use crate::redis::{
     Arg, Ctx, EveryCycle, FilterArgs, Key, Kind, Latency, Mode, Reply, Requests, before_fork,
@@ -54,6 +54,15 @@ const LOOK_EVERY: u64 = 16;
 const LIMITED: Duration = Duration::from_micros(200);
 /// From one step to the next, if the number of keys a second is limited.
 const TICK: Duration = Duration::from_millis(1);
+
+/// Runs `f` with the filling, if one is under way.
+fn with_filling<R>(f: impl FnOnce(&mut Filling) -> R) -> Option<R> {
+    let mut done = None;
+    apply("filling the keyspace", |engine| {
+        done = engine.filling.as_deref_mut().map(f);
+    });
+    done
+}
 
 /// Surveys the pool and begins to fill the keyspace of the whole server.
 pub fn fill(ctx: &Ctx) {
@@ -189,8 +198,8 @@ fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
         Some(_) => {
             ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
                 if at_a_bad_time() || !show_some(ctx, LIMITED) {
-                    let limit = ENGINE.with(|engine| engine.filling.as_ref().and_then(|f| f.limit));
-                    go_on_in_background(ctx, limit.ok().flatten());
+                    let limit = with_filling(|filling| filling.limit);
+                    go_on_in_background(ctx, limit.flatten());
                 }
             });
         }
@@ -200,11 +209,7 @@ fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
                 let _latency = Latency::of(c"pm-fill");
                 show_some(ctx, Duration::MAX);
             }
-            let _ = ENGINE.with(|engine| {
-                if let Some(filling) = &mut engine.filling {
-                    filling.every_cycle = every_cycle;
-                }
-            });
+            with_filling(|filling| filling.every_cycle = every_cycle);
         }
     }
 }
@@ -215,31 +220,20 @@ fn in_a_cycle(ctx: &Ctx, requests: Requests) {
         return;
     }
     let begun = Instant::now();
-    let slice = ENGINE.with(|engine| {
-        let filling = engine.filling.as_mut()?;
-        Some(filling.pace.slice(requests.wait(), begun))
-    });
+    let slice = with_filling(|filling| filling.pace.slice(requests.wait(), begun));
     match slice {
-        Ok(Some(Slice::Whole(slice))) => show_some(ctx, slice),
-        Ok(Some(Slice::WhileNobodyWaits(slice))) => show_until(ctx, || {
+        Some(Slice::Whole(slice)) => show_some(ctx, slice),
+        Some(Slice::WhileNobodyWaits(slice)) => show_until(ctx, || {
             begun.elapsed() >= slice || requests.wait() == Some(true)
         }),
         _ => return,
     };
-    let _ = ENGINE.with(|engine| {
-        if let Some(filling) = &mut engine.filling {
-            filling.pace.has_shown(begun, Instant::now());
-        }
-    });
+    with_filling(|filling| filling.pace.has_shown(begun, Instant::now()));
 }
 
 /// The end of an event-loop cycle: replies are sent after this.
 pub(super) fn cycle_ends() {
-    let _ = ENGINE.with(|engine| {
-        if let Some(filling) = &mut engine.filling {
-            filling.pace.cycle_ends();
-        }
-    });
+    with_filling(|filling| filling.pace.cycle_ends());
 }
 
 /// Redis looks at its events in the midst of something else.
@@ -260,11 +254,8 @@ fn show_some(ctx: &Ctx, budget: Duration) -> bool {
 /// Shows keys until it `is_time` for something else, asked every now and then; true if all are
 /// shown.
 fn show_until(ctx: &Ctx, is_time: impl FnMut() -> bool) -> bool {
-    let allowed = |engine: &mut Engine| {
-        let filling = engine.filling.as_ref();
-        filling.map_or(0, |filling| filling.allowed())
-    };
-    show(ctx, ENGINE.with(allowed).unwrap_or(0), is_time)
+    let allowed = with_filling(|filling| filling.allowed());
+    show(ctx, allowed.unwrap_or(0), is_time)
 }
 
 /// Shows so many keys, as [`show_until`] does.
@@ -313,11 +304,7 @@ pub fn complete() {
 #[cold]
 pub(super) fn before_command(args: FilterArgs<'_>) {
     let Some(ctx) = module_ctx() else { return };
-    let _ = ENGINE.with(|engine| {
-        if let Some(filling) = &mut engine.filling {
-            filling.pace.command_runs(Instant::now());
-        }
-    });
+    with_filling(|filling| filling.pace.command_runs(Instant::now()));
     let demand = {
         let words = args.words();
         let bytes: Vec<&[u8]> = words.iter().map(|word| word.bytes()).collect();
@@ -394,25 +381,23 @@ fn show_record(ctx: &Ctx, record: RecordPtr) {
     if found.expire_at != KEY_NEVER {
         key.set_expire_at_ms(Some(found.expire_at));
     }
-    let _ = ENGINE.with(|engine| {
+    apply("filling the keyspace", |engine| {
         engine.store.note_shown(&found, name.arg().bytes());
-        if let Some(filling) = &mut engine.filling {
-            filling.progress.shown += 1;
-            filling.progress.overwritten += u64::from(overwrites);
-        }
+    });
+    with_filling(|filling| {
+        filling.progress.shown += 1;
+        filling.progress.overwritten += u64::from(overwrites);
     });
 }
 
 /// Now and then, a key of database `db` being open: makes room for those that come.
 fn make_room(ctx: &Ctx, key: &Key<'_>, db: i32) {
-    let _ = ENGINE.with(|engine| {
-        if let Some(filling) = &mut engine.filling
-            && filling.progress.shown.is_multiple_of(room::LOOK_EVERY)
-        {
-            let to_come = engine.store.unshown(db) + 1;
-            filling.room.make(ctx, key, db, to_come);
-        }
-    });
+    let is_due = with_filling(|filling| filling.progress.shown.is_multiple_of(room::LOOK_EVERY));
+    if is_due == Some(true) {
+        let unshown = ENGINE.with(|engine| engine.store.unshown(db));
+        let to_come = unshown.unwrap_or(0) + 1;
+        with_filling(|filling| filling.room.make(ctx, key, db, to_come));
+    }
 }
 
 /// True if the record takes the place of that at `addr`, with which its key is shown.
