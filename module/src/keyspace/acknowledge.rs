@@ -114,7 +114,7 @@ fn output_begins(output: Output) {
 fn write_begins() {
     apply("the beginning of a command", |engine| {
         engine.store.pool.set_commit_mode(CommitMode::Deferred);
-        if engine.event_loop.may_be_postponed()
+        if engine.event_loop.may_be_held_back()
             && !engine.store.pool.in_group()
             && server_flags().in_multi_or_script()
         {

@@ -29,7 +29,7 @@ pub(crate) struct EventLoop {
     jobs_run: bool,
     /// CLIENT PAUSE may hold commands of several steps back: so many runs of the server's cron
     /// after its end, none is left.
-    postponed: u8,
+    held_back: u8,
     /// Which timers run.
     timers: [bool; Timer::COUNT],
 }
@@ -139,20 +139,20 @@ impl EventLoop {
     }
 
     /// A group that ends had no steps: CLIENT PAUSE may hold its command back.
-    pub(super) fn postpone(&mut self) {
-        self.postponed = CRONS;
+    pub(super) fn note_held_back(&mut self) {
+        self.held_back = CRONS;
     }
 
     /// Whether a command of several steps may run that no filter sees.
     #[inline]
-    pub(super) fn may_be_postponed(&self) -> bool {
-        self.postponed > 0
+    pub(super) fn may_be_held_back(&self) -> bool {
+        self.held_back > 0
     }
 
     /// A run of the server's cron: what CLIENT PAUSE has held back has run some time after its end.
-    pub(super) fn forget_postponed(&mut self) {
-        if self.postponed > 0 && !spares_replicas() {
-            self.postponed -= 1;
+    pub(super) fn forget_held_back(&mut self) {
+        if self.held_back > 0 && !spares_replicas() {
+            self.held_back -= 1;
         }
     }
 
@@ -186,7 +186,7 @@ impl Engine {
             && !self.life.reloads()
             && !self.store.pool.in_group()
             && !self.store.has_garbage()
-            && !self.has_postponed()
+            && !self.has_unwritten_notes()
             && self.store.pool.has_reserve()
     }
 

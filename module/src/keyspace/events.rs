@@ -148,7 +148,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             engine.tend();
             engine.tell_of_memory();
             engine.beat();
-            engine.event_loop.forget_postponed();
+            engine.event_loop.forget_held_back();
             if engine.life.shows_keys() && engine.filling.is_none() {
                 engine.store.pool.begin_huge_pages();
             }

@@ -76,7 +76,7 @@ pub(super) fn end_group(between_cycles: bool) {
         }
         engine.life.end_reload();
         engine.end_group()?;
-        engine.note_postponed()?;
+        engine.write_notes()?;
         engine.keep_reserve()?;
         engine.sync();
         Ok(())
@@ -117,7 +117,7 @@ impl Engine {
             return Ok(());
         }
         if !self.store.pool.has_steps() && spares_replicas() {
-            self.event_loop.postpone();
+            self.event_loop.note_held_back();
         }
         self.store.end_group()
     }

@@ -111,7 +111,7 @@ use memory::Memory;
 use pending::Pending;
 use pobj::{Pool, PoolOptions};
 use prefetch::Prefetch;
-use rest::Postponed;
+use rest::UnwrittenNotes;
 use startup::Startup;
 use store::Store;
 use store::lifetime::Pulse;
@@ -166,7 +166,7 @@ pub struct Engine {
     /// Whether the kernel takes pages of the pool back.
     pub(crate) memory: Memory,
     /// What is noted in the pool when writes are not paused any more.
-    postponed: Postponed,
+    unwritten_notes: UnwrittenNotes,
 }
 
 /// The word Redis holds for a key that a file brought while the pool was the truth: it is replaced
@@ -205,7 +205,7 @@ impl Engine {
             fullness: Fullness::default(),
             prefetch: Prefetch::default(),
             memory: Memory::default(),
-            postponed: Postponed::default(),
+            unwritten_notes: UnwrittenNotes::default(),
         };
         loading::undo_interrupted(&mut engine)?;
         Ok(engine)

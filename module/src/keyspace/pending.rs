@@ -17,13 +17,23 @@ pub(crate) struct Pending {
     leaving: Option<Leaving>,
     /// From `rdb_load` to the event of the key: it is the marker of a PM key in an AOF.
     is_marker: bool,
-    /// From `copy` to the end of COPY: there was no room.
-    lacked_room: bool,
-    /// Meanwhile: a command of ours has the server copy, and tells of a failure itself.
-    copies: bool,
+    /// From a command of ours to `copy`, and from that to its end.
+    copying: Copying,
     /// From the begin of a flush, or of what else is done to all keys, to its end: the keys that
     /// `free` is called for have ended in the pool.
     keys_have_ended: bool,
+}
+
+/// Who has the server copy keys, and how that goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Copying {
+    /// Nobody, or a command of the server's, which does not tell why it has failed.
+    #[default]
+    Unseen,
+    /// A command of ours, which tells itself of a failure.
+    Ours,
+    /// The same, and there was no room for the last copy.
+    OursLackedRoom,
 }
 
 impl Pending {
@@ -65,18 +75,26 @@ impl Pending {
     /// A command of ours has the server copy keys, which tells itself of a failure; or it has
     /// ended.
     pub(super) fn note_copying(&mut self, copies: bool) {
-        (self.copies, self.lacked_room) = (copies, false);
+        self.copying = if copies {
+            Copying::Ours
+        } else {
+            Copying::Unseen
+        };
     }
 
     /// A copy was made, or found no room: whether that is for nobody else to tell.
     pub(super) fn leave_copy(&mut self, lacked_room: bool) -> bool {
-        self.lacked_room = lacked_room;
-        lacked_room && !self.copies
+        self.copying = match self.copying {
+            Copying::Unseen => return lacked_room,
+            _ if lacked_room => Copying::OursLackedRoom,
+            _ => Copying::Ours,
+        };
+        false
     }
 
-    /// Whether the last copy found no room.
+    /// Whether the last copy that a command of ours has had made found no room.
     pub(super) fn lacked_room(&self) -> bool {
-        self.lacked_room
+        self.copying == Copying::OursLackedRoom
     }
 
     /// The keys that Redis frees from now on have ended in the pool, or not.

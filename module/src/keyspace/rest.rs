@@ -16,14 +16,14 @@ use store::lifetime::file_look;
 
 /// What is to be noted in the pool when the pause is over.
 #[derive(Default)]
-pub(super) struct Postponed {
+pub(super) struct UnwrittenNotes {
     /// The LSN of the last fork.
     fork: Option<u64>,
     /// What the RDB looks like that was made last.
     rdb: Option<u64>,
 }
 
-impl Postponed {
+impl UnwrittenNotes {
     fn is_empty(&self) -> bool {
         self.fork.is_none() && self.rdb.is_none()
     }
@@ -38,38 +38,38 @@ pub(super) fn writes_are_paused() -> bool {
 impl Engine {
     /// True if something is to be noted in the pool when writes are not paused any more.
     #[inline]
-    pub(super) fn has_postponed(&self) -> bool {
-        !self.postponed.is_empty()
+    pub(super) fn has_unwritten_notes(&self) -> bool {
+        !self.unwritten_notes.is_empty()
     }
 
     /// A child was forked, which may make an RDB of what the pool holds now.
     pub(super) fn note_fork(&mut self) -> Result<()> {
-        self.postponed.fork = Some(self.store.pool.lsn());
-        self.note_postponed()
+        self.unwritten_notes.fork = Some(self.store.pool.lsn());
+        self.write_notes()
     }
 
     /// The RDB at this path belongs to this pool.
     pub(super) fn note_rdb(&mut self, path: &Path) -> Result<()> {
-        self.postponed.rdb = Some(file_look(path));
-        self.note_postponed()
+        self.unwritten_notes.rdb = Some(file_look(path));
+        self.write_notes()
     }
 
     /// Notes in the pool what has waited for the end of the pause, if that is over.
     ///
     /// Until then nothing has changed in the pool: an RDB of the pause is known by its LSN, that of
     /// the pool.
-    pub(super) fn note_postponed(&mut self) -> Result<()> {
-        if self.postponed.is_empty() || writes_are_paused() {
+    pub(super) fn write_notes(&mut self) -> Result<()> {
+        if self.unwritten_notes.is_empty() || writes_are_paused() {
             return Ok(());
         }
         // What is not noted now is noted the next time.
-        if let Some(lsn) = self.postponed.fork {
+        if let Some(lsn) = self.unwritten_notes.fork {
             self.store.note_fork(lsn)?;
-            self.postponed.fork = None;
+            self.unwritten_notes.fork = None;
         }
-        if let Some(look) = self.postponed.rdb {
+        if let Some(look) = self.unwritten_notes.rdb {
             self.store.note_rdb(look)?;
-            self.postponed.rdb = None;
+            self.unwritten_notes.rdb = None;
         }
         Ok(())
     }
