@@ -1,6 +1,6 @@
 //! Limits that the server's configuration sets, kept up to date.
 
-use crate::redis::{Ctx, Reply};
+use crate::redis::Ctx;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use store::structures::encoding::ListpackMax;
@@ -273,11 +273,5 @@ pub fn read(ctx: &Ctx) {
 }
 
 fn setting(ctx: &Ctx, name: &str) -> Option<String> {
-    let Reply::Array(pair) = ctx.call(c"CONFIG", &[b"GET", name.as_bytes()])? else {
-        return None;
-    };
-    match pair.into_iter().nth(1)? {
-        Reply::Text(text) => String::from_utf8(text).ok(),
-        _ => None,
-    }
+    String::from_utf8(ctx.setting(name)?).ok()
 }

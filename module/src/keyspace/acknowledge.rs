@@ -11,7 +11,6 @@
 //! a fork, or the end of the command's handler then.
 
 use super::groups::end_group;
-use super::open::config_value;
 use super::{ENGINE, Engine, apply, durable};
 use crate::SETTINGS;
 use crate::config::OutputHook;
@@ -57,19 +56,20 @@ static FOLLOWS_SETTINGS: AtomicBool = AtomicBool::new(false);
 /// Whether the server's settings have it send everything on its main thread, where the module sees
 /// it.
 fn sends_in_sight(ctx: &Ctx) -> bool {
-    let is = |name: &[u8], value: &[u8]| {
-        config_value(ctx, name).is_none_or(|text| text.eq_ignore_ascii_case(value))
+    let is = |name: &str, value: &[u8]| {
+        ctx.setting(name)
+            .is_none_or(|text| text.eq_ignore_ascii_case(value))
     };
     let uses_tls = || {
-        let off: [(&[u8], &[u8]); 4] = [
-            (b"tls-port", b"0"),
-            (b"tls-replication", b"no"),
-            (b"tls-cluster", b"no"),
-            (b"rdma-port", b"0"),
+        let off: [(&str, &[u8]); 4] = [
+            ("tls-port", b"0"),
+            ("tls-replication", b"no"),
+            ("tls-cluster", b"no"),
+            ("rdma-port", b"0"),
         ];
         off.into_iter().any(|(name, value)| !is(name, value))
     };
-    is(b"io-threads", b"1") && (sees_tls() || !uses_tls())
+    is("io-threads", b"1") && (sees_tls() || !uses_tls())
 }
 
 /// The server's settings have changed: what it sends is seen from now on, or not any more.

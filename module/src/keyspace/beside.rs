@@ -7,7 +7,6 @@
 //! everything from its master.
 
 use super::load_error::LoadError;
-use super::open::config_value;
 use super::startup::Startup;
 use super::{Engine, apply, durable};
 use crate::SETTINGS;
@@ -25,8 +24,8 @@ const COARSE: Duration = Duration::from_secs(1);
 /// Asks where the server's RDB is. Not from within a command or an event that is not about the
 /// configuration: the question is a command itself, before which what is open ends.
 pub fn learn_rdb_path(ctx: &Ctx) {
-    let get = |name: &[u8]| config_value(ctx, name).map(OsString::from_vec);
-    let path = || Some(Path::new(&get(b"dir")?).join(get(b"dbfilename")?));
+    let get = |name| ctx.setting(name).map(OsString::from_vec);
+    let path = || Some(Path::new(&get("dir")?).join(get("dbfilename")?));
     let path = path();
     apply("the setup", |engine| engine.files.rdb_path = path);
 }

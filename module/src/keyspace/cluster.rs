@@ -265,13 +265,7 @@ impl View {
     ///
     /// `None` if the server does not tell where the file is, or the file is not as expected.
     fn read(ctx: &Ctx) -> Option<View> {
-        let Reply::Array(pair) = ctx.call(c"CONFIG", &[b"GET", b"cluster-config-file"])? else {
-            return None;
-        };
-        let Some(Reply::Text(path)) = pair.get(1) else {
-            return None;
-        };
-        let path = String::from_utf8(path.clone()).ok()?;
+        let path = String::from_utf8(ctx.setting("cluster-config-file")?).ok()?;
         Self::parse(&std::fs::read_to_string(path).ok()?)
     }
 

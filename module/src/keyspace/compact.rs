@@ -249,8 +249,8 @@ fn tick(ctx: &Ctx) {
 
 /// Goes on with the round within `budget`; false if there is none any more.
 fn compact(ctx: &Ctx, budget: Budget) -> bool {
-    let (start, home) = (Instant::now(), ctx.db());
-    let goes_on = loop {
+    let (start, _home) = (Instant::now(), ctx.keep_db());
+    loop {
         match ENGINE.with(Engine::compact_some) {
             Ok(Work::More) => {}
             Ok(Work::Move(keys)) => move_records(ctx, &keys),
@@ -260,9 +260,7 @@ fn compact(ctx: &Ctx, budget: Budget) -> bool {
         if budget.is_spent(start.elapsed()) {
             break true;
         }
-    };
-    ctx.select_db(home);
-    goes_on
+    }
 }
 
 /// Moves records, and points their keys at them.

@@ -107,7 +107,7 @@ pub(super) fn may_evict(ctx: &Ctx) -> bool {
 }
 
 fn evict_some(ctx: &Ctx, count: usize) -> usize {
-    let home = ctx.db();
+    let _home = ctx.keep_db();
     let mut sampled = match SAMPLED.replace(None) {
         Ok(sampled) => sampled.unwrap_or_default(),
         Err(_) => return 0,
@@ -119,7 +119,6 @@ fn evict_some(ctx: &Ctx, count: usize) -> usize {
     }
     let gone = (0..count).take_while(|_| sampled.evict_one(ctx)).count();
     let _ = SAMPLED.replace(Some(sampled));
-    ctx.select_db(home);
     apply("reclaiming", |engine| engine.reclaim(RECLAIM_SLICE));
     gone
 }

@@ -122,7 +122,7 @@ pub(super) fn follow_debug(args: &FilterArgs<'_>) {
 /// if there are more.
 pub(super) fn remove_some(ctx: &Ctx) {
     let start = Instant::now();
-    let home = ctx.db();
+    let home = ctx.keep_db();
     let idle = |engine: &mut Engine| engine.store.expiring.is_empty() || engine.removing.off;
     if ENGINE.with(idle) != Ok(false) || server_flags().replica() || spares_replicas() {
         return;
@@ -136,7 +136,7 @@ pub(super) fn remove_some(ctx: &Ctx) {
             Ok(Look::Nothing) | Err(_) => more = false,
         }
     }
-    ctx.select_db(home);
+    drop(home);
     if more {
         apply("expired fields", |engine| {
             let events = &mut engine.event_loop;

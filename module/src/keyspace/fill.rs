@@ -29,8 +29,8 @@ mod unshown;
 use super::{ENGINE, Engine, PLACEHOLDER, apply, cluster};
 use crate::SETTINGS;
 use crate::redis::{
-    Arg, Ctx, EveryCycle, FilterArgs, Key, Kind, Latency, Mode, Reply, Requests, before_fork,
-    keys_of, module_ctx, server_flags,
+    Arg, Ctx, EveryCycle, FilterArgs, Key, Kind, Latency, Mode, Requests, before_fork, keys_of,
+    module_ctx, server_flags,
 };
 use crate::report;
 use demand::Demand;
@@ -66,7 +66,7 @@ fn with_filling<R>(f: impl FnOnce(&mut Filling) -> R) -> Option<R> {
 
 /// Surveys the pool and begins to fill the keyspace of the whole server.
 pub fn fill(ctx: &Ctx) {
-    let (home, started) = (ctx.db(), Instant::now());
+    let (home, started) = (ctx.keep_db(), Instant::now());
     let limit = SETTINGS.with(|settings| settings.fill).ok().flatten();
     let reloads = ENGINE.with(|engine| engine.life.reloads()) == Ok(true);
     let forbidden = cluster::forbidden_slots(ctx);
@@ -80,7 +80,7 @@ pub fn fill(ctx: &Ctx) {
         return report::failure("the keyspace cannot be filled", why);
     }
     let gone = meet_loaded(ctx);
-    ctx.select_db(home);
+    drop(home);
     report_beginning(gone);
     let at_once = reloads || has_listener_of_new_keys(ctx) || !completes_before_forks();
     let is_small = ENGINE.with(|engine| engine.store.left_unshown() < NOT_SMALL);
@@ -123,12 +123,8 @@ fn visible_spaces(ctx: &Ctx, engine: &Engine) -> Vec<bool> {
 /// Whether somebody could be told of each key that comes to be: nobody is, while no client is
 /// served.
 fn has_listener_of_new_keys(ctx: &Ctx) -> bool {
-    match ctx.call(c"CONFIG", &[b"GET", b"notify-keyspace-events"]) {
-        Some(Reply::Array(pair)) => {
-            matches!(pair.get(1), Some(Reply::Text(events)) if demand::tells_of_new_keys(events))
-        }
-        _ => false,
-    }
+    ctx.setting("notify-keyspace-events")
+        .is_some_and(|events| demand::tells_of_new_keys(&events))
 }
 
 /// Sees to it that all keys are shown before a child is forked.
@@ -260,7 +256,7 @@ fn show_until(ctx: &Ctx, is_time: impl FnMut() -> bool) -> bool {
 
 /// Shows so many keys, as [`show_until`] does.
 fn show(ctx: &Ctx, mut left: u64, mut is_time: impl FnMut() -> bool) -> bool {
-    let home = ctx.db();
+    let home = ctx.keep_db();
     while left > 0 {
         match ENGINE.with(Engine::next_unshown) {
             Ok(Some(record)) => show_record(ctx, record),
@@ -271,7 +267,7 @@ fn show(ctx: &Ctx, mut left: u64, mut is_time: impl FnMut() -> bool) -> bool {
             break;
         }
     }
-    ctx.select_db(home);
+    drop(home);
     conclude(ctx)
 }
 
@@ -310,11 +306,11 @@ pub(super) fn before_command(args: FilterArgs<'_>) {
         let bytes: Vec<&[u8]> = words.iter().map(|word| word.bytes()).collect();
         let demand = demand::of(&bytes);
         if demand == Demand::Names {
-            let home = ctx.db();
+            let home = ctx.keep_db();
             keys_of(&words)
                 .into_iter()
                 .for_each(|name| show_named(&ctx, name));
-            ctx.select_db(home);
+            drop(home);
             conclude(&ctx);
         }
         demand
@@ -340,9 +336,8 @@ pub(crate) fn show_unnamed(name: Arg<'_>) {
     if ENGINE.with(|engine| engine.filling.is_some()) == Ok(true)
         && let Some(ctx) = module_ctx()
     {
-        let home = ctx.db();
+        let _home = ctx.keep_db();
         show_named(&ctx, name);
-        ctx.select_db(home);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{ENGINE, Engine};
 use crate::SETTINGS;
 use crate::config::{Config, Copied};
-use crate::redis::{Ctx, Reply, tell_of_faults};
+use crate::redis::{Ctx, tell_of_faults};
 use crate::report;
 use pobj::{Durability, Error, Pool};
 use std::fmt;
@@ -143,7 +143,7 @@ fn check_all(engine: &Engine) {
 /// # Errors
 /// The reason.
 pub fn check_databases(ctx: &Ctx) -> Result<(), String> {
-    let count = match config_value(ctx, b"databases") {
+    let count = match ctx.setting("databases") {
         Some(text) => String::from_utf8_lossy(&text).parse::<usize>().unwrap_or(0),
         None => 0,
     };
@@ -158,21 +158,10 @@ pub fn check_databases(ctx: &Ctx) -> Result<(), String> {
 
 /// Has the log tell if the pool's file is cut off while the server runs.
 pub fn watch_faults(ctx: &Ctx) {
-    let log_file = config_value(ctx, b"logfile").unwrap_or_default();
+    let log_file = ctx.setting("logfile").unwrap_or_default();
     let path = SETTINGS.with(|settings| settings.path.clone());
     if let (Ok((from, len)), Ok(path)) = (ENGINE.with(|engine| engine.store.pool.mapping()), path) {
         tell_of_faults(from, len, &path, &log_file);
-    }
-}
-
-/// What CONFIG GET tells of a setting.
-pub(super) fn config_value(ctx: &Ctx, name: &[u8]) -> Option<Vec<u8>> {
-    match ctx.call(c"CONFIG", &[b"GET", name])? {
-        Reply::Array(mut pair) => match pair.pop()? {
-            Reply::Text(text) => Some(text),
-            _ => None,
-        },
-        _ => None,
     }
 }
 

@@ -51,6 +51,20 @@ impl Ctx {
     }
 }
 
+impl Ctx {
+    /// The value of one of the server's settings, by CONFIG GET. `None` if the server has none of
+    /// that name, or does not tell, as its CONFIG is renamed.
+    pub fn setting(&self, name: &str) -> Option<Vec<u8>> {
+        let Reply::Array(pair) = self.call(c"CONFIG", &[b"GET", name.as_bytes()])? else {
+            return None;
+        };
+        match pair.into_iter().nth(1)? {
+            Reply::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// A reply of the server's own that is `OK`, for as long as the module lives.
 ///
 /// The API sends a simple string in three parts, each of which costs as much as a whole reply that

@@ -6,6 +6,7 @@
 //! | type | is | see |
 //! |---|---|---|
 //! | [`Ctx`] | the context of one callback: replies, replication, notifications, logs, timers | `ctx.rs`, `long_double.rs` |
+//! | [`KeptDb`] | a context's database, selected again after others | `kept_db.rs` |
 //! | [`Args`], [`Arg`], [`OwnedString`] | arguments as byte strings, borrowed from Redis; strings of our own | `args.rs` |
 //! | [`Key`], [`Kind`] | an opened key; what it holds; its value and its expire time | `key.rs` |
 //! | [`Ctx::native_value`] | a native value, read whole | `native.rs` |
@@ -71,6 +72,7 @@ mod home;
 mod imports;
 mod info;
 mod io;
+mod kept_db;
 mod key;
 mod key_specs;
 mod keyspace_events;
@@ -119,6 +121,7 @@ pub use fork::{before_fork, end_children_with_server};
 pub use home::{follow_homes, keep_homes};
 pub use info::{InfoFields, InfoSections, InfoValue};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
+pub use kept_db::KeptDb;
 pub use key::{Key, Kind, Mode};
 pub use key_specs::{KeySpecs, keep_key_specs};
 pub use keyspace_events::Class;

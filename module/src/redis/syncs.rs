@@ -43,7 +43,7 @@ fn change(change: impl FnOnce(&mut Vec<ClientId>)) {
 }
 
 /// The server's setting by which what replicas get is sent as it is made, and is never a file here.
-const DISKLESS: &[u8] = b"repl-diskless-sync";
+const DISKLESS: &str = "repl-diskless-sync";
 static SYNCS_WITHOUT_DISK: AtomicBool = AtomicBool::new(true);
 
 /// Whether what replicas get is sent as it is made, as [`learn_how_to_sync`] has learned. In doubt,
@@ -55,17 +55,11 @@ pub fn syncs_without_disk() -> bool {
 /// Asks how replicas get the data; if `by_disk`, has a file be made of it from now on. Whether that
 /// was another way before. Where the configuration may be asked for.
 pub fn learn_how_to_sync(ctx: &Ctx, by_disk: bool) -> bool {
-    let get = ctx.call(c"CONFIG", &[b"GET", DISKLESS]);
-    let is_by_disk = match &get {
-        Some(Reply::Array(pair)) => {
-            matches!(pair.get(1), Some(Reply::Text(text)) if text == b"no")
-        }
-        _ => false,
-    };
+    let is_by_disk = ctx.setting(DISKLESS).is_some_and(|text| text == b"no");
     let changes = by_disk
         && !is_by_disk
         && matches!(
-            ctx.call(c"CONFIG", &[b"SET", DISKLESS, b"no"]),
+            ctx.call(c"CONFIG", &[b"SET", DISKLESS.as_bytes(), b"no"]),
             Some(Reply::Text(_))
         );
     SYNCS_WITHOUT_DISK.store(!is_by_disk && !changes, Ordering::Relaxed);

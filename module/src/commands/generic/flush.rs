@@ -31,7 +31,7 @@ pub(super) fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 pub(super) fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
     show_all_if_told();
-    let home = ctx.db();
+    let home = ctx.keep_db();
     let dbs = keyspace::dbs_with_keys()?.into_iter();
     let shown = dbs.map(|(db, _)| Ok((db, keyspace::shown_keys_of(db)?)));
     let dbs: Vec<(i32, u64)> = shown.collect::<Result<_, CmdError>>()?;
@@ -48,7 +48,7 @@ pub(super) fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             }
         }
     }
-    ctx.select_db(home);
+    drop(home);
     if !translates_stream() {
         ctx.replicate(c"PM.FLUSHALL", args.from(1));
     }
@@ -123,7 +123,7 @@ fn tell_trackers(ctx: &Ctx) -> Result<(), CmdError> {
     if !some {
         return Ok(());
     }
-    let (home, ours) = (ctx.db(), keyspace::dbs_with_keys()?);
+    let (_home, ours) = (ctx.keep_db(), keyspace::dbs_with_keys()?);
     let is_ours = |db| ours.iter().any(|&(own, _)| own == db);
     let empty = (0..)
         .take_while(|&db| ctx.select_db(db))
@@ -133,6 +133,5 @@ fn tell_trackers(ctx: &Ctx) -> Result<(), CmdError> {
     {
         ctx.call(c"FLUSHDB", &[b"ASYNC"]);
     }
-    ctx.select_db(home);
     Ok(())
 }

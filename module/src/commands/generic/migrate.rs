@@ -12,9 +12,7 @@ use super::transfer::native_payload;
 use crate::commands::integer;
 use crate::error::CmdError;
 use crate::keyspace;
-use crate::redis::{
-    Arg, Args, Class, Ctx, KeyUse, Kind, Mode, Propagate, Reply, translates_stream,
-};
+use crate::redis::{Arg, Args, Class, Ctx, KeyUse, Kind, Mode, Propagate, translates_stream};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -254,10 +252,8 @@ fn send_native(ctx: &Ctx, args: Args<'_>) -> Done {
 
 /// Whether the server's own MIGRATE would speak TLS.
 fn uses_tls(ctx: &Ctx) -> bool {
-    match ctx.call(c"CONFIG", &[b"GET", b"tls-cluster"]) {
-        Some(Reply::Array(pair)) => pair.get(1) == Some(&Reply::Text(b"yes".to_vec())),
-        _ => false,
-    }
+    ctx.setting("tls-cluster")
+        .is_some_and(|text| text == b"yes")
 }
 
 /// Deletes what is on another server now, as one step.

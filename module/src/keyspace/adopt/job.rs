@@ -61,16 +61,16 @@ pub fn begin(ctx: &Ctx, pattern: Option<Vec<u8>>) -> bool {
     if progress().running {
         return false;
     }
-    let home = ctx.db();
+    let home = ctx.keep_db();
     let (mut dbs, mut keys) = (VecDeque::new(), 0);
-    let wanted = |db: i32| pattern.is_none() || db == home;
+    let wanted = |db: i32| pattern.is_none() || db == home.number();
     for db in (0..).take_while(|&db| ctx.select_db(db)) {
         if wanted(db) && ctx.db_size() > 0 {
             keys += ctx.db_size();
             dbs.push_back(db);
         }
     }
-    ctx.select_db(home);
+    drop(home);
     let job = Job {
         progress: Progress {
             running: true,

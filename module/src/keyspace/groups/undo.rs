@@ -118,7 +118,7 @@ enum Outcome {
 
 /// Brings Redis's keyspace to where the pool is again.
 fn follow(ctx: &Ctx, undone: &Undone) {
-    let home = ctx.db();
+    let _home = ctx.keep_db();
     let followed = follow_flush(|| {
         let stay: HashSet<_> = undone.now.iter().map(|key| (key.db, &key.name)).collect();
         let gone = undone.before.iter();
@@ -133,7 +133,6 @@ fn follow(ctx: &Ctx, undone: &Undone) {
         followed.is_ok(),
         "no command runs while the engine is in use"
     );
-    ctx.select_db(home);
 }
 
 /// A key that was not there before the group, if it is still the one whose record is at this
