@@ -19,6 +19,34 @@ pub enum KeyUse {
     Update,
 }
 
+/// A user of the server's.
+struct User {
+    /// The module's own handle of it, which is freed with this.
+    handle: *mut rm::RedisModuleUser,
+    name: Vec<u8>,
+}
+
+impl User {
+    /// Whether it may run a command with these words on its keys, as the rules are now.
+    fn may_run(&self, words: &[Arg<'_>]) -> bool {
+        let argv = words.as_ptr().cast_mut().cast();
+        // SAFETY: a live user; the words are live strings, and the server changes neither these nor
+        // their array.
+        let status = unsafe {
+            let check = api(rm::RedisModule_ACLCheckCommandPermissions);
+            check(self.handle, argv, words.len() as c_int)
+        };
+        status == rm::REDISMODULE_OK as c_int
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours, and this is its last use.
+        unsafe { api(rm::RedisModule_FreeModuleUser)(self.handle) };
+    }
+}
+
 impl Ctx {
     /// True if a handler registered with the flag `getkeys-api` is not to run, but to tell its keys
     /// and return: there is no client, and nothing may be replied.
@@ -57,25 +85,22 @@ impl Ctx {
         if self.is_plain() || !self.has_user() {
             return true;
         }
-        // SAFETY: live context of a client with a user; the name and the user's handle live until
-        // their last use, and are freed once, here; the key is a live string.
-        unsafe {
-            let name = api(rm::RedisModule_GetCurrentUserName)(self.raw());
-            let user = api(rm::RedisModule_GetModuleUserFromUserName)(name);
-            api(rm::RedisModule_FreeString)(self.raw(), name);
-            if user.is_null() {
-                return false;
+        let Some(user) = self.user() else {
+            return false;
+        };
+        let access = rm::REDISMODULE_CMD_KEY_ACCESS as c_int;
+        // SAFETY: a live user, and a live string.
+        let status =
+            unsafe { api(rm::RedisModule_ACLCheckKeyPermissions)(user.handle, key.raw(), access) };
+        let allowed = status == rm::REDISMODULE_OK as c_int;
+        if !allowed {
+            let reason = rm::RedisModuleACLLogEntryReason_REDISMODULE_ACL_LOG_KEY;
+            // SAFETY: live context; a live user, and a live string.
+            unsafe {
+                api(rm::RedisModule_ACLAddLogEntry)(self.raw(), user.handle, key.raw(), reason);
             }
-            let check = api(rm::RedisModule_ACLCheckKeyPermissions);
-            let access = rm::REDISMODULE_CMD_KEY_ACCESS as c_int;
-            let allowed = check(user, key.raw(), access) == rm::REDISMODULE_OK as c_int;
-            if !allowed {
-                let reason = rm::RedisModuleACLLogEntryReason_REDISMODULE_ACL_LOG_KEY;
-                api(rm::RedisModule_ACLAddLogEntry)(self.raw(), user, key.raw(), reason);
-            }
-            api(rm::RedisModule_FreeModuleUser)(user);
-            allowed
         }
+        allowed
     }
 
     /// Whether the client's user may run a command on its keys, as the rules are now. Where there
@@ -84,23 +109,7 @@ impl Ctx {
         if !self.has_user() {
             return true;
         }
-        let words = args.from(0);
-        // SAFETY: live context of a client with a user; the name and the user's handle live until
-        // their last use, and are freed once, here; the words are live strings, and the server
-        // changes neither these nor their array.
-        unsafe {
-            let name = api(rm::RedisModule_GetCurrentUserName)(self.raw());
-            let user = api(rm::RedisModule_GetModuleUserFromUserName)(name);
-            api(rm::RedisModule_FreeString)(self.raw(), name);
-            if user.is_null() {
-                return false;
-            }
-            let check = api(rm::RedisModule_ACLCheckCommandPermissions);
-            let argv = words.as_ptr().cast_mut().cast();
-            let allowed = check(user, argv, words.len() as c_int);
-            api(rm::RedisModule_FreeModuleUser)(user);
-            allowed == rm::REDISMODULE_OK as c_int
-        }
+        self.user().is_some_and(|user| user.may_run(args.from(0)))
     }
 
     /// Whether the client's user may run `command`, whose first argument is a key, on every key.
@@ -113,26 +122,25 @@ impl Ctx {
             return true;
         }
         let unguessable = OwnedString::new(&fastrand::u128(..).to_le_bytes());
-        // SAFETY: live context of a client with a user; the name, the user's handle and the strings
-        // live until their last use, and the first two are freed once, here.
-        let (name, allowed) = unsafe {
+        self.user().is_some_and(|user| {
+            user.may_run(&[command, unguessable.arg()])
+                && self
+                    .call(c"ACL", &[b"GETUSER", &user.name])
+                    .is_some_and(|rules| reads_all_keys(&rules))
+        })
+    }
+
+    /// The user of a client that has one. `None` if there is none of its name any more.
+    fn user(&self) -> Option<User> {
+        // SAFETY: live context, of a client with a user; the name is a string of ours, and is freed
+        // after its last use; the handle is `User`'s to free.
+        unsafe {
             let name = api(rm::RedisModule_GetCurrentUserName)(self.raw());
-            let text = Arg::from_raw(name).map(|name| name.bytes().to_vec());
-            let user = api(rm::RedisModule_GetModuleUserFromUserName)(name);
+            let text = Arg::from_raw(name)?.bytes().to_vec();
+            let handle = api(rm::RedisModule_GetModuleUserFromUserName)(name);
             api(rm::RedisModule_FreeString)(self.raw(), name);
-            if user.is_null() {
-                return false;
-            }
-            let mut argv = [command.raw(), unguessable.arg().raw()];
-            let check = api(rm::RedisModule_ACLCheckCommandPermissions);
-            let allowed = check(user, argv.as_mut_ptr(), argv.len() as c_int);
-            api(rm::RedisModule_FreeModuleUser)(user);
-            (text.unwrap_or_default(), allowed)
-        };
-        allowed == rm::REDISMODULE_OK as c_int
-            && self
-                .call(c"ACL", &[b"GETUSER", &name])
-                .is_some_and(|rules| reads_all_keys(&rules))
+            (!handle.is_null()).then_some(User { handle, name: text })
+        }
     }
 
     /// Whether a user is attached to the client. A call as that user fails without one before
