@@ -105,6 +105,17 @@ pub enum Behaviour {
     /// A look at a key, while a client that waits is served that has said CLIENT NO-TOUCH ON, ends
     /// the server, unless a command looks.
     ServingWithoutTouchIsUnsafe,
+    /// GETDEL is replicated as DEL, whether users' deletions are lazy or not.
+    GetdelIsDel,
+    /// SPOP of all elements is replicated as UNLINK if what the server deletes by itself is to go
+    /// lazily.
+    PopOfAllMayUnlink,
+    /// Small hashes whose fields expire are listpacks, too.
+    ListpacksHoldTimes,
+    /// Fields of hashes expire.
+    FieldsExpire,
+    /// It has HSETEX.
+    HasHsetex,
 }
 
 /// From which version on a server has a behaviour.
@@ -117,7 +128,7 @@ enum Since {
 }
 
 /// The behaviours in the order of their numbers: since when Redis has it, and Valkey.
-const TABLE: [(Behaviour, Since, Since); 33] = {
+const TABLE: [(Behaviour, Since, Since); 38] = {
     use Behaviour::*;
     use Since::{Between, Never, Version as V};
     [
@@ -165,6 +176,11 @@ const TABLE: [(Behaviour, Since, Since); 33] = {
             Between((7, 2, 0), (8, 6, 0)),
             Between((8, 1, 0), (9, 0, 0)),
         ),
+        (GetdelIsDel, V(7, 2, 0), V(7, 2, 0)),
+        (PopOfAllMayUnlink, V(7, 2, 0), V(7, 2, 0)),
+        (ListpacksHoldTimes, V(7, 0, 0), Never),
+        (FieldsExpire, V(7, 4, 0), V(9, 0, 0)),
+        (HasHsetex, V(8, 0, 0), V(9, 0, 0)),
     ]
 };
 

@@ -1,5 +1,6 @@
 //! Limits that the server's configuration sets, kept up to date.
 
+use crate::behaviour::Behaviour;
 use crate::redis::Ctx;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
@@ -177,12 +178,11 @@ pub enum Deletion {
 /// The command by which replicas delete the key, too, as the native commands of this server choose
 /// it.
 pub fn deleting_command(deletion: Deletion) -> &'static CStr {
-    // Redis 7.2 and newer agree.
-    let newer = listpack_sets_and_lists();
+    let is_on = |setting: &AtomicBool| setting.load(Ordering::Relaxed);
     let lazily = match deletion {
-        Deletion::Asked => !newer && LAZILY.by_user.load(Ordering::Relaxed),
-        Deletion::Expired => LAZILY.expired.load(Ordering::Relaxed),
-        Deletion::Emptied => newer && LAZILY.overwritten.load(Ordering::Relaxed),
+        Deletion::Asked => !Behaviour::GetdelIsDel.here() && is_on(&LAZILY.by_user),
+        Deletion::Expired => is_on(&LAZILY.expired),
+        Deletion::Emptied => Behaviour::PopOfAllMayUnlink.here() && is_on(&LAZILY.overwritten),
     };
     if lazily { c"UNLINK" } else { c"DEL" }
 }

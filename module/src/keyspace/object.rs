@@ -2,7 +2,7 @@
 
 use super::key::LOADING;
 use super::with_engine;
-use crate::behaviour::{self, Family};
+use crate::behaviour::{self, Behaviour};
 use crate::error::CmdError;
 use crate::limits;
 use store::expiry::KEY_NEVER;
@@ -21,7 +21,7 @@ pub fn encoding(addr: usize) -> Result<&'static str, CmdError> {
         let known = Known {
             listpack_sets: limits::listpack_sets_and_lists(),
             listpack_lists: limits::listpack_sets_and_lists().then(limits::listpack_lists),
-            listpacks_with_times: behaviour::server().family == Family::Redis,
+            listpacks_with_times: Behaviour::ListpacksHoldTimes.here(),
             embedded_max: behaviour::embedded_max(key_len, expires),
             embedded_gap: behaviour::embedded_gap(key_len, expires),
         };

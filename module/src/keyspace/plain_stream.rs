@@ -14,7 +14,7 @@
 
 use super::ENGINE;
 use crate::SETTINGS;
-use crate::behaviour::{self, Family};
+use crate::behaviour::{self, Behaviour, Family};
 use crate::config::RdbContent;
 use crate::redis::{Arg, Ctx, Kind, Mode, OwnedString, learn_how_to_sync, translate_stream};
 use crate::report;
@@ -46,16 +46,11 @@ pub fn dialect() -> Dialect {
 }
 
 fn has_expiring_fields() -> bool {
-    let server = behaviour::server();
-    match server.family {
-        Family::Redis => server.version >= (7, 4, 0),
-        Family::Valkey => server.version >= (9, 0, 0),
-    }
+    Behaviour::FieldsExpire.here()
 }
 
 fn has_hsetex() -> bool {
-    let server = behaviour::server();
-    has_expiring_fields() && (server.family == Family::Valkey || server.version >= (8, 0, 0))
+    Behaviour::HasHsetex.here()
 }
 
 /// The payload of a PM key as that of a native one; `None` if there is no such PM key, or nothing
