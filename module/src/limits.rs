@@ -1,4 +1,4 @@
-//! Limits that the server's configuration sets, kept up to date.
+//! What the server's configuration says of values, evictions and deletions, kept up to date.
 
 use crate::behaviour::Behaviour;
 use crate::redis::Ctx;
@@ -167,7 +167,7 @@ const FLAGS: [(&str, &AtomicBool); 4] = [
 /// A key that a command deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// GETDEL.
+    /// GETDEL, DELEX, DELIFEQ.
     Asked,
     /// Its expire time is over when it is given.
     Expired,
@@ -242,7 +242,7 @@ pub fn allows_debug() -> bool {
     DEBUG.load(Ordering::Relaxed)
 }
 
-/// Reads the limits: when the module is loaded, and whenever the server's configuration changes.
+/// Reads the settings: when the module is loaded, and whenever the server's configuration changes.
 pub fn read(ctx: &Ctx) {
     for (name, take) in SETTINGS {
         // What a server does not know, or does not tell as its CONFIG is renamed, keeps its

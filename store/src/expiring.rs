@@ -252,16 +252,16 @@ impl Work {
     }
 }
 
-/// Fields to be removed.
+/// Fields to be removed, of one hash.
 #[derive(Debug)]
 pub struct Lapsed {
-    /// Of the hash with this record,
+    /// The record of the hash.
     pub record: RecordPtr,
-    /// which is in this database,
+    /// The database it is in.
     pub db: i32,
-    /// and has this key.
+    /// Its key.
     pub key: Vec<u8>,
-    /// Their names.
+    /// The names of the fields.
     pub fields: Vec<Vec<u8>>,
 }
 

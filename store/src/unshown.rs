@@ -38,10 +38,9 @@ pub(crate) struct Unshown {
 /// What a survey of the pool has found.
 #[derive(Debug, Default)]
 pub struct Surveyed {
-    /// Keys of slots that are another node's, where none outlive the start; and these slots, which
-    /// are to be given up.
+    /// How many keys are of slots that are another node's, where no such key outlives the start.
     pub foreign: u64,
-    /// These slots.
+    /// The slots of these keys, which are to be given up.
     pub foreign_slots: BTreeSet<u16>,
     /// Records that cannot be what they are to be.
     pub damaged: Vec<(RecordPtr, Error)>,
@@ -54,9 +53,9 @@ pub struct Found {
     pub record: RecordPtr,
     /// The record's address.
     pub addr: usize,
-    /// The key space it is in, and the database that shows it.
+    /// The key space it is in.
     pub space: u16,
-    /// This database.
+    /// The database that shows this key space.
     pub db: i32,
     /// Unix milliseconds, or [`KEY_NEVER`](crate::expiry::KEY_NEVER).
     pub expire_at: i64,

@@ -453,7 +453,7 @@ pub(super) const LOADING: CmdError =
 /// Changes the values of two different keys as one atomic, durable step; see [`PmKey::edit`].
 ///
 /// # Errors
-/// `Internal` if both are the same existing key.
+/// `Internal` if both are the same key.
 pub fn edit2<R>(
     first: &mut PmKey<'_>,
     second: &mut PmKey<'_>,

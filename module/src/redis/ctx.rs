@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis_module::raw as rm;
 
-use super::{Arg, Level, OwnedString, api, log, on_main_thread, replication};
+use super::{Arg, OwnedString, api, log, on_main_thread, replication};
 use crate::error::CmdError;
 
 /// The context of one callback: the client, its database, the reply under construction.
@@ -367,11 +367,6 @@ impl Ctx {
         let version = unsafe { rm::RedisModule_GetServerVersion.map_or(0, |version| version()) };
         let [_, major, minor, patch] = version.to_be_bytes();
         (major.into(), minor.into(), patch.into())
-    }
-
-    /// Writes a line to the server's log.
-    pub fn log(&self, level: Level, line: &str) {
-        log::log(level, line);
     }
 }
 

@@ -27,16 +27,10 @@ impl Class {
     pub const HASH: Self = Self(rm::REDISMODULE_NOTIFY_HASH);
     /// `z`
     pub const ZSET: Self = Self(rm::REDISMODULE_NOTIFY_ZSET);
-    /// `t`
-    pub const STREAM: Self = Self(rm::REDISMODULE_NOTIFY_STREAM);
-    /// `d`: the module events of other modules.
-    pub const MODULE: Self = Self(rm::REDISMODULE_NOTIFY_MODULE);
     /// `x`: expired.
     pub const EXPIRED: Self = Self(rm::REDISMODULE_NOTIFY_EXPIRED);
     /// `e`: evicted.
     pub const EVICTED: Self = Self(rm::REDISMODULE_NOTIFY_EVICTED);
-    /// `m`: a read of an absent key.
-    pub const KEY_MISS: Self = Self(rm::REDISMODULE_NOTIFY_KEY_MISS);
     /// `n`: a key came to be.
     pub const NEW: Self = Self(rm::REDISMODULE_NOTIFY_NEW);
     /// A key was read from an RDB; for modules only.

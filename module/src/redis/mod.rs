@@ -5,7 +5,7 @@
 //!
 //! | type | is | see |
 //! |---|---|---|
-//! | [`Ctx`] | the context of one callback: replies, replication, notifications, logs, timers | `ctx.rs`, `long_double.rs` |
+//! | [`Ctx`] | the context of one callback: replies, replication, notifications, timers | `ctx.rs`, `long_double.rs` |
 //! | [`KeptDb`] | a context's database, selected again after others | `kept_db.rs` |
 //! | [`Args`], [`Arg`], [`OwnedString`] | arguments as byte strings, borrowed from Redis; strings of our own | `args.rs` |
 //! | [`Key`], [`Kind`] | an opened key; what it holds; its value and its expire time | `key.rs` |

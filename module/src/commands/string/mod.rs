@@ -69,7 +69,7 @@ pub(super) fn read<R>(
 }
 
 /// Makes the key hold `value`, whatever it held, until `expiry`. Like every change, it is
-/// durable before the reply leaves, not on return: see `keyspace::groups`.
+/// durable before the reply leaves, not on return: see `keyspace::acknowledge`.
 pub(super) fn store(key: &mut PmKey<'_>, value: Value<'_>, expiry: Expiry) -> Result<(), CmdError> {
     key.upsert(value.inline_len(), expiry, |tx, root, inline| {
         string::set(tx, root, inline, value)

@@ -83,12 +83,6 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
         })
     }
 
-    /// Begins a batch on a new table.
-    pub fn create(tx: &'t mut Tx<'p>, root: &'t mut Root, encoding: u8) -> Result<Self> {
-        *root = create(tx, encoding)?;
-        Editor::begin(tx, root)
-    }
-
     /// Number of entries.
     pub fn len(&self) -> u64 {
         self.entries

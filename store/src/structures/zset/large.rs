@@ -26,7 +26,7 @@ use crate::structures::Root;
 use crate::structures::table;
 use pobj::{PPtr, Pool, Result, Tx, field};
 
-/// A tree's nodes, or a whole table, are being freed.
+/// The encoding in the root of the table of its members, which is made up from the head.
 pub(super) const TABLE_ENCODING: u8 = 1;
 const COUNT_BITS: u32 = 48;
 
