@@ -47,19 +47,29 @@ fn fill(client: &mut Client) {
     run(client, "PM.SET other sound -> OK");
 }
 
+fn word_at(pool: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(pool[at..at + 8].try_into().unwrap())
+}
+
+/// Where a key's record begins: the value's root is in its words from 24 bytes on.
+fn record_of(pool: &[u8], name: &str) -> usize {
+    // The key stands 48 bytes behind the beginning of its record, its length 8 bytes before that.
+    let is_key = |at: usize| {
+        pool[at..].starts_with(name.as_bytes()) && word_at(pool, at - 8) == name.len() as u64
+    };
+    let key = (48..pool.len() - name.len())
+        .step_by(8)
+        .find(|&at| is_key(at));
+    key.expect("the key is in the pool") - 48
+}
+
 /// Changes the number of elements of a key in the closed pool: in the root in its record, or in a
 /// list's header, to which the root points.
 fn damage(server: &Server, name: &str, change: impl Fn(u64) -> u64) {
     let path = server.setup().pool();
     let pool = fs::read(&path).unwrap();
-    let word = |at: usize| u64::from_le_bytes(pool[at..at + 8].try_into().unwrap());
-    // The key stands 48 bytes behind the beginning of its record, its length 8 bytes before that.
-    let record = (48..pool.len() - name.len())
-        .step_by(8)
-        .find(|&at| pool[at..].starts_with(name.as_bytes()) && word(at - 8) == name.len() as u64)
-        .expect("the key is in the pool")
-        - 48;
-    assert_eq!(usize::from(pool[record + 40]), name.len());
+    let word = |at: usize| word_at(&pool, at);
+    let record = record_of(&pool, name);
     let at = match name {
         // Of the elements in the tree, behind the header's head and tail: those have more.
         "list:chunks" => word(record + 24) as usize + 40,
@@ -180,6 +190,34 @@ fn a_damaged_count_shifts_no_reply() {
         server.kill9();
     }
     assert!(errors > 200, "{errors} errors only");
+}
+
+/// The server would not survive it.
+#[test]
+fn a_damaged_count_is_no_reason_for_a_huge_allocation() {
+    let mut server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    fill(&mut client);
+    server.stop();
+    for name in ["set:table", "zset:tree"] {
+        damage(&server, name, |count| count | 1 << 45);
+    }
+    server.restart().unwrap();
+    let mut client = server.client();
+    for command in [
+        "PM.SUNION set:table absent",
+        "PM.SUNION absent set:table set:packed",
+        "PM.ZUNION 2 set:table absent",
+        "PM.ZUNION 2 zset:tree absent",
+        "PM.ZINTER 2 zset:tree set:table",
+        "PM.ZDIFF 2 set:table absent",
+        "PM.ZINTERCARD 2 zset:tree set:table",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let reply = client.try_call(&words);
+        assert!(reply.is_ok(), "{command}: {reply:?}");
+        expect(&mut client, "PM.GET other", "sound");
+    }
 }
 
 /// What leaves the server with such a value is refused, or not made.

@@ -88,6 +88,12 @@ impl Root {
     }
 }
 
+/// For how many elements to make room at first, of a value that counts so many: a damaged count is
+/// no reason for more.
+pub(crate) fn room_at_first(count: u64) -> usize {
+    count.min(4096) as usize
+}
+
 /// All elements of a walk over a value, which are `count`. O(count).
 ///
 /// Who tells somebody how many elements follow has them first: a damaged count must not be told, as
@@ -96,9 +102,7 @@ impl Root {
 /// # Errors
 /// `Damaged` if there are fewer or more; what the walk fails with.
 pub fn whole<T>(count: u64, walk: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
-    /// Room made at first: a damaged count is no reason for more.
-    const FIRST: u64 = 4096;
-    let mut elements = Vec::with_capacity(count.min(FIRST) as usize);
+    let mut elements = Vec::with_capacity(room_at_first(count));
     for element in walk {
         elements.push(element?);
         if elements.len() as u64 > count {

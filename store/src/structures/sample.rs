@@ -1,6 +1,6 @@
 //! Random elements of a collection: how many are wanted, and choosing them.
 
-use super::whole;
+use super::{room_at_first, whole};
 use crate::damaged::damaged;
 use pobj::Result;
 use std::collections::HashSet;
@@ -108,11 +108,11 @@ pub fn distinct<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
     if count == 0 {
         return Ok(Vec::new());
     }
-    let mut seen = HashSet::with_capacity(count as usize);
-    let mut chosen = Vec::with_capacity(count as usize);
+    let mut seen = HashSet::with_capacity(room_at_first(count));
+    let mut chosen = Vec::with_capacity(room_at_first(count));
     // At most a third is taken, so that two of three draws are new: this many are not, only if
     // there are fewer elements than `len`.
-    for _ in 0..10 * count + 1000 {
+    for _ in 0..count.saturating_mul(10).saturating_add(1000) {
         let element = one()?;
         if seen.insert(element) {
             chosen.push(element);

@@ -8,24 +8,15 @@ use super::{Shape, TY, integer};
 use crate::commands::plain;
 use crate::double;
 use crate::error::CmdError;
-use crate::keyspace::PmKey;
+use crate::keyspace::{PmKey, read_all};
 use crate::redis::{Arg, Args, Ctx, Mode};
 use std::collections::HashMap;
 use store::content::Item;
 use store::number::parse_i64;
-use store::structures::{set, zset};
+use store::structures::Root;
+use store::structures::set::Operation;
+use store::structures::zset::{self, Aggregate, Elements, Source};
 use store::value::ValueType;
-
-/// Which elements the result has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    /// Those of any input.
-    Union,
-    /// Those of every input.
-    Inter,
-    /// Those of the first input only.
-    Diff,
-}
 
 /// Where the result goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,164 +26,82 @@ enum Form {
     Count,
 }
 
-/// How the scores of one element become one.
-#[derive(Clone, Copy)]
-enum Aggregate {
-    Sum,
-    Min,
-    Max,
-}
-
-impl Aggregate {
-    fn apply(self, a: f64, b: f64) -> f64 {
-        match self {
-            Aggregate::Sum => number_or_zero(a + b),
-            Aggregate::Min if b < a => b,
-            Aggregate::Max if b > a => b,
-            _ => a,
-        }
-    }
-}
-
-/// What infinities of both signs make is zero, by Redis's convention.
-fn number_or_zero(n: f64) -> f64 {
-    if n.is_nan() { 0.0 } else { n }
-}
-
-/// An input.
-struct Source<'a> {
-    elements: Input<'a>,
-    len: u64,
-    weight: f64,
+/// The opened inputs.
+struct Inputs<'a> {
+    /// Those that are PM keys.
+    keys: Vec<PmKey<'a>>,
+    /// All, in their order.
+    all: Vec<Input>,
 }
 
 /// Where the elements of an input are.
-enum Input<'a> {
-    /// A PM sorted set.
-    Sorted(PmKey<'a>),
-    /// A PM set.
-    Set(PmKey<'a>),
+enum Input {
+    /// A PM sorted set: its place among the keys.
+    Sorted(usize),
+    /// A PM set: its place among the keys.
+    Set(usize),
     /// Those of a native key.
     Native(HashMap<Vec<u8>, f64>),
 }
 
-impl<'a> Source<'a> {
+impl<'a> Inputs<'a> {
     /// Opens all inputs. Native ones are of another type, unless a command that only reads is to
     /// read them as they are.
-    fn open_all(ctx: &'a Ctx, names: &[Arg<'a>], form: Form) -> Result<Vec<Source<'a>>, CmdError> {
-        let open = |&name| match Source::open(ctx, name) {
-            Err(CmdError::WrongType) if form != Form::Store && plain::reads_natives(ctx, names) => {
-                Source::native(ctx, name)
-            }
-            other => other,
-        };
-        names.iter().map(open).collect()
-    }
-
-    fn native(ctx: &'a Ctx, name: Arg<'a>) -> Result<Source<'a>, CmdError> {
-        let ty = ctx.open(name, Mode::Quiet).native_type();
-        if !matches!(ty, Some(TY | ValueType::Set)) {
-            return Err(CmdError::WrongType);
-        }
-        let (content, _) = ctx.native_value(name)?.ok_or(CmdError::WrongType)?;
-        let elements = content.elements.into_iter().map(|item| match item {
-            Item::Scored(element, score) => Ok((element, score)),
-            Item::Bytes(member) if content.ty == ValueType::Set => Ok((member, 1.0)),
-            _ => Err(CmdError::WrongType),
-        });
-        let elements: HashMap<_, _> = elements.collect::<Result<_, _>>()?;
-        Ok(Source {
-            len: elements.len() as u64,
-            elements: Input::Native(elements),
-            weight: 1.0,
-        })
-    }
-
-    fn open(ctx: &'a Ctx, name: Arg<'a>) -> Result<Source<'a>, CmdError> {
-        let key = PmKey::open_read_one_of(ctx, name, &[TY, ValueType::Set])?;
-        let is_set = key.value_type() == Some(ValueType::Set);
-        let len = key.read(|_, root| {
-            Ok(if is_set {
-                set::len(root)
-            } else {
-                zset::len(root)
-            })
-        })?;
-        let input = if is_set { Input::Set } else { Input::Sorted };
-        Ok(Source {
-            elements: input(key),
-            len,
-            weight: 1.0,
-        })
-    }
-
-    /// Visits all elements until `visit` says false, PM sorted sets from the highest score down.
-    fn each(&self, mut visit: impl FnMut(&[u8], f64) -> bool) -> Result<(), CmdError> {
-        match &self.elements {
-            Input::Set(key) => key.read(|pool, root| {
-                let mut digits = itoa::Buffer::new();
-                for member in set::members(pool, root)? {
-                    if !visit(member?.bytes(&mut digits), 1.0) {
-                        break;
+    fn open(ctx: &'a Ctx, names: &[Arg<'a>], form: Form) -> Result<Inputs<'a>, CmdError> {
+        let mut keys = Vec::with_capacity(names.len());
+        let mut all = Vec::with_capacity(names.len());
+        for &name in names {
+            let at = keys.len();
+            all.push(
+                match PmKey::open_read_one_of(ctx, name, &[TY, ValueType::Set]) {
+                    Ok(key) => {
+                        let is_set = key.value_type() == Some(ValueType::Set);
+                        keys.push(key);
+                        if is_set {
+                            Input::Set(at)
+                        } else {
+                            Input::Sorted(at)
+                        }
                     }
-                }
-                Ok(())
-            }),
-            Input::Sorted(key) => key.read(|pool, root| {
-                let mut walk = zset::walk(pool, root, self.len.saturating_sub(1), true)?;
-                while let Some((name, score)) = walk.step()? {
-                    if !visit(name, score) {
-                        break;
+                    Err(CmdError::WrongType)
+                        if form != Form::Store && plain::reads_natives(ctx, names) =>
+                    {
+                        Input::Native(native(ctx, name)?)
                     }
-                }
-                Ok(())
-            }),
-            Input::Native(elements) => {
-                let mut elements = elements.iter();
-                elements.all(|(name, &score)| visit(name, score));
-                Ok(())
-            }
+                    Err(error) => return Err(error),
+                },
+            );
         }
+        Ok(Inputs { keys, all })
     }
+}
 
-    /// The scores that the elements `names` have here. O(1) each.
-    fn scores<'n>(
-        &self,
-        mut names: impl Iterator<Item = &'n [u8]>,
-        mut visit: impl FnMut(Option<f64>),
-    ) -> Result<(), CmdError> {
-        match &self.elements {
-            Input::Set(key) => key.read(|pool, root| {
-                names.try_for_each(|name| {
-                    visit(set::contains(pool, root, name)?.then_some(1.0));
-                    Ok(())
-                })
-            }),
-            Input::Sorted(key) => key.read(|pool, root| {
-                names.try_for_each(|name| {
-                    visit(zset::score(pool, root, name)?);
-                    Ok(())
-                })
-            }),
-            Input::Native(elements) => {
-                names.for_each(|name| visit(elements.get(name).copied()));
-                Ok(())
-            }
-        }
+/// The elements of a native sorted set or set.
+fn native(ctx: &Ctx, name: Arg<'_>) -> Result<HashMap<Vec<u8>, f64>, CmdError> {
+    let ty = ctx.open(name, Mode::Quiet).native_type();
+    if !matches!(ty, Some(TY | ValueType::Set)) {
+        return Err(CmdError::WrongType);
     }
+    let (content, _) = ctx.native_value(name)?.ok_or(CmdError::WrongType)?;
+    let elements = content.elements.into_iter().map(|item| match item {
+        Item::Scored(element, score) => Ok((element, score)),
+        Item::Bytes(member) if content.ty == ValueType::Set => Ok((member, 1.0)),
+        _ => Err(CmdError::WrongType),
+    });
+    elements.collect()
 }
 
 /// A parsed command.
 struct Query<'a> {
     operation: Operation,
-    sources: Vec<Source<'a>>,
+    inputs: Inputs<'a>,
+    /// One an input.
+    weights: Vec<f64>,
     aggregate: Aggregate,
     with_scores: bool,
     /// Most elements to count; 0 for all.
     limit: u64,
 }
-
-type Elements = Vec<(Vec<u8>, f64)>;
 
 impl<'a> Query<'a> {
     /// Parses `numkeys key [key ...]` and the options of the form.
@@ -210,11 +119,11 @@ impl<'a> Query<'a> {
             return Err(CmdError::Other(text.into()));
         }
         let numkeys = usize::try_from(numkeys).unwrap_or(usize::MAX);
-        let (keys, mut rest) = args.split_at_checked(numkeys).ok_or(CmdError::Syntax)?;
-        let sources = Source::open_all(ctx, keys, form)?;
+        let (names, mut rest) = args.split_at_checked(numkeys).ok_or(CmdError::Syntax)?;
         let mut query = Query {
             operation,
-            sources,
+            inputs: Inputs::open(ctx, names, form)?,
+            weights: vec![1.0; names.len()],
             aggregate: Aggregate::Sum,
             with_scores: false,
             limit: 0,
@@ -224,8 +133,8 @@ impl<'a> Query<'a> {
             rest = match () {
                 _ if weighs && more.len() >= numkeys && option.is(b"WEIGHTS") => {
                     let (weights, more) = more.split_at(numkeys);
-                    for (source, weight) in query.sources.iter_mut().zip(weights) {
-                        source.weight = double::parse(ctx, weight.bytes())
+                    for (place, weight) in query.weights.iter_mut().zip(weights) {
+                        *place = double::parse(ctx, weight.bytes())
                             .ok_or(CmdError::text_only("ERR weight value is not a float"))?;
                     }
                     more
@@ -252,135 +161,33 @@ impl<'a> Query<'a> {
                 _ => return Err(CmdError::Syntax),
             };
         }
-        if operation != Operation::Diff {
-            query.sources.sort_by_key(|source| source.len);
-        }
         Ok(query)
     }
 
+    /// The inputs, of which `roots` are those that are keys.
+    fn sources(&self, roots: &[Root]) -> Vec<Source<'_>> {
+        let source = |(input, &weight)| {
+            let elements = match input {
+                &Input::Sorted(at) => Elements::Sorted(roots[at]),
+                &Input::Set(at) => Elements::Set(roots[at]),
+                Input::Native(elements) => Elements::Given(elements),
+            };
+            Source { elements, weight }
+        };
+        let inputs = self.inputs.all.iter().zip(&self.weights);
+        inputs.map(source).collect()
+    }
+
     /// The result, in order.
-    fn run(&self) -> Result<Elements, CmdError> {
-        let mut elements = match self.operation {
-            Operation::Union => self.union()?,
-            Operation::Inter => self.inter()?,
-            Operation::Diff => self.diff()?,
-        };
-        zset::sort(&mut elements);
-        Ok(elements)
-    }
-
-    fn union(&self) -> Result<Elements, CmdError> {
-        let most = self.sources.last().map_or(0, |largest| largest.len);
-        let mut scores: HashMap<Vec<u8>, f64> = HashMap::with_capacity(most as usize);
-        for source in &self.sources {
-            source.each(|name, score| {
-                let score = number_or_zero(source.weight * score);
-                match scores.get_mut(name) {
-                    Some(sum) => *sum = self.aggregate.apply(*sum, score),
-                    None => {
-                        scores.insert(name.to_vec(), score);
-                    }
-                }
-                true
-            })?;
-        }
-        Ok(scores.into_iter().collect())
-    }
-
-    fn inter(&self) -> Result<Elements, CmdError> {
-        let Some((smallest, others)) = self.sources.split_first() else {
-            return Ok(Vec::new());
-        };
-        let mut elements: Elements = Vec::with_capacity(smallest.len as usize);
-        smallest.each(|name, score| {
-            elements.push((name.to_vec(), number_or_zero(smallest.weight * score)));
-            true
-        })?;
-        for source in others {
-            let mut found = Vec::with_capacity(elements.len());
-            let names = elements.iter().map(|(name, _)| name.as_slice());
-            source.scores(names, |score| found.push(score))?;
-            let mut found = found.into_iter();
-            elements.retain_mut(|(_, sum)| match found.next().flatten() {
-                Some(score) => {
-                    *sum = self.aggregate.apply(*sum, score * source.weight);
-                    true
-                }
-                None => false,
-            });
-        }
-        Ok(elements)
-    }
-
-    fn diff(&self) -> Result<Elements, CmdError> {
-        let Some((first, others)) = self.sources.split_first() else {
-            return Ok(Vec::new());
-        };
-        let mut elements: Elements = Vec::with_capacity(first.len as usize);
-        first.each(|name, score| {
-            elements.push((name.to_vec(), score));
-            true
-        })?;
-        // Looking the rest up in each input, or each input's elements up in the rest: the less
-        // work.
-        let look_up = first.len.saturating_mul(self.sources.len() as u64) / 2;
-        if look_up <= self.sources.iter().map(|source| source.len).sum() {
-            for source in others {
-                let mut found = Vec::with_capacity(elements.len());
-                let names = elements.iter().map(|(name, _)| name.as_slice());
-                source.scores(names, |score| found.push(score.is_some()))?;
-                let mut found = found.into_iter();
-                elements.retain(|_| found.next() == Some(false));
-            }
-            return Ok(elements);
-        }
-        let mut left: HashMap<&[u8], f64> = elements
-            .iter()
-            .map(|(name, score)| (name.as_slice(), *score))
-            .collect();
-        for source in others {
-            source.each(|name, _| {
-                left.remove(name);
-                !left.is_empty()
-            })?;
-        }
-        Ok(left
-            .into_iter()
-            .map(|(name, score)| (name.to_vec(), score))
-            .collect())
-    }
-
-    /// How many elements all inputs have in common, as far as the limit.
-    fn count(&self) -> Result<u64, CmdError> {
-        let Some((smallest, others)) = self.sources.split_first() else {
-            return Ok(0);
-        };
-        // In portions, so that a low limit is reached early.
-        const PORTION: usize = 1024;
-        let mut count = 0;
-        let mut names: Vec<Vec<u8>> = Vec::new();
-        let mut all: Vec<Vec<u8>> = Vec::with_capacity(smallest.len as usize);
-        smallest.each(|name, _| {
-            all.push(name.to_vec());
-            true
-        })?;
-        for portion in all.chunks_mut(PORTION) {
-            names.clear();
-            names.extend(portion.iter_mut().map(std::mem::take));
-            for source in others {
-                let mut found = Vec::with_capacity(names.len());
-                source.scores(names.iter().map(Vec::as_slice), |score| {
-                    found.push(score.is_some());
-                })?;
-                let mut found = found.into_iter();
-                names.retain(|_| found.next() == Some(true));
-            }
-            count += names.len() as u64;
-            if self.limit > 0 && count >= self.limit {
-                return Ok(self.limit);
-            }
-        }
-        Ok(count)
+    fn elements(&self) -> Result<Vec<(Vec<u8>, f64)>, CmdError> {
+        read_all(&self.inputs.keys, |pool, roots| {
+            let sources = self.sources(roots);
+            let elements = zset::evaluate(pool, sources, self.operation, self.aggregate)?;
+            let owned = elements
+                .into_iter()
+                .map(|(name, score)| (name.into_owned(), score));
+            Ok(owned.collect())
+        })
     }
 }
 
@@ -401,25 +208,35 @@ pub(super) fn zdiff(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 fn reply(ctx: &Ctx, args: Args<'_>, operation: Operation) -> Result<(), CmdError> {
     let query = Query::parse(ctx, args.from(1), operation, Form::Reply)?;
-    let elements = query.run()?;
-    let shape = Shape::with_scores(ctx, query.with_scores);
-    shape.begin(ctx, elements.len());
-    elements
-        .iter()
-        .for_each(|(name, score)| shape.element(ctx, name, *score));
-    Ok(())
+    read_all(&query.inputs.keys, |pool, roots| {
+        let sources = query.sources(roots);
+        let elements = zset::evaluate(pool, sources, operation, query.aggregate)?;
+        let shape = Shape::with_scores(ctx, query.with_scores);
+        shape.begin(ctx, elements.len());
+        elements
+            .iter()
+            .for_each(|(name, score)| shape.element(ctx, name, *score));
+        Ok(())
+    })
 }
 
 /// `PM.ZINTERCARD numkeys key [key ...] [LIMIT limit]`
 pub(super) fn zintercard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let query = Query::parse(ctx, args.from(1), Operation::Inter, Form::Count)?;
-    ctx.reply_integer(query.count()? as i64);
+    let limit = match query.limit {
+        0 => u64::MAX,
+        limit => limit,
+    };
+    let count = read_all(&query.inputs.keys, |pool, roots| {
+        zset::count_common(pool, query.sources(roots), limit)
+    })?;
+    ctx.reply_integer(count as i64);
     Ok(())
 }
 
 /// `PM.ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX]`
 pub(super) fn zunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let elements = Query::parse(ctx, args.from(2), Operation::Union, Form::Store)?.run()?;
+    let elements = Query::parse(ctx, args.from(2), Operation::Union, Form::Store)?.elements()?;
     store(ctx, args[1], c"zunionstore", &elements, || {
         ctx.replicate(c"PM.ZUNIONSTORE", args.from(1));
     })
@@ -427,7 +244,7 @@ pub(super) fn zunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `PM.ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX]`
 pub(super) fn zinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let elements = Query::parse(ctx, args.from(2), Operation::Inter, Form::Store)?.run()?;
+    let elements = Query::parse(ctx, args.from(2), Operation::Inter, Form::Store)?.elements()?;
     store(ctx, args[1], c"zinterstore", &elements, || {
         ctx.replicate(c"PM.ZINTERSTORE", args.from(1));
     })
@@ -435,7 +252,7 @@ pub(super) fn zinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 /// `PM.ZDIFFSTORE destination numkeys key [key ...]`
 pub(super) fn zdiffstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let elements = Query::parse(ctx, args.from(2), Operation::Diff, Form::Store)?.run()?;
+    let elements = Query::parse(ctx, args.from(2), Operation::Diff, Form::Store)?.elements()?;
     store(ctx, args[1], c"zdiffstore", &elements, || {
         ctx.replicate(c"PM.ZDIFFSTORE", args.from(1));
     })

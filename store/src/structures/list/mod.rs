@@ -52,7 +52,7 @@ pub use release::drop_end;
 pub use remove::remove;
 pub use structure::Type;
 
-use super::Root;
+use super::{Root, room_at_first};
 use chunk::{CHUNK_MAX, Chunk};
 use end::End;
 use entry::{Entries, Entry, Packed};
@@ -336,9 +336,7 @@ pub fn each<'p>(
 /// # Errors
 /// `Damaged` if there are fewer.
 pub fn some(pool: &Pool, root: Root, side: Side, skip: u64, count: u64) -> Result<Vec<&[u8]>> {
-    /// Room made at first: a damaged length is no reason for more.
-    const FIRST: u64 = 4096;
-    let mut elements = Vec::with_capacity(count.min(FIRST) as usize);
+    let mut elements = Vec::with_capacity(room_at_first(count));
     if count > 0 {
         each(pool, root, side, skip, |value| {
             elements.push(value.bytes(pool)?);

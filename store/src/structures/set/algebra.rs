@@ -1,7 +1,7 @@
 //! Unions, intersections and differences of sets, in the pool and elsewhere.
 
 use super::{Member, contains_member, len, members};
-use crate::structures::Root;
+use crate::structures::{Root, room_at_first};
 use pobj::{Pool, Result};
 use std::cmp::Reverse;
 use std::collections::{HashSet, hash_set};
@@ -119,7 +119,12 @@ fn union<'s>(
     sources: &'s [Source<'s>],
 ) -> Result<impl Iterator<Item = Result<Member<'s>>>> {
     let most = sources.iter().map(|source| source.len()).max().unwrap_or(0);
-    let mut seen = HashSet::with_capacity(if sources.len() > 1 { most as usize } else { 0 });
+    let room = if sources.len() > 1 {
+        room_at_first(most)
+    } else {
+        0
+    };
+    let mut seen = HashSet::with_capacity(room);
     let walks = sources.iter().map(|source| source.members(pool));
     let walks = walks.collect::<Result<Vec<_>>>()?;
     let alone = sources.len() == 1;

@@ -14,6 +14,7 @@
 //! A change of one element is one batch, and one fence in general. Changes of many are steps of one
 //! atomic transaction, [`large::BATCH`] elements each.
 
+mod algebra;
 mod bulk;
 mod change;
 mod check;
@@ -35,10 +36,11 @@ mod tests;
 #[cfg(test)]
 mod tree_tests;
 
-use super::Root;
 use super::limits::ZSetLimits;
+use super::{Root, room_at_first};
 use crate::damaged::damaged;
 use crate::value::ValueType;
+pub use algebra::{Aggregate, Elements, Source, count_common, evaluate};
 pub use change::{Added, Rule, add, add_all, build, pop, remove, remove_range};
 pub use garbage::{has_garbage, is_over};
 use large::Large;
@@ -304,9 +306,7 @@ impl<'p> Walk<'p> {
     /// # Errors
     /// `Damaged` if there are fewer.
     pub fn some(&mut self, count: u64) -> Result<Vec<(&'p [u8], f64)>> {
-        /// Room made at first: a damaged count is no reason for more.
-        const FIRST: u64 = 4096;
-        let mut elements = Vec::with_capacity(count.min(FIRST) as usize);
+        let mut elements = Vec::with_capacity(room_at_first(count));
         self.each(count, |name, score| elements.push((name, score)))?;
         Ok(elements)
     }
