@@ -138,3 +138,41 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::log_record::Writes;
+    use crate::{Advice, Durability, Layout, Pool, PoolOptions};
+    use std::mem::ManuallyDrop;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    static LAYOUT: Layout = Layout {
+        name: c"sync",
+        magic: u64::from_le_bytes(*b"SYNC\0\0\0\0"),
+        kinds: 1,
+        mark: c"user.sync.mark",
+        advice: Advice {
+            newer_format: "",
+            not_persistent: "",
+            not_one_file: "",
+            fixed_size: "",
+        },
+    };
+
+    /// Dropping the writes and going on would leave memory behind the log, and nobody told.
+    #[test]
+    fn after_a_committed_write_that_cannot_be_placed_the_pool_is_not_read() {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let options = PoolOptions::new(place.path().join("pool"), &LAYOUT);
+        let options = options.durability(Durability::Process).size(16 << 20);
+        // Closing it would end in the same panic.
+        let mut pool = ManuallyDrop::new(Pool::open(&options).unwrap());
+        let mut writes = Writes::default();
+        writes.push(1 << 40, &[1; 8]);
+        pool.medium.defer_commit(&mut writes);
+        for _ in 0..2 {
+            let loaded = catch_unwind(AssertUnwindSafe(|| pool.medium.bytes(0, 8).map(|_| ())));
+            assert!(loaded.is_err(), "{loaded:?}");
+        }
+    }
+}
