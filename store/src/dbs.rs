@@ -294,7 +294,7 @@ impl Dbs {
     }
 
     /// Ends the life of every key of `db`, or of all databases, in one atomic step.
-    pub fn flush(&mut self, pool: &mut Pool, db: Option<i32>) -> Result<()> {
+    pub(crate) fn flush(&mut self, pool: &mut Pool, db: Option<i32>) -> Result<()> {
         let now = self.tick(pool)?;
         let spaces: Vec<usize> = match db {
             None => (0..self.entries.len()).collect(),

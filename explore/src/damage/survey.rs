@@ -122,8 +122,7 @@ impl Recovery for Survey {
                 store.retire(record).ok();
             }
         } else {
-            let Store { dbs, pool, .. } = &mut store;
-            dbs.flush(pool, None).ok();
+            store.flush(None).ok();
         }
         store.start_sweep();
         while store.has_garbage() && !store.pool.in_group() {
