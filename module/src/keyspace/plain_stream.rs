@@ -10,7 +10,7 @@
 //! | PM.MSETEX, where the server has no MSETEX with these words | SET of each key, with its time |
 //! | PM.HSETEX, PM.HPEXPIREAT, PM.HPERSIST, where the server has no fields that expire | HSET, and nothing: a field that expires goes by HDEL |
 //! | PM.POOL ABANDON, after a transaction that is taken back | nothing: they are cut off before they get the transaction, and sync anew |
-//! | PM.BITOP of a newer kind, PM.GEOSEARCHSTORE with a polygon | RESTORE of the whole value |
+//! | PM.BITOP of a newer kind, PM.GEOSEARCHSTORE with a polygon | RESTORE of the whole value; if that cannot be read, they sync anew |
 
 use super::ENGINE;
 use crate::SETTINGS;
@@ -91,7 +91,7 @@ fn send(ctx: &Ctx, command: &CStr, args: &[Arg<'_>]) {
     };
     match (native.to_bytes(), args) {
         (b"ADOPT", _) => {}
-        (b"POOL", _) => have_them_sync_anew(ctx),
+        (b"POOL", _) => have_them_sync_anew(ctx, "a transaction that was taken back here"),
         (b"MSETEX", [count, rest @ ..]) => set_each(ctx, *count, rest),
         (b"HPEXPIREAT" | b"HPERSIST", _) if !has_expiring_fields() => {}
         (b"HSETEX", [key, rest @ ..]) if !has_hsetex() => set_fields(ctx, *key, rest),
@@ -103,11 +103,11 @@ fn send(ctx: &Ctx, command: &CStr, args: &[Arg<'_>]) {
     }
 }
 
-/// Replicas without the module cannot take back what they have done.
-fn have_them_sync_anew(ctx: &Ctx) {
+/// Replicas have what no command tells them to change: that is given up with all else that they
+/// have. They could not take back what they have done, nor know that a value is another one now.
+fn have_them_sync_anew(ctx: &Ctx, what: &str) {
     if let Err(why) = ctx.have_replicas_sync_anew() {
-        let line = format!("replicas keep a transaction that was taken back here, as {why}");
-        report::warn(&line);
+        report::warn(&format!("replicas keep {what}, as {why}"));
     }
 }
 
@@ -167,9 +167,12 @@ fn send_value(ctx: &Ctx, name: Arg<'_>) {
             ctx.send(c"RESTORE", &[&[name], words.as_slice()].concat());
         }
         Ok(None) => ctx.send(c"DEL", &[name]),
-        Err(error) => report::warn(&format!(
-            "replicas do not get the value of {}: {error}",
-            name.bytes().escape_ascii()
-        )),
+        Err(error) => {
+            let name = name.bytes().escape_ascii();
+            report::warn(&format!(
+                "replicas do not get the value of {name}, and have to sync anew: {error}"
+            ));
+            have_them_sync_anew(ctx, &format!("the old value of {name}"));
+        }
     }
 }
