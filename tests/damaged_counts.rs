@@ -1,9 +1,11 @@
 //! Values whose number of elements is damaged: what reads them answers one error, or elements of
 //! which there are as many as it says; the reply to the next command is that of the next command.
+//! And values that are damaged so that they cannot be freed: they give way all the same.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use testkit::client::Client;
+use testkit::replication::{assert_same, follow, wait_in_sync};
 use testkit::resp::Value;
 use testkit::script::{expect, run, words};
 use testkit::server::{Server, Setup};
@@ -279,4 +281,82 @@ fn a_damaged_count_is_in_no_payload_and_no_file() {
     }
     testkit::replication::save(&mut client);
     expect(&mut client, "PM.GET other", "sound");
+}
+
+/// The new value is durable by the time at which the old one is freed: an error would come too late
+/// for the client, and keep it from all others.
+#[test]
+fn what_replaces_a_value_that_cannot_be_freed_is_told_and_replicated() {
+    const REPLACING: [(&str, &str, &str); 4] = [
+        (
+            "gives-way:set",
+            "PM.SUNIONSTORE gives-way:set source",
+            "sunionstore",
+        ),
+        (
+            "gives-way:zset",
+            "PM.ZUNIONSTORE gives-way:zset 1 source",
+            "zunionstore",
+        ),
+        (
+            "gives-way:range",
+            "PM.ZRANGESTORE gives-way:range ranks 0 -1",
+            "zrangestore",
+        ),
+        (
+            "gives-way:list",
+            "PM.SORT source STORE gives-way:list",
+            "sortstore",
+        ),
+    ];
+    // What is written to the pool's file is what the server has in memory.
+    let setup = || Setup::pmedis_with("64m", &["durability", "pmem"]);
+    let events = "notify-keyspace-events EA";
+    let master = setup().directive(events).start().unwrap();
+    let mut client = master.client();
+    run(
+        &mut client,
+        "PM.SADD source 2 1 -> 2
+        PM.ZADD ranks 1 a 2 b -> 2
+        PM.SADD gives-way:set old -> 1
+        PM.ZADD gives-way:zset 1 old -> 1
+        PM.ZADD gives-way:range 1 old -> 1
+        PM.RPUSH gives-way:list old older -> 2",
+    );
+    let replica = setup().start().unwrap();
+    let mut following = replica.client();
+    follow(&mut following, &master);
+    wait_in_sync(&mut client, &mut following);
+    let path = master.setup().pool();
+    let pool = fs::read(&path).unwrap();
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    for (name, ..) in REPLACING {
+        // The value's pointer is the root's first word; this one leaves the pool.
+        let at = record_of(&pool, name) + 24;
+        let damaged = word_at(&pool, at) | 1 << 44;
+        file.write_all_at(&damaged.to_le_bytes(), at as u64)
+            .unwrap();
+    }
+    let mut listener = master.client();
+    listener.call(&["PSUBSCRIBE", "__keyevent@0__:*"]);
+    for (name, command, event) in REPLACING {
+        expect(&mut client, command, "2");
+        let heard = listener.receive().unwrap();
+        let heard = words(&heard);
+        assert!(heard.contains(event) && heard.contains(name), "{heard}");
+    }
+    wait_in_sync(&mut client, &mut following);
+    assert_same(&mut client, &mut following);
+    for client in [&mut client, &mut following] {
+        run(
+            client,
+            "PM.SINTERCARD 2 gives-way:set source -> 2
+            PM.ZRANGE gives-way:zset 0 -1 -> [1 2]
+            PM.ZRANGE gives-way:range 0 -1 -> [a b]
+            PM.LRANGE gives-way:list 0 -1 -> [1 2]",
+        );
+    }
+    let log = master.log();
+    let told = log.matches("the end of a value that was replaced").count();
+    assert_eq!(told, REPLACING.len(), "{log}");
 }

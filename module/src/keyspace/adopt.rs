@@ -43,7 +43,7 @@ pub fn adopt(ctx: &Ctx, name: Arg<'_>) -> Result<bool, CmdError> {
     });
     let times: Vec<_> = times.collect();
     if !times.is_empty() {
-        key.note_expiry(Root::EMPTY, times.into_iter())?;
+        key.note_expiry(Root::EMPTY, times.into_iter());
     }
     ctx.replicate(c"PM.ADOPT", &[OwnedString::new(b"KEYS").arg(), name]);
     Ok(true)

@@ -23,6 +23,8 @@ use store::value::ValueType;
 const BUDGET: Duration = Duration::from_micros(250);
 /// From one tick to the next, while there is something to remove.
 const TICK: Duration = Duration::from_millis(1);
+/// What a failure here means.
+const NOT_IN_THE_BACKGROUND: &str = "a hash's fields do not expire in the background any more";
 /// When to try again what has failed, in milliseconds.
 const RETRY_MS: i64 = 1000;
 
@@ -40,28 +42,25 @@ impl Engine {
             return Look::Nothing;
         }
         self.store.look_at_expiring(now).unwrap_or_else(|error| {
-            report::failure(
-                "a hash's fields do not expire in the background any more",
-                &error,
-            );
+            report::failure(NOT_IN_THE_BACKGROUND, &error);
             Look::Seen
         })
     }
 }
 
 impl PmKey<'_> {
-    /// Tells that fields of the hash, whose root was `was`, have got these expire times.
-    pub fn note_expiry<'f>(
-        &self,
-        was: Root,
-        times: impl Iterator<Item = (&'f [u8], i64)>,
-    ) -> std::result::Result<(), CmdError> {
-        super::with_engine(|engine| {
+    /// Tells that fields of the hash, whose root was `was`, have got these expire times. They have
+    /// them already: a failure is reported.
+    pub fn note_expiry<'f>(&self, was: Root, times: impl Iterator<Item = (&'f [u8], i64)>) {
+        let noted = super::with_engine(|engine| {
             let Some(record) = self.record(engine)? else {
                 return Ok(());
             };
             Ok(engine.store.note_expiry(record, was, times)?)
-        })
+        });
+        if let Err(error) = noted {
+            report::failure(NOT_IN_THE_BACKGROUND, error.text(""));
+        }
     }
 }
 

@@ -3,12 +3,16 @@
 //! The order of every change: the record is changed durably first, then Redis's keyspace follows.
 //! Redis calls back while it follows (`free` of what is overwritten or deleted); the engine is not
 //! borrowed then.
+//!
+//! What follows a commit fails no command, which would then be neither told of nor replicated,
+//! though the key shows what it has done: such failures are reported (`failure::durable`).
 
 mod many;
 
 pub use many::{put_all, read_all, read_each};
 
 use super::counts::count_new;
+use super::failure::durable;
 use super::{ENGINE, Engine, with_engine};
 use crate::error::CmdError;
 use crate::redis::{Arg, Ctx, Key, Kind, Mode};
@@ -344,7 +348,7 @@ impl<'a> PmKey<'a> {
         match (outcome, old) {
             (Outcome::Nothing, _) if self.occupied() => self.delete(),
             (Outcome::Created(_, addr), Some(old)) if self.exists() => {
-                self.follow_exchange(old, addr)?;
+                self.follow_exchange(old, addr);
             }
             _ => self.follow(outcome),
         }
@@ -431,11 +435,13 @@ impl<'a> PmKey<'a> {
     }
 
     /// Brings Redis's keyspace to a new value of the same type: the key is not a new one.
-    fn follow_exchange(&mut self, old: RecordPtr, addr: usize) -> Result<(), CmdError> {
+    fn follow_exchange(&mut self, old: RecordPtr, addr: usize) {
         self.key.replace_value(self.ty, addr);
         self.holds = Kind::Pm(self.ty, addr);
         self.follow_expire(KEY_NEVER);
-        with_engine(|engine| lift(engine.store.retire(old)))
+        durable("the end of a value that was replaced", |engine| {
+            engine.store.retire(old)
+        });
     }
 
     fn follow_expire(&mut self, at: i64) {
@@ -477,18 +483,19 @@ pub fn edit2_announcing<R>(
         let places = [first.place(engine)?, second.place(engine)?];
         lift(engine.store.edit2(places, f))
     })?;
-    expect_free(outcomes[0])?;
+    expect_free(outcomes[0]);
     first.follow(outcomes[0]);
     between(&result, first);
-    expect_free(outcomes[1])?;
+    expect_free(outcomes[1]);
     second.follow(outcomes[1]);
     Ok(result)
 }
 
 /// The `free` callback of a record that is freed already may come next.
-fn expect_free(outcome: Outcome) -> Result<(), CmdError> {
-    with_engine(|engine| {
+fn expect_free(outcome: Outcome) {
+    // A failure is reported there.
+    let _ = with_engine(|engine| {
         engine.pending.leave_freed(outcome.gone());
         Ok(())
-    })
+    });
 }

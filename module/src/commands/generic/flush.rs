@@ -15,13 +15,13 @@ pub(super) fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let db = ctx.db();
     let keys = keyspace::shown_keys_of(db)?;
     keyspace::flush(Some(db))?;
-    let gone = empty(ctx, args, keys)?;
+    let gone = empty(ctx, args, keys);
     match &gone {
         Some(names) if translates_stream() => replicate_deletions(ctx, names),
         _ => ctx.replicate(c"PM.FLUSHDB", args.from(1)),
     }
     if gone.is_some() {
-        tell_trackers(ctx)?;
+        tell_trackers(ctx);
     }
     ctx.reply_ok();
     Ok(())
@@ -39,7 +39,7 @@ pub(super) fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let mut is_told = false;
     for (db, keys) in dbs {
         if ctx.select_db(db) {
-            let gone = empty(ctx, args, keys)?;
+            let gone = empty(ctx, args, keys);
             is_told |= gone.is_none();
             match gone {
                 _ if !translates_stream() => {}
@@ -53,7 +53,7 @@ pub(super) fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         ctx.replicate(c"PM.FLUSHALL", args.from(1));
     }
     if !is_told {
-        tell_trackers(ctx)?;
+        tell_trackers(ctx);
     }
     ctx.reply_ok();
     Ok(())
@@ -85,11 +85,11 @@ fn check(args: Args<'_>) -> Result<(), CmdError> {
 
 /// Removes the PM keys of the selected database, so many, which have ended in the pool, from
 /// Redis's keyspace. Their names, unless the whole database was flushed.
-fn empty(ctx: &Ctx, args: Args<'_>, keys: u64) -> Result<Option<Vec<OwnedString>>, CmdError> {
+fn empty(ctx: &Ctx, args: Args<'_>, keys: u64) -> Option<Vec<OwnedString>> {
     if ctx.db_size() == keys {
         let words: Vec<&[u8]> = args.from(1).iter().map(|arg| arg.bytes()).collect();
         if ctx.call(c"FLUSHDB", &words).is_some() {
-            return Ok(None);
+            return None;
         }
     }
     let mut ours = Vec::new();
@@ -106,14 +106,14 @@ fn empty(ctx: &Ctx, args: Args<'_>, keys: u64) -> Result<Option<Vec<OwnedString>
                 key.signal_modified();
             }
         }
-    })?;
-    Ok(Some(ours))
+    });
+    Some(ours)
 }
 
 /// Tells all clients that track keys to forget what they know, as a flush does, those among them
 /// that want to hear nothing of their own changes, too: a module can do so only by a flush, and
 /// flushes a database that is empty, if there is one.
-fn tell_trackers(ctx: &Ctx) -> Result<(), CmdError> {
+fn tell_trackers(ctx: &Ctx) {
     let some = match ctx.call(c"INFO", &[b"clients"]) {
         Some(Reply::Text(text)) => !String::from_utf8_lossy(&text)
             .lines()
@@ -121,9 +121,12 @@ fn tell_trackers(ctx: &Ctx) -> Result<(), CmdError> {
         _ => false,
     };
     if !some {
-        return Ok(());
+        return;
     }
-    let (_home, ours) = (ctx.keep_db(), keyspace::dbs_with_keys()?);
+    let Ok(ours) = keyspace::dbs_with_keys() else {
+        return;
+    };
+    let _home = ctx.keep_db();
     let is_ours = |db| ours.iter().any(|&(own, _)| own == db);
     let empty = (0..)
         .take_while(|&db| ctx.select_db(db))
@@ -133,5 +136,4 @@ fn tell_trackers(ctx: &Ctx) -> Result<(), CmdError> {
     {
         ctx.call(c"FLUSHDB", &[b"ASYNC"]);
     }
-    Ok(())
 }

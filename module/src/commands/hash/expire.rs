@@ -26,11 +26,9 @@ mod outcome {
 }
 
 /// Has the background know of the new expire times.
-pub(super) fn note(done: &Done<'_>, key: &PmKey<'_>) -> Result<(), CmdError> {
-    if done.times.is_empty() {
-        Ok(())
-    } else {
-        key.note_expiry(done.was, done.times.iter().copied())
+pub(super) fn note(done: &Done<'_>, key: &PmKey<'_>) {
+    if !done.times.is_empty() {
+        key.note_expiry(done.was, done.times.iter().copied());
     }
 }
 
@@ -137,7 +135,7 @@ fn expire_fields(
         }
         Ok((outcomes, plan.carry_out(tx, root)?))
     })?;
-    note(&done, &key)?;
+    note(&done, &key);
     if !done.removed.is_empty() {
         let event = if lapse::in_valkey() {
             c"hexpired"

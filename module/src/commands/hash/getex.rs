@@ -78,9 +78,9 @@ fn take(
     let names = || fields.iter().copied().map(Arg::bytes);
     let lapsed = lapse::sweep(ctx, name, names(), Telling::Replicas)?;
     let mut key = PmKey::open_write(ctx, name, TY)?;
-    let (mut values, mut done) = (vec![None; fields.len()], None::<Done<'_>>);
+    let (mut values, mut edited) = (vec![None; fields.len()], Ok(None::<Done<'_>>));
     if key.exists() {
-        done = Some(key.edit(|tx, root| {
+        edited = key.edit(|tx, root| {
             let mut plan = Plan::new(CommandTime::of(ctx, tx, *root).ms());
             for (field, value) in names().zip(&mut values) {
                 let Some((found, old)) = plan.look(tx, *root, field)? else {
@@ -94,9 +94,14 @@ fn take(
                     Then::Remove => plan.remove(field),
                 }
             }
-            plan.carry_out(tx, root)
-        })?);
+            plan.carry_out(tx, root).map(Some)
+        });
     }
+    // Also if this has failed, it is told what was removed before it.
+    let (done, failed) = match edited {
+        Ok(done) => (done, None),
+        Err(error) => (None, Some(error)),
+    };
     let changed = |done: &Done<'_>| !done.times.is_empty() || !done.removed.is_empty();
     let done = done.filter(changed);
     // Valkey leaves fields whose time has come for the background, and says nothing of them.
@@ -108,7 +113,7 @@ fn take(
         ctx.notify(Class::HASH, c"hexpired", name);
     }
     if let Some(done) = &done {
-        note(done, &key)?;
+        note(done, &key);
         ctx.notify(Class::HASH, event, name);
     }
     if (done.is_some() || tells_of_lapsed) && !key.exists() {
@@ -116,6 +121,9 @@ fn take(
     }
     if let Some(done) = &done {
         replicate(done, ctx, &key);
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     ctx.reply_array(values.len());
     for value in values {

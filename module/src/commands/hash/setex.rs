@@ -137,7 +137,7 @@ impl<'a> Work<'a> {
             Ok((was, 0))
         })?;
         if let Expiry::At(time) = self.expiry {
-            key.note_expiry(was, self.names().map(|field| (field, time)))?;
+            key.note_expiry(was, self.names().map(|field| (field, time)));
         }
         if !existed && self.is_over {
             // The key comes to be, and goes with its fields.
