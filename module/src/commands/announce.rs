@@ -17,6 +17,22 @@ pub(super) fn announce(ctx: &Ctx, key: &PmKey<'_>, class: Class, event: &CStr) {
     }
 }
 
+/// Deletes the key, whatever it holds, and tells that it is gone.
+pub(super) fn delete(ctx: &Ctx, key: &mut PmKey<'_>) {
+    key.delete();
+    key.signal();
+    ctx.notify(Class::GENERIC, c"del", key.name());
+}
+
+/// What is to be stored under the key is empty: whatever is there goes, and replicas are sent the
+/// command, with its words.
+pub(super) fn clear(ctx: &Ctx, key: &mut PmKey<'_>, (command, words): (&CStr, &[Arg<'_>])) {
+    if key.occupied() {
+        delete(ctx, key);
+        ctx.replicate(command, words);
+    }
+}
+
 /// [`announce`], and the command that replicas are sent, with its words.
 pub(super) fn announce_and_replicate(
     ctx: &Ctx,

@@ -180,6 +180,15 @@ fn integer(arg: Arg<'_>) -> Result<i64, CmdError> {
     parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)
 }
 
+/// An argument that is an integer from `min` on, which is not negative; any other is the error
+/// `text`.
+fn at_least(arg: Arg<'_>, min: u32, text: &'static str) -> Result<u64, CmdError> {
+    match parse_i64(arg.bytes()) {
+        Some(n) if n >= i64::from(min) => Ok(n as u64),
+        _ => Err(CmdError::text_only(text)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,8 @@
 //! How many random elements HRANDFIELD, SRANDMEMBER and ZRANDMEMBER are asked for.
 
+use super::integer;
 use crate::error::CmdError;
 use crate::redis::Arg;
-use store::number::parse_i64;
 
 /// What Redis says of the least integer, where a count must have an opposite.
 pub(super) const LEAST_COUNT: CmdError = CmdError::text_only(
@@ -11,9 +11,8 @@ pub(super) const LEAST_COUNT: CmdError = CmdError::text_only(
 
 /// Parses a count of random elements; a negative one allows repetition.
 pub(super) fn count(arg: Arg<'_>) -> Result<i64, CmdError> {
-    match parse_i64(arg.bytes()) {
-        Some(i64::MIN) => Err(LEAST_COUNT),
-        Some(count) => Ok(count),
-        None => Err(CmdError::NotAnInteger),
+    match integer(arg)? {
+        i64::MIN => Err(LEAST_COUNT),
+        count => Ok(count),
     }
 }

@@ -1,5 +1,6 @@
 //! What HSCAN, SSCAN and ZSCAN share: their arguments, and how far one call goes.
 
+use super::integer;
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::glob;
@@ -157,7 +158,7 @@ impl<'a> Options<'a> {
         while let Some((option, rest)) = args.split_first() {
             args = match rest.split_first() {
                 Some((value, rest)) if option.is(b"COUNT") => {
-                    let count = parse_i64(value.bytes()).ok_or(CmdError::NotAnInteger)?;
+                    let count = integer(*value)?;
                     options.count = u64::try_from(count).map_err(|_| CmdError::Syntax)?;
                     if count == 0 {
                         return Err(CmdError::Syntax);

@@ -1,13 +1,12 @@
 //! Commands that report on the pool and on the module.
 
 use super::sections::{SECTIONS, Section};
-use super::syntax;
+use super::{integer, syntax};
 use crate::error::CmdError;
 use crate::keyspace::{substitutes, usage_of, with_engine};
 use crate::redis::{Args, Collection, Ctx, InfoValue, Kind, Mode, OwnedString};
 use std::ffi::CString;
 use std::fmt::Write;
-use store::number::parse_i64;
 
 /// Words that ask for all sections.
 const ALL: [&[u8]; 3] = [b"all", b"everything", b"default"];
@@ -95,10 +94,10 @@ pub(super) fn stats(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
 pub(super) fn usage(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     for option in args.from(2).chunks(2) {
         let count = match option {
-            [word, count] if word.is(b"SAMPLES") => parse_i64(count.bytes()),
+            [word, count] if word.is(b"SAMPLES") => integer(*count)?,
             _ => return Err(CmdError::Syntax),
         };
-        if count.ok_or(CmdError::NotAnInteger)? < 0 {
+        if count < 0 {
             return Err(CmdError::Syntax);
         }
     }

@@ -37,6 +37,7 @@ use store::value::ValueType;
 /// | [`edit_leaving`](Self::edit_leaving) | the same, and parts of it may be large that go | one commit; these are freed in the background |
 /// | [`put`](Self::put) | a value takes the place of whatever is there, and does not expire | one commit; the old value is freed with it, or in the background |
 /// | [`upsert`](Self::upsert) | a value that is there is changed, else one is put there | one commit |
+/// | [`remove`](Self::remove) | elements go, maybe all | one commit |
 /// | [`delete`](Self::delete) | the key goes, and its value | one commit, large values in the background |
 /// | [`set_expire`](Self::set_expire) | only the expire time changes | one commit |
 /// | [`edit2`], [`edit2_announcing`], [`put_all`] | two keys, or several, as one step | one commit |
@@ -386,6 +387,21 @@ impl<'a> PmKey<'a> {
         }
         self.key.delete();
         self.holds = Kind::Absent;
+    }
+
+    /// Has `f` remove elements of the value as one atomic, durable step. If these are `all`, the
+    /// key goes instead, and the value is freed in the background if it is large.
+    pub fn remove<R>(
+        &mut self,
+        all: bool,
+        f: impl FnOnce(&mut Tx<'_>, &mut Root) -> Result<R>,
+    ) -> Result<(), CmdError> {
+        if all {
+            self.delete();
+            Ok(())
+        } else {
+            self.edit(f).map(drop)
+        }
     }
 
     /// When the key expires, in Unix milliseconds.

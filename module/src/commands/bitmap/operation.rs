@@ -2,7 +2,7 @@
 
 use super::TY;
 use super::string::{read, replace};
-use crate::commands::announce::announce_and_replicate;
+use crate::commands::announce::{announce_and_replicate, clear};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Args, Class, Ctx};
@@ -64,8 +64,7 @@ pub(super) fn bitop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         bits::invert(&mut result);
     }
 
-    let target = args[2];
-    let mut key = PmKey::open_any(ctx, target, TY);
+    let mut key = PmKey::open_any(ctx, args[2], TY);
     if !result.is_empty() {
         replace(&mut key, Value::Bytes(&result), Expiry::Never)?;
         announce_and_replicate(
@@ -74,11 +73,8 @@ pub(super) fn bitop(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             (Class::STRING, c"set"),
             (c"PM.BITOP", args.from(1)),
         );
-    } else if key.occupied() {
-        key.delete();
-        key.signal();
-        ctx.notify(Class::GENERIC, c"del", target);
-        ctx.replicate(c"PM.BITOP", args.from(1));
+    } else {
+        clear(ctx, &mut key, (c"PM.BITOP", args.from(1)));
     }
     ctx.reply_integer(result.len() as i64);
     Ok(())

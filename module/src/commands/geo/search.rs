@@ -2,6 +2,7 @@
 
 use super::{TY, point, reply_distance, reply_point, store, unit};
 use crate::behaviour::Behaviour;
+use crate::commands::integer;
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -282,7 +283,7 @@ impl<'a> Query<'a> {
                     0
                 }
                 [count, ..] if word.is(b"COUNT") => {
-                    let count = parse_i64(count.bytes()).ok_or(CmdError::NotAnInteger)?;
+                    let count = integer(*count)?;
                     if count <= 0 {
                         return Err(CmdError::text_only("ERR COUNT must be > 0"));
                     }
@@ -452,9 +453,7 @@ fn search(ctx: &Ctx, args: Args<'_>, form: Form, command: &CStr) -> Result<(), C
         Form::SearchStore => c"geosearchstore",
         _ => c"georadiusstore",
     };
-    store(ctx, target, event, &elements, || {
-        ctx.replicate(command, args.from(1));
-    })
+    store(ctx, target, event, &elements, (command, args.from(1)))
 }
 
 impl Query<'_> {

@@ -3,6 +3,7 @@
 use super::TY;
 use super::lapse::{self, CommandTime, Names};
 use crate::commands::announce::announce;
+use crate::commands::integer;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
@@ -81,7 +82,7 @@ fn update<T>(
 
 /// `PM.HINCRBY key field increment`
 pub(super) fn hincrby(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let by = parse_i64(args[3].bytes()).ok_or(CmdError::NotAnInteger)?;
+    let by = integer(args[3])?;
     let add = |old: Option<&[u8]>| {
         let old = match old {
             Some(text) => {

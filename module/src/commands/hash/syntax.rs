@@ -6,6 +6,7 @@
 //! server that has no such commands gets that of its family's newest.
 
 use crate::behaviour::{Family, server};
+use crate::commands::integer;
 use crate::commands::time_unit::TimeUnit;
 use crate::error::CmdError;
 use crate::redis::{Arg, Args, Ctx};
@@ -76,7 +77,7 @@ pub(super) fn expire_time(
     unit: TimeUnit,
     arg: Arg<'_>,
 ) -> Result<i64, CmdError> {
-    let number = parse_i64(arg.bytes()).ok_or(CmdError::NotAnInteger)?;
+    let number = integer(arg)?;
     let is_valkey = Grammar::here() == Grammar::Valkey;
     if number < 0 {
         return Err(if is_valkey {
@@ -487,7 +488,7 @@ fn counted_in_valkey<'a>(
     width: usize,
 ) -> Result<&'a [Arg<'a>], CmdError> {
     let at = at.ok_or(NO_MATCH_IN_VALKEY)?;
-    let number = parse_i64(args[at + 1].bytes()).ok_or(CmdError::NotAnInteger)?;
+    let number = integer(args[at + 1])?;
     let fields = args.from(at + 2);
     match number.checked_mul(width as i64) {
         Some(wanted) if number != 0 && wanted == fields.len() as i64 => Ok(fields),

@@ -7,17 +7,16 @@ mod pop;
 mod push;
 mod read;
 
-use super::integer;
 use super::row::{
     BLOCKING, BLOCKING_ANYWHERE, BLOCKING_GROWING, ONE, READ, READ_FAST, Row, TWO, WRITE,
     WRITE_ALWAYS, WRITE_ALWAYS_FAST, WRITE_FAST,
 };
 use super::sample;
+use super::{at_least, integer};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::redis::{Arg, NumberedKeys};
 use std::ffi::CStr;
-use store::number::parse_i64;
 use store::structures::list::Side;
 
 /// One row a command: name, handler, arity, flags, keys.
@@ -51,14 +50,6 @@ pub(super) const ROWS: &[Row] = &[
     Row::command("blmove", blocking::blmove, 6, BLOCKING_GROWING, TWO),
     Row::command("brpoplpush", blocking::brpoplpush, 4, BLOCKING_GROWING, TWO),
 ];
-
-/// A number from `min` on; anything else is the error `text`.
-fn at_least(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdError> {
-    match parse_i64(arg.bytes()) {
-        Some(n) if n >= min => Ok(n as u64),
-        _ => Err(CmdError::text_only(text)),
-    }
-}
 
 /// A number of elements, counted from the end if it is negative.
 ///

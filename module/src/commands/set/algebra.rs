@@ -5,7 +5,8 @@
 //! whatever the destination held.
 
 use super::TY;
-use crate::commands::announce::announce_and_replicate;
+use crate::commands::announce::{announce_and_replicate, clear};
+use crate::commands::at_least;
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, read_all};
 use crate::limits;
@@ -13,7 +14,6 @@ use crate::redis::{Arg, Args, Class, Collection, Ctx, Mode};
 use std::collections::HashSet;
 use std::ffi::CStr;
 use store::content::Item;
-use store::number::parse_i64;
 use store::structures::set::{self, Member, Operation, Outcome, Source};
 
 /// `PM.SINTER key [key ...]`
@@ -95,14 +95,6 @@ pub(super) fn sintercard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// An integer that is at least `min`; any other one is the error `text`.
-fn at_least(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdError> {
-    match parse_i64(arg.bytes()) {
-        Some(n) if n >= min => Ok(n as u64),
-        _ => Err(CmdError::text_only(text)),
-    }
-}
-
 fn reply(ctx: &Ctx, args: Args<'_>, operation: Operation) -> Result<(), CmdError> {
     let sources = Sources::open(ctx, args.from(1))?;
     sources.evaluate(operation, |result| {
@@ -140,11 +132,8 @@ fn store(
             (Class::SET, event),
             (command, args.from(1)),
         );
-    } else if destination.occupied() {
-        destination.delete();
-        destination.signal();
-        ctx.notify(Class::GENERIC, c"del", args[1]);
-        ctx.replicate(command, args.from(1));
+    } else {
+        clear(ctx, &mut destination, (command, args.from(1)));
     }
     ctx.reply_integer(members.len() as i64);
     Ok(())

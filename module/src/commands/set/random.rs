@@ -1,7 +1,7 @@
 //! SPOP, SRANDMEMBER.
 
 use super::TY;
-use crate::commands::announce::{announce, announce_and_replicate};
+use crate::commands::announce::announce;
 use crate::commands::sample;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -58,19 +58,13 @@ fn spop_some(ctx: &Ctx, name: Arg<'_>, count: u64) -> Result<(), CmdError> {
         };
         Ok(chosen.into_iter().map(to_vec).collect::<Vec<_>>())
     })?;
+    key.remove(count >= len, |tx, root| {
+        set::remove(tx, root, members.iter().map(Vec::as_slice))
+    })?;
+    announce(ctx, &key, Class::SET, c"spop");
     if count >= len {
-        // The keyspace frees what is large in the background.
-        key.delete();
-        announce_and_replicate(
-            ctx,
-            &key,
-            (Class::SET, c"spop"),
-            (deleting_command(Deletion::Emptied), &[name]),
-        );
+        ctx.replicate(deleting_command(Deletion::Emptied), &[name]);
     } else {
-        key.edit(|tx, root| set::remove(tx, root, members.iter().map(Vec::as_slice)))?;
-        key.signal();
-        ctx.notify(Class::SET, c"spop", name);
         replicate_removal(ctx, name, &members);
     }
     ctx.reply_collection(Collection::Set, members.len());

@@ -10,9 +10,10 @@
 
 mod pattern;
 
+use super::integer;
 use super::row::{ONE, READ, Row, WRITE};
 use crate::behaviour::Behaviour;
-use crate::commands::announce::announce_and_replicate;
+use crate::commands::announce::{announce_and_replicate, clear};
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -21,7 +22,6 @@ use crate::redis::{Arg, Args, Class, Ctx, KeyUse, collate};
 use pattern::Pattern;
 use std::cmp::Ordering;
 use std::ffi::CString;
-use store::number::parse_i64;
 use store::slot;
 use store::structures::list::{self, Side};
 use store::structures::{Root, set, zset};
@@ -98,8 +98,8 @@ impl<'a> Query<'a> {
                 _ if option.is(b"desc") => query.descending = true,
                 _ if option.is(b"alpha") => query.alpha = true,
                 [offset, count, others @ ..] if option.is(b"limit") => {
-                    query.offset = parse_i64(offset.bytes()).ok_or(CmdError::NotAnInteger)?;
-                    let count = parse_i64(count.bytes()).ok_or(CmdError::NotAnInteger)?;
+                    query.offset = integer(*offset)?;
+                    let count = integer(*count)?;
                     query.count = Some(count).filter(|&count| count >= 0);
                     rest = others;
                 }
@@ -405,11 +405,8 @@ fn store(
             (Class::LIST, c"sortstore"),
             (c"PM.SORT", args.from(1)),
         );
-    } else if destination.occupied() {
-        destination.delete();
-        destination.signal();
-        ctx.notify(Class::GENERIC, c"del", name);
-        ctx.replicate(c"PM.SORT", args.from(1));
+    } else {
+        clear(ctx, &mut destination, (c"PM.SORT", args.from(1)));
     }
     ctx.reply_integer(values.len() as i64);
     Ok(())

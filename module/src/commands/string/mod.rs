@@ -11,12 +11,12 @@ mod set;
 
 pub(super) use range::write_range;
 
-use super::integer;
 use super::row::{ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS_FAST, WRITE_FAST};
+use super::{announce, integer};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits::{self, Deletion, deleting_command};
-use crate::redis::{Class, Ctx};
+use crate::redis::Ctx;
 use store::expiry::Expiry;
 use store::structures::string::{self, Value};
 
@@ -50,11 +50,9 @@ pub(super) const ROWS: &[Row] = &[
     Row::command("lcs", lcs::lcs, -3, READ, TWO),
 ];
 
-/// Deletes a key and tells of it.
+/// Deletes a key, and tells of it and the replicas.
 fn delete(ctx: &Ctx, key: &mut PmKey<'_>, deletion: Deletion) {
-    key.delete();
-    key.signal();
-    ctx.notify(Class::GENERIC, c"del", key.name());
+    announce::delete(ctx, key);
     ctx.replicate(deleting_command(deletion), &[key.name()]);
 }
 

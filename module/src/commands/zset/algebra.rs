@@ -5,14 +5,13 @@
 
 use super::range::store;
 use super::{Shape, TY, integer};
-use crate::commands::plain;
+use crate::commands::{at_least, plain};
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::{PmKey, read_all};
 use crate::redis::{Arg, Args, Ctx, Mode};
 use std::collections::HashMap;
 use store::content::Item;
-use store::number::parse_i64;
 use store::structures::Root;
 use store::structures::set::Operation;
 use store::structures::zset::{self, Aggregate, Elements, Source};
@@ -153,9 +152,7 @@ impl<'a> Query<'a> {
                     more
                 }
                 _ if form == Form::Count && !more.is_empty() && option.is(b"LIMIT") => {
-                    let limit = parse_i64(more[0].bytes()).and_then(|n| u64::try_from(n).ok());
-                    query.limit =
-                        limit.ok_or(CmdError::text_only("ERR LIMIT can't be negative"))?;
+                    query.limit = at_least(more[0], 0, "ERR LIMIT can't be negative")?;
                     &more[1..]
                 }
                 _ => return Err(CmdError::Syntax),
@@ -237,23 +234,20 @@ pub(super) fn zintercard(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// `PM.ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX]`
 pub(super) fn zunionstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let elements = Query::parse(ctx, args.from(2), Operation::Union, Form::Store)?.elements()?;
-    store(ctx, args[1], c"zunionstore", &elements, || {
-        ctx.replicate(c"PM.ZUNIONSTORE", args.from(1));
-    })
+    let command = (c"PM.ZUNIONSTORE", args.from(1));
+    store(ctx, args[1], c"zunionstore", &elements, command)
 }
 
 /// `PM.ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX]`
 pub(super) fn zinterstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let elements = Query::parse(ctx, args.from(2), Operation::Inter, Form::Store)?.elements()?;
-    store(ctx, args[1], c"zinterstore", &elements, || {
-        ctx.replicate(c"PM.ZINTERSTORE", args.from(1));
-    })
+    let command = (c"PM.ZINTERSTORE", args.from(1));
+    store(ctx, args[1], c"zinterstore", &elements, command)
 }
 
 /// `PM.ZDIFFSTORE destination numkeys key [key ...]`
 pub(super) fn zdiffstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let elements = Query::parse(ctx, args.from(2), Operation::Diff, Form::Store)?.elements()?;
-    store(ctx, args[1], c"zdiffstore", &elements, || {
-        ctx.replicate(c"PM.ZDIFFSTORE", args.from(1));
-    })
+    let command = (c"PM.ZDIFFSTORE", args.from(1));
+    store(ctx, args[1], c"zdiffstore", &elements, command)
 }

@@ -2,11 +2,11 @@
 
 use super::{Shape, TY};
 use crate::commands::announce::announce_and_replicate;
+use crate::commands::at_least;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Class, Ctx, OwnedString};
 use std::ffi::CStr;
-use store::number::parse_i64;
 use store::structures::zset;
 
 /// The end that elements are taken from.
@@ -61,7 +61,7 @@ fn pop_one_key(ctx: &Ctx, args: Args<'_>, end: End) -> Result<(), CmdError> {
         return Err(CmdError::Syntax);
     }
     let count = match args.get(2) {
-        Some(count) => Some(integer_from(
+        Some(count) => Some(at_least(
             count,
             0,
             "ERR value is out of range, must be positive",
@@ -91,14 +91,6 @@ fn pop_one_key(ctx: &Ctx, args: Args<'_>, end: End) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// An integer that is at least `min`; any other one is the error `text`.
-fn integer_from(arg: Arg<'_>, min: i64, text: &'static str) -> Result<u64, CmdError> {
-    match parse_i64(arg.bytes()) {
-        Some(n) if n >= min => Ok(n as u64),
-        _ => Err(CmdError::text_only(text)),
-    }
-}
-
 /// Takes up to `count` elements, at least one, from one end of a sorted set that is there.
 pub(super) fn take(
     key: &mut PmKey<'_>,
@@ -109,22 +101,18 @@ pub(super) fn take(
         let popped = key.edit(|tx, root| zset::pop(tx, root, end == End::Max))?;
         return Ok(popped.into_iter().collect());
     }
-    let len = key.read(|_, root| Ok(zset::len(root)))?;
-    if count >= len {
-        let taken = key.read(|pool, root| zset::from_end(pool, root, len, end == End::Max))?;
-        // The keyspace frees what is large in the background.
-        key.delete();
-        return Ok(taken);
-    }
-    key.edit(|tx, root| {
-        let taken = zset::from_end(tx, *root, count, end == End::Max)?;
-        let ranks = match end {
-            End::Min => 0..count,
-            End::Max => len - count..len,
-        };
-        zset::remove_range(tx, root, ranks)?;
-        Ok(taken)
-    })
+    let (taken, len) = key.read(|pool, root| {
+        let len = zset::len(root);
+        let taken = zset::from_end(pool, root, count.min(len), end == End::Max)?;
+        Ok((taken, len))
+    })?;
+    let count = taken.len() as u64;
+    let ranks = match end {
+        End::Min => 0..count,
+        End::Max => len - count..len,
+    };
+    key.remove(count == len, |tx, root| zset::remove_range(tx, root, ranks))?;
+    Ok(taken)
 }
 
 /// What ZMPOP and BZMPOP take.
@@ -141,7 +129,7 @@ impl<'a> Request<'a> {
     /// Parses `numkeys key [key ...] MIN|MAX [COUNT count]`.
     pub(super) fn parse(args: &'a [Arg<'a>]) -> Result<Request<'a>, CmdError> {
         let (numkeys, rest) = args.split_first().ok_or(CmdError::Syntax)?;
-        let numkeys = integer_from(*numkeys, 1, "ERR numkeys should be greater than 0")?;
+        let numkeys = at_least(*numkeys, 1, "ERR numkeys should be greater than 0")?;
         let numkeys = usize::try_from(numkeys).unwrap_or(usize::MAX);
         let (keys, rest) = rest.split_at_checked(numkeys).ok_or(CmdError::Syntax)?;
         let (end, mut rest) = rest.split_first().ok_or(CmdError::Syntax)?;
@@ -152,11 +140,7 @@ impl<'a> Request<'a> {
             if count.is_some() || !option.is(b"COUNT") {
                 return Err(CmdError::Syntax);
             }
-            count = Some(integer_from(
-                *value,
-                1,
-                "ERR count should be greater than 0",
-            )?);
+            count = Some(at_least(*value, 1, "ERR count should be greater than 0")?);
             rest = more;
         }
         Ok(Request {

@@ -3,11 +3,12 @@
 use super::spec::{self, By};
 use super::{Shape, TY, integer};
 use crate::behaviour::Behaviour;
-use crate::commands::announce::announce;
+use crate::commands::announce::{announce_and_replicate, clear};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits;
 use crate::redis::{Arg, Args, Class, Ctx};
+use std::ffi::CStr;
 use store::structures::zset::{self, Skip, Span};
 
 /// What the name of a command leaves open, and its options say.
@@ -226,39 +227,30 @@ pub(super) fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if query.reverse {
         elements.reverse();
     }
-    store(ctx, args[1], c"zrangestore", &elements, || {
-        ctx.replicate(c"PM.ZRANGESTORE", args.from(1));
-    })
+    let command = (c"PM.ZRANGESTORE", args.from(1));
+    store(ctx, args[1], c"zrangestore", &elements, command)
 }
 
-/// Stores elements in ascending order under a key, whatever is there, tells of it, and replies with
-/// their number.
+/// Stores elements in ascending order under a key, whatever is there, tells of it, sends replicas
+/// the command with its words, and replies with the number of elements.
 pub(crate) fn store(
     ctx: &Ctx,
     target: Arg<'_>,
-    event: &std::ffi::CStr,
+    event: &CStr,
     elements: &[(Vec<u8>, f64)],
-    replicate: impl FnOnce(),
+    command: (&CStr, &[Arg<'_>]),
 ) -> Result<(), CmdError> {
     let mut key = PmKey::open_any(ctx, target, TY);
-    let occupied = key.occupied();
     if elements.is_empty() {
-        if occupied {
-            key.delete();
-            key.signal();
-            ctx.notify(Class::GENERIC, c"del", target);
-            replicate();
-        }
-        ctx.reply_integer(0);
-        return Ok(());
+        clear(ctx, &mut key, command);
+    } else {
+        let borrowed: Vec<(&[u8], f64)> = elements
+            .iter()
+            .map(|(name, score)| (name.as_slice(), *score))
+            .collect();
+        key.put(|tx| zset::build(tx, limits::zset(), &borrowed))?;
+        announce_and_replicate(ctx, &key, (Class::ZSET, event), command);
     }
-    let borrowed: Vec<(&[u8], f64)> = elements
-        .iter()
-        .map(|(name, score)| (name.as_slice(), *score))
-        .collect();
-    key.put(|tx| zset::build(tx, limits::zset(), &borrowed))?;
-    announce(ctx, &key, Class::ZSET, event);
-    replicate();
     ctx.reply_integer(elements.len() as i64);
     Ok(())
 }

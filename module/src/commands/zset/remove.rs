@@ -69,12 +69,9 @@ fn remove_range(
         key.read(|pool, root| Ok((span.resolve(pool, root, 0, false)?, zset::len(root))))?;
     let removed = ranks.end - ranks.start;
     if removed > 0 {
-        if removed == len {
-            // The keyspace frees what is large in the background.
-            key.delete()
-        } else {
-            key.edit(|tx, root| zset::remove_range(tx, root, ranks))?
-        }
+        key.remove(removed == len, |tx, root| {
+            zset::remove_range(tx, root, ranks)
+        })?;
         announce_and_replicate(ctx, &key, (Class::ZSET, event), (command, args.from(1)));
     }
     ctx.reply_integer(removed as i64);
