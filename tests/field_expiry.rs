@@ -321,3 +321,41 @@ fn fields_of_flushed_hashes_are_nobodys_to_remove() {
     settle(&mut client);
     assert_eq!(figure(&mut client, "used"), TABLE);
 }
+
+#[test]
+fn reads_go_on_in_a_transaction_that_has_found_no_room() {
+    let server = Setup::pmedis("16m").start().unwrap();
+    let mut client = server.client();
+    run(
+        &mut client,
+        "DEBUG SET-ACTIVE-EXPIRE 0
+         PM.HSET h f v g w
+         PM.PFADD p a b
+         PM.HPEXPIRE h 1 FIELDS 1 f",
+    );
+    wait_for("the field's time has come", || {
+        ask(&mut client, "PM.HGETALL h") == "[g w]"
+    });
+    let reads = [
+        ("PM.HGET h f", "nil"),
+        ("PM.HMGET h f g", "[nil w]"),
+        ("PM.HRANDFIELD h", "g"),
+        ("PM.HRANDFIELD h 5", "[g]"),
+        ("PM.PFCOUNT p", "2"),
+    ];
+    expect(&mut client, "MULTI", "OK");
+    client.call(&["PM.SET", "huge", &"x".repeat(32_000_000)]);
+    for (read, _) in reads {
+        expect(&mut client, read, "QUEUED");
+    }
+    let replies = client.call(&["EXEC"]);
+    let replies = replies.elements().expect("replies");
+    assert!(words(&replies[0]).contains("OOM"), "{:?}", replies[0]);
+    for ((read, reply), told) in reads.iter().zip(&replies[1..]) {
+        assert_eq!(words(told), *reply, "{read}");
+    }
+    // Nothing of them is left to be done.
+    for (read, reply) in reads {
+        expect(&mut client, read, reply);
+    }
+}

@@ -5,6 +5,7 @@ use super::string::read;
 use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::keyspace::expiring::takes_changes;
 use crate::limits;
 use crate::redis::{Arg, Args, Class, Ctx};
 use store::expiry::Expiry;
@@ -179,7 +180,7 @@ fn count_one(ctx: &Ctx, name: Arg<'_>) -> Result<u64, CmdError> {
         None => Ok((hll::count(text)?, false)),
     })?;
     let (count, cached) = found.unwrap_or((0, true));
-    if !cached {
+    if !cached && (takes_changes() || ctx.must_obey()) {
         let (at, bytes) = hll::count_to_cache(count);
         key.edit_inline(None, |tx, root, inline| {
             string::set_range(tx, root, inline, at as u64, &bytes)

@@ -73,6 +73,16 @@ pub enum Telling {
     Replicas,
 }
 
+/// Whether the pool takes changes: none while nothing can be made durable, nor in a transaction
+/// that has failed. Commands that read and, by the way, change something leave that then.
+pub fn takes_changes() -> bool {
+    let takes = |engine: &mut Engine| {
+        let pool = &engine.store.pool;
+        pool.failure().is_none() && !pool.refuses_group()
+    };
+    ENGINE.with(takes) == Ok(true)
+}
+
 /// Removes fields of a hash, whose time has come, as one atomic, durable step. True if the key has
 /// gone with them.
 pub fn remove_expired<'f>(

@@ -9,7 +9,7 @@ use super::TY;
 use crate::behaviour::{Family, server};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::keyspace::expiring::{Telling, remove_expired};
+use crate::keyspace::expiring::{Telling, remove_expired, takes_changes};
 pub(crate) use crate::keyspace::{CommandTime, clock, lapsed_among as among};
 use crate::redis::{Arg, Class, Ctx, OwnedString, may_replicate, spares_replicas};
 use std::collections::HashSet;
@@ -46,6 +46,16 @@ pub(crate) fn met(
         return Ok(false);
     }
     remove_expired(ctx, key, lapsed.iter().copied(), telling)
+}
+
+/// [`met`] by a command that reads: where the pool takes no changes, the fields stay, and it goes
+/// on. Whether they are removed, or need not be.
+pub(crate) fn met_by_reader(ctx: &Ctx, key: Arg<'_>, lapsed: &Names<'_>) -> Result<bool, CmdError> {
+    let removes = takes_changes();
+    if removes {
+        met(ctx, key, lapsed, Telling::All)?;
+    }
+    Ok(removes)
 }
 
 /// [`met`] of those among `fields`, before a command begins. Gives whether there were some.

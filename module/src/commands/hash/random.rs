@@ -5,7 +5,6 @@ use super::lapse::{self, CommandTime, Names};
 use crate::commands::sample;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Ctx};
 use store::structures::Root;
 use store::structures::hash::{self, Field, Visible};
@@ -58,9 +57,9 @@ pub(super) fn hrandfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         }
         _ => return Err(CmdError::Syntax),
     };
-    let key = open(ctx, args[1])?;
+    let (key, hides) = open(ctx, args[1])?;
     key.read(|pool, root| {
-        let fields = if sees_all(root) {
+        let fields = if sees_all(root, hides) {
             Visible::All(pool, root)
         } else {
             Visible::from(pool, root, CommandTime::of(ctx, pool, root).ms())?
@@ -78,13 +77,13 @@ pub(super) fn hrandfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 fn random_field(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let key = open(ctx, args[1])?;
+    let (key, hides) = open(ctx, args[1])?;
     if !key.exists() {
         ctx.reply_null();
         return Ok(());
     }
     key.read(|pool, root| {
-        let fields = if sees_all(root) {
+        let fields = if sees_all(root, hides) {
             Visible::All(pool, root)
         } else {
             Visible::from(pool, root, CommandTime::of(ctx, pool, root).ms())?
@@ -97,14 +96,14 @@ fn random_field(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     })
 }
 
-/// Whether the command sees all fields that are there. Redis shows on a replica what it has not
-/// removed.
-fn sees_all(root: Root) -> bool {
-    !hash::may_expire(root) || !lapse::in_valkey()
+/// Whether the command sees all fields that are there.
+fn sees_all(root: Root, hides: bool) -> bool {
+    !hash::may_expire(root) || !hides
 }
 
-/// Opens the key; in Redis, after all fields whose time has come are removed.
-fn open<'a>(ctx: &'a Ctx, name: Arg<'a>) -> Result<PmKey<'a>, CmdError> {
+/// Opens the key; in Redis, after all fields whose time has come are removed. And whether such
+/// fields are there and are not to be seen: Redis shows on a replica what it has not removed.
+fn open<'a>(ctx: &'a Ctx, name: Arg<'a>) -> Result<(PmKey<'a>, bool), CmdError> {
     let key = PmKey::open_read(ctx, name, TY)?;
     let lapsed: Vec<Vec<u8>> = key.read(|pool, root| {
         let mut lapsed = Vec::new();
@@ -120,10 +119,10 @@ fn open<'a>(ctx: &'a Ctx, name: Arg<'a>) -> Result<PmKey<'a>, CmdError> {
         Ok(lapsed)
     })?;
     if lapsed.is_empty() {
-        return Ok(key);
+        return Ok((key, lapse::in_valkey()));
     }
     drop(key);
     let names: Names<'_> = lapsed.iter().map(Vec::as_slice).collect();
-    lapse::met(ctx, name, &names, Telling::All)?;
-    PmKey::open_write(ctx, name, TY)
+    let removed = lapse::met_by_reader(ctx, name, &names)?;
+    Ok((PmKey::open_write(ctx, name, TY)?, !removed))
 }

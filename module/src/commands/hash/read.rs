@@ -5,7 +5,6 @@ use super::lapse::{self, CommandTime, Names};
 use crate::commands::scan::{self, Scan, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::keyspace::expiring::Telling;
 use crate::redis::{Arg, Args, Collection, Ctx};
 use store::structures::hash::{self, Field};
 use store::structures::whole;
@@ -32,7 +31,7 @@ fn reply_of_field(ctx: &Ctx, args: Args<'_>, show: impl Fn(Option<&[u8]>)) -> Re
     })?;
     if !is_shown {
         drop(key);
-        lapse::met(ctx, name, &Names::from([field]), Telling::All)?;
+        lapse::met_by_reader(ctx, name, &Names::from([field]))?;
         show(None);
     }
     Ok(())
@@ -77,7 +76,7 @@ pub(super) fn hmget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         return reply(&key, &lapsed);
     }
     drop(key);
-    lapse::met(ctx, name, &lapsed, Telling::All)?;
+    lapse::met_by_reader(ctx, name, &lapsed)?;
     reply(&PmKey::open_write(ctx, name, TY)?, &lapsed)
 }
 
