@@ -75,11 +75,13 @@ pub(super) fn end_group(between_cycles: bool) {
             engine.event_loop.cycle_ends();
         }
         engine.life.end_reload();
-        engine.end_group()?;
-        engine.write_notes()?;
-        engine.keep_reserve()?;
+        let ended = engine.end_group();
+        let tidied = ended
+            .and_then(|()| engine.write_notes())
+            .and_then(|()| engine.keep_reserve());
+        // Whatever has come of that: replies are sent after this.
         engine.sync();
-        Ok(())
+        tidied
     });
 }
 
@@ -87,12 +89,12 @@ pub(super) fn end_group(between_cycles: bool) {
 fn command_ends() {
     restore_keys();
     durable("the last commands", |engine| {
-        engine.end_group()?;
+        let mut ended = engine.end_group();
         if !engine.event_loop.output_is_watched() {
-            engine.keep_reserve()?;
+            ended = ended.and_then(|()| engine.keep_reserve());
             engine.sync();
         }
-        Ok(())
+        ended
     });
 }
 
