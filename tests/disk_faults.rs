@@ -5,34 +5,19 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 use testkit::client::Client;
-use testkit::packaged::Packaged;
-use testkit::preload;
+use testkit::preload::failing_disk;
 use testkit::replication::{assert_same, wait_for, wait_in_sync};
 use testkit::script::{ask, crash, disk_info as info, expect, pm_info};
 use testkit::server::{Server, Setup};
 
-/// A server with a small journal, which a library is preloaded into; and the file that tells the
-/// library what to do to what the server writes. `None` if the server loads modules with a symbol
-/// scope of their own, in which what is preloaded is not seen.
+/// A server whose disk fails, and the file that tells how: see [`failing_disk`].
 fn faulty() -> Option<(Server, PathBuf)> {
-    faulty_with("appendonly no")
+    failing_disk(&[])
 }
 
 /// [`faulty`], with this line in its configuration.
 fn faulty_with(directive: &str) -> Option<(Server, PathBuf)> {
-    if Packaged::current().has(None, Some((8, 0))) {
-        println!("no faults can be injected into a module of this server");
-        return None;
-    }
-    let setup = Setup::pmedis_with("64m", &["durability", "disk", "journal", "2m"]);
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fail_writes.c");
-    let library = preload::compile(source, setup.dir());
-    let flag = setup.dir().join("fail");
-    let setup = setup
-        .directive(directive)
-        .env("LD_PRELOAD", &library.to_string_lossy())
-        .env("FAIL_WRITES", &flag.to_string_lossy());
-    Some((setup.start().unwrap(), flag))
+    failing_disk(&[directive])
 }
 
 #[test]

@@ -1,5 +1,6 @@
 /* Preloaded into a server. While the file FAIL_WRITES is there, what it holds is done:
  *   NUMBER   writes to journals, and syncs of them, fail with the error of this number
+ *   cNUMBER  writes to pools, and syncs of them, fail so: what checkpoints do
  *   wNUMBER  writes to journals take so many milliseconds longer
  *   sNUMBER  syncs of all other files take so many milliseconds longer */
 #define _GNU_SOURCE
@@ -12,13 +13,17 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static int is_journal(int fd) {
+static int has_in_its_path(int fd, const char *part) {
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t len = readlink(link, path, sizeof path - 1);
     if (len < 0) return 0;
     path[len] = 0;
-    return strstr(path, ".journal") != NULL;
+    return strstr(path, part) != NULL;
+}
+
+static int is_journal(int fd) {
+    return has_in_its_path(fd, ".journal");
 }
 
 static int fails(int fd, char delayed) {
@@ -34,8 +39,9 @@ static int fails(int fd, char delayed) {
         if (what[0] == delayed && is_journal(fd) == (delayed == 'w')) usleep(atoi(what + 1) * 1000);
         return 0;
     }
-    if (!is_journal(fd)) return 0;
-    errno = atoi(what);
+    int checkpoints = what[0] == 'c';
+    if (is_journal(fd) == checkpoints || !has_in_its_path(fd, ".pool")) return 0;
+    errno = atoi(what + checkpoints);
     return 1;
 }
 
