@@ -19,14 +19,13 @@
 use super::groups::afterwards;
 use super::{
     ENGINE, Engine, acknowledge, adopt, aof, apply, before_command, beside, cluster, compact,
-    cycles, durable, evict, expiring, fill, fullness, groups, loading, memory, room, saving,
+    cycles, durable, evict, expiring, fill, followed, fullness, groups, loading, memory, room,
+    saving, undurable,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Loading, Mode, OwnedString, Persistence,
     look_closer, server_flags,
 };
-use crate::report;
-use pobj::Result;
 use std::ffi::CStr;
 use std::time::SystemTime;
 use store::expiry::KEY_NEVER;
@@ -99,6 +98,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
         // A full sync that failed is not to be tried again: what came of it is what there is.
         Event::BecameMaster => {
             acknowledge::follow_role(true);
+            undurable::follow_promotion();
             durable("the end of a full sync", |engine| {
                 if engine.life.shows_keys() {
                     loading::end_take_over(engine)
@@ -108,11 +108,13 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             });
         }
         Event::BecameReplica => acknowledge::follow_role(false),
-        Event::FlushStarted { db } => durable("a flush", |engine| {
-            let ends = engine.is_shown();
-            engine.pending.end_keys(ends);
-            engine.flush(db)
-        }),
+        Event::FlushStarted { db } => {
+            followed("a flush", |engine| {
+                let ends = engine.is_shown();
+                engine.pending.end_keys(ends);
+                engine.flush(db)
+            });
+        }
         Event::FlushEnded { .. } => apply("a flush", |engine| engine.pending.end_keys(false)),
         Event::ForkChildBorn => durable("a snapshot", |engine| {
             engine.store.pool.begin_snapshot();
@@ -131,15 +133,17 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             memory::follow_settings();
         }
         Event::Shutdown => return end(),
-        Event::SwapDb(a, b) => durable("SWAPDB", |engine| {
-            if engine.is_shown() {
-                engine.store.keep_group();
-                engine.afterwards.swap(a, b);
-                engine.store.dbs.swap(&mut engine.store.pool, a, b)
-            } else {
-                Ok(())
-            }
-        }),
+        Event::SwapDb(a, b) => {
+            followed("SWAPDB", |engine| {
+                if engine.is_shown() {
+                    engine.store.keep_group();
+                    engine.afterwards.swap(a, b);
+                    engine.store.dbs.swap(&mut engine.store.pool, a, b)
+                } else {
+                    Ok(())
+                }
+            });
+        }
         _ => {}
     }
     cycles::look_again();
@@ -250,7 +254,7 @@ fn follow_expire(ctx: &Ctx, name: Arg<'_>) {
         return;
     };
     let mut before = None;
-    durable("an expire time", |engine| {
+    followed("an expire time", |engine| {
         if engine.store.pool.refuses_group() {
             before = Some(record::get(&engine.store.pool, record)?.expire_at);
             return Ok(());
@@ -285,35 +289,25 @@ fn follow_move(ctx: &Ctx, name: Arg<'_>) {
     if ENGINE.with(strays) == Ok(true) {
         return afterwards::tell();
     }
-    durable("MOVE", |engine| engine.store.move_to(record, db));
+    followed("MOVE", |engine| engine.store.move_to(record, db));
 }
 
 fn follow_rename(ctx: &Ctx, name: Arg<'_>) {
     let mut key = ctx.open(name, Mode::Quiet);
-    let Kind::Pm(ty, addr) = key.kind() else {
+    let (Kind::Pm(ty, _), Some((record, _))) = (key.kind(), record_in(&key)) else {
         return;
     };
     let db = key.db().unwrap_or_else(|| ctx.db());
-    let mut is_afterwards = false;
-    let renamed = ENGINE.with(|engine| -> Result<Option<usize>> {
-        let Some(record) = engine.record_at(addr) else {
-            return Ok(None);
-        };
-        is_afterwards = engine.strays_afterwards(record, db, name.bytes());
-        if is_afterwards {
-            return Ok(None);
-        }
-        let record = engine.must(|engine| engine.store.rename(record, name.bytes(), db))?;
-        engine.note_failure();
-        Ok(Some(engine.store.pool.address_of(record)))
-    });
-    match renamed {
-        Ok(Ok(Some(addr))) => key.replace_value(ty, addr),
-        Ok(Ok(None)) => {}
-        Ok(Err(error)) => report::failure("RENAME is not durable", &error),
-        Err(refused) => report::failure("RENAME is not durable", format_args!("{refused:?}")),
+    let strays = |engine: &mut Engine| engine.strays_afterwards(record, db, name.bytes());
+    if ENGINE.with(strays) == Ok(true) {
+        drop(key);
+        return afterwards::tell();
     }
-    if is_afterwards {
-        afterwards::tell();
+    let renamed = followed("RENAME", |engine| {
+        let record = engine.store.rename(record, name.bytes(), db)?;
+        Ok(engine.store.pool.address_of(record))
+    });
+    if let Some(addr) = renamed {
+        key.replace_value(ty, addr);
     }
 }

@@ -37,7 +37,9 @@ pub(super) fn of_command(error: &CmdError) {
             apply("giving up an import", cluster::give_up_import);
             fullness::refused();
         }
-        CmdError::Pool(error) if matches!(**error, Error::NotDurable(_)) => undurable::note(error),
+        CmdError::Pool(error) if matches!(**error, Error::NotDurable(_)) => {
+            undurable::note_refused(error);
+        }
         CmdError::Pool(error) => {
             FAILED.fetch_add(1, Ordering::Relaxed);
             report::failure("a command failed", error);
@@ -84,6 +86,9 @@ fn not_loaded(engine: &mut Engine, error: LoadError) {
         LoadError::Refused(why) => end_server(&why),
         LoadError::Pool(error) => {
             of_change(engine, &error);
+            if let Error::NotDurable(_) = error {
+                undurable::note_refused(&error);
+            }
             if matches!(error, Error::Full(_) | Error::TooLarge(_)) {
                 if engine.life == Life::TakingOver {
                     let size = engine.store.pool.usage().size;
@@ -122,19 +127,38 @@ pub(super) fn of_refused_group() {
 /// Runs `f` with the engine; a failure leaves the pool behind what Redis shows, which only the log
 /// can tell.
 pub(super) fn durable(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<()>) {
-    let follow = |engine: &mut Engine| following(engine, |engine| engine.must(f));
-    match ENGINE.with(|engine| noted(engine, follow)) {
-        Ok(Ok(())) => {}
+    done(what, |engine| engine.must(f));
+}
+
+/// [`durable`] of what the server has done to keys, which gives what `f` gives: a replica whose
+/// pool has no room for it ends.
+pub(super) fn followed<R>(what: &str, f: impl FnMut(&mut Engine) -> pobj::Result<R>) -> Option<R> {
+    done(what, |engine| {
+        let outcome = engine.must(f);
+        if let Err(error) = &outcome {
+            of_change(engine, error);
+        }
+        outcome
+    })
+}
+
+fn done<R>(what: &str, f: impl FnOnce(&mut Engine) -> pobj::Result<R>) -> Option<R> {
+    match ENGINE.with(|engine| noted(engine, |engine| following(engine, f))) {
+        Ok(Ok(value)) => Some(value),
         Ok(Err(error)) => {
             report::failure(format_args!("{what} is not durable"), &error);
             if let Error::NotDurable(_) = error {
                 undurable::note(&error);
             }
+            None
         }
-        Err(refused) => report::failure(
-            format_args!("{what} is not durable"),
-            format_args!("{refused:?}"),
-        ),
+        Err(refused) => {
+            report::failure(
+                format_args!("{what} is not durable"),
+                format_args!("{refused:?}"),
+            );
+            None
+        }
     }
 }
 
@@ -149,9 +173,9 @@ pub(super) fn apply(what: &str, f: impl FnOnce(&mut Engine)) {
 
 /// [`Store::leave_out`](store::Store::leave_out) from where a failure can only be logged.
 pub(super) fn leave_out_quietly(found: &Found) {
-    if let Ok(Err(error)) = ENGINE.with(|engine| engine.store.leave_out(found)) {
-        report::failure("a stale record stays in the pool", &error);
-    }
+    durable("the end of a stale record", |engine| {
+        engine.store.leave_out(found)
+    });
 }
 
 /// What `f` does to follow what the server has done already: the pool does not fall behind that,
@@ -198,8 +222,7 @@ pub fn with_engine<R>(f: impl FnOnce(&mut Engine) -> Result<R, CmdError>) -> Res
     })
 }
 
-/// Ends the server, if nobody but its master changes keys here: a change has found no room in the
-/// pool.
+/// Ends the server, if it is its master's change that has found no room in the pool.
 ///
 /// A replica must not go on then: it would acknowledge an offset of the replication stream that its
 /// pool does not have, and could be promoted with it. It cannot ask for a full sync either, which

@@ -1,6 +1,6 @@
 //! Servers that follow a file or a master, and cannot be told that something did not succeed.
 
-use crate::redis::server_flags;
+use crate::redis::{masters_command_runs, server_flags};
 use crate::report;
 
 /// True while the server loads a file, its own or its master's.
@@ -9,10 +9,23 @@ pub(super) fn loads_a_file() -> bool {
     flags.loading() || flags.async_loading()
 }
 
-/// True if nobody but the master changes keys here.
+/// True if the server is a replica: all that its master sends has to be kept, and kept durably.
+pub(super) fn is_replica() -> bool {
+    server_flags().replica()
+}
+
+/// True if it is the master that changes keys now: always on a replica that is read-only; on one
+/// that its clients may write to as well, while it loads the master's file or runs a command of
+/// its. In doubt, yes.
 pub(super) fn follows() -> bool {
     let flags = server_flags();
-    flags.replica() && flags.read_only()
+    flags.replica() && (flags.read_only() || loads_a_file() || masters_command_runs())
+}
+
+/// True if clients may change keys here.
+pub(super) fn serves_writers() -> bool {
+    let flags = server_flags();
+    !(flags.replica() && flags.read_only())
 }
 
 /// Ends the server, before anybody is told what is not so, or anything is saved.

@@ -101,7 +101,7 @@ use crate::report;
 use cluster::Arrivals;
 use cycles::EventLoop;
 use expiring::Removing;
-use failure::{apply, durable, leave_out_quietly};
+use failure::{apply, durable, followed, leave_out_quietly};
 use files::Files;
 use fill::Filling;
 use fullness::Fullness;

@@ -8,7 +8,8 @@ use super::cycles::Timer;
 use super::following::follows;
 use super::groups::undo;
 use super::rest::writes_are_paused;
-use super::{ENGINE, Engine, apply, compact, durable, evict, failure};
+use super::{ENGINE, Engine, apply, compact, durable, evict, failure, undurable};
+use crate::error::CmdError;
 use crate::redis::{Ctx, Latency, OnFailure, Requests, Tried, server_flags};
 use crate::report;
 use pobj::Result;
@@ -224,11 +225,20 @@ fn find_room(ctx: &Ctx, Tried { waited, again }: Tried) -> bool {
     is_gained == Ok(true) || compact::gather_some(ctx)
 }
 
+/// The error of a command that is refused.
+fn refused(ctx: &Ctx) -> CmdError {
+    if undurable::refuses() {
+        undurable::refusal()
+    } else {
+        undo::refuse(ctx)
+    }
+}
+
 /// What becomes of a command that fails.
 pub static ON_FAILURE: OnFailure = OnFailure {
     find_room,
-    refused: undo::refuse,
-    refuses: undo::refuses,
+    refused,
+    refuses: || undurable::refuses() || undo::refuses(),
     failed: failure::of_command,
 };
 

@@ -4,13 +4,22 @@
 //! server's buffers already, and stay there: all connections are closed. From then on, until the
 //! disk takes it, commands that write are refused, native ones too, as those delete and rename PM
 //! keys. Commands that read go on.
+//!
+//! | who writes | what becomes of it |
+//! |---|---|
+//! | a client | the command filter makes it a refusal |
+//! | one that has queued it for EXEC, or waits, or that CLIENT PAUSE holds back: the filter has seen it before | its connection was closed, and should the server still run it, nobody hears of it |
+//! | whoever passes no filter at all | a command of ours is refused before it begins |
+//! | the server itself: what has expired, or is evicted | the pool follows, in memory |
+//! | the master of this replica | the replica ends with the first that is not durable |
 
-use super::following::{end_server, follows};
+use super::following::{end_server, follows, is_replica, serves_writers};
 use super::{ENGINE, Engine};
 use crate::error::CmdError;
-use crate::redis::{FilterArgs, Latency, Reply, cut_connections, module_ctx};
+use crate::redis::{FilterArgs, Latency, Reply, cut_connections, module_ctx, refuse_writes};
 use crate::report;
 use pobj::Error;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Something that was committed is not durable.
@@ -46,7 +55,8 @@ impl Engine {
 
     #[cold]
     fn note_unwritten(&mut self) {
-        if is_troubled() {
+        // A replica ends with the first change that is not durable, whenever that comes.
+        if is_troubled() && !is_replica() {
             return;
         }
         if self.store.pool.has_record() {
@@ -76,10 +86,7 @@ impl Engine {
                 false
             }
             (Ok(()), Some(why)) => {
-                if !TROUBLED.swap(true, Ordering::Relaxed) {
-                    let line = format!("{why}: commands that write are refused");
-                    report::warn(&line);
-                }
+                begin(why);
                 true
             }
             (Ok(()), None) => {
@@ -96,20 +103,58 @@ impl Engine {
 
 /// What was committed is not durable, because of `error`: it is told to nobody.
 pub(super) fn note(error: &Error) {
-    if follows() {
+    if is_replica() {
         // It would acknowledge an offset of the replication stream that its pool does not have.
         end_server(&format!(
             "{error}: this replica cannot keep what its master sends. The server ends; it will sync again when it is \
              started and the disk takes writes"
         ));
     }
-    if !TROUBLED.swap(true, Ordering::Relaxed) {
-        let line = format!(
-            "{error}. All connections are closed, so that nobody is told of changes that may be lost; commands that write are refused"
-        );
-        report::warn(&line);
+    begin(error);
+}
+
+/// A command has failed with this, and has changed nothing. Only a master's must not fail.
+pub(super) fn note_refused(error: &Error) {
+    if !is_replica() || follows() {
+        note(error);
+    }
+}
+
+/// From now on, nothing can be made durable, for this reason: commands that write are refused.
+///
+/// The connections of those that may have some in hand are closed: what is queued for EXEC, waits
+/// for a key, or is held back by CLIENT PAUSE passes the command filter no more when it runs.
+fn begin(why: impl Display) {
+    if TROUBLED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    refuse_writes();
+    if serves_writers() {
+        report::warn(&format!(
+            "{why}. All connections are closed, so that nobody is told of changes that may be lost; commands that write are \
+             refused"
+        ));
+        cut_connections();
+    } else {
+        report::warn(&format!(
+            "{why}: this replica ends with the first change that it cannot keep"
+        ));
+    }
+}
+
+/// The server is a master from now on: what clients have queued for EXEC when it was one before
+/// runs again.
+pub(super) fn follow_promotion() {
+    if is_troubled() {
         cut_connections();
     }
+}
+
+/// Whether a command of ours that writes is refused before it does anything. The filter sees to
+/// that for those that it sees.
+pub(super) fn refuses() -> bool {
+    let fails = |engine: &mut Engine| engine.store.pool.failure().is_some();
+    is_troubled() && !follows() && ENGINE.with(fails) == Ok(true)
 }
 
 /// Whether commands are to be looked at for being refused.
@@ -120,7 +165,7 @@ pub(super) fn is_troubled() -> bool {
 
 /// Refuses a command, that is about to run, if it writes; gives it back if it does not.
 ///
-/// Not on a replica: its master's commands must not be passed over, and clients cannot write.
+/// Not those of this replica's master, which must not be passed over.
 pub(super) fn refuse(args: FilterArgs<'_>) -> Option<FilterArgs<'_>> {
     if follows() {
         return Some(args);

@@ -130,7 +130,8 @@ pub use log::{Level, log};
 pub use output::{Output, before_output, sees_tls};
 pub use registrar::Registrar;
 pub use replication::{
-    may_replicate, note_replication, spares_replicas, translate_stream, translates_stream,
+    masters_command_runs, may_replicate, note_replication, spares_replicas, translate_stream,
+    translates_stream,
 };
 pub use requests::Requests;
 pub use slot_events::SlotEvent;

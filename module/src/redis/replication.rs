@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use redis_module::raw as rm;
 
-use super::{Arg, Ctx, Reply, api, log};
+use super::{Arg, Ctx, Reply, api, log, module_ctx};
 
 const UNKNOWN: u8 = 0;
 const ALONE: u8 = 1;
@@ -92,6 +92,15 @@ fn find_out(ctx: &Ctx) -> bool {
 pub fn spares_replicas() -> bool {
     // SAFETY: the function has no preconditions; a copy of a pointer written before the module ran.
     unsafe { rm::RedisModule_AvoidReplicaTraffic.is_some_and(|avoid| avoid() != 0) }
+}
+
+/// Whether a command that the master has sent runs, on a replica: more was received from it than
+/// was done. In doubt, yes. Tens of microseconds.
+pub fn masters_command_runs() -> bool {
+    let Some(ctx) = module_ctx() else { return true };
+    let received = info_field(&ctx, c"slave_read_repl_offset");
+    let done = info_field(&ctx, c"slave_repl_offset");
+    received.is_none() || done.is_none() || received != done
 }
 
 /// Whether a replica waits for a full sync, be it the one that just begins.
