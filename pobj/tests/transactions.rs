@@ -372,6 +372,36 @@ fn wild_pointers_are_errors() {
     assert!(tx.set(tx.user_word(0), 1u64).is_ok());
 }
 
+/// A pointer that was left behind by something that is not there leads to memory that the next
+/// allocation may take: who frees what is older does not free that.
+#[test]
+fn what_a_step_has_allocated_is_not_older_than_it() {
+    let place = Place::new();
+    let mut pool = place.open(POOL);
+    for len in [40, 700, 100_000] {
+        let mut tx = pool.begin();
+        let stale = tx.alloc(len, DATA).unwrap().ptr();
+        drop(tx);
+        let mut tx = pool.begin();
+        let taken = tx.alloc(len, DATA).unwrap().ptr();
+        assert_eq!(taken, stale, "the same memory");
+        let refused = tx.free_older(stale);
+        assert!(
+            matches!(refused, Err(pobj::Error::Damaged(_))),
+            "{refused:?}"
+        );
+        tx.commit().unwrap();
+        let mut tx = pool.begin();
+        tx.free_older(taken).unwrap();
+        assert!(
+            tx.free_older(PPtr::<u8>::new(taken.offset() + 8).unwrap())
+                .is_err()
+        );
+        tx.commit().unwrap();
+        check(&pool, &Model::new());
+    }
+}
+
 #[test]
 fn no_bytes_behind_an_object_that_ends_with_its_page() {
     let place = Place::new();

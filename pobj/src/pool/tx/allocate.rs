@@ -202,10 +202,9 @@ impl Pool {
     /// Frees an object that is a run, with the batch, which gets the change of its word.
     #[inline]
     fn free_run(&mut self, run: Run) -> Result<()> {
-        let is_it = |own: &Run| own.offset == run.offset;
         self.batch.forget_fills(run.offset, run.len());
-        if let Some(at) = self.batch.runs.iter().position(is_it) {
-            self.batch.runs.swap_remove(at);
+        if let Some(at) = self.batch.runs.place(run.offset) {
+            self.batch.runs.remove(at);
             self.release_run(run, self.group.is_some());
             return Ok(());
         }
@@ -251,7 +250,7 @@ impl Pool {
     #[inline(never)]
     fn encode_made_runs(&mut self) -> Result<()> {
         let (seed, batch) = (self.room.seed(), &mut self.batch);
-        for run in &batch.runs {
+        for run in batch.runs.iter() {
             let word = run.word(seed).to_le_bytes();
             batch.writes.push(word_at(&self.room, run.offset)?, &word);
         }
@@ -287,7 +286,7 @@ impl Pool {
     /// Gives back what a dropped batch has allocated.
     pub(super) fn drop_runs(&mut self) {
         let in_group = self.group.is_some();
-        for run in std::mem::take(&mut self.batch.runs) {
+        for run in self.batch.runs.take() {
             self.release_run(run, in_group);
         }
         for offset in std::mem::take(&mut self.batch.pages) {

@@ -1,9 +1,14 @@
 //! What a transaction collects before it is made durable.
 
+use super::made::Made;
 use crate::alloc::run::Run;
 use crate::alloc::slab::Slot;
 use crate::log_record::{Fill, Writes};
 use crate::ptr::TxNumber;
+use std::collections::BTreeMap;
+
+/// So many fills are looked through where a part of them is to be forgotten.
+const SCAN_MAX: usize = 32;
 
 /// What a transaction has collected and not yet made durable; reused from one to the next.
 #[derive(Default)]
@@ -12,9 +17,13 @@ pub(crate) struct Batch {
     pub(super) fills: Vec<Fill>,
     /// Fills that are on their way to the medium already.
     pub(super) streamed: Vec<Fill>,
-    pub(super) allocs: Vec<Slot>,
+    /// Fills of these two lists that were sorted, as there were many when some were forgotten:
+    /// offsets and ends, of ranges that do not touch. [`Batch::settle_fills`] puts them back.
+    sorted: [BTreeMap<u64, u64>; 2],
+    has_sorted: bool,
+    pub(super) allocs: Made<Slot>,
     pub(super) frees: Vec<Slot>,
-    pub(super) runs: Vec<Run>,
+    pub(super) runs: Made<Run>,
     pub(super) run_frees: Vec<Run>,
     /// Offsets of slab pages that this batch makes.
     pub(super) pages: Vec<u64>,
@@ -95,20 +104,51 @@ impl Batch {
     }
 
     /// Forgets what was filled into an object of `len` bytes at `offset` that is given back: after
-    /// the commit those bytes are anybody's, so the record must not vouch for them.
+    /// the commit those bytes are anybody's, so the record must not vouch for them. O(log n) for
+    /// each object and each fill of a batch.
     #[inline]
     pub(super) fn forget_fills(&mut self, offset: u64, len: u64) {
-        for fills in [&mut self.fills, &mut self.streamed] {
+        let lists = [&mut self.fills, &mut self.streamed];
+        for (fills, sorted) in lists.into_iter().zip(&mut self.sorted) {
+            if fills.len() > SCAN_MAX {
+                sort(fills, sorted);
+                self.has_sorted = true;
+            }
             let overlaps = |fill: &Fill| fill.overlaps(offset, offset + len);
             if fills.iter().any(overlaps) {
                 subtract(fills, offset, offset + len);
             }
+            if !sorted.is_empty() {
+                cut(sorted, offset, offset + len);
+            }
+        }
+    }
+
+    /// Puts the fills that were sorted back into their lists. Before these are read.
+    #[inline]
+    pub(super) fn settle_fills(&mut self) {
+        if self.has_sorted {
+            self.put_sorted_back();
+        }
+    }
+
+    #[cold]
+    fn put_sorted_back(&mut self) {
+        self.has_sorted = false;
+        let lists = [&mut self.fills, &mut self.streamed];
+        for (fills, sorted) in lists.into_iter().zip(&mut self.sorted) {
+            let sorted = std::mem::take(sorted).into_iter();
+            fills.extend(sorted.map(|(offset, end)| Fill {
+                offset,
+                len: end - offset,
+            }));
         }
     }
 
     #[inline]
     pub(super) fn clear(&mut self) {
         self.writes.clear();
+        self.settle_fills();
         self.fills.clear();
         self.streamed.clear();
         self.allocs.clear();
@@ -119,6 +159,37 @@ impl Batch {
             self.pages.clear();
             self.object_frees.clear();
             self.changes_runs = false;
+        }
+    }
+}
+
+/// Adds fills to those that are sorted, as one where they touch.
+#[cold]
+fn sort(fills: &mut Vec<Fill>, sorted: &mut BTreeMap<u64, u64>) {
+    for fill in fills.drain(..) {
+        let (mut start, mut end) = (fill.offset, fill.offset + fill.len);
+        while let Some((&from, &to)) = sorted.range(..=end).next_back()
+            && to >= start
+        {
+            sorted.remove(&from);
+            (start, end) = (start.min(from), end.max(to));
+        }
+        sorted.insert(start, end);
+    }
+}
+
+/// Cuts the bytes from `start` to `end` out of ranges that are sorted.
+#[cold]
+fn cut(sorted: &mut BTreeMap<u64, u64>, start: u64, end: u64) {
+    while let Some((&from, &to)) = sorted.range(..end).next_back()
+        && to > start
+    {
+        sorted.remove(&from);
+        if from < start {
+            sorted.insert(from, start);
+        }
+        if to > end {
+            sorted.insert(end, to);
         }
     }
 }
@@ -163,5 +234,55 @@ mod tests {
         assert_eq!(cut(110, 120), [fill(100, 10), fill(120, 30), fill(200, 50)]);
         assert_eq!(cut(140, 210), [fill(100, 40), fill(210, 40)]);
         assert_eq!(cut(0, 300), []);
+    }
+
+    /// What is left of fills is the same however many there are, and whether they are sorted.
+    #[test]
+    fn many_fills_are_forgotten_as_few_are() {
+        const BYTES: usize = 4000;
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..30 {
+            let mut batch = Batch::default();
+            let mut model = [[false; BYTES]; 2];
+            for _ in 0..rng.usize(..400) {
+                let list = rng.usize(..2);
+                let (offset, len) = (rng.usize(..BYTES - 40), rng.usize(1..40));
+                let bytes = offset..offset + len;
+                if rng.u32(..4) > 0 {
+                    let fills = [&mut batch.fills, &mut batch.streamed];
+                    fills[list].push(fill(offset as u64, len as u64));
+                    model[list][bytes].fill(true);
+                } else {
+                    batch.forget_fills(offset as u64, len as u64);
+                    model
+                        .iter_mut()
+                        .for_each(|list| list[bytes.clone()].fill(false));
+                }
+            }
+            batch.settle_fills();
+            for (fills, model) in [&batch.fills, &batch.streamed].into_iter().zip(model) {
+                let mut found = [false; BYTES];
+                for fill in fills {
+                    found[fill.offset as usize..][..fill.len as usize].fill(true);
+                }
+                assert!(found == model);
+            }
+            batch.clear();
+            assert!(batch.is_empty());
+        }
+    }
+
+    /// No more than these are looked through, however many there were.
+    #[test]
+    fn of_many_fills_few_stay_unsorted() {
+        let mut batch = Batch::default();
+        for n in 0..10_000 {
+            batch.fills.push(fill(n * 100, 50));
+            batch.forget_fills(n * 100 + 10, 10);
+            assert!(batch.fills.len() <= SCAN_MAX + 2);
+        }
+        batch.settle_fills();
+        assert_eq!(batch.fills.len(), 20_000);
+        assert_eq!(batch.filled(), 10_000 * 40);
     }
 }

@@ -139,6 +139,7 @@ impl Pool {
     /// Applies the batch, of a transaction that began at `start`, as a step of a group, beginning
     /// one if need be.
     pub(super) fn apply_step(&mut self, start: Savepoint) -> Result<()> {
+        self.batch.settle_fills();
         if self.batch.is_empty() {
             return Ok(());
         }
@@ -214,10 +215,10 @@ impl Pool {
         }
         group
             .made
-            .extend(allocs.drain(..).map(|slot| Some(Made::Slot(slot))));
+            .extend(allocs.drain().map(|slot| Some(Made::Slot(slot))));
         group
             .made
-            .extend(runs.drain(..).map(|run| Some(Made::Run(run))));
+            .extend(runs.drain().map(|run| Some(Made::Run(run))));
         group.pages.extend(pages.drain(..).map(PageChange::Made));
         group.object_frees.append(object_frees);
     }

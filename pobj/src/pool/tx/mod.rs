@@ -3,6 +3,7 @@
 mod allocate;
 mod batch;
 mod group;
+mod made;
 
 use crate::Kind;
 use crate::alloc::classes;
@@ -13,6 +14,7 @@ use crate::log_record::{Fill, RecordKind, WRITE_MAX};
 use crate::pool::Pool;
 use crate::ptr::{Fresh, PPtr, Persistent};
 use group::Savepoint;
+use made::Allocated;
 use std::ops::Deref;
 
 pub(crate) use allocate::ReserveAccess;
@@ -282,15 +284,34 @@ impl<'p> Tx<'p> {
             return self.pool.free_alone(offset);
         };
         let batch = &mut self.pool.batch;
-        match batch.allocs.iter().position(|&own| own == slot) {
+        match batch.allocs.place(slot.number()) {
             Some(at) => {
-                batch.allocs.swap_remove(at);
+                batch.allocs.remove(at);
                 batch.forget_fills(offset, size);
                 self.pool.slab.release(slot);
             }
             None => batch.frees.push(slot),
         }
         Ok(())
+    }
+
+    /// [`Tx::free`] of an object that is older than this step, as the caller knows. If this step
+    /// has allocated it, the pointer led to memory that was free before.
+    ///
+    /// # Errors
+    /// As for [`Tx::free`], and `Damaged` then.
+    #[inline]
+    pub fn free_older<T>(&mut self, ptr: PPtr<T>) -> Result<()> {
+        let offset = ptr.offset();
+        let batch = &mut self.pool.batch;
+        let is_fresh = match self.pool.slab.slot(offset) {
+            Some((slot, _)) => batch.allocs.place(slot.number()).is_some(),
+            None => batch.runs.place(offset).is_some(),
+        };
+        if is_fresh {
+            return Err(damaged("a pointer to memory that was free", offset));
+        }
+        self.free(ptr)
     }
 
     /// Applies what was collected so far, so that reads see it, while the whole transaction stays
@@ -434,6 +455,7 @@ impl Pool {
     /// The one-fence path: one redo record.
     #[inline(always)]
     fn commit_batch(&mut self) -> Result<()> {
+        self.batch.settle_fills();
         if self.batch.is_empty() {
             return Ok(());
         }
@@ -499,7 +521,7 @@ impl Pool {
 
     /// Drops what was collected and not applied.
     fn drop_batch(&mut self) {
-        for slot in std::mem::take(&mut self.batch.allocs) {
+        for slot in self.batch.allocs.take() {
             self.slab.release(slot);
         }
         self.drop_runs();
