@@ -21,6 +21,8 @@ pub struct Walk {
     /// What it has found so far.
     pub found: Found,
     cursor: Cursor,
+    /// The tables of the pool were looked at.
+    knows_tables: bool,
     /// The tick at which it began.
     begun: u64,
 }
@@ -45,7 +47,7 @@ impl Store {
     }
 
     /// Looks at every key of the pool, and shows `tell` those that are damaged, by their names
-    /// where these can be read. O(pool).
+    /// where these can be read; and, without a name, a table of the pool's that is. O(pool).
     pub fn check_all(&self, tell: impl FnMut(&[u8], &pobj::Error)) -> Found {
         let mut walk = self.begin_check();
         self.check_some(&mut walk, || false, tell);
@@ -57,6 +59,7 @@ impl Store {
         Walk {
             found: Found::default(),
             cursor: Cursor::default(),
+            knows_tables: false,
             begun: self.dbs.now(),
         }
     }
@@ -73,6 +76,13 @@ impl Store {
         mut tell: impl FnMut(&[u8], &pobj::Error),
     ) -> bool {
         let found = &mut walk.found;
+        if !std::mem::replace(&mut walk.knows_tables, true) {
+            let tables = [self.dbs.check(&self.pool), self.slots.check(&self.pool)];
+            for error in tables.into_iter().filter_map(Result::err) {
+                found.damaged += 1;
+                tell(b"", &error);
+            }
+        }
         while let Some((object, after)) = self.pool.next_object(RECORD, walk.cursor) {
             walk.cursor = after;
             let record: RecordPtr = object.cast();

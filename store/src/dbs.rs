@@ -27,6 +27,7 @@ use static_assertions::const_assert_eq;
 const CLOCK_LIMIT: usize = 0;
 const TABLE: usize = 1;
 const TABLE_LEN: usize = 2;
+const TABLE_NAME: &str = "the table of databases";
 const TAKING_OVER: usize = 3;
 const FROM_MASTER: u64 = 1;
 const FROM_FILE: u64 = 2;
@@ -83,7 +84,7 @@ impl Dbs {
                 .collect();
             let len = entries.len() as u64;
             if entries.iter().any(|entry: &Entry| entry.space >= len) {
-                return Err(damaged("the table of databases"));
+                return Err(damaged(TABLE_NAME));
             }
         }
         Ok(Dbs {
@@ -103,6 +104,24 @@ impl Dbs {
         self.keys.resize(found.entries.len(), KeyCounts::default());
         (self.table, self.entries, self.limit) = (found.table, found.entries, found.limit);
         Ok(())
+    }
+
+    /// Whether the pool has this table, in an object of its own. O(databases).
+    ///
+    /// # Errors
+    /// `Damaged` if not.
+    pub fn check(&self, pool: &Pool) -> Result<()> {
+        let not_there = |_| damaged(TABLE_NAME);
+        let found = Dbs::open(pool).map_err(not_there)?;
+        let bytes: &[u8] = bytemuck::cast_slice(&found.entries);
+        let own: &[u8] = bytemuck::cast_slice(&self.entries);
+        let capacity = found.table.map_or(Ok(0), |table| pool.capacity(table));
+        let capacity = capacity.map_err(not_there)?;
+        if found.table == self.table && bytes == own && capacity >= bytes.len() as u64 {
+            Ok(())
+        } else {
+            Err(damaged(TABLE_NAME))
+        }
     }
 
     /// The next tick of the pool's clock: later than every tick before, also across restarts.
@@ -235,7 +254,7 @@ impl Dbs {
         tx.set(tx.user_word(TABLE), table.offset())?;
         tx.set(tx.user_word(TABLE_LEN), len as u64)?;
         if let Some(old) = self.table {
-            tx.free(old)?;
+            tx.free_older(old)?;
         }
         tx.commit()?;
         (self.table, self.entries) = (Some(table.ptr().cast()), entries);

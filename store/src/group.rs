@@ -42,8 +42,14 @@ impl Store {
     /// A group of commands begins, as one step: what they give up can be told from what was given
     /// up before.
     pub fn begin_group(&mut self) {
-        self.garbage.begin_group();
         self.group_stays = false;
+        self.go_on_with_group();
+    }
+
+    /// The group goes on after a part of it was made durable: what that gave up is older than what
+    /// follows, and whether the group can be taken back stays as it is.
+    pub(crate) fn go_on_with_group(&mut self) {
+        self.garbage.begin_group();
         self.pool.begin_group();
     }
 
@@ -85,6 +91,7 @@ impl Store {
             self.slots.count(key.space, key.ty, &key.name, -1);
         }
         let reloaded = self.dbs.reload(&self.pool);
+        let reloaded = reloaded.and(self.slots.reload(&self.pool));
         self.garbage.roll_back_group();
         for (object, _) in changed {
             let record: RecordPtr = object.cast();

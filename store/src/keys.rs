@@ -75,7 +75,7 @@ impl Store {
             tx.fill_from(area.fresh()?, from.at, needs)?;
             Ok(head.root)
         })?;
-        tx.free(old)?;
+        tx.free_older(old)?;
         tx.commit()?;
         self.garbage.with_garbage.retain(|&other| other != old);
         self.expiring.moved(old, record);

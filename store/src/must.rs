@@ -33,10 +33,10 @@ pub fn must<T: AsMut<Store>, R>(
         }
         store.end_group()?;
         outcome = f(owner);
-        let pool = &mut owner.as_mut().pool;
-        pool.begin_group();
+        let store = owner.as_mut();
+        store.go_on_with_group();
         if is_refused {
-            pool.refuse_group();
+            store.pool.refuse_group();
         }
     }
     let pool = &mut owner.as_mut().pool;

@@ -95,7 +95,7 @@ fn end_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> Result<Optio
     let structure = structures::of(head.value_type()?);
     if structure.is_small(head.root) {
         structure.destroy(tx, head.root)?;
-        tx.free(record)?;
+        tx.free_older(record)?;
         return Ok(None);
     }
     if head.birth != 0 {
@@ -257,7 +257,7 @@ impl Store {
         tx.removes();
         let done = structures::of(head.value_type()?).dismantle(&mut tx, &mut root, BATCH)?;
         if done {
-            tx.free(record)?;
+            tx.free_older(record)?;
         } else {
             record::set_root(&mut tx, record, head.root, root)?;
         }

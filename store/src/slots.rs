@@ -34,6 +34,7 @@ use static_assertions::const_assert_eq;
 
 const TABLE: usize = 5;
 const TABLE_LEN: usize = 6;
+const TABLE_NAME: &str = "the table of hash slots";
 
 /// Hash slots of a cluster.
 pub const SLOTS: usize = slot::SLOTS as usize;
@@ -74,7 +75,7 @@ impl Slots {
             let len = *pool.get(pool.user_word(TABLE_LEN))?;
             let bytes = pool.bytes(table.cast(), len.saturating_mul(size_of::<Run>() as u64))?;
             words = words_of(bytes.chunks_exact(size_of::<Run>()))
-                .ok_or_else(|| damaged("the table of hash slots"))?;
+                .ok_or_else(|| damaged(TABLE_NAME))?;
         }
         Ok(Slots {
             table,
@@ -82,6 +83,41 @@ impl Slots {
             trimmed: Vec::new(),
             counts: None,
         })
+    }
+
+    /// What is known of a pool whose runs cannot be read: nothing.
+    pub fn unknown() -> Slots {
+        Slots {
+            table: None,
+            words: Vec::new(),
+            trimmed: Vec::new(),
+            counts: None,
+        }
+    }
+
+    /// Reads the runs again, after a group that may have changed them was taken back. Keys stay
+    /// counted as they are.
+    pub(crate) fn reload(&mut self, pool: &Pool) -> Result<()> {
+        let found = Slots::open(pool)?;
+        (self.table, self.words) = (found.table, found.words);
+        Ok(())
+    }
+
+    /// Whether the pool has these runs, in an object of theirs. O(slots).
+    ///
+    /// # Errors
+    /// `Damaged` if not.
+    pub fn check(&self, pool: &Pool) -> Result<()> {
+        let not_there = |_| damaged(TABLE_NAME);
+        let found = Slots::open(pool).map_err(not_there)?;
+        let (runs, own) = (runs_of(&found.words), runs_of(&self.words));
+        let capacity = found.table.map_or(Ok(0), |table| pool.capacity(table));
+        let capacity = capacity.map_err(not_there)?;
+        if found.table == self.table && runs == own && capacity >= size_of_val(&*runs) as u64 {
+            Ok(())
+        } else {
+            Err(damaged(TABLE_NAME))
+        }
     }
 
     /// True unless the key of a record, which was created at `birth`, lies in a slot that was given
@@ -225,7 +261,7 @@ impl Slots {
         tx.set(tx.user_word(TABLE), table.map_or(0, PPtr::offset))?;
         tx.set(tx.user_word(TABLE_LEN), runs.len() as u64)?;
         if let Some(old) = self.table {
-            tx.free(old)?;
+            tx.free_older(old)?;
         }
         tx.commit()?;
         (self.table, self.words) = (table, words);
@@ -345,16 +381,18 @@ impl Store {
     }
 
     /// From now on keys will come to these slots that count only if the slots come, too. Durable on
-    /// return.
+    /// return, or with the group, which is not taken back then: the server takes nothing back.
     pub fn begin_import(&mut self, ranges: &[SlotRange]) -> Result<()> {
+        self.keep_group();
         self.must(|store| {
             let Store { slots, pool, .. } = store;
             slots.change(pool, ranges, |word| word | IMPORTING)
         })
     }
 
-    /// The slots have come, and their keys count. Durable on return.
+    /// The slots have come, and their keys count. Durable as [`Store::begin_import`].
     pub fn end_import(&mut self, ranges: &[SlotRange]) -> Result<()> {
+        self.keep_group();
         self.must(|store| {
             let Store { slots, pool, .. } = store;
             slots.change(pool, ranges, |word| word & !IMPORTING)
@@ -362,8 +400,9 @@ impl Store {
     }
 
     /// All keys of these slots that there are now are dead for a server that starts; an import of
-    /// them is over. Durable on return.
+    /// them is over. Durable as [`Store::begin_import`].
     pub fn give_up(&mut self, ranges: &[SlotRange]) -> Result<()> {
+        self.keep_group();
         self.must(|store| {
             let Store {
                 slots, pool, dbs, ..

@@ -38,6 +38,8 @@ pub(crate) struct Keys {
     dbs: Dbs,
     /// Hash slots that were given up.
     slots: Slots,
+    /// What is damaged of that by which it is known which keys there are.
+    lost: Vec<String>,
     /// Why the keys that are there are not the whole.
     unfinished: Vec<String>,
     /// Why a part of the pool can be older than the rest, if it can.
@@ -71,7 +73,18 @@ impl Keys {
         let options = pool_at(path).durability(Durability::Process);
         let pool = Pool::open(&options)?;
         let dbs = Dbs::open(&pool)?;
-        let slots = Slots::open(&pool)?;
+        let slots = Slots::open(&pool).and_then(|slots| slots.check(&pool).map(|()| slots));
+        let mut lost = Vec::new();
+        if slots.is_err() {
+            lost.push(
+                "the table of hash slots is damaged: keys of slots that were given up can be among those that it shows"
+                    .to_owned(),
+            );
+        }
+        if dbs.check(&pool).is_err() {
+            lost.push("the table of databases lies where nothing is allocated".to_owned());
+        }
+        let slots = slots.unwrap_or_else(|_| Slots::unknown());
         let unfinished = unfinished(&pool, &slots)?;
         let is_torn = lifetime::is_torn_copy(&pool, path, RunLsn::found(&pool)?)?;
         let torn = is_torn.then(|| {
@@ -83,6 +96,7 @@ impl Keys {
             pool,
             dbs,
             slots,
+            lost,
             unfinished,
             torn,
         })
@@ -91,7 +105,10 @@ impl Keys {
     /// What is wrong with the pool as a whole.
     pub(crate) fn faults(&self) -> impl Iterator<Item = &str> {
         let all = self.pool.damages().iter();
-        let all = all.chain(&self.unfinished).chain(&self.torn);
+        let all = all
+            .chain(&self.lost)
+            .chain(&self.unfinished)
+            .chain(&self.torn);
         all.map(String::as_str)
     }
 

@@ -7,6 +7,7 @@
 use super::{Engine, with_engine};
 use crate::error::CmdError;
 use crate::redis::Latency;
+use crate::report;
 use store::check::Walk;
 
 /// Damaged keys that are named.
@@ -59,8 +60,11 @@ impl Look {
                 self.begin_anew(engine)?;
             }
             let names = &mut self.names;
-            let tell = |name: &[u8], _: &pobj::Error| {
+            let tell = |name: &[u8], error: &pobj::Error| {
                 if names.len() < NAMED_MAX {
+                    if name.is_empty() {
+                        report::failure("a look at all keys has found damage", error);
+                    }
                     names.push(name.to_vec());
                 }
             };
