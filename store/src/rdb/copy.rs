@@ -114,6 +114,9 @@ fn unknown(what: &str, byte: u8) -> io::Error {
 
 /// Entries before a key's type, and those that are about no key.
 mod op {
+    /// In Redis (since 8.6) what modules have attached to a key, before its type; in Valkey (since
+    /// 9.0) an import of slots that is under way.
+    pub(super) const META_OR_IMPORT: u8 = 243;
     pub(crate) const SLOT_INFO: u8 = 244;
     pub(super) const FUNCTION: u8 = 245;
     pub(super) const MODULE: u8 = 247;
@@ -225,6 +228,12 @@ impl<R: BufRead, W: Write> Copy<R, W> {
                 op::EXPIRES => self.skip(4)?,
                 op::IDLE => self.number().map(drop)?,
                 op::FREQUENCY => self.skip(1)?,
+                op::META_OR_IMPORT if self.dialect == Dialect::Redis => {
+                    self.times(|copy| {
+                        copy.skip(4)?;
+                        copy.module_value()
+                    })?;
+                }
                 op => break op,
             }
         };
@@ -248,10 +257,12 @@ impl<R: BufRead, W: Write> Copy<R, W> {
                 }
                 self.held.clear();
             }
-            op::NOTE => {
+            // Its name, and ranges of slots.
+            op::META_OR_IMPORT if self.dialect == Dialect::Valkey => {
                 self.string()?;
-                self.string()?;
+                self.times(|copy| copy.numbers(2))?;
             }
+            op::NOTE => self.two_strings()?,
             op::FUNCTION => {
                 self.release()?;
                 self.string()?;

@@ -126,6 +126,13 @@ pub fn expire_at(before: &[u8]) -> Option<Option<i64>> {
     let (mut file, mut expire_at) = (Cursor(before), None);
     while let Some([op]) = file.array() {
         match op {
+            // What modules have attached to the key: a file of Valkey's has no such thing here.
+            243 => {
+                for _ in 0..file.number()? {
+                    file.skip(4)?;
+                    file.skip_module_value()?;
+                }
+            }
             248 => drop(file.number()?),
             249 => drop(file.array::<1>()?),
             252 => expire_at = Some(i64::from_le_bytes(file.array()?)),
@@ -161,6 +168,20 @@ impl<'f> Cursor<'f> {
         let (array, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*array)
+    }
+
+    /// Goes over the parts of a module's value, each of which tells what it is.
+    fn skip_module_value(&mut self) -> Option<()> {
+        loop {
+            match self.number()? {
+                0 => return Some(()),
+                1 | 2 => drop(self.number()?),
+                3 => drop(self.skip(4)?),
+                4 => drop(self.skip(8)?),
+                5 => drop(self.string()?),
+                _ => return None,
+            }
+        }
     }
 
     fn number(&mut self) -> Option<u64> {
@@ -451,5 +472,9 @@ mod tests {
         assert_eq!(expire_at(&[249, 9]), Some(None));
         assert_eq!(expire_at(&[253, 2, 0, 0, 0, 248, 5]), Some(Some(2000)));
         assert_eq!(expire_at(&[252, 1]), None);
+        let metadata = [243, 2, 1, 2, 3, 4, 2, 7, 5, 1, b'v', 0, 1, 2, 3, 4, 0];
+        let both = [&ms, &metadata[..]].concat();
+        assert_eq!(expire_at(&both), Some(Some(7)));
+        assert_eq!(expire_at(&both[..both.len() - 1]), None);
     }
 }

@@ -35,7 +35,11 @@ fn key(ty: u8, name: &str, value: &[u8]) -> Vec<u8> {
 }
 
 fn sealed(entries: &[Vec<u8>]) -> Vec<u8> {
-    let mut file = [b"REDIS0010".as_slice(), &entries.concat(), &[op::END]].concat();
+    sealed_as(b"REDIS0010", entries)
+}
+
+fn sealed_as(magic: &[u8; 9], entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut file = [magic.as_slice(), &entries.concat(), &[op::END]].concat();
     let sum = CRC.checksum(&file);
     file.extend(sum.to_le_bytes());
     file
@@ -111,4 +115,76 @@ fn what_is_not_known_is_not_copied() {
     assert!(copied(&longer).is_err());
     assert!(copied(b"REDIS0003\xff").is_err());
     assert!(copied(b"VALKEY080\xff\0\0\0\0\0\0\0\0").is_ok());
+}
+
+/// Looks at all keys, and leaves everything as it is; what stood before each.
+struct Look(Vec<Vec<u8>>);
+
+impl Edit for Look {
+    fn wants(&self, id: u64) -> bool {
+        id == 9
+    }
+
+    fn value(&mut self, key: &ModuleKey<'_>) -> io::Result<Fate> {
+        self.0.push(key.before.to_vec());
+        Ok(Fate::Stays)
+    }
+
+    fn sizes(&mut self, _: u64, keys: u64, expiring: u64) -> (u64, u64) {
+        (keys, expiring)
+    }
+}
+
+/// One number stands for two things: which, the beginning of the file tells.
+#[test]
+fn imports_of_slots_and_metadata_of_keys_are_copied_as_they_are() {
+    let own = key(7, "own", &[9, 2, 7, 0]);
+    let copied = |file: &[u8]| {
+        let (mut output, mut look) = (Vec::new(), Look(Vec::new()));
+        let copied = copy(file, &mut output, &mut look);
+        copied.map(|()| (output, look.0))
+    };
+
+    let name = [vec![40], vec![b'n'; 40]].concat();
+    let import = [
+        &[243][..],
+        &name,
+        &[2, 0, 0x40, 100, 0x55, 0x55, 0x7f, 0xff],
+    ]
+    .concat();
+    let entries = [
+        import,
+        vec![op::DATABASE, 0],
+        own.clone(),
+        key(0, "s", &[1, b'v']),
+    ];
+    let file = sealed_as(b"VALKEY080", &entries);
+    assert_eq!(copied(&file).unwrap(), (file.clone(), vec![vec![]]));
+    for end in 0..file.len() {
+        assert!(copied(&file[..end]).is_err(), "cut at {end}");
+    }
+    for magic in [b"REDIS0012", b"REDIS0011"] {
+        assert!(copied(&sealed_as(magic, &entries)).is_err());
+    }
+
+    let spec = [1, 2, 3, 4];
+    let values: [&[u8]; 2] = [
+        &[5, 1, b'v', 2, 0x40, 200, 0],
+        &[4, 0, 0, 0, 0, 0, 0, 0, 9, 0],
+    ];
+    let metadata = [&[243, 2][..], &spec, values[0], &spec, values[1]].concat();
+    let expiring = [&[op::EXPIRES_MS; 9], &metadata[..]].concat();
+    let entries = [
+        vec![op::DATABASE, 0],
+        [expiring.clone(), own].concat(),
+        [metadata, key(0, "s", &[1, b'v'])].concat(),
+    ];
+    let file = sealed_as(b"REDIS0013", &entries);
+    assert_eq!(copied(&file).unwrap(), (file.clone(), vec![expiring]));
+    for end in 0..file.len() {
+        assert!(copied(&file[..end]).is_err(), "cut at {end}");
+    }
+    for magic in [b"VALKEY080", b"REDIS0011"] {
+        assert!(copied(&sealed_as(magic, &entries)).is_err());
+    }
 }
