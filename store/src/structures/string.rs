@@ -48,8 +48,11 @@ const EXTERNAL: u8 = 3;
 const INLINE_MAX: u64 = 512;
 /// A longer patch over a good part of a string is written by copying the string, not by logging it.
 const PATCH_MAX: u64 = 8 << 10;
-/// Up to this length a growing string doubles; from there on it gains so much at a time.
-const GROWTH_MAX: u64 = 1 << 20;
+/// Up to this length a growing string doubles; from there on it gains so much at a time, or
+/// [a share](GROWTH_SHARE) of its length if that is more: so all its copies together are no longer
+/// than some times its length.
+const GROWTH: u64 = 1 << 20;
+const GROWTH_SHARE: u64 = 8;
 
 /// A string's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -417,10 +420,15 @@ fn rebuild(tx: &mut Tx<'_>, root: Root, form: Form, offset: u64, bytes: &[u8]) -
 
 /// An object for a string of `len` bytes that grows, as roomy as the pool allows.
 fn allocate_roomy(tx: &mut Tx<'_>, len: u64) -> Result<Fresh> {
-    match tx.alloc(len + len.min(GROWTH_MAX), DATA) {
-        Err(Error::Full(_)) => tx.alloc(len, DATA),
-        other => other,
+    let (share, least) = (len / GROWTH_SHARE, len.min(GROWTH));
+    let growths = [(share > least).then_some(share), Some(least)];
+    for growth in growths.into_iter().flatten() {
+        match tx.alloc(len + growth, DATA) {
+            Err(Error::Full(_)) => {}
+            other => return other,
+        }
     }
+    tx.alloc(len, DATA)
 }
 
 /// Frees what the string owns outside its record. O(1).
