@@ -1,6 +1,8 @@
 //! What the container's entry point makes of its arguments and settings, without a container.
 
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -93,6 +95,27 @@ fn a_password_is_asked_for_and_not_shown() {
     let process = std::fs::read(format!("/proc/{}/cmdline", container.child.id())).unwrap();
     let process = String::from_utf8_lossy(&process);
     assert!(!process.contains(r#"a"b"#), "{process}");
+}
+
+#[test]
+fn the_tools_words_are_its_own() {
+    let bin = tempfile::tempdir().unwrap();
+    let tool = bin.path().join("pmedis");
+    fs::write(&tool, "#!/bin/sh\necho tool: \"$@\"\n").unwrap();
+    fs::set_permissions(&tool, Permissions::from_mode(0o755)).unwrap();
+    for word in [
+        "check", "info", "export", "import", "copy", "compact", "help",
+    ] {
+        let output = Command::new(entry())
+            .args([word, "/pmem/pmedis.pool"])
+            .env("PATH", format!("{}:/usr/bin:/bin", bin.path().display()))
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            format!("tool: {word} /pmem/pmedis.pool\n")
+        );
+    }
 }
 
 #[test]
