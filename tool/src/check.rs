@@ -1,6 +1,7 @@
 //! `pmedis check`: whether all values hold what their structures promise.
 
 use crate::keys::Keys;
+use crate::output::count;
 use crate::{Failure, Outcome};
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,7 +11,7 @@ pub(crate) fn check(path: &Path) -> Result<Outcome, Failure> {
     let keys = Keys::open(path)?;
     let mut out = io::stdout().lock();
     for fault in keys.faults() {
-        writeln!(out, "the pool: {fault}")?;
+        writeln!(out, "{fault}")?;
     }
     let (mut sound, mut damaged) = (0u64, 0u64);
     keys.each("checking", |key| {
@@ -31,6 +32,6 @@ pub(crate) fn check(path: &Path) -> Result<Outcome, Failure> {
         damaged += 1;
         Ok(())
     })?;
-    writeln!(out, "{sound} keys are sound, {damaged} are damaged")?;
+    writeln!(out, "{} sound, {damaged} damaged", count(sound, "key"))?;
     Ok(keys.outcome(damaged))
 }

@@ -1,7 +1,7 @@
 //! `pmedis copy` and `pmedis compact`: all keys in a new pool.
 
 use crate::keys::Keys;
-use crate::output::Place;
+use crate::output::{Place, count, of};
 use crate::{Failure, Outcome};
 use pobj::Durability;
 use std::fs::{File, Metadata, Permissions};
@@ -49,7 +49,7 @@ pub(crate) fn copy(
 /// the former file is gone. If something in it is damaged, it stays, as more of that may be of use
 /// to somebody. O(pool).
 pub(crate) fn compact(pool: &Path, size: Option<u64>) -> Result<Outcome, Failure> {
-    if !pool.symlink_metadata()?.is_file() {
+    if !pool.symlink_metadata().map_err(of(Some(pool)))?.is_file() {
         return Err(format!("{} is not a plain file: use copy", pool.display()).into());
     }
     if pobj::files_of(pool, &LAYOUT)?.first().map(PathBuf::as_path) != Some(pool) {
@@ -112,7 +112,8 @@ fn make(keys: &Keys, to: &Path, size: Option<u64>, name: Name) -> Result<Outcome
     finish(store, place, name)?;
     writeln!(
         io::stdout(),
-        "{copied} keys, {damaged} damaged; {used} bytes are used, {} were",
+        "{}, {damaged} damaged; {used} bytes used, {} before",
+        count(copied, "key"),
         keys.pool.usage().used
     )?;
     Ok(keys.outcome(damaged))

@@ -1,7 +1,7 @@
 //! `pmedis export`: keys as commands that make them, in the form that `redis-cli --pipe` takes.
 
 use crate::keys::{Key, Keys};
-use crate::output::Output;
+use crate::output::{Output, count, of};
 use crate::{Failure, Outcome};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -22,6 +22,7 @@ pub(crate) fn export(path: &Path, native: bool, output: Option<&Path>) -> Result
         out: BufWriter::new(out),
         prefix: if native { "" } else { "PM." },
         db: 0,
+        field_times: 0,
         failed: None,
     };
     let mut damaged = 0u64;
@@ -32,7 +33,7 @@ pub(crate) fn export(path: &Path, native: bool, output: Option<&Path>) -> Result
                 let checked = keys.check(&key);
                 let written = commands.key(&keys, &key);
                 if let Some(error) = commands.failed.take() {
-                    return Err(error.into());
+                    return Err(of(output)(error));
                 }
                 checked
                     .and(written)
@@ -49,8 +50,15 @@ pub(crate) fn export(path: &Path, native: bool, output: Option<&Path>) -> Result
     let out = commands
         .out
         .into_inner()
-        .map_err(|error| error.into_error())?;
-    out.finish()?;
+        .map_err(|error| of(output)(error.into_error()))?;
+    out.finish().map_err(of(output))?;
+    if native && commands.field_times > 0 {
+        writeln!(
+            io::stderr(),
+            "pmedis: {} with an expire time: HPEXPIREAT sets it, which Redis before 7.4 and Valkey before 9.0 do not know",
+            count(commands.field_times, "hash field")
+        )?;
+    }
     keys.tell_faults()?;
     Ok(keys.outcome(damaged))
 }
@@ -62,6 +70,8 @@ struct Commands {
     prefix: &'static str,
     /// The database that is selected.
     db: i32,
+    /// Fields of hashes with expire times, so far.
+    field_times: u64,
     /// Why nothing more can be written.
     failed: Option<io::Error>,
 }
@@ -132,6 +142,7 @@ impl Commands {
         for field in hash::fields(&keys.pool, key.root)? {
             let field = field?;
             if field.expire_at != FIELD_NEVER {
+                self.field_times += 1;
                 let mut digits = itoa::Buffer::new();
                 let at = digits.format(field.expire_at).as_bytes();
                 self.write(&[name.as_bytes(), key.name, at, b"FIELDS", b"1", field.name]);

@@ -1,7 +1,7 @@
 //! `pmedis import`: a new pool of an RDB file, or of commands as `pmedis export` writes them.
 
 use crate::copy::{Name, finish, is_there, new_pool, there_already};
-use crate::output::Place;
+use crate::output::{Place, count, of};
 use crate::{Failure, Outcome};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,10 +22,12 @@ pub(crate) fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failu
     if is_there(to)? {
         return Err(there_already(to));
     }
+    let named = |why: Failure| format!("{}: {why}", file.display());
     let open = || Ok::<_, io::Error>(BufReader::with_capacity(1 << 20, File::open(file)?));
-    let is_rdb = open()?.fill_buf()?.first() != Some(&b'*');
+    let mut first = open().map_err(of(Some(file)))?;
+    let is_rdb = first.fill_buf().map_err(of(Some(file)))?.first() != Some(&b'*');
     if is_rdb {
-        check_sum(file)?;
+        check_sum(file).map_err(named)?;
     }
     let place = Place::of(to)?;
     let mut pool = NewKeys {
@@ -39,9 +41,9 @@ pub(crate) fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failu
         if let Some(failed) = pool.failed.take() {
             return Err(failed.into());
         }
-        read.map_err(|error| format!("{}: {error}", file.display()))?;
+        read.map_err(of(Some(file)))?;
     } else {
-        crate::commands::read(open()?, &mut pool)?
+        crate::commands::read(first, &mut pool).map_err(named)?;
     }
     let NewKeys {
         store,
@@ -50,9 +52,9 @@ pub(crate) fn import(file: &Path, to: &Path, size: u64) -> Result<Outcome, Failu
         ..
     } = pool;
     finish(store, place, Name::Free)?;
-    writeln!(io::stdout(), "{keys} keys")?;
-    for (what, count) in &left_out {
-        writeln!(io::stdout(), "{count} {what} are left out")?;
+    writeln!(io::stdout(), "{}", count(keys, "key"))?;
+    for (what, number) in &left_out {
+        writeln!(io::stdout(), "{} left out", count(*number, what))?;
     }
     if left_out.is_empty() {
         Ok(Outcome::Sound)
@@ -88,7 +90,7 @@ pub(crate) struct NewKeys {
     store: Store,
     keys: u64,
     /// How many keys of which kind there are that no pool holds.
-    left_out: BTreeMap<String, u64>,
+    left_out: BTreeMap<&'static str, u64>,
     /// Why the pool cannot be made.
     failed: Option<String>,
 }
@@ -122,8 +124,8 @@ impl NewKeys {
         Ok(())
     }
 
-    fn leave_out(&mut self, what: &str) {
-        *self.left_out.entry(what.to_owned()).or_default() += 1;
+    fn leave_out(&mut self, what: &'static str) {
+        *self.left_out.entry(what).or_default() += 1;
     }
 
     fn take(&mut self, key: &NativeKey<'_>) -> Result<(), String> {
@@ -136,10 +138,8 @@ impl NewKeys {
             Some(content) => self.add(&name, db, expire_at, &content),
             None => {
                 match key.ty {
-                    15 | 19 | 21 | 26 => self.leave_out("streams"),
-                    9 | 10 | 12..=14 => {
-                        self.leave_out("values in forms of servers before Redis 7.0")
-                    }
+                    15 | 19 | 21 | 26 => self.leave_out("stream"),
+                    9 | 10 | 12..=14 => self.leave_out("pre-7.0 Redis value"),
                     other => {
                         return Err(format!(
                             "the key {}, of type {other}, is malformed",
@@ -159,7 +159,7 @@ impl Edit for NewKeys {
     }
 
     fn value(&mut self, _: &ModuleKey<'_>) -> io::Result<Fate> {
-        self.leave_out("values of modules, PM keys among them");
+        self.leave_out("PM or other module key");
         Ok(Fate::Goes)
     }
 

@@ -1,7 +1,7 @@
 //! `pmedis info`: what is in a pool, as text and as a page of HTML.
 
 use crate::keys::Keys;
-use crate::output::Output;
+use crate::output::{Output, count, of};
 use crate::report::{Report, Table};
 use crate::{Failure, Outcome};
 use std::cmp::Reverse;
@@ -87,21 +87,21 @@ pub(crate) fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<O
     report.add(of_keys);
     let total: u64 = types.iter().map(|sum| sum.keys).sum();
     report.note(format!(
-        "{total} keys, {expiring} of them expire; {damaged} cannot be read, see pmedis check. Format {}, seen at step {} of its history.",
+        "{}, {expiring} with an expire time; {damaged} unreadable, see pmedis check. Format {}, log position {}.",
+        count(total, "key"),
         pobj::FORMAT_VERSION,
         keys.pool.found_lsn()
     ));
     for fault in keys.faults() {
-        report.note(format!("The pool: {fault}"));
+        report.note(format!("{fault}."));
     }
     io::stdout().write_all(report.text().as_bytes())?;
     if let Some(file) = html {
-        let named = |error: Failure| format!("{}: {error}", file.display());
-        let mut out = Output::to(Some(file), path).map_err(named)?;
+        let mut out = Output::to(Some(file), path)?;
         let written = out.write_all(report.html().as_bytes());
         written
             .and_then(|()| out.finish())
-            .map_err(|error| named(error.into()))?;
+            .map_err(of(Some(file)))?;
     }
     Ok(keys.outcome(damaged))
 }

@@ -2,7 +2,7 @@
 
 use crate::{Failure, Outcome};
 use indicatif::{ProgressBar, ProgressStyle};
-use pobj::{Cursor, Durability, Pool};
+use pobj::{Cursor, Durability, Error, Pool};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
@@ -71,7 +71,10 @@ impl Keys {
     pub(crate) fn open(path: &Path) -> Result<Keys, Failure> {
         // It is not changed, so commits need survive nothing.
         let options = pool_at(path).durability(Durability::Process);
-        let pool = Pool::open(&options)?;
+        let pool = Pool::open(&options).map_err(|error| match error {
+            Error::SizeMissing(path) => format!("{} does not exist", path.display()).into(),
+            error => Failure::from(error),
+        })?;
         let dbs = Dbs::open(&pool)?;
         let slots = Slots::open(&pool).and_then(|slots| slots.check(&pool).map(|()| slots));
         let mut lost = Vec::new();
@@ -88,7 +91,7 @@ impl Keys {
         let unfinished = unfinished(&pool, &slots)?;
         let is_torn = lifetime::is_torn_copy(&pool, path, RunLsn::found(&pool)?)?;
         let torn = is_torn.then(|| {
-            "it is a copy that was made while a server had the pool open (or the machine stopped, with \
+            "the pool is a copy made while a server had it open (or the machine stopped, with \
              'durability process'): a part of it can be older than the rest"
                 .to_owned()
         });
@@ -103,13 +106,10 @@ impl Keys {
     }
 
     /// What is wrong with the pool as a whole.
-    pub(crate) fn faults(&self) -> impl Iterator<Item = &str> {
-        let all = self.pool.damages().iter();
-        let all = all
-            .chain(&self.lost)
-            .chain(&self.unfinished)
-            .chain(&self.torn);
-        all.map(String::as_str)
+    pub(crate) fn faults(&self) -> impl Iterator<Item = String> {
+        let damages = self.pool.damages().iter().chain(&self.lost);
+        let all = damages.map(|damage| format!("the pool: {damage}"));
+        all.chain(self.unfinished.iter().chain(&self.torn).cloned())
     }
 
     /// Nothing, if all of the pool is of one moment.
@@ -118,7 +118,7 @@ impl Keys {
     /// If a part of it can be older than the rest.
     pub(crate) fn require_one_moment(&self) -> Result<(), Failure> {
         match &self.torn {
-            Some(torn) => Err(format!("the pool: {torn}").into()),
+            Some(torn) => Err(torn.clone().into()),
             None => Ok(()),
         }
     }
@@ -129,7 +129,7 @@ impl Keys {
     /// Those of standard error.
     pub(crate) fn tell_faults(&self) -> io::Result<()> {
         self.faults()
-            .try_for_each(|fault| writeln!(io::stderr(), "pmedis: the pool: {fault}"))
+            .try_for_each(|fault| writeln!(io::stderr(), "pmedis: {fault}"))
     }
 
     /// What came of reading all keys, so many of which are damaged.
@@ -148,7 +148,7 @@ impl Keys {
     /// If something that a server had begun with the pool is not at its end.
     pub(crate) fn require_finished(&self) -> Result<(), Failure> {
         match self.unfinished.first() {
-            Some(what) => Err(format!("the pool: {what}").into()),
+            Some(what) => Err(what.clone().into()),
             None => Ok(()),
         }
     }
@@ -243,7 +243,7 @@ impl Keys {
     fn key(&self, record: RecordPtr) -> pobj::Result<Key<'_>> {
         record::verify(&self.pool, record)?;
         let head = record::get(&self.pool, record)?;
-        let damaged = || pobj::Error::Damaged("a record is of no database".into());
+        let damaged = || Error::Damaged("a record is of no database".into());
         Ok(Key {
             name: record::key(&self.pool, record)?,
             db: self.dbs.db_of(head.space).ok_or_else(damaged)?,
@@ -289,13 +289,13 @@ fn unfinished(pool: &Pool, slots: &Slots) -> pobj::Result<Vec<String>> {
     });
     if let Some(whose) = whose {
         unfinished.push(format!(
-            "it has a part of the keys of {whose} still to be taken over: start the server once with it, until it has \
+            "the pool has a part of the keys of {whose} still to be taken over: start the server once with it, until it has \
              all of them"
         ));
     }
     if !slots.importing().is_empty() {
         unfinished.push(
-            "it has a part of the keys of hash slots, whose import has not ended: start the server once with it"
+            "the pool has a part of the keys of hash slots, whose import has not ended: start the server once with it"
                 .to_owned(),
         );
     }

@@ -12,6 +12,7 @@ mod output;
 mod rdb;
 mod report;
 
+use clap::builder::Resettable;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -30,7 +31,26 @@ struct Arguments {
     command: Command,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 if all is well, 1 if something in the pool is damaged, 2 if the command could not be carried out.";
+const EXIT_STATUS: &str = "Exit status: 0 if all is well; 1 if something in the pool is damaged or missing, or could not be imported; 2 if the command could not be carried out.";
+
+/// What the manual page ends with.
+const MAN_PAGE_END: &str = r#".SH "EXIT STATUS"
+.TP
+0
+All is well.
+.TP
+1
+Something in the pool is damaged or missing, or could not be imported.
+.TP
+2
+The command could not be carried out.
+.SH "SEE ALSO"
+.BR pmedis\-metrics (1),
+.BR redis\-server (1),
+.BR valkey\-server (1),
+.BR pmempool (1),
+and the files in /usr/share/doc/pmedis/docs
+"#;
 
 #[derive(Subcommand)]
 enum Command {
@@ -202,7 +222,8 @@ fn run(command: Command) -> Result<Outcome, Failure> {
 fn manual() -> io::Result<String> {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let mut page = Vec::new();
-    clap_mangen::Man::new(Arguments::command()).render(&mut page)?;
+    let command = Arguments::command().after_help(Resettable::Reset);
+    clap_mangen::Man::new(command).render(&mut page)?;
     let mut page = text(page);
     for command in Arguments::command().get_subcommands() {
         let name = command.get_name();
@@ -222,7 +243,7 @@ fn manual() -> io::Result<String> {
             .replace(".SH DESCRIPTION\n", ".PP\n")
             .replace(".SH OPTIONS\n", ".SS Options\n");
     }
-    Ok(page.replace("pmedis\\-help(1)", "pmedis help"))
+    Ok(page.replace("pmedis\\-help(1)", "pmedis help") + MAN_PAGE_END)
 }
 
 #[cfg(test)]
@@ -241,6 +262,9 @@ mod tests {
             let section = format!(".SH \"PMEDIS {command}\"\n");
             assert!(page.contains(&section), "{command}: {page}");
         }
-        assert!(!page.contains("(1)"), "{page}");
+        let (own, see_also) = page.split_once(".SH \"SEE ALSO\"").unwrap();
+        assert!(!own.contains("(1)") && !see_also.contains(".SH"), "{page}");
+        assert!(!page.contains(".SH EXTRA"), "{page}");
+        assert_eq!(page.matches("EXIT STATUS").count(), 1, "{page}");
     }
 }

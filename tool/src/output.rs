@@ -161,6 +161,21 @@ fn is_of_pool(file: &Metadata, pool: &Path) -> Result<bool, Failure> {
     Ok(files.iter().any(same))
 }
 
+/// So many of something, such as `1 key` or `2 keys`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// Gives an error in writing the name of the output that it is about: this file, or the standard
+/// output.
+pub(crate) fn of(output: Option<&Path>) -> impl Fn(io::Error) -> Failure {
+    move |error| match output {
+        Some(path) => format!("{}: {error}", path.display()).into(),
+        None => format!("the standard output: {error}").into(),
+    }
+}
+
 impl Output {
     /// What is read from the pool at `pool` goes to this file, or else to the standard output.
     ///
@@ -170,22 +185,23 @@ impl Output {
         let Some(path) = path else {
             return Ok(Output::Standard(io::stdout()));
         };
+        let named = of(Some(path));
         let to = match path.metadata() {
             Ok(there) => {
                 if is_of_pool(&there, pool)? {
                     return Err(format!("{} is a file of the pool", path.display()).into());
                 }
                 if !there.is_file() {
-                    let file = OpenOptions::new().write(true).open(path)?;
-                    return Ok(Output::There(file));
+                    let file = OpenOptions::new().write(true).open(path);
+                    return Ok(Output::There(file.map_err(&named)?));
                 }
                 // A link stays one.
-                target_of(path)?
+                target_of(path).map_err(&named)?
             }
             Err(_) => path.to_owned(),
         };
-        let place = Place::of(&to)?;
-        let file = File::create_new(place.beside())?;
+        let place = Place::of(&to).map_err(&named)?;
+        let file = File::create_new(place.beside()).map_err(&named)?;
         Ok(Output::File(NewFile { file, place }))
     }
 

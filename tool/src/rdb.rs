@@ -1,7 +1,7 @@
 //! `pmedis export --rdb`: all keys as an RDB file with native values.
 
 use crate::keys::{Key, Keys};
-use crate::output::Output;
+use crate::output::{Output, count, of};
 use crate::{Failure, Outcome};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -49,13 +49,18 @@ pub(crate) fn export(
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let now = i64::try_from(now)?;
     let out = BufWriter::with_capacity(1 << 20, Output::to(output, path)?);
-    let mut file = FileWriter::begin(out, dialect)?;
+    let mut file = FileWriter::begin(out, dialect).map_err(of(output))?;
     let mut counts = Counts::default();
     keys.each("exporting", |key| {
         let told = match key {
             Ok(key) => {
                 let name = key.name.escape_ascii().to_string();
-                let damage = write(&keys, &key, &mut file, dialect, now, &mut counts)?;
+                let written = write(&keys, &key, &mut file, dialect, now, &mut counts);
+                let damage = written.map_err(|error| match error {
+                    WriteError::Io(error) => of(output)(error),
+                    // It was looked at a moment ago.
+                    WriteError::Pool(error) => error.into(),
+                })?;
                 damage.map(|error| (name, error))
             }
             Err(error) => Some(("a key without a readable name".to_owned(), error)),
@@ -66,18 +71,19 @@ pub(crate) fn export(
         }
         Ok(())
     })?;
-    let out = file.end()?;
-    out.into_inner()
-        .map_err(|error| error.into_error())?
-        .finish()?;
-    let mut told = format!("pmedis: {} keys written", counts.keys);
+    let written = file.end().and_then(|out| {
+        let out = out.into_inner().map_err(|error| error.into_error())?;
+        out.finish()
+    });
+    written.map_err(of(output))?;
+    let mut told = format!("pmedis: {} written", count(counts.keys, "key"));
     if counts.damaged > 0 {
         told += &format!(", {} damaged ones left out or cut short", counts.damaged);
     }
     if counts.times_lost > 0 {
         told += &format!(
-            "; {} fields of hashes lost their expire times: see --rdb=redis and --rdb=valkey",
-            counts.times_lost
+            "; {} lost their expire times: see --rdb=redis and --rdb=valkey",
+            count(counts.times_lost, "hash field")
         );
     }
     writeln!(io::stderr(), "{told}")?;
@@ -93,7 +99,7 @@ fn write(
     dialect: Dialect,
     now: i64,
     counts: &mut Counts,
-) -> Result<Option<pobj::Error>, Failure> {
+) -> Result<Option<pobj::Error>, WriteError> {
     let value = Value {
         pool: &keys.pool,
         ty: key.ty,
@@ -111,12 +117,7 @@ fn write(
             db: key.db,
             expire_at: key.expire_at,
         };
-        match file.key(entry, &value, &plan) {
-            Ok(()) => {}
-            Err(WriteError::Io(error)) => return Err(error.into()),
-            // It was looked at a moment ago.
-            Err(WriteError::Pool(error)) => return Err(error.into()),
-        }
+        file.key(entry, &value, &plan)?;
         counts.keys += 1;
         counts.times_lost += plan.times_lost;
     }

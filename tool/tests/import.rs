@@ -82,7 +82,7 @@ fn a_pool_is_made_of_an_rdb_of_a_server_without_the_module() {
     let dir = native.setup().dir();
     let pool = dir.join("made.pool");
     let imported = import(&dir.join("dump.rdb"), &pool);
-    assert_eq!(text(&imported.stdout), "15 keys\n1 streams are left out\n");
+    assert_eq!(text(&imported.stdout), "15 keys\n1 stream left out\n");
     assert_eq!(
         imported.status.code(),
         Some(1),

@@ -41,6 +41,34 @@ fn what_a_killed_run_of_the_same_number_has_left_is_left() {
 }
 
 #[test]
+fn errors_name_the_file_that_they_are_about() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let pool = dir.path().join("pool");
+    make(&pool, &["a"]);
+    let (pool, nowhere) = (pool.to_str().unwrap(), dir.path().join("no"));
+    let none = nowhere.join("file");
+    let (nowhere, none) = (nowhere.to_str().unwrap(), none.to_str().unwrap());
+    for (words, named) in [
+        (&["import", "--size=16m", none, "new"][..], none),
+        (&["export", "-o", none, pool], none),
+        (&["export", "--rdb", "-o", none, pool], none),
+        (&["export", "-o", "/dev/full", pool], "/dev/full"),
+        (&["export", "--rdb", "-o", "/dev/full", pool], "/dev/full"),
+        (&["info", "--html", none, pool], none),
+        (&["info", none], none),
+        (&["compact", none], none),
+        (&["copy", pool, none], nowhere),
+    ] {
+        let output = tool(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {output:?}");
+        let told = text(&output.stderr);
+        assert_eq!(told.matches(named).count(), 1, "{words:?}: {told}");
+        assert!(!told.contains("no size was given"), "{told}");
+    }
+}
+
+#[test]
 fn what_is_exported_does_not_replace_the_pool() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();

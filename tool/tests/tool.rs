@@ -54,6 +54,7 @@ fn natively_exported_keys_need_no_module() {
     run(&mut client, "PM.SET s v\nPM.ZADD z 1.5 a\nPM.RPUSH l a b");
     server.stop();
     let output = pmedis(&["export", "--native"], &server.setup().pool());
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
     let file = server.setup().dir().join("commands");
     fs::write(&file, output.stdout).unwrap();
     let native = Setup::native().start().unwrap();
@@ -61,6 +62,25 @@ fn natively_exported_keys_need_no_module() {
     run(
         &mut native.client(),
         "GET s -> v\nZSCORE z a -> 1.5\nLRANGE l 0 -1 -> [a b]\nDBSIZE -> 3",
+    );
+}
+
+/// Not every server knows the command.
+#[test]
+fn expire_times_of_fields_in_native_commands_are_told_of() {
+    let (mut server, mut client) = start();
+    run(
+        &mut client,
+        "PM.HSET h f v g w\nPM.HEXPIRE h 1000 FIELDS 1 f",
+    );
+    server.stop();
+    let output = pmedis(&["export", "--native"], &server.setup().pool());
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains("HPEXPIREAT"));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("1 hash field with an expire time: HPEXPIREAT"),
+        "{told}"
     );
 }
 
@@ -96,7 +116,7 @@ fn a_pool_becomes_an_rdb_that_needs_no_module() {
     let told = text(&exported.stderr);
     assert!(exported.status.success(), "{told}");
     assert!(
-        told.contains("18 keys written; 2 fields of hashes lost their expire times"),
+        told.contains("18 keys written; 2 hash fields lost their expire times"),
         "{told}"
     );
     let native = native_with(&rdb);
@@ -310,7 +330,7 @@ fn sound_pools_are_told_sound_and_reported() {
     let pool = server.setup().pool();
     let checked = pmedis(&["check"], &pool);
     assert!(checked.status.success());
-    assert_eq!(text(&checked.stdout), "16 keys are sound, 0 are damaged\n");
+    assert_eq!(text(&checked.stdout), "16 keys sound, 0 damaged\n");
     let page = server.setup().dir().join("report.html");
     let told = pmedis(
         &["info", "--html", page.to_str().unwrap(), "--largest", "3"],
@@ -322,7 +342,7 @@ fn sound_pools_are_told_sound_and_reported() {
         "size",
         "67108864",
         "sorted sets",
-        "16 keys, 1 of them expire; 0 cannot be read",
+        "16 keys, 1 with an expire time; 0 unreadable",
     ] {
         assert!(told.contains(line), "{line}: {told}");
     }
@@ -358,8 +378,7 @@ fn damaged_values_are_named_and_the_rest_comes_out() {
     let told = text(&checked.stdout);
     assert_eq!(checked.status.code(), Some(1), "{told}");
     assert!(
-        told.contains("damaged-hash in database 0: ")
-            && told.contains("1 keys are sound, 1 are damaged"),
+        told.contains("damaged-hash in database 0: ") && told.contains("1 key sound, 1 damaged"),
         "{told}"
     );
     let exported = pmedis(&["export"], &path);
@@ -412,7 +431,7 @@ fn the_manual_page_has_all_commands() {
         "\\-\\-native",
         "\\-\\-rdb",
         "\\-\\-html",
-        "Exit status",
+        "EXIT STATUS",
     ] {
         assert!(manual.contains(word), "{word}: {manual}");
     }
