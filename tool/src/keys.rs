@@ -70,7 +70,9 @@ impl Keys {
     /// If it is none, if a server has it open, or if it cannot be recovered.
     pub(crate) fn open(path: &Path) -> Result<Keys, Failure> {
         // It is not changed, so commits need survive nothing.
-        let options = pool_at(path).durability(Durability::Process);
+        let options = pool_at(path)
+            .durability(Durability::Process)
+            .without_journal();
         let pool = Pool::open(&options).map_err(|error| match error {
             Error::SizeMissing(path) => format!("{} does not exist", path.display()).into(),
             error => Failure::from(error),
@@ -90,11 +92,17 @@ impl Keys {
         let slots = slots.unwrap_or_else(|_| Slots::unknown());
         let unfinished = unfinished(&pool, &slots)?;
         let is_torn = lifetime::is_torn_copy(&pool, path, RunLsn::found(&pool)?)?;
-        let torn = is_torn.then(|| {
-            "the pool is a copy made while a server had it open (or the machine stopped, with \
-             'durability process'): a part of it can be older than the rest"
-                .to_owned()
-        });
+        let torn = match pool.lost_journal() {
+            Some(why) => Some(format!(
+                "the pool lacks what came after its last checkpoint, and a part of it can be older than the rest: \
+                 {why}"
+            )),
+            None => is_torn.then(|| {
+                "the pool is a copy made while a server had it open (or the machine stopped, with \
+                 'durability process'): a part of it can be older than the rest"
+                    .to_owned()
+            }),
+        };
         Ok(Keys {
             pool,
             dbs,

@@ -79,6 +79,7 @@ pub struct Pool {
     header: Header,
     created: bool,
     replayed: Option<Replayed>,
+    lost_journal: Option<String>,
     found_lsn: u64,
     old_format: Option<u32>,
     damages: Vec<String>,
@@ -97,6 +98,12 @@ impl Pool {
     /// What [`Pool::open`] has taken from the pool's journal, if it was needed.
     pub fn replayed(&self) -> Option<Replayed> {
         self.replayed
+    }
+
+    /// Why the pool was opened without the journal that it needs: what came after its last
+    /// checkpoint is missing, and a part of it can be older than the rest.
+    pub fn lost_journal(&self) -> Option<&str> {
+        self.lost_journal.as_deref()
     }
 
     /// The older format that the pool had until [`Pool::open`] made it one of today's; programs of

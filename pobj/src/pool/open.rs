@@ -57,13 +57,20 @@ impl Pool {
         if by_journal {
             disk::require_file(path, &found, layout.advice.not_one_file)?;
         }
-        let mut replayed = None;
+        let (mut replayed, mut lost_journal) = (None, None);
         match (&found, options.max_size) {
             (Found::Pool, _) => {
                 // What growth changes of the file is in no journal.
                 let goes_on = by_journal && !growth::lengthens(path, options.size)?;
                 let goes_on = goes_on.then_some(options.limits.journal);
-                replayed = disk::replay::replay(path, layout, &disk::journal_of(path), goes_on)?;
+                match disk::replay::replay(path, layout, &disk::journal_of(path), goes_on) {
+                    Err(error @ Error::Journal { .. })
+                        if options.without_journal && !by_journal =>
+                    {
+                        lost_journal = Some(error.to_string());
+                    }
+                    done => replayed = done?,
+                }
                 check::verify(path)?;
             }
             (Found::Nothing, Some(most)) if !by_journal => {
@@ -92,6 +99,10 @@ impl Pool {
             pool.sync()?;
             return Ok(pool);
         }
+        let is_lost = lost_journal.is_some();
+        if is_lost {
+            map_privately(lib, true)?;
+        }
         let handle = match &found {
             Found::Nothing => Handle::create(lib, path, layout.name, size)?,
             Found::BlankSet(_) => Handle::create(lib, path, layout.name, 0)?,
@@ -108,8 +119,9 @@ impl Pool {
             Some(reserved) => handle.len().min(reserved),
             None => file::mapped_len(handle.pop.as_ptr() as usize, &files)?,
         };
-        let mut pool = Pool::recover(handle, options, len, growth, durability, false)?;
+        let mut pool = Pool::recover(handle, options, len, growth, durability, is_lost)?;
         (pool.created, pool.replayed) = (created, replayed.map(|(replayed, _)| replayed));
+        pool.lost_journal = lost_journal;
         pool.grow_to(size);
         Ok(pool)
     }
@@ -228,6 +240,7 @@ impl Pool {
             header: found.header,
             created: false,
             replayed: None,
+            lost_journal: None,
             found_lsn: found.lsn,
             old_format: found.old_format,
             damages: Vec::new(),

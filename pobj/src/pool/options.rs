@@ -15,6 +15,7 @@ pub struct PoolOptions {
     pub(super) seed: Option<[u64; 2]>,
     pub(super) durability: Durability,
     pub(super) limits: Limits,
+    pub(super) without_journal: bool,
 }
 
 impl PoolOptions {
@@ -29,6 +30,7 @@ impl PoolOptions {
             seed: None,
             durability: Durability::default(),
             limits: Limits::default(),
+            without_journal: false,
         }
     }
 
@@ -66,6 +68,15 @@ impl PoolOptions {
     /// larger.
     pub fn memory_limit(mut self, bytes: u64) -> PoolOptions {
         self.limits.memory = Some(bytes);
+        self
+    }
+
+    /// Opens a pool whose journal is needed and cannot be used, too, as far as it goes without:
+    /// [`crate::Pool::lost_journal`] says why then. The file is of several moments, and is not
+    /// changed: what is done to the pool stays in this process, as with all pools that it opens
+    /// from then on. Not with [`Durability::Disk`].
+    pub fn without_journal(mut self) -> PoolOptions {
+        self.without_journal = true;
         self
     }
 
