@@ -30,7 +30,7 @@ fn fill_to(client: &mut Client, name: &str, percent: u64) -> usize {
 fn the_log_tells_of_levels_and_of_the_first_refusal_once() {
     let (server, mut client) = start("64m");
     let told = |what: &str| server.log().matches(what).count();
-    let level = |level: u64| format!("percent full (told at {level})");
+    let level = |level: u64| format!("percent full (warning level {level})");
     fill_to(&mut client, "before", 75);
     for (percent, told_at) in [(81, 80), (91, 90), (96, 95)] {
         assert_eq!(told(&level(told_at)), 0, "{told_at}");

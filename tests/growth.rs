@@ -73,7 +73,7 @@ fn a_pool_grows_by_itself_until_it_has_its_largest_size() {
     );
     // The levels are those of what it can grow to.
     wait_for("the log tells how full it is", || {
-        server.log().contains("percent full (told at 95)")
+        server.log().contains("percent full (warning level 95)")
     });
     let (half, _) = log.split_once("bytes to 67108864").expect("a step");
     assert!(!half.contains("percent full"), "{log}");

@@ -526,7 +526,10 @@ fn renamed_commands_mean_pm_keys_too() {
 fn every_counterpart_stands_in() {
     let (server, mut client) = unprefixed();
     let log = server.log();
-    assert!(log.contains("native commands are about PM keys"), "{log}");
+    assert!(
+        log.contains("plain command names now mean PM keys"),
+        "{log}"
+    );
     let names = about_values(&mut client);
     for name in &names {
         let known = client.call(&["COMMAND", "INFO", &format!("pm.{name}")]);

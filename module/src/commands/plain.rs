@@ -41,7 +41,7 @@ pub fn stand_in(ctx: &Ctx, natives: &[Native], scope: Scope) -> Result<(), Strin
         format!("this server does not let 'unprefixed' be done: {why}; see docs/unprefixed.md")
     })?;
     report::notice(&format!(
-        "{count} native commands are about PM keys, as 'unprefixed' says"
+        "{count} plain command names now mean PM keys, as 'unprefixed' says"
     ));
     Ok(())
 }

@@ -96,7 +96,7 @@ pub const TABLE: &[Setting] = &[
         form: "SIZE",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "the size up to which the pool may grow while the server runs; it does so automatically when it has no space left; see [Growth](keys.md#growth)",
+        doc: "the size up to which the pool may grow while the server runs, but not with `durability disk`; it does so automatically when it has no space left; see [Growth](keys.md#growth)",
         value: |config| Box::new(Bytes(&mut config.max_size)),
     },
     Setting {
@@ -112,7 +112,7 @@ pub const TABLE: &[Setting] = &[
         form: "SIZE",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "with `durability disk`: the size of the journal beside the pool, at least 1 MiB. If it is not given, a new journal gets a quarter of the pool's size, from 4 to 256 MiB; see [durability.md](durability.md)",
+        doc: "with `durability disk`: the size of the journal, a file beside the pool, in addition to `size`; a smaller one than 1 MiB becomes 1 MiB. If it is not given, a new journal gets a quarter of the pool's size, from 4 to 256 MiB; see [durability.md](durability.md)",
         value: |config| Box::new(Bytes(&mut config.journal)),
     },
     Setting {
@@ -176,7 +176,7 @@ pub const TABLE: &[Setting] = &[
         form: "HOW",
         changes: Changes::AtLoad,
         repeats: false,
-        doc: "with `no`, the module does not intercept what the server sends, and each command is durable when it ends, on its own; see [architecture.md](architecture.md#where-a-reply-could-overtake-a-commit)",
+        doc: "with `no`, the module does not intercept what the server sends: each command is durable when it ends, but on Redis 7.0 a reply of EXEC or of a script can leave before it is durable; see [architecture.md](architecture.md#where-a-reply-could-overtake-a-commit)",
         value: |config| Box::new(OneOf(&mut config.output_hook)),
     },
     Setting {
@@ -184,7 +184,7 @@ pub const TABLE: &[Setting] = &[
         form: "PERCENTAGES",
         changes: Changes::AtRunTime,
         repeats: false,
-        doc: "the percentages of the pool in use at which the log warns",
+        doc: "the percentages of the pool in use at which the log warns; `\"\"` for none",
         value: |config| Box::new(Percents(&mut config.alarms)),
     },
     Setting {

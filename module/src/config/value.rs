@@ -112,7 +112,7 @@ impl Value for Number<'_> {
     }
 }
 
-/// Percentages, one above the other: `80 90 95`, or with commas between them.
+/// Percentages in ascending order: `80 90 95`, or with commas between them.
 pub(super) struct Percents<'a>(pub &'a mut Vec<u64>);
 
 impl Value for Percents<'_> {
@@ -128,7 +128,7 @@ impl Value for Percents<'_> {
             .collect();
         *self.0 = numbers
             .filter(|numbers| numbers.is_sorted_by(|a, b| a < b))
-            .ok_or("percentages from 1 to 100, one above the other, as in '80 90 95'")?;
+            .ok_or("percentages from 1 to 100 in ascending order, as in '80 90 95'")?;
         Ok(())
     }
 
@@ -138,7 +138,7 @@ impl Value for Percents<'_> {
     }
 
     fn range(&self) -> String {
-        "percentages from 1 to 100, one above the other".into()
+        "percentages from 1 to 100 in ascending order".into()
     }
 }
 

@@ -42,7 +42,7 @@ impl Fullness {
             let level = levels[above - 1];
             return Some((
                 Level::Warning,
-                format!("the pool is {percent} percent full (told at {level})"),
+                format!("the pool is {percent} percent full (warning level {level})"),
             ));
         }
         if below < self.reached {
@@ -65,7 +65,7 @@ impl Fullness {
         (!again).then(|| {
             format!(
                 "a command found no room in the pool, which is {percent} percent full, and was refused; \
-                 further ones are not told of until it is less full"
+                 further refusals are not logged until it is less full"
             )
         })
     }
