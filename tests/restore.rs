@@ -103,13 +103,7 @@ fn a_backup_beside_a_pool_with_keys_is_refused_and_own_files_are_not() {
     fill(&mut client, 100, 100);
     let setup = server.setup().clone();
     let (rdb, backup) = (setup.dir().join("dump.rdb"), setup.dir().join("backup.rdb"));
-    let port = server.address().port().to_string();
-    let taken = Command::new("redis-cli")
-        .args(["-p", &port, "--rdb"])
-        .arg(&backup)
-        .output()
-        .unwrap();
-    assert!(taken.status.success(), "{taken:?}");
+    take(&server, &backup);
     let saved = |client: &mut Client| {
         wait_for("no child saves", || {
             info(client, "rdb_bgsave_in_progress") == "0"
@@ -169,6 +163,72 @@ fn a_backup_beside_a_pool_with_keys_is_refused_and_own_files_are_not() {
     fs::remove_file(setup.pool()).unwrap();
     server.restart().unwrap();
     run(&mut server.client(), "PM.DBSIZE -> 100");
+}
+
+/// A full RDB of a running server, by redis-cli.
+fn take(server: &Server, file: &Path) {
+    let port = server.address().port().to_string();
+    let taken = Command::new("redis-cli")
+        .args(["-p", &port, "--rdb"])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert!(taken.status.success(), "{taken:?}");
+}
+
+/// Nothing may tell the server that it has made it: it has made none since.
+#[test]
+fn a_backup_of_the_last_fork_is_refused_as_any_other_is() {
+    for ends_orderly in [true, false] {
+        let setup = Setup::pmedis("16m").keep_port().directive("save 3600 1");
+        let (mut server, mut client) = start(setup);
+        run(&mut client, "PM.MSET a 1 b 2 c 3 -> OK");
+        let setup = server.setup().clone();
+        let (rdb, backup) = (setup.dir().join("dump.rdb"), setup.dir().join("backup.rdb"));
+        take(&server, &backup);
+        wait_for("no child saves", || {
+            info(&mut client, "rdb_bgsave_in_progress") == "0"
+        });
+        run(&mut client, "FLUSHALL -> OK\nPM.SET other v -> OK");
+        if ends_orderly {
+            server.stop();
+        } else {
+            server.kill9();
+        }
+        fs::copy(&backup, &rdb).unwrap();
+        told(&setup.refusal(), &["dump.rdb has values of PM keys"]);
+    }
+}
+
+#[test]
+fn what_a_child_has_left_is_known_though_nobody_has_waited_for_the_child() {
+    for ends_orderly in [true, false] {
+        let setup = Setup::pmedis_with("16m", &["rdb", "full"]).keep_port();
+        let (mut server, mut client) = start(setup);
+        fill(&mut client, 20, 100);
+        run(&mut client, "CONFIG SET rdb-key-save-delay 50000 -> OK");
+        expect(&mut client, "BGSAVE", "Background saving started");
+        // The child goes on while the server stands still.
+        let signal = |name: &str| {
+            let sent = Command::new("kill")
+                .args([name, &server.pid().to_string()])
+                .status();
+            assert!(sent.unwrap().success());
+        };
+        signal("-STOP");
+        let rdb = server.setup().dir().join("dump.rdb");
+        wait_for("the child is done", || rdb.exists());
+        if ends_orderly {
+            // It is to end before it looks after its children.
+            signal("-TERM");
+            signal("-CONT");
+            server.wait_for_end();
+        } else {
+            server.kill9();
+        }
+        server.restart().unwrap();
+        run(&mut server.client(), "PM.DBSIZE -> 20");
+    }
 }
 
 #[test]
@@ -468,14 +528,8 @@ fn keys_move_to_a_larger_pool_elsewhere() {
     let (mut server, mut client) = start(Setup::pmedis("16m").keep_port());
     fill(&mut client, 50, 1000);
     let before = digest(&mut client);
-    let port = server.address().port().to_string();
     let rdb = server.setup().dir().join("dump.rdb");
-    let taken = Command::new("redis-cli")
-        .args(["-p", &port, "--rdb"])
-        .arg(&rdb)
-        .output()
-        .unwrap();
-    assert!(taken.status.success(), "{taken:?}");
+    take(&server, &rdb);
     server.stop();
     let larger = server
         .setup()

@@ -7,7 +7,8 @@
 //! user word 17  number of its file (`pobj::mark`), 0 if it has none
 //! user word 18  what the RDB looked like that its user made last, or found and accepted (`file_look`); 0 if nobody
 //!               has looked
-//! user word 19  the LSN of the pool at the last fork
+//! user word 19  the LSN of the pool at the last fork, whose child may leave an RDB of which nobody has taken note yet;
+//!               0 if there is none
 //! ```
 //!
 //! These words are written at once, not by records: the LSN of the pool does not change with them.
@@ -145,6 +146,7 @@ impl Store {
         if self.pool.in_group() {
             self.end_group()?;
         }
+        self.forget_fork()?;
         self.pool.set_user_word_now(STATE, CLOSED)?;
         self.pool.checkpoint()
     }
@@ -154,24 +156,36 @@ impl Store {
         self.pool.set_user_word_now(FORK, lsn)
     }
 
-    /// The RDB that looks like this ([`file_look`]) belongs to this pool.
-    pub fn note_rdb(&mut self, look: u64) -> Result<()> {
-        if word(&self.pool, RDB)? == look {
+    /// The child of the last fork has left nothing that is not noted: from now on no RDB belongs to
+    /// this pool for that fork's LSN, which every copy of the child's data has, too.
+    pub fn forget_fork(&mut self) -> Result<()> {
+        if word(&self.pool, FORK)? == 0 {
             Ok(())
         } else {
-            self.pool.set_user_word_now(RDB, look)
+            self.pool.set_user_word_now(FORK, 0)
         }
     }
 
+    /// The RDB that looks like this ([`file_look`]) belongs to this pool. What a fork before that
+    /// has left does not lie there any more.
+    pub fn note_rdb(&mut self, look: u64) -> Result<()> {
+        if word(&self.pool, RDB)? != look {
+            self.pool.set_user_word_now(RDB, look)?;
+        }
+        self.forget_fork()
+    }
+
     /// True if the RDB at this path, of this LSN, is one that this pool's user has left there: as
-    /// it looks, or as its LSN is that of the last fork of the run before, or of its end. Also if
-    /// nothing is known.
+    /// it looks, or as its LSN is that of the fork in whose midst the run before was killed, or of
+    /// that run's end. Also if nothing is known.
     pub fn knows_rdb(&self, path: &Path, lsn: Option<RunLsn>) -> Result<bool> {
         let noted = word(&self.pool, RDB)?;
-        let fork = RunLsn {
+        let number = word(&self.pool, FORK)?;
+        let fork = (number != 0).then_some(RunLsn {
             run: self.found.run,
-            number: word(&self.pool, FORK)?,
-        };
-        Ok(noted == 0 || noted == file_look(path) || lsn == Some(self.found) || lsn == Some(fork))
+            number,
+        });
+        let is_left = lsn.is_some() && (lsn == Some(self.found) || lsn == fork);
+        Ok(noted == 0 || noted == file_look(path) || is_left)
     }
 }

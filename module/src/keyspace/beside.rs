@@ -16,10 +16,6 @@ use pobj::Result;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
-use std::time::Duration;
-
-/// How coarse a file system's clock may be.
-const COARSE: Duration = Duration::from_secs(1);
 
 /// Asks where the server's RDB is. Not from within a command or an event that is not about the
 /// configuration: the question is a command itself, before which what is open ends.
@@ -37,12 +33,21 @@ pub(super) fn note_new_rdb() {
         return;
     }
     durable("a look at the RDB", |engine| {
-        let path = engine.files.rdb_path.as_ref();
-        let changed = path.and_then(|path| path.metadata().ok()?.modified().ok());
-        match (changed, engine.files.begun) {
-            (Some(changed), Some(begun)) if changed + COARSE >= begun => note(engine),
-            _ => Ok(()),
+        let path = engine.files.rdb_path.as_deref();
+        match (engine.files.begun, path) {
+            (Some(begun), Some(path)) if begun.is_before(path) => note(engine)?,
+            _ => {}
         }
+        engine.files.begun = None;
+        Ok(())
+    });
+}
+
+/// A save or a loading has failed: what lies there now is not of it.
+pub(super) fn note_none() {
+    durable("a look at the RDB", |engine| {
+        engine.files.begun = None;
+        Ok(())
     });
 }
 

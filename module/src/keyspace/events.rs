@@ -16,6 +16,7 @@
 //! While Redis loads its own files and the pool is the truth, none of this is about the pool's
 //! keys: those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
+use super::files::Begun;
 use super::groups::afterwards;
 use super::{
     ENGINE, Engine, acknowledge, adopt, aof, apply, before_command, beside, cluster, compact,
@@ -27,7 +28,6 @@ use crate::redis::{
     look_closer, server_flags,
 };
 use std::ffi::CStr;
-use std::time::SystemTime;
 use store::expiry::KEY_NEVER;
 use store::record::{self, RecordPtr};
 
@@ -62,11 +62,11 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
         Event::LoadingStarted(from) => {
             look_closer(true);
             durable("the start of loading", |engine| {
-                // What a master has sent was written before it is loaded, however long that took.
-                engine.files.begun = Some(match from {
-                    Loading::Replication => SystemTime::UNIX_EPOCH,
-                    Loading::Rdb | Loading::Aof => SystemTime::now(),
-                });
+                match from {
+                    // What a master has sent lay there before it is loaded.
+                    Loading::Replication => engine.files.begun = Some(Begun::LONG_AGO),
+                    Loading::Rdb | Loading::Aof => engine.files.begin(),
+                }
                 loading::starts(engine, from)
             });
         }
@@ -79,6 +79,8 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             }
             if complete {
                 beside::note_new_rdb();
+            } else {
+                beside::note_none();
             }
         }
         Event::Persistence(what) => {
@@ -118,7 +120,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
         Event::FlushEnded { .. } => apply("a flush", |engine| engine.pending.end_keys(false)),
         Event::ForkChildBorn => durable("a snapshot", |engine| {
             engine.store.pool.begin_snapshot();
-            engine.files.begun = Some(SystemTime::now());
+            engine.files.begin();
             engine.files.aof_knows_pool = false;
             engine.note_fork()
         }),
@@ -127,6 +129,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
                 engine.store.pool.end_snapshot()
             });
             beside::note_new_rdb();
+            durable("the end of a snapshot", Engine::forget_fork);
         }
         Event::ConfigChanged => {
             acknowledge::follow_settings(ctx);
@@ -167,13 +170,14 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
 /// The server ends. In the midst of a script, which SHUTDOWN NOSAVE then ends, the pool is left
 /// open: the next start takes back what the script has done so far.
 fn end() {
-    let is_amid_script = server_flags().in_multi_or_script();
-    durable("the end", |engine| {
-        if is_amid_script && engine.store.pool.in_group() {
-            return Ok(());
-        }
-        engine.store.close()
-    });
+    let stays_open = server_flags().in_multi_or_script()
+        && ENGINE.with(|engine| engine.store.pool.in_group()) != Ok(false);
+    if stays_open {
+        return;
+    }
+    // A child whose end the server has not waited for may have left an RDB, too.
+    beside::note_new_rdb();
+    durable("the end", Engine::leave_pool);
 }
 
 /// The end of an event-loop cycle: replies are sent after this.

@@ -2,8 +2,12 @@
 
 use super::saving::Saving;
 use super::startup::Startup;
-use std::path::PathBuf;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use store::lifetime::file_look;
+
+/// How coarse a file system's clock may be.
+const COARSE: Duration = Duration::from_secs(1);
 
 /// The server's files.
 #[derive(Default)]
@@ -16,15 +20,48 @@ pub(crate) struct Files {
     pub(super) failed_commands: u64,
     /// Where the server's RDB is, if it tells.
     pub(super) rdb_path: Option<PathBuf>,
-    /// When a file began to be written, here or by a child, or to be loaded.
-    pub(super) begun: Option<SystemTime>,
+    /// The writing of a file, here or by a child, or the loading of one, that is under way.
+    pub(super) begun: Option<Begun>,
     /// A file that this process writes.
     pub(super) saving: Option<Saving>,
     /// The AOF tells of this pool.
     pub(super) aof_knows_pool: bool,
 }
 
+/// When a file began to be written or loaded, and what the server's RDB looked like then
+/// ([`file_look`]).
+///
+/// A file system's clock can be another than the system's; and a child can be done before its
+/// parent has looked. So one of the two has to tell that a file is new.
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    at: SystemTime,
+    look: u64,
+}
+
+impl Begun {
+    /// A master's file, which lay there before it was loaded.
+    pub(super) const LONG_AGO: Begun = Begun {
+        at: SystemTime::UNIX_EPOCH,
+        look: 0,
+    };
+
+    /// Whether the file at `path` is there, and is newer.
+    pub(super) fn is_before(self, path: &Path) -> bool {
+        let changed = path.metadata().and_then(|file| file.modified());
+        changed.is_ok_and(|at| at + COARSE >= self.at || file_look(path) != self.look)
+    }
+}
+
 impl Files {
+    /// A file begins to be written, or to be loaded, that is not the server's RDB yet.
+    pub(super) fn begin(&mut self) {
+        self.begun = Some(Begun {
+            at: SystemTime::now(),
+            look: self.rdb_path.as_deref().map_or(0, file_look),
+        });
+    }
+
     /// Those of a server that starts.
     pub(super) fn new(startup: Startup) -> Files {
         Files {

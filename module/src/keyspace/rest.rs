@@ -17,10 +17,17 @@ use store::lifetime::file_look;
 /// What is to be noted in the pool when the pause is over.
 #[derive(Default)]
 pub(super) struct UnwrittenNotes {
-    /// The LSN of the last fork.
-    fork: Option<u64>,
+    /// The last fork: its LSN, or that its child has left nothing that is not noted.
+    fork: Option<Fork>,
     /// What the RDB looks like that was made last.
     rdb: Option<u64>,
+}
+
+/// What is to be noted of a fork.
+#[derive(Clone, Copy)]
+enum Fork {
+    At(u64),
+    Over,
 }
 
 impl UnwrittenNotes {
@@ -44,7 +51,13 @@ impl Engine {
 
     /// A child was forked, which may make an RDB of what the pool holds now.
     pub(super) fn note_fork(&mut self) -> Result<()> {
-        self.unwritten_notes.fork = Some(self.store.pool.lsn());
+        self.unwritten_notes.fork = Some(Fork::At(self.store.pool.lsn()));
+        self.write_notes()
+    }
+
+    /// The child is gone, and what it has left is noted.
+    pub(super) fn forget_fork(&mut self) -> Result<()> {
+        self.unwritten_notes.fork = Some(Fork::Over);
         self.write_notes()
     }
 
@@ -62,16 +75,29 @@ impl Engine {
         if self.unwritten_notes.is_empty() || writes_are_paused() {
             return Ok(());
         }
-        // What is not noted now is noted the next time.
-        if let Some(lsn) = self.unwritten_notes.fork {
-            self.store.note_fork(lsn)?;
-            self.unwritten_notes.fork = None;
-        }
+        self.note_all()
+    }
+
+    fn note_all(&mut self) -> Result<()> {
+        // What is not noted now is noted the next time. The RDB comes first: until it is noted, it
+        // is known by the fork.
         if let Some(look) = self.unwritten_notes.rdb {
             self.store.note_rdb(look)?;
             self.unwritten_notes.rdb = None;
         }
+        match self.unwritten_notes.fork {
+            Some(Fork::At(lsn)) => self.store.note_fork(lsn)?,
+            Some(Fork::Over) => self.store.forget_fork()?,
+            None => {}
+        }
+        self.unwritten_notes.fork = None;
         Ok(())
+    }
+
+    /// The server leaves the pool, paused or not: who copies it has it complete.
+    pub(super) fn leave_pool(&mut self) -> Result<()> {
+        self.note_all()?;
+        self.store.close()
     }
 
     /// Keeps the pool's reserve, and gives empty pages back, unless that has to rest.

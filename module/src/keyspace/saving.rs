@@ -26,7 +26,6 @@ use crate::redis::{
 };
 use crate::report;
 use std::path::Path;
-use std::time::SystemTime;
 use store::lsn::RunLsn;
 use store::record::RecordPtr;
 
@@ -67,12 +66,14 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
     if what == Persistence::Ended {
         abridge(ctx);
     }
-    if in_server && what == Persistence::Ended {
-        beside::note_new_rdb();
+    match what {
+        Persistence::Ended if in_server => beside::note_new_rdb(),
+        Persistence::Failed if in_server => beside::note_none(),
+        _ => {}
     }
     apply("a save", |engine| {
         if in_server && what == Persistence::SyncRdbStarted {
-            engine.files.begun = Some(SystemTime::now());
+            engine.files.begin();
         }
         engine.files.saving = begins.map(|purpose| Saving {
             purpose,
