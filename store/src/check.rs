@@ -86,8 +86,10 @@ impl Store {
         while let Some((object, after)) = self.pool.next_object(RECORD, walk.cursor) {
             walk.cursor = after;
             let record: RecordPtr = object.cast();
-            // A record that is no key any more is for the reclaimer.
-            let is_other = |head: &Record| !self.dbs.is_live(head) || head.birth > walk.begun;
+            // A record that is no key any more is for the reclaimer. One from a tick that has not
+            // been is no new key: it is damaged.
+            let is_new = |head: &Record| head.birth > walk.begun && head.birth <= self.dbs.now();
+            let is_other = |head: &Record| !self.dbs.is_live(head) || is_new(head);
             if record::get(&self.pool, record).is_ok_and(is_other) {
                 if is_enough() {
                     return false;

@@ -18,7 +18,8 @@ pub struct Statistics {
     pub found_lsn: u64,
     /// The opening has made the pool.
     pub is_new: bool,
-    /// How many parts of the pool cannot be used, as their bytes contradict themselves.
+    /// How many parts of the pool cannot be used, as their bytes contradict themselves; records
+    /// whose keys are not shown for that are among them.
     pub damages: u64,
     /// A fork child reads the pool as it was at the fork.
     pub has_snapshot: bool,
@@ -37,7 +38,7 @@ impl Store {
             lsn: pool.lsn(),
             found_lsn: pool.found_lsn(),
             is_new: pool.is_new(),
-            damages: pool.damages().len() as u64,
+            damages: pool.damages().len() as u64 + self.left_out,
             has_snapshot: pool.has_snapshot(),
             disk: pool.disk_stats(),
         }

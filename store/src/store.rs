@@ -24,6 +24,8 @@ pub struct Store {
     pub(crate) compaction: Compaction,
     /// Keys that nobody shows yet, once the pool was surveyed; `None` when all are shown.
     pub(crate) unshown: Option<Unshown>,
+    /// Records that were left out since the survey, as they are damaged.
+    pub(crate) left_out: u64,
     /// A group was made durable in parts, as the undo log had no room for all of it.
     pub(crate) parted: bool,
     /// What the open group has done cannot be taken back any more.
@@ -61,6 +63,7 @@ impl Store {
             garbage: Garbage::default(),
             compaction: Compaction::default(),
             unshown: None,
+            left_out: 0,
             parted: false,
             group_stays: false,
             found,

@@ -83,12 +83,14 @@ impl Store {
             };
             (record, error)
         });
+        let damaged: Vec<_> = damaged.collect();
+        self.left_out = damaged.len() as u64;
         survey.index.sort_ahead();
         self.dbs.note_unmapped(survey.unmapped);
         let surveyed = Surveyed {
             foreign: survey.foreign,
             foreign_slots: survey.foreign_slots,
-            damaged: damaged.collect(),
+            damaged,
         };
         self.unshown = Some(Unshown {
             index: survey.index,
@@ -189,6 +191,7 @@ impl Store {
         })();
         found
             .inspect_err(|_| {
+                self.left_out += 1;
                 // A record of unknown type was not counted.
                 if let Ok(ty) = head.value_type() {
                     self.dbs.uncount_key(head.space, ty);
