@@ -8,7 +8,7 @@ use super::serialize;
 use super::{ENGINE, Engine, PLACEHOLDER, aof, apply, loading, rewrite};
 use crate::limits;
 use crate::redis::{
-    AofWriter, Arg, Digest, KeyPlace, RdbReader, RdbWriter, TypeCallbacks, server_flags,
+    AofWriter, Arg, Digest, KeyPlace, RdbReader, RdbWriter, TypeCallbacks, end_child, server_flags,
 };
 use crate::report;
 use pobj::{Error, Result};
@@ -49,14 +49,11 @@ impl TypeCallbacks for Values {
             engine.see_the_fork();
             engine.save(io, ty, addr)
         });
-        let why = match saved {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(refused) => format!("the engine cannot be reached: {refused:?}"),
-        };
-        let name = io.key().unwrap_or_default().escape_ascii().to_string();
-        let db = io.db().unwrap_or(0);
-        panic!("the key {name} of database {db} cannot be saved, nor anything that has it: {why}");
+        match saved {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => give_up(io, &error),
+            Err(refused) => panic!("the engine cannot be reached: {refused:?}"),
+        }
     }
 
     /// Writes nothing into a file: the pool holds the key, and loading it from an AOF as well would
@@ -71,10 +68,13 @@ impl TypeCallbacks for Values {
             let (root, inline) = record::value(&engine.store.pool, record)?;
             rewrite::rewrite(io, key.bytes(), &engine.store.pool, ty, root, inline)
         });
-        assert!(
-            written.is_some(),
-            "a key cannot be sent: its slot must not move without it"
-        );
+        if written.is_none() {
+            let name = key.bytes().escape_ascii();
+            report::warn(&format!(
+                "the key {name} cannot be sent: its slot does not move without it"
+            ));
+            end_child();
+        }
     }
 
     fn mem_usage(_place: &KeyPlace<'_>, ty: ValueType, addr: usize, _samples: usize) -> usize {
@@ -166,6 +166,31 @@ impl TypeCallbacks for Values {
     }
 }
 
+/// A key cannot be saved, as its value is damaged: neither can the file that was to have it. Into a
+/// payload goes what nobody takes for one.
+fn give_up(io: &mut RdbWriter<'_>, error: &Error) {
+    let is_file = ENGINE.with(|engine| engine.writes_a_file()) == Ok(true);
+    let name = io.key().unwrap_or_default().escape_ascii();
+    let place = io
+        .db()
+        .map_or(String::new(), |db| format!(" of database {db}"));
+    let without = if is_file {
+        "nor the file that was to have it, until the key is deleted; PM.CHECK names all such keys"
+    } else {
+        "nor sent"
+    };
+    report::warn(&format!(
+        "the key {name}{place} cannot be saved, {without}: {error}"
+    ));
+    end_child();
+    if !is_file {
+        serialize::save_nothing(io);
+    } else if !io.fail() {
+        // On an unknown server: the file says that the key was there.
+        serialize::save_head(io, &serialize::Form::marker(), false);
+    }
+}
+
 /// Whether something fails as the pool has no room for it.
 fn is_no_room(error: &Error) -> bool {
     matches!(error, Error::Full(_) | Error::TooLarge(_))
@@ -184,34 +209,19 @@ impl Engine {
     /// Writes a key to a file or into a payload, or a marker of it.
     ///
     /// # Errors
-    /// If the value is damaged, and this process can give the file up. If it cannot, being the
-    /// server itself, it writes to a file that the key is there, but not its value, and into a
-    /// payload what nobody takes for one.
+    /// If the value is damaged. Nothing is written then, unless by a child, which can give its file
+    /// up at any time: the server itself looks first.
     fn save(&mut self, io: &mut RdbWriter<'_>, ty: ValueType, addr: usize) -> Result<()> {
         let record = self.record_at(addr).ok_or_else(not_yet)?;
-        let mut form = self.next_form(io.db().unwrap_or(0), record);
+        let form = self.next_form(io.db().unwrap_or(0), record);
         if form.is_marker {
             serialize::save_head(io, &form, false);
             return Ok(());
         }
         let root = record::get(&self.store.pool, record)?.root;
         let inline = record::inline(&self.store.pool, record)?;
-        if !self.store.pool.is_snapshot()
-            && let Err(error) = serialize::verify(&self.store.pool, ty, root, inline)
-        {
-            let name = record::key(&self.store.pool, record)?.escape_ascii();
-            report::failure(
-                format_args!("the value of the key {name} is not saved"),
-                &error,
-            );
-            if self.files.saving.is_none() {
-                serialize::save_nothing(io);
-                return Ok(());
-            }
-            form.is_marker = true;
-            form.place = None;
-            serialize::save_head(io, &form, false);
-            return Ok(());
+        if !self.store.pool.is_snapshot() {
+            serialize::verify(&self.store.pool, ty, root, inline)?;
         }
         serialize::save_head(io, &form, structures::may_expire(ty, root));
         serialize::save(io, &self.store.pool, ty, root, inline)

@@ -69,6 +69,17 @@ pub struct Form {
     pub place: Option<RecordPtr>,
 }
 
+impl Form {
+    /// A marker alone.
+    pub fn marker() -> Form {
+        Form {
+            lsn: None,
+            is_marker: true,
+            place: None,
+        }
+    }
+}
+
 /// Writes the head of a key, after which its value follows unless it is a marker; `times` says
 /// whether it is that of a hash of which fields may expire.
 pub fn save_head(io: &mut RdbWriter<'_>, form: &Form, times: bool) {

@@ -1,6 +1,6 @@
 //! Values on their way into and out of RDB files, DUMP payloads, AOF rewrites and digests.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -152,6 +152,47 @@ impl RdbWriter<'_> {
     /// Whether writing has failed; the rest of a large value need not be tried then.
     pub fn failed(&self) -> bool {
         self.0.failed()
+    }
+
+    /// Has the server give up what it writes, as if this value could not be written: SAVE fails,
+    /// and the file that was there stays. False if that is not to be had from this server.
+    pub fn fail(&mut self) -> bool {
+        let Some(place) = place_of_error() else {
+            return false;
+        };
+        // SAFETY: a live stream, of which the server itself reads an int at this place, and gives
+        // the file up if it is not 0. Nobody else has the stream meanwhile. The server's message
+        // has the number of the last error.
+        unsafe {
+            self.0.raw.cast::<c_int>().add(place).write(1);
+            *libc::__errno_location() = libc::EIO;
+        }
+        self.failed()
+    }
+}
+
+/// Where a stream notes that it has failed, counted in ints: the server tells of a stand-in.
+///
+/// The API has a function that reads this note, but none that makes one; Redis's own types return
+/// an error from the same callback.
+fn place_of_error() -> Option<usize> {
+    /// Ints of a stand-in, more than any server reads.
+    const INTS: usize = 256;
+    /// Ints of a stream, on any server.
+    const STREAM: usize = 12;
+    let tells = |place: Option<usize>| {
+        let mut words = [0u64; INTS / 2];
+        if let Some(place) = place {
+            words[place / 2] = 1 << (32 * (place % 2));
+        }
+        // SAFETY: the function reads an int of the stream at a fixed place, and nothing else; the
+        // stand-in is longer than any stream, as aligned, and lives for the call.
+        unsafe { api(rm::RedisModule_IsIOError)(words.as_mut_ptr().cast()) != 0 }
+    };
+    let mut places = (0..INTS).filter(|&place| tells(Some(place)));
+    match (places.next(), places.next()) {
+        (Some(place), None) if place < STREAM && !tells(None) => Some(place),
+        _ => None,
     }
 }
 
