@@ -196,6 +196,13 @@ fn a_full_file_system_refuses_what_needs_room_until_there_is_some() {
     assert!(refusal.contains("no space for a pool"), "{refusal}");
     assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
 
+    // Nor does a journal leave anything that is too large, or the pool that was made for it.
+    let arguments = ["path", path, "size", "16m", "durability", "disk"];
+    let setup = Setup::native().module(&[&arguments[..], &["journal", "100m"]].concat());
+    let refusal = format!("{:?}", setup.refusal());
+    assert!(refusal.contains("no space for a journal"), "{refusal}");
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
+
     let mut server = with("16m").start().unwrap();
     let mut client = server.client();
     assert_eq!(ask(&mut client, "PM.SET a 1"), "OK");

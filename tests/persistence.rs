@@ -96,7 +96,7 @@ fn the_pool_wins_over_older_files_and_is_restored_from_full_ones_only() {
             drop(server);
             let drops = setup.clone();
             let pool = drops.pool().to_string_lossy().into_owned();
-            fs::remove_file(&pool).unwrap();
+            assert!(!drops.pool().exists(), "{what}: the new pool stays");
             let lenient = lenient_on(&drops, &pool, aof);
             let (lenient, mut client) = start(&lenient);
             assert_eq!(pm_digests(&mut client), Vec::<String>::new(), "{what}");
@@ -305,4 +305,30 @@ fn files_are_not_restored_by_hand() {
         assert_eq!(reply.is_error(), !fits, "{value}: {reply:?}");
     }
     expect(&mut client, "PM.GET r", "v");
+}
+
+/// As where the file system with the pool is not mounted.
+#[test]
+fn a_start_that_is_refused_leaves_no_pool_behind() {
+    let (mut server, mut client) = start(&setup(&[]));
+    write_some(&mut client, 1);
+    expect(&mut client, "SAVE", "OK");
+    server.stop();
+    for arguments in [
+        ["durability", "process"].as_slice(),
+        &["durability", "disk"],
+        &["durability", "process", "max-size", "64m"],
+    ] {
+        let other = Setup::native();
+        fs::copy(rdb(&server), other.dir().join("dump.rdb")).unwrap();
+        let mount = other.dir().join("mount");
+        fs::create_dir(&mount).unwrap();
+        let path = mount.join("pool").to_string_lossy().into_owned();
+        let arguments = [&["path", &path, "size", "16m"], arguments].concat();
+        let other = other.module(&arguments);
+        let refusal = other.refusal();
+        assert!(refusal.log.contains(LOST), "{arguments:?}: {refusal:?}");
+        let left: Vec<_> = fs::read_dir(&mount).unwrap().collect();
+        assert!(left.is_empty(), "{arguments:?}: {left:?}");
+    }
 }

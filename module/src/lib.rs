@@ -57,6 +57,15 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     keyspace::ENGINE
         .replace(Some(engine))
         .map_err(|_| "loaded twice")?;
+    let set_up = set_up(ctx, config);
+    if set_up.is_err() {
+        let _ = keyspace::ENGINE.with(keyspace::Engine::withdraw);
+    }
+    set_up
+}
+
+/// Sets up all that has to do with an open pool.
+fn set_up(ctx: &Ctx, config: Config) -> Result<(), String> {
     redis::register_types::<keyspace::callbacks::Values>(ctx)?;
     behaviour::learn(ctx);
     keyspace::events::subscribe(ctx);

@@ -89,14 +89,16 @@ pub enum Error {
     /// The file system refuses access.
     #[error("no permission for {}: {}", .0.display(), .1)]
     Permission(PathBuf, String),
-    /// The file system has no room for a pool of the wanted size.
-    #[error("no space for a pool of {size} bytes at {}: {message}", .path.display())]
+    /// The file system has no room for a file of the wanted size.
+    #[error("no space for a {what} of {size} bytes at {}: {message}", .path.display())]
     NoSpace {
-        /// The pool.
+        /// What the file is: a pool, a journal.
+        what: &'static str,
+        /// The file.
         path: PathBuf,
         /// Size asked for in bytes.
         size: u64,
-        /// libpmemobj's words.
+        /// The words of libpmemobj, or of the system.
         message: String,
     },
     /// The size asked for is below what a pool needs.

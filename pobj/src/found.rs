@@ -176,6 +176,7 @@ pub(crate) fn allocate_blocks(path: &Path, found: &Found) -> Result<()> {
         let file = open_to_probe(&path)?;
         set::allocate(&file, &path, size).map_err(|error| match error {
             Error::NoSpace { path, size, .. } => Error::NoSpace {
+                what: "pool",
                 path,
                 size,
                 message: "the file has holes, and the file system has no room to fill them".into(),

@@ -71,6 +71,7 @@ impl Handle {
             unsafe { lib.pmemobj_create(name.as_ptr(), layout.as_ptr(), size as usize, 0o600) };
         Handle::of(lib, pop, path, |errno, message| match errno {
             Some(libc::ENOSPC | libc::EFBIG | libc::EDQUOT | libc::ENOMEM) => Error::NoSpace {
+                what: "pool",
                 path: path.into(),
                 size,
                 message,

@@ -57,6 +57,7 @@ mod layout;
 mod lines;
 mod log;
 mod log_record;
+mod made;
 pub mod mark;
 mod medium;
 mod pool;

@@ -340,6 +340,17 @@ pub(crate) fn make(path: &Path, most: u64) -> Result<Set> {
     Ok(set)
 }
 
+/// Removes what [`make`] has made at `path`, with the parts that have come to be since.
+pub(crate) fn remove_made(path: &Path) -> Result<()> {
+    let set = Set::read(path)?;
+    std::fs::remove_file(path).map_err(|error| io_error(path, &error))?;
+    for part in set.files()? {
+        remove_part(&part)?;
+    }
+    let directory = parts_directory(path)?;
+    std::fs::remove_dir(&directory).map_err(|error| io_error(&directory, &error))
+}
+
 /// Writes the description of a growing pool, whole or not at all.
 fn describe(path: &Path, directory: &Path, most: u64) -> Result<()> {
     let most = most.next_multiple_of(UNIT);
@@ -425,6 +436,7 @@ pub(crate) fn allocate(file: &File, path: &Path, len: u64) -> Result<()> {
     match errno {
         0 => Ok(()),
         libc::ENOSPC | libc::EDQUOT | libc::EFBIG => Err(Error::NoSpace {
+            what: "pool",
             path: path.into(),
             size: len,
             message: std::io::Error::from_raw_os_error(errno).to_string(),

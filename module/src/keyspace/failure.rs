@@ -83,7 +83,10 @@ pub(super) fn of_loading<R>(
 
 fn not_loaded(engine: &mut Engine, error: LoadError) {
     match error {
-        LoadError::Refused(why) => end_server(&why),
+        LoadError::Refused(why) => {
+            engine.withdraw();
+            end_server(&why)
+        }
         LoadError::Pool(error) => {
             of_change(engine, &error);
             if let Error::NotDurable(_) = error {

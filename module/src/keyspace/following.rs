@@ -1,5 +1,6 @@
 //! Servers that follow a file or a master, and cannot be told that something did not succeed.
 
+use super::Engine;
 use crate::redis::{masters_command_runs, server_flags};
 use crate::report;
 
@@ -26,6 +27,15 @@ pub(super) fn follows() -> bool {
 pub(super) fn serves_writers() -> bool {
     let flags = server_flags();
     !(flags.replica() && flags.read_only())
+}
+
+impl Engine {
+    /// The server is not to start with this pool: if it is new, its files go again.
+    pub(crate) fn withdraw(&mut self) {
+        if self.store.pool.withdraw() {
+            report::notice("the pool was made by this start, and is removed again");
+        }
+    }
 }
 
 /// Ends the server, before anybody is told what is not so, or anything is saved.

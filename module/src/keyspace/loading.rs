@@ -122,14 +122,14 @@ pub(super) fn value_of(
 }
 
 /// Keys were to be taken over whose values are not in the file.
-fn lose(engine: &mut Engine, keys: u64) -> Result<()> {
+fn lose(engine: &mut Engine, keys: u64) -> std::result::Result<(), LoadError> {
     let startup = engine
         .files
         .startup
         .as_mut()
         .ok_or_else(|| Error::State("there is a marker instead of a value".into()))?;
     if startup.is_new && SETTINGS.with(|settings| settings.orphans) != Ok(Orphans::Drop) {
-        return Err(Error::State(
+        return Err(LoadError::Refused(
             "the file has markers of PM keys, whose values are in the pool of the server that made it; \
              this pool is new. Is 'path' right? To start without these keys, load the module with \
              'orphans drop'"
@@ -177,6 +177,7 @@ pub(super) fn end_loading(ctx: &Ctx) {
         && !server_flags().replica()
         && SETTINGS.with(|settings| settings.orphans) != Ok(Orphans::Drop)
     {
+        let _ = ENGINE.with(Engine::withdraw);
         end_server(
             "the AOF tells of a pool with keys, which is not this one. Is 'path' right, is its device mounted? To \
              start without the keys of that pool, load the module with 'orphans drop'",
@@ -195,6 +196,7 @@ pub(super) fn end_loading(ctx: &Ctx) {
             }
             end_take_over(engine)?;
         }
+        engine.store.pool.keep();
         Ok(())
     });
     beside::note_rdb();

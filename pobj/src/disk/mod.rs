@@ -124,6 +124,12 @@ pub(crate) fn journal_of(path: &Path) -> PathBuf {
     names::path_of(name.as_deref().unwrap_or(path))
 }
 
+/// Removes the journal at `path`, with the records that have files of their own.
+pub(crate) fn remove_journal(path: &Path) -> std::io::Result<()> {
+    names::remove_files(path, &[])?;
+    std::fs::remove_file(path)
+}
+
 impl Disk {
     /// For a pool that was just opened, whose file needs nothing of a journal, or the one that is
     /// `in_use`. Everything that differs from the file counts as changed.

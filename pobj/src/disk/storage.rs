@@ -50,13 +50,20 @@ pub(super) fn open_durable(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Creates a file of `len` bytes, all of them zeros that are written: a file system then has
-/// nothing to note of its own when they are written again.
+/// Creates a file of `len` bytes for a journal, all of them zeros that are written: a file system
+/// then has nothing to note of its own when they are written again. They are reserved before, where
+/// the file system can: what does not fit is refused at once.
+///
+/// # Errors
+/// `NoSpace`; `Io` and its like. No file is there that was not there before, and none takes space.
 pub(super) fn create_zeroed(path: &Path, len: u64) -> Result<()> {
-    let create = || -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(path)?;
+    // A link that somebody has made stays, too.
+    let was_there = path.symlink_metadata().is_ok();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(path).map_err(|error| io_error(path, &error))?;
+    let fill = || -> io::Result<()> {
+        reserve(&file, len)?;
         let mut zeros = Buffer::default();
         zeros.push(&vec![0; PART.min(len) as usize]);
         for at in (0..len).step_by(PART as usize) {
@@ -66,14 +73,36 @@ pub(super) fn create_zeroed(path: &Path, len: u64) -> Result<()> {
         file.sync_all()?;
         sync_directory(path)
     };
-    create().map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => Error::NoSpace {
-            path: path.into(),
-            size: len,
-            message: error.to_string(),
-        },
-        _ => io_error(path, &error),
+    fill().map_err(|error| {
+        let _ = file.set_len(0);
+        if !was_there {
+            let _ = std::fs::remove_file(path);
+        }
+        match error.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => Error::NoSpace {
+                what: "journal",
+                path: path.into(),
+                size: len,
+                message: error.to_string(),
+            },
+            _ => io_error(path, &error),
+        }
     })
+}
+
+/// Has the file system reserve the first `len` bytes of a file, if it can do that.
+fn reserve(file: &File, len: u64) -> io::Result<()> {
+    let bytes = libc::off_t::try_from(len).unwrap_or(libc::off_t::MAX);
+    // SAFETY: an open file; no memory is passed. The C library's own function would write to each
+    // block where the file system cannot reserve.
+    if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL) => Ok(()),
+        _ => Err(error),
+    }
 }
 
 /// Writes a range of a file that is on its way to the disk to the end, so that a later sync has

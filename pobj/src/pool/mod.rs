@@ -33,6 +33,7 @@ use crate::identity::Advice;
 use crate::layout::{Areas, Header};
 use crate::log::ring::Ring;
 use crate::log::undo::Undo;
+use crate::made::Made;
 use crate::medium::{Medium, Traffic};
 use crate::ptr::{PPtr, Persistent};
 use space::OldObject;
@@ -78,6 +79,8 @@ pub struct Pool {
     disk: Option<Box<Disk>>,
     header: Header,
     created: bool,
+    /// The files that came to be with the pool, if it is new.
+    made: Made,
     replayed: Option<Replayed>,
     lost_journal: Option<String>,
     found_lsn: u64,
@@ -93,6 +96,17 @@ impl Pool {
     /// True if [`Pool::open`] has just created the pool.
     pub fn is_new(&self) -> bool {
         self.created
+    }
+
+    /// Removes the pool's files, its journal included, if [`Pool::open`] has just created it: what
+    /// is done with the pool from here on is lost. Whether it was new.
+    pub fn withdraw(&mut self) -> bool {
+        self.made.remove()
+    }
+
+    /// The pool is of use: [`Pool::withdraw`] removes nothing any more.
+    pub fn keep(&mut self) {
+        self.made = Made::Nothing;
     }
 
     /// What [`Pool::open`] has taken from the pool's journal, if it was needed.

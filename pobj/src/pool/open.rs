@@ -17,6 +17,7 @@ use crate::found::{self, Found};
 use crate::growth::{self, Growth};
 use crate::handle::Handle;
 use crate::heap::{Heap, map_privately};
+use crate::made::Made;
 use crate::medium::Medium;
 use crate::recovery;
 use crate::replicas;
@@ -31,6 +32,22 @@ impl Pool {
     /// # Errors
     /// Every cause in [`Error`] but `Full`. None of them changes the file.
     pub fn open(options: &PoolOptions) -> Result<Pool> {
+        let mut made = Made::default();
+        let opened = Pool::open_noting(options, &mut made);
+        match opened {
+            Ok(mut pool) => {
+                pool.made = made;
+                Ok(pool)
+            }
+            Err(error) => {
+                made.remove();
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the pool; what comes to be of it is noted in `made`.
+    fn open_noting(options: &PoolOptions, made: &mut Made) -> Result<Pool> {
         let (path, layout) = (options.path.as_path(), options.layout);
         let mut found = found::inspect(path, layout)?;
         if found == Found::Nothing {
@@ -74,7 +91,9 @@ impl Pool {
                 check::verify(path)?;
             }
             (Found::Nothing, Some(most)) if !by_journal => {
-                found = Found::BlankSet(set::make(path, most)?);
+                let set = set::make(path, most)?;
+                *made = Made::Set(path.into());
+                found = Found::BlankSet(set);
             }
             _ => {}
         }
@@ -94,8 +113,14 @@ impl Pool {
         let size = options.size.unwrap_or(0);
         if by_journal {
             let growth = Growth::of(found, options.max_size, event)?;
-            let mut pool =
-                Pool::open_privately(lib, options, created.then_some(size), replayed, growth)?;
+            let mut pool = Pool::open_privately(
+                lib,
+                options,
+                created.then_some(size),
+                replayed,
+                growth,
+                made,
+            )?;
             pool.sync()?;
             return Ok(pool);
         }
@@ -104,7 +129,11 @@ impl Pool {
             map_privately(lib, true)?;
         }
         let handle = match &found {
-            Found::Nothing => Handle::create(lib, path, layout.name, size)?,
+            Found::Nothing => {
+                let handle = Handle::create(lib, path, layout.name, size)?;
+                *made = Made::File(path.into());
+                handle
+            }
             Found::BlankSet(_) => Handle::create(lib, path, layout.name, 0)?,
             _ => Handle::open(lib, path, layout.name)?,
         };
@@ -133,12 +162,14 @@ impl Pool {
         size: Option<u64>,
         replayed: Option<(Replayed, Option<InUse>)>,
         growth: Growth,
+        made: &mut Made,
     ) -> Result<Pool> {
         let (replayed, in_use) = replayed.unzip();
         let in_use = in_use.flatten();
         let path = options.path.as_path();
         if let Some(size) = size {
             Pool::make_whole(lib, options, size)?;
+            *made = Made::File(path.into());
         }
         map_privately(lib, true)?;
         let opened = Handle::open(lib, path, options.layout.name);
@@ -150,6 +181,9 @@ impl Pool {
         let (root, limits) = (pool.areas.root, options.limits);
         let disk = Disk::open(path, &mut pool.medium, root, &pool.header, limits, in_use)?;
         pool.disk = Some(Box::new(disk));
+        if let Made::File(path) = std::mem::take(made) {
+            *made = Made::Journaled(path);
+        }
         (pool.created, pool.replayed) = (size.is_some(), replayed);
         Ok(pool)
     }
@@ -239,6 +273,7 @@ impl Pool {
             disk: None,
             header: found.header,
             created: false,
+            made: Made::default(),
             replayed: None,
             lost_journal: None,
             found_lsn: found.lsn,
