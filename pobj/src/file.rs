@@ -40,6 +40,23 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// A lock on a file of a pool that libpmemobj has just opened, until what is returned is dropped;
+/// `None` if libpmemobj's own lock holds.
+///
+/// libpmemobj closes its descriptor, so its lock lasts as long as the mapping keeps what was opened.
+/// On overlayfs a mapping keeps another file, that of a lower layer, and nothing stays locked there.
+/// What a fork child inherits of the lock ends with the child, as it does with the mapping.
+///
+/// # Errors
+/// Those of opening the file.
+pub(crate) fn lock_if_free(path: &Path) -> Result<Option<File>> {
+    match lock(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(Error::Locked(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Locks a directory, until what is returned is dropped.
 pub(crate) fn lock_directory(path: &Path) -> Result<File> {
     let directory = File::open(path).map_err(|error| io_error(path, &error))?;

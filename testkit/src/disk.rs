@@ -1,4 +1,4 @@
-//! File systems that are small.
+//! File systems that are small, or have layers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,38 @@ impl SmallDisk {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+}
+
+/// A file system of two layers, as containers have: what is in the lower one stays as it is.
+pub struct Layers(SmallDisk);
+
+impl Layers {
+    /// Mounts one, empty, at the new directory `at`, whose upper layer is in the directory `in_`;
+    /// `None` where that is not to be had.
+    ///
+    /// # Panics
+    /// If directories cannot be made.
+    pub fn mount(at: PathBuf, in_: &Path) -> Option<Self> {
+        let layer = |name: &str| {
+            let layer = in_.join(name);
+            fs::create_dir(&layer).expect("a new directory");
+            layer.display().to_string()
+        };
+        let (lower, upper, work) = (layer("lower"), layer("upper"), layer("work"));
+        fs::create_dir(&at).expect("a new directory");
+        let mounted = Command::new("mount")
+            .args(["-t", "overlay", "overlay", "-o"])
+            .arg(format!("lowerdir={lower},upperdir={upper},workdir={work}"))
+            .arg(&at)
+            .output()
+            .expect("mount can be started");
+        mounted.status.success().then_some(Self(SmallDisk(at)))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 

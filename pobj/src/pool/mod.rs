@@ -37,6 +37,7 @@ use crate::made::Made;
 use crate::medium::{Medium, Traffic};
 use crate::ptr::{PPtr, Persistent};
 use space::OldObject;
+use std::fs::File;
 use tx::{Batch, Group, ReserveAccess};
 
 pub use options::PoolOptions;
@@ -90,6 +91,8 @@ pub struct Pool {
     /// Declared before the handle, which takes the mapping away when it is dropped.
     huge_pages: Option<HugePages>,
     handle: Handle,
+    /// A lock of our own, where libpmemobj's does not last.
+    lock: Option<File>,
 }
 
 impl Pool {

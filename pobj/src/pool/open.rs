@@ -137,10 +137,15 @@ impl Pool {
             Found::BlankSet(_) => Handle::create(lib, path, layout.name, 0)?,
             _ => Handle::open(lib, path, layout.name)?,
         };
+        let is_device = matches!(found, Found::Device);
         replicas::complete(&handle, &doubtful)?;
         let files = match &found {
             Found::Poolset(set) => set.files()?,
             _ => vec![path.to_path_buf()],
+        };
+        let lock = match files.first() {
+            Some(first) if !is_device => file::lock_if_free(first)?,
+            _ => None,
         };
         let growth = Growth::of(found, options.max_size, event)?;
         let len = match growth.reserved() {
@@ -151,6 +156,7 @@ impl Pool {
         let mut pool = Pool::recover(handle, options, len, growth, durability, is_lost)?;
         (pool.created, pool.replayed) = (created, replayed.map(|(replayed, _)| replayed));
         pool.lost_journal = lost_journal;
+        pool.lock = lock;
         pool.grow_to(size);
         Ok(pool)
     }
@@ -175,12 +181,14 @@ impl Pool {
         let opened = Handle::open(lib, path, options.layout.name);
         map_privately(lib, false)?;
         let handle = opened?;
+        let lock = file::lock_if_free(path)?;
         let len = file::mapped_len(handle.pop.as_ptr() as usize, &[path.to_path_buf()])?;
         let (durability, is_in_use) = (Durability::Disk, in_use.is_some());
         let mut pool = Pool::recover(handle, options, len, growth, durability, is_in_use)?;
         let (root, limits) = (pool.areas.root, options.limits);
         let disk = Disk::open(path, &mut pool.medium, root, &pool.header, limits, in_use)?;
         pool.disk = Some(Box::new(disk));
+        pool.lock = lock;
         if let Made::File(path) = std::mem::take(made) {
             *made = Made::Journaled(path);
         }
@@ -282,6 +290,7 @@ impl Pool {
             durability,
             huge_pages: None,
             handle,
+            lock: None,
         };
         pool.damages = pool.find_all(found.log, found.log_len)?;
         Ok(pool)
