@@ -335,3 +335,27 @@ fn a_plain_file_grows_at_a_start_with_a_larger_size() {
     assert_eq!(digest(&mut client), before);
     assert!(fill(&mut client, "even more", 10_000, usize::MAX) > 2_500);
 }
+
+#[test]
+fn a_plain_file_that_cannot_grow_at_a_start_says_when_it_tries_again() {
+    let home = Setup::native();
+    let Some(disk) = SmallDisk::mount(home.dir().join("disk"), 24) else {
+        eprintln!("nothing can be mounted here: not tried");
+        return;
+    };
+    let path = disk.path().join("pool").to_string_lossy().into_owned();
+    let with = |size: &str| {
+        Setup::native()
+            .force_pmem()
+            .module(&["path", &path, "size", size])
+    };
+    start(&with("16m")).0.stop();
+    let (mut server, _client) = start(&with("64m"));
+    let mut log = String::new();
+    wait_for("the log tells", || {
+        log = server.log();
+        log.contains("the pool cannot grow, and is as before")
+    });
+    assert!(log.contains("it tries again at the next start"), "{log}");
+    server.stop();
+}

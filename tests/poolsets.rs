@@ -248,3 +248,12 @@ fn a_plain_kill_leaves_replicas_that_are_equal() {
         Some("60")
     );
 }
+
+#[test]
+fn a_pool_in_files_of_given_sizes_says_why_it_does_not_grow() {
+    let setup = setup();
+    let (set, _) = replicated(&setup);
+    let server = with(&setup, &set).start().unwrap();
+    let refused = ask(&mut server.client(), "PM.POOL GROW");
+    assert!(refused.contains("files of a poolset"), "{refused}");
+}

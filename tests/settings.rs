@@ -236,3 +236,16 @@ fn command_lines_of_pmedis_work() {
     let (_again, mut client) = start(&again);
     assert_eq!(get(&mut client, "size"), (2 << 23).to_string());
 }
+
+#[test]
+fn databases_that_the_server_does_not_have_are_told_of() {
+    let setup = configured(&[
+        "pmedis.path pool",
+        "pmedis.size 16m",
+        "pmedis.unprefixed db=15 db=16",
+    ]);
+    let (server, _client) = start(&setup);
+    let log = server.log();
+    assert!(log.contains("unprefixed db=16 means nothing"), "{log}");
+    assert!(!log.contains("db=15 means"), "{log}");
+}

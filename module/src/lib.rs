@@ -52,7 +52,7 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
     if !redis::end_children_with_server() {
         return Err("no memory to see to forked children".into());
     }
-    keyspace::open::check_databases(ctx)?;
+    keyspace::open::check_databases(ctx, &config)?;
     let engine = keyspace::open::open(&config).map_err(|error| error.to_string())?;
     keyspace::ENGINE
         .replace(Some(engine))

@@ -46,6 +46,8 @@ pub enum GrowthEvent {
 pub(crate) struct Growth {
     /// The set of directories in which it lies; `None` if it keeps its size while it is open.
     pub(crate) set: Option<Set>,
+    /// It lies in files whose sizes are given, or on a device.
+    pub(crate) is_in_parts: bool,
     /// The size it may reach.
     pub(crate) limit: u64,
     /// The next part: its number, and which of the directories it goes to.
@@ -63,6 +65,10 @@ impl Growth {
         most: Option<u64>,
         event: Option<GrowthEvent>,
     ) -> Result<Growth> {
+        let is_in_parts = matches!(
+            found,
+            Found::Poolset(_) | Found::BlankSet(_) | Found::Device
+        );
         let set = match found {
             Found::Poolset(set) | Found::BlankSet(set) if set.grows() => Some(set),
             _ => None,
@@ -74,6 +80,7 @@ impl Growth {
             },
             next: set.as_ref().map_or(Ok((0, 0)), Set::next_place)?,
             set,
+            is_in_parts,
             refused: None,
             events: event.into_iter().collect(),
         })

@@ -58,6 +58,8 @@ pub struct Advice {
     pub not_one_file: &'static str,
     /// To who wants a pool to grow that keeps its size while it is open.
     pub fixed_size: &'static str,
+    /// Why a pool in files of fixed sizes, or on a device, keeps its size for good, and what to do.
+    pub fixed_parts: &'static str,
 }
 
 impl Layout {

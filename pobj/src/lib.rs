@@ -13,6 +13,7 @@
 //!         not_persistent: "use another file system",
 //!         not_one_file: "use one file",
 //!         fixed_size: "open it with another size",
+//!         fixed_parts: "copy it",
 //!     },
 //! };
 //! const GREETING: Kind = Kind::new(0);

@@ -22,6 +22,8 @@ pub static LAYOUT: Layout = Layout {
         not_one_file: "'durability disk' is for pools in one file. Use one, or choose 'durability process', which \
                        survives a crash of the server only",
         fixed_size: "it lies in a plain file, which grows at a start, with a larger 'size'",
+        fixed_parts: "it lies in files of a poolset, or on a device, whose sizes are given; 'pmedis copy' makes a larger \
+                      pool of it, without a server",
     },
 };
 

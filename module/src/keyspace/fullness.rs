@@ -92,8 +92,9 @@ impl Engine {
 }
 
 impl Fullness {
-    /// The line to be logged of what has become of the pool's size, if it is to be.
-    fn tell_growth(&mut self, event: &GrowthEvent) -> Option<(Level, String)> {
+    /// The line to be logged of what has become of the pool's size, if it is to be; `is_fixed` says
+    /// that it stays what it is while the server runs.
+    fn tell_growth(&mut self, event: &GrowthEvent, is_fixed: bool) -> Option<(Level, String)> {
         match event {
             GrowthEvent::Grown { from, to } => {
                 self.cannot_grow = false;
@@ -102,9 +103,12 @@ impl Fullness {
             }
             GrowthEvent::Refused(error) => {
                 let again = std::mem::replace(&mut self.cannot_grow, true);
-                let line = format!(
-                    "the pool cannot grow, and is as before: {error}; it tries again when something needs room"
-                );
+                let next = if is_fixed {
+                    "it tries again at the next start"
+                } else {
+                    "it tries again when something needs room"
+                };
+                let line = format!("the pool cannot grow, and is as before: {error}; {next}");
                 (!again).then_some((Level::Warning, line))
             }
         }
@@ -115,8 +119,10 @@ impl Fullness {
 pub(super) fn tell_growth() {
     let lines = ENGINE.with(|engine| {
         let events = engine.store.pool.take_growth_events();
+        let usage = engine.store.pool.usage();
+        let (fullness, is_fixed) = (&mut engine.fullness, usage.size_max == usage.size);
         let lines = events.iter();
-        let lines = lines.filter_map(|event| engine.fullness.tell_growth(event));
+        let lines = lines.filter_map(|event| fullness.tell_growth(event, is_fixed));
         lines.collect::<Vec<_>>()
     });
     for (level, line) in lines.unwrap_or_default() {
@@ -188,7 +194,7 @@ mod tests {
     #[test]
     fn a_failed_growth_is_told_once_until_the_pool_grows() {
         let mut fullness = Fullness::default();
-        let mut told = |event| fullness.tell_growth(&event).map(|(level, _)| level);
+        let mut told = |event| fullness.tell_growth(&event, false).map(|(level, _)| level);
         let refused = || GrowthEvent::Refused(pobj::Error::Full(1));
         let grown = || GrowthEvent::Grown { from: 1, to: 2 };
         assert_eq!(told(refused()), Some(Level::Warning));

@@ -185,6 +185,7 @@ pub(super) fn end_loading(ctx: &Ctx) {
     }
     let mut forgets = false;
     durable("the end of loading", |engine| {
+        engine.store.pool.keep();
         if let Some(startup) = engine.files.startup.take() {
             forgets = startup.has_offset && !startup.lsn_matches();
             if startup.orphans > 0 {
@@ -196,7 +197,6 @@ pub(super) fn end_loading(ctx: &Ctx) {
             }
             end_take_over(engine)?;
         }
-        engine.store.pool.keep();
         Ok(())
     });
     beside::note_rdb();

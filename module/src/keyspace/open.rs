@@ -138,11 +138,12 @@ fn check_all(engine: &Engine) {
     report::warn(&line);
 }
 
-/// Refuses a server of more databases than a pool can have.
+/// Refuses a server of more databases than a pool can have; has the log tell of databases in the
+/// settings that the server does not have.
 ///
 /// # Errors
 /// The reason.
-pub fn check_databases(ctx: &Ctx) -> Result<(), String> {
+pub fn check_databases(ctx: &Ctx, config: &Config) -> Result<(), String> {
     let count = match ctx.setting("databases") {
         Some(text) => String::from_utf8_lossy(&text).parse::<usize>().unwrap_or(0),
         None => 0,
@@ -152,6 +153,13 @@ pub fn check_databases(ctx: &Ctx) -> Result<(), String> {
             "the server has {count} databases, a pool has {DBS_MAX} at most: set 'databases' to that or less"
         ))
     } else {
+        for db in config.unprefixed.iter().flat_map(|scope| &scope.dbs) {
+            if usize::try_from(*db).is_ok_and(|db| db >= count) {
+                report::warn(&format!(
+                    "unprefixed db={db} means nothing: the server has {count} databases, from 0 on"
+                ));
+            }
+        }
         Ok(())
     }
 }

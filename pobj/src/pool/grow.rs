@@ -96,9 +96,13 @@ impl Pool {
     fn extend(&mut self, wanted: u64, least: u64) -> Result<()> {
         let (len, limit) = (self.medium.len(), self.growth.limit);
         let Some(set) = &self.growth.set else {
-            return Err(Error::State(format!(
-                "the pool keeps its size while it is open: {}",
+            let why = if self.growth.is_in_parts {
+                self.advice.fixed_parts
+            } else {
                 self.advice.fixed_size
+            };
+            return Err(Error::State(format!(
+                "the pool keeps its size while it is open: {why}"
             )));
         };
         let units = |bytes: u64| bytes.div_ceil(UNIT).saturating_mul(UNIT).max(UNIT);

@@ -24,6 +24,7 @@ pub(crate) static LAYOUT: Layout = Layout {
         not_persistent: "use another file system",
         not_one_file: "use one file",
         fixed_size: "open it with another size",
+        fixed_parts: "copy it",
     },
 };
 
