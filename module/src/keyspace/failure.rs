@@ -4,9 +4,9 @@
 //! Everything below returns its errors as values: no `?` logs, counts or ends anything. They come
 //! here where there is no caller left to return them to: at the end of a command ([`of_command`]),
 //! of a callback of Redis's ([`of_callback`]), of a key's loading ([`of_loading`]), and of what
-//! follows what Redis has done already ([`durable`], or [`apply`] where nothing of that is to become
-//! durable). The start, and work in the background, tell
-//! the log themselves what they could not do, through [`report`].
+//! follows what Redis has done already ([`durable`], or [`apply`] where nothing of that is to
+//! become durable). The start, and work in the background, tell the log themselves what they could
+//! not do, through [`report`].
 
 use super::following::{end_server, follows, loads_a_file};
 use super::life::Life;
@@ -165,8 +165,8 @@ fn done<R>(what: &str, f: impl FnOnce(&mut Engine) -> pobj::Result<R>) -> Option
     }
 }
 
-/// Runs `f`, which has no failure to tell of, with the engine: it is about the memory of the process,
-/// or sees to what fails itself.
+/// Runs `f`, which has no failure to tell of, with the engine: it is about the memory of the
+/// process, or sees to what fails itself.
 #[inline]
 pub(super) fn apply(what: &str, f: impl FnOnce(&mut Engine)) {
     if let Err(refused) = ENGINE.with(f) {
