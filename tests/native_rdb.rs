@@ -463,3 +463,32 @@ fn a_save_that_is_killed_between_its_steps_leaves_a_file_that_the_server_takes()
         );
     }
 }
+
+/// What comes after its full syncs is what its master sends: PM commands.
+#[test]
+fn a_replica_passes_values_on_whatever_its_own_files_have() {
+    let (master, mut client) = start(&[]);
+    run(&mut client, "PM.SET n 5\nPM.HSET h f 1\nSET native v");
+    let (middle, mut between) = start(&["rdb", "native"]);
+    follow(&mut between, &master);
+    wait_in_sync(&mut client, &mut between);
+    let (_last, mut last) = start(&[]);
+    follow(&mut last, &middle);
+    wait_in_sync(&mut between, &mut last);
+    run(
+        &mut client,
+        "PM.INCR n -> 6\nPM.HINCRBY h f 1 -> 2\nPM.SET new 1",
+    );
+    wait_in_sync(&mut client, &mut between);
+    wait_in_sync(&mut between, &mut last);
+    for replica in [&mut between, &mut last] {
+        run(
+            replica,
+            "TYPE n -> pm-string\nPM.GET n -> 6\nPM.HGET h f -> 2\nPM.GET new -> 1",
+        );
+    }
+    // Its files are what they are to be.
+    save(&mut between);
+    let plain = plain_with(&rdb(&middle));
+    expect(&mut plain.client(), "GET n", "6");
+}

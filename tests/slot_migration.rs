@@ -12,8 +12,8 @@ use testkit::cluster::{ClusterClient, wait_until_whole};
 use testkit::counting::Counting;
 use testkit::env_number;
 use testkit::migration::{
-    SERVERS, Slots, State, about, begin, cancel, cluster, hold, migrate, pm_keys, share, used,
-    wait_for_end,
+    SERVERS, Slots, State, about, begin, cancel, cluster, hold, migrate, most, pm_keys, share, tag,
+    used, wait_for_end,
 };
 use testkit::packaged::{Family, Packaged};
 use testkit::replication::{info, wait_for};
@@ -29,22 +29,6 @@ fn on_each(test: impl Fn(&Packaged)) {
         println!("on {packaged}");
         test(&packaged);
     }
-}
-
-/// A tag whose hash slot is among these.
-fn tag(client: &mut Client, slots: &Slots) -> String {
-    let tags = (0..).map(|n| format!("{{{n}}}"));
-    let lies_there = |tag: &String| {
-        let slot = ask(client, &format!("CLUSTER KEYSLOT {tag}"));
-        slots.contains(&slot.parse().expect("a slot"))
-    };
-    tags.into_iter().find(lies_there).expect("there are enough")
-}
-
-/// All but the last slots of the first of two masters, which has to keep some.
-fn most() -> Slots {
-    let slots = share(0, 2);
-    *slots.start()..=slots.end() - 100
 }
 
 /// Makes keys of all types and encodings, some with expire times; their names.

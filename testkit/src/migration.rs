@@ -20,11 +20,8 @@ const TIMEOUT_MS: u32 = 30_000;
 pub type Slots = RangeInclusive<u16>;
 
 /// A node that belongs to no cluster yet.
-///
-/// # Panics
-/// If it does not serve.
-pub fn node(packaged: &Packaged, pool: &str) -> Server {
-    let setup = Setup::pmedis(pool)
+fn node(packaged: &Packaged, setup: Setup) -> Server {
+    let setup = setup
         .on(packaged)
         .directive("cluster-enabled yes")
         .directive(&format!("cluster-node-timeout {TIMEOUT_MS}"))
@@ -41,7 +38,16 @@ pub fn node(packaged: &Packaged, pool: &str) -> Server {
 /// # Panics
 /// If it does not come about.
 pub fn cluster(packaged: &Packaged, masters: u16, pool: &str) -> Vec<Server> {
-    let nodes: Vec<Server> = (0..masters).map(|_| node(packaged, pool)).collect();
+    cluster_of(packaged, (0..masters).map(|_| Setup::pmedis(pool)))
+}
+
+/// [`cluster`] of masters that are set up so.
+///
+/// # Panics
+/// If it does not come about.
+pub fn cluster_of(packaged: &Packaged, setups: impl Iterator<Item = Setup>) -> Vec<Server> {
+    let nodes: Vec<Server> = setups.map(|setup| node(packaged, setup)).collect();
+    let masters = nodes.len() as u16;
     for (number, node) in (0..).zip(&nodes) {
         let mut client = node.client();
         let slots = share(number, masters);
@@ -71,6 +77,25 @@ pub fn cluster(packaged: &Packaged, masters: u16, pool: &str) -> Vec<Server> {
 pub fn share(number: u16, masters: u16) -> Slots {
     let at = |number: u16| (16384 * u32::from(number) / u32::from(masters)) as u16;
     at(number)..=at(number + 1) - 1
+}
+
+/// All but the last slots of the first of two masters, which has to keep some.
+pub fn most() -> Slots {
+    let slots = share(0, 2);
+    *slots.start()..=slots.end() - 100
+}
+
+/// A tag whose hash slot is among these.
+///
+/// # Panics
+/// If the server does not tell slots.
+pub fn tag(client: &mut Client, slots: &Slots) -> String {
+    let tags = (0..).map(|n| format!("{{{n}}}"));
+    let lies_there = |tag: &String| {
+        let slot = ask(client, &format!("CLUSTER KEYSLOT {tag}"));
+        slots.contains(&slot.parse().expect("a slot"))
+    };
+    tags.into_iter().find(lies_there).expect("there are enough")
 }
 
 /// How a migration stands.

@@ -11,6 +11,9 @@
 //! | PM.HSETEX, PM.HPEXPIREAT, PM.HPERSIST, where the server has no fields that expire | HSET, and nothing: a field that expires goes by HDEL |
 //! | PM.POOL ABANDON, after a transaction that is taken back | nothing: they are cut off before they get the transaction, and sync anew |
 //! | PM.BITOP of a newer kind, PM.GEOSEARCHSTORE with a polygon | RESTORE of the whole value; if that cannot be read, they sync anew |
+//!
+//! In a cluster nothing of this is done: the same stream goes to the new owner of hash slots that
+//! move, which has the module, as all nodes have.
 
 use super::ENGINE;
 use crate::SETTINGS;
@@ -19,13 +22,25 @@ use crate::config::RdbContent;
 use crate::redis::{Arg, Ctx, Kind, Mode, OwnedString, learn_how_to_sync, translate_stream};
 use crate::report;
 use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::rdb::{self, Dialect, Value};
 use store::record;
 
+/// DUMP is to tell PM keys as native ones.
+static DUMPS_NATIVELY: AtomicBool = AtomicBool::new(false);
+
+/// Whether DUMP is to tell PM keys as native ones. O(1), one load.
+#[inline]
+pub fn dumps_natively() -> bool {
+    DUMPS_NATIVELY.load(Ordering::Relaxed)
+}
+
 /// Has the stream and full syncs be as the settings say, from now on. Not from within a command.
 pub fn follow_settings(ctx: &Ctx) {
     let native = SETTINGS.with(|settings| settings.rdb) == Ok(RdbContent::Native);
+    DUMPS_NATIVELY.store(native, Ordering::Relaxed);
+    let native = native && !ctx.flags().cluster();
     translate_stream(native.then_some(send));
     if learn_how_to_sync(ctx, native) {
         report::notice(

@@ -5,7 +5,7 @@
 //! | full sync, `redis-cli --rdb` | values |
 //! | DUMP, MIGRATE, slots that move to another node | values |
 //! | RDB by SAVE, BGSAVE, save points, SHUTDOWN | markers, or values with `rdb full` |
-//! | with `rdb native`, RDB and full sync | native values (see `native_rdb`) |
+//! | with `rdb native`, RDB, and full sync of a master outside of clusters | native values (see `native_rdb`) |
 //! | AOF | markers: what comes after its base is not in it either |
 //!
 //! A marker says that the key is there, and the pool has its value: so a save costs what the native
@@ -23,6 +23,7 @@ use crate::SETTINGS;
 use crate::config::RdbContent;
 use crate::redis::{
     Ctx, Persistence, cut_save, end_child, server_flags, somebody_syncs, syncs_without_disk,
+    translates_stream,
 };
 use crate::report;
 use std::path::Path;
@@ -49,7 +50,7 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
         Persistence::AofStarted | Persistence::SyncAofStarted => Some(Some(Purpose::AofBase)),
         Persistence::RdbStarted => {
             if somebody_syncs(ctx) {
-                rdb_if(content() == RdbContent::Native && !syncs_without_disk())
+                rdb_if(syncs_natively())
             } else {
                 rdb_if(content() != RdbContent::Full)
             }
@@ -116,6 +117,12 @@ fn make_native(ctx: &Ctx, rdb: &Path, markers: &Markers, lsn: RunLsn) {
             );
         }
     }
+}
+
+/// Whether what comes after a full sync has native names, so that it is to have native keys. A
+/// replica passes on what its master sends.
+fn syncs_natively() -> bool {
+    translates_stream() && server_flags().master() && !syncs_without_disk()
 }
 
 fn content() -> RdbContent {

@@ -9,10 +9,9 @@
 //! What the key holds when the filter sees the command says nothing: in MULTI it runs later. So
 //! ours is run in any case, and asks the server about native keys.
 
+use super::plain_stream::dumps_natively;
 use crate::behaviour::Behaviour;
-use crate::redis::{
-    Arg, Ctx, FilterArgs, Propagate, Reply, server_flags, stands_in, translates_stream,
-};
+use crate::redis::{Arg, Ctx, FilterArgs, Propagate, Reply, server_flags, stands_in};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,7 +26,7 @@ static ASKED_BY_US: AtomicBool = AtomicBool::new(false);
 pub(super) fn substitute(args: FilterArgs<'_>) -> FilterArgs<'_> {
     let usage = Behaviour::UsageOfExpiringValuesIsUnsafe.here();
     // The module's function in the place of the server's does it by itself.
-    let native = translates_stream() && !stands_in();
+    let native = dumps_natively() && !stands_in();
     if usage || native {
         replace(args, usage, native)
     } else {

@@ -156,6 +156,7 @@ mod tests {
             not_persistent: "",
             not_one_file: "",
             fixed_size: "",
+            fixed_parts: "",
         },
     };
 

@@ -36,7 +36,7 @@ pub(super) fn migrate(ctx: &Ctx, args: Args<'_>) -> Done {
     if ctx.is_plain() {
         let names = &args.from(0)[keys];
         let is_pm = |name: &Arg<'_>| matches!(ctx.open(*name, Mode::Unseen).kind(), Kind::Pm(..));
-        return if translates_stream() && !ctx.flags().cluster() && names.iter().any(is_pm) {
+        return if translates_stream() && names.iter().any(is_pm) {
             send_native(ctx, args)
         } else {
             Err(CmdError::Native)

@@ -3,7 +3,7 @@
 use super::keys::{Done, on_first};
 use crate::error::CmdError;
 use crate::keyspace::{plain_stream, substitutes};
-use crate::redis::{Arg, Args, Ctx, Kind, Mode, OwnedString, Propagate, translates_stream};
+use crate::redis::{Arg, Args, Ctx, Kind, Mode, OwnedString, Propagate};
 use store::value::ValueType;
 
 /// `PM.MOVE key db`
@@ -21,7 +21,7 @@ pub(super) fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
 pub(super) fn dump(ctx: &Ctx, args: Args<'_>) -> Done {
     if ctx.is_plain() {
         return match ctx.open(args[1], Mode::Unseen).kind() {
-            Kind::Pm(..) if translates_stream() => export(ctx, args),
+            Kind::Pm(..) if plain_stream::dumps_natively() => export(ctx, args),
             _ => Err(CmdError::Native),
         };
     }

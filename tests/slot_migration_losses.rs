@@ -1,0 +1,130 @@
+//! Hash slots that move: what is acknowledged is not lost on the way, and what is taken back does
+//! not come about.
+
+use std::fs;
+use testkit::client::Client;
+use testkit::cluster::ClusterClient;
+use testkit::migration::{
+    SERVERS, Slots, State, begin, cancel, cluster_of, hold, migrate, most, pm_keys, share, state,
+    tag, wait_for_end,
+};
+use testkit::packaged::{Family, Packaged};
+use testkit::preload;
+use testkit::replication::wait_for;
+use testkit::resp::Value;
+use testkit::script::{ask, expect, run, words};
+use testkit::server::{Server, Setup};
+
+const POOL: &str = "64m";
+
+/// Runs a test on two masters of each server that moves slots as a whole: with the slots that are
+/// to move, all keys of which have this tag.
+fn on_each(setup: impl Fn() -> Setup, test: impl Fn(&[Server], &Slots, &str)) {
+    for name in SERVERS {
+        let packaged = Packaged::named(name);
+        println!("on {packaged}");
+        let nodes = cluster_of(&packaged, (0..2).map(|_| setup()));
+        let slots = most();
+        let tag = tag(&mut nodes[0].client(), &slots);
+        test(&nodes, &slots, &tag);
+    }
+}
+
+/// Makes so many PM keys, of which few at a time are sent on.
+fn fill(client: &mut Client, tag: &str, count: u32) {
+    let value = "x".repeat(8000);
+    for n in 0..count {
+        client.queue(&["PM.SET", &format!("{tag}filler:{n}"), &value]);
+    }
+    client.send().unwrap();
+    (0..count).for_each(|_| assert!(!client.receive().unwrap().is_error()));
+}
+
+/// Has the slots begin to move, and waits until some keys have: what comes next is in the stream.
+fn begin_and_see(nodes: &[Server], slots: &Slots) {
+    begin(&nodes[0], &nodes[1], slots);
+    let mut target = nodes[1].client();
+    wait_for("keys have come", || pm_keys(&mut target) > 0);
+}
+
+/// Sees to it that the slots have moved, though their migration may have been given up.
+fn have_moved(nodes: &[Server], slots: &Slots) {
+    hold(&nodes[0], false);
+    let tries_again = nodes[0].setup().packaged().family == Family::Redis;
+    let mut target = nodes[1].client();
+    wait_for("the slots move", || match state(&nodes[1], &mut target) {
+        Some(State::Done) => true,
+        Some(State::Failed) if !tries_again => {
+            begin(&nodes[0], &nodes[1], slots);
+            false
+        }
+        _ => false,
+    });
+    assert_eq!(wait_for_end(&nodes[0], &nodes[1]), State::Done);
+}
+
+#[test]
+fn values_of_the_pool_stay_so_whatever_files_have() {
+    let setup = || Setup::pmedis_with(POOL, &["rdb", "native"]);
+    on_each(setup, |nodes, slots, tag| {
+        let (mut first, mut second) = (nodes[0].client(), nodes[1].client());
+        fill(&mut first, tag, 200);
+        run(
+            &mut first,
+            &format!("PM.SET {tag}n 100\nPM.HSET {tag}h f v\nPM.SET {tag}moved 1"),
+        );
+        hold(&nodes[0], true);
+        begin_and_see(nodes, slots);
+        run(
+            &mut first,
+            &format!("PM.INCR {tag}n -> 101\nPM.RPUSH {tag}l a b\nPM.HINCRBY {tag}h g 7 -> 7"),
+        );
+        hold(&nodes[0], false);
+        assert_eq!(wait_for_end(&nodes[0], &nodes[1]), State::Done);
+        run(
+            &mut second,
+            &format!(
+                "TYPE {tag}filler:0 -> pm-string
+                TYPE {tag}n -> pm-string
+                PM.GET {tag}n -> 101
+                PM.LRANGE {tag}l 0 -1 -> [a b]
+                PM.HGET {tag}h g -> 7"
+            ),
+        );
+        assert_eq!(pm_keys(&mut second), 204);
+        // The other way for keys to go, and files are what they are to be.
+        let payload = second.call(&["DUMP", &format!("{tag}n")]);
+        let plain = Setup::native().on(nodes[0].setup().packaged()).start();
+        let plain = plain.unwrap();
+        let mut plain = plain.client();
+        let restore = [b"RESTORE".as_slice(), b"n", b"0", payload.bytes().unwrap()];
+        assert_eq!(plain.call(&restore), Value::Simple("OK".into()));
+        expect(&mut plain, "GET n", "101");
+    });
+}
+
+#[test]
+fn single_keys_are_moved_to_a_node_whose_files_need_no_module() {
+    let setup = || Setup::pmedis_with(POOL, &["rdb", "native"]);
+    on_each(setup, |nodes, _, tag| {
+        let (mut first, mut second) = (nodes[0].client(), nodes[1].client());
+        run(&mut first, &format!("PM.HSET {tag}h f v"));
+        let slot = ask(&mut first, &format!("CLUSTER KEYSLOT {tag}"));
+        let ids = [&mut first, &mut second].map(|client| ask(client, "CLUSTER MYID"));
+        run(
+            &mut second,
+            &format!("CLUSTER SETSLOT {slot} IMPORTING {} -> OK", ids[0]),
+        );
+        run(
+            &mut first,
+            &format!("CLUSTER SETSLOT {slot} MIGRATING {} -> OK", ids[1]),
+        );
+        let port = nodes[1].address().port();
+        run(
+            &mut first,
+            &format!("MIGRATE 127.0.0.1 {port} {tag}h 0 60000 -> OK"),
+        );
+        expect(&mut second, "ASKING", "OK");
+        expect(&mut second, &format!("PM.HGET {tag}h f"), "v");
+    });
+}
