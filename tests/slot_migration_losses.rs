@@ -128,3 +128,57 @@ fn single_keys_are_moved_to_a_node_whose_files_need_no_module() {
         expect(&mut second, &format!("PM.HGET {tag}h f"), "v");
     });
 }
+
+/// Redis takes no notice of what fails at the node that gets the slots.
+#[test]
+fn an_import_that_cannot_be_kept_leaves_all_where_it_is() {
+    let packaged = Packaged::named("redis-8.6");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fail_writes.c");
+    let disk = || {
+        let setup = Setup::pmedis_with(POOL, &["durability", "disk", "journal", "2m"]);
+        let library = preload::compile(source, setup.dir());
+        let flag = setup.dir().join("fail");
+        setup
+            .env("LD_PRELOAD", &library.to_string_lossy())
+            .env("FAIL_WRITES", &flag.to_string_lossy())
+    };
+    let setups = [Setup::pmedis(POOL), disk()];
+    let nodes = cluster_of(&packaged, setups.into_iter());
+    let (slots, keys) = (most(), 300);
+    let mut first = nodes[0].client();
+    let tag = tag(&mut first, &slots);
+    fill(&mut first, &tag, keys);
+    let flag = nodes[1].setup().dir().join("fail");
+    let stays = |first: &mut Client| {
+        assert_eq!(wait_for_end(&nodes[0], &nodes[1]), State::Failed);
+        assert_eq!(pm_keys(first), u64::from(keys));
+        fs::remove_file(&flag).unwrap();
+        let mut second = nodes[1].client();
+        wait_for("it serves again", || {
+            ask(&mut second, "PM.FLUSHALL") == "OK"
+        });
+    };
+    // The disk is full in the midst of the import.
+    hold(&nodes[0], true);
+    begin_and_see(&nodes, &slots);
+    fs::write(&flag, libc::ENOSPC.to_string()).unwrap();
+    stays(&mut first);
+    hold(&nodes[0], false);
+    // It is full when the import begins.
+    let mut second = nodes[1].client();
+    fs::write(&flag, libc::ENOSPC.to_string()).unwrap();
+    let own = tag_of_second(&mut second);
+    let unheard = second.try_call(&["PM.SET", &own, "1"]);
+    assert!(unheard.is_err(), "it is acknowledged: {unheard:?}");
+    begin(&nodes[0], &nodes[1], &slots);
+    stays(&mut first);
+    migrate(&nodes[0], &nodes[1], &slots);
+    let mut second = nodes[1].client();
+    wait_for("all keys have come", || {
+        pm_keys(&mut second) == u64::from(keys)
+    });
+}
+
+fn tag_of_second(client: &mut Client) -> String {
+    tag(client, &share(1, 2))
+}

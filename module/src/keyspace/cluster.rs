@@ -4,7 +4,7 @@
 //! |---|---|
 //! | MIGRATE, CLUSTER SETSLOT, a slot lost to another claim | keys come by RESTORE, and go by `free` |
 //! | an import begins (Redis 8.4, Valkey 9) | an event: from now on the slots are marked in the pool |
-//! | a key of it finds no room in the pool | it is given up (Valkey does that itself), so the other node keeps all |
+//! | a change of it fails, for want of room, or as nothing can be made durable | it is given up (Valkey does that itself), so the other node keeps all |
 //! | it fails | the keys go by `free`, or in a trim; the mark goes |
 //! | it succeeds | an event; the mark goes once the server has written down that the slots are its own |
 //! | slots were given to another node | an event: their keys are dead for a restart; they go by `free`, or in a trim |
@@ -94,9 +94,10 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
     cycles::look_again();
 }
 
-/// Something has found no room in the pool while slots are imported. Redis takes no notice of a key
-/// that it could not make, and the node that had it would drop it in the end: so the import is
-/// given up before that. Valkey ends it by itself.
+/// Something has failed, or was refused, while slots are imported: it found no room in the pool, or
+/// nothing can be made durable. Redis takes no notice of a key that it could not make or change,
+/// and the node that had it would drop it in the end: so the import is given up before that. Valkey
+/// ends it by itself.
 pub(super) fn give_up_import(engine: &mut Engine) {
     if engine.store.importing().is_empty() {
         return;
@@ -116,12 +117,13 @@ fn cancel_imports(ctx: &Ctx) {
         _ => "cannot be given up: some are lost if it comes to its end",
     };
     report::warn(&format!(
-        "the pool is full: the import of hash slots, whose keys find no room, {outcome}"
+        "the import of hash slots, of which the pool could not take all, {outcome}"
     ));
 }
 
 /// A run of the server's cron: marks go from slots that have come.
 pub(super) fn unmark_arrivals() {
+            Some(Reply::Integer(0)) => return,
     durable("the end of an import", |engine| {
         if engine.arrivals.slots.is_empty() || writes_are_paused() {
             return Ok(());

@@ -41,6 +41,7 @@ pub(super) fn of_command(error: &CmdError) {
             undurable::note_refused(error);
         }
         CmdError::Pool(error) => {
+            let _ = ENGINE.with(cluster::give_up_import);
             FAILED.fetch_add(1, Ordering::Relaxed);
             report::failure("a command failed", error);
         }
@@ -89,6 +90,7 @@ fn not_loaded(engine: &mut Engine, error: LoadError) {
         }
         LoadError::Pool(error) => {
             of_change(engine, &error);
+            cluster::give_up_import(engine);
             if let Error::NotDurable(_) = error {
                 undurable::note_refused(&error);
             }
@@ -104,7 +106,6 @@ fn not_loaded(engine: &mut Engine, error: LoadError) {
                 if !loads_a_file() {
                     return;
                 }
-                cluster::give_up_import(engine);
             }
             failed("loading a key", error);
         }

@@ -14,7 +14,7 @@
 //! | the master of this replica | the replica ends with the first that is not durable |
 
 use super::following::{end_server, follows, is_replica, serves_writers};
-use super::{ENGINE, Engine};
+use super::{ENGINE, Engine, cluster};
 use crate::error::CmdError;
 use crate::redis::{FilterArgs, Latency, Reply, cut_connections, module_ctx, refuse_writes};
 use crate::report;
@@ -80,6 +80,9 @@ impl Engine {
 
     #[cold]
     fn note_trouble(&mut self, outcome: pobj::Result<()>) -> bool {
+        if outcome.is_err() || self.store.pool.failure().is_some() {
+            cluster::give_up_import(self);
+        }
         match (outcome, self.store.pool.failure()) {
             (Err(error), _) => {
                 note(&error);
@@ -110,6 +113,8 @@ pub(super) fn note(error: &Error) {
              started and the disk takes writes"
         ));
     }
+    // If the engine is in use, `note_trouble` has seen to it.
+    let _ = ENGINE.with(cluster::give_up_import);
     begin(error);
 }
 
@@ -173,6 +178,7 @@ pub(super) fn refuse(args: FilterArgs<'_>) -> Option<FilterArgs<'_>> {
     let name = args.get(0)?.bytes();
     if writes(name) {
         args.replace_by(&REFUSAL);
+        let _ = ENGINE.with(cluster::give_up_import);
         None
     } else {
         Some(args)
