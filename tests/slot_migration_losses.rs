@@ -182,3 +182,57 @@ fn an_import_that_cannot_be_kept_leaves_all_where_it_is() {
 fn tag_of_second(client: &mut Client) -> String {
     tag(client, &share(1, 2))
 }
+
+/// The field's time comes at the node that gets the slot before it hears that the field has got
+/// another one.
+#[test]
+fn fields_that_got_another_time_do_not_expire_on_the_way() {
+    let hashes = 9;
+    on_each(
+        || Setup::pmedis(POOL),
+        |nodes, slots, tag| {
+            let (mut first, mut second) = (nodes[0].client(), nodes[1].client());
+            run(&mut first, "CONFIG SET rdb-key-save-delay 15000 -> OK");
+            let mut extended = false;
+            // The fields must live until the snapshot is under way, and end before it is over.
+            for ttl in [1000, 4000, 16_000] {
+                fill(&mut first, tag, ttl / 8);
+                for n in 0..hashes {
+                    run(&mut first, &format!("PM.HSET {tag}h{n} f 5 g 1"));
+                    let expire = format!("PM.HPEXPIRE {tag}h{n} {ttl} FIELDS 1 f -> [1]");
+                    run(&mut first, &expire);
+                }
+                begin_and_see(nodes, slots);
+                extended = (0..hashes).all(|n| {
+                    let expire = format!("PM.HPEXPIRE {tag}h{n} 10000000 FIELDS 1 f");
+                    ask(&mut first, &expire) == "[1]"
+                        && ask(&mut first, &format!("PM.HINCRBY {tag}h{n} f 1")) == "6"
+                });
+                if extended {
+                    break;
+                }
+                cancel(&nodes[0], &nodes[1]);
+                wait_for("what had come has gone", || pm_keys(&mut second) == 0);
+            }
+            assert!(extended, "the machine is too busy");
+            assert_eq!(wait_for_end(&nodes[0], &nodes[1]), State::Done);
+            for n in 0..hashes {
+                expect(&mut second, &format!("PM.HMGET {tag}h{n} f g"), "[6 1]");
+                let ttl = ask(&mut second, &format!("PM.HTTL {tag}h{n} FIELDS 1 f"));
+                assert!(ttl.len() > 4, "{ttl}");
+            }
+            // From then on they expire there.
+            for n in 0..hashes {
+                run(
+                    &mut second,
+                    &format!("PM.HPEXPIRE {tag}h{n} 50 FIELDS 1 f -> [1]"),
+                );
+            }
+            for n in 0..hashes {
+                wait_for("the field goes", || {
+                    ask(&mut second, &format!("PM.HLEN {tag}h{n}")) == "1"
+                });
+            }
+        },
+    );
+}

@@ -53,6 +53,11 @@ impl Arrivals {
         self.slots.extend(slots);
         self.crons = CRONS;
     }
+
+    /// Whether a slot has come.
+    pub(super) fn has(&self, slot: u16) -> bool {
+        self.slots.contains(&slot)
+    }
 }
 
 /// Follows what happens to slots. Only while the module is being loaded.
@@ -91,6 +96,12 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
             SlotEvent::Sending => Ok(()),
         }
     });
+    let _ = ENGINE.with(|engine| {
+        engine.note_arrivals();
+        if event == SlotEvent::ImportStarted && engine.store.pool.failure().is_some() {
+            give_up_import(engine);
+        }
+    });
     cycles::look_again();
 }
 
@@ -113,6 +124,7 @@ pub(super) fn give_up_import(engine: &mut Engine) {
 
 fn cancel_imports(ctx: &Ctx) {
     let outcome = match ctx.call(c"CLUSTER", &[b"MIGRATION", b"CANCEL", b"ALL"]) {
+        Some(Reply::Integer(0)) => return,
         Some(Reply::Integer(_)) => "is given up: they stay where they are",
         _ => "cannot be given up: some are lost if it comes to its end",
     };
@@ -123,7 +135,6 @@ fn cancel_imports(ctx: &Ctx) {
 
 /// A run of the server's cron: marks go from slots that have come.
 pub(super) fn unmark_arrivals() {
-            Some(Reply::Integer(0)) => return,
     durable("the end of an import", |engine| {
         if engine.arrivals.slots.is_empty() || writes_are_paused() {
             return Ok(());
@@ -133,7 +144,9 @@ pub(super) fn unmark_arrivals() {
             return Ok(());
         }
         let slots = std::mem::take(&mut engine.arrivals.slots);
-        engine.store.end_import(&ranges_of(slots.into_iter()))
+        engine.store.end_import(&ranges_of(slots.into_iter()))?;
+        engine.note_arrivals();
+        Ok(())
     });
 }
 

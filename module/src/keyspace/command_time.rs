@@ -1,5 +1,6 @@
 //! The time at which a command looks at the fields of a hash.
 
+use super::arriving::arrives;
 use super::groups::now;
 use super::with_engine;
 use crate::error::CmdError;
@@ -39,7 +40,7 @@ impl CommandTime {
     #[cold]
     fn of_expiring(ctx: &Ctx, pool: &Pool) -> CommandTime {
         let flags = ctx.flags();
-        if flags.replicated() || flags.loading() {
+        if flags.replicated() || flags.loading() || arrives() {
             CommandTime::ALL
         } else {
             CommandTime(now(ctx, pool))

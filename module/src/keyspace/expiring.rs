@@ -1,8 +1,9 @@
 //! Removing the fields of hashes whose time has come.
 //!
 //! Which these are, the store knows (`store::expiring`). Only a master removes; a replica waits for
-//! its master's HDEL. Each batch of fields is one durable step, then the event `hexpired`, and HDEL
-//! to the replicas. It takes at most 250 µs of a millisecond.
+//! its master's HDEL, and keys of a hash slot that is being imported wait for the slot. Each batch
+//! of fields is one durable step, then the event `hexpired`, and HDEL to the replicas. It takes at
+//! most 250 µs of a millisecond.
 
 use super::cycles::Timer;
 use super::key::PmKey;
@@ -25,7 +26,7 @@ const BUDGET: Duration = Duration::from_micros(250);
 const TICK: Duration = Duration::from_millis(1);
 /// What a failure here means.
 const NOT_IN_THE_BACKGROUND: &str = "a hash's fields do not expire in the background any more";
-/// When to try again what has failed, in milliseconds.
+/// When to try again what has failed, or waits, in milliseconds.
 const RETRY_MS: i64 = 1000;
 
 /// How removing goes on.
@@ -45,6 +46,17 @@ impl Engine {
             report::failure(NOT_IN_THE_BACKGROUND, &error);
             Look::Seen
         })
+    }
+
+    /// Whether these fields stay for now, as the slot of their key is being imported: then they are
+    /// looked at again later.
+    fn waits_for_slot(&mut self, lapsed: &Lapsed, now: i64) -> bool {
+        let waits = self.is_arriving(&lapsed.key);
+        if waits {
+            let again = now + RETRY_MS;
+            self.store.expiring.try_again(lapsed.record, again);
+        }
+        waits
     }
 }
 
@@ -141,7 +153,12 @@ pub(super) fn remove_some(ctx: &Ctx) {
     while more && start.elapsed() < BUDGET {
         match ENGINE.with(|engine| engine.look_at_expiring(now)) {
             Ok(Look::Seen) => {}
-            Ok(Look::Found(lapsed)) => remove(ctx, &lapsed),
+            Ok(Look::Found(lapsed)) => {
+                let waits = |engine: &mut Engine| engine.waits_for_slot(&lapsed, now);
+                if ENGINE.with(waits) != Ok(true) {
+                    remove(ctx, &lapsed);
+                }
+            }
             Ok(Look::Nothing) | Err(_) => more = false,
         }
     }

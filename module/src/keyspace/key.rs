@@ -11,6 +11,7 @@ mod many;
 
 pub use many::{put_all, read_all, read_each};
 
+use super::arriving::note_key;
 use super::counts::count_new;
 use super::failure::durable;
 use super::{ENGINE, Engine, with_engine};
@@ -64,6 +65,7 @@ impl<'a> PmKey<'a> {
     fn open(ctx: &'a Ctx, name: Arg<'a>, mode: Mode, ty: ValueType) -> PmKey<'a> {
         // An engine that cannot be reached is told of when the value is read.
         let _ = ENGINE.with(Engine::prefetch_entry);
+        note_key(name);
         let key = ctx.open(name, mode);
         let holds = key.kind();
         PmKey {

@@ -15,6 +15,7 @@
 //! | `evict.rs` | PM keys that give way in a full pool |
 //! | `expiring.rs` | fields of hashes that expire, and are removed |
 //! | `command_time.rs` | the time at which a command looks at fields that expire |
+//! | `arriving.rs` | keys of hash slots that are being imported |
 //! | `before_command.rs` | what the command filter does before each command |
 //! | `acknowledge.rs` | what is durable before a reply leaves, and how |
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, …, and those that fail as a whole |
@@ -55,6 +56,7 @@ mod acknowledge;
 pub mod adopt;
 mod aof;
 mod before_command;
+pub mod arriving;
 mod beside;
 pub mod callbacks;
 pub mod check;

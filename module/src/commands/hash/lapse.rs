@@ -3,12 +3,13 @@
 //! Redis removes such a field when a command comes across it, except where a command takes it as it
 //! is (HSET, HDEL, HEXPIRE, HLEN); Valkey treats it as absent and leaves it for the background. On
 //! a replica it is hidden from clients and stays; for what the master sends it is a field like any
-//! other.
+//! other. So it is for what comes with hash slots that are being imported.
 
 use super::TY;
 use crate::behaviour::{Family, server};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::keyspace::arriving::arrives;
 use crate::keyspace::expiring::{Telling, remove_expired, takes_changes};
 pub(crate) use crate::keyspace::{CommandTime, clock, lapsed_among as among};
 use crate::redis::{Arg, Class, Ctx, OwnedString, may_replicate, spares_replicas};
@@ -23,10 +24,10 @@ pub(crate) fn in_valkey() -> bool {
     server().family == Family::Valkey
 }
 
-/// Whether fields whose time has come may be removed now, by a command.
+/// Whether fields whose time has come may be removed now, by a command that has opened their key.
 pub(crate) fn may_remove(ctx: &Ctx) -> bool {
     let flags = ctx.flags();
-    flags.master() && !flags.loading() && !spares_replicas()
+    flags.master() && !flags.loading() && !arrives() && !spares_replicas()
 }
 
 /// Whether a command removes the fields that it comes across, and whose time has come.
