@@ -236,3 +236,65 @@ fn fields_that_got_another_time_do_not_expire_on_the_way() {
         },
     );
 }
+
+#[test]
+fn a_transaction_that_fails_is_done_nowhere() {
+    on_each(
+        || Setup::pmedis(POOL),
+        |nodes, slots, tag| {
+            let mut first = nodes[0].client();
+            fill(&mut first, tag, 200);
+            run(&mut first, &format!("PM.SET {tag}n 1"));
+            hold(&nodes[0], true);
+            begin_and_see(nodes, slots);
+            let large = "x".repeat(70 << 20);
+            let mut client = nodes[0].client();
+            client.queue(&["MULTI"]);
+            client.queue(&["PM.SET", &format!("{tag}n"), "2"]);
+            client.queue(&["PM.RPUSH", &format!("{tag}l"), "a", "b"]);
+            client.queue(&["PM.SET", &format!("{tag}large"), &large]);
+            client.queue(&["EXEC"]);
+            client.send().unwrap();
+            let replies: Vec<_> = (0..5).map_while(|_| client.receive().ok()).collect();
+            assert!(replies.len() < 5, "{:?}", replies.last().map(words));
+            let seen = |client: &mut dyn FnMut(&[&str]) -> Value| {
+                let names = ["n", "l", "large"].map(|name| format!("{tag}{name}"));
+                let n = words(&client(&["PM.GET", &names[0]]));
+                let others = names[1..].iter();
+                let others = others.map(|name| words(&client(&["PM.EXISTS", name])));
+                [vec![n], others.collect()].concat().join(" ")
+            };
+            assert_eq!(seen(&mut |words| first.call(words)), "1 0 0");
+            have_moved(nodes, slots);
+            let mut second = nodes[1].client();
+            assert_eq!(seen(&mut |words| second.call(words)), "1 0 0");
+        },
+    );
+}
+
+#[test]
+fn a_flush_of_pm_keys_beside_native_ones_is_not_undone() {
+    for flush in ["PM.FLUSHALL", "PM.FLUSHDB"] {
+        on_each(
+            || Setup::pmedis(POOL),
+            |nodes, slots, tag| {
+                let mut first = nodes[0].client();
+                fill(&mut first, tag, 200);
+                run(&mut first, &format!("SET {tag}native v"));
+                hold(&nodes[0], true);
+                begin_and_see(nodes, slots);
+                expect(&mut first, flush, "OK");
+                expect(&mut first, "PM.DBSIZE", "0");
+                have_moved(nodes, slots);
+                let mut client = ClusterClient::new(nodes);
+                let mut ask = |words: &[&str]| self::words(&client.call(words).unwrap());
+                assert_eq!(ask(&["GET", &format!("{tag}native")]), "v");
+                assert_eq!(ask(&["PM.EXISTS", &format!("{tag}filler:7")]), "0");
+                let mut second = nodes[1].client();
+                wait_for("PM keys are nowhere", || {
+                    pm_keys(&mut first) + pm_keys(&mut second) == 0
+                });
+            },
+        );
+    }
+}

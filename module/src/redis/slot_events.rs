@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 use redis_module::raw as rm;
 
-use super::{Ctx, api, guard, newer, zero_sized};
+use super::{Ctx, Reply, api, guard, newer, zero_sized};
 use store::slot::SlotRange;
 
 /// What happens to hash slots, at a master or at its replica.
@@ -127,6 +127,25 @@ impl Ctx {
     /// Whether the server moves slots as Redis from 8.4 on does.
     pub fn moves_slots_as_redis(&self) -> bool {
         trims()
+    }
+
+    /// Ends migrations of hash slots to other nodes, if there are any: the slots stay here. Whether
+    /// there were some. On Redis this ends imports, too.
+    ///
+    /// What is replicated and names no key does not reach the node that gets the slots.
+    pub fn end_exports(&self) -> bool {
+        let flags = self.flags();
+        if !flags.cluster() || !flags.master() {
+            return false;
+        }
+        if trims() {
+            let ended = self.call(c"CLUSTER", &[b"MIGRATION", b"CANCEL", b"ALL"]);
+            matches!(ended, Some(Reply::Integer(count)) if count > 0)
+        } else {
+            // Servers that do not move slots so do not know the word.
+            let ended = is_valkey().then(|| self.call(c"CLUSTER", &[b"CANCELSLOTMIGRATIONS"]));
+            matches!(ended, Some(Some(Reply::Text(_))))
+        }
     }
 
     /// Those among slots whose keys this node does not serve, on servers that say; on others none.

@@ -7,10 +7,12 @@
 use crate::error::CmdError;
 use crate::keyspace::{self, fill};
 use crate::redis::{Args, Ctx, Kind, Mode, OwnedString, Reply, translates_stream};
+use crate::report;
 
 /// `FLUSHDB [ASYNC | SYNC]`
 pub(super) fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
+    keep_slots(ctx);
     show_all_if_told();
     let db = ctx.db();
     let keys = keyspace::shown_keys_of(db)?;
@@ -30,6 +32,7 @@ pub(super) fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// `FLUSHALL [ASYNC | SYNC]`
 pub(super) fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
+    keep_slots(ctx);
     show_all_if_told();
     let home = ctx.keep_db();
     let dbs = keyspace::dbs_with_keys()?.into_iter();
@@ -57,6 +60,14 @@ pub(super) fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     }
     ctx.reply_ok();
     Ok(())
+}
+
+/// As with native flushes, hash slots that are about to move stay here: their new owner is sent only
+/// what names keys.
+fn keep_slots(ctx: &Ctx) {
+    if ctx.end_exports() {
+        report::notice("hash slots stay here that were about to move, as PM keys are flushed");
+    }
 }
 
 /// Replicas without the module are told of the keys, which have to be in the keyspace for that.

@@ -10,6 +10,8 @@
 //!   client's connection is closed.
 //! * The replicas are sent what had been done, as one transaction. At its end they are told to roll
 //!   it back, too.
+//! * A node that is being given hash slots is sent commands that name keys, and transactions not as
+//!   such: the slots stay here.
 //!
 //! What native commands of the group have done stays, as the server rolls nothing back: native keys
 //! are as they are. What such a command does to PM keys after the failure is no change of theirs
@@ -171,6 +173,11 @@ pub(in crate::keyspace) fn bring_back(ctx: &Ctx, now: &KeyAt) {
 
 /// Sees to it that nobody takes for done what the group had done.
 pub(in crate::keyspace) fn retract(ctx: &Ctx, in_exec: bool) {
+    if ctx.end_exports() {
+        report::warn(
+            "hash slots stay here that were about to move: their new owner could not take a transaction back",
+        );
+    }
     let word = OwnedString::new(b"ABANDON");
     ctx.replicate(c"PM.POOL", &[word.arg()]);
     let mut line = "a transaction or script found no room in the pool: nothing of it is done";
