@@ -70,3 +70,95 @@ fn deletions_are_told_as_native_ones() {
         assert_eq!(replicated(&server, "PM.", 8), native, "lazily: {lazily}");
     }
 }
+
+/// What a replica of a server gets when SET gives times that are over, and how many keys it has.
+fn past_times(server: &Server, prefix: &str) -> Vec<String> {
+    let mut replica = server.client();
+    replica.queue(&["SYNC"]);
+    replica.send().unwrap();
+    replica.receive_snapshot().unwrap();
+    let mut client = server.client();
+    let mut call = |words: &[&str]| {
+        let reply = client.call(words);
+        assert!(!reply.is_error(), "{words:?}: {reply:?}");
+    };
+    let set = format!("{prefix}SET");
+    let options: [&[&str]; 5] = [
+        &["PXAT", "1"],
+        &["EXAT", "1"],
+        &["NX", "PXAT", "1"],
+        &["GET", "PXAT", "1"],
+        &["PXAT", "1", "GET"],
+    ];
+    for options in options {
+        let words = [&[set.as_str(), "k", "v"], options].concat();
+        call(&words);
+        call(&["EXISTS", "k"]);
+        // Another key than the one before is there, or the same.
+        call(&[&set, "k", "v"]);
+        call(&[&set, "other", "v"]);
+        call(&["DEL", "k", "other"]);
+        call(&["MULTI"]);
+        call(&[&set, "other", "v"]);
+        call(&words);
+        call(&["EXEC"]);
+        call(&["EXISTS", "k"]);
+        let script = "return redis.call(unpack(ARGV))";
+        call(&[&["EVAL", script, "1", "k"], words.as_slice()].concat());
+        call(&["EXISTS", "k"]);
+    }
+    call(&["PUBLISH", "x", "END"]);
+    // The script has its words in them.
+    let commands = stream(replica, "END").into_iter();
+    commands.map(|command| command.replace("PM.", "")).collect()
+}
+
+#[test]
+fn a_time_that_is_over_is_told_as_without_the_module() {
+    let vanilla = Setup::native().start().unwrap();
+    let expected = past_times(&vanilla, "");
+    for arguments in [&[][..], &["unprefixed", "yes"]] {
+        let server = Setup::pmedis_with("64m", arguments).start().unwrap();
+        assert_eq!(past_times(&server, ""), expected, "{arguments:?}");
+        let server = Setup::pmedis_with("64m", arguments).start().unwrap();
+        assert_eq!(past_times(&server, "PM."), expected, "PM. {arguments:?}");
+    }
+}
+
+/// A native SET is told from what gives PM keys an expire time, whatever comes between.
+#[test]
+fn expire_times_of_pm_keys_outlive_a_crash_after_any_set() {
+    let mut server = Setup::pmedis("64m").start().unwrap();
+    let mut client = server.client();
+    for line in [
+        "SET first v PXAT 1",
+        "PM.SET a v",
+        "PM.SET b v",
+        "PM.HSET c f v",
+        "SET native v",
+        "EXPIRE a 100000",
+        "MULTI",
+        "SET native v",
+        "EXPIRE b 100000",
+        "SET c v",
+        "PM.SET c v",
+        "EXPIRE c 100000",
+        "SET native v EX 100000",
+        "PERSIST native",
+        "PM.SET d v PXAT 4000000000000",
+        "EXEC",
+    ] {
+        let reply = ask(&mut client, line);
+        assert!(!reply.starts_with("(error)"), "{line}: {reply}");
+    }
+    let times = |client: &mut Client| -> Vec<String> {
+        let keys = ["a", "b", "c", "d"];
+        let times = keys.map(|key| ask(client, &format!("PEXPIRETIME {key}")));
+        assert!(times.iter().all(|time| time.len() > 4), "{times:?}");
+        times.to_vec()
+    };
+    let before = times(&mut client);
+    server.kill9();
+    server.restart().unwrap();
+    assert_eq!(times(&mut server.client()), before);
+}

@@ -6,7 +6,9 @@
 
 use super::groups::afterwards::restore_keys;
 use super::watched::{Watched, watched};
-use super::{ENGINE, Engine, durable, expiring, fill, loading, substitutes, undurable};
+use super::{
+    ENGINE, Engine, durable, expiring, fill, loading, set_expires, substitutes, undurable,
+};
 use crate::redis::{
     Arg, Ctx, FilterArgs, follow_homes, keep_homes, server_flags, stands_in_for_all_keys,
     sync_begins, sync_may_end,
@@ -34,6 +36,7 @@ fn before_command(args: FilterArgs<'_>) {
         return;
     };
     follow_homes(name, &args);
+    set_expires::forget();
     let (groups, reloads) = match watched(name) {
         None => (false, false),
         Some(what) => look_at(what, &args),
@@ -60,6 +63,10 @@ fn look_at(what: Watched, args: &FilterArgs<'_>) -> (bool, bool) {
         Watched::StepsIfMany => (args.len() > 2, false),
         // Where it is one of ours, it is one step.
         Watched::SetsMany => (args.len() > 2 && !stands_in_for_all_keys(), false),
+        Watched::Sets => {
+            set_expires::look_at(args);
+            (false, false)
+        }
         Watched::Syncs => {
             sync_begins(args);
             (false, false)

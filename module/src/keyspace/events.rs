@@ -21,11 +21,11 @@ use super::groups::afterwards;
 use super::{
     ENGINE, Engine, acknowledge, adopt, aof, apply, before_command, beside, cluster, compact,
     cycles, durable, evict, expiring, fill, followed, fullness, groups, loading, memory, room,
-    saving, undurable,
+    saving, set_expires, undurable,
 };
 use crate::redis::{
     Arg, Class, Ctx, Event, EventKind, Key, Kind, Loading, Mode, OwnedString, Persistence,
-    look_closer, server_flags,
+    is_own_event, look_closer, server_flags,
 };
 use std::ffi::CStr;
 use store::expiry::KEY_NEVER;
@@ -207,7 +207,10 @@ impl Engine {
 
 /// An event of a key of the context's database.
 fn on_key_event(ctx: &Ctx, _class: Class, event: &CStr, name: Arg<'_>) {
+    let is_of_set = set_expires::is_of_set(name);
     match event.to_bytes() {
+        // What our own commands tell of, they have done to the pool first.
+        b"expire" | b"persist" if is_of_set || is_own_event(event) => {}
         b"expire" | b"persist" => follow_expire(ctx, name),
         b"restore" => {
             aof::drop_marker(ctx, name.bytes());

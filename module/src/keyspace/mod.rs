@@ -20,6 +20,7 @@
 //! | `acknowledge.rs` | what is durable before a reply leaves, and how |
 //! | `groups.rs` | commands of several steps: EXEC, scripts, RENAME, …, and those that fail as a whole |
 //! | `beside.rs` | an RDB with values beside a pool that has keys |
+//! | `set_expires.rs` | what SET raises on Redis 7.0, told from other events |
 //! | `aof.rs` | what an AOF is told of keys that pass between PM and native |
 //! | `startup.rs` | what the start has to know of the file that Redis loads |
 //! | `load_error.rs` | why keys of files are not loaded |
@@ -55,8 +56,8 @@ mod abridge;
 mod acknowledge;
 pub mod adopt;
 mod aof;
-mod before_command;
 pub mod arriving;
+mod before_command;
 mod beside;
 pub mod callbacks;
 pub mod check;
@@ -93,6 +94,7 @@ mod rewrite;
 pub mod room;
 mod saving;
 pub mod serialize;
+mod set_expires;
 mod startup;
 pub mod substitutes;
 mod undurable;

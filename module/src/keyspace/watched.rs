@@ -19,12 +19,14 @@ pub(super) enum Watched {
     StepsIfMany,
     /// MSET, which does so unless it stands for PM.MSET.
     SetsMany,
+    /// SET, which may give an expire time.
+    Sets,
 }
 
 /// What a command of this name is to the filter, if anything.
 #[inline]
 pub(super) fn watched(name: &[u8]) -> Option<Watched> {
-    use Watched::{Confirms, Debugs, SetsMany, Steps, StepsIfMany, Syncs};
+    use Watched::{Confirms, Debugs, Sets, SetsMany, Steps, StepsIfMany, Syncs};
     /// What tells the lower case of a letter from its upper case.
     const LOWER: u8 = 0x20;
     let [first, second, ..] = *name else {
@@ -51,6 +53,7 @@ pub(super) fn watched(name: &[u8]) -> Option<Watched> {
             ("restore-asking", Steps),
             ("replconf", Confirms),
         ],
+        b"se" => &[("set", Sets)],
         b"sy" => &[("sync", Syncs)],
         b"un" => &[("unlink", StepsIfMany)],
         _ => return None,
@@ -88,6 +91,7 @@ mod tests {
             ("DEL", Watched::StepsIfMany),
             ("unlink", Watched::StepsIfMany),
             ("MSET", Watched::SetsMany),
+            ("Set", Watched::Sets),
             ("sync", Watched::Syncs),
             ("PSYNC", Watched::Syncs),
             ("ReplConf", Watched::Confirms),
@@ -101,7 +105,7 @@ mod tests {
     #[test]
     fn all_else_is_passed_over() {
         for name in [
-            "", "x", "get", "PM.SET", "pm.copy", "ping", "msetnx", "decr",
+            "", "x", "get", "PM.SET", "pm.copy", "ping", "msetnx", "decr", "setex",
         ] {
             assert_eq!(watched(name.as_bytes()), None, "{name}");
         }

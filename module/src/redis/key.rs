@@ -16,9 +16,9 @@ pub enum Mode {
     Write,
     /// To read without counting as an access for the eviction policy.
     Peek,
-    /// To look at in an event's handler, as if nobody had: neither a hit or a miss nor an event. On
-    /// Redis 7.0, which knows no such flags, this is [`Mode::Quiet`], as only what is opened to
-    /// read is counted.
+    /// To look at in an event's handler, as if nobody had: neither a hit or a miss nor an event, and
+    /// an expired key is not deleted. On Redis 7.0, which knows no such flags, this is
+    /// [`Mode::Quiet`], as only what is opened to read is counted.
     Unseen,
     /// To write without counting as an access.
     Quiet,
@@ -27,10 +27,11 @@ pub enum Mode {
 /// Opens a key without a trace, from Redis 7.2 on; before, only the first of these is known.
 pub(super) const UNSEEN: u32 = rm::REDISMODULE_OPEN_KEY_NOTOUCH
     | rm::REDISMODULE_OPEN_KEY_NONOTIFY
-    | rm::REDISMODULE_OPEN_KEY_NOSTATS;
+    | rm::REDISMODULE_OPEN_KEY_NOSTATS
+    | rm::REDISMODULE_OPEN_KEY_NOEXPIRE;
 
 /// Whether the server has the flags of [`UNSEEN`].
-fn knows_unseen() -> bool {
+pub fn knows_unseen() -> bool {
     // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 7.2.
     unsafe { rm::RedisModule_GetOpenKeyModesAll }.is_some()
 }

@@ -2,7 +2,9 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::ops::BitOr;
+use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::raw as rm;
 
@@ -81,11 +83,22 @@ fn tells_of_replacement() -> bool {
     *ANSWER.get_or_init(|| is_redis_since(8, 2))
 }
 
+/// The name of the event that the module has published last, where the module has it.
+static OWN: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
+
+/// Whether an event that a handler is told of is one that the module publishes, with
+/// [`Ctx::notify`]: the server passes its name on as it is, and has its own names elsewhere.
+#[inline]
+pub fn is_own_event(event: &CStr) -> bool {
+    OWN.load(Ordering::Relaxed).cast_const() == event.as_ptr()
+}
+
 impl Ctx {
     /// Publishes a keyspace event of a key of the selected database, as native commands do. Other
     /// modules and our own subscriber run at once.
     #[inline]
     pub fn notify(&self, class: Class, event: &CStr, key: Arg<'_>) {
+        OWN.store(event.as_ptr().cast_mut(), Ordering::Relaxed);
         // SAFETY: live context and string; subscribers copy the event's name.
         unsafe {
             let notify = api(rm::RedisModule_NotifyKeyspaceEvent);

@@ -79,10 +79,7 @@ impl Ctx {
     }
 
     fn signal_by_closing(&self, key: Arg<'_>) {
-        let mode = rm::REDISMODULE_READ
-            | rm::REDISMODULE_WRITE
-            | rm::REDISMODULE_OPEN_KEY_NOEXPIRE
-            | UNSEEN;
+        let mode = rm::REDISMODULE_READ | rm::REDISMODULE_WRITE | UNSEEN;
         // SAFETY: live context and string; the key is closed once, after it was opened.
         unsafe {
             let open = api(rm::RedisModule_OpenKey)(self.raw(), key.raw(), mode as c_int);
