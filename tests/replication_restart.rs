@@ -304,3 +304,27 @@ fn a_replica_that_fills_its_keyspace_does_nothing_twice() {
     expect(&mut of_replica, "PM.GET key:5", "4");
     assert_same(&mut of_master, &mut of_replica);
 }
+
+#[test]
+fn a_replica_that_has_lost_its_pool_syncs_anew_whatever_its_file_has() {
+    for content in ["native", "markers"] {
+        let replica = Setup::pmedis_with("64m", &["rdb", content]);
+        let replica = replica
+            .directive("repl-diskless-sync-delay 0")
+            .directive("save 3600 1")
+            .keep_port();
+        let (_master, mut of_master, mut replica, _) = pair(setup(), replica);
+        expect(&mut of_master, "PM.SET count 5", "OK");
+        assert_in_sync(&mut of_master, &mut replica.client());
+        replica.stop();
+        let pool = replica.setup().pool();
+        std::fs::remove_file(pool).unwrap();
+        let mut of_replica = restart(&mut replica);
+        assert!(replica.log().contains(FORGOTTEN), "{}", replica.log());
+        expect(&mut of_master, "PM.INCR count", "6");
+        assert_in_sync(&mut of_master, &mut of_replica);
+        expect(&mut of_replica, "PM.GET count", "6");
+        expect(&mut of_replica, "TYPE count", "pm-string");
+        assert_eq!(info(&mut of_master, "sync_full"), "2", "{content}");
+    }
+}

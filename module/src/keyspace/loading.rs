@@ -128,7 +128,12 @@ fn lose(engine: &mut Engine, keys: u64) -> std::result::Result<(), LoadError> {
         .startup
         .as_mut()
         .ok_or_else(|| Error::State("there is a marker instead of a value".into()))?;
-    if startup.is_new && SETTINGS.with(|settings| settings.orphans) != Ok(Orphans::Drop) {
+    // A replica gets them from its master, which is not told of an offset then.
+    let is_replica = server_flags().replica();
+    if startup.is_new
+        && !is_replica
+        && SETTINGS.with(|settings| settings.orphans) != Ok(Orphans::Drop)
+    {
         return Err(LoadError::Refused(
             "the file has markers of PM keys, whose values are in the pool of the server that made it; \
              this pool is new. Is 'path' right? To start without these keys, load the module with \

@@ -23,7 +23,8 @@
 //! **At a start** the pool is the truth, also of keys that are gone since. So before the server
 //! loads a file of this kind that it has written with this pool, the file is shortened: the PM keys
 //! are cut off, and the marker put in their place ([`shorten`]). Beside another pool, or a new one,
-//! all its keys are native ones, as in any RDB.
+//! all its keys are native ones, as in any RDB; no partial resync goes on from there, as in the
+//! stream they are PM keys.
 
 use super::abridge::{Markers, abridged_id, our_types, sync_directory};
 use super::serialize;
@@ -324,21 +325,35 @@ impl Note {
     }
 }
 
+/// Whose PM keys a file has as native ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The pool's that the server has.
+    ThisPool,
+    /// Another pool's.
+    OtherPool,
+    /// Nobody's, as far as the file tells.
+    Unknown,
+}
+
 /// Cuts the native values off which a server of this pool has written into its RDB, before the
 /// server loads it: the pool has the keys. `copy` is a name for the file meanwhile. Whether it was
-/// such a file.
+/// such a file, or one of another pool.
 ///
 /// # Errors
 /// It is as it was.
-fn cut(file: &Path, copy: &Path, pool: u64) -> io::Result<bool> {
+fn cut(file: &Path, copy: &Path, pool: u64) -> io::Result<Origin> {
     let mut input = match File::open(file) {
         Ok(input) => input,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Origin::Unknown),
         Err(error) => return Err(error),
     };
-    let Some(note) = Note::of(&mut input)?.filter(|note| note.pool == pool) else {
-        return Ok(false);
+    let Some(note) = Note::of(&mut input)? else {
+        return Ok(Origin::Unknown);
     };
+    if note.pool != pool {
+        return Ok(Origin::OtherPool);
+    }
     input.seek(SeekFrom::Start(0))?;
     let output = File::create(copy)?;
     output.set_permissions(input.metadata()?.permissions())?;
@@ -365,7 +380,7 @@ fn cut(file: &Path, copy: &Path, pool: u64) -> io::Result<bool> {
     if let Some(directory) = file.parent() {
         sync_directory(directory)?;
     }
-    Ok(true)
+    Ok(Origin::ThisPool)
 }
 
 /// Makes the server's RDB short, if a server of this pool has written its PM keys as native ones.
@@ -380,8 +395,17 @@ pub fn shorten() -> Result<(), String> {
     };
     let copy = file.with_file_name(format!("temp-{}.rdb", process::id()));
     match cut(&file, &copy, pool) {
-        Ok(false) => Ok(()),
-        Ok(true) => {
+        Ok(Origin::Unknown) => Ok(()),
+        // They will be native keys, and at its offset in the replication the server had PM keys.
+        Ok(Origin::OtherPool) => {
+            let _ = ENGINE.with(|engine| {
+                if let Some(startup) = &mut engine.files.startup {
+                    startup.dropped = true;
+                }
+            });
+            Ok(())
+        }
+        Ok(Origin::ThisPool) => {
             report::notice(&format!(
                 "{} has this pool's keys as native ones: the pool is authoritative, and they are removed from the file",
                 file.display()
@@ -420,15 +444,15 @@ mod tests {
         let whole = sealed(&[head, keys, &note, &end]);
         fs::write(&file, &whole).unwrap();
         // Another pool's stays as it is.
-        assert!(!cut(&file, &copy, 78).unwrap());
+        assert_eq!(cut(&file, &copy, 78).unwrap(), Origin::OtherPool);
         assert_eq!(fs::read(&file).unwrap(), whole);
-        assert!(cut(&file, &copy, 77).unwrap());
+        assert_eq!(cut(&file, &copy, 77).unwrap(), Origin::ThisPool);
         assert_eq!(fs::read(&file).unwrap(), sealed(&[head, &marker, &end]));
         // Once only; and other files are left alone.
-        assert!(!cut(&file, &copy, 77).unwrap());
+        assert_eq!(cut(&file, &copy, 77).unwrap(), Origin::Unknown);
         for len in 0..whole.len() {
             fs::write(&file, &whole[..len]).unwrap();
-            assert!(!cut(&file, &copy, 77).unwrap(), "{len}");
+            assert_eq!(cut(&file, &copy, 77).unwrap(), Origin::Unknown, "{len}");
         }
         fs::remove_file(&file).unwrap();
         assert!(!cut(&file, &copy, 77).unwrap());
