@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use testkit::client::Client;
+use testkit::packaged::Packaged;
 use testkit::resp::Value;
 use testkit::server::{Server, Setup};
 
@@ -217,5 +218,45 @@ fn every_database_comes_back() {
         ok(&mut client, &format!("SELECT {db}"));
         expect(&mut client, "PM.GET db", bulk(&db.to_string()));
         expect(&mut client, "DBSIZE", Value::Integer(1));
+    }
+}
+
+#[test]
+fn what_is_imported_from_another_server_keeps_times_that_are_over() {
+    for name in ["valkey-8.1", "valkey-9.1"] {
+        let packaged = Packaged::named(name);
+        let setup = Setup::pmedis("64m").on(&packaged);
+        let server = setup.directive("import-mode yes").start().unwrap();
+        let play = |prefix: &str| -> Vec<Value> {
+            let mut client = server.client();
+            ok(&mut client, "CLIENT IMPORT-SOURCE ON");
+            let commands = [
+                "SET k v PXAT 1",
+                "EXISTS k",
+                "GET k",
+                "SET k w EXAT 1",
+                "GET k",
+                "GETEX k PXAT 1",
+                "EXISTS k",
+                "SET k v",
+                "EXPIRE k -1",
+                "EXISTS k",
+                "DEL k",
+            ];
+            let call = |command: &str| {
+                let words: Vec<&str> = command.split(' ').collect();
+                let name = format!("{prefix}{}", words[0]);
+                client.call(&[&[name.as_str()], &words[1..]].concat())
+            };
+            commands.into_iter().map(call).collect()
+        };
+        let native = play("");
+        assert_eq!(native[1], Value::Integer(1), "{name}");
+        assert_eq!(play("PM."), native, "{name}");
+        // It can be switched off again.
+        let mut client = server.client();
+        ok(&mut client, "CONFIG SET import-mode no");
+        ok(&mut client, "PM.SET k v PXAT 1");
+        expect(&mut client, "PM.EXISTS k", Value::Integer(0));
     }
 }

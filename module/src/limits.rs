@@ -156,8 +156,12 @@ static LAZILY: Lazily = Lazily {
     by_user: AtomicBool::new(false),
 };
 
+/// Whether the server imports data from another one.
+static IMPORTS: AtomicBool = AtomicBool::new(false);
+
 /// Settings that are `yes` or `no`.
-const FLAGS: [(&str, &AtomicBool); 4] = [
+const FLAGS: [(&str, &AtomicBool); 5] = [
+    ("import-mode", &IMPORTS),
     ("lazyfree-lazy-eviction", &LAZILY.evicted),
     ("lazyfree-lazy-expire", &LAZILY.expired),
     ("lazyfree-lazy-server-del", &LAZILY.overwritten),
@@ -235,6 +239,12 @@ pub fn listpack_sets_and_lists() -> bool {
 /// Up to which size a list is a listpack where lists are: `list-max-listpack-size`.
 pub fn listpack_lists() -> ListpackMax {
     ListpackMax::of_setting(LIST_MAX.load(Ordering::Relaxed))
+}
+
+/// Whether the server imports data from another one, which decides what expires: `import-mode`, from
+/// Valkey 8.1 on.
+pub fn imports() -> bool {
+    IMPORTS.load(Ordering::Relaxed)
 }
 
 /// Whether the server allows DEBUG to some clients: `enable-debug-command`.

@@ -6,7 +6,7 @@ use crate::behaviour::Behaviour;
 use crate::commands::generic::{expire_at, persist};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::limits::{Deletion, deleting_command};
+use crate::limits::{Deletion, deleting_command, imports};
 use crate::redis::{Arg, Args, Class, Ctx};
 use store::value::ValueType;
 
@@ -89,9 +89,10 @@ pub(super) fn expire_now(ctx: &Ctx, key: &mut PmKey<'_>) {
     ctx.replicate(deleting_command(Deletion::Expired), &[key.name()]);
 }
 
-/// Whether a key that expires at `at` can be deleted now. A replica waits for its master to do it.
+/// Whether a key that expires at `at` can be deleted now. A replica waits for its master to do it,
+/// and a server that imports data for the one that it comes from.
 pub(super) fn has_passed(ctx: &Ctx, at: i64) -> bool {
-    at <= ctx.now_ms() && ctx.flags().master()
+    at <= ctx.now_ms() && ctx.flags().master() && !imports()
 }
 
 /// `PM.STRLEN key`
