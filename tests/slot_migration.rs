@@ -16,7 +16,7 @@ use testkit::migration::{
     used, wait_for_end,
 };
 use testkit::packaged::{Family, Packaged};
-use testkit::replication::{info, wait_for};
+use testkit::replication::wait_for;
 use testkit::script::{ask, expect, run, words};
 use testkit::server::Server;
 
@@ -303,40 +303,57 @@ fn imports_that_end_halfway_leave_nothing() {
     });
 }
 
-/// What is said of an import in the RDB that is made meanwhile is in the native one, too, and a
-/// server that starts with it takes it.
+/// The server takes the end of an import back as little as a flush.
+#[test]
+fn a_transaction_that_ends_an_import_stays_if_there_is_no_room_for_all_of_it() {
+    let packaged = Packaged::named("redis-8.6");
+    let mut nodes = cluster(&packaged, 2, "32m");
+    let slots = most();
+    let (mut first, mut second) = (nodes[0].client(), nodes[1].client());
+    let (tag, own) = (tag(&mut first, &slots), tag(&mut second, &share(1, 2)));
+    for n in 0..100 {
+        expect(&mut first, &format!("PM.SET {tag}{n} v"), "OK");
+    }
+    half_import(&nodes, &slots);
+    run(
+        &mut second,
+        &format!("MULTI -> OK\nPM.SET {own} x -> QUEUED\nCLUSTER MIGRATION CANCEL ALL -> QUEUED"),
+    );
+    second.call(&["PM.SET", &own, &"y".repeat(40 << 20)]);
+    let replies = words(&second.call(&["EXEC"]));
+    assert!(replies.starts_with("[OK 1 (error) OOM"), "{replies}");
+    for n in 0..20 {
+        expect(&mut second, &format!("PM.SADD {own}{n} a"), "1");
+    }
+    wait_for("what had come has gone", || pm_keys(&mut second) == 21);
+    assert!(ask(&mut second, "PM.CHECK").starts_with("[sound 21 damaged 0"));
+    crash(&mut nodes[1]);
+    wait_until_whole(&nodes);
+    let mut second = nodes[1].client();
+    expect(&mut second, &format!("PM.GET {own}"), "x");
+    assert_eq!(pm_keys(&mut second), 21);
+}
+
+/// What Valkey says of an import in its RDB is in the native one, too.
 #[test]
 fn native_files_are_saved_during_an_import() {
-    on_each(|packaged| {
-        let mut nodes = cluster(packaged, 2, POOL);
-        let slots = most();
-        let (mut first, mut second) = (nodes[0].client(), nodes[1].client());
-        let (tag, own) = (tag(&mut first, &slots), tag(&mut second, &share(1, 2)));
-        for n in 0..100 {
-            expect(&mut first, &format!("PM.SET {tag}{n} v"), "OK");
-        }
-        run(&mut second, &format!("PM.SET {own}pm v\nSET {own}native v"));
-        expect(&mut second, "CONFIG SET pmedis.rdb native", "OK");
-        half_import(&nodes, &slots);
-        expect(&mut second, "SAVE", "OK");
-        expect(&mut second, "BGSAVE", "Background saving started");
-        wait_for("it is saved", || {
-            info(&mut second, "rdb_bgsave_in_progress") == "0"
-        });
-        let log = nodes[1].log();
-        assert_eq!(info(&mut second, "rdb_last_bgsave_status"), "ok", "{log}");
-        // Writes go on.
-        expect(&mut second, &format!("PM.SET {own}pm w"), "OK");
-        hold(&nodes[0], false);
-        assert_eq!(wait_for_end(&nodes[0], &nodes[1]), State::Done);
-        expect(&mut second, &format!("PM.GET {tag}7"), "v");
-        crash(&mut nodes[1]);
-        wait_until_whole(&nodes);
-        let mut second = nodes[1].client();
-        expect(&mut second, &format!("PM.GET {tag}7"), "v");
-        expect(&mut second, &format!("PM.GET {own}pm"), "w");
-        expect(&mut second, &format!("GET {own}native"), "v");
-    });
+    let mut nodes = cluster(&Packaged::named("valkey-9.1"), 2, POOL);
+    let slots = most();
+    let (mut first, mut second) = (nodes[0].client(), nodes[1].client());
+    let (tag, own) = (tag(&mut first, &slots), tag(&mut second, &share(1, 2)));
+    for n in 0..100 {
+        expect(&mut first, &format!("PM.SET {tag}{n} v"), "OK");
+    }
+    run(&mut second, &format!("PM.SET {own}pm v\nSET {own}native v"));
+    expect(&mut second, "CONFIG SET pmedis.rdb native", "OK");
+    half_import(&nodes, &slots);
+    expect(&mut second, "SAVE", "OK");
+    expect(&mut second, &format!("PM.SET {own}pm w"), "OK");
+    crash(&mut nodes[1]);
+    wait_until_whole(&nodes);
+    let mut second = nodes[1].client();
+    expect(&mut second, &format!("PM.GET {own}pm"), "w");
+    expect(&mut second, &format!("GET {own}native"), "v");
 }
 
 /// Large strings under a tag, the numbers of which are given.
