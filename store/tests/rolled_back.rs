@@ -45,8 +45,10 @@ fn set(store: &mut Store, name: &str, len: usize) {
 
 const RANGE: SlotRange = SlotRange { first: 3, last: 9 };
 
+type Change = fn(&mut Store, &[SlotRange]) -> Result<()>;
+
 /// What is done to hash slots.
-const CHANGES: [fn(&mut Store, &[SlotRange]) -> Result<()>; 4] = [
+const CHANGES: [Change; 4] = [
     Store::begin_import,
     Store::end_import,
     Store::give_up,
