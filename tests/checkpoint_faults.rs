@@ -260,10 +260,7 @@ fn a_smaller_replica_ends_with_what_it_has_no_room_for() {
         let huge = "n".repeat(8_000_000);
         if directive == "replica-read-only no" {
             // Its own clients are refused, and it goes on.
-            for write in [
-                vec!["PM.SET", "own", &huge],
-                vec!["PM.APPEND", "precious", &huge],
-            ] {
+            for write in [["PM.SET", "own", &huge], ["PM.APPEND", "precious", &huge]] {
                 let reply = words(&other.call(&write));
                 assert!(reply.contains("OOM"), "{reply}");
             }

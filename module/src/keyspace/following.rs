@@ -1,7 +1,7 @@
 //! Servers that follow a file or a master, and cannot be told that something did not succeed.
 
 use super::Engine;
-use crate::redis::{masters_command_runs, server_flags};
+use crate::redis::{masters_command_runs, module_ctx, server_flags};
 use crate::report;
 
 /// True while the server loads a file, its own or its master's.
@@ -20,7 +20,8 @@ pub(super) fn is_replica() -> bool {
 /// its. In doubt, yes.
 pub(super) fn follows() -> bool {
     let flags = server_flags();
-    flags.replica() && (flags.read_only() || loads_a_file() || masters_command_runs())
+    let runs_masters = || module_ctx().is_none_or(|ctx| masters_command_runs(&ctx));
+    flags.replica() && (flags.read_only() || loads_a_file() || runs_masters())
 }
 
 /// True if clients may change keys here.

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use redis_module::raw as rm;
 
-use super::{Arg, Ctx, Reply, api, log, module_ctx};
+use super::{Arg, Ctx, Reply, api, log};
 
 const UNKNOWN: u8 = 0;
 const ALONE: u8 = 1;
@@ -96,10 +96,9 @@ pub fn spares_replicas() -> bool {
 
 /// Whether a command that the master has sent runs, on a replica: more was received from it than
 /// was done. In doubt, yes. Tens of microseconds.
-pub fn masters_command_runs() -> bool {
-    let Some(ctx) = module_ctx() else { return true };
-    let received = info_field(&ctx, c"slave_read_repl_offset");
-    let done = info_field(&ctx, c"slave_repl_offset");
+pub fn masters_command_runs(ctx: &Ctx) -> bool {
+    let received = info_field(ctx, c"slave_read_repl_offset");
+    let done = info_field(ctx, c"slave_repl_offset");
     received.is_none() || done.is_none() || received != done
 }
 
