@@ -241,8 +241,8 @@ pub fn listpack_lists() -> ListpackMax {
     ListpackMax::of_setting(LIST_MAX.load(Ordering::Relaxed))
 }
 
-/// Whether the server imports data from another one, which decides what expires: `import-mode`, from
-/// Valkey 8.1 on.
+/// Whether the server imports data from another one, which decides what expires: `import-mode`,
+/// from Valkey 8.1 on.
 pub fn imports() -> bool {
     IMPORTS.load(Ordering::Relaxed)
 }

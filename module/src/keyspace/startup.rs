@@ -23,8 +23,8 @@ pub(crate) struct Startup {
     pub(super) took: bool,
     /// Keys of the file whose values are nowhere.
     pub(super) orphans: u64,
-    /// Keys of the pool have gone that replicas, if they have them, will not be told of; or keys come
-    /// that are others in the stream.
+    /// Keys of the pool have gone that replicas, if they have them, will not be told of; or keys
+    /// come that are others in the stream.
     pub(super) dropped: bool,
 }
 

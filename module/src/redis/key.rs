@@ -16,8 +16,8 @@ pub enum Mode {
     Write,
     /// To read without counting as an access for the eviction policy.
     Peek,
-    /// To look at in an event's handler, as if nobody had: neither a hit or a miss nor an event, and
-    /// an expired key is not deleted. On Redis 7.0, which knows no such flags, this is
+    /// To look at in an event's handler, as if nobody had: neither a hit or a miss nor an event,
+    /// and an expired key is not deleted. On Redis 7.0, which knows no such flags, this is
     /// [`Mode::Quiet`], as only what is opened to read is counted.
     Unseen,
     /// To write without counting as an access.

@@ -62,8 +62,8 @@ pub(super) fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// As with native flushes, hash slots that are about to move stay here: their new owner is sent only
-/// what names keys.
+/// As with native flushes, hash slots that are about to move stay here: their new owner is sent
+/// only what names keys.
 fn keep_slots(ctx: &Ctx) {
     if ctx.end_exports() {
         report::notice("hash slots stay here that were about to move, as PM keys are flushed");
