@@ -243,8 +243,8 @@ fn a_damaged_count_is_in_no_payload_and_no_file() {
         assert!(restored.is_error(), "{name}: {restored:?}");
         expect(&mut client, "PM.GET other", "sound");
     }
-    // Whoever meets one gives the file up, until the key is gone: the server itself, too, which does
-    // not end then, and leaves the file that was there.
+    // Whoever meets one gives the file up, until the key is gone: the server itself, too, which
+    // does not end then, and leaves the file that was there.
     let rdb = setup.dir().join("dump.rdb");
     fs::write(&rdb, "what was there").unwrap();
     let saved = client.call(&["SAVE"]);

@@ -1,5 +1,5 @@
-//! A pool on a file system of layers (overlayfs), as in a container's own root. There a mapping keeps
-//! another file than the one that was opened, and libpmemobj's lock ends when it closes that.
+//! A pool on a file system of layers (overlayfs), as in a container's own root. There a mapping
+//! keeps another file than the one that was opened, and libpmemobj's lock ends when it closes that.
 
 use std::process::Command;
 use testkit::disk::{Layers, SmallDisk};

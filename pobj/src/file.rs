@@ -43,9 +43,10 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
 /// A lock on a file of a pool that libpmemobj has just opened, until what is returned is dropped;
 /// `None` if libpmemobj's own lock holds.
 ///
-/// libpmemobj closes its descriptor, so its lock lasts as long as the mapping keeps what was opened.
-/// On overlayfs a mapping keeps another file, that of a lower layer, and nothing stays locked there.
-/// What a fork child inherits of the lock ends with the child, as it does with the mapping.
+/// libpmemobj closes its descriptor, so its lock lasts as long as the mapping keeps what was
+/// opened. On overlayfs a mapping keeps another file, that of a lower layer, and nothing stays
+/// locked there. What a fork child inherits of the lock ends with the child, as it does with the
+/// mapping.
 ///
 /// # Errors
 /// Those of opening the file.
