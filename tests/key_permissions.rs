@@ -1,6 +1,7 @@
 //! What a user may do with keys holds for PM commands as for their native ones.
 
-use testkit::script::{ask, run};
+use testkit::packaged::Packaged;
+use testkit::script::{ask, expect, run};
 use testkit::server::Setup;
 
 /// Users who may run everything, on keys that they may only read, or only write.
@@ -151,4 +152,93 @@ fn whoever_may_only_write_reads_nothing() {
     );
     run(&mut writer, "PM.SET k v -> OK\nPM.DELEX k -> 1");
     run(&mut admin, "PM.EXISTS k -> 0");
+}
+
+/// Users, and what they may do in which databases.
+const DATABASES: [(&str, &str); 7] = [
+    ("first", "~* +@all db=0"),
+    ("other", "~* +@all db=0,1"),
+    ("every", "~* +@all alldbs"),
+    ("selected", "~* +@all db=0 (~* +@all db=1)"),
+    ("elsewhere", "~* +@all db=0 (~x +@all db=1)"),
+    (
+        "listed",
+        "~* +@all db=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+    ),
+    ("none", "~* +@all db=1"),
+];
+
+/// Commands that name databases, or use all.
+const NAMING: &[&str] = &[
+    "COPY k k2",
+    "COPY k k2 DB 0",
+    "COPY k k2 DB 1",
+    "COPY k k2 REPLACE DB 1",
+    "COPY k k2 DB 0 DB 1",
+    "COPY k k2 DB 99",
+    "COPY k k2 DB x",
+    "COPY k k2 DB",
+    "COPY absent k2 DB 1",
+    "MOVE k 1",
+    "MOVE k 99",
+    "MOVE k x",
+    "MOVE absent 1",
+    "FLUSHALL",
+    "FLUSHALL ASYNC",
+    "FLUSHDB",
+];
+
+/// Valkey 9.1 knows such rules, and which databases a command uses of its own commands only.
+#[test]
+fn users_reach_the_databases_that_they_reach_natively() {
+    if !Packaged::current().has(None, Some((9, 1))) {
+        return;
+    }
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut admin = server.client();
+    for (name, rules) in DATABASES {
+        let rules = format!("ACL SETUSER {name} on nopass {rules} -> OK");
+        run(&mut admin, &rules);
+        let mut client = server.client();
+        run(&mut client, &format!("AUTH {name} any -> OK"));
+        for command in NAMING {
+            for words in [vec![], vec!["MULTI"]] {
+                let [native, pm] = ["", "PM."].map(|prefix| {
+                    run(
+                        &mut admin,
+                        &format!("FLUSHALL -> OK\n{prefix}SET k v -> OK"),
+                    );
+                    run(&mut admin, "ACL LOG RESET -> OK");
+                    for word in &words {
+                        ask(&mut client, word);
+                    }
+                    let mut told = ask(&mut client, &format!("{prefix}{command}"));
+                    if !words.is_empty() {
+                        let done = ask(&mut client, "EXEC");
+                        // What the server refuses at once, a module refuses when it runs.
+                        if told == "QUEUED" {
+                            told = done;
+                        }
+                    }
+                    let log = ask(&mut admin, "ACL LOG");
+                    (refused(&told), log.contains(" database "))
+                });
+                assert_eq!(pm, native, "{name}: {words:?} {command}");
+            }
+        }
+    }
+    run(
+        &mut admin,
+        "ACL SETUSER part on nopass ~* +@all -copy -flushall db=0 -> OK",
+    );
+    let mut part = server.client();
+    run(
+        &mut part,
+        "AUTH part any -> OK\nPM.SET k v -> OK\nPM.COPY k k2 -> 1",
+    );
+    for refusal in ["PM.COPY k k3 DB 1", "PM.FLUSHALL"] {
+        assert!(refused(&ask(&mut part, refusal)), "{refusal}");
+    }
+    expect(&mut admin, "SELECT 1", "OK");
+    expect(&mut admin, "DBSIZE", "0");
 }

@@ -31,6 +31,8 @@ pub enum CmdError {
     NotFinite,
     /// The string would be longer than `proto-max-bulk-len`.
     StringTooLong,
+    /// The user may not use a database.
+    NoDatabase,
     /// No such key.
     NoSuchKey,
     /// No element at this index.
@@ -73,6 +75,7 @@ impl CmdError {
             Self::Overflow => "ERR increment or decrement would overflow",
             Self::NotFinite => "ERR increment would produce NaN or Infinity",
             Self::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Self::NoDatabase => "NOPERM No permissions to access database",
             Self::NoSuchKey => "ERR no such key",
             Self::IndexOutOfRange => "ERR index out of range",
             Self::PoolFull => "OOM command not allowed when the persistent memory pool is full.",

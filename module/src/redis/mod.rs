@@ -14,6 +14,7 @@
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
 //! | [`Serve`], [`Waits`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `served.rs`, `waiting.rs` |
 //! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
+//! | [`Ctx::may_use_databases`] | which databases its user may use | `database_access.rs` |
 //! | [`collate()`], [`strtod()`] | the order of texts in the server's locale; doubles as C reads them | `collate.rs`, `strtod.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, as the server is told of them, and their description | `registrar.rs`, `command_info.rs` |
 //! | [`Handler`], [`Runner`] | handlers of commands, each with a trampoline of its own | `trampoline.rs` |
@@ -61,6 +62,7 @@ mod command_info;
 mod configs;
 mod ctx;
 mod cut;
+mod database_access;
 mod entry;
 mod events;
 mod every_cycle;

@@ -32,6 +32,9 @@ pub(super) fn flushdb(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 /// `FLUSHALL [ASYNC | SYNC]`
 pub(super) fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     check(args)?;
+    if !ctx.may_use_all_databases(args, Some(b"FLUSHALL")) {
+        return Err(CmdError::NoDatabase);
+    }
     keep_slots(ctx);
     show_all_if_told();
     let home = ctx.keep_db();

@@ -5,6 +5,7 @@ use crate::error::CmdError;
 use crate::keyspace;
 use crate::redis::{Arg, Args, Class, Ctx, Kind, Mode, Propagate};
 use std::ffi::CString;
+use store::number::parse_i64;
 
 /// What a handler gives.
 pub(super) type Done = Result<(), CmdError>;
@@ -142,9 +143,34 @@ pub(super) fn on_first(
 
 /// `PM.COPY source destination [DB destination-db] [REPLACE]`
 pub(super) fn copy(ctx: &Ctx, args: Args<'_>) -> Done {
+    let (dbs, object) = databases(args);
+    if !ctx.may_use_databases(args, Some(b"COPY"), &dbs, object) {
+        return Err(CmdError::NoDatabase);
+    }
     if is_native(ctx, args[1]) {
         ctx.reply_integer(0);
         return Ok(());
     }
     keyspace::copying(|why| ctx.forward_explained(c"COPY", args.from(1), Propagate::Replicas, why))
+}
+
+/// The databases that COPY's options name, and the last of these words.
+fn databases<'a>(args: Args<'a>) -> (Vec<i32>, Option<Arg<'a>>) {
+    let mut dbs = Vec::new();
+    let (mut words, mut last) = (args.from(3), None);
+    while let [word, rest @ ..] = words {
+        words = rest;
+        if word.is(b"DB")
+            && let [db, rest @ ..] = rest
+        {
+            dbs.extend(database(*db));
+            (words, last) = (rest, Some(*db));
+        }
+    }
+    (dbs, last)
+}
+
+/// The number of a database; what is none is for the native command to complain of.
+pub(super) fn database(word: Arg<'_>) -> Option<i32> {
+    parse_i64(word.bytes()).and_then(|db| i32::try_from(db).ok())
 }

@@ -1,6 +1,6 @@
 //! Commands that take a key elsewhere, or bring one here: MOVE, DUMP, RESTORE.
 
-use super::keys::{Done, on_first};
+use super::keys::{Done, database, on_first};
 use crate::error::CmdError;
 use crate::keyspace::{plain_stream, substitutes};
 use crate::redis::{Arg, Args, Ctx, Kind, Mode, OwnedString, Propagate};
@@ -8,6 +8,10 @@ use store::value::ValueType;
 
 /// `PM.MOVE key db`
 pub(super) fn move_to(ctx: &Ctx, args: Args<'_>) -> Done {
+    let dbs: Vec<i32> = database(args[2]).into_iter().collect();
+    if !ctx.may_use_databases(args, Some(b"MOVE"), &dbs, Some(args[2])) {
+        return Err(CmdError::NoDatabase);
+    }
     on_first(ctx, args, Propagate::Replicas, || {
         ctx.reply_integer(0);
         Ok(())
