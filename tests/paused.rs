@@ -4,7 +4,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use testkit::client::Client;
-use testkit::replication::{info, wait_for};
+use testkit::packaged::Packaged;
+use testkit::replication::{follow, info, wait_for, wait_in_sync};
 use testkit::resp::Value;
 use testkit::script::{ask, expect, pm_info, run};
 use testkit::server::Setup;
@@ -206,4 +207,42 @@ fn the_aof_is_told_of_the_pool_after_the_pause() {
     wait_for("the AOF is told of the pool", || {
         told_of_the_pool(&setup) == 2
     });
+}
+
+/// Makes a native key in database 0 and one of ours in database 1, which end in a moment.
+fn make_brief(client: &mut Client) {
+    run(
+        client,
+        "SELECT 0 -> OK\nSET k v PX 1 -> OK\nSELECT 1 -> OK\nPM.SET k v PX 1 -> OK",
+    );
+}
+
+/// Keys whose time has come, and which may not go: natively, one of them is drawn.
+fn draw_of_lapsed(client: &mut Client) {
+    for (db, command) in [("0", "RANDOMKEY"), ("1", "PM.RANDOMKEY")] {
+        expect(client, &format!("SELECT {db}"), "OK");
+        wait_for("the key's time has come", || ask(client, "EXISTS k") == "0");
+        expect(client, "DBSIZE", "1");
+        expect(client, command, "k");
+    }
+}
+
+#[test]
+fn a_random_key_of_those_that_may_not_go_is_one_of_them() {
+    let setup = || Setup::pmedis("64m").directive("enable-debug-command yes");
+    let (master, replica) = (setup().start().unwrap(), setup().start().unwrap());
+    let (mut of_master, mut of_replica) = (master.client(), replica.client());
+    expect(&mut of_master, "DEBUG SET-ACTIVE-EXPIRE 0", "OK");
+    follow(&mut of_replica, &master);
+    wait_in_sync(&mut of_master, &mut of_replica);
+    make_brief(&mut of_master);
+    wait_in_sync(&mut of_master, &mut of_replica);
+    draw_of_lapsed(&mut of_replica);
+    // Redis 7.0 draws for ever then.
+    if !Packaged::current().is_redis_7_0() {
+        let mut other = master.client();
+        make_brief(&mut other);
+        expect(&mut of_master, "CLIENT PAUSE 1000000 WRITE", "OK");
+        draw_of_lapsed(&mut of_master);
+    }
 }

@@ -160,7 +160,8 @@ fn scan_all(ctx: &Ctx, words: &[&[u8]]) -> Result<(Vec<u8>, Vec<Vec<u8>>), CmdEr
 /// `PM.RANDOMKEY`
 ///
 /// Draws among all keys until one is ours. Where ours are rare it then takes one of the first that
-/// a walk from a random point meets: O(n) at worst.
+/// a walk from a random point meets: O(n) at worst. Where only keys are left whose time has come,
+/// and which may not go (on a replica, or during a pause), it is one of these, as natively.
 pub(super) fn randomkey(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     match random_key(ctx)? {
         Some(key) => ctx.reply_bulk(&key),
@@ -192,7 +193,19 @@ fn random_key(ctx: &Ctx) -> Result<Option<Vec<u8>>, CmdError> {
         rounds += usize::from(next == b"0");
         cursor = next;
     }
-    Ok(None)
+    if keys_of(ctx.db())? == 0 {
+        return Ok(None);
+    }
+    let (mut seen, mut drawn) = (0, None);
+    ctx.scan(|name, kind| {
+        if let Kind::Pm(..) = kind {
+            seen += 1;
+            if fastrand::usize(..seen) == 0 {
+                drawn = Some(name.bytes().to_vec());
+            }
+        }
+    });
+    Ok(drawn)
 }
 
 /// `PM.DBSIZE`: O(1).
