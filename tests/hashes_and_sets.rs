@@ -312,3 +312,45 @@ fn memory_usage_counts_the_elements() {
         assert!(plausible.contains(&usage), "{key}: {usage} for {payload}");
     }
 }
+
+/// More elements than fit any memory may be asked for: natively, the command ends when the client
+/// is to be closed, as too much waits for it. Without that, these would not end.
+#[test]
+fn random_elements_end_with_their_client() {
+    let setup = Setup::pmedis("64m").directive("client-output-buffer-limit normal 1mb 0 0");
+    let server = setup.start().unwrap();
+    let mut control = server.client();
+    let mut fill = |command: &str, count: usize, of: fn(usize) -> Vec<String>| {
+        for n in 0..count {
+            let words = command.split(' ').map(str::to_owned).chain(of(n));
+            let words: Vec<String> = words.collect();
+            assert!(!control.call(&words).is_error());
+        }
+    };
+    for count in [3, 600] {
+        fill(&format!("PM.SADD s{count}"), count, |n| {
+            vec![format!("m{n}")]
+        });
+        fill(&format!("PM.HSET h{count}"), count, |n| {
+            vec![format!("f{n}"), "v".into()]
+        });
+        fill(&format!("PM.ZADD z{count}"), count, |n| {
+            vec![n.to_string(), format!("m{n}")]
+        });
+    }
+    for count in [3, 600] {
+        for command in [
+            format!("PM.SRANDMEMBER s{count} -36028797018963968"),
+            format!("PM.HRANDFIELD h{count} -36028797018963968"),
+            format!("PM.HRANDFIELD h{count} -36028797018963968 WITHVALUES"),
+            format!("PM.ZRANDMEMBER z{count} -36028797018963968"),
+            format!("PM.ZRANDMEMBER z{count} -36028797018963968 WITHSCORES"),
+        ] {
+            let mut greedy = server.client();
+            greedy.queue(&command.split(' ').collect::<Vec<_>>());
+            greedy.send().unwrap();
+            assert!(greedy.receive().is_err(), "{command}");
+            assert!(!control.call(&["PING"]).is_error(), "{command}");
+        }
+    }
+}

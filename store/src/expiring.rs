@@ -46,6 +46,8 @@ struct Plan {
     due: i64,
     /// Which fields a table will lose next; without one they are to be found.
     agenda: Option<Box<Work>>,
+    /// The time to look is later than it should be, as removing has failed.
+    late: bool,
 }
 
 /// The agenda of a table, and the next one in the making.
@@ -119,7 +121,7 @@ impl Expiring {
     /// A hash has another record.
     pub(crate) fn moved(&mut self, old: RecordPtr, new: RecordPtr) {
         if let Some(plan) = self.take(old.offset()) {
-            self.plan(new.offset(), plan.due, plan.agenda);
+            self.put(new.offset(), plan);
         }
     }
 
@@ -136,11 +138,32 @@ impl Expiring {
 
     /// A hash with fields that may expire is looked at again at this time, in Unix milliseconds.
     pub fn try_again(&mut self, record: RecordPtr, at: i64) {
-        self.plan(record.offset(), at, None);
+        let offset = record.offset();
+        self.plan(offset, at, None);
+        if let Some(plan) = self.hashes.get_mut(&offset) {
+            plan.late = true;
+        }
+    }
+
+    /// Whether the time of fields of a hash may have come at `now`: not before it is to be looked
+    /// at, and if nothing is known of it.
+    fn may_have_lapsed(&self, record: RecordPtr, now: i64) -> bool {
+        let plan = self.hashes.get(&record.offset());
+        plan.is_none_or(|plan| plan.late || plan.due < now)
     }
 
     fn plan(&mut self, offset: u64, due: i64, agenda: Option<Box<Work>>) {
-        if let Some(old) = self.hashes.insert(offset, Plan { due, agenda }) {
+        let plan = Plan {
+            due,
+            agenda,
+            late: false,
+        };
+        self.put(offset, plan);
+    }
+
+    fn put(&mut self, offset: u64, plan: Plan) {
+        let due = plan.due;
+        if let Some(old) = self.hashes.insert(offset, plan) {
             self.order.remove(&(old.due, offset));
         }
         self.order.insert((due, offset));
@@ -160,6 +183,7 @@ impl Expiring {
         let mut plan = known.unwrap_or_else(|| Plan {
             due: if is_first { FIELD_NEVER } else { NOW },
             agenda: (is_first && hash::is_table(root)).then(|| Work::from(FIELD_NEVER)),
+            late: false,
         });
         let len = hash::len(root);
         for (name, expire_at) in times.filter(|&(_, at)| at != FIELD_NEVER) {
@@ -177,7 +201,7 @@ impl Expiring {
         if let Some(work) = &plan.agenda {
             plan.due = work.due();
         }
-        self.plan(offset, plan.due, plan.agenda);
+        self.put(offset, plan);
     }
 }
 
@@ -313,6 +337,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether there may be fields of the hash of a record whose time has come at `now`, in Unix
+    /// milliseconds. No field is looked at. O(1).
+    pub fn may_have_lapsed(&self, record: RecordPtr, now: i64) -> bool {
+        self.expiring.may_have_lapsed(record, now)
+    }
+
     fn look_at(&mut self, record: RecordPtr, now: i64) -> Result<Look> {
         let plan = self.expiring.take(record.offset());
         let Some((head, db)) = self.living_hash(record)? else {
@@ -407,5 +437,25 @@ mod tests {
         agenda.fields.clear();
         assert_eq!(agenda.due(), AGENDA_MIN as i64);
         assert!(!agenda.is_over(), "there may be more behind the horizon");
+    }
+
+    #[test]
+    fn fields_may_have_lapsed_once_their_hash_is_to_be_looked_at() {
+        let (record, other) = (RecordPtr::new(4096).unwrap(), RecordPtr::new(8192).unwrap());
+        let mut expiring = Expiring::default();
+        assert!(expiring.may_have_lapsed(record, 0), "nothing is known");
+        expiring.found(record);
+        assert!(expiring.may_have_lapsed(record, 0));
+        expiring.plan(record.offset(), 100, None);
+        assert!(!expiring.may_have_lapsed(record, i64::MIN));
+        assert!(!expiring.may_have_lapsed(record, 100));
+        assert!(expiring.may_have_lapsed(record, 101));
+        expiring.moved(record, other);
+        assert!(!expiring.may_have_lapsed(other, 100));
+        // What has failed may be due already.
+        expiring.try_again(other, 200);
+        assert!(expiring.may_have_lapsed(other, 0));
+        expiring.moved(other, record);
+        assert!(expiring.may_have_lapsed(record, 0));
     }
 }

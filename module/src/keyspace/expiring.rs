@@ -74,6 +74,16 @@ impl PmKey<'_> {
             report::failure(NOT_IN_THE_BACKGROUND, error.text(""));
         }
     }
+
+    /// Whether there may be fields of the hash whose time has come at `now`. O(1).
+    pub fn may_have_lapsed(&self, now: i64) -> std::result::Result<bool, CmdError> {
+        super::with_engine(|engine| {
+            let Some(record) = self.record(engine)? else {
+                return Ok(false);
+            };
+            Ok(engine.store.may_have_lapsed(record, now))
+        })
+    }
 }
 
 /// Who is told what of fields that are removed because their time has come.

@@ -46,6 +46,18 @@ impl Ctx {
 
     /// Whether the client has said CLIENT NO-TOUCH ON; `None` if the server does not tell.
     pub fn touches_nothing(&self) -> Option<bool> {
+        self.has_flag(b'T')
+    }
+
+    /// Whether the server will close the client's connection as soon as it can, say because too
+    /// much waits to be sent: nobody gets what else is replied. Some microseconds.
+    pub fn is_closing(&self) -> bool {
+        self.has_flag(b'A') == Some(true)
+    }
+
+    /// Whether the client has a flag of those that CLIENT LIST shows; `None` if the server does not
+    /// tell.
+    fn has_flag(&self, flag: u8) -> Option<bool> {
         let number = self.client().to_string();
         let Some(Reply::Text(told)) = self.call(c"CLIENT", &[b"LIST", b"ID", number.as_bytes()])
         else {
@@ -54,7 +66,7 @@ impl Ctx {
         let mut fields = told.split(|&byte| byte == b' ');
         fields
             .find_map(|field| field.strip_prefix(b"flags="))
-            .map(|flags| flags.contains(&b'T'))
+            .map(|flags| flags.contains(&flag))
     }
 }
 

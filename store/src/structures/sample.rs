@@ -5,6 +5,7 @@ use crate::damaged::damaged;
 use pobj::Result;
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::ops::ControlFlow;
 
 /// A collection of less than this many times the wanted elements is better shuffled than drawn
 /// from.
@@ -56,14 +57,12 @@ impl<T: Copy> Chosen<T> {
         self.len() == 0
     }
 
-    /// Shows them to `show`.
-    pub fn each(self, mut show: impl FnMut(T)) {
+    /// Shows them to `show`, until it breaks off.
+    pub fn each(self, mut show: impl FnMut(T) -> ControlFlow<()>) -> ControlFlow<()> {
         match self {
-            Chosen::These(elements) => elements.into_iter().for_each(show),
+            Chosen::These(elements) => elements.into_iter().try_for_each(show),
             Chosen::Repeated(count, elements) => {
-                for _ in 0..count {
-                    show(elements[fastrand::usize(..elements.len())]);
-                }
+                (0..count).try_for_each(|_| show(elements[fastrand::usize(..elements.len())]))
             }
         }
     }
@@ -149,6 +148,25 @@ mod tests {
                 let off = (f64::from(hits) - expected).abs() / expected.sqrt();
                 assert!(off < 6.0, "{chosen:?}: {hits} of {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn showing_ends_when_told() {
+        for chosen in [
+            Chosen::These((0..10).collect()),
+            Chosen::Repeated(usize::MAX, vec![1, 2]),
+        ] {
+            let mut shown = 0;
+            let ended = chosen.each(|_: u64| {
+                shown += 1;
+                if shown == 5 {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            assert_eq!((shown, ended), (5, ControlFlow::Break(())));
         }
     }
 

@@ -6,9 +6,11 @@ use crate::commands::sample;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
-use store::structures::Root;
 use store::structures::hash::{self, Field, Visible};
 use store::structures::sample::{Choice, choose};
+
+/// Fields drawn before all are looked at, where some may be hidden.
+const DRAWS: u64 = 64;
 
 /// How fields are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,12 +59,11 @@ pub(super) fn hrandfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         }
         _ => return Err(CmdError::Syntax),
     };
-    let (key, hides) = open(ctx, args[1])?;
+    let (key, hidden) = open(ctx, args[1])?;
     key.read(|pool, root| {
-        let fields = if sees_all(root, hides) {
-            Visible::All(pool, root)
-        } else {
-            Visible::from(pool, root, CommandTime::of(ctx, pool, root).ms())?
+        let fields = match hidden {
+            None => Visible::All(pool, root),
+            Some(now) => Visible::from(pool, root, now.ms())?,
         };
         let chosen = choose(
             Choice::of(count, fields.len()),
@@ -71,22 +72,31 @@ pub(super) fn hrandfield(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             || fields.random(),
         )?;
         shape.begin(ctx, chosen.len());
-        chosen.each(|field| shape.field(ctx, field));
+        sample::reply(ctx, chosen, |field| shape.field(ctx, field));
         Ok(())
     })
 }
 
 fn random_field(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let (key, hides) = open(ctx, args[1])?;
+    let (key, hidden) = open(ctx, args[1])?;
     if !key.exists() {
         ctx.reply_null();
         return Ok(());
     }
     key.read(|pool, root| {
-        let fields = if sees_all(root, hides) {
-            Visible::All(pool, root)
-        } else {
-            Visible::from(pool, root, CommandTime::of(ctx, pool, root).ms())?
+        let fields = match hidden {
+            None => Visible::All(pool, root),
+            Some(now) => {
+                // Of most hashes most fields are seen: then one of them is drawn soon.
+                for _ in 0..DRAWS.min(hash::len(root)) {
+                    let field = hash::random(pool, root)?;
+                    if !now.hides(field.expire_at) {
+                        ctx.reply_bulk(field.name);
+                        return Ok(());
+                    }
+                }
+                Visible::from(pool, root, now.ms())?
+            }
         };
         match fields.len() {
             0 => ctx.reply_null(),
@@ -96,33 +106,49 @@ fn random_field(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     })
 }
 
-/// Whether the command sees all fields that are there.
-fn sees_all(root: Root, hides: bool) -> bool {
-    !hash::may_expire(root) || !hides
+/// The time of the command if that of some fields of the hash may have come. O(1).
+fn may_meet_lapsed(ctx: &Ctx, key: &PmKey<'_>) -> Result<Option<CommandTime>, CmdError> {
+    let now = key.read(|pool, root| {
+        let expires = hash::may_expire(root);
+        Ok(expires.then(|| CommandTime::of(ctx, pool, root)))
+    })?;
+    Ok(match now {
+        Some(now) if key.may_have_lapsed(now.ms())? => Some(now),
+        _ => None,
+    })
 }
 
-/// Opens the key; in Redis, after all fields whose time has come are removed. And whether such
-/// fields are there and are not to be seen: Redis shows on a replica what it has not removed.
-fn open<'a>(ctx: &'a Ctx, name: Arg<'a>) -> Result<(PmKey<'a>, bool), CmdError> {
+/// Opens the key; in Redis, after all fields whose time has come are removed. And the time of the
+/// command, if fields may be there that are not to be seen: Redis shows on a replica what it has
+/// not removed.
+fn open<'a>(ctx: &'a Ctx, name: Arg<'a>) -> Result<(PmKey<'a>, Option<CommandTime>), CmdError> {
     let key = PmKey::open_read(ctx, name, TY)?;
+    let removes = lapse::removes_on_access(ctx);
+    if !removes && !lapse::in_valkey() {
+        return Ok((key, None));
+    }
+    let Some(now) = may_meet_lapsed(ctx, &key)? else {
+        return Ok((key, None));
+    };
+    if !removes {
+        return Ok((key, Some(now)));
+    }
     let lapsed: Vec<Vec<u8>> = key.read(|pool, root| {
         let mut lapsed = Vec::new();
-        if hash::may_expire(root) && lapse::removes_on_access(ctx) {
-            let now = CommandTime::of(ctx, pool, root);
-            for field in hash::fields(pool, root)? {
-                let field = field?;
-                if now.hides(field.expire_at) {
-                    lapsed.push(field.name.to_vec());
-                }
+        for field in hash::fields(pool, root)? {
+            let field = field?;
+            if now.hides(field.expire_at) {
+                lapsed.push(field.name.to_vec());
             }
         }
         Ok(lapsed)
     })?;
     if lapsed.is_empty() {
-        return Ok((key, lapse::in_valkey()));
+        return Ok((key, None));
     }
     drop(key);
     let names: Names<'_> = lapsed.iter().map(Vec::as_slice).collect();
     let removed = lapse::met_by_reader(ctx, name, &names)?;
-    Ok((PmKey::open_write(ctx, name, TY)?, !removed))
+    let hidden = (!removed).then_some(now);
+    Ok((PmKey::open_write(ctx, name, TY)?, hidden))
 }

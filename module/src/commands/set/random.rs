@@ -119,7 +119,9 @@ pub(super) fn srandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             || set::random(pool, root),
         )?;
         ctx.reply_array(chosen.len());
-        chosen.each(|member| ctx.reply_bulk(member.bytes(&mut digits)));
+        sample::reply(ctx, chosen, |member| {
+            ctx.reply_bulk(member.bytes(&mut digits))
+        });
         Ok(())
     })
 }

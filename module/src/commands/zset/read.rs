@@ -154,7 +154,7 @@ pub(super) fn zrandmember(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             }
         };
         shape.begin(ctx, chosen.len());
-        chosen.each(|(name, score)| shape.element(ctx, name, score));
+        sample::reply(ctx, chosen, |(name, score)| shape.element(ctx, name, score));
         Ok(())
     })
 }
