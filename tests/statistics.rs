@@ -162,6 +162,12 @@ const LOOKS: &[&str] = &[
     "SCAN 0",
     "RANDOMKEY",
     "APPEND k w",
+    "DUMP k",
+    "COPY k copy",
+    "GETEX k",
+    "GETRANGE k 0 -1",
+    "SETRANGE k 0 w",
+    "SET k w",
 ];
 
 /// How often a key counts as used after each of these commands, and it was made before.
