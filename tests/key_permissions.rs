@@ -236,7 +236,7 @@ fn users_reach_the_databases_that_they_reach_natively() {
         &mut part,
         "AUTH part any -> OK\nPM.SET k v -> OK\nPM.COPY k k2 -> 1",
     );
-    for refusal in ["PM.COPY k k3 DB 1", "PM.FLUSHALL"] {
+    for refusal in ["PM.COPY k k3 DB 1", "PM.FLUSHALL", "PM.ADOPT ALL"] {
         assert!(refused(&ask(&mut part, refusal)), "{refusal}");
     }
     expect(&mut admin, "SELECT 1", "OK");

@@ -22,7 +22,11 @@ pub(super) fn matching(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// `PM.ADOPT ALL`: keys of all databases, in the background.
-pub(super) fn all(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
+pub(super) fn all(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    // The native command that is about all databases, too.
+    if !ctx.may_use_all_databases(args, Some(b"FLUSHALL")) {
+        return Err(CmdError::NoDatabase);
+    }
     begin(ctx, None)
 }
 
