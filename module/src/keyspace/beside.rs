@@ -27,12 +27,14 @@ pub fn learn_rdb_path(ctx: &Ctx) {
 }
 
 /// A child has ended, a save or a loading: notes the RDB, if it is newer than the beginning of
-/// that.
-pub(super) fn note_new_rdb() {
+/// that. False if nothing is known of the beginning.
+pub(super) fn note_new_rdb() -> bool {
     if server_flags().fork_child() {
-        return;
+        return false;
     }
+    let mut is_known = false;
     durable("a look at the RDB", |engine| {
+        is_known = engine.files.begun.is_some();
         let path = engine.files.rdb_path.as_deref();
         match (engine.files.begun, path) {
             (Some(begun), Some(path)) if begun.is_before(path) => note(engine)?,
@@ -41,6 +43,7 @@ pub(super) fn note_new_rdb() {
         engine.files.begun = None;
         Ok(())
     });
+    is_known
 }
 
 /// A save or a loading has failed: what lies there now is not of it.

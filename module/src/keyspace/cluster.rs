@@ -143,8 +143,9 @@ pub(super) fn unmark_arrivals() {
         if engine.arrivals.crons > 0 {
             return Ok(());
         }
-        let slots = std::mem::take(&mut engine.arrivals.slots);
-        engine.store.end_import(&ranges_of(slots.into_iter()))?;
+        let ranges = ranges_of(engine.arrivals.slots.iter().copied());
+        engine.store.end_import(&ranges)?;
+        engine.arrivals.slots.clear();
         engine.note_arrivals();
         Ok(())
     });

@@ -128,8 +128,10 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             apply("the end of a snapshot", |engine| {
                 engine.store.pool.end_snapshot()
             });
-            beside::note_new_rdb();
-            durable("the end of a snapshot", Engine::forget_fork);
+            // What the child has left is known by the fork, unless it was seen.
+            if beside::note_new_rdb() {
+                durable("the end of a snapshot", Engine::forget_fork);
+            }
         }
         Event::ConfigChanged => {
             acknowledge::follow_settings(ctx);

@@ -96,8 +96,9 @@ impl Engine {
 
     /// The server leaves the pool, paused or not: who copies it has it complete.
     pub(super) fn leave_pool(&mut self) -> Result<()> {
-        self.note_all()?;
-        self.store.close()
+        let noted = self.note_all();
+        self.store.close()?;
+        noted
     }
 
     /// Keeps the pool's reserve, and gives empty pages back, unless that has to rest.

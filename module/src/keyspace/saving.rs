@@ -68,7 +68,9 @@ pub(super) fn follow(ctx: &Ctx, what: Persistence) {
         abridge(ctx);
     }
     match what {
-        Persistence::Ended if in_server => beside::note_new_rdb(),
+        Persistence::Ended if in_server => {
+            beside::note_new_rdb();
+        }
         Persistence::Failed if in_server => beside::note_none(),
         _ => {}
     }

@@ -130,10 +130,10 @@ pub(super) fn note_refused(error: &Error) {
 /// The connections of those that may have some in hand are closed: what is queued for EXEC, waits
 /// for a key, or is held back by CLIENT PAUSE passes the command filter no more when it runs.
 fn begin(why: impl Display) {
+    refuse_writes();
     if TROUBLED.swap(true, Ordering::Relaxed) {
         return;
     }
-    refuse_writes();
     if serves_writers() {
         report::warn(&format!(
             "{why}. All connections are closed, so that nobody is told of changes that may be lost; commands that write are \
@@ -151,6 +151,7 @@ fn begin(why: impl Display) {
 /// runs again.
 pub(super) fn follow_promotion() {
     if is_troubled() {
+        refuse_writes();
         cut_connections();
     }
 }

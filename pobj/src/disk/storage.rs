@@ -93,15 +93,18 @@ pub(super) fn create_zeroed(path: &Path, len: u64) -> Result<()> {
 /// Has the file system reserve the first `len` bytes of a file, if it can do that.
 fn reserve(file: &File, len: u64) -> io::Result<()> {
     let bytes = libc::off_t::try_from(len).unwrap_or(libc::off_t::MAX);
-    // SAFETY: an open file; no memory is passed. The C library's own function would write to each
-    // block where the file system cannot reserve.
-    if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) } == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL) => Ok(()),
-        _ => Err(error),
+    loop {
+        // SAFETY: an open file; no memory is passed. The C library's own function would write to
+        // each block where the file system cannot reserve.
+        if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL) => return Ok(()),
+            _ => return Err(error),
+        }
     }
 }
 
