@@ -282,6 +282,13 @@ fn a_large_value_evicts_about_its_size_and_one_larger_than_the_pool_nothing() {
     // Some go ahead of need.
     let gone = evicted(&mut client) - before;
     assert!(gone < left / 5, "{gone} of {left} were evicted for nothing");
+    // What the large value is copied from must not be as old as what gives way to its copy.
+    let last = format!("OBJECT IDLETIME key:{}", MANY - 1);
+    wait_for("all others are older", || {
+        ask(&mut client, &last)
+            .parse::<u64>()
+            .is_ok_and(|idle| idle >= 2)
+    });
     let before = evicted(&mut client);
     let value = "v".repeat(LARGE);
     assert_eq!(ask(&mut client, &format!("SET large {value}")), "OK");
