@@ -48,10 +48,7 @@ pub(super) fn note_new_rdb() -> bool {
 
 /// A save or a loading has failed: what lies there now is not of it.
 pub(super) fn note_none() {
-    durable("a look at the RDB", |engine| {
-        engine.files.begun = None;
-        Ok(())
-    });
+    apply("a look at the RDB", |engine| engine.files.begun = None);
 }
 
 /// The server starts with the RDB that is there, which is its own from now on.

@@ -96,7 +96,7 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
             SlotEvent::Sending => Ok(()),
         }
     });
-    let _ = ENGINE.with(|engine| {
+    apply("hash slots that come or go", |engine| {
         engine.note_arrivals();
         if event == SlotEvent::ImportStarted && engine.store.pool.failure().is_some() {
             give_up_import(engine);

@@ -41,7 +41,7 @@ pub(super) fn of_command(error: &CmdError) {
             undurable::note_refused(error);
         }
         CmdError::Pool(error) => {
-            let _ = ENGINE.with(cluster::give_up_import);
+            apply("giving up an import", cluster::give_up_import);
             FAILED.fetch_add(1, Ordering::Relaxed);
             report::failure("a command failed", error);
         }
