@@ -164,6 +164,8 @@ fn what_is_used_often_stays() {
 #[test]
 fn keys_that_never_expire_stay_with_volatile_policies() {
     let (_server, mut client) = start("16m", "volatile-ttl");
+    // So many that nearly every sample has some of those that end soon.
+    expect(&mut client, "CONFIG SET maxmemory-samples 40", "OK");
     let lasting = write(&mut client, 500, &[], |_| ());
     assert_eq!(lasting, 500);
     for n in 0..400 {
@@ -192,11 +194,11 @@ fn keys_that_never_expire_stay_with_volatile_policies() {
             .count()
     };
     let (soon, late) = (gone(&mut client, 0), gone(&mut client, 1));
-    // At random, a fifth of those that went would be among the former, and as many among the
-    // latter.
+    // At random, about a seventh of those that went would be among the former, as many among the
+    // latter, and the rest of the later ones.
     let all = evicted(&mut client) - before;
     assert!(
-        soon * 2 > all && late * 2 < soon,
+        soon * 4 > all * 3,
         "of {all}, {soon} that end soon and {late} of the others went"
     );
     for n in 0..500 {
