@@ -30,6 +30,7 @@ mod sparse;
 
 pub(crate) use estimate::estimate;
 pub use hash::{Sample, sample};
+use std::ops::Range;
 
 /// How many registers there are.
 pub const REGISTERS: usize = 1 << 14;
@@ -45,7 +46,7 @@ const DENSE: u8 = 0;
 const SPARSE: u8 = 1;
 
 /// Where the byte lies whose top bit says that the count is out of date, and that bit.
-pub const STALE: (usize, u8) = (COUNT_AT + 7, 0x80);
+const STALE: (usize, u8) = (COUNT_AT + 7, 0x80);
 
 /// All registers, a byte each: the greatest of several HyperLogLogs.
 pub type Registers = [u8; REGISTERS];
@@ -86,14 +87,21 @@ pub fn cached_count(text: &[u8]) -> Option<u64> {
 }
 
 /// Where the number of elements is kept, and the bytes to put there.
-pub fn count_to_cache(count: u64) -> (usize, [u8; 8]) {
+pub(crate) fn count_to_cache(count: u64) -> (usize, [u8; 8]) {
     (COUNT_AT, count.to_le_bytes())
 }
 
 /// Marks the number of elements as out of date.
 pub fn invalidate(text: &mut [u8]) {
+    mark_stale(text);
+}
+
+/// The same; where the mark is, and whether it is new.
+pub(crate) fn mark_stale(text: &mut [u8]) -> (usize, bool) {
     let (byte, stale) = STALE;
+    let is_new = text[byte] & stale == 0;
     text[byte] |= stale;
+    (byte, is_new)
 }
 
 /// Raises a register to a sample's run, if that is longer; whether it was, and the count is out of
@@ -101,14 +109,14 @@ pub fn invalidate(text: &mut [u8]) {
 /// dense one, else O(length).
 pub fn raise(text: &mut Vec<u8>, sample: Sample, sparse_max: u64) -> Result<bool, Corrupted> {
     let raised = if is_dense(text) {
-        raise_dense(&mut text[HEADER_LEN..], sample)
+        raise_dense(text, sample)
     } else {
         match sparse::raise(text, sample, sparse_max)? {
             sparse::Raised::No => false,
             sparse::Raised::Yes => true,
             sparse::Raised::TooLong => {
                 make_dense(text)?;
-                raise_dense(&mut text[HEADER_LEN..], sample)
+                raise_dense(text, sample)
             }
         }
     };
@@ -127,7 +135,7 @@ pub fn make_dense(text: &mut Vec<u8>) -> Result<(), Corrupted> {
     dense[..HEADER_LEN].copy_from_slice(&text[..HEADER_LEN]);
     dense[ENCODING_AT] = DENSE;
     sparse::each(&text[HEADER_LEN..], |index, run| {
-        raise_dense(&mut dense[HEADER_LEN..], Sample { index, run });
+        raise_dense(&mut dense, Sample { index, run });
     })?;
     *text = dense;
     Ok(())
@@ -167,24 +175,36 @@ pub fn count_merged(registers: &Registers) -> u64 {
     estimate(&histogram)
 }
 
+/// The bytes in which a register of a dense HyperLogLog lies: two, and one of the last register.
+pub(crate) fn dense_bytes(index: usize) -> Range<usize> {
+    let (byte, _) = dense_place(index);
+    let at = HEADER_LEN + byte;
+    at..DENSE_LEN.min(at + 2)
+}
+
 /// The first of the two bytes in which a dense register lies, and the bit at which it begins there.
-pub fn dense_place(index: usize) -> (usize, u32) {
+fn dense_place(index: usize) -> (usize, u32) {
     (index * 6 / 8, (index * 6 % 8) as u32)
 }
 
+/// Whether a sample would raise its register of a dense HyperLogLog.
+pub fn rises(text: &[u8], sample: Sample) -> bool {
+    sample.run > dense_register(&text[HEADER_LEN..], sample.index)
+}
+
 /// A register of the dense form. `body` is what follows the header.
-pub fn dense_register(body: &[u8], index: usize) -> u8 {
+fn dense_register(body: &[u8], index: usize) -> u8 {
     let (byte, shift) = dense_place(index);
     let next = body.get(byte + 1).copied().unwrap_or(0);
     (u16::from_le_bytes([body[byte], next]) >> shift) as u8 & 63
 }
 
-/// Raises a register of the dense form; whether it was lower.
-fn raise_dense(body: &mut [u8], sample: Sample) -> bool {
-    let Sample { index, run } = sample;
-    if dense_register(body, index) >= run {
+/// Raises a register of a dense HyperLogLog; whether it was lower. The count is left as it is.
+pub(crate) fn raise_dense(text: &mut [u8], sample: Sample) -> bool {
+    if !rises(text, sample) {
         return false;
     }
+    let (Sample { index, run }, body) = (sample, &mut text[HEADER_LEN..]);
     let (byte, shift) = dense_place(index);
     let next = body.get(byte + 1).copied().unwrap_or(0);
     let pair = with_register([body[byte], next], shift, run);
@@ -196,7 +216,7 @@ fn raise_dense(body: &mut [u8], sample: Sample) -> bool {
 }
 
 /// Two bytes of the dense form with the register that begins at bit `shift` set to `run`.
-pub fn with_register(pair: [u8; 2], shift: u32, run: u8) -> [u8; 2] {
+fn with_register(pair: [u8; 2], shift: u32, run: u8) -> [u8; 2] {
     let kept = u16::from_le_bytes(pair) & !(63 << shift);
     (kept | u16::from(run) << shift).to_le_bytes()
 }

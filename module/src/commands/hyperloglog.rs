@@ -10,6 +10,7 @@ use crate::limits;
 use crate::redis::{Arg, Args, Class, Ctx};
 use store::expiry::Expiry;
 use store::hyperloglog::{self as hll, Corrupted, Registers, Sample};
+use store::structures::hyperloglog;
 use store::structures::string::{self, Value};
 use store::value::ValueType;
 
@@ -72,7 +73,9 @@ pub(super) fn pfadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let changed = match change {
         Change::None => false,
         Change::Registers(samples) => {
-            raise_in_place(&mut key, &samples)?;
+            key.edit_inline(None, |tx, root, inline| {
+                hyperloglog::raise(tx, *root, inline, &samples)
+            })?;
             true
         }
         Change::Text(text) => {
@@ -94,11 +97,8 @@ pub(super) fn pfadd(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 
 fn added(text: &[u8], elements: &[Arg<'_>]) -> Result<Change, CmdError> {
     if hll::is_dense(text) {
-        let body = &text[hll::HEADER_LEN..];
         let samples = elements.iter().map(|element| hll::sample(element.bytes()));
-        let mut rising: Vec<Sample> = samples
-            .filter(|sample| sample.run > hll::dense_register(body, sample.index))
-            .collect();
+        let mut rising: Vec<Sample> = samples.filter(|&sample| hll::rises(text, sample)).collect();
         if rising.is_empty() {
             return Ok(Change::None);
         }
@@ -122,35 +122,6 @@ fn raise_all(text: &mut Vec<u8>, elements: &[Arg<'_>]) -> Result<bool, CmdError>
         risen |= hll::raise(text, hll::sample(element.bytes()), limits::hll_sparse_max())?;
     }
     Ok(risen)
-}
-
-/// Writes registers of a dense HyperLogLog, in ascending order, and marks its count as out of date.
-fn raise_in_place(key: &mut PmKey<'_>, samples: &[Sample]) -> Result<(), CmdError> {
-    key.edit_inline(None, |tx, root, inline| {
-        let mut text = [0; hll::DENSE_LEN];
-        match string::read(tx, *root, inline)? {
-            Some(Value::Bytes(old)) if old.len() == text.len() => text.copy_from_slice(old),
-            _ => return Ok(()),
-        }
-        let (stale_at, stale) = hll::STALE;
-        if text[stale_at] & stale == 0 {
-            let byte = text[stale_at] | stale;
-            string::set_range(tx, root, inline, stale_at as u64, &[byte])?;
-        }
-        for sample in samples {
-            let (byte, shift) = hll::dense_place(sample.index);
-            let at = hll::HEADER_LEN + byte;
-            // The last register ends with its first byte.
-            let len = (text.len() - at).min(2);
-            let mut pair = [0; 2];
-            pair[..len].copy_from_slice(&text[at..at + len]);
-            pair = hll::with_register(pair, shift, sample.run);
-            text[at..at + len].copy_from_slice(&pair[..len]);
-            string::set_range(tx, root, inline, at as u64, &pair[..len])?;
-        }
-        Ok(())
-    })?;
-    Ok(())
 }
 
 /// Makes the key hold a text, much of which it may hold already. An expire time stays.
@@ -181,9 +152,8 @@ fn count_one(ctx: &Ctx, name: Arg<'_>) -> Result<u64, CmdError> {
     })?;
     let (count, cached) = found.unwrap_or((0, true));
     if !cached && (takes_changes() || ctx.must_obey()) {
-        let (at, bytes) = hll::count_to_cache(count);
         key.edit_inline(None, |tx, root, inline| {
-            string::set_range(tx, root, inline, at as u64, &bytes)
+            hyperloglog::keep_count(tx, *root, inline, count)
         })?;
         key.signal();
         ctx.replicate(c"PM.PFCOUNT", &[name]);

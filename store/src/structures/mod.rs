@@ -22,6 +22,7 @@ pub mod encoding;
 mod field;
 pub mod geo;
 pub mod hash;
+pub mod hyperloglog;
 pub mod limits;
 pub mod list;
 pub mod mover;

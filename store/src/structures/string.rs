@@ -349,6 +349,28 @@ pub(crate) fn set_ranges<'b>(
     if goes_on { tx.step() } else { Ok(()) }
 }
 
+/// Writes bytes at several places within the string, as one batch: they are logged.
+///
+/// # Errors
+/// `Damaged` if the string is a number, or ends before one of the places does.
+pub(crate) fn overwrite<'b>(
+    tx: &mut Tx<'_>,
+    root: Root,
+    inline: Inline,
+    ranges: impl Iterator<Item = (u64, &'b [u8])>,
+) -> Result<()> {
+    let (Form::Inline(place) | Form::External(place)) = Form::of(tx, root, inline)? else {
+        return Err(damaged("a number in the place of bytes"));
+    };
+    for (at, bytes) in ranges {
+        if at + bytes.len() as u64 > place.len {
+            return Err(damaged("a string is shorter than what it holds"));
+        }
+        tx.write(place.at.at(at), bytes)?;
+    }
+    Ok(())
+}
+
 /// The next run of bytes from `at` on in which two texts of equal length differ. Runs with few
 /// equal bytes between them count as one.
 fn difference(old: &[u8], new: &[u8], at: usize) -> Option<Range<usize>> {
