@@ -78,6 +78,8 @@ fn set_up(ctx: &Ctx, config: Config) -> Result<(), String> {
     keyspace::native_rdb::shorten()?;
     let natives = commands::register(ctx)?;
     let look_ups = commands::rows().filter_map(|row| Some((row.name, row.looks_up_in?)));
+    let streams = commands::rows().map(|row| (row.name, row.stream));
+    keyspace::plain_stream::learn_streams(streams);
     keyspace::learn_look_ups(look_ups).map_err(|error| error.text("").into_owned())?;
     keyspace::open::watch_faults(ctx);
     ctx.keep_ok();

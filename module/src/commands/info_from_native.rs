@@ -21,16 +21,12 @@ use crate::redis::{
 };
 use crate::report;
 
-/// The flags of SET's key if it does not read. With GET its handler asks for the permission
-/// ([`Ctx::may_read`]).
-const OF_SET: [&str; 2] = ["OW", "update"];
-
 /// Fixes the flags of keys which depend on the arguments, unless the handler tells them.
 fn fix_flags(native: &Native, specs: &mut [KeySpec]) {
     let flag = |name| key_flag(name).unwrap_or(0);
     for spec in specs {
-        if native.name == "set" {
-            spec.flags = OF_SET.iter().fold(0, |all, name| all | flag(name));
+        if let Some(flags) = native.key_flags {
+            spec.flags = flags.split(' ').fold(0, |all, name| all | flag(name));
         } else if !native.tells_keys {
             spec.flags &= !flag("variable_flags");
         }
@@ -67,7 +63,7 @@ pub(super) fn describe(ctx: &Ctx, natives: &[Native]) {
             Some(mut info) => {
                 info.arity = native.arity;
                 fix_flags(native, &mut info.key_specs);
-                syntax::take_only_known(&native.name, &mut info.arguments);
+                syntax::take_only_known(native.options, &mut info.arguments);
                 syntax::complete(&native.name, &mut info.arguments);
                 match ctx.set_command_info(&pm_name, &info) {
                     Ok(()) => continue,
@@ -107,6 +103,10 @@ pub struct Native {
     pub arity: i32,
     /// Whether the counterpart's handler tells its keys, and what it does with them.
     pub tells_keys: bool,
+    /// The flags of the counterpart's keys, if they are others.
+    pub key_flags: Option<&'static str>,
+    /// The words of the options that the counterpart takes.
+    pub options: &'static str,
     /// How the module stands in for it, if it does so.
     pub stand_in: Option<StandIn>,
 }
@@ -361,10 +361,12 @@ mod tests {
             panic!("{:?}", info.key_specs)
         };
         let flags = |names: &[&str]| names.iter().fold(0, |a, name| a | key_flag(name).unwrap());
-        let native = |name: &str, tells_keys| Native {
-            name: name.into(),
+        let native = |tells_keys, key_flags| Native {
+            name: "set".into(),
             arity: -3,
             tells_keys,
+            key_flags,
+            options: "",
             stand_in: None,
         };
         let fixed = |native: Native| {
@@ -374,9 +376,12 @@ mod tests {
         };
         let wide = flags(&["RW", "access", "update"]);
         assert_eq!(spec.flags, wide | flags(&["variable_flags"]));
-        assert_eq!(fixed(native("bitfield", true)), spec.flags);
-        assert_eq!(fixed(native("another", false)), wide);
-        assert_eq!(fixed(native("set", false)), flags(&["OW", "update"]));
+        assert_eq!(fixed(native(true, None)), spec.flags);
+        assert_eq!(fixed(native(false, None)), wide);
+        assert_eq!(
+            fixed(native(false, Some("OW update"))),
+            flags(&["OW", "update"])
+        );
         assert_eq!(spec.begin_search, BeginSearch::Index(1));
         assert_eq!(
             spec.find_keys,

@@ -28,6 +28,7 @@ mod zset;
 
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
+use crate::keyspace::plain_stream::Stream;
 use crate::redis::{Arg, CommandInfo, Ctx, KeysAt, Registrar, StandIn};
 pub use info_from_native::Native;
 use row::{
@@ -47,10 +48,12 @@ const OWN: &[Row] = &[
     Row::command("help", server::help, 1, SERVED_ALWAYS, NONE).own(),
     Row::command("export", generic::export, 2, READ, ONE).own(),
     Row::command("usage", server::usage, -2, READ, ONE).own(),
-    Row::command("pool", pool::pool, -2, ADMIN, NONE).own(),
+    Row::command("pool", pool::pool, -2, ADMIN, NONE)
+        .own()
+        .stream(Stream::SyncAnew),
     Row::command("check", check::check, -1, READ, ONE).own(),
     Row::command("defrag", defrag::defrag, -1, "admin deny-script", NONE).own(),
-    Row::container("adopt", -2).own(),
+    Row::container("adopt", -2).own().stream(Stream::Nothing),
     Row::part("adopt", "keys", adopt::keys, -3, WRITE_ALWAYS, FROM_SECOND).own(),
     Row::part("adopt", "match", adopt::matching, 3, WRITE_ALWAYS, NONE).own(),
     Row::part("adopt", "all", adopt::all, 2, WRITE_ALWAYS, NONE).own(),
@@ -170,7 +173,11 @@ fn native(row: &Row, of: &'static [ValueType]) -> Native {
             keys,
             writes: row.flags.contains("write") && !row.takes_any_key,
             takes,
+            takes_too: row.takes_too,
+            first_key_only: row.first_key_only,
         }),
+        key_flags: row.key_flags,
+        options: row.options,
         name,
     }
 }
@@ -192,6 +199,40 @@ fn at_least(arg: Arg<'_>, min: u32, text: &'static str) -> Result<u64, CmdError>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptions_are_of_commands_that_there_are_and_of_their_options() {
+        let names: Vec<String> = rows().map(Row::full_name).collect();
+        for name in syntax::names() {
+            assert!(names.iter().any(|known| known == name), "{name}");
+        }
+        for row in rows() {
+            let info = row.is_native.then(|| syntax::whole(&row.full_name()));
+            let Some(info) = info.flatten() else {
+                continue;
+            };
+            let mut known = info.arguments.clone();
+            syntax::take_only_known(row.options, &mut known);
+            assert_eq!(known, info.arguments, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn options_are_words() {
+        for row in rows() {
+            let is_word = |word: &str| {
+                !word.is_empty()
+                    && word
+                        .bytes()
+                        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+            };
+            assert!(
+                row.options.is_empty() || row.options.split(' ').all(is_word),
+                "{}",
+                row.name
+            );
+        }
+    }
 
     #[test]
     fn commands_that_redis_lacks_are_in_own() {

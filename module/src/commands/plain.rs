@@ -106,20 +106,10 @@ fn other_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> Way {
     }
 }
 
-/// Commands of which only the first key that is there matters.
-const OF_FIRST_KEY: [&str; 8] = [
-    "lmpop", "blmpop", "blpop", "brpop", "zmpop", "bzmpop", "bzpopmin", "bzpopmax",
-];
-/// How the names of commands begin that work on sets as on sorted sets.
-const OF_SETS_TOO: [&str; 3] = ["zunion", "zinter", "zdiff"];
-
 /// Whether one of the keys whose values matter holds a value, native or ours, that the command does
 /// not work on.
 fn meets_wrong_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> bool {
-    let takes_sets = OF_SETS_TOO
-        .iter()
-        .any(|start| about.native.starts_with(start));
-    let takes = |ty: ValueType| about.takes.contains(&ty) || (takes_sets && ty == ValueType::Set);
+    let takes = |ty: ValueType| about.takes.contains(&ty) || about.takes_too == Some(ty);
     let looked_at = keys_looked_at(&about.native, args.from(0));
     let mut looked_at = looked_at.into_iter().filter_map(|name| {
         let key = ctx.open(name, Mode::Quiet);
@@ -129,7 +119,7 @@ fn meets_wrong_type(ctx: &Ctx, args: Args<'_>, about: &StandIn) -> bool {
             (Kind::Other, None) => Some(false),
         }
     });
-    if OF_FIRST_KEY.contains(&about.native.as_str()) {
+    if about.first_key_only {
         looked_at.next() == Some(false)
     } else {
         looked_at.any(|fits| !fits)

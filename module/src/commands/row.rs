@@ -1,5 +1,6 @@
 //! Commands as data: a row tells all that the server has to know of one.
 
+use crate::keyspace::plain_stream::Stream;
 use crate::redis::{Handler, NumberedKeys, Runner};
 use store::value::ValueType;
 
@@ -85,6 +86,16 @@ pub struct Row {
     /// Its second argument is looked up in a value of this type, whose bucket is worth a prefetch:
     /// see `keyspace::prefetch`.
     pub looks_up_in: Option<ValueType>,
+    /// The words of the options that it takes, on all servers, with blanks between.
+    pub options: &'static str,
+    /// The flags of its keys, in the words of COMMAND INFO, if not those of the native command.
+    pub key_flags: Option<&'static str>,
+    /// Values of this type are as good to it as those of the type that it is about.
+    pub takes_too: Option<ValueType>,
+    /// Of its keys, it looks at values up to the first only.
+    pub first_key_only: bool,
+    /// What replicas without the module get of it.
+    pub stream: Stream,
 }
 
 impl Row {
@@ -105,6 +116,11 @@ impl Row {
             is_native,
             takes_any_key: false,
             looks_up_in: None,
+            options: "",
+            key_flags: None,
+            takes_too: None,
+            first_key_only: false,
+            stream: Stream::Native,
         }
     }
 
@@ -183,6 +199,40 @@ impl Row {
             looks_up_in: Some(ty),
             ..self
         }
+    }
+
+    /// The same, of a command with options: their words, with blanks between.
+    pub const fn options(self, options: &'static str) -> Row {
+        Row { options, ..self }
+    }
+
+    /// The same, of a command whose keys have other flags than those of the native one.
+    pub const fn key_flags(self, flags: &'static str) -> Row {
+        Row {
+            key_flags: Some(flags),
+            ..self
+        }
+    }
+
+    /// The same, of a command that works on values of this type, too.
+    pub const fn takes_too(self, ty: ValueType) -> Row {
+        Row {
+            takes_too: Some(ty),
+            ..self
+        }
+    }
+
+    /// The same, of a command to which only the first of its keys that holds a value matters.
+    pub const fn first_key_only(self) -> Row {
+        Row {
+            first_key_only: true,
+            ..self
+        }
+    }
+
+    /// The same, of a command of which replicas without the module get something else.
+    pub const fn stream(self, stream: Stream) -> Row {
+        Row { stream, ..self }
     }
 
     /// Its name; that of a part follows the container's after a `|`.

@@ -1,16 +1,9 @@
 //! The stream to replicas under native names, for replicas without the module: `rdb native`.
 //!
 //! PM.SET goes as SET, with the words that it would have under its own name: they have one outcome
-//! already. What only PM commands do is told by its effect:
-//!
-//! | command | replicas get |
-//! |---|---|
-//! | PM.ADOPT | nothing: they have the native key |
-//! | PM.FLUSHDB, PM.FLUSHALL beside native keys | DEL of the keys (see `commands/generic/flush.rs`) |
-//! | PM.MSETEX, where the server has no MSETEX with these words | SET of each key, with its time |
-//! | PM.HSETEX, PM.HPEXPIREAT, PM.HPERSIST, where the server has no fields that expire | HSET, and nothing: a field that expires goes by HDEL |
-//! | PM.POOL ABANDON, after a transaction that is taken back | nothing: they are cut off before they get the transaction, and sync anew |
-//! | PM.BITOP of a newer kind, PM.GEOSEARCHSTORE with a polygon | RESTORE of the whole value; if that cannot be read, they sync anew |
+//! already. What only PM commands do is told by its effect: a command's row says which
+//! ([`Stream`]). PM.FLUSHDB and PM.FLUSHALL beside native keys send DEL of the keys
+//! (`commands/generic/flush.rs`).
 //!
 //! In a cluster nothing of this is done: the same stream goes to the new owner of hash slots that
 //! move, which has the module, as all nodes have.
@@ -22,10 +15,50 @@ use crate::config::RdbContent;
 use crate::redis::{Arg, Ctx, Kind, Mode, OwnedString, learn_how_to_sync, translate_stream};
 use crate::report;
 use std::ffi::CStr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::rdb::{self, Dialect, Value};
 use store::record;
+
+/// What replicas without the module get of what a PM command replicates.
+#[derive(Clone, Copy, Debug)]
+pub enum Stream {
+    /// The native command of the same name and words.
+    Native,
+    /// Nothing: they have the native key.
+    Nothing,
+    /// Nothing: they are cut off before they get a transaction that was taken back, and sync anew.
+    SyncAnew,
+    /// SET of each key, with its time.
+    SetOfEach,
+    /// Nothing, where fields do not expire on this server: a field that expires goes by HDEL.
+    OnlyIfFieldsExpire,
+    /// HSET, or the whole value, where the server has no HSETEX.
+    WithoutHsetex,
+    /// RESTORE of the whole value of the key at this place, if the arguments are such that an older
+    /// server does not know them; if it cannot be read, they sync anew.
+    ValueIf(usize, fn(&[Arg<'_>]) -> bool),
+}
+
+/// The commands that are not sent under their native names, by these, in lower case.
+static OTHERS: OnceLock<Vec<(&'static str, Stream)>> = OnceLock::new();
+
+/// Learns what replicas without the module get of each command.
+pub fn learn_streams(streams: impl Iterator<Item = (&'static str, Stream)>) {
+    OTHERS.get_or_init(|| {
+        let others = streams.filter(|(_, stream)| !matches!(stream, Stream::Native));
+        others.collect()
+    });
+}
+
+/// What replicas get of the command of this native name.
+fn stream(native: &CStr) -> Stream {
+    let mut others = OTHERS.get().into_iter().flatten();
+    let is = |name: &str| native.to_bytes().eq_ignore_ascii_case(name.as_bytes());
+    let found = others.find(|(name, _)| is(name));
+    found.map_or(Stream::Native, |&(_, stream)| stream)
+}
 
 /// DUMP is to tell PM keys as native ones.
 static DUMPS_NATIVELY: AtomicBool = AtomicBool::new(false);
@@ -104,15 +137,14 @@ fn send(ctx: &Ctx, command: &CStr, args: &[Arg<'_>]) {
     let Some(native) = native_name(command) else {
         return ctx.send(command, args);
     };
-    match (native.to_bytes(), args) {
-        (b"ADOPT", _) => {}
-        (b"POOL", _) => have_them_sync_anew(ctx, "a transaction that was taken back here"),
-        (b"MSETEX", [count, rest @ ..]) => set_each(ctx, *count, rest),
-        (b"HPEXPIREAT" | b"HPERSIST", _) if !has_expiring_fields() => {}
-        (b"HSETEX", [key, rest @ ..]) if !has_hsetex() => set_fields(ctx, *key, rest),
-        (b"BITOP", [kind, key, ..]) if !is_old_bitop(*kind) => send_value(ctx, *key),
-        (b"GEOSEARCHSTORE", [key, rest @ ..]) if rest.iter().any(|word| word.is(b"BYPOLYGON")) => {
-            send_value(ctx, *key);
+    match (stream(native), args) {
+        (Stream::Nothing, _) => {}
+        (Stream::SyncAnew, _) => have_them_sync_anew(ctx, "a transaction that was taken back here"),
+        (Stream::SetOfEach, [count, rest @ ..]) => set_each(ctx, *count, rest),
+        (Stream::OnlyIfFieldsExpire, _) if !has_expiring_fields() => {}
+        (Stream::WithoutHsetex, [key, rest @ ..]) if !has_hsetex() => set_fields(ctx, *key, rest),
+        (Stream::ValueIf(key, is_new), _) if key < args.len() && is_new(args) => {
+            send_value(ctx, args[key]);
         }
         _ => ctx.send(native, args),
     }
@@ -130,12 +162,6 @@ fn have_them_sync_anew(ctx: &Ctx, what: &str) {
 fn native_name(command: &CStr) -> Option<&CStr> {
     let rest = command.to_bytes_with_nul().strip_prefix(b"PM.")?;
     CStr::from_bytes_with_nul(rest).ok()
-}
-
-fn is_old_bitop(kind: Arg<'_>) -> bool {
-    [b"AND".as_slice(), b"OR", b"XOR", b"NOT"]
-        .into_iter()
-        .any(|old| kind.is(old))
 }
 
 /// `count key value [key value ...] [KEEPTTL | PXAT time]`

@@ -65,6 +65,10 @@ pub struct StandIn {
     pub writes: bool,
     /// The types of values that it works on.
     pub takes: &'static [ValueType],
+    /// One more, which it works on as well.
+    pub takes_too: Option<ValueType>,
+    /// Whether only the first of its keys that holds a value matters.
+    pub first_key_only: bool,
 }
 
 /// Whose a command under its native name is.

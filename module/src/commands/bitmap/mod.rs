@@ -8,6 +8,7 @@ mod range;
 use super::row::{ONE, READ, READ_FAST, Row, WRITE};
 use super::string;
 use crate::error::CmdError;
+use crate::keyspace::plain_stream::Stream;
 use crate::limits;
 use crate::redis::{Arg, Ctx};
 use store::number::parse_i64;
@@ -17,11 +18,15 @@ use store::value::ValueType;
 pub(super) const ROWS: &[Row] = &[
     Row::command("setbit", bit::setbit, 4, WRITE, ONE),
     Row::command("getbit", bit::getbit, 3, READ_FAST, ONE),
-    Row::command("bitcount", range::bitcount, -2, READ, ONE),
-    Row::command("bitpos", range::bitpos, -3, READ, ONE),
-    Row::command("bitop", operation::bitop, -4, WRITE, (2, -1, 1)),
-    Row::command("bitfield", field::bitfield, -2, WRITE, ONE).telling_keys(),
-    Row::command("bitfield_ro", field::bitfield_ro, -2, READ_FAST, ONE),
+    Row::command("bitcount", range::bitcount, -2, READ, ONE).options("BYTE BIT"),
+    Row::command("bitpos", range::bitpos, -3, READ, ONE).options("BYTE BIT"),
+    Row::command("bitop", operation::bitop, -4, WRITE, (2, -1, 1))
+        .options("AND OR XOR NOT DIFF DIFF1 ANDOR ONE")
+        .stream(Stream::ValueIf(1, operation::is_newer)),
+    Row::command("bitfield", field::bitfield, -2, WRITE, ONE)
+        .options("GET OVERFLOW WRAP SAT FAIL SET INCRBY")
+        .telling_keys(),
+    Row::command("bitfield_ro", field::bitfield_ro, -2, READ_FAST, ONE).options("GET"),
 ];
 
 const TY: ValueType = ValueType::String;

@@ -5,10 +5,17 @@ use super::string::{read, replace};
 use crate::commands::announce::{announce_and_replicate, clear};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Args, Class, Ctx};
+use crate::redis::{Arg, Args, Class, Ctx};
 use store::bits::{self, Combination, Operation};
 use store::expiry::Expiry;
 use store::structures::string::Value;
+
+/// Whether a BITOP, without its name, is of a kind that servers before Redis 8.2 do not know.
+pub(super) fn is_newer(args: &[Arg<'_>]) -> bool {
+    let old = [b"AND".as_slice(), b"OR", b"XOR", b"NOT"];
+    args.first()
+        .is_some_and(|kind| !old.iter().any(|old| kind.is(old)))
+}
 
 /// `PM.BITOP AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE destination key [key ...]`
 ///

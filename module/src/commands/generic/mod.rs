@@ -32,10 +32,10 @@ pub(super) const ROWS: &[Row] = &[
     Row::command("exists", keys::exist, -2, READ_FAST, ALL),
     Row::command("touch", keys::touch, -2, READ_FAST, ALL),
     Row::command("type", keys::type_of, 2, READ_FAST, ONE).any_key(),
-    Row::command("expire", expire::expire, -3, WRITE_ALWAYS_FAST, ONE),
-    Row::command("pexpire", expire::pexpire, -3, WRITE_ALWAYS_FAST, ONE),
-    Row::command("expireat", expire::expireat, -3, WRITE_ALWAYS_FAST, ONE),
-    Row::command("pexpireat", expire::pexpireat, -3, WRITE_ALWAYS_FAST, ONE),
+    Row::command("expire", expire::expire, -3, WRITE_ALWAYS_FAST, ONE).options("NX XX GT LT"),
+    Row::command("pexpire", expire::pexpire, -3, WRITE_ALWAYS_FAST, ONE).options("NX XX GT LT"),
+    Row::command("expireat", expire::expireat, -3, WRITE_ALWAYS_FAST, ONE).options("NX XX GT LT"),
+    Row::command("pexpireat", expire::pexpireat, -3, WRITE_ALWAYS_FAST, ONE).options("NX XX GT LT"),
     Row::command("persist", expire::persist_key, 2, WRITE_ALWAYS_FAST, ONE),
     Row::command("ttl", keys::ttl, 2, READ_FAST, ONE),
     Row::command("pttl", keys::pttl, 2, READ_FAST, ONE),
@@ -43,19 +43,23 @@ pub(super) const ROWS: &[Row] = &[
     Row::command("pexpiretime", keys::pexpiretime, 2, READ_FAST, ONE),
     Row::command("rename", keys::rename, 3, WRITE_ALWAYS, TWO),
     Row::command("renamenx", keys::rename, 3, WRITE_ALWAYS_FAST, TWO),
-    Row::command("copy", keys::copy, -3, WRITE, TWO),
+    Row::command("copy", keys::copy, -3, WRITE, TWO).options("DB REPLACE"),
     Row::command("move", transfer::move_to, 3, WRITE_ALWAYS_FAST, ONE),
     Row::command("dump", transfer::dump, 2, READ, ONE).any_key(),
-    Row::command("restore", transfer::restore, -4, WRITE, ONE),
+    Row::command("restore", transfer::restore, -4, WRITE, ONE)
+        .options("REPLACE ABSTTL IDLETIME FREQ"),
     Row::command("migrate", migrate::migrate, -6, WRITE_ALWAYS, (3, 3, 1))
+        .options("COPY REPLACE NATIVE AUTH AUTH2 KEYS")
         .telling_keys()
         .any_key(),
     Row::command("keys", walk::keys, 2, READ, NONE),
-    Row::command("scan", walk::scan, -2, READ, NONE).any_key(),
+    Row::command("scan", walk::scan, -2, READ, NONE)
+        .options("MATCH COUNT TYPE")
+        .any_key(),
     Row::command("randomkey", walk::randomkey, 1, READ, NONE),
     Row::command("dbsize", walk::dbsize, 1, READ_FAST, NONE),
-    Row::command("flushdb", flush::flushdb, -1, WRITE_ALWAYS, NONE),
-    Row::command("flushall", flush::flushall, -1, WRITE_ALWAYS, NONE),
+    Row::command("flushdb", flush::flushdb, -1, WRITE_ALWAYS, NONE).options("ASYNC SYNC"),
+    Row::command("flushall", flush::flushall, -1, WRITE_ALWAYS, NONE).options("ASYNC SYNC"),
     Row::container("object", -2),
     Row::part("object", "encoding", object::encoding, 3, READ, KEY).any_key(),
     Row::part("object", "freq", object::freq, 3, READ, KEY),

@@ -9,20 +9,36 @@ use super::zset::{add_many, add_one, store};
 use crate::behaviour::Behaviour;
 use crate::double;
 use crate::error::CmdError;
+use crate::keyspace::plain_stream::Stream;
 use crate::redis::{Arg, Ctx};
 use store::geo::Point;
 use store::value::ValueType;
 
+/// Options of the older searches that only read.
+const RADIUS_RO: &str = "M KM FT MI WITHCOORD WITHDIST WITHHASH COUNT ANY ASC DESC";
+/// Of those that may store what they find.
+const RADIUS: &str = "M KM FT MI WITHCOORD WITHDIST WITHHASH COUNT ANY ASC DESC STORE STOREDIST";
+/// Of GEOSEARCH.
+const SEARCH: &str = "FROMMEMBER FROMLONLAT BYRADIUS BYBOX BYPOLYGON M KM FT MI \
+    ASC DESC COUNT ANY WITHCOORD WITHDIST WITHHASH";
+/// Of GEOSEARCHSTORE.
+const SEARCH_STORE: &str = "FROMMEMBER FROMLONLAT BYRADIUS BYBOX BYPOLYGON M KM FT MI \
+    ASC DESC COUNT ANY STOREDIST";
+
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::command("geoadd", add::geoadd, -5, WRITE, ONE),
-    Row::command("geodist", read::geodist, -4, READ, ONE),
+    Row::command("geoadd", add::geoadd, -5, WRITE, ONE).options("NX XX CH"),
+    Row::command("geodist", read::geodist, -4, READ, ONE).options("M KM FT MI"),
     Row::command("geohash", read::geohash, -2, READ, ONE),
     Row::command("geopos", read::geopos, -2, READ, ONE),
-    Row::command("geosearch", search::geosearch, -7, READ, ONE),
-    Row::command("geosearchstore", search::geosearchstore, -8, WRITE, TWO),
-    Row::command("georadius", search::georadius, -6, WRITE, ONE).telling_keys(),
-    Row::command("georadius_ro", search::georadius_ro, -6, READ, ONE),
+    Row::command("geosearch", search::geosearch, -7, READ, ONE).options(SEARCH),
+    Row::command("geosearchstore", search::geosearchstore, -8, WRITE, TWO)
+        .options(SEARCH_STORE)
+        .stream(Stream::ValueIf(0, search::is_by_polygon)),
+    Row::command("georadius", search::georadius, -6, WRITE, ONE)
+        .options(RADIUS)
+        .telling_keys(),
+    Row::command("georadius_ro", search::georadius_ro, -6, READ, ONE).options(RADIUS_RO),
     Row::command(
         "georadiusbymember",
         search::georadiusbymember,
@@ -30,6 +46,7 @@ pub(super) const ROWS: &[Row] = &[
         WRITE,
         ONE,
     )
+    .options(RADIUS)
     .telling_keys(),
     Row::command(
         "georadiusbymember_ro",
@@ -37,7 +54,8 @@ pub(super) const ROWS: &[Row] = &[
         -5,
         READ,
         ONE,
-    ),
+    )
+    .options(RADIUS_RO),
 ];
 
 const TY: ValueType = ValueType::ZSet;

@@ -63,6 +63,11 @@ pub(super) fn geosearch(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     search(ctx, args, Form::Search, c"")
 }
 
+/// Whether a GEOSEARCHSTORE, without its name, is about a polygon, which only newer servers know.
+pub(super) fn is_by_polygon(args: &[Arg<'_>]) -> bool {
+    args.iter().skip(1).any(|word| word.is(b"BYPOLYGON"))
+}
+
 /// `PM.GEOSEARCHSTORE destination source ... [STOREDIST]`: as [`geosearch`].
 pub(super) fn geosearchstore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     search(ctx, args, Form::SearchStore, c"PM.GEOSEARCHSTORE")

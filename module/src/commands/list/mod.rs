@@ -27,27 +27,31 @@ pub(super) const ROWS: &[Row] = &[
     Row::command("rpushx", push::rpushx, -3, WRITE_FAST, ONE),
     Row::command("lpop", pop::lpop, -2, WRITE_ALWAYS_FAST, ONE),
     Row::command("rpop", pop::rpop, -2, WRITE_ALWAYS_FAST, ONE),
-    Row::numbered("lmpop", pop::lmpop, -4, WRITE_ALWAYS, NumberedKeys::First),
+    Row::numbered("lmpop", pop::lmpop, -4, WRITE_ALWAYS, NumberedKeys::First)
+        .options("LEFT RIGHT COUNT")
+        .first_key_only(),
     Row::command("llen", read::llen, 2, READ_FAST, ONE),
     Row::command("lindex", read::lindex, 3, READ, ONE),
     Row::command("lrange", read::lrange, 4, READ, ONE),
-    Row::command("lpos", read::lpos, -3, READ, ONE),
+    Row::command("lpos", read::lpos, -3, READ, ONE).options("RANK COUNT MAXLEN"),
     Row::command("lset", edit::lset, 4, WRITE, ONE),
-    Row::command("linsert", edit::linsert, 5, WRITE, ONE),
+    Row::command("linsert", edit::linsert, 5, WRITE, ONE).options("BEFORE AFTER"),
     Row::command("lrem", edit::lrem, 4, WRITE_ALWAYS, ONE),
     Row::command("ltrim", edit::ltrim, 4, WRITE_ALWAYS, ONE),
-    Row::command("lmove", moves::lmove, 5, WRITE, TWO),
+    Row::command("lmove", moves::lmove, 5, WRITE, TWO).options("LEFT RIGHT"),
     Row::command("rpoplpush", moves::rpoplpush, 3, WRITE, TWO),
-    Row::command("blpop", blocking::blpop, -3, BLOCKING, (1, -2, 1)),
-    Row::command("brpop", blocking::brpop, -3, BLOCKING, (1, -2, 1)),
+    Row::command("blpop", blocking::blpop, -3, BLOCKING, (1, -2, 1)).first_key_only(),
+    Row::command("brpop", blocking::brpop, -3, BLOCKING, (1, -2, 1)).first_key_only(),
     Row::numbered(
         "blmpop",
         blocking::blmpop,
         -5,
         BLOCKING_ANYWHERE,
         NumberedKeys::AfterTimeout,
-    ),
-    Row::command("blmove", blocking::blmove, 6, BLOCKING_GROWING, TWO),
+    )
+    .options("LEFT RIGHT COUNT")
+    .first_key_only(),
+    Row::command("blmove", blocking::blmove, 6, BLOCKING_GROWING, TWO).options("LEFT RIGHT"),
     Row::command("brpoplpush", blocking::brpoplpush, 4, BLOCKING_GROWING, TWO),
 ];
 

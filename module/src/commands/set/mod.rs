@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::command("smismember", members::smismember, -3, READ_FAST, ONE).looks_up_in(ValueType::Set),
     Row::command("scard", members::scard, 2, READ_FAST, ONE),
     Row::command("smembers", members::smembers, 2, READ, ONE),
-    Row::command("sscan", members::sscan, -3, READ, ONE),
+    Row::command("sscan", members::sscan, -3, READ, ONE).options("MATCH COUNT"),
     Row::command("spop", random::spop, -2, WRITE_ALWAYS_FAST, ONE),
     Row::command("srandmember", random::srandmember, -2, READ, ONE),
     Row::command("sinter", algebra::sinter, -2, READ, ALL),
@@ -29,7 +29,8 @@ pub(super) const ROWS: &[Row] = &[
         -3,
         READ,
         NumberedKeys::First,
-    ),
+    )
+    .options("LIMIT"),
     Row::command("sinterstore", algebra::sinterstore, -3, WRITE, ALL),
     Row::command("sunionstore", algebra::sunionstore, -3, WRITE, ALL),
     Row::command("sdiffstore", algebra::sdiffstore, -3, WRITE, ALL),

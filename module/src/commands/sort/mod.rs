@@ -29,8 +29,12 @@ use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::command("sort", sort, -2, WRITE, ONE).telling_keys(),
-    Row::command("sort_ro", sort_ro, -2, READ, ONE).telling_keys(),
+    Row::command("sort", sort, -2, WRITE, ONE)
+        .options("BY LIMIT GET ASC DESC ALPHA STORE")
+        .telling_keys(),
+    Row::command("sort_ro", sort_ro, -2, READ, ONE)
+        .options("BY LIMIT GET ASC DESC ALPHA")
+        .telling_keys(),
 ];
 
 /// `PM.SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE

@@ -15,6 +15,7 @@ use super::row::{ALL, NONE, ONE, READ, READ_FAST, Row, TWO, WRITE, WRITE_ALWAYS_
 use super::{announce, integer};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
+use crate::keyspace::plain_stream::Stream;
 use crate::limits::{self, Deletion, deleting_command};
 use crate::redis::Ctx;
 use store::expiry::Expiry;
@@ -22,21 +23,30 @@ use store::structures::string::{self, Value};
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::command("set", set::set, -3, WRITE, ONE),
+    // These flags are those of its key if it does not read. With GET, the handler asks for the
+    // permission ([`Ctx::may_read`]).
+    Row::command("set", set::set, -3, WRITE, ONE)
+        .options("NX XX IFEQ IFNE IFDEQ IFDNE GET EX PX EXAT PXAT KEEPTTL")
+        .key_flags("OW update"),
     Row::command("setnx", set::setnx, 3, WRITE_FAST, ONE),
     Row::command("setex", set::setex, 4, WRITE, ONE),
     Row::command("psetex", set::psetex, 4, WRITE, ONE),
     Row::command("getset", set::getset, 3, WRITE_FAST, ONE),
     Row::command("get", get::get, 2, READ_FAST, ONE),
     Row::command("getdel", get::getdel, 2, WRITE_ALWAYS_FAST, ONE),
-    Row::command("getex", get::getex, -2, WRITE_ALWAYS_FAST, ONE),
+    Row::command("getex", get::getex, -2, WRITE_ALWAYS_FAST, ONE)
+        .options("EX PX EXAT PXAT PERSIST"),
     Row::command("strlen", get::strlen, 2, READ_FAST, ONE),
     Row::command("mget", many::mget, -2, READ_FAST, ALL),
     Row::command("mset", many::mset, -3, WRITE, (1, -1, 2)),
     Row::command("msetnx", many::msetnx, -3, WRITE, (1, -1, 2)),
-    Row::command("msetex", many::msetex, -4, WRITE, NONE).telling_keys(),
+    Row::command("msetex", many::msetex, -4, WRITE, NONE)
+        .options("NX XX EX PX EXAT PXAT KEEPTTL")
+        .stream(Stream::SetOfEach)
+        .telling_keys(),
     Row::command("digest", compare::digest, 2, READ_FAST, ONE),
-    Row::command("delex", compare::delex, -2, WRITE_ALWAYS_FAST, ONE),
+    Row::command("delex", compare::delex, -2, WRITE_ALWAYS_FAST, ONE)
+        .options("IFEQ IFNE IFDEQ IFDNE"),
     Row::command("delifeq", compare::delifeq, 3, WRITE_ALWAYS_FAST, ONE),
     Row::command("append", range::append, 3, WRITE_FAST, ONE),
     Row::command("setrange", range::setrange, 4, WRITE, ONE),
@@ -47,7 +57,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::command("incrby", incr::incrby, 3, WRITE_FAST, ONE),
     Row::command("decrby", incr::decrby, 3, WRITE_FAST, ONE),
     Row::command("incrbyfloat", incr::incrbyfloat, 3, WRITE_FAST, ONE),
-    Row::command("lcs", lcs::lcs, -3, READ, TWO),
+    Row::command("lcs", lcs::lcs, -3, READ, TWO).options("LEN IDX MINMATCHLEN WITHMATCHLEN"),
 ];
 
 /// Deletes a key, and tells of it and the replicas.

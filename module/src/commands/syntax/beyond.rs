@@ -161,6 +161,12 @@ fn collect_tokens<'a>(arguments: &'a [Argument], tokens: &mut Vec<&'a [u8]>) {
     }
 }
 
+/// The commands whose description is completed.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    CHANGES.iter().map(|(name, _)| *name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

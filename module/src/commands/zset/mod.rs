@@ -23,7 +23,7 @@ use store::value::ValueType;
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
-    Row::command("zadd", add::zadd, -4, WRITE_FAST, ONE),
+    Row::command("zadd", add::zadd, -4, WRITE_FAST, ONE).options("NX XX GT LT CH INCR"),
     Row::command("zincrby", add::zincrby, 4, WRITE_FAST, ONE),
     Row::command("zrem", remove::zrem, -3, WRITE_ALWAYS_FAST, ONE),
     Row::command(
@@ -50,19 +50,22 @@ pub(super) const ROWS: &[Row] = &[
     Row::command("zcard", read::zcard, 2, READ_FAST, ONE),
     Row::command("zscore", read::zscore, 3, READ_FAST, ONE).looks_up_in(ValueType::ZSet),
     Row::command("zmscore", read::zmscore, -3, READ_FAST, ONE),
-    Row::command("zrank", read::zrank, -3, READ_FAST, ONE),
-    Row::command("zrevrank", read::zrevrank, -3, READ_FAST, ONE),
+    Row::command("zrank", read::zrank, -3, READ_FAST, ONE).options("WITHSCORE"),
+    Row::command("zrevrank", read::zrevrank, -3, READ_FAST, ONE).options("WITHSCORE"),
     Row::command("zcount", read::zcount, 4, READ_FAST, ONE),
     Row::command("zlexcount", read::zlexcount, 4, READ_FAST, ONE),
-    Row::command("zrandmember", read::zrandmember, -2, READ, ONE),
-    Row::command("zscan", scan::zscan, -3, READ, ONE),
-    Row::command("zrange", range::zrange, -4, READ, ONE),
-    Row::command("zrevrange", range::zrevrange, -4, READ, ONE),
-    Row::command("zrangebyscore", range::zrangebyscore, -4, READ, ONE),
-    Row::command("zrevrangebyscore", range::zrevrangebyscore, -4, READ, ONE),
-    Row::command("zrangebylex", range::zrangebylex, -4, READ, ONE),
-    Row::command("zrevrangebylex", range::zrevrangebylex, -4, READ, ONE),
-    Row::command("zrangestore", range::zrangestore, -5, WRITE, TWO),
+    Row::command("zrandmember", read::zrandmember, -2, READ, ONE).options("WITHSCORES"),
+    Row::command("zscan", scan::zscan, -3, READ, ONE).options("MATCH COUNT NOSCORES"),
+    Row::command("zrange", range::zrange, -4, READ, ONE)
+        .options("BYSCORE BYLEX REV LIMIT WITHSCORES"),
+    Row::command("zrevrange", range::zrevrange, -4, READ, ONE).options("WITHSCORES"),
+    Row::command("zrangebyscore", range::zrangebyscore, -4, READ, ONE).options("WITHSCORES LIMIT"),
+    Row::command("zrevrangebyscore", range::zrevrangebyscore, -4, READ, ONE)
+        .options("WITHSCORES LIMIT"),
+    Row::command("zrangebylex", range::zrangebylex, -4, READ, ONE).options("LIMIT"),
+    Row::command("zrevrangebylex", range::zrevrangebylex, -4, READ, ONE).options("LIMIT"),
+    Row::command("zrangestore", range::zrangestore, -5, WRITE, TWO)
+        .options("BYSCORE BYLEX REV LIMIT"),
     Row::command("zpopmin", pop::zpopmin, -2, WRITE_ALWAYS_FAST, ONE),
     Row::command("zpopmax", pop::zpopmax, -2, WRITE_ALWAYS_FAST, ONE),
     Row::command(
@@ -71,53 +74,72 @@ pub(super) const ROWS: &[Row] = &[
         -3,
         BLOCKING_FAST,
         (1, -2, 1),
-    ),
+    )
+    .first_key_only(),
     Row::command(
         "bzpopmax",
         blocking::bzpopmax,
         -3,
         BLOCKING_FAST,
         (1, -2, 1),
-    ),
+    )
+    .first_key_only(),
     Row::numbered(
         "bzmpop",
         blocking::bzmpop,
         -5,
         BLOCKING_ANYWHERE,
         NumberedKeys::AfterTimeout,
-    ),
-    Row::numbered("zmpop", pop::zmpop, -4, WRITE_ALWAYS, NumberedKeys::First),
-    Row::numbered("zunion", algebra::zunion, -3, READ, NumberedKeys::First),
-    Row::numbered("zinter", algebra::zinter, -3, READ, NumberedKeys::First),
-    Row::numbered("zdiff", algebra::zdiff, -3, READ, NumberedKeys::First),
+    )
+    .options("MIN MAX COUNT")
+    .first_key_only(),
+    Row::numbered("zmpop", pop::zmpop, -4, WRITE_ALWAYS, NumberedKeys::First)
+        .options("MIN MAX COUNT")
+        .first_key_only(),
+    Row::numbered("zunion", algebra::zunion, -3, READ, NumberedKeys::First)
+        .options("WEIGHTS AGGREGATE SUM MIN MAX WITHSCORES")
+        .takes_too(ValueType::Set),
+    Row::numbered("zinter", algebra::zinter, -3, READ, NumberedKeys::First)
+        .options("WEIGHTS AGGREGATE SUM MIN MAX WITHSCORES")
+        .takes_too(ValueType::Set),
+    Row::numbered("zdiff", algebra::zdiff, -3, READ, NumberedKeys::First)
+        .options("WITHSCORES")
+        .takes_too(ValueType::Set),
     Row::numbered(
         "zintercard",
         algebra::zintercard,
         -3,
         READ,
         NumberedKeys::First,
-    ),
+    )
+    .options("LIMIT")
+    .takes_too(ValueType::Set),
     Row::numbered(
         "zunionstore",
         algebra::zunionstore,
         -4,
         WRITE,
         NumberedKeys::AfterDestination,
-    ),
+    )
+    .options("WEIGHTS AGGREGATE SUM MIN MAX")
+    .takes_too(ValueType::Set),
     Row::numbered(
         "zinterstore",
         algebra::zinterstore,
         -4,
         WRITE,
         NumberedKeys::AfterDestination,
-    ),
+    )
+    .options("WEIGHTS AGGREGATE SUM MIN MAX")
+    .takes_too(ValueType::Set),
     Row::numbered(
         "zdiffstore",
         algebra::zdiffstore,
         -4,
         WRITE,
         NumberedKeys::AfterDestination,
-    ),
+    )
+    .takes_too(ValueType::Set),
 ];
 
 const TY: ValueType = ValueType::ZSet;
