@@ -44,7 +44,7 @@ impl HugePages {
         let end = first + len as usize;
         let work = move || {
             block_signals();
-            collapse(first.next_multiple_of(HUGE), end, &told);
+            let _ = collapse(first.next_multiple_of(HUGE), end, &told);
         };
         let thread = thread::Builder::new().name("pobj-huge".into());
         let thread = thread.stack_size(64 << 10).spawn(work).ok()?;
@@ -64,13 +64,14 @@ impl Drop for HugePages {
     }
 }
 
-/// Asks for each whole huge page between two addresses.
-fn collapse(first: usize, end: usize, ends: &AtomicBool) {
-    let mut refusals = 0;
+/// Asks for each whole huge page between two addresses: for how many it has asked.
+fn collapse(first: usize, end: usize, ends: &AtomicBool) -> usize {
+    let (mut refusals, mut asked_for) = (0, 0);
     for at in (first..end.saturating_sub(HUGE - 1)).step_by(HUGE) {
         if ends.load(Ordering::Relaxed) {
-            return;
+            break;
         }
+        asked_for += 1;
         let page = std::ptr::with_exposed_provenance_mut(at);
         let begun = Instant::now();
         // SAFETY: the range lies in a mapping that stays while this thread runs; the advice changes
@@ -78,14 +79,15 @@ fn collapse(first: usize, end: usize, ends: &AtomicBool) {
         let asked = unsafe { libc::madvise(page, HUGE, MADV_COLLAPSE) };
         match asked {
             0 => refusals = 0,
-            _ if std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) => return,
+            _ if std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) => break,
             _ => refusals += 1,
         }
         if refusals == REFUSALS {
-            return;
+            break;
         }
         thread::sleep(PAUSE.max(begun.elapsed() * REST));
     }
+    asked_for
 }
 
 /// Signals are for the threads of the process that expects them.
@@ -127,9 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_when_it_is_told_to() {
-        let (ends, len) = (AtomicBool::new(true), 1 << 40);
-        // Nothing is asked of these addresses, where nothing is mapped.
-        collapse(HUGE, len, &ends);
+    fn it_ends_when_it_is_told_to_or_refused() {
+        // Nothing is mapped at these addresses: each page is refused.
+        let ends = AtomicBool::new(true);
+        assert_eq!(collapse(HUGE, 1 << 40, &ends), 0);
+        ends.store(false, Ordering::Relaxed);
+        let asked_for = collapse(HUGE, 1 << 40, &ends);
+        assert!((1..=REFUSALS as usize).contains(&asked_for), "{asked_for}");
     }
 }
