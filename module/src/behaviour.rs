@@ -3,9 +3,8 @@
 //! Redis and Valkey have gone separate ways since 7.2, and both change small replies now and then.
 //! A `PM.` command answers as the native one of the server it runs in. Where that differs, its
 //! handler asks this table, which was looked up once, when the module was loaded. What can be asked
-//! of the server itself (the form of a double, for example) is not in it.
+//! of the server itself (the form of a double, or which functions its API has) is not in it.
 
-use crate::redis::{Ctx, Reply};
 use std::sync::OnceLock;
 
 /// The families of servers.
@@ -116,6 +115,24 @@ pub enum Behaviour {
     FieldsExpire,
     /// It has HSETEX.
     HasHsetex,
+    /// Commands treat fields whose time has come as absent, and leave them for the background. Else
+    /// they remove them, except HSET, HDEL, HEXPIRE and HLEN, to which they are there.
+    ExpiredFieldsAreAbsent,
+    /// What a time that is over removes of a hash has expired, as the event says; else it was
+    /// deleted.
+    PastFieldTimeExpires,
+    /// HSETEX with such a time, of fields that were not there, is no change to those who watch the
+    /// key.
+    PassingFieldsAreNoChange,
+    /// To HTTL and its like, a field of a small hash ends when its time has come, as one of a large
+    /// hash; else a moment earlier.
+    SmallHashesEndOnTime,
+    /// HTTL rounds to the nearest second; else up.
+    FieldTtlIsRounded,
+    /// Telling the server of a change counts as a read of the key.
+    TellingIsReading,
+    /// It has the events `overwritten` and `type_changed`.
+    TellsOfReplacement,
 }
 
 /// From which version on a server has a behaviour.
@@ -128,7 +145,7 @@ enum Since {
 }
 
 /// The behaviours in the order of their numbers: since when Redis has it, and Valkey.
-const TABLE: [(Behaviour, Since, Since); 38] = {
+const TABLE: [(Behaviour, Since, Since); 45] = {
     use Behaviour::*;
     use Since::{Between, Never, Version as V};
     [
@@ -181,6 +198,13 @@ const TABLE: [(Behaviour, Since, Since); 38] = {
         (ListpacksHoldTimes, V(7, 0, 0), Never),
         (FieldsExpire, V(7, 4, 0), V(9, 0, 0)),
         (HasHsetex, V(8, 0, 0), V(9, 0, 0)),
+        (ExpiredFieldsAreAbsent, Never, V(7, 2, 0)),
+        (PastFieldTimeExpires, Never, V(7, 2, 0)),
+        (PassingFieldsAreNoChange, Never, V(7, 2, 0)),
+        (SmallHashesEndOnTime, Never, V(7, 2, 0)),
+        (FieldTtlIsRounded, Never, V(7, 2, 0)),
+        (TellingIsReading, V(8, 4, 0), Never),
+        (TellsOfReplacement, V(8, 2, 0), Never),
     ]
 };
 
@@ -189,14 +213,14 @@ static SERVER: OnceLock<Server> = OnceLock::new();
 /// The server's behaviours, a bit each.
 static HERE: OnceLock<u64> = OnceLock::new();
 
-/// Looks up which server this is. Only while the module is being loaded.
-pub fn learn(ctx: &Ctx) {
-    let server = match ctx.call(c"INFO", &[b"server"]) {
-        Some(Reply::Text(info)) => Server::of(&String::from_utf8_lossy(&info)),
-        // INFO is renamed: what the API says, which Valkey answers as Redis 7.2.
-        _ => Server {
+/// Learns which server this is, while the module is being loaded: what `INFO server` says, or, if
+/// that command is renamed, the version in the module API, which Valkey gives as Redis 7.2.
+pub fn learn(info: Option<&str>, of_api: Version) {
+    let server = match info {
+        Some(info) => Server::of(info),
+        None => Server {
             family: Family::Redis,
-            version: ctx.server_version(),
+            version: of_api,
         },
     };
     let _ = SERVER.set(server);

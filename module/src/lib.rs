@@ -20,7 +20,7 @@ pub mod redis;
 mod report;
 
 use config::Config;
-use redis::{Args, Ctx, Event, EventKind, MainCell};
+use redis::{Args, Ctx, Event, EventKind, MainCell, Reply};
 
 /// The settings in force.
 pub(crate) static SETTINGS: MainCell<Config> = MainCell::empty();
@@ -67,7 +67,11 @@ pub(crate) fn load(ctx: &Ctx, args: Args<'_>) -> Result<(), String> {
 /// Sets up all that has to do with an open pool.
 fn set_up(ctx: &Ctx, config: Config) -> Result<(), String> {
     redis::register_types::<keyspace::callbacks::Values>(ctx)?;
-    behaviour::learn(ctx);
+    let info = match ctx.call(c"INFO", &[b"server"]) {
+        Some(Reply::Text(info)) => Some(String::from_utf8_lossy(&info).into_owned()),
+        _ => None,
+    };
+    behaviour::learn(info.as_deref(), ctx.server_version());
     keyspace::events::subscribe(ctx);
     redis::on_failure(&keyspace::room::ON_FAILURE).map_err(|_| "loaded on another thread")?;
     learn_configuration(ctx);

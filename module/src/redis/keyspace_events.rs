@@ -3,14 +3,13 @@
 use std::ffi::{CStr, c_char, c_int};
 use std::ops::BitOr;
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::raw as rm;
 
 use super::home::go_home;
-use super::slot_events::is_redis_since;
 use super::{Arg, Ctx, api, guard, zero_sized};
+use crate::behaviour::Behaviour;
 
 /// Classes of keyspace events; `|` joins them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +75,6 @@ where
     rm::REDISMODULE_OK as c_int
 }
 
-/// Whether the server tells of values that are replaced.
-#[inline]
-fn tells_of_replacement() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| is_redis_since(8, 2))
-}
-
 /// The name of the event that the module has published last, where the module has it.
 static OWN: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
@@ -110,7 +102,7 @@ impl Ctx {
     /// it had, if this server tells of that.
     #[inline]
     pub fn notify_replaced(&self, key: Arg<'_>, type_changed: bool) {
-        if !tells_of_replacement() {
+        if !Behaviour::TellsOfReplacement.here() {
             return;
         }
         self.notify(Class::OVERWRITTEN, c"overwritten", key);

@@ -9,13 +9,13 @@
 //! opened it, and lets Redis tell.
 
 use std::ffi::c_int;
-use std::sync::OnceLock;
 
 use redis_module::raw as rm;
 
 use super::key::UNSEEN;
-use super::slot_events::{self, is_redis_since};
+use super::slot_events;
 use super::{Arg, Ctx, api, tells_after_commands};
+use crate::behaviour::Behaviour;
 
 /// What closing a key that is open to write means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +45,6 @@ pub(super) unsafe fn set_options(ctx: *mut rm::RedisModuleCtx, closing: Closing)
     unsafe { api(rm::RedisModule_SetModuleOptions)(ctx, options as c_int) }
 }
 
-/// Whether telling of a change counts as a read.
-#[inline]
-fn counts_as_read() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| is_redis_since(8, 4))
-}
-
 /// An option of Valkey 9.0 on: CLUSTER MIGRATESLOTS works with this module's keys. Older ones pass
 /// it over.
 const VALKEY_HANDLES_SLOT_MIGRATION: u32 = 1 << 5;
@@ -60,7 +53,7 @@ impl Ctx {
     /// Tells WATCH and client tracking that a key of the selected database has changed.
     #[inline]
     pub fn signal_modified(&self, key: Arg<'_>) {
-        if counts_as_read() {
+        if Behaviour::TellingIsReading.here() {
             return self.signal_by_closing(key);
         }
         // SAFETY: live context and string.

@@ -101,15 +101,6 @@ pub(super) fn is_valkey() -> bool {
     *ANSWER.get_or_init(|| look_up().is_some())
 }
 
-/// Whether the server is a Redis, and not older than this version. Valkey has a count of its own.
-pub(super) fn is_redis_since(major: u8, minor: u8) -> bool {
-    // SAFETY: a copy of a pointer written before the module ran.
-    let version = unsafe { rm::RedisModule_GetServerVersion };
-    // SAFETY: without preconditions. The version is 0x00MMmmpp.
-    let version = version.map_or(0, |version| unsafe { version() });
-    !is_valkey() && version >= i32::from(major) << 16 | i32::from(minor) << 8
-}
-
 /// Whether the server moves slots as Redis 8.4 does.
 fn trims() -> bool {
     // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 8.4, and in

@@ -3,6 +3,7 @@
 use super::TY;
 use super::lapse::{self, CommandTime};
 use super::syntax::{self, Conditions, Grammar, Mismatch};
+use crate::behaviour::Behaviour;
 use crate::commands::announce::announce;
 use crate::commands::time_unit::TimeUnit;
 use crate::error::CmdError;
@@ -111,7 +112,7 @@ fn expire_fields(
     }
     let (outcomes, done) = key.edit(|tx, root| {
         // Redis takes fields whose time has come as they are.
-        let now = if lapse::in_valkey() {
+        let now = if Behaviour::ExpiredFieldsAreAbsent.here() {
             CommandTime::of(ctx, tx, *root)
         } else {
             CommandTime::ALL
@@ -137,7 +138,7 @@ fn expire_fields(
     })?;
     note(&done, &key);
     if !done.removed.is_empty() {
-        let event = if lapse::in_valkey() {
+        let event = if Behaviour::PastFieldTimeExpires.here() {
             c"hexpired"
         } else {
             c"hdel"

@@ -5,6 +5,7 @@ use super::TY;
 use super::expire::{note, replicate};
 use super::lapse::{self, CommandTime};
 use super::syntax::{self, Command, Grammar, Mismatch, Ttl};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
@@ -47,7 +48,7 @@ pub(super) fn hgetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (then, event) = match time {
         FIELD_NEVER => (Then::Expire(FIELD_NEVER), c"hpersist"),
         _ if !is_over => (Then::Expire(time), c"hexpire"),
-        _ if lapse::in_valkey() => (Then::Remove, c"hexpired"),
+        _ if Behaviour::PastFieldTimeExpires.here() => (Then::Remove, c"hexpired"),
         _ => (Then::Remove, c"hdel"),
     };
     take(ctx, args[1], request.fields, then, event)
@@ -105,7 +106,7 @@ fn take(
     let changed = |done: &Done<'_>| !done.times.is_empty() || !done.removed.is_empty();
     let done = done.filter(changed);
     // Valkey leaves fields whose time has come for the background, and says nothing of them.
-    let tells_of_lapsed = lapsed && !lapse::in_valkey();
+    let tells_of_lapsed = lapsed && !Behaviour::ExpiredFieldsAreAbsent.here();
     if done.is_some() || tells_of_lapsed {
         key.signal();
     }

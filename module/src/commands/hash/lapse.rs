@@ -6,7 +6,7 @@
 //! other. So it is for what comes with hash slots that are being imported.
 
 use super::TY;
-use crate::behaviour::{Family, server};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::arriving::arrives;
@@ -19,11 +19,6 @@ use store::expiry::FIELD_NEVER;
 /// Names of fields.
 pub(crate) type Names<'a> = HashSet<&'a [u8]>;
 
-/// True in a Valkey server.
-pub(crate) fn in_valkey() -> bool {
-    server().family == Family::Valkey
-}
-
 /// Whether fields whose time has come may be removed now, by a command that has opened their key.
 pub(crate) fn may_remove(ctx: &Ctx) -> bool {
     let flags = ctx.flags();
@@ -32,7 +27,7 @@ pub(crate) fn may_remove(ctx: &Ctx) -> bool {
 
 /// Whether a command removes the fields that it comes across, and whose time has come.
 pub(crate) fn removes_on_access(ctx: &Ctx) -> bool {
-    !in_valkey() && may_remove(ctx)
+    !Behaviour::ExpiredFieldsAreAbsent.here() && may_remove(ctx)
 }
 
 /// A command has come across fields whose time has come: removes them, if that is for it to do.

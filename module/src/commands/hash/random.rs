@@ -2,6 +2,7 @@
 
 use super::TY;
 use super::lapse::{self, CommandTime, Names};
+use crate::behaviour::Behaviour;
 use crate::commands::sample;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -124,7 +125,7 @@ fn may_meet_lapsed(ctx: &Ctx, key: &PmKey<'_>) -> Result<Option<CommandTime>, Cm
 fn open<'a>(ctx: &'a Ctx, name: Arg<'a>) -> Result<(PmKey<'a>, Option<CommandTime>), CmdError> {
     let key = PmKey::open_read(ctx, name, TY)?;
     let removes = lapse::removes_on_access(ctx);
-    if !removes && !lapse::in_valkey() {
+    if !removes && !Behaviour::ExpiredFieldsAreAbsent.here() {
         return Ok((key, None));
     }
     let Some(now) = may_meet_lapsed(ctx, &key)? else {

@@ -3,6 +3,7 @@
 use super::TY;
 use super::lapse::{self, Names};
 use super::syntax::{self, Command, Extended, Ttl};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::expiring::Telling;
@@ -119,7 +120,7 @@ impl<'a> Work<'a> {
         let mut lapsed = Names::new();
         let (was, removed) = key.edit(|tx, root| {
             let was = *root;
-            if lapse::in_valkey() && !self.is_over {
+            if Behaviour::ExpiredFieldsAreAbsent.here() && !self.is_over {
                 lapsed = lapse::among(ctx, tx, *root, self.names())?;
             }
             if self.is_over {
@@ -143,8 +144,8 @@ impl<'a> Work<'a> {
             // The key comes to be, and goes with its fields.
             ctx.notify(Class::NEW, c"new", name);
         }
-        // In Valkey, fields that only pass are no change to those who watch the key.
-        if !(lapse::in_valkey() && self.is_over && removed == 0) {
+        let only_pass = self.is_over && removed == 0;
+        if !(only_pass && Behaviour::PassingFieldsAreNoChange.here()) {
             key.signal();
         }
         lapse::replaced(ctx, &key, &self.met);
@@ -157,7 +158,8 @@ impl<'a> Work<'a> {
     }
 
     fn tell(&self, ctx: &Ctx, key: &PmKey<'_>) {
-        let events: &[&CStr] = match (self.expiry, self.is_over, lapse::in_valkey()) {
+        let expires = Behaviour::PastFieldTimeExpires.here();
+        let events: &[&CStr] = match (self.expiry, self.is_over, expires) {
             (Expiry::Never | Expiry::Keep, ..) => &[c"hset"],
             (Expiry::At(_), false, _) => &[c"hset", c"hexpire"],
             (Expiry::At(_), true, false) => &[c"hset", c"hdel"],

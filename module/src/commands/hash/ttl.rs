@@ -3,6 +3,7 @@
 use super::TY;
 use super::lapse::{self, CommandTime};
 use super::syntax::{self, Grammar, Mismatch};
+use crate::behaviour::Behaviour;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::redis::{Arg, Args, Ctx};
@@ -81,7 +82,7 @@ fn tell(ctx: &Ctx, args: Args<'_>, start: Start, unit: Unit) -> Result<(), CmdEr
 /// Whether a field is gone that expires then. Redis says so of one of a small hash a moment
 /// earlier.
 fn is_over(root: Root, now: CommandTime, expire_at: i64) -> bool {
-    if hash::is_table(root) || lapse::in_valkey() {
+    if hash::is_table(root) || Behaviour::SmallHashesEndOnTime.here() {
         now.hides(expire_at)
     } else {
         now.ends(expire_at)
@@ -94,7 +95,7 @@ impl Unit {
         let ms = ms.max(0);
         match self {
             Unit::Millis => ms,
-            Unit::Seconds if lapse::in_valkey() => ms.saturating_add(500) / 1000,
+            Unit::Seconds if Behaviour::FieldTtlIsRounded.here() => ms.saturating_add(500) / 1000,
             Unit::Seconds => ms.saturating_add(999) / 1000,
         }
     }

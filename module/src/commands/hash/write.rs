@@ -2,6 +2,7 @@
 
 use super::TY;
 use super::lapse::{self, Names};
+use crate::behaviour::Behaviour;
 use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -38,7 +39,7 @@ fn set(ctx: &Ctx, args: Args<'_>, command: &CStr) -> Result<u64, CmdError> {
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
     let mut lapsed = Names::new();
     let added = key.edit(|tx, root| {
-        if hash::may_expire(*root) && lapse::in_valkey() {
+        if hash::may_expire(*root) && Behaviour::ExpiredFieldsAreAbsent.here() {
             lapsed = lapse::among(ctx, tx, *root, pairs.clone().map(|(field, _)| field))?;
         }
         hash::set(tx, root, limits::hash(), pairs)
@@ -98,7 +99,7 @@ pub(super) fn hdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if key.exists() {
         let fields = args.from(2).iter().copied().map(Arg::bytes);
         removed = key.edit(|tx, root| {
-            if !hash::may_expire(*root) || !lapse::in_valkey() {
+            if !hash::may_expire(*root) || !Behaviour::ExpiredFieldsAreAbsent.here() {
                 return hash::remove(tx, root, fields);
             }
             let lapsed = lapse::among(ctx, tx, *root, fields.clone())?;
