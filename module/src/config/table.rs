@@ -52,7 +52,11 @@ impl Setting {
         (self.value)(config).show()
     }
 
-    /// Its line in the manual's table.
+    /// Its line in the manual's table, with which a test compares it.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the manual is not made, but compared")
+    )]
     pub fn line(&self) -> String {
         let mut defaults = Config::default();
         let default = String::from_utf8_lossy(&self.show(&mut defaults)).into_owned();

@@ -181,11 +181,6 @@ const PLACEHOLDER: usize = 1;
 pub static ENGINE: MainCell<Engine> = MainCell::empty();
 
 impl Engine {
-    /// Opens the pool.
-    pub fn open(options: &PoolOptions) -> pobj::Result<Engine> {
-        Engine::open_if(options, |_, _, _| Ok(()))
-    }
-
     /// Opens the pool, if `admits` does not fail for it, the LSN at which it was found, and the run
     /// that begins.
     fn open_if(

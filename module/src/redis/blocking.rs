@@ -69,7 +69,7 @@ impl Ctx {
     /// Redis calls `serve` when one of the keys comes to be, after the command that did it, in the
     /// order in which clients began to wait. A client that disconnects is forgotten, one that
     /// CLIENT UNBLOCK wakes gets its reply from `on_timeout` or from Redis. Not where
-    /// [`super::Flags::deny_blocking`].
+    /// [`super::ctx::Flags::deny_blocking`].
     pub fn block_on_keys<S: Serve, T: Fn(&Ctx) + Copy + 'static>(
         &self,
         keys: &[Arg<'_>],

@@ -30,8 +30,6 @@ pub enum EventKind {
     ReplicaChange = rm::REDISMODULE_EVENT_REPLICA_CHANGE,
     /// [`Event::Cron`].
     CronLoop = rm::REDISMODULE_EVENT_CRON_LOOP,
-    /// [`Event::AsyncLoadStarted`] and its ends.
-    ReplAsyncLoad = rm::REDISMODULE_EVENT_REPL_ASYNC_LOAD,
     /// [`Event::ConfigChanged`].
     Config = rm::REDISMODULE_EVENT_CONFIG,
 }
@@ -113,12 +111,6 @@ pub enum Event {
         /// The server's `hz`.
         hz: i32,
     },
-    /// A full sync begins to load beside the data in use.
-    AsyncLoadStarted,
-    /// It was given up, and the data in use stays.
-    AsyncLoadAborted,
-    /// It has replaced the data that was in use.
-    AsyncLoadCompleted,
     /// CONFIG SET has changed something.
     ConfigChanged,
 }
@@ -193,12 +185,6 @@ impl Event {
                 Self::Cron { hz: cron.hz }
             }
             (rm::REDISMODULE_EVENT_CONFIG, _) => Self::ConfigChanged,
-            (rm::REDISMODULE_EVENT_REPL_ASYNC_LOAD, sub) => match sub {
-                rm::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_STARTED => Self::AsyncLoadStarted,
-                rm::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_ABORTED => Self::AsyncLoadAborted,
-                rm::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED => Self::AsyncLoadCompleted,
-                _ => return None,
-            },
             _ => return None,
         })
     }

@@ -21,11 +21,13 @@ struct Io<'a> {
 }
 
 impl<'a> Io<'a> {
+    /// The name of the key in hand, where Redis knows it (not for a bare value).
     fn key(self) -> Option<&'a [u8]> {
         // SAFETY: a live stream (the constructors' contract); its key's name, if any, is live too.
         unsafe { Arg::from_raw(api(rm::RedisModule_GetKeyNameFromIO)(self.raw)) }.map(Arg::bytes)
     }
 
+    /// The number of the key's database, where Redis knows it.
     fn db(self) -> Option<i32> {
         // SAFETY: a live stream; -1 stands for "unknown".
         let db = unsafe { api(rm::RedisModule_GetDbIdFromIO)(self.raw) };
@@ -57,16 +59,6 @@ macro_rules! stream {
             pub(super) unsafe fn from_raw(raw: *mut rm::RedisModuleIO) -> Self {
                 Self(Io { raw, life: PhantomData })
             }
-
-            /// The name of the key in hand, where Redis knows it (not for a bare value).
-            pub fn key(&self) -> Option<&'a [u8]> {
-                self.0.key()
-            }
-
-            /// The number of the key's database, where Redis knows it.
-            pub fn db(&self) -> Option<i32> {
-                self.0.db()
-            }
         }
     };
 }
@@ -89,6 +81,16 @@ stream! {
 }
 
 impl<'a> RdbReader<'a> {
+    /// The name of the key in hand, where Redis knows it (not for a bare value).
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.0.key()
+    }
+
+    /// The number of the key's database, where Redis knows it.
+    pub fn db(&self) -> Option<i32> {
+        self.0.db()
+    }
+
     /// The next unsigned integer.
     pub fn load_unsigned(&mut self) -> Result<u64, IoError> {
         // SAFETY: a live stream.
@@ -123,7 +125,17 @@ impl<'a> RdbReader<'a> {
     }
 }
 
-impl RdbWriter<'_> {
+impl<'a> RdbWriter<'a> {
+    /// The name of the key in hand, where Redis knows it (not for a bare value).
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.0.key()
+    }
+
+    /// The number of the key's database, where Redis knows it.
+    pub fn db(&self) -> Option<i32> {
+        self.0.db()
+    }
+
     /// Writes an unsigned integer.
     pub fn save_unsigned(&mut self, n: u64) {
         // SAFETY: a live stream.

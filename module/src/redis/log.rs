@@ -8,9 +8,7 @@ use redis_module::raw as rm;
 /// How important a log line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// For developers.
-    Debug,
-    /// Rarely useful, but not as much as debug.
+    /// Rarely useful.
     Verbose,
     /// What an administrator wants to see in production.
     Notice,
@@ -21,7 +19,6 @@ pub enum Level {
 impl Level {
     fn name(self) -> &'static CStr {
         match self {
-            Level::Debug => c"debug",
             Level::Verbose => c"verbose",
             Level::Notice => c"notice",
             Level::Warning => c"warning",

@@ -6,7 +6,7 @@
 //! | type | is | see |
 //! |---|---|---|
 //! | [`Ctx`] | the context of one callback: replies, replication, notifications, timers | `ctx.rs`, `long_double.rs` |
-//! | [`KeptDb`] | a context's database, selected again after others | `kept_db.rs` |
+//! | [`KeptDb`](kept_db::KeptDb) | a context's database, selected again after others | `kept_db.rs` |
 //! | [`Args`], [`Arg`], [`OwnedString`] | arguments as byte strings, borrowed from Redis; strings of our own | `args.rs` |
 //! | [`Key`], [`Kind`] | an opened key; what it holds; its value and its expire time | `key.rs` |
 //! | [`Ctx::native_value`] | a native value, read whole | `native.rs` |
@@ -108,11 +108,10 @@ pub use call::{Propagate, Reply};
 pub use cell::{MainCell, Refused, on_main_thread};
 pub use collate::collate;
 pub use command_info::{
-    Argument, ArgumentType, BeginSearch, CommandInfo, FindKeys, InfoError, KeySpec, argument_flag,
-    key_flag,
+    Argument, ArgumentType, BeginSearch, CommandInfo, FindKeys, KeySpec, argument_flag, key_flag,
 };
 pub use configs::{ConfigEntry, Configs};
-pub use ctx::{Collection, Ctx, Flags, failed_while_loading, module_ctx, server_flags};
+pub use ctx::{Collection, Ctx, failed_while_loading, module_ctx, server_flags};
 pub use cut::{cut_connections, cut_save, cut_transaction};
 pub use events::{Event, EventKind, Loading, Persistence, subscribe};
 pub use every_cycle::EveryCycle;
@@ -123,7 +122,6 @@ pub use fork::{before_fork, end_children_with_server};
 pub use home::{follow_homes, keep_homes};
 pub use info::{InfoFields, InfoSections, InfoValue};
 pub use io::{AofWriter, Digest, IoError, RdbBytes, RdbReader, RdbWriter};
-pub use kept_db::KeptDb;
 pub use key::{Key, Kind, Mode, knows_unseen};
 pub use key_specs::{KeySpecs, keep_key_specs};
 pub use keyspace_events::{Class, is_own_event};

@@ -51,7 +51,7 @@ impl<T: Answer> Waiting<T> {
 
 impl Ctx {
     /// Makes the client of the running command wait, without a reply. Not where
-    /// [`super::Flags::deny_blocking`].
+    /// [`super::ctx::Flags::deny_blocking`].
     pub fn wait<T: Answer>(&self) -> Waiting<T> {
         // SAFETY: live context of a command that may block; the callbacks are functions, and the
         // one for `T`'s private data is given only such.
