@@ -8,7 +8,7 @@ use pobj::{Cursor, Result};
 
 /// What a look at all keys of the pool has found.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Found {
+pub struct CheckedKeys {
     /// Keys whose record and value are sound.
     pub sound: u64,
     /// Keys whose record or value is damaged.
@@ -19,7 +19,7 @@ pub struct Found {
 #[derive(Clone, Copy, Debug)]
 pub struct Walk {
     /// What it has found so far.
-    pub found: Found,
+    pub found: CheckedKeys,
     cursor: Cursor,
     /// The tables of the pool were looked at.
     knows_tables: bool,
@@ -48,7 +48,7 @@ impl Store {
 
     /// Looks at every key of the pool, and shows `tell` those that are damaged, by their names
     /// where these can be read; and, without a name, a table of the pool's that is. O(pool).
-    pub fn check_all(&self, tell: impl FnMut(&[u8], &pobj::Error)) -> Found {
+    pub fn check_all(&self, tell: impl FnMut(&[u8], &pobj::Error)) -> CheckedKeys {
         let mut walk = self.begin_check();
         self.check_some(&mut walk, || false, tell);
         walk.found
@@ -57,7 +57,7 @@ impl Store {
     /// Begins a look at every key that there is now, in parts ([`Store::check_some`]).
     pub fn begin_check(&self) -> Walk {
         Walk {
-            found: Found::default(),
+            found: CheckedKeys::default(),
             cursor: Cursor::default(),
             knows_tables: false,
             begun: self.dbs.now(),

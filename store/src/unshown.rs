@@ -48,7 +48,7 @@ pub struct Surveyed {
 
 /// A key that is to be shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Found {
+pub struct UnshownKey {
     /// Its record.
     pub record: RecordPtr,
     /// The record's address.
@@ -166,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// `Damaged`: it cannot be shown, and is not counted any more.
-    pub fn found(&mut self, record: RecordPtr) -> Result<Option<Found>> {
+    pub fn found(&mut self, record: RecordPtr) -> Result<Option<UnshownKey>> {
         let head = *record::get(&self.pool, record)?;
         if !self.dbs.is_live(&head) {
             return Ok(None);
@@ -176,10 +176,10 @@ impl Store {
         {
             *to_come = to_come.saturating_sub(1);
         }
-        let found: Result<Found> = (|| {
+        let found: Result<UnshownKey> = (|| {
             record::verify(&self.pool, record)?;
             let db = self.dbs.db_of(head.space);
-            Ok(Found {
+            Ok(UnshownKey {
                 record,
                 addr: self.pool.address_of(record),
                 space: head.space,
@@ -218,18 +218,18 @@ impl Store {
 
     /// Whether a record that was found takes the place of another one with which its key is shown
     /// already: of two records of one key the younger one counts.
-    pub fn displaces(&self, found: &Found, shown: RecordPtr) -> bool {
+    pub fn displaces(&self, found: &UnshownKey, shown: RecordPtr) -> bool {
         record::get(&self.pool, shown).map_or(true, |head| head.birth < found.birth)
     }
 
     /// A record that was found is shown from now on, for the key of this name.
-    pub fn note_shown(&mut self, found: &Found, name: &[u8]) {
+    pub fn note_shown(&mut self, found: &UnshownKey, name: &[u8]) {
         self.slots.count(found.space, found.ty, name, 1);
     }
 
     /// A record that was found is not shown, as a younger one of its key is: it is gone, and counts
     /// no more. Durable on return, or with the group.
-    pub fn leave_out(&mut self, found: &Found) -> Result<()> {
+    pub fn leave_out(&mut self, found: &UnshownKey) -> Result<()> {
         self.dbs.uncount_key(found.space, found.ty);
         self.retire(found.record)
     }

@@ -9,7 +9,7 @@ use store::record::{self, Birth, RecordPtr};
 use store::structures::mover::{Cursor, Mover};
 use store::structures::{self, Root, has_garbage};
 
-use super::check::{Found, describe, line, records};
+use super::check::{PoolRecord, describe, line, records};
 use super::{Mistake, Structure, Value};
 use crate::states::Description;
 
@@ -53,7 +53,7 @@ impl<S: Structure> Actor<S> {
     /// Reads the models from the pool.
     pub(super) fn new(pool: Pool, rng: Rng) -> Result<Actor<S>> {
         let (mut live, mut dead) = (Vec::new(), VecDeque::new());
-        for Found { record, head } in records(&pool)? {
+        for PoolRecord { record, head } in records(&pool)? {
             match head.birth {
                 0 => dead.push_back(record),
                 _ => live.push((record::key(&pool, record)?.to_vec(), record)),

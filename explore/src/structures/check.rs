@@ -9,19 +9,19 @@ use super::Structure;
 use crate::states::Description;
 
 /// A record of a pool.
-pub(super) struct Found {
+pub(super) struct PoolRecord {
     pub record: RecordPtr,
     pub head: Record,
 }
 
 /// All records of a pool.
-pub(super) fn records(pool: &Pool) -> pobj::Result<Vec<Found>> {
+pub(super) fn records(pool: &Pool) -> pobj::Result<Vec<PoolRecord>> {
     let (mut records, mut cursor) = (Vec::new(), Cursor::default());
     while let Some((object, next)) = pool.next_object(RECORD, cursor) {
         let record = object.cast();
         record::verify(pool, record)?;
         let head = *record::get(pool, record)?;
-        records.push(Found { record, head });
+        records.push(PoolRecord { record, head });
         cursor = next;
     }
     Ok(records)
@@ -32,7 +32,7 @@ pub(super) fn records(pool: &Pool) -> pobj::Result<Vec<Found>> {
 /// must be somebody's, and nobody else's.
 pub(super) fn describe<S: Structure>(pool: &Pool) -> pobj::Result<Description> {
     let (mut state, mut owned, mut dead) = (Vec::new(), Owned::default(), 0);
-    for Found { record, head } in records(pool)? {
+    for PoolRecord { record, head } in records(pool)? {
         if head.birth == 0 {
             state.push(format!("dead {:?}", head.root));
             dead += 1;

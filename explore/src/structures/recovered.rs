@@ -4,7 +4,7 @@ use fastrand::Rng;
 use pobj::Pool;
 
 use super::actor::{Actor, reclaim_some};
-use super::check::{Found, describe, records};
+use super::check::{PoolRecord, describe, records};
 use super::{Structure, Values};
 use crate::check::Recovered;
 use crate::states::Description;
@@ -23,7 +23,7 @@ impl<S: Structure> Recovered for Values<S> {
 
 /// Reclaims what is dead, goes on changing the values, and frees them.
 fn work_on<S: Structure>(mut pool: Pool, seed: u64) -> pobj::Result<Pool> {
-    for Found { record, head } in records(&pool)? {
+    for PoolRecord { record, head } in records(&pool)? {
         while head.birth == 0 && !reclaim_some(&mut pool, record, 16)? {}
     }
     describe::<S>(&pool)?;

@@ -18,7 +18,7 @@ use crate::report;
 use pobj::Error;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::unshown::Found;
+use store::unshown::UnshownKey;
 
 /// Commands that failed for what is in the pool or in the system.
 static FAILED: AtomicU64 = AtomicU64::new(0);
@@ -176,7 +176,7 @@ pub(super) fn apply(what: &str, f: impl FnOnce(&mut Engine)) {
 }
 
 /// [`Store::leave_out`](store::Store::leave_out) from where a failure can only be logged.
-pub(super) fn leave_out_quietly(found: &Found) {
+pub(super) fn leave_out_quietly(found: &UnshownKey) {
     durable("the end of a stale record", |engine| {
         engine.store.leave_out(found)
     });

@@ -40,7 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use store::expiry::KEY_NEVER;
 use store::record::RecordPtr;
-use store::unshown::Found;
+use store::unshown::UnshownKey;
 
 pub(crate) use unshown::Filling;
 
@@ -396,7 +396,7 @@ fn make_room(ctx: &Ctx, key: &Key<'_>, db: i32) {
 }
 
 /// True if the record takes the place of that at `addr`, with which its key is shown.
-fn displaces(found: &Found, addr: usize) -> bool {
+fn displaces(found: &UnshownKey, addr: usize) -> bool {
     let displaces = ENGINE.with(|engine| {
         let shown = engine.record_at(addr);
         shown.is_none_or(|shown| engine.store.displaces(found, shown))

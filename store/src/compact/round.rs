@@ -57,7 +57,7 @@ pub(super) struct Round {
     walk: Option<pobj::Cursor>,
     passes: u32,
     /// Values that were found and are still to be looked at.
-    values: VecDeque<Found>,
+    values: VecDeque<PendingValue>,
     /// Records that were found in the way; they move after their values.
     leaving: Vec<(RecordPtr, u64)>,
     /// A value in a batch is damaged: those that were found go one by one.
@@ -70,7 +70,8 @@ pub(super) struct Round {
     wasted: u64,
 }
 
-struct Found {
+/// A value whose objects are still to be looked at, from `cursor` on.
+struct PendingValue {
     record: RecordPtr,
     birth: u64,
     cursor: Cursor,
@@ -230,7 +231,7 @@ impl Store {
             if !self.dbs.is_live(head) {
                 continue;
             }
-            round.values.push_back(Found {
+            round.values.push_back(PendingValue {
                 record,
                 birth: head.birth,
                 cursor: Cursor::default(),

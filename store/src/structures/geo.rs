@@ -7,7 +7,7 @@ use pobj::{Pool, Result};
 
 /// A member in an area.
 #[derive(Clone, Copy, Debug)]
-pub struct Found<'p> {
+pub struct Member<'p> {
     /// Its name.
     pub name: &'p [u8],
     /// Its score.
@@ -25,7 +25,7 @@ pub fn find<'p>(
     root: Root,
     area: Option<&Area>,
     enough: usize,
-) -> Result<Vec<Found<'p>>> {
+) -> Result<Vec<Member<'p>>> {
     let mut found = Vec::new();
     let Some(area) = area else {
         return Ok(found);
@@ -43,7 +43,7 @@ pub fn find<'p>(
         {
             let point = Point::of_score(score);
             if let Some(distance) = area.distance(point) {
-                found.push(Found {
+                found.push(Member {
                     name,
                     score,
                     point,

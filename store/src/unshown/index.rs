@@ -52,12 +52,12 @@ fn record_of(entry: u64) -> Option<RecordPtr> {
 
 /// What one thread has found.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct FoundRecords {
     /// By bucket; empty, or all of them.
     buckets: Vec<Vec<u64>>,
 }
 
-impl Found {
+impl FoundRecords {
     /// Adds a record whose key has the hash `check`; about `expected` will have been added in the
     /// end.
     #[inline]
@@ -201,7 +201,7 @@ pub(super) struct Next {
 
 impl Index {
     /// Puts together what some threads have found. O(1).
-    pub(super) fn build(found: Vec<Found>) -> Index {
+    pub(super) fn build(found: Vec<FoundRecords>) -> Index {
         let mut buckets: Vec<Bucket> = (0..BUCKETS).map(|_| Bucket::default()).collect();
         for found in found {
             for (bucket, found) in buckets.iter_mut().zip(found.buckets) {
@@ -310,7 +310,7 @@ mod tests {
     }
 
     fn index(records: &[(u32, RecordPtr)], threads: usize) -> Index {
-        let mut found: Vec<Found> = (0..threads).map(|_| Found::default()).collect();
+        let mut found: Vec<FoundRecords> = (0..threads).map(|_| FoundRecords::default()).collect();
         for (n, &(check, record)) in records.iter().enumerate() {
             found[n % threads].add(check, record, 1000);
         }

@@ -39,7 +39,7 @@ pub(super) struct Survey {
 /// What one thread has seen.
 #[derive(Default)]
 struct Seen {
-    found: index::Found,
+    found: index::FoundRecords,
     /// Keys of each key space.
     keys: Vec<KeyCounts>,
     has_type: [bool; ValueType::ALL.len() + 1],

@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 use std::ffi::CStr;
 use store::geo::{Area, Point, Shape};
 use store::number::parse_i64;
-use store::structures::geo::{self, Found};
+use store::structures::geo::{self, Member};
 use store::structures::zset;
 
 /// `PM.GEORADIUS key longitude latitude radius M|KM|FT|MI [WITHCOORD] [WITHDIST] [WITHHASH]
@@ -402,7 +402,7 @@ impl<'a> Query<'a> {
     }
 
     /// The members found, in order, and no more than asked for.
-    fn arrange<'p>(&self, mut found: Vec<Found<'p>>) -> Vec<Found<'p>> {
+    fn arrange<'p>(&self, mut found: Vec<Member<'p>>) -> Vec<Member<'p>> {
         let wanted = match self.count {
             0 => found.len(),
             count => count.min(found.len()),
@@ -413,7 +413,7 @@ impl<'a> Query<'a> {
             order => order,
         };
         if order != Order::None {
-            let compare = |a: &Found<'_>, b: &Found<'_>| {
+            let compare = |a: &Member<'_>, b: &Member<'_>| {
                 let ascending = a.distance.total_cmp(&b.distance);
                 match order {
                     Order::Farthest => ascending.reverse(),
@@ -449,7 +449,7 @@ fn search(ctx: &Ctx, args: Args<'_>, form: Form, command: &CStr) -> Result<(), C
     };
     let mut elements = source.read(|pool, root| {
         let found = query.arrange(geo::find(pool, root, area.as_ref(), enough)?);
-        let element = |found: &Found<'_>| (found.name.to_vec(), query.stored_score(found));
+        let element = |found: &Member<'_>| (found.name.to_vec(), query.stored_score(found));
         Ok(found.iter().map(element).collect::<Vec<_>>())
     })?;
     drop(source);
@@ -462,7 +462,7 @@ fn search(ctx: &Ctx, args: Args<'_>, form: Form, command: &CStr) -> Result<(), C
 }
 
 impl Query<'_> {
-    fn stored_score(&self, found: &Found<'_>) -> f64 {
+    fn stored_score(&self, found: &Member<'_>) -> f64 {
         if !self.store_distances {
             found.score
         } else if found.distance.is_nan() {
@@ -474,7 +474,7 @@ impl Query<'_> {
     }
 }
 
-fn reply(ctx: &Ctx, query: &Query<'_>, found: &[Found<'_>]) {
+fn reply(ctx: &Ctx, query: &Query<'_>, found: &[Member<'_>]) {
     let extras = [query.with_distance, query.with_score, query.with_point];
     let extras = extras.into_iter().filter(|wanted| *wanted).count();
     ctx.reply_array(found.len());

@@ -8,7 +8,7 @@ use crate::report;
 use pobj::Error;
 use std::time::{Duration, Instant};
 use store::record::{self, RecordPtr};
-use store::unshown::Found;
+use store::unshown::UnshownKey;
 
 /// How often progress is logged.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -108,7 +108,7 @@ impl Engine {
 
     /// What is to be shown of a record that has just left the index, and its key; nothing if it was
     /// flushed, or is damaged.
-    pub(super) fn found(&mut self, record: RecordPtr) -> Option<(Found, OwnedString)> {
+    pub(super) fn found(&mut self, record: RecordPtr) -> Option<(UnshownKey, OwnedString)> {
         let found = self.store.found(record).and_then(|found| match found {
             None => Ok(None),
             Some(found) => {

@@ -53,7 +53,7 @@ pub(super) enum Place {
 }
 
 /// A chunk, where it hangs, and the number of an element in it.
-pub(super) struct Found {
+pub(super) struct ElementPlace {
     pub place: Place,
     pub chunk: Chunk,
     pub number: usize,
@@ -194,9 +194,9 @@ impl List {
     }
 
     /// The chunk of element `index`, which must be below the length. O(log n).
-    pub(super) fn find(&self, pool: &Pool, index: u64) -> Result<Found> {
+    pub(super) fn find(&self, pool: &Pool, index: u64) -> Result<ElementPlace> {
         let found = |place, chunk, index: u64| {
-            Ok(Found {
+            Ok(ElementPlace {
                 place,
                 chunk,
                 number: index as usize,

@@ -4,7 +4,7 @@ use super::Side;
 use super::child::Span;
 use super::chunk::{CHUNK_MAX, Chunk, Room};
 use super::entry::{ENTRY_MAX, Entries};
-use super::handle::{Form, Found, List, Place};
+use super::handle::{ElementPlace, Form, List, Place};
 use super::tree::Path;
 use crate::structures::Root;
 use pobj::{PPtr, Pool, Result, Tx};
@@ -61,7 +61,13 @@ struct Match {
 }
 
 /// The entries equal to `value` from the found one on, in the order of the chunk.
-fn matches(pool: &Pool, found: &Found, side: Side, value: &[u8], limit: u64) -> Result<Vec<Match>> {
+fn matches(
+    pool: &Pool,
+    found: &ElementPlace,
+    side: Side,
+    value: &[u8],
+    limit: u64,
+) -> Result<Vec<Match>> {
     let mut matches = Vec::new();
     let bytes = found.chunk.bytes(pool)?;
     let from = match (side, found.number) {
@@ -104,8 +110,13 @@ fn matches(pool: &Pool, found: &Found, side: Side, value: &[u8], limit: u64) -> 
 
 impl List {
     /// Removes entries from a chunk; one left sparse joins a neighbour in the tree.
-    fn remove_from(&mut self, tx: &mut Tx<'_>, found: Found, matches: &[Match]) -> Result<()> {
-        let Found { place, chunk, .. } = found;
+    fn remove_from(
+        &mut self,
+        tx: &mut Tx<'_>,
+        found: ElementPlace,
+        matches: &[Match],
+    ) -> Result<()> {
+        let ElementPlace { place, chunk, .. } = found;
         let bytes = chunk.bytes(tx)?;
         let first = matches[0].byte;
         let mut kept = Vec::with_capacity(bytes.len() - first);

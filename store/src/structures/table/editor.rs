@@ -10,7 +10,7 @@
 use super::bucket::{self, hash_bit};
 use super::directory::{Bucket, Directory};
 use super::slot::{self, LINE_SLOTS, Word};
-use super::{EntryPtr, FULL, Found, Root, SPARSE, hash, position};
+use super::{EntryPlace, EntryPtr, FULL, Root, SPARSE, hash, position};
 use crate::damaged::damaged;
 use pobj::{Result, Tx};
 
@@ -130,7 +130,7 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
     }
 
     /// The place of an entry that was found in the table as the batch began with it.
-    pub(super) fn place(&mut self, found: Found) -> Result<Place> {
+    pub(super) fn place(&mut self, found: EntryPlace) -> Result<Place> {
         let touched = self.touch(found.index)?;
         let bucket = &self.touched[touched];
         let is_it = |&slot: &usize| bucket.old.is_some_and(|old| old.slot(slot) == found.slot);

@@ -79,7 +79,7 @@ pub type EntryPtr = PPtr<u8>;
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct EntryPlace {
     /// The entry.
     pub entry: EntryPtr,
     /// The slot that points to it.
@@ -92,7 +92,7 @@ pub struct Found {
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup {
     /// The entry, if it is there.
-    pub found: Option<Found>,
+    pub found: Option<EntryPlace>,
     hash: u64,
     /// The key's bucket.
     bucket: Bucket,
@@ -127,7 +127,7 @@ pub fn find<const KEY_AT: u64>(
     root: Root,
     key: &[u8],
     hash: u64,
-) -> Result<Option<Found>> {
+) -> Result<Option<EntryPlace>> {
     Ok(look_up::<KEY_AT>(pool, root, key, hash)?.found)
 }
 
@@ -144,7 +144,7 @@ pub fn look_up<const KEY_AT: u64>(
     let index = slot::bucket_of(hash, buckets);
     let bucket = directory.bucket(pool, index)?;
     let at = position::<KEY_AT>(pool, bucket.words(pool)?, key, hash)?;
-    let found = at.map(|(slot, entry)| Found {
+    let found = at.map(|(slot, entry)| EntryPlace {
         entry,
         slot: bucket.slot(slot),
         index,
@@ -288,7 +288,7 @@ pub fn alike(
 /// An entry, each with the same probability. O(1) expected.
 ///
 /// Draws a bucket and one of as many slots as the widest bucket has, until an entry is there.
-pub fn random(pool: &Pool, root: Root) -> Result<Found> {
+pub fn random(pool: &Pool, root: Root) -> Result<EntryPlace> {
     let directory = Directory::open(pool, root.value)?;
     for _ in 0..TRIES_MAX {
         let index = fastrand::u64(..directory.buckets);
@@ -297,7 +297,7 @@ pub fn random(pool: &Pool, root: Root) -> Result<Found> {
         if slot < bucket.slots {
             let slot = bucket.slot(slot as usize);
             if let Some(entry) = Word(*pool.get(slot)?).target() {
-                return Ok(Found { entry, slot, index });
+                return Ok(EntryPlace { entry, slot, index });
             }
         }
     }

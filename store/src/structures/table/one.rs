@@ -4,7 +4,7 @@
 use super::directory::Directory;
 use super::editor::Editor;
 use super::slot::Word;
-use super::{EntryPtr, FULL, Found, Lookup, Root, SPARSE, hash, look_up};
+use super::{EntryPlace, EntryPtr, FULL, Lookup, Root, SPARSE, hash, look_up};
 use pobj::{Result, Tx};
 
 /// Adds an entry whose key has just been looked up and was not found. O(1).
@@ -49,12 +49,16 @@ fn insert_by_editor<const KEY_AT: u64>(
 }
 
 /// Puts another entry of the same key at its place; the old one is the caller's to free.
-pub fn replace(tx: &mut Tx<'_>, found: Found, entry: EntryPtr, hash: u64) -> Result<()> {
+pub fn replace(tx: &mut Tx<'_>, found: EntryPlace, entry: EntryPtr, hash: u64) -> Result<()> {
     tx.set(found.slot, Word::of_entry(entry, hash)?.0)
 }
 
 /// Takes an entry out, which is the caller's to free. O(1).
-pub fn remove<const KEY_AT: u64>(tx: &mut Tx<'_>, root: &mut Root, found: Found) -> Result<()> {
+pub fn remove<const KEY_AT: u64>(
+    tx: &mut Tx<'_>,
+    root: &mut Root,
+    found: EntryPlace,
+) -> Result<()> {
     let buckets = Directory::open(tx, root.value)?.buckets;
     remove_from::<KEY_AT>(tx, root, buckets, found)
 }
@@ -64,7 +68,7 @@ fn remove_from<const KEY_AT: u64>(
     tx: &mut Tx<'_>,
     root: &mut Root,
     buckets: u64,
-    found: Found,
+    found: EntryPlace,
 ) -> Result<()> {
     let entries = root.rest();
     if entries > 1 && (buckets == 1 || entries > SPARSE * buckets) {
@@ -79,7 +83,7 @@ fn remove_from<const KEY_AT: u64>(
 fn remove_by_editor<const KEY_AT: u64>(
     tx: &mut Tx<'_>,
     root: &mut Root,
-    found: Found,
+    found: EntryPlace,
 ) -> Result<()> {
     let mut editor = Editor::<KEY_AT>::begin(tx, root)?;
     let place = editor.place(found)?;

@@ -152,7 +152,7 @@ impl Large {
 
     /// The table's place of an element.
     #[inline]
-    fn found(&self, pool: &Pool, name: &[u8], hash: u64) -> Result<Option<table::Found>> {
+    fn found(&self, pool: &Pool, name: &[u8], hash: u64) -> Result<Option<table::EntryPlace>> {
         match self.entry(pool, name, hash)? {
             Some(found) if !self.is_element(pool, found.entry.cast())? => Ok(None),
             entry => Ok(entry),
@@ -161,7 +161,7 @@ impl Large {
 
     /// The table's place of this name, be it an element's or garbage.
     #[inline]
-    fn entry(&self, pool: &Pool, name: &[u8], hash: u64) -> Result<Option<table::Found>> {
+    fn entry(&self, pool: &Pool, name: &[u8], hash: u64) -> Result<Option<table::EntryPlace>> {
         if self.table == Root::EMPTY {
             return Ok(None);
         }
@@ -170,7 +170,7 @@ impl Large {
 
     /// Takes a member that the tree does not have any more out of the table, and frees it.
     #[inline]
-    fn forget(&mut self, tx: &mut Tx<'_>, found: table::Found) -> Result<()> {
+    fn forget(&mut self, tx: &mut Tx<'_>, found: table::EntryPlace) -> Result<()> {
         table::remove::<NAME_AT>(tx, &mut self.table, found)?;
         tx.free(found.entry)
     }
