@@ -71,6 +71,9 @@ pub struct Dbs {
 
 impl Dbs {
     /// Reads the databases of the pool.
+    ///
+    /// # Errors
+    /// `Damaged` if the table lies outside the pool, or names a key space that it does not have.
     pub fn open(pool: &Pool) -> Result<Dbs> {
         let limit = *pool.get(pool.user_word(CLOCK_LIMIT))?;
         let table = PPtr::<Entry>::new(*pool.get(pool.user_word(TABLE))?);
@@ -125,6 +128,9 @@ impl Dbs {
     }
 
     /// The next tick of the pool's clock: later than every tick before, also across restarts.
+    ///
+    /// # Errors
+    /// Those of [`Tx::commit`](pobj::Tx::commit): one in a million ticks is noted in the pool.
     pub fn tick(&mut self, pool: &mut Pool) -> Result<u64> {
         if self.now + 1 >= self.limit {
             let mut tx = pool.begin();
@@ -148,6 +154,9 @@ impl Dbs {
     }
 
     /// Whose keys the pool began to take over, if it has not been told that these were all.
+    ///
+    /// # Errors
+    /// `Damaged` if the pool has no such word.
     pub fn taking_over(pool: &Pool) -> Result<Option<Origin>> {
         Ok(match *pool.get(pool.user_word(TAKING_OVER))? {
             0 => None,
@@ -157,6 +166,9 @@ impl Dbs {
     }
 
     /// Notes, durably, that such a take-over begins, or is complete (`None`).
+    ///
+    /// # Errors
+    /// Those of [`Tx::commit`](pobj::Tx::commit).
     pub fn set_taking_over(pool: &mut Pool, origin: Option<Origin>) -> Result<()> {
         let word = match origin {
             None => 0,
@@ -263,6 +275,10 @@ impl Dbs {
     }
 
     /// Moves the table out of the way of an evacuation.
+    ///
+    /// # Errors
+    /// `Damaged` if no object starts where the table is said to be; those of
+    /// [`Tx::commit`](pobj::Tx::commit). The table stays where it is then.
     pub fn relocate(&mut self, pool: &mut Pool) -> Result<()> {
         let Some(table) = self.table else {
             return Ok(());
@@ -343,6 +359,10 @@ impl Dbs {
     }
 
     /// Exchanges the key spaces of two databases, in one atomic step.
+    ///
+    /// # Errors
+    /// As of [`Dbs::space`], for both; those of [`Tx::commit`](pobj::Tx::commit). Nothing is
+    /// exchanged then.
     pub fn swap(&mut self, pool: &mut Pool, a: i32, b: i32) -> Result<()> {
         let (space_a, space_b) = (self.space(pool, a)?, self.space(pool, b)?);
         let mut tx = pool.begin();

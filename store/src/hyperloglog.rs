@@ -107,6 +107,9 @@ pub(crate) fn mark_stale(text: &mut [u8]) -> (usize, bool) {
 /// Raises a register to a sample's run, if that is longer; whether it was, and the count is out of
 /// date then. A sparse one may grow up to `sparse_max` bytes, then it becomes dense. O(1) in a
 /// dense one, else O(length).
+///
+/// # Errors
+/// [`Corrupted`] if no run of a sparse one covers the register. The text is as it was then.
 pub fn raise(text: &mut Vec<u8>, sample: Sample, sparse_max: u64) -> Result<bool, Corrupted> {
     let raised = if is_dense(text) {
         raise_dense(text, sample)
@@ -127,6 +130,10 @@ pub fn raise(text: &mut Vec<u8>, sample: Sample, sparse_max: u64) -> Result<bool
 }
 
 /// Gives a HyperLogLog the dense form. O(registers).
+///
+/// # Errors
+/// [`Corrupted`] if the runs of a sparse one do not cover all registers, and no more. The text is
+/// as it was then.
 pub fn make_dense(text: &mut Vec<u8>) -> Result<(), Corrupted> {
     if is_dense(text) {
         return Ok(());
@@ -142,6 +149,9 @@ pub fn make_dense(text: &mut Vec<u8>) -> Result<(), Corrupted> {
 }
 
 /// Raises `registers` to those of a HyperLogLog. O(registers).
+///
+/// # Errors
+/// As of [`make_dense`]; some registers may have risen.
 pub fn merge(registers: &mut Registers, text: &[u8]) -> Result<(), Corrupted> {
     let body = &text[HEADER_LEN..];
     let mut raise = |index: usize, run: u8| registers[index] = registers[index].max(run);
@@ -153,6 +163,9 @@ pub fn merge(registers: &mut Registers, text: &[u8]) -> Result<(), Corrupted> {
 }
 
 /// The estimated number of elements. O(registers).
+///
+/// # Errors
+/// As of [`make_dense`].
 pub fn count(text: &[u8]) -> Result<u64, Corrupted> {
     let body = &text[HEADER_LEN..];
     let mut histogram = [0; 64];

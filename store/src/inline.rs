@@ -16,6 +16,9 @@ pub struct Inline {
 
 impl Inline {
     /// Fills the space, from its beginning on, for a value that had none of it.
+    ///
+    /// # Errors
+    /// `Damaged` if the space is not in an allocated object, or has less room.
     #[inline]
     pub fn fill(self, tx: &mut Tx<'_>, bytes: &[u8]) -> Result<()> {
         match self.fresh {
@@ -36,6 +39,10 @@ impl Inline {
 
     /// Its bytes. O(1), but it reads what the allocator knows of the record: not for those who need
     /// no room.
+    ///
+    /// # Errors
+    /// `Damaged` if no allocated object starts at the record, or if it is shorter than its key
+    /// says.
     #[inline]
     pub fn capacity(self, pool: &Pool) -> Result<u64> {
         let start = self.at.offset() - self.record.offset();

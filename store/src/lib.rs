@@ -21,6 +21,7 @@
 //! The layer below is [`pobj`]; the one above, the module, brings Redis's keys to these records.
 
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 pub mod bitfield;
 pub mod bits;

@@ -53,6 +53,9 @@ pub struct Pulse {
 
 /// True if the pool at `path`, found at that LSN, is a copy that was made while the original was in
 /// use.
+///
+/// # Errors
+/// `Damaged` if the pool has no such words; `Io` and its like, of the file.
 pub fn is_torn_copy(pool: &Pool, path: &Path, found: RunLsn) -> Result<bool> {
     let state = word(pool, STATE)?;
     if state != IN_USE && state != IN_USE_MARKED {
@@ -77,6 +80,9 @@ pub fn is_torn_copy(pool: &Pool, path: &Path, found: RunLsn) -> Result<bool> {
 
 /// Notes, durably, that the pool is in use from now on, by a run that begins; and marks its file,
 /// if that can be marked.
+///
+/// # Errors
+/// As of [`is_torn_copy`]. The pool counts as closed, or as in use, and has not changed otherwise.
 pub fn begin_use(pool: &mut Pool, path: &Path, found: RunLsn, run: u64) -> Result<Option<Pulse>> {
     let mark = Mark {
         runs: [found.run, run],
@@ -117,6 +123,9 @@ pub fn file_look(path: &Path) -> u64 {
 
 /// What the RDB looks like that belongs to the pool ([`file_look`]), if that is certain: the pool
 /// was closed, and somebody has looked.
+///
+/// # Errors
+/// `Damaged` if the pool has no such words.
 pub fn noted_rdb(pool: &Pool) -> Result<Option<u64>> {
     let (state, look) = (word(pool, STATE)?, word(pool, RDB)?);
     Ok((state == CLOSED && look != 0).then_some(look))
@@ -152,12 +161,18 @@ impl Store {
     }
 
     /// A child was forked, which may make an RDB of this LSN.
+    ///
+    /// # Errors
+    /// `Damaged` if the pool has no such word.
     pub fn note_fork(&mut self, lsn: u64) -> Result<()> {
         self.pool.set_user_word_now(FORK, lsn)
     }
 
     /// The child of the last fork has left nothing that is not noted: from now on no RDB belongs to
     /// this pool for that fork's LSN, which every copy of the child's data has, too.
+    ///
+    /// # Errors
+    /// As of [`Store::note_fork`].
     pub fn forget_fork(&mut self) -> Result<()> {
         if word(&self.pool, FORK)? == 0 {
             Ok(())
@@ -168,6 +183,9 @@ impl Store {
 
     /// The RDB that looks like this ([`file_look`]) belongs to this pool. What a fork before that
     /// has left does not lie there any more.
+    ///
+    /// # Errors
+    /// As of [`Store::note_fork`].
     pub fn note_rdb(&mut self, look: u64) -> Result<()> {
         if word(&self.pool, RDB)? != look {
             self.pool.set_user_word_now(RDB, look)?;
@@ -178,6 +196,9 @@ impl Store {
     /// True if the RDB at this path, of this LSN, is one that this pool's user has left there: as
     /// it looks, or as its LSN is that of the fork in whose midst the run before was killed, or of
     /// that run's end. Also if nothing is known.
+    ///
+    /// # Errors
+    /// As of [`Store::note_fork`].
     pub fn knows_rdb(&self, path: &Path, lsn: Option<RunLsn>) -> Result<bool> {
         let noted = word(&self.pool, RDB)?;
         let number = word(&self.pool, FORK)?;

@@ -27,6 +27,9 @@ pub struct RunLsn {
 
 impl RunLsn {
     /// The LSN at which the last run has left a pool that was just opened.
+    ///
+    /// # Errors
+    /// `Damaged` if the pool has no such word.
     pub fn found(pool: &Pool) -> Result<RunLsn> {
         Ok(RunLsn {
             run: *pool.get(pool.user_word(RUN))?,

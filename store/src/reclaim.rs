@@ -36,6 +36,9 @@ const SWEEP: usize = 64;
 /// Hangs a part of a value that nobody refers to any more on a dead record of its own, so that it
 /// is reclaimed like a deleted key; `None` if there is none. After the commit the record goes to
 /// [`Store::reclaim_later`]; after a crash it is found.
+///
+/// # Errors
+/// `Full` if there is no room for the record.
 pub fn retire_value(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option<RecordPtr>> {
     if root == Root::EMPTY {
         return Ok(None);
@@ -107,6 +110,11 @@ fn end_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> Result<Optio
 impl Store {
     /// The key of `record` is gone: frees it with its value, at once if that is little work, else
     /// in the background. Durable on return, or with the group.
+    ///
+    /// # Errors
+    /// `Damaged` if the record is not what it is to be; `Full` if there is no room although
+    /// [all](mod@crate::must) was given; those of [`Tx::commit`](pobj::Tx::commit). The record is
+    /// not dead then.
     pub fn retire(&mut self, record: RecordPtr) -> Result<()> {
         self.must(|store| store.retire_if_room(record))
     }

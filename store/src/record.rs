@@ -103,6 +103,9 @@ pub(crate) fn create_unless_empty(
 }
 
 /// [`create_unless_empty`] of a record whose value may also be empty.
+///
+/// # Errors
+/// `Full`; `TooLarge` if no object can hold the key; those of `f`.
 pub fn create(
     tx: &mut Tx<'_>,
     key: (&[u8], ValueType, Birth),
@@ -180,6 +183,9 @@ impl Record {
     }
 
     /// The value's type.
+    ///
+    /// # Errors
+    /// `Damaged` if there is no such type.
     #[inline]
     pub fn value_type(&self) -> Result<ValueType> {
         ValueType::from_byte(self.ty).ok_or_else(|| damaged("a record of unknown type"))
@@ -187,12 +193,18 @@ impl Record {
 }
 
 /// The record's fixed part. O(1).
+///
+/// # Errors
+/// `Damaged` if it is outside the pool.
 #[inline]
 pub fn get(pool: &Pool, record: RecordPtr) -> Result<&Record> {
     pool.get(record)
 }
 
 /// The record's key. O(1).
+///
+/// # Errors
+/// `Damaged` if the record or its key is outside the pool.
 pub fn key(pool: &Pool, record: RecordPtr) -> Result<&[u8]> {
     let len = pool.get(record)?.key_len;
     pool.bytes(record.at(HEAD), u64::from(len))
@@ -209,6 +221,9 @@ pub(crate) fn key_seen<'m>(
 }
 
 /// The record's root and inline area. O(1).
+///
+/// # Errors
+/// As of [`get`].
 #[inline]
 pub fn value(pool: &Pool, record: RecordPtr) -> Result<(Root, Inline)> {
     let head = pool.get(record)?;
@@ -216,12 +231,18 @@ pub fn value(pool: &Pool, record: RecordPtr) -> Result<(Root, Inline)> {
 }
 
 /// The record's inline area. O(1).
+///
+/// # Errors
+/// As of [`get`].
 #[inline]
 pub fn inline(pool: &Pool, record: RecordPtr) -> Result<Inline> {
     Ok(pool.get(record)?.inline(record))
 }
 
 /// Checks all that can be checked of a record without its value: O(length of the key).
+///
+/// # Errors
+/// `Damaged` if anything of it is not what this code writes.
 pub fn verify(pool: &Pool, record: RecordPtr) -> Result<()> {
     let head = pool.get(record)?;
     head.value_type()?;
@@ -233,11 +254,17 @@ pub fn verify(pool: &Pool, record: RecordPtr) -> Result<()> {
 }
 
 /// Marks the record as dead: from the commit on the key is gone, and its memory can be reclaimed.
+///
+/// # Errors
+/// `Damaged` if it is not in an allocated object.
 pub fn kill(tx: &mut Tx<'_>, record: RecordPtr) -> Result<()> {
     tx.set(field!(record, Record, birth), 0)
 }
 
 /// Sets the expire time.
+///
+/// # Errors
+/// As of [`kill`].
 pub fn set_expire(tx: &mut Tx<'_>, record: RecordPtr, at: i64) -> Result<()> {
     tx.set(field!(record, Record, expire_at), at)
 }
@@ -250,6 +277,9 @@ pub(crate) fn set_space(tx: &mut Tx<'_>, record: RecordPtr, space: u16, birth: u
 }
 
 /// Writes the words of the root that differ.
+///
+/// # Errors
+/// As of [`kill`].
 #[inline]
 pub fn set_root(tx: &mut Tx<'_>, record: RecordPtr, old: Root, new: Root) -> Result<()> {
     let at = field!(record, Record, root);

@@ -122,6 +122,9 @@ impl Slots {
 
     /// True unless the key of a record, which was created at `birth`, lies in a slot that was given
     /// up since.
+    ///
+    /// # Errors
+    /// `Damaged` if the record or its key is outside the pool.
     pub fn is_live(&self, pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
         is_younger(&self.words, pool, record, birth)
     }
@@ -376,6 +379,9 @@ fn slot_of(key: &[u8]) -> usize {
 impl Store {
     /// True while the record's key exists: it is not dead, nor flushed, nor in a slot that was
     /// given up since.
+    ///
+    /// # Errors
+    /// `Damaged` if the record or its key is outside the pool.
     pub fn is_live(&self, record: RecordPtr) -> Result<bool> {
         let head = record::get(&self.pool, record)?;
         Ok(self.dbs.is_live(head) && self.slots.is_live(&self.pool, record, head.birth)?)
@@ -388,6 +394,10 @@ impl Store {
 
     /// From now on keys will come to these slots that count only if the slots come, too. Durable on
     /// return, or with the group, which is not taken back then: the server takes nothing back.
+    ///
+    /// # Errors
+    /// `Full` if there is no room for the runs although [all](mod@crate::must) was given; those of
+    /// [`Tx::commit`](pobj::Tx::commit). Nothing is noted then.
     pub fn begin_import(&mut self, ranges: &[SlotRange]) -> Result<()> {
         self.keep_group();
         self.must(|store| {
@@ -397,6 +407,9 @@ impl Store {
     }
 
     /// The slots have come, and their keys count. Durable as [`Store::begin_import`].
+    ///
+    /// # Errors
+    /// As of [`Store::begin_import`].
     pub fn end_import(&mut self, ranges: &[SlotRange]) -> Result<()> {
         self.keep_group();
         self.must(|store| {
@@ -407,6 +420,9 @@ impl Store {
 
     /// All keys of these slots that there are now are dead for a server that starts; an import of
     /// them is over. Durable as [`Store::begin_import`].
+    ///
+    /// # Errors
+    /// As of [`Store::begin_import`].
     pub fn give_up(&mut self, ranges: &[SlotRange]) -> Result<()> {
         self.keep_group();
         self.must(|store| {
@@ -420,6 +436,9 @@ impl Store {
 
     /// [`Store::give_up`] of slots whose keys Redis drops at once, unheard: their memory is
     /// reclaimed.
+    ///
+    /// # Errors
+    /// As of [`Store::begin_import`].
     pub fn trim(&mut self, ranges: &[SlotRange]) -> Result<()> {
         self.give_up(ranges)?;
         for (space, keys) in self.slots.take_counts(ranges) {

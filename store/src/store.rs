@@ -73,6 +73,10 @@ impl Store {
 
     /// Drops what the pool has of keys that it began to take over from elsewhere, if it was not
     /// told that these were all: whose they are. Durable on return.
+    ///
+    /// # Errors
+    /// `Damaged` if the pool has no word of it; those of [`Tx::commit`](pobj::Tx::commit). Nothing
+    /// is dropped then.
     pub fn undo_take_over(&mut self) -> Result<Option<Origin>> {
         let origin = Dbs::taking_over(&self.pool)?;
         if origin.is_some() {

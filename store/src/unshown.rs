@@ -229,6 +229,9 @@ impl Store {
 
     /// A record that was found is not shown, as a younger one of its key is: it is gone, and counts
     /// no more. Durable on return, or with the group.
+    ///
+    /// # Errors
+    /// As of [`Store::retire`]; it counts no more all the same.
     pub fn leave_out(&mut self, found: &UnshownKey) -> Result<()> {
         self.dbs.uncount_key(found.space, found.ty);
         self.retire(found.record)

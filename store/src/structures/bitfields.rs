@@ -78,6 +78,9 @@ const PENDING_MAX: usize = 64;
 
 /// Runs operations of which some write, the last byte at `last`, one after the other.
 /// O(operations), and what growing the string to `last` takes.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors). What `outcome` has is of no use then.
 pub fn run(
     tx: &mut Tx<'_>,
     root: &mut Root,

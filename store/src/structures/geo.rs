@@ -20,6 +20,9 @@ pub struct Member<'p> {
 
 /// The members in an area, cell by cell; up to `enough` of them, if that is not 0. None are
 /// nowhere. O(log n) for each of up to nine cells, and O(1) for each member in these.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn find<'p>(
     pool: &'p Pool,
     root: Root,

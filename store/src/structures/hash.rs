@@ -91,6 +91,9 @@ enum At {
 }
 
 /// Looks a field up: its spot, and its value if it is there. O(1); O(n) of a packed hash.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline]
 pub fn find<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<(Spot, Option<&'p [u8]>)> {
     find_for::<false>(pool, root, field)
@@ -98,6 +101,9 @@ pub fn find<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<(Spot, Optio
 
 /// [`find`] for who is about to set the field: that of a new one in a packed hash takes less, that
 /// of another one more.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline]
 pub fn find_to_set<'p>(
     pool: &'p Pool,
@@ -158,12 +164,18 @@ fn find_for<'p, const TO_SET: bool>(
 }
 
 /// The value of a field. O(1); O(n) of a packed hash.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline]
 pub fn get<'p>(pool: &'p Pool, root: Root, field: &[u8]) -> Result<Option<&'p [u8]>> {
     Ok(find(pool, root, field)?.1)
 }
 
 /// When a field expires; [`FIELD_NEVER`] also if it is not there. O(1); O(n) of a packed hash.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline]
 pub fn expire_at(pool: &Pool, root: Root, field: &[u8]) -> Result<i64> {
     Ok(find(pool, root, field)?.0.expire_at)
@@ -171,6 +183,9 @@ pub fn expire_at(pool: &Pool, root: Root, field: &[u8]) -> Result<i64> {
 
 /// All fields, each once: in order of insertion while the hash is packed, else in no particular
 /// order. O(n).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn fields(pool: &Pool, root: Root) -> Result<Fields<'_>> {
     let walk = match root.encoding() {
         0 => Walk::Packed(pack::fields(&[])),
@@ -209,6 +224,9 @@ impl<'p> Iterator for Fields<'p> {
 }
 
 /// [`fields`], without their expire times.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn pairs(pool: &Pool, root: Root) -> Result<impl Iterator<Item = Result<Pair<'_>>>> {
     let fields = fields(pool, root)?;
     Ok(fields.map(|field| field.map(|field| (field.name, field.value))))
@@ -216,6 +234,9 @@ pub fn pairs(pool: &Pool, root: Root) -> Result<impl Iterator<Item = Result<Pair
 
 /// Calls `visit` with some fields from `cursor` on, and gives the next cursor; 0 is the start, and
 /// the end. See `table::scan`.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors). Those of `visit`, too.
 pub fn scan<'p>(
     pool: &'p Pool,
     root: Root,
@@ -236,6 +257,9 @@ pub fn scan<'p>(
 
 /// A field of a hash that is not empty, each with the same probability. O(1); O(n) of a packed
 /// hash.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn random(pool: &Pool, root: Root) -> Result<Field<'_>> {
     if is_table(root) {
         return entry::field(pool, table::random(pool, root)?.entry);

@@ -16,6 +16,14 @@
 //! * Nothing read is trusted: lengths and pointers are checked by `pobj` and against each other,
 //!   and a contradiction is `pobj::Error::Damaged`, never a panic, an endless loop or a huge
 //!   allocation.
+//!
+//! # Errors
+//! Functions that read fail with [`Damaged`](Error::Damaged) if what hangs from the root is not
+//! what this code writes, as far as they look at it. Functions that change a value, through a
+//! [`Tx`](pobj::Tx), fail with [`Full`](Error::Full), too, if the pool has no room for what they
+//! allocate, or for the undo log of their steps, and with [`TooLarge`](Error::TooLarge) if no
+//! object can hold an element, or no table so many. The transaction is to be dropped then: nothing
+//! has happened. The root in DRAM is of no use any more.
 
 pub mod bitfields;
 pub mod encoding;

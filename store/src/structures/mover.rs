@@ -71,6 +71,9 @@ impl<'t, 'p> Mover<'t, 'p> {
     }
 
     /// Moves an object if it is in the way: where it is then. The caller changes what points to it.
+    ///
+    /// # Errors
+    /// `Damaged` if no allocated object starts there.
     pub fn shift(&mut self, object: PPtr<u8>) -> Result<Option<Fresh>> {
         self.spend(1);
         let target = self.tx.relocate(object, DATA)?;

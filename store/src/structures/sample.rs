@@ -92,6 +92,9 @@ pub fn choose<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
 
 /// `count` different elements of `len`, each such choice with the same probability: out of `all`,
 /// or drawn `one` by one.
+///
+/// # Errors
+/// Those of `all` and `one`; `Damaged` if there are fewer elements than `len`.
 pub fn distinct<T: Copy + Eq + Hash, I: Iterator<Item = Result<T>>>(
     count: u64,
     len: u64,

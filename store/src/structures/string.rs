@@ -191,6 +191,9 @@ pub fn read(pool: &Pool, root: Root, inline: Inline) -> Result<Option<Value<'_>>
 
 /// Gives the string a new value, as one batch. The root may be empty: then `inline` belongs to a
 /// fresh record. O(length).
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn set(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, value: Value<'_>) -> Result<()> {
     let bytes = match value {
         Value::Int(n) => {
@@ -242,6 +245,9 @@ pub fn set(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, value: Value<'_>) -
 }
 
 /// Adds bytes at the end of the string, as one batch. O(length of the suffix), amortised.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn append(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, suffix: &[u8]) -> Result<()> {
     let len = Form::of(tx, *root, inline)?.len();
     if !suffix.is_empty() {
@@ -253,6 +259,9 @@ pub fn append(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, suffix: &[u8]) -
 /// Puts bytes, at least one, at `offset`, after zeros if the string ends before it, and returns the
 /// new length, as one batch. The root may be empty, as in [`set`]. O(length of the new bytes),
 /// amortised, or of the string for a patch of more than 8 KiB.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn set_range(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -294,6 +303,9 @@ pub fn set_range(
 ///
 /// The bytes that differ are logged where they lie, if there is room and they are not too many;
 /// otherwise this is [`set`].
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn rewrite(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, text: &[u8]) -> Result<()> {
     let (Form::Inline(place) | Form::External(place)) = Form::of(tx, *root, inline)? else {
         return set(tx, root, inline, Value::Bytes(text));
@@ -322,6 +334,9 @@ pub fn rewrite(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, text: &[u8]) ->
 
 /// Makes the string one of bytes that has a byte at `last`, zeros where there was none; whether it
 /// has grown. The transaction shows it then. O(grown bytes) in general.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn reach(tx: &mut Tx<'_>, root: &mut Root, inline: Inline, last: u64) -> Result<bool> {
     let value = read(tx, *root, inline)?;
     let mut digits = itoa::Buffer::new();

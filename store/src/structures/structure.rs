@@ -83,9 +83,15 @@ pub type Show<'s> = &'s mut dyn FnMut(Element<'_>) -> Result<bool>;
 /// A type of values.
 pub trait Structure: Sync {
     /// How many elements a value has; a string is one. O(1).
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     fn len(&self, pool: &Pool, root: Root) -> Result<u64>;
 
     /// Shows the elements, each once, in an order that is the type's own. O(n).
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors). Those of `show`, too.
     fn each(&self, pool: &Pool, root: Root, inline: Inline, show: Show<'_>) -> Result<()>;
 
     /// What the elements are.
@@ -116,21 +122,33 @@ pub trait Structure: Sync {
 
     /// Frees everything the value owns, in one batch. For values that [`Structure::is_small`] calls
     /// small.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     fn destroy(&self, tx: &mut Tx<'_>, root: Root) -> Result<()>;
 
     /// Frees a part of a value that nobody can reach any more, in at most about `budget` frees, and
     /// leaves in `root` what is still to be freed; true when nothing is left. The caller makes each
     /// call one transaction and writes the root back in it.
+    ///
+    /// # Errors
+    /// [`Damaged`, `Full`](crate::structures#errors).
     fn dismantle(&self, tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool>;
 
     /// Reclaims some of the memory of a value that has garbage, some dozen frees; the caller makes
     /// each call one transaction and writes the root back in it. The value's elements stay.
+    ///
+    /// # Errors
+    /// [`Damaged`, `Full`](crate::structures#errors).
     fn clean(&self, _tx: &mut Tx<'_>, _root: &mut Root) -> Result<()> {
         Ok(())
     }
 
     /// Copies a value whose record has the inline area `source` into a fresh record with the area
     /// `target`. O(n).
+    ///
+    /// # Errors
+    /// [`Damaged`, `Full`](crate::structures#errors).
     fn copy(&self, tx: &mut Tx<'_>, root: Root, source: Inline, target: Inline) -> Result<Root>;
 
     /// Bytes of its record that a value uses, and that a record should have to which it is copied
@@ -161,8 +179,14 @@ pub trait Structure: Sync {
     fn check(&self, pool: &Pool, root: Root, inline: Inline, owns: Owns<'_>) -> Result<()>;
 
     /// Bytes of the pool that the value takes, besides its record.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     fn memory(&self, pool: &Pool, root: Root) -> Result<u64>;
 
     /// What OBJECT ENCODING calls the value's encoding.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     fn encoding(&self, pool: &Pool, root: Root, known: Known) -> Result<&'static str>;
 }

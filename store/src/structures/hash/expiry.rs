@@ -13,6 +13,9 @@ use std::collections::HashMap;
 
 /// Sets the expire times of some fields, all different; [`FIELD_NEVER`] takes one away. Fields that
 /// are not there are passed over. O(fields); O(n) of a packed hash.
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn expire(tx: &mut Tx<'_>, root: &mut Root, times: &[(&[u8], i64)]) -> Result<()> {
     match root.encoding() {
         0 => Ok(()),
@@ -92,6 +95,9 @@ pub fn place(pool: &Pool, name: &[u8]) -> u64 {
 }
 
 /// Calls `visit` with the field of a table at a [`place`], if it is there, and few others. O(1).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors). Those of `visit`, too.
 pub fn of_hash<'p>(
     pool: &'p Pool,
     root: Root,

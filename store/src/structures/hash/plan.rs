@@ -26,6 +26,9 @@ impl<'a> Plan<'a> {
     }
 
     /// The value and the expire time of a field, as the plan leaves it; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     pub fn look<'p>(
         &self,
         pool: &'p Pool,
@@ -56,6 +59,9 @@ impl<'a> Plan<'a> {
     }
 
     /// Carries the plan out. It either sets or removes.
+    ///
+    /// # Errors
+    /// [`Damaged`, `Full`](crate::structures#errors).
     pub fn carry_out(self, tx: &mut Tx<'_>, root: &mut Root) -> Result<Done<'a>> {
         let was = *root;
         let change = |field: &&'a [u8]| self.changes.get(*field).copied().flatten();

@@ -109,6 +109,9 @@ impl Structure for Type {
 }
 
 /// Checks a hash, and shows `owns` every object of it. O(n).
+///
+/// # Errors
+/// `Damaged`, with what is wrong.
 pub fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
     match root.encoding() {
         TABLE | TABLE_EXPIRING => table::check::<KEY_AT>(pool, root, owns)?,

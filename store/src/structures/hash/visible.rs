@@ -14,6 +14,9 @@ pub enum Visible<'p> {
 
 impl<'p> Visible<'p> {
     /// Those that expire at `from` or later. O(fields).
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     pub fn from(pool: &'p Pool, root: Root, from: i64) -> Result<Visible<'p>> {
         let is_seen = |field: &Result<Field<'_>>| match field {
             Ok(field) => field.expire_at >= from,

@@ -16,6 +16,9 @@ use std::iter::{self, Peekable};
 
 /// Sets the field that [`find`](super::find) has just found at `spot`; true if it is new. An expire
 /// time stays. O(1).
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn put(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -78,6 +81,9 @@ fn append(
 
 /// Sets fields, of which a later one wins, and which do not expire any more; gives the number of
 /// new ones. O(fields).
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn set<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -98,6 +104,9 @@ pub fn set<'a>(
 }
 
 /// [`set_expiring`] of fields of which some, the `stale` ones, count as if they were not there.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn replace_expiring<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -115,6 +124,9 @@ pub fn replace_expiring<'a>(
 }
 
 /// [`set`] that does something else about the fields' expire times.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn set_expiring<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -240,6 +252,9 @@ fn set_in_table<'a>(
 }
 
 /// Removes fields; gives the number of those that were there. O(fields); O(n) of a packed hash.
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn remove<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -286,6 +301,9 @@ fn remove_packed<'a>(
 
 /// A hash of fields that all differ. O(fields); a large one takes steps, and fewer than [`set`]
 /// does.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn build<'a, F: Into<Field<'a>>>(
     tx: &mut Tx<'_>,
     limits: HashLimits,
@@ -334,6 +352,9 @@ fn build_table<'a>(
 }
 
 /// A copy of the hash, in its encoding, expire times included. O(n).
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
     match source.encoding() {
         0 => return Ok(Root::EMPTY),

@@ -43,6 +43,9 @@ impl<'a> Value<'a> {
     }
 
     /// The element's bytes. O(1).
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     #[inline]
     pub fn bytes(self, pool: &'a Pool) -> Result<&'a [u8]> {
         match self {
@@ -53,6 +56,9 @@ impl<'a> Value<'a> {
     }
 
     /// True if the element is `other`.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     #[inline]
     pub fn equals(self, pool: &'a Pool, other: &[u8]) -> Result<bool> {
         match self {

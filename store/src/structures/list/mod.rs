@@ -113,12 +113,18 @@ impl Deref for Element {
 }
 
 /// Number of elements. O(1).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline]
 pub fn len(pool: &Pool, root: Root) -> Result<u64> {
     Ok(List::open(pool, root)?.len())
 }
 
 /// Adds elements at one end, one after the other; the new length. O(number of elements).
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 #[inline]
 pub fn push<'v>(
     tx: &mut Tx<'_>,
@@ -249,6 +255,9 @@ impl Run {
 
 /// Takes the element at one end out, into `element`; false if the list is empty. O(1), and the
 /// element's length.
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root, side: Side, element: &mut Element) -> Result<bool> {
     tx.removes();
     let taken = take(tx, root, side, &mut element.packed)?;
@@ -260,6 +269,9 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root, side: Side, element: &mut Element) 
 
 /// Moves the element at one end of a list to an end of another one, and copies it into `element`;
 /// false if the source is empty. O(1), and the element's length.
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn transfer(
     tx: &mut Tx<'_>,
     source: &mut Root,
@@ -278,6 +290,9 @@ pub fn transfer(
 
 /// Moves the element at one end of a list to the same or the other end of it, and copies it into
 /// `element`; false if the list is empty. It [moves](Tx::moves).
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn rotate(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -302,6 +317,9 @@ pub fn rotate(
 }
 
 /// The element at `index`; `None` beyond the end. O(log n).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn get(pool: &Pool, root: Root, index: u64) -> Result<Option<&[u8]>> {
     let list = List::open(pool, root)?;
     if index >= list.len() {
@@ -315,6 +333,9 @@ pub fn get(pool: &Pool, root: Root, index: u64) -> Result<Option<&[u8]>> {
 
 /// Shows elements to `f`, from number `skip` on as counted from `side`, until there are no more or
 /// `f` says false. O(log n + elements shown).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors). Those of `f`, too.
 pub fn each<'p>(
     pool: &'p Pool,
     root: Root,
@@ -380,6 +401,9 @@ fn each_in<'p>(
 }
 
 /// Puts `value` before element `index`, or at the end if there is none; the new length. O(log n).
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn insert(tx: &mut Tx<'_>, root: &mut Root, index: u64, value: &[u8]) -> Result<u64> {
     let mut list = List::open(tx, *root)?;
     let len = list.len();
@@ -398,6 +422,9 @@ pub fn insert(tx: &mut Tx<'_>, root: &mut Root, index: u64, value: &[u8]) -> Res
 }
 
 /// Puts `value` in the place of element `index`, which must be there. O(log n).
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn set(tx: &mut Tx<'_>, root: &mut Root, index: u64, value: &[u8]) -> Result<()> {
     let mut list = List::open(tx, *root)?;
     let found = list.find(tx, index)?;
@@ -414,6 +441,9 @@ pub fn set(tx: &mut Tx<'_>, root: &mut Root, index: u64, value: &[u8]) -> Result
 }
 
 /// Copies a list. O(n).
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
     let mut root = Root::EMPTY;
     let len = len(tx, source)?;
@@ -448,6 +478,9 @@ fn chunk_memory(pool: &Pool, chunk: Chunk) -> Result<u64> {
 
 /// Cuts off all but the `kept` elements from `first` on: how many are dropped, and the parts that
 /// they are. O(log n).
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn trim(tx: &mut Tx<'_>, root: &mut Root, first: u64, kept: u64) -> Result<(u64, [Root; 2])> {
     let len = len(tx, *root)?;
     let mut rest = [Root::EMPTY; 2];

@@ -16,6 +16,9 @@ const FREE_MAX: u64 = 512;
 /// Drops the `n` elements at one end, or all if there are fewer. Up to some hundred are freed here.
 /// Of more, the root of what is to be freed yet is returned, for [`dismantle`]: nothing else refers
 /// to it. O(log n) apart from the frees.
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn drop_end(tx: &mut Tx<'_>, root: &mut Root, side: Side, n: u64) -> Result<Root> {
     let mut list = List::open(tx, *root)?;
     let len = list.len();

@@ -19,6 +19,9 @@ const_assert!(ENTRY_MAX <= SPARSE);
 
 /// Removes elements equal to `value`, from one end on, at most `limit`; how many were removed.
 /// O(n).
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn remove(
     tx: &mut Tx<'_>,
     root: &mut Root,

@@ -12,6 +12,9 @@ use pobj::{Error, PPtr, Result, Tx};
 use std::iter;
 
 /// Adds members; gives the number of new ones. O(members); O(n) unless the set is a table.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn add<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -46,6 +49,9 @@ pub fn add<'a>(
 
 /// Moves a member from one set to another: whether it was in the first, and is new in the second.
 /// O(1); O(n) of a set that is no table.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn transfer(
     tx: &mut Tx<'_>,
     from: &mut Root,
@@ -243,6 +249,9 @@ fn new_entry(tx: &mut Tx<'_>, member: &[u8]) -> Result<EntryPtr> {
 
 /// Removes members; gives the number of those that were there. O(members); O(n) unless the set is a
 /// table.
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn remove<'a>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -302,6 +311,9 @@ fn shrink(tx: &mut Tx<'_>, root: &mut Root, bytes: &[u8], count: u64) -> Result<
 
 /// Removes a random member of a set that is not empty, each with the same probability, and gives
 /// it.
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root) -> Result<Vec<u8>> {
     tx.removes();
     if root.encoding() == TABLE {
@@ -321,6 +333,9 @@ pub fn pop(tx: &mut Tx<'_>, root: &mut Root) -> Result<Vec<u8>> {
 
 /// A set of members that all differ. O(members); a large one takes steps, and fewer than [`add`]
 /// does.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn build<'a>(
     tx: &mut Tx<'_>,
     limits: SetLimits,
@@ -349,6 +364,9 @@ fn build_table<'a>(
 }
 
 /// A copy of the set, in its encoding. O(n).
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn copy(tx: &mut Tx<'_>, source: Root) -> Result<Root> {
     match source.encoding() {
         0 => return Ok(Root::EMPTY),

@@ -86,6 +86,9 @@ fn integers(pool: &Pool, root: Root) -> Result<&[i64]> {
 }
 
 /// Whether `member` is in the set. O(1); O(log n) of integers; O(n) of a packed set.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline]
 pub fn contains(pool: &Pool, root: Root, member: &[u8]) -> Result<bool> {
     match root.encoding() {
@@ -104,6 +107,9 @@ pub fn contains(pool: &Pool, root: Root, member: &[u8]) -> Result<bool> {
 }
 
 /// [`contains`] of a member of another set.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline]
 pub fn contains_member(pool: &Pool, root: Root, member: Member<'_>) -> Result<bool> {
     match member {
@@ -131,6 +137,9 @@ fn find_packed(bytes: &[u8], wanted: &[u8]) -> Result<Option<usize>> {
 
 /// All members, each once: integers ascending, a packed set's in order of insertion, else in no
 /// particular order. O(n).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn members(pool: &Pool, root: Root) -> Result<Members<'_>> {
     let walk = match root.encoding() {
         0 => Walk::Integers([].iter()),
@@ -176,6 +185,9 @@ fn member(pool: &Pool, entry: table::EntryPtr) -> Result<Member<'_>> {
 
 /// Calls `visit` with some members from `cursor` on, and gives the next cursor; 0 is the start, and
 /// the end. See `table::scan`.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors). Those of `visit`, too.
 pub fn scan<'p>(
     pool: &'p Pool,
     root: Root,
@@ -195,6 +207,9 @@ pub fn scan<'p>(
 }
 
 /// A member of a set that is not empty, each with the same probability. O(1); O(n) of a packed set.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn random(pool: &Pool, root: Root) -> Result<Member<'_>> {
     if root.encoding() == TABLE {
         return member(pool, table::random(pool, root)?.entry);
@@ -218,6 +233,9 @@ pub fn all(pool: &Pool, root: Root) -> Result<Vec<Member<'_>>> {
 }
 
 /// `count` different members, fewer than there are, each such choice being as likely.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn some(pool: &Pool, root: Root, count: u64) -> Result<Vec<Member<'_>>> {
     let members = || members(pool, root);
     sample::distinct(count, len(root), members, || random(pool, root))

@@ -32,6 +32,9 @@ impl Builder {
     }
 
     /// Adds an entry, whose key no other entry has; may take a `step`.
+    ///
+    /// # Errors
+    /// `TooLarge` if a word cannot hold where the entry is; `Full` if the undo log cannot grow.
     pub fn push(&mut self, tx: &mut Tx<'_>, entry: EntryPtr, hash: u64) -> Result<()> {
         self.entries.push((hash, Word::of_entry(entry, hash)?));
         if self.entries.len().is_multiple_of(STEP) {
@@ -43,6 +46,9 @@ impl Builder {
 
     /// Makes the table; its root is empty if there are no entries. O(entries); takes steps. Every
     /// bucket is written once.
+    ///
+    /// # Errors
+    /// `Full`; `TooLarge` if there are too many entries.
     pub fn finish(self, tx: &mut Tx<'_>, encoding: u8) -> Result<Root> {
         if self.entries.is_empty() {
             return Ok(Root::EMPTY);

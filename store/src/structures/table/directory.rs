@@ -91,6 +91,9 @@ impl Bucket {
     }
 
     /// Its slots; empty ones are zero.
+    ///
+    /// # Errors
+    /// `Damaged` if the slots are outside the pool.
     #[inline(always)]
     pub fn words<'p>(&self, pool: &'p Pool) -> Result<&'p [u64]> {
         words(pool, self.at, self.slots)
@@ -111,6 +114,9 @@ fn linked_page(word: u64) -> Result<PPtr<u64>> {
 
 impl Directory {
     /// The directory whose top is at the offset `at`.
+    ///
+    /// # Errors
+    /// `Damaged` if there is none, or if its head contradicts itself.
     #[inline(always)]
     pub fn open(pool: &Pool, at: u64) -> Result<Directory> {
         let top: PPtr<Top> = PPtr::new(at).ok_or_else(|| damaged("a hash table: no directory"))?;
@@ -152,6 +158,9 @@ impl Directory {
     }
 
     /// A new directory of one bucket. It can be opened after a `step`.
+    ///
+    /// # Errors
+    /// `Full`.
     pub fn create(tx: &mut Tx<'_>, bucket: Word, slots: u64) -> Result<PPtr<u8>> {
         let head = Top {
             buckets: 1,
@@ -165,6 +174,9 @@ impl Directory {
 
     /// A new directory of these buckets, at least one, the widest of which has `slots` slots.
     /// O(buckets); takes steps if they are many. It can be opened after a `step`.
+    ///
+    /// # Errors
+    /// `Full`; `TooLarge` if there are more buckets than the highest directory holds.
     pub fn build(tx: &mut Tx<'_>, buckets: &[Word], slots: u64) -> Result<PPtr<u8>> {
         let mut level: Vec<u64> = buckets.iter().map(|word| word.0).collect();
         let mut height = 0;
@@ -223,6 +235,9 @@ impl Directory {
     }
 
     /// Bucket `index`, which must be below `buckets`. O(height).
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     #[inline(always)]
     pub fn bucket(&self, pool: &Pool, index: u64) -> Result<Bucket> {
         Bucket::of(Word(*pool.get(self.word_at(
@@ -254,6 +269,9 @@ impl Directory {
     }
 
     /// Makes room for `buckets`; each new top and page takes a `step`.
+    ///
+    /// # Errors
+    /// [`Damaged`, `Full`](crate::structures#errors). `TooLarge` as of [`Directory::build`].
     pub fn make_room(&mut self, tx: &mut Tx<'_>, buckets: u64) -> Result<()> {
         while self.room() < buckets {
             self.grow(tx)?;
@@ -274,6 +292,9 @@ impl Directory {
 
     /// Gives back what a directory of `buckets` does not need, after [`Directory::set_size`];
     /// `before` is the number of buckets it had. Takes a `step` if there is anything to give back.
+    ///
+    /// # Errors
+    /// [`Damaged`, `Full`](crate::structures#errors).
     pub fn trim(&mut self, tx: &mut Tx<'_>, before: u64) -> Result<()> {
         if !self.is_loose(before) {
             return Ok(());
@@ -307,6 +328,9 @@ impl Directory {
     }
 
     /// Frees all pages and the top. The buckets are gone already.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     pub fn destroy(mut self, tx: &mut Tx<'_>, before: u64) -> Result<()> {
         self.buckets = 0;
         self.free_pages(tx, before)?;
@@ -391,6 +415,9 @@ impl Directory {
     }
 
     /// Bytes of the pool that top and pages take, about.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     pub fn memory(&self, pool: &Pool) -> Result<u64> {
         let pages: u64 = (0..self.height)
             .map(|level| self.buckets.div_ceil(1 << (PAGE_BITS * (level + 1))))

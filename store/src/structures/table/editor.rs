@@ -59,6 +59,9 @@ pub struct Place {
 }
 
 /// A new table without entries: the first thing to do with it is to insert some. Takes a `step`.
+///
+/// # Errors
+/// `Full`.
 pub fn create(tx: &mut Tx<'_>, encoding: u8) -> Result<Root> {
     let bucket = bucket::create(tx, &[], 1)?;
     let top = Directory::create(tx, bucket, LINE_SLOTS)?;
@@ -69,6 +72,9 @@ pub fn create(tx: &mut Tx<'_>, encoding: u8) -> Result<Root> {
 impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
     /// Begins a batch of changes. What the transaction collected before about this table must have
     /// been followed by a `step`.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     pub fn begin(tx: &'t mut Tx<'p>, root: &'t mut Root) -> Result<Self> {
         let directory = Directory::open(tx, root.value)?;
         let (buckets, entries) = (directory.buckets, root.rest());
@@ -118,6 +124,9 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
     }
 
     /// The entry of `key`, whose hash is `hash`.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     pub fn find(&mut self, key: &[u8], hash: u64) -> Result<Option<Place>> {
         let touched = self.touch(slot::bucket_of(hash, self.buckets))?;
         let words = &self.touched[touched].words;
@@ -143,6 +152,10 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
     }
 
     /// Adds an entry whose key is not there yet.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors). Want of room shows when the batch is
+    /// [finished](Editor::finish).
     pub fn insert(&mut self, entry: EntryPtr, hash: u64) -> Result<()> {
         let word = Word::of_entry(entry, hash)?;
         let touched = self.touch(slot::bucket_of(hash, self.buckets))?;
@@ -155,12 +168,18 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
     }
 
     /// Puts another entry of the same key at a place that the last `find` gave.
+    ///
+    /// # Errors
+    /// `TooLarge` if a word cannot hold where the entry is.
     pub fn replace(&mut self, place: Place, entry: EntryPtr, hash: u64) -> Result<()> {
         self.touched[place.touched].words[place.slot] = Word::of_entry(entry, hash)?.0;
         Ok(())
     }
 
     /// Takes out the entry at a place that the last `find` gave; the entry is the caller's to free.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     pub fn remove(&mut self, place: Place) -> Result<()> {
         self.touched[place.touched].words[place.slot] = 0;
         let left = self.entries.checked_sub(1);
@@ -225,6 +244,10 @@ impl<'t, 'p, const KEY_AT: u64> Editor<'t, 'p, KEY_AT> {
     }
 
     /// Adds all changes to the transaction. O(changes).
+    ///
+    /// # Errors
+    /// [`Damaged`, `Full`](crate::structures#errors). `TooLarge` if there would be too many
+    /// buckets.
     pub fn finish(mut self) -> Result<()> {
         if self.entries == 0 {
             return self.finish_empty();
@@ -308,6 +331,9 @@ pub(crate) fn remove_keys<'a, const KEY_AT: u64>(
 
 /// Frees a part of a table that nobody reaches any more, in about `budget` frees, from its last
 /// bucket on; true, and the root empty, when nothing is left. An entry owns nothing but itself.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool> {
     let mut directory = Directory::open(tx, root.value)?;
     let before = directory.buckets;
@@ -336,6 +362,9 @@ pub fn dismantle(tx: &mut Tx<'_>, root: &mut Root, budget: usize) -> Result<bool
 }
 
 /// Frees the table with all its entries, in one batch. O(n).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn destroy(tx: &mut Tx<'_>, root: Root) -> Result<()> {
     let mut rest = root;
     dismantle(tx, &mut rest, usize::MAX).map(|_| ())

@@ -114,6 +114,9 @@ pub fn len(root: Root) -> u64 {
 }
 
 /// An entry's key.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline]
 pub fn key<const KEY_AT: u64>(pool: &Pool, entry: EntryPtr) -> Result<&[u8]> {
     let len = *pool.get(entry.cast::<u32>())?;
@@ -121,6 +124,9 @@ pub fn key<const KEY_AT: u64>(pool: &Pool, entry: EntryPtr) -> Result<&[u8]> {
 }
 
 /// The entry of `key`, whose hash is `hash`. O(1).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline(always)]
 pub fn find<const KEY_AT: u64>(
     pool: &Pool,
@@ -132,6 +138,9 @@ pub fn find<const KEY_AT: u64>(
 }
 
 /// Looks up `key`, whose hash is `hash`. O(1).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline]
 pub fn look_up<const KEY_AT: u64>(
     pool: &Pool,
@@ -206,6 +215,9 @@ fn is_of_key<const KEY_AT: u64>(pool: &Pool, entry: EntryPtr, key: &[u8]) -> Res
 }
 
 /// All entries, in no particular order; nothing after an error.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn entries(pool: &Pool, root: Root) -> Result<Entries<'_>> {
     let directory = Directory::open(pool, root.value)?;
     Ok(Entries {
@@ -251,6 +263,9 @@ impl Iterator for Entries<'_> {
 /// Calls `visit` with the entries of the bucket at `cursor`, and gives the next cursor; 0 is the
 /// start, and the end. Every entry that is there from start to end is visited, whatever else
 /// changes.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors). Those of `visit`, too.
 pub fn scan(
     pool: &Pool,
     root: Root,
@@ -269,6 +284,9 @@ pub fn scan(
 
 /// Calls `visit` with the entries whose tag is that of `hash`, in its bucket: the one of a key with
 /// this hash, if it is there, and few others. O(1).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors). Those of `visit`, too.
 pub fn alike(
     pool: &Pool,
     root: Root,
@@ -288,6 +306,9 @@ pub fn alike(
 /// An entry, each with the same probability. O(1) expected.
 ///
 /// Draws a bucket and one of as many slots as the widest bucket has, until an entry is there.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn random(pool: &Pool, root: Root) -> Result<EntryPlace> {
     let directory = Directory::open(pool, root.value)?;
     for _ in 0..TRIES_MAX {
@@ -305,6 +326,9 @@ pub fn random(pool: &Pool, root: Root) -> Result<EntryPlace> {
 }
 
 /// Bytes of the pool that the table takes without its entries. O(n / 16).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn memory(pool: &Pool, root: Root) -> Result<u64> {
     let directory = Directory::open(pool, root.value)?;
     let mut bytes = directory.memory(pool)?;

@@ -8,6 +8,9 @@ use super::{EntryPlace, EntryPtr, FULL, Lookup, Root, SPARSE, hash, look_up};
 use pobj::{Result, Tx};
 
 /// Adds an entry whose key has just been looked up and was not found. O(1).
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 #[inline]
 pub fn insert<const KEY_AT: u64>(
     tx: &mut Tx<'_>,
@@ -49,11 +52,18 @@ fn insert_by_editor<const KEY_AT: u64>(
 }
 
 /// Puts another entry of the same key at its place; the old one is the caller's to free.
+///
+/// # Errors
+/// `Damaged` if the slot is not in an allocated object; `TooLarge` if a word cannot hold where the
+/// entry is.
 pub fn replace(tx: &mut Tx<'_>, found: EntryPlace, entry: EntryPtr, hash: u64) -> Result<()> {
     tx.set(found.slot, Word::of_entry(entry, hash)?.0)
 }
 
 /// Takes an entry out, which is the caller's to free. O(1).
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn remove<const KEY_AT: u64>(
     tx: &mut Tx<'_>,
     root: &mut Root,

@@ -12,6 +12,9 @@ pub type Moved<'a> = &'a mut dyn FnMut(&mut Mover<'_, '_>, EntryPtr, EntryPtr) -
 
 /// Moves some objects of a table, from the bucket at `cursor` on, as `scan` goes; 0 is the start.
 /// The next cursor, or `None` at the end. `moved` changes what else points to an entry.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors). Those of `moved`, too.
 pub fn relocate(
     mover: &mut Mover<'_, '_>,
     root: &mut Root,

@@ -64,6 +64,9 @@ impl Rule {
 }
 
 /// Adds an element, or changes its score. O(log n).
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn add(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -156,6 +159,9 @@ impl Draft {
 
 /// Adds elements, or changes their scores, in this order, and tells `outcome` of each. O(log n)
 /// each; takes steps in general. Ends at the first `NotANumber`.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn add_all<'e>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -225,6 +231,9 @@ pub fn add_all<'e>(
 
 /// Removes the elements of these names; says how many there were. O(log n) each; takes steps in
 /// general if there are several names.
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn remove<'e>(
     tx: &mut Tx<'_>,
     root: &mut Root,
@@ -278,6 +287,9 @@ fn remove_from_small<'e>(
 
 /// Takes the first element, or the last one, and gives its name and score; `None` if there is none.
 /// O(log n).
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn pop(tx: &mut Tx<'_>, root: &mut Root, last: bool) -> Result<Option<(Vec<u8>, f64)>> {
     tx.removes();
     if large::is_large(*root) {
@@ -301,6 +313,9 @@ const FREED_MAX: u64 = if cfg!(test) { 20 } else { 256 };
 /// Removes the elements of these ranks, which must be below the length. O(log n), and O(log n) for
 /// each element of a short range. A sorted set of which nothing is left but garbage is over; see
 /// [`is_over`](super::is_over).
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Result<()> {
     tx.removes();
     let count = ranks.end.saturating_sub(ranks.start);
@@ -334,6 +349,9 @@ pub fn remove_range(tx: &mut Tx<'_>, root: &mut Root, ranks: Range<u64>) -> Resu
 
 /// Builds a sorted set of elements of different names, in ascending order. O(n); takes steps if it
 /// is large.
+///
+/// # Errors
+/// [`Damaged`, `Full`, `TooLarge`](crate::structures#errors).
 pub fn build(tx: &mut Tx<'_>, limits: ZSetLimits, elements: &[(&[u8], f64)]) -> Result<Root> {
     if elements.is_empty() {
         return Ok(Root::EMPTY);

@@ -84,6 +84,9 @@ pub fn len(root: Root) -> u64 {
 }
 
 /// The score of an element. O(1).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 #[inline]
 pub fn score(pool: &Pool, root: Root, name: &[u8]) -> Result<Option<f64>> {
     Ok(match View::open(pool, root)? {
@@ -94,6 +97,9 @@ pub fn score(pool: &Pool, root: Root, name: &[u8]) -> Result<Option<f64>> {
 }
 
 /// The rank of an element: how many are before it. O(log n).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn rank(pool: &Pool, root: Root, name: &[u8]) -> Result<Option<u64>> {
     match View::open(pool, root)? {
         View::Empty => Ok(None),
@@ -264,6 +270,9 @@ enum Way<'p> {
 
 /// A walk that begins at the element of this rank, up or, if `reverse`, down. O(log n), then O(1)
 /// each.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn walk(pool: &Pool, root: Root, rank: u64, reverse: bool) -> Result<Walk<'_>> {
     Ok(Walk(match View::open(pool, root)? {
         View::Small(small) if rank < small.len() as u64 => {
@@ -282,6 +291,9 @@ pub fn walk(pool: &Pool, root: Root, rank: u64, reverse: bool) -> Result<Walk<'_
 
 impl<'p> Walk<'p> {
     /// The next element's name and score; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     #[inline]
     pub fn step(&mut self) -> Result<Option<(&'p [u8], f64)>> {
         match &mut self.0 {
@@ -333,6 +345,9 @@ impl<'p> Walk<'p> {
 
 /// Visits the elements at a cursor and gives the next cursor; 0 is the start, and the end. Every
 /// element that is there throughout is visited, whatever else changes; some may be visited twice.
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn scan<'p>(
     pool: &'p Pool,
     root: Root,
@@ -393,6 +408,9 @@ pub fn is_packed(root: Root) -> bool {
 }
 
 /// Makes a copy. O(n); takes steps if it is large.
+///
+/// # Errors
+/// [`Damaged`, `Full`](crate::structures#errors).
 pub fn copy(tx: &mut Tx<'_>, root: Root) -> Result<Root> {
     let mut elements: Vec<(Vec<u8>, f64)> = Vec::new();
     let mut walk = walk(tx, root, 0, false)?;

@@ -162,6 +162,9 @@ pub enum Bound<'a> {
 impl Bound<'_> {
     /// How many of `n` ascending elements lie before the place; `name` is asked for only where it
     /// decides.
+    ///
+    /// # Errors
+    /// Those of `name`; `Damaged` if a place is not there.
     #[inline]
     pub fn search<'p>(
         &self,

@@ -38,6 +38,9 @@ pub enum Skip {
 impl Span<'_> {
     /// The ranks of the elements in the range, counted from the lowest, without the first `skip` of
     /// them; seen from the end if `reverse`. O(log n).
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
     pub fn resolve(self, pool: &Pool, root: Root, skip: u64, reverse: bool) -> Result<Range<u64>> {
         let len = len(root);
         let range = match self {
@@ -85,6 +88,9 @@ fn ranks(start: i64, end: i64, len: u64) -> Range<u64> {
 
 /// A walk over the elements of a range without the skipped ones, down if `reverse`, and how many of
 /// them there are. O(log n).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn select<'p>(
     pool: &'p Pool,
     root: Root,
@@ -111,6 +117,9 @@ pub fn select<'p>(
 
 /// The first `count` elements, seen from the end if `reverse`; all, if there are fewer. O(count +
 /// log n).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn from_end(pool: &Pool, root: Root, count: u64, reverse: bool) -> Result<Vec<(Vec<u8>, f64)>> {
     let len = len(root);
     let first = if reverse { len.saturating_sub(1) } else { 0 };
@@ -121,6 +130,9 @@ pub fn from_end(pool: &Pool, root: Root, count: u64, reverse: bool) -> Result<Ve
 }
 
 /// The element of a rank that there is. O(log n).
+///
+/// # Errors
+/// [`Damaged`](crate::structures#errors).
 pub fn at_rank(pool: &Pool, root: Root, rank: u64) -> Result<(&[u8], f64)> {
     let found = walk(pool, root, rank, false)?.step()?;
     found.ok_or_else(|| damaged("a sorted set has fewer elements than it says"))
