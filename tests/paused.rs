@@ -218,7 +218,7 @@ fn make_brief(client: &mut Client) {
 }
 
 /// Keys whose time has come, and which may not go: natively, one of them is drawn.
-fn draw_of_lapsed(client: &mut Client) {
+fn draw_of_expired(client: &mut Client) {
     for (db, command) in [("0", "RANDOMKEY"), ("1", "PM.RANDOMKEY")] {
         expect(client, &format!("SELECT {db}"), "OK");
         wait_for("the key's time has come", || ask(client, "EXISTS k") == "0");
@@ -237,12 +237,12 @@ fn a_random_key_of_those_that_may_not_go_is_one_of_them() {
     wait_in_sync(&mut of_master, &mut of_replica);
     make_brief(&mut of_master);
     wait_in_sync(&mut of_master, &mut of_replica);
-    draw_of_lapsed(&mut of_replica);
+    draw_of_expired(&mut of_replica);
     // Redis 7.0 draws for ever then.
     if !Packaged::current().is_redis_7_0() {
         let mut other = master.client();
         make_brief(&mut other);
         expect(&mut of_master, "CLIENT PAUSE 1000000 WRITE", "OK");
-        draw_of_lapsed(&mut of_master);
+        draw_of_expired(&mut of_master);
     }
 }

@@ -20,6 +20,7 @@ mod closer;
 pub mod creation;
 pub mod damage;
 pub mod disk;
+pub mod duplicates;
 pub mod forgotten;
 mod heap;
 pub mod keys;
@@ -27,7 +28,6 @@ pub mod server;
 pub mod states;
 pub mod structures;
 pub mod transactions;
-pub mod twins;
 
 use pobj::CommitMode;
 use std::path::Path;

@@ -147,7 +147,7 @@ impl Expiring {
 
     /// Whether the time of fields of a hash may have come at `now`: not before it is to be looked
     /// at, and if nothing is known of it.
-    fn may_have_lapsed(&self, record: RecordPtr, now: i64) -> bool {
+    fn may_have_expired(&self, record: RecordPtr, now: i64) -> bool {
         let plan = self.hashes.get(&record.offset());
         plan.is_none_or(|plan| plan.late || plan.due < now)
     }
@@ -278,7 +278,7 @@ impl Work {
 
 /// Fields to be removed, of one hash.
 #[derive(Debug)]
-pub struct Lapsed {
+pub struct ExpiredFields {
     /// The record of the hash.
     pub record: RecordPtr,
     /// The database it is in.
@@ -297,7 +297,7 @@ pub enum Look {
     /// There was nothing to remove.
     Seen,
     /// There is.
-    Found(Lapsed),
+    Found(ExpiredFields),
 }
 
 impl Store {
@@ -339,8 +339,8 @@ impl Store {
 
     /// Whether there may be fields of the hash of a record whose time has come at `now`, in Unix
     /// milliseconds. No field is looked at. O(1).
-    pub fn may_have_lapsed(&self, record: RecordPtr, now: i64) -> bool {
-        self.expiring.may_have_lapsed(record, now)
+    pub fn may_have_expired(&self, record: RecordPtr, now: i64) -> bool {
+        self.expiring.may_have_expired(record, now)
     }
 
     fn look_at(&mut self, record: RecordPtr, now: i64) -> Result<Look> {
@@ -362,7 +362,7 @@ impl Store {
             let due = if is_over { NOW } else { work.due() };
             (names, due, Some(work))
         } else {
-            let (names, due) = lapsed_in_packed(&self.pool, root, now)?;
+            let (names, due) = expired_in_packed(&self.pool, root, now)?;
             (names, due, None)
         };
         if due != FIELD_NEVER {
@@ -371,7 +371,7 @@ impl Store {
         if names.is_empty() {
             return Ok(Look::Seen);
         }
-        Ok(Look::Found(Lapsed {
+        Ok(Look::Found(ExpiredFields {
             record,
             db,
             key: record::key(&self.pool, record)?.to_vec(),
@@ -404,7 +404,7 @@ impl Store {
 }
 
 /// The names of a packed hash's fields whose time has come, and when that of the next one comes.
-fn lapsed_in_packed(pool: &Pool, root: Root, now: i64) -> Result<(HashSet<Vec<u8>>, i64)> {
+fn expired_in_packed(pool: &Pool, root: Root, now: i64) -> Result<(HashSet<Vec<u8>>, i64)> {
     let (mut names, mut next) = (HashSet::new(), FIELD_NEVER);
     for field in hash::fields(pool, root)? {
         let field = field?;
@@ -440,22 +440,22 @@ mod tests {
     }
 
     #[test]
-    fn fields_may_have_lapsed_once_their_hash_is_to_be_looked_at() {
+    fn fields_may_have_expired_once_their_hash_is_to_be_looked_at() {
         let (record, other) = (RecordPtr::new(4096).unwrap(), RecordPtr::new(8192).unwrap());
         let mut expiring = Expiring::default();
-        assert!(expiring.may_have_lapsed(record, 0), "nothing is known");
+        assert!(expiring.may_have_expired(record, 0), "nothing is known");
         expiring.found(record);
-        assert!(expiring.may_have_lapsed(record, 0));
+        assert!(expiring.may_have_expired(record, 0));
         expiring.plan(record.offset(), 100, None);
-        assert!(!expiring.may_have_lapsed(record, i64::MIN));
-        assert!(!expiring.may_have_lapsed(record, 100));
-        assert!(expiring.may_have_lapsed(record, 101));
+        assert!(!expiring.may_have_expired(record, i64::MIN));
+        assert!(!expiring.may_have_expired(record, 100));
+        assert!(expiring.may_have_expired(record, 101));
         expiring.moved(record, other);
-        assert!(!expiring.may_have_lapsed(other, 100));
+        assert!(!expiring.may_have_expired(other, 100));
         // What has failed may be due already.
         expiring.try_again(other, 200);
-        assert!(expiring.may_have_lapsed(other, 0));
+        assert!(expiring.may_have_expired(other, 0));
         expiring.moved(other, record);
-        assert!(expiring.may_have_lapsed(record, 0));
+        assert!(expiring.may_have_expired(record, 0));
     }
 }

@@ -245,28 +245,28 @@ impl Store {
     /// `Damaged` if one of the records was not what it is to be: the others are gone.
     pub fn let_go(&mut self, record: RecordPtr, is_ended: bool) -> Result<()> {
         self.uncount_key(record)?;
-        let twins = self.retire_twins(record);
+        let duplicates = self.retire_duplicates(record);
         if is_ended {
             self.expiring.forget(record);
         } else {
             self.retire(record)?;
         }
-        twins
+        duplicates
     }
 
     /// A key is gone; so is any other record of it. Durable on return, or with the group.
     ///
     /// # Errors
     /// `Damaged` if one of them was not what it is to be: the others are gone.
-    pub(crate) fn retire_twins(&mut self, record: RecordPtr) -> Result<()> {
+    pub(crate) fn retire_duplicates(&mut self, record: RecordPtr) -> Result<()> {
         if self.unshown.is_none() {
             return Ok(());
         }
         let space = record::get(&self.pool, record)?.space;
         let name = record::key(&self.pool, record)?.to_vec();
         let mut outcome = Ok(());
-        for twin in self.take_unshown(&name, Some(space)) {
-            match self.found(twin) {
+        for duplicate in self.take_unshown(&name, Some(space)) {
+            match self.found(duplicate) {
                 Ok(None) => {}
                 Ok(Some(found)) => self.leave_out(&found)?,
                 Err(error) => outcome = Err(error),

@@ -66,21 +66,21 @@ impl CommandTime {
 
 /// Those of the fields whose time has come. Of most hashes no field expires: then none are looked
 /// up.
-pub fn lapsed_among<'a>(
+pub fn expired_among<'a>(
     ctx: &Ctx,
     pool: &Pool,
     root: Root,
     fields: impl Iterator<Item = &'a [u8]>,
 ) -> Result<HashSet<&'a [u8]>> {
-    let mut lapsed = HashSet::new();
+    let mut expired = HashSet::new();
     if !hash::may_expire(root) {
-        return Ok(lapsed);
+        return Ok(expired);
     }
     let now = CommandTime::of(ctx, pool, root);
     for field in fields {
         if now.hides(hash::expire_at(pool, root, field)?) {
-            lapsed.insert(field);
+            expired.insert(field);
         }
     }
-    Ok(lapsed)
+    Ok(expired)
 }

@@ -15,7 +15,7 @@ use crate::redis::{
 };
 use crate::report;
 use std::time::{Duration, Instant};
-use store::expiring::{Lapsed, Look};
+use store::expiring::{ExpiredFields, Look};
 use store::structures::Root;
 use store::structures::hash;
 use store::value::ValueType;
@@ -50,11 +50,11 @@ impl Engine {
 
     /// Whether these fields stay for now, as the slot of their key is being imported: then they are
     /// looked at again later.
-    fn waits_for_slot(&mut self, lapsed: &Lapsed, now: i64) -> bool {
-        let waits = self.is_arriving(&lapsed.key);
+    fn waits_for_slot(&mut self, expired: &ExpiredFields, now: i64) -> bool {
+        let waits = self.is_arriving(&expired.key);
         if waits {
             let again = now + RETRY_MS;
-            self.store.expiring.try_again(lapsed.record, again);
+            self.store.expiring.try_again(expired.record, again);
         }
         waits
     }
@@ -76,12 +76,12 @@ impl PmKey<'_> {
     }
 
     /// Whether there may be fields of the hash whose time has come at `now`. O(1).
-    pub fn may_have_lapsed(&self, now: i64) -> std::result::Result<bool, CmdError> {
+    pub fn may_have_expired(&self, now: i64) -> std::result::Result<bool, CmdError> {
         super::with_engine(|engine| {
             let Some(record) = self.record(engine)? else {
                 return Ok(false);
             };
-            Ok(engine.store.may_have_lapsed(record, now))
+            Ok(engine.store.may_have_expired(record, now))
         })
     }
 }
@@ -163,10 +163,10 @@ pub(super) fn remove_some(ctx: &Ctx) {
     while more && start.elapsed() < BUDGET {
         match ENGINE.with(|engine| engine.look_at_expiring(now)) {
             Ok(Look::Seen) => {}
-            Ok(Look::Found(lapsed)) => {
-                let waits = |engine: &mut Engine| engine.waits_for_slot(&lapsed, now);
+            Ok(Look::Found(expired)) => {
+                let waits = |engine: &mut Engine| engine.waits_for_slot(&expired, now);
                 if ENGINE.with(waits) != Ok(true) {
-                    remove(ctx, &lapsed);
+                    remove(ctx, &expired);
                 }
             }
             Ok(Look::Nothing) | Err(_) => more = false,
@@ -181,19 +181,19 @@ pub(super) fn remove_some(ctx: &Ctx) {
     }
 }
 
-fn remove(ctx: &Ctx, lapsed: &Lapsed) {
-    let name = OwnedString::new(&lapsed.key);
+fn remove(ctx: &Ctx, expired: &ExpiredFields) {
+    let name = OwnedString::new(&expired.key);
     fill::show_unnamed(name.arg());
     // Keys of a database that the server does not have are nobody's to see.
-    if ctx.db() != lapsed.db && !ctx.select_db(lapsed.db) {
+    if ctx.db() != expired.db && !ctx.select_db(expired.db) {
         return;
     }
-    let fields = lapsed.fields.iter().map(Vec::as_slice);
+    let fields = expired.fields.iter().map(Vec::as_slice);
     if let Err(error) = remove_expired(ctx, name.arg(), fields, Telling::All) {
         report::failure("expired fields stay for now", error.text(""));
         apply("expired fields", |engine| {
             let again = ctx.now_ms() + RETRY_MS;
-            engine.store.expiring.try_again(lapsed.record, again);
+            engine.store.expiring.try_again(expired.record, again);
         });
     }
 }

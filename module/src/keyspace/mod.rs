@@ -126,7 +126,7 @@ use store::record::RecordPtr;
 pub use acknowledge::watch_output;
 pub use aof::note_pool;
 pub use beside::learn_rdb_path;
-pub use command_time::{CommandTime, clock, lapsed_among};
+pub use command_time::{CommandTime, clock, expired_among};
 pub use copying::copying;
 pub use counts::{dbs_with_keys, keys_of, shown_keys_of};
 pub use failure::{failures, with_engine};

@@ -1,7 +1,7 @@
 //! HEXPIRE and its kind, HPERSIST: setting fields' expire times, and taking them away.
 
 use super::TY;
-use super::lapse::{self, CommandTime};
+use super::expired_fields::{self, CommandTime};
 use super::syntax::{self, Conditions, Grammar, Mismatch};
 use crate::behaviour::Behaviour;
 use crate::commands::announce::announce;
@@ -40,7 +40,7 @@ pub(super) fn replicate(done: &Done<'_>, ctx: &Ctx, key: &PmKey<'_>) {
     }
     let name = key.name();
     if !done.removed.is_empty() {
-        lapse::replicate_removal(ctx, name, done.removed.iter().copied());
+        expired_fields::replicate_removal(ctx, name, done.removed.iter().copied());
     }
     let Some(&(_, expire_at)) = done.times.first() else {
         return;
@@ -84,7 +84,7 @@ pub(super) fn hpexpireat(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 fn expire(ctx: &Ctx, args: Args<'_>, unit: TimeUnit) -> Result<(), CmdError> {
-    let now = lapse::clock(ctx)?;
+    let now = expired_fields::clock(ctx)?;
     let (key, time, conditions, fields);
     if Grammar::here() == Grammar::Valkey {
         (conditions, fields) = syntax::expire(args)?;
@@ -95,7 +95,7 @@ fn expire(ctx: &Ctx, args: Args<'_>, unit: TimeUnit) -> Result<(), CmdError> {
         time = syntax::expire_time(ctx, now, unit, args[2])?;
         (conditions, fields) = syntax::expire(args)?;
     }
-    let is_over = time <= now && lapse::may_remove(ctx);
+    let is_over = time <= now && expired_fields::may_remove(ctx);
     expire_fields(ctx, key, (time, is_over), conditions, fields)
 }
 

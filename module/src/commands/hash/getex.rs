@@ -3,7 +3,7 @@
 
 use super::TY;
 use super::expire::{note, replicate};
-use super::lapse::{self, CommandTime};
+use super::expired_fields::{self, CommandTime};
 use super::syntax::{self, Command, Grammar, Mismatch, Ttl};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
@@ -27,7 +27,7 @@ enum Then {
 
 /// `PM.HGETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] FIELDS numfields field [field ...]`
 pub(super) fn hgetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let now = lapse::clock(ctx)?;
+    let now = expired_fields::clock(ctx)?;
     // Redis looks at the key first, to change it; Valkey at the arguments, and then at the key, to
     // read it.
     let request = if Grammar::here() == Grammar::Valkey {
@@ -44,7 +44,7 @@ pub(super) fn hgetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         Some(Ttl::At(time)) => time,
         Some(Ttl::Later(unit, arg)) => syntax::expire_time(ctx, now, unit, arg)?,
     };
-    let is_over = time <= now && lapse::may_remove(ctx);
+    let is_over = time <= now && expired_fields::may_remove(ctx);
     let (then, event) = match time {
         FIELD_NEVER => (Then::Expire(FIELD_NEVER), c"hpersist"),
         _ if !is_over => (Then::Expire(time), c"hexpire"),
@@ -77,7 +77,7 @@ fn take(
     event: &CStr,
 ) -> Result<(), CmdError> {
     let names = || fields.iter().copied().map(Arg::bytes);
-    let lapsed = lapse::sweep(ctx, name, names(), Telling::Replicas)?;
+    let expired = expired_fields::sweep(ctx, name, names(), Telling::Replicas)?;
     let mut key = PmKey::open_write(ctx, name, TY)?;
     let (mut values, mut edited) = (vec![None; fields.len()], Ok(None::<Done<'_>>));
     if key.exists() {
@@ -106,18 +106,18 @@ fn take(
     let changed = |done: &Done<'_>| !done.times.is_empty() || !done.removed.is_empty();
     let done = done.filter(changed);
     // Valkey leaves fields whose time has come for the background, and says nothing of them.
-    let tells_of_lapsed = lapsed && !Behaviour::ExpiredFieldsAreAbsent.here();
-    if done.is_some() || tells_of_lapsed {
+    let tells_of_expired = expired && !Behaviour::ExpiredFieldsAreAbsent.here();
+    if done.is_some() || tells_of_expired {
         key.signal();
     }
-    if tells_of_lapsed {
+    if tells_of_expired {
         ctx.notify(Class::HASH, c"hexpired", name);
     }
     if let Some(done) = &done {
         note(done, &key);
         ctx.notify(Class::HASH, event, name);
     }
-    if (done.is_some() || tells_of_lapsed) && !key.exists() {
+    if (done.is_some() || tells_of_expired) && !key.exists() {
         ctx.notify(Class::GENERIC, c"del", name);
     }
     if let Some(done) = &done {

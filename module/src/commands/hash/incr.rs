@@ -1,7 +1,7 @@
 //! HINCRBY, HINCRBYFLOAT.
 
 use super::TY;
-use super::lapse::{self, CommandTime, Names};
+use super::expired_fields::{self, CommandTime, Names};
 use crate::commands::announce::announce;
 use crate::commands::integer;
 use crate::error::CmdError;
@@ -33,23 +33,23 @@ fn update<T>(
     let (name, field) = (args[1], args[2].bytes());
     let mut key = PmKey::open_write(ctx, name, TY)?;
     loop {
-        let (mut lapsed, mut removes) = (Names::new(), false);
+        let (mut expired, mut removes) = (Names::new(), false);
         let outcome = key.edit(|tx, root| {
             let (spot, old) = hash::find(tx, *root, field)?;
-            if lapse::expires(spot.expire_at)
+            if expired_fields::expires(spot.expire_at)
                 && CommandTime::of(ctx, tx, *root).hides(spot.expire_at)
             {
-                lapsed.insert(field);
-                removes = lapse::removes_on_access(ctx);
+                expired.insert(field);
+                removes = expired_fields::removes_on_access(ctx);
             }
             if removes {
                 return Ok(None);
             }
-            let new = f(old.filter(|_| lapsed.is_empty()));
-            let mut expires = lapse::expires(spot.expire_at);
+            let new = f(old.filter(|_| expired.is_empty()));
+            let mut expires = expired_fields::expires(spot.expire_at);
             if let Ok(new) = &new {
                 let text = text(new, &mut itoa::Buffer::new()).to_vec();
-                if lapsed.is_empty() {
+                if expired.is_empty() {
                     hash::put(tx, root, limits::hash(), spot, field, &text)?;
                 } else {
                     expires = false;
@@ -67,13 +67,13 @@ fn update<T>(
             Some(updated) => {
                 let updated = updated?;
                 key.signal();
-                lapse::replaced(ctx, &key, &lapsed);
+                expired_fields::replaced(ctx, &key, &expired);
                 announce(ctx, &key, Class::HASH, event);
                 return Ok(updated);
             }
             None => {
                 drop(key);
-                lapse::met(ctx, name, &lapsed, Telling::All)?;
+                expired_fields::met(ctx, name, &expired, Telling::All)?;
                 key = PmKey::open_write(ctx, name, TY)?;
             }
         }

@@ -1,9 +1,9 @@
 //! The commands of the Hash type.
 
 mod expire;
+pub(super) mod expired_fields;
 mod getex;
 mod incr;
-pub(super) mod lapse;
 mod random;
 mod read;
 mod setex;

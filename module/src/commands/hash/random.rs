@@ -1,7 +1,7 @@
 //! HRANDFIELD.
 
 use super::TY;
-use super::lapse::{self, CommandTime, Names};
+use super::expired_fields::{self, CommandTime, Names};
 use crate::behaviour::Behaviour;
 use crate::commands::sample;
 use crate::error::CmdError;
@@ -108,13 +108,13 @@ fn random_field(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
 }
 
 /// The time of the command if that of some fields of the hash may have come. O(1).
-fn may_meet_lapsed(ctx: &Ctx, key: &PmKey<'_>) -> Result<Option<CommandTime>, CmdError> {
+fn may_meet_expired(ctx: &Ctx, key: &PmKey<'_>) -> Result<Option<CommandTime>, CmdError> {
     let now = key.read(|pool, root| {
         let expires = hash::may_expire(root);
         Ok(expires.then(|| CommandTime::of(ctx, pool, root)))
     })?;
     Ok(match now {
-        Some(now) if key.may_have_lapsed(now.ms())? => Some(now),
+        Some(now) if key.may_have_expired(now.ms())? => Some(now),
         _ => None,
     })
 }
@@ -124,32 +124,32 @@ fn may_meet_lapsed(ctx: &Ctx, key: &PmKey<'_>) -> Result<Option<CommandTime>, Cm
 /// not removed.
 fn open<'a>(ctx: &'a Ctx, name: Arg<'a>) -> Result<(PmKey<'a>, Option<CommandTime>), CmdError> {
     let key = PmKey::open_read(ctx, name, TY)?;
-    let removes = lapse::removes_on_access(ctx);
+    let removes = expired_fields::removes_on_access(ctx);
     if !removes && !Behaviour::ExpiredFieldsAreAbsent.here() {
         return Ok((key, None));
     }
-    let Some(now) = may_meet_lapsed(ctx, &key)? else {
+    let Some(now) = may_meet_expired(ctx, &key)? else {
         return Ok((key, None));
     };
     if !removes {
         return Ok((key, Some(now)));
     }
-    let lapsed: Vec<Vec<u8>> = key.read(|pool, root| {
-        let mut lapsed = Vec::new();
+    let expired: Vec<Vec<u8>> = key.read(|pool, root| {
+        let mut expired = Vec::new();
         for field in hash::fields(pool, root)? {
             let field = field?;
             if now.hides(field.expire_at) {
-                lapsed.push(field.name.to_vec());
+                expired.push(field.name.to_vec());
             }
         }
-        Ok(lapsed)
+        Ok(expired)
     })?;
-    if lapsed.is_empty() {
+    if expired.is_empty() {
         return Ok((key, None));
     }
     drop(key);
-    let names: Names<'_> = lapsed.iter().map(Vec::as_slice).collect();
-    let removed = lapse::met_by_reader(ctx, name, &names)?;
+    let names: Names<'_> = expired.iter().map(Vec::as_slice).collect();
+    let removed = expired_fields::met_by_reader(ctx, name, &names)?;
     let hidden = (!removed).then_some(now);
     Ok((PmKey::open_write(ctx, name, TY)?, hidden))
 }

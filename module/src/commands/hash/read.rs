@@ -1,7 +1,7 @@
 //! Commands that look at fields and values.
 
 use super::TY;
-use super::lapse::{self, CommandTime, Names};
+use super::expired_fields::{self, CommandTime, Names};
 use crate::commands::scan::{self, Scan, Scanned};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
@@ -22,7 +22,8 @@ fn reply_of_field(ctx: &Ctx, args: Args<'_>, show: impl Fn(Option<&[u8]>)) -> Re
     let key = PmKey::open_read(ctx, name, TY)?;
     let is_shown = key.read(|pool, root| {
         let (spot, value) = hash::find(pool, root, field)?;
-        if lapse::expires(spot.expire_at) && CommandTime::of(ctx, pool, root).hides(spot.expire_at)
+        if expired_fields::expires(spot.expire_at)
+            && CommandTime::of(ctx, pool, root).hides(spot.expire_at)
         {
             return Ok(false);
         }
@@ -31,7 +32,7 @@ fn reply_of_field(ctx: &Ctx, args: Args<'_>, show: impl Fn(Option<&[u8]>)) -> Re
     })?;
     if !is_shown {
         drop(key);
-        lapse::met_by_reader(ctx, name, &Names::from([field]))?;
+        expired_fields::met_by_reader(ctx, name, &Names::from([field]))?;
         show(None);
     }
     Ok(())
@@ -69,15 +70,15 @@ pub(super) fn hmget(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             Ok(())
         })
     };
-    let lapsed = key.read(|pool, root| {
-        lapse::among(ctx, pool, root, fields.iter().map(|field| field.bytes()))
+    let expired = key.read(|pool, root| {
+        expired_fields::among(ctx, pool, root, fields.iter().map(|field| field.bytes()))
     })?;
-    if lapsed.is_empty() {
-        return reply(&key, &lapsed);
+    if expired.is_empty() {
+        return reply(&key, &expired);
     }
     drop(key);
-    lapse::met_by_reader(ctx, name, &lapsed)?;
-    reply(&PmKey::open_write(ctx, name, TY)?, &lapsed)
+    expired_fields::met_by_reader(ctx, name, &expired)?;
+    reply(&PmKey::open_write(ctx, name, TY)?, &expired)
 }
 
 /// `PM.HGETALL key`

@@ -1,7 +1,7 @@
 //! HSETEX: fields with values and an expire time, under conditions.
 
 use super::TY;
-use super::lapse::{self, Names};
+use super::expired_fields::{self, Names};
 use super::syntax::{self, Command, Extended, Ttl};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
@@ -16,7 +16,7 @@ use store::structures::hash::{self, Pair};
 /// `PM.HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field
 /// value [field value ...]`; in Valkey also `[NX | XX]`.
 pub(super) fn hsetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
-    let now = lapse::clock(ctx)?;
+    let now = expired_fields::clock(ctx)?;
     let request = syntax::extended(ctx, now, Command::Hsetex, args)?;
     let name = args[1];
     let key = PmKey::open_write(ctx, name, TY)?;
@@ -36,7 +36,7 @@ pub(super) fn hsetex(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if is_met {
         Work::new(ctx, now, &request, expiry, met).run(ctx, name)?;
     } else {
-        lapse::met(ctx, name, &met, Telling::All)?;
+        expired_fields::met(ctx, name, &met, Telling::All)?;
     }
     ctx.reply_integer(is_met.into());
     Ok(())
@@ -54,22 +54,22 @@ fn judge<'a>(
         return Ok((true, Names::new()));
     }
     let key = PmKey::open_write(ctx, name, TY)?;
-    let (is_met, lapsed) = key.read(|pool, root| {
-        let mut lapsed = Names::new();
+    let (is_met, expired) = key.read(|pool, root| {
+        let mut expired = Names::new();
         for (field, _) in pairs(request.fields) {
             let mut there = hash::get(pool, root, field)?.is_some();
-            if !lapse::among(ctx, pool, root, std::iter::once(field))?.is_empty() {
-                lapsed.insert(field);
+            if !expired_fields::among(ctx, pool, root, std::iter::once(field))?.is_empty() {
+                expired.insert(field);
                 there = false;
             }
             if there != when.all_fields {
-                return Ok((false, lapsed));
+                return Ok((false, expired));
             }
         }
-        Ok((true, lapsed))
+        Ok((true, expired))
     })?;
-    if lapse::removes_on_access(ctx) {
-        Ok((is_met, lapsed))
+    if expired_fields::removes_on_access(ctx) {
+        Ok((is_met, expired))
     } else {
         Ok((is_met, Names::new()))
     }
@@ -99,7 +99,7 @@ impl<'a> Work<'a> {
         met: Names<'a>,
     ) -> Work<'a> {
         let is_over = match expiry {
-            Expiry::At(time) => time <= now && lapse::may_remove(ctx),
+            Expiry::At(time) => time <= now && expired_fields::may_remove(ctx),
             _ => false,
         };
         Work {
@@ -117,16 +117,16 @@ impl<'a> Work<'a> {
     fn run(&self, ctx: &Ctx, name: Arg<'_>) -> Result<(), CmdError> {
         let mut key = PmKey::open_write(ctx, name, TY)?;
         let existed = key.exists();
-        let mut lapsed = Names::new();
+        let mut expired = Names::new();
         let (was, removed) = key.edit(|tx, root| {
             let was = *root;
             if Behaviour::ExpiredFieldsAreAbsent.here() && !self.is_over {
-                lapsed = lapse::among(ctx, tx, *root, self.names())?;
+                expired = expired_fields::among(ctx, tx, *root, self.names())?;
             }
             if self.is_over {
                 return Ok((was, hash::remove(tx, root, self.names())?));
             }
-            let stale = self.stale(&lapsed);
+            let stale = self.stale(&expired);
             hash::replace_expiring(
                 tx,
                 root,
@@ -148,8 +148,8 @@ impl<'a> Work<'a> {
         if !(only_pass && Behaviour::PassingFieldsAreNoChange.here()) {
             key.signal();
         }
-        lapse::replaced(ctx, &key, &self.met);
-        lapse::replaced(ctx, &key, &lapsed);
+        expired_fields::replaced(ctx, &key, &self.met);
+        expired_fields::replaced(ctx, &key, &expired);
         self.tell(ctx, &key);
         if existed || key.exists() {
             self.replicate(ctx, name);
@@ -174,10 +174,10 @@ impl<'a> Work<'a> {
     }
 
     /// Fields that are replaced as if they had not been there, their time having come.
-    fn stale<'n>(&'n self, lapsed: &'n Names<'_>) -> Vec<&'n [u8]> {
+    fn stale<'n>(&'n self, expired: &'n Names<'_>) -> Vec<&'n [u8]> {
         let keeps = self.expiry == Expiry::Keep;
-        let lapsed = lapsed.iter().filter(|_| keeps);
-        self.met.iter().chain(lapsed).copied().collect()
+        let expired = expired.iter().filter(|_| keeps);
+        self.met.iter().chain(expired).copied().collect()
     }
 
     fn replicate(&self, ctx: &Ctx, name: Arg<'_>) {
@@ -185,7 +185,7 @@ impl<'a> Work<'a> {
             return;
         }
         if self.is_over {
-            return lapse::replicate_removal(ctx, name, self.names());
+            return expired_fields::replicate_removal(ctx, name, self.names());
         }
         let text = |text: &str| OwnedString::new(text.as_bytes());
         let options = match self.expiry {

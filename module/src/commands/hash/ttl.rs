@@ -1,7 +1,7 @@
 //! HTTL, HPTTL, HEXPIRETIME, HPEXPIRETIME: when fields expire.
 
 use super::TY;
-use super::lapse::{self, CommandTime};
+use super::expired_fields::{self, CommandTime};
 use super::syntax::{self, Grammar, Mismatch};
 use crate::behaviour::Behaviour;
 use crate::error::CmdError;
@@ -60,7 +60,7 @@ fn tell(ctx: &Ctx, args: Args<'_>, start: Start, unit: Unit) -> Result<(), CmdEr
         fields = syntax::plain(args, Mismatch::IsSyntax)?;
     }
     let start = match start {
-        Start::Now => lapse::clock(ctx)?,
+        Start::Now => expired_fields::clock(ctx)?,
         Start::Epoch => 0,
     };
     key.read(|pool, root| {

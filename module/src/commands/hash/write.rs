@@ -1,7 +1,7 @@
 //! HSET, HMSET, HSETNX, HDEL.
 
 use super::TY;
-use super::lapse::{self, Names};
+use super::expired_fields::{self, Names};
 use crate::behaviour::Behaviour;
 use crate::commands::announce::announce_and_replicate;
 use crate::error::CmdError;
@@ -37,49 +37,49 @@ fn set(ctx: &Ctx, args: Args<'_>, command: &CStr) -> Result<u64, CmdError> {
         .chunks_exact(2)
         .map(|pair| (pair[0].bytes(), pair[1].bytes()));
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
-    let mut lapsed = Names::new();
+    let mut expired = Names::new();
     let added = key.edit(|tx, root| {
         if hash::may_expire(*root) && Behaviour::ExpiredFieldsAreAbsent.here() {
-            lapsed = lapse::among(ctx, tx, *root, pairs.clone().map(|(field, _)| field))?;
+            expired = expired_fields::among(ctx, tx, *root, pairs.clone().map(|(field, _)| field))?;
         }
         hash::set(tx, root, limits::hash(), pairs)
     })?;
-    if !lapsed.is_empty() {
+    if !expired.is_empty() {
         key.signal();
-        lapse::replaced(ctx, &key, &lapsed);
+        expired_fields::replaced(ctx, &key, &expired);
     }
     announce_and_replicate(ctx, &key, (Class::HASH, c"hset"), (command, args.from(1)));
-    Ok(added + lapsed.len() as u64)
+    Ok(added + expired.len() as u64)
 }
 
 /// `PM.HSETNX key field value`
 pub(super) fn hsetnx(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     let (field, value) = (args[2].bytes(), args[3].bytes());
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
-    let mut lapsed = Names::new();
+    let mut expired = Names::new();
     let set = key.edit(|tx, root| {
         let (spot, old) = hash::find_to_set(tx, *root, field)?;
         if old.is_none() {
             return hash::put(tx, root, limits::hash(), spot, field, value);
         }
-        if !lapse::expires(spot.expire_at) {
+        if !expired_fields::expires(spot.expire_at) {
             return Ok(false);
         }
-        lapsed = lapse::among(ctx, tx, *root, std::iter::once(field))?;
-        if !lapsed.is_empty() && !lapse::removes_on_access(ctx) {
+        expired = expired_fields::among(ctx, tx, *root, std::iter::once(field))?;
+        if !expired.is_empty() && !expired_fields::removes_on_access(ctx) {
             hash::set(tx, root, limits::hash(), std::iter::once((field, value)))?;
         }
-        Ok(!lapsed.is_empty())
+        Ok(!expired.is_empty())
     })?;
-    if !lapsed.is_empty() && lapse::removes_on_access(ctx) {
+    if !expired.is_empty() && expired_fields::removes_on_access(ctx) {
         drop(key);
-        lapse::met(ctx, args[1], &lapsed, Telling::All)?;
+        expired_fields::met(ctx, args[1], &expired, Telling::All)?;
         return hsetnx(ctx, args);
     }
     if set {
-        if !lapsed.is_empty() {
+        if !expired.is_empty() {
             key.signal();
-            lapse::replaced(ctx, &key, &lapsed);
+            expired_fields::replaced(ctx, &key, &expired);
         }
         announce_and_replicate(
             ctx,
@@ -102,8 +102,8 @@ pub(super) fn hdel(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             if !hash::may_expire(*root) || !Behaviour::ExpiredFieldsAreAbsent.here() {
                 return hash::remove(tx, root, fields);
             }
-            let lapsed = lapse::among(ctx, tx, *root, fields.clone())?;
-            let there: Vec<&[u8]> = fields.filter(|field| !lapsed.contains(field)).collect();
+            let expired = expired_fields::among(ctx, tx, *root, fields.clone())?;
+            let there: Vec<&[u8]> = fields.filter(|field| !expired.contains(field)).collect();
             hash::remove(tx, root, there.into_iter())
         })?;
     }

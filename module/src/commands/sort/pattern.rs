@@ -4,7 +4,7 @@
 //! be a PM string or hash or a native one: in Redis's keyspace a name is one key, whichever kind it
 //! is.
 
-use crate::commands::hash::lapse::CommandTime;
+use crate::commands::hash::expired_fields::CommandTime;
 use crate::error::CmdError;
 use crate::keyspace::{self, PmKey};
 use crate::redis::{Ctx, Mode, OwnedString, Reply};

@@ -19,7 +19,7 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// A server that was killed when `a` and `b` had been copied over, and not yet gone: each has two
 /// records.
-fn with_twins(arguments: &[&str]) -> (Server, Client) {
+fn with_duplicates(arguments: &[&str]) -> (Server, Client) {
     // To the server, a pool that something else has changed is a copy.
     let arguments = [arguments, &["copy", "accept"]].concat();
     let mut server = Setup::pmedis_with("64m", &arguments).start().unwrap();
@@ -33,7 +33,7 @@ fn with_twins(arguments: &[&str]) -> (Server, Client) {
     );
     server.kill9();
     let pairs = [("new", "a"), ("list", "b")];
-    explore::twins::copy(&server.setup().pool(), &pairs);
+    explore::duplicates::copy(&server.setup().pool(), &pairs);
     server.restart().unwrap();
     let client = server.client();
     (server, client)
@@ -48,7 +48,7 @@ fn of_two_records_of_a_key_the_younger_one_counts() {
             "EXISTS a b -> 2",
             "PM.GET a -> new\nPM.LRANGE b 0 -1 -> [new]",
         ] {
-            let (mut server, mut client) = with_twins(arguments);
+            let (mut server, mut client) = with_duplicates(arguments);
             run(&mut client, command);
             run(
                 &mut client,
@@ -70,7 +70,7 @@ fn a_key_that_ends_leaves_no_older_record_behind() {
         "FLUSHDB\nPM.MSET new 1 list 1",
         "RENAME a b\nDEL b",
     ] {
-        let (mut server, mut client) = with_twins(&["fill", "0"]);
+        let (mut server, mut client) = with_duplicates(&["fill", "0"]);
         run(&mut client, end);
         let gone = |client: &mut Client| ask(client, "EXISTS a b") == "0";
         wait_for("the keys are gone", || gone(&mut client));

@@ -11,7 +11,7 @@ use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::keyspace::arriving::arrives;
 use crate::keyspace::expiring::{Telling, remove_expired, takes_changes};
-pub(crate) use crate::keyspace::{CommandTime, clock, lapsed_among as among};
+pub(crate) use crate::keyspace::{CommandTime, clock, expired_among as among};
 use crate::redis::{Arg, Class, Ctx, OwnedString, may_replicate, spares_replicas};
 use std::collections::HashSet;
 use store::expiry::FIELD_NEVER;
@@ -35,21 +35,25 @@ pub(crate) fn removes_on_access(ctx: &Ctx) -> bool {
 pub(crate) fn met(
     ctx: &Ctx,
     key: Arg<'_>,
-    lapsed: &Names<'_>,
+    expired: &Names<'_>,
     telling: Telling,
 ) -> Result<bool, CmdError> {
-    if lapsed.is_empty() || !removes_on_access(ctx) {
+    if expired.is_empty() || !removes_on_access(ctx) {
         return Ok(false);
     }
-    remove_expired(ctx, key, lapsed.iter().copied(), telling)
+    remove_expired(ctx, key, expired.iter().copied(), telling)
 }
 
 /// [`met`] by a command that reads: where the pool takes no changes, the fields stay, and it goes
 /// on. Whether they are removed, or need not be.
-pub(crate) fn met_by_reader(ctx: &Ctx, key: Arg<'_>, lapsed: &Names<'_>) -> Result<bool, CmdError> {
+pub(crate) fn met_by_reader(
+    ctx: &Ctx,
+    key: Arg<'_>,
+    expired: &Names<'_>,
+) -> Result<bool, CmdError> {
     let removes = takes_changes();
     if removes {
-        met(ctx, key, lapsed, Telling::All)?;
+        met(ctx, key, expired, Telling::All)?;
     }
     Ok(removes)
 }
@@ -62,20 +66,20 @@ pub(crate) fn sweep<'a>(
     telling: Telling,
 ) -> Result<bool, CmdError> {
     let key = PmKey::open_write(ctx, name, TY)?;
-    let lapsed = key.read(|pool, root| among(ctx, pool, root, fields))?;
+    let expired = key.read(|pool, root| among(ctx, pool, root, fields))?;
     drop(key);
-    met(ctx, name, &lapsed, telling)?;
-    Ok(!lapsed.is_empty())
+    met(ctx, name, &expired, telling)?;
+    Ok(!expired.is_empty())
 }
 
 /// Tells of fields that a command has set anew though they were there, their time having come:
 /// replicas see them until they are told.
-pub(crate) fn replaced(ctx: &Ctx, key: &PmKey<'_>, lapsed: &Names<'_>) {
-    if lapsed.is_empty() {
+pub(crate) fn replaced(ctx: &Ctx, key: &PmKey<'_>, expired: &Names<'_>) {
+    if expired.is_empty() {
         return;
     }
     ctx.notify(Class::HASH, c"hexpired", key.name());
-    replicate_removal(ctx, key.name(), lapsed.iter().copied());
+    replicate_removal(ctx, key.name(), expired.iter().copied());
 }
 
 /// Sends a removal of fields to the replicas.
