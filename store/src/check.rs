@@ -88,7 +88,8 @@ impl Store {
             let record: RecordPtr = object.cast();
             // A record that is no key any more is for the reclaimer. One from a tick that has not
             // been is no new key: it is damaged.
-            let is_new = |head: &Record| head.birth > walk.begun && head.birth <= self.dbs.now();
+            let is_new =
+                |head: &Record| head.created > walk.begun && head.created <= self.dbs.now();
             let is_other = |head: &Record| !self.dbs.is_live(head) || is_new(head);
             if record::get(&self.pool, record).is_ok_and(is_other) {
                 if is_enough() {

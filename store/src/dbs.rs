@@ -246,7 +246,7 @@ impl Dbs {
             .entries
             .get(usize::from(record.space))
             .map_or(0, |entry| entry.flushed);
-        record.birth > flushed
+        record.created > flushed
     }
 
     fn grow(&mut self, pool: &mut Pool, len: usize) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::Store;
 use crate::inline::Inline;
 use crate::place::{Outcome, Place, put_record};
 use crate::reclaim::retire_value;
-use crate::record::{self, Birth, RecordPtr};
+use crate::record::{self, Creation, RecordPtr};
 use crate::structures::Root;
 use crate::value::ValueType;
 use pobj::{Result, Tx};
@@ -19,7 +19,7 @@ pub enum Plan {
     /// [`KEY_NEVER`](crate::expiry::KEY_NEVER).
     Edit(RecordPtr, i64),
     /// It gets a new value; that of another record, of another type, goes.
-    Make(Birth, ValueType, Option<RecordPtr>),
+    Make(Creation, ValueType, Option<RecordPtr>),
 }
 
 impl Store {
@@ -127,7 +127,7 @@ impl Store {
     #[inline]
     pub fn put(
         &mut self,
-        key: (&[u8], ValueType, Birth),
+        key: (&[u8], ValueType, Creation),
         old: Option<RecordPtr>,
         inline: u64,
         outcome: &mut Outcome,
@@ -169,12 +169,12 @@ impl Store {
                     })?;
                     Outcome::Nothing
                 }
-                Plan::Make(birth, ty, old) => {
+                Plan::Make(creation, ty, old) => {
                     if let Some(old) = old {
                         tx.moves();
                         record::kill(&mut tx, old)?;
                     }
-                    put_record(&mut tx, (key, ty, birth), inline(i), |tx, area| {
+                    put_record(&mut tx, (key, ty, creation), inline(i), |tx, area| {
                         let mut root = Root::EMPTY;
                         f(i, tx, &mut root, area)?;
                         Ok(root)

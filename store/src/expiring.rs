@@ -387,7 +387,7 @@ impl Store {
         let head = *record::get(&self.pool, record)?;
         let is_one = self.dbs.is_live(&head)
             && structures::may_expire(head.value_type()?, head.root)
-            && !self.slots.is_trimmed(&self.pool, record, head.birth)?;
+            && !self.slots.is_trimmed(&self.pool, record, head.created)?;
         Ok(self
             .dbs
             .db_of(head.space)

@@ -24,15 +24,15 @@ impl Store {
         expire_at: i64,
         f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
     ) -> Result<RecordPtr> {
-        let birth = self.birth(db, expire_at)?;
+        let creation = self.creation(db, expire_at)?;
         let mut tx = self.pool.begin();
         let mut root = Root::EMPTY;
-        let record = record::create(&mut tx, (key, ty, birth), inline, |tx, area| {
+        let record = record::create(&mut tx, (key, ty, creation), inline, |tx, area| {
             root = f(tx, area)?;
             Ok(root)
         })?;
         tx.commit()?;
-        self.count_new_key(birth.space, ty, key);
+        self.count_new_key(creation.space, ty, key);
         if structures::may_expire(ty, root) {
             self.expiring.found(record);
         }
@@ -66,12 +66,12 @@ impl Store {
     pub fn rename(&mut self, old: RecordPtr, key: &[u8], db: i32) -> Result<RecordPtr> {
         let head = *record::get(&self.pool, old)?;
         let (ty, from) = (head.value_type()?, record::inline(&self.pool, old)?);
-        let birth = self.birth(db, head.expire_at)?;
+        let creation = self.creation(db, head.expire_at)?;
         let needs = structures::of(ty).inline_used(head.root);
         let was = (head.space, record::key(&self.pool, old)?.to_vec());
         let mut tx = self.pool.begin();
         // Only inline bytes move; everything else hangs from the root, which moves as it is.
-        let record = record::create(&mut tx, (key, ty, birth), needs, |tx, area| {
+        let record = record::create(&mut tx, (key, ty, creation), needs, |tx, area| {
             tx.fill_from(area.fresh()?, from.at, needs)?;
             Ok(head.root)
         })?;
@@ -81,7 +81,7 @@ impl Store {
         self.expiring.moved(old, record);
         self.note_garbage(Some(record), ty, Root::EMPTY, head.root);
         self.uncount_old_key(was.0, ty, &was.1);
-        self.count_new_key(birth.space, ty, key);
+        self.count_new_key(creation.space, ty, key);
         Ok(record)
     }
 
@@ -92,14 +92,14 @@ impl Store {
     /// `Full`; nothing has changed then.
     pub fn move_to(&mut self, record: RecordPtr, db: i32) -> Result<()> {
         let space = self.dbs.space(&mut self.pool, db)?;
-        let birth = self.dbs.tick(&mut self.pool)?;
+        let created = self.dbs.tick(&mut self.pool)?;
         let head = *record::get(&self.pool, record)?;
         let (ty, key) = (
             head.value_type()?,
             record::key(&self.pool, record)?.to_vec(),
         );
         let mut tx = self.pool.begin();
-        record::set_space(&mut tx, record, space, birth)?;
+        record::set_space(&mut tx, record, space, created)?;
         tx.commit()?;
         self.uncount_old_key(head.space, ty, &key);
         self.count_new_key(space, ty, &key);

@@ -2,19 +2,19 @@
 
 use crate::Store;
 use crate::inline::Inline;
-use crate::record::{self, Birth, RecordPtr};
+use crate::record::{self, Creation, RecordPtr};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
 use pobj::{Pool, Result, Tx};
 
 impl Store {
-    /// The birth of a key that may be created in `db` now, and expires at `expire_at`, in Unix
+    /// The creation of a key that may be created in `db` now, and expires at `expire_at`, in Unix
     /// milliseconds or [`KEY_NEVER`](crate::expiry::KEY_NEVER).
     ///
     /// # Errors
     /// `Full` if the pool has no room for the database.
-    pub fn birth(&mut self, db: i32, expire_at: i64) -> Result<Birth> {
-        Ok(Birth {
+    pub fn creation(&mut self, db: i32, expire_at: i64) -> Result<Creation> {
+        Ok(Creation {
             space: self.dbs.space(&mut self.pool, db)?,
             tick: self.dbs.tick(&mut self.pool)?,
             expire_at,
@@ -46,7 +46,7 @@ impl Outcome {
 /// Makes a record with a value built by `f`.
 pub(crate) fn put_record(
     tx: &mut Tx<'_>,
-    key: (&[u8], ValueType, Birth),
+    key: (&[u8], ValueType, Creation),
     inline: u64,
     f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
 ) -> Result<Outcome> {
@@ -62,7 +62,7 @@ pub struct Place<'k> {
     pub(crate) record: Option<RecordPtr>,
     pub(crate) ty: ValueType,
     /// Without a record: that of the key that may come to be.
-    absent: Option<(&'k [u8], Birth)>,
+    absent: Option<(&'k [u8], Creation)>,
 }
 
 impl<'k> Place<'k> {
@@ -77,11 +77,11 @@ impl<'k> Place<'k> {
     }
 
     /// In that of a key that may come to be.
-    pub fn absent(key: &'k [u8], ty: ValueType, birth: Birth) -> Place<'k> {
+    pub fn absent(key: &'k [u8], ty: ValueType, creation: Creation) -> Place<'k> {
         Place {
             record: None,
             ty,
-            absent: Some((key, birth)),
+            absent: Some((key, creation)),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Memory of dead records: reclaimed in the background, a little at every event-loop cycle.
 //!
-//! A record is dead when its birth is 0 (its key was deleted, and its value was too large to be
-//! freed at once), or not later than its space's last flush, or than the tick at which its hash
-//! slot was given up. The former are listed, and found again after a crash by the
+//! A record is dead when its creation tick is 0 (its key was deleted, and its value was too large
+//! to be freed at once), or not later than its space's last flush, or than the tick at which its
+//! hash slot was given up. The former are listed, and found again after a crash by the
 //! [survey](crate::unshown); the latter are looked for by a *sweep* over all records. Freeing one
 //! is idempotent, a transaction at a time.
 //!
@@ -11,7 +11,7 @@
 //! | a change leaves its value empty, or it gets another name | is freed by that step ([`edit`](crate::edit), [`keys`](crate::keys)) |
 //! | it is deleted, expires, is evicted | is ended by [`Store::retire`]: freed, or dead if its value is large |
 //! | another value takes its place | is dead by that step, and retired once Redis has let go of it |
-//! | a flush ends it, or its hash slot is given up | is dead by its birth, and ended by the sweep |
+//! | a flush ends it, or its hash slot is given up | is dead by its creation tick, and ended by the sweep |
 //!
 //! Values of living keys, too, may have memory that is to be reclaimed: a sorted set that has lost
 //! a long range. Their records are listed as well, and found again after a crash by their encoding.
@@ -19,7 +19,7 @@
 use crate::Store;
 use crate::damaged::damaged;
 use crate::layout::RECORD;
-use crate::record::{self, Birth, Record, RecordPtr};
+use crate::record::{self, Creation, Record, RecordPtr};
 use crate::structures::{self, Root};
 use crate::value::ValueType;
 use pobj::{Cursor, Error, Result, Tx};
@@ -44,7 +44,7 @@ pub fn retire_value(tx: &mut Tx<'_>, ty: ValueType, root: Root) -> Result<Option
         return Ok(None);
     }
     tx.removes();
-    record::create(tx, (b"", ty, Birth::NONE), 0, |_, _| Ok(root)).map(Some)
+    record::create(tx, (b"", ty, Creation::NONE), 0, |_, _| Ok(root)).map(Some)
 }
 
 /// Whether what keeps something from being reclaimed passes: want of room, or a disk that does not
@@ -101,7 +101,7 @@ fn end_record(tx: &mut Tx<'_>, record: RecordPtr, head: &Record) -> Result<Optio
         tx.free_older(record)?;
         return Ok(None);
     }
-    if head.birth != 0 {
+    if head.created != 0 {
         record::kill(tx, record)?;
     }
     Ok(Some(record))
@@ -257,7 +257,7 @@ impl Store {
     fn dismantle(&mut self, record: RecordPtr) -> Result<bool> {
         self.pool.capacity(record)?;
         let head = *record::get(&self.pool, record)?;
-        if head.birth != 0 {
+        if head.created != 0 {
             return Err(damaged("a value that is to be reclaimed is in use"));
         }
         let mut root = head.root;
@@ -299,7 +299,7 @@ impl Store {
         self.pool.capacity(record)?;
         let head = *record::get(&self.pool, record)?;
         let (ty, mut root) = (head.value_type()?, head.root);
-        if head.birth == 0 || !structures::has_garbage(ty, root) {
+        if head.created == 0 || !structures::has_garbage(ty, root) {
             return Ok(true);
         }
         let mut tx = self.pool.begin();
@@ -347,10 +347,10 @@ impl Store {
     /// The record, if a flush has ended it, or the loss of its hash slot.
     fn is_swept(&self, record: RecordPtr) -> Result<Option<Record>> {
         let head = record::get(&self.pool, record)?;
-        // Those without a birth are listed.
-        let is_ended = head.birth != 0
+        // Those with a creation tick of 0 are listed.
+        let is_ended = head.created != 0
             && (!self.dbs.is_live(head)
-                || self.slots.is_trimmed(&self.pool, record, head.birth)?);
+                || self.slots.is_trimmed(&self.pool, record, head.created)?);
         Ok(is_ended.then_some(*head))
     }
 

@@ -5,7 +5,7 @@
 //!  1  1  reserved   zero
 //!  2  2  space      number of the key space, which a database shows (see `dbs`)
 //!  4  4  check      low half of XXH3-64 of the key, seeded with the pool, mixed with type and length
-//!  8  8  birth      when the key was made, in ticks of the pool's own clock; 0: dead
+//!  8  8  created    when the key was created, in ticks of the pool's own clock; 0: dead
 //! 16  8  expire at  Unix milliseconds; -1: never
 //! 24 16  root       the value's two words (see `structures::Root`)
 //! 40  4  key length bytes
@@ -13,8 +13,9 @@
 //! 48     the key, then from the next multiple of 8 the value's inline area, up to the object's end
 //! ```
 //!
-//! A record is live while its birth is later than the last flush of its space. It is written once,
-//! as fresh bytes; later only space, birth, expire time, root and the inline area change, logged.
+//! A record is live while it was created later than the last flush of its space. It is written
+//! once, as fresh bytes; later only space, creation tick, expire time, root and the inline area
+//! change, logged.
 
 use crate::damaged::damaged;
 use crate::expiry::KEY_NEVER;
@@ -36,8 +37,8 @@ pub struct Record {
     /// Number of the key space.
     pub space: u16,
     check: u32,
-    /// When the key was made; 0 if it is dead.
-    pub birth: u64,
+    /// When the key was created, in ticks of the pool's own clock; 0 if it is dead.
+    pub created: u64,
     /// Unix milliseconds, or [`KEY_NEVER`].
     pub expire_at: i64,
     /// The value's root.
@@ -58,9 +59,9 @@ fn inline_start(key_len: usize) -> u64 {
     HEAD + (key_len as u64).next_multiple_of(8)
 }
 
-/// The circumstances of a key's birth.
+/// The circumstances of a key's creation.
 #[derive(Clone, Copy, Debug)]
-pub struct Birth {
+pub struct Creation {
     /// Number of the key space.
     pub space: u16,
     /// When, in ticks of the pool's own clock; 0 for a record that is no key's.
@@ -69,18 +70,18 @@ pub struct Birth {
     pub expire_at: i64,
 }
 
-impl Birth {
+impl Creation {
     /// That of a record that is no key's, from its beginning on.
-    pub const NONE: Birth = Birth {
+    pub const NONE: Creation = Creation {
         space: 0,
         tick: 0,
         expire_at: KEY_NEVER,
     };
 
     /// That of the first key in the first key space.
-    pub const FIRST: Birth = Birth {
+    pub const FIRST: Creation = Creation {
         tick: 1,
-        ..Birth::NONE
+        ..Creation::NONE
     };
 }
 
@@ -88,7 +89,7 @@ impl Birth {
 /// record at least. An empty value gets no record.
 pub(crate) fn create_unless_empty(
     tx: &mut Tx<'_>,
-    key: (&[u8], ValueType, Birth),
+    key: (&[u8], ValueType, Creation),
     inline: u64,
     f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
 ) -> Result<Option<RecordPtr>> {
@@ -108,7 +109,7 @@ pub(crate) fn create_unless_empty(
 /// `Full`; `TooLarge` if no object can hold the key; those of `f`.
 pub fn create(
     tx: &mut Tx<'_>,
-    key: (&[u8], ValueType, Birth),
+    key: (&[u8], ValueType, Creation),
     inline: u64,
     f: impl FnOnce(&mut Tx<'_>, Inline) -> Result<Root>,
 ) -> Result<RecordPtr> {
@@ -135,17 +136,17 @@ fn reserve(tx: &mut Tx<'_>, key: &[u8], inline: u64) -> Result<(Fresh<Record>, I
 fn fill(
     tx: &mut Tx<'_>,
     record: Fresh<Record>,
-    (key, ty, birth): (&[u8], ValueType, Birth),
+    (key, ty, creation): (&[u8], ValueType, Creation),
     root: Root,
 ) -> Result<()> {
     let key_len = u32::try_from(key.len()).map_err(|_| Error::TooLarge(key.len() as u64))?;
     let head = Record {
         ty: ty as u8,
         reserved: 0,
-        space: birth.space,
+        space: creation.space,
         check: check(tx, ty as u8, key),
-        birth: birth.tick,
-        expire_at: birth.expire_at,
+        created: creation.tick,
+        expire_at: creation.expire_at,
         root,
         key_len,
         reserved2: 0,
@@ -258,7 +259,7 @@ pub fn verify(pool: &Pool, record: RecordPtr) -> Result<()> {
 /// # Errors
 /// `Damaged` if it is not in an allocated object.
 pub fn kill(tx: &mut Tx<'_>, record: RecordPtr) -> Result<()> {
-    tx.set(field!(record, Record, birth), 0)
+    tx.set(field!(record, Record, created), 0)
 }
 
 /// Sets the expire time.
@@ -271,9 +272,14 @@ pub fn set_expire(tx: &mut Tx<'_>, record: RecordPtr, at: i64) -> Result<()> {
 
 /// Moves the record to another key space, where it is created anew: that space may have been
 /// flushed since the record was made.
-pub(crate) fn set_space(tx: &mut Tx<'_>, record: RecordPtr, space: u16, birth: u64) -> Result<()> {
+pub(crate) fn set_space(
+    tx: &mut Tx<'_>,
+    record: RecordPtr,
+    space: u16,
+    created: u64,
+) -> Result<()> {
     tx.set(field!(record, Record, space), space)?;
-    tx.set(field!(record, Record, birth), birth)
+    tx.set(field!(record, Record, created), created)
 }
 
 /// Writes the words of the root that differ.

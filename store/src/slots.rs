@@ -120,18 +120,18 @@ impl Slots {
         }
     }
 
-    /// True unless the key of a record, which was created at `birth`, lies in a slot that was given
-    /// up since.
+    /// True unless the key of a record, `created` at this tick, lies in a slot that was given up
+    /// since.
     ///
     /// # Errors
     /// `Damaged` if the record or its key is outside the pool.
-    pub fn is_live(&self, pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
-        is_younger(&self.words, pool, record, birth)
+    pub fn is_live(&self, pool: &Pool, record: RecordPtr, created: u64) -> Result<bool> {
+        is_younger(&self.words, pool, record, created)
     }
 
     /// True if a record is dead for its slot, and no key of Redis's keyspace shows it.
-    pub(crate) fn is_trimmed(&self, pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
-        Ok(!is_younger(&self.trimmed, pool, record, birth)?)
+    pub(crate) fn is_trimmed(&self, pool: &Pool, record: RecordPtr, created: u64) -> Result<bool> {
+        Ok(!is_younger(&self.trimmed, pool, record, created)?)
     }
 
     /// The slots, and whose of them hold no keys that outlive the start.
@@ -297,10 +297,9 @@ pub(crate) struct Judge<'s> {
 }
 
 impl Judge<'_> {
-    /// What becomes of a record that was created at `birth`, whose key `key` gives if it is asked
-    /// for.
+    /// What becomes of a record, `created` at this tick, whose key `key` gives if it is asked for.
     #[inline]
-    pub(crate) fn fate<'k>(self, birth: u64, key: impl FnOnce() -> Option<&'k [u8]>) -> Fate {
+    pub(crate) fn fate<'k>(self, created: u64, key: impl FnOnce() -> Option<&'k [u8]>) -> Fate {
         if self.words.is_empty() && self.forbidden.is_empty() {
             return Fate::Lives;
         }
@@ -310,7 +309,7 @@ impl Judge<'_> {
         if self
             .words
             .get(slot)
-            .is_some_and(|word| birth <= word & !IMPORTING)
+            .is_some_and(|word| created <= word & !IMPORTING)
         {
             return Fate::GivenUp;
         }
@@ -321,14 +320,14 @@ impl Judge<'_> {
     }
 }
 
-/// True unless `words` has a tick for the slot of a record's key that is not before `birth`.
+/// True unless `words` has a tick for the slot of a record's key that is not before `created`.
 #[inline]
-fn is_younger(words: &[u64], pool: &Pool, record: RecordPtr, birth: u64) -> Result<bool> {
+fn is_younger(words: &[u64], pool: &Pool, record: RecordPtr, created: u64) -> Result<bool> {
     if words.is_empty() {
         return Ok(true);
     }
     let word = words[slot_of(record::key(pool, record)?)];
-    Ok(birth > word & !IMPORTING)
+    Ok(created > word & !IMPORTING)
 }
 
 /// All slots of ranges; none that a cluster does not have.
@@ -384,7 +383,7 @@ impl Store {
     /// `Damaged` if the record or its key is outside the pool.
     pub fn is_live(&self, record: RecordPtr) -> Result<bool> {
         let head = record::get(&self.pool, record)?;
-        Ok(self.dbs.is_live(head) && self.slots.is_live(&self.pool, record, head.birth)?)
+        Ok(self.dbs.is_live(head) && self.slots.is_live(&self.pool, record, head.created)?)
     }
 
     /// The slots that are being imported.

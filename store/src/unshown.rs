@@ -60,7 +60,7 @@ pub struct UnshownKey {
     /// Unix milliseconds, or [`KEY_NEVER`](crate::expiry::KEY_NEVER).
     pub expire_at: i64,
     /// When it was made.
-    pub birth: u64,
+    pub created: u64,
     /// The type of its value.
     pub ty: ValueType,
 }
@@ -185,7 +185,7 @@ impl Store {
                 space: head.space,
                 db: db.ok_or_else(|| damaged("its database is not there"))?,
                 expire_at: head.expire_at,
-                birth: head.birth,
+                created: head.created,
                 ty: head.value_type()?,
             })
         })();
@@ -219,7 +219,7 @@ impl Store {
     /// Whether a record that was found takes the place of another one with which its key is shown
     /// already: of two records of one key the younger one counts.
     pub fn displaces(&self, found: &UnshownKey, shown: RecordPtr) -> bool {
-        record::get(&self.pool, shown).map_or(true, |head| head.birth < found.birth)
+        record::get(&self.pool, shown).map_or(true, |head| head.created < found.created)
     }
 
     /// A record that was found is shown from now on, for the key of this name.

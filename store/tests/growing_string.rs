@@ -4,7 +4,7 @@
 use pobj::{Durability, Error, Pool};
 use store::inline::Inline;
 use store::layout::{RECORD, pool_at};
-use store::record::{self, Birth};
+use store::record::{self, Creation};
 use store::structures::Root;
 use store::structures::string;
 use store::value::ValueType;
@@ -25,7 +25,7 @@ fn inline(pool: &mut Pool) -> Inline {
     let mut tx = pool.begin();
     let record = record::create(
         &mut tx,
-        (b"k", ValueType::String, Birth::NONE),
+        (b"k", ValueType::String, Creation::NONE),
         0,
         |_, _| Ok(Root::EMPTY),
     );

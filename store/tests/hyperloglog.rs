@@ -4,7 +4,7 @@ use pobj::{Durability, Error, Pool};
 use store::hyperloglog::{self as hll, DENSE_LEN, REGISTERS, Sample};
 use store::inline::Inline;
 use store::layout::pool_at;
-use store::record::{self, Birth};
+use store::record::{self, Creation};
 use store::structures::string::{self, Value};
 use store::structures::{Root, hyperloglog};
 use store::value::ValueType;
@@ -23,7 +23,7 @@ fn pool() -> (TempDir, Pool) {
 /// A record with this string.
 fn string(pool: &mut Pool, value: Value<'_>) -> (Root, Inline) {
     let mut tx = pool.begin();
-    let of = (b"k".as_slice(), ValueType::String, Birth::NONE);
+    let of = (b"k".as_slice(), ValueType::String, Creation::NONE);
     let record = record::create(&mut tx, of, value.inline_len(), |tx, inline| {
         let mut root = Root::EMPTY;
         string::set(tx, &mut root, inline, value)?;

@@ -4,7 +4,7 @@
 use fastrand::Rng;
 use pobj::{Durability, PPtr, Pool, Tx};
 use store::layout::{DATA, pool_at};
-use store::record::{self, Birth, RecordPtr};
+use store::record::{self, Creation, RecordPtr};
 use store::structures::limits::AllLimits;
 use store::structures::list::Side;
 use store::structures::mover::{Cursor, Mover};
@@ -44,7 +44,7 @@ impl Scenario {
     fn records(&mut self) {
         let mut tx = self.pool.begin();
         for ty in ValueType::ALL.into_iter().skip(1) {
-            let key = (b"key".as_slice(), ty, Birth::FIRST);
+            let key = (b"key".as_slice(), ty, Creation::FIRST);
             let record = record::create(&mut tx, key, 0, |_, _| Ok(Root::EMPTY)).unwrap();
             self.values.push((ty, record));
         }
@@ -330,7 +330,7 @@ fn a_string_moves_with_the_room_behind_it() {
     let mut scenario = Scenario::new(5);
     let mut tx = scenario.pool.begin();
     let mut root = Root::EMPTY;
-    let key = (b"key".as_slice(), ValueType::String, Birth::FIRST);
+    let key = (b"key".as_slice(), ValueType::String, Creation::FIRST);
     let record = record::create(&mut tx, key, 0, |tx, inline| {
         string::set(tx, &mut root, inline, string::Value::Bytes(&[3; 3000])).unwrap();
         tx.step().unwrap();

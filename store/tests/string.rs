@@ -3,7 +3,7 @@
 
 use pobj::{Durability, Pool, Result, Tx};
 use store::layout::pool_at;
-use store::record::{self, Birth, RecordPtr};
+use store::record::{self, Creation, RecordPtr};
 use store::structures::string::{self, Value};
 use store::structures::{Root, Structure};
 use store::value::ValueType;
@@ -169,8 +169,8 @@ fn change(
                 Change::Set(bytes) | Change::Append(bytes) => Value::of(bytes).inline_len(),
                 _ => string::inline_len(new_len),
             };
-            let birth = (key, ValueType::String, Birth::FIRST);
-            let record = record::create(&mut tx, birth, needed, |tx, inline| {
+            let creation = (key, ValueType::String, Creation::FIRST);
+            let record = record::create(&mut tx, creation, needed, |tx, inline| {
                 let mut root = Root::EMPTY;
                 apply(tx, &mut root, inline, change).unwrap();
                 Ok(root)

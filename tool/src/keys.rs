@@ -213,7 +213,7 @@ impl Keys {
                 ) else {
                     continue;
                 };
-                let created = (head.birth, place);
+                let created = (head.created, place);
                 match youngest.insert(name, created) {
                     Some(other) if other > created => {
                         stale.insert(place);
@@ -238,7 +238,8 @@ impl Keys {
             cursor = after;
             let record: RecordPtr = object.cast();
             let is_live = record::get(&self.pool, record).and_then(|head| {
-                Ok(self.dbs.is_live(head) && self.slots.is_live(&self.pool, record, head.birth)?)
+                Ok(self.dbs.is_live(head)
+                    && self.slots.is_live(&self.pool, record, head.created)?)
             });
             // What cannot be read is told of.
             if is_live.unwrap_or(true) {

@@ -106,9 +106,9 @@ impl Store {
             ty, inline, add, ..
         } = *self.operation.form;
         let name = text(number);
-        let birth = self.engine.birth(0, KEY_NEVER)?;
+        let creation = self.engine.creation(0, KEY_NEVER)?;
         let mut tx = self.engine.pool.begin();
-        let record = record::create(&mut tx, (&name, ty, birth), inline, |tx, inline| {
+        let record = record::create(&mut tx, (&name, ty, creation), inline, |tx, inline| {
             let mut root = Root::EMPTY;
             if full {
                 add(tx, &mut root, inline, 0)?;

@@ -23,9 +23,9 @@ impl Keyspace {
         };
         let content = key.content.again();
         let expire_at = Self::any_time(rng);
-        let birth = self.store.birth(name.0, expire_at)?;
+        let creation = self.store.creation(name.0, expire_at)?;
         let mut outcome = Outcome::Nothing;
-        let place = (name.1.as_slice(), native.ty, birth);
+        let place = (name.1.as_slice(), native.ty, creation);
         let inline = native.inline_len();
         (self.store).put(place, None, inline, &mut outcome, |tx, inline| {
             native.build(tx, AllLimits::DEFAULT, inline)

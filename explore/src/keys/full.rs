@@ -106,10 +106,10 @@ impl Keyspace {
         let free = (0..).map(filler).find(|name| !self.keys.contains_key(name));
         let name = free.expect("there are enough numbers");
         let bytes: Vec<u8> = vec![rng.u8(..); len];
-        let birth = self.store.birth(name.0, KEY_NEVER)?;
+        let creation = self.store.creation(name.0, KEY_NEVER)?;
         let mut outcome = Outcome::Nothing;
         let value = string::Value::of(&bytes);
-        let key = (name.1.as_slice(), ValueType::String, birth);
+        let key = (name.1.as_slice(), ValueType::String, creation);
         (self.store).put(key, None, value.inline_len(), &mut outcome, |tx, inline| {
             let mut root = Root::EMPTY;
             string::set(tx, &mut root, inline, value)?;

@@ -284,9 +284,9 @@ impl Keyspace {
         let ty = *rng.choice(&ValueType::ALL).expect("not empty");
         let mut content = content::empty(ty);
         let old = self.keys.get(&name).map(|key| key.record);
-        let birth = self.store.birth(name.0, KEY_NEVER)?;
+        let creation = self.store.creation(name.0, KEY_NEVER)?;
         let (inline, mut outcome) = (content.inline(rng), Outcome::Nothing);
-        let key = (name.1.as_slice(), ty, birth);
+        let key = (name.1.as_slice(), ty, creation);
         (self.store).put(key, old, inline, &mut outcome, |tx, inline| {
             content.build(tx, rng, inline)
         })?;
@@ -308,8 +308,8 @@ impl Keyspace {
         };
         let area = record::inline(&self.store.pool, area.record)?;
         let mut content = content::empty(ty);
-        let birth = self.store.birth(name.0, KEY_NEVER)?;
-        let (place, mut done) = (Place::absent(&name.1, ty, birth), None);
+        let creation = self.store.creation(name.0, KEY_NEVER)?;
+        let (place, mut done) = (Place::absent(&name.1, ty, creation), None);
         self.store.edit(&place, &mut done, |tx, root| {
             *root = content.build(tx, rng, area)?;
             Ok(())
@@ -335,8 +335,8 @@ impl Keyspace {
                 }
                 None => {
                     let old = old.map(|key| key.record);
-                    let birth = self.store.birth(db, KEY_NEVER)?;
-                    let plan = Plan::Make(birth, ValueType::String, old);
+                    let creation = self.store.creation(db, KEY_NEVER)?;
+                    let plan = Plan::Make(creation, ValueType::String, old);
                     (plan, content::empty(ValueType::String), KEY_NEVER)
                 }
             };

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 use pobj::{Pool, Result, Tx};
 use store::reclaim::retire_value;
-use store::record::{self, Birth, RecordPtr};
+use store::record::{self, Creation, RecordPtr};
 use store::structures::mover::{Cursor, Mover};
 use store::structures::{self, Root, has_garbage};
 
@@ -33,7 +33,7 @@ impl<S: Structure> Actor<S> {
             let inline = S::inline(rng);
             record::create(
                 &mut tx,
-                (key, S::TYPE, Birth::FIRST),
+                (key, S::TYPE, Creation::FIRST),
                 inline,
                 |tx, inline| {
                     let mut value = Value {
@@ -54,7 +54,7 @@ impl<S: Structure> Actor<S> {
     pub(super) fn new(pool: Pool, rng: Rng) -> Result<Actor<S>> {
         let (mut live, mut dead) = (Vec::new(), VecDeque::new());
         for PoolRecord { record, head } in records(&pool)? {
-            match head.birth {
+            match head.created {
                 0 => dead.push_back(record),
                 _ => live.push((record::key(&pool, record)?.to_vec(), record)),
             }

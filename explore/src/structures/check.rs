@@ -33,7 +33,7 @@ pub(super) fn records(pool: &Pool) -> pobj::Result<Vec<PoolRecord>> {
 pub(super) fn describe<S: Structure>(pool: &Pool) -> pobj::Result<Description> {
     let (mut state, mut owned, mut dead) = (Vec::new(), Owned::default(), 0);
     for PoolRecord { record, head } in records(pool)? {
-        if head.birth == 0 {
+        if head.created == 0 {
             state.push(format!("dead {:?}", head.root));
             dead += 1;
             continue;

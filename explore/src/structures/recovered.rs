@@ -24,7 +24,7 @@ impl<S: Structure> Recovered for Values<S> {
 /// Reclaims what is dead, goes on changing the values, and frees them.
 fn work_on<S: Structure>(mut pool: Pool, seed: u64) -> pobj::Result<Pool> {
     for PoolRecord { record, head } in records(&pool)? {
-        while head.birth == 0 && !reclaim_some(&mut pool, record, 16)? {}
+        while head.created == 0 && !reclaim_some(&mut pool, record, 16)? {}
     }
     describe::<S>(&pool)?;
     let mut actor = Actor::<S>::new(pool, Rng::with_seed(seed))?;

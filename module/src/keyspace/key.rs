@@ -188,8 +188,8 @@ impl<'a> PmKey<'a> {
 
     #[inline(never)]
     fn absent(&self, engine: &mut Engine) -> Result<Place<'a>, CmdError> {
-        let birth = lift(engine.store.birth(self.ctx.db(), KEY_NEVER))?;
-        Ok(Place::absent(self.name().bytes(), self.ty, birth))
+        let creation = lift(engine.store.creation(self.ctx.db(), KEY_NEVER))?;
+        Ok(Place::absent(self.name().bytes(), self.ty, creation))
     }
 
     /// Reads the value: `f` gets its root, `Root::EMPTY` if there is none. Replying inside `f`
@@ -340,12 +340,12 @@ impl<'a> PmKey<'a> {
             if !engine.life.shows_keys() {
                 return Err(LOADING);
             }
-            let birth = lift(engine.store.birth(self.ctx.db(), expire_at))?;
+            let creation = lift(engine.store.creation(self.ctx.db(), expire_at))?;
             old = match self.holds {
                 Kind::Pm(_, addr) => engine.record_at(addr),
                 _ => None,
             };
-            let key = (self.name().bytes(), self.ty, birth);
+            let key = (self.name().bytes(), self.ty, creation);
             lift(engine.store.put(key, old, inline, &mut outcome, f))
         })?;
         match (outcome, old) {

@@ -73,7 +73,7 @@ pub(super) struct Round {
 /// A value whose objects are still to be looked at, from `cursor` on.
 struct PendingValue {
     record: RecordPtr,
-    birth: u64,
+    created: u64,
     cursor: Cursor,
 }
 
@@ -233,11 +233,11 @@ impl Store {
             }
             round.values.push_back(PendingValue {
                 record,
-                birth: head.birth,
+                created: head.created,
                 cursor: Cursor::default(),
             });
             if self.pool.evacuating(record) {
-                round.leaving.push((record, head.birth));
+                round.leaving.push((record, head.created));
             }
         }
         round.walk = Some(cursor);
@@ -245,10 +245,10 @@ impl Store {
     }
 
     /// The record's head, if it still is of the key that was created then.
-    fn head_of(&self, record: RecordPtr, birth: u64) -> Option<Record> {
+    fn head_of(&self, record: RecordPtr, created: u64) -> Option<Record> {
         self.pool.capacity(record).ok()?;
         let head = *record::get(&self.pool, record).ok()?;
-        (head.birth == birth && self.dbs.is_live(&head)).then_some(head)
+        (head.created == created && self.dbs.is_live(&head)).then_some(head)
     }
 
     /// Moves objects of the values that were found, in one batch.
@@ -256,7 +256,7 @@ impl Store {
         let most = if round.alone { 1 } else { round.values.len() };
         let (mut budget, mut done, mut bytes, mut rest) = (BATCH, 0, 0, None);
         let heads: Vec<_> = (round.values.iter().take(most))
-            .map(|found| self.head_of(found.record, found.birth))
+            .map(|found| self.head_of(found.record, found.created))
             .collect();
         let mut tx = self.pool.begin();
         for (found, head) in round.values.iter().zip(heads) {
@@ -307,8 +307,8 @@ impl Store {
 
     /// Those of the records that are to move.
     fn still_leaving(&self, records: &[(RecordPtr, u64)]) -> Vec<Leaving> {
-        let leaving = records.iter().filter_map(|&(record, birth)| {
-            let head = self.head_of(record, birth)?;
+        let leaving = records.iter().filter_map(|&(record, created)| {
+            let head = self.head_of(record, created)?;
             Some(Leaving {
                 record,
                 db: self.dbs.db_of(head.space)?,

@@ -64,7 +64,7 @@ impl Store {
         let visit = |seen: &mut Seen, record, head: &Record, reader: Reader<'_>| {
             let mut is_live = dbs.is_live(head);
             if is_live {
-                match judge.fate(head.birth, || record::key_seen(reader, record, head)) {
+                match judge.fate(head.created, || record::key_seen(reader, record, head)) {
                     Fate::Lives => {}
                     Fate::GivenUp => is_live = false,
                     Fate::Foreign(slot) => {
@@ -114,7 +114,7 @@ impl Store {
                         // A living one is told of when it is to be shown.
                         Err(_)
                             if record::get(&self.pool, record)
-                                .is_ok_and(|head| head.birth != 0) => {}
+                                .is_ok_and(|head| head.created != 0) => {}
                         Err(_) => survey.damaged.push(record),
                     }
                 }
@@ -147,7 +147,7 @@ fn look(
     expected: usize,
 ) {
     if !is_live {
-        match head.birth {
+        match head.created {
             0 => seen.dead.push(record),
             _ => seen.has_flushed = true,
         }

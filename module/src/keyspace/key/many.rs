@@ -24,8 +24,8 @@ fn plan(
         Kind::Pm(_, addr) => engine.record_at(addr),
         _ => None,
     };
-    let birth = lift(engine.store.birth(key.ctx.db(), expire_at))?;
-    Ok(Plan::Make(birth, key.ty, old))
+    let creation = lift(engine.store.creation(key.ctx.db(), expire_at))?;
+    Ok(Plan::Make(creation, key.ty, old))
 }
 
 /// Gives each of several *different* keys a value, whatever it holds, all as one atomic, durable
