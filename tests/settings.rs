@@ -3,6 +3,7 @@
 
 use std::fs;
 use testkit::client::Client;
+use testkit::replication::{info, wait_for};
 use testkit::script::{ask, expect, run};
 use testkit::server::{Server, Setup, module_path};
 
@@ -190,10 +191,69 @@ fn a_module_that_is_loaded_later_has_settings_too() {
         &format!("MODULE LOADEX {module} CONFIG pmedis.rdb half ARGS path pool size 16m"),
     );
     assert!(refused.starts_with("(error)"), "{refused}");
+    assert_server_goes_on(&mut client);
     let loaded = format!("MODULE LOADEX {module} CONFIG pmedis.rdb full ARGS path pool size 16m");
     expect(&mut client, &loaded, "OK");
     assert_eq!(get(&mut client, "rdb"), "full");
     expect(&mut client, "PM.SET a 1", "OK");
+}
+
+/// The server forks, and becomes a replica and a master again: nothing calls a module that was
+/// refused.
+fn assert_server_goes_on(client: &mut Client) {
+    wait_for("no child saves", || {
+        info(client, "rdb_bgsave_in_progress") == "0"
+    });
+    expect(client, "BGSAVE", "Background saving started");
+    expect(client, "REPLICAOF 127.0.0.1 1", "OK");
+    expect(client, "REPLICAOF NO ONE", "OK");
+    expect(client, "SET native 1", "OK");
+}
+
+/// Redis 7.0 left the module loaded all the same; other servers ended.
+#[test]
+fn an_unknown_setting_refuses_a_module_that_is_loaded_later() {
+    let setup = Setup::native()
+        .force_pmem()
+        .directive("enable-module-command local");
+    let (server, mut client) = start(&setup);
+    let module = module_path();
+    let module = module.to_str().unwrap();
+    let others = ask(&mut client, "MODULE LIST");
+    for settings in [
+        "CONFIG pmedis.colour blue CONFIG pmedis.rdb full ARGS path pool size 16m",
+        "CONFIG pmedis.path pool CONFIG pmedis.size 16m CONFIG rdb full",
+        "CONFIG pmedis.path pool CONFIG colour.pmedis blue ARGS size 16m",
+    ] {
+        let refused = ask(&mut client, &format!("MODULE LOADEX {module} {settings}"));
+        assert!(refused.starts_with("(error)"), "{settings}: {refused}");
+        assert_eq!(ask(&mut client, "MODULE LIST"), others, "{settings}");
+        assert!(!setup.dir().join("pool").exists(), "{settings}");
+        assert_server_goes_on(&mut client);
+    }
+    let log = server.log();
+    let told = "a setting behind CONFIG is not known; after 'pmedis.', there are path, size, ";
+    assert_eq!(log.matches(told).count(), 3, "{log}");
+    let load = "CONFIG pmedis.path pool CONFIG pmedis.rdb full ARGS size 16m";
+    expect(&mut client, &format!("MODULE LOADEX {module} {load}"), "OK");
+    assert_eq!(get(&mut client, "rdb"), "full");
+    expect(&mut client, "PM.SET a 1", "OK");
+    expect(&mut client, "PM.GET a", "1");
+    // Nothing takes it away, and nothing is left of what tried the settings.
+    for name in ["pmedis", "pmedis-probe"] {
+        let kept = ask(&mut client, &format!("MODULE UNLOAD {name}"));
+        assert!(kept.starts_with("(error)"), "{name}: {kept}");
+    }
+    expect(&mut client, "PM.GET a", "1");
+}
+
+/// At a start, settings are known of modules that are loaded later: they are none of this one's.
+#[test]
+fn a_setting_that_another_module_could_have_is_left_to_the_server() {
+    let refusal =
+        configured(&["pmedis.path pool", "pmedis.size 16m", "other.colour blue"]).refusal();
+    assert!(refusal.log.contains("onfiguration"), "{refusal:?}");
+    assert!(!refusal.log.contains("is not known"), "{refusal:?}");
 }
 
 #[test]

@@ -37,6 +37,13 @@ fn settings(ctx: &Ctx, args: Args<'_>) -> Result<Config, String> {
     let put = SETTINGS.replace(Some(given));
     put.map_err(|_| "loaded twice")?;
     ctx.add_configs::<config::InServer>(&entries)?;
+    if ctx.has_unknown_settings() {
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
+        return Err(format!(
+            "a setting behind CONFIG is not known; after 'pmedis.', there are {}",
+            names.join(", ")
+        ));
+    }
     let settings = SETTINGS.with(|settings| settings.clone());
     let settings = settings.map_err(|refused| format!("no settings: {refused:?}"))?;
     settings.check().map_err(|error| error.to_string())?;
@@ -76,13 +83,8 @@ fn set_up(ctx: &Ctx, config: Config) -> Result<(), String> {
         _ => None,
     };
     behaviour::learn(info.as_deref(), ctx.server_version());
-    keyspace::events::subscribe(ctx);
     redis::on_failure(&keyspace::room::ON_FAILURE).map_err(|_| "loaded on another thread")?;
     learn_configuration(ctx);
-    ctx.subscribe(EventKind::Config, |ctx: &Ctx, event: Event| {
-        learn_configuration(ctx);
-        keyspace::events::on_event(ctx, event);
-    });
     keyspace::native_rdb::shorten()?;
     let natives = commands::register(ctx)?;
     let look_ups = commands::rows().filter_map(|row| Some((row.name, row.looks_up_in?)));
@@ -94,6 +96,12 @@ fn set_up(ctx: &Ctx, config: Config) -> Result<(), String> {
     if let Some(scope) = config.unprefixed {
         commands::plain::stand_in(ctx, &natives, scope)?;
     }
+    // Nothing fails from here on: Redis 7.0 would go on to call a module that it has refused.
+    keyspace::events::subscribe(ctx);
+    ctx.subscribe(EventKind::Config, |ctx: &Ctx, event: Event| {
+        learn_configuration(ctx);
+        keyspace::events::on_event(ctx, event);
+    });
     keyspace::watch_output(ctx);
     Ok(())
 }

@@ -42,6 +42,7 @@ pub fn subscribe(ctx: &Ctx) {
         EventKind::ForkChild,
         EventKind::Persistence,
         EventKind::Role,
+        EventKind::ReplicaChange,
         EventKind::Shutdown,
     ] {
         ctx.subscribe(kind, on_event);

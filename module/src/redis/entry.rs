@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use redis_module::raw as rm;
 
-use super::{Args, Ctx, Level, cell, events, guard, log, signal};
+use super::{Args, Ctx, Level, cell, guard, log, signal, unknown_settings};
 
 const NAME: &CStr = c"pmedis";
 
@@ -20,6 +20,10 @@ pub(super) unsafe extern "C" fn RedisModule_OnLoad(
     argv: *mut *mut rm::RedisModuleString,
     argc: c_int,
 ) -> c_int {
+    if unknown_settings::is_probe() {
+        // SAFETY: the contract of this function is that of `load_probe`.
+        return unsafe { unknown_settings::load_probe(ctx) };
+    }
     // SAFETY: the contract of this function is that of `attach`.
     if let Err(line) = unsafe { attach(ctx) } {
         log::log(Level::Warning, &line);
@@ -36,6 +40,23 @@ pub(super) unsafe extern "C" fn RedisModule_OnLoad(
             rm::REDISMODULE_ERR as c_int
         }
     }
+}
+
+/// Called by the server before it takes the module away, which it must not: there are keys of its
+/// types, and functions of the library are called from all over the server. MODULE UNLOAD is
+/// refused for the types alone, but MODULE LOADEX with an unknown setting is not, from Redis 8.0
+/// on (see `unknown_settings.rs`).
+///
+/// # Safety
+/// Only for Redis.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn RedisModule_OnUnload(_ctx: *mut rm::RedisModuleCtx) -> c_int {
+    let status = if unknown_settings::is_probe() {
+        rm::REDISMODULE_OK
+    } else {
+        rm::REDISMODULE_ERR
+    };
+    status as c_int
 }
 
 /// Makes this library a module of the server: the API, the thread, the options, the panic hook.
@@ -73,8 +94,6 @@ unsafe fn attach(ctx: *mut rm::RedisModuleCtx) -> Result<(), String> {
             &format!("internal error, please report: {panic}"),
         );
     }));
-    // SAFETY: as above.
-    events::watch_replication(&unsafe { Ctx::from_raw(ctx) });
     Ok(())
 }
 

@@ -214,17 +214,6 @@ unsafe extern "C" fn on_event<H: Fn(&Ctx, Event) + Copy + 'static>(
     guard((), || zero_sized::<H>()(&ctx, event));
 }
 
-/// Sees the first sign of replication, until the keyspace subscribes to the same events.
-pub(super) fn watch_replication(ctx: &Ctx) {
-    for kind in [
-        EventKind::ForkChild,
-        EventKind::Role,
-        EventKind::ReplicaChange,
-    ] {
-        ctx.subscribe(kind, |_: &Ctx, _: Event| ());
-    }
-}
-
 /// [`Ctx::subscribe`] from where there is no context.
 pub fn subscribe<H: Fn(&Ctx, Event) + Copy + 'static>(kind: EventKind, handler: H) {
     // SAFETY: the module's own context lives for good, and belongs to this thread, which is the

@@ -20,7 +20,7 @@
 //! | [`Handler`], [`Runner`] | handlers of commands, each with a trampoline of its own | `trampoline.rs` |
 //! | [`OnFailure`], [`Around`] | what is done around handlers | `around.rs` |
 //! | [`InfoSections`], [`Latency`] | what INFO and the latency monitor tell | `info.rs`, `latency.rs` |
-//! | [`ConfigEntry`], [`Configs`] | the module's settings in the server's configuration | `configs.rs` |
+//! | [`ConfigEntry`], [`Configs`] | the module's settings in the server's configuration | `configs.rs`, `unknown_settings.rs` |
 //! | [`Event`], [`EventKind`] | server events | `events.rs` |
 //! | [`Expansion`] | room in the server's tables of keys for many that will come | `expand.rs` |
 //! | [`EveryCycle`], [`Requests`] | work at every event-loop cycle; whether somebody waits meanwhile | `every_cycle.rs`, `requests.rs` |
@@ -97,6 +97,7 @@ mod syncs;
 mod timer;
 mod trampoline;
 mod types;
+mod unknown_settings;
 mod waiting;
 
 pub use access::KeyUse;
