@@ -283,7 +283,7 @@ fn part_size(text: &str) -> Option<u64> {
 }
 
 /// The directory of the parts of a growing pool at `path`, absolute, as a description must name it.
-fn parts_directory(path: &Path) -> Result<PathBuf> {
+pub(crate) fn parts_directory(path: &Path) -> Result<PathBuf> {
     let mut name = std::path::absolute(path)
         .map_err(|error| io_error(path, &error))?
         .into_os_string();

@@ -450,3 +450,26 @@ fn a_journal_that_nobody_needs_makes_room_for_the_next() {
     fs::remove_file(place.pool()).unwrap();
     assert!(refusal(&place).contains("move one of the two away"));
 }
+
+/// What has come by the names of a new pool's files, or of its journal's, is no part of it.
+#[test]
+fn a_new_pool_that_is_withdrawn_takes_its_own_files_with_it() {
+    for moved in ["", "pool", "journal"] {
+        let place = Place::new();
+        let mut pool = place.open();
+        assert!(pool.is_new());
+        for (what, name) in [("pool", place.pool()), ("journal", place.journal())] {
+            if what == moved {
+                fs::rename(&name, name.with_extension("moved")).unwrap();
+                fs::write(&name, "another's").unwrap();
+            }
+        }
+        assert!(pool.withdraw());
+        drop(pool);
+        for (what, name) in [("pool", place.pool()), ("journal", place.journal())] {
+            let left = fs::read(&name).ok();
+            let another = (what == moved).then(|| b"another's".to_vec());
+            assert_eq!(left, another, "{what}, {moved}");
+        }
+    }
+}

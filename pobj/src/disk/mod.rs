@@ -124,10 +124,9 @@ pub(crate) fn journal_of(path: &Path) -> PathBuf {
     names::path_of(name.as_deref().unwrap_or(path))
 }
 
-/// Removes the journal at `path`, with the records that have files of their own.
-pub(crate) fn remove_journal(path: &Path) -> std::io::Result<()> {
-    names::remove_files(path, &[])?;
-    std::fs::remove_file(path)
+/// Removes the records of the journal at `path` that have files of their own.
+pub(crate) fn remove_records(path: &Path) -> std::io::Result<()> {
+    names::remove_files(path, &[])
 }
 
 impl Disk {

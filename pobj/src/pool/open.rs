@@ -39,6 +39,8 @@ impl Pool {
                 pool.made = made;
                 Ok(pool)
             }
+            // What somebody else uses already was made by both.
+            Err(error @ Error::Locked(_)) => Err(error),
             Err(error) => {
                 made.remove();
                 Err(error)
@@ -92,7 +94,7 @@ impl Pool {
             }
             (Found::Nothing, Some(most)) if !by_journal => {
                 let set = set::make(path, most)?;
-                *made = Made::Set(path.into());
+                *made = Made::set(path, &set::parts_directory(path)?);
                 found = Found::BlankSet(set);
             }
             _ => {}
@@ -131,7 +133,7 @@ impl Pool {
         let handle = match &found {
             Found::Nothing => {
                 let handle = Handle::create(lib, path, layout.name, size)?;
-                *made = Made::File(path.into());
+                *made = Made::file(path);
                 handle
             }
             Found::BlankSet(_) => Handle::create(lib, path, layout.name, 0)?,
@@ -175,7 +177,7 @@ impl Pool {
         let path = options.path.as_path();
         if let Some(size) = size {
             Pool::make_whole(lib, options, size)?;
-            *made = Made::File(path.into());
+            *made = Made::file(path);
         }
         map_privately(lib, true)?;
         let opened = Handle::open(lib, path, options.layout.name);
@@ -189,9 +191,7 @@ impl Pool {
         let disk = Disk::open(path, &mut pool.medium, root, &pool.header, limits, in_use)?;
         pool.disk = Some(Box::new(disk));
         pool.lock = lock;
-        if let Made::File(path) = std::mem::take(made) {
-            *made = Made::Journaled(path);
-        }
+        made.add_journal();
         (pool.created, pool.replayed) = (size.is_some(), replayed);
         Ok(pool)
     }
