@@ -1,6 +1,9 @@
 //! A pool on a file system of layers (overlayfs), as in a container's own root. There a mapping
 //! keeps another file than the one that was opened, and libpmemobj's lock ends when it closes that.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::disk::{Layers, SmallDisk};
 use testkit::script::{crash, expect, run};
@@ -44,6 +47,7 @@ fn a_pool_has_one_user_at_a_time() {
                 expect(&mut client, "PM.GET k", &round.to_string());
             }
         }
+        assert!(is_held(&pool), "{arguments:?}");
         // A child that is at work when its server dies keeps nobody out.
         let mut client = server.client();
         run(
@@ -58,5 +62,45 @@ fn a_pool_has_one_user_at_a_time() {
         server.wait_for_end();
         server.restart().unwrap();
         server.stop();
+        assert!(!is_held(&pool), "{arguments:?}");
+        // Who is about to open it has it already.
+        let opening = hold(&pool, libc::F_OFD_SETLK);
+        assert_eq!(opening.1.l_type, libc::F_WRLCK as libc::c_short);
+        let refusal = setup().refusal();
+        assert!(
+            refusal.log.contains("in use by another process"),
+            "{arguments:?}: {refusal:?}"
+        );
+        drop(opening);
+        server.restart().unwrap();
+        server.stop();
     }
+}
+
+/// The file that stands for a pool when it is locked: a growing one's first part.
+fn locked_file(pool: &Path) -> PathBuf {
+    let parts = pool.with_extension("pool.parts");
+    if parts.is_dir() {
+        parts.join("000000.pmem")
+    } else {
+        pool.to_path_buf()
+    }
+}
+
+/// Asks for a lock on all of a pool's file, or who has one.
+fn hold(pool: &Path, ask: libc::c_int) -> (File, libc::flock) {
+    let file = locked_file(pool);
+    let file = File::options().read(true).write(true).open(file).unwrap();
+    // SAFETY: all zeros are a value of this plain struct.
+    let mut lock = unsafe { std::mem::zeroed::<libc::flock>() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    // SAFETY: an open file, and a struct that lives for the call.
+    let done = unsafe { libc::fcntl(file.as_raw_fd(), ask, &raw mut lock) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    (file, lock)
+}
+
+/// Whether somebody has a pool to itself.
+fn is_held(pool: &Path) -> bool {
+    hold(pool, libc::F_OFD_GETLK).1.l_type != libc::F_UNLCK as libc::c_short
 }

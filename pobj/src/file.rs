@@ -40,17 +40,74 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// A lock on a file of a pool that libpmemobj has just opened, until what is returned is dropped;
-/// `None` if libpmemobj's own lock holds.
+/// Locks on a file of a pool for as long as it is used, where libpmemobj's own does not last.
 ///
 /// libpmemobj closes its descriptor, so its lock lasts as long as the mapping keeps what was
 /// opened. On overlayfs a mapping keeps another file, that of a lower layer, and nothing stays
-/// locked there. What a fork child inherits of the lock ends with the child, as it does with the
-/// mapping.
-///
-/// # Errors
-/// Those of opening the file.
-pub(crate) fn lock_if_free(path: &Path) -> Result<Option<File>> {
+/// locked there. Whoever opens a pool there has it all to itself by a lock of another kind, which
+/// libpmemobj's does not meet, taken before anything is read or changed; and the lock of
+/// libpmemobj's kind, which it gets in its place afterwards, keeps out who only looks at closed
+/// pools. What a fork child inherits of the locks ends with the child, as it does with the mapping.
+#[derive(Debug, Default)]
+pub(crate) struct Locks {
+    held: Option<File>,
+    after: Option<File>,
+}
+
+impl Locks {
+    /// The pool at `path` is about to be opened; or was just made, and nobody else may have it.
+    ///
+    /// # Errors
+    /// `Locked` if somebody has it open; those of opening the file.
+    pub(crate) fn before_opening(&mut self, path: &Path) -> Result<()> {
+        if self.held.is_some() {
+            return Ok(());
+        }
+        let file = open_to_probe(path)?;
+        if !is_layered(&file) {
+            // There, flock can be a lock of this kind as well (NFS), and libpmemobj's lasts.
+            return Ok(());
+        }
+        // SAFETY: all zeros are a value of this plain struct: the whole file, and no process, as
+        // locks of open files have it.
+        let mut whole = unsafe { std::mem::zeroed::<libc::flock>() };
+        whole.l_type = libc::F_WRLCK as libc::c_short;
+        // SAFETY: locks an open file for as long as it stays open; the struct lives for the call.
+        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const whole) } == 0 {
+            self.held = Some(file);
+            return Ok(());
+        }
+        let error = std::io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::EACCES) => Err(Error::Locked(path.into())),
+            // A kernel without such locks: the one afterwards has to do.
+            _ => Ok(()),
+        }
+    }
+
+    /// libpmemobj has opened the pool at `path`.
+    ///
+    /// # Errors
+    /// Those of opening the file.
+    pub(crate) fn after_opening(&mut self, path: &Path) -> Result<()> {
+        self.after = lock_if_free(path)?;
+        Ok(())
+    }
+}
+
+/// Whether a file is on overlayfs.
+fn is_layered(file: &File) -> bool {
+    const OVERLAYFS_MAGIC: libc::c_long = 0x794c_7630;
+    // SAFETY: all zeros are a value of this plain struct, which the call fills, of an open file.
+    unsafe {
+        let mut told = std::mem::zeroed::<libc::statfs>();
+        libc::fstatfs(file.as_raw_fd(), &mut told) == 0 && told.f_type == OVERLAYFS_MAGIC
+    }
+}
+
+/// A lock on a file of a pool that libpmemobj has just opened, until what is returned is dropped;
+/// `None` if libpmemobj's own lock holds.
+fn lock_if_free(path: &Path) -> Result<Option<File>> {
     match lock(path) {
         Ok(file) => Ok(Some(file)),
         Err(Error::Locked(_)) => Ok(None),

@@ -25,6 +25,7 @@ use crate::alloc::slab::walk::Cursor;
 use crate::disk::{Disk, Replayed};
 use crate::durability::{CommitMode, Durability};
 use crate::error::{Result, damaged};
+use crate::file::Locks;
 use crate::growth::Growth;
 use crate::handle::Handle;
 use crate::heap::Heap;
@@ -37,7 +38,7 @@ use crate::made::Made;
 use crate::medium::{Medium, Traffic};
 use crate::ptr::{PPtr, Persistent};
 use space::OldObject;
-use std::fs::File;
+
 use tx::{Batch, Group, ReserveAccess};
 
 pub use options::PoolOptions;
@@ -91,8 +92,8 @@ pub struct Pool {
     /// Declared before the handle, which takes the mapping away when it is dropped.
     huge_pages: Option<HugePages>,
     handle: Handle,
-    /// A lock of our own, where libpmemobj's does not last.
-    lock: Option<File>,
+    /// Locks of our own, where libpmemobj's does not last.
+    locks: Locks,
 }
 
 impl Pool {

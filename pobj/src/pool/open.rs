@@ -11,7 +11,7 @@ use crate::disk::replay::InUse;
 use crate::disk::{self, Disk, Replayed};
 use crate::durability::{self, CommitMode, Durability};
 use crate::error::{Error, Result};
-use crate::file;
+use crate::file::{self, Locks};
 use crate::file_system;
 use crate::found::{self, Found};
 use crate::growth::{self, Growth};
@@ -72,6 +72,16 @@ impl Pool {
                 path: path.into(),
                 advice: layout.advice.not_persistent,
             })?;
+        let mut locks = Locks::default();
+        match &found {
+            Found::Pool => locks.before_opening(path)?,
+            Found::Poolset(set) => {
+                if let Some(first) = set.files()?.first() {
+                    locks.before_opening(first)?;
+                }
+            }
+            Found::Nothing | Found::BlankSet(_) | Found::Device => {}
+        }
         let by_journal = durability == Durability::Disk;
         if by_journal {
             disk::require_file(path, &found, layout.advice.not_one_file)?;
@@ -121,6 +131,7 @@ impl Pool {
                 created.then_some(size),
                 replayed,
                 growth,
+                locks,
                 made,
             )?;
             pool.sync()?;
@@ -134,6 +145,7 @@ impl Pool {
             Found::Nothing => {
                 let handle = Handle::create(lib, path, layout.name, size)?;
                 *made = Made::file(path);
+                locks.before_opening(path)?;
                 handle
             }
             Found::BlankSet(_) => Handle::create(lib, path, layout.name, 0)?,
@@ -145,10 +157,10 @@ impl Pool {
             Found::Poolset(set) => set.files()?,
             _ => vec![path.to_path_buf()],
         };
-        let lock = match files.first() {
-            Some(first) if !is_device => file::lock_if_free(first)?,
-            _ => None,
-        };
+        if let Some(first) = files.first().filter(|_| !is_device) {
+            locks.before_opening(first)?;
+            locks.after_opening(first)?;
+        }
         let growth = Growth::of(found, options.max_size, event)?;
         let len = match growth.reserved() {
             // One mapping of all that is reserved, of which the parts have the beginning.
@@ -158,7 +170,7 @@ impl Pool {
         let mut pool = Pool::recover(handle, options, len, growth, durability, is_lost)?;
         (pool.created, pool.replayed) = (created, replayed.map(|(replayed, _)| replayed));
         pool.lost_journal = lost_journal;
-        pool.lock = lock;
+        pool.locks = locks;
         pool.grow_to(size);
         Ok(pool)
     }
@@ -170,6 +182,7 @@ impl Pool {
         size: Option<u64>,
         replayed: Option<(Replayed, Option<InUse>)>,
         growth: Growth,
+        mut locks: Locks,
         made: &mut Made,
     ) -> Result<Pool> {
         let (replayed, in_use) = replayed.unzip();
@@ -178,19 +191,20 @@ impl Pool {
         if let Some(size) = size {
             Pool::make_whole(lib, options, size)?;
             *made = Made::file(path);
+            locks.before_opening(path)?;
         }
         map_privately(lib, true)?;
         let opened = Handle::open(lib, path, options.layout.name);
         map_privately(lib, false)?;
         let handle = opened?;
-        let lock = file::lock_if_free(path)?;
+        locks.after_opening(path)?;
         let len = file::mapped_len(handle.pop.as_ptr() as usize, &[path.to_path_buf()])?;
         let (durability, is_in_use) = (Durability::Disk, in_use.is_some());
         let mut pool = Pool::recover(handle, options, len, growth, durability, is_in_use)?;
         let (root, limits) = (pool.areas.root, options.limits);
         let disk = Disk::open(path, &mut pool.medium, root, &pool.header, limits, in_use)?;
         pool.disk = Some(Box::new(disk));
-        pool.lock = lock;
+        pool.locks = locks;
         made.add_journal();
         (pool.created, pool.replayed) = (size.is_some(), replayed);
         Ok(pool)
@@ -290,7 +304,7 @@ impl Pool {
             durability,
             huge_pages: None,
             handle,
-            lock: None,
+            locks: Locks::default(),
         };
         pool.damages = pool.find_all(found.log, found.log_len)?;
         Ok(pool)
