@@ -15,7 +15,7 @@ use super::following::end_server;
 use super::load_error::LoadError;
 use super::serialize::Payload;
 use super::startup::Startup;
-use super::{ENGINE, Engine, beside, durable};
+use super::{ENGINE, Engine, apply, beside, durable};
 use crate::SETTINGS;
 use crate::config::Orphans;
 use crate::redis::{
@@ -182,7 +182,7 @@ pub(super) fn end_loading(ctx: &Ctx) {
         && !server_flags().replica()
         && SETTINGS.with(|settings| settings.orphans) != Ok(Orphans::Drop)
     {
-        let _ = ENGINE.with(Engine::withdraw);
+        apply("the end of the start", Engine::withdraw);
         end_server(
             "the AOF tells of a pool with keys, which is not this one. Is 'path' right, is its device mounted? To \
              start without the keys of that pool, load the module with 'orphans drop'",

@@ -28,7 +28,7 @@
 
 use super::abridge::{Markers, abridged_id, our_types, sync_directory};
 use super::serialize;
-use super::{ENGINE, Engine};
+use super::{ENGINE, Engine, apply};
 use crate::report;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -398,7 +398,7 @@ pub fn shorten() -> Result<(), String> {
         Ok(Origin::Unknown) => Ok(()),
         // They will be native keys, and at its offset in the replication the server had PM keys.
         Ok(Origin::OtherPool) => {
-            let _ = ENGINE.with(|engine| {
+            apply("the setup", |engine| {
                 if let Some(startup) = &mut engine.files.startup {
                     startup.dropped = true;
                 }
