@@ -544,3 +544,31 @@ fn keys_move_to_a_larger_pool_elsewhere() {
     let (_moved, mut client) = start(moved);
     assert_eq!(digest(&mut client), before);
 }
+
+/// Where the server's RDB is, can change while a child writes one.
+#[test]
+fn a_backup_is_refused_though_it_lay_where_a_child_could_have_written() {
+    let (_made, file, _) = backup(3);
+    let setup = Setup::pmedis_with("64m", &["rdb", "full"])
+        .keep_port()
+        .directive("enable-protected-configs local");
+    let (mut server, mut client) = start(setup);
+    fill(&mut client, 20, 100);
+    let path = |name: &str| server.setup().dir().join(name);
+    fs::copy(&file, path("backup.rdb")).unwrap();
+    expect(&mut client, "SAVE", "OK");
+    run(&mut client, "CONFIG SET rdb-key-save-delay 50000 -> OK");
+    expect(&mut client, "BGSAVE", "Background saving started");
+    run(&mut client, "CONFIG SET dbfilename backup.rdb -> OK");
+    wait_for("the child is done", || {
+        info(&mut client, "rdb_bgsave_in_progress") == "0"
+    });
+    server.kill9();
+    server.configure("dbfilename backup.rdb");
+    let refusal = server.restart().expect_err("it is no file of this server");
+    told(&refusal, &["backup.rdb has values of PM keys"]);
+    // What the child has written is known.
+    server.configure("");
+    server.restart().unwrap();
+    run(&mut server.client(), "PM.DBSIZE -> 20");
+}

@@ -35,10 +35,9 @@ pub(super) fn note_new_rdb() -> bool {
     let mut is_known = false;
     durable("a look at the RDB", |engine| {
         is_known = engine.files.begun.is_some();
-        let path = engine.files.rdb_path.as_deref();
-        match (engine.files.begun, path) {
-            (Some(begun), Some(path)) if begun.is_before(path) => note(engine)?,
-            _ => {}
+        let new = engine.files.begun.as_ref().and_then(|begun| begun.rdb());
+        if let Some(new) = new.map(Path::to_path_buf) {
+            engine.note_rdb(&new)?;
         }
         engine.files.begun = None;
         Ok(())

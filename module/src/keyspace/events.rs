@@ -16,7 +16,6 @@
 //! While Redis loads its own files and the pool is the truth, none of this is about the pool's
 //! keys: those are not in the keyspace yet, and what an AOF tells of them is in the pool already.
 
-use super::files::Begun;
 use super::groups::afterwards;
 use super::{
     ENGINE, Engine, acknowledge, adopt, aof, apply, before_command, beside, cluster, compact,
@@ -64,8 +63,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
             look_closer(true);
             durable("the start of loading", |engine| {
                 match from {
-                    // What a master has sent lay there before it is loaded.
-                    Loading::Replication => engine.files.begun = Some(Begun::LONG_AGO),
+                    Loading::Replication => engine.files.begin_masters(),
                     Loading::Rdb | Loading::Aof => engine.files.begin(),
                 }
                 loading::starts(engine, from)

@@ -28,28 +28,23 @@ pub(crate) struct Files {
     pub(super) aof_knows_pool: bool,
 }
 
-/// When a file began to be written or loaded, and what the server's RDB looked like then
-/// ([`file_look`]).
+/// When a file began to be written or loaded, where the server's RDB was then, and what it looked
+/// like ([`file_look`]). What comes of it is there, wherever the server's RDB is meanwhile.
 ///
 /// A file system's clock can be another than the system's; and a child can be done before its
 /// parent has looked. So one of the two has to tell that a file is new.
-#[derive(Clone, Copy)]
 pub(super) struct Begun {
     at: SystemTime,
+    rdb: Option<PathBuf>,
     look: u64,
 }
 
 impl Begun {
-    /// A master's file, which lay there before it was loaded.
-    pub(super) const LONG_AGO: Begun = Begun {
-        at: SystemTime::UNIX_EPOCH,
-        look: 0,
-    };
-
-    /// Whether the file at `path` is there, and is newer.
-    pub(super) fn is_before(self, path: &Path) -> bool {
-        let changed = path.metadata().and_then(|file| file.modified());
-        changed.is_ok_and(|at| at + COARSE >= self.at || file_look(path) != self.look)
+    /// The RDB that has come of it: it is there, and is newer.
+    pub(super) fn rdb(&self) -> Option<&Path> {
+        let path = self.rdb.as_deref()?;
+        let changed = path.metadata().and_then(|file| file.modified()).ok()?;
+        (changed + COARSE >= self.at || file_look(path) != self.look).then_some(path)
     }
 }
 
@@ -58,7 +53,17 @@ impl Files {
     pub(super) fn begin(&mut self) {
         self.begun = Some(Begun {
             at: SystemTime::now(),
+            rdb: self.rdb_path.clone(),
             look: self.rdb_path.as_deref().map_or(0, file_look),
+        });
+    }
+
+    /// A master's file begins to be loaded, which lay there before.
+    pub(super) fn begin_masters(&mut self) {
+        self.begun = Some(Begun {
+            at: SystemTime::UNIX_EPOCH,
+            rdb: self.rdb_path.clone(),
+            look: 0,
         });
     }
 
