@@ -153,12 +153,6 @@ impl Slots {
         ranges.collect()
     }
 
-    /// Whether the slot of a key is being imported.
-    pub fn is_importing(&self, key: &[u8]) -> bool {
-        let word = self.words.get(slot_of(key));
-        word.is_some_and(|word| word & IMPORTING != 0)
-    }
-
     /// Whether the keys of slots are counted.
     #[inline]
     pub(crate) fn counts_keys(&self) -> bool {

@@ -36,9 +36,9 @@ pub fn arrives() -> bool {
 }
 
 impl Engine {
-    /// What slots are being imported may have changed.
+    /// What slots come may have changed.
     pub(super) fn note_arrivals(&mut self) {
-        let imports = !self.store.importing().is_empty();
+        let imports = self.arrivals.are_coming();
         IMPORTS.store(imports, Ordering::Relaxed);
         if !imports {
             ARRIVES.store(false, Ordering::Relaxed);
@@ -46,7 +46,10 @@ impl Engine {
     }
 
     /// Whether a key lies in a slot that is being imported and is not this node's yet.
+    ///
+    /// The pool's marks do not tell: one stays as it is while the server is down, or has become a
+    /// replica, whatever becomes of the import.
     pub(super) fn is_arriving(&self, key: &[u8]) -> bool {
-        self.store.slots.is_importing(key) && !self.arrivals.has(store::slot::of(key))
+        self.arrivals.is_coming(store::slot::of(key))
     }
 }

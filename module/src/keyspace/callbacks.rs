@@ -33,7 +33,7 @@ impl TypeCallbacks for Values {
         let payload = serialize::load(io, ty, version)?;
         let (key, db) = (io.key().unwrap_or_default(), io.db().unwrap_or(0));
         let mut no_room = false;
-        let loaded = of_loading(|engine| {
+        let loaded = of_loading(key, |engine| {
             let loaded = engine.load(key, db, payload);
             no_room = matches!(&loaded, Err(LoadError::Pool(error)) if is_no_room(error));
             loaded

@@ -30,9 +30,12 @@ use std::time::Duration;
 use store::slot::SlotRange;
 use store::slots::SLOTS;
 
-/// Slots that have come, and are still marked.
+/// Slots that come, and that have come.
 #[derive(Default)]
 pub(crate) struct Arrivals {
+    /// Their import has begun since the server started, and has not ended.
+    coming: BTreeSet<u16>,
+    /// They have come, and are still marked.
     slots: Vec<u16>,
     /// So many runs of the server's cron later the mark goes.
     crons: u8,
@@ -42,6 +45,27 @@ pub(crate) struct Arrivals {
 const CRONS: u8 = 3;
 
 impl Arrivals {
+    /// Something has happened to slots.
+    fn follow(&mut self, event: SlotEvent, ranges: &[SlotRange]) {
+        for slot in ranges.iter().flat_map(|range| range.first..=range.last) {
+            if event == SlotEvent::ImportStarted {
+                self.coming.insert(slot);
+            } else {
+                self.coming.remove(&slot);
+            }
+        }
+    }
+
+    /// Whether any slots are being imported.
+    pub(super) fn are_coming(&self) -> bool {
+        !self.coming.is_empty()
+    }
+
+    /// Whether a slot is being imported.
+    pub(super) fn is_coming(&self, slot: u16) -> bool {
+        self.coming.contains(&slot)
+    }
+
     fn forget(&mut self, ranges: &[SlotRange]) {
         let is_one = |slot: u16| ranges.iter().any(|r| (r.first..=r.last).contains(&slot));
         self.slots.retain(|&slot| !is_one(slot));
@@ -52,11 +76,6 @@ impl Arrivals {
         let slots = ranges.iter().flat_map(|range| range.first..=range.last);
         self.slots.extend(slots);
         self.crons = CRONS;
-    }
-
-    /// Whether a slot has come.
-    pub(super) fn has(&self, slot: u16) -> bool {
-        self.slots.contains(&slot)
     }
 }
 
@@ -73,6 +92,10 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
     if event == SlotEvent::Sending {
         return saving::send();
     }
+    apply("hash slots that come or go", |engine| {
+        engine.arrivals.follow(event, ranges);
+        engine.note_arrivals();
+    });
     // At the start, `end_interrupted_imports` determines what became of an import.
     if ENGINE.with(|engine| engine.life.shows_keys()) != Ok(true) {
         return;
@@ -97,7 +120,6 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
         }
     });
     apply("hash slots that come or go", |engine| {
-        engine.note_arrivals();
         if event == SlotEvent::ImportStarted && engine.store.pool.failure().is_some() {
             give_up_import(engine);
         }
@@ -105,12 +127,20 @@ fn on_slots(ctx: &Ctx, event: SlotEvent, ranges: &[SlotRange]) {
     cycles::look_again();
 }
 
-/// Something has failed, or was refused, while slots are imported: it found no room in the pool, or
-/// nothing can be made durable. Redis takes no notice of a key that it could not make or change,
-/// and the node that had it would drop it in the end: so the import is given up before that. Valkey
-/// ends it by itself.
+/// A server that was a replica is a master: the import that its master had begun, it does not end.
+pub(super) fn follow_promotion() {
+    apply("hash slots that come or go", |engine| {
+        engine.arrivals.coming.clear();
+        engine.note_arrivals();
+    });
+}
+
+/// Something of an import has failed, or was refused: it found no room in the pool, or nothing can
+/// be made durable. Redis takes no notice of a key that it could not make or change, and the node
+/// that had it would drop it in the end: so the import is given up before that. Valkey ends it by
+/// itself.
 pub(super) fn give_up_import(engine: &mut Engine) {
-    if engine.store.importing().is_empty() {
+    if !engine.arrivals.are_coming() {
         return;
     }
     let Some(ctx) = module_ctx().filter(Ctx::moves_slots_as_redis) else {
@@ -146,7 +176,6 @@ pub(super) fn unmark_arrivals() {
         let ranges = ranges_of(engine.arrivals.slots.iter().copied());
         engine.store.end_import(&ranges)?;
         engine.arrivals.slots.clear();
-        engine.note_arrivals();
         Ok(())
     });
 }

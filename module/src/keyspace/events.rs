@@ -100,6 +100,7 @@ pub(crate) fn on_event(ctx: &Ctx, event: Event) {
         Event::BecameMaster => {
             acknowledge::follow_role(true);
             undurable::follow_promotion();
+            cluster::follow_promotion();
             durable("the end of a full sync", |engine| {
                 if engine.life.shows_keys() {
                     loading::end_take_over(engine)

@@ -11,7 +11,7 @@
 use super::following::{end_server, follows, loads_a_file};
 use super::life::Life;
 use super::load_error::LoadError;
-use super::{ENGINE, Engine, cluster, fullness, undurable};
+use super::{ENGINE, Engine, arriving, cluster, fullness, undurable};
 use crate::error::CmdError;
 use crate::redis::Refused;
 use crate::report;
@@ -34,18 +34,26 @@ pub(super) fn of_command(error: &CmdError) {
     match error {
         CmdError::PoolFull => {
             end_if_following();
-            apply("giving up an import", cluster::give_up_import);
+            give_up_import_of_command();
             fullness::refused();
         }
         CmdError::Pool(error) if matches!(**error, Error::NotDurable(_)) => {
             undurable::note_refused(error);
         }
         CmdError::Pool(error) => {
-            apply("giving up an import", cluster::give_up_import);
+            give_up_import_of_command();
             FAILED.fetch_add(1, Ordering::Relaxed);
             report::failure("a command failed", error);
         }
         _ => {}
+    }
+}
+
+/// A command that has failed may be one of an import of hash slots: then its key lies in one of
+/// these. What fails of other keys, their clients are told.
+fn give_up_import_of_command() {
+    if arriving::arrives() {
+        apply("giving up an import", cluster::give_up_import);
     }
 }
 
@@ -67,12 +75,13 @@ pub(super) fn of_callback<R>(
     }
 }
 
-/// Runs `f`, which loads a key of a file or of another server, with the engine, for a callback of
-/// Redis's.
+/// Runs `f`, which loads this key of a file or of another server, with the engine, for a callback
+/// of Redis's.
 pub(super) fn of_loading<R>(
+    key: &[u8],
     f: impl FnOnce(&mut Engine) -> std::result::Result<R, LoadError>,
 ) -> Option<R> {
-    let load = |engine: &mut Engine| f(engine).map_err(|error| not_loaded(engine, error));
+    let load = |engine: &mut Engine| f(engine).map_err(|error| not_loaded(engine, key, error));
     match ENGINE.with(|engine| noted(engine, load)) {
         Ok(loaded) => loaded.ok(),
         Err(refused) => {
@@ -82,7 +91,7 @@ pub(super) fn of_loading<R>(
     }
 }
 
-fn not_loaded(engine: &mut Engine, error: LoadError) {
+fn not_loaded(engine: &mut Engine, key: &[u8], error: LoadError) {
     match error {
         LoadError::Refused(why) => {
             engine.withdraw();
@@ -90,7 +99,9 @@ fn not_loaded(engine: &mut Engine, error: LoadError) {
         }
         LoadError::Pool(error) => {
             of_change(engine, &error);
-            cluster::give_up_import(engine);
+            if engine.is_arriving(key) {
+                cluster::give_up_import(engine);
+            }
             if let Error::NotDurable(_) = error {
                 undurable::note_refused(&error);
             }
