@@ -29,6 +29,30 @@ fn half_import(nodes: &[Server], slots: &Slots) {
     wait_for("keys have come", || pm_keys(&mut target) > 0);
 }
 
+/// Else the keys that were flushed where they had come would be lost when their slots move. Redis
+/// ends its migrations of both directions.
+#[test]
+fn a_flush_where_slots_arrive_ends_their_import() {
+    let packaged = Packaged::named("valkey-9.1");
+    for flush in ["FLUSHALL", "PM.FLUSHALL", "PM.FLUSHDB"] {
+        println!("{flush}");
+        let nodes = cluster_of(&packaged, (0..2).map(|_| Setup::pmedis("64m")));
+        let (mut first, mut second) = (nodes[0].client(), nodes[1].client());
+        let slots = most();
+        let tag = tag(&mut first, &slots);
+        fill(&mut first, &tag);
+        run(&mut first, &format!("SET {tag}native v -> OK"));
+        half_import(&nodes, &slots);
+        expect(&mut second, flush, "OK");
+        hold(&nodes[0], false);
+        assert_eq!(wait_for_end(&nodes[0], &nodes[1]), State::Failed, "{flush}");
+        expect(&mut second, "PM.DBSIZE", "0");
+        expect(&mut first, "PM.DBSIZE", &KEYS.to_string());
+        expect(&mut first, &format!("PM.STRLEN {tag}filler:7"), "8000");
+        expect(&mut first, &format!("GET {tag}native"), "v");
+    }
+}
+
 /// Redis takes no notice of a key that does not come, so the module gives the import up; but not
 /// for a client's key in a slot of this node's own, of which the client is told.
 #[test]

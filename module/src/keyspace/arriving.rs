@@ -35,6 +35,11 @@ pub fn arrives() -> bool {
     ARRIVES.load(Ordering::Relaxed)
 }
 
+/// Whether any slots are being imported. O(1), one load.
+pub fn slots_arrive() -> bool {
+    IMPORTS.load(Ordering::Relaxed)
+}
+
 impl Engine {
     /// What slots come may have changed.
     pub(super) fn note_arrivals(&mut self) {

@@ -139,6 +139,25 @@ impl Ctx {
         }
     }
 
+    /// Ends imports of hash slots on Valkey, if there are any: the slots stay with their owner.
+    /// Whether there were some. On Redis, [`Ctx::end_exports`] has done that.
+    ///
+    /// Nothing that can be called ends an import where it arrives, but losing its connection does.
+    pub fn end_imports(&self) -> bool {
+        if !is_valkey() || !self.flags().master() {
+            return false;
+        }
+        let Some(Reply::Text(clients)) = self.call(c"CLIENT", &[b"LIST"]) else {
+            return false;
+        };
+        let clients = String::from_utf8_lossy(&clients);
+        let ended = importing_clients(&clients).map(|id| {
+            let killed = self.call(c"CLIENT", &[b"KILL", b"ID", id.as_bytes()]);
+            matches!(killed, Some(Reply::Integer(count)) if count > 0)
+        });
+        ended.fold(false, |any, one| any | one)
+    }
+
     /// Those among slots whose keys this node does not serve, on servers that say; on others none.
     pub fn foreign_among(&self, ranges: &[SlotRange]) -> Vec<SlotRange> {
         // SAFETY: a copy of a pointer written before the module ran; NULL before Redis 8.4, and in
@@ -180,6 +199,17 @@ impl Ctx {
             );
         }
     }
+}
+
+/// The numbers of the clients through which Valkey imports hash slots, in what CLIENT LIST tells.
+fn importing_clients(list: &str) -> impl Iterator<Item = &str> {
+    fn value<'l>(line: &'l str, name: &str) -> Option<&'l str> {
+        line.split(' ').find_map(|word| word.strip_prefix(name))
+    }
+    list.lines().filter_map(move |line| {
+        let imports = value(line, "flags=")?.contains('i');
+        imports.then(|| value(line, "id="))?
+    })
 }
 
 /// Tells the handler of an event.
@@ -286,6 +316,13 @@ mod tests {
         assert_eq!(offset_of!(ValkeyInfo, ranges), 56);
         assert_eq!(offset_of!(ValkeyInfo, count), 64);
         assert_eq!(size_of::<ValkeyRange>(), 8);
+    }
+
+    #[test]
+    fn clients_that_import_are_told_by_a_flag() {
+        let list = "id=188 addr=127.0.0.1:39802 name=i flags=i db=0\n\
+                    id=189 addr=127.0.0.1:37490 name=flags=i flags=N db=0\n";
+        assert_eq!(importing_clients(list).collect::<Vec<_>>(), ["188"]);
     }
 
     #[test]

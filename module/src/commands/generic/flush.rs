@@ -5,6 +5,7 @@
 //! deleted there one after the other.
 
 use crate::error::CmdError;
+use crate::keyspace::arriving::slots_arrive;
 use crate::keyspace::{self, fill};
 use crate::redis::{Args, Ctx, Kind, Mode, OwnedString, Reply, translates_stream};
 use crate::report;
@@ -65,11 +66,15 @@ pub(super) fn flushall(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// As with native flushes, hash slots that are about to move stay here: their new owner is sent
-/// only what names keys.
+/// As with native flushes, hash slots that are about to move stay where they are: of those that
+/// leave, their new owner is sent only what names keys; of those that come, keys would be missing.
 fn keep_slots(ctx: &Ctx) {
-    if ctx.end_exports() {
-        report::notice("hash slots stay here that were about to move, as PM keys are flushed");
+    let exports_ended = ctx.end_exports();
+    let imports_ended = slots_arrive() && ctx.end_imports();
+    if exports_ended || imports_ended {
+        report::notice(
+            "hash slots stay where they are that were about to move, as PM keys are flushed",
+        );
     }
 }
 
