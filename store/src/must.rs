@@ -14,16 +14,26 @@ use pobj::{Error, Result};
 ///
 /// # Errors
 /// What `f` fails with in the end.
+#[inline]
 pub fn must<T: AsMut<Store>, R>(
     owner: &mut T,
     mut f: impl FnMut(&mut T) -> Result<R>,
 ) -> Result<R> {
-    let mut outcome = f(owner);
-    if !is_full(&outcome) {
-        return outcome;
+    let outcome = f(owner);
+    if is_full(&outcome) {
+        return with_more_room(owner, &mut f);
     }
+    outcome
+}
+
+/// [`must`] where there was no room.
+#[cold]
+fn with_more_room<T: AsMut<Store>, R>(
+    owner: &mut T,
+    f: &mut dyn FnMut(&mut T) -> Result<R>,
+) -> Result<R> {
     owner.as_mut().pool.lend_reserve();
-    outcome = f(owner);
+    let mut outcome = f(owner);
     if is_full(&outcome) && owner.as_mut().pool.in_group() {
         let store = owner.as_mut();
         let is_refused = store.pool.refuses_group();

@@ -26,9 +26,11 @@ pub(crate) fn class_of(size: u64) -> Option<u8> {
     if size <= 256 {
         return Some((size.max(1).div_ceil(16) - 1) as u8);
     }
+    if size > u64::from(SMALL_MAX) {
+        return None;
+    }
     let given = &SIZES[..COUNT as usize];
-    let class = given.partition_point(|&slot| u64::from(slot) < size) as u8;
-    (class < COUNT).then_some(class)
+    Some(given.partition_point(|&slot| u64::from(slot) < size) as u8)
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ impl Slab {
     }
 
     /// Forgets an object that was alone in its memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove_large(&mut self, offset: u64) {
         let Some(Holder::Large(id)) = self.windows.holder(offset) else {
             return;

@@ -271,9 +271,12 @@ impl Slab {
             u64::from(page.header.slot_size),
             page.free == page.header.slots,
         );
+        let is_listed = page.listed;
         self.used -= size;
         self.empty += usize::from(empty);
-        self.list(slot.page);
+        if !is_listed {
+            self.list(slot.page);
+        }
     }
 
     /// Usable bytes of the allocated block that starts exactly at `offset`.

@@ -6,7 +6,7 @@ use crate::alloc::classes;
 use crate::alloc::page::{PAGE_GRANULES, PageHeader};
 use crate::alloc::room::{Access, Room};
 use crate::alloc::run::{GRANULE, Run, RunKind};
-use crate::alloc::slab::Slot;
+use crate::alloc::slab::{Slab, Slot};
 use crate::error::{Error, Result, damaged};
 use crate::layout::type_num;
 use crate::log_record::Fill;
@@ -136,7 +136,7 @@ impl Pool {
     }
 
     /// Takes granules that are free, or become free by giving empty pages back.
-    #[inline]
+    #[inline(always)]
     fn find(&mut self, granules: u64) -> Result<Option<u64>> {
         if self.moving {
             return Ok(self.room.take_packed(granules));
@@ -205,7 +205,7 @@ impl Pool {
         self.batch.forget_fills(run.offset, run.len());
         if let Some(at) = self.batch.runs.place(run.offset) {
             self.batch.runs.remove(at);
-            self.release_run(run, self.group.is_some());
+            release_run(&mut self.slab, &mut self.room, &run, self.group.is_some());
             return Ok(());
         }
         let at = word_at(&self.room, run.offset)?;
@@ -215,12 +215,6 @@ impl Pool {
         self.batch.writes.push(at, &[0; 8]);
         self.batch.free_run(run);
         Ok(())
-    }
-
-    /// Gives the granules of a run back, loose while a group is open.
-    fn release_run(&mut self, run: Run, in_group: bool) {
-        self.slab.remove_large(run.offset);
-        self.room.give(run.offset, run.granules, in_group);
     }
 
     /// Frees a large object of libpmemobj's, with the batch.
@@ -287,7 +281,7 @@ impl Pool {
     pub(super) fn drop_runs(&mut self) {
         let in_group = self.group.is_some();
         for run in self.batch.runs.take() {
-            self.release_run(run, in_group);
+            release_run(&mut self.slab, &mut self.room, &run, in_group);
         }
         for offset in std::mem::take(&mut self.batch.pages) {
             if self.slab.take_page(offset) {
@@ -295,6 +289,13 @@ impl Pool {
             }
         }
     }
+}
+
+/// Gives the granules of a run back, loose while a group is open.
+#[inline(never)]
+pub(super) fn release_run(slab: &mut Slab, room: &mut Room, run: &Run, in_group: bool) {
+    slab.remove_large(run.offset);
+    room.give(run.offset, run.granules, in_group);
 }
 
 /// Where the word stands that tells of a run.

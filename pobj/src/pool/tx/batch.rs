@@ -108,6 +108,19 @@ impl Batch {
     /// each object and each fill of a batch.
     #[inline]
     pub(super) fn forget_fills(&mut self, offset: u64, len: u64) {
+        let overlaps = |fill: &Fill| fill.overlaps(offset, offset + len);
+        if self.has_sorted
+            || self.fills.len() + self.streamed.len() > SCAN_MAX
+            || self.fills.iter().any(overlaps)
+            || self.streamed.iter().any(overlaps)
+        {
+            self.cut_fills(offset, len);
+        }
+    }
+
+    /// [`Batch::forget_fills`] where there are many, or some that overlap.
+    #[inline(never)]
+    fn cut_fills(&mut self, offset: u64, len: u64) {
         let lists = [&mut self.fills, &mut self.streamed];
         for (fills, sorted) in lists.into_iter().zip(&mut self.sorted) {
             if fills.len() > SCAN_MAX {

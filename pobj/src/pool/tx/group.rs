@@ -6,6 +6,7 @@
 //! ones that it has freed have to be intact: such memory is *passing* until the transaction is
 //! over.
 
+use super::allocate::release_run;
 use super::batch::Batch;
 use crate::Kind;
 use crate::alloc::page::{PAGE_GRANULES, bitmap_word};
@@ -209,8 +210,7 @@ impl Pool {
         }
         for run in run_frees.drain(..) {
             if group.give_up(Made::Run(run), start) {
-                self.slab.remove_large(run.offset);
-                self.room.give(run.offset, run.granules, true);
+                release_run(&mut self.slab, &mut self.room, &run, true);
             }
         }
         group
@@ -232,10 +232,7 @@ impl Pool {
         for place in std::mem::take(&mut group.passing) {
             match group.forget(place) {
                 Some(Made::Slot(slot)) => self.slab.release(slot),
-                Some(Made::Run(run)) => {
-                    self.slab.remove_large(run.offset);
-                    self.room.give(run.offset, run.granules, true);
-                }
+                Some(Made::Run(run)) => release_run(&mut self.slab, &mut self.room, &run, true),
                 None => {}
             }
         }
@@ -300,8 +297,7 @@ impl Pool {
                 self.slab.release(slot);
             }
             for run in group.run_frees {
-                self.slab.remove_large(run.offset);
-                self.room.give(run.offset, run.granules, false);
+                release_run(&mut self.slab, &mut self.room, &run, false);
             }
             self.note_freed_objects(&group.object_frees);
         }
@@ -391,10 +387,7 @@ impl Pool {
         for place in start.made..group.made.len() {
             match group.forget(place) {
                 Some(Made::Slot(slot)) => self.slab.release(slot),
-                Some(Made::Run(run)) => {
-                    self.slab.remove_large(run.offset);
-                    self.room.give(run.offset, run.granules, true);
-                }
+                Some(Made::Run(run)) => release_run(&mut self.slab, &mut self.room, &run, true),
                 None => {}
             }
         }

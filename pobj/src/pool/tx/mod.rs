@@ -304,14 +304,21 @@ impl<'p> Tx<'p> {
     pub fn free_older<T>(&mut self, ptr: PPtr<T>) -> Result<()> {
         let offset = ptr.offset();
         let batch = &mut self.pool.batch;
-        let is_fresh = match self.pool.slab.slot(offset) {
+        let slot = self.pool.slab.slot(offset);
+        let is_fresh = match slot {
             Some((slot, _)) => batch.allocs.place(slot.number()).is_some(),
             None => batch.runs.place(offset).is_some(),
         };
         if is_fresh {
             return Err(damaged("a pointer to memory that was free", offset));
         }
-        self.free(ptr)
+        match slot {
+            Some((slot, _)) => {
+                batch.frees.push(slot);
+                Ok(())
+            }
+            None => self.pool.free_alone(offset),
+        }
     }
 
     /// Applies what was collected so far, so that reads see it, while the whole transaction stays
@@ -413,6 +420,7 @@ impl Pool {
     }
 
     /// Flushes filled ranges that are not on their way yet.
+    #[inline(always)]
     fn flush_fills(&mut self) -> Result<()> {
         for fill in &self.batch.fills {
             self.medium.flush(fill.offset, fill.len)?;
