@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use testkit::client::Client;
+use testkit::ports::kept_port;
 use testkit::replication::wait_for;
 use testkit::script::expect;
-use testkit::server::{free_port, module_path};
+use testkit::server::module_path;
 
 /// A server started by `ci/container`, killed when dropped.
 struct Container {
@@ -20,7 +21,7 @@ struct Container {
 impl Container {
     /// Starts `ci/container words --port PORT` on the pool in `home` and waits until it listens.
     fn start(home: &TempDir, words: &[&str], password: Option<&str>) -> Container {
-        let port = free_port().unwrap();
+        let port = kept_port().unwrap();
         let mut command = Command::new(entry());
         command
             .args(words)

@@ -1,8 +1,9 @@
 //! MIGRATE of PM keys to a server without the module.
 
 use testkit::client::Client;
+use testkit::ports::kept_port;
 use testkit::script::{ask, crash, expect, run};
-use testkit::server::{Server, Setup, free_port};
+use testkit::server::{Server, Setup};
 
 const BUSY: &str =
     "(error) ERR Target instance replied with error: BUSYKEY Target key name already exists.";
@@ -33,24 +34,24 @@ fn keys_go_to_a_server_without_the_module_where_files_need_none() {
             XADD native 1-1 f v",
         );
         let mut go = |rest: &[&str]| migrate(&mut client, "MIGRATE", &plain, rest);
-        assert_eq!(go(&["l", "0", "5000"]), "OK");
+        assert_eq!(go(&["l", "0", "60000"]), "OK");
         let several = [
-            "", "3", "5000", "KEYS", "h", "absent", "native", "s", "z", "u",
+            "", "3", "60000", "KEYS", "h", "absent", "native", "s", "z", "u",
         ];
         assert_eq!(go(&several), "OK");
-        assert_eq!(go(&["absent", "0", "5000"]), "NOKEY");
-        assert_eq!(go(&["stays", "0", "5000", "COPY"]), "OK");
-        assert_eq!(go(&["stays", "0", "5000"]), BUSY);
-        assert_eq!(go(&["stays", "0", "5000", "COPY", "REPLACE"]), "OK");
+        assert_eq!(go(&["absent", "0", "60000"]), "NOKEY");
+        assert_eq!(go(&["stays", "0", "60000", "COPY"]), "OK");
+        assert_eq!(go(&["stays", "0", "60000"]), BUSY);
+        assert_eq!(go(&["stays", "0", "60000", "COPY", "REPLACE"]), "OK");
         assert_eq!(
-            go(&["stays", "0", "5000", "SIDEWAYS"]),
+            go(&["stays", "0", "60000", "SIDEWAYS"]),
             "(error) ERR syntax error"
         );
         let both = "(error) ERR When using MIGRATE KEYS option, the key argument must be set to the empty string";
-        assert_eq!(go(&["stays", "0", "5000", "KEYS", "a"]), both);
+        assert_eq!(go(&["stays", "0", "60000", "KEYS", "a"]), both);
         let no_integer = "(error) ERR value is not an integer or out of range";
         assert_eq!(go(&["stays", "0", "soon"]), no_integer);
-        let nowhere = format!("MIGRATE 127.0.0.1 {} stays 0 5000", free_port().unwrap());
+        let nowhere = format!("MIGRATE 127.0.0.1 {} stays 0 60000", kept_port().unwrap());
         let unheard = "(error) IOERR error or timeout connecting to the client";
         expect(&mut client, &nowhere, unheard);
         let port = plain.address().port();
@@ -59,7 +60,7 @@ fn keys_go_to_a_server_without_the_module_where_files_need_none() {
             &format!(
                 "PM.SET queued v -> OK
                 MULTI -> OK
-                MIGRATE 127.0.0.1 {port} queued 0 5000 -> QUEUED
+                MIGRATE 127.0.0.1 {port} queued 0 60000 -> QUEUED
                 EXEC -> [OK]
                 KEYS * -> [stays]"
             ),
@@ -99,21 +100,21 @@ fn one_word_has_it_done_whatever_files_need() {
         "PM.SET s v -> OK\nSET native v -> OK\nPM.SET t v -> OK",
     );
     let mut go = |rest: &[&str]| migrate(&mut client, "PM.MIGRATE", &plain, rest);
-    let closed = go(&["s", "0", "5000", "NATIVE"]);
+    let closed = go(&["s", "0", "60000", "NATIVE"]);
     assert!(
         closed.starts_with("(error) ERR Target instance replied with error: NOAUTH"),
         "{closed}"
     );
-    let wrong = go(&["s", "0", "5000", "NATIVE", "AUTH", "public"]);
+    let wrong = go(&["s", "0", "60000", "NATIVE", "AUTH", "public"]);
     assert!(wrong.contains("WRONGPASS"), "{wrong}");
     assert_eq!(
-        go(&["s", "0", "5000", "NATIVE", "AUTH2", "default"]),
+        go(&["s", "0", "60000", "NATIVE", "AUTH2", "default"]),
         "(error) ERR syntax error"
     );
-    let of_module = go(&["s", "0", "5000", "AUTH", "secret"]);
+    let of_module = go(&["s", "0", "60000", "AUTH", "secret"]);
     assert!(of_module.contains("Bad data format"), "{of_module}");
     let words = [
-        "", "0", "5000", "AUTH2", "default", "secret", "NATIVE", "KEYS", "s", "native",
+        "", "0", "60000", "AUTH2", "default", "secret", "NATIVE", "KEYS", "s", "native",
     ];
     assert_eq!(go(&words), "OK");
     run(&mut there, "GET s -> v\nGET native -> v\nEXISTS t -> 0");

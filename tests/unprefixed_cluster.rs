@@ -122,7 +122,7 @@ fn clients_are_sent_where_the_slot_is() {
     let address = there.address();
     for key in ["stays", "list"] {
         let migrate = format!(
-            "MIGRATE {} {} {ours}{key} 0 5000",
+            "MIGRATE {} {} {ours}{key} 0 60000",
             address.ip(),
             address.port()
         );

@@ -16,6 +16,7 @@
 //! * [`full`] fills pools, and asks them how full they are.
 //! * [`load`] keeps a server busy with changes of all types.
 //! * [`natives`] lists the native commands that have counterparts.
+//! * [`ports`] finds ports that are free.
 //! * [`preload`] compiles libraries that servers are run with.
 //! * [`processor`] tells what a server spends on something.
 //! * [`rdb`] seals payloads for RESTORE.
@@ -37,6 +38,7 @@ pub mod load;
 pub mod migration;
 pub mod natives;
 pub mod packaged;
+pub mod ports;
 pub mod preload;
 pub mod processor;
 pub mod rdb;

@@ -8,10 +8,11 @@
 
 use crate::client::Client;
 use crate::packaged::{Packaged, target_directory};
+use crate::ports::{free_port, kept_port};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -159,7 +160,8 @@ impl Setup {
         self
     }
 
-    /// Lets the server listen on the same port after each restart, for others to find it again.
+    /// Lets the server listen on the same port after each restart, for others to find it again:
+    /// a [`kept_port`].
     pub fn keep_port(mut self) -> Self {
         self.keeps_port = true;
         self
@@ -216,6 +218,7 @@ impl Setup {
     fn spawn(&self, last_port: u16) -> io::Result<(Child, u16)> {
         let port = match last_port {
             1.. if self.keeps_port => last_port,
+            _ if self.keeps_port => kept_port()?,
             _ => free_port()?,
         };
         let config = self.dir().join("redis.conf");
@@ -258,20 +261,6 @@ impl Setup {
             );
         }
         Ok((command.spawn()?, port))
-    }
-}
-
-/// A port that nobody listens at, low enough for a cluster's bus to have one 10,000 above.
-///
-/// # Errors
-/// If no socket can be had.
-pub fn free_port() -> io::Result<u16> {
-    loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = listener.local_addr()?.port();
-        if port < 55_000 {
-            return Ok(port);
-        }
     }
 }
 
@@ -485,6 +474,7 @@ impl Server {
     /// # Panics
     /// If it does neither before a deadline, or cannot be started at all.
     pub fn restart(&mut self) -> Result<(), Refusal> {
+        let is_first = self.port == 0;
         loop {
             self.spawn();
             let served = wait_until(|| match self.exited() {
@@ -498,6 +488,10 @@ impl Server {
                     let log = self.log();
                     if !log.contains("Address already in use") {
                         return Err(Refusal { status, log });
+                    }
+                    if is_first {
+                        // Nobody knows that port: it is not kept.
+                        self.port = 0;
                     }
                 }
                 None => panic!("the server neither serves nor exits:\n{}", self.log()),
@@ -551,9 +545,14 @@ fn answers(address: SocketAddr, pid: u32) -> bool {
         Ok(pong.bytes() == Some(b"PONG") && info.contains(&format!("process_id:{pid}\r\n")))
     });
     asked.unwrap_or_else(|error| {
-        use ErrorKind::{ConnectionRefused, ConnectionReset, UnexpectedEof};
-        let not_yet = [ConnectionRefused, ConnectionReset, UnexpectedEof];
-        assert!(not_yet.contains(&error.kind()), "PING: {error}");
+        use ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof,
+        };
+        let is_down = matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | UnexpectedEof
+        );
+        assert!(is_down, "PING: {error}");
         false
     })
 }

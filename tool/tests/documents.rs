@@ -20,7 +20,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
-use testkit::server::{free_port, module_path};
+use testkit::ports::kept_port;
+use testkit::server::module_path;
 
 /// What a comment says that a command prints.
 const PRINTS: &str = "# →";
@@ -152,7 +153,7 @@ impl Sandbox {
     fn new() -> Sandbox {
         let sandbox = Sandbox {
             home: tempfile::tempdir().unwrap(),
-            port: free_port().unwrap(),
+            port: kept_port().unwrap(),
         };
         for directory in [
             "bin",
