@@ -2,7 +2,7 @@
 //! the setting `unprefixed` concerns some databases only. Names are the same on both sides, so
 //! every word of every reply must be.
 //!
-//! `PMEDIS_SEED=n` replays one sequence, `PMEDIS_SEQUENCES=n` runs so many of them.
+//! `PMEDIS_SEED=n` begins with another sequence, `PMEDIS_SEQUENCES=n` runs so many of each table.
 
 use testkit::differential::campaign::Campaign;
 use testkit::differential::grammar::Table;

@@ -62,7 +62,7 @@ impl Coverage {
 
 /// Runs `sequences` of a table on a pool with the module, and panics with the report of the first
 /// that differs. The environment can ask for others: `PMEDIS_SEED=n` replays one sequence,
-/// `PMEDIS_SEQUENCES=n` runs so many of them.
+/// `PMEDIS_SEQUENCES=n` runs so many of them; both together, so many from that one on.
 ///
 /// # Panics
 /// Also if the table has a command that was never answered or never failed in a run of full length.
@@ -73,11 +73,7 @@ pub fn agrees(table: &'static Table, sequences: u64) {
         table,
         dialect: Dialect::PM,
         first_seed: env_number("PMEDIS_SEED", 1),
-        sequences: if replayed {
-            1
-        } else {
-            env_number("PMEDIS_SEQUENCES", sequences)
-        },
+        sequences: env_number("PMEDIS_SEQUENCES", if replayed { 1 } else { sequences }),
         restarts: true,
         while_filling: false,
     };
