@@ -5,6 +5,7 @@
 //! must still read the number of the one that it selected.
 
 use testkit::client::Client;
+use testkit::replication::{info, wait_for};
 use testkit::script::{ask, crash, expect, words};
 use testkit::server::Setup;
 
@@ -280,6 +281,7 @@ fn an_aof_is_loaded_into_the_databases_it_names() {
     expect(&mut client, "MGET moved kept later", "[nil 1 2]");
 }
 
+/// What is done for keys whose time has come, or that have to give way, is done in their database.
 #[test]
 fn expiry_and_eviction_elsewhere_move_nobody() {
     let server = Setup::pmedis("64m").start().unwrap();
@@ -294,4 +296,21 @@ fn expiry_and_eviction_elsewhere_move_nobody() {
         expect(&mut client, "PM.GET pmhere", &HOME.to_string());
         expect(&mut other, "GET here", "5");
     }
+    for n in 0..50 {
+        expect(&mut other, &format!("SET n{n} v EX 100000"), "OK");
+        expect(&mut other, &format!("PM.SET p{n} v EX 100000"), "OK");
+    }
+    expect(
+        &mut client,
+        "CONFIG SET maxmemory-policy volatile-ttl",
+        "OK",
+    );
+    expect(&mut client, "CONFIG SET maxmemory 1", "OK");
+    wait_for("keys are evicted", || {
+        expect(&mut client, "GET here", &HOME.to_string());
+        expect(&mut client, "PM.GET pmhere", &HOME.to_string());
+        expect(&mut other, "GET here", "5");
+        ask(&mut other, "DBSIZE") == "2"
+    });
+    assert_eq!(info(&mut other, "evicted_keys"), "100");
 }

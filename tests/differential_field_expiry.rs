@@ -15,5 +15,7 @@ const SEQUENCES: u64 = 1500;
 fn fields_expire_as_the_servers_own_do() {
     if Packaged::current().has(Some((7, 4)), Some((9, 0))) {
         agrees(&tables::FIELD_EXPIRY, SEQUENCES);
+    } else {
+        eprintln!("skipped: fields of this server have no expire times");
     }
 }

@@ -161,7 +161,7 @@ fn pool_grow_says_what_it_does() {
 fn a_full_file_system_refuses_growth_and_all_is_as_before() {
     let home = Setup::native();
     let Some(disk) = SmallDisk::mount(home.dir().join("disk"), 60) else {
-        eprintln!("nothing can be mounted here: not tried");
+        eprintln!("skipped: nothing can be mounted here");
         return;
     };
     let pool = disk.path().join("pmedis.pool");
@@ -340,7 +340,7 @@ fn a_plain_file_grows_at_a_start_with_a_larger_size() {
 fn a_plain_file_that_cannot_grow_at_a_start_says_when_it_tries_again() {
     let home = Setup::native();
     let Some(disk) = SmallDisk::mount(home.dir().join("disk"), 24) else {
-        eprintln!("nothing can be mounted here: not tried");
+        eprintln!("skipped: nothing can be mounted here");
         return;
     };
     let path = disk.path().join("pool").to_string_lossy().into_owned();

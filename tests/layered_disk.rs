@@ -13,11 +13,11 @@ use testkit::server::Setup;
 fn a_pool_has_one_user_at_a_time() {
     let home = Setup::native();
     let Some(disk) = SmallDisk::mount(home.dir().join("disk"), 256) else {
-        eprintln!("nothing can be mounted here: not tried");
+        eprintln!("skipped: nothing can be mounted here");
         return;
     };
     let Some(layers) = Layers::mount(home.dir().join("layers"), disk.path()) else {
-        eprintln!("no overlayfs is to be had here: not tried");
+        eprintln!("skipped: no overlayfs is to be had here");
         return;
     };
     for arguments in [

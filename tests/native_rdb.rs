@@ -391,6 +391,7 @@ fn a_save_that_cannot_be_made_native_is_not_acknowledged() {
     let server = setup.start().unwrap();
     let mut client = server.client();
     let Some(small) = SmallDisk::mount(server.setup().dir().join("small"), 2) else {
+        eprintln!("skipped: nothing can be mounted here");
         return;
     };
     run(&mut client, "SET native v\nPM.SET k v\nSAVE -> OK");

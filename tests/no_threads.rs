@@ -12,7 +12,7 @@ const KEYS: usize = 60_000;
 /// server loads modules with a symbol scope of their own, in which what is preloaded is not seen.
 fn with_keys(arguments: &[&str]) -> Option<(Setup, Server)> {
     if Packaged::current().has(None, Some((8, 0))) {
-        println!("no threads can be refused to a module of this server");
+        eprintln!("skipped: no threads can be refused to a module of this server");
         return None;
     }
     let setup = Setup::pmedis_with("96m", arguments);

@@ -123,7 +123,7 @@ fn a_pool_and_its_journal_become_private() {
 fn parts_of_another_user_are_told_of() {
     // SAFETY: no argument, no memory.
     if unsafe { libc::geteuid() } != 0 {
-        eprintln!("passed over: it needs root, to run a server as somebody else");
+        eprintln!("skipped: it needs root, to run a server as somebody else");
         return;
     }
     const NOBODY: u32 = 65_534;

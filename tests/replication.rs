@@ -211,7 +211,7 @@ fn keys_expire_on_a_replica_when_the_master_says_so() {
 }
 
 #[test]
-fn what_master_or_replica_evict_and_flush_stays_equal() {
+fn what_a_master_evicts_and_flushes_stays_equal() {
     let (_master, mut of_master, _replica, mut of_replica) = pair(&[]);
     for command in [
         "SWAPDB 0 3",
@@ -225,6 +225,22 @@ fn what_master_or_replica_evict_and_flush_stays_equal() {
         wait_in_sync(&mut of_master, &mut of_replica);
         assert_same(&mut of_master, &mut of_replica);
     }
+    write_some(&mut of_master, 2);
+    wait_in_sync(&mut of_master, &mut of_replica);
+    // A replica evicts what its master does, and nothing by itself.
+    let keys = |client: &mut Client| info(client, "db0");
+    for client in [&mut of_replica, &mut of_master] {
+        let before = keys(client);
+        assert!(!before.is_empty(), "nothing to evict");
+        expect(client, "CONFIG SET maxmemory-policy allkeys-random", "OK");
+        expect(client, "CONFIG SET maxmemory 1", "OK");
+        let is_replica = info(client, "role") == "slave";
+        wait_for("the master evicts", || is_replica || keys(client) != before);
+        expect(client, "CONFIG SET maxmemory 0", "OK");
+        assert_eq!(info(client, "evicted_keys") == "0", is_replica);
+    }
+    wait_in_sync(&mut of_master, &mut of_replica);
+    assert_same(&mut of_master, &mut of_replica);
     write_some(&mut of_master, 2);
     expect(&mut of_master, "FLUSHALL", "OK");
     write_some(&mut of_master, 3);

@@ -358,7 +358,7 @@ fn a_pool_in_use_is_refused_and_its_owner_goes_on() {
 fn a_full_disk_is_refused_where_one_can_be_mounted() {
     let setup = forced();
     let Some(disk) = SmallDisk::mount(setup.dir().join("disk"), 16) else {
-        println!("skipped: mounting a small file system needs privileges");
+        eprintln!("skipped: mounting a small file system needs privileges");
         return;
     };
     let pool = disk.path().join("pmedis.pool");

@@ -346,9 +346,12 @@ fn keys_of_renamed_commands_are_found() {
     ] {
         let setup = Setup::pmedis_with("64m", &["unprefixed", "scope:*"]);
         let rename = format!("rename-command {name} renamed");
-        let Ok(server) = setup.directive(&rename).start() else {
-            // There is no such command.
-            continue;
+        let server = match setup.directive(&rename).start() {
+            Ok(server) => server,
+            Err(refusal) => {
+                assert!(refusal.log.contains("No such command"), "{refusal:?}");
+                continue;
+            }
         };
         let mut client = server.client();
         let reply = ask(&mut client, &format!("renamed {arguments}"));

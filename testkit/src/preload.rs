@@ -30,7 +30,7 @@ pub fn compile(source: &str, directory: &Path) -> PathBuf {
 /// If the server does not start.
 pub fn failing_disk(directives: &[&str]) -> Option<(Server, PathBuf)> {
     if Packaged::current().has(None, Some((8, 0))) {
-        println!("no faults can be injected into a module of this server");
+        eprintln!("skipped: no faults can be injected into a module of this server");
         return None;
     }
     let mut setup = Setup::pmedis_with("64m", &["durability", "disk", "journal", "2m"]);
