@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 use testkit::client::Client;
 use testkit::cluster::{
@@ -21,7 +22,7 @@ use testkit::server::Server;
 const POOL: &str = "128m";
 /// When a node counts as dead: where none is to be, and where one is.
 const PATIENT_MS: u32 = 30_000;
-const QUICK_MS: u32 = 5000;
+const QUICK_MS: u32 = 15_000;
 /// Threads, and counting clients of each: their keys lie in as many slots.
 const THREADS: usize = 2;
 const COUNTERS: usize = 30;
@@ -97,28 +98,54 @@ fn assert_kept(nodes: &[Server], before: &BTreeMap<String, String>) {
     assert_eq!(now.len(), before.len(), "keys that were not there before");
 }
 
-/// Runs `operate` while clients count in all slots; no client may see an error.
+/// Ends the clients' work when dropped: they do not go on if the test fails meanwhile.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `operate`, which moves the slots of some counters, while clients count in all of them; no
+/// client may see an error.
 fn under_load(nodes: &[Server], counters: &mut [Counting], operate: impl FnOnce()) {
     let ends = AtomicBool::new(false);
+    let (sender, begun) = channel();
     let redirects: u64 = thread::scope(|scope| {
+        let end = End(&ends);
         let threads: Vec<_> = counters
             .chunks_mut(COUNTERS)
             .map(|counters| {
-                let ends = &ends;
+                let (ends, sender) = (&ends, sender.clone());
                 scope.spawn(move || {
                     let mut client = ClusterClient::new(nodes);
-                    while !ends.load(Ordering::Relaxed) {
+                    let mut pass = || {
                         for counting in counters.iter_mut() {
                             let passed = counting.pass(&mut |words| client.call(words), false);
                             assert!(passed, "a connection broke");
                         }
+                        client.redirects
+                    };
+                    // A client that has found all slots once is redirected only if they move.
+                    let at_first = pass();
+                    sender.send(()).expect("the test listens");
+                    drop(sender);
+                    loop {
+                        let is_last = ends.load(Ordering::Relaxed);
+                        let redirects = pass();
+                        if is_last {
+                            return redirects - at_first;
+                        }
                     }
-                    client.redirects
                 })
             })
             .collect();
+        drop(sender);
+        // One that has panicked says nothing, and is joined below.
+        assert_eq!(begun.iter().count(), threads.len(), "clients begin");
         operate();
-        ends.store(true, Ordering::Relaxed);
+        drop(end);
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap())
@@ -183,6 +210,7 @@ fn slots_move_and_nodes_come_and_go_under_load() {
     let seventh_id = id(&nodes[6]);
     add_replica(&nodes[7], &entry, &seventh_id);
     wait_until_whole(&nodes);
+    check(&entry);
     under_load(&nodes, &mut counters, || {
         let to = ["--cluster-to", &seventh_id, "--cluster-slots", &slots];
         cli(&[&["reshard", &entry, "--cluster-from", "all"], &to[..]].concat());
@@ -191,6 +219,7 @@ fn slots_move_and_nodes_come_and_go_under_load() {
     assert_replicas_agree(&nodes);
 
     // Both leave again.
+    check(&entry);
     under_load(&nodes, &mut counters, || {
         let to = ["--cluster-to", &ids[1], "--cluster-slots", &slots];
         cli(&[&["reshard", &entry, "--cluster-from", &seventh_id], &to[..]].concat());
@@ -208,11 +237,13 @@ fn slots_move_and_nodes_come_and_go_under_load() {
     }
     for _ in 0..2 {
         let last = nodes.pop().expect("more than six nodes");
+        check(&entry);
         cli(&["del-node", &entry, &id(&last)]);
         drop(last);
         // One that is known yet, but gone, would be in the way of the next.
         wait_until_whole(&nodes);
     }
+    check(&entry);
     cli(&["rebalance", &entry, "--cluster-threshold", "1"]);
     check(&entry);
     assert_kept(&nodes, &before);

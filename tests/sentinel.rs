@@ -20,7 +20,7 @@ fn start_with(setup: Setup) -> (Server, Client) {
 fn sentinel(port: u16) -> Server {
     let setup = Setup::native().argument("--sentinel").directive(&format!(
         "sentinel monitor pm 127.0.0.1 {port} 2\n\
-         sentinel down-after-milliseconds pm 5000\n\
+         sentinel down-after-milliseconds pm 10000\n\
          sentinel failover-timeout pm 10000"
     ));
     setup.start().unwrap()
