@@ -10,7 +10,7 @@ use testkit::env_number;
 use testkit::packaged::Packaged;
 use testkit::replication::wait_for;
 use testkit::resp::Value;
-use testkit::script::{ask, crash, disk_info as info};
+use testkit::script::{ask, crash, disk_info as info, disk_info_after};
 use testkit::server::{Server, Setup};
 
 const DISK: [&str; 4] = ["durability", "disk", "journal", "2m"];
@@ -70,14 +70,10 @@ fn checkpoints_go_on_while_children_save_and_the_file_alone_is_the_pool_at_the_e
         Some(last.as_bytes())
     );
     fill(&mut client, 3000, 300, "e");
-    assert_eq!(ask(&mut client, "PM.POOL CHECKPOINT"), "OK");
-    assert_eq!(
-        (
-            info(&mut client, "journal_used"),
-            info(&mut client, "dirty")
-        ),
-        (0, 0)
-    );
+    // What the cron does is in the journal, too.
+    let left = ["journal_used", "dirty"];
+    let left = disk_info_after(&mut client, "PM.POOL CHECKPOINT", left);
+    assert_eq!(left, [0, 0]);
     fill(&mut client, 10, 10, "f");
     assert!(info(&mut client, "journal_used") > 0);
     assert!(server.stop().success());
@@ -137,8 +133,10 @@ fn a_pool_of_four_times_the_memory_limit_serves_within_it() {
         assert!(resident < LIMIT + (2 << 20), "{resident} bytes");
     }
     assert!(info(&mut client, "given_back") > 16 << 20);
-    // The kernel sees it so, too.
-    let (anonymous, resident) = (anonymous_bytes(&server), info(&mut client, "resident"));
+    // The kernel sees it so, too. What is resident may change while it is asked.
+    let before = info(&mut client, "resident");
+    let anonymous = anonymous_bytes(&server);
+    let resident = info(&mut client, "resident").max(before);
     assert!(
         anonymous <= resident + (1 << 20) && anonymous > LIMIT / 2,
         "{anonymous}, not {resident} bytes"
@@ -183,7 +181,7 @@ fn a_memory_limit_is_kept_from_the_moment_it_is_set() {
 fn a_full_file_system_refuses_what_needs_room_until_there_is_some() {
     let home = Setup::native();
     let Some(disk) = SmallDisk::mount(home.dir().join("disk"), 24) else {
-        println!("nothing can be mounted here: not tried");
+        eprintln!("skipped: nothing can be mounted here");
         return;
     };
     let pool = disk.path().join("pool");

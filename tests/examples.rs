@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{env, fs, thread};
 use testkit::script::ask;
@@ -42,8 +43,11 @@ fn run(command: &mut Command) {
     );
 }
 
-/// Has `install` fill a directory, unless it has done so before for the same list of packages.
+/// Has `install` fill a directory, unless it has done so before for the same list of packages: for
+/// one test at a time, as several need the same.
 fn installed(name: &str, list: &str, install: impl FnOnce(&Path)) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (home, list) = (
         built(name),
         fs::read(example(list)).expect("a list of packages"),

@@ -18,13 +18,26 @@ fn start(setup: &Setup) -> (Server, Client) {
 
 /// The fields of INFO or PM.INFO.
 fn fields(client: &mut Client, command: &str) -> BTreeMap<String, String> {
-    let words: Vec<&str> = command.split(' ').collect();
-    let reply = client.call(&words);
-    let text = String::from_utf8_lossy(reply.bytes().expect("a text")).into_owned();
-    let pairs = text.lines().filter_map(|line| line.split_once(':'));
-    pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    let [fields] = fields_of_each(client, [command]);
+    fields
+}
+
+/// The fields that several such commands give at one moment.
+fn fields_of_each<const N: usize>(
+    client: &mut Client,
+    commands: [&str; N],
+) -> [BTreeMap<String, String>; N] {
+    let commands = commands.map(|line| line.split(' ').collect());
+    let replies = client.pipeline::<&str>(&commands).expect("replies");
+    let mut replies = replies.iter();
+    commands.map(|_| {
+        let text = replies.next().and_then(|reply| reply.bytes());
+        let text = String::from_utf8_lossy(text.expect("a text")).into_owned();
+        let pairs = text.lines().filter_map(|line| line.split_once(':'));
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    })
 }
 
 #[test]
@@ -34,8 +47,7 @@ fn the_servers_info_has_what_pm_info_has() {
         &mut client,
         "PM.SET a 1\nPM.RPUSH l x\nPM.DEL l\nSELECT 3\nPM.HSET h f v\nPM.SET z old\nDEL z\nPM.ZADD z 1 m",
     );
-    let own = fields(&mut client, "PM.INFO");
-    let servers = fields(&mut client, "INFO pmedis");
+    let [own, servers] = fields_of_each(&mut client, ["PM.INFO", "INFO pmedis"]);
     let names = |fields: &BTreeMap<String, String>| fields.keys().cloned().collect::<BTreeSet<_>>();
     let prefixed: BTreeSet<_> = names(&own)
         .iter()
@@ -141,10 +153,8 @@ fn sections_are_chosen_and_unknown_ones_named() {
     let (_server, mut client) = start(&Setup::pmedis("16m"));
     assert_eq!(fields(&mut client, "PM.INFO errors").len(), 2);
     assert_eq!(fields(&mut client, "PM.INFO Errors SNAPSHOTS").len(), 3);
-    assert_eq!(
-        fields(&mut client, "PM.INFO everything"),
-        fields(&mut client, "PM.INFO")
-    );
+    let [all, without] = fields_of_each(&mut client, ["PM.INFO everything", "PM.INFO"]);
+    assert_eq!(all, without);
     let refused = ask(&mut client, "PM.INFO pool colour");
     assert!(
         refused.starts_with("(error) ERR unknown section 'colour': expected all, pool, keys"),

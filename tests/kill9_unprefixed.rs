@@ -106,8 +106,13 @@ fn writes_that_adopt_are_whole_or_not_at_all() {
     let (mut acknowledged, mut from) = (vec![false; all.len()], 0);
     for round in 0..rounds {
         let left = &all[from..];
-        let commands = left.iter().map(|(command, ..)| words_of(command)).collect();
-        let after = random.usize(1..left.len() / 2);
+        if left.len() < 8 * BATCH {
+            break;
+        }
+        let after = random.usize(1..left.len() / 4);
+        // The writer goes on while the kill is on its way: some must be left that nobody sends.
+        let sent = left.iter().take(after + 4 * BATCH);
+        let commands = sent.map(|(command, ..)| words_of(command)).collect();
         let replies = until_killed(&mut server, commands, after);
         for (reply, is_done) in replies.iter().zip(&mut acknowledged[from..]) {
             assert!(!reply.is_error(), "{reply:?}");

@@ -41,9 +41,9 @@ fn set_compares_the_value() {
          PM.SET absent w IFDNE f7042be43fb80714 -> nil
          PM.SET absent w IFDEQ short -> (error) ERR must be exactly 16 hexadecimal characters
          PM.SET nothing w IFDEQ short -> nil
-         PM.SET k v EX 100 IFEQ x -> OK
+         PM.SET k v EXAT 4102444800 IFEQ x -> OK
          PM.SET k w KEEPTTL IFEQ v -> OK
-         PM.TTL k -> 100
+         PM.PEXPIRETIME k -> 4102444800000
          PM.SET k v EX 0 IFEQ w -> (error) ERR invalid expire time in 'pm.set' command
          PM.SET k v IFEQ -> (error) ERR syntax error
          PM.SET k v NX IFEQ v -> (error) ERR syntax error
@@ -121,27 +121,27 @@ fn several_strings_get_one_time() {
     };
     run(
         &mut client,
-        "PM.MSETEX 2 a 1 b 2 EX 100 -> 1
-         PM.TTL a -> 100
-         PM.TTL b -> 100
+        "PM.MSETEX 2 a 1 b 2 EXAT 4102444800 -> 1
+         PM.PEXPIRETIME a -> 4102444800000
+         PM.PEXPIRETIME b -> 4102444800000
          PM.MSETEX 2 b 3 c 4 NX -> 0
          PM.MSETEX 2 b 3 c 4 XX -> 0
          PM.EXISTS c -> 0
          PM.MSETEX 2 b 3 c 4 KEEPTTL -> 1
-         PM.TTL b -> 100
+         PM.PEXPIRETIME b -> 4102444800000
          PM.TTL c -> -1
          PM.MSETEX 2 b 3 c 5 XX PXAT 9999999999999 -> 1
          PM.PEXPIRETIME c -> 9999999999999
          PM.MSETEX 1 c 6 -> 1
          PM.TTL c -> -1
-         PM.MSETEX 2 c 7 c 8 EX 100 -> 1
+         PM.MSETEX 2 c 7 c 8 EX 100000 -> 1
          PM.GET c -> 8
          PM.MSETEX 2 d 1 e 2 EXAT 1 -> 1
          PM.EXISTS d e -> 0
          PM.RPUSH l a
-         PM.EXPIRE l 100
+         PM.EXPIREAT l 4102444800
          PM.MSETEX 1 l v KEEPTTL -> 1
-         PM.TTL l -> 100
+         PM.PEXPIRETIME l -> 4102444800000
          PM.MSETEX 1 a b EX 1 PX 1 -> (error) ERR syntax error
          PM.MSETEX 1 a b GET -> (error) ERR syntax error
          PM.MSETEX 1 a b EX 0 -> (error) ERR invalid expire time in 'pm.msetex' command

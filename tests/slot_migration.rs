@@ -311,15 +311,17 @@ fn a_transaction_that_ends_an_import_stays_if_there_is_no_room_for_all_of_it() {
     let slots = most();
     let (mut first, mut second) = (nodes[0].client(), nodes[1].client());
     let (tag, own) = (tag(&mut first, &slots), tag(&mut second, &share(1, 2)));
-    for n in 0..100 {
+    // It stands still until the transaction has run, and that takes a while.
+    for n in 0..1000 {
         expect(&mut first, &format!("PM.SET {tag}{n} v"), "OK");
     }
+    let large = "y".repeat(40 << 20);
     half_import(&nodes, &slots);
     run(
         &mut second,
         &format!("MULTI -> OK\nPM.SET {own} x -> QUEUED\nCLUSTER MIGRATION CANCEL ALL -> QUEUED"),
     );
-    second.call(&["PM.SET", &own, &"y".repeat(40 << 20)]);
+    second.call(&["PM.SET", &own, &large]);
     let replies = words(&second.call(&["EXEC"]));
     assert!(replies.starts_with("[OK 1 (error) OOM"), "{replies}");
     for n in 0..20 {

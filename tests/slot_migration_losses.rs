@@ -243,17 +243,17 @@ fn a_transaction_that_fails_is_done_nowhere() {
         || Setup::pmedis(POOL),
         |nodes, slots, tag| {
             let mut first = nodes[0].client();
-            fill(&mut first, tag, 200);
+            fill(&mut first, tag, 400);
             run(&mut first, &format!("PM.SET {tag}n 1"));
-            hold(&nodes[0], true);
-            begin_and_see(nodes, slots);
-            let large = "x".repeat(70 << 20);
+            // Made before the keys begin to move, so that it comes while they do.
             let mut client = nodes[0].client();
             client.queue(&["MULTI"]);
             client.queue(&["PM.SET", &format!("{tag}n"), "2"]);
             client.queue(&["PM.RPUSH", &format!("{tag}l"), "a", "b"]);
-            client.queue(&["PM.SET", &format!("{tag}large"), &large]);
+            client.queue(&["PM.SET", &format!("{tag}large"), &"x".repeat(70 << 20)]);
             client.queue(&["EXEC"]);
+            hold(&nodes[0], true);
+            begin_and_see(nodes, slots);
             client.send().unwrap();
             let replies: Vec<_> = (0..5).map_while(|_| client.receive().ok()).collect();
             assert!(replies.len() < 5, "{:?}", replies.last().map(words));

@@ -57,11 +57,11 @@ fn deleting_is_one_step_and_passes_over_native_keys() {
         &mut client,
         "PM.SET a v -> OK
         PM.RPUSH b v -> 1
-        PM.SET c v PX 100000 -> OK
+        PM.SET c v PXAT 4102444800000 -> OK
         SET native v -> OK
         PM.EXISTS a b b native absent -> 3
         PM.TOUCH a native -> 1
-        PM.TTL c -> 100
+        PM.PEXPIRETIME c -> 4102444800000
         PM.TTL a -> -1
         PM.TTL native -> -2
         PM.PTTL absent -> -2

@@ -85,6 +85,7 @@ fn a_rename_is_no_further_access() {
     same(
         "CONFIG SET maxmemory-policy allkeys-lfu
          CONFIG SET lfu-log-factor 0
+         CONFIG SET lfu-decay-time 0
          SET s v
          XADD x 1-1 f v
          RENAME s t

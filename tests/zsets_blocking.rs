@@ -111,10 +111,8 @@ fn another_type_does_not_serve() {
 #[test]
 fn timeouts_and_bad_arguments() {
     same(|scenario| {
-        let client = scenario.block("BZPOPMIN k 0.05");
-        scenario.served(client);
-        let client = scenario.block("BZMPOP 0.05 1 k MIN");
-        scenario.served(client);
+        scenario.call("BZPOPMIN k 0.05");
+        scenario.call("BZMPOP 0.05 1 k MIN");
         scenario.call("XADD s 1-1 a b");
         for command in [
             "BZPOPMIN k x",

@@ -344,6 +344,8 @@ fn set_of(place: &Place, count: u64) -> Pool {
 
 #[test]
 fn random_picks_are_uniform() {
+    // Other picks would be as good, but one run in many would be beyond any bound.
+    fastrand::seed(7);
     for count in [5, 100, 129, 700, 3000] {
         let place = Place::new(64 << 20);
         let pool = set_of(&place, count);

@@ -95,13 +95,34 @@ pub fn disk_info(client: &mut Client, field: &str) -> u64 {
     pm_info(client, "disk", field)
 }
 
+/// The numbers of fields of `PM.INFO disk`, all of one moment: right after `first`, a command that
+/// must not fail.
+///
+/// # Panics
+/// If the connection breaks, `first` fails, or there is no such number.
+#[track_caller]
+pub fn disk_info_after<const N: usize>(
+    client: &mut Client,
+    first: &str,
+    fields: [&str; N],
+) -> [u64; N] {
+    let both = [first, "PM.INFO disk"].map(|line| line.split(' ').collect());
+    let replies = client.pipeline::<&str>(&both).expect("two replies");
+    assert!(!replies[0].is_error(), "{first}: {}", words(&replies[0]));
+    fields.map(|field| number(&replies[1], field))
+}
+
 /// The number of a field of a section of PM.INFO.
 ///
 /// # Panics
 /// If the connection breaks, or there is no such number.
 #[track_caller]
 pub fn pm_info(client: &mut Client, section: &str, field: &str) -> u64 {
-    let text = client.call(&["PM.INFO", section]);
+    number(&client.call(&["PM.INFO", section]), field)
+}
+
+#[track_caller]
+fn number(text: &Value, field: &str) -> u64 {
     let text = String::from_utf8_lossy(text.bytes().expect("a text")).into_owned();
     let line = text
         .lines()
