@@ -126,8 +126,9 @@ pub fn read(clients: &mut [Client; DBS as usize], dialect: &Dialect) -> io::Resu
 /// Those of the connection.
 pub(crate) fn expiries(client: &mut Client) -> io::Result<Vec<(&'static [u8], i64)>> {
     let replies = client.pipeline(&KEYS.map(|key| vec![&b"PEXPIRETIME"[..], key]))?;
-    let times = replies
-        .iter()
-        .map(|reply| reply.integer().expect("PEXPIRETIME gives an integer"));
+    let times = replies.iter().map(|reply| {
+        let time = reply.integer();
+        time.unwrap_or_else(|| panic!("PEXPIRETIME gives {reply:?}"))
+    });
     Ok(KEYS.into_iter().zip(times).collect())
 }
