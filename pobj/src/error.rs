@@ -112,6 +112,9 @@ pub enum Error {
     /// The pool is absent and no size was given to create it with.
     #[error("{} does not exist and no size was given to create it", .0.display())]
     SizeMissing(PathBuf),
+    /// A poolset has no part yet, and no size was given to create a pool with.
+    #[error("{} describes a poolset without a pool, and no size was given to create one: are its devices mounted?", .0.display())]
+    SetWithoutPool(PathBuf),
     /// The file is not on persistent memory and no weaker durability was chosen.
     #[error("{} is not on persistent memory: {advice}", .path.display())]
     NotPersistent {

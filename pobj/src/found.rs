@@ -81,9 +81,10 @@ fn inspect_set(path: &Path, layout: &Layout, set: Set) -> Result<Found> {
             part: part.into(),
         });
     }
-    if set.is_blank(path)? {
+    if set.is_blank()? {
         return Ok(Found::BlankSet(set));
     }
+    set.require_parts(path)?;
     // A part that cannot be read is left to libpmemobj, which names it.
     if let Some(Ok(part)) = set.files()?.first().map(File::open)
         && let Ok(head) = read_head(path, &part)

@@ -8,8 +8,8 @@
 //!   new length, in one word; its free chunks are taken as an extent.
 //!
 //! If growth is interrupted before that word is stored, nothing has grown: the next opening removes
-//! the part, or finds a longer file and tries again. If it is interrupted later, libpmemobj
-//! completes its tables at the next opening, and the room is taken then.
+//! the part, in which nothing is, or finds a longer file and tries again. If it is interrupted
+//! later, libpmemobj completes its tables at the next opening, and the room is taken then.
 //!
 //! What is new of the mapping was nobody's: no log has anything about it, and no fork child knows
 //! of it.
@@ -109,18 +109,30 @@ pub(crate) fn prepare(
     match found {
         Found::Pool => return lengthen(path, wanted),
         Found::Poolset(set) if set.grows() => {
-            let Some(first) = set.files()?.into_iter().next() else {
-                return Ok(None);
-            };
-            let file = file::lock(&first)?;
-            let len = file::pool_len(&file::read_head(&first, &file)?);
-            set.drop_unknown_parts(path, len)?;
+            let (_locked, unknown) = unknown_parts(path, set)?;
+            for part in &unknown {
+                set::remove_part(part)?;
+            }
             set::reserve(path, set, most.unwrap_or(0))?;
         }
-        Found::BlankSet(set) => set::make_first_parts(set, wanted.unwrap_or(0))?,
+        Found::BlankSet(set) => set::make_first_parts(path, set, wanted.unwrap_or(0))?,
         _ => {}
     }
     Ok(None)
+}
+
+/// Locks a closed set that grows. The lock, and the parts that the pool does not know of yet.
+///
+/// # Errors
+/// `Locked` if somebody has the pool open; `Damaged` if a part is missing in a replica, or is not
+/// one of this pool's.
+pub(crate) fn unknown_parts(path: &Path, set: &Set) -> Result<(File, Vec<PathBuf>)> {
+    let files = set.files()?;
+    let first = files.first().ok_or_else(|| Error::NotFound(path.into()))?;
+    let file = file::lock(first)?;
+    let len = file::pool_len(&file::read_head(first, &file)?);
+    let unknown = set.unknown_parts(path, len)?;
+    Ok((file, unknown))
 }
 
 /// Whether [`prepare`] changes the pool in the plain file at `path`.

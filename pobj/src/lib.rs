@@ -69,6 +69,7 @@ mod replicas;
 mod set;
 mod size;
 mod snapshot;
+mod zeros;
 
 pub use alloc::slab::evacuation::Scatter;
 pub use alloc::slab::walk::Cursor;

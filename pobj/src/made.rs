@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// What an opening has made.
 #[derive(Debug, Default)]
 pub(crate) enum Made {
-    /// Nothing, or nothing that could go: files of somebody's own description.
+    /// Nothing.
     #[default]
     Nothing,
     /// A pool in a plain file.
@@ -23,6 +23,8 @@ pub(crate) enum Made {
     Journaled { file: Known, journal: Known },
     /// The description of a pool that grows, and its parts.
     Set { description: Known, parts: Known },
+    /// The parts of a description that was there.
+    Parts(PathBuf),
 }
 
 /// A file, or a directory, that was made. It is kept, so that no other gets its number.
@@ -105,6 +107,10 @@ impl Made {
                     let _ = set::remove_made(&description.path);
                 }
                 description.path
+            }
+            Made::Parts(path) => {
+                let _ = set::remove_parts(&path);
+                path
             }
         };
         let _ = sync_directory(&path);

@@ -13,8 +13,8 @@
 //! set of directories grows, by one more part in each replica.
 
 use crate::error::{Error, Result};
-use crate::file::sync_directory;
-use crate::file::{POOL_MIN, directory_of, io_error};
+use crate::file::{self, POOL_MIN, directory_of, io_error, read_head, sync_directory};
+use crate::zeros::is_zero_from;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -27,6 +27,8 @@ pub(crate) const SIGNATURE: &str = "PMEMPOOLSET";
 const EXTENSION: &str = "pmem";
 /// Sizes of parts that are made here, and of reservations, are multiples of this.
 pub(crate) const UNIT: u64 = 2 << 20;
+/// Bytes of a page: a part has whole ones, and libpmemobj's header takes one.
+const PAGE: u64 = 4096;
 
 /// A directory of parts.
 #[derive(Debug, PartialEq, Eq)]
@@ -200,7 +202,7 @@ impl Set {
 
     /// The paths of the parts of this number: one for each replica.
     pub(crate) fn parts_at(&self, number: usize, turn: usize) -> Vec<PathBuf> {
-        let name = format!("{number:06}.{EXTENSION}");
+        let name = part_name(number);
         let directories = self.replicas.iter().filter_map(|replica| {
             let count = replica.directories.len();
             replica.directories.get(turn % count.max(1))
@@ -208,60 +210,110 @@ impl Set {
         directories.map(|one| one.path.join(&name)).collect()
     }
 
-    /// Whether the set has no pool yet: no part, or one that is blank. `Err` if it has parts, but
-    /// no first one.
-    ///
-    /// # Errors
-    /// `NotAPool` if parts are there without a first one that has a pool.
-    pub(crate) fn is_blank(&self, path: &Path) -> Result<bool> {
-        let Some(first) = self.replicas.first().filter(|_| self.grows()) else {
+    /// Whether the set has no pool yet: every replica has no part, or only a first one in which
+    /// nothing is. A creation that was cut short leaves that.
+    pub(crate) fn is_blank(&self) -> Result<bool> {
+        if !self.grows() {
             return Ok(false);
-        };
-        let (parts, _) = first.found()?;
-        match parts.as_slice() {
-            [] => Ok(true),
-            [only] if is_zero(&only.path)? => Ok(true),
-            [only, ..] if !is_zero(&only.path)? => Ok(false),
-            _ => Err(Error::NotAPool(
-                path.into(),
-                "it has parts, but the first one is blank".into(),
-            )),
         }
+        for replica in &self.replicas {
+            match replica.found()?.0.as_slice() {
+                [] => {}
+                [only] if only.number == 0 && is_unused(&only.path)? => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
-    /// Removes parts that a growth has left that was cut short before the pool knew of them; `len`
-    /// is the pool's length by its own word. The caller has it locked.
+    /// Nothing, if each replica of a set that grows has a first part with a pool's header, and no
+    /// gap in the numbers of its parts. `path` is the description's.
     ///
     /// # Errors
-    /// `Damaged` if parts are missing.
-    pub(crate) fn drop_unknown_parts(&self, path: &Path, len: u64) -> Result<()> {
-        for replica in &self.replicas {
-            let mut end = 0;
-            for part in replica.found()?.0 {
-                if end >= len {
-                    remove_part(&part.path)?;
-                    continue;
-                }
-                end += part.len & !4095;
+    /// `PartMissing` or `NotAPool`, with the part that is not there, or is not what it should be.
+    pub(crate) fn require_parts(&self, path: &Path) -> Result<()> {
+        for replica in self.replicas.iter().filter(|_| self.grows()) {
+            let (parts, _) = replica.found()?;
+            let numbers = parts.iter().map(|part| part.number);
+            let gap = numbers.zip(0..).position(|(is, expected)| is != expected);
+            if let Some(number) = gap.or(parts.is_empty().then_some(0)) {
+                let directory = &replica.directories[number % replica.directories.len()];
+                return Err(Error::PartMissing {
+                    set: path.into(),
+                    part: directory.path.join(part_name(number)),
+                });
             }
-            if end < len {
-                return Err(Error::Damaged(format!(
-                    "{}: its parts have {end} bytes, the pool in them {len}: a part is missing, or cut off",
-                    path.display()
-                )));
+            let first = &parts[0].path;
+            if !has_header(first)? {
+                return Err(Error::NotAPool(
+                    first.clone(),
+                    format!(
+                        "it is the first part of a replica of the poolset {}, and has no libpmemobj header",
+                        path.display()
+                    ),
+                ));
             }
         }
         Ok(())
     }
+
+    /// The parts that a growth has left that was cut short before the pool knew of them; `len` is
+    /// the pool's length by its own word. The caller has it locked.
+    ///
+    /// # Errors
+    /// `Damaged` if parts are missing in a replica, or if there is something in one that is behind
+    /// the pool's end.
+    pub(crate) fn unknown_parts(&self, path: &Path, len: u64) -> Result<Vec<PathBuf>> {
+        let path = path.display();
+        if len < POOL_MIN {
+            let what = format!("{path}: the pool has {len} bytes, by its own word");
+            return Err(Error::Damaged(what));
+        }
+        let mut unknown = Vec::new();
+        for (nth, replica) in self.replicas.iter().enumerate() {
+            let mut end = 0;
+            for part in replica.found()?.0 {
+                if end >= len {
+                    unknown.push(part.path);
+                    continue;
+                }
+                end += part.len & !(PAGE - 1);
+            }
+            if end < len {
+                return Err(Error::Damaged(format!(
+                    "{path}: its parts in replica {nth} have {end} bytes, the pool in them {len}: a part is missing, \
+                     or cut off"
+                )));
+            }
+        }
+        for part in &unknown {
+            if !is_zero_from(part, 0)? {
+                return Err(Error::Damaged(format!(
+                    "{path}: the pool has {len} bytes, by its own word; {} is behind them, and there is something in it: \
+                     is the first part an older one?",
+                    part.display()
+                )));
+            }
+        }
+        Ok(unknown)
+    }
 }
 
-/// Whether the first page of a file has nothing, or is not there.
-fn is_zero(path: &Path) -> Result<bool> {
-    let mut head = Vec::new();
+/// The name of a part.
+fn part_name(number: usize) -> String {
+    format!("{number:06}.{EXTENSION}")
+}
+
+/// Whether a file begins as libpmemobj's pools do.
+fn has_header(path: &Path) -> Result<bool> {
     let file = File::open(path).map_err(|error| io_error(path, &error))?;
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, 4096), &mut head)
-        .map_err(|error| io_error(path, &error))?;
-    Ok(head.iter().all(|&byte| byte == 0))
+    Ok(read_head(path, &file)?.starts_with(file::SIGNATURE))
+}
+
+/// Whether a first part has nothing of a pool: only zeros, or only libpmemobj's header, which is
+/// the first that it writes.
+fn is_unused(path: &Path) -> Result<bool> {
+    Ok(is_zero_from(path, PAGE)? && (has_header(path)? || is_zero_from(path, 0)?))
 }
 
 /// A size in a description: a number, with units as libpmemobj takes them.
@@ -327,7 +379,7 @@ pub(crate) fn make(path: &Path, most: u64) -> Result<Set> {
             }],
         }],
     };
-    if !set.is_blank(path)? {
+    if !set.is_blank()? {
         return Err(Error::NotAPool(
             directory,
             format!(
@@ -388,13 +440,24 @@ pub(crate) fn reserve(path: &Path, set: &mut Set, most: u64) -> Result<()> {
     Ok(())
 }
 
-/// Makes the first part of a set that has no pool yet, of `size` bytes, in each replica.
-pub(crate) fn make_first_parts(set: &Set, size: u64) -> Result<()> {
+/// Removes the parts of the set that `path` describes, which stays.
+pub(crate) fn remove_parts(path: &Path) -> Result<()> {
+    let files = Set::read(path)?.files()?;
+    files.iter().try_for_each(|part| remove_part(part))
+}
+
+/// Makes the first part of a set that has no pool yet, of `size` bytes, in each replica. The caller
+/// has the set locked, for whose description `path` is.
+///
+/// # Errors
+/// `Locked` if somebody else was faster; `NoSpace`; `Io` and its like.
+pub(crate) fn make_first_parts(path: &Path, set: &Set, size: u64) -> Result<()> {
+    if !set.is_blank()? {
+        return Err(Error::Locked(path.into()));
+    }
     let size = size.max(POOL_MIN).next_multiple_of(UNIT);
-    for replica in &set.replicas {
-        for part in replica.found()?.0 {
-            remove_part(&part.path)?;
-        }
+    for part in set.files()? {
+        remove_part(&part)?;
     }
     make_parts(&set.parts_at(0, 0), size.min(set.reserved()))
 }
@@ -402,12 +465,11 @@ pub(crate) fn make_first_parts(set: &Set, size: u64) -> Result<()> {
 /// Makes files of `size` bytes, with all their blocks, durably: all of them, or none.
 ///
 /// # Errors
-/// `NoSpace`; `Io` and its like.
+/// `NoSpace`; `Io` and its like, also if one is there already, which stays.
 pub(crate) fn make_parts(paths: &[PathBuf], size: u64) -> Result<()> {
     for (made, path) in paths.iter().enumerate() {
-        let made_it = make_part(path, size).and_then(|()| sync_directory_of(path));
-        if let Err(error) = made_it {
-            paths[..=made]
+        if let Err(error) = make_part(path, size) {
+            paths[..made]
                 .iter()
                 .try_for_each(|path| remove_part(path))?;
             return Err(error);
@@ -420,8 +482,12 @@ fn make_part(path: &Path, size: u64) -> Result<()> {
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create_new(true).mode(0o600);
     let file = options.open(path).map_err(|error| io_error(path, &error))?;
-    allocate(&file, path, size)?;
-    file.sync_all().map_err(|error| io_error(path, &error))
+    let made = (|| {
+        allocate(&file, path, size)?;
+        file.sync_all().map_err(|error| io_error(path, &error))?;
+        sync_directory_of(path)
+    })();
+    made.or_else(|error| remove_part(path).and(Err(error)))
 }
 
 /// Has the file system give all blocks of the first `len` bytes of a file, which becomes as long if

@@ -75,6 +75,11 @@ impl Keys {
             .without_journal();
         let pool = Pool::open(&options).map_err(|error| match error {
             Error::SizeMissing(path) => format!("{} does not exist", path.display()).into(),
+            Error::SetWithoutPool(path) => format!(
+                "{} describes a poolset without a pool: are its devices mounted?",
+                path.display()
+            )
+            .into(),
             error => Failure::from(error),
         })?;
         let dbs = Dbs::open(&pool)?;

@@ -23,6 +23,7 @@ use crate::recovery;
 use crate::replicas;
 use crate::set;
 use pmdk_bindings::Libpmemobj;
+use std::fs::File;
 use std::path::PathBuf;
 
 impl Pool {
@@ -32,8 +33,8 @@ impl Pool {
     /// # Errors
     /// Every cause in [`Error`] but `Full`. None of them changes the file.
     pub fn open(options: &PoolOptions) -> Result<Pool> {
-        let mut made = Made::default();
-        let opened = Pool::open_noting(options, &mut made);
+        let (mut made, mut locked) = (Made::default(), None);
+        let opened = Pool::open_noting(options, &mut made, &mut locked);
         match opened {
             Ok(mut pool) => {
                 pool.made = made;
@@ -48,8 +49,13 @@ impl Pool {
         }
     }
 
-    /// Opens the pool; what comes to be of it is noted in `made`.
-    fn open_noting(options: &PoolOptions, made: &mut Made) -> Result<Pool> {
+    /// Opens the pool; what comes to be of it is noted in `made`, and nobody else may make it while
+    /// `locked` is there.
+    fn open_noting(
+        options: &PoolOptions,
+        made: &mut Made,
+        locked: &mut Option<File>,
+    ) -> Result<Pool> {
         let (path, layout) = (options.path.as_path(), options.layout);
         let mut found = found::inspect(path, layout)?;
         if found == Found::Nothing {
@@ -86,6 +92,9 @@ impl Pool {
         if by_journal {
             disk::require_file(path, &found, layout.advice.not_one_file)?;
         }
+        if matches!(found, Found::BlankSet(_)) && options.size.is_none() {
+            return Err(Error::SetWithoutPool(path.into()));
+        }
         let (mut replayed, mut lost_journal) = (None, None);
         match (&found, options.max_size) {
             (Found::Pool, _) => {
@@ -110,15 +119,22 @@ impl Pool {
             _ => {}
         }
         // Nobody else may make the same pool meanwhile.
-        let _locked = match &found {
-            Found::BlankSet(set) => set.named().next().map(file::lock_directory).transpose()?,
-            _ => None,
-        };
+        if let Found::BlankSet(set) = &found {
+            *locked = set.named().next().map(file::lock_directory).transpose()?;
+        }
         let doubtful = match &found {
-            Found::Poolset(set) => replicas::compare(path, layout, set)?,
+            Found::Poolset(set) => {
+                if set.grows() {
+                    growth::unknown_parts(path, set)?;
+                }
+                replicas::compare(path, layout, set)?
+            }
             _ => Vec::new(),
         };
         let event = growth::prepare(path, &mut found, options.size, options.max_size)?;
+        if matches!(found, Found::BlankSet(_)) && matches!(made, Made::Nothing) {
+            *made = Made::Parts(path.into());
+        }
         found::allocate_blocks(path, &found)?;
         let lib = durability::load(durability)?;
         let created = matches!(found, Found::Nothing | Found::BlankSet(_));
