@@ -61,6 +61,7 @@ mod log_record;
 mod made;
 pub mod mark;
 mod medium;
+mod parts;
 mod pool;
 mod privacy;
 mod ptr;

@@ -15,6 +15,8 @@ const FIRST: &str = "000000.pmem";
 const SECOND: &str = "000001.pmem";
 /// Where libpmemobj notes where its heap starts, and how long it is.
 const LENGTH_AT: [u64; 2] = [5136, 6176];
+/// Its logs.
+const LANES_AT: u64 = 8192;
 
 /// A set of directories, whose description is at the place's path.
 struct Directories {
@@ -276,4 +278,31 @@ fn a_file_where_the_next_part_is_to_be_is_left() {
     set.is_refused(&[next.to_str().unwrap(), "something in it"]);
     fs::remove_file(&next).unwrap();
     assert_eq!(set.open().bytes(ptr, 5).unwrap(), b"bytes");
+}
+
+#[test]
+fn a_set_is_verified_before_libpmemobj_follows_it() {
+    let set = Directories::new(&[1, 1]);
+    let ptr = set.grown();
+    let first = set.paths[0].join(FIRST);
+    let file = File::options().read(true).write(true).open(&first).unwrap();
+    let mut heap = [0; 8];
+    file.read_exact_at(&mut heap, LENGTH_AT[0]).unwrap();
+    let zone = u64::from_le_bytes(heap) + 1024;
+    let chunk = u64::from_le_bytes(heap) + 1024 + (512 << 10);
+    for (at, word, expected) in [
+        (LANES_AT + 8, 1 << 50, "a log's extension"),
+        (LANES_AT + 16, 1 << 20, "a log's header"),
+        (zone + 64, 0xffff, "a chunk's"),
+        (chunk, 0, "a run's header"),
+    ] {
+        let mut before = [0; 8];
+        file.read_exact_at(&mut before, at).unwrap();
+        file.write_all_at(&u64::to_le_bytes(word), at).unwrap();
+        set.is_refused(&["damaged", expected]);
+        file.write_all_at(&before, at).unwrap();
+    }
+    let pool = set.open();
+    assert!(pool.damages().is_empty());
+    assert_eq!(pool.bytes(ptr, 5).unwrap(), b"bytes");
 }

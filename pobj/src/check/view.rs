@@ -1,15 +1,14 @@
 //! A closed pool's words, as they will be once libpmemobj has redone its logs.
 
 use super::{damaged, descriptor};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::parts::Image;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
-/// A pool's file, with the writes of its pending logs laid over it.
+/// A pool's files, with the writes of its pending logs laid over it.
 pub(super) struct View {
-    file: File,
+    image: Image,
     len: u64,
     /// The heap, header included.
     pub heap: Range<u64>,
@@ -18,13 +17,10 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(file: File) -> Result<View> {
-        let len = file
-            .metadata()
-            .map_err(|error| Error::Io(error.to_string()))?
-            .len();
+    pub(super) fn new(image: Image) -> Result<View> {
+        let len = image.len();
         let mut view = View {
-            file,
+            image,
             len,
             heap: 0..0,
             pending: BTreeMap::new(),
@@ -46,9 +42,8 @@ impl View {
             .filter(|&end| end <= self.len)
             .ok_or_else(|| damaged("an offset outside the pool", offset))?;
         let mut words = vec![0_u64; count as usize];
-        self.file
-            .read_exact_at(bytemuck::cast_slice_mut(&mut words), offset)
-            .map_err(|error| Error::Io(format!("reading the pool: {error}")))?;
+        self.image
+            .read(offset, bytemuck::cast_slice_mut(&mut words))?;
         for (&at, &word) in self.pending.range(offset..end) {
             words[((at - offset) / 8) as usize] = word;
         }
@@ -60,7 +55,7 @@ impl View {
         Ok(self.words(offset, 1)?[0])
     }
 
-    /// Lays a word of a pending log over the file.
+    /// Lays a word of a pending log over the files.
     pub(super) fn write(&mut self, offset: u64, word: u64) -> Result<()> {
         if !offset.is_multiple_of(8) || offset < descriptor::ROOT_OFFSET {
             return Err(damaged("the target of a log's entry", offset));

@@ -127,7 +127,9 @@ impl Pool {
                 if set.grows() {
                     growth::unknown_parts(path, set)?;
                 }
-                replicas::compare(path, layout, set)?
+                let doubtful = replicas::compare(path, layout, set)?;
+                check::verify_set(set)?;
+                doubtful
             }
             _ => Vec::new(),
         };
