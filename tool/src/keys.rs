@@ -72,7 +72,8 @@ impl Keys {
         // It is not changed, so commits need survive nothing.
         let options = pool_at(path)
             .durability(Durability::Process)
-            .without_journal();
+            .without_journal()
+            .as_it_is();
         let pool = Pool::open(&options).map_err(|error| match error {
             Error::SizeMissing(path) => format!("{} does not exist", path.display()).into(),
             Error::SetWithoutPool(path) => format!(

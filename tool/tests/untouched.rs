@@ -1,8 +1,9 @@
-//! What the tool only reads it does not change; and where there is no pool, it makes none.
+//! What the tool only reads it does not change: neither the length of a file, nor its holes, nor
+//! which files there are; and where there is no pool, it makes none.
 
 mod made;
 
-use made::{alone, text, tool};
+use made::{alone, make, text, tool};
 use pobj::Durability;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -79,6 +80,43 @@ fn grown(pool: &Path) {
         .unwrap();
     store.pool.grow(Some(8 << 20)).unwrap();
     store.close().unwrap();
+}
+
+#[test]
+fn a_file_keeps_its_length_and_its_holes() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let pool = dir.path().join("pool");
+    make(&pool, &["a", "b"]);
+    let content = fs::read(&pool).unwrap();
+    fs::remove_file(&pool).unwrap();
+    let file = File::create(&pool).unwrap();
+    file.set_len(content.len() as u64 + (8 << 20)).unwrap();
+    for (nth, page) in (0..).zip(content.chunks(4096)) {
+        if page.iter().any(|&byte| byte != 0) {
+            file.write_all_at(page, nth * 4096).unwrap();
+        }
+    }
+    file.sync_all().unwrap();
+    let before = looks(dir.path());
+    let told = read_all(&pool, 0);
+    assert!(told[0].contains("2 keys sound, 0 damaged"), "{told:?}");
+    assert!(looks(dir.path()) == before, "files have changed");
+}
+
+#[test]
+fn a_part_that_the_pool_does_not_know_stays() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let pool = dir.path().join("pool");
+    grown(&pool);
+    let unknown = dir.path().join("pool.parts/000002.pmem");
+    File::create(&unknown).unwrap().set_len(8 << 20).unwrap();
+    let before = looks(dir.path());
+    assert_eq!(before.len(), 4);
+    let told = read_all(&pool, 0);
+    assert!(told[0].contains("1 key sound, 0 damaged"), "{told:?}");
+    assert!(looks(dir.path()) == before, "files have changed");
 }
 
 #[test]

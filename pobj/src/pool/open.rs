@@ -92,7 +92,7 @@ impl Pool {
         if by_journal {
             disk::require_file(path, &found, layout.advice.not_one_file)?;
         }
-        if matches!(found, Found::BlankSet(_)) && options.size.is_none() {
+        if matches!(found, Found::BlankSet(_)) && (options.size.is_none() || options.as_it_is) {
             return Err(Error::SetWithoutPool(path.into()));
         }
         let (mut replayed, mut lost_journal) = (None, None);
@@ -133,11 +133,16 @@ impl Pool {
             }
             _ => Vec::new(),
         };
-        let event = growth::prepare(path, &mut found, options.size, options.max_size)?;
+        let event = if options.as_it_is {
+            None
+        } else {
+            let event = growth::prepare(path, &mut found, options.size, options.max_size)?;
+            found::allocate_blocks(path, &found)?;
+            event
+        };
         if matches!(found, Found::BlankSet(_)) && matches!(made, Made::Nothing) {
             *made = Made::Parts(path.into());
         }
-        found::allocate_blocks(path, &found)?;
         let lib = durability::load(durability)?;
         let created = matches!(found, Found::Nothing | Found::BlankSet(_));
         let size = options.size.unwrap_or(0);
@@ -179,7 +184,12 @@ impl Pool {
             locks.before_opening(first)?;
             locks.after_opening(first)?;
         }
-        let growth = Growth::of(found, options.max_size, event)?;
+        let most = if options.as_it_is {
+            Some(0)
+        } else {
+            options.max_size
+        };
+        let growth = Growth::of(found, most, event)?;
         let len = match growth.reserved() {
             // One mapping of all that is reserved, of which the parts have the beginning.
             Some(reserved) => handle.len().min(reserved),

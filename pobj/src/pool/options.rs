@@ -16,6 +16,7 @@ pub struct PoolOptions {
     pub(super) durability: Durability,
     pub(super) limits: Limits,
     pub(super) without_journal: bool,
+    pub(super) as_it_is: bool,
 }
 
 impl PoolOptions {
@@ -31,6 +32,7 @@ impl PoolOptions {
             durability: Durability::default(),
             limits: Limits::default(),
             without_journal: false,
+            as_it_is: false,
         }
     }
 
@@ -77,6 +79,15 @@ impl PoolOptions {
     /// from then on. Not with [`Durability::Disk`].
     pub fn without_journal(mut self) -> PoolOptions {
         self.without_journal = true;
+        self
+    }
+
+    /// Opens a pool as its files are: what a file is longer by is not taken, holes stay, and so do
+    /// parts that a growth has left of which the pool does not know. The pool does not grow. For a
+    /// process that has its pools mapped privately and is to change no file. What a journal is
+    /// needed for is done all the same.
+    pub fn as_it_is(mut self) -> PoolOptions {
+        self.as_it_is = true;
         self
     }
 
