@@ -56,8 +56,10 @@ impl Operation {
 pub struct Outcome {
     /// What each has read, or found before it; none for what did not fit.
     pub replies: Vec<Option<i64>>,
-    /// Whether the string has changed.
+    /// Whether an operation has changed the string: what tells of it counts only these.
     pub changed: bool,
+    /// Whether the string has grown, or come to be, be it for an operation that then did not fit.
+    pub grown: bool,
 }
 
 /// The bytes of a text from `at` on, followed by zeros.
@@ -90,6 +92,7 @@ pub fn run(
     outcome: &mut Outcome,
 ) -> Result<()> {
     let grown = string::reach(tx, root, inline, last)?;
+    outcome.grown |= grown;
     let mut pending = Pending::new();
     for operation in operations {
         let Operation { action, field, .. } = operation;

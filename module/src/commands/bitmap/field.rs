@@ -165,6 +165,9 @@ fn change_fields(ctx: &Ctx, args: Args<'_>, last: u64) -> Result<(), CmdError> {
             (Class::STRING, c"setbit"),
             (c"PM.BITFIELD", args.from(1)),
         );
+    } else if outcome.grown {
+        // As natively, nobody is told of zeros alone; but replicas have to have them.
+        ctx.replicate(c"PM.BITFIELD", args.from(1));
     }
     ctx.reply_array(outcome.replies.len());
     for reply in outcome.replies {

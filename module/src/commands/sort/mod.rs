@@ -6,26 +6,31 @@
 //!
 //! Where elements compare as equal under ALPHA, they keep the order in which the source has them.
 //! So does Redis, but not if it has BY and a LIMIT that leaves something out: then it sorts only as
-//! far as it must, and the order of equals is that of its algorithm ([`partial_sort`]).
+//! far as it must, and the order of equals is that of its algorithm ([`partial_sort`]). A set has no
+//! order that its copy on a replica would have, too: replicas get the outcome then.
 
 mod pattern;
 
 use super::integer;
 use super::row::{ONE, READ, Row, WRITE};
 use crate::behaviour::Behaviour;
-use crate::commands::announce::{announce_and_replicate, clear};
+use crate::commands::announce::{announce, clear};
 use crate::double;
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::partial_sort::partial_sort;
-use crate::redis::{Arg, Args, Class, Ctx, KeyUse, collate};
+use crate::redis::{Arg, Args, Class, Ctx, KeyUse, OwnedString, collate, may_replicate};
 use pattern::Pattern;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::ffi::CString;
 use store::slot;
 use store::structures::list::{self, Side};
 use store::structures::{Root, set, zset};
 use store::value::ValueType;
+
+/// Most values that one replicated RPUSH appends.
+const REPLICATED_MAX: usize = 1024;
 
 /// One row a command: name, handler, arity, flags, keys.
 pub(super) const ROWS: &[Row] = &[
@@ -229,20 +234,20 @@ fn run(ctx: &Ctx, args: Args<'_>, may_store: bool) -> Result<(), CmdError> {
         // A set has no order, and the result must not depend on chance.
         (query.unsorted, query.alpha, query.by) = (false, true, None);
     }
-    let elements = if query.unsorted {
-        in_order(&source, &query)?
+    let (elements, has_equals) = if query.unsorted {
+        (in_order(&source, &query)?, false)
     } else {
         let elements = read(&source, false, |_| 0..usize::MAX)?;
         let range = query.range(elements.len());
-        let mut sorted = sorted(ctx, &query, elements)?;
+        let (mut sorted, has_equals) = sorted(ctx, &query, elements)?;
         sorted.truncate(range.end);
         sorted.drain(..range.start);
-        sorted
+        (sorted, has_equals)
     };
     drop(source);
     let outcome = outcome(ctx, &query, elements)?;
     match query.store {
-        Some(name) => store(ctx, args, name, &outcome),
+        Some(name) => store(ctx, args, name, &outcome, is_set && has_equals),
         None => {
             ctx.reply_array(outcome.len());
             for value in outcome {
@@ -315,7 +320,13 @@ fn read(
     })
 }
 
-fn sorted(ctx: &Ctx, query: &Query<'_>, elements: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, CmdError> {
+/// The elements in their order, or as many of them as are asked for; and whether some texts to be
+/// stored by are equal, so that the source's order decides.
+fn sorted(
+    ctx: &Ctx,
+    query: &Query<'_>,
+    elements: Vec<Vec<u8>>,
+) -> Result<(Vec<Vec<u8>>, bool), CmdError> {
     let by = query.by.map(|by| Pattern::parse(by.bytes()));
     let mut items = Vec::with_capacity(elements.len());
     let mut is_number = true;
@@ -340,6 +351,7 @@ fn sorted(ctx: &Ctx, query: &Query<'_>, elements: Vec<Vec<u8>>) -> Result<Vec<Ve
             "ERR One or more scores can't be converted into double",
         ));
     }
+    let has_equals = has_equals(&items);
     let compare = |a: &Item, b: &Item| {
         let order = a.compare(b);
         if query.descending {
@@ -354,7 +366,17 @@ fn sorted(ctx: &Ctx, query: &Query<'_>, elements: Vec<Vec<u8>>) -> Result<Vec<Ve
     } else {
         items.sort_by(compare);
     }
-    Ok(items.into_iter().map(|item| item.element).collect())
+    let elements = items.into_iter().map(|item| item.element).collect();
+    Ok((elements, has_equals))
+}
+
+/// Whether texts are equal that items are stored by.
+fn has_equals(items: &[Item]) -> bool {
+    let mut seen = HashSet::new();
+    items.iter().any(|item| match &item.weight {
+        Weight::Text(text) => !seen.insert(text),
+        Weight::Number(_) | Weight::Collated(_) => false,
+    })
 }
 
 /// The text as a C string, which a zero byte ends.
@@ -389,29 +411,45 @@ fn outcome(
 }
 
 /// Makes the destination a list of the values, where what is not there is empty, and tells of it.
+/// Replicas get the command, or, if its outcome may be another one there, the list.
 fn store(
     ctx: &Ctx,
     args: Args<'_>,
     name: Arg<'_>,
     values: &[Option<Vec<u8>>],
+    has_outcomes: bool,
 ) -> Result<(), CmdError> {
     let mut destination = PmKey::open_any(ctx, name, ValueType::List);
     if !values.is_empty() {
         let values = values.iter().map(|value| value.as_deref().unwrap_or(b""));
         destination.put(|tx| {
             let mut root = Root::EMPTY;
-            list::push(tx, &mut root, Side::Right, values)?;
+            list::push(tx, &mut root, Side::Right, values.clone())?;
             Ok(root)
         })?;
-        announce_and_replicate(
-            ctx,
-            &destination,
-            (Class::LIST, c"sortstore"),
-            (c"PM.SORT", args.from(1)),
-        );
+        announce(ctx, &destination, Class::LIST, c"sortstore");
+        if has_outcomes {
+            replicate_list(ctx, name, &values.collect::<Vec<_>>());
+        } else {
+            ctx.replicate(c"PM.SORT", args.from(1));
+        }
     } else {
         clear(ctx, &mut destination, (c"PM.SORT", args.from(1)));
     }
     ctx.reply_integer(values.len() as i64);
     Ok(())
+}
+
+/// Has replicas put a list of these values in the place of what the key holds.
+fn replicate_list(ctx: &Ctx, name: Arg<'_>, values: &[&[u8]]) {
+    if !may_replicate(ctx) {
+        return;
+    }
+    ctx.replicate(c"DEL", &[name]);
+    for values in values.chunks(REPLICATED_MAX) {
+        let strings: Vec<_> = values.iter().map(|value| OwnedString::new(value)).collect();
+        let mut args = vec![name];
+        args.extend(strings.iter().map(OwnedString::arg));
+        ctx.replicate(c"PM.RPUSH", &args);
+    }
 }

@@ -7,8 +7,9 @@ use crate::commands::announce::{announce_and_replicate, clear};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
 use crate::limits;
-use crate::redis::{Arg, Args, Class, Ctx};
+use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use std::ffi::CStr;
+use std::ops::Range;
 use store::structures::zset::{self, Skip, Span};
 
 /// What the name of a command leaves open, and its options say.
@@ -94,9 +95,15 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// How many of `found` elements the result has.
-    fn count(&self, found: u64) -> u64 {
+    /// How many of the elements of these ranks the result has.
+    fn count(&self, found: &Range<u64>) -> u64 {
+        let found = found.end - found.start;
         u64::try_from(self.limit).unwrap_or(u64::MAX).min(found)
+    }
+
+    /// Whether as much is left out of every sorted set of these elements, however it is kept.
+    fn skips_alike(&self) -> bool {
+        matches!(self.skip(), Skip::First(_))
     }
 }
 
@@ -183,8 +190,8 @@ fn reply(ctx: &Ctx, args: Args<'_>, form: Form) -> Result<(), CmdError> {
     let key = PmKey::open_read(ctx, args[1], TY)?;
     let shape = Shape::with_scores(ctx, query.with_scores);
     key.read(|pool, root| {
-        let (mut walk, found) = zset::select(pool, root, query.span, query.skip(), query.reverse)?;
-        let elements = walk.some(query.count(found))?;
+        let (mut walk, ranks) = zset::select(pool, root, query.span, query.skip(), query.reverse)?;
+        let elements = walk.some(query.count(&ranks))?;
         shape.begin(ctx, elements.len());
         match shape {
             Shape::Names => elements.iter().for_each(|(name, _)| ctx.reply_bulk(name)),
@@ -207,16 +214,19 @@ pub(super) fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             store: true,
         },
     )?;
-    let mut elements = {
+    let (mut elements, place) = {
         let source = PmKey::open_read(ctx, args[2], TY)?;
         source.read(|pool, root| {
-            let (mut walk, found) =
+            let (mut walk, ranks) =
                 zset::select(pool, root, query.span, query.skip(), query.reverse)?;
-            let elements = walk.some(query.count(found))?;
-            Ok(elements
-                .into_iter()
-                .map(|(name, score)| (name.to_vec(), score))
-                .collect::<Vec<_>>())
+            let elements = walk.some(query.count(&ranks))?;
+            let place = match query.reverse {
+                _ if query.skips_alike() && query.span.is_told_by_content(pool, root)? => None,
+                true => Some(zset::len(root) - ranks.end),
+                false => Some(ranks.start),
+            };
+            let elements = (elements.into_iter()).map(|(name, score)| (name.to_vec(), score));
+            Ok((elements.collect::<Vec<_>>(), place))
         })?
     };
     // Redis knows how many elements there will be only if the range is one of ranks.
@@ -227,8 +237,28 @@ pub(super) fn zrangestore(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     if query.reverse {
         elements.reverse();
     }
-    let command = (c"PM.ZRANGESTORE", args.from(1));
-    store(ctx, args[1], c"zrangestore", &elements, command)
+    let (command, event) = (c"PM.ZRANGESTORE", c"zrangestore");
+    let Some(place) = place.filter(|_| may_replicate(ctx)) else {
+        return store(ctx, args[1], event, &elements, (command, args.from(1)));
+    };
+    let range = at_place(place, elements.len(), query.reverse);
+    let mut words = args.from(1)[..2].to_vec();
+    words.extend(range.iter().map(OwnedString::arg));
+    store(ctx, args[1], event, &elements, (command, &words))
+}
+
+/// The words for as many elements from a place on, seen from the end if `reverse`: for replicas,
+/// which might find others by the words of the command. It is one of scores, as one of ranks would
+/// keep a minus zero of a large result.
+fn at_place(place: u64, count: usize, reverse: bool) -> Vec<OwnedString> {
+    let (place, count) = (place.to_string(), count.to_string());
+    let words: &[&str] = if reverse {
+        &["+inf", "-inf", "BYSCORE", "REV", "LIMIT", &place, &count]
+    } else {
+        &["-inf", "+inf", "BYSCORE", "LIMIT", &place, &count]
+    };
+    let words = words.iter().map(|word| OwnedString::new(word.as_bytes()));
+    words.collect()
 }
 
 /// Stores elements in ascending order under a key, whatever is there, tells of it, sends replicas

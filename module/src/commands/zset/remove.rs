@@ -2,11 +2,12 @@
 
 use super::TY;
 use super::spec::{self, By};
-use crate::commands::announce::announce_and_replicate;
+use crate::commands::announce::{announce, announce_and_replicate};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Args, Class, Ctx};
+use crate::redis::{Arg, Args, Class, Ctx, OwnedString, may_replicate};
 use std::ffi::CStr;
+use std::ops::Range;
 use store::structures::zset;
 
 /// `PM.ZREM key member [member ...]`
@@ -65,15 +66,35 @@ fn remove_range(
 ) -> Result<(), CmdError> {
     let span = spec::parse(ctx, by, args[2], args[3])?;
     let mut key = PmKey::open_write(ctx, args[1], TY)?;
-    let (ranks, len) =
-        key.read(|pool, root| Ok((span.resolve(pool, root, 0, false)?, zset::len(root))))?;
+    let (ranks, len, has_one_outcome) = key.read(|pool, root| {
+        Ok((
+            span.resolve(pool, root, 0, false)?,
+            zset::len(root),
+            span.is_told_by_content(pool, root)?,
+        ))
+    })?;
     let removed = ranks.end - ranks.start;
     if removed > 0 {
         key.remove(removed == len, |tx, root| {
-            zset::remove_range(tx, root, ranks)
+            zset::remove_range(tx, root, ranks.clone())
         })?;
-        announce_and_replicate(ctx, &key, (Class::ZSET, event), (command, args.from(1)));
+        announce(ctx, &key, Class::ZSET, event);
+        if has_one_outcome {
+            ctx.replicate(command, args.from(1));
+        } else {
+            replicate_ranks(ctx, args[1], ranks);
+        }
     }
     ctx.reply_integer(removed as i64);
     Ok(())
+}
+
+/// Replicas might find other elements between the same names: they get the ranks of those that are
+/// gone.
+fn replicate_ranks(ctx: &Ctx, name: Arg<'_>, ranks: Range<u64>) {
+    if may_replicate(ctx) {
+        let ends =
+            [ranks.start, ranks.end - 1].map(|rank| OwnedString::new(rank.to_string().as_bytes()));
+        ctx.replicate(c"PM.ZREMRANGEBYRANK", &[name, ends[0].arg(), ends[1].arg()]);
+    }
 }

@@ -36,6 +36,21 @@ pub enum Skip {
 }
 
 impl Span<'_> {
+    /// Whether the elements in the range follow from what the sorted set holds, however it is kept.
+    /// Those between names do only if all scores are equal: a copy of the sorted set, whose tree has
+    /// another shape, may find others. O(log n).
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::structures#errors).
+    pub fn is_told_by_content(self, pool: &Pool, root: Root) -> Result<bool> {
+        match (self, len(root)) {
+            (Span::Ranks(..) | Span::Scores(..), _) | (_, 0) => Ok(true),
+            (Span::Names(..), len) => {
+                Ok(at_rank(pool, root, 0)?.1 == at_rank(pool, root, len - 1)?.1)
+            }
+        }
+    }
+
     /// The ranks of the elements in the range, counted from the lowest, without the first `skip` of
     /// them; seen from the end if `reverse`. O(log n).
     ///
@@ -86,8 +101,8 @@ fn ranks(start: i64, end: i64, len: u64) -> Range<u64> {
     }
 }
 
-/// A walk over the elements of a range without the skipped ones, down if `reverse`, and how many of
-/// them there are. O(log n).
+/// A walk over the elements of a range without the skipped ones, down if `reverse`, and their ranks.
+/// O(log n).
 ///
 /// # Errors
 /// [`Damaged`](crate::structures#errors).
@@ -97,7 +112,7 @@ pub fn select<'p>(
     span: Span<'_>,
     skip: Skip,
     reverse: bool,
-) -> Result<(Walk<'p>, u64)> {
+) -> Result<(Walk<'p>, Range<u64>)> {
     let skip = match skip {
         Skip::First(count) => count,
         Skip::AllBut(_) if is_packed(root) => u64::MAX,
@@ -112,7 +127,7 @@ pub fn select<'p>(
     } else {
         range.start
     };
-    Ok((walk(pool, root, first, reverse)?, range.end - range.start))
+    Ok((walk(pool, root, first, reverse)?, range))
 }
 
 /// The first `count` elements, seen from the end if `reverse`; all, if there are fewer. O(count +
