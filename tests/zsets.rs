@@ -294,3 +294,30 @@ fn an_option_that_is_said_twice_is_an_error() {
         assert_eq!(pm, native, "{command}");
     }
 }
+
+/// What else is between names where scores differ is chance in a native skip list.
+#[test]
+fn nothing_is_between_names_that_the_last_element_is_below_or_the_first_beyond() {
+    let server = Setup::pmedis("64m").start().unwrap();
+    let mut sides = Sides::new(&server);
+    let long = "m".repeat(70);
+    sides.same(&["ZADD", "z", "1", &long, "2", "1", "3", "3", "4", ""]);
+    for (min, max) in [
+        ("(", "[c"),
+        ("[2", "+"),
+        ("(1", "[3"),
+        ("-", "[a"),
+        ("[n", "[o"),
+        ("[3", "[1"),
+        ("+", "-"),
+        ("-", "+"),
+    ] {
+        sides.same(&["ZLEXCOUNT", "z", min, max]);
+        sides.same(&["ZRANGEBYLEX", "z", min, max]);
+        sides.same(&["ZRANGEBYLEX", "z", min, max, "LIMIT", "1", "2"]);
+        sides.same(&["ZREVRANGEBYLEX", "z", max, min]);
+        sides.same(&["ZRANGE", "z", max, min, "BYLEX", "REV"]);
+        sides.same(&["ZRANGESTORE", "d", "z", min, max, "BYLEX"]);
+        sides.same(&["ZRANGE", "d", "0", "-1", "WITHSCORES"]);
+    }
+}

@@ -155,10 +155,11 @@ impl NameEnd<'_> {
 /// The ranks of the elements whose names are in a range, without the first `skip` of them, which
 /// are the last ones if `reverse`. O(log n).
 ///
-/// All scores are supposed to be equal. Where they are not, the range is what Redis finds in a
+/// All scores are supposed to be equal. Where they are not, nothing is in a range that the last
+/// element is below, or the first one beyond, as in Redis; else the range is what Redis finds in a
 /// listpack: seen from the side where it begins, all elements from the first in the range, and
 /// after those that are skipped, up to the next that is beyond it. In a large sorted set the answer
-/// is then any range, as in Redis.
+/// is then any range, as in Redis: it depends on the tree's shape ([`Span::is_told_by_content`]).
 pub(crate) fn name_range(
     pool: &Pool,
     root: Root,
@@ -176,6 +177,9 @@ pub(crate) fn name_range(
         }
         View::Large(large) => {
             let tree = large.tree;
+            if is_void(min, max) || !large_reaches(pool, tree, min, max)? {
+                return Ok(0..0);
+            }
             let from = match min {
                 NameEnd::Min => 0,
                 NameEnd::Max => tree.len,
@@ -244,6 +248,22 @@ fn small_name_range(
         end += 1;
     }
     Ok(start..end)
+}
+
+/// Whether the last element of a tree is not below a range, nor the first one beyond it. O(log n).
+fn large_reaches(
+    pool: &Pool,
+    tree: tree::Tree,
+    min: NameEnd<'_>,
+    max: NameEnd<'_>,
+) -> Result<bool> {
+    let name_at_end = |last| {
+        let place = tree.end(pool, last)?;
+        let element = pool.get(place.path.leaf)?.element(place.at)?;
+        node::name_of(pool, element.member)
+    };
+    Ok((min == NameEnd::Min || min.admits_from(name_at_end(true)?))
+        && (max == NameEnd::Max || max.admits_to(name_at_end(false)?)))
 }
 
 /// Whether no name can be in the range.
