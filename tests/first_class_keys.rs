@@ -315,6 +315,21 @@ fn reads_are_as_of_native_keys() {
 }
 
 #[test]
+fn the_last_times_of_all_are_rounded_as_natively() {
+    let (_server, mut client) = start();
+    for last in ["499", "500", "806"] {
+        let [native, pm] = ["", "PM."].map(|prefix| {
+            let key = format!("{prefix}k");
+            let line = format!("{prefix}SET {key} v PXAT 9223372036854775{last}");
+            expect(&mut client, &line, "OK");
+            ["EXPIRETIME", "PEXPIRETIME"]
+                .map(|command| ask(&mut client, &format!("{prefix}{command} {key}")))
+        });
+        assert_eq!(pm, native, "{last}");
+    }
+}
+
+#[test]
 fn there_are_as_many_databases_as_configured() {
     let server = Setup::pmedis("64m").directive("databases 100").start();
     let mut server = server.unwrap();

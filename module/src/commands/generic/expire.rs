@@ -1,12 +1,13 @@
 //! PERSIST, and EXPIRE and its like.
 //!
 //! A time that is still to come, without options, is set here; with all else the native command is
-//! run, which knows what it means.
+//! run, which knows what it means. It complains of a time or an option before it looks at the key,
+//! so nothing may look at the key then: that would delete an expired one.
 
-use super::keys::{Done, change_one};
+use super::keys::{Done, change_one, run_native};
 use crate::error::CmdError;
 use crate::keyspace::PmKey;
-use crate::redis::{Args, Class, Ctx, Kind, Mode, OwnedString, may_replicate};
+use crate::redis::{Arg, Args, Class, Ctx, Kind, Mode, OwnedString, may_replicate};
 use store::number::parse_i64;
 use store::value::ValueType;
 
@@ -35,16 +36,30 @@ pub(super) fn pexpireat(ctx: &Ctx, args: Args<'_>) -> Done {
 /// Sets the time that `at` makes of the argument and of now.
 fn set(ctx: &Ctx, args: Args<'_>, at: impl FnOnce(i64, i64) -> Option<i64>) -> Done {
     let now = ctx.now_ms();
-    let number = (args.len() == 3).then(|| parse_i64(args[2].bytes()));
-    let at = number.flatten().and_then(|number| at(number, now));
-    match (at.filter(|&at| at > now), type_of(ctx, args)) {
-        (Some(at), Some(ty)) => {
+    let at = parse_i64(args[2].bytes()).and_then(|number| at(number, now));
+    let Some(at) = at.filter(|_| go_together(args.from(3))) else {
+        return run_native(ctx, args);
+    };
+    let is_set_here = args.len() == 3 && at > now;
+    match is_set_here.then(|| type_of(ctx, args)).flatten() {
+        Some(ty) => {
             expire_at(ctx, &mut PmKey::open_any(ctx, args[1], ty), at)?;
             ctx.reply_integer(1);
             Ok(())
         }
-        _ => change_one(ctx, args),
+        None => change_one(ctx, args),
     }
+}
+
+/// Whether these words are options, and may stand beside each other.
+fn go_together(words: &[Arg<'_>]) -> bool {
+    let has = |option: &[u8]| words.iter().any(|word| word.is(option));
+    let (nx, xx, gt, lt) = (has(b"NX"), has(b"XX"), has(b"GT"), has(b"LT"));
+    let known = |word: &Arg<'_>| {
+        let options: [&[u8]; 4] = [b"NX", b"XX", b"GT", b"LT"];
+        options.into_iter().any(|option| word.is(option))
+    };
+    words.iter().all(known) && !(nx && (xx || gt || lt)) && !(gt && lt)
 }
 
 /// The type of the value, if it is one of ours. No access: what follows is.

@@ -100,9 +100,10 @@ pub(super) fn pexpiretime(ctx: &Ctx, args: Args<'_>) -> Done {
     tell_time(ctx, args, |at| at)
 }
 
-/// Milliseconds as the nearest number of seconds.
+/// Milliseconds, zero or more, as the nearest number of seconds.
 fn to_seconds(ms: i64) -> i64 {
-    ms.saturating_add(500) / 1000
+    // As natively, where the sum is beyond what the type holds for the last half second of all.
+    ((ms as u64 + 500) / 1000) as i64
 }
 
 /// Replies what `show` makes of the key's expire time in Unix milliseconds; -1 without one, -2
@@ -138,6 +139,12 @@ pub(super) fn on_first(
         return absent();
     }
     ctx.forward(&native(ctx)?, args.from(1), to);
+    Ok(())
+}
+
+/// Runs the native command, whatever its key holds: for what it refuses before it looks.
+pub(super) fn run_native(ctx: &Ctx, args: Args<'_>) -> Done {
+    ctx.forward(&native(ctx)?, args.from(1), Propagate::Replicas);
     Ok(())
 }
 

@@ -75,8 +75,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
 ];
 
-/// Whether the key holds something native. Neither an access nor a miss: the command that follows
-/// is.
+/// Whether the key holds something native. Neither an access nor a miss, nor, from 7.2 on, does an
+/// expired key go: that is for the command that follows.
 fn is_native(ctx: &Ctx, name: Arg<'_>) -> bool {
-    ctx.open(name, Mode::Quiet).kind() == Kind::Other
+    ctx.open(name, Mode::Unseen).kind() == Kind::Other
 }
