@@ -271,7 +271,7 @@ fn is_native(client: &mut Client, line: &str) -> bool {
     let operations = ["DIFF", "DIFF1", "ANDOR", "ONE"];
     let new_operation = line.split(' ').any(|word| operations.contains(&word))
         && !Packaged::current().has(Some((8, 2)), None);
-    // There, a module cannot look whether a key is native without the server deleting an expired one.
+    // There, a module cannot look at an expired key without the server deleting it.
     let looks_first =
         ["COPY l d FOO", "MOVE l FOO"].contains(&line) && Packaged::current().is_redis_7_0();
     let lacks = line

@@ -6,8 +6,8 @@
 //!
 //! Where elements compare as equal under ALPHA, they keep the order in which the source has them.
 //! So does Redis, but not if it has BY and a LIMIT that leaves something out: then it sorts only as
-//! far as it must, and the order of equals is that of its algorithm ([`partial_sort`]). A set has no
-//! order that its copy on a replica would have, too: replicas get the outcome then.
+//! far as it must, and the order of equals is that of its algorithm ([`partial_sort`]). A set has
+//! no order that its copy on a replica would have, too: replicas get the outcome then.
 
 mod pattern;
 

@@ -36,9 +36,9 @@ pub enum Skip {
 }
 
 impl Span<'_> {
-    /// Whether the elements in the range follow from what the sorted set holds, however it is kept.
-    /// Those between names do only if all scores are equal: a copy of the sorted set, whose tree has
-    /// another shape, may find others. O(log n).
+    /// Whether the elements in the range follow from what the sorted set holds, however it is
+    /// kept. Those between names do only if all scores are equal: a copy of the sorted set, whose
+    /// tree has another shape, may find others. O(log n).
     ///
     /// # Errors
     /// [`Damaged`](crate::structures#errors).
@@ -101,8 +101,8 @@ fn ranks(start: i64, end: i64, len: u64) -> Range<u64> {
     }
 }
 
-/// A walk over the elements of a range without the skipped ones, down if `reverse`, and their ranks.
-/// O(log n).
+/// A walk over the elements of a range without the skipped ones, down if `reverse`, and their
+/// ranks. O(log n).
 ///
 /// # Errors
 /// [`Damaged`](crate::structures#errors).
