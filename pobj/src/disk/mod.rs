@@ -13,6 +13,7 @@
 //! | `replay.rs` | from the journal to the pool's file, at the next open |
 //! | `checkpoint.rs` | from memory to the pool's file, while the server goes on |
 //! | `resident.rs` | pages that are given back to the kernel, as memory has a limit |
+//! | `memory.rs` | what that limit is without a setting |
 //! | `cold.rs` | whether reads wait for the disk |
 //! | `writer.rs` | the thread that does the writing |
 //! | `storage.rs` | durable writes |
@@ -37,6 +38,7 @@ mod checkpoint;
 mod cold;
 mod foreign;
 pub(crate) mod journal;
+mod memory;
 mod names;
 pub(crate) mod replay;
 mod resident;
@@ -156,7 +158,7 @@ impl Disk {
             }
         };
         let writer = Writer::start(open().map_err(failed)?, path).map_err(failed)?;
-        let memory = limits.memory.unwrap_or_else(resident::usual_limit);
+        let memory = limits.memory.unwrap_or_else(memory::usual_limit);
         let mut disk = Disk {
             pages_of_a_record: journal.record_max() / LINES_OF_A_PAGE / LINE,
             journal,
@@ -461,7 +463,7 @@ impl Disk {
 
     /// See [`crate::Pool::set_memory_limit`].
     pub(crate) fn set_memory_limit(&mut self, bytes: Option<u64>) {
-        let bytes = bytes.unwrap_or_else(resident::usual_limit);
+        let bytes = bytes.unwrap_or_else(memory::usual_limit);
         self.resident.set_limit(bytes);
     }
 

@@ -147,28 +147,3 @@ fn check(medium: &Medium, pages: std::ops::Range<u64>, file: &File) {
         );
     }
 }
-
-/// Half of the machine's memory, or of what the control group of this process may have: what pages
-/// may take without a setting.
-pub(super) fn usual_limit() -> u64 {
-    let number = |path: &str| {
-        let text = std::fs::read_to_string(path).ok()?;
-        text.trim().parse::<u64>().ok()
-    };
-    let memory = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix("MemTotal:"))?;
-            let kilobytes = line.split_whitespace().next()?.parse::<u64>().ok()?;
-            Some(kilobytes << 10)
-        });
-    let group = number("/sys/fs/cgroup/memory.max")
-        .or_else(|| number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
-    match (memory, group) {
-        (Some(memory), Some(group)) => memory.min(group) / 2,
-        (Some(one), None) | (None, Some(one)) => one / 2,
-        (None, None) => u64::MAX,
-    }
-}
