@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 use testkit::client::Client;
 use testkit::preload::failing_disk;
 use testkit::replication::{assert_same, follow, info, wait_for, wait_in_sync};
@@ -317,4 +318,116 @@ fn reads_that_would_tidy_up_go_on_while_nothing_is_durable() {
         expect(&mut client, read, reply);
     }
     expect(&mut client, "PM.HGETALL h", "[g w]");
+}
+
+/// What of PM.SET is acknowledged for a while: the value that the last one has set, if any.
+fn set_for_a_while(server: &Server, key: &str) -> Option<String> {
+    let mut last = None;
+    for n in 0..30 {
+        let value = format!("later:{n}");
+        let told = server.client().try_call(&["PM.SET", key, &value]);
+        if told.is_ok_and(|told| words(&told) == "OK") {
+            last = Some(value);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    last
+}
+
+/// The kernel tells of pages that it could not write once, and the next sync succeeds: no success
+/// is trusted from there on, until the next start.
+#[test]
+fn a_sync_that_failed_is_final_whatever_the_error() {
+    for (threads, errno) in [
+        ("io-threads 1", libc::ENOSPC),
+        ("io-threads 1", libc::EDQUOT),
+        ("io-threads 4", libc::ENOSPC),
+    ] {
+        let Some((mut server, flag)) = failing_disk(&[threads]) else {
+            return;
+        };
+        let mut client = server.client();
+        for failing in ["PM.POOL CHECKPOINT", "PM.SET other v"] {
+            let case = format!("{threads}, {errno}, {failing}");
+            // The one says that the file has everything, the other that it needs the journal.
+            if failing == "PM.SET other v" {
+                expect(&mut client, "PM.POOL CHECKPOINT", "OK");
+            } else {
+                expect(&mut client, "PM.SET k v", "OK");
+            }
+            fs::write(&flag, format!("m{errno}")).unwrap();
+            let words: Vec<&str> = failing.split(' ').collect();
+            let unheard = client.try_call(&words);
+            assert!(!flag.exists(), "{case}: no sync has failed");
+            assert!(unheard.is_err(), "{case}: {unheard:?}");
+            let acknowledged = set_for_a_while(&server, "k");
+            client = crash(&mut server);
+            let expected = acknowledged.as_deref().unwrap_or("v");
+            expect(&mut client, "PM.GET k", expected);
+            assert_eq!(acknowledged, None, "{case}");
+            assert!(!server.log().contains("another pool"), "{}", server.log());
+            expect(&mut client, "PM.SET k v", "OK");
+        }
+    }
+}
+
+/// Pages that were replayed at the start are in the file alone: no checkpoint writes them again.
+#[test]
+fn replayed_pages_that_are_not_written_out_are_lost_for_good() {
+    let Some((mut server, flag)) = failing_disk(&[]) else {
+        return;
+    };
+    let mut client = server.client();
+    expect(&mut client, "PM.SET k v", "OK");
+    fs::write(&flag, format!("r{}", libc::ENOSPC)).unwrap();
+    // Others are.
+    let told = ask(&mut client, "PM.POOL CHECKPOINT");
+    assert!(told.contains("No space"), "{told}");
+    fs::remove_file(&flag).unwrap();
+    wait_for("there is a checkpoint", || {
+        ask(&mut client, "PM.POOL CHECKPOINT") == "OK"
+    });
+    expect(&mut client, "PM.SET k v", "OK");
+    fs::write(&flag, format!("r{}", libc::ENOSPC)).unwrap();
+    let _ = crash(&mut server);
+    wait_for("the first checkpoint fails", || {
+        let told = server.client().try_call(&["PM.INFO", "disk"]);
+        told.is_ok_and(|told| words(&told).contains("durable:0"))
+    });
+    fs::remove_file(&flag).unwrap();
+    assert_eq!(set_for_a_while(&server, "k"), None);
+    expect(&mut crash(&mut server), "PM.GET k", "v");
+}
+
+#[test]
+fn a_checkpoint_that_is_asked_for_and_fails_is_an_error_while_the_journal_has_room() {
+    let Some((mut server, flag)) = failing_disk(&[]) else {
+        return;
+    };
+    let (mut client, mut bystander) = (server.client(), server.client());
+    expect(&mut bystander, "MULTI", "OK");
+    expect(&mut bystander, "PM.SET queued v", "QUEUED");
+    expect(&mut client, "PM.SET k v", "OK");
+    fs::write(&flag, format!("c{}", libc::ENOSPC)).unwrap();
+    // The second finds that none may begin yet.
+    for _ in 0..2 {
+        let told = ask(&mut client, "PM.POOL CHECKPOINT");
+        assert!(told.starts_with("(error)"), "{told}");
+        assert!(!told.contains("MISCONF"), "{told}");
+    }
+    expect(&mut client, "PM.SET k w", "OK");
+    expect(&mut bystander, "EXEC", "[OK]");
+    assert_eq!(disk_info(&mut client, "durable"), 1);
+    fs::remove_file(&flag).unwrap();
+    wait_for("there is a checkpoint", || {
+        ask(&mut client, "PM.POOL CHECKPOINT") == "OK"
+    });
+    expect(&mut client, "PM.SET k x", "OK");
+    fs::write(&flag, format!("c{}", libc::EIO)).unwrap();
+    let told = client.try_call(&["PM.POOL", "CHECKPOINT"]);
+    assert!(told.is_err(), "{told:?}");
+    fs::remove_file(&flag).unwrap();
+    let mut client = crash(&mut server);
+    expect(&mut client, "PM.GET k", "x");
+    expect(&mut client, "PM.GET queued", "v");
 }

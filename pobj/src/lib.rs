@@ -41,6 +41,7 @@
 //! `docs/crash-consistency.md` tell the rest.
 
 mod alloc;
+mod attribute;
 mod check;
 mod disk;
 mod durability;
@@ -74,7 +75,7 @@ mod zeros;
 
 pub use alloc::slab::evacuation::Scatter;
 pub use alloc::slab::walk::Cursor;
-pub use disk::{DiskStats, Replayed};
+pub use disk::{DiskStats, JOURNAL_MAX, Replayed};
 pub use durability::{CommitMode, Durability, is_forced};
 pub use error::{Error, Result};
 pub use file_system::is_volatile;

@@ -6,20 +6,17 @@
 //! was there, that file's mark (an extended attribute, which copying leaves behind) tells of a
 //! later LSN than the content. Snapshots of a whole file system are consistent, and keep both.
 
+use crate::attribute;
 use crate::error::Result;
 use crate::file::io_error;
 use crate::found::{self, Found};
 use crate::identity::Layout;
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use xxhash_rust::xxh3::xxh3_64;
-
-/// Three words: the runs, the LSN.
-const LEN: usize = 24;
 
 /// The file of a pool: the first part, of a poolset. `None` for a device.
 fn first_file(path: &Path, layout: &Layout) -> Result<Option<PathBuf>> {
@@ -88,29 +85,15 @@ impl MarkedFile {
 
     /// The mark; `None` if there is none, or the file system keeps none.
     pub fn get(&self) -> Option<Mark> {
-        let mut bytes = [0u8; LEN];
-        // SAFETY: an open file, a C string, and a buffer of `LEN` bytes.
-        let len = unsafe {
-            let at = bytes.as_mut_ptr().cast();
-            libc::fgetxattr(self.file.as_raw_fd(), self.attribute.as_ptr(), at, LEN)
-        };
-        let (words, _) = bytes.as_chunks::<8>();
-        let word = |index: usize| u64::from_le_bytes(words[index]);
-        (usize::try_from(len) == Ok(LEN)).then(|| Mark {
-            runs: [word(0), word(1)],
-            lsn: word(2),
-        })
+        let [first, second, lsn] = attribute::get(&self.file, self.attribute)?;
+        let runs = [first, second];
+        Some(Mark { runs, lsn })
     }
 
     /// Sets the mark, some time later durably; false if the file system keeps none.
     pub fn set(&self, mark: Mark) -> bool {
-        let words = [mark.runs[0], mark.runs[1], mark.lsn];
-        let bytes = words.map(u64::to_le_bytes).concat();
-        // SAFETY: an open file, a C string, and `LEN` readable bytes.
-        unsafe {
-            let at = bytes.as_ptr().cast();
-            libc::fsetxattr(self.file.as_raw_fd(), self.attribute.as_ptr(), at, LEN, 0) == 0
-        }
+        let [first, second] = mark.runs;
+        attribute::set(&self.file, self.attribute, [first, second, mark.lsn])
     }
 
     /// Waits until the mark is durable.

@@ -98,6 +98,7 @@ fn power_cuts_leave_what_was_told_and_lies_of_the_disk_are_noticed() {
         forged.is_some(),
         "torn records do not matter, if their checksums are not looked at"
     );
+    replaying_into_the_file_can_be_cut(&states);
     for seed in 0..(cuts as u64 / 15).max(4) {
         assert_eq!(
             second_violation(&recording, &states, Fault::None, seed),
@@ -128,6 +129,29 @@ fn copies_hold_what_was_told(recording: &Recording, states: &[State], count: usi
             (least..=most).contains(&step),
             "at moment {moment}: step {step}, not {least} to {most}"
         );
+    }
+}
+
+/// Replaying for a use that does not go on with the journal is cut at each of its last moments, in
+/// which the journal is given up: the next opening finds what was there, and takes no journal for
+/// that of another pool.
+fn replaying_into_the_file_can_be_cut(states: &[State]) {
+    let mut rng = Rng::with_seed(4);
+    let (place, image) = (Place::new(), Place::new());
+    run(&place, 1..=50);
+    let opening = record(place.directory(), || {
+        let pool = Pool::open(&place.options().journal(2 << 20)).unwrap();
+        assert!(pool.replayed().is_some());
+    });
+    let opening = opening.unwrap();
+    for moment in opening.moments().saturating_sub(60)..opening.moments() {
+        opening
+            .image(moment, Fault::None, &mut rng, image.directory())
+            .unwrap();
+        let pool = Pool::open(&image.options());
+        let pool = pool.unwrap_or_else(|error| panic!("at moment {moment}: {error}"));
+        assert_eq!(judge(&pool, states), Ok(50), "at moment {moment}");
+        assert_eq!(pool.journal_set_aside(), None, "at moment {moment}");
     }
 }
 

@@ -44,6 +44,9 @@ pub fn open(config: &Config) -> pobj::Result<Engine> {
     if let Some(limit) = config.memory_limit {
         options = options.memory_limit(limit);
     }
+    if config.copy == Copied::Accept {
+        options = options.accept_copy();
+    }
     let start = Instant::now();
     let (mut told, mut torn, mut pulse) = (false, false, None);
     let mut engine = loop {

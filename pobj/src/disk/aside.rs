@@ -71,6 +71,7 @@ pub(super) fn take_back(path: &Path, id: u64, pool: u64) -> Result<()> {
             return Ok(());
         }
         make_way(path, pool)?;
+        journal::require_nothing_else(path)?;
         remove_files(path, &[]).map_err(failed)?;
         fs::rename(&from, path).map_err(failed)?;
     }

@@ -10,6 +10,7 @@
 //! page has there, replaying gives the latest. The other lines are the same at each moment.
 
 use super::journal::Journal;
+use super::progress::Progress;
 use super::storage::Failure;
 use super::writer::{BATCH, Done, Writer};
 use crate::images::PAGE;
@@ -48,6 +49,8 @@ enum State {
 pub(super) struct Checkpoint {
     state: State,
     writer: Writer,
+    /// What was noted of the journal.
+    noted: Progress,
     /// Where in the pool's file the position of the last one is.
     word_at: u64,
     /// Pages that the one under way has taken out of the stale ones.
@@ -73,6 +76,7 @@ impl Checkpoint {
         Checkpoint {
             state: State::Idle,
             writer,
+            noted: Progress::default(),
             word_at,
             taken: Pages::new(len),
             replayed,
@@ -81,6 +85,14 @@ impl Checkpoint {
             count: 0,
             pages: 0,
             pause: None,
+        }
+    }
+
+    /// Has it noted how far the journal has come, if that was not noted yet.
+    pub(super) fn note_progress(&mut self, progress: Progress) {
+        if self.noted != progress {
+            self.writer.note(progress);
+            self.noted = progress;
         }
     }
 
@@ -186,6 +198,8 @@ impl Checkpoint {
                 }
                 return;
             }
+            // The replayed ones are in the file alone.
+            batch.all_again = self.replayed.is_empty();
             *copied += batch.pages.len() as u64;
             *on_their_way += 1;
             self.writer.write(batch);

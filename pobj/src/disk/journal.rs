@@ -44,6 +44,8 @@ const MAGIC: u64 = u64::from_le_bytes(*b"PmJourna");
 const RING_AT: u64 = 2 * BLOCK;
 /// Least bytes of the ring.
 pub(crate) const CAPACITY_MIN: u64 = 1 << 20;
+/// Most bytes of a journal: more than there can be, and few enough to count with.
+pub const JOURNAL_MAX: u64 = 1 << 50;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -94,7 +96,9 @@ impl Control {
 
 /// Bytes of the ring of a journal of `capacity` bytes.
 fn whole(capacity: u64) -> u64 {
-    capacity.max(CAPACITY_MIN).next_multiple_of(BLOCK)
+    capacity
+        .clamp(CAPACITY_MIN, JOURNAL_MAX)
+        .next_multiple_of(BLOCK)
 }
 
 /// See [`Journal::record_max`].
@@ -139,6 +143,7 @@ impl Journal {
             Some(control) => (control, false),
             None => {
                 let capacity = whole(capacity.unwrap_or(usual));
+                require_nothing_else(path)?;
                 storage::create_zeroed(path, RING_AT + capacity)?;
                 let control = Control {
                     magic: MAGIC,
@@ -193,6 +198,11 @@ impl Journal {
     /// Bytes of records that are needed.
     pub(crate) fn used(&self) -> u64 {
         self.tail - self.control.start
+    }
+
+    /// The id of the records that are written now.
+    pub(crate) fn id(&self) -> u64 {
+        self.control.id
     }
 
     /// Position of the next record.
@@ -335,25 +345,75 @@ fn usable(path: &Path, file: &File) -> Result<Option<Control>> {
     read().map_err(|error| io_error(path, &error))
 }
 
+/// Refuses to take the place of a file at `path` that was never a journal, nor begun to be one:
+/// that has zeros alone.
+pub(super) fn require_nothing_else(path: &Path) -> Result<()> {
+    let read = || -> io::Result<bool> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let magic = MAGIC.to_le_bytes();
+        for at in [0, BLOCK] {
+            let mut word = [0; size_of::<u64>()];
+            if file.read_exact_at(&mut word, at).is_ok() && word == magic {
+                return Ok(true);
+            }
+        }
+        let mut part = vec![0; 1 << 20];
+        let mut at = 0;
+        loop {
+            match file.read_at(&mut part, at)? {
+                0 => return Ok(true),
+                len if part[..len].iter().any(|&byte| byte != 0) => return Ok(false),
+                len => at += len as u64,
+            }
+        }
+    };
+    if read().map_err(|error| io_error(path, &error))? {
+        return Ok(());
+    }
+    Err(Error::State(format!(
+        "{} is in the place of the pool's journal, and is none: move it away",
+        path.display()
+    )))
+}
+
 /// Notes in a journal of which nothing is needed any more that it ends at `end`, so that positions
 /// go on from there.
 pub(super) fn forget(path: &Path, end: u64) -> Result<()> {
-    // Direct reads would have to be aligned.
-    let file = File::open(path).map_err(|error| io_error(path, &error))?;
-    let Some(control) = usable(path, &file)? else {
+    let Some(mut journal) = reopened(path, end)? else {
         return Ok(());
-    };
-    let file = open_durable(path).map_err(|error| io_error(path, &error))?;
-    let mut journal = Journal {
-        path: path.into(),
-        file,
-        control,
-        tail: end,
-        files: Vec::new(),
     };
     let advanced = journal.advance(end).and_then(|()| journal.release());
     advanced.map_err(|failure| Error::Io(failure.what))?;
     remove_files(path, &[]).map_err(|error| io_error(path, &error))
+}
+
+/// Gives up all records of a journal, which end at `end`. Durable on return.
+pub(super) fn give_up(path: &Path, end: u64) -> Result<()> {
+    let Some(mut journal) = reopened(path, end)? else {
+        return Ok(());
+    };
+    let advanced = journal.advance(end);
+    advanced.map_err(|failure| Error::Io(failure.what))
+}
+
+/// A journal whose records end at `end`, to write its control block.
+fn reopened(path: &Path, end: u64) -> Result<Option<Journal>> {
+    // Direct reads would have to be aligned.
+    let file = File::open(path).map_err(|error| io_error(path, &error))?;
+    let Some(control) = usable(path, &file)? else {
+        return Ok(None);
+    };
+    Ok(Some(Journal {
+        path: path.into(),
+        file: open_durable(path).map_err(|error| io_error(path, &error))?,
+        control,
+        tail: end,
+        files: Vec::new(),
+    }))
 }
 
 /// Who may need a journal.

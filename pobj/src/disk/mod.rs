@@ -10,10 +10,12 @@
 //! |---|---|
 //! | `foreign.rs` | changes that libpmemobj has made |
 //! | `journal.rs` | the journal's file: a ring of records |
+//! | `progress.rs` | how far the journal has come, noted on the pool's file |
 //! | `replay.rs` | from the journal to the pool's file, at the next open |
 //! | `checkpoint.rs` | from memory to the pool's file, while the server goes on |
 //! | `resident.rs` | pages that are given back to the kernel, as memory has a limit |
 //! | `memory.rs` | what that limit is without a setting |
+//! | `new_file.rs` | where a new pool is made |
 //! | `cold.rs` | whether reads wait for the disk |
 //! | `writer.rs` | the thread that does the writing |
 //! | `storage.rs` | durable writes |
@@ -40,6 +42,8 @@ mod foreign;
 pub(crate) mod journal;
 mod memory;
 mod names;
+pub(crate) mod new_file;
+mod progress;
 pub(crate) mod replay;
 mod resident;
 mod stats;
@@ -47,8 +51,9 @@ pub(crate) mod storage;
 mod writer;
 
 use crate::error::{Error, Result};
-use crate::file::{io_error, kernels_name, sync_directory};
+use crate::file::{io_error, kernels_name};
 use crate::found::Found;
+use crate::identity::Layout;
 use crate::images::PAGE;
 use crate::images::buffer::Buffer;
 use crate::images::changes::Pages;
@@ -57,6 +62,7 @@ use crate::medium::Medium;
 use checkpoint::Checkpoint;
 use cold::Cold;
 use journal::Journal;
+use progress::{Noted, Progress};
 use replay::InUse;
 use resident::Resident;
 use std::fs::{File, OpenOptions};
@@ -65,6 +71,7 @@ use std::time::{Duration, Instant};
 use storage::Failure;
 use writer::Writer;
 
+pub use journal::JOURNAL_MAX;
 pub use replay::Replayed;
 pub use stats::DiskStats;
 
@@ -136,6 +143,7 @@ impl Disk {
     /// `in_use`. Everything that differs from the file counts as changed.
     pub(crate) fn open(
         path: &Path,
+        layout: &Layout,
         medium: &mut Medium,
         root: u64,
         header: &Header,
@@ -157,7 +165,8 @@ impl Disk {
                 (journal, Vec::new())
             }
         };
-        let writer = Writer::start(open().map_err(failed)?, path).map_err(failed)?;
+        let noted = Noted::new(open().map_err(failed)?, layout);
+        let writer = Writer::start(noted, path).map_err(failed)?;
         let memory = limits.memory.unwrap_or_else(memory::usual_limit);
         let mut disk = Disk {
             pages_of_a_record: journal.record_max() / LINES_OF_A_PAGE / LINE,
@@ -178,7 +187,16 @@ impl Disk {
             set_aside,
         };
         disk.find_foreign(medium)?;
+        disk.note_progress();
         Ok(disk)
+    }
+
+    /// Has the pool's file say how far its journal has come, if it needs that.
+    fn note_progress(&mut self) {
+        if self.marked {
+            let (id, end) = (self.journal.id(), self.journal.tail());
+            self.checkpoint.note_progress(Progress { id, end });
+        }
     }
 
     /// Notes whatever differs from the file as changed.
@@ -208,8 +226,7 @@ impl Disk {
         self.journal.begin(id)?;
         let version = self.version(medium);
         let words = [id, self.journal.tail()];
-        replay::mark(&self.file, self.root, version, words)
-            .map_err(|error| Failure::of("writing", &self.path, &error))?;
+        replay::mark(&self.file, &self.path, self.root, version, words)?;
         // In memory as in the file, so that it is in no record and in every page that is written.
         let words = words.map(u64::to_le_bytes);
         medium.store_as_stored(self.root + JOURNAL_AT, words.as_flattened());
@@ -222,8 +239,7 @@ impl Disk {
     /// The pool's file has everything: has it say so.
     fn unmark(&mut self, medium: &mut Medium) -> Result<(), Failure> {
         let version = self.version(medium);
-        replay::unmark(&self.file, self.root, version)
-            .map_err(|error| Failure::of("writing", &self.path, &error))?;
+        replay::unmark(&self.file, &self.path, self.root, version)?;
         medium.store_as_stored(self.root + VERSION_AT, &version.to_le_bytes());
         self.marked = false;
         Ok(())
@@ -437,17 +453,25 @@ impl Disk {
             self.cold.look();
             let tended = self.tend(medium, true);
             self.note_checkpoint(tended);
+            self.note_progress();
         }
     }
 
     /// Has the pool's file alone hold everything.
     ///
     /// # Errors
-    /// `NotDurable`.
+    /// `NotDurable`; `State` if the file cannot be written now, but the journal takes what comes
+    /// next.
     pub(crate) fn complete_checkpoint(&mut self, medium: &mut Medium) -> Result<()> {
         self.require_hope()?;
         let outcome = self.checkpoint(medium);
-        self.note(outcome)
+        let told = outcome.as_ref().map_err(|failure| failure.what.clone());
+        let told = told.copied();
+        self.note_checkpoint(outcome);
+        told.map_err(|what| match &self.failure {
+            Some(failure) => failure.error(),
+            None => Error::State(what),
+        })
     }
 
     /// Why nothing can be made durable, if that is so.
@@ -499,13 +523,6 @@ impl Disk {
             _ => Ok(()),
         }
     }
-}
-
-/// Gives a pool's file that was just made, and closed, its name, durably.
-pub(crate) fn place(new: &Path, path: &Path) -> std::io::Result<()> {
-    File::open(new)?.sync_all()?;
-    std::fs::rename(new, path)?;
-    sync_directory(path)
 }
 
 /// What cannot be with a journal; `advice` is what the message says then.

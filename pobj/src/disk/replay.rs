@@ -10,14 +10,15 @@
 //! pool goes on with that journal: it is needed until the next checkpoint has synced the file, and
 //! each record is durable before the file gets anything of it.
 
-use super::{aside, journal};
+use super::storage::Failure;
+use super::{aside, journal, progress};
 use crate::error::{Error, Result};
 use crate::file::io_error;
 use crate::found::root_header;
 use crate::identity::Layout;
 use crate::images::PAGE;
 use crate::images::record;
-use crate::layout::{Header, JOURNAL_AT, JOURNALED, LINE, RESUMED_AT, VERSION_AT};
+use crate::layout::{Header, JOURNAL_AT, JOURNALED, LINE, RESUMED_AT, VERSION_AT, WRITTEN_AT};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -30,20 +31,33 @@ pub(super) fn pool_number(header: &Header) -> u64 {
     xxh3_64(bytemuck::bytes_of(&header.seed))
 }
 
-/// Writes into a pool's file, durably, that its latest changes are in a journal: its id, and the
-/// position from which on.
-pub(super) fn mark(file: &File, root: u64, version: u32, words: [u64; 2]) -> std::io::Result<()> {
+/// Writes into a pool's file at `path`, durably, that its latest changes are in a journal: its id,
+/// and the position from which on.
+pub(super) fn mark(
+    file: &File,
+    path: &Path,
+    root: u64,
+    version: u32,
+    words: [u64; 2],
+) -> Result<(), Failure> {
     let words = words.map(u64::to_le_bytes);
-    file.write_all_at(words.as_flattened(), root + JOURNAL_AT)?;
-    file.sync_data()?;
-    file.write_all_at(&(version | JOURNALED).to_le_bytes(), root + VERSION_AT)?;
-    file.sync_data()
+    put(file, path, words.as_flattened(), root + JOURNAL_AT)?;
+    let word = (version | JOURNALED).to_le_bytes();
+    put(file, path, &word, root + VERSION_AT)
 }
 
-/// Writes into a pool's file, durably, that it has everything.
-pub(super) fn unmark(file: &File, root: u64, version: u32) -> std::io::Result<()> {
-    file.write_all_at(&(version & !JOURNALED).to_le_bytes(), root + VERSION_AT)?;
-    file.sync_data()
+/// Writes into a pool's file at `path`, durably, that it has everything.
+pub(super) fn unmark(file: &File, path: &Path, root: u64, version: u32) -> Result<(), Failure> {
+    let word = (version & !JOURNALED).to_le_bytes();
+    put(file, path, &word, root + VERSION_AT)
+}
+
+/// Writes a few bytes that are as they were if that fails, but for a final failure.
+fn put(file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<(), Failure> {
+    let written = file.write_all_at(bytes, at);
+    written.map_err(|error| Failure::of("writing", path, &error))?;
+    let synced = file.sync_data();
+    synced.map_err(|error| Failure::of_sync(path, &error))
 }
 
 /// What was done to a pool that needed its journal.
@@ -64,7 +78,8 @@ pub(crate) struct InUse {
 
 /// Brings the pool in the file at `path` up to date, if its journal has something that it lacks.
 /// The file alone has everything then, durably; or file and journal together, if that journal
-/// `goes_on`, with the capacity that is asked for.
+/// `goes_on`, with the capacity that is asked for. `accepts_copy` says that both may be of an
+/// earlier moment than what the file is known to have come to (see `progress`).
 ///
 /// # Errors
 /// `Journal` if the journal is not there, or cannot be used; `Locked` if somebody has the pool
@@ -74,6 +89,7 @@ pub(crate) fn replay(
     layout: &Layout,
     journal: &Path,
     goes_on: Option<Option<u64>>,
+    accepts_copy: bool,
 ) -> Result<Option<(Replayed, Option<InUse>)>> {
     let needs = |file: &File| -> Result<Option<(u64, Header)>> {
         let found = root_header(file, layout).map_err(|error| io_error(path, &error))?;
@@ -113,6 +129,12 @@ pub(crate) fn replay(
             })
         }
     })?;
+    if !accepts_copy && progress::is_beyond(&file, layout, id, found.end) {
+        return Err(Error::Journal {
+            path: journal.into(),
+            reason: "it is older than the pool, or its end is lost".into(),
+        });
+    }
     lines.keep_latest();
     let replayed = Replayed {
         records: found.records,
@@ -133,13 +155,18 @@ pub(crate) fn replay(
         };
         return Ok(Some((replayed, Some(in_use))));
     }
-    let write = || -> std::io::Result<()> {
+    let write = || -> std::io::Result<Header> {
         lines.write(&file)?;
+        file.write_all_at(&found.end.to_le_bytes(), root + WRITTEN_AT)?;
         file.sync_data()?;
-        let (_, header) = root_header(&file, layout)?.unwrap_or((root, header));
-        unmark(&file, root, header.format_version)
+        Ok(root_header(&file, layout)?.map_or(header, |(_, header)| header))
     };
-    write().map_err(|error| io_error(path, &error))?;
+    let header = write().map_err(|error| io_error(path, &error))?;
+    // Before the file says that it needs nothing: a journal with records would be taken for one
+    // that another file of this pool needs.
+    journal::give_up(journal, found.end)?;
+    let unmarked = unmark(&file, path, root, header.format_version);
+    unmarked.map_err(|failure| Error::Io(failure.what))?;
     journal::forget(journal, found.end)?;
     Ok(Some((replayed, None)))
 }

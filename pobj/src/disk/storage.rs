@@ -32,6 +32,15 @@ impl Failure {
             is_final: !full,
         }
     }
+
+    /// Of a sync that failed, whatever the error: the kernel tells of it once, and counts as
+    /// written what was not.
+    pub(crate) fn of_sync(path: &Path, error: &io::Error) -> Failure {
+        Failure {
+            is_final: true,
+            ..Failure::of("syncing", path, error)
+        }
+    }
 }
 
 /// Opens a file of which each write is durable when it returns, around the page cache if the file

@@ -1,5 +1,6 @@
 //! The thread that writes pages to the pool's file, and syncs it, while the server goes on.
 
+use super::progress::{Noted, Progress};
 use super::storage::{Failure, write_out};
 use crate::images::PAGE;
 use std::fs::File;
@@ -21,21 +22,33 @@ pub(super) struct Batch {
     pub pages: Vec<u64>,
     /// Their bytes; none if the file has them, and they are only to be written out.
     pub bytes: Vec<u8>,
+    /// If the checkpoint fails, the next one writes all pages again that the file does not have
+    /// durably: it takes none of them to have been written.
+    pub all_again: bool,
 }
 
 impl Batch {
     /// Writes the pages to the pool's file, and has them written out.
-    fn write(&self, file: &File) -> io::Result<()> {
+    fn write(&self, file: &File, path: &Path) -> Result<(), Failure> {
         let mut at = 0;
         for run in self.pages.chunk_by(|a, b| a + 1 == *b) {
             let len = (run.len() * PAGE as usize).min(self.bytes.len() - at);
-            file.write_all_at(&self.bytes[at..at + len], run[0] * PAGE)?;
+            let written = file.write_all_at(&self.bytes[at..at + len], run[0] * PAGE);
+            written.map_err(|error| Failure::of("writing", path, &error))?;
             at += len;
         }
-        match (self.pages.first(), self.pages.last()) {
-            (Some(first), Some(last)) => write_out(file, first * PAGE, (last + 1 - first) * PAGE),
-            _ => Ok(()),
-        }
+        let (Some(first), Some(last)) = (self.pages.first(), self.pages.last()) else {
+            return Ok(());
+        };
+        let written = write_out(file, first * PAGE, (last + 1 - first) * PAGE);
+        // It may be of any page of the file.
+        written.map_err(|error| {
+            if self.all_again {
+                Failure::of("writing", path, &error)
+            } else {
+                Failure::of_sync(path, &error)
+            }
+        })
     }
 }
 
@@ -43,6 +56,8 @@ enum Job {
     Write(Batch),
     /// A word, at this offset, and a sync.
     Sync(u64, u64),
+    /// How far the journal has come; nothing is told of that.
+    Note(Progress),
 }
 
 /// What the thread has done.
@@ -66,7 +81,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Begins a thread that writes to the pool's file.
-    pub(super) fn start(file: File, path: &Path) -> io::Result<Writer> {
+    pub(super) fn start(file: Noted, path: &Path) -> io::Result<Writer> {
         let ((jobs, work), (tell, done)) = (channel(), channel());
         let path = path.to_path_buf();
         let thread = std::thread::Builder::new().name("pobj-disk".into());
@@ -106,6 +121,11 @@ impl Writer {
         self.send(Job::Sync(offset, word));
     }
 
+    /// Has it noted how far the journal has come.
+    pub(super) fn note(&mut self, progress: Progress) {
+        self.send(Job::Note(progress));
+    }
+
     fn send(&mut self, job: Job) {
         // A thread that is gone does nothing, and says so by `next`.
         if let Some(jobs) = &self.jobs {
@@ -142,23 +162,23 @@ impl Drop for Writer {
     }
 }
 
-fn run(file: &File, path: &Path, work: &Receiver<Job>, tell: &Sender<Done>) {
+fn run(noted: &Noted, path: &Path, work: &Receiver<Job>, tell: &Sender<Done>) {
     block_signals();
+    let file = &noted.file;
     while let Ok(job) = work.recv() {
         let done = match job {
+            Job::Note(progress) => {
+                noted.note(progress);
+                continue;
+            }
             Job::Write(batch) => {
-                let written = batch.write(file);
-                let written = written.map_err(|error| Failure::of("writing", path, &error));
+                let written = batch.write(file, path);
                 Done::Written(batch, written)
             }
             Job::Sync(offset, word) => {
                 let written = file.write_all_at(&word.to_le_bytes(), offset);
                 let synced = written.and_then(|()| file.sync_data());
-                Done::Synced(synced.map_err(|error| Failure {
-                    // Whatever the error: what was not written is not known to be.
-                    is_final: true,
-                    ..Failure::of("syncing", path, &error)
-                }))
+                Done::Synced(synced.map_err(|error| Failure::of_sync(path, &error)))
             }
         };
         if tell.send(done).is_err() {

@@ -7,6 +7,7 @@ use super::tx::{Batch, ReserveAccess};
 use crate::alloc::room::Room;
 use crate::alloc::slab::Slab;
 use crate::check;
+use crate::disk::new_file;
 use crate::disk::replay::InUse;
 use crate::disk::{self, Disk, Replayed};
 use crate::durability::{self, CommitMode, Durability};
@@ -24,7 +25,6 @@ use crate::replicas;
 use crate::set;
 use pmdk_bindings::Libpmemobj;
 use std::fs::File;
-use std::path::PathBuf;
 
 impl Pool {
     /// Opens the pool, creating it if it is absent and a size is given; recovers from whatever
@@ -101,7 +101,8 @@ impl Pool {
                 // What growth changes of the file is in no journal.
                 let goes_on = by_journal && !growth::lengthens(path, options.size)?;
                 let goes_on = goes_on.then_some(options.limits.journal);
-                match disk::replay::replay(path, layout, &disk::journal_of(path), goes_on) {
+                let journal = disk::journal_of(path);
+                match disk::replay::replay(path, layout, &journal, goes_on, options.accepts_copy) {
                     Err(error @ Error::Journal { .. })
                         if options.without_journal && !by_journal =>
                     {
@@ -230,7 +231,8 @@ impl Pool {
         let (durability, is_in_use) = (Durability::Disk, in_use.is_some());
         let mut pool = Pool::recover(handle, options, len, growth, durability, is_in_use)?;
         let (root, limits) = (pool.areas.root, options.limits);
-        let disk = Disk::open(path, &mut pool.medium, root, &pool.header, limits, in_use)?;
+        let (layout, medium) = (options.layout, &mut pool.medium);
+        let disk = Disk::open(path, layout, medium, root, &pool.header, limits, in_use)?;
         pool.disk = Some(Box::new(disk));
         pool.locks = locks;
         made.add_journal();
@@ -240,16 +242,9 @@ impl Pool {
 
     /// Makes a new pool under another name, and gives it its own when it is whole.
     fn make_whole(lib: &'static Libpmemobj, options: &PoolOptions, size: u64) -> Result<()> {
-        let path = options.path.as_path();
-        let mut name = std::ffi::OsString::from(path);
-        name.push(".new");
-        let new = PathBuf::from(name);
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(file::io_error(&new, &error));
-            }
-            _ => {}
-        }
+        let failed = |error| file::io_error(&options.path, &error);
+        let path = new_file::target(&options.path).map_err(failed)?;
+        let new = new_file::clear(&path).map_err(failed)?;
         let make = || {
             let handle = Handle::create(lib, &new, options.layout.name, size)?;
             let files = [new.clone()];
@@ -260,7 +255,7 @@ impl Pool {
             drop(Pool::recover(
                 handle, options, len, growth, durability, false,
             )?);
-            disk::place(&new, path).map_err(|error| file::io_error(path, &error))
+            new_file::place(&new, &path).map_err(failed)
         };
         make().inspect_err(|_| drop(std::fs::remove_file(&new)))
     }

@@ -17,6 +17,7 @@ pub struct PoolOptions {
     pub(super) limits: Limits,
     pub(super) without_journal: bool,
     pub(super) as_it_is: bool,
+    pub(super) accepts_copy: bool,
 }
 
 impl PoolOptions {
@@ -33,6 +34,7 @@ impl PoolOptions {
             limits: Limits::default(),
             without_journal: false,
             as_it_is: false,
+            accepts_copy: false,
         }
     }
 
@@ -59,7 +61,8 @@ impl PoolOptions {
     }
 
     /// Bytes of the journal of a pool with [`Durability::Disk`]; without it, a new journal has a
-    /// quarter of the pool's, and 256 MiB at most.
+    /// quarter of the pool's, and 256 MiB at most. More than [`JOURNAL_MAX`](crate::JOURNAL_MAX)
+    /// counts as that.
     pub fn journal(mut self, bytes: u64) -> PoolOptions {
         self.limits.journal = Some(bytes);
         self
@@ -88,6 +91,13 @@ impl PoolOptions {
     /// needed for is done all the same.
     pub fn as_it_is(mut self) -> PoolOptions {
         self.as_it_is = true;
+        self
+    }
+
+    /// Opens a pool whose journal ends before what it is known to have come to, too, as both may
+    /// have been written over the files by somebody who puts a copy of them back.
+    pub fn accept_copy(mut self) -> PoolOptions {
+        self.accepts_copy = true;
         self
     }
 

@@ -52,7 +52,8 @@ impl Pool {
     /// the whole pool, until the next change. O(changes since the last checkpoint).
     ///
     /// # Errors
-    /// `NotDurable`; then the pool still is the file and the journal together.
+    /// `NotDurable`; or `State` if all is durable, and what comes next will be, but the file cannot
+    /// be written now. The pool still is the file and the journal together then.
     pub fn checkpoint(&mut self) -> Result<()> {
         self.sync()?;
         match &mut self.disk {
