@@ -18,7 +18,7 @@ use crate::SETTINGS;
 use crate::redis::{ConfigEntry, Configs};
 use crate::report;
 use former::Former;
-use pobj::Durability;
+use pobj::{Durability, JOURNAL_MAX};
 use std::path::PathBuf;
 use thiserror::Error;
 use value::Word;
@@ -204,6 +204,9 @@ pub enum ConfigError {
     /// The largest size is below the size.
     #[error("'max-size' is less than 'size'")]
     MaxBelowSize,
+    /// No file can be as large as the journal.
+    #[error("'journal' is more than a file can have: at most {JOURNAL_MAX}")]
+    JournalTooLarge,
     /// A value is not one.
     #[error("argument '{name}' is '{given}': expected {expected}")]
     Value {
@@ -294,6 +297,8 @@ impl Config {
             .is_some_and(|most| most < self.size.unwrap_or(0))
         {
             Err(ConfigError::MaxBelowSize)
+        } else if self.journal.is_some_and(|bytes| bytes > JOURNAL_MAX) {
+            Err(ConfigError::JournalTooLarge)
         } else {
             Ok(())
         }
@@ -439,6 +444,10 @@ mod tests {
             (
                 "path p size 8m max-size 7m",
                 "'max-size' is less than 'size'",
+            ),
+            (
+                "path p journal 18446744073709551615",
+                "'journal' is more than a file can have",
             ),
             ("path p size 0", "argument 'size' is '0'"),
             (
