@@ -187,7 +187,6 @@ impl Disk {
             set_aside,
         };
         disk.find_foreign(medium)?;
-        disk.note_progress();
         Ok(disk)
     }
 
