@@ -54,6 +54,7 @@ fn settings(ctx: &Ctx, args: Args<'_>) -> Result<Config, String> {
 fn learn_configuration(ctx: &Ctx) {
     keyspace::learn_rdb_path(ctx);
     keyspace::plain_stream::follow_settings(ctx);
+    keyspace::fill::follow_setting(ctx);
     limits::read(ctx);
 }
 

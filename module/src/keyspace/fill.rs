@@ -187,17 +187,27 @@ fn report_beginning(gone: u64) {
     );
 }
 
+/// Follows the setting of the limit, while the keyspace is being filled.
+pub(crate) fn follow_setting(ctx: &Ctx) {
+    let limit = SETTINGS.with(|settings| settings.fill).ok().flatten();
+    if with_filling(|filling| filling.limit_to(limit)) == Some(true) {
+        go_on_in_background(ctx, limit);
+    }
+}
+
 /// Has the keyspace filled at each event-loop cycle, or at the limit's pace.
 fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
+    if limit.is_some() {
+        with_filling(|filling| filling.every_cycle = None);
+    }
     match limit {
         Some(0) => {}
         Some(_) => {
-            ctx.start_timer(TICK, 0, |ctx: &Ctx, _| {
-                if at_a_bad_time() || !show_some(ctx, LIMITED) {
-                    let limit = with_filling(|filling| filling.limit);
-                    go_on_in_background(ctx, limit.flatten());
-                }
-            });
+            // One timer at a time: another may run since the limit was another.
+            let starts = with_filling(|filling| !std::mem::replace(&mut filling.is_timed, true));
+            if starts == Some(true) {
+                ctx.start_timer(TICK, 0, |ctx: &Ctx, _| after_a_tick(ctx));
+            }
         }
         None => {
             let every_cycle = EveryCycle::call(in_a_cycle);
@@ -207,6 +217,20 @@ fn go_on_in_background(ctx: &Ctx, limit: Option<u64>) {
             }
             with_filling(|filling| filling.every_cycle = every_cycle);
         }
+    }
+}
+
+/// Shows keys as the limit allows, and goes on until all are shown.
+fn after_a_tick(ctx: &Ctx) {
+    let limit = with_filling(|filling| {
+        filling.is_timed = false;
+        filling.limit
+    });
+    // Without a limit, they are shown at each event-loop cycle.
+    if let Some(limit @ Some(1..)) = limit
+        && (at_a_bad_time() || !show_some(ctx, LIMITED))
+    {
+        go_on_in_background(ctx, limit);
     }
 }
 

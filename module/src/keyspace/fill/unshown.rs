@@ -22,6 +22,10 @@ pub(crate) struct Filling {
     reported: Instant,
     /// Keys a second at most, in the background.
     pub(super) limit: Option<u64>,
+    /// Since when, and how many keys had been shown in the background then.
+    limited_since: (Instant, u64),
+    /// A timer is running for the limit's pace.
+    pub(super) is_timed: bool,
     /// Keys shown in the background.
     in_background: u64,
     pub(super) pace: Pace,
@@ -46,10 +50,21 @@ impl Filling {
         match self.limit {
             None => u64::MAX,
             Some(limit) => {
-                let due = self.started.elapsed().as_secs_f64() * limit as f64;
-                (due as u64).saturating_sub(self.in_background)
+                let (since, before) = self.limited_since;
+                let due = since.elapsed().as_secs_f64() * limit as f64;
+                (due as u64).saturating_sub(self.in_background - before)
             }
         }
+    }
+
+    /// Sets the limit; false if it was the same.
+    pub(super) fn limit_to(&mut self, limit: Option<u64>) -> bool {
+        if self.limit == limit {
+            return false;
+        }
+        self.limit = limit;
+        self.limited_since = (Instant::now(), self.in_background);
+        true
     }
 }
 
@@ -80,6 +95,8 @@ impl Engine {
             started,
             reported: started,
             limit,
+            limited_since: (started, 0),
+            is_timed: false,
             in_background: 0,
             pace: Pace::new(started),
             room,
