@@ -192,7 +192,7 @@ fn every_command_is_described_as_its_native_one() {
 }
 
 /// The ACL categories of the commands that no server has.
-const CATEGORIES_OF_OWN: [(&str, &str); 15] = [
+const CATEGORIES_OF_OWN: [(&str, &str); 16] = [
     ("pm.adopt", "@slow"),
     ("pm.adopt|all", "@admin @dangerous @slow"),
     ("pm.adopt|keys", "@dangerous @keyspace @slow @write"),
@@ -206,6 +206,7 @@ const CATEGORIES_OF_OWN: [(&str, &str); 15] = [
     ("pm.info", "@dangerous @slow"),
     ("pm.pool", "@admin @dangerous @slow"),
     ("pm.ready", "@fast"),
+    ("pm.refused", "@slow"),
     ("pm.stats", "@dangerous @slow"),
     ("pm.usage", "@read @slow"),
 ];

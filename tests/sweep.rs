@@ -431,6 +431,7 @@ fn every_command_is_swept() {
         "pm.info",
         "pm.defrag",
         "pm.ready",
+        "pm.refused",
         "pm.check",
         "pm.pool",
         "pm.stats",

@@ -32,7 +32,7 @@ use crate::keyspace::plain_stream::Stream;
 use crate::redis::{Arg, CommandInfo, Ctx, KeysAt, Registrar, StandIn};
 pub use info_from_native::Native;
 use row::{
-    ADMIN, Form, KeyRange, Keys, NONE, ONE, READ, Row, SERVED_ALWAYS, SERVED_ALWAYS_FAST,
+    ADMIN, Form, IN_FRONT, KeyRange, Keys, NONE, ONE, READ, Row, SERVED_ALWAYS, SERVED_ANYONE_FAST,
     WRITE_ALWAYS,
 };
 use store::number::parse_i64;
@@ -43,7 +43,7 @@ const FROM_SECOND: KeyRange = (2, -1, 1);
 /// Commands that Redis does not have. Each row is made so by `own()`.
 const OWN: &[Row] = &[
     Row::command("info", server::info, -1, SERVED_ALWAYS, NONE).own(),
-    Row::command("ready", server::ready, 1, SERVED_ALWAYS_FAST, NONE).own(),
+    Row::command("ready", server::ready, 1, SERVED_ANYONE_FAST, NONE).own(),
     Row::command("stats", server::stats, 1, SERVED_ALWAYS, NONE).own(),
     Row::command("help", server::help, 1, SERVED_ALWAYS, NONE).own(),
     Row::command("export", generic::export, 2, READ, ONE).own(),
@@ -51,6 +51,7 @@ const OWN: &[Row] = &[
     Row::command("pool", pool::pool, -2, ADMIN, NONE)
         .own()
         .stream(Stream::SyncAnew),
+    Row::command("refused", pool::refused, -2, IN_FRONT, NONE).own(),
     Row::command("check", check::check, -1, READ, ONE).own(),
     Row::command("defrag", defrag::defrag, -1, "admin deny-script", NONE).own(),
     Row::container("adopt", -2).own().stream(Stream::Nothing),

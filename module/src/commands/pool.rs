@@ -1,7 +1,9 @@
 //! PM.POOL: subcommands for the pool as a whole.
 
 use crate::error::CmdError;
-use crate::keyspace::{checkpoint, fill, follow_undo, grow, note_pool, refusal};
+use crate::keyspace::{
+    checkpoint, fill, follow_undo, grow, note_pool, refusal_for_anyone, refusal_of,
+};
 use crate::redis::{Args, Ctx, spares_replicas};
 
 /// `PM.POOL CHECKPOINT | GROW [bytes] | SEEN number`
@@ -14,9 +16,9 @@ use crate::redis::{Args, Ctx, spares_replicas};
 /// a step of its own, and replies with its new size.
 ///
 /// By SEEN an AOF tells that the pool of that number had keys. From a client it does nothing. A
-/// command that is refused, as its changes could not be made durable, becomes `PM.POOL REFUSE`,
-/// which replies with the reason. `PM.POOL ABANDON` tells a replica that its master has taken back
-/// what came before it in the same transaction.
+/// native command that is refused, as its changes could not be made durable, has `PM.POOL REFUSE`
+/// in front, or [`refused`]. `PM.POOL ABANDON` tells a replica that its master has taken back what
+/// came before it in the same transaction.
 pub(super) fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
     match args.from(1) {
         [word, number] if word.is(b"SEEN") => {
@@ -40,7 +42,7 @@ pub(super) fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
             ctx.reply_ok();
             Ok(())
         }
-        [word] if word.is(b"REFUSE") => Err(refusal()),
+        [word, command @ ..] if word.is(b"REFUSE") => Err(refusal_of(ctx, command)),
         [word] if word.is(b"ABANDON") && ctx.flags().replicated() => {
             follow_undo(ctx);
             ctx.reply_ok();
@@ -48,4 +50,10 @@ pub(super) fn pool(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
         }
         _ => Err(CmdError::Syntax),
     }
+}
+
+/// `PM.REFUSED command [argument ...]`: why a native command that writes is refused. The command
+/// filter puts it in front of that if a user may not run `PM.POOL`.
+pub(super) fn refused(ctx: &Ctx, args: Args<'_>) -> Result<(), CmdError> {
+    Err(refusal_for_anyone(ctx, args.from(1)))
 }

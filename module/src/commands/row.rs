@@ -26,8 +26,11 @@ pub(super) const BLOCKING_ANYWHERE: &str = "write blocking";
 pub(super) const BLOCKING_GROWING: &str = "write deny-oom deny-script blocking";
 /// Of commands that are answered while files are loaded, too.
 pub(super) const SERVED_ALWAYS: &str = "readonly allow-loading allow-stale";
-/// Of those whose time is always short.
-pub(super) const SERVED_ALWAYS_FAST: &str = "readonly fast allow-loading allow-stale";
+/// Of those whose time is always short, and which nobody is kept from, authenticated or not.
+pub(super) const SERVED_ANYONE_FAST: &str = "readonly fast allow-loading allow-stale no-auth";
+/// Of those that stand in front of other commands, whose words may be secret, and which nobody is
+/// kept from.
+pub(super) const IN_FRONT: &str = "allow-loading allow-stale no-auth no-monitor no-slowlog";
 /// Of those that are for operators.
 pub(super) const ADMIN: &str = "admin allow-loading allow-stale";
 

@@ -129,7 +129,8 @@ pub(super) fn help(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// `PM.READY`: whether all keys of the pool are in Redis's keyspace.
+/// `PM.READY`: whether all keys of the pool are in Redis's keyspace. It takes the place of a PSYNC
+/// that has to wait for them, whatever the replica's user may run.
 pub(super) fn ready(ctx: &Ctx, _args: Args<'_>) -> Result<(), CmdError> {
     if with_engine(|engine| Ok(engine.life.shows_keys() && engine.filling.is_none()))? {
         ctx.reply_ok();

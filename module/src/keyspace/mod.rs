@@ -137,7 +137,7 @@ pub use grow::grow;
 pub use key::{PmKey, edit2, edit2_announcing, put_all, read_all, read_each};
 pub use object::{encoding, usage_of};
 pub use prefetch::learn_look_ups;
-pub use undurable::{checkpoint, refusal};
+pub use undurable::{checkpoint, refusal_for_anyone, refusal_of};
 
 /// The engine: everything durable, and what is kept in DRAM about it.
 pub struct Engine {

@@ -7,16 +7,18 @@
 //!
 //! | who writes | what becomes of it |
 //! |---|---|
-//! | a client | the command filter makes it a refusal |
+//! | a client, with a command of ours | it is refused before it begins |
+//! | a client, with a native command | the command filter makes it a refusal, in front of its words |
 //! | one that has queued it for EXEC, or waits, or that CLIENT PAUSE holds back: the filter has seen it before | its connection was closed, and should the server still run it, nobody hears of it |
-//! | whoever passes no filter at all | a command of ours is refused before it begins |
 //! | the server itself: what has expired, or is evicted | the pool follows, in memory |
 //! | the master of this replica | the replica ends with the first that is not durable |
 
 use super::following::{end_server, follows, is_replica, serves_writers};
 use super::{ENGINE, Engine, cluster};
 use crate::error::CmdError;
-use crate::redis::{FilterArgs, Latency, Reply, cut_connections, module_ctx, refuse_writes};
+use crate::redis::{
+    Arg, Ctx, FilterArgs, Identity, Latency, Reply, cut_connections, module_ctx, refuse_writes,
+};
 use crate::report;
 use pobj::Error;
 use std::fmt::Display;
@@ -25,8 +27,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Something that was committed is not durable.
 static TROUBLED: AtomicBool = AtomicBool::new(false);
 
-/// The words that a command becomes which is refused.
+/// What is put in front of a native command that is refused, if every user may run that: so the
+/// server itself sees to it that the client is authenticated.
 const REFUSAL: [&[u8]; 2] = [b"PM.POOL", b"REFUSE"];
+/// Else: nobody is kept from this, authenticated or not.
+const REFUSAL_FOR_ALL: [&[u8]; 1] = [b"PM.REFUSED"];
+
+/// The error where the reason is not to be told, as it names files.
+const NO_REASON: CmdError = CmdError::text_only(
+    "MISCONF The pool cannot be made durable. Commands that may modify the data set are disabled. Please check the \
+     server's log.",
+);
+/// The error for who is not authenticated, in the words of the server.
+const NO_AUTH: CmdError = CmdError::text_only("NOAUTH Authentication required.");
 
 impl Engine {
     /// Makes durable what was committed. False if that fails: then nothing of it is told to
@@ -156,8 +169,7 @@ pub(super) fn follow_promotion() {
     }
 }
 
-/// Whether a command of ours that writes is refused before it does anything. The filter sees to
-/// that for those that it sees.
+/// Whether a command of ours that writes is refused before it does anything.
 pub(super) fn refuses() -> bool {
     let fails = |engine: &mut Engine| engine.store.pool.failure().is_some();
     is_troubled() && !follows() && ENGINE.with(fails) == Ok(true)
@@ -169,21 +181,30 @@ pub(super) fn is_troubled() -> bool {
     TROUBLED.load(Ordering::Relaxed)
 }
 
-/// Refuses a command, that is about to run, if it writes; gives it back if it does not.
+/// Refuses a native command, that is about to run, if it writes; gives it back if it does not.
 ///
-/// Not those of this replica's master, which must not be passed over.
+/// Not those of this replica's master, which must not be passed over. And not ours, which refuse
+/// when the server has checked all else: that they have their arguments, and that the user may run
+/// them.
 pub(super) fn refuse(args: FilterArgs<'_>) -> Option<FilterArgs<'_>> {
     if follows() {
         return Some(args);
     }
     let name = args.get(0)?.bytes();
-    if writes(name) {
-        args.replace_by(&REFUSAL);
-        let _ = ENGINE.with(cluster::give_up_import);
-        None
-    } else {
-        Some(args)
+    if is_ours(name) || !writes(name) {
+        return Some(args);
     }
+    let everyone = module_ctx().is_some_and(|ctx| ctx.everyone_may_run(&REFUSAL));
+    let refusal: &[&[u8]] = if everyone { &REFUSAL } else { &REFUSAL_FOR_ALL };
+    args.put_in_front(refusal);
+    let _ = ENGINE.with(cluster::give_up_import);
+    None
+}
+
+/// Whether a command of this name is the module's.
+fn is_ours(name: &[u8]) -> bool {
+    name.get(..3)
+        .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"pm."))
 }
 
 /// Whether the server says of a command that it writes.
@@ -205,8 +226,23 @@ fn writes(name: &[u8]) -> bool {
     flags.contains(&Reply::Text(b"write".to_vec()))
 }
 
+/// The error of a native command of these words, which is refused: that its user may not run it, as
+/// the server would say, or why nobody may. For clients that are authenticated.
+pub fn refusal_of(ctx: &Ctx, command: &[Arg<'_>]) -> CmdError {
+    ctx.denial(command).unwrap_or_else(refusal)
+}
+
+/// [`refusal_of`], for whoever it is: the reason is not for who may not be authenticated.
+pub fn refusal_for_anyone(ctx: &Ctx, command: &[Arg<'_>]) -> CmdError {
+    match ctx.identity() {
+        Identity::NotShown => NO_AUTH,
+        Identity::Unclear => NO_REASON,
+        Identity::Shown => refusal_of(ctx, command),
+    }
+}
+
 /// The error of a command that is refused.
-pub fn refusal() -> CmdError {
+pub(super) fn refusal() -> CmdError {
     let why = ENGINE.with(|engine| engine.store.pool.failure().map(str::to_owned));
     match why {
         Ok(Some(why)) => Error::NotDurable(why).into(),

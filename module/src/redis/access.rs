@@ -5,6 +5,10 @@ use std::ffi::c_int;
 use redis_module::raw as rm;
 
 use super::{Arg, Args, Ctx, OwnedString, Reply, api};
+use crate::error::CmdError;
+
+/// Whom a client is taken for that has not shown who it is.
+const DEFAULT_USER: &[u8] = b"default";
 
 /// What a command does with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,18 @@ impl User {
         };
         status == rm::REDISMODULE_OK as c_int
     }
+}
+
+/// Whether a client has shown who it is, as far as a module can tell: to the API, one that has not
+/// is the default user, as is one that has given that user's password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// It has, or need not.
+    Shown,
+    /// It may have, or not.
+    Unclear,
+    /// It has not.
+    NotShown,
 }
 
 impl Drop for User {
@@ -130,6 +146,85 @@ impl Ctx {
         })
     }
 
+    /// Whether every user may run a command of these words, which names no key.
+    pub fn everyone_may_run(&self, words: &[&[u8]]) -> bool {
+        let words: Vec<OwnedString> = words.iter().map(|word| OwnedString::new(word)).collect();
+        let words: Vec<Arg<'_>> = words.iter().map(OwnedString::arg).collect();
+        let Some(Reply::Array(names)) = self.call(c"ACL", &[b"USERS"]) else {
+            return false;
+        };
+        names.iter().all(|name| match name {
+            Reply::Text(name) => user_named(name).is_some_and(|user| user.may_run(&words)),
+            _ => false,
+        })
+    }
+
+    /// Whether the client has shown who it is.
+    pub fn identity(&self) -> Identity {
+        // Only who has gets that far.
+        if self.flags().in_multi_or_script() || !self.has_user() {
+            return Identity::Shown;
+        }
+        match self.user() {
+            None => return Identity::NotShown,
+            Some(user) if user.name != DEFAULT_USER => return Identity::Shown,
+            Some(_) => {}
+        }
+        let rules = self.call(c"ACL", &[b"GETUSER", DEFAULT_USER]);
+        let Some(Reply::Array(rules)) = rules else {
+            return Identity::Unclear;
+        };
+        let named = |rule: &[Reply]| rule[0] == Reply::Text(b"flags".to_vec());
+        let flags = rules.chunks_exact(2).find(|rule| named(rule));
+        let has = |flag: &[u8]| match flags {
+            Some([_, Reply::Array(flags)]) => flags.contains(&Reply::Text(flag.to_vec())),
+            _ => false,
+        };
+        if has(b"off") {
+            Identity::NotShown
+        } else if has(b"nopass") {
+            Identity::Shown
+        } else {
+            Identity::Unclear
+        }
+    }
+
+    /// If the client's user may not run a command of these words: the error of that, which is noted
+    /// in the server's log of such (ACL LOG).
+    pub fn denial(&self, words: &[Arg<'_>]) -> Option<CmdError> {
+        if !self.has_user() {
+            return None;
+        }
+        let user = self.user()?;
+        if user.may_run(words) {
+            return None;
+        }
+        let mut dry_run: Vec<&[u8]> = vec![b"DRYRUN", &user.name];
+        dry_run.extend(words.iter().map(|word| word.bytes()));
+        let text = match self.call(c"ACL", &dry_run) {
+            Some(Reply::Text(text)) => String::from_utf8_lossy(&text).into_owned(),
+            _ => "This user has no permissions to run the command".to_owned(),
+        };
+        let reason = if text.ends_with(" key") {
+            rm::RedisModuleACLLogEntryReason_REDISMODULE_ACL_LOG_KEY
+        } else {
+            rm::RedisModuleACLLogEntryReason_REDISMODULE_ACL_LOG_CMD
+        };
+        let quoted = text
+            .split_once("the '")
+            .and_then(|(_, rest)| rest.rsplit_once('\''));
+        let object = OwnedString::new(quoted.map_or("", |(object, _)| object).as_bytes());
+        // SAFETY: live context; a live user, and a live string.
+        unsafe {
+            let add = api(rm::RedisModule_ACLAddLogEntry);
+            add(self.raw(), user.handle, object.arg().raw(), reason);
+        }
+        // Redis 7.0 begins it so in errors.
+        let text = text.replacen("This user", "this user", 1);
+        let text = text.replace(['\r', '\n'], " ");
+        Some(CmdError::Other(format!("NOPERM {text}").into()))
+    }
+
     /// The user of a client that has one. `None` if there is none of its name any more.
     fn user(&self) -> Option<User> {
         // SAFETY: live context, of a client with a user; the name is a string of ours, and is freed
@@ -155,6 +250,15 @@ impl Ctx {
         debug_assert!(reply.is_null());
         std::io::Error::last_os_error().raw_os_error() != Some(libc::ENOTSUP)
     }
+}
+
+/// The user of this name, if there is one.
+fn user_named(name: &[u8]) -> Option<User> {
+    let string = OwnedString::new(name);
+    // SAFETY: a live string; the handle is `User`'s to free.
+    let handle = unsafe { api(rm::RedisModule_GetModuleUserFromUserName)(string.arg().raw()) };
+    let name = name.to_vec();
+    (!handle.is_null()).then_some(User { handle, name })
 }
 
 /// Whether a user's rules, or one of the selectors among them, have all keys in what may be read.

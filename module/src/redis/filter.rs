@@ -75,6 +75,20 @@ impl FilterArgs<'_> {
     }
 }
 
+impl FilterArgs<'_> {
+    /// Puts words in front of this command, the first of which becomes its name.
+    pub fn put_in_front(self, words: &[&[u8]]) {
+        for (at, word) in words.iter().enumerate() {
+            // SAFETY: live for the callback's time; the string is the server's from here on.
+            let status = unsafe {
+                let string = OwnedString::new(word).into_raw();
+                api(rm::RedisModule_CommandFilterArgInsert)(self.raw, at as c_int, string)
+            };
+            debug_assert_eq!(status, rm::REDISMODULE_OK as c_int);
+        }
+    }
+}
+
 /// The keys that a command names, as the server finds them; none if there is no such command, if it
 /// has no keys, or if it has too few arguments.
 pub fn keys_of<'a>(words: &[Arg<'a>]) -> Vec<Arg<'a>> {

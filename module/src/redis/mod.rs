@@ -13,7 +13,7 @@
 //! | [`TypeCallbacks`] | what Redis asks of the five data types | `types.rs` |
 //! | [`RdbReader`], [`RdbWriter`], [`AofWriter`], [`Digest`] | serialised values, inside type callbacks | `io.rs` |
 //! | [`Serve`], [`Waits`], [`Waiting`] | clients that wait for keys, or for an answer | `blocking.rs`, `served.rs`, `waiting.rs` |
-//! | [`KeyUse`] | which keys a command uses, and what its user may | `access.rs` |
+//! | [`KeyUse`], [`Identity`] | which keys a command uses, and what its user may | `access.rs` |
 //! | [`Ctx::may_use_databases`] | which databases its user may use | `database_access.rs` |
 //! | [`collate()`], [`strtod()`] | the order of texts in the server's locale; doubles as C reads them | `collate.rs`, `strtod.rs` |
 //! | [`Registrar`], [`CommandInfo`] | commands, as the server is told of them, and their description | `registrar.rs`, `command_info.rs` |
@@ -100,7 +100,7 @@ mod types;
 mod unknown_settings;
 mod waiting;
 
-pub use access::KeyUse;
+pub use access::{Identity, KeyUse};
 pub use after_command::{after_command, tells_after_commands};
 pub use args::{Arg, Args, OwnedString};
 pub use around::{Around, OnFailure, Tried, on_failure, refuse_writes, surround_writes};

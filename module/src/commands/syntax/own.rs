@@ -139,6 +139,18 @@ pub(super) const COMMANDS: &[Description] = &[
         arguments: &[],
     },
     Description {
+        name: "pm.refused",
+        summary: "Returns why a native command that writes is refused, before which the module puts it.",
+        complexity: "O(N) for the users of the server.",
+        categories: "slow",
+        tips: "",
+        keys: &[],
+        arguments: &[
+            Arg::string("command"),
+            Arg::string("arg").multiple_optional(),
+        ],
+    },
+    Description {
         name: "pm.stats",
         summary: "Returns the numbers of PM.INFO as a map.",
         complexity: "O(1)",
