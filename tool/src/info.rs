@@ -27,6 +27,17 @@ impl Sum {
 /// A key: its bytes, its name, its database, its type.
 type Large = (u64, Vec<u8>, i32, &'static str);
 
+/// A key's name for people: of a long one the beginning, and how many bytes it has.
+fn shown(name: &[u8]) -> String {
+    const BYTES: usize = 100;
+    match name.get(..BYTES) {
+        Some(begin) if name.len() > BYTES => {
+            format!("{}... ({} bytes)", begin.escape_ascii(), name.len())
+        }
+        _ => name.escape_ascii().to_string(),
+    }
+}
+
 /// Writes how full the pool is, the keys of each type and database, and the largest keys. O(keys);
 /// of values as much is read as tells their size.
 pub(crate) fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<Outcome, Failure> {
@@ -81,15 +92,15 @@ pub(crate) fn info(path: &Path, html: Option<&Path>, largest: usize) -> Result<O
     report.add(of_dbs);
     let mut of_keys = Table::new("Largest keys", ["key", "database", "type", "bytes"]);
     for Reverse((bytes, name, db, ty)) in top.into_sorted_vec() {
-        let name = name.escape_ascii().to_string();
-        of_keys.row([name, db.to_string(), ty.into()], bytes);
+        of_keys.row([shown(&name), db.to_string(), ty.into()], bytes);
     }
     report.add(of_keys);
     let total: u64 = types.iter().map(|sum| sum.keys).sum();
     report.note(format!(
         "{}, {expiring} with an expire time; {damaged} unreadable, see pmedis check. Format {}, log position {}.",
         count(total, "key"),
-        pobj::FORMAT_VERSION,
+        // Opened, it has the newest; its file has it after the next start of a server.
+        keys.pool.old_format().unwrap_or(pobj::FORMAT_VERSION),
         keys.pool.found_lsn()
     ));
     for fault in keys.faults() {

@@ -9,6 +9,10 @@ pub(crate) struct Report {
     notes: Vec<String>,
 }
 
+/// Columns are as wide as their longest cell, up to this: a longer one only moves what is behind
+/// it. (A width of the formatter ends at 65,535.)
+const WIDEST: usize = 500;
+
 /// A table whose last column is a number of bytes, which is drawn as a bar, too.
 pub(crate) struct Table {
     title: &'static str,
@@ -47,7 +51,7 @@ impl Table {
                 .iter()
                 .filter_map(|line| line.get(column))
                 .map(|cell| cell.len());
-            lens.max().unwrap_or(0)
+            lens.max().unwrap_or(0).min(WIDEST)
         };
         let mut text = format!("{}\n", self.title);
         for line in &lines {
