@@ -84,7 +84,7 @@ enum Command {
         ///
         /// Only Redis from 7.4 on and Valkey from 9.0 on know hashes with fields that expire, each
         /// in a format of its own: for `any` server, these expire times are left out, as are
-        /// fields that have expired.
+        /// fields that have expired; for Redis, those after the year 4199, which it does not have.
         #[arg(
             long,
             value_name = "READER",

@@ -81,10 +81,12 @@ pub(crate) fn export(
         told += &format!(", {} damaged ones left out or cut short", counts.damaged);
     }
     if counts.times_lost > 0 {
-        told += &format!(
-            "; {} lost their expire times: see --rdb=redis and --rdb=valkey",
-            count(counts.times_lost, "hash field")
-        );
+        let why = match reader {
+            Reader::Redis => "Redis has none after the year 4199",
+            Reader::Any | Reader::Valkey => "see --rdb=redis and --rdb=valkey",
+        };
+        let fields = count(counts.times_lost, "hash field");
+        told += &format!("; {fields} lost their expire times: {why}");
     }
     writeln!(io::stderr(), "{told}")?;
     keys.tell_faults()?;

@@ -27,6 +27,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// The expire time that Valkey writes of a field that does not expire.
 pub(super) const VALKEY_NEVER: i64 = -1;
+/// The latest expire time that Redis gives a field, in Unix milliseconds. It does not start with a
+/// file that has a much later one. Valkey knows no such end.
+const REDIS_LATEST: i64 = (1 << 46) - 1;
 
 /// A value of the pool.
 #[derive(Clone, Copy)]
@@ -115,8 +118,10 @@ impl Plan {
 /// What is known of a hash's fields before it is written.
 #[derive(Default)]
 struct Fields {
-    /// Those that expire, and the earliest time.
+    /// Those that expire.
     expiring: u64,
+    /// Those of them whose time Redis can have, and the earliest such time.
+    in_redis: u64,
     earliest: i64,
     /// Those whose time has not come, and which of them expire.
     living: u64,
@@ -126,11 +131,12 @@ struct Fields {
 impl Fields {
     fn add(&mut self, field: &Field<'_>, now: i64) {
         let (expires, lives) = (field.expire_at != FIELD_NEVER, !is_over(field, now));
-        if expires {
-            self.earliest = match self.expiring {
-                0 => field.expire_at,
-                _ => self.earliest.min(field.expire_at),
+        if let Some(at) = redis_time(field.expire_at) {
+            self.earliest = match self.in_redis {
+                0 => at,
+                _ => self.earliest.min(at),
             };
+            self.in_redis += 1;
         }
         self.expiring += u64::from(expires);
         self.living += u64::from(lives);
@@ -143,9 +149,20 @@ fn is_over(field: &Field<'_>, now: i64) -> bool {
     field.expire_at != FIELD_NEVER && field.expire_at <= now
 }
 
+/// An expire time as a file has it, where zero and less mean something else.
+fn past_zero(at: i64) -> i64 {
+    at.max(1)
+}
+
+/// The expire time of a field in Redis; `None` if it gets none there.
+fn redis_time(expire_at: i64) -> Option<i64> {
+    (expire_at <= REDIS_LATEST).then(|| past_zero(expire_at))
+}
+
 impl Value<'_> {
     /// How to write the whole value, in a dialect; `None` if the dialect has no expire times of
     /// fields, and the time of all its fields has come at the moment `now`, in Unix milliseconds.
+    /// Fields whose times the dialect does not have become permanent.
     /// O(1), and O(n) of a hash of which fields may expire.
     ///
     /// # Errors
@@ -217,7 +234,13 @@ impl Value<'_> {
             return Some(plan);
         }
         plan.form = match dialect {
-            Dialect::Redis => Form::RedisHash(fields.earliest),
+            Dialect::Redis => {
+                plan.times_lost = fields.expiring - fields.in_redis;
+                match fields.in_redis {
+                    0 => Form::Plain(self.ty),
+                    _ => Form::RedisHash(fields.earliest),
+                }
+            }
             Dialect::Valkey => Form::ValkeyHash,
             Dialect::Plain => {
                 plan.elements = fields.living;
@@ -285,18 +308,15 @@ fn write_element(out: &mut dyn Write, form: Form, element: &Element<'_>) -> Resu
         }
         Element::Field(field) => {
             if let Form::RedisHash(earliest) = form {
-                let later = match field.expire_at {
-                    FIELD_NEVER => 0,
-                    at => at.abs_diff(earliest) + 1,
-                };
-                write_number(out, later)?;
+                let later = redis_time(field.expire_at).map(|at| at.abs_diff(earliest) + 1);
+                write_number(out, later.unwrap_or(0))?;
             }
             write_string(out, field.name)?;
             write_string(out, field.value)?;
             if form == Form::ValkeyHash {
                 let expire_at = match field.expire_at {
                     FIELD_NEVER => VALKEY_NEVER,
-                    at => at,
+                    at => past_zero(at),
                 };
                 out.write_all(&expire_at.to_le_bytes())?;
             }
