@@ -2,12 +2,10 @@
 
 use crate::Failure;
 use crate::import::NewKeys;
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::HashMap;
 use std::io::{self, BufRead};
 use store::content::{Content, Item};
 use store::expiry::FIELD_NEVER;
-
 use store::structures::{self, Shape};
 use store::value::ValueType;
 
@@ -29,12 +27,9 @@ struct Key {
 /// Reads all commands.
 ///
 /// # Errors
-/// If there is one that `export` does not write, or if a key comes again; what [`NewKeys::add`]
-/// fails with.
+/// If there is one that `export` does not write; what [`NewKeys::add`] fails with.
 pub(crate) fn read(mut input: impl BufRead, pool: &mut NewKeys) -> Result<(), Failure> {
     let (mut db, mut key): (i32, Option<Key>) = (0, None);
-    let hashers = [RandomState::new(), RandomState::new()];
-    let mut seen = HashSet::new();
     let mut number = 0u64;
     while let Some(words) = command(&mut input)? {
         number += 1;
@@ -48,7 +43,7 @@ pub(crate) fn read(mut input: impl BufRead, pool: &mut NewKeys) -> Result<(), Fa
             let [to] = words else {
                 return Err(odd().into());
             };
-            db = text(to).ok_or_else(odd)?;
+            db = text::<u16>(to).ok_or_else(odd)?.into();
             continue;
         }
         let [of, words @ ..] = words else {
@@ -57,15 +52,8 @@ pub(crate) fn read(mut input: impl BufRead, pool: &mut NewKeys) -> Result<(), Fa
         let is_next = !key
             .as_ref()
             .is_some_and(|key| key.name == *of && key.db == db);
-        if is_next {
-            if let Some(done) = key.take() {
-                pool.add(&done.name, done.db, done.expire_at, &done.content)?;
-            }
-            let hash = |hasher: &RandomState| hasher.hash_one((db, of));
-            if !seen.insert((hash(&hashers[0]), hash(&hashers[1]))) {
-                let name = of.escape_ascii();
-                return Err(format!("command {number} is of the key {name} again").into());
-            }
+        if is_next && let Some(done) = key.take() {
+            pool.add(&done.name, done.db, done.expire_at, &done.content)?;
         }
         let done = match &mut key {
             Some(key) => go_on(key, name, words),

@@ -1,12 +1,11 @@
 //! `pmedis copy` and `pmedis compact`: all keys in a new pool.
 
 use crate::keys::Keys;
-use crate::output::{Place, count, of};
+use crate::output::{Place, count, like, of, sum_up, tell};
 use crate::{Failure, Outcome};
 use pobj::Durability;
-use std::fs::{File, Metadata, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use store::Store;
 use store::content::Content;
@@ -80,10 +79,13 @@ fn make(keys: &Keys, to: &Path, size: Option<u64>, name: Name) -> Result<Outcome
             Ok(key) => {
                 let checked = keys.check(&key);
                 let (content, damage) = Content::read(&keys.pool, key.ty, key.root, key.inline);
-                if let Some(mut content) = content {
+                let content = content.and_then(|mut content| {
                     if checked.is_err() {
-                        content.drop_repeated();
+                        content.drop_unsound();
                     }
+                    (!content.is_empty()).then_some(content)
+                });
+                if let Some(content) = content {
                     let expire_at = key.expire_at.unwrap_or(KEY_NEVER);
                     store.make_from(key.name, key.db, expire_at, AllLimits::DEFAULT, &content)?;
                     copied += 1;
@@ -95,27 +97,25 @@ fn make(keys: &Keys, to: &Path, size: Option<u64>, name: Name) -> Result<Outcome
         };
         if let Some((name, error)) = told {
             damaged += 1;
-            writeln!(io::stderr(), "pmedis: {name} is not whole: {error}")?;
+            tell(format_args!("{name} is not whole: {error}"));
         }
         Ok(())
     })?;
     let used = store.pool.usage().used;
-    keys.tell_faults()?;
+    keys.tell_faults();
     if name == Name::Replaced && matches!(keys.outcome(damaged), Outcome::Damaged) {
         let what = to.display();
-        writeln!(
-            io::stderr(),
-            "pmedis: {what} is left as it was: use copy, which makes another pool of what can be read"
-        )?;
+        tell(format_args!(
+            "{what} is left as it was: use copy, which makes another pool of what can be read"
+        ));
         return Ok(Outcome::Damaged);
     }
     finish(store, place, name)?;
-    writeln!(
-        io::stdout(),
+    sum_up(format_args!(
         "{}, {damaged} damaged; {used} bytes used, {} before",
         count(copied, "key"),
         keys.pool.usage().used
-    )?;
+    ));
     Ok(keys.outcome(damaged))
 }
 
@@ -157,7 +157,9 @@ pub(crate) enum Name {
 pub(crate) fn finish(store: Store, place: Place, name: Name) -> Result<(), Failure> {
     drop(store);
     if name == Name::Replaced {
-        like(place.beside(), &place.path().metadata()?)
+        let old = place.path().metadata()?;
+        File::open(place.beside())
+            .and_then(|new| like(&new, &old))
             .map_err(|error| format!("its owner cannot be given the new file: {error}"))?;
     }
     File::open(place.beside())?.sync_all()?;
@@ -171,20 +173,6 @@ pub(crate) fn finish(store: Store, place: Place, name: Name) -> Result<(), Failu
             })
         }
     }
-}
-
-/// Gives a new file the owner, the group and the mode of the one whose place it takes. It may be
-/// used by nobody who may not use that.
-fn like(new: &Path, old: &Metadata) -> io::Result<()> {
-    let file = File::open(new)?;
-    let mode = old.permissions().mode() & 0o777;
-    let now = file.metadata()?;
-    if (now.uid(), now.gid()) != (old.uid(), old.gid()) {
-        // Nobody else may use it in between.
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        fchown(&file, Some(old.uid()), Some(old.gid()))?;
-    }
-    file.set_permissions(Permissions::from_mode(mode))
 }
 
 /// True if something has this name, a link that leads nowhere included.

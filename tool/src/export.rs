@@ -1,10 +1,11 @@
 //! `pmedis export`: keys as commands that make them, in the form that `redis-cli --pipe` takes.
 
 use crate::keys::{Key, Keys};
-use crate::output::{Output, count, of};
+use crate::output::{Output, count, of, tell};
 use crate::{Failure, Outcome};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use store::content::Sound;
 use store::expiry::FIELD_NEVER;
 use store::number::double_to_text;
 use store::structures::{self, Element, hash};
@@ -31,7 +32,8 @@ pub(crate) fn export(path: &Path, native: bool, output: Option<&Path>) -> Result
             Ok(key) => {
                 // Counts are looked at there only.
                 let checked = keys.check(&key);
-                let written = commands.key(&keys, &key);
+                let sound = checked.is_err().then(|| Sound::of(key.ty));
+                let written = commands.key(&keys, &key, sound);
                 if let Some(error) = commands.failed.take() {
                     return Err(of(output)(error));
                 }
@@ -43,7 +45,7 @@ pub(crate) fn export(path: &Path, native: bool, output: Option<&Path>) -> Result
         };
         if let Err((name, error)) = told {
             damaged += 1;
-            writeln!(io::stderr(), "pmedis: {name} is not whole: {error}")?;
+            tell(format_args!("{name} is not whole: {error}"));
         }
         Ok(())
     })?;
@@ -53,13 +55,12 @@ pub(crate) fn export(path: &Path, native: bool, output: Option<&Path>) -> Result
         .map_err(|error| of(output)(error.into_error()))?;
     out.finish().map_err(of(output))?;
     if native && commands.field_times > 0 {
-        writeln!(
-            io::stderr(),
-            "pmedis: {} with an expire time: HPEXPIREAT sets it, which Redis before 7.4 and Valkey before 9.0 do not know",
+        tell(format_args!(
+            "{} with an expire time: HPEXPIREAT sets it, which Redis before 7.4 and Valkey before 9.0 do not know",
             count(commands.field_times, "hash field")
-        )?;
+        ));
     }
-    keys.tell_faults()?;
+    keys.tell_faults();
     Ok(keys.outcome(damaged))
 }
 
@@ -92,25 +93,40 @@ impl Commands {
         }
     }
 
-    /// Writes a key: its value, its expire time, those of its fields.
+    /// Writes a key: its value, its expire time, those of its fields. Of a damaged value, `sound`
+    /// says where it ends.
     ///
     /// # Errors
     /// `Damaged` if the value is; what is before that element is written.
-    fn key(&mut self, keys: &Keys, key: &Key<'_>) -> pobj::Result<()> {
+    fn key(&mut self, keys: &Keys, key: &Key<'_>, sound: Option<Sound>) -> pobj::Result<()> {
         let mut digits = itoa::Buffer::new();
         if key.db != self.db {
             self.write(&[b"SELECT", digits.format(key.db).as_bytes()]);
             self.db = key.db;
         }
-        let outcome = self.value(keys, key);
+        let (elements, outcome) = self.value(keys, key, sound);
+        if elements == 0 {
+            // There is no such key.
+            return outcome;
+        }
         if let Some(at) = key.expire_at {
             let name = format!("{}PEXPIREAT", self.prefix);
             self.write(&[name.as_bytes(), key.name, digits.format(at).as_bytes()]);
         }
-        outcome
+        if structures::may_expire(key.ty, key.root) {
+            outcome.and(self.field_times(keys, key, elements))
+        } else {
+            outcome
+        }
     }
 
-    fn value(&mut self, keys: &Keys, key: &Key<'_>) -> pobj::Result<()> {
+    /// Writes a value; how many elements of it there are, and what is damaged behind them.
+    fn value(
+        &mut self,
+        keys: &Keys,
+        key: &Key<'_>,
+        mut sound: Option<Sound>,
+    ) -> (usize, pobj::Result<()>) {
         let mut piece = Piece {
             command: format!("{}{}", self.prefix, key.ty.adds()),
             commands: self,
@@ -118,8 +134,12 @@ impl Commands {
             words: Vec::new(),
             bytes: 0,
         };
-        let structure = structures::of(key.ty);
+        let (structure, mut elements) = (structures::of(key.ty), 0);
         let outcome = structure.each(&keys.pool, key.root, key.inline, &mut |element| {
+            if let Some(sound) = &mut sound {
+                sound.admit(&element)?;
+            }
+            elements += 1;
             match element {
                 Element::Bytes(bytes) => piece.add([bytes]),
                 Element::Scored(name, score) => piece.add([double_to_text(score).as_bytes(), name]),
@@ -128,18 +148,13 @@ impl Commands {
             Ok(piece.commands.failed.is_none())
         });
         piece.send();
-        outcome?;
-        if structures::may_expire(key.ty, key.root) {
-            self.field_times(keys, key)
-        } else {
-            Ok(())
-        }
+        (elements, outcome)
     }
 
-    /// Writes when the fields of a hash expire, those that do.
-    fn field_times(&mut self, keys: &Keys, key: &Key<'_>) -> pobj::Result<()> {
+    /// Writes when the first fields of a hash expire, those that do.
+    fn field_times(&mut self, keys: &Keys, key: &Key<'_>, fields: usize) -> pobj::Result<()> {
         let name = format!("{}HPEXPIREAT", self.prefix);
-        for field in hash::fields(&keys.pool, key.root)? {
+        for field in hash::fields(&keys.pool, key.root)?.take(fields) {
             let field = field?;
             if field.expire_at != FIELD_NEVER {
                 self.field_times += 1;

@@ -1,10 +1,10 @@
 //! The keys of a pool that no server has open.
 
+use crate::output::tell;
 use crate::{Failure, Outcome};
 use indicatif::{ProgressBar, ProgressStyle};
 use pobj::{Cursor, Durability, Error, Pool};
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Write};
 use std::path::Path;
 use store::dbs::{Dbs, Origin};
 use store::expiry::KEY_NEVER;
@@ -138,12 +138,8 @@ impl Keys {
     }
 
     /// Tells, on standard error, what is wrong with the pool as a whole.
-    ///
-    /// # Errors
-    /// Those of standard error.
-    pub(crate) fn tell_faults(&self) -> io::Result<()> {
-        self.faults()
-            .try_for_each(|fault| writeln!(io::stderr(), "pmedis: {fault}"))
+    pub(crate) fn tell_faults(&self) {
+        self.faults().for_each(tell);
     }
 
     /// What came of reading all keys, so many of which are damaged.

@@ -101,8 +101,8 @@ enum Command {
     },
     /// Makes a new pool from an RDB file, or from commands as `export` writes them.
     ///
-    /// It reads the RDB formats that servers from Redis 7.0 on write. Streams and values of modules
-    /// are left out and counted; the exit status is then 1.
+    /// It reads the RDB formats that servers from Redis 7.0 on write. Streams, values of modules
+    /// and libraries of functions are left out and counted; the exit status is then 1.
     Import {
         /// The file.
         file: PathBuf,

@@ -3,11 +3,12 @@
 
 use crate::Failure;
 use std::ffi::CString;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fmt::Display;
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process;
 use store::layout::LAYOUT;
@@ -161,10 +162,41 @@ fn is_of_pool(file: &Metadata, pool: &Path) -> Result<bool, Failure> {
     Ok(files.iter().any(same))
 }
 
+/// Gives a new file the owner, the group and the mode of the one whose place it takes. It may be
+/// used by nobody who may not use that.
+///
+/// # Errors
+/// If that owner or group cannot be given.
+pub(crate) fn like(file: &File, old: &Metadata) -> io::Result<()> {
+    let mode = old.permissions().mode() & 0o777;
+    let now = file.metadata()?;
+    if (now.uid(), now.gid()) != (old.uid(), old.gid()) {
+        // Nobody else may use it in between.
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        fchown(file, Some(old.uid()), Some(old.gid()))?;
+    }
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
 /// So many of something, such as `1 key` or `2 keys`.
 pub(crate) fn count(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
+    match what.strip_suffix("ry") {
+        _ if number == 1 => format!("1 {what}"),
+        Some(stem) => format!("{number} {stem}ries"),
+        None => format!("{number} {what}s"),
+    }
+}
+
+/// Tells something on standard error. That nobody can be told is no failure of the command.
+pub(crate) fn tell(what: impl Display) {
+    let _ = writeln!(io::stderr(), "pmedis: {what}");
+}
+
+/// Sums up, on standard output, what was done: it is, whether this can be written or not.
+pub(crate) fn sum_up(what: impl Display) {
+    if let Err(error) = writeln!(io::stdout(), "{what}") {
+        tell(format_args!("it is done; the standard output: {error}"));
+    }
 }
 
 /// Gives an error in writing the name of the output that it is about: this file, or the standard
@@ -177,7 +209,8 @@ pub(crate) fn of(output: Option<&Path>) -> impl Fn(io::Error) -> Failure {
 }
 
 impl Output {
-    /// What is read from the pool at `pool` goes to this file, or else to the standard output.
+    /// What is read from the pool at `pool` goes to this file, or else to the standard output. A
+    /// file that takes another one's place has its owner and its mode from the beginning.
     ///
     /// # Errors
     /// If the file cannot be made, or is the pool's.
@@ -186,7 +219,7 @@ impl Output {
             return Ok(Output::Standard(io::stdout()));
         };
         let named = of(Some(path));
-        let to = match path.metadata() {
+        let (to, old) = match path.metadata() {
             Ok(there) => {
                 if is_of_pool(&there, pool)? {
                     return Err(format!("{} is a file of the pool", path.display()).into());
@@ -196,12 +229,25 @@ impl Output {
                     return Ok(Output::There(file.map_err(&named)?));
                 }
                 // A link stays one.
-                target_of(path).map_err(&named)?
+                (target_of(path).map_err(&named)?, Some(there))
             }
-            Err(_) => path.to_owned(),
+            Err(_) => (path.to_owned(), None),
         };
         let place = Place::of(&to).map_err(&named)?;
-        let file = File::create_new(place.beside()).map_err(&named)?;
+        let mut new = OpenOptions::new();
+        new.write(true).create_new(true);
+        if old.is_some() {
+            new.mode(0o600);
+        }
+        let file = new.open(place.beside()).map_err(&named)?;
+        if let Some(old) = old {
+            like(&file, &old).map_err(|error| {
+                format!(
+                    "{}: its owner cannot be given to the new file: {error}",
+                    path.display()
+                )
+            })?;
+        }
         Ok(Output::File(NewFile { file, place }))
     }
 

@@ -1,9 +1,9 @@
 //! `pmedis export --rdb`: all keys as an RDB file with native values.
 
 use crate::keys::{Key, Keys};
-use crate::output::{Output, count, of};
+use crate::output::{Output, count, of, tell};
 use crate::{Failure, Outcome};
-use std::io::{self, BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::rdb::{self, Dialect, FileWriter, Value, WriteError};
@@ -67,7 +67,7 @@ pub(crate) fn export(
         };
         if let Some((name, error)) = told {
             counts.damaged += 1;
-            writeln!(io::stderr(), "pmedis: {name} is not whole: {error}")?;
+            tell(format_args!("{name} is not whole: {error}"));
         }
         Ok(())
     })?;
@@ -76,7 +76,7 @@ pub(crate) fn export(
         out.finish()
     });
     written.map_err(of(output))?;
-    let mut told = format!("pmedis: {} written", count(counts.keys, "key"));
+    let mut told = format!("{} written", count(counts.keys, "key"));
     if counts.damaged > 0 {
         told += &format!(", {} damaged ones left out or cut short", counts.damaged);
     }
@@ -88,8 +88,8 @@ pub(crate) fn export(
         let fields = count(counts.times_lost, "hash field");
         told += &format!("; {fields} lost their expire times: {why}");
     }
-    writeln!(io::stderr(), "{told}")?;
-    keys.tell_faults()?;
+    tell(told);
+    keys.tell_faults();
     Ok(keys.outcome(counts.damaged))
 }
 

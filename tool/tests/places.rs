@@ -164,6 +164,32 @@ fn a_compacted_pool_has_the_owner_and_the_mode_of_the_former_one() {
 }
 
 #[test]
+fn what_is_exported_has_the_owner_and_the_mode_of_the_file_whose_place_it_takes() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let (pool, file) = (dir.path().join("pool"), dir.path().join("file"));
+    make(&pool, &["a"]);
+    fs::write(&file, "").unwrap();
+    let is_root = chown(&file, Some(4001), Some(4002)).is_ok();
+    for (words, mode) in [
+        (&["export", "--output"][..], 0o600),
+        (&["export", "--rdb", "--output"], 0o640),
+        (&["info", "--html"], 0o400),
+    ] {
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let before = fs::metadata(&file).unwrap();
+        let words = words.iter().map(OsStr::new);
+        let output = tool(words.chain([file.as_os_str(), pool.as_os_str()]));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let after = fs::metadata(&file).unwrap();
+        assert_ne!(after.ino(), before.ino());
+        assert_eq!(after.mode() & 0o7777, mode);
+        assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+        assert!(!is_root || after.uid() == 4001);
+    }
+}
+
+#[test]
 fn a_poolset_is_not_replaced_by_a_file() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();

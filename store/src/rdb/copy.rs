@@ -37,6 +37,9 @@ pub trait Edit {
         Ok(())
     }
 
+    /// A library of functions comes, which is copied as it is.
+    fn library(&mut self) {}
+
     /// How many keys a database has, and how many of them expire, as the server is told before they
     /// come.
     fn sizes(&mut self, db: u64, keys: u64, expiring: u64) -> (u64, u64);
@@ -266,6 +269,7 @@ impl<R: BufRead, W: Write> Copy<R, W> {
             op::FUNCTION => {
                 self.release()?;
                 self.string()?;
+                edit.library();
             }
             op::MODULE => {
                 self.release()?;

@@ -13,6 +13,7 @@
 
 use super::Dialect;
 use super::number::{write_number, write_string};
+use crate::content::Sound;
 use crate::damaged::damaged;
 use crate::expiry::FIELD_NEVER;
 use crate::inline::Inline;
@@ -20,10 +21,8 @@ use crate::structures::hash::{self, Field};
 use crate::structures::{self, Element, Root, Shape};
 use crate::value::ValueType;
 use pobj::{Error, Pool, Result};
-use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
-use xxhash_rust::xxh3::xxh3_128;
 
 /// The expire time that Valkey writes of a field that does not expire.
 pub(super) const VALKEY_NEVER: i64 = -1;
@@ -183,26 +182,11 @@ impl Value<'_> {
     /// too.
     pub fn plan_readable(&self, dialect: Dialect, now: i64) -> (Option<Plan>, Option<Error>) {
         let (mut elements, mut fields) = (0, Fields::default());
-        let (mut names, differ) = (HashSet::new(), structures::of(self.ty).shape().differ());
-        let mut is_new = |name: &[u8]| {
-            if names.insert(xxh3_128(name)) {
-                Ok(())
-            } else {
-                Err(damaged("a value has an element twice"))
-            }
-        };
+        let mut sound = Sound::of(self.ty);
         let seen = self.walk(&mut |element| {
-            match element {
-                Element::Bytes(bytes) if differ => is_new(bytes)?,
-                Element::Bytes(_) => {}
-                Element::Scored(_, score) if score.is_nan() => {
-                    return Err(damaged("a score is not a number").into());
-                }
-                Element::Scored(name, _) => is_new(name)?,
-                Element::Field(field) => {
-                    is_new(field.name)?;
-                    fields.add(&field, now);
-                }
+            sound.admit(&element)?;
+            if let Element::Field(field) = element {
+                fields.add(&field, now);
             }
             elements += 1;
             Ok(())

@@ -33,13 +33,19 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// Makes a pool with these keys, each a string of its own name.
 pub(crate) fn make(pool: &Path, keys: &[&str]) {
-    let commands: String = keys
-        .iter()
-        .map(|key| {
-            let len = key.len();
-            format!("*3\r\n$6\r\nPM.SET\r\n${len}\r\n{key}\r\n${len}\r\n{key}\r\n")
-        })
-        .collect();
+    let commands: Vec<[&str; 3]> = keys.iter().map(|&key| ["PM.SET", key, key]).collect();
+    let commands: Vec<&[&str]> = commands.iter().map(|words| &words[..]).collect();
+    make_of(pool, &commands);
+}
+
+/// Makes a pool of commands as `export` writes them.
+pub(crate) fn make_of(pool: &Path, commands: &[&[&str]]) {
+    let command = |words: &&[&str]| {
+        let word = |word: &&str| format!("${}\r\n{word}\r\n", word.len());
+        let all: String = words.iter().map(word).collect();
+        format!("*{}\r\n{all}", words.len())
+    };
+    let commands: String = commands.iter().map(command).collect();
     let file = pool.with_extension("commands");
     fs::write(&file, commands).unwrap();
     let size = OsStr::new("--size=16m");

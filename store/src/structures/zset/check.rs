@@ -4,7 +4,7 @@ use super::large::Large;
 use super::node::{Element, Inner, LEAF_MAX, Leaf, NAME_AT, NodePtr, compare, member, there};
 use super::small::{self, Small};
 use super::tree::Tree;
-use super::{head, len, walk};
+use super::{head, is_sound, len, walk};
 use crate::damaged::damaged;
 use crate::structures::{Owns, Root, table};
 use crate::value::ValueType;
@@ -21,9 +21,7 @@ pub(super) fn check(pool: &Pool, root: Root, owns: Owns<'_>) -> Result<()> {
         small::ENCODING => {
             owns(there(PPtr::new(root.value))?);
             let elements = Small::open(pool, root)?.elements()?;
-            let names: HashSet<_> = elements.iter().map(|(name, _)| name).collect();
-            let ordered = elements.is_sorted_by(|a, b| compare((a.1, a.0), (b.1, b.0)).is_lt());
-            if ordered && names.len() == elements.len() {
+            if is_sound(elements.into_iter()) {
                 Ok(())
             } else {
                 Err(damaged("a sorted set: a packed one's order"))
