@@ -310,6 +310,22 @@ fn places_are_found_in_polygons() {
     }
 }
 
+#[test]
+fn a_missing_member_is_named_as_the_server_does() {
+    let (_server, mut client) = start();
+    let mut about = |prefix: &str, member: &str| {
+        let [add, search] = ["GEOADD", "GEOSEARCH"].map(|name| format!("{prefix}{name}"));
+        let key = format!("{prefix}key");
+        client.call(&[&*add, &key, "0", "0", "m"]);
+        client.call(&[&*search, &key, "FROMMEMBER", member, "BYRADIUS", "1", "m"])
+    };
+    for member in ["absent", "", "\0", "begins\0ends", "two\r\nlines"] {
+        let [native, pm] = ["", "PM."].map(|prefix| about(prefix, member));
+        assert!(native.is_error(), "{member:?}: {native:?}");
+        assert_eq!(pm, native, "{member:?}");
+    }
+}
+
 const SYNTAX: &str = "(error) ERR syntax error";
 const CORNERS: &str = "(error) ERR GEOSEARCH BYPOLYGON must have at least 3 vertices";
 

@@ -133,7 +133,9 @@ fn place(source: &PmKey<'_>, member: Arg<'_>) -> Result<Option<Point>, CmdError>
     let score = source.read(|pool, root| zset::score(pool, root, member.bytes()))?;
     let no_member = || {
         if Behaviour::MissingMemberIsNamed.here() {
-            let name = String::from_utf8_lossy(member.bytes());
+            // As a C string, which is what the server prints.
+            let name = member.bytes().split(|&byte| byte == 0).next();
+            let name = String::from_utf8_lossy(name.unwrap_or_default());
             CmdError::Other(format!("ERR member {name} does not exist").into())
         } else {
             CmdError::text_only("ERR could not decode requested zset member")
