@@ -23,6 +23,11 @@ pub fn same(native: &Value, pm: &Value, how: Compare, slack_ms: i64, dialect: &D
     }
 }
 
+/// Both replies, for a report.
+pub(super) fn differing(native: &Value, pm: &Value) -> String {
+    format!("native: {native:?}\nPM:     {pm:?}")
+}
+
 /// The reply with the prefix taken from the command that an error names, quoted in lower case or as
 /// the client has written it.
 fn unprefixed(reply: &Value, dialect: &Dialect) -> Value {

@@ -75,7 +75,7 @@ pub const fn native(name: &'static str, weight: u32, grammar: &'static [Term]) -
 
 impl Spec {
     /// The same command with its arguments always as the grammar says.
-    pub(crate) const fn unbent(mut self) -> Self {
+    pub const fn unbent(mut self) -> Self {
         self.bent = false;
         self
     }
