@@ -22,6 +22,7 @@
 //! A record that takes more than an eighth of the ring stands in a file of its own, and a small
 //! record says so.
 
+use super::control::{Control, MAGIC, RING_AT, most_of, record_max_of, whole};
 use super::names::{file_of, remove_files};
 use super::storage::{self, Failure, open_durable, read_ring, write_ring};
 use crate::error::{Error, Result};
@@ -30,86 +31,13 @@ use crate::images::BLOCK;
 use crate::images::buffer::Buffer;
 use crate::images::record::{self, HEADER_LEN, Header};
 use crate::set::allocate;
-use bytemuck::{Pod, Zeroable};
-use static_assertions::{const_assert, const_assert_eq};
+use bytemuck::Zeroable;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::mem::{offset_of, size_of};
+use std::mem::size_of;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-
-const MAGIC: u64 = u64::from_le_bytes(*b"PmJourna");
-/// Where the ring begins.
-const RING_AT: u64 = 2 * BLOCK;
-/// Least bytes of the ring.
-pub(crate) const CAPACITY_MIN: u64 = 1 << 20;
-/// Most bytes of a journal: more than there can be, and few enough to count with.
-pub const JOURNAL_MAX: u64 = 1 << 50;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-struct Control {
-    magic: u64,
-    generation: u64,
-    id: u64,
-    capacity: u64,
-    start: u64,
-    pool: u64,
-    checksum: u64,
-}
-const_assert_eq!(size_of::<Control>(), 56);
-const_assert_eq!(offset_of!(Control, checksum), 48);
-const_assert!(size_of::<Control>() as u64 <= BLOCK);
-
-impl Control {
-    fn expected_checksum(&self) -> u64 {
-        xxh3_64(&bytemuck::bytes_of(self)[..offset_of!(Control, checksum)])
-    }
-
-    fn is_sound(&self) -> bool {
-        self.magic == MAGIC
-            && self.checksum == self.expected_checksum()
-            && self.capacity >= CAPACITY_MIN
-            && self.capacity.is_multiple_of(BLOCK)
-            && self.start.is_multiple_of(BLOCK)
-    }
-
-    /// The one that counts in an open journal.
-    fn read(file: &File) -> io::Result<Option<Control>> {
-        let mut found: Option<Control> = None;
-        for block in 0..2 {
-            let mut control = Control::zeroed();
-            match file.read_exact_at(bytemuck::bytes_of_mut(&mut control), block * BLOCK) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            let newer = found.is_none_or(|found| found.generation < control.generation);
-            if control.is_sound() && control.generation % 2 == block && newer {
-                found = Some(control);
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Bytes of the ring of a journal of `capacity` bytes.
-fn whole(capacity: u64) -> u64 {
-    capacity
-        .clamp(CAPACITY_MIN, JOURNAL_MAX)
-        .next_multiple_of(BLOCK)
-}
-
-/// See [`Journal::record_max`].
-fn record_max_of(capacity: u64) -> u64 {
-    capacity / 8 / BLOCK * BLOCK
-}
-
-/// See [`Journal::most`].
-fn most_of(capacity: u64) -> u64 {
-    capacity - record_max_of(capacity) - BLOCK
-}
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The journal of an open pool.
 pub(crate) struct Journal {

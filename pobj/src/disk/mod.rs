@@ -11,6 +11,7 @@
 //! | `foreign.rs` | changes that libpmemobj has made |
 //! | `journal.rs` | the journal's file: a ring of records |
 //! | `progress.rs` | how far the journal has come, noted on the pool's file |
+//! | `control.rs` | its control blocks |
 //! | `replay.rs` | from the journal to the pool's file, at the next open |
 //! | `checkpoint.rs` | from memory to the pool's file, while the server goes on |
 //! | `resident.rs` | pages that are given back to the kernel, as memory has a limit |
@@ -38,6 +39,7 @@
 mod aside;
 mod checkpoint;
 mod cold;
+mod control;
 mod foreign;
 pub(crate) mod journal;
 mod memory;
@@ -71,7 +73,7 @@ use std::time::{Duration, Instant};
 use storage::Failure;
 use writer::Writer;
 
-pub use journal::JOURNAL_MAX;
+pub use control::JOURNAL_MAX;
 pub use replay::Replayed;
 pub use stats::DiskStats;
 
