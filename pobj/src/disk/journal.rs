@@ -72,7 +72,7 @@ impl Journal {
             None => {
                 let capacity = whole(capacity.unwrap_or(usual));
                 require_nothing_else(path)?;
-                storage::create_zeroed(path, RING_AT + capacity)?;
+                storage::create_zeroed(path, RING_AT, RING_AT + capacity)?;
                 let control = Control {
                     magic: MAGIC,
                     capacity,

@@ -63,9 +63,12 @@ pub(super) fn open_durable(path: &Path) -> io::Result<File> {
 /// then has nothing to note of its own when they are written again. They are reserved before, where
 /// the file system can: what does not fit is refused at once.
 ///
+/// The first `head` bytes come last: while anything of a former journal is left behind them, these
+/// tell that it was one, should the file system not have cut it off.
+///
 /// # Errors
 /// `NoSpace`; `Io` and its like. No file is there that was not there before, and none takes space.
-pub(super) fn create_zeroed(path: &Path, len: u64) -> Result<()> {
+pub(super) fn create_zeroed(path: &Path, head: u64, len: u64) -> Result<()> {
     // A link that somebody has made stays, too.
     let was_there = path.symlink_metadata().is_ok();
     let mut options = OpenOptions::new();
@@ -75,11 +78,13 @@ pub(super) fn create_zeroed(path: &Path, len: u64) -> Result<()> {
         reserve(&file, len)?;
         let mut zeros = Buffer::default();
         zeros.push(&vec![0; PART.min(len) as usize]);
-        for at in (0..len).step_by(PART as usize) {
-            let part = PART.min(len - at) as usize;
-            file.write_all_at(&zeros.bytes()[..part], at)?;
+        for (from, to) in [(head, len), (0, head)] {
+            for at in (from..to).step_by(PART as usize) {
+                let part = PART.min(to - at) as usize;
+                file.write_all_at(&zeros.bytes()[..part], at)?;
+            }
+            file.sync_all()?;
         }
-        file.sync_all()?;
         sync_directory(path)
     };
     fill().map_err(|error| {
