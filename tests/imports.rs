@@ -129,6 +129,9 @@ fn fields_expire_at_a_new_master_that_has_missed_the_end_of_an_import() {
         });
         expect(&mut client, "CLUSTER FAILOVER TAKEOVER", "OK");
         wait_for("it is a master", || info(&mut client, "role") == "master");
+        wait_for("it has heard of the other masters", || {
+            ask(&mut client, "CLUSTER INFO").contains("cluster_state:ok")
+        });
         run(
             &mut client,
             &format!("PM.HPEXPIRE {tag}h 50 FIELDS 1 f -> [1]"),
