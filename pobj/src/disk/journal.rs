@@ -31,6 +31,7 @@ use crate::images::BLOCK;
 use crate::images::buffer::Buffer;
 use crate::images::record::{self, HEADER_LEN, Header};
 use crate::set::allocate;
+use crate::zeros::is_zero_from;
 use bytemuck::Zeroable;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -283,23 +284,12 @@ pub(super) fn require_nothing_else(path: &Path) -> Result<()> {
             Err(error) => return Err(error),
         };
         let magic = MAGIC.to_le_bytes();
-        for at in [0, BLOCK] {
+        Ok([0, BLOCK].into_iter().any(|at| {
             let mut word = [0; size_of::<u64>()];
-            if file.read_exact_at(&mut word, at).is_ok() && word == magic {
-                return Ok(true);
-            }
-        }
-        let mut part = vec![0; 1 << 20];
-        let mut at = 0;
-        loop {
-            match file.read_at(&mut part, at)? {
-                0 => return Ok(true),
-                len if part[..len].iter().any(|&byte| byte != 0) => return Ok(false),
-                len => at += len as u64,
-            }
-        }
+            file.read_exact_at(&mut word, at).is_ok() && word == magic
+        }))
     };
-    if read().map_err(|error| io_error(path, &error))? {
+    if read().map_err(|error| io_error(path, &error))? || is_zero_from(path, 0)? {
         return Ok(());
     }
     Err(Error::State(format!(

@@ -10,8 +10,8 @@
 //! |---|---|
 //! | `foreign.rs` | changes that libpmemobj has made |
 //! | `journal.rs` | the journal's file: a ring of records |
-//! | `progress.rs` | how far the journal has come, noted on the pool's file |
 //! | `control.rs` | its control blocks |
+//! | `progress.rs` | how far the journal has come, noted on the pool's file |
 //! | `replay.rs` | from the journal to the pool's file, at the next open |
 //! | `checkpoint.rs` | from memory to the pool's file, while the server goes on |
 //! | `resident.rs` | pages that are given back to the kernel, as memory has a limit |
